@@ -1,0 +1,1 @@
+//! Scaling-law fits, contamination index, statistics: pure computation.

@@ -1,0 +1,2 @@
+//! The binary `retrace`: arguments in, exit code out.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Documents, shards, cleaning, deduplication, tokenizers, token shards, data order.

@@ -1,0 +1,1 @@
+//! Bytes on disk: whole-or-absent writes, digests, JSON lines, safetensors.

@@ -1,0 +1,1 @@
+//! Sealing and verifying a release against its manifest.

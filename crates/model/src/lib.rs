@@ -1,0 +1,1 @@
+//! The architectures on candle, and their checkpoints.

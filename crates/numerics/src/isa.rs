@@ -1,0 +1,146 @@
+//! One portable body, compiled for several instruction sets and chosen at run time.
+//!
+//! This is the crate's one module with `unsafe`: calling a function compiled for instructions
+//! that only some processors have. It is sound because [`Isa::Avx2`] and [`Isa::Avx512`] are
+//! handed out by [`detect`] and [`force`] alone, after asking the processor.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::lanes::{Hardware, Machine, Software};
+
+/// An instruction set that the kernels are compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Isa {
+    /// What every processor of the architecture has; on x86-64 that is SSE2, without fma, which is
+    /// then computed in software.
+    Baseline = 1,
+    /// x86-64 with AVX2 and FMA.
+    Avx2 = 2,
+    /// x86-64 with AVX-512 F, VL, DQ and BW.
+    Avx512 = 3,
+}
+
+impl Isa {
+    /// All, from the slowest.
+    pub const ALL: [Self; 3] = [Self::Baseline, Self::Avx2, Self::Avx512];
+
+    /// The name, as [`Self::from_name`] reads it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    /// The instruction set called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|isa| isa.name() == name)
+    }
+
+    /// Whether this processor has it.
+    pub fn is_here(self) -> bool {
+        match self {
+            Self::Baseline => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                Self::Avx2.is_here()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512bw")
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 | Self::Avx512 => false,
+        }
+    }
+}
+
+/// The instruction set in use; 0 before the first question.
+static CHOSEN: AtomicU8 = AtomicU8::new(0);
+
+/// The best instruction set here, or the one that was forced.
+pub fn detect() -> Isa {
+    match CHOSEN.load(Ordering::Relaxed) {
+        1 => Isa::Baseline,
+        2 => Isa::Avx2,
+        3 => Isa::Avx512,
+        _ => {
+            let best = Isa::ALL.into_iter().rev().find(|isa| isa.is_here()).unwrap_or(Isa::Baseline);
+            CHOSEN.store(best as u8, Ordering::Relaxed);
+            best
+        }
+    }
+}
+
+/// Uses `isa` from now on, for tests of the promise that it makes no difference.
+///
+/// Returns whether this processor has it; if not, nothing changes.
+pub fn force(isa: Isa) -> bool {
+    let here = isa.is_here();
+    if here {
+        CHOSEN.store(isa as u8, Ordering::Relaxed);
+    }
+    here
+}
+
+/// A body that is compiled for each instruction set. `run` must be `#[inline(always)]`, as must be
+/// whatever it calls in its loops: only code inlined into the compiled function gets its
+/// instructions.
+pub(crate) trait Kernel {
+    type Output;
+    fn run<M: Machine>(self) -> Self::Output;
+}
+
+/// Runs `kernel` with the instruction set in use.
+pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
+    run_on(detect(), kernel)
+}
+
+/// Runs `kernel` with `isa`, which must be here.
+pub(crate) fn run_on<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `detect` and `force`, the only sources of this value, asked the processor.
+        Isa::Avx512 => unsafe { avx512(kernel) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Avx2 => unsafe { avx2(kernel) },
+        _ if cfg!(any(target_feature = "fma", target_arch = "aarch64")) => kernel.run::<Hardware>(),
+        _ => kernel.run::<Software>(),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+fn avx512<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<Hardware>()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<Hardware>()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The instruction sets that this machine can test.
+    pub(crate) fn here() -> impl Iterator<Item = Isa> {
+        Isa::ALL.into_iter().filter(|isa| isa.is_here())
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for isa in Isa::ALL {
+            assert_eq!(Isa::from_name(isa.name()), Some(isa));
+        }
+        assert_eq!(Isa::from_name("mmx"), None);
+        assert!(force(detect()));
+    }
+}

@@ -1,0 +1,132 @@
+//! Sixteen floats at once, and the fused multiply-add in hardware or in software.
+
+/// How a fused multiply-add is done.
+pub(crate) trait Machine: Copy {
+    /// a·b + c, rounded once.
+    fn fma(a: f32, b: f32, c: f32) -> f32;
+}
+
+/// The processor's own instruction.
+#[derive(Clone, Copy)]
+pub(crate) struct Hardware;
+
+impl Machine for Hardware {
+    #[inline(always)]
+    fn fma(a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+}
+
+/// For processors without one.
+#[derive(Clone, Copy)]
+pub(crate) struct Software;
+
+impl Machine for Software {
+    /// The product is exact in binary64. The sum is rounded to odd there, so that rounding it
+    /// again to binary32 gives what one rounding would have (Boldo and Melquiond, 2008).
+    #[inline(always)]
+    fn fma(a: f32, b: f32, c: f32) -> f32 {
+        let product = f64::from(a) * f64::from(b);
+        let c = f64::from(c);
+        let sum = product + c;
+        // Knuth's two-sum: what the rounding of `sum` lost, exactly.
+        let part = sum - product;
+        let lost = (product - (sum - part)) + (c - part);
+        let bits = sum.to_bits();
+        let inexact = lost != 0.0 && sum.is_finite();
+        if inexact && bits & 1 == 0 {
+            // An odd neighbour lies on the side of what was lost.
+            let away_from_zero = (lost > 0.0) == (sum > 0.0);
+            let odd = if away_from_zero { bits + 1 } else { bits - 1 };
+            return f64::from_bits(odd) as f32;
+        }
+        sum as f32
+    }
+}
+
+/// Lanes of a vector: one register with AVX-512, two with AVX2, four with NEON.
+pub(crate) const LANES: usize = 16;
+
+/// Sixteen floats.
+pub(crate) type Vector = [f32; LANES];
+
+/// The first 16 of `from`, or as many as there are and zeros.
+#[inline(always)]
+pub(crate) fn load(from: &[f32]) -> Vector {
+    let mut vector = [0.0; LANES];
+    if let Some(whole) = from.first_chunk::<LANES>() {
+        vector = *whole;
+    } else {
+        vector[..from.len()].copy_from_slice(from);
+    }
+    vector
+}
+
+/// Writes as many lanes as `to` has room for.
+#[inline(always)]
+pub(crate) fn store(vector: &Vector, to: &mut [f32]) {
+    if let Some(whole) = to.first_chunk_mut::<LANES>() {
+        *whole = *vector;
+    } else {
+        to.copy_from_slice(&vector[..to.len()]);
+    }
+}
+
+/// `f` of each lane.
+#[inline(always)]
+pub(crate) fn each(a: &Vector, f: impl Fn(f32) -> f32) -> Vector {
+    let mut out = [0.0; LANES];
+    for lane in 0..LANES {
+        out[lane] = f(a[lane]);
+    }
+    out
+}
+
+/// a·x + c in each lane.
+#[inline(always)]
+pub(crate) fn fma<M: Machine>(a: f32, x: &Vector, c: &Vector) -> Vector {
+    let mut out = [0.0; LANES];
+    for lane in 0..LANES {
+        out[lane] = M::fma(a, x[lane], c[lane]);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200_000))]
+
+        /// The standard library's `mul_add` is specified to round once, and is another
+        /// implementation (the platform's, or the processor's).
+        #[test]
+        fn the_software_fma_rounds_once(a in any::<u32>(), b in any::<u32>(), c in any::<u32>(), near in any::<bool>()) {
+            let (a, b) = (f32::from_bits(a), f32::from_bits(b));
+            // Half of the cases have an addend that nearly cancels the product.
+            let c = if near { -(a * b) * (1.0 + f32::from_bits(0x3400_0000 | (c & 0x7f_ffff))) } else { f32::from_bits(c) };
+            let (ours, theirs) = (Software::fma(a, b, c), a.mul_add(b, c));
+            prop_assert!(ours.to_bits() == theirs.to_bits() || (ours.is_nan() && theirs.is_nan()), "{a:e} {b:e} {c:e}: {ours:e} {theirs:e}");
+        }
+    }
+
+    #[test]
+    fn ties_and_denormals_round_once() {
+        let tiny = f32::from_bits(1);
+        for (a, b, c) in [
+            (1.0 + f32::EPSILON, 1.0 + f32::EPSILON, -1.0),
+            (tiny, 0.5, tiny),
+            (tiny, 0.5, 0.0),
+            (tiny, -0.5, -0.0),
+            (f32::MAX, 2.0, f32::NEG_INFINITY),
+            (f32::MAX, 1.0 + f32::EPSILON, -f32::MAX),
+            (1.0, 1.0, f32::EPSILON / 2.0),
+            (1.0, 1.0 + f32::EPSILON, f32::EPSILON / 2.0),
+            (f32::INFINITY, 1.0, 1.0),
+        ] {
+            assert_eq!(Software::fma(a, b, c).to_bits(), a.mul_add(b, c).to_bits(), "{a:e} {b:e} {c:e}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Adding whole gradients in a fixed binary tree over their global index.
+
+use rayon::prelude::*;
+
+/// Adds leaves one after another, in the order of their index, as the contract's tree.
+///
+/// Holds at most log2(n) + 1 partial sums: like a binary counter, a partial sum over 2^k leaves is
+/// joined with its left neighbour of the same size as soon as there is one.
+#[derive(Debug, Default)]
+pub struct TreeSum {
+    /// (leaves, sum), sizes descending.
+    partial: Vec<(u64, Vec<f32>)>,
+}
+
+impl TreeSum {
+    /// Adds the next leaf. All leaves have one length.
+    pub fn push(&mut self, leaf: Vec<f32>) {
+        let mut node = (1, leaf);
+        while let Some((_, left)) = self.partial.pop_if(|(size, _)| *size == node.0) {
+            node = (node.0 * 2, add(left, &node.1));
+        }
+        self.partial.push(node);
+    }
+
+    /// The sum of all leaves; `None` if there were none.
+    pub fn finish(mut self) -> Option<Vec<f32>> {
+        let (_, mut sum) = self.partial.pop()?;
+        while let Some((_, left)) = self.partial.pop() {
+            sum = add(left, &sum);
+        }
+        Some(sum)
+    }
+}
+
+fn add(mut left: Vec<f32>, right: &[f32]) -> Vec<f32> {
+    left.par_chunks_mut(1 << 14).zip(right.par_chunks(1 << 14)).for_each(|(left, right)| {
+        for (left, right) in left.iter_mut().zip(right) {
+            *left += right;
+        }
+    });
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The contract's words.
+    fn by_the_contract(leaves: &[f32]) -> f32 {
+        if let [leaf] = leaves {
+            return *leaf;
+        }
+        let mut half = 1;
+        while half * 2 < leaves.len() {
+            half *= 2;
+        }
+        by_the_contract(&leaves[..half]) + by_the_contract(&leaves[half..])
+    }
+
+    #[test]
+    fn is_the_contract() {
+        for n in 1..70usize {
+            let leaves: Vec<f32> = (0..n).map(|i| ((i * i * 7919 % 1013) as f32).sqrt() - 11.3).collect();
+            let mut sum = TreeSum::default();
+            leaves.iter().for_each(|leaf| sum.push(vec![*leaf]));
+            assert_eq!(sum.finish().unwrap()[0].to_bits(), by_the_contract(&leaves).to_bits(), "{n} leaves");
+        }
+        assert!(TreeSum::default().finish().is_none());
+    }
+}

@@ -1,0 +1,227 @@
+//! Reading and writing documents, strictly.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use crate::{Digest, canonical_digest};
+
+/// The most text that is taken for a document: a manifest of a million entries fits well.
+const MOST_BYTES: usize = 512 << 20;
+
+/// What is wrong with a document.
+#[derive(Debug, Error)]
+pub enum SpecError {
+    /// The text is not such a document.
+    #[error("{origin}{}: {what}", Place(*.line, *.column))]
+    Parse {
+        /// The file, or what else the text came from.
+        origin: String,
+        /// Line, from 1; 0 if not known.
+        line: usize,
+        /// Column, from 1; 0 if not known.
+        column: usize,
+        /// What is wrong there.
+        what: String,
+    },
+    /// The document reads well, but its values cannot be meant.
+    #[error("{origin}: {field}: {what}")]
+    Invalid {
+        /// The file, or what else the text came from.
+        origin: String,
+        /// The field, as a path such as `model.hidden_size`.
+        field: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A value has no canonical form.
+    #[error("no canonical form: {0}")]
+    Canonical(String),
+}
+
+struct Place(usize, usize);
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.0, self.1) {
+            (0, _) => Ok(()),
+            (line, 0) => write!(f, ":{line}"),
+            (line, column) => write!(f, ":{line}:{column}"),
+        }
+    }
+}
+
+/// A field that cannot be meant, and why: what [`Document::check`] returns.
+pub type Complaint = (String, String);
+
+/// A document that people write as YAML and programs as JSON.
+///
+/// Reading refuses unknown fields, duplicate keys, anchors, aliases and tags. The first field of
+/// every document is `retrace: KIND/VERSION`.
+pub trait Document: Serialize + DeserializeOwned {
+    /// Kind and version, as in `run/1`.
+    const SCHEMA: &'static str;
+
+    /// What the field `retrace` says.
+    fn schema(&self) -> &str;
+
+    /// Whether the values can be meant together.
+    ///
+    /// # Errors
+    /// The first field that cannot, and why.
+    fn check(&self) -> Result<(), Complaint>;
+
+    /// Reads a document; `origin` names the text in errors.
+    ///
+    /// # Errors
+    /// If the text is not such a document, or [`Self::check`] complains.
+    fn parse(text: &str, origin: &str) -> Result<Self, SpecError> {
+        let parse_error =
+            |line, column, what: String| SpecError::Parse { origin: origin.to_owned(), line, column, what };
+        if text.len() > MOST_BYTES {
+            return Err(parse_error(
+                0,
+                0,
+                format!("{} bytes is no document; at most {MOST_BYTES} are read", text.len()),
+            ));
+        }
+        let document: Self = if text.trim_start().starts_with('{') {
+            serde_json::from_str(text).map_err(|e| parse_error(e.line(), e.column(), e.to_string()))?
+        } else {
+            refuse_indirection(text).map_err(|(line, column, what)| parse_error(line, column, what))?;
+            serde_yaml::from_str(text).map_err(|e| {
+                let (line, column) = e.location().map_or((0, 0), |place| (place.line(), place.column()));
+                parse_error(line, column, e.to_string())
+            })?
+        };
+        let invalid = |(field, what)| SpecError::Invalid { origin: origin.to_owned(), field, what };
+        if document.schema() != Self::SCHEMA {
+            let what = format!("is {:?}; this version reads {:?}", document.schema(), Self::SCHEMA);
+            return Err(invalid(("retrace".to_owned(), what)));
+        }
+        document.check().map_err(invalid)?;
+        Ok(document)
+    }
+
+    /// The document as YAML.
+    ///
+    /// # Errors
+    /// If a value has no YAML form.
+    fn to_yaml(&self) -> Result<String, SpecError> {
+        serde_yaml::to_string(self).map_err(|e| SpecError::Canonical(e.to_string()))
+    }
+
+    /// The digest of what the document means, the same for every way of writing it.
+    ///
+    /// # Errors
+    /// If a value has no canonical form.
+    fn digest(&self) -> Result<Digest, SpecError> {
+        canonical_digest(Self::SCHEMA, self)
+    }
+}
+
+/// Refuses YAML's anchors, aliases and tags, by which a short text can mean a huge or a hidden
+/// one. None of them can begin a plain scalar, so one at the start of a node is never text.
+fn refuse_indirection(text: &str) -> Result<(), (usize, usize, String)> {
+    let mut quote: Option<char> = None;
+    for (number, line) in text.lines().enumerate() {
+        let mut node_starts = quote.is_none();
+        let mut previous = ' ';
+        let mut chars = line.char_indices().peekable();
+        while let Some((at, c)) = chars.next() {
+            match quote {
+                Some('"') if c == '\\' => {
+                    chars.next();
+                }
+                Some(open) if c == open => quote = None,
+                Some(_) => {}
+                None => match c {
+                    '#' if previous.is_whitespace() => break,
+                    '"' | '\'' if node_starts => quote = Some(c),
+                    '&' | '*' | '!' if node_starts => {
+                        let mut what = String::new();
+                        let _ = write!(what, "`{c}` begins a YAML anchor, alias or tag, which are not read here; ");
+                        what.push_str("write the value out, or put it in quotes");
+                        return Err((number + 1, at + 1, what));
+                    }
+                    '[' | '{' | ',' => node_starts = true,
+                    ':' | '-' | '?' => {
+                        let followed = chars.peek().is_none_or(|(_, next)| next.is_whitespace());
+                        node_starts = followed && (c == ':' || node_starts);
+                    }
+                    _ if c.is_whitespace() => {}
+                    _ => node_starts = false,
+                },
+            }
+            previous = c;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Small {
+        retrace: String,
+        name: String,
+        #[serde(default)]
+        list: Vec<String>,
+    }
+
+    impl Document for Small {
+        const SCHEMA: &'static str = "small/1";
+        fn schema(&self) -> &str {
+            &self.retrace
+        }
+        fn check(&self) -> Result<(), Complaint> {
+            if self.name.is_empty() { Err(("name".to_owned(), "is empty".to_owned())) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn meaning_and_not_spelling_has_the_digest() {
+        let one = Small::parse("retrace: small/1\nname: a b\nlist: [x, 'y']\n", "t").expect("reads");
+        let two = Small::parse("# note & more\nlist:\n  - x\n  - \"y\"\nname: 'a b'\nretrace: small/1\n", "t")
+            .expect("reads");
+        let three = Small::parse(r#"{"retrace":"small/1","list":["x","y"],"name":"a b"}"#, "t").expect("reads");
+        assert_eq!(one.digest().expect("digest"), two.digest().expect("digest"));
+        assert_eq!(one.digest().expect("digest"), three.digest().expect("digest"));
+        assert_eq!(Small::parse(&one.to_yaml().expect("yaml"), "t").expect("reads"), one);
+    }
+
+    #[test]
+    fn what_is_refused_names_its_place() {
+        let cases = [
+            ("retrace: small/1\nname: a\nnmae: b\n", "t:3"),
+            ("retrace: small/1\nname: a\nname: b\n", "duplicate"),
+            ("retrace: small/1\nname: &x a\n", "t:2:7"),
+            ("retrace: small/1\nname: a\nlist: [*x]\n", "t:3:8"),
+            ("retrace: small/1\nname: a\nlist:\n  - !!str x\n", "t:4:5"),
+            ("retrace: small/1\n<<: *base\nname: a\n", "t:2:5"),
+            ("retrace: small/2\nname: a\n", "retrace: is \"small/2\""),
+            ("retrace: small/1\nname: ''\n", "name: is empty"),
+            ("retrace: small/1\n", "missing field"),
+            ("{\"retrace\": \"small/1\", \"name\": \"a\", \"name\": \"b\"}", "duplicate"),
+            ("", "t"),
+        ];
+        for (text, expected) in cases {
+            let error = Small::parse(text, "t").expect_err(text).to_string();
+            assert!(error.contains(expected), "{text:?} gave {error:?}, which lacks {expected:?}");
+        }
+    }
+
+    #[test]
+    fn text_that_only_looks_like_indirection_is_read() {
+        for name in ["a & b", "a*b", "'*x'", "\"&x \\\" !y\"", "x!", "a -&b"] {
+            let text = format!("retrace: small/1\nname: {name}\n");
+            assert!(Small::parse(&text, "t").is_ok(), "{name} was refused");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The documents people write and read: manifest, run, recipes, task. Each is typed, validated on
+//! reading, and has a canonical digest that depends on its meaning and not on its YAML.
+//!
+//! This crate does no I/O and knows nothing of tensors, SQL or the command line. Everything else
+//! in the workspace speaks in its words: [`Digest`], [`Step`], [`Tokens`], [`RelPath`].
+
+mod canonical;
+mod digest;
+mod document;
+pub mod manifest;
+mod path;
+pub mod recipe;
+pub mod run;
+pub mod task;
+mod units;
+
+pub use canonical::canonical_digest;
+pub use digest::{Digest, DigestError};
+pub use document::{Document, SpecError};
+pub use manifest::Manifest;
+pub use path::{PathError, RelPath};
+pub use recipe::{CleanRecipe, TokenizeRecipe};
+pub use run::Run;
+pub use task::Task;
+pub use units::{Seed, Step, Tokens};

@@ -1,0 +1,288 @@
+//! The manifest: a release as a graph of artifacts and the steps that made them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::document::Complaint;
+use crate::{Digest, Document, RelPath, SpecError, canonical_digest};
+
+/// A release written down: every artifact by its digest, every step by what it read and made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// `manifest/1`.
+    pub retrace: String,
+    /// What the release is called.
+    pub name: String,
+    /// The program that sealed it, with its version. Not covered by the root.
+    pub tool: String,
+    /// The digest over all artifacts, steps and ignored paths: the one value to publish or sign.
+    pub root: Digest,
+    /// Paths in the release's directory that the manifest does not cover, and says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<RelPath>,
+    /// The files, sorted by path.
+    pub artifacts: Vec<Artifact>,
+    /// What made them, sorted by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<GraphStep>,
+}
+
+/// One file of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Artifact {
+    /// Where it lies.
+    pub path: RelPath,
+    /// What it is.
+    pub kind: Kind,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The BLAKE3 of its bytes.
+    pub digest: Digest,
+    /// For safetensors files: what is inside, whatever the header looks like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensors: Option<Tensors>,
+}
+
+/// The digests of a file's tensors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tensors {
+    /// The tensor root: over (name, dtype, shape, bytes), sorted by name.
+    pub root: Digest,
+    /// One digest a tensor, over its dtype, shape and bytes.
+    pub digests: BTreeMap<String, Digest>,
+}
+
+/// What an artifact is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A recipe, run file, task or other document that a step reads.
+    Config,
+    /// A part of a corpus: documents.
+    Shard,
+    /// A tokenizer.
+    Tokenizer,
+    /// A part of a corpus: tokens.
+    Tokens,
+    /// A file of a checkpoint.
+    Checkpoint,
+    /// A journal or another account of what was done.
+    Log,
+    /// Items that a model is evaluated on.
+    Benchmark,
+    /// Rows for SQL.
+    Table,
+    /// Anything else.
+    Other,
+}
+
+/// An edge of the graph: something that was done, what it read and what it made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GraphStep {
+    /// Unique in the release: `clean`, `train-small`.
+    pub id: String,
+    /// What was done.
+    pub kind: StepKind,
+    /// The numerics version, where the step computes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numerics: Option<u32>,
+    /// The document that says how; it is among the inputs too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<RelPath>,
+    /// What it read, sorted by path.
+    pub inputs: Vec<Reference>,
+    /// What it made, sorted by path.
+    pub outputs: Vec<Output>,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepKind {
+    /// Makes a corpus from a seed.
+    Generate,
+    /// Documents to fewer, better documents.
+    Clean,
+    /// Documents to tokens, with a tokenizer given or trained.
+    Tokenize,
+    /// Tokens to checkpoints and a journal.
+    Train,
+    /// Checkpoints and tasks to metrics.
+    Eval,
+    /// Foreign or scattered files to tables.
+    Import,
+}
+
+/// A file as a step met it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// Where it lay.
+    pub path: RelPath,
+    /// What it held then.
+    pub digest: Digest,
+}
+
+/// A file as a step left it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// Where it was put.
+    pub path: RelPath,
+    /// What it is.
+    pub kind: Kind,
+    /// What it held then.
+    pub digest: Digest,
+}
+
+impl Manifest {
+    /// A manifest of these parts, sorted and with its root.
+    ///
+    /// # Errors
+    /// If the parts cannot be meant together: see [`Document::check`].
+    pub fn new(
+        name: &str,
+        tool: &str,
+        mut ignored: Vec<RelPath>,
+        mut artifacts: Vec<Artifact>,
+        mut steps: Vec<GraphStep>,
+    ) -> Result<Self, SpecError> {
+        ignored.sort();
+        artifacts.sort_by(|a, b| a.path.cmp(&b.path));
+        steps.sort_by(|a, b| a.id.cmp(&b.id));
+        for step in &mut steps {
+            step.inputs.sort();
+            step.outputs.sort();
+        }
+        let root = root(&ignored, &artifacts, &steps)?;
+        let manifest = Self {
+            retrace: Self::SCHEMA.to_owned(),
+            name: name.to_owned(),
+            tool: tool.to_owned(),
+            root,
+            ignored,
+            artifacts,
+            steps,
+        };
+        let invalid = |(field, what)| SpecError::Invalid { origin: "manifest".to_owned(), field, what };
+        manifest.check().map_err(invalid)?;
+        Ok(manifest)
+    }
+
+    /// The artifact at `path`.
+    pub fn artifact(&self, path: &RelPath) -> Option<&Artifact> {
+        let at = self.artifacts.binary_search_by(|artifact| artifact.path.cmp(path)).ok()?;
+        self.artifacts.get(at)
+    }
+
+    /// The step called `id`.
+    pub fn step(&self, id: &str) -> Option<&GraphStep> {
+        self.steps.iter().find(|step| step.id == id)
+    }
+}
+
+impl Document for Manifest {
+    const SCHEMA: &'static str = "manifest/1";
+
+    fn schema(&self) -> &str {
+        &self.retrace
+    }
+
+    fn check(&self) -> Result<(), Complaint> {
+        for pair in self.artifacts.windows(2) {
+            if let [a, b] = pair
+                && a.path >= b.path
+            {
+                return Err((
+                    "artifacts".to_owned(),
+                    format!("{} comes twice or out of order, after {}", b.path, a.path),
+                ));
+            }
+        }
+        let mut made = BTreeSet::new();
+        for pair in self.steps.windows(2) {
+            if let [a, b] = pair
+                && a.id >= b.id
+            {
+                return Err(("steps".to_owned(), format!("{} comes twice or out of order, after {}", b.id, a.id)));
+            }
+        }
+        for output in self.steps.iter().flat_map(|step| &step.outputs) {
+            if !made.insert(&output.path) {
+                return Err(("steps".to_owned(), format!("two steps claim to have made {}", output.path)));
+            }
+        }
+        let root =
+            root(&self.ignored, &self.artifacts, &self.steps).map_err(|e| ("artifacts".to_owned(), e.to_string()))?;
+        if root != self.root {
+            let what = format!("is {}, but the entries give {root}: the manifest was edited after sealing", self.root);
+            return Err(("root".to_owned(), what));
+        }
+        Ok(())
+    }
+}
+
+/// The release root: BLAKE3, in its own domain, over the count and the canonical digests of the
+/// artifacts, the steps and the ignored paths, in the manifest's order.
+fn root(ignored: &[RelPath], artifacts: &[Artifact], steps: &[GraphStep]) -> Result<Digest, SpecError> {
+    let mut hasher = blake3::Hasher::new_derive_key("retrace 2026 release root");
+    let mut part = |domain: &str, digests: Vec<Result<Digest, SpecError>>| -> Result<(), SpecError> {
+        hasher.update(domain.as_bytes());
+        hasher.update(&(digests.len() as u64).to_le_bytes());
+        for digest in digests {
+            hasher.update(digest?.as_bytes());
+        }
+        Ok(())
+    };
+    part("artifacts", artifacts.iter().map(|entry| canonical_digest("artifact/1", entry)).collect())?;
+    part("steps", steps.iter().map(|entry| canonical_digest("step/1", entry)).collect())?;
+    part("ignored", ignored.iter().map(|entry| canonical_digest("ignored/1", entry)).collect())?;
+    Ok(hasher.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn artifact(path: &str, bytes: &[u8]) -> Artifact {
+        Artifact {
+            path: path.parse().expect("a path"),
+            kind: Kind::Other,
+            size: bytes.len() as u64,
+            digest: Digest::of(bytes),
+            tensors: None,
+        }
+    }
+
+    fn manifest(artifacts: Vec<Artifact>) -> Manifest {
+        Manifest::new("m", "retrace", Vec::new(), artifacts, Vec::new()).expect("a manifest")
+    }
+
+    #[test]
+    fn the_root_covers_every_field_but_not_the_order_of_arrival() {
+        let base = manifest(vec![artifact("a", b"1"), artifact("b", b"2")]);
+        assert_eq!(base.root, manifest(vec![artifact("b", b"2"), artifact("a", b"1")]).root);
+        let mut kind = artifact("a", b"1");
+        kind.kind = Kind::Log;
+        let mut size = artifact("a", b"1");
+        size.size += 1;
+        for other in [artifact("a", b"2"), artifact("c", b"1"), kind, size] {
+            assert_ne!(base.root, manifest(vec![other, artifact("b", b"2")]).root);
+        }
+        assert_ne!(base.root, manifest(vec![artifact("a", b"1")]).root);
+    }
+
+    #[test]
+    fn an_edited_manifest_is_refused() {
+        let yaml = manifest(vec![artifact("a", b"1")]).to_yaml().expect("yaml");
+        assert!(Manifest::parse(&yaml, "m").is_ok());
+        let error = Manifest::parse(&yaml.replace("size: 1", "size: 2"), "m").expect_err("edited");
+        assert!(error.to_string().contains("edited after sealing"), "{error}");
+        assert!(Manifest::parse(&yaml.replace("path: a", "path: ../a"), "m").is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! Paths inside a release.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
+
+/// A path inside a release: relative, `/` between its parts, and unable to leave the directory
+/// that it is joined to, on any system.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct RelPath(String);
+
+/// Why a text is not a path inside a release.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("path {path:?} {why}")]
+pub struct PathError {
+    /// The text.
+    pub path: String,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+impl RelPath {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// This path below `root`.
+    pub fn under(&self, root: &Path) -> PathBuf {
+        root.join(&self.0)
+    }
+
+    /// The path below this one that ends in `name`.
+    pub fn join(&self, name: &str) -> Result<Self, PathError> {
+        format!("{}/{name}", self.0).parse()
+    }
+
+    /// The last part.
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    /// All but the last part, if there is more than one.
+    pub fn parent(&self) -> Option<Self> {
+        self.0.rsplit_once('/').map(|(parent, _)| Self(parent.to_owned()))
+    }
+
+    /// Whether this is `directory` or lies below it.
+    pub fn is_within(&self, directory: &Self) -> bool {
+        self.0.strip_prefix(&directory.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+impl FromStr for RelPath {
+    type Err = PathError;
+
+    fn from_str(path: &str) -> Result<Self, PathError> {
+        let refuse = |why| Err(PathError { path: path.to_owned(), why });
+        if path.is_empty() {
+            return refuse("is empty");
+        }
+        if path.starts_with('/') {
+            return refuse("is absolute; give it relative to the release's directory");
+        }
+        if path.contains(['\\', ':']) || path.chars().any(char::is_control) {
+            return refuse("holds a backslash, colon or control character, which not every system can name");
+        }
+        for part in path.split('/') {
+            match part {
+                "" => return refuse("has an empty part"),
+                "." | ".." => return refuse("has a `.` or `..` part; write it out below the release's directory"),
+                _ => {}
+            }
+        }
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl fmt::Display for RelPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for RelPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_path_leaves_its_directory() {
+        for path in ["", "/etc/passwd", "..", "../x", "a/../b", "a//b", "a/", "./a", "C:/x", "a\\b", "a\nb", "a\0"] {
+            assert!(path.parse::<RelPath>().is_err(), "{path:?} was taken");
+        }
+        for path in ["a", "a/b.c", "语料/zh 0.jsonl", "..a", ".hidden"] {
+            assert!(path.parse::<RelPath>().is_ok(), "{path:?} was refused");
+        }
+    }
+
+    #[test]
+    fn within_is_by_parts() {
+        let path = |text: &str| text.parse::<RelPath>().expect("a path");
+        assert!(path("runs/a/x").is_within(&path("runs/a")));
+        assert!(path("runs/a").is_within(&path("runs/a")));
+        assert!(!path("runs/ab").is_within(&path("runs/a")));
+    }
+}

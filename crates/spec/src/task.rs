@@ -1,0 +1,46 @@
+//! Tasks: what a checkpoint is evaluated on. Paths are relative to the directory that the task
+//! file lies in.
+
+use serde::{Deserialize, Serialize};
+
+use crate::document::Complaint;
+use crate::{Document, RelPath};
+
+/// An evaluation task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// `task/1`.
+    pub retrace: String,
+    /// What it is called in tables and on the command line.
+    pub name: String,
+    /// What is asked.
+    pub measure: Measure,
+    /// The items, JSON lines: documents `{id, text}` or questions `{id, question, choices, answer}`.
+    pub items: RelPath,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// Bits of surprise a UTF-8 byte of text.
+    BitsPerByte,
+    /// Whether the right choice is the likeliest: `acc` and, divided by its characters, `acc_norm`.
+    MultipleChoice,
+}
+
+impl Document for Task {
+    const SCHEMA: &'static str = "task/1";
+
+    fn schema(&self) -> &str {
+        &self.retrace
+    }
+
+    fn check(&self) -> Result<(), Complaint> {
+        if self.name.is_empty() || !self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+            return Err(("name".to_owned(), format!("{:?} is not letters, digits, `-`, `_` and `.`", self.name)));
+        }
+        Ok(())
+    }
+}
