@@ -36,8 +36,6 @@
 //! Each kernel's own order of operations stands in its documentation. Vector width, tile sizes
 //! and threads spread work over elements and never across an element's order.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
-
 pub mod adamw;
 pub mod attention;
 pub mod cross_entropy;

@@ -16,7 +16,7 @@ mod units;
 
 pub use canonical::canonical_digest;
 pub use digest::{Digest, DigestError};
-pub use document::{Document, SpecError};
+pub use document::{Complaint, Document, SpecError};
 pub use manifest::Manifest;
 pub use path::{PathError, RelPath};
 pub use recipe::{CleanRecipe, TokenizeRecipe};

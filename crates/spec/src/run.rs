@@ -137,6 +137,59 @@ pub struct Source {
     pub share: u32,
 }
 
+impl Model {
+    /// Whether the values can be meant together.
+    ///
+    /// # Errors
+    /// The first field that cannot, and why.
+    pub fn check(&self) -> Result<(), Complaint> {
+        let complain = |field: &str, what: String| Err((format!("model.{field}"), what));
+        positive(&[
+            ("model.vocab_size", self.vocab_size),
+            ("model.hidden_size", self.hidden_size),
+            ("model.intermediate_size", self.intermediate_size),
+            ("model.num_hidden_layers", self.num_hidden_layers),
+            ("model.num_attention_heads", self.num_attention_heads),
+            ("model.num_key_value_heads", self.num_key_value_heads),
+            ("model.max_position_embeddings", self.max_position_embeddings),
+        ])?;
+        let (heads, key_heads) = (self.num_attention_heads, self.num_key_value_heads);
+        if !self.hidden_size.is_multiple_of(heads) {
+            return complain(
+                "num_attention_heads",
+                format!("{heads} does not divide hidden_size {}", self.hidden_size),
+            );
+        }
+        if !(self.hidden_size / heads).is_multiple_of(2) {
+            return complain("num_attention_heads", "gives an odd head size, which RoPE cannot turn".to_owned());
+        }
+        if !heads.is_multiple_of(key_heads) {
+            return complain("num_key_value_heads", format!("{key_heads} does not divide num_attention_heads {heads}"));
+        }
+        within(&[
+            ("model.rope_theta", self.rope_theta, 1.0, f64::MAX),
+            ("model.rms_norm_eps", self.rms_norm_eps, 0.0, 1.0),
+            ("model.initializer_range", self.initializer_range, 0.0, 1.0),
+        ])
+    }
+}
+
+fn positive(values: &[(&str, usize)]) -> Result<(), Complaint> {
+    match values.iter().find(|(_, value)| !(1..=1 << 30).contains(value)) {
+        Some((field, value)) => Err(((*field).to_owned(), format!("{value} is not between 1 and 2^30"))),
+        None => Ok(()),
+    }
+}
+
+fn within(ranges: &[(&str, f64, f64, f64)]) -> Result<(), Complaint> {
+    match ranges.iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
+        Some((field, value, least, most)) => {
+            Err(((*field).to_owned(), format!("{value} is not between {least} and {most}")))
+        }
+        None => Ok(()),
+    }
+}
+
 impl Run {
     /// Steps over all phases.
     pub fn steps(&self) -> Step {
@@ -182,48 +235,18 @@ impl Document for Run {
         if self.numerics != 1 {
             return complain("numerics", format!("version {} is not known here; this is 1", self.numerics));
         }
-        let model = &self.model;
-        let positive = [
-            ("model.vocab_size", model.vocab_size),
-            ("model.hidden_size", model.hidden_size),
-            ("model.intermediate_size", model.intermediate_size),
-            ("model.num_hidden_layers", model.num_hidden_layers),
-            ("model.num_attention_heads", model.num_attention_heads),
-            ("model.num_key_value_heads", model.num_key_value_heads),
+        self.model.check()?;
+        let sizes = [
             ("sequence_length", self.sequence_length),
             ("batch_size", self.batch_size),
             ("micro_batch_size", self.micro_batch_size),
         ];
-        for (field, value) in positive {
-            if value == 0 || value > 1 << 30 {
-                return complain(field, format!("{value} is not between 1 and 2^30"));
-            }
-        }
-        if !model.hidden_size.is_multiple_of(model.num_attention_heads) {
-            return complain(
-                "model.num_attention_heads",
-                format!("{} does not divide hidden_size {}", model.num_attention_heads, model.hidden_size),
-            );
-        }
-        if !(model.hidden_size / model.num_attention_heads).is_multiple_of(2) {
-            return complain("model.num_attention_heads", "gives an odd head size, which RoPE cannot turn".to_owned());
-        }
-        if !model.num_attention_heads.is_multiple_of(model.num_key_value_heads) {
-            return complain(
-                "model.num_key_value_heads",
-                format!(
-                    "{} does not divide num_attention_heads {}",
-                    model.num_key_value_heads, model.num_attention_heads
-                ),
-            );
-        }
-        if self.sequence_length > model.max_position_embeddings {
+        positive(&sizes)?;
+        let longest = self.model.max_position_embeddings;
+        if self.sequence_length > longest {
             return complain(
                 "sequence_length",
-                format!(
-                    "{} is longer than model.max_position_embeddings {}",
-                    self.sequence_length, model.max_position_embeddings
-                ),
+                format!("{} is longer than model.max_position_embeddings {longest}", self.sequence_length),
             );
         }
         if !self.batch_size.is_multiple_of(self.micro_batch_size) {
@@ -232,21 +255,13 @@ impl Document for Run {
                 format!("{} does not divide batch_size {}", self.micro_batch_size, self.batch_size),
             );
         }
-        let ranges = [
-            ("model.rope_theta", model.rope_theta, 1.0, f64::MAX),
-            ("model.rms_norm_eps", model.rms_norm_eps, 0.0, 1.0),
-            ("model.initializer_range", model.initializer_range, 0.0, 1.0),
+        within(&[
             ("optimizer.beta1", self.optimizer.beta1, 0.0, 0.999_999),
             ("optimizer.beta2", self.optimizer.beta2, 0.0, 0.999_999_9),
             ("optimizer.epsilon", self.optimizer.epsilon, f64::MIN_POSITIVE, 1.0),
             ("optimizer.weight_decay", self.optimizer.weight_decay, 0.0, 10.0),
             ("optimizer.clip", self.optimizer.clip, f64::MIN_POSITIVE, f64::MAX),
-        ];
-        for (field, value, least, most) in ranges {
-            if !(least..=most).contains(&value) {
-                return complain(field, format!("{value} is not between {least} and {most}"));
-            }
-        }
+        ])?;
         if self.checkpoint_every == 0 {
             return complain("checkpoint_every", "is 0; give a number of steps".to_owned());
         }
@@ -295,5 +310,82 @@ impl Document for Run {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SpecError;
+
+    const RUN: &str = "retrace: run/1
+name: small
+seed: 1
+numerics: 1
+model:
+  architecture: llama
+  vocab_size: 300
+  hidden_size: 16
+  intermediate_size: 40
+  num_hidden_layers: 2
+  num_attention_heads: 4
+  num_key_value_heads: 2
+  max_position_embeddings: 32
+  rope_theta: 10000.0
+  rms_norm_eps: 1.0e-5
+  initializer_range: 0.02
+tokenizer: tokenizer.json
+output: runs/small
+sequence_length: 16
+batch_size: 4
+micro_batch_size: 2
+optimizer: {beta1: 0.9, beta2: 0.95, epsilon: 1.0e-8, weight_decay: 0.1, clip: 1.0}
+phases:
+  - name: one
+    steps: 10
+    learning_rate: {schedule: cosine, warmup: 2, peak: 0.003, floor: 0.0003}
+    mix: [{tokens: a.tokens, share: 3}, {tokens: b.tokens, share: 1}]
+  - name: two
+    steps: 5
+    learning_rate: {schedule: half_life, peak: 0.003, half_life: 2, floor: 0.0}
+    mix: [{tokens: b.tokens, share: 1}]
+checkpoint_every: 4
+";
+
+    #[test]
+    fn steps_phases_and_checkpoints() {
+        let run = Run::parse(RUN, "run.yaml").unwrap();
+        assert_eq!(run.steps(), Step(15));
+        let name = |step| run.phase_of(Step(step)).map(|(phase, before)| (phase.name.as_str(), before.get()));
+        assert_eq!(name(0), None);
+        assert_eq!(name(10), Some(("one", 0)));
+        assert_eq!(name(11), Some(("two", 10)));
+        assert_eq!(name(16), None);
+        let kept: Vec<u64> = (0..=15).filter(|step| run.keeps(Step(*step))).collect();
+        assert_eq!(kept, [0, 4, 8, 10, 12, 15]);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_by_field() {
+        for (from, to, field) in [
+            ("seed: 1", "sead: 1", "sead"),
+            ("numerics: 1", "numerics: 2", "numerics"),
+            ("hidden_size: 16", "hidden_size: 18", "model.num_attention_heads"),
+            ("num_key_value_heads: 2", "num_key_value_heads: 3", "model.num_key_value_heads"),
+            ("sequence_length: 16", "sequence_length: 64", "sequence_length"),
+            ("micro_batch_size: 2", "micro_batch_size: 3", "micro_batch_size"),
+            ("clip: 1.0", "clip: .nan", "optimizer.clip"),
+            ("share: 3", "share: 0", "phases[0].mix"),
+            ("warmup: 2", "warmup: 20", "phases[0].learning_rate.warmup"),
+            ("peak: 0.003, half_life: 2", "peak: 0.003, half_life: 0", "phases[1].learning_rate.half_life"),
+            ("tokenizer: tokenizer.json", "tokenizer: ../tokenizer.json", "`.` or `..`"),
+            ("checkpoint_every: 4", "checkpoint_every: 0", "checkpoint_every"),
+        ] {
+            let text = RUN.replace(from, to);
+            assert_ne!(text, RUN, "{from}");
+            let error: SpecError = Run::parse(&text, "run.yaml").expect_err(to);
+            let message = error.to_string();
+            assert!(message.contains(field) && message.contains("run.yaml"), "{to}: {message}");
+        }
     }
 }

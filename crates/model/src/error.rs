@@ -1,0 +1,50 @@
+//! What can go wrong with a model.
+
+use std::path::PathBuf;
+
+use retrace_files::FileError;
+use thiserror::Error;
+
+/// Why a model could not be read, written or computed.
+#[derive(Debug, Error)]
+pub enum ModelError {
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A `config.json` does not describe a model that is known here.
+    #[error("{}: {what}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A tensor that the model needs is not among the weights.
+    #[error("tensor {name} is missing from the weights")]
+    Missing {
+        /// The tensor.
+        name: String,
+    },
+    /// A tensor is not what the model needs.
+    #[error("tensor {name} is {found}, but the model needs {needed}")]
+    Mismatch {
+        /// The tensor.
+        name: String,
+        /// Its dtype and shape.
+        found: String,
+        /// What they should be.
+        needed: String,
+    },
+    /// A tensor is among the weights that the model has no place for.
+    #[error("tensor {name} has no place in the model")]
+    Unknown {
+        /// The tensor.
+        name: String,
+    },
+    /// Tokens that the model cannot take.
+    #[error("{0}")]
+    Input(String),
+    /// candle refused.
+    #[error("candle: {0}")]
+    Candle(#[from] candle_core::Error),
+}
