@@ -13,4 +13,4 @@ mod weights;
 pub use error::ModelError;
 pub use llama::Llama;
 pub use ops::cross_entropy;
-pub use weights::Weights;
+pub use weights::{Weights, take_floats};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 use half::{bf16, f16};
 use retrace_files::safetensors::{self, Dtype};
 use retrace_numerics::random::Stream;
@@ -38,20 +38,27 @@ impl Weights {
     /// # Errors
     /// If a tensor of the model is missing or has another shape, or there is one too many.
     pub fn from_tensors(model: &Model, mut tensors: BTreeMap<String, safetensors::Tensor>) -> Result<Self, ModelError> {
-        let mut weights = BTreeMap::new();
+        let mut values = Vec::new();
         for (name, shape) in Llama::shapes(model) {
-            let Some(tensor) = tensors.remove(&name) else { return Err(ModelError::Missing { name }) };
-            if tensor.shape != shape {
-                let found = format!("{:?} {:?}", tensor.dtype, tensor.shape);
-                return Err(ModelError::Mismatch { name, found, needed: format!("of shape {shape:?}") });
-            }
-            let values = widen(&name, &tensor)?;
-            weights.insert(name, Var::from_vec(values, shape, &Device::Cpu)?);
+            let floats = take_floats(&mut tensors, &name, &shape)?;
+            values.push((name, shape, floats));
         }
         match tensors.pop_first() {
             Some((name, _)) => Err(ModelError::Unknown { name }),
-            None => Ok(Self(weights)),
+            None => Self::from_values(values),
         }
+    }
+
+    /// Weights from names, shapes and numbers.
+    ///
+    /// # Errors
+    /// If a shape does not fit its numbers.
+    pub fn from_values(values: impl IntoIterator<Item = (String, Vec<usize>, Vec<f32>)>) -> Result<Self, ModelError> {
+        let mut weights = BTreeMap::new();
+        for (name, shape, values) in values {
+            weights.insert(name, Var::from_vec(values, shape, &Device::Cpu)?);
+        }
+        Ok(Self(weights))
     }
 
     /// The weights as they go to a file.
@@ -89,17 +96,29 @@ impl Weights {
     }
 }
 
-/// The numbers of a floating-point tensor; f32, f16 and bf16 all fit f32 exactly.
-fn widen(name: &str, tensor: &safetensors::Tensor) -> Result<Vec<f32>, ModelError> {
+/// Takes the tensor called `name` out of `tensors`, as f32: f16 and bf16 fit it exactly.
+///
+/// # Errors
+/// If it is missing, or has another shape or a dtype that is not one of these.
+pub fn take_floats(
+    tensors: &mut BTreeMap<String, safetensors::Tensor>,
+    name: &str,
+    shape: &[usize],
+) -> Result<Vec<f32>, ModelError> {
+    let Some(tensor) = tensors.remove(name) else { return Err(ModelError::Missing { name: name.to_owned() }) };
+    let mismatch = |needed: String| ModelError::Mismatch {
+        name: name.to_owned(),
+        found: format!("{:?} of shape {:?}", tensor.dtype, tensor.shape),
+        needed,
+    };
+    if tensor.shape != shape {
+        return Err(mismatch(format!("of shape {shape:?}")));
+    }
     let bytes = &tensor.bytes;
     match tensor.dtype {
         Dtype::F32 => Ok(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
         Dtype::F16 => Ok(bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect()),
         Dtype::BF16 => Ok(bytes.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect()),
-        other => Err(ModelError::Mismatch {
-            name: name.to_owned(),
-            found: format!("{other:?}"),
-            needed: format!("{:?}, F16 or BF16", DType::F32),
-        }),
+        _ => Err(mismatch("F32, F16 or BF16".to_owned())),
     }
 }

@@ -1,1 +1,21 @@
-//! Optimizer, schedule, trainer, journal, replay.
+//! Schedule, trainer, checkpoints, journal, replay.
+//!
+//! A run is a pure function of its run file, its token shards and the numerics version: [`Trainer`]
+//! computes it step by step, the journal has a line a step, and [`replay`](replay()) computes any stretch of it
+//! again and compares. This crate knows nothing of manifests, evaluation or the command line.
+
+mod batch;
+mod error;
+mod journal;
+mod replay;
+mod schedule;
+mod state;
+mod trainer;
+
+pub use batch::{Batch, Batches};
+pub use error::TrainError;
+pub use journal::{Journal, Line};
+pub use replay::{Difference, Replay, What, replay};
+pub use schedule::learning_rate;
+pub use state::{State, checkpoints, directory_of};
+pub use trainer::{Trainer, train};

@@ -1,0 +1,107 @@
+//! JSON lines, read strictly.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use crate::FileError;
+
+/// The longest line that is read: the largest document of a corpus fits well.
+const LONGEST: u64 = 64 << 20;
+
+/// The values of a file of JSON lines, each with its line's number from 1.
+///
+/// # Errors
+/// If the file cannot be opened. Each item is an error if its line is not UTF-8 or not such a value,
+/// is empty or too long, or is the last and lacks its line's end: then the file was truncated. After
+/// an error nothing more comes.
+pub fn json_lines<T: DeserializeOwned>(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<(usize, T), FileError>> + use<T>, FileError> {
+    let file = File::open(path).map_err(FileError::io(path, "open"))?;
+    let lines =
+        Lines { path: path.to_owned(), reader: BufReader::with_capacity(1 << 18, file), line: 0, at: 0, ended: false };
+    Ok(lines.map(|line| {
+        let (path, number, text) = line?;
+        let value = serde_json::from_str(&text);
+        value.map(|value| (number, value)).map_err(|e| FileError::Json { path, line: number, what: e.to_string() })
+    }))
+}
+
+struct Lines {
+    path: PathBuf,
+    reader: BufReader<File>,
+    line: usize,
+    at: u64,
+    ended: bool,
+}
+
+impl Lines {
+    fn next_line(&mut self) -> Result<Option<String>, FileError> {
+        self.line += 1;
+        let refuse = |line, what: String| FileError::Json { path: self.path.clone(), line, what };
+        let mut bytes = Vec::new();
+        let read = self.reader.by_ref().take(LONGEST).read_until(b'\n', &mut bytes);
+        let read = read.map_err(FileError::io(&self.path, "read"))? as u64;
+        if read == 0 {
+            return Ok(None);
+        }
+        self.at += read;
+        if bytes.pop() != Some(b'\n') {
+            let what = match read {
+                LONGEST => format!("is longer than {LONGEST} bytes"),
+                _ => format!("has no end of line: the file is truncated at byte {}", self.at),
+            };
+            return Err(refuse(self.line, what));
+        }
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Err(refuse(self.line, "is empty; every line is one JSON value".to_owned()));
+        }
+        String::from_utf8(bytes).map(Some).map_err(|e| {
+            let at = self.at - read + e.utf8_error().valid_up_to() as u64;
+            refuse(self.line, format!("is not UTF-8 at byte {at}"))
+        })
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<(PathBuf, usize, String), FileError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let line = self.next_line().transpose()?;
+        self.ended = line.is_err();
+        Some(line.map(|text| (self.path.clone(), self.line, text)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bad_line_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("shard.jsonl");
+        let read = |bytes: &[u8]| -> Result<Vec<(usize, u32)>, FileError> {
+            std::fs::write(&path, bytes).unwrap();
+            json_lines::<u32>(&path)?.collect()
+        };
+        assert_eq!(read(b"").unwrap(), []);
+        assert_eq!(read(b"1\n22\n").unwrap(), [(1, 1), (2, 22)]);
+        for (bytes, place, what) in [
+            (&b"1\n2"[..], "shard.jsonl:2", "truncated at byte 3"),
+            (b"1\n\n2\n", "shard.jsonl:2", "is empty"),
+            (b"1\nx\n2\n", "shard.jsonl:2", "expected value"),
+            (b"1\n2 3\n", "shard.jsonl:2", "trailing"),
+            (b"1\n\xff\n", "shard.jsonl:2", "not UTF-8 at byte 2"),
+        ] {
+            let error = read(bytes).unwrap_err().to_string();
+            assert!(error.contains(place) && error.contains(what), "{error}");
+        }
+    }
+}

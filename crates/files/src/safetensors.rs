@@ -1,0 +1,438 @@
+//! The safetensors format, read strictly and written in one way.
+//!
+//! Eight bytes, little-endian, give the length of a JSON header, which gives every tensor's dtype,
+//! shape and range of the bytes that follow (huggingface.co/docs/safetensors). Read here is only a
+//! file in which every byte is accounted for: no tensor twice, no overlap, no hole, no byte too
+//! many.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use retrace_spec::Digest;
+use retrace_spec::manifest::Tensors;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::{FileError, WholeFile};
+
+/// The longest header that is read, as in the reference implementation.
+const LONGEST_HEADER: u64 = 100_000_000;
+/// What the one entry of the header's metadata is called.
+const METADATA: &str = "__metadata__";
+
+/// What the numbers of a tensor are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the format's own names")]
+pub enum Dtype {
+    BOOL,
+    U8,
+    I8,
+    U16,
+    I16,
+    F16,
+    BF16,
+    U32,
+    I32,
+    F32,
+    U64,
+    I64,
+    F64,
+}
+
+impl Dtype {
+    /// Bytes of a number.
+    pub const fn size(self) -> u64 {
+        match self {
+            Self::BOOL | Self::U8 | Self::I8 => 1,
+            Self::U16 | Self::I16 | Self::F16 | Self::BF16 => 2,
+            Self::U32 | Self::I32 | Self::F32 => 4,
+            Self::U64 | Self::I64 | Self::F64 => 8,
+        }
+    }
+}
+
+/// A tensor in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tensor {
+    /// What its numbers are.
+    pub dtype: Dtype,
+    /// Its size in every dimension.
+    pub shape: Vec<usize>,
+    /// Its numbers, row after row, little-endian.
+    pub bytes: Vec<u8>,
+}
+
+/// Where a tensor lies in its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// What its numbers are.
+    pub dtype: Dtype,
+    /// Its size in every dimension.
+    pub shape: Vec<usize>,
+    /// Its first byte in the file.
+    pub begin: u64,
+    /// How many bytes it has.
+    pub length: u64,
+}
+
+/// Reads and checks the header of the file at `path`: every tensor's place, by name.
+///
+/// # Errors
+/// If the file cannot be read, or any of its bytes is not accounted for.
+pub fn read_header(path: &Path) -> Result<BTreeMap<String, Place>, FileError> {
+    let mut file = File::open(path).map_err(FileError::io(path, "open"))?;
+    header(path, &mut file)
+}
+
+fn header(path: &Path, file: &mut File) -> Result<BTreeMap<String, Place>, FileError> {
+    let length = file.metadata().map_err(FileError::io(path, "look at"))?.len();
+    let refuse = |place: String, what: String| FileError::Safetensors { path: path.to_owned(), place, what };
+    let at_start = |what: String| refuse("byte 0".to_owned(), what);
+    if length < 8 {
+        return Err(at_start(format!("the file has {length} bytes, not even the 8 of the header's length")));
+    }
+    let mut first = [0; 8];
+    file.read_exact(&mut first).map_err(FileError::io(path, "read"))?;
+    let header_length = u64::from_le_bytes(first);
+    if header_length > LONGEST_HEADER {
+        return Err(at_start(format!(
+            "the header is said to have {header_length} bytes; at most {LONGEST_HEADER} are read"
+        )));
+    }
+    if header_length > length - 8 {
+        let what = format!("the header is said to have {header_length} bytes, but only {} follow", length - 8);
+        return Err(at_start(what));
+    }
+    let mut text = vec![0; header_length as usize];
+    file.read_exact(&mut text).map_err(FileError::io(path, "read"))?;
+    let header: Header = serde_json::from_slice(&text).map_err(|e| {
+        refuse(format!("byte {}", 8 + e.column().saturating_sub(1)), format!("the header is not one: {e}"))
+    })?;
+    let mut places = BTreeMap::new();
+    for (name, Entry { dtype, shape, data_offsets: [begin, end] }) in header.tensors {
+        let refuse = |what: String| refuse(format!("tensor {name:?}"), what);
+        let needed = shape.iter().try_fold(dtype.size(), |size, n| size.checked_mul(*n as u64));
+        let needed = needed.ok_or_else(|| refuse(format!("its shape {shape:?} is too large for any file")))?;
+        if begin > end || end - begin != needed {
+            return Err(refuse(format!(
+                "bytes {begin} to {end} are not the {needed} that {dtype:?} of shape {shape:?} has"
+            )));
+        }
+        let data = length - 8 - header_length;
+        if end > data {
+            return Err(refuse(format!(
+                "it ends at byte {end} of the data, which has {data}: the header lies or the file is truncated"
+            )));
+        }
+        places.insert(name, Place { dtype, shape, begin: 8 + header_length + begin, length: needed });
+    }
+    let mut in_order: Vec<(&String, &Place)> = places.iter().collect();
+    in_order.sort_by_key(|(_, place)| (place.begin, place.length));
+    let mut at = 8 + header_length;
+    for (name, place) in in_order {
+        if place.begin != at {
+            let what = if place.begin < at { "overlaps the tensor before it" } else { "leaves a hole before it" };
+            return Err(refuse(
+                format!("tensor {name:?}"),
+                format!("it begins at byte {} and {what}, which ends at {at}", place.begin),
+            ));
+        }
+        at += place.length;
+    }
+    if at != length {
+        return Err(refuse(format!("byte {at}"), format!("{} bytes follow that are no tensor's", length - at)));
+    }
+    Ok(places)
+}
+
+/// The header as JSON has it, with no name twice.
+struct Header {
+    tensors: Vec<(String, Entry)>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    data_offsets: [u64; 2],
+}
+
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Header;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of tensors")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+                let mut names = std::collections::BTreeSet::new();
+                let mut tensors = Vec::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if !names.insert(name.clone()) {
+                        return Err(serde::de::Error::custom(format!("{name:?} comes twice")));
+                    }
+                    if name == METADATA {
+                        map.next_value::<BTreeMap<String, String>>()?;
+                    } else {
+                        tensors.push((name, map.next_value()?));
+                    }
+                }
+                Ok(Header { tensors })
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+/// Reads all tensors of the file at `path`.
+///
+/// # Errors
+/// As [`read_header`].
+pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, FileError> {
+    let mut tensors = BTreeMap::new();
+    for_each(path, |name, place, bytes| {
+        tensors.insert(name.to_owned(), Tensor { dtype: place.dtype, shape: place.shape.clone(), bytes });
+    })?;
+    Ok(tensors)
+}
+
+/// The digests of all tensors of the file at `path`, holding one at a time.
+///
+/// # Errors
+/// As [`read_header`].
+pub fn file_tensors(path: &Path) -> Result<Tensors, FileError> {
+    let mut digests = BTreeMap::new();
+    for_each(path, |name, place, bytes| {
+        digests.insert(name.to_owned(), tensor_digest(place.dtype, &place.shape, &bytes));
+    })?;
+    Ok(Tensors { root: tensor_root(digests.iter().map(|(name, digest)| (name.as_str(), *digest))), digests })
+}
+
+fn for_each(path: &Path, mut take: impl FnMut(&str, &Place, Vec<u8>)) -> Result<(), FileError> {
+    let mut file = File::open(path).map_err(FileError::io(path, "open"))?;
+    for (name, place) in header(path, &mut file)? {
+        file.seek(SeekFrom::Start(place.begin)).map_err(FileError::io(path, "read"))?;
+        // The header was checked against the file's length, so this is no more than the file has.
+        let mut bytes = vec![0; place.length as usize];
+        file.read_exact(&mut bytes).map_err(FileError::io(path, "read"))?;
+        take(&name, &place, bytes);
+    }
+    Ok(())
+}
+
+/// Writes tensors to `path`, whole or not at all: sorted by name, one after another, after a header
+/// with one metadata entry, `format: pt`, padded with spaces to a multiple of 8.
+///
+/// # Errors
+/// If the disk does not take them.
+pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<Digest, FileError> {
+    #[derive(Serialize)]
+    struct Described<'a> {
+        dtype: Dtype,
+        shape: &'a [usize],
+        data_offsets: [usize; 2],
+    }
+    let json_error = |e: serde_json::Error| FileError::Json { path: path.to_owned(), line: 1, what: e.to_string() };
+    let mut text = format!("{{\"{METADATA}\":{{\"format\":\"pt\"}}").into_bytes();
+    let mut at = 0;
+    for (name, tensor) in tensors {
+        let end = at + tensor.bytes.len();
+        text.push(b',');
+        serde_json::to_writer(&mut text, name).map_err(json_error)?;
+        text.push(b':');
+        let described = Described { dtype: tensor.dtype, shape: &tensor.shape, data_offsets: [at, end] };
+        serde_json::to_writer(&mut text, &described).map_err(json_error)?;
+        at = end;
+    }
+    text.push(b'}');
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let mut file = WholeFile::create(path)?;
+    let mut put = |bytes: &[u8]| file.write_all(bytes).map_err(FileError::io(path, "write"));
+    put(&(text.len() as u64).to_le_bytes())?;
+    put(&text)?;
+    for tensor in tensors.values() {
+        put(&tensor.bytes)?;
+    }
+    file.commit()
+}
+
+/// The digest of one tensor: BLAKE3, in its own domain, over the dtype's name (with its length as a
+/// byte before it), the number of dimensions and each size as little-endian `u64`, and the bytes.
+pub fn tensor_digest(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Digest {
+    let mut hasher = blake3::Hasher::new_derive_key("retrace 2026 tensor");
+    let name = format!("{dtype:?}");
+    hasher.update(&[name.len() as u8]).update(name.as_bytes());
+    hasher.update(&(shape.len() as u64).to_le_bytes());
+    for size in shape {
+        hasher.update(&(*size as u64).to_le_bytes());
+    }
+    hasher.update(bytes);
+    hasher.finalize().into()
+}
+
+/// The tensor root: BLAKE3, in its own domain, over every name (with its length as little-endian
+/// `u64` before it) and tensor digest, sorted by name. The same for one file or twenty shards,
+/// whatever the headers' order, padding or metadata.
+pub fn tensor_root<'a>(tensors: impl Iterator<Item = (&'a str, Digest)>) -> Digest {
+    let mut tensors: Vec<_> = tensors.collect();
+    tensors.sort();
+    let mut hasher = blake3::Hasher::new_derive_key("retrace 2026 tensor root");
+    for (name, digest) in tensors {
+        hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes()).update(digest.as_bytes());
+    }
+    hasher.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tensor(dtype: Dtype, shape: &[usize], seed: u8) -> Tensor {
+        let length = shape.iter().product::<usize>() * dtype.size() as usize;
+        Tensor {
+            dtype,
+            shape: shape.to_vec(),
+            bytes: (0..length).map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed)).collect(),
+        }
+    }
+
+    fn some() -> BTreeMap<String, Tensor> {
+        let tensors = [
+            ("b.weight", tensor(Dtype::F32, &[2, 3], 1)),
+            ("a", tensor(Dtype::BF16, &[5], 2)),
+            ("scalar", tensor(Dtype::I64, &[], 3)),
+            ("空 \"quoted\"", tensor(Dtype::U8, &[0, 4], 4)),
+        ];
+        tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect()
+    }
+
+    /// The bytes of a file with this header, and `data` after it.
+    fn file(header: &str, data: &[u8]) -> Vec<u8> {
+        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
+    }
+
+    #[test]
+    fn the_reference_crate_reads_what_we_write() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.safetensors");
+        let digest = write(&path, &some()).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(digest, Digest::of(&bytes));
+        let theirs = ::safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(theirs.len(), some().len());
+        for (name, tensor) in some() {
+            let view = theirs.tensor(&name).unwrap();
+            assert_eq!((view.data(), view.shape()), (&tensor.bytes[..], &tensor.shape[..]));
+        }
+        assert_eq!(read(&path).unwrap(), some());
+    }
+
+    #[test]
+    fn we_read_what_the_reference_crate_writes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.safetensors");
+        let ours = tensor(Dtype::F32, &[2, 3], 9);
+        let view = ::safetensors::tensor::TensorView::new(::safetensors::Dtype::F32, vec![2, 3], &ours.bytes).unwrap();
+        let metadata = Some([("k".to_owned(), "v".to_owned())].into());
+        ::safetensors::serialize_to_file([("w", view)], metadata, &path).unwrap();
+        assert_eq!(read(&path).unwrap()["w"], ours);
+    }
+
+    #[test]
+    fn a_header_that_lies_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.safetensors");
+        let one = |entry: &str| format!("{{\"w\":{entry}}}");
+        let good = r#"{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#;
+        let data = [0u8; 8];
+        std::fs::write(&path, file(&one(good), &data)).unwrap();
+        assert!(read(&path).is_ok());
+        let cases: Vec<(Vec<u8>, &str)> = vec![
+            (vec![], "not even the 8"),
+            (vec![1, 2, 3], "not even the 8"),
+            (u64::MAX.to_le_bytes().to_vec(), "at most"),
+            (99_999_999u64.to_le_bytes().to_vec(), "only 0 follow"),
+            (file("", &[]), "the header is not one"),
+            (file("[]", &[]), "an object of tensors"),
+            (file("{\"w\":", &data), "the header is not one"),
+            (file(&format!("{{\"w\":{good},\"w\":{good}}}"), &data), "comes twice"),
+            (file(&one(r#"{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}"#), &data), "unknown field"),
+            (file(&one(r#"{"dtype":"F31","shape":[2],"data_offsets":[0,8]}"#), &data), "unknown variant"),
+            (file(&one(r#"{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}"#), &data), "the header is not one"),
+            (file(&one(r#"{"dtype":"F32","shape":[3],"data_offsets":[0,8]}"#), &data), "are not the 12"),
+            (file(&one(r#"{"dtype":"F32","shape":[2],"data_offsets":[8,0]}"#), &data), "are not the 8"),
+            (file(&one(r#"{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}"#), &data), "too large"),
+            (file(&one(r#"{"dtype":"F32","shape":[4],"data_offsets":[0,16]}"#), &data), "truncated"),
+            (file(&one(r#"{"dtype":"F32","shape":[1],"data_offsets":[4,8]}"#), &data), "hole"),
+            (file(&one(r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#), &data), "4 bytes follow"),
+            (file(&format!("{{\"v\":{good},\"w\":{good}}}"), &data), "overlaps"),
+            (file(&format!("{{\"__metadata__\":{{\"a\":1}},\"w\":{good}}}"), &data), "the header is not one"),
+        ];
+        for (bytes, expected) in cases {
+            std::fs::write(&path, &bytes).unwrap();
+            let error = read(&path).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error} lacks {expected:?}");
+            assert!(
+                ::safetensors::SafeTensors::deserialize(&bytes).is_err()
+                    || error.contains("unknown field")
+                    || error.contains("comes twice"),
+                "{error}"
+            );
+        }
+    }
+
+    proptest! {
+        /// Whatever the bytes, an answer: no panic, and never an allocation beyond the file's size.
+        #[test]
+        fn any_bytes_are_survived(mut bytes in prop::collection::vec(any::<u8>(), 0..200), length in 0u64..220, at in 0usize..300, with in any::<u8>()) {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("x.safetensors");
+            if bytes.len() >= 8 { bytes[..8].copy_from_slice(&length.to_le_bytes()); }
+            std::fs::write(&path, &bytes).unwrap();
+            let _ = read(&path);
+            write(&path, &some()).unwrap();
+            let mut bytes = std::fs::read(&path).unwrap();
+            if let Some(byte) = bytes.get_mut(at) { *byte = with; }
+            std::fs::write(&path, &bytes).unwrap();
+            let _ = read(&path);
+        }
+
+        #[test]
+        fn the_root_is_of_the_tensors_alone(spaces in 0usize..20, metadata in "[a-z]{0,9}", flip in 0usize..42) {
+            let directory = tempfile::tempdir().unwrap();
+            let (path, other) = (directory.path().join("x"), directory.path().join("y"));
+            write(&path, &some()).unwrap();
+            let root = file_tensors(&path).unwrap().root;
+            // Tensors in reverse order, other metadata, other padding.
+            let (mut entries, mut data) = (vec![format!("\"__metadata__\":{{\"m\":\"{metadata}\"}}")], Vec::new());
+            for (name, tensor) in some().iter().rev() {
+                let begin = data.len();
+                data.extend(&tensor.bytes);
+                entries.push(format!("{}:{{\"shape\":{:?},\"data_offsets\":[{begin},{}],\"dtype\":\"{:?}\"}}",
+                    serde_json::to_string(name).unwrap(), tensor.shape, data.len(), tensor.dtype));
+            }
+            let header = format!("{{{}}}{}", entries.join(","), " ".repeat(spaces));
+            std::fs::write(&other, file(&header, &data)).unwrap();
+            prop_assert_eq!(file_tensors(&other).unwrap().root, root);
+            // Any flipped bit, name, dtype or shape shows.
+            let flip = flip % data.len();
+            data[flip] ^= 1;
+            std::fs::write(&other, file(&header, &data)).unwrap();
+            prop_assert_ne!(file_tensors(&other).unwrap().root, root);
+            data[flip] ^= 1;
+            for (from, to) in [("b.weight", "b.height"), ("\"F32\"", "\"I32\""), ("[2, 3]", "[3, 2]")] {
+                prop_assert!(header.contains(from));
+                std::fs::write(&other, file(&header.replace(from, to), &data)).unwrap();
+                prop_assert_ne!(file_tensors(&other).unwrap().root, root);
+            }
+        }
+    }
+}

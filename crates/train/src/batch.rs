@@ -1,0 +1,106 @@
+//! The batch of any step.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use retrace_corpus::order::{DataOrder, PhaseOrder};
+use retrace_corpus::tokens::TokenShard;
+use retrace_spec::{Digest, Run, Step};
+
+use crate::TrainError;
+
+/// What a step learns from.
+#[derive(Debug)]
+pub struct Batch {
+    /// Tokens that are read, sequence after sequence.
+    pub inputs: Vec<u32>,
+    /// The token after each.
+    pub targets: Vec<u32>,
+    /// BLAKE3, in its own domain, over the sequences' tokens (inputs and the last target), each a
+    /// little-endian `u32`.
+    pub digest: Digest,
+}
+
+/// The batches of a run, each a function of its step alone.
+#[derive(Debug)]
+pub struct Batches {
+    order: DataOrder,
+    /// By phase and source.
+    shards: Vec<Vec<Arc<TokenShard>>>,
+    batch_size: usize,
+    sequence_length: usize,
+}
+
+impl Batches {
+    /// Opens the token shards of `run`, whose paths are relative to `root`.
+    ///
+    /// # Errors
+    /// If a shard cannot be read, is too short for one sequence, or holds tokens that the model has
+    /// no embedding for.
+    pub fn open(root: &Path, run: &Run) -> Result<Self, TrainError> {
+        let mut opened = std::collections::BTreeMap::new();
+        let mut shards = Vec::new();
+        for phase in &run.phases {
+            let mut sources = Vec::new();
+            for source in &phase.mix {
+                let path = source.tokens.under(root);
+                let shard = match opened.get(&path) {
+                    Some(shard) => Arc::clone(shard),
+                    None => {
+                        let shard = Arc::new(TokenShard::open(&path)?);
+                        opened.insert(path.clone(), Arc::clone(&shard));
+                        shard
+                    }
+                };
+                if shard.vocabulary() as usize > run.model.vocab_size {
+                    let what = format!("its tokenizer has {} tokens, but the model embeds {}", shard.vocabulary(), run.model.vocab_size);
+                    return Err(TrainError::Tokens { path, what });
+                }
+                if shard.sequences(run.sequence_length) == 0 {
+                    let what = format!("its {} tokens are less than one sequence of {} and a target", shard.tokens(), run.sequence_length);
+                    return Err(TrainError::Tokens { path, what });
+                }
+                sources.push(shard);
+            }
+            shards.push(sources);
+        }
+        let sizes: Vec<Vec<(u32, u64)>> = run
+            .phases
+            .iter()
+            .zip(&shards)
+            .map(|(phase, shards)| {
+                let sources = phase.mix.iter().zip(shards);
+                sources.map(|(source, shard)| (source.share, shard.sequences(run.sequence_length))).collect()
+            })
+            .collect();
+        let phases: Vec<PhaseOrder<'_>> =
+            run.phases.iter().zip(&sizes).map(|(phase, sources)| PhaseOrder { steps: phase.steps, sources }).collect();
+        let order = DataOrder::new(run.seed, run.batch_size as u64, &phases);
+        Ok(Self { order, shards, batch_size: run.batch_size, sequence_length: run.sequence_length })
+    }
+
+    /// The order that the sequences come in.
+    pub const fn order(&self) -> &DataOrder {
+        &self.order
+    }
+
+    /// The batch that update number `step` learns from.
+    ///
+    /// # Errors
+    /// If the run has no such step.
+    pub fn batch(&self, step: Step) -> Result<Batch, TrainError> {
+        let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+        let mut hasher = blake3::Hasher::new_derive_key("retrace 2026 batch");
+        for slot in 0..self.batch_size as u64 {
+            let drawn = self.order.draw(step, slot)?;
+            let shard = &self.shards[drawn.phase][drawn.source];
+            let sequence = shard.sequence(drawn.sequence, self.sequence_length)?;
+            for token in &sequence {
+                hasher.update(&token.to_le_bytes());
+            }
+            inputs.extend_from_slice(&sequence[..self.sequence_length]);
+            targets.extend_from_slice(&sequence[1..]);
+        }
+        Ok(Batch { inputs, targets, digest: hasher.finalize().into() })
+    }
+}

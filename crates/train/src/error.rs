@@ -1,0 +1,111 @@
+//! What can go wrong in training.
+
+use std::path::PathBuf;
+
+use retrace_corpus::CorpusError;
+use retrace_files::FileError;
+use retrace_model::ModelError;
+use retrace_numerics::environment::EnvironmentError;
+use retrace_spec::{Digest, Step};
+use thiserror::Error;
+
+/// Why a run could not be computed, resumed or replayed.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A token shard could not be read.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// The model could not be built or computed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// candle refused.
+    #[error("candle: {0}")]
+    Candle(#[from] candle_core::Error),
+    /// The processor does not compute as it should.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    /// A document could not be digested.
+    #[error(transparent)]
+    Spec(#[from] retrace_spec::SpecError),
+    /// A run has been here before.
+    #[error("{} is there already; resume the run, or move it away", path.display())]
+    Exists {
+        /// The journal or a checkpoint.
+        path: PathBuf,
+    },
+    /// There is nothing to go on from.
+    #[error("{} holds no whole checkpoint to go on from", path.display())]
+    NoCheckpoint {
+        /// The run's directory.
+        path: PathBuf,
+    },
+    /// The checkpoint of a step is needed and not there.
+    #[error("no checkpoint of step {step} is in {}; there are {there}", path.display())]
+    NoSuchCheckpoint {
+        /// The step.
+        step: Step,
+        /// The run's directory.
+        path: PathBuf,
+        /// The steps that have one.
+        there: String,
+    },
+    /// A checkpoint or journal was made by another run file.
+    #[error("{} was made by run {made_by}, but the run file's digest is {run}: its content has changed", path.display())]
+    OtherRun {
+        /// The checkpoint's or journal's place.
+        path: PathBuf,
+        /// The digest of the run that made it.
+        made_by: Digest,
+        /// The digest of the run file at hand.
+        run: Digest,
+    },
+    /// A checkpoint's tensors are not those it was saved with.
+    #[error("{}: the tensors' root is {found}, but state.json says {stated}", path.display())]
+    Damaged {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The root that its state states.
+        stated: Digest,
+        /// The root that its tensors have.
+        found: Digest,
+    },
+    /// The journal is not one.
+    #[error("{}:{line}: {what}", path.display())]
+    Journal {
+        /// The journal.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The tokens don't fit the run.
+    #[error("{}: {what}", path.display())]
+    Tokens {
+        /// The token shard.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The loss or a gradient is not a finite number.
+    #[error("step {step}: {what} is not a finite number; the run has diverged (a lower learning rate may help)")]
+    NotFinite {
+        /// The step.
+        step: Step,
+        /// The loss, or the gradient of a tensor.
+        what: String,
+    },
+    /// The segment to replay makes no sense.
+    #[error("cannot replay from step {from} to step {to} of a run of {steps} steps")]
+    Segment {
+        /// The first step.
+        from: Step,
+        /// The last step.
+        to: Step,
+        /// How many the run has.
+        steps: Step,
+    },
+}

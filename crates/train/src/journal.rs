@@ -1,0 +1,189 @@
+//! The journal: a line a step, each with the digest of the line before.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use retrace_files::{FileError, write_whole};
+use retrace_spec::{Digest, Step, Tokens};
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+
+/// What is kept of a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// The update's number, from 1.
+    pub step: Step,
+    /// The phase that it belongs to.
+    pub phase: String,
+    /// Tokens that were learned from so far.
+    pub tokens: Tokens,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The mean loss, in nats a token, before the update.
+    pub loss: f64,
+    /// The bits of `loss`, 16 hexadecimal digits.
+    pub loss_bits: String,
+    /// The gradient's norm over all weights, before clipping.
+    pub grad_norm: f64,
+    /// The batch's digest.
+    pub batch: Digest,
+    /// The state's digest after the update.
+    pub state: Digest,
+    /// The digest of the line before; the run's, for the first.
+    pub previous: Digest,
+}
+
+impl Line {
+    /// The line's bytes, without the line's end.
+    fn bytes(&self, path: &Path) -> Result<Vec<u8>, TrainError> {
+        serde_json::to_vec(self).map_err(|e| TrainError::Journal {
+            path: path.to_owned(),
+            line: self.step.get() as usize,
+            what: e.to_string(),
+        })
+    }
+}
+
+/// A journal on disk.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    run: Digest,
+    lines: Vec<Line>,
+    /// The digest of the last line, or the run's.
+    head: Digest,
+    file: Option<File>,
+}
+
+impl Journal {
+    /// The journal's name in a run's directory.
+    pub const NAME: &'static str = "journal.jsonl";
+
+    /// Begins a journal for the run with the given digest.
+    ///
+    /// # Errors
+    /// If there is one, or it cannot be written.
+    pub fn create(path: &Path, run: Digest) -> Result<Self, TrainError> {
+        if path.exists() {
+            return Err(TrainError::Exists { path: path.to_owned() });
+        }
+        write_whole(path, b"")?;
+        let mut journal = Self { path: path.to_owned(), run, lines: Vec::new(), head: run, file: None };
+        journal.open_for_appending()?;
+        Ok(journal)
+    }
+
+    /// Reads a journal, checking its chain. A torn last line, as a killed process leaves, is left
+    /// out.
+    ///
+    /// # Errors
+    /// If it cannot be read, or a line is not one or does not follow from the one before.
+    pub fn read(path: &Path) -> Result<Self, TrainError> {
+        let io = |source| FileError::Io { path: path.to_owned(), doing: "read", source };
+        let bytes = std::fs::read(path).map_err(io)?;
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let mut lines: Vec<Line> = Vec::new();
+        let mut head: Option<Digest> = None;
+        let mut run = Digest::of(b"");
+        for (at, text) in bytes[..whole].split_inclusive(|byte| *byte == b'\n').enumerate() {
+            let text = &text[..text.len() - 1];
+            let refuse = |what: String| TrainError::Journal { path: path.to_owned(), line: at + 1, what };
+            let line: Line = serde_json::from_slice(text).map_err(|e| refuse(e.to_string()))?;
+            if line.step.get() != at as u64 + 1 {
+                return Err(refuse(format!("is of step {}, where step {} should be", line.step, at + 1)));
+            }
+            match head {
+                None => run = line.previous,
+                Some(head) if head != line.previous => {
+                    return Err(refuse(format!("follows a line with digest {}, but the line before has {head}", line.previous)));
+                }
+                Some(_) => {}
+            }
+            head = Some(Digest::of(text));
+            lines.push(line);
+        }
+        Ok(Self { path: path.to_owned(), run, head: head.unwrap_or(run), lines, file: None })
+    }
+
+    /// Cuts everything after `step` and opens the journal for more.
+    ///
+    /// # Errors
+    /// If it does not reach that step, or cannot be written.
+    pub fn cut_to(mut self, step: Step, run: Digest) -> Result<Self, TrainError> {
+        if (self.lines.len() as u64) < step.get() {
+            let what = format!("ends at step {}, before the checkpoint of step {step}", self.lines.len());
+            return Err(TrainError::Journal { path: self.path, line: self.lines.len(), what });
+        }
+        self.lines.truncate(step.get() as usize);
+        let mut bytes = Vec::new();
+        self.head = run;
+        for line in &self.lines {
+            let text = line.bytes(&self.path)?;
+            self.head = Digest::of(&text);
+            bytes.extend(text);
+            bytes.push(b'\n');
+        }
+        self.run = run;
+        write_whole(&self.path, &bytes)?;
+        self.open_for_appending()?;
+        Ok(self)
+    }
+
+    fn open_for_appending(&mut self) -> Result<(), TrainError> {
+        let opened = OpenOptions::new().append(true).open(&self.path);
+        self.file = Some(opened.map_err(|source| FileError::Io { path: self.path.clone(), doing: "open", source })?);
+        Ok(())
+    }
+
+    /// Adds a line, whose `previous` is set here.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn append(&mut self, mut line: Line) -> Result<(), TrainError> {
+        line.previous = self.head;
+        let mut bytes = line.bytes(&self.path)?;
+        let head = Digest::of(&bytes);
+        bytes.push(b'\n');
+        if let Some(file) = &mut self.file {
+            let io = |source| FileError::Io { path: self.path.clone(), doing: "write", source };
+            file.write_all(&bytes).map_err(io)?;
+        }
+        self.head = head;
+        self.lines.push(line);
+        Ok(())
+    }
+
+    /// Waits until every line is on the disk.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn sync(&self) -> Result<(), TrainError> {
+        if let Some(file) = &self.file {
+            file.sync_data().map_err(|source| FileError::Io { path: self.path.clone(), doing: "sync", source })?;
+        }
+        Ok(())
+    }
+
+    /// The digest of the last line; the run's, if there is none.
+    pub const fn head(&self) -> Digest {
+        self.head
+    }
+
+    /// The digest of the run that it is of, as its first line says.
+    pub const fn run(&self) -> Digest {
+        self.run
+    }
+
+    /// The lines, from step 1 on.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// The line of `step`.
+    pub fn line(&self, step: Step) -> Option<&Line> {
+        self.lines.get(step.get().checked_sub(1)? as usize)
+    }
+}

@@ -1,0 +1,216 @@
+//! All that a run carries from step to step, and its checkpoints.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use retrace_files::safetensors::{self, Dtype, tensor_digest, tensor_root};
+use retrace_files::{FileError, write_whole, write_whole_directory};
+use retrace_model::{ModelError, Weights, hub, take_floats};
+use retrace_spec::{Digest, Run, Step, Tokens};
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+
+/// The optimizer's moments, in their own file of a checkpoint.
+const OPTIMIZER: &str = "optimizer.safetensors";
+/// The rest of the state, in its own file of a checkpoint.
+const STATE: &str = "state.json";
+
+/// A weight and its moments.
+#[derive(Debug, Clone)]
+pub(crate) struct Parameter {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) weight: Vec<f32>,
+    pub(crate) first_moment: Vec<f32>,
+    pub(crate) second_moment: Vec<f32>,
+}
+
+/// The state of a run after a step.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Updates so far.
+    pub step: Step,
+    /// Tokens learned from so far.
+    pub tokens: Tokens,
+    pub(crate) parameters: BTreeMap<String, Parameter>,
+}
+
+/// What `state.json` says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stated {
+    retrace: String,
+    run: Digest,
+    numerics: u32,
+    step: Step,
+    tokens: Tokens,
+    state: Digest,
+    journal: Digest,
+}
+
+const SCHEMA: &str = "checkpoint/1";
+
+impl State {
+    /// The state before the first step.
+    ///
+    /// # Errors
+    /// If candle refuses.
+    pub fn initial(run: &Run) -> Result<Self, TrainError> {
+        let mut parameters = BTreeMap::new();
+        for (name, weight) in Weights::initial(&run.model, run.seed)?.iter() {
+            let weight_values: Vec<f32> = weight.flatten_all()?.to_vec1()?;
+            let zeros = vec![0.0; weight_values.len()];
+            let parameter = Parameter {
+                shape: weight.dims().to_vec(),
+                weight: weight_values,
+                first_moment: zeros.clone(),
+                second_moment: zeros,
+            };
+            parameters.insert(name.to_owned(), parameter);
+        }
+        Ok(Self { step: Step(0), tokens: Tokens(0), parameters })
+    }
+
+    /// The weights, ready for a model.
+    ///
+    /// # Errors
+    /// If candle refuses.
+    pub fn weights(&self) -> Result<Weights, TrainError> {
+        let parameters = self.parameters.iter();
+        Ok(Weights::from_values(parameters.map(|(name, p)| (name.clone(), p.shape.clone(), p.weight.clone())))?)
+    }
+
+    /// The digest of every tensor: weights under their names, moments as [`moment_names`] has them.
+    pub fn tensor_digests(&self) -> BTreeMap<String, Digest> {
+        self.parameters
+            .par_iter()
+            .flat_map_iter(|(name, p)| {
+                let [first, second] = moment_names(name);
+                let digest = |values: &[f32]| tensor_digest(Dtype::F32, &p.shape, &to_bytes(values));
+                [
+                    (name.clone(), digest(&p.weight)),
+                    (first, digest(&p.first_moment)),
+                    (second, digest(&p.second_moment)),
+                ]
+            })
+            .collect::<Vec<_>>()
+            .into_iter()
+            .collect()
+    }
+
+    /// The tensor root over weights and moments.
+    pub fn digest(&self) -> Digest {
+        let digests = self.tensor_digests();
+        tensor_root(digests.iter().map(|(name, digest)| (name.as_str(), *digest)))
+    }
+
+    /// Saves the state as a checkpoint of `run` below `output`: the directory is there whole or not
+    /// at all.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn save(&self, run: &Run, output: &Path, tokenizer: &[u8], run_digest: Digest, journal: Digest) -> Result<(), TrainError> {
+        let path = directory_of(output, self.step);
+        write_whole_directory(&path, |partial| {
+            hub::write(partial, &run.model, &self.weights()?)?;
+            let mut moments = BTreeMap::new();
+            for (name, p) in &self.parameters {
+                let [first, second] = moment_names(name);
+                let tensor = |values: &[f32]| safetensors::Tensor {
+                    dtype: Dtype::F32,
+                    shape: p.shape.clone(),
+                    bytes: to_bytes(values),
+                };
+                moments.insert(first, tensor(&p.first_moment));
+                moments.insert(second, tensor(&p.second_moment));
+            }
+            safetensors::write(&partial.join(OPTIMIZER), &moments)?;
+            let stated = Stated {
+                retrace: SCHEMA.to_owned(),
+                run: run_digest,
+                numerics: run.numerics,
+                step: self.step,
+                tokens: self.tokens,
+                state: self.digest(),
+                journal,
+            };
+            let state_path = partial.join(STATE);
+            let mut json = serde_json::to_vec_pretty(&stated)
+                .map_err(|e| FileError::Json { path: state_path.clone(), line: 0, what: e.to_string() })?;
+            json.push(b'\n');
+            write_whole(&state_path, &json)?;
+            write_whole(&partial.join("tokenizer.json"), tokenizer)?;
+            Ok::<(), TrainError>(())
+        })
+    }
+
+    /// Loads the checkpoint at `path`, checking its tensors against what it states. Gives also the
+    /// digests of the run that made it and of its journal's last line.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or the tensors are not those that were saved.
+    pub fn load(path: &Path) -> Result<(Self, Digest, Digest), TrainError> {
+        let state_path = path.join(STATE);
+        let refuse = |what: String| FileError::Json { path: state_path.clone(), line: 1, what };
+        let text = std::fs::read(&state_path)
+            .map_err(|source| FileError::Io { path: state_path.clone(), doing: "read", source })?;
+        let stated: Stated = serde_json::from_slice(&text).map_err(|e| refuse(e.to_string()))?;
+        if stated.retrace != SCHEMA {
+            return Err(refuse(format!("retrace: is {:?}; this version reads {SCHEMA:?}", stated.retrace)).into());
+        }
+        let (_, weights) = hub::read(path)?;
+        let mut moments = safetensors::read(&path.join(OPTIMIZER))?;
+        let mut parameters = BTreeMap::new();
+        for (name, weight) in weights.iter() {
+            let shape = weight.dims().to_vec();
+            let [first, second] = moment_names(name);
+            let first_moment = take_floats(&mut moments, &first, &shape)?;
+            let second_moment = take_floats(&mut moments, &second, &shape)?;
+            let weight = weight.flatten_all()?.to_vec1()?;
+            parameters.insert(name.to_owned(), Parameter { shape, weight, first_moment, second_moment });
+        }
+        if let Some((name, _)) = moments.pop_first() {
+            return Err(ModelError::Unknown { name }.into());
+        }
+        let state = Self { step: stated.step, tokens: stated.tokens, parameters };
+        let found = state.digest();
+        if found != stated.state {
+            return Err(TrainError::Damaged { path: path.to_owned(), stated: stated.state, found });
+        }
+        Ok((state, stated.run, stated.journal))
+    }
+}
+
+/// What the moments of the weight called `name` are called.
+pub(crate) fn moment_names(name: &str) -> [String; 2] {
+    [format!("first_moment.{name}"), format!("second_moment.{name}")]
+}
+
+fn to_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// Where the checkpoint of `step` lies below a run's directory.
+pub fn directory_of(output: &Path, step: Step) -> PathBuf {
+    output.join(format!("step-{:06}", step.get()))
+}
+
+/// The steps that have a whole checkpoint below a run's directory, ascending.
+///
+/// # Errors
+/// If the directory cannot be read; one that is not there has none.
+pub fn checkpoints(output: &Path) -> Result<Vec<Step>, TrainError> {
+    let io = |source| FileError::Io { path: output.to_owned(), doing: "list", source };
+    let mut steps = Vec::new();
+    if !output.exists() {
+        return Ok(steps);
+    }
+    for entry in std::fs::read_dir(output).map_err(io)? {
+        let name = entry.map_err(io)?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix("step-")).and_then(|digits| digits.parse().ok());
+        steps.extend(number.map(Step));
+    }
+    steps.sort();
+    Ok(steps)
+}

@@ -1,0 +1,193 @@
+//! One step after another.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use retrace_files::{FileError, Progress, Unit};
+use retrace_model::{Llama, cross_entropy};
+use retrace_numerics::adamw::{Hyperparameters, Update};
+use retrace_numerics::environment;
+use retrace_numerics::sum::{sum_f64, sum_of_squares};
+use retrace_numerics::tree::TreeSum;
+use retrace_spec::{Document, Run, Step, Tokens};
+
+use crate::{Batches, Journal, Line, State, TrainError, checkpoints, directory_of, learning_rate};
+
+/// Computes the steps of a run.
+#[derive(Debug)]
+pub struct Trainer<'a> {
+    run: &'a Run,
+    batches: Batches,
+    state: State,
+}
+
+impl<'a> Trainer<'a> {
+    /// A trainer of `run`, whose paths are relative to `root`, that goes on from `state`.
+    ///
+    /// # Errors
+    /// If the processor does not compute as it should, or the tokens cannot be read.
+    pub fn new(root: &Path, run: &'a Run, state: State) -> Result<Self, TrainError> {
+        environment::check()?;
+        Ok(Self { run, batches: Batches::open(root, run)?, state })
+    }
+
+    /// The state after the steps so far.
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Computes the next step; `None` after the last. The line's `previous` is the run's digest
+    /// until a journal takes it.
+    ///
+    /// The loss is the sum, over micro-batches in order, of the binary64 lane sum of their tokens'
+    /// losses, divided by the batch's tokens. Each micro-batch's gradient is of its tokens' losses
+    /// times 1/(the batch's tokens), that factor rounded to binary32; the leaves of the contract's
+    /// tree are these gradients. The norm is the root of the sum, over tensors sorted by name, of
+    /// the binary64 lane sums of squares. Where it is over `clip`, gradients are multiplied with
+    /// clip/norm.
+    ///
+    /// # Errors
+    /// If the tokens cannot be read, or the loss or a gradient is not finite.
+    pub fn step(&mut self) -> Result<Option<Line>, TrainError> {
+        let step = Step(self.state.step.get() + 1);
+        let Some((phase, before)) = self.run.phase_of(step) else { return Ok(None) };
+        let batch = self.batches.batch(step)?;
+        let rate = learning_rate(&phase.learning_rate, step.get() - before.get(), phase.steps);
+
+        let weights = self.state.weights()?;
+        let model = Llama::new(&self.run.model, &weights)?;
+        let sequence = self.run.sequence_length;
+        let micro = self.run.micro_batch_size * sequence;
+        let scale = 1.0 / batch.inputs.len() as f64;
+        let (mut loss, mut gradient) = (0.0, TreeSum::default());
+        for (inputs, targets) in batch.inputs.chunks(micro).zip(batch.targets.chunks(micro)) {
+            let logits = model.forward(&Arc::from(inputs), sequence)?;
+            let losses = cross_entropy(&logits, &Arc::from(targets))?;
+            loss += sum_f64(&losses.to_vec1::<f32>()?);
+            let mut gradients = (losses * scale)?.backward()?;
+            let mut leaf = Vec::new();
+            for (name, weight) in weights.iter() {
+                let gradient = gradients.remove(weight).ok_or_else(|| not_finite(step, format!("no gradient of {name}")))?;
+                leaf.extend(gradient.flatten_all()?.to_vec1::<f32>()?);
+            }
+            gradient.push(leaf);
+        }
+        loss *= scale;
+        if !loss.is_finite() {
+            return Err(not_finite(step, "the loss".to_owned()));
+        }
+        let grad_norm = self.update(step, rate, &gradient.finish().unwrap_or_default())?;
+        self.state.step = step;
+        self.state.tokens = Tokens(self.state.tokens.get() + batch.inputs.len() as u64);
+        Ok(Some(Line {
+            step,
+            phase: phase.name.clone(),
+            tokens: self.state.tokens,
+            learning_rate: rate,
+            loss,
+            loss_bits: format!("{:016x}", loss.to_bits()),
+            grad_norm,
+            batch: batch.digest,
+            state: self.state.digest(),
+            previous: self.run.digest()?,
+        }))
+    }
+
+    /// Moves the weights against `gradient`, all tensors' one after another, sorted by name; returns
+    /// its norm.
+    fn update(&mut self, step: Step, rate: f64, gradient: &[f32]) -> Result<f64, TrainError> {
+        let mut squares = 0.0;
+        let mut rest = gradient;
+        let mut parts = Vec::new();
+        for (name, parameter) in &self.state.parameters {
+            let (part, after) = rest.split_at(parameter.weight.len().min(rest.len()));
+            rest = after;
+            let square = sum_of_squares(part);
+            if !square.is_finite() {
+                return Err(not_finite(step, format!("the gradient of {name}")));
+            }
+            squares += square;
+            parts.push(part);
+        }
+        let norm = squares.sqrt();
+        let optimizer = &self.run.optimizer;
+        let gradient_scale = if norm > optimizer.clip { optimizer.clip / norm } else { 1.0 };
+        for (parameter, part) in self.state.parameters.values_mut().zip(parts) {
+            let weight_decay = if parameter.shape.len() > 1 { optimizer.weight_decay } else { 0.0 };
+            let numbers = Hyperparameters {
+                beta1: optimizer.beta1,
+                beta2: optimizer.beta2,
+                epsilon: optimizer.epsilon,
+                learning_rate: rate,
+                weight_decay,
+                gradient_scale,
+            };
+            let (first, second) = (&mut parameter.first_moment, &mut parameter.second_moment);
+            Update::new(numbers, step.get()).apply(&mut parameter.weight, first, second, part);
+        }
+        Ok(norm)
+    }
+}
+
+fn not_finite(step: Step, what: String) -> TrainError {
+    TrainError::NotFinite { step, what }
+}
+
+/// Trains `run`, whose paths are relative to `root`, to its end: afresh, or from the last whole
+/// checkpoint. Returns the journal.
+///
+/// # Errors
+/// If there is a run where a fresh one should go, or none or another where one should be resumed;
+/// if a file cannot be read or written; if training diverges.
+pub fn train(root: &Path, run: &Run, resume: bool, progress: &dyn Progress) -> Result<Journal, TrainError> {
+    let output = run.output.under(root);
+    let run_digest = run.digest()?;
+    let journal_path = output.join(Journal::NAME);
+    let tokenizer_path = run.tokenizer.under(root);
+    let tokenizer = std::fs::read(&tokenizer_path)
+        .map_err(|source| FileError::Io { path: tokenizer_path, doing: "read", source })?;
+    let last = checkpoints(&output)?.pop();
+    let (mut trainer, mut journal) = match last {
+        Some(last) if resume => {
+            let path = directory_of(&output, last);
+            let (state, made_by, head) = State::load(&path)?;
+            if made_by != run_digest {
+                return Err(TrainError::OtherRun { path, made_by, run: run_digest });
+            }
+            let journal = Journal::read(&journal_path)?.cut_to(last, run_digest)?;
+            if journal.head() != head {
+                let what = format!("its line has digest {}, but the checkpoint was saved after one with {head}", journal.head());
+                return Err(TrainError::Journal { path: journal_path, line: last.get() as usize, what });
+            }
+            (Trainer::new(root, run, state)?, journal)
+        }
+        None if resume && !journal_path.exists() => return Err(TrainError::NoCheckpoint { path: output }),
+        Some(last) => return Err(TrainError::Exists { path: directory_of(&output, last) }),
+        None => {
+            let trainer = Trainer::new(root, run, State::initial(run)?)?;
+            // A run that was killed before its first checkpoint has a journal, of nothing.
+            let journal = match resume {
+                true => Journal::read(&journal_path)?.cut_to(Step(0), run_digest)?,
+                false => Journal::create(&journal_path, run_digest)?,
+            };
+            trainer.state().save(run, &output, &tokenizer, run_digest, journal.head())?;
+            (trainer, journal)
+        }
+    };
+    let to_do = run.steps().get() - trainer.state().step.get();
+    progress.begin(&format!("training {}", run.name), to_do, Unit::Steps);
+    while let Some(line) = trainer.step()? {
+        let (step, loss) = (line.step, line.loss);
+        journal.append(line)?;
+        if run.keeps(step) {
+            journal.sync()?;
+            trainer.state().save(run, &output, &tokenizer, run_digest, journal.head())?;
+        }
+        progress.note(&format!("loss {loss:.4}"));
+        progress.advance(1);
+    }
+    journal.sync()?;
+    progress.end();
+    Ok(journal)
+}
+
