@@ -1,1 +1,10 @@
-//! End-to-end tests over the binary.
+//! End-to-end tests over the binary `retrace`: what a person or a program sees of it.
+//!
+//! They belong to the package `retrace-cli`, so that cargo builds the binary before they run.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may take a thing for granted")]
+
+mod corpus;
+mod seal_and_verify;
+mod shell;
+mod support;

@@ -11,7 +11,7 @@ use retrace_numerics::{attention, cross_entropy, embedding, rms_norm, rope, swig
 
 /// The numbers behind a storage, which must be contiguous f32.
 fn floats<'a>(storage: &'a CpuStorage, layout: &Layout, op: &'static str) -> Result<&'a [f32]> {
-    let CpuStorage::F32(values) = storage else { bail!("{op}: f32 is needed, not {:?}", storage.dtype()) };
+    let CpuStorage::F32(values) = storage else { bail!("{op}: f32 is needed") };
     match layout.contiguous_offsets() {
         Some((from, to)) => {
             values.get(from..to).ok_or_else(|| candle_core::Error::Msg(format!("{op}: storage is short")))

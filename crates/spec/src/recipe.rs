@@ -48,7 +48,7 @@ pub enum Rule {
         /// The phrases, compared after NFKC and in lower case.
         phrases: Vec<String>,
     },
-    /// Too few of its letters are of its language's script (`en`: Latin; `zh`: Han).
+    /// Too few of its letters are of its language's script after NFKC (`en`: Latin; `zh`: Han).
     Script {
         /// Smallest fraction of letters.
         at_least: f64,

@@ -1,0 +1,105 @@
+//! What is said on the command line, and what it leads to.
+
+use std::num::NonZeroUsize;
+use std::sync::LazyLock;
+
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser};
+use retrace_numerics::isa::{self, Isa};
+
+use crate::commands::{Exit, Verb};
+use crate::environment::Environment;
+use crate::errors::Failure;
+use crate::terminal::Terminal;
+
+static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{} (numerics version {})", env!("CARGO_PKG_VERSION"), retrace_numerics::VERSION));
+
+const MORE: &str = "\
+Exit codes: 0 all holds, 1 a finding, 2 could not do it.
+Results go to standard output, everything else to standard error.
+`retrace help VERB` has examples of each.";
+
+/// Check a fully open language model: its bytes, its training run, and what is said of it
+#[derive(Debug, Parser)]
+#[command(name = "retrace", version = VERSION.as_str(), after_help = MORE, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What can be said with every verb.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "With every verb")]
+pub(crate) struct Global {
+    /// Print one JSON document, keys sorted, with its schema's name in it
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing on standard error but what went wrong
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
+    /// Compute with N threads, not one a core; the results are the same
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+}
+
+/// Reads the arguments, does what they say, and tells how that ended.
+pub(crate) fn run() -> Exit {
+    let mut command = Arguments::command();
+    if let Some(color) = color_before_parsing() {
+        command = command.color(color);
+    }
+    let parsed = command.try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
+    let Arguments { global, verb } = match parsed {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version come this way too. If nobody listens, there is nobody to tell.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Failed } else { Exit::Holds };
+        }
+    };
+    let environment = Environment::read();
+    let terminal = Terminal::new(&global, &environment);
+    match prepare(&global, &environment).and_then(|()| verb.run(&terminal)) {
+        Ok(exit) => exit,
+        Err(failure) => terminal.fail(&failure),
+    }
+}
+
+/// What `--color` says, for help and usage errors, which come before the arguments are parsed.
+fn color_before_parsing() -> Option<ColorChoice> {
+    let mut words = std::env::args().skip_while(|word| !word.starts_with("--color"));
+    let first = words.next()?;
+    let value = first.strip_prefix("--color=").map(str::to_owned).or_else(|| words.next())?;
+    clap::ValueEnum::from_str(&value, false).ok()
+}
+
+/// Sets what holds for the whole process: threads, and the kernels' instruction set.
+fn prepare(global: &Global, environment: &Environment) -> Result<(), Failure> {
+    if let Some(threads) = global.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global();
+        pool.map_err(|e| Failure::usage(format!("cannot start {threads} threads: {e}"), "give a smaller --threads"))?;
+    }
+    if let Some(name) = &environment.isa {
+        let here: Vec<_> = Isa::ALL.into_iter().filter(|isa| isa.is_here()).map(Isa::name).collect();
+        if !Isa::from_name(name).is_some_and(isa::force) {
+            let what = format!("RETRACE_ISA is {name:?}, which is not an instruction set of this processor");
+            return Err(Failure::usage(what, &format!("one of {}, or unset it", here.join(", "))));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,78 @@
+//! The verbs: each is one file with its arguments, its help and what it does.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use retrace_files::FileError;
+use retrace_spec::Document;
+
+use crate::errors::Failure;
+use crate::terminal::Terminal;
+
+mod clean;
+mod tokenize;
+mod train;
+
+/// What is to be done. A new verb is a file below `commands/` and a line in each list here.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Clean(clean::Clean),
+    Tokenize(tokenize::Tokenize),
+    Train(train::Train),
+}
+
+impl Verb {
+    /// Does it.
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        match self {
+            Self::Clean(verb) => verb.run(terminal),
+            Self::Tokenize(verb) => verb.run(terminal),
+            Self::Train(verb) => verb.run(terminal),
+        }
+    }
+}
+
+/// How it ended, as with `diff`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All holds, or all was done.
+    Holds = 0,
+    /// A finding: a digest differs, a rule fires, a replay diverges.
+    Finding = 1,
+    /// It could not be done: bad input or arguments, something missing.
+    Failed = 2,
+    /// A bug in this program.
+    Bug = 70,
+}
+
+impl Exit {
+    /// For a check: whether it holds.
+    pub(crate) const fn holds(holds: bool) -> Self {
+        if holds { Self::Holds } else { Self::Finding }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// More than this is read of no document; the spec crate then says how much is too much.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// Reads the document at `path`, and gives the directory that it lies in, where its paths begin.
+fn read<T: Document>(path: &Path) -> Result<(T, PathBuf), Failure> {
+    let file = File::open(path).map_err(FileError::io(path, "open"))?;
+    let mut text = String::new();
+    file.take(MOST_BYTES).read_to_string(&mut text).map_err(FileError::io(path, "read"))?;
+    let document = T::parse(&text, &path.display().to_string())?;
+    let root = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    Ok((document, root))
+}

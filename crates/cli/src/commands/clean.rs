@@ -1,0 +1,54 @@
+//! `retrace clean`
+
+use std::path::PathBuf;
+
+use retrace_spec::CleanRecipe;
+
+use super::{Exit, read};
+use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone, count};
+
+/// Clean documents as a recipe says: rules in order, then deduplication
+///
+/// Reads shards of documents, JSON lines, and writes those that no rule drops, with a ledger that
+/// says of each dropped document where it was, which rule dropped it and what the rule saw. Paths
+/// in the recipe begin at the directory that it lies in. Prints the shards that were written.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  retrace clean release/clean.yaml
+  retrace clean --json release/clean.yaml
+
+A recipe:
+  retrace: clean/1
+  name: clean
+  input: [raw/*.jsonl]
+  output: clean
+  rules:
+    - {rule: characters, at_least: 50, at_most: 100000}
+    - {rule: repeated_lines, at_most: 0.3}
+  deduplicate: exact")]
+pub(crate) struct Clean {
+    /// The recipe
+    recipe: PathBuf,
+}
+
+impl Clean {
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let (recipe, root) = read::<CleanRecipe>(&self.recipe)?;
+        let report = retrace_corpus::clean(&root, &recipe, terminal.progress().as_ref())?;
+        terminal.result("clean/1", &report, |out| {
+            report.outputs.iter().try_for_each(|path| writeln!(out, "{}", path.under(&root).display()))
+        })?;
+        terminal.say(
+            Tone::Good,
+            "cleaned",
+            format_args!("{}, kept {}", count(report.documents, "document"), report.kept),
+        );
+        for (rule, dropped) in &report.dropped {
+            terminal.say(Tone::Faint, &format!("  {dropped:>9}"), format_args!("dropped by {rule}"));
+        }
+        terminal.say(Tone::Faint, "ledger", report.ledger.under(&root).display());
+        Ok(Exit::Holds)
+    }
+}

@@ -1,0 +1,51 @@
+//! `retrace tokenize`
+
+use std::path::PathBuf;
+
+use retrace_spec::TokenizeRecipe;
+
+use super::{Exit, read};
+use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone, bytes, count};
+
+/// Turn documents into token shards as a recipe says, training the tokenizer if it asks for that
+///
+/// Paths in the recipe begin at the directory that it lies in. Prints the token shards that were
+/// written.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  retrace tokenize release/tokenize.yaml
+  retrace tokenize --json release/tokenize.yaml
+
+A recipe:
+  retrace: tokenize/1
+  name: tokenize
+  tokenizer: {from: train, path: tokenizer/tokenizer.json, vocab_size: 512, end_of_text: <|end|>}
+  shards:
+    - {input: [clean/en-*.jsonl], output: tokens/en.tokens}
+    - {input: [clean/zh-*.jsonl], output: tokens/zh.tokens}")]
+pub(crate) struct Tokenize {
+    /// The recipe
+    recipe: PathBuf,
+}
+
+impl Tokenize {
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let (recipe, root) = read::<TokenizeRecipe>(&self.recipe)?;
+        let report = retrace_corpus::tokenize(&root, &recipe, terminal.progress().as_ref())?;
+        terminal.result("tokenize/1", &report, |out| {
+            report.outputs.iter().try_for_each(|path| writeln!(out, "{}", path.under(&root).display()))
+        })?;
+        let (documents, text) = (count(report.documents, "document"), bytes(report.bytes));
+        terminal.say(
+            Tone::Good,
+            "tokenized",
+            format_args!("{documents}, {text}, to {}", count(report.tokens, "token")),
+        );
+        if let Some(tokenizer) = &report.trained {
+            terminal.say(Tone::Faint, "trained", tokenizer.under(&root).display());
+        }
+        Ok(Exit::Holds)
+    }
+}

@@ -1,0 +1,220 @@
+//! Errors for people: what, where, why, and what to do.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::panic;
+use std::path::Path;
+
+use miette::{Diagnostic, LabeledSpan, MietteHandlerOpts, NamedSource, ReportHandler, SourceCode, SourceOffset};
+use retrace_corpus::CorpusError;
+use retrace_files::FileError;
+use retrace_spec::SpecError;
+use retrace_train::TrainError;
+use thiserror::Error;
+
+/// Why a verb could not do what it was asked.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// The arguments cannot be meant.
+    #[error("{what}")]
+    Usage { what: String, help: String },
+    /// Another failure, with help that fits what was tried.
+    #[error("{failure}")]
+    Helped { failure: Box<Self>, help: String },
+    /// The result could not be handed over.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[source] io::Error),
+}
+
+impl Failure {
+    /// The arguments cannot be meant.
+    pub(crate) fn usage(what: impl Into<String>, help: &str) -> Self {
+        Self::Usage { what: what.into(), help: help.to_owned() }
+    }
+
+    /// Whether whoever read the result has gone away, which is no failure.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// What to do about it.
+    pub(crate) fn help(&self) -> String {
+        match self {
+            Self::Usage { help, .. } | Self::Helped { help, .. } => help.clone(),
+            Self::Output(_) => "free some space, or send the output elsewhere".to_owned(),
+            Self::Spec(error) => help_for_document(error),
+            Self::File(error) => help_for_file(error),
+            Self::Corpus(error) => help_for_corpus(error),
+            Self::Train(error) => help_for_training(error),
+        }
+    }
+}
+
+fn help_for_document(error: &SpecError) -> String {
+    match error {
+        SpecError::Parse { .. } => "correct the text there; nothing was written",
+        SpecError::Invalid { .. } => "correct that field; nothing was written",
+        SpecError::Canonical(_) => "use only numbers that are finite, and texts as keys",
+    }
+    .to_owned()
+}
+
+fn help_for_file(error: &FileError) -> String {
+    match error {
+        FileError::Io { source, .. } => match source.kind() {
+            io::ErrorKind::NotFound => {
+                "check the name; paths on the command line begin at the current directory, paths in a document where that lies"
+            }
+            io::ErrorKind::PermissionDenied => "change its permissions, or those of its directory",
+            io::ErrorKind::StorageFull => "free some space, then do it again; what was half written is gone",
+            io::ErrorKind::AlreadyExists => "move it away first; nothing is overwritten",
+            _ => "see what the system says of the disk and the file",
+        },
+        FileError::Changed { .. } => "do it again when nothing writes to the file any more",
+        FileError::Json { .. } => "correct that line, or fetch the file anew; `retrace verify` finds every file that is not as released",
+        FileError::Safetensors { .. } => "fetch the file anew; `retrace verify` finds every file that is not as released",
+        FileError::NoMatch { .. } => "correct the pattern, or make the files first (`retrace clean`, `retrace tokenize`)",
+        FileError::Name { .. } => "rename, move or remove it; `retrace seal --ignore PATH` leaves it out",
+    }
+    .to_owned()
+}
+
+fn help_for_corpus(error: &CorpusError) -> String {
+    match error {
+        CorpusError::File(error) => return help_for_file(error),
+        CorpusError::Path(_) => "paths in a document begin where it lies, and cannot leave that directory",
+        CorpusError::Tokens { .. } => "make the token shard anew with `retrace tokenize`, or fetch it anew",
+        CorpusError::Tokenizer { .. } => "give a `tokenizer.json` as Hugging Face's tokenizers write it",
+        CorpusError::Clash { .. } => "rename one of the two, or give them recipes of their own",
+        CorpusError::Order { .. } => "give a step and a sequence that the run has",
+    }
+    .to_owned()
+}
+
+fn help_for_training(error: &TrainError) -> String {
+    match error {
+        TrainError::File(error) => return help_for_file(error),
+        TrainError::Corpus(error) => return help_for_corpus(error),
+        TrainError::Spec(error) => return help_for_document(error),
+        TrainError::Model(_) => "the checkpoint is not of the run's model; fetch it anew, or correct the run file",
+        TrainError::Candle(_) => "this should not happen; please report it with the run file",
+        TrainError::Environment(_) => "unset whatever is preloaded into this process, then do it again",
+        TrainError::Exists { .. } => {
+            "`retrace train RUN --resume` goes on from the last checkpoint; to begin anew, move the run's output away"
+        }
+        TrainError::NoCheckpoint { .. } => "leave out --resume to begin the run",
+        TrainError::NoSuchCheckpoint { .. } => "begin at a step that has a checkpoint",
+        TrainError::OtherRun { .. } => {
+            "restore the run file that made it, or give the changed run an output of its own"
+        }
+        TrainError::Damaged { .. } => "fetch the checkpoint anew, or remove it: the run resumes from the one before",
+        TrainError::Journal { .. } => "fetch the journal anew; its lines are chained, so it cannot be mended by hand",
+        TrainError::Tokens { .. } => "make the tokens with the tokenizer that the run names, or correct the run file",
+        TrainError::NotFinite { .. } => "lower the learning rate or lengthen the warm-up in the run file",
+        TrainError::Segment { .. } => "give --from below --to, within the run",
+    }
+    .to_owned()
+}
+
+/// Adds help that fits what was tried.
+pub(crate) trait OrHelp<T> {
+    fn or_help(self, help: &str) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<Failure>> OrHelp<T> for Result<T, E> {
+    fn or_help(self, help: &str) -> Result<T, Failure> {
+        self.map_err(|e| Failure::Helped { failure: Box::new(e.into()), help: help.to_owned() })
+    }
+}
+
+/// The failure as a text for people: framed and wrapped for a terminal, else plain lines that
+/// nothing breaks.
+pub(crate) fn render(failure: &Failure, colour: bool, live: bool) -> String {
+    let handler = MietteHandlerOpts::new()
+        .force_graphical(true)
+        .color(colour)
+        .unicode(live)
+        .wrap_lines(live)
+        .break_words(false)
+        .terminal_links(false)
+        .build();
+    let shown = Shown { failure, snippet: Snippet::of(failure) };
+    fmt::from_fn(|f| handler.debug(&shown, f)).to_string()
+}
+
+/// A failure as miette shows one.
+#[derive(Debug)]
+struct Shown<'a> {
+    failure: &'a Failure,
+    snippet: Option<Snippet>,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.failure, f)
+    }
+}
+
+impl std::error::Error for Shown<'_> {}
+
+impl Diagnostic for Shown<'_> {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.failure.help()))
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.snippet.as_ref().map(|snippet| &snippet.text as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let snippet = self.snippet.as_ref()?;
+        Some(Box::new(std::iter::once(LabeledSpan::at_offset(snippet.offset, "here"))))
+    }
+}
+
+/// The lines of a document around what is wrong with it.
+#[derive(Debug)]
+struct Snippet {
+    text: NamedSource<String>,
+    offset: usize,
+}
+
+impl Snippet {
+    /// If the failure is in a document that people write, and the document can be read.
+    fn of(failure: &Failure) -> Option<Self> {
+        match failure {
+            Failure::Helped { failure, .. } => Self::of(failure),
+            Failure::Spec(SpecError::Parse { origin, line, column, .. }) if *line > 0 => {
+                let text = std::fs::read_to_string(Path::new(origin)).ok()?;
+                let offset = SourceOffset::from_location(&text, *line, (*column).max(1)).offset();
+                (offset < text.len()).then(|| Self { text: NamedSource::new(origin, text), offset })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// From now on a panic, which is a bug, says so in plain words.
+pub(crate) fn report_panics() {
+    panic::set_hook(Box::new(|info| {
+        let what = info.payload_as_str().unwrap_or("no message");
+        let place = info.location().map_or_else(String::new, |place| format!(" ({place})"));
+        let backtrace = std::backtrace::Backtrace::capture();
+        let mut stderr = io::stderr().lock();
+        // If standard error is gone, there is nobody to tell.
+        let _ = writeln!(stderr, "retrace: internal error: {what}{place}");
+        let _ = writeln!(stderr, "This is a bug in retrace. Please report it with the command that led to it;");
+        let _ = match backtrace.status() {
+            std::backtrace::BacktraceStatus::Captured => writeln!(stderr, "this is where it was:\n{backtrace}"),
+            _ => writeln!(stderr, "with RUST_BACKTRACE=1 in the environment it says more."),
+        };
+    }));
+}

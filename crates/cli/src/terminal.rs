@@ -1,0 +1,291 @@
+//! Standard output for results, standard error for people.
+
+use std::fmt::Display;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use clap::ColorChoice;
+use clap::builder::styling::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use retrace_files::{Progress, Silent, Unit};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::arguments::Global;
+use crate::commands::Exit;
+use crate::environment::Environment;
+use crate::errors::{self, Failure};
+
+/// Where a verb says what it has to say.
+#[derive(Debug)]
+pub(crate) struct Terminal {
+    json: bool,
+    quiet: bool,
+    /// Standard error is a terminal that can move its cursor.
+    live: bool,
+    colour_out: bool,
+    colour_err: bool,
+}
+
+/// How a word is meant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Tone {
+    Good,
+    Bad,
+    Faint,
+    Strong,
+}
+
+impl Tone {
+    fn style(self) -> Style {
+        match self {
+            Self::Good => AnsiColor::Green.on_default().bold(),
+            Self::Bad => AnsiColor::Red.on_default().bold(),
+            Self::Faint => Style::new().dimmed(),
+            Self::Strong => Style::new().bold(),
+        }
+    }
+}
+
+impl Terminal {
+    /// What the arguments and the environment ask for; arguments go before.
+    pub(crate) fn new(global: &Global, environment: &Environment) -> Self {
+        let colour = |is_terminal: bool| match global.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => is_terminal && !environment.no_color && !environment.dumb_terminal,
+        };
+        let stderr = io::stderr().is_terminal();
+        Self {
+            json: global.json,
+            quiet: global.quiet,
+            live: stderr && !environment.dumb_terminal,
+            colour_out: colour(io::stdout().is_terminal()),
+            colour_err: colour(stderr),
+        }
+    }
+
+    /// The result of a verb on standard output: with `--json` the document `retrace.SCHEMA`, which
+    /// is `value` with that name added; otherwise what `human` writes.
+    pub(crate) fn result(
+        &self,
+        schema: &str,
+        value: &impl Serialize,
+        human: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        self.stream(|out| {
+            if self.json {
+                let mut value = serde_json::to_value(value)?;
+                if let Value::Object(fields) = &mut value {
+                    fields.insert("schema".to_owned(), format!("retrace.{schema}").into());
+                }
+                value.sort_all_objects();
+                writeln!(out, "{value:#}")
+            } else {
+                human(out)
+            }
+        })
+    }
+
+    /// Writes to standard output as `write` does, buffered.
+    pub(crate) fn stream(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+        let mut out = BufWriter::new(io::stdout().lock());
+        write(&mut out).and_then(|()| out.flush()).map_err(Failure::Output)
+    }
+
+    /// Whether `--json` was given.
+    pub(crate) const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// A word in a result, in its tone.
+    pub(crate) fn tone(&self, tone: Tone, text: impl Display) -> String {
+        paint(self.colour_out, tone, text)
+    }
+
+    /// A sentence about what was done, for people: a verb in its tone, and the rest.
+    pub(crate) fn say(&self, tone: Tone, verb: &str, rest: impl Display) {
+        if !self.quiet && !self.json {
+            // If standard error is gone, there is nobody to tell.
+            let _ = writeln!(io::stderr(), "{} {rest}", paint(self.colour_err, tone, verb));
+        }
+    }
+
+    /// Someone to tell how far long work is: a bar on a terminal, a line every few seconds
+    /// elsewhere, nobody with `--quiet`.
+    pub(crate) fn progress(&self) -> Box<dyn Progress> {
+        if self.quiet {
+            return Box::new(Silent);
+        }
+        Box::new(Listener { bars: self.live && !self.json, work: Mutex::new(None) })
+    }
+
+    /// Tells of a failure, with `--json` on standard output too, and gives its exit code.
+    pub(crate) fn fail(&self, failure: &Failure) -> Exit {
+        if failure.is_broken_pipe() {
+            return Exit::Holds;
+        }
+        // If standard error is gone, there is nobody to tell.
+        let _ = io::stderr().write_all(errors::render(failure, self.colour_err, self.live).as_bytes());
+        if self.json {
+            let value = serde_json::json!({"error": failure.to_string(), "help": failure.help()});
+            let _ = self.result("error/1", &value, |_| Ok(()));
+        }
+        Exit::Failed
+    }
+}
+
+fn paint(colour: bool, tone: Tone, text: impl Display) -> String {
+    if colour {
+        let style = tone.style();
+        format!("{style}{text}{style:#}")
+    } else {
+        text.to_string()
+    }
+}
+
+/// Work shorter than this needs no bar.
+const BAR_AFTER: Duration = Duration::from_millis(400);
+/// How often a line is written where there can be no bar.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Tells how far work is, with a bar or now and then a line.
+struct Listener {
+    bars: bool,
+    work: Mutex<Option<Work>>,
+}
+
+struct Work {
+    what: String,
+    unit: Unit,
+    began: Instant,
+    told: Instant,
+    bar: ProgressBar,
+}
+
+impl Listener {
+    fn with(&self, then: impl FnOnce(&mut Work)) {
+        if let Ok(mut work) = self.work.lock()
+            && let Some(work) = work.as_mut()
+        {
+            then(work);
+        }
+    }
+
+    fn tell(&self, work: &mut Work) {
+        if self.bars {
+            if work.bar.is_hidden() && work.began.elapsed() > BAR_AFTER {
+                work.bar.set_draw_target(ProgressDrawTarget::stderr());
+            }
+        } else if work.told.elapsed() > LINE_EVERY {
+            work.told = Instant::now();
+            let (done, total) = (work.bar.position(), work.bar.length().unwrap_or_default());
+            let note = work.bar.message();
+            let _ = writeln!(io::stderr(), "{}: {}{note}", work.what, amount(done, total, work.unit));
+        }
+    }
+}
+
+impl Progress for Listener {
+    fn begin(&self, what: &str, total: u64, unit: Unit) {
+        self.end();
+        let now = Instant::now();
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+        bar.set_style(style(unit));
+        bar.set_prefix(what.to_owned());
+        if let Ok(mut work) = self.work.lock() {
+            *work = Some(Work { what: what.to_owned(), unit, began: now, told: now, bar });
+        }
+    }
+
+    fn advance(&self, by: u64) {
+        self.with(|work| {
+            work.bar.inc(by);
+            self.tell(work);
+        });
+    }
+
+    fn note(&self, text: &str) {
+        self.with(|work| work.bar.set_message(format!(", {text}")));
+    }
+
+    fn end(&self) {
+        if let Ok(mut work) = self.work.lock()
+            && let Some(work) = work.take()
+        {
+            work.bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn style(unit: Unit) -> ProgressStyle {
+    let count = match unit {
+        Unit::Bytes => "{decimal_bytes}/{decimal_total_bytes}, {decimal_bytes_per_sec}",
+        Unit::Files | Unit::Documents | Unit::Steps | Unit::Items => "{human_pos}/{human_len}",
+    };
+    // What is cut off where the terminal is narrow is the end: the note, then the time left.
+    let template = format!("{{prefix}} {{bar:16}} {count}, {{eta}} left{{msg}}");
+    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+}
+
+/// How much of it is done, such as `3 of 7 files`.
+fn amount(done: u64, total: u64, unit: Unit) -> String {
+    let unit = match unit {
+        Unit::Bytes => return format!("{} of {}", bytes(done), bytes(total)),
+        Unit::Files => "files",
+        Unit::Documents => "documents",
+        Unit::Steps => "steps",
+        Unit::Items => "items",
+    };
+    format!("{done} of {total} {unit}")
+}
+
+/// A number of bytes for people, in powers of ten.
+pub(crate) fn bytes(count: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let (mut value, mut at) = (count as f64, 0);
+    while value >= 999.5 && at + 1 < units.len() {
+        value /= 1000.0;
+        at += 1;
+    }
+    let decimals = usize::from(at > 0 && value < 9.95);
+    format!("{value:.decimals$} {}", units[at])
+}
+
+/// A number of things for people: `1 file`, `38 files`.
+pub(crate) fn count(number: impl TryInto<u64>, thing: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_read_well() {
+        for (number, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (9_949, "9.9 kB"),
+            (9_950, "10 kB"),
+            (999_499, "999 kB"),
+            (999_500, "1.0 MB"),
+            (9_000_000_000_000, "9.0 TB"),
+            (u64::MAX, "18 EB"),
+        ] {
+            assert_eq!(bytes(number), text);
+        }
+        assert_eq!(count(1u64, "file"), "1 file");
+        assert_eq!(count(0u64, "file"), "0 files");
+        assert_eq!(amount(3, 7, Unit::Steps), "3 of 7 steps");
+    }
+}

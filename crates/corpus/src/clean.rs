@@ -1,0 +1,232 @@
+//! Cleaning: rules in order, then exact deduplication, each drop accounted for.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+
+use rayon::prelude::*;
+use retrace_files::{FileError, Progress, Unit, WholeFile, expand, json_lines};
+use retrace_spec::recipe::Deduplicate;
+use retrace_spec::{CleanRecipe, Digest, RelPath};
+use serde::{Deserialize, Serialize};
+
+use crate::rules::{broken, folded};
+use crate::{CorpusError, Document};
+
+/// What is dropped by deduplication is dropped by this.
+const DUPLICATE: &str = "duplicate";
+
+/// A document that was dropped: a line of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drop {
+    /// The document.
+    pub id: String,
+    /// Its shard.
+    pub shard: RelPath,
+    /// Its line in the shard, from 1.
+    pub line: usize,
+    /// The rule that dropped it, or `duplicate`.
+    pub rule: String,
+    /// What the rule saw.
+    pub detail: String,
+}
+
+/// What became of the documents: `documents` = `kept` + all that is in `dropped`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CleanReport {
+    /// Documents that were read.
+    pub documents: u64,
+    /// Documents that were kept.
+    pub kept: u64,
+    /// How many each rule dropped.
+    pub dropped: BTreeMap<String, u64>,
+    /// The shards that were read.
+    pub inputs: Vec<RelPath>,
+    /// The shards that were written.
+    pub outputs: Vec<RelPath>,
+    /// The account of every drop, JSON lines of [`Drop`].
+    pub ledger: RelPath,
+}
+
+/// What a first reading says of a document.
+struct Judged {
+    id: String,
+    line: usize,
+    verdict: Result<Digest, (String, String)>,
+}
+
+/// Carries out `recipe`, whose paths are relative to `root`. Documents that are kept keep their
+/// bytes. Of equal documents the first, by shard and line, is kept. Everything is read before
+/// anything is written.
+///
+/// # Errors
+/// If a file cannot be read or written, or a line is not a document.
+pub fn clean(root: &Path, recipe: &CleanRecipe, progress: &dyn Progress) -> Result<CleanReport, CorpusError> {
+    let inputs = expand(root, &recipe.input)?;
+    let mut outputs: BTreeMap<RelPath, &RelPath> = BTreeMap::new();
+    for input in &inputs {
+        let output = recipe.output.join(input.file_name())?;
+        if let Some(first) = outputs.insert(output.clone(), input) {
+            return Err(CorpusError::Clash {
+                first: first.to_string(),
+                second: input.to_string(),
+                output: output.to_string(),
+            });
+        }
+    }
+    progress.begin("cleaning", inputs.len() as u64, Unit::Files);
+    let judged: Vec<Vec<Judged>> = inputs
+        .par_iter()
+        .map(|shard| {
+            let judged = judge(root, shard, recipe);
+            progress.advance(1);
+            judged
+        })
+        .collect::<Result<_, _>>()?;
+    let mut seen = HashSet::new();
+    let mut drops: Vec<Vec<Drop>> = Vec::new();
+    let mut documents = 0;
+    for (shard, judged) in inputs.iter().zip(judged) {
+        documents += judged.len() as u64;
+        let dropped = judged.into_iter().filter_map(|Judged { id, line, verdict }| {
+            let (rule, detail) = match verdict {
+                Err(broken) => broken,
+                Ok(text) if recipe.deduplicate == Deduplicate::Exact && !seen.insert(text) => {
+                    (DUPLICATE.to_owned(), format!("text {}", text.short()))
+                }
+                Ok(_) => return None,
+            };
+            Some(Drop { id, shard: shard.clone(), line, rule, detail })
+        });
+        drops.push(dropped.collect());
+    }
+    inputs.par_iter().zip(&drops).try_for_each(|(shard, drops)| write_kept(root, shard, &recipe.output, drops))?;
+    let ledger = recipe.output.join("ledger.jsonl")?;
+    write_ledger(&ledger.under(root), drops.iter().flatten())?;
+    progress.end();
+    let mut dropped = BTreeMap::new();
+    for drop in drops.iter().flatten() {
+        *dropped.entry(drop.rule.clone()).or_insert(0) += 1;
+    }
+    let kept = documents - dropped.values().sum::<u64>();
+    let outputs = outputs.into_keys().collect();
+    Ok(CleanReport { documents, kept, dropped, inputs, outputs, ledger })
+}
+
+fn judge(root: &Path, shard: &RelPath, recipe: &CleanRecipe) -> Result<Vec<Judged>, CorpusError> {
+    json_lines::<Document>(&shard.under(root))?
+        .map(|line| {
+            let (line, document) = line?;
+            let first = recipe.rules.iter().find_map(|rule| Some((rule.name().to_owned(), broken(rule, &document)?)));
+            let verdict = first.map_or_else(|| Ok(Digest::of(folded(&document.text).as_bytes())), Err);
+            Ok(Judged { id: document.id, line, verdict })
+        })
+        .collect()
+}
+
+fn write_kept(root: &Path, shard: &RelPath, output: &RelPath, drops: &[Drop]) -> Result<(), CorpusError> {
+    let dropped: HashSet<usize> = drops.iter().map(|drop| drop.line).collect();
+    let (from, to) = (shard.under(root), output.join(shard.file_name())?.under(root));
+    let mut reader = BufReader::new(File::open(&from).map_err(FileError::io(&from, "open"))?);
+    let mut writer = WholeFile::create(&to)?;
+    let mut bytes = Vec::new();
+    for line in 1.. {
+        bytes.clear();
+        if reader.read_until(b'\n', &mut bytes).map_err(FileError::io(&from, "read"))? == 0 {
+            break;
+        }
+        if !dropped.contains(&line) {
+            writer.write_all(&bytes).map_err(FileError::io(&to, "write"))?;
+        }
+    }
+    writer.commit()?;
+    Ok(())
+}
+
+fn write_ledger<'a>(path: &Path, drops: impl Iterator<Item = &'a Drop>) -> Result<(), CorpusError> {
+    let mut writer = WholeFile::create(path)?;
+    for drop in drops {
+        let mut line = serde_json::to_vec(drop).map_err(|e| FileError::Json {
+            path: path.to_owned(),
+            line: drop.line,
+            what: e.to_string(),
+        })?;
+        line.push(b'\n');
+        writer.write_all(&line).map_err(FileError::io(path, "write"))?;
+    }
+    writer.commit()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use retrace_files::Silent;
+    use retrace_spec::Document as _;
+
+    const RECIPE: &str = "retrace: clean/1
+name: clean
+input: [raw/*.jsonl]
+output: clean
+rules: [{rule: characters, at_least: 3, at_most: 100}]
+deduplicate: exact
+";
+
+    fn shard(texts: &[&str]) -> String {
+        let line = |(i, text): (usize, &&str)| {
+            format!("{{\"lang\": \"en\", \"id\": \"{i}\",  \"text\": \"{text}\", \"more\": 1}}\n")
+        };
+        texts.iter().enumerate().map(line).collect()
+    }
+
+    #[test]
+    fn every_document_is_kept_or_accounted_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        std::fs::create_dir(root.join("raw")).unwrap();
+        std::fs::write(root.join("raw/a.jsonl"), shard(&["one two", "x", "three"])).unwrap();
+        std::fs::write(root.join("raw/b.jsonl"), shard(&["One  Ｔwo", "four", "three", "three"])).unwrap();
+        let recipe = CleanRecipe::parse(RECIPE, "clean.yaml").unwrap();
+        let report = clean(root, &recipe, &Silent).unwrap();
+        assert_eq!((report.documents, report.kept), (7, 3));
+        assert_eq!(report.dropped, [("characters".to_owned(), 1), ("duplicate".to_owned(), 3)].into());
+        // Kept lines are the very bytes.
+        let a = shard(&["one two", "x", "three"]);
+        let kept: String = a.split_inclusive('\n').enumerate().filter(|(i, _)| *i != 1).map(|(_, line)| line).collect();
+        assert_eq!(std::fs::read_to_string(root.join("clean/a.jsonl")).unwrap(), kept);
+        let ledger: Vec<(usize, Drop)> =
+            json_lines(&root.join("clean/ledger.jsonl")).unwrap().collect::<Result<_, _>>().unwrap();
+        let places: Vec<_> = ledger.iter().map(|(_, d)| (d.shard.as_str(), d.line, d.rule.as_str())).collect();
+        assert_eq!(
+            places,
+            [
+                ("raw/a.jsonl", 2, "characters"),
+                ("raw/b.jsonl", 1, "duplicate"),
+                ("raw/b.jsonl", 3, "duplicate"),
+                ("raw/b.jsonl", 4, "duplicate")
+            ]
+        );
+    }
+
+    #[test]
+    fn bad_input_writes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        std::fs::create_dir(root.join("raw")).unwrap();
+        std::fs::write(root.join("raw/a.jsonl"), shard(&["one two"])).unwrap();
+        let recipe = CleanRecipe::parse(RECIPE, "clean.yaml").unwrap();
+        for (bad, expected) in [
+            ("{\"id\": \"1\", \"te", "truncated"),
+            ("{\"id\": \"1\"}\n", "missing field"),
+            ("{\"id\":1,\"text\":\"a\",\"lang\":\"en\"}\n", "invalid type"),
+            ("{\"id\":\"1\",\"text\":\"a\",\"lang\":\"xx\"}\n", "unknown variant"),
+        ] {
+            std::fs::write(root.join("raw/b.jsonl"), bad).unwrap();
+            let error = clean(root, &recipe, &Silent).unwrap_err().to_string();
+            assert!(error.contains("b.jsonl:1") && error.contains(expected), "{error}");
+            assert!(!root.join("clean").exists());
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Data order: which sequence is learned from at which place of which step, and back, in constant
+//! time and with no stored index.
+
+use retrace_numerics::random::Stream;
+use retrace_spec::{Seed, Step};
+
+use crate::CorpusError;
+
+/// Rounds of the Feistel network. Four give a pseudo-random permutation from pseudo-random
+/// functions (Luby and Rackoff, 1988); twice as many make up for small domains.
+const ROUNDS: u64 = 8;
+/// Fewest bits of half a block.
+const FEWEST_BITS: u32 = 3;
+
+/// A keyed permutation of 0..n.
+///
+/// A balanced Feistel network over twice `bits` bits, where 2^(2·bits) ≥ n; what falls outside 0..n
+/// is sent through again until it falls inside (cycle walking; Black and Rogaway, 2002). Round r of
+/// tweak t turns halves (left, right) into (right, left xor F(right)), where F(right) is the low
+/// `bits` bits of the stream's first word at step t·8 + r and index `right`.
+#[derive(Debug, Clone, Copy)]
+pub struct Permutation {
+    stream: Stream,
+    tweak: u64,
+    bits: u32,
+    n: u64,
+}
+
+impl Permutation {
+    /// The permutation of 0..n of the given stream and tweak.
+    pub fn new(stream: Stream, tweak: u64, n: u64) -> Self {
+        let needed = u64::BITS - n.saturating_sub(1).leading_zeros();
+        Self { stream, tweak, bits: needed.div_ceil(2).max(FEWEST_BITS), n }
+    }
+
+    fn mask(&self) -> u64 {
+        (1 << self.bits) - 1
+    }
+
+    fn round(&self, round: u64, half: u64) -> u64 {
+        u64::from(self.stream.at(self.tweak.wrapping_mul(ROUNDS).wrapping_add(round), half)[0]) & self.mask()
+    }
+
+    /// Where `at`, below n, is sent.
+    pub fn at(&self, at: u64) -> u64 {
+        let mut value = at;
+        loop {
+            let (mut left, mut right) = (value >> self.bits, value & self.mask());
+            for round in 0..ROUNDS {
+                (left, right) = (right, left ^ self.round(round, right));
+            }
+            value = left << self.bits | right;
+            if value < self.n {
+                return value;
+            }
+        }
+    }
+
+    /// What is sent to `to`, below n.
+    pub fn inverse(&self, to: u64) -> u64 {
+        let mut value = to;
+        loop {
+            let (mut left, mut right) = (value >> self.bits, value & self.mask());
+            for round in (0..ROUNDS).rev() {
+                (left, right) = (right ^ self.round(round, left), left);
+            }
+            value = left << self.bits | right;
+            if value < self.n {
+                return value;
+            }
+        }
+    }
+}
+
+/// A phase of a run, as the order needs it.
+#[derive(Debug, Clone, Copy)]
+pub struct PhaseOrder<'a> {
+    /// Its steps.
+    pub steps: u64,
+    /// Share and number of sequences of each source.
+    pub sources: &'a [(u32, u64)],
+}
+
+/// A sequence in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drawn {
+    /// The phase.
+    pub phase: usize,
+    /// The source in the phase's mix.
+    pub source: usize,
+    /// How often the source was gone through before.
+    pub epoch: u64,
+    /// The sequence of the source.
+    pub sequence: u64,
+}
+
+/// The order of a run.
+///
+/// Position x of a phase is place x mod (batch size) of its step x / (batch size). Of every W
+/// consecutive positions, W being the sum of the shares, each source has as many as its share:
+/// position x is sent, by a permutation of 0..W with tweak x / W, to one of W places, of which the
+/// first source has the first, and so on. The j-th sequence that a source gives in a phase is
+/// number (j mod n) of its epoch j / n, where the epoch is the tweak of a permutation of its n
+/// sequences.
+#[derive(Debug)]
+pub struct DataOrder {
+    batch_size: u64,
+    phases: Vec<Phase>,
+}
+
+#[derive(Debug)]
+struct Phase {
+    before: u64,
+    steps: u64,
+    total: u64,
+    mix: Stream,
+    sources: Vec<Source>,
+}
+
+#[derive(Debug)]
+struct Source {
+    /// The shares of the sources before it.
+    first: u64,
+    share: u64,
+    sequences: u64,
+    stream: Stream,
+}
+
+impl DataOrder {
+    /// The order of a run with the given seed. The streams are `data order/phase P` and
+    /// `data order/phase P/source S`, numbered from 0.
+    pub fn new(seed: Seed, batch_size: u64, phases: &[PhaseOrder<'_>]) -> Self {
+        let mut before = 0;
+        let phases = phases.iter().enumerate().map(|(number, phase)| {
+            let mut total = 0;
+            let sources = phase.sources.iter().enumerate().map(|(source, (share, sequences))| {
+                let first = total;
+                total += u64::from(*share);
+                let stream = Stream::new(seed.get(), &format!("data order/phase {number}/source {source}"));
+                Source { first, share: u64::from(*share), sequences: *sequences, stream }
+            });
+            let sources = sources.collect();
+            let mix = Stream::new(seed.get(), &format!("data order/phase {number}"));
+            let phase = Phase { before, steps: phase.steps, total, mix, sources };
+            before += phase.steps;
+            phase
+        });
+        Self { batch_size, phases: phases.collect() }
+    }
+
+    /// The sequence at place `slot` of the batch of update number `step`, from 1.
+    ///
+    /// # Errors
+    /// If there is no such place.
+    pub fn draw(&self, step: Step, slot: u64) -> Result<Drawn, CorpusError> {
+        let none = CorpusError::Order { step, slot };
+        let Some(before) = step.get().checked_sub(1).filter(|_| slot < self.batch_size) else { return Err(none) };
+        let found = self.phases.iter().enumerate().find(|(_, p)| (p.before..p.before + p.steps).contains(&before));
+        let Some((number, phase)) = found else { return Err(none) };
+        let position = (before - phase.before) * self.batch_size + slot;
+        let (block, within) = (position / phase.total, position % phase.total);
+        let place = Permutation::new(phase.mix, block, phase.total).at(within);
+        let found = phase.sources.iter().enumerate().find(|(_, s)| (s.first..s.first + s.share).contains(&place));
+        let Some((index, source)) = found else { return Err(none) };
+        let drawn = block * source.share + (place - source.first);
+        let epoch = drawn / source.sequences;
+        let sequence = Permutation::new(source.stream, epoch, source.sequences).at(drawn % source.sequences);
+        Ok(Drawn { phase: number, source: index, epoch, sequence })
+    }
+
+    /// The steps and places at which a sequence of a source of a phase is learned from, ascending by
+    /// epoch.
+    pub fn seen(&self, phase: usize, source: usize, sequence: u64) -> impl Iterator<Item = (Step, u64)> + '_ {
+        let found = self.phases.get(phase).and_then(|phase| Some((phase, phase.sources.get(source)?)));
+        let found = found.filter(|(_, source)| sequence < source.sequences);
+        found
+            .into_iter()
+            .flat_map(move |(phase, source)| {
+                let positions = phase.steps * self.batch_size;
+                (0..).map_while(move |epoch| {
+                    let first = epoch * source.sequences;
+                    // No later epoch begins before this one's earliest possible place.
+                    if first / source.share * phase.total >= positions {
+                        return None;
+                    }
+                    let drawn = first + Permutation::new(source.stream, epoch, source.sequences).inverse(sequence);
+                    let block = drawn / source.share;
+                    let place = source.first + drawn % source.share;
+                    let position = block * phase.total + Permutation::new(phase.mix, block, phase.total).inverse(place);
+                    Some(
+                        (position < positions)
+                            .then(|| (Step(phase.before + position / self.batch_size + 1), position % self.batch_size)),
+                    )
+                })
+            })
+            .flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn permutation(n: u64, tweak: u64) -> Permutation {
+        Permutation::new(Stream::new(5, "test"), tweak, n)
+    }
+
+    proptest! {
+        #[test]
+        fn a_permutation_is_one(n in 1u64..2000, tweak in 0u64..5) {
+            let p = permutation(n, tweak);
+            let mut seen = vec![false; n as usize];
+            for at in 0..n {
+                let to = p.at(at);
+                prop_assert!(!std::mem::replace(&mut seen[to as usize], true));
+                prop_assert_eq!(p.inverse(to), at);
+            }
+        }
+
+        #[test]
+        fn a_huge_permutation_is_invertible(n in (1u64 << 40)..(1 << 62), at in any::<u64>()) {
+            let p = permutation(n, 1);
+            prop_assert_eq!(p.inverse(p.at(at % n)), at % n);
+        }
+
+        /// Against a table of all draws, made by going through the run.
+        #[test]
+        fn every_draw_is_found_again(seed in any::<u64>(), batch in 1u64..9, steps in prop::collection::vec(1u64..12, 1..3), sources in prop::collection::vec((1u32..5, 1u64..9), 1..4)) {
+            let phases: Vec<_> = steps.iter().map(|steps| PhaseOrder { steps: *steps, sources: &sources }).collect();
+            let order = DataOrder::new(Seed(seed), batch, &phases);
+            let total: u64 = sources.iter().map(|(share, _)| u64::from(*share)).sum();
+            let mut before = 0;
+            for (number, phase) in phases.iter().enumerate() {
+                let mut draws = Vec::new();
+                for step in before + 1..=before + phase.steps {
+                    for slot in 0..batch {
+                        draws.push((Step(step), slot, order.draw(Step(step), slot).unwrap()));
+                    }
+                }
+                // Shares are exact in every whole block.
+                for block in draws.chunks_exact(total as usize) {
+                    for (source, (share, _)) in sources.iter().enumerate() {
+                        prop_assert_eq!(block.iter().filter(|(.., d)| d.source == source).count(), *share as usize);
+                    }
+                }
+                for (source, (_, sequences)) in sources.iter().enumerate() {
+                    for sequence in 0..*sequences {
+                        let mut expected: Vec<_> = draws.iter().filter(|(.., d)| d.source == source && d.sequence == sequence).map(|(step, slot, d)| (d.epoch, *step, *slot)).collect();
+                        prop_assert!(draws.iter().all(|(.., d)| d.phase == number));
+                        expected.sort();
+                        // Once an epoch.
+                        prop_assert!(expected.windows(2).all(|pair| pair[0].0 < pair[1].0));
+                        let found: Vec<_> = order.seen(number, source, sequence).collect();
+                        prop_assert_eq!(found, expected.into_iter().map(|(_, step, slot)| (step, slot)).collect::<Vec<_>>());
+                    }
+                }
+                before += phase.steps;
+            }
+            prop_assert!(order.draw(Step(0), 0).is_err());
+            prop_assert!(order.draw(Step(before + 1), 0).is_err());
+            prop_assert!(order.draw(Step(1), batch).is_err());
+        }
+    }
+
+    #[test]
+    fn images_are_spread_evenly() {
+        // Over many tweaks, each of 10 values should meet each place about equally often:
+        // chi-squared with 81 degrees of freedom is under 130 with probability 0.9995.
+        let mut counts = [[0f64; 10]; 10];
+        for tweak in 0..2000 {
+            for at in 0..10 {
+                counts[at as usize][permutation(10, tweak).at(at) as usize] += 1.0;
+            }
+        }
+        let chi: f64 = counts.iter().flatten().map(|count| (count - 200.0).powi(2) / 200.0).sum();
+        assert!(chi < 130.0, "{chi}");
+    }
+}

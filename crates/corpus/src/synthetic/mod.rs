@@ -1,0 +1,340 @@
+//! A raw bilingual corpus from a seed: a small invented world, told of by our own grammar.
+//!
+//! People live in towns, have a trade, keep an animal, like a dish and own something of a colour.
+//! Documents of several kinds tell of them in English and Chinese, so that a small model can learn
+//! both the languages and the facts, and questions can ask for the facts. What a real crawl has is
+//! planted: duplicates, near duplicates, boilerplate, wrong labels, junk, and a leak of questions.
+
+mod chinese;
+mod english;
+mod plant;
+mod world;
+
+use std::io::Write;
+use std::path::Path;
+
+use retrace_files::{FileError, Progress, Unit, WholeFile};
+use retrace_numerics::random::Stream;
+use retrace_spec::{RelPath, Seed};
+use serde::Serialize;
+
+use crate::{CorpusError, Document, Language};
+use world::World;
+
+pub use plant::Planted;
+
+/// How large a corpus to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Where every choice begins.
+    pub seed: Seed,
+    /// Documents of the general part, a language, before planting.
+    pub documents: u64,
+    /// Documents of the selected part, a language: entries and questions with answers.
+    pub selected: u64,
+    /// Documents held out for evaluation, a language.
+    pub held_out: u64,
+    /// Questions, a language.
+    pub questions: u64,
+    /// Questions, a language, that are leaked into the general part.
+    pub leaked: u64,
+}
+
+/// What was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Generated {
+    /// Documents in all shards.
+    pub documents: u64,
+    /// How many of them are planted, by what.
+    pub planted: Planted,
+    /// Raw shards.
+    pub shards: Vec<RelPath>,
+    /// Held-out text and questions.
+    pub benchmarks: Vec<RelPath>,
+}
+
+/// A question whose right answer continues it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Question {
+    pub(crate) id: String,
+    pub(crate) question: String,
+    pub(crate) choices: Vec<String>,
+    pub(crate) answer: usize,
+}
+
+impl Question {
+    /// The question with its right answer.
+    pub(crate) fn told(&self, language: Language) -> String {
+        let answer = self.choices.get(self.answer).map_or("", String::as_str);
+        match language {
+            Language::En => format!("{} {answer}.", self.question),
+            Language::Zh => format!("{}{answer}。", self.question),
+        }
+    }
+}
+
+/// Most documents of a shard.
+const SHARD: usize = 1000;
+
+/// Makes the corpus of `plan` below `root`: `raw/en-*.jsonl`, `raw/zh-*.jsonl`,
+/// `raw/select-en-*.jsonl`, `raw/select-zh-*.jsonl`, and, in `tasks/`, held-out text and questions.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn generate(root: &Path, plan: &Plan, progress: &dyn Progress) -> Result<Generated, CorpusError> {
+    let world = World::new(plan.seed);
+    let mut made = Generated { documents: 0, planted: Planted::default(), shards: Vec::new(), benchmarks: Vec::new() };
+    progress.begin("writing the corpus", 2 * (plan.documents + plan.selected), Unit::Documents);
+    for language in [Language::En, Language::Zh] {
+        let (code, write): (_, fn(&World, Kind, &mut Pen) -> String) = match language {
+            Language::En => ("en", english::write),
+            Language::Zh => ("zh", chinese::write),
+        };
+        let part = |part: &'static str, count: u64, kinds: &'static [Kind]| {
+            let stream = Stream::new(plan.seed.get(), &format!("synthetic/{code}/{part}"));
+            (0..count).map(move |number| (number, Pen::new(stream, number), kinds))
+        };
+        let document = |part: &str, (number, mut pen, kinds): (u64, Pen, &[Kind])| {
+            let kind = *pen.pick(kinds);
+            Document {
+                id: format!("{code}-{part}-{number:05}"),
+                text: write(&world, kind, &mut pen),
+                lang: language,
+                source: kind.source().to_owned(),
+            }
+        };
+        let questions = questions(&world, plan, language);
+        let general: Vec<Document> =
+            part("general", plan.documents, Kind::GENERAL).map(|d| document("general", d)).collect();
+        progress.advance(plan.documents);
+        let mut pen = Pen::new(Stream::new(plan.seed.get(), &format!("synthetic/{code}/plant")), 0);
+        let general = plant::plant(
+            general,
+            language,
+            &questions[..(plan.leaked as usize).min(questions.len())],
+            &mut pen,
+            &mut made.planted,
+        );
+        let selected: Vec<Document> =
+            part("selected", plan.selected, Kind::SELECTED).map(|d| document("selected", d)).collect();
+        progress.advance(plan.selected);
+        for (name, documents) in [(code.to_owned(), &general), (format!("select-{code}"), &selected)] {
+            for (number, shard) in documents.chunks(SHARD).enumerate() {
+                let path: RelPath = format!("raw/{name}-{number:05}.jsonl").parse()?;
+                write_lines(&path.under(root), shard)?;
+                made.shards.push(path);
+            }
+            made.documents += documents.len() as u64;
+        }
+        let held_out: Vec<Document> =
+            part("held-out", plan.held_out, Kind::GENERAL).map(|d| document("held-out", d)).collect();
+        let path: RelPath = format!("tasks/heldout-{code}.jsonl").parse()?;
+        write_lines(&path.under(root), &held_out)?;
+        made.benchmarks.push(path);
+        let path: RelPath = format!("tasks/facts-{code}.jsonl").parse()?;
+        write_lines(&path.under(root), &questions)?;
+        made.benchmarks.push(path);
+    }
+    progress.end();
+    Ok(made)
+}
+
+/// Questions about facts, each with three wrong answers of the same kind. No fact is asked twice.
+fn questions(world: &World, plan: &Plan, language: Language) -> Vec<Question> {
+    let mut pen = Pen::new(Stream::new(plan.seed.get(), "synthetic/questions"), 0);
+    let facts = world.people.len() * world::FACTS;
+    let order = pen.shuffled(facts);
+    let taken = order.into_iter().take(plan.questions as usize).enumerate();
+    taken
+        .map(|(number, fact)| {
+            let (person, fact) = (&world.people[fact / world::FACTS], fact % world::FACTS);
+            let right = person.facts[fact];
+            let all = world.values(fact).len();
+            let mut values: Vec<usize> =
+                pen.shuffled(all).into_iter().filter(|value| *value != right).take(3).collect();
+            let answer = pen.below(4) as usize;
+            values.insert(answer.min(values.len()), right);
+            let (question, choices): (String, Vec<String>) = match language {
+                Language::En => (
+                    english::question(world, person, fact),
+                    values.iter().map(|v| world.values(fact)[*v].0.to_owned()).collect(),
+                ),
+                Language::Zh => (
+                    chinese::question(world, person, fact),
+                    values.iter().map(|v| world.values(fact)[*v].1.to_owned()).collect(),
+                ),
+            };
+            let code = if language == Language::En { "en" } else { "zh" };
+            Question { id: format!("facts-{code}-{number:03}"), question, choices, answer }
+        })
+        .collect()
+}
+
+fn write_lines<T: Serialize>(path: &Path, values: &[T]) -> Result<(), CorpusError> {
+    let mut file = WholeFile::create(path)?;
+    for (at, value) in values.iter().enumerate() {
+        let mut line = serde_json::to_vec(value).map_err(|e| FileError::Json {
+            path: path.to_owned(),
+            line: at + 1,
+            what: e.to_string(),
+        })?;
+        line.push(b'\n');
+        file.write_all(&line).map_err(FileError::io(path, "write"))?;
+    }
+    file.commit()?;
+    Ok(())
+}
+
+/// What a document is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// What a person is and has.
+    Entry,
+    /// A day in a town.
+    Story,
+    /// From one person to another.
+    Letter,
+    /// How a dish is made.
+    Recipe,
+    /// What happened at the market.
+    Notice,
+    /// Questions with their answers.
+    Answers,
+}
+
+impl Kind {
+    const GENERAL: &'static [Self] =
+        &[Self::Entry, Self::Story, Self::Story, Self::Letter, Self::Letter, Self::Recipe, Self::Notice];
+    const SELECTED: &'static [Self] = &[Self::Entry, Self::Entry, Self::Answers];
+
+    const fn source(self) -> &'static str {
+        match self {
+            Self::Entry => "almanac",
+            Self::Story => "tales",
+            Self::Letter => "letters",
+            Self::Recipe => "kitchen",
+            Self::Notice => "notices",
+            Self::Answers => "school",
+        }
+    }
+}
+
+/// Makes the choices of one document.
+#[derive(Debug)]
+pub(crate) struct Pen {
+    stream: Stream,
+    document: u64,
+    next: u64,
+}
+
+impl Pen {
+    fn new(stream: Stream, document: u64) -> Self {
+        Self { stream, document, next: 0 }
+    }
+
+    /// A number below `n`.
+    pub(crate) fn below(&mut self, n: usize) -> u64 {
+        self.next += 1;
+        self.stream.below(self.document, self.next, n as u64)
+    }
+
+    /// One of `all`, which must not be empty.
+    pub(crate) fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        let at = self.below(all.len()) as usize;
+        &all[at]
+    }
+
+    /// One of some words.
+    pub(crate) fn word(&mut self, all: &[&'static str]) -> &'static str {
+        let at = self.below(all.len()) as usize;
+        all[at]
+    }
+
+    /// The numbers below `n` in some order (Fisher and Yates).
+    pub(crate) fn shuffled(&mut self, n: usize) -> Vec<usize> {
+        let mut all: Vec<usize> = (0..n).collect();
+        for last in (1..n).rev() {
+            let other = self.below(last + 1) as usize;
+            all.swap(last, other);
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clean;
+    use retrace_files::{Silent, json_lines};
+    use retrace_spec::{CleanRecipe, Document as _};
+
+    const PLAN: Plan = Plan { seed: Seed(1), documents: 300, selected: 60, held_out: 20, questions: 40, leaked: 6 };
+
+    #[test]
+    fn the_seed_decides_every_byte() {
+        let bytes = |seed| {
+            let directory = tempfile::tempdir().unwrap();
+            let made = generate(directory.path(), &Plan { seed: Seed(seed), ..PLAN }, &Silent).unwrap();
+            made.shards
+                .iter()
+                .chain(&made.benchmarks)
+                .map(|path| std::fs::read(path.under(directory.path())).unwrap())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(bytes(1), bytes(1));
+        assert_ne!(bytes(1), bytes(2));
+    }
+
+    #[test]
+    fn what_is_planted_is_what_cleaning_finds() {
+        let directory = tempfile::tempdir().unwrap();
+        let made = generate(directory.path(), &PLAN, &Silent).unwrap();
+        let recipe = include_str!("../../../../manifests/tour/clean.yaml");
+        let recipe = CleanRecipe::parse(recipe, "clean.yaml").unwrap();
+        let report = clean(directory.path(), &recipe, &Silent).unwrap();
+        let planted = made.planted;
+        let found = |rule: &str| report.dropped.get(rule).copied().unwrap_or(0);
+        assert_eq!(found("boilerplate"), planted.boilerplate);
+        assert_eq!(found("script"), planted.wrong_label);
+        assert_eq!(found("symbols"), planted.junk);
+        assert_eq!(found("characters"), planted.short);
+        assert_eq!(found("repeated_lines"), planted.repeating);
+        assert_eq!(found("duplicate"), planted.exact_duplicates);
+        assert_eq!(report.documents, made.documents);
+        assert_eq!(
+            made.documents,
+            report.kept
+                + planted.boilerplate
+                + planted.wrong_label
+                + planted.junk
+                + planted.short
+                + planted.repeating
+                + planted.exact_duplicates
+        );
+    }
+
+    #[test]
+    fn questions_have_one_right_answer_and_some_are_leaked() {
+        let directory = tempfile::tempdir().unwrap();
+        let made = generate(directory.path(), &PLAN, &Silent).unwrap();
+        let world = World::new(PLAN.seed);
+        let mut all = String::new();
+        for shard in &made.shards {
+            for line in json_lines::<Document>(&shard.under(directory.path())).unwrap() {
+                all.push_str(&line.unwrap().1.text);
+                all.push('\n');
+            }
+        }
+        for language in [Language::En, Language::Zh] {
+            let questions = questions(&world, &PLAN, language);
+            assert_eq!(questions.len(), 40);
+            for (number, question) in questions.iter().enumerate() {
+                let mut choices = question.choices.clone();
+                choices.sort();
+                choices.dedup();
+                assert_eq!(choices.len(), 4, "{question:?}");
+                assert!(number >= 6 || all.contains(&question.told(language)), "{question:?} is not leaked");
+            }
+        }
+    }
+}

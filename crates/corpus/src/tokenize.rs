@@ -1,0 +1,125 @@
+//! Documents to token shards.
+
+use std::path::Path;
+
+use rayon::prelude::*;
+use retrace_files::{Progress, Unit, expand, json_lines, write_whole};
+use retrace_spec::recipe::TokenizerSource;
+use retrace_spec::{RelPath, TokenizeRecipe};
+use serde::Serialize;
+
+use crate::tokenizer::Tokenizer;
+use crate::tokens::Writer;
+use crate::{CorpusError, Document};
+
+/// What was made of what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TokenizeReport {
+    /// Documents that were read.
+    pub documents: u64,
+    /// Bytes of text in them.
+    pub bytes: u64,
+    /// Tokens that were written.
+    pub tokens: u64,
+    /// The shards that were read.
+    pub inputs: Vec<RelPath>,
+    /// The token shards that were written.
+    pub outputs: Vec<RelPath>,
+    /// The tokenizer, if it was trained here.
+    pub trained: Option<RelPath>,
+}
+
+/// Carries out `recipe`, whose paths are relative to `root`. Each document's tokens are followed by
+/// the end of text.
+///
+/// # Errors
+/// If a file cannot be read or written, or a document or the tokenizer is not one.
+pub fn tokenize(root: &Path, recipe: &TokenizeRecipe, progress: &dyn Progress) -> Result<TokenizeReport, CorpusError> {
+    let inputs: Vec<Vec<RelPath>> =
+        recipe.shards.iter().map(|shard| expand(root, &shard.input)).collect::<Result<_, _>>()?;
+    let path = recipe.tokenizer.path();
+    let tokenizer = match &recipe.tokenizer {
+        TokenizerSource::File { .. } => Tokenizer::open(&path.under(root))?,
+        TokenizerSource::Train { vocab_size, end_of_text, .. } => {
+            let mut texts = Vec::new();
+            for shard in inputs.iter().flatten() {
+                texts.extend(read(root, shard)?.into_iter().map(|(_, document)| document.text));
+            }
+            progress.begin("training the tokenizer", 0, Unit::Documents);
+            let tokenizer =
+                Tokenizer::train(&path.under(root), texts.iter().map(String::as_str), *vocab_size, end_of_text)?;
+            progress.end();
+            write_whole(&path.under(root), tokenizer.json())?;
+            tokenizer
+        }
+    };
+    let end = tokenizer.id_of(recipe.tokenizer.end_of_text())?;
+    let trained = matches!(recipe.tokenizer, TokenizerSource::Train { .. }).then(|| path.clone());
+    let mut report =
+        TokenizeReport { documents: 0, bytes: 0, tokens: 0, inputs: Vec::new(), outputs: Vec::new(), trained };
+    progress.begin("tokenizing", inputs.iter().flatten().count() as u64, Unit::Files);
+    for (shard, inputs) in recipe.shards.iter().zip(inputs) {
+        let mut writer = Writer::create(&shard.output.under(root), tokenizer.vocabulary(), tokenizer.digest())?;
+        for input in inputs {
+            let documents = read(root, &input)?;
+            let tokens: Vec<Vec<u32>> =
+                documents.par_iter().map(|(_, document)| tokenizer.encode(&document.text)).collect::<Result<_, _>>()?;
+            writer.begin_shard(input.clone());
+            for ((line, document), mut tokens) in documents.iter().zip(tokens) {
+                tokens.push(end);
+                writer.add(*line, &tokens)?;
+                report.documents += 1;
+                report.bytes += document.text.len() as u64;
+            }
+            report.inputs.push(input);
+            progress.advance(1);
+        }
+        report.tokens += writer.finish()?;
+        report.outputs.push(shard.output.clone());
+    }
+    progress.end();
+    report.inputs.sort();
+    report.inputs.dedup();
+    Ok(report)
+}
+
+fn read(root: &Path, shard: &RelPath) -> Result<Vec<(usize, Document)>, CorpusError> {
+    Ok(json_lines(&shard.under(root))?.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokens::TokenShard;
+    use retrace_files::Silent;
+    use retrace_spec::Document as _;
+
+    #[test]
+    fn every_token_goes_back_to_its_document() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let texts = ["the cat sat", "on the mat", "猫坐在垫子上"];
+        let lines: String = texts
+            .iter()
+            .enumerate()
+            .map(|(i, t)| format!("{{\"id\":\"{i}\",\"text\":\"{t}\",\"lang\":\"en\"}}\n"))
+            .collect();
+        std::fs::create_dir(root.join("clean")).unwrap();
+        std::fs::write(root.join("clean/a.jsonl"), lines).unwrap();
+        let recipe = "retrace: tokenize/1
+name: tokenize
+tokenizer: {from: train, path: tokenizer/tokenizer.json, vocab_size: 270, end_of_text: <|end|>}
+shards: [{input: [clean/*.jsonl], output: tokens/a.tokens}]
+";
+        let recipe = TokenizeRecipe::parse(recipe, "tokenize.yaml").unwrap();
+        let report = tokenize(root, &recipe, &Silent).unwrap();
+        let shard = TokenShard::open(&root.join("tokens/a.tokens")).unwrap();
+        assert_eq!((report.documents, report.tokens), (3, shard.tokens()));
+        let tokenizer = Tokenizer::open(&root.join("tokenizer/tokenizer.json")).unwrap();
+        assert_eq!(shard.tokenizer(), tokenizer.digest());
+        let all = shard.sequence(0, shard.tokens() as usize - 1).unwrap();
+        let joined: String = texts.iter().map(|text| format!("{text}<|end|>")).collect();
+        assert_eq!(tokenizer.decode(&all).unwrap(), joined);
+        assert_eq!(shard.documents().iter().map(|d| d.line).collect::<Vec<_>>(), [1, 2, 3]);
+    }
+}

@@ -1,0 +1,202 @@
+//! The model against its equations in binary64, and its gradients against their finite differences.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use retrace_model::{Llama, Weights, cross_entropy, hub};
+use retrace_numerics::random::Stream;
+use retrace_spec::Seed;
+use retrace_spec::run::{Architecture, Model};
+
+fn model() -> Model {
+    Model {
+        architecture: Architecture::Llama,
+        vocab_size: 23,
+        hidden_size: 24,
+        intermediate_size: 20,
+        num_hidden_layers: 2,
+        num_attention_heads: 4,
+        num_key_value_heads: 2,
+        max_position_embeddings: 16,
+        rope_theta: 100.0,
+        rms_norm_eps: 1e-5,
+        initializer_range: 0.3,
+    }
+}
+
+/// Initial weights, with norms that are not all 1.
+fn weights(model: &Model) -> Weights {
+    let initial = Weights::initial(model, Seed(3)).unwrap();
+    let values = initial.iter().map(|(name, weight)| {
+        let mut values: Vec<f32> = weight.flatten_all().unwrap().to_vec1().unwrap();
+        if weight.dims().len() == 1 {
+            Stream::new(5, name).normal(0, 0.5, &mut values);
+        }
+        (name.to_owned(), weight.dims().to_vec(), values)
+    });
+    Weights::from_values(values.collect::<Vec<_>>()).unwrap()
+}
+
+fn ids(model: &Model, n: usize) -> Vec<u32> {
+    (0..n).map(|i| Stream::new(1, "ids").below(0, i as u64, model.vocab_size as u64) as u32).collect()
+}
+
+type Values = BTreeMap<String, Vec<f64>>;
+
+fn wide(weights: &Weights) -> Values {
+    let values = |weight: &candle_core::Var| weight.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    weights.iter().map(|(name, w)| (name.to_owned(), values(w).into_iter().map(f64::from).collect())).collect()
+}
+
+fn linear(x: &[Vec<f64>], w: &[f64]) -> Vec<Vec<f64>> {
+    let width = x[0].len();
+    x.iter().map(|x| w.chunks(width).map(|w| w.iter().zip(x).map(|(w, x)| w * x).sum()).collect()).collect()
+}
+
+fn norm(x: &[Vec<f64>], w: &[f64]) -> Vec<Vec<f64>> {
+    let scale = |x: &[f64]| 1.0 / (x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64 + 1e-5).sqrt();
+    x.iter().map(|x| x.iter().zip(w).map(|(v, w)| v * scale(x) * w).collect()).collect()
+}
+
+fn turn(row: &mut [f64], size: usize, position: usize, theta: f64) {
+    for head in row.chunks_mut(size) {
+        for pair in 0..size / 2 {
+            let angle = position as f64 * theta.powf(-2.0 * pair as f64 / size as f64);
+            let (a, b) = (head[pair], head[pair + size / 2]);
+            head[pair] = a * angle.cos() - b * angle.sin();
+            head[pair + size / 2] = b * angle.cos() + a * angle.sin();
+        }
+    }
+}
+
+/// The logits of one sequence, equation by equation.
+fn reference(model: &Model, w: &Values, ids: &[u32]) -> Vec<Vec<f64>> {
+    let size = model.hidden_size / model.num_attention_heads;
+    let mut x: Vec<Vec<f64>> = ids
+        .iter()
+        .map(|id| w["model.embed_tokens.weight"][*id as usize * model.hidden_size..][..model.hidden_size].to_vec())
+        .collect();
+    for layer in 0..model.num_hidden_layers {
+        let get = |part: &str| &w[&format!("model.layers.{layer}.{part}.weight")][..];
+        let h = norm(&x, get("input_layernorm"));
+        let (mut q, mut k, v) = (
+            linear(&h, get("self_attn.q_proj")),
+            linear(&h, get("self_attn.k_proj")),
+            linear(&h, get("self_attn.v_proj")),
+        );
+        q.iter_mut()
+            .chain(k.iter_mut())
+            .enumerate()
+            .for_each(|(at, row)| turn(row, size, at % ids.len(), model.rope_theta));
+        let mut mixed = vec![vec![0.0; model.hidden_size]; ids.len()];
+        for head in 0..model.num_attention_heads {
+            let key_head = head / (model.num_attention_heads / model.num_key_value_heads);
+            for i in 0..ids.len() {
+                let score = |j: usize| {
+                    (0..size).map(|d| q[i][head * size + d] * k[j][key_head * size + d]).sum::<f64>()
+                        / (size as f64).sqrt()
+                };
+                let e: Vec<f64> = (0..=i).map(|j| score(j).exp()).collect();
+                for d in 0..size {
+                    mixed[i][head * size + d] =
+                        (0..=i).map(|j| e[j] / e.iter().sum::<f64>() * v[j][key_head * size + d]).sum();
+                }
+            }
+        }
+        let add = |x: &mut Vec<Vec<f64>>, y: Vec<Vec<f64>>| {
+            x.iter_mut().flatten().zip(y.into_iter().flatten()).for_each(|(x, y)| *x += y)
+        };
+        add(&mut x, linear(&mixed, get("self_attn.o_proj")));
+        let h = norm(&x, get("post_attention_layernorm"));
+        let (g, u) = (linear(&h, get("mlp.gate_proj")), linear(&h, get("mlp.up_proj")));
+        let gated: Vec<Vec<f64>> =
+            g.iter().zip(&u).map(|(g, u)| g.iter().zip(u).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect()).collect();
+        add(&mut x, linear(&gated, get("mlp.down_proj")));
+    }
+    linear(&norm(&x, &w["model.norm.weight"]), &w["lm_head.weight"])
+}
+
+#[test]
+fn logits_are_the_equations() {
+    let model = model();
+    let weights = weights(&model);
+    let ids = ids(&model, 22);
+    let ours = Llama::new(&model, &weights).unwrap().forward(&Arc::from(&ids[..]), 11).unwrap();
+    let ours: Vec<Vec<f32>> = ours.to_vec2().unwrap();
+    let expected = ids.chunks(11).flat_map(|ids| reference(&model, &wide(&weights), ids));
+    for (ours, expected) in ours.iter().flatten().zip(expected.flatten()) {
+        assert!((f64::from(*ours) - expected).abs() < 2e-4, "{ours} against {expected}");
+    }
+}
+
+#[test]
+fn gradients_are_the_finite_differences() {
+    let model = model();
+    let weights = weights(&model);
+    let ids = ids(&model, 10);
+    let (inputs, targets) = (&ids[..9], &ids[1..]);
+    let logits = Llama::new(&model, &weights).unwrap().forward(&Arc::from(inputs), 9).unwrap();
+    let gradients = cross_entropy(&logits, &Arc::from(targets)).unwrap().backward().unwrap();
+    let loss = |w: &Values| -> f64 {
+        let logits = reference(&model, w, inputs);
+        logits.iter().zip(targets).map(|(x, t)| x.iter().map(|x| x.exp()).sum::<f64>().ln() - x[*t as usize]).sum()
+    };
+    let mut values = wide(&weights);
+    for (name, weight) in weights.iter() {
+        let gradient: Vec<f32> = gradients.get(weight).expect(name).flatten_all().unwrap().to_vec1().unwrap();
+        let largest = gradient.iter().fold(0f32, |most, g| most.max(g.abs()));
+        assert!(largest > 0.0, "{name} has no gradient");
+        for at in (0..gradient.len()).step_by(gradient.len() / 7 + 1) {
+            let here = values[name][at];
+            let mut moved = |by: f64| {
+                values.get_mut(name).unwrap()[at] = here + by;
+                loss(&values)
+            };
+            let slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+            moved(0.0);
+            let off = (f64::from(gradient[at]) - slope).abs();
+            assert!(off < 2e-4 * f64::from(largest).max(0.1), "{name}[{at}]: {} against {slope}", gradient[at]);
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let model = model();
+    let weights = weights(&model);
+    let llama = Llama::new(&model, &weights).unwrap();
+    for (ids, positions) in [(vec![23], 1), (vec![0; 17], 17), (vec![0; 3], 2), (vec![0], 0)] {
+        assert!(llama.forward(&Arc::from(ids), positions).is_err());
+    }
+    let logits = llama.forward(&Arc::from([1, 2]), 2).unwrap();
+    assert!(cross_entropy(&logits, &Arc::from([1])).is_err());
+    assert!(cross_entropy(&logits, &Arc::from([1, 23])).is_err());
+}
+
+#[test]
+fn a_model_is_read_as_it_was_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = model();
+    let weights = weights(&model);
+    hub::write(directory.path(), &model, &weights).unwrap();
+    let (read_model, read_weights) = hub::read(directory.path()).unwrap();
+    assert_eq!(read_model, model);
+    assert_eq!(read_weights.to_tensors().unwrap(), weights.to_tensors().unwrap());
+    // Contradictions between configuration and weights are named.
+    let config = directory.path().join("config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    for (from, to, expected) in [
+        ("\"vocab_size\": 23", "\"vocab_size\": 24", "model.embed_tokens.weight"),
+        ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1", "has no place"),
+        ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "is missing"),
+        ("\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true", "tie_word_embeddings"),
+        ("\"num_attention_heads\": 4", "\"num_attention_heads\": 5", "num_attention_heads"),
+    ] {
+        assert!(text.contains(from));
+        std::fs::write(&config, text.replace(from, to)).unwrap();
+        let error = hub::read(directory.path()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}

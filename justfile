@@ -1,0 +1,33 @@
+# The same commands as .ci/run, one line each. `just` alone lists them.
+
+_list:
+    @just --list --unsorted
+
+# Everything that .ci/run checks
+ci:
+    .ci/run
+
+# The tests that run in minutes
+test *ARGS:
+    cargo test --workspace {{ARGS}}
+
+# Those and the slow ones
+test-all:
+    cargo test --workspace -- --include-ignored
+
+# Formatting and clippy, warnings refused
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Formats the code
+fmt:
+    cargo fmt --all
+
+# The whole job on a small corpus, in DIR
+tour DIR="tour":
+    cargo run -- tour {{DIR}}
+
+# The documentation of every crate
+doc:
+    cargo doc --workspace --no-deps --document-private-items

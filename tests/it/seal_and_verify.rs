@@ -1,0 +1,1 @@
+//! `seal` and `verify`: whatever is done to a release shows.
