@@ -1,1 +1,225 @@
 //! `seal` and `verify`: whatever is done to a release shows.
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::{Release, retrace};
+
+/// A safetensors file, written out by hand from the format's description: 16 bytes of data, two
+/// tensors of two F32 each.
+fn tensors() -> Vec<u8> {
+    let header = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}"#;
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend(0u8..16);
+    bytes
+}
+
+/// A release with a model in it, sealed after two steps; and its root.
+fn sealed() -> (Release, String) {
+    let release = Release::new();
+    release.write("model/model.safetensors", tensors());
+    release.run(&["clean", "clean.yaml"]).code(0);
+    release.run(&["tokenize", "tokenize.yaml"]).code(0);
+    let root = release.run(&["seal", "."]).code(0).out;
+    (release, root.trim_end().to_owned())
+}
+
+#[test]
+fn what_was_sealed_verifies() {
+    let (release, root) = sealed();
+    assert!(root.starts_with("b3:") && root.len() == 67, "{root}");
+    let verified = release.run(&["verify", "manifest.yaml", "--root", &root]).code(0);
+    assert!(verified.out.is_empty(), "{}", verified.out);
+    verified.says(&["verified", &root]);
+    let document = release.run(&["verify", "--json", "manifest.yaml"]).code(0).json("verify/1");
+    assert_eq!((&document["holds"], &document["root"]), (&true.into(), &root.clone().into()));
+    // From elsewhere, and with the manifest elsewhere and in JSON.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let json = elsewhere.path().join("release.json");
+    let run = |arguments: &[&std::ffi::OsStr]| {
+        let ran = retrace().args(arguments).current_dir(elsewhere.path()).output().unwrap();
+        crate::support::Ran::from(ran)
+    };
+    fs::remove_file(release.path("manifest.yaml")).unwrap();
+    let again = run(&["seal".as_ref(), release.root().as_ref(), "-o".as_ref(), json.as_ref()]).code(0);
+    assert_eq!(again.out.trim_end(), root, "the root does not depend on where or how the manifest is written");
+    run(&["verify".as_ref(), json.as_ref(), release.root().as_ref()]).code(0);
+}
+
+#[test]
+fn the_manifest_tells_the_digests_that_b3sum_tells_and_the_steps() {
+    let (release, _) = sealed();
+    let manifest = String::from_utf8(release.read("manifest.yaml")).unwrap();
+    for id in ["id: clean", "id: tokenize", "path: clean/ledger.jsonl", "path: tokens/en.tokens"] {
+        assert!(manifest.contains(id), "{id} is not in\n{manifest}");
+    }
+    for path in ["clean.yaml", "raw/en-00.jsonl", "model/model.safetensors"] {
+        let digest = retrace_spec::Digest::of(&release.read(path)).to_string();
+        assert!(manifest.contains(&digest), "{path}");
+    }
+    for secret in [release.root().to_str().unwrap(), ".retrace/"] {
+        assert!(!manifest.contains(secret), "{secret} is in\n{manifest}");
+    }
+}
+
+#[test]
+fn two_makings_give_the_same_root() {
+    assert_eq!(sealed().1, sealed().1);
+}
+
+#[test]
+fn every_tampering_shows_and_is_named() {
+    type Harm<'a> = &'a dyn Fn(&Release);
+    let cases: [(&str, Harm<'_>, &[&str]); 10] = [
+        (
+            "a flipped bit",
+            &|release| {
+                let mut bytes = release.read("tokens/en.tokens");
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                release.write("tokens/en.tokens", bytes);
+            },
+            &["changed", "tokens/en.tokens"],
+        ),
+        (
+            "a flipped bit of a weight",
+            &|release| {
+                let mut bytes = tensors();
+                *bytes.last_mut().unwrap() ^= 1;
+                release.write("model/model.safetensors", bytes);
+            },
+            &["changed", "model/model.safetensors", "tensor b differs"],
+        ),
+        (
+            "a deleted file",
+            &|release| fs::remove_file(release.path("clean/en-00.jsonl")).unwrap(),
+            &["missing", "clean/en-00.jsonl"],
+        ),
+        ("an added file", &|release| release.write("clean/en-02.jsonl", b"{}\n"), &["extra", "clean/en-02.jsonl"]),
+        (
+            "a renamed file",
+            &|release| fs::rename(release.path("clean/en-00.jsonl"), release.path("clean/en-05.jsonl")).unwrap(),
+            &["renamed", "clean/en-05.jsonl", "clean/en-00.jsonl"],
+        ),
+        (
+            "a truncated file",
+            &|release| {
+                let bytes = release.read("clean/en-01.jsonl");
+                release.write("clean/en-01.jsonl", &bytes[..bytes.len() - 1]);
+            },
+            &["changed", "clean/en-01.jsonl", "truncated"],
+        ),
+        (
+            "two files with each other's content",
+            &|release| {
+                let (a, b) = (release.read("raw/en-00.jsonl"), release.read("raw/en-01.jsonl"));
+                release.write("raw/en-00.jsonl", b);
+                release.write("raw/en-01.jsonl", a);
+            },
+            &["changed", "raw/en-00.jsonl", "raw/en-01.jsonl", "content of"],
+        ),
+        (
+            "a lying safetensors header",
+            &|release| {
+                let mut bytes = tensors();
+                bytes[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+                release.write("model/model.safetensors", bytes);
+            },
+            &["changed", "model/model.safetensors", "byte 0", "header"],
+        ),
+        (
+            "a directory instead of a file",
+            &|release| {
+                fs::remove_file(release.path("raw/en-00.jsonl")).unwrap();
+                fs::create_dir(release.path("raw/en-00.jsonl")).unwrap();
+            },
+            &["missing", "raw/en-00.jsonl"],
+        ),
+        ("an emptied file", &|release| release.write("clean.yaml", b""), &["changed", "clean.yaml", "0 bytes"]),
+    ];
+    for (what, harm, parts) in cases {
+        let (release, root) = sealed();
+        harm(&release);
+        let before = release.content();
+        let ran = release.run(&["verify", "manifest.yaml", "--root", &root]);
+        assert_eq!(ran.code, 1, "{what}: {}{}", ran.out, ran.err);
+        for part in parts {
+            assert!(ran.out.contains(part), "{what}: {part:?} is not in\n{}", ran.out);
+        }
+        ran.says(&["finding"]);
+        let document = release.run(&["verify", "--json", "manifest.yaml"]).code(1).json("verify/1");
+        assert_eq!(document["holds"], false, "{what}");
+        assert_eq!(release.content(), before, "{what}: verify changed something");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_out_of_the_release_is_not_followed() {
+    let (release, _) = sealed();
+    fs::remove_file(release.path("clean.yaml")).unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", release.path("clean.yaml")).unwrap();
+    let ran = release.run(&["verify", "manifest.yaml"]).code(1);
+    assert!(ran.out.contains("clean.yaml") && ran.out.contains("link"), "{}", ran.out);
+    release.run(&["seal", "."]).code(2).says(&["clean.yaml", "symbolic link", "--ignore"]);
+}
+
+#[test]
+fn a_manifest_that_was_sealed_again_has_another_root() {
+    let (release, published) = sealed();
+    release.write("raw/en-00.jsonl", b"");
+    release.write("model/note", b"");
+    // The steps no longer fit what lies there, and seal says so.
+    release.run(&["seal", "."]).code(2).says(&["raw/en-00.jsonl", "clean"]);
+    fs::remove_dir_all(release.path(".retrace")).unwrap();
+    release.run(&["seal", "."]).code(0);
+    release.run(&["verify", "manifest.yaml"]).code(0);
+    let ran = release.run(&["verify", "manifest.yaml", "--root", &published]).code(1);
+    assert!(ran.out.starts_with("root") && ran.out.contains(&published), "{}", ran.out);
+}
+
+#[test]
+fn what_is_ignored_is_said() {
+    let release = Release::new();
+    release.write("notes/today", "draft");
+    let document = release.run(&["seal", ".", "--ignore", "notes", "--json"]).code(0).json("seal/1");
+    assert_eq!(document["ignored"], serde_json::json!(["notes"]));
+    release.write("notes/today", "changed");
+    release.run(&["verify", "manifest.yaml"]).code(0).says(&["not covered", "notes"]);
+    release.run(&["seal", ".", "--ignore", "../notes"]).code(2).says(&["`..`"]);
+}
+
+#[test]
+fn a_manifest_that_is_none_is_refused() {
+    let (release, root) = sealed();
+    let manifest = String::from_utf8(release.read("manifest.yaml")).unwrap();
+    let other = root.replace(&root[10..11], if &root[10..11] == "0" { "1" } else { "0" });
+    for (what, text, parts) in [
+        ("an edited entry", manifest.replacen("kind: config", "kind: other", 1), &["root", "edited after sealing"][..]),
+        ("an edited root", manifest.replace(&root, &other), &["root", "edited after sealing"]),
+        ("a path that leaves", manifest.replacen("path: clean.yaml", "path: ../clean.yaml", 1), &["`..`"]),
+        ("an unknown key", manifest.replacen("name: ", "nome: ", 1), &["manifest.yaml:2:1", "nome"]),
+        ("a cut", manifest[..manifest.len() / 2].to_owned(), &["manifest.yaml"]),
+        ("nothing", String::new(), &["manifest.yaml"]),
+        ("a YAML bomb", "a: &a [x]\nb: [*a,*a]\n".to_owned(), &["manifest.yaml:1", "anchor"]),
+    ] {
+        assert_ne!(text, manifest, "{what}");
+        release.write("manifest.yaml", &text);
+        let ran = release.run(&["verify", "manifest.yaml"]);
+        assert_eq!(ran.code, 2, "{what}: {}{}", ran.out, ran.err);
+        assert!(ran.out.is_empty(), "{what}");
+        ran.says(parts).says(&["retrace seal"]);
+    }
+    release.run(&["verify", "no-such-manifest.yaml"]).code(2).says(&["no-such-manifest.yaml", "retrace seal"]);
+    release.run(&["seal", "no-such-directory"]).code(2).says(&["no-such-directory"]);
+}
+
+#[test]
+fn b3sum_agrees_if_it_is_here() {
+    let (release, _) = sealed();
+    let Ok(output) = Command::new("b3sum").arg(release.path("clean.yaml")).output() else { return };
+    let sum = String::from_utf8(output.stdout).unwrap();
+    let manifest = String::from_utf8(release.read("manifest.yaml")).unwrap();
+    assert!(manifest.contains(&format!("b3:{}", sum.split(' ').next().unwrap())));
+}

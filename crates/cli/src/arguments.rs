@@ -22,6 +22,7 @@ Results go to standard output, everything else to standard error.
 /// Check a fully open language model: its bytes, its training run, and what is said of it
 #[derive(Debug, Parser)]
 #[command(name = "retrace", version = VERSION.as_str(), after_help = MORE, max_term_width = 100)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 struct Arguments {
     #[command(flatten)]
     global: Global,

@@ -7,18 +7,22 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use retrace_files::FileError;
-use retrace_spec::Document;
+use retrace_spec::{Document, PathError, RelPath};
 
 use crate::errors::Failure;
 use crate::terminal::Terminal;
 
 mod clean;
+mod seal;
 mod tokenize;
 mod train;
+mod verify;
 
 /// What is to be done. A new verb is a file below `commands/` and a line in each list here.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    Seal(seal::Seal),
+    Verify(verify::Verify),
     Clean(clean::Clean),
     Tokenize(tokenize::Tokenize),
     Train(train::Train),
@@ -28,6 +32,8 @@ impl Verb {
     /// Does it.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         match self {
+            Self::Seal(verb) => verb.run(terminal),
+            Self::Verify(verb) => verb.run(terminal),
             Self::Clean(verb) => verb.run(terminal),
             Self::Tokenize(verb) => verb.run(terminal),
             Self::Train(verb) => verb.run(terminal),
@@ -61,11 +67,20 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// A document that was read, and where it lies.
+struct Opened<T> {
+    document: T,
+    /// The directory that it lies in, where its paths begin: the release's.
+    root: PathBuf,
+    /// Its path in the release.
+    path: RelPath,
+}
+
 /// More than this is read of no document; the spec crate then says how much is too much.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// Reads the document at `path`, and gives the directory that it lies in, where its paths begin.
-fn read<T: Document>(path: &Path) -> Result<(T, PathBuf), Failure> {
+/// Reads the document at `path`.
+fn open<T: Document>(path: &Path) -> Result<Opened<T>, Failure> {
     let file = File::open(path).map_err(FileError::io(path, "open"))?;
     let mut text = String::new();
     file.take(MOST_BYTES).read_to_string(&mut text).map_err(FileError::io(path, "read"))?;
@@ -74,5 +89,7 @@ fn read<T: Document>(path: &Path) -> Result<(T, PathBuf), Failure> {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
-    Ok((document, root))
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let path = name.parse().map_err(|e: PathError| FileError::Name { path: path.to_owned(), what: e.to_string() })?;
+    Ok(Opened { document, root, path })
 }

@@ -5,9 +5,13 @@ use std::io::{self, Write};
 use std::panic;
 use std::path::Path;
 
-use miette::{Diagnostic, LabeledSpan, MietteHandlerOpts, NamedSource, ReportHandler, SourceCode, SourceOffset};
+use miette::{
+    Diagnostic, GraphicalTheme, LabeledSpan, MietteHandlerOpts, NamedSource, ReportHandler, SourceCode, SourceOffset,
+    ThemeStyles,
+};
 use retrace_corpus::CorpusError;
 use retrace_files::FileError;
+use retrace_manifest::SealError;
 use retrace_spec::SpecError;
 use retrace_train::TrainError;
 use thiserror::Error;
@@ -19,6 +23,8 @@ pub(crate) enum Failure {
     File(#[from] FileError),
     #[error(transparent)]
     Spec(#[from] SpecError),
+    #[error(transparent)]
+    Seal(#[from] SealError),
     #[error(transparent)]
     Corpus(#[from] CorpusError),
     #[error(transparent)]
@@ -52,6 +58,7 @@ impl Failure {
             Self::Output(_) => "free some space, or send the output elsewhere".to_owned(),
             Self::Spec(error) => help_for_document(error),
             Self::File(error) => help_for_file(error),
+            Self::Seal(error) => help_for_sealing(error),
             Self::Corpus(error) => help_for_corpus(error),
             Self::Train(error) => help_for_training(error),
         }
@@ -83,6 +90,16 @@ fn help_for_file(error: &FileError) -> String {
         FileError::Safetensors { .. } => "fetch the file anew; `retrace verify` finds every file that is not as released",
         FileError::NoMatch { .. } => "correct the pattern, or make the files first (`retrace clean`, `retrace tokenize`)",
         FileError::Name { .. } => "rename, move or remove it; `retrace seal --ignore PATH` leaves it out",
+    }
+    .to_owned()
+}
+
+fn help_for_sealing(error: &SealError) -> String {
+    match error {
+        SealError::File(error) => return help_for_file(error),
+        SealError::Spec(_) => "move what should not be part of the release away, or `--ignore` it",
+        SealError::Special { .. } => "put the file itself there, or leave it out with `--ignore`",
+        SealError::Stale { .. } => "do that step again, so that the manifest tells what was really done",
     }
     .to_owned()
 }
@@ -138,10 +155,15 @@ impl<T, E: Into<Failure>> OrHelp<T> for Result<T, E> {
 /// The failure as a text for people: framed and wrapped for a terminal, else plain lines that
 /// nothing breaks.
 pub(crate) fn render(failure: &Failure, colour: bool, live: bool) -> String {
+    let mut theme = if live { GraphicalTheme::unicode() } else { GraphicalTheme::ascii() };
+    theme.characters.error = "error:".to_owned();
+    if !colour {
+        theme.styles = ThemeStyles::none();
+    }
     let handler = MietteHandlerOpts::new()
         .force_graphical(true)
+        .graphical_theme(theme)
         .color(colour)
-        .unicode(live)
         .wrap_lines(live)
         .break_words(false)
         .terminal_links(false)
@@ -176,7 +198,7 @@ impl Diagnostic for Shown<'_> {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let snippet = self.snippet.as_ref()?;
-        Some(Box::new(std::iter::once(LabeledSpan::at_offset(snippet.offset, "here"))))
+        Some(Box::new(std::iter::once(LabeledSpan::new(None, snippet.offset, 0))))
     }
 }
 

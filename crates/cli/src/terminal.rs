@@ -34,7 +34,6 @@ pub(crate) enum Tone {
     Good,
     Bad,
     Faint,
-    Strong,
 }
 
 impl Tone {
@@ -43,7 +42,6 @@ impl Tone {
             Self::Good => AnsiColor::Green.on_default().bold(),
             Self::Bad => AnsiColor::Red.on_default().bold(),
             Self::Faint => Style::new().dimmed(),
-            Self::Strong => Style::new().bold(),
         }
     }
 }
@@ -92,11 +90,6 @@ impl Terminal {
     pub(crate) fn stream(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
         let mut out = BufWriter::new(io::stdout().lock());
         write(&mut out).and_then(|()| out.flush()).map_err(Failure::Output)
-    }
-
-    /// Whether `--json` was given.
-    pub(crate) const fn is_json(&self) -> bool {
-        self.json
     }
 
     /// A word in a result, in its tone.
@@ -192,8 +185,13 @@ impl Progress for Listener {
         self.end();
         let now = Instant::now();
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
-        bar.set_style(style(unit));
+        bar.set_style(style(total, unit));
         bar.set_prefix(what.to_owned());
+        if self.bars && total == 0 {
+            // Work of unknown length tells nothing on the way, so its name has to be there at once.
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            bar.tick();
+        }
         if let Ok(mut work) = self.work.lock() {
             *work = Some(Work { what: what.to_owned(), unit, began: now, told: now, bar });
         }
@@ -225,7 +223,10 @@ impl Drop for Listener {
     }
 }
 
-fn style(unit: Unit) -> ProgressStyle {
+fn style(total: u64, unit: Unit) -> ProgressStyle {
+    if total == 0 {
+        return ProgressStyle::with_template("{prefix} ...").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    }
     let count = match unit {
         Unit::Bytes => "{decimal_bytes}/{decimal_total_bytes}, {decimal_bytes_per_sec}",
         Unit::Files | Unit::Documents | Unit::Steps | Unit::Items => "{human_pos}/{human_len}",

@@ -53,11 +53,19 @@ impl Batches {
                     }
                 };
                 if shard.vocabulary() as usize > run.model.vocab_size {
-                    let what = format!("its tokenizer has {} tokens, but the model embeds {}", shard.vocabulary(), run.model.vocab_size);
+                    let what = format!(
+                        "its tokenizer has {} tokens, but the model embeds {}",
+                        shard.vocabulary(),
+                        run.model.vocab_size
+                    );
                     return Err(TrainError::Tokens { path, what });
                 }
                 if shard.sequences(run.sequence_length) == 0 {
-                    let what = format!("its {} tokens are less than one sequence of {} and a target", shard.tokens(), run.sequence_length);
+                    let what = format!(
+                        "its {} tokens are less than one sequence of {} and a target",
+                        shard.tokens(),
+                        run.sequence_length
+                    );
                     return Err(TrainError::Tokens { path, what });
                 }
                 sources.push(shard);

@@ -98,7 +98,10 @@ impl Journal {
             match head {
                 None => run = line.previous,
                 Some(head) if head != line.previous => {
-                    return Err(refuse(format!("follows a line with digest {}, but the line before has {head}", line.previous)));
+                    return Err(refuse(format!(
+                        "follows a line with digest {}, but the line before has {head}",
+                        line.previous
+                    )));
                 }
                 Some(_) => {}
             }

@@ -7,7 +7,7 @@ use retrace_files::{Progress, Unit};
 use retrace_spec::{Digest, Document, Run, Step};
 use serde::Serialize;
 
-use crate::{Journal, Line, State, TrainError, Trainer, checkpoints, directory_of};
+use crate::{Journal, Line, State, TrainError, Trainer, checkpoints};
 
 /// What a replay found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -63,7 +63,11 @@ impl Replay {
 
     /// The first step that differs.
     pub fn first(&self) -> Option<Step> {
-        self.differences.iter().filter(|difference| difference.what != What::Run).map(|difference| difference.step).min()
+        self.differences
+            .iter()
+            .filter(|difference| difference.what != What::Run)
+            .map(|difference| difference.step)
+            .min()
     }
 }
 
@@ -89,7 +93,7 @@ pub fn replay(root: &Path, run: &Run, from: Step, to: Step, progress: &dyn Progr
     if journal.run() != run_digest {
         found.differ(from, What::Run, journal.run(), run_digest);
     }
-    let (state, ..) = State::load(&directory_of(&output, from))?;
+    let (state, ..) = State::load(&output, from)?;
     let state = match from {
         // The start of a run is a function of the seed, so it is computed again too.
         Step(0) => {
@@ -112,7 +116,7 @@ pub fn replay(root: &Path, run: &Run, from: Step, to: Step, progress: &dyn Progr
         };
         found.compare_line(recorded, &line);
         if saved.contains(&line.step) {
-            let (state, ..) = State::load(&directory_of(&output, line.step))?;
+            let (state, ..) = State::load(&output, line.step)?;
             found.compare_checkpoint(line.step, &state, trainer.state());
         }
         progress.advance(1);
@@ -123,7 +127,12 @@ pub fn replay(root: &Path, run: &Run, from: Step, to: Step, progress: &dyn Progr
 
 impl Replay {
     fn differ(&mut self, step: Step, what: What, recorded: impl ToString, replayed: impl ToString) {
-        self.differences.push(Difference { step, what, recorded: recorded.to_string(), replayed: replayed.to_string() });
+        self.differences.push(Difference {
+            step,
+            what,
+            recorded: recorded.to_string(),
+            replayed: replayed.to_string(),
+        });
     }
 
     fn compare_line(&mut self, recorded: &Line, replayed: &Line) {

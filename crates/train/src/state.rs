@@ -110,7 +110,14 @@ impl State {
     ///
     /// # Errors
     /// If a file cannot be written.
-    pub fn save(&self, run: &Run, output: &Path, tokenizer: &[u8], run_digest: Digest, journal: Digest) -> Result<(), TrainError> {
+    pub fn save(
+        &self,
+        run: &Run,
+        output: &Path,
+        tokenizer: &[u8],
+        run_digest: Digest,
+        journal: Digest,
+    ) -> Result<(), TrainError> {
         let path = directory_of(output, self.step);
         write_whole_directory(&path, |partial| {
             hub::write(partial, &run.model, &self.weights()?)?;
@@ -136,8 +143,11 @@ impl State {
                 journal,
             };
             let state_path = partial.join(STATE);
-            let mut json = serde_json::to_vec_pretty(&stated)
-                .map_err(|e| FileError::Json { path: state_path.clone(), line: 0, what: e.to_string() })?;
+            let mut json = serde_json::to_vec_pretty(&stated).map_err(|e| FileError::Json {
+                path: state_path.clone(),
+                line: 0,
+                what: e.to_string(),
+            })?;
             json.push(b'\n');
             write_whole(&state_path, &json)?;
             write_whole(&partial.join("tokenizer.json"), tokenizer)?;
@@ -145,19 +155,26 @@ impl State {
         })
     }
 
-    /// Loads the checkpoint at `path`, checking its tensors against what it states. Gives also the
-    /// digests of the run that made it and of its journal's last line.
+    /// Loads the checkpoint of `step` below `output`, checking its tensors against what it states.
+    /// Gives also the digests of the run that made it and of its journal's last line.
     ///
     /// # Errors
     /// If a file cannot be read, or the tensors are not those that were saved.
-    pub fn load(path: &Path) -> Result<(Self, Digest, Digest), TrainError> {
+    pub fn load(output: &Path, step: Step) -> Result<(Self, Digest, Digest), TrainError> {
+        let path = &directory_of(output, step);
         let state_path = path.join(STATE);
         let refuse = |what: String| FileError::Json { path: state_path.clone(), line: 1, what };
-        let text = std::fs::read(&state_path)
-            .map_err(|source| FileError::Io { path: state_path.clone(), doing: "read", source })?;
+        let text = std::fs::read(&state_path).map_err(|source| FileError::Io {
+            path: state_path.clone(),
+            doing: "read",
+            source,
+        })?;
         let stated: Stated = serde_json::from_slice(&text).map_err(|e| refuse(e.to_string()))?;
         if stated.retrace != SCHEMA {
             return Err(refuse(format!("retrace: is {:?}; this version reads {SCHEMA:?}", stated.retrace)).into());
+        }
+        if stated.step != step {
+            return Err(refuse(format!("step: is {}, in the directory of step {step}", stated.step)).into());
         }
         let (_, weights) = hub::read(path)?;
         let mut moments = safetensors::read(&path.join(OPTIMIZER))?;

@@ -67,7 +67,8 @@ impl<'a> Trainer<'a> {
             let mut gradients = (losses * scale)?.backward()?;
             let mut leaf = Vec::new();
             for (name, weight) in weights.iter() {
-                let gradient = gradients.remove(weight).ok_or_else(|| not_finite(step, format!("no gradient of {name}")))?;
+                let gradient =
+                    gradients.remove(weight).ok_or_else(|| not_finite(step, format!("no gradient of {name}")))?;
                 leaf.extend(gradient.flatten_all()?.to_vec1::<f32>()?);
             }
             gradient.push(leaf);
@@ -144,19 +145,25 @@ pub fn train(root: &Path, run: &Run, resume: bool, progress: &dyn Progress) -> R
     let run_digest = run.digest()?;
     let journal_path = output.join(Journal::NAME);
     let tokenizer_path = run.tokenizer.under(root);
-    let tokenizer = std::fs::read(&tokenizer_path)
-        .map_err(|source| FileError::Io { path: tokenizer_path, doing: "read", source })?;
+    let tokenizer = std::fs::read(&tokenizer_path).map_err(|source| FileError::Io {
+        path: tokenizer_path,
+        doing: "read",
+        source,
+    })?;
     let last = checkpoints(&output)?.pop();
     let (mut trainer, mut journal) = match last {
         Some(last) if resume => {
             let path = directory_of(&output, last);
-            let (state, made_by, head) = State::load(&path)?;
+            let (state, made_by, head) = State::load(&output, last)?;
             if made_by != run_digest {
                 return Err(TrainError::OtherRun { path, made_by, run: run_digest });
             }
             let journal = Journal::read(&journal_path)?.cut_to(last, run_digest)?;
             if journal.head() != head {
-                let what = format!("its line has digest {}, but the checkpoint was saved after one with {head}", journal.head());
+                let what = format!(
+                    "its line has digest {}, but the checkpoint was saved after one with {head}",
+                    journal.head()
+                );
                 return Err(TrainError::Journal { path: journal_path, line: last.get() as usize, what });
             }
             (Trainer::new(root, run, state)?, journal)
@@ -190,4 +197,3 @@ pub fn train(root: &Path, run: &Run, resume: bool, progress: &dyn Progress) -> R
     progress.end();
     Ok(journal)
 }
-

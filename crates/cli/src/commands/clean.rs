@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
+use retrace_manifest::record::{self, Done};
 use retrace_spec::CleanRecipe;
+use retrace_spec::manifest::{Kind, StepKind};
 
-use super::{Exit, read};
+use super::{Exit, Opened, open};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// Clean documents as a recipe says: rules in order, then deduplication
+/// Clean documents as a recipe says: rules, then deduplication
 ///
 /// Reads shards of documents, JSON lines, and writes those that no rule drops, with a ledger that
 /// says of each dropped document where it was, which rule dropped it and what the rule saw. Paths
@@ -35,8 +37,18 @@ pub(crate) struct Clean {
 
 impl Clean {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let (recipe, root) = read::<CleanRecipe>(&self.recipe)?;
+        let Opened { document: recipe, root, path } = open::<CleanRecipe>(&self.recipe)?;
         let report = retrace_corpus::clean(&root, &recipe, terminal.progress().as_ref())?;
+        let shards = report.outputs.iter().map(|shard| (shard.clone(), Kind::Shard));
+        let done = Done {
+            id: recipe.name,
+            kind: StepKind::Clean,
+            numerics: None,
+            config: Some(path),
+            inputs: report.inputs.clone(),
+            outputs: shards.chain([(report.ledger.clone(), Kind::Log)]).collect(),
+        };
+        record::save(&root, done)?;
         terminal.result("clean/1", &report, |out| {
             report.outputs.iter().try_for_each(|path| writeln!(out, "{}", path.under(&root).display()))
         })?;

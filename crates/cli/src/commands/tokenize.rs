@@ -2,15 +2,17 @@
 
 use std::path::PathBuf;
 
+use retrace_manifest::record::{self, Done};
 use retrace_spec::TokenizeRecipe;
+use retrace_spec::manifest::{Kind, StepKind};
 
-use super::{Exit, read};
+use super::{Exit, Opened, open};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, bytes, count};
 
-/// Turn documents into token shards as a recipe says, training the tokenizer if it asks for that
+/// Turn documents into token shards as a recipe says
 ///
-/// Paths in the recipe begin at the directory that it lies in. Prints the token shards that were
+/// Trains the tokenizer first, if the recipe asks for that. Paths in the recipe begin at the directory that it lies in. Prints the token shards that were
 /// written.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -32,8 +34,17 @@ pub(crate) struct Tokenize {
 
 impl Tokenize {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let (recipe, root) = read::<TokenizeRecipe>(&self.recipe)?;
+        let Opened { document: recipe, root, path } = open::<TokenizeRecipe>(&self.recipe)?;
         let report = retrace_corpus::tokenize(&root, &recipe, terminal.progress().as_ref())?;
+        let mut inputs = report.inputs.clone();
+        let mut outputs: Vec<_> = report.outputs.iter().map(|shard| (shard.clone(), Kind::Tokens)).collect();
+        match &report.trained {
+            Some(tokenizer) => outputs.push((tokenizer.clone(), Kind::Tokenizer)),
+            None => inputs.push(recipe.tokenizer.path().clone()),
+        }
+        let done =
+            Done { id: recipe.name, kind: StepKind::Tokenize, numerics: None, config: Some(path), inputs, outputs };
+        record::save(&root, done)?;
         terminal.result("tokenize/1", &report, |out| {
             report.outputs.iter().try_for_each(|path| writeln!(out, "{}", path.under(&root).display()))
         })?;

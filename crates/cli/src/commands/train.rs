@@ -1,12 +1,15 @@
 //! `retrace train`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use retrace_spec::{Document, Run};
-use retrace_train::{checkpoints, directory_of, train};
+use retrace_files::{FileError, Found, walk};
+use retrace_manifest::record::{self, Done};
+use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::{Document, PathError, RelPath, Run};
+use retrace_train::{Journal, checkpoints, directory_of, train};
 use serde_json::json;
 
-use super::{Exit, read};
+use super::{Exit, Opened, open};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -31,8 +34,9 @@ pub(crate) struct Train {
 
 impl Train {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let (run, root) = read::<Run>(&self.run)?;
+        let Opened { document: run, root, path } = open::<Run>(&self.run)?;
         let journal = train(&root, &run, self.resume, terminal.progress().as_ref())?;
+        record::save(&root, done(&root, &run, path)?)?;
         let output = run.output.under(&root);
         let steps = checkpoints(&output)?;
         let result =
@@ -48,4 +52,20 @@ impl Train {
         }
         Ok(Exit::Holds)
     }
+}
+
+/// What the run read and made: everything below its output is its own.
+fn done(root: &Path, run: &Run, config: RelPath) -> Result<Done, Failure> {
+    let mut inputs = vec![run.tokenizer.clone()];
+    inputs.extend(run.phases.iter().flat_map(|phase| &phase.mix).map(|source| source.tokens.clone()));
+    let output = run.output.under(root);
+    let mut outputs = Vec::new();
+    for found in walk(&output, &|_| false)? {
+        let Found::File(path) = found else { continue };
+        let kind = if path.as_str() == Journal::NAME { Kind::Log } else { Kind::Checkpoint };
+        let named = |e: PathError| FileError::Name { path: path.under(&output), what: e.to_string() };
+        outputs.push((run.output.join(path.as_str()).map_err(named)?, kind));
+    }
+    let id = format!("train-{}", run.name);
+    Ok(Done { id, kind: StepKind::Train, numerics: Some(run.numerics), config: Some(config), inputs, outputs })
 }

@@ -1,0 +1,83 @@
+//! `retrace seal`
+
+use std::path::{Path, PathBuf};
+
+use retrace_files::{FileError, write_whole};
+use retrace_manifest::{SealOptions, seal};
+use retrace_spec::{Document, RelPath};
+use serde_json::json;
+
+use super::Exit;
+use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone, bytes, count};
+
+/// Hash everything in a directory and write its manifest
+///
+/// The manifest names every file with its BLAKE3 digest, every tensor of every safetensors file,
+/// and the steps (clean, tokenize, train, eval) that were done here. Prints the root: one digest
+/// over all of it, to publish or sign. `.retrace` and the manifest itself are not covered.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  retrace seal release
+  retrace seal release --name small-1 --ignore notes --ignore report.html
+  retrace seal release -o release.json")]
+pub(crate) struct Seal {
+    /// The release's directory
+    dir: PathBuf,
+    /// Where the manifest goes; a name in .json is written as JSON [default: DIR/manifest.yaml]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// What the release is called [default: the directory's name]
+    #[arg(long)]
+    name: Option<String>,
+    /// A file or directory in DIR not to be covered, relative to DIR; the manifest says so
+    #[arg(long, value_name = "PATH")]
+    ignore: Vec<RelPath>,
+}
+
+impl Seal {
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let output = self.output.clone().unwrap_or_else(|| self.dir.join("manifest.yaml"));
+        let whole = self.dir.canonicalize().map_err(FileError::io(&self.dir, "open directory"))?;
+        let name = self.name.clone().or_else(|| Some(whole.file_name()?.to_string_lossy().into_owned()));
+        let options = SealOptions {
+            name: name.unwrap_or_else(|| "release".to_owned()),
+            tool: concat!("retrace ", env!("CARGO_PKG_VERSION")).to_owned(),
+            manifest: inside(&self.dir, &output),
+            ignore: self.ignore.clone(),
+        };
+        let manifest = seal(&self.dir, &options, terminal.progress().as_ref())?;
+        let text = if output.extension().is_some_and(|extension| extension == "json") {
+            let json = serde_json::to_string_pretty(&manifest);
+            json.map_err(|e| FileError::Json { path: output.clone(), line: 1, what: e.to_string() })? + "\n"
+        } else {
+            manifest.to_yaml()?
+        };
+        write_whole(&output, text.as_bytes())?;
+        let size: u64 = manifest.artifacts.iter().map(|artifact| artifact.size).sum();
+        let result = json!({
+            "manifest": output.display().to_string(),
+            "name": manifest.name,
+            "root": manifest.root,
+            "artifacts": manifest.artifacts.len(),
+            "bytes": size,
+            "steps": manifest.steps.iter().map(|step| &step.id).collect::<Vec<_>>(),
+            "ignored": manifest.ignored,
+        });
+        terminal.result("seal/1", &result, |out| writeln!(out, "{}", manifest.root))?;
+        let files = count(manifest.artifacts.len() as u64, "file");
+        let steps = count(manifest.steps.len() as u64, "step");
+        terminal.say(Tone::Good, "sealed", format_args!("{files}, {}, {steps}; {}", bytes(size), output.display()));
+        Ok(Exit::Holds)
+    }
+}
+
+/// The path of `file` inside `directory`, if it is there; the file itself need not exist yet.
+pub(super) fn inside(directory: &Path, file: &Path) -> Option<RelPath> {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let whole = parent.canonicalize().ok()?.join(file.file_name()?);
+    let parts = whole.strip_prefix(directory.canonicalize().ok()?).ok()?;
+    let parts: Option<Vec<&str>> = parts.components().map(|part| part.as_os_str().to_str()).collect();
+    parts?.join("/").parse().ok()
+}

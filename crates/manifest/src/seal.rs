@@ -1,0 +1,125 @@
+//! Sealing: hashing everything, once, into a manifest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use retrace_files::safetensors::file_tensors;
+use retrace_files::{FileError, Found, Progress, Unit, hash_file, walk};
+use retrace_spec::manifest::{Artifact, Kind};
+use retrace_spec::{Digest, Manifest, RelPath, SpecError};
+use thiserror::Error;
+
+use crate::record::{SCRATCH, load_all};
+
+/// How to seal.
+#[derive(Debug, Clone)]
+pub struct SealOptions {
+    /// What the release is called.
+    pub name: String,
+    /// The program that seals, with its version.
+    pub tool: String,
+    /// Where the manifest will be, if that is in the release's directory: it does not cover itself.
+    pub manifest: Option<RelPath>,
+    /// What else is not to be covered. The manifest says so.
+    pub ignore: Vec<RelPath>,
+}
+
+/// Why a release could not be sealed.
+#[derive(Debug, Error)]
+pub enum SealError {
+    /// A file could not be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The parts make no manifest.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// Something that is neither file nor directory.
+    #[error("{} is a symbolic link or a special file, which a release cannot have", path.display())]
+    Special {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// A file is not what a step read or made.
+    #[error("{path} is {found}, but step {step} {did} it when it was {recorded}")]
+    Stale {
+        /// The file.
+        path: RelPath,
+        /// The step.
+        step: String,
+        /// What the step did with it: read or made.
+        did: &'static str,
+        /// Its digest then.
+        recorded: Digest,
+        /// Its digest now, or that it is gone.
+        found: String,
+    },
+}
+
+/// The manifest of what lies below `root`, with the steps that were recorded there.
+///
+/// # Errors
+/// If something cannot be read or is not a file, or a step's inputs or outputs have changed since.
+pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Result<Manifest, SealError> {
+    let skip = |path: &RelPath| {
+        path.as_str() == SCRATCH || options.manifest.as_ref() == Some(path) || options.ignore.contains(path)
+    };
+    let mut paths = Vec::new();
+    for found in walk(root, &skip)? {
+        match found {
+            Found::File(path) => paths.push(path),
+            Found::Special(path) => return Err(SealError::Special { path: path.under(root) }),
+        }
+    }
+    let steps = load_all(root)?;
+    let kinds: BTreeMap<&RelPath, Kind> =
+        steps.iter().flat_map(|step| &step.outputs).map(|output| (&output.path, output.kind)).collect();
+    let configs: BTreeSet<&RelPath> = steps.iter().filter_map(|step| step.config.as_ref()).collect();
+    progress.begin("sealing", paths.len() as u64, Unit::Files);
+    let artifacts: Vec<Artifact> = paths
+        .into_par_iter()
+        .map(|path| {
+            let on_disk = path.under(root);
+            let (size, digest) = hash_file(&on_disk)?;
+            let tensors = is_safetensors(&path).then(|| file_tensors(&on_disk)).transpose()?;
+            let kind = match kinds.get(&path) {
+                Some(kind) => *kind,
+                None if configs.contains(&path) => Kind::Config,
+                None => kind_by_name(&path),
+            };
+            progress.advance(1);
+            Ok(Artifact { path, kind, size, digest, tensors })
+        })
+        .collect::<Result<_, FileError>>()?;
+    progress.end();
+    let now: BTreeMap<&RelPath, Digest> = artifacts.iter().map(|artifact| (&artifact.path, artifact.digest)).collect();
+    for step in &steps {
+        let read = step.inputs.iter().map(|input| (&input.path, input.digest, "read"));
+        let made = step.outputs.iter().map(|output| (&output.path, output.digest, "made"));
+        for (path, recorded, did) in read.chain(made) {
+            let found = now.get(path);
+            if found != Some(&recorded) {
+                let found = found.map_or_else(|| "gone".to_owned(), Digest::to_string);
+                return Err(SealError::Stale { path: path.clone(), step: step.id.clone(), did, recorded, found });
+            }
+        }
+    }
+    Ok(Manifest::new(&options.name, &options.tool, options.ignore.clone(), artifacts, steps)?)
+}
+
+/// Whether a file is a safetensors file, by its name.
+pub(crate) fn is_safetensors(path: &RelPath) -> bool {
+    path.as_str().ends_with(".safetensors")
+}
+
+fn kind_by_name(path: &RelPath) -> Kind {
+    match path.file_name().rsplit_once('.').map(|(_, extension)| extension) {
+        Some("jsonl") => Kind::Shard,
+        Some("tokens") => Kind::Tokens,
+        Some("safetensors") => Kind::Checkpoint,
+        Some("parquet") => Kind::Table,
+        Some("yaml" | "yml") => Kind::Config,
+        _ if path.file_name() == "tokenizer.json" => Kind::Tokenizer,
+        _ => Kind::Other,
+    }
+}

@@ -1,0 +1,216 @@
+//! Verifying: what lies there against what the manifest says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use rayon::prelude::*;
+use retrace_files::safetensors::file_tensors;
+use retrace_files::{FileError, Found, Progress, Unit, hash_file, walk};
+use retrace_spec::manifest::Artifact;
+use retrace_spec::{Digest, Manifest, RelPath};
+use serde::Serialize;
+
+use crate::record::SCRATCH;
+use crate::seal::is_safetensors;
+
+/// What is said of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The bytes are the sealed ones.
+    Verified,
+    /// Other bytes.
+    Changed,
+    /// Not there.
+    Missing,
+    /// There, but not in the manifest.
+    Extra,
+    /// The bytes are those of a missing path.
+    Renamed,
+    /// Not covered, as the manifest says.
+    Skipped,
+    /// It cannot be read, or is not a file.
+    Unverifiable,
+}
+
+/// One path and what is said of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// The path.
+    pub path: RelPath,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// In a sentence, what seems to have happened; empty if nothing has.
+    pub diagnosis: String,
+    /// For a renamed file, where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub was: Option<RelPath>,
+    /// For a changed safetensors file, the tensors that differ.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tensors: Vec<String>,
+}
+
+/// What is said of every path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// Sorted by path.
+    pub entries: Vec<Entry>,
+}
+
+impl Verification {
+    /// Whether every sealed artifact is there with its bytes, and nothing else.
+    pub fn holds(&self) -> bool {
+        self.findings().next().is_none()
+    }
+
+    /// The entries that are findings.
+    pub fn findings(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| !matches!(entry.verdict, Verdict::Verified | Verdict::Skipped))
+    }
+
+    /// How many entries have each verdict.
+    pub fn counts(&self) -> BTreeMap<Verdict, usize> {
+        let mut counts = BTreeMap::new();
+        for entry in &self.entries {
+            *counts.entry(entry.verdict).or_insert(0) += 1;
+        }
+        counts
+    }
+}
+
+/// Verifies what lies below `root` against `manifest`, which itself lies at `manifest_path`, if that
+/// is below the root. Everything is looked at, whatever is found on the way.
+///
+/// # Errors
+/// If the directory cannot be listed.
+pub fn verify(
+    manifest: &Manifest,
+    root: &Path,
+    manifest_path: Option<&RelPath>,
+    progress: &dyn Progress,
+) -> Result<Verification, FileError> {
+    let ignored = |path: &RelPath| path.as_str() == SCRATCH || manifest.ignored.contains(path);
+    let there = walk(root, &|path| ignored(path) || manifest_path == Some(path))?;
+    let files: BTreeSet<&RelPath> =
+        there.iter().filter(|found| matches!(found, Found::File(_))).map(Found::path).collect();
+    progress.begin("verifying", manifest.artifacts.len() as u64, Unit::Files);
+    let mut entries: BTreeMap<RelPath, Entry> = manifest
+        .artifacts
+        .par_iter()
+        .map(|artifact| {
+            let entry = match files.contains(&artifact.path) {
+                true => check(artifact, manifest, root),
+                false => entry(&artifact.path, Verdict::Missing, "it is not there".to_owned()),
+            };
+            progress.advance(1);
+            (artifact.path.clone(), entry)
+        })
+        .collect::<Vec<_>>()
+        .into_iter()
+        .collect();
+    for found in &there {
+        match found {
+            Found::File(path) if !entries.contains_key(path) => {
+                let extra = extra(path, manifest, root, &entries);
+                entries.insert(path.clone(), extra);
+            }
+            Found::File(_) => {}
+            Found::Special(path) => {
+                let diagnosis = "it is a symbolic link or a special file, which is not followed".to_owned();
+                entries.insert(path.clone(), entry(path, Verdict::Unverifiable, diagnosis));
+            }
+        }
+    }
+    for path in manifest.ignored.iter().filter(|path| path.under(root).exists()) {
+        entries.insert(
+            path.clone(),
+            entry(path, Verdict::Skipped, "the manifest does not cover it, and says so".to_owned()),
+        );
+    }
+    progress.end();
+    // What was renamed is told once, under its new name.
+    let renamed: BTreeSet<RelPath> = entries.values().filter_map(|entry| entry.was.clone()).collect();
+    entries.retain(|path, entry| !(entry.verdict == Verdict::Missing && renamed.contains(path)));
+    Ok(Verification { entries: entries.into_values().collect() })
+}
+
+fn entry(path: &RelPath, verdict: Verdict, diagnosis: String) -> Entry {
+    Entry { path: path.clone(), verdict, diagnosis, was: None, tensors: Vec::new() }
+}
+
+/// A file that the manifest does not have: perhaps one that is missing, under another name.
+fn extra(path: &RelPath, manifest: &Manifest, root: &Path, entries: &BTreeMap<RelPath, Entry>) -> Entry {
+    let digest = match hash_file(&path.under(root)) {
+        Ok((_, digest)) => digest,
+        Err(error) => return entry(path, Verdict::Unverifiable, error.to_string()),
+    };
+    let missing = |path: &RelPath| entries.get(path).is_some_and(|entry| entry.verdict == Verdict::Missing);
+    let taken = |old: &RelPath| entries.values().any(|entry| entry.was.as_ref() == Some(old));
+    let same = || manifest.artifacts.iter().filter(|artifact| artifact.digest == digest).map(|artifact| &artifact.path);
+    if let Some(old) = same().find(|old| missing(old) && !taken(old)) {
+        let renamed = entry(path, Verdict::Renamed, format!("it was {old}"));
+        return Entry { was: Some(old.clone()), ..renamed };
+    }
+    match same().next() {
+        Some(original) => {
+            entry(path, Verdict::Extra, format!("it is a copy of {original}, and the manifest does not have it"))
+        }
+        None => entry(path, Verdict::Extra, "the manifest does not have it".to_owned()),
+    }
+}
+
+fn check(artifact: &Artifact, manifest: &Manifest, root: &Path) -> Entry {
+    let path = &artifact.path;
+    let (size, digest) = match hash_file(&path.under(root)) {
+        Ok(found) => found,
+        Err(error) => return entry(path, Verdict::Unverifiable, error.to_string()),
+    };
+    if digest == artifact.digest && size == artifact.size {
+        return entry(path, Verdict::Verified, String::new());
+    }
+    let mut changed = entry(path, Verdict::Changed, String::new());
+    let other = manifest.artifacts.iter().find(|other| other.digest == digest);
+    changed.diagnosis = match other {
+        Some(other) => format!("it holds the content of {}", other.path),
+        None => describe(artifact, size, digest, root, &mut changed.tensors),
+    };
+    changed
+}
+
+/// What seems to have happened to a file that is no entry's.
+fn describe(artifact: &Artifact, size: u64, digest: Digest, root: &Path, differing: &mut Vec<String>) -> String {
+    let sizes = match size.cmp(&artifact.size) {
+        std::cmp::Ordering::Less => {
+            format!("it has {size} bytes and should have {}: it may be truncated", artifact.size)
+        }
+        std::cmp::Ordering::Greater => format!("it has {size} bytes and should have {}", artifact.size),
+        std::cmp::Ordering::Equal => format!("its {size} bytes are as many as they should be, but hash to {digest}"),
+    };
+    let Some(sealed) = artifact.tensors.as_ref().filter(|_| is_safetensors(&artifact.path)) else { return sizes };
+    let found = match file_tensors(&artifact.path.under(root)) {
+        Ok(found) => found,
+        Err(error) => return format!("{sizes}; as safetensors it cannot be read: {error}"),
+    };
+    if found.root == sealed.root {
+        return format!("{sizes}; yet every tensor is the sealed one: only the header differs");
+    }
+    let names: BTreeSet<&String> = sealed.digests.keys().chain(found.digests.keys()).collect();
+    let parts: Vec<String> = names
+        .into_iter()
+        .filter(|name| sealed.digests.get(*name) != found.digests.get(*name))
+        .map(|name| {
+            differing.push(name.clone());
+            match (sealed.digests.contains_key(name), found.digests.contains_key(name)) {
+                (true, true) => format!("tensor {name} differs"),
+                (true, false) => format!("tensor {name} is missing"),
+                _ => format!("tensor {name} is extra"),
+            }
+        })
+        .collect();
+    let more = parts.len().saturating_sub(3);
+    let mut told = parts.into_iter().take(3).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        told.push_str(&format!(" and {more} more"));
+    }
+    format!("{sizes}; {told}")
+}

@@ -1,0 +1,229 @@
+//! Every kind of tampering, and what is said of it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+use retrace_files::Silent;
+use retrace_files::safetensors::{self, Dtype, Tensor};
+use retrace_manifest::record::{self, Done};
+use retrace_manifest::{SealError, SealOptions, Verdict, compare, seal, verify};
+use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::{Document, Manifest, RelPath};
+
+const MODEL: &str = "run/step-1/model.safetensors";
+
+fn path(text: &str) -> RelPath {
+    text.parse().unwrap()
+}
+
+fn release(root: &Path) -> Manifest {
+    fs::create_dir_all(root.join("raw")).unwrap();
+    fs::write(root.join("raw/a.jsonl"), "{\"a\":1}\n").unwrap();
+    fs::write(root.join("raw/b.jsonl"), "{\"b\":2}\n").unwrap();
+    fs::write(root.join("clean.yaml"), "x: 1\n").unwrap();
+    fs::write(root.join("report.html"), "<p>").unwrap();
+    let tensor = |seed: u8| Tensor { dtype: Dtype::F32, shape: vec![2, 2], bytes: vec![seed; 16] };
+    let tensors = BTreeMap::from([("first.weight".to_owned(), tensor(1)), ("second.weight".to_owned(), tensor(2))]);
+    safetensors::write(&root.join(MODEL), &tensors).unwrap();
+    let done = Done {
+        id: "train".to_owned(),
+        kind: StepKind::Train,
+        numerics: Some(1),
+        config: Some(path("clean.yaml")),
+        inputs: vec![path("raw/b.jsonl"), path("raw/a.jsonl")],
+        outputs: vec![(path(MODEL), Kind::Checkpoint)],
+    };
+    record::save(root, done).unwrap();
+    seal_again(root).unwrap()
+}
+
+fn seal_again(root: &Path) -> Result<Manifest, SealError> {
+    let options = SealOptions {
+        name: "test".to_owned(),
+        tool: "retrace".to_owned(),
+        manifest: Some(path("manifest.yaml")),
+        ignore: vec![path("report.html")],
+    };
+    seal(root, &options, &Silent)
+}
+
+/// The verdicts that are findings, with what is said.
+fn findings(manifest: &Manifest, root: &Path) -> Vec<(String, Verdict, String)> {
+    let found = verify(manifest, root, Some(&path("manifest.yaml")), &Silent).unwrap();
+    found.findings().map(|e| (e.path.to_string(), e.verdict, e.diagnosis.clone())).collect()
+}
+
+#[test]
+fn a_release_is_sealed_the_same_twice_and_verifies() {
+    let directory = tempfile::tempdir().unwrap();
+    let manifest = release(directory.path());
+    assert_eq!(seal_again(directory.path()).unwrap(), manifest);
+    fs::write(directory.path().join("manifest.yaml"), manifest.to_yaml().unwrap()).unwrap();
+    assert_eq!(Manifest::parse(&manifest.to_yaml().unwrap(), "m").unwrap(), manifest);
+    assert_eq!(findings(&manifest, directory.path()), []);
+    let kinds: Vec<Kind> = manifest.artifacts.iter().map(|artifact| artifact.kind).collect();
+    assert_eq!(kinds, [Kind::Config, Kind::Shard, Kind::Shard, Kind::Checkpoint]);
+    assert!(compare(&manifest, &manifest).holds());
+}
+
+#[test]
+fn every_tampering_is_named() {
+    type Tamper = fn(&Path);
+    let cases: Vec<(Tamper, &str, Verdict, &str)> = vec![
+        (|r| fs::write(r.join("raw/a.jsonl"), "{\"a\":3}\n").unwrap(), "raw/a.jsonl", Verdict::Changed, "hash to b3:"),
+        (|r| fs::write(r.join("raw/a.jsonl"), "{\"a\"").unwrap(), "raw/a.jsonl", Verdict::Changed, "may be truncated"),
+        (
+            |r| fs::write(r.join("raw/a.jsonl"), "{\"a\":1}\n\n").unwrap(),
+            "raw/a.jsonl",
+            Verdict::Changed,
+            "9 bytes and should have 8",
+        ),
+        (|r| fs::write(r.join("raw/a.jsonl"), "").unwrap(), "raw/a.jsonl", Verdict::Changed, "may be truncated"),
+        (|r| fs::remove_file(r.join("raw/a.jsonl")).unwrap(), "raw/a.jsonl", Verdict::Missing, "not there"),
+        (|r| fs::write(r.join("raw/c.jsonl"), "new").unwrap(), "raw/c.jsonl", Verdict::Extra, "does not have it"),
+        (|r| fs::write(r.join("raw/.hidden"), "").unwrap(), "raw/.hidden", Verdict::Extra, "does not have it"),
+        (
+            |r| assert!(fs::copy(r.join("raw/a.jsonl"), r.join("copy")).is_ok()),
+            "copy",
+            Verdict::Extra,
+            "copy of raw/a.jsonl",
+        ),
+        (
+            |r| fs::rename(r.join("raw/a.jsonl"), r.join("raw/z.jsonl")).unwrap(),
+            "raw/z.jsonl",
+            Verdict::Renamed,
+            "it was raw/a.jsonl",
+        ),
+        (
+            |r| assert!(fs::copy(r.join("raw/b.jsonl"), r.join("raw/a.jsonl")).is_ok()),
+            "raw/a.jsonl",
+            Verdict::Changed,
+            "the content of raw/b.jsonl",
+        ),
+        #[cfg(unix)]
+        (
+            |r| {
+                fs::rename(r.join("raw/a.jsonl"), r.join(".retrace/a")).unwrap();
+                std::os::unix::fs::symlink("../.retrace/a", r.join("raw/a.jsonl")).unwrap();
+            },
+            "raw/a.jsonl",
+            Verdict::Unverifiable,
+            "symbolic link",
+        ),
+        (
+            |r| {
+                fs::remove_file(r.join("raw/a.jsonl")).unwrap();
+                fs::create_dir(r.join("raw/a.jsonl")).unwrap();
+            },
+            "raw/a.jsonl",
+            Verdict::Missing,
+            "not there",
+        ),
+        (
+            |r| {
+                let bytes = fs::read(r.join(MODEL)).unwrap();
+                fs::write(r.join(MODEL), &bytes[..bytes.len() - 1]).unwrap();
+            },
+            MODEL,
+            Verdict::Changed,
+            "as safetensors it cannot be read",
+        ),
+        (
+            // Other metadata, the same tensors.
+            |r| {
+                let text = fs::read(r.join(MODEL)).unwrap();
+                let at = text.windows(4).position(|w| w == b"\"pt\"").unwrap();
+                let mut text = text;
+                text[at + 1] = b'q';
+                fs::write(r.join(MODEL), text).unwrap();
+            },
+            MODEL,
+            Verdict::Changed,
+            "only the header differs",
+        ),
+        (
+            |r| {
+                let mut tensors = safetensors::read(&r.join(MODEL)).unwrap();
+                tensors.remove("first.weight");
+                safetensors::write(&r.join(MODEL), &tensors).unwrap();
+            },
+            MODEL,
+            Verdict::Changed,
+            "tensor first.weight is missing",
+        ),
+    ];
+    for (tamper, expected_path, expected_verdict, expected_words) in cases {
+        let directory = tempfile::tempdir().unwrap();
+        let manifest = release(directory.path());
+        tamper(directory.path());
+        let found = findings(&manifest, directory.path());
+        assert_eq!(found.len(), 1, "{found:?}");
+        let (path, verdict, words) = &found[0];
+        assert_eq!((path.as_str(), *verdict), (expected_path, expected_verdict), "{words}");
+        assert!(words.contains(expected_words), "{words:?} lacks {expected_words:?}");
+    }
+}
+
+#[test]
+fn two_files_swapped_are_two_findings_that_name_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let manifest = release(root);
+    fs::rename(root.join("raw/a.jsonl"), root.join("x")).unwrap();
+    fs::rename(root.join("raw/b.jsonl"), root.join("raw/a.jsonl")).unwrap();
+    fs::rename(root.join("x"), root.join("raw/b.jsonl")).unwrap();
+    let words: Vec<String> = findings(&manifest, root).into_iter().map(|(.., words)| words).collect();
+    assert_eq!(words, ["it holds the content of raw/b.jsonl", "it holds the content of raw/a.jsonl"]);
+}
+
+#[test]
+fn what_a_step_made_cannot_be_changed_before_sealing() {
+    for (changed, did) in [("raw/a.jsonl", "read"), (MODEL, "made")] {
+        let directory = tempfile::tempdir().unwrap();
+        release(directory.path());
+        fs::remove_file(directory.path().join(changed)).unwrap();
+        let error = seal_again(directory.path()).unwrap_err().to_string();
+        assert!(
+            error.contains(changed) && error.contains(did) && error.contains("train") && error.contains("gone"),
+            "{error}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_not_sealed() {
+    let directory = tempfile::tempdir().unwrap();
+    release(directory.path());
+    std::os::unix::fs::symlink("/etc/passwd", directory.path().join("link")).unwrap();
+    assert!(matches!(seal_again(directory.path()), Err(SealError::Special { .. })));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// Any one bit of any file: the file is named and, where it is in a tensor's data, the tensor.
+    #[test]
+    fn any_flipped_bit_is_found(file in 0usize..4, at in any::<prop::sample::Index>(), bit in 0u8..8) {
+        let directory = tempfile::tempdir().unwrap();
+        let manifest = release(directory.path());
+        let artifact = &manifest.artifacts[file];
+        let on_disk = artifact.path.under(directory.path());
+        let mut bytes = fs::read(&on_disk).unwrap();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        fs::write(&on_disk, &bytes).unwrap();
+        let found = verify(&manifest, directory.path(), None, &Silent).unwrap();
+        let findings: Vec<_> = found.findings().collect();
+        prop_assert_eq!(findings.len(), 1);
+        prop_assert_eq!((&findings[0].path, findings[0].verdict), (&artifact.path, Verdict::Changed));
+        if artifact.path.as_str() == MODEL && at >= bytes.len() - 32 {
+            let tensor = if at < bytes.len() - 16 { "first.weight" } else { "second.weight" };
+            prop_assert_eq!(&findings[0].tensors, &vec![tensor.to_owned()]);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Runs that are trained, interrupted, resumed and replayed: one set of bits.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::path::Path;
+
+use retrace_corpus::tokens::Writer;
+use retrace_files::{Progress, Silent};
+use retrace_numerics::isa::{self, Isa};
+use retrace_numerics::random::Stream;
+use retrace_spec::{Digest, Document, Run, Step};
+use retrace_train::{Journal, What, checkpoints, directory_of, replay, train};
+
+const RUN: &str = "retrace: run/1
+name: small
+seed: 1
+numerics: 1
+model:
+  architecture: llama
+  vocab_size: 32
+  hidden_size: 16
+  intermediate_size: 40
+  num_hidden_layers: 2
+  num_attention_heads: 4
+  num_key_value_heads: 2
+  max_position_embeddings: 32
+  rope_theta: 10000.0
+  rms_norm_eps: 1.0e-5
+  initializer_range: 0.1
+tokenizer: tokenizer.json
+output: runs/small
+sequence_length: 16
+batch_size: 6
+micro_batch_size: 2
+optimizer: {beta1: 0.9, beta2: 0.95, epsilon: 1.0e-8, weight_decay: 0.1, clip: 1.0}
+phases:
+  - name: one
+    steps: 8
+    learning_rate: {schedule: cosine, warmup: 2, peak: 0.02, floor: 0.002}
+    mix: [{tokens: a.tokens, share: 3}, {tokens: b.tokens, share: 1}]
+  - name: two
+    steps: 4
+    learning_rate: {schedule: half_life, peak: 0.01, half_life: 2, floor: 0.0}
+    mix: [{tokens: b.tokens, share: 1}]
+checkpoint_every: 4
+";
+
+fn run() -> Run {
+    Run::parse(RUN, "run.yaml").unwrap()
+}
+
+/// Token shards in which each token follows from the one before, but for some noise.
+fn prepare(root: &Path) {
+    fs::write(root.join("tokenizer.json"), "{}").unwrap();
+    for (name, step) in [("a", 3), ("b", 5)] {
+        let mut writer = Writer::create(&root.join(format!("{name}.tokens")), 32, Digest::of(b"")).unwrap();
+        writer.begin_shard("raw.jsonl".parse().unwrap());
+        let noise = Stream::new(1, name);
+        let mut token = 1;
+        let tokens: Vec<u32> = (0..2000)
+            .map(|i| {
+                token = if noise.below(0, i, 8) == 0 { noise.below(1, i, 32) as u32 } else { (token + step) % 32 };
+                token
+            })
+            .collect();
+        writer.add(1, &tokens).unwrap();
+        writer.finish().unwrap();
+    }
+}
+
+fn trained(root: &Path) -> Journal {
+    prepare(root);
+    train(root, &run(), false, &Silent).unwrap()
+}
+
+fn files(root: &Path) -> Vec<(String, Digest)> {
+    let found = retrace_files::walk(root, &|_| false).unwrap();
+    found.iter().map(|f| (f.path().to_string(), retrace_files::hash_file(&f.path().under(root)).unwrap().1)).collect()
+}
+
+#[test]
+fn it_learns_and_leaves_checkpoints() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = trained(directory.path());
+    let output = directory.path().join("runs/small");
+    assert_eq!(checkpoints(&output).unwrap(), [0, 4, 8, 12].map(Step));
+    let losses: Vec<f64> = journal.lines().iter().map(|line| line.loss).collect();
+    assert_eq!(losses.len(), 12);
+    // An untrained model is about as good as none: ln 32 nats a token.
+    assert!((losses[0] - 32f64.ln()).abs() < 0.3, "{losses:?}");
+    assert!(losses[11] < losses[0] - 0.5, "{losses:?}");
+    assert_eq!(journal.lines()[11].tokens.get(), 12 * 6 * 16);
+    let read = Journal::read(&output.join(Journal::NAME)).unwrap();
+    assert_eq!(read.lines(), journal.lines());
+    assert_eq!(read.run(), run().digest().unwrap());
+    assert!(train(directory.path(), &run(), false, &Silent).is_err(), "a run is not overwritten");
+}
+
+#[test]
+fn instruction_sets_threads_and_interruptions_make_no_difference() {
+    let directory = tempfile::tempdir().unwrap();
+    trained(directory.path());
+    let expected = files(directory.path());
+    for set in Isa::ALL.into_iter().filter(|set| set.is_here()) {
+        for threads in [1, 3] {
+            assert!(isa::force(set));
+            let directory = tempfile::tempdir().unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| trained(directory.path()));
+            assert_eq!(files(directory.path()), expected, "{} with {threads} threads", set.name());
+        }
+    }
+}
+
+/// Panics after some steps, as a kill would end them.
+struct Bomb(std::sync::atomic::AtomicU64);
+
+impl Progress for Bomb {
+    fn advance(&self, _: u64) {
+        if self.0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) == 1 {
+            panic!("the bomb");
+        }
+    }
+}
+
+#[test]
+fn a_run_that_was_interrupted_is_resumed_to_the_same_bits() {
+    let directory = tempfile::tempdir().unwrap();
+    trained(directory.path());
+    let expected = files(directory.path());
+    for after in [1, 3, 4, 5, 11] {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        prepare(root);
+        let bomb = Bomb(after.into());
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| train(root, &run(), false, &bomb)));
+        assert!(ended.is_err());
+        // A kill may tear the last line and leave a partial checkpoint.
+        let journal = root.join("runs/small").join(Journal::NAME);
+        let mut bytes = fs::read(&journal).unwrap();
+        bytes.extend(b"{\"step\":99,\"pha");
+        fs::write(&journal, bytes).unwrap();
+        fs::create_dir_all(root.join("runs/small/.step-000012.partial")).unwrap();
+        train(root, &run(), true, &Silent).unwrap();
+        assert_eq!(files(root), expected, "after {after} steps");
+    }
+}
+
+#[test]
+fn a_replay_gives_the_same_bits() {
+    let directory = tempfile::tempdir().unwrap();
+    trained(directory.path());
+    for (from, to, compared) in [(0, 12, vec![0, 4, 8, 12]), (4, 8, vec![4, 8]), (8, 11, vec![8])] {
+        let replayed = replay(directory.path(), &run(), Step(from), Step(to), &Silent).unwrap();
+        assert!(replayed.holds(), "{replayed:?}");
+        assert_eq!(replayed.checkpoints, compared.into_iter().map(Step).collect::<Vec<_>>());
+    }
+    for (from, to) in [(4, 4), (8, 4), (0, 13), (5, 8)] {
+        assert!(replay(directory.path(), &run(), Step(from), Step(to), &Silent).is_err());
+    }
+}
+
+#[test]
+fn a_replay_names_the_first_step_that_differs() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    trained(root);
+    let differs = |run: &Run, from: u64| {
+        let replayed = replay(root, run, Step(from), Step(12), &Silent).unwrap();
+        let kinds: Vec<What> = replayed.differences.iter().map(|difference| difference.what).collect();
+        (replayed.first(), kinds)
+    };
+    // Another seed: other initial weights and another order.
+    let other = Run { seed: retrace_spec::Seed(2), ..run() };
+    assert_eq!(differs(&other, 0).0, Some(Step(0)));
+    let (first, kinds) = differs(&other, 4);
+    assert_eq!(first, Some(Step(5)));
+    assert!(kinds.contains(&What::Run) && kinds.contains(&What::Batch), "{kinds:?}");
+    // Another learning rate in the second phase: seen at its first step.
+    let text = RUN.replace("peak: 0.01,", "peak: 0.011,");
+    let (first, kinds) = differs(&Run::parse(&text, "run").unwrap(), 4);
+    assert_eq!((first, kinds), (Some(Step(9)), vec![What::Run, What::LearningRate, What::State]));
+    // A token changed in the corpus.
+    let mut tokens = fs::read(root.join("b.tokens")).unwrap();
+    for at in (56..56 + 4000).step_by(2) {
+        tokens[at] = (tokens[at] + 1) % 32;
+    }
+    fs::write(root.join("b.tokens"), tokens).unwrap();
+    let (first, kinds) = differs(&run(), 0);
+    assert_eq!(first, Some(Step(1)));
+    assert_eq!(kinds[0], What::Batch);
+}
+
+#[test]
+fn a_checkpoint_that_was_touched_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    trained(root);
+    let checkpoint = directory_of(&root.join("runs/small"), Step(8));
+    let weights = checkpoint.join("model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&weights, bytes).unwrap();
+    let error = replay(root, &run(), Step(8), Step(12), &Silent).unwrap_err().to_string();
+    assert!(error.contains("step-000008") && error.contains("root"), "{error}");
+    // In another's place.
+    fs::remove_dir_all(&checkpoint).unwrap();
+    fs::rename(directory_of(&root.join("runs/small"), Step(4)), &checkpoint).unwrap();
+    let error = replay(root, &run(), Step(8), Step(12), &Silent).unwrap_err().to_string();
+    assert!(error.contains("in the directory of step 8"), "{error}");
+}
+
+#[test]
+fn a_journal_that_was_touched_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    trained(directory.path());
+    let path = directory.path().join("runs/small").join(Journal::NAME);
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let without = |line: usize| {
+        lines.iter().enumerate().filter(|(i, _)| *i != line).map(|(_, l)| format!("{l}\n")).collect::<String>()
+    };
+    for (touched, place) in [
+        (text.replacen("\"step\":3,", "\"step\":4,", 1), ":3:"),
+        (text.replacen("\"phase\":\"one\"", "\"phase\":\"two\"", 1), ":2:"),
+        (without(5), ":6:"),
+        (text.replacen("\"step\":7,", "\"stop\":7,", 1), ":7:"),
+    ] {
+        fs::write(&path, touched).unwrap();
+        let error = Journal::read(&path).unwrap_err().to_string();
+        assert!(error.contains(place), "{error}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_the_run_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    prepare(root);
+    let small = Run::parse(&RUN.replace("vocab_size: 32", "vocab_size: 31"), "run").unwrap();
+    assert!(train(root, &small, false, &Silent).unwrap_err().to_string().contains("a.tokens"));
+    assert!(train(root, &run(), true, &Silent).unwrap_err().to_string().contains("no whole checkpoint"));
+    train(root, &run(), false, &Silent).unwrap();
+    let other = Run { seed: retrace_spec::Seed(2), ..run() };
+    assert!(train(root, &other, true, &Silent).unwrap_err().to_string().contains("made by run"));
+}
