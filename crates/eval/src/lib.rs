@@ -1,1 +1,13 @@
-//! Tasks, prompts, scoring.
+//! Tasks and scoring: what a checkpoint makes of text and questions.
+//!
+//! Scores are those of the lm-evaluation-harness: rolling log-likelihoods in disjoint windows, and
+//! multiple choice by the likelihood of the continuation. Every number is a function of checkpoint,
+//! task and numerics version. This crate knows nothing of training, tables or reports.
+
+mod error;
+mod score;
+mod task;
+
+pub use error::EvalError;
+pub use score::{Metric, Sample, Scores, score};
+pub use task::{Items, LoadedTask, Question, Text};

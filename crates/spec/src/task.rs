@@ -16,8 +16,22 @@ pub struct Task {
     pub name: String,
     /// What is asked.
     pub measure: Measure,
-    /// The items, JSON lines: documents `{id, text}` or questions `{id, question, choices, answer}`.
+    /// The items, JSON lines: documents `{id, text}` or questions `{id, question, choices, answer}`,
+    /// where `answer` is the index of the right choice.
     pub items: RelPath,
+    /// The token that stands before every text: the one that ended documents in training.
+    pub prefix: String,
+    /// What stands between a question and a choice.
+    #[serde(default = "space", skip_serializing_if = "is_space")]
+    pub delimiter: String,
+}
+
+fn space() -> String {
+    " ".to_owned()
+}
+
+fn is_space(text: &str) -> bool {
+    text == " "
 }
 
 /// What is measured.
