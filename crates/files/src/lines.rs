@@ -102,6 +102,9 @@ mod tests {
         ] {
             let error = read(bytes).unwrap_err().to_string();
             assert!(error.contains(place) && error.contains(what), "{error}");
+            assert!(!error.contains("line 1"), "{error}: the line is of the file, not of itself");
         }
+        let error = read(&vec![b' '; LONGEST as usize + 1]).unwrap_err().to_string();
+        assert!(error.contains("shard.jsonl:1: is longer than"), "{error}");
     }
 }

@@ -374,6 +374,12 @@ mod tests {
             (file(&one(r#"{"dtype":"F32","shape":[1],"data_offsets":[4,8]}"#), &data), "hole"),
             (file(&one(r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#), &data), "4 bytes follow"),
             (file(&format!("{{\"v\":{good},\"w\":{good}}}"), &data), "overlaps"),
+            (
+                file(&format!("{{\"__metadata__\":{{\"a\":\"1\",\"a\":\"2\"}},\"w\":{good}}}"), &data),
+                "\"a\" comes twice",
+            ),
+            // The bytes before the `x`: 8 of the length, 2 of the first line, 2 of the second.
+            (file("{\n  x", &data), "byte 12"),
             (file(&format!("{{\"__metadata__\":{{\"a\":1}},\"w\":{good}}}"), &data), "the header is not one"),
         ];
         for (bytes, expected) in cases {
@@ -386,6 +392,18 @@ mod tests {
                     || error.contains("comes twice"),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_not_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.safetensors");
+        let short = Tensor { dtype: Dtype::F32, shape: vec![2], bytes: vec![0; 7] };
+        let vast = Tensor { dtype: Dtype::F32, shape: vec![usize::MAX, 2], bytes: vec![] };
+        for (name, tensor) in [("w", short), ("w", vast), (METADATA, tensor(Dtype::U8, &[1], 0))] {
+            assert!(write(&path, &BTreeMap::from([(name.to_owned(), tensor)])).is_err(), "{name}");
+            assert!(!path.exists());
         }
     }
 

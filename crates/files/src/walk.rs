@@ -162,4 +162,18 @@ mod tests {
         assert!(expand(root, &["b/x*".to_owned()]).is_err());
         assert!(expand(root, &["../*".to_owned()]).is_err());
     }
+    #[cfg(unix)]
+    #[test]
+    fn a_bad_name_is_told_and_the_rest_is_still_found() {
+        use std::os::unix::ffi::OsStrExt;
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        for name in [&b"a"[..], b"bad:colon", b"bad\xff", b"z"] {
+            fs::write(root.join(std::ffi::OsStr::from_bytes(name)), b"").unwrap();
+        }
+        let found = walk(root, &|_| false).unwrap();
+        let files: Vec<_> = found.iter().filter(|f| matches!(f, Found::File(_))).map(|f| f.path().as_str()).collect();
+        assert_eq!(files, ["a", "z"]);
+        assert_eq!(found.len(), 4);
+    }
 }

@@ -177,4 +177,36 @@ mod tests {
         assert_eq!(names(&path), ["a"]);
         assert!(write_whole_directory(&path, |_| Ok::<(), FileError>(())).is_err(), "never replaced");
     }
+    #[test]
+    fn a_failed_commit_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("taken");
+        fs::create_dir_all(path.join("by a directory")).unwrap();
+        assert!(write_whole(&path, b"abc").is_err());
+        assert_eq!(names(directory.path()), ["taken"]);
+    }
+
+    /// A planted link at the name of the file in the making must not lead the bytes elsewhere.
+    #[cfg(unix)]
+    #[test]
+    fn a_planted_link_is_not_written_through() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, victim) = (directory.path().join("file"), directory.path().join("victim"));
+        fs::write(&victim, b"kept").unwrap();
+        std::os::unix::fs::symlink(&victim, directory.path().join(".file.partial")).unwrap();
+        write_whole(&path, b"abc").unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"kept");
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+        assert_eq!(fs::read(&path).unwrap(), b"abc");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_dangling_link_counts_as_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("step");
+        std::os::unix::fs::symlink("nowhere", &path).unwrap();
+        assert!(write_whole_directory(&path, |_| Ok::<(), FileError>(())).is_err());
+        assert_eq!(names(directory.path()), ["step"]);
+    }
 }

@@ -203,6 +203,83 @@ fn a_link_is_not_sealed() {
     assert!(matches!(seal_again(directory.path()), Err(SealError::Special { .. })));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_name_that_no_release_can_have_hides_no_other_finding() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let manifest = release(root);
+    fs::write(root.join("raw/a.jsonl"), "{}").unwrap();
+    fs::write(root.join("raw/evil:\u{1b}[2J"), "").unwrap();
+    let found = findings(&manifest, root);
+    let verdicts: Vec<_> = found.iter().map(|(_, verdict, _)| *verdict).collect();
+    assert_eq!(verdicts, [Verdict::Changed, Verdict::Unverifiable], "{found:?}");
+    assert!(!format!("{}{}", found[1].0, found[1].2).contains('\u{1b}'), "a terminal would obey it");
+    assert!(seal_again(root).is_err());
+}
+
+#[test]
+fn a_tensor_name_cannot_speak_to_the_terminal() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let manifest = release(root);
+    let mut tensors = safetensors::read(&root.join(MODEL)).unwrap();
+    let tensor = tensors.remove("first.weight").unwrap();
+    tensors.insert("\u{1b}[2Jfirst".to_owned(), tensor);
+    safetensors::write(&root.join(MODEL), &tensors).unwrap();
+    let found = findings(&manifest, root);
+    assert!(found[0].2.contains("first is extra") && !found[0].2.contains('\u{1b}'), "{found:?}");
+}
+
+#[test]
+fn a_diagnosis_does_not_tell_where_the_release_lies() {
+    let directory = tempfile::tempdir().unwrap();
+    let manifest = release(directory.path());
+    fs::write(directory.path().join(MODEL), u64::MAX.to_le_bytes()).unwrap();
+    let found = findings(&manifest, directory.path());
+    assert!(found[0].2.contains("byte 0") && !found[0].2.contains(directory.path().to_str().unwrap()), "{found:?}");
+}
+
+#[test]
+fn a_step_cannot_be_recorded_outside_the_scratch_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    for id in ["", "../../x", "a/b", "/x", ".."] {
+        let done = Done {
+            id: id.to_owned(),
+            kind: StepKind::Clean,
+            numerics: None,
+            config: None,
+            inputs: vec![],
+            outputs: vec![],
+        };
+        assert!(record::save(directory.path(), done).is_err(), "{id:?}");
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn many_files_renamed_are_each_told_once_and_copies_are_extra() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    fs::create_dir(root.join("old")).unwrap();
+    for i in 0..30 {
+        // Two of each content, so that a rename has more than one name to come from.
+        fs::write(root.join(format!("old/{i:02}")), format!("{}", i / 2)).unwrap();
+    }
+    let manifest = seal_again(root).unwrap();
+    fs::rename(root.join("old"), root.join("new")).unwrap();
+    fs::write(root.join("new/x"), "0").unwrap();
+    let found = verify(&manifest, root, None, &Silent).unwrap();
+    let renamed: Vec<_> =
+        found.entries.iter().filter(|e| e.verdict == Verdict::Renamed).map(|e| e.was.clone().unwrap()).collect();
+    let sealed: Vec<_> = manifest.artifacts.iter().map(|artifact| artifact.path.clone()).collect();
+    assert_eq!(renamed, sealed, "each sealed path once, in order");
+    let rest: Vec<_> = found.findings().filter(|e| e.verdict != Verdict::Renamed).map(|e| e.path.as_str()).collect();
+    assert_eq!(rest, ["new/x"]);
+    let counts = found.counts();
+    assert_eq!((counts.get(&Verdict::Missing), counts.get(&Verdict::Extra)), (None, Some(&1)));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 

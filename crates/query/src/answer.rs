@@ -1,0 +1,199 @@
+//! The answer to a query, and how it is written.
+
+use std::fmt::Write as _;
+
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::compute::{cast, concat_batches};
+use datafusion::arrow::datatypes::{DataType, Float64Type, SchemaRef, UInt64Type};
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::parquet::arrow::ArrowWriter;
+
+use crate::QueryError;
+
+/// Rows and columns.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+}
+
+/// How an answer can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Columns for people.
+    Table,
+    /// Comma-separated values (RFC 4180, with line feeds).
+    Csv,
+    /// An array of objects, keys sorted.
+    Json,
+    /// Parquet.
+    Parquet,
+}
+
+impl Answer {
+    pub(crate) const fn new(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
+        Self { schema, batches }
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    /// The answer's bytes. Floats are written as the shortest decimal that is read back to the bit.
+    ///
+    /// # Errors
+    /// If a value cannot be written so.
+    pub fn write(&self, format: Format) -> Result<Vec<u8>, QueryError> {
+        match format {
+            Format::Table => Ok(self.table()?.into_bytes()),
+            Format::Csv => Ok(self.csv()?.into_bytes()),
+            Format::Json => {
+                let mut json = serde_json::to_vec_pretty(&self.json()?).map_err(|e| QueryError::Runtime(e.into()))?;
+                json.push(b'\n');
+                Ok(json)
+            }
+            Format::Parquet => {
+                let mut bytes = Vec::new();
+                let mut writer = ArrowWriter::try_new(&mut bytes, self.schema.clone(), None)?;
+                for batch in &self.batches {
+                    writer.write(batch)?;
+                }
+                writer.close()?;
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// Every value as text, row by row; `None` for null.
+    fn cells(&self) -> Result<Vec<Vec<Option<String>>>, QueryError> {
+        let options = FormatOptions::default();
+        let mut rows = Vec::new();
+        for batch in &self.batches {
+            let columns: Vec<ArrayFormatter<'_>> = batch
+                .columns()
+                .iter()
+                .map(|column| ArrayFormatter::try_new(column, &options))
+                .collect::<Result<_, _>>()?;
+            for row in 0..batch.num_rows() {
+                let cell = |(at, column): (usize, &ArrayFormatter<'_>)| {
+                    (!batch.column(at).is_null(row)).then(|| column.value(row).to_string())
+                };
+                rows.push(columns.iter().enumerate().map(cell).collect());
+            }
+        }
+        Ok(rows)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &String> {
+        self.schema.fields().iter().map(|field| field.name())
+    }
+
+    fn table(&self) -> Result<String, QueryError> {
+        let mut rows: Vec<Vec<String>> = vec![self.names().cloned().collect()];
+        for row in self.cells()? {
+            rows.push(row.into_iter().map(Option::unwrap_or_default).collect());
+        }
+        let right: Vec<bool> = self.schema.fields().iter().map(|field| field.data_type().is_numeric()).collect();
+        let widths: Vec<usize> =
+            (0..right.len()).map(|at| rows.iter().map(|row| width(&row[at])).max().unwrap_or(0)).collect();
+        let mut out = String::new();
+        for (number, row) in rows.iter().enumerate() {
+            let mut line = String::new();
+            for ((cell, columns), right) in row.iter().zip(&widths).zip(&right) {
+                let gap = " ".repeat(columns - width(cell));
+                let _ = if *right { write!(line, "{gap}{cell}  ") } else { write!(line, "{cell}{gap}  ") };
+            }
+            let _ = writeln!(out, "{}", line.trim_end());
+            if number == 0 {
+                let rule: Vec<String> = widths.iter().map(|columns| "-".repeat(*columns)).collect();
+                let _ = writeln!(out, "{}", rule.join("  "));
+            }
+        }
+        Ok(out)
+    }
+
+    fn csv(&self) -> Result<String, QueryError> {
+        let quoted = |cell: &str| match cell.contains(['"', ',', '\n', '\r']) {
+            true => format!("\"{}\"", cell.replace('"', "\"\"")),
+            false => cell.to_owned(),
+        };
+        let mut out = self.names().map(|name| quoted(name)).collect::<Vec<_>>().join(",");
+        out.push('\n');
+        for row in self.cells()? {
+            let cells: Vec<String> = row.iter().map(|cell| cell.as_deref().map(quoted).unwrap_or_default()).collect();
+            out.push_str(&cells.join(","));
+            out.push('\n');
+        }
+        Ok(out)
+    }
+
+    /// The rows as objects. Numbers and truth values stay what they are, null is null, and anything
+    /// else is text.
+    ///
+    /// # Errors
+    /// If a value has no such form.
+    pub fn json(&self) -> Result<serde_json::Value, QueryError> {
+        let names: Vec<&String> = self.names().collect();
+        let types: Vec<&DataType> = self.schema.fields().iter().map(|field| field.data_type()).collect();
+        let value = |kind: &DataType, cell: Option<String>| match cell {
+            None => serde_json::Value::Null,
+            Some(cell) if kind.is_numeric() || *kind == DataType::Boolean => {
+                serde_json::from_str(&cell).unwrap_or(serde_json::Value::String(cell))
+            }
+            Some(cell) => serde_json::Value::String(cell),
+        };
+        let rows = self.cells()?.into_iter().map(|row| {
+            let pairs =
+                names.iter().zip(&types).zip(row).map(|((name, kind), cell)| ((*name).clone(), value(kind, cell)));
+            let sorted: std::collections::BTreeMap<String, serde_json::Value> = pairs.collect();
+            serde_json::Value::Object(sorted.into_iter().collect())
+        });
+        Ok(serde_json::Value::Array(rows.collect()))
+    }
+
+    fn column(
+        &self,
+        name: &str,
+        to: &DataType,
+        kind: &'static str,
+    ) -> Result<datafusion::arrow::array::ArrayRef, QueryError> {
+        let all = concat_batches(&self.schema, &self.batches)?;
+        let missing = || QueryError::Column { name: name.to_owned(), kind };
+        let column = all.column_by_name(name).ok_or_else(missing)?;
+        cast(column, to).map_err(|_| missing())
+    }
+
+    /// A column of numbers; null is NaN.
+    ///
+    /// # Errors
+    /// If there is no such column of numbers.
+    pub fn floats(&self, name: &str) -> Result<Vec<f64>, QueryError> {
+        let column = self.column(name, &DataType::Float64, "numbers")?;
+        Ok(column.as_primitive::<Float64Type>().iter().map(|value| value.unwrap_or(f64::NAN)).collect())
+    }
+
+    /// A column of whole numbers; null is `None`.
+    ///
+    /// # Errors
+    /// If there is no such column of whole numbers.
+    pub fn numbers(&self, name: &str) -> Result<Vec<Option<u64>>, QueryError> {
+        let column = self.column(name, &DataType::UInt64, "whole numbers")?;
+        Ok(column.as_primitive::<UInt64Type>().iter().collect())
+    }
+
+    /// A column as text; null is empty.
+    ///
+    /// # Errors
+    /// If there is no such column.
+    pub fn texts(&self, name: &str) -> Result<Vec<String>, QueryError> {
+        let column = self.column(name, &DataType::Utf8, "text")?;
+        Ok(column.as_string::<i32>().iter().map(|value| value.unwrap_or_default().to_owned()).collect())
+    }
+}
+
+/// How many columns of a terminal a text takes: two for a Chinese character or full-width form.
+fn width(text: &str) -> usize {
+    let wide = |c: char| matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}' | '\u{20000}'..='\u{3ffff}');
+    text.chars().map(|c| 1 + usize::from(wide(c))).sum()
+}
