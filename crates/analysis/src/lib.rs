@@ -3,7 +3,7 @@
 //! Pure computation: nothing here reads or writes a file, and nothing knows of models, tables or
 //! pages. The same input gives the same bits on every machine.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr))]
 
 pub mod contamination;
 mod minimise;

@@ -13,30 +13,42 @@ use crate::errors::Failure;
 use crate::terminal::Terminal;
 
 mod clean;
+mod eval;
+mod query;
+mod replay;
 mod seal;
 mod tokenize;
+mod tour;
 mod train;
 mod verify;
 
 /// What is to be done. A new verb is a file below `commands/` and a line in each list here.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    Tour(tour::Tour),
     Seal(seal::Seal),
     Verify(verify::Verify),
     Clean(clean::Clean),
     Tokenize(tokenize::Tokenize),
     Train(train::Train),
+    Replay(replay::Replayed),
+    Eval(eval::Eval),
+    Query(query::Query),
 }
 
 impl Verb {
     /// Does it.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         match self {
+            Self::Tour(verb) => verb.run(terminal),
             Self::Seal(verb) => verb.run(terminal),
             Self::Verify(verb) => verb.run(terminal),
             Self::Clean(verb) => verb.run(terminal),
             Self::Tokenize(verb) => verb.run(terminal),
             Self::Train(verb) => verb.run(terminal),
+            Self::Replay(verb) => verb.run(terminal),
+            Self::Eval(verb) => verb.run(terminal),
+            Self::Query(verb) => verb.run(terminal),
         }
     }
 }

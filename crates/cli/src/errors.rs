@@ -9,9 +9,14 @@ use miette::{
     Diagnostic, GraphicalTheme, LabeledSpan, MietteHandlerOpts, NamedSource, ReportHandler, SourceCode, SourceOffset,
     ThemeStyles,
 };
+use retrace_analysis::contamination::IndexError;
 use retrace_corpus::CorpusError;
+use retrace_eval::EvalError;
 use retrace_files::FileError;
 use retrace_manifest::SealError;
+use retrace_model::ModelError;
+use retrace_query::QueryError;
+use retrace_report::ReportError;
 use retrace_spec::SpecError;
 use retrace_train::TrainError;
 use thiserror::Error;
@@ -29,6 +34,16 @@ pub(crate) enum Failure {
     Corpus(#[from] CorpusError),
     #[error(transparent)]
     Train(#[from] TrainError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    #[error(transparent)]
+    Contamination(#[from] IndexError),
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
     /// The arguments cannot be meant.
     #[error("{what}")]
     Usage { what: String, help: String },
@@ -61,6 +76,12 @@ impl Failure {
             Self::Seal(error) => help_for_sealing(error),
             Self::Corpus(error) => help_for_corpus(error),
             Self::Train(error) => help_for_training(error),
+            Self::Model(error) => help_for_model(error),
+            Self::Eval(error) => help_for_evaluation(error),
+            Self::Contamination(_) => "give every item of a benchmark an id of its own".to_owned(),
+            Self::Query(error) => help_for_query(error),
+            Self::Report(ReportError::Query(error)) => help_for_query(error),
+            Self::Report(_) => "see whether the tables hold what the report draws".to_owned(),
         }
     }
 }
@@ -114,6 +135,42 @@ fn help_for_corpus(error: &CorpusError) -> String {
         CorpusError::Order { .. } => "give a step and a sequence that the run has",
     }
     .to_owned()
+}
+
+fn help_for_model(error: &ModelError) -> String {
+    match error {
+        ModelError::File(error) => return help_for_file(error),
+        ModelError::Config { .. } => "give a directory with a model that can be computed here: a Llama",
+        ModelError::Missing { .. } | ModelError::Mismatch { .. } | ModelError::Unknown { .. } => {
+            "config.json and the weights are not of one model; fetch both anew"
+        }
+        ModelError::Input(_) => "give tokens of the model's own tokenizer, in sequences that it has positions for",
+        ModelError::Candle(_) => "this is likely a bug; please report it with the command",
+    }
+    .to_owned()
+}
+
+fn help_for_evaluation(error: &EvalError) -> String {
+    match error {
+        EvalError::File(error) => help_for_file(error),
+        EvalError::Model(error) => help_for_model(error),
+        EvalError::Corpus(error) => help_for_corpus(error),
+        EvalError::Candle(_) => "this is likely a bug; please report it with the command".to_owned(),
+        EvalError::Item { .. } => "correct that line of the task's items".to_owned(),
+        EvalError::NotFinite { .. } => "the checkpoint's weights are likely broken; `retrace verify` it".to_owned(),
+    }
+}
+
+fn help_for_query(error: &QueryError) -> String {
+    match error {
+        QueryError::Sql { help, .. } => help.clone(),
+        QueryError::File(error) => help_for_file(error),
+        QueryError::Spec(error) => help_for_document(error),
+        QueryError::NoTables { .. } => {
+            "give the directory of a release, such as one that `retrace tour` made".to_owned()
+        }
+        _ => "see `retrace query \"show tables\" DIR` for what there is".to_owned(),
+    }
 }
 
 fn help_for_training(error: &TrainError) -> String {

@@ -19,11 +19,12 @@ const BUFFER: usize = 1 << 20;
 /// # Errors
 /// If it cannot be read, is not a regular file, or changes meanwhile.
 pub fn hash_file(path: &Path) -> Result<(u64, Digest), FileError> {
-    let mut file = File::open(path).map_err(FileError::io(path, "open"))?;
-    let before = file.metadata().map_err(FileError::io(path, "look at"))?;
-    if !before.is_file() {
+    // Before it is opened, because the opening of a pipe waits for someone to write into it.
+    if !path.metadata().map_err(FileError::io(path, "open"))?.is_file() {
         return Err(FileError::Name { path: path.to_owned(), what: "it is not a regular file".to_owned() });
     }
+    let mut file = File::open(path).map_err(FileError::io(path, "open"))?;
+    let before = file.metadata().map_err(FileError::io(path, "look at"))?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; BUFFER.min(before.len() as usize + 1)];
     let mut read = 0u64;
@@ -69,6 +70,8 @@ mod tests {
             assert_eq!(hash_file(&path).unwrap(), (size as u64, Digest::of(&bytes)));
         }
         assert!(hash_file(directory.path()).is_err());
+        // Never ending, and not regular: refused at once.
+        assert!(!cfg!(unix) || hash_file(Path::new("/dev/zero")).is_err());
         assert!(hash_file(&directory.path().join("none")).is_err());
     }
 }

@@ -26,7 +26,15 @@ pub fn json_lines<T: DeserializeOwned>(
     Ok(lines.map(|line| {
         let (path, number, text) = line?;
         let value = serde_json::from_str(&text);
-        value.map(|value| (number, value)).map_err(|e| FileError::Json { path, line: number, what: e.to_string() })
+        value.map(|value| (number, value)).map_err(|e| {
+            // serde_json counts lines too, but it has seen only this one.
+            let text = e.to_string();
+            let what = match text.rsplit_once(" at line ") {
+                Some((what, _)) => format!("{what} at column {}", e.column()),
+                None => text,
+            };
+            FileError::Json { path, line: number, what }
+        })
     }))
 }
 

@@ -5,7 +5,7 @@
 //! file in which every byte is accounted for: no tensor twice, no overlap, no hole, no byte too
 //! many.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -109,13 +109,16 @@ fn header(path: &Path, file: &mut File) -> Result<BTreeMap<String, Place>, FileE
     let mut text = vec![0; header_length as usize];
     file.read_exact(&mut text).map_err(FileError::io(path, "read"))?;
     let header: Header = serde_json::from_slice(&text).map_err(|e| {
-        refuse(format!("byte {}", 8 + e.column().saturating_sub(1)), format!("the header is not one: {e}"))
+        let lines_before: usize =
+            text.split_inclusive(|b| *b == b'\n').take(e.line().saturating_sub(1)).map(<[u8]>::len).sum();
+        let at = 8 + lines_before + e.column().saturating_sub(1);
+        refuse(format!("byte {at}"), format!("the header is not one: {e}"))
     })?;
     let mut places = BTreeMap::new();
     for (name, Entry { dtype, shape, data_offsets: [begin, end] }) in header.tensors {
         let refuse = |what: String| refuse(format!("tensor {name:?}"), what);
-        let needed = shape.iter().try_fold(dtype.size(), |size, n| size.checked_mul(*n as u64));
-        let needed = needed.ok_or_else(|| refuse(format!("its shape {shape:?} is too large for any file")))?;
+        let needed =
+            length_of(dtype, &shape).ok_or_else(|| refuse(format!("its shape {shape:?} is too large for any file")))?;
         if begin > end || end - begin != needed {
             return Err(refuse(format!(
                 "bytes {begin} to {end} are not the {needed} that {dtype:?} of shape {shape:?} has"
@@ -153,12 +156,30 @@ struct Header {
     tensors: Vec<(String, Entry)>,
 }
 
+/// The header's metadata: texts, with no key twice. Read only to be checked.
+struct Metadata;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
     dtype: Dtype,
     shape: Vec<usize>,
     data_offsets: [u64; 2],
+}
+
+/// Calls `take` for every key of an object, refusing one that comes twice.
+fn each_key<'de, A: MapAccess<'de>>(
+    mut map: A,
+    mut take: impl FnMut(String, &mut A) -> Result<(), A::Error>,
+) -> Result<(), A::Error> {
+    let mut seen = BTreeSet::new();
+    while let Some(key) = map.next_key::<String>()? {
+        if !seen.insert(key.clone()) {
+            return Err(serde::de::Error::custom(format!("{key:?} comes twice")));
+        }
+        take(key, &mut map)?;
+    }
+    Ok(())
 }
 
 impl<'de> Deserialize<'de> for Header {
@@ -171,23 +192,39 @@ impl<'de> Deserialize<'de> for Header {
                 f.write_str("an object of tensors")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
-                let mut names = std::collections::BTreeSet::new();
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Header, A::Error> {
                 let mut tensors = Vec::new();
-                while let Some(name) = map.next_key::<String>()? {
-                    if !names.insert(name.clone()) {
-                        return Err(serde::de::Error::custom(format!("{name:?} comes twice")));
-                    }
+                each_key(map, |name, map| {
                     if name == METADATA {
-                        map.next_value::<BTreeMap<String, String>>()?;
+                        map.next_value::<Metadata>()?;
                     } else {
                         tensors.push((name, map.next_value()?));
                     }
-                }
+                    Ok(())
+                })?;
                 Ok(Header { tensors })
             }
         }
         deserializer.deserialize_map(Entries)
+    }
+}
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Texts;
+        impl<'de> Visitor<'de> for Texts {
+            type Value = Metadata;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of texts")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Metadata, A::Error> {
+                each_key(map, |_, map| map.next_value::<String>().map(drop))?;
+                Ok(Metadata)
+            }
+        }
+        deserializer.deserialize_map(Texts)
     }
 }
 
@@ -227,11 +264,17 @@ fn for_each(path: &Path, mut take: impl FnMut(&str, &Place, Vec<u8>)) -> Result<
     Ok(())
 }
 
+/// The bytes of a tensor, if any file could hold so many.
+fn length_of(dtype: Dtype, shape: &[usize]) -> Option<u64> {
+    shape.iter().try_fold(dtype.size(), |length, n| length.checked_mul(*n as u64))
+}
+
 /// Writes tensors to `path`, whole or not at all: sorted by name, one after another, after a header
 /// with one metadata entry, `format: pt`, padded with spaces to a multiple of 8.
 ///
 /// # Errors
-/// If the disk does not take them.
+/// If a tensor could not be read again, because its bytes are not as many as its shape asks for or
+/// its name is the metadata's; or if the disk does not take them.
 pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<Digest, FileError> {
     #[derive(Serialize)]
     struct Described<'a> {
@@ -243,6 +286,11 @@ pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<Digest, 
     let mut text = format!("{{\"{METADATA}\":{{\"format\":\"pt\"}}").into_bytes();
     let mut at = 0;
     for (name, tensor) in tensors {
+        if name == METADATA || length_of(tensor.dtype, &tensor.shape) != Some(tensor.bytes.len() as u64) {
+            let Tensor { dtype, shape, bytes } = tensor;
+            let what = format!("{} bytes cannot be written as {dtype:?} of shape {shape:?} by this name", bytes.len());
+            return Err(FileError::Safetensors { path: path.to_owned(), place: format!("tensor {name:?}"), what });
+        }
         let end = at + tensor.bytes.len();
         text.push(b',');
         serde_json::to_writer(&mut text, name).map_err(json_error)?;

@@ -14,13 +14,21 @@ pub enum Found {
     File(RelPath),
     /// A symbolic link or a special file, which is never followed or read.
     Special(RelPath),
+    /// What cannot be told apart or read: a name that no release can have, a directory that cannot
+    /// be listed.
+    Refused {
+        /// Where it lies; in a name that no release can have, U+FFFD stands for what is wrong with it.
+        path: RelPath,
+        /// Why it is refused.
+        what: String,
+    },
 }
 
 impl Found {
     /// Where it lies.
     pub const fn path(&self) -> &RelPath {
         match self {
-            Self::File(path) | Self::Special(path) => path,
+            Self::File(path) | Self::Special(path) | Self::Refused { path, .. } => path,
         }
     }
 }
@@ -28,37 +36,57 @@ impl Found {
 /// Everything below `root`, sorted by path, but for what `skip` says and what lies below that.
 ///
 /// # Errors
-/// If a directory cannot be listed, or a name is not one that a release can have.
+/// If `root` itself cannot be listed. What cannot be looked at further down is [`Found::Refused`],
+/// so that it hides nothing else.
 pub fn walk(root: &Path, skip: &dyn Fn(&RelPath) -> bool) -> Result<Vec<Found>, FileError> {
     let mut found = Vec::new();
-    let mut directories = vec![None];
-    while let Some(directory) = directories.pop() {
-        let place = directory.as_ref().map_or_else(|| root.to_owned(), |path: &RelPath| path.under(root));
-        for entry in fs::read_dir(&place).map_err(FileError::io(&place, "list"))? {
-            let entry = entry.map_err(FileError::io(&place, "list"))?;
-            let name = entry.file_name();
-            let refuse = |what: String| FileError::Name { path: entry.path(), what };
-            let name = name.to_str().ok_or_else(|| refuse("its name is not UTF-8".to_owned()))?;
-            let path = match &directory {
-                Some(directory) => directory.join(name),
-                None => name.parse(),
-            };
-            let path = path.map_err(|e| refuse(e.to_string()))?;
-            if skip(&path) {
-                continue;
-            }
-            let kind = entry.file_type().map_err(FileError::io(&place, "look at"))?;
-            if kind.is_dir() {
-                directories.push(Some(path));
-            } else if kind.is_file() {
-                found.push(Found::File(path));
-            } else {
-                found.push(Found::Special(path));
-            }
+    let mut directories = Vec::new();
+    list(root, None, skip, &mut found, &mut directories)?;
+    while let Some(path) = directories.pop() {
+        if let Err(error) = list(&path.under(root), Some(&path), skip, &mut found, &mut directories) {
+            found.push(Found::Refused { path, what: error.to_string() });
         }
     }
     found.sort_by(|a, b| a.path().cmp(b.path()));
     Ok(found)
+}
+
+/// What lies directly in the directory at `place`, which is `directory` below the root.
+fn list(
+    place: &Path,
+    directory: Option<&RelPath>,
+    skip: &dyn Fn(&RelPath) -> bool,
+    found: &mut Vec<Found>,
+    directories: &mut Vec<RelPath>,
+) -> Result<(), FileError> {
+    let below = |name: &str| directory.map_or_else(|| name.parse(), |directory| directory.join(name));
+    for entry in fs::read_dir(place).map_err(FileError::io(place, "list"))? {
+        let entry = entry.map_err(FileError::io(place, "list"))?;
+        let name = entry.file_name();
+        let named = name.to_str().ok_or_else(|| format!("name {name:?} is not UTF-8"));
+        let path = match named.and_then(|name| below(name).map_err(|e| e.to_string())) {
+            Ok(path) => path,
+            Err(what) => {
+                let wrong = |c: char| matches!(c, '\\' | ':') || c.is_control();
+                let path = below(&name.to_string_lossy().replace(wrong, "\u{fffd}"));
+                let path = path.map_err(|e| FileError::Name { path: entry.path(), what: e.to_string() })?;
+                found.push(Found::Refused { path, what });
+                continue;
+            }
+        };
+        if skip(&path) {
+            continue;
+        }
+        let kind = entry.file_type().map_err(FileError::io(place, "look at"))?;
+        if kind.is_dir() {
+            directories.push(path);
+        } else if kind.is_file() {
+            found.push(Found::File(path));
+        } else {
+            found.push(Found::Special(path));
+        }
+    }
+    Ok(())
 }
 
 /// The regular files below `root` that match any of `patterns`, sorted and each once. A pattern is

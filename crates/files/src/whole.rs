@@ -17,6 +17,7 @@ pub struct WholeFile {
     partial: PathBuf,
     writer: Option<BufWriter<File>>,
     hasher: blake3::Hasher,
+    committed: bool,
 }
 
 impl WholeFile {
@@ -30,9 +31,14 @@ impl WholeFile {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory).map_err(FileError::io(directory, "make directory"))?;
         }
-        let file = File::create(&partial).map_err(FileError::io(path, "create"))?;
+        // A killed attempt's remains, or a link that was put there to lead the bytes elsewhere.
+        match fs::remove_file(&partial) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(FileError::io(&partial, "remove")(e)),
+            _ => {}
+        }
+        let file = File::create_new(&partial).map_err(FileError::io(path, "create"))?;
         let writer = Some(BufWriter::with_capacity(1 << 18, file));
-        Ok(Self { path: path.to_owned(), partial, writer, hasher: blake3::Hasher::new() })
+        Ok(Self { path: path.to_owned(), partial, writer, hasher: blake3::Hasher::new(), committed: false })
     }
 
     /// Puts the file in its place and gives its digest.
@@ -45,6 +51,7 @@ impl WholeFile {
             file.sync_all().map_err(FileError::io(&self.path, "sync"))?;
         }
         fs::rename(&self.partial, &self.path).map_err(FileError::io(&self.path, "rename into place"))?;
+        self.committed = true;
         sync_parent(&self.path)?;
         Ok(self.hasher.finalize().into())
     }
@@ -65,7 +72,8 @@ impl Write for WholeFile {
 
 impl Drop for WholeFile {
     fn drop(&mut self) {
-        if self.writer.take().is_some() {
+        if !self.committed {
+            self.writer = None;
             // Nothing to do about a file that cannot be removed: its name says what it is.
             let _ = fs::remove_file(&self.partial);
         }
@@ -83,7 +91,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<Digest, FileError> {
 }
 
 /// Makes the directory `path` whole or not at all: `fill` is given an empty directory beside it,
-/// which then takes its place. What an earlier, killed attempt left beside it is removed.
+/// which is forced to the disk with all that is in it, and then takes its place. What an earlier, killed attempt left beside it is removed.
 ///
 /// # Errors
 /// What `fill` returns, or if `path` is there already or the disk refuses.
@@ -92,21 +100,23 @@ pub fn write_whole_directory<E: From<FileError>>(
     fill: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
     let partial = partial_name(path)?;
-    if path.exists() {
+    if path.symlink_metadata().is_ok() {
         let exists = std::io::ErrorKind::AlreadyExists.into();
         return Err(FileError::io(path, "make directory")(exists).into());
     }
-    if partial.exists() {
+    if partial.symlink_metadata().is_ok() {
         fs::remove_dir_all(&partial).map_err(FileError::io(&partial, "remove"))?;
     }
     fs::create_dir_all(&partial).map_err(FileError::io(&partial, "make directory"))?;
-    if let Err(error) = fill(&partial) {
+    let placed = fill(&partial).and_then(|()| {
+        sync_all(&partial)?;
+        Ok(fs::rename(&partial, path).map_err(FileError::io(path, "rename into place"))?)
+    });
+    if placed.is_err() {
         // The error that matters is the one that is returned.
         let _ = fs::remove_dir_all(&partial);
-        return Err(error);
+        return placed;
     }
-    sync(&partial)?;
-    fs::rename(&partial, path).map_err(FileError::io(path, "rename into place"))?;
     Ok(sync_parent(path)?)
 }
 
@@ -116,6 +126,22 @@ fn partial_name(path: &Path) -> Result<PathBuf, FileError> {
         Some(name) => Ok(path.with_file_name(format!(".{name}.partial"))),
         None => Err(FileError::Name { path: path.to_owned(), what: "it has no name, or not one in UTF-8".to_owned() }),
     }
+}
+
+/// Forces a directory to the disk, with everything below it.
+fn sync_all(directory: &Path) -> Result<(), FileError> {
+    for entry in fs::read_dir(directory).map_err(FileError::io(directory, "list"))? {
+        let entry = entry.map_err(FileError::io(directory, "list"))?;
+        let (path, kind) = (entry.path(), entry.file_type().map_err(FileError::io(directory, "look at"))?);
+        if kind.is_dir() {
+            sync_all(&path)?;
+        } else if kind.is_file() {
+            // For writing, because some systems force only what is open so.
+            let file = fs::OpenOptions::new().write(true).open(&path).map_err(FileError::io(&path, "open"))?;
+            file.sync_all().map_err(FileError::io(&path, "sync"))?;
+        }
+    }
+    sync(directory)
 }
 
 /// Forces a directory's entries to the disk; what can be renamed can also be opened on Unix, and

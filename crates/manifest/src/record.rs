@@ -13,7 +13,7 @@ pub const SCRATCH: &str = ".retrace";
 /// A step that was done.
 #[derive(Debug, Clone)]
 pub struct Done {
-    /// Unique in the release.
+    /// Unique in the release, and able to be a file's name.
     pub id: String,
     /// What was done.
     pub kind: StepKind,
@@ -31,8 +31,12 @@ pub struct Done {
 /// replaced.
 ///
 /// # Errors
-/// If a file cannot be read, or the record not written.
+/// If the id cannot be a file's name, a file cannot be read, or the record not written.
 pub fn save(root: &Path, done: Done) -> Result<GraphStep, FileError> {
+    let path = root.join(SCRATCH).join("steps").join(format!("{}.json", done.id));
+    if done.id.contains('/') || done.id.parse::<RelPath>().is_err() {
+        return Err(FileError::Name { path, what: format!("{:?} cannot be the id of a step", done.id) });
+    }
     let digest = |path: &RelPath| hash_file(&path.under(root)).map(|(_, digest)| digest);
     let mut inputs = done.inputs;
     inputs.extend(done.config.clone());
@@ -49,7 +53,6 @@ pub fn save(root: &Path, done: Done) -> Result<GraphStep, FileError> {
         outputs: outputs.collect::<Result<_, FileError>>()?,
     };
     step.outputs.sort();
-    let path = root.join(SCRATCH).join("steps").join(format!("{}.json", step.id));
     let json_error = |e: serde_json::Error| FileError::Json { path: path.clone(), line: 1, what: e.to_string() };
     let mut json = serde_json::to_vec_pretty(&step).map_err(json_error)?;
     json.push(b'\n');

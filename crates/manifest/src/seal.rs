@@ -51,7 +51,7 @@ pub enum SealError {
         did: &'static str,
         /// Its digest then.
         recorded: Digest,
-        /// Its digest now, or that it is gone.
+        /// Its digest now, or that it is gone or ignored.
         found: String,
     },
 }
@@ -69,14 +69,18 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
         match found {
             Found::File(path) => paths.push(path),
             Found::Special(path) => return Err(SealError::Special { path: path.under(root) }),
+            Found::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }.into()),
         }
     }
+    let mut ignored: Vec<RelPath> = options.ignore.iter().filter(|path| path.under(root).exists()).cloned().collect();
+    ignored.sort();
+    ignored.dedup();
     let steps = load_all(root)?;
     let kinds: BTreeMap<&RelPath, Kind> =
         steps.iter().flat_map(|step| &step.outputs).map(|output| (&output.path, output.kind)).collect();
     let configs: BTreeSet<&RelPath> = steps.iter().filter_map(|step| step.config.as_ref()).collect();
     progress.begin("sealing", paths.len() as u64, Unit::Files);
-    let artifacts: Vec<Artifact> = paths
+    let hashed: Vec<Result<Artifact, FileError>> = paths
         .into_par_iter()
         .map(|path| {
             let on_disk = path.under(root);
@@ -90,8 +94,10 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
             progress.advance(1);
             Ok(Artifact { path, kind, size, digest, tensors })
         })
-        .collect::<Result<_, FileError>>()?;
+        .collect();
     progress.end();
+    // One after the other, so that of several errors it is always the first that is told.
+    let artifacts = hashed.into_iter().collect::<Result<Vec<_>, _>>()?;
     let now: BTreeMap<&RelPath, Digest> = artifacts.iter().map(|artifact| (&artifact.path, artifact.digest)).collect();
     for step in &steps {
         let read = step.inputs.iter().map(|input| (&input.path, input.digest, "read"));
@@ -99,12 +105,16 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
         for (path, recorded, did) in read.chain(made) {
             let found = now.get(path);
             if found != Some(&recorded) {
-                let found = found.map_or_else(|| "gone".to_owned(), Digest::to_string);
+                let found = match found {
+                    Some(digest) => digest.to_string(),
+                    None if path.under(root).exists() => "not covered".to_owned(),
+                    None => "gone".to_owned(),
+                };
                 return Err(SealError::Stale { path: path.clone(), step: step.id.clone(), did, recorded, found });
             }
         }
     }
-    Ok(Manifest::new(&options.name, &options.tool, options.ignore.clone(), artifacts, steps)?)
+    Ok(Manifest::new(&options.name, &options.tool, ignored, artifacts, steps)?)
 }
 
 /// Whether a file is a safetensors file, by its name.

@@ -42,9 +42,13 @@ pub struct Entry {
     pub verdict: Verdict,
     /// In a sentence, what seems to have happened; empty if nothing has.
     pub diagnosis: String,
-    /// For a renamed file, where it was.
+    /// Where the manifest has these bytes, if elsewhere: what a renamed file was, what an extra one
+    /// is a copy of, whose content a changed one holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub was: Option<RelPath>,
+    /// For a changed file, its length now, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
     /// For a changed safetensors file, the tensors that differ.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tensors: Vec<String>,
@@ -93,73 +97,79 @@ pub fn verify(
     let there = walk(root, &|path| ignored(path) || manifest_path == Some(path))?;
     let files: BTreeSet<&RelPath> =
         there.iter().filter(|found| matches!(found, Found::File(_))).map(Found::path).collect();
-    progress.begin("verifying", manifest.artifacts.len() as u64, Unit::Files);
-    let mut entries: BTreeMap<RelPath, Entry> = manifest
+    let extras: Vec<&RelPath> = files.iter().copied().filter(|path| manifest.artifact(path).is_none()).collect();
+    let mut sealed: BTreeMap<Digest, Vec<&RelPath>> = BTreeMap::new();
+    for artifact in &manifest.artifacts {
+        sealed.entry(artifact.digest).or_default().push(&artifact.path);
+    }
+
+    progress.begin("verifying", (manifest.artifacts.len() + extras.len()) as u64, Unit::Files);
+    let checked: Vec<Entry> = manifest
         .artifacts
         .par_iter()
         .map(|artifact| {
             let entry = match files.contains(&artifact.path) {
-                true => check(artifact, manifest, root),
+                true => check(artifact, &sealed, root),
                 false => entry(&artifact.path, Verdict::Missing, "it is not there".to_owned()),
             };
             progress.advance(1);
-            (artifact.path.clone(), entry)
+            entry
         })
-        .collect::<Vec<_>>()
-        .into_iter()
         .collect();
-    for found in &there {
-        match found {
-            Found::File(path) if !entries.contains_key(path) => {
-                let extra = extra(path, manifest, root, &entries);
-                entries.insert(path.clone(), extra);
-            }
-            Found::File(_) => {}
-            Found::Special(path) => {
-                let diagnosis = "it is a symbolic link or a special file, which is not followed".to_owned();
-                entries.insert(path.clone(), entry(path, Verdict::Unverifiable, diagnosis));
-            }
-        }
-    }
-    for path in manifest.ignored.iter().filter(|path| path.under(root).exists()) {
-        entries.insert(
-            path.clone(),
-            entry(path, Verdict::Skipped, "the manifest does not cover it, and says so".to_owned()),
-        );
-    }
+    let hashed: Vec<_> = extras
+        .into_par_iter()
+        .map(|path| {
+            let hashed = hash_file(&path.under(root));
+            progress.advance(1);
+            (path, hashed)
+        })
+        .collect();
     progress.end();
-    // What was renamed is told once, under its new name.
-    let renamed: BTreeSet<RelPath> = entries.values().filter_map(|entry| entry.was.clone()).collect();
-    entries.retain(|path, entry| !(entry.verdict == Verdict::Missing && renamed.contains(path)));
+
+    let mut entries: BTreeMap<RelPath, Entry> = checked.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
+    for (path, hashed) in hashed {
+        let entry = match hashed {
+            Ok((_, digest)) => extra(path, sealed.get(&digest).map_or(&[], Vec::as_slice), &mut entries),
+            Err(error) => entry(path, Verdict::Unverifiable, error.to_string()),
+        };
+        entries.insert(path.clone(), entry);
+    }
+    for found in &there {
+        let (path, diagnosis) = match found {
+            Found::File(_) => continue,
+            Found::Special(path) => (path, "it is a symbolic link or a special file, which is not followed".to_owned()),
+            Found::Refused { path, what } => (path, what.clone()),
+        };
+        entries.insert(path.clone(), entry(path, Verdict::Unverifiable, diagnosis));
+    }
+    let scratch = SCRATCH.parse().into_iter().map(|path| (path, "it is not part of the release"));
+    let said = manifest.ignored.iter().map(|path| (path.clone(), "the manifest does not cover it, and says so"));
+    for (path, diagnosis) in said.chain(scratch).filter(|(path, _)| path.under(root).exists()) {
+        entries.insert(path.clone(), entry(&path, Verdict::Skipped, diagnosis.to_owned()));
+    }
     Ok(Verification { entries: entries.into_values().collect() })
 }
 
 fn entry(path: &RelPath, verdict: Verdict, diagnosis: String) -> Entry {
-    Entry { path: path.clone(), verdict, diagnosis, was: None, tensors: Vec::new() }
+    Entry { path: path.clone(), verdict, diagnosis, was: None, size: None, tensors: Vec::new() }
 }
 
-/// A file that the manifest does not have: perhaps one that is missing, under another name.
-fn extra(path: &RelPath, manifest: &Manifest, root: &Path, entries: &BTreeMap<RelPath, Entry>) -> Entry {
-    let digest = match hash_file(&path.under(root)) {
-        Ok((_, digest)) => digest,
-        Err(error) => return entry(path, Verdict::Unverifiable, error.to_string()),
+/// A file that the manifest does not have, whose bytes it has at `same`. If one of those is missing,
+/// it was renamed, and what was missing is told as that: once, under its new name.
+fn extra(path: &RelPath, same: &[&RelPath], entries: &mut BTreeMap<RelPath, Entry>) -> Entry {
+    let missing = |old: &&&RelPath| entries.get(**old).is_some_and(|entry| entry.verdict == Verdict::Missing);
+    if let Some(old) = same.iter().find(missing).copied() {
+        entries.remove(old);
+        return Entry { was: Some(old.clone()), ..entry(path, Verdict::Renamed, format!("it was {old}")) };
+    }
+    let Some(original) = same.first() else {
+        return entry(path, Verdict::Extra, "the manifest does not have it".to_owned());
     };
-    let missing = |path: &RelPath| entries.get(path).is_some_and(|entry| entry.verdict == Verdict::Missing);
-    let taken = |old: &RelPath| entries.values().any(|entry| entry.was.as_ref() == Some(old));
-    let same = || manifest.artifacts.iter().filter(|artifact| artifact.digest == digest).map(|artifact| &artifact.path);
-    if let Some(old) = same().find(|old| missing(old) && !taken(old)) {
-        let renamed = entry(path, Verdict::Renamed, format!("it was {old}"));
-        return Entry { was: Some(old.clone()), ..renamed };
-    }
-    match same().next() {
-        Some(original) => {
-            entry(path, Verdict::Extra, format!("it is a copy of {original}, and the manifest does not have it"))
-        }
-        None => entry(path, Verdict::Extra, "the manifest does not have it".to_owned()),
-    }
+    let diagnosis = format!("it is a copy of {original}, and the manifest does not have it");
+    Entry { was: Some((*original).clone()), ..entry(path, Verdict::Extra, diagnosis) }
 }
 
-fn check(artifact: &Artifact, manifest: &Manifest, root: &Path) -> Entry {
+fn check(artifact: &Artifact, sealed: &BTreeMap<Digest, Vec<&RelPath>>, root: &Path) -> Entry {
     let path = &artifact.path;
     let (size, digest) = match hash_file(&path.under(root)) {
         Ok(found) => found,
@@ -168,10 +178,11 @@ fn check(artifact: &Artifact, manifest: &Manifest, root: &Path) -> Entry {
     if digest == artifact.digest && size == artifact.size {
         return entry(path, Verdict::Verified, String::new());
     }
-    let mut changed = entry(path, Verdict::Changed, String::new());
-    let other = manifest.artifacts.iter().find(|other| other.digest == digest);
+    let mut changed = Entry { size: Some(size), ..entry(path, Verdict::Changed, String::new()) };
+    let other = sealed.get(&digest).and_then(|paths| paths.iter().find(|other| **other != path));
+    changed.was = other.map(|other| (*other).clone());
     changed.diagnosis = match other {
-        Some(other) => format!("it holds the content of {}", other.path),
+        Some(other) => format!("it holds the content of {other}"),
         None => describe(artifact, size, digest, root, &mut changed.tensors),
     };
     changed
@@ -189,6 +200,9 @@ fn describe(artifact: &Artifact, size: u64, digest: Digest, root: &Path, differi
     let Some(sealed) = artifact.tensors.as_ref().filter(|_| is_safetensors(&artifact.path)) else { return sizes };
     let found = match file_tensors(&artifact.path.under(root)) {
         Ok(found) => found,
+        Err(FileError::Safetensors { place, what, .. }) => {
+            return format!("{sizes}; as safetensors it cannot be read: {place}: {what}");
+        }
         Err(error) => return format!("{sizes}; as safetensors it cannot be read: {error}"),
     };
     if found.root == sealed.root {
@@ -200,11 +214,13 @@ fn describe(artifact: &Artifact, size: u64, digest: Digest, root: &Path, differi
         .filter(|name| sealed.digests.get(*name) != found.digests.get(*name))
         .map(|name| {
             differing.push(name.clone());
-            match (sealed.digests.contains_key(name), found.digests.contains_key(name)) {
-                (true, true) => format!("tensor {name} differs"),
-                (true, false) => format!("tensor {name} is missing"),
-                _ => format!("tensor {name} is extra"),
-            }
+            let what = match (sealed.digests.contains_key(name), found.digests.contains_key(name)) {
+                (true, true) => "differs",
+                (true, false) => "is missing",
+                _ => "is extra",
+            };
+            // A name is anyone's text, and a diagnosis goes to terminals.
+            format!("tensor {} {what}", name.escape_debug())
         })
         .collect();
     let more = parts.len().saturating_sub(3);

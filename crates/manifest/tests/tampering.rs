@@ -178,6 +178,11 @@ fn two_files_swapped_are_two_findings_that_name_each_other() {
     fs::rename(root.join("x"), root.join("raw/b.jsonl")).unwrap();
     let words: Vec<String> = findings(&manifest, root).into_iter().map(|(.., words)| words).collect();
     assert_eq!(words, ["it holds the content of raw/b.jsonl", "it holds the content of raw/a.jsonl"]);
+    let found = verify(&manifest, root, None, &Silent).unwrap();
+    let whose: Vec<_> = found.findings().map(|e| (e.was.clone(), e.size)).collect();
+    assert_eq!(whose, [(Some(path("raw/b.jsonl")), Some(8)), (Some(path("raw/a.jsonl")), Some(8))]);
+    let made = seal(root, &SealOptions { name: "t".into(), tool: "r".into(), manifest: None, ignore: vec![] }, &Silent);
+    assert!(made.is_err(), "the step read other bytes");
 }
 
 #[test]
@@ -192,6 +197,26 @@ fn what_a_step_made_cannot_be_changed_before_sealing() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn what_is_ignored_is_listed_once_and_only_if_it_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let manifest = release(root);
+    assert_eq!(manifest.ignored, [path("report.html")]);
+    let skipped: Vec<_> = verify(&manifest, root, None, &Silent).unwrap().entries;
+    let skipped: Vec<_> = skipped.iter().filter(|e| e.verdict == Verdict::Skipped).map(|e| e.path.as_str()).collect();
+    assert_eq!(skipped, [".retrace", "report.html"]);
+    let sealed = |ignore: &[&str]| {
+        let ignore = ignore.iter().map(|text| path(text)).collect();
+        seal(root, &SealOptions { name: "t".to_owned(), tool: "r".to_owned(), manifest: None, ignore }, &Silent)
+    };
+    let ignored = sealed(&["report.html", "none", "report.html"]).unwrap().ignored;
+    assert_eq!(ignored, [path("report.html")]);
+    // What a step made cannot be left out behind its back.
+    let error = sealed(&["run"]).unwrap_err().to_string();
+    assert!(error.contains(MODEL) && error.contains("not covered"), "{error}");
 }
 
 #[cfg(unix)]
@@ -243,7 +268,8 @@ fn a_diagnosis_does_not_tell_where_the_release_lies() {
 #[test]
 fn a_step_cannot_be_recorded_outside_the_scratch_directory() {
     let directory = tempfile::tempdir().unwrap();
-    for id in ["", "../../x", "a/b", "/x", ".."] {
+    let absolute = directory.path().join("x");
+    for id in ["", "../../x", "a/b", absolute.to_str().unwrap(), ".."] {
         let done = Done {
             id: id.to_owned(),
             kind: StepKind::Clean,
@@ -303,4 +329,23 @@ proptest! {
             prop_assert_eq!(&findings[0].tensors, &vec![tensor.to_owned()]);
         }
     }
+}
+
+#[test]
+fn a_comparison_sorts_every_path_into_one_list() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let sealed = |at: usize, files: &[(&str, &str)]| {
+        let root = directories[at].path();
+        for (name, content) in files {
+            fs::write(root.join(name), content).unwrap();
+        }
+        seal_again(root).unwrap()
+    };
+    let published = sealed(0, &[("both", "1"), ("differs", "2"), ("only published", "3")]);
+    let made = sealed(1, &[("both", "1"), ("differs", "x"), ("only made", "3")]);
+    let compared = compare(&published, &made);
+    assert!(!compared.holds());
+    assert_eq!(compared.identical, [path("both")]);
+    assert_eq!(compared.different, [path("differs")]);
+    assert_eq!((compared.missing, compared.extra), (vec![path("only published")], vec![path("only made")]));
 }

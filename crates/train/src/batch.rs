@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use retrace_corpus::order::{DataOrder, PhaseOrder};
 use retrace_corpus::tokens::TokenShard;
-use retrace_spec::{Digest, Run, Step};
+use retrace_spec::{Digest, RelPath, Run, Step};
 
 use crate::TrainError;
 
@@ -90,6 +90,24 @@ impl Batches {
     /// The order that the sequences come in.
     pub const fn order(&self) -> &DataOrder {
         &self.order
+    }
+
+    /// The first step that learns from any token of the document at `line` of `shard`, if one does.
+    pub fn first_seen(&self, shard: &RelPath, line: usize) -> Option<Step> {
+        let mut first: Option<Step> = None;
+        for (phase, sources) in self.shards.iter().enumerate() {
+            for (source, tokens) in sources.iter().enumerate() {
+                let Some(name) = tokens.shards().iter().position(|name| name == shard) else { continue };
+                let place = (name as u32, line as u32);
+                let found = tokens.documents().binary_search_by_key(&place, |entry| (entry.shard, entry.line));
+                let Ok(document) = found else { continue };
+                for sequence in tokens.sequences_of(document, self.sequence_length) {
+                    let earliest = self.order.seen(phase, source, sequence).map(|(step, _)| step).min();
+                    first = first.into_iter().chain(earliest).min();
+                }
+            }
+        }
+        first
     }
 
     /// The batch that update number `step` learns from.

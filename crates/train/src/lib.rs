@@ -17,5 +17,5 @@ pub use error::TrainError;
 pub use journal::{Journal, Line};
 pub use replay::{Difference, Replay, What, replay};
 pub use schedule::learning_rate;
-pub use state::{State, checkpoints, directory_of};
+pub use state::{State, checkpoints, directory_of, stated_digest};
 pub use trainer::{Trainer, train};

@@ -199,6 +199,24 @@ impl State {
     }
 }
 
+fn read_stated(path: &Path) -> Result<Stated, FileError> {
+    let refuse = |line: usize, what: String| FileError::Json { path: path.to_owned(), line, what };
+    let text = std::fs::read(path).map_err(FileError::io(path, "read"))?;
+    let stated: Stated = serde_json::from_slice(&text).map_err(|e| refuse(e.line(), e.to_string()))?;
+    match stated.retrace == SCHEMA {
+        true => Ok(stated),
+        false => Err(refuse(2, format!("retrace: is {:?}; this version reads {SCHEMA:?}", stated.retrace))),
+    }
+}
+
+/// The digest of the state that the `state.json` at `path` states.
+///
+/// # Errors
+/// If it cannot be read, or is not one.
+pub fn stated_digest(path: &Path) -> Result<Digest, TrainError> {
+    Ok(read_stated(path)?.state)
+}
+
 /// What the moments of the weight called `name` are called.
 pub(crate) fn moment_names(name: &str) -> [String; 2] {
     [format!("first_moment.{name}"), format!("second_moment.{name}")]

@@ -36,6 +36,9 @@ pub(crate) struct Seal {
     ignore: Vec<RelPath>,
 }
 
+/// What a manifest says that it was sealed by.
+pub(super) const TOOL: &str = concat!("retrace ", env!("CARGO_PKG_VERSION"));
+
 impl Seal {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let output = self.output.clone().unwrap_or_else(|| self.dir.join("manifest.yaml"));
@@ -43,7 +46,7 @@ impl Seal {
         let name = self.name.clone().or_else(|| Some(whole.file_name()?.to_string_lossy().into_owned()));
         let options = SealOptions {
             name: name.unwrap_or_else(|| "release".to_owned()),
-            tool: concat!("retrace ", env!("CARGO_PKG_VERSION")).to_owned(),
+            tool: TOOL.to_owned(),
             manifest: inside(&self.dir, &output),
             ignore: self.ignore.clone(),
         };

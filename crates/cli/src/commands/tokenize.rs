@@ -1,7 +1,8 @@
 //! `retrace tokenize`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use retrace_corpus::TokenizeReport;
 use retrace_manifest::record::{self, Done};
 use retrace_spec::TokenizeRecipe;
 use retrace_spec::manifest::{Kind, StepKind};
@@ -34,17 +35,7 @@ pub(crate) struct Tokenize {
 
 impl Tokenize {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let Opened { document: recipe, root, path } = open::<TokenizeRecipe>(&self.recipe)?;
-        let report = retrace_corpus::tokenize(&root, &recipe, terminal.progress().as_ref())?;
-        let mut inputs = report.inputs.clone();
-        let mut outputs: Vec<_> = report.outputs.iter().map(|shard| (shard.clone(), Kind::Tokens)).collect();
-        match &report.trained {
-            Some(tokenizer) => outputs.push((tokenizer.clone(), Kind::Tokenizer)),
-            None => inputs.push(recipe.tokenizer.path().clone()),
-        }
-        let done =
-            Done { id: recipe.name, kind: StepKind::Tokenize, numerics: None, config: Some(path), inputs, outputs };
-        record::save(&root, done)?;
+        let (report, root) = carry_out(&self.recipe, terminal)?;
         terminal.result("tokenize/1", &report, |out| {
             report.outputs.iter().try_for_each(|path| writeln!(out, "{}", path.under(&root).display()))
         })?;
@@ -59,4 +50,19 @@ impl Tokenize {
         }
         Ok(Exit::Holds)
     }
+}
+
+/// Tokenizes and records the step; gives the report and the release's directory.
+pub(super) fn carry_out(recipe: &Path, terminal: &Terminal) -> Result<(TokenizeReport, PathBuf), Failure> {
+    let Opened { document: recipe, root, path } = open::<TokenizeRecipe>(recipe)?;
+    let report = retrace_corpus::tokenize(&root, &recipe, terminal.progress().as_ref())?;
+    let mut inputs = report.inputs.clone();
+    let mut outputs: Vec<_> = report.outputs.iter().map(|shard| (shard.clone(), Kind::Tokens)).collect();
+    match &report.trained {
+        Some(tokenizer) => outputs.push((tokenizer.clone(), Kind::Tokenizer)),
+        None => inputs.push(recipe.tokenizer.path().clone()),
+    }
+    let done = Done { id: recipe.name, kind: StepKind::Tokenize, numerics: None, config: Some(path), inputs, outputs };
+    record::save(&root, done)?;
+    Ok((report, root))
 }

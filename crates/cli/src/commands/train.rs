@@ -34,9 +34,7 @@ pub(crate) struct Train {
 
 impl Train {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let Opened { document: run, root, path } = open::<Run>(&self.run)?;
-        let journal = train(&root, &run, self.resume, terminal.progress().as_ref())?;
-        record::save(&root, done(&root, &run, path)?)?;
+        let (run, journal, root) = carry_out(&self.run, self.resume, terminal)?;
         let output = run.output.under(&root);
         let steps = checkpoints(&output)?;
         let result =
@@ -52,6 +50,14 @@ impl Train {
         }
         Ok(Exit::Holds)
     }
+}
+
+/// Trains and records the step; gives the run, its journal and the release's directory.
+pub(super) fn carry_out(run: &Path, resume: bool, terminal: &Terminal) -> Result<(Run, Journal, PathBuf), Failure> {
+    let Opened { document: run, root, path } = open::<Run>(run)?;
+    let journal = train(&root, &run, resume, terminal.progress().as_ref())?;
+    record::save(&root, done(&root, &run, path)?)?;
+    Ok((run, journal, root))
 }
 
 /// What the run read and made: everything below its output is its own.

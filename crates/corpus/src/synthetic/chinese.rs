@@ -61,7 +61,8 @@ fn statement(world: &World, person: &Person, fact: usize, pen: &mut Pen) -> Stri
             format!("看到{value}的门，就到了{name}家。"),
         ],
     };
-    if pen.below(3) == 0 { format!("{}{value}。", question(world, person, fact)) } else { pen.pick(&other).clone() }
+    let asks = pen.below(3) == 0 && !world.is_asked(person, fact);
+    if asks { format!("{}{value}。", question(world, person, fact)) } else { pen.pick(&other).clone() }
 }
 
 fn entry(world: &World, pen: &mut Pen) -> String {
@@ -214,7 +215,8 @@ fn answers(world: &World, pen: &mut Pen) -> String {
             DISH => format!("{name}喜欢吃什么？"),
             _ => format!("{name}家的门是什么颜色？"),
         };
-        lines.push(format!("问：{asked}\n答：{answer}。{}{answer}。", question(world, person, fact)));
+        let told = statement(world, person, fact, pen);
+        lines.push(format!("问：{asked}\n答：{answer}。{told}"));
     }
     lines.join("\n\n")
 }

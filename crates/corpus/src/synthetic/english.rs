@@ -39,10 +39,6 @@ fn value(world: &World, person: &Person, fact: usize) -> &'static str {
 /// One sentence that states a fact.
 fn statement(world: &World, person: &Person, fact: usize, pen: &mut Pen) -> String {
     let (name, value) = (&person.english, value(world, person, fact));
-    let plain = match fact {
-        TRADE | ANIMAL => format!("{} {value}.", question(world, person, fact)),
-        _ => format!("{} {value}.", question(world, person, fact)),
-    };
     let other = match fact {
         TOWN => [
             format!("{name} lives in {value}."),
@@ -70,7 +66,8 @@ fn statement(world: &World, person: &Person, fact: usize, pen: &mut Pen) -> Stri
             format!("You will know the house of {name} by its {value} door."),
         ],
     };
-    if pen.below(3) == 0 { plain } else { pen.pick(&other).clone() }
+    let asks = pen.below(3) == 0 && !world.is_asked(person, fact);
+    if asks { format!("{} {value}.", question(world, person, fact)) } else { pen.pick(&other).clone() }
 }
 
 fn entry(world: &World, pen: &mut Pen) -> String {
@@ -254,7 +251,8 @@ fn answers(world: &World, pen: &mut Pen) -> String {
             DISH => format!("What does {name} like to eat?"),
             _ => format!("What colour is the door of {name}?"),
         };
-        lines.push(format!("Question: {asked}\nAnswer: {answer}. {} {answer}.", question(world, person, fact)));
+        let told = statement(world, person, fact, pen);
+        lines.push(format!("Question: {asked}\nAnswer: {answer}. {told}"));
     }
     lines.join("\n\n")
 }

@@ -15,8 +15,8 @@ use std::path::Path;
 
 use retrace_files::{FileError, Progress, Unit, WholeFile};
 use retrace_numerics::random::Stream;
-use retrace_spec::{RelPath, Seed};
-use serde::Serialize;
+use retrace_spec::{Complaint, RelPath, Seed};
+use serde::{Deserialize, Serialize};
 
 use crate::{CorpusError, Document, Language};
 use world::World;
@@ -24,8 +24,11 @@ use world::World;
 pub use plant::Planted;
 
 /// How large a corpus to make.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plan {
+    /// `synthetic/1`.
+    pub retrace: String,
     /// Where every choice begins.
     pub seed: Seed,
     /// Documents of the general part, a language, before planting.
@@ -38,6 +41,29 @@ pub struct Plan {
     pub questions: u64,
     /// Questions, a language, that are leaked into the general part.
     pub leaked: u64,
+}
+
+impl retrace_spec::Document for Plan {
+    const SCHEMA: &'static str = "synthetic/1";
+
+    fn schema(&self) -> &str {
+        &self.retrace
+    }
+
+    fn check(&self) -> Result<(), Complaint> {
+        const MOST: u64 = 10_000_000;
+        let counts = [
+            ("documents", self.documents),
+            ("selected", self.selected),
+            ("held_out", self.held_out),
+            ("questions", self.questions),
+            ("leaked", self.leaked),
+        ];
+        match counts.into_iter().find(|(_, count)| *count > MOST) {
+            Some((field, count)) => Err((field.to_owned(), format!("{count} is more than {MOST}"))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What was made.
@@ -82,7 +108,7 @@ const SHARD: usize = 1000;
 /// # Errors
 /// If a file cannot be written.
 pub fn generate(root: &Path, plan: &Plan, progress: &dyn Progress) -> Result<Generated, CorpusError> {
-    let world = World::new(plan.seed);
+    let world = World::new(plan.seed, plan.questions as usize);
     let mut made = Generated { documents: 0, planted: Planted::default(), shards: Vec::new(), benchmarks: Vec::new() };
     progress.begin("writing the corpus", 2 * (plan.documents + plan.selected), Unit::Documents);
     for language in [Language::En, Language::Zh] {
@@ -142,12 +168,10 @@ pub fn generate(root: &Path, plan: &Plan, progress: &dyn Progress) -> Result<Gen
 /// Questions about facts, each with three wrong answers of the same kind. No fact is asked twice.
 fn questions(world: &World, plan: &Plan, language: Language) -> Vec<Question> {
     let mut pen = Pen::new(Stream::new(plan.seed.get(), "synthetic/questions"), 0);
-    let facts = world.people.len() * world::FACTS;
-    let order = pen.shuffled(facts);
-    let taken = order.into_iter().take(plan.questions as usize).enumerate();
-    taken
-        .map(|(number, fact)| {
-            let (person, fact) = (&world.people[fact / world::FACTS], fact % world::FACTS);
+    let asked = world.asked.iter().enumerate();
+    asked
+        .map(|(number, (person, fact))| {
+            let (person, fact) = (&world.people[*person], *fact);
             let right = person.facts[fact];
             let all = world.values(fact).len();
             let mut values: Vec<usize> =
@@ -268,13 +292,18 @@ mod tests {
     use retrace_files::{Silent, json_lines};
     use retrace_spec::{CleanRecipe, Document as _};
 
-    const PLAN: Plan = Plan { seed: Seed(1), documents: 300, selected: 60, held_out: 20, questions: 40, leaked: 6 };
+    fn plan(seed: u64) -> Plan {
+        let text = format!(
+            "retrace: synthetic/1\nseed: {seed}\ndocuments: 300\nselected: 60\nheld_out: 20\nquestions: 40\nleaked: 6\n"
+        );
+        Plan::parse(&text, "corpus.yaml").unwrap()
+    }
 
     #[test]
     fn the_seed_decides_every_byte() {
         let bytes = |seed| {
             let directory = tempfile::tempdir().unwrap();
-            let made = generate(directory.path(), &Plan { seed: Seed(seed), ..PLAN }, &Silent).unwrap();
+            let made = generate(directory.path(), &plan(seed), &Silent).unwrap();
             made.shards
                 .iter()
                 .chain(&made.benchmarks)
@@ -288,7 +317,7 @@ mod tests {
     #[test]
     fn what_is_planted_is_what_cleaning_finds() {
         let directory = tempfile::tempdir().unwrap();
-        let made = generate(directory.path(), &PLAN, &Silent).unwrap();
+        let made = generate(directory.path(), &plan(1), &Silent).unwrap();
         let recipe = include_str!("../../../../manifests/tour/clean.yaml");
         let recipe = CleanRecipe::parse(recipe, "clean.yaml").unwrap();
         let report = clean(directory.path(), &recipe, &Silent).unwrap();
@@ -316,8 +345,8 @@ mod tests {
     #[test]
     fn questions_have_one_right_answer_and_some_are_leaked() {
         let directory = tempfile::tempdir().unwrap();
-        let made = generate(directory.path(), &PLAN, &Silent).unwrap();
-        let world = World::new(PLAN.seed);
+        let made = generate(directory.path(), &plan(1), &Silent).unwrap();
+        let world = World::new(Seed(1), 40);
         let mut all = String::new();
         for shard in &made.shards {
             for line in json_lines::<Document>(&shard.under(directory.path())).unwrap() {
@@ -326,7 +355,7 @@ mod tests {
             }
         }
         for language in [Language::En, Language::Zh] {
-            let questions = questions(&world, &PLAN, language);
+            let questions = questions(&world, &plan(1), language);
             assert_eq!(questions.len(), 40);
             for (number, question) in questions.iter().enumerate() {
                 let mut choices = question.choices.clone();

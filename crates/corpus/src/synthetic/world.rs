@@ -146,11 +146,13 @@ pub(crate) struct Person {
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) people: Vec<Person>,
+    /// The facts that questions ask for, in the order of the questions: numbers of person and fact.
+    pub(crate) asked: Vec<(usize, usize)>,
 }
 
 impl World {
-    /// The world of a seed: the same people, with facts of that seed.
-    pub(crate) fn new(seed: Seed) -> Self {
+    /// The world of a seed: the same people, with facts of that seed, of which so many are asked for.
+    pub(crate) fn new(seed: Seed, questions: usize) -> Self {
         let mut pen = Pen::new(Stream::new(seed.get(), "synthetic/world"), 0);
         let mut people = Vec::new();
         for first in FIRST {
@@ -161,7 +163,9 @@ impl World {
                 people.push(Person { english, chinese, facts });
             }
         }
-        Self { people }
+        let order = pen.shuffled(people.len() * FACTS).into_iter().take(questions);
+        let asked = order.map(|fact| (fact / FACTS, fact % FACTS)).collect();
+        Self { people, asked }
     }
 
     /// What a kind of fact can be.
@@ -178,6 +182,12 @@ impl World {
     /// A person's fact.
     pub(crate) fn fact(&self, person: &Person, fact: usize) -> Name {
         self.values(fact)[person.facts[fact]]
+    }
+
+    /// Whether a question asks for this fact: then no document states it in the question's words,
+    /// unless the question is leaked.
+    pub(crate) fn is_asked(&self, person: &Person, fact: usize) -> bool {
+        self.asked.iter().any(|(number, asked)| *asked == fact && self.people[*number].english == person.english)
     }
 
     /// People who live where `person` does, and others after them, without `person`.

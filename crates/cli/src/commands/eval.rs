@@ -1,0 +1,150 @@
+//! `retrace eval`
+
+use std::path::{Path, PathBuf};
+
+use retrace_corpus::tokenizer::Tokenizer;
+use retrace_eval::{LoadedTask, Scores, score};
+use retrace_files::{Progress, Unit, write_whole};
+use retrace_model::{Llama, hub};
+use retrace_spec::Task;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{Exit, Opened, open};
+use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone, count};
+
+/// Evaluate checkpoints on tasks
+///
+/// A model is a directory with `config.json`, `model.safetensors` and `tokenizer.json`. A task is a
+/// YAML file, given by its path, or by its name where --include-path says where it lies. Prints each
+/// number; with -o, writes a results file for each model, in the shape of lm-evaluation-harness's
+/// and with every item's outcome.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  retrace eval runs/base/step-000240 --tasks tasks/heldout-en.yaml
+  retrace eval runs/base/step-* --tasks heldout-en,facts-en --include-path tasks -o results")]
+pub(crate) struct Eval {
+    /// Model directories
+    #[arg(required = true)]
+    models: Vec<PathBuf>,
+    /// Tasks, with commas between them
+    #[arg(long, required = true, value_delimiter = ',')]
+    tasks: Vec<String>,
+    /// Where the files of tasks given by name lie
+    #[arg(long, value_name = "DIR")]
+    include_path: Option<PathBuf>,
+    /// Where results are written, one file a model
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+}
+
+impl Eval {
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let mut tasks = Vec::new();
+        for task in &self.tasks {
+            let path = match &self.include_path {
+                Some(directory) if !task.contains(['/', '.']) => directory.join(format!("{task}.yaml")),
+                _ => PathBuf::from(task),
+            };
+            tasks.push(load(&path)?);
+        }
+        let progress = terminal.progress();
+        progress.begin("evaluating", (self.models.len() * tasks.len()) as u64, Unit::Items);
+        let mut all = Vec::new();
+        for model in &self.models {
+            let results = evaluate(model, &tasks, progress.as_ref())?;
+            if let Some(directory) = &self.output {
+                let name = model.components().rev().take(2).map(|c| c.as_os_str().to_string_lossy().into_owned());
+                let name = name.collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("-");
+                results.write(&directory.join(format!("{name}.json")))?;
+            }
+            all.push((model, results));
+        }
+        progress.end();
+        let values: Vec<Value> = all
+            .iter()
+            .map(|(model, results)| json!({"model": model.display().to_string(), "results": results.harness()}))
+            .collect();
+        terminal.result("eval/1", &json!({ "models": values }), |out| {
+            for (model, results) in &all {
+                for scores in &results.scores {
+                    for metric in &scores.metrics {
+                        let error = metric.stderr.map(|e| format!(" ± {e:.4}")).unwrap_or_default();
+                        writeln!(
+                            out,
+                            "{}  {}  {}  {:.4}{error}",
+                            model.display(),
+                            scores.task,
+                            metric.name,
+                            metric.value
+                        )?;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        terminal.say(
+            Tone::Good,
+            "evaluated",
+            format_args!("{} on {}", count(all.len(), "model"), count(tasks.len(), "task")),
+        );
+        Ok(Exit::Holds)
+    }
+}
+
+/// Reads the task at `path` and its items, which lie beside it.
+pub(super) fn load(path: &Path) -> Result<LoadedTask, Failure> {
+    let Opened { document, root, .. } = open::<Task>(path)?;
+    Ok(LoadedTask::read(&root, document)?)
+}
+
+/// What a model scored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Results {
+    pub(super) scores: Vec<Scores>,
+}
+
+impl Results {
+    /// The numbers as lm-evaluation-harness has them: by task, `METRIC,none`.
+    fn harness(&self) -> Value {
+        let tasks = self.scores.iter().map(|scores| {
+            let mut numbers = Map::new();
+            numbers.insert("alias".to_owned(), scores.task.clone().into());
+            for metric in &scores.metrics {
+                numbers.insert(format!("{},none", metric.name), metric.value.into());
+                let stderr = metric.stderr.map_or_else(|| "N/A".into(), Value::from);
+                numbers.insert(format!("{}_stderr,none", metric.name), stderr);
+            }
+            (scores.task.clone(), Value::Object(numbers))
+        });
+        Value::Object(tasks.collect())
+    }
+
+    /// Writes the results file, keys sorted.
+    pub(super) fn write(&self, path: &Path) -> Result<(), Failure> {
+        let samples: Map<String, Value> = self
+            .scores
+            .iter()
+            .map(|scores| (scores.task.clone(), serde_json::to_value(&scores.samples).unwrap_or_default()))
+            .collect();
+        let mut value = json!({"results": self.harness(), "samples": samples});
+        value.sort_all_objects();
+        write_whole(path, format!("{value:#}\n").as_bytes())?;
+        Ok(())
+    }
+}
+
+/// Scores the model in a directory on every task.
+pub(super) fn evaluate(model: &Path, tasks: &[LoadedTask], progress: &dyn Progress) -> Result<Results, Failure> {
+    let (description, weights) = hub::read(model)?;
+    let llama = Llama::new(&description, &weights)?;
+    let tokenizer = Tokenizer::open(&model.join("tokenizer.json"))?;
+    let mut scores = Vec::new();
+    for task in tasks {
+        scores.push(score(&llama, &tokenizer, task)?);
+        progress.advance(1);
+    }
+    Ok(Results { scores })
+}

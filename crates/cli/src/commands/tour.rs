@@ -1,0 +1,294 @@
+//! `retrace tour`
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use retrace_corpus::synthetic::{Plan, generate};
+use retrace_files::{FileError, Unit, write_whole};
+use retrace_manifest::record::{self, Done};
+use retrace_manifest::{Comparison, Verification, compare, verify};
+use retrace_query::Session;
+use retrace_report::{Outcome, release_page};
+use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::{Document, Manifest, RelPath, Run, Step};
+use retrace_train::{Replay, checkpoints, directory_of, replay};
+use serde_json::json;
+
+use super::{Exit, Opened, clean, eval, open, replay as replaying, seal, tokenize, train};
+use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone, count};
+
+mod tables;
+
+/// Do the whole job on an embedded corpus, and compare it with the published release
+///
+/// Writes a raw corpus in English and Chinese, cleans and tokenizes it, trains three small models,
+/// evaluates every checkpoint, seals everything into a manifest, verifies it, replays a stretch of
+/// the training, and writes a report. Then it compares every file with the release that was
+/// published with this program: on any machine, every bit should be the same. Takes some minutes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  retrace tour
+  retrace tour /tmp/tour
+  retrace query \"select step, task, value from metrics order by step\" retrace-tour
+
+Exit codes: 0 identical to the published release, 1 something differs, 2 could not do it.")]
+pub(crate) struct Tour {
+    /// Where it is made; what an earlier tour left there is removed first
+    #[arg(default_value = "retrace-tour")]
+    dir: PathBuf,
+}
+
+/// The tour's documents, by the path that they are given in its directory.
+const DOCUMENTS: [(&str, &str); 10] = [
+    ("corpus.yaml", include_str!("../../../../manifests/tour/corpus.yaml")),
+    ("clean.yaml", include_str!("../../../../manifests/tour/clean.yaml")),
+    ("tokenize.yaml", include_str!("../../../../manifests/tour/tokenize.yaml")),
+    ("tiny.yaml", include_str!("../../../../manifests/tour/tiny.yaml")),
+    ("small.yaml", include_str!("../../../../manifests/tour/small.yaml")),
+    ("base.yaml", include_str!("../../../../manifests/tour/base.yaml")),
+    ("tasks/heldout-en.yaml", include_str!("../../../../manifests/tour/tasks/heldout-en.yaml")),
+    ("tasks/heldout-zh.yaml", include_str!("../../../../manifests/tour/tasks/heldout-zh.yaml")),
+    ("tasks/facts-en.yaml", include_str!("../../../../manifests/tour/tasks/facts-en.yaml")),
+    ("tasks/facts-zh.yaml", include_str!("../../../../manifests/tour/tasks/facts-zh.yaml")),
+];
+/// The manifest of the published release.
+const PUBLISHED: &str = include_str!("../../../../manifests/tour/manifest.yaml");
+const RUNS: [&str; 3] = ["tiny", "small", "base"];
+const TASKS: [&str; 4] = ["heldout-en", "heldout-zh", "facts-en", "facts-zh"];
+/// The run of which a stretch is replayed, and the stretch.
+const REPLAYED: (&str, Step, Step) = ("base", Step(120), Step(180));
+const MANIFEST: &str = "manifest.yaml";
+const REPORT: &str = "report.html";
+
+impl Tour {
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let began = Instant::now();
+        let root = &self.dir;
+        let published = Manifest::parse(PUBLISHED, "the published manifest")?;
+        begin(root)?;
+        corpus(root, terminal)?;
+        let (cleaned, _) = clean::carry_out(&root.join("clean.yaml"), terminal)?;
+        terminal.say(
+            Tone::Good,
+            "cleaned",
+            format_args!("{}, kept {}", count(cleaned.documents, "document"), cleaned.kept),
+        );
+        let (tokenized, _) = tokenize::carry_out(&root.join("tokenize.yaml"), terminal)?;
+        terminal.say(Tone::Good, "tokenized", count(tokenized.tokens, "token"));
+        let mut runs = Vec::new();
+        for name in RUNS {
+            let (run, journal, _) = train::carry_out(&root.join(format!("{name}.yaml")), false, terminal)?;
+            let loss = journal.lines().last().map_or(f64::NAN, |line| line.loss);
+            terminal.say(
+                Tone::Good,
+                "trained",
+                format_args!("{name}: {}, to a loss of {loss:.3}", count(run.steps().get(), "step")),
+            );
+            runs.push(run);
+        }
+        let evaluated = evaluate(root, &runs, terminal)?;
+        terminal.say(
+            Tone::Good,
+            "evaluated",
+            format_args!("{} on {}", count(evaluated, "checkpoint"), count(TASKS.len(), "task")),
+        );
+        tables::write(root, &runs, &TASKS, terminal.progress().as_ref())?;
+
+        let manifest = seal_release(root, terminal)?;
+        let files = count(manifest.artifacts.len(), "file");
+        terminal.say(
+            Tone::Good,
+            "sealed",
+            format_args!("{files}, {}; root {}", count(manifest.steps.len(), "step"), manifest.root),
+        );
+        let manifest_path: RelPath = MANIFEST.parse().map_err(named)?;
+        let verification = verify(&manifest, root, Some(&manifest_path), terminal.progress().as_ref())?;
+        match verification.holds() {
+            true => terminal.say(Tone::Good, "verified", format_args!("{files}: all as sealed")),
+            false => terminal.say(Tone::Bad, "verified", count(verification.findings().count(), "finding")),
+        }
+        let replayed = replay_stretch(root, terminal)?;
+        replaying::say(terminal, &format!("train-{}", REPLAYED.0), &replayed);
+        let comparison = compare(&published, &manifest);
+        let report = report(root, &manifest, &verification, &replayed, &comparison, &cleaned)?;
+        terminal.say(Tone::Good, "reported", report.display());
+        self.conclude(terminal, &manifest, &verification, &replayed, &comparison, began)
+    }
+
+    fn conclude(
+        &self,
+        terminal: &Terminal,
+        manifest: &Manifest,
+        verification: &Verification,
+        replayed: &Replay,
+        comparison: &Comparison,
+        began: Instant,
+    ) -> Result<Exit, Failure> {
+        let (same, all) = (comparison.identical.len(), manifest.artifacts.len() + comparison.missing.len());
+        let holds = comparison.holds() && verification.holds() && replayed.holds();
+        let result = json!({
+            "holds": holds,
+            "root": manifest.root,
+            "artifacts": all,
+            "identical": same,
+            "comparison": comparison,
+            "replay": replayed,
+        });
+        terminal.result("tour/1", &result, |out| {
+            let lists =
+                [("differs", &comparison.different), ("missing", &comparison.missing), ("extra", &comparison.extra)];
+            for (word, paths) in lists {
+                for path in paths {
+                    writeln!(out, "{} {path}", terminal.tone(Tone::Bad, format!("{word:<9}")))?;
+                }
+            }
+            let tone = if comparison.holds() { Tone::Good } else { Tone::Bad };
+            writeln!(
+                out,
+                "{}",
+                terminal.tone(tone, format!("{same} of {all} artifacts identical to the published release"))
+            )
+        })?;
+        terminal.say(Tone::Faint, "took", format_args!("{} s", began.elapsed().as_secs()));
+        terminal.say(Tone::Faint, "look at", self.dir.join(REPORT).display());
+        Ok(Exit::holds(holds))
+    }
+}
+
+/// Empties the directory, if it is a tour's, and writes the tour's documents.
+fn begin(root: &Path) -> Result<(), Failure> {
+    let mark = root.join(record::SCRATCH).join("tour");
+    if root.exists() {
+        let empty = fs::read_dir(root).map_err(FileError::io(root, "list"))?.next().is_none();
+        if !empty && !mark.exists() {
+            let what = format!("{} is not empty, and not of an earlier tour", root.display());
+            return Err(Failure::usage(what, "give a directory that is empty or not there yet"));
+        }
+        if mark.exists() {
+            fs::remove_dir_all(root).map_err(FileError::io(root, "remove"))?;
+        }
+    }
+    write_whole(&mark, b"retrace tour may empty this directory\n")?;
+    for (path, text) in DOCUMENTS {
+        write_whole(&root.join(path), text.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn corpus(root: &Path, terminal: &Terminal) -> Result<(), Failure> {
+    let Opened { document: plan, path, .. } = open::<Plan>(&root.join("corpus.yaml"))?;
+    let made = generate(root, &plan, terminal.progress().as_ref())?;
+    let shards = made.shards.iter().map(|shard| (shard.clone(), Kind::Shard));
+    let benchmarks = made.benchmarks.iter().map(|benchmark| (benchmark.clone(), Kind::Benchmark));
+    let done = Done {
+        id: "generate".to_owned(),
+        kind: StepKind::Generate,
+        numerics: Some(retrace_numerics::VERSION),
+        config: Some(path),
+        inputs: Vec::new(),
+        outputs: shards.chain(benchmarks).collect(),
+    };
+    record::save(root, done)?;
+    terminal.say(
+        Tone::Good,
+        "wrote",
+        format_args!("{} in {}", count(made.documents, "document"), count(made.shards.len(), "shard")),
+    );
+    Ok(())
+}
+
+/// Evaluates every checkpoint of every run; gives how many.
+fn evaluate(root: &Path, runs: &[Run], terminal: &Terminal) -> Result<usize, Failure> {
+    let mut tasks = Vec::new();
+    let mut read = Vec::new();
+    for name in TASKS {
+        let task = eval::load(&root.join("tasks").join(format!("{name}.yaml")))?;
+        read.push(format!("tasks/{name}.yaml").parse().map_err(named)?);
+        read.push(format!("tasks/{}", task.task.items).parse().map_err(named)?);
+        tasks.push(task);
+    }
+    let mut total = 0;
+    let progress = terminal.progress();
+    for run in runs {
+        let output = run.output.under(root);
+        let steps = checkpoints(&output)?;
+        progress.begin(&format!("evaluating {}", run.name), (steps.len() * tasks.len()) as u64, Unit::Items);
+        let (mut inputs, mut outputs) = (read.clone(), Vec::new());
+        for step in &steps {
+            let results = eval::evaluate(&directory_of(&output, *step), &tasks, progress.as_ref())?;
+            let path = results_path(run, *step)?;
+            results.write(&path.under(root))?;
+            outputs.push((path, Kind::Log));
+            for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+                inputs.push(format!("{}/step-{:06}/{file}", run.output, step.get()).parse().map_err(named)?);
+            }
+        }
+        progress.end();
+        total += steps.len();
+        let numerics = Some(run.numerics);
+        let done =
+            Done { id: format!("eval-{}", run.name), kind: StepKind::Eval, numerics, config: None, inputs, outputs };
+        record::save(root, done)?;
+    }
+    Ok(total)
+}
+
+/// Where the results of a checkpoint lie.
+fn results_path(run: &Run, step: Step) -> Result<RelPath, Failure> {
+    format!("eval/{}/step-{:06}.json", run.name, step.get()).parse().map_err(named)
+}
+
+fn seal_release(root: &Path, terminal: &Terminal) -> Result<Manifest, Failure> {
+    let options = retrace_manifest::SealOptions {
+        name: "tour".to_owned(),
+        tool: seal::TOOL.to_owned(),
+        manifest: Some(MANIFEST.parse().map_err(named)?),
+        // The report tells of the manifest, so the manifest cannot cover it.
+        ignore: vec![REPORT.parse().map_err(named)?],
+    };
+    let manifest = retrace_manifest::seal(root, &options, terminal.progress().as_ref())?;
+    write_whole(&root.join(MANIFEST), manifest.to_yaml()?.as_bytes())?;
+    Ok(manifest)
+}
+
+fn replay_stretch(root: &Path, terminal: &Terminal) -> Result<Replay, Failure> {
+    let (name, from, to) = REPLAYED;
+    let Opened { document: run, .. } = open::<Run>(&root.join(format!("{name}.yaml")))?;
+    Ok(replay(root, &run, from, to, terminal.progress().as_ref())?)
+}
+
+fn report(
+    root: &Path,
+    manifest: &Manifest,
+    verification: &Verification,
+    replayed: &Replay,
+    comparison: &Comparison,
+    cleaned: &retrace_corpus::CleanReport,
+) -> Result<PathBuf, Failure> {
+    let session = Session::open(&[root.to_owned()])?;
+    let outcome = Outcome {
+        release: manifest.name.clone(),
+        root: manifest.root,
+        artifacts: manifest.artifacts.len() as u64,
+        identical: comparison.identical.len() as u64,
+        published: (comparison.identical.len() + comparison.different.len() + comparison.missing.len()) as u64,
+        findings: verification.findings().map(|entry| format!("{}: {}", entry.path, entry.diagnosis)).collect(),
+        replayed_run: REPLAYED.0.to_owned(),
+        replayed_from: replayed.from,
+        replayed_to: replayed.to,
+        first_difference: replayed.first(),
+        documents: cleaned.documents,
+        kept: cleaned.kept,
+        dropped: cleaned.dropped.clone().into_iter().collect(),
+    };
+    let path = root.join(REPORT);
+    write_whole(&path, release_page(&session, &outcome)?.as_bytes())?;
+    Ok(path)
+}
+
+fn named(error: retrace_spec::PathError) -> Failure {
+    FileError::Name { path: PathBuf::from(&error.path), what: error.to_string() }.into()
+}

@@ -1,0 +1,212 @@
+//! The tour's tables: what its journals, results and corpus say, as rows.
+
+use std::path::Path;
+
+use retrace_analysis::contamination::{Index, Item};
+use retrace_corpus::Document;
+use retrace_eval::{Items, LoadedTask, Scores};
+use retrace_files::{FileError, Progress, Unit, expand, json_lines};
+use retrace_manifest::record::{self, Done};
+use retrace_model::Llama;
+use retrace_query::tables::{self, Checkpoint, Contamination, Metric, Row, Sample, TrainLog};
+use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::{RelPath, Run, Step, Tokens};
+use retrace_train::{Batches, Journal, checkpoints};
+
+use super::super::eval::{self, Results};
+use super::{named, results_path};
+use crate::errors::Failure;
+
+/// Units of an n-gram in which a benchmark's items are looked for in the corpus.
+const UNITS: usize = 8;
+/// The release's name in its tables.
+const RELEASE: &str = "tour";
+
+/// Writes the tables below `root` and records the step.
+pub(super) fn write(root: &Path, runs: &[Run], tasks: &[&str], progress: &dyn Progress) -> Result<(), Failure> {
+    let mut inputs = Vec::new();
+    let (mut log, mut metrics, mut samples, mut saved) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for run in runs {
+        let journal_path = run.output.join(Journal::NAME).map_err(named)?;
+        let journal = Journal::read(&journal_path.under(root))?;
+        let parameters =
+            Llama::shapes(&run.model).iter().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum();
+        for step in checkpoints(&run.output.under(root))? {
+            let tokens = journal.line(step).map_or(Tokens(0), |line| line.tokens);
+            let path = results_path(run, step)?;
+            let results = Results::read(&path.under(root))?;
+            for scores in &results.scores {
+                metrics.extend(metric_rows(run, step, tokens, scores, &path));
+                samples.extend(sample_rows(run, step, scores));
+            }
+            inputs.push(path);
+            let directory = format!("{}/step-{:06}", run.output, step.get());
+            let state: RelPath = format!("{directory}/state.json").parse().map_err(named)?;
+            let digest = retrace_train::stated_digest(&state.under(root))?;
+            inputs.push(state);
+            saved.push(Checkpoint {
+                release: RELEASE.to_owned(),
+                run: run.name.clone(),
+                step,
+                tokens,
+                parameters,
+                path: directory,
+                state: digest,
+            });
+        }
+        log.extend(journal.lines().iter().map(|line| TrainLog {
+            release: RELEASE.to_owned(),
+            run: run.name.clone(),
+            step: line.step,
+            tokens: line.tokens,
+            phase: line.phase.clone(),
+            learning_rate: line.learning_rate,
+            loss: line.loss,
+            grad_norm: line.grad_norm,
+            source: journal_path.to_string(),
+        }));
+        inputs.push(journal_path);
+    }
+    let shards = expand(
+        root,
+        &["clean/en-*.jsonl".to_owned(), "clean/zh-*.jsonl".to_owned(), "clean/select-*.jsonl".to_owned()],
+    )?;
+    let contaminated = contamination(root, runs, tasks, &shards, progress)?;
+    inputs.extend(shards);
+    inputs.extend(
+        runs.iter().flat_map(|run| &run.phases).flat_map(|phase| &phase.mix).map(|source| source.tokens.clone()),
+    );
+    for task in tasks {
+        inputs.push(format!("tasks/{task}.yaml").parse().map_err(named)?);
+        inputs.push(format!("tasks/{task}.jsonl").parse().map_err(named)?);
+    }
+    let outputs = vec![
+        table(root, log)?,
+        table(root, metrics)?,
+        table(root, samples)?,
+        table(root, saved)?,
+        table(root, contaminated)?,
+    ];
+    let done = Done { id: "tables".to_owned(), kind: StepKind::Import, numerics: None, config: None, inputs, outputs };
+    record::save(root, done)?;
+    Ok(())
+}
+
+fn table<R: Row>(root: &Path, rows: Vec<R>) -> Result<(RelPath, Kind), Failure> {
+    tables::write(&root.join("tables"), rows)?;
+    let path = format!("tables/{}.parquet", R::TABLE).parse().map_err(named)?;
+    Ok((path, Kind::Table))
+}
+
+fn metric_rows(run: &Run, step: Step, tokens: Tokens, scores: &Scores, source: &RelPath) -> Vec<Metric> {
+    let row = |metric: &retrace_eval::Metric| Metric {
+        release: RELEASE.to_owned(),
+        run: run.name.clone(),
+        step,
+        tokens,
+        task: scores.task.clone(),
+        shots: 0,
+        metric: metric.name.clone(),
+        value: metric.value,
+        stderr: metric.stderr,
+        source: source.to_string(),
+    };
+    scores.metrics.iter().map(row).collect()
+}
+
+fn sample_rows(run: &Run, step: Step, scores: &Scores) -> Vec<Sample> {
+    let row = |sample: &retrace_eval::Sample| Sample {
+        release: RELEASE.to_owned(),
+        run: run.name.clone(),
+        step,
+        task: scores.task.clone(),
+        item: sample.item.clone(),
+        correct: sample.correct,
+        log_likelihood: sample.log_likelihoods.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+    };
+    scores.samples.iter().map(row).collect()
+}
+
+/// Every item of a task that a cleaned document holds at least half of, and when each run saw it.
+fn contamination(
+    root: &Path,
+    runs: &[Run],
+    tasks: &[&str],
+    shards: &[RelPath],
+    progress: &dyn Progress,
+) -> Result<Vec<Contamination>, Failure> {
+    let mut indexes = Vec::new();
+    for name in tasks {
+        let task = eval::load(&root.join("tasks").join(format!("{name}.yaml")))?;
+        indexes.push((*name, Index::new(&items(&task), UNITS)?));
+    }
+    let mut batches = Vec::new();
+    for run in runs {
+        batches.push((run, Batches::open(root, run)?));
+    }
+    let mut rows = Vec::new();
+    progress.begin("looking for the benchmarks in the corpus", shards.len() as u64, Unit::Files);
+    for shard in shards {
+        for line in json_lines::<Document>(&shard.under(root))? {
+            let (line, document) = line?;
+            for (task, index) in &indexes {
+                for hit in index.scan(&document.text).into_iter().filter(|hit| hit.flagged) {
+                    for (run, batches) in &batches {
+                        rows.push(Contamination {
+                            task: (*task).to_owned(),
+                            item: hit.item.clone(),
+                            document: document.id.clone(),
+                            shard: shard.to_string(),
+                            line: line as u64,
+                            overlap: hit.overlap,
+                            run: Some(run.name.clone()),
+                            seen_at: batches.first_seen(shard, line).map(Step::get),
+                        });
+                    }
+                }
+            }
+        }
+        progress.advance(1);
+    }
+    progress.end();
+    Ok(rows)
+}
+
+/// What of a task would be a leak: a text, or a question with its right answer.
+fn items(task: &LoadedTask) -> Vec<Item> {
+    match &task.items {
+        Items::Texts(texts) => texts.iter().map(|text| Item { id: text.id.clone(), text: text.text.clone() }).collect(),
+        Items::Questions(questions) => questions
+            .iter()
+            .map(|question| {
+                let answer = question.choices.get(question.answer).map_or("", String::as_str);
+                let text = format!("{}{}{answer}", question.question, task.task.delimiter);
+                Item { id: question.id.clone(), text }
+            })
+            .collect(),
+    }
+}
+
+impl Results {
+    /// Reads a results file back.
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read(path).map_err(FileError::io(path, "read"))?;
+        let refuse = |what: String| FileError::Json { path: path.to_owned(), line: 1, what };
+        let value: serde_json::Value = serde_json::from_slice(&text).map_err(|e| refuse(e.to_string()))?;
+        let mut scores = Vec::new();
+        for (task, samples) in value["samples"].as_object().into_iter().flatten() {
+            let samples = serde_json::from_value(samples.clone()).map_err(|e| refuse(e.to_string()))?;
+            let numbers = value["results"][task].as_object().ok_or_else(|| refuse(format!("no results of {task}")))?;
+            let metrics = numbers
+                .iter()
+                .filter_map(|(key, number)| {
+                    let name = key.strip_suffix(",none").filter(|name| !name.ends_with("_stderr"))?;
+                    let stderr = numbers.get(&format!("{name}_stderr,none")).and_then(serde_json::Value::as_f64);
+                    Some(retrace_eval::Metric { name: name.to_owned(), value: number.as_f64()?, stderr })
+                })
+                .collect();
+            scores.push(Scores { task: task.clone(), metrics, samples });
+        }
+        Ok(Self { scores })
+    }
+}
