@@ -72,7 +72,8 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
             Found::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }.into()),
         }
     }
-    let mut ignored: Vec<RelPath> = options.ignore.iter().filter(|path| path.under(root).exists()).cloned().collect();
+    // Whether they are there or not: a report that comes after the seal must not change the root.
+    let mut ignored = options.ignore.clone();
     ignored.sort();
     ignored.dedup();
     let steps = load_all(root)?;

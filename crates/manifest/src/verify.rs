@@ -145,7 +145,8 @@ pub fn verify(
     let scratch = SCRATCH.parse().into_iter().map(|path| (path, "it is not part of the release"));
     let said = manifest.ignored.iter().map(|path| (path.clone(), "the manifest does not cover it, and says so"));
     for (path, diagnosis) in said.chain(scratch).filter(|(path, _)| path.under(root).exists()) {
-        entries.insert(path.clone(), entry(&path, Verdict::Skipped, diagnosis.to_owned()));
+        // Never in place of a finding: a manifest that seals a path and ignores it promises it still.
+        entries.entry(path.clone()).or_insert_with(|| entry(&path, Verdict::Skipped, diagnosis.to_owned()));
     }
     Ok(Verification { entries: entries.into_values().collect() })
 }

@@ -200,7 +200,7 @@ fn what_a_step_made_cannot_be_changed_before_sealing() {
 }
 
 #[test]
-fn what_is_ignored_is_listed_once_and_only_if_it_is_there() {
+fn what_is_ignored_is_listed_once_whether_or_not_it_is_there() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     let manifest = release(root);
@@ -212,11 +212,28 @@ fn what_is_ignored_is_listed_once_and_only_if_it_is_there() {
         let ignore = ignore.iter().map(|text| path(text)).collect();
         seal(root, &SealOptions { name: "t".to_owned(), tool: "r".to_owned(), manifest: None, ignore }, &Silent)
     };
-    let ignored = sealed(&["report.html", "none", "report.html"]).unwrap().ignored;
-    assert_eq!(ignored, [path("report.html")]);
+    let before = sealed(&["report.html", "later", "report.html"]).unwrap();
+    assert_eq!(before.ignored, [path("later"), path("report.html")]);
+    fs::write(root.join("later"), "made after the seal").unwrap();
+    assert_eq!(sealed(&["later", "report.html"]).unwrap(), before);
+    assert!(verify(&before, root, None, &Silent).unwrap().holds());
     // What a step made cannot be left out behind its back.
     let error = sealed(&["run"]).unwrap_err().to_string();
     assert!(error.contains(MODEL) && error.contains("not covered"), "{error}");
+}
+
+/// A manifest can be made by anyone: what it promises is checked, also where it says to skip it.
+#[test]
+fn nothing_sealed_is_skipped() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let sealed = release(root);
+    for (ignored, promised) in [(MODEL, MODEL), ("run", MODEL), ("raw/a.jsonl", "raw/a.jsonl")] {
+        let ignored = vec![path("report.html"), path(ignored)];
+        let both = Manifest::new("m", "t", ignored, sealed.artifacts.clone(), vec![]).unwrap();
+        let found = findings(&both, root);
+        assert_eq!(found.iter().map(|(path, ..)| path.as_str()).collect::<Vec<_>>(), [promised]);
+    }
 }
 
 #[cfg(unix)]

@@ -1,1 +1,15 @@
-//! Plots and pages from query results.
+//! Charts and pages: what a release's tables and checks say, for people.
+//!
+//! [`gather`] asks the tables, [`release_page`] writes the page, [`plot`] draws its charts. A page is
+//! one file that needs nothing else. This crate computes no metric and checks nothing itself.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod error;
+mod page;
+pub mod plot;
+pub mod release;
+
+pub use error::ReportError;
+pub use page::release_page;
+pub use release::{Checked, ReleaseReport, gather};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use retrace_manifest::{Verdict, verify};
 use retrace_spec::manifest::{GraphStep, StepKind};
 use retrace_spec::{Manifest, Run, Step};
-use retrace_train::{Replay, What, checkpoints, replay};
+use retrace_train::{Difference, Replay, What, checkpoints, replay};
 use serde_json::json;
 
 use super::seal::inside;
@@ -83,6 +83,16 @@ impl Replayed {
         say(terminal, &step.id, &replayed);
         Ok(Exit::holds(holds))
     }
+}
+
+/// A difference, as in `step 61, batch: recorded b3:…, replayed b3:…`.
+pub(super) fn in_words(difference: &Difference) -> String {
+    let Difference { step, what, recorded, replayed } = difference;
+    let at = match what {
+        What::Run => "run file".to_owned(),
+        _ => format!("step {step}, {}", name(*what)),
+    };
+    format!("{at}: recorded {recorded}, replayed {replayed}")
 }
 
 /// Says how a replay ended.

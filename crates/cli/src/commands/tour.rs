@@ -7,9 +7,9 @@ use std::time::Instant;
 use retrace_corpus::synthetic::{Plan, generate};
 use retrace_files::{FileError, Unit, write_whole};
 use retrace_manifest::record::{self, Done};
-use retrace_manifest::{Comparison, Verification, compare, verify};
+use retrace_manifest::{Comparison, Verdict, Verification, compare, verify};
 use retrace_query::Session;
-use retrace_report::{Outcome, release_page};
+use retrace_report::{Checked, gather, release, release_page};
 use retrace_spec::manifest::{Kind, StepKind};
 use retrace_spec::{Document, Manifest, RelPath, Run, Step};
 use retrace_train::{Replay, checkpoints, directory_of, replay};
@@ -269,23 +269,48 @@ fn report(
     cleaned: &retrace_corpus::CleanReport,
 ) -> Result<PathBuf, Failure> {
     let session = Session::open(&[root.to_owned()])?;
-    let outcome = Outcome {
-        release: manifest.name.clone(),
-        root: manifest.root,
-        artifacts: manifest.artifacts.len() as u64,
-        identical: comparison.identical.len() as u64,
-        published: (comparison.identical.len() + comparison.different.len() + comparison.missing.len()) as u64,
-        findings: verification.findings().map(|entry| format!("{}: {}", entry.path, entry.diagnosis)).collect(),
-        replayed_run: REPLAYED.0.to_owned(),
-        replayed_from: replayed.from,
-        replayed_to: replayed.to,
-        first_difference: replayed.first(),
-        documents: cleaned.documents,
-        kept: cleaned.kept,
-        dropped: cleaned.dropped.clone().into_iter().collect(),
+    let texts = |paths: &[RelPath]| paths.iter().map(RelPath::to_string).collect::<Vec<_>>();
+    let counts = verification.counts();
+    let counted = |verdict| counts.get(&verdict).copied().unwrap_or(0) as u64;
+    let checked = Checked {
+        name: manifest.name.clone(),
+        root: Some(manifest.root.to_string()),
+        comparison: Some(release::Comparison {
+            identical: comparison.identical.len() as u64,
+            different: texts(&comparison.different),
+            missing: texts(&comparison.missing),
+            extra: texts(&comparison.extra),
+        }),
+        verification: Some(release::Verification {
+            verified: counted(Verdict::Verified),
+            skipped: manifest.ignored.len() as u64,
+            findings: verification
+                .findings()
+                .map(|entry| release::Finding {
+                    path: entry.path.to_string(),
+                    verdict: format!("{:?}", entry.verdict).to_lowercase(),
+                    diagnosis: entry.diagnosis.clone(),
+                })
+                .collect(),
+        }),
+        replays: vec![release::Replayed {
+            run: REPLAYED.0.to_owned(),
+            from: replayed.from.get(),
+            to: replayed.to.get(),
+            checkpoints: replayed.checkpoints.len() as u64,
+            differences: replayed.differences.iter().map(replaying::in_words).collect(),
+        }],
+        cleaning: Some(release::Cleaning {
+            documents: cleaned.documents,
+            kept: cleaned.kept,
+            dropped: cleaned.dropped.clone().into_iter().collect(),
+        }),
+        // Four choices each.
+        chance: ["facts-en", "facts-zh"].map(|task| (task.to_owned(), 0.25)).into(),
+        too_short: Default::default(),
     };
     let path = root.join(REPORT);
-    write_whole(&path, release_page(&session, &outcome)?.as_bytes())?;
+    write_whole(&path, release_page(&gather(&session, checked)?)?.as_bytes())?;
     Ok(path)
 }
 

@@ -1,0 +1,303 @@
+//! A page from the tables of a made-up release. The page lies in Cargo's directory for tests'
+//! files afterwards (`target/tmp/release.html`), to be looked at.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::Path;
+
+use retrace_query::Session;
+use retrace_query::tables::{self, Checkpoint, Contamination, Metric, Sample, TrainLog};
+use retrace_report::release::{Cleaning, Comparison, Finding, Replayed, Verification};
+use retrace_report::{Checked, ReleaseReport, gather, release_page};
+use retrace_spec::manifest::{Artifact, GraphStep, Kind, Output, Reference, StepKind};
+use retrace_spec::{Digest, Document, Manifest, RelPath, Step, Tokens};
+
+/// Runs, parameters and how much is learned from a token.
+const RUNS: [(&str, u64); 3] = [("tiny", 168_000), ("small", 410_000), ("base", 1_120_000)];
+const STEPS: u64 = 240;
+const EVERY: u64 = 40;
+const BATCH: u64 = 2048;
+
+/// The law that the made-up losses follow, in bits per byte.
+fn law(params: u64, tokens: u64) -> f64 {
+    0.9 + 40.0 / (params as f64).powf(0.31) + 150.0 / (tokens as f64).powf(0.42)
+}
+
+/// A number between -1 and 1 that looks random.
+fn noise(seed: u64) -> f64 {
+    let mixed = (seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    ((mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 40) as f64 / (1u64 << 23) as f64 - 1.0
+}
+
+fn path(text: &str) -> RelPath {
+    text.parse().unwrap()
+}
+
+fn manifest() -> Manifest {
+    let files = [
+        ("clean.yaml", Kind::Config),
+        ("clean/en-0.jsonl", Kind::Shard),
+        ("clean/ledger.jsonl", Kind::Log),
+        ("generate.yaml", Kind::Config),
+        ("raw/en-0.jsonl", Kind::Shard),
+        ("runs/base.yaml", Kind::Config),
+        ("runs/base/step-000240/model.safetensors", Kind::Checkpoint),
+        ("runs/base/step-000240/optimizer.safetensors", Kind::Checkpoint),
+        ("runs/base/journal.jsonl", Kind::Log),
+        ("tokenize.yaml", Kind::Config),
+        ("tokenizer/tokenizer.json", Kind::Tokenizer),
+        ("tokens/general-en.tokens", Kind::Tokens),
+    ];
+    let artifact = |(at, (name, kind)): (usize, &(&str, Kind))| Artifact {
+        path: path(name),
+        kind: *kind,
+        size: 900 * 7u64.pow(at as u32 % 6),
+        digest: Digest::of(name.as_bytes()),
+        tensors: None,
+    };
+    let step = |id: &str, kind, config: &str, inputs: &[&str], outputs: &[(&str, Kind)]| GraphStep {
+        id: id.to_owned(),
+        kind,
+        numerics: (kind == StepKind::Train).then_some(1),
+        config: Some(path(config)),
+        inputs: inputs.iter().map(|p| Reference { path: path(p), digest: Digest::of(p.as_bytes()) }).collect(),
+        outputs: outputs
+            .iter()
+            .map(|(p, kind)| Output { path: path(p), kind: *kind, digest: Digest::of(p.as_bytes()) })
+            .collect(),
+    };
+    let steps = vec![
+        step("train-base", StepKind::Train, "runs/base.yaml", &["tokens/general-en.tokens"], &[files[6], files[7]]),
+        step("tokenize", StepKind::Tokenize, "tokenize.yaml", &["clean/en-0.jsonl"], &[files[10], files[11]]),
+        step("clean", StepKind::Clean, "clean.yaml", &["raw/en-0.jsonl"], &[files[1], files[2]]),
+        step("generate", StepKind::Generate, "generate.yaml", &[], &[files[4]]),
+    ];
+    Manifest::new("tour", "retrace", Vec::new(), files.iter().enumerate().map(artifact).collect(), steps).unwrap()
+}
+
+fn write_tables(directory: &Path) {
+    std::fs::write(directory.join("manifest.yaml"), manifest().to_yaml().unwrap()).unwrap();
+    let tables = directory.join("tables");
+    let (mut logs, mut metrics, mut checkpoints, mut samples) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (number, (run, parameters)) in RUNS.into_iter().enumerate() {
+        for step in 1..=STEPS {
+            let at = 1000 * number as u64 + step;
+            let warm = 4.4 * (-(step as f64) / 12.0).exp();
+            logs.push(TrainLog {
+                release: "tour".to_owned(),
+                run: run.to_owned(),
+                step: Step(step),
+                tokens: Tokens(step * BATCH),
+                phase: if step <= 180 { "fundamental" } else { "decay" }.to_owned(),
+                learning_rate: 4e-3,
+                loss: 1.6 * law(parameters, step * BATCH) + warm * 0.4 + 0.08 * noise(at)
+                    - if step > 180 { 0.15 } else { 0.0 },
+                grad_norm: 1.0,
+                source: format!("runs/{run}/journal.jsonl"),
+            });
+        }
+        for step in (0..=STEPS).step_by(EVERY as usize) {
+            let tokens = Tokens(step * BATCH);
+            checkpoints.push(Checkpoint {
+                release: "tour".to_owned(),
+                run: run.to_owned(),
+                step: Step(step),
+                tokens,
+                parameters,
+                path: format!("runs/{run}/step-{step:06}"),
+                state: Digest::of(run.as_bytes()),
+            });
+            let mut metric = |task: &str, name: &str, value: f64, stderr| {
+                metrics.push(Metric {
+                    release: "tour".to_owned(),
+                    run: run.to_owned(),
+                    step: Step(step),
+                    tokens,
+                    task: task.to_owned(),
+                    shots: 0,
+                    metric: name.to_owned(),
+                    value,
+                    stderr,
+                    source: format!("eval/{run}-{step:06}.json"),
+                });
+            };
+            let loss = if step == 0 { 3.4 } else { law(parameters, step * BATCH) };
+            metric("heldout-en", "bits_per_byte", loss + 0.05, None);
+            metric("heldout-zh", "bits_per_byte", loss - 0.05, None);
+            for (task, items) in [("facts-en", 60u64), ("facts-zh", 40)] {
+                let accuracy = 0.25 + 0.4 * (step as f64 / 240.0) * (number + 1) as f64 / 3.0;
+                let stderr = (accuracy * (1.0 - accuracy) / items as f64).sqrt();
+                metric(task, "acc", accuracy, Some(stderr));
+                metric(task, "acc_norm", accuracy - 0.02, Some(stderr));
+                for item in 0..items {
+                    samples.push(Sample {
+                        release: "tour".to_owned(),
+                        run: run.to_owned(),
+                        step: Step(step),
+                        task: task.to_owned(),
+                        item: format!("{task}-{item:03}"),
+                        // Of the first six, which the corpus holds, five are right at the end.
+                        correct: Some(if step == STEPS {
+                            item % 6 != 1 && (item < 6 || item % 2 == 0)
+                        } else {
+                            item % 4 == 0
+                        }),
+                        log_likelihood: -3.0,
+                    });
+                }
+            }
+        }
+    }
+    let held = |item: u64, overlap: f64, seen_at: Option<u64>| Contamination {
+        task: "facts-en".to_owned(),
+        item: format!("facts-en-{item:03}"),
+        document: format!("en-general-{:05}", 811 * (item + 1)),
+        shard: "clean/en-0.jsonl".to_owned(),
+        line: 17 * (item + 3),
+        overlap,
+        run: seen_at.map(|_| "base".to_owned()),
+        seen_at,
+    };
+    let mut contamination: Vec<Contamination> =
+        (0..6).map(|item| held(item, 1.0 - 0.09 * item as f64, Some(31 * (item + 1)))).collect();
+    contamination[5].seen_at = None;
+    contamination.push(held(0, 0.6, Some(90)));
+    contamination.push(held(9, 0.2, Some(5)));
+    tables::write(&tables, logs).unwrap();
+    tables::write(&tables, metrics).unwrap();
+    tables::write(&tables, checkpoints).unwrap();
+    tables::write(&tables, samples).unwrap();
+    tables::write(&tables, contamination).unwrap();
+}
+
+fn checked() -> Checked {
+    Checked {
+        name: "tour".to_owned(),
+        root: Some(Digest::of(b"root").to_string()),
+        comparison: Some(Comparison { identical: 143, ..Comparison::default() }),
+        verification: Some(Verification { verified: 143, ..Verification::default() }),
+        replays: vec![Replayed { run: "base".to_owned(), from: 120, to: 160, checkpoints: 2, differences: Vec::new() }],
+        cleaning: Some(Cleaning {
+            documents: 3210,
+            kept: 2671,
+            dropped: [
+                ("characters", 61),
+                ("symbols", 40),
+                ("repeated_lines", 88),
+                ("boilerplate", 120),
+                ("script", 75),
+                ("duplicate", 155),
+            ]
+            .map(|(rule, count)| (rule.to_owned(), count))
+            .to_vec(),
+        }),
+        chance: [("facts-en", 0.25), ("facts-zh", 0.25)].map(|(task, p)| (task.to_owned(), p)).into(),
+        searched: [("facts-en", 0), ("facts-zh", 3)].map(|(task, n)| (task.to_owned(), n)).into(),
+    }
+}
+
+#[test]
+fn the_tables_fill_the_page() {
+    let directory = tempfile::tempdir().unwrap();
+    write_tables(directory.path());
+    let session = Session::open(&[directory.path().to_owned()]).unwrap();
+    let report = gather(&session, checked()).unwrap();
+
+    // Everything by hand, from what was written above.
+    let ids: Vec<&str> = report.steps.iter().map(|step| step.id.as_str()).collect();
+    assert_eq!(ids, ["generate", "clean", "tokenize", "train-base"]);
+    assert_eq!(report.steps[1].digest, Digest::of(b"clean.yaml").to_string());
+    assert_eq!((report.steps[1].inputs, report.steps[1].outputs, report.steps[3].numerics), (1, 2, Some(1)));
+    assert_eq!(report.kinds.iter().map(|kind| kind.files).sum::<u64>(), 12);
+    let runs: Vec<(&str, Option<u64>, usize)> =
+        report.losses.iter().map(|loss| (loss.run.as_str(), loss.params, loss.points.len())).collect();
+    assert_eq!(runs, [("tiny", Some(168_000), 240), ("small", Some(410_000), 240), ("base", Some(1_120_000), 240)]);
+    assert_eq!(report.losses[0].phases, [("decay".to_owned(), (180 * BATCH) as f64)]);
+    assert_eq!(report.metrics.len(), 6);
+    let accuracy = report.metrics.iter().find(|of| of.task == "facts-en" && of.metric == "acc").unwrap();
+    assert_eq!((accuracy.chance, accuracy.runs.len(), accuracy.runs[0].points.len()), (Some(0.25), 3, 7));
+    let scaling = report.scaling.as_ref().unwrap();
+    assert_eq!(scaling.loss, "mean bits per byte of heldout-en, heldout-zh");
+    let fit = scaling.fit.as_ref().unwrap();
+    assert_eq!((fit.points, fit.sizes), (18, 3));
+    assert!((fit.alpha - 0.31).abs() < 0.01 && (fit.beta - 0.42).abs() < 0.01, "{fit:?}");
+    let [en, zh] = report.contamination.as_slice() else { panic!("{:?}", report.contamination) };
+    assert_eq!((en.items, en.flagged, en.too_short), (Some(60), 6, 0));
+    assert_eq!((zh.items, zh.flagged, zh.too_short), (Some(40), 0, 3));
+    assert_eq!(en.examples[0].seen, Some(("base".to_owned(), 31)));
+    assert_eq!(
+        en.examples.iter().map(|e| e.item.as_str()).collect::<Vec<_>>(),
+        ["facts-en-000", "facts-en-001", "facts-en-002", "facts-en-003", "facts-en-004"]
+    );
+    let base = en.accuracy.iter().find(|split| split.run == "base").unwrap();
+    // Of items 6 to 59 the even ones are right, but for those that leave 1 by 6, which are odd.
+    assert_eq!((base.step, base.flagged, base.clean), (240, (6, 5), (54, 27)));
+
+    let page = release_page(&report).unwrap();
+    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("release.html"), &page).unwrap();
+    for words in [
+        "Everything that was checked holds.",
+        "All 143 artifacts are identical to the published release.",
+        "Training steps 121 to 160 of base again gave the same bits.",
+        "2,671 of 3,210 documents were kept",
+        "6 benchmark items are in the corpus",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert_eq!(page.matches("<svg ").count(), 6, "loss, four metrics, scaling");
+    for elsewhere in ["http", "<script", "<link", "@import", "url(", "src="] {
+        assert!(!page.contains(elsewhere), "{elsewhere}");
+    }
+    assert_eq!(release_page(&gather(&session, checked()).unwrap()).unwrap(), page);
+}
+
+#[test]
+fn what_was_found_is_told_and_what_was_not_checked_too() {
+    let open = release_page(&ReleaseReport {
+        checked: Checked { name: "r".to_owned(), ..Checked::default() },
+        ..ReleaseReport::default()
+    })
+    .unwrap();
+    assert!(open.contains("Nothing was checked yet.") && open.contains("Not compared with a published release."));
+    let mut checked = checked();
+    checked.name = "<script>alert(1)</script>".to_owned();
+    checked.comparison = Some(Comparison {
+        identical: 140,
+        different: vec!["runs/base/journal.jsonl".to_owned()],
+        missing: vec!["a<b".to_owned()],
+        extra: vec!["new".to_owned()],
+    });
+    checked.verification = Some(Verification {
+        verified: 141,
+        skipped: 1,
+        findings: vec![Finding {
+            path: "clean/en-0.jsonl".to_owned(),
+            verdict: "changed".to_owned(),
+            diagnosis: "it has 7 bytes and should have 900: it may be truncated".to_owned(),
+        }],
+    });
+    checked.replays[0].differences = vec!["step 131: the loss is 2.3456, and the journal has 2.3457".to_owned()];
+    let page = release_page(&ReleaseReport { checked, ..ReleaseReport::default() }).unwrap();
+    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("findings.html"), &page).unwrap();
+    for words in [
+        "3 checks found differences.",
+        "140 of 142 artifacts are identical",
+        "1 missing: <code>a&lt;b</code>",
+        "141 files have the bytes that the manifest says; 1 is not as sealed.",
+        "it may be truncated",
+        "gave other bits",
+        "step 131",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert!(!page.contains("<script"));
+}
+
+#[test]
+fn a_release_of_few_tables_has_a_short_page() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("manifest.yaml"), manifest().to_yaml().unwrap()).unwrap();
+    let session = Session::open(&[directory.path().to_owned()]).unwrap();
+    let page = release_page(&gather(&session, Checked::default()).unwrap()).unwrap();
+    assert!(page.contains("How it was made") && !page.contains("Evaluation") && !page.contains("<svg"));
+}
