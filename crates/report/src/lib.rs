@@ -6,9 +6,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod error;
+mod numbers;
 mod page;
 pub mod plot;
 pub mod release;
+mod sections;
 
 pub use error::ReportError;
 pub use page::release_page;

@@ -8,6 +8,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::ReportError;
+use crate::numbers::short;
 
 /// Colours of series that people who see few colours can tell apart (after Okabe and Ito, 2008,
 /// darkened where thin lines on white would be faint).
@@ -26,7 +27,7 @@ pub const MARK: &str = "#7A838E";
 const SIZE: (i32, i32) = (960, 620);
 
 /// Size of the words.
-const TEXT: i32 = 25;
+const TEXT: i32 = 27;
 
 /// How values lie along an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +144,12 @@ impl Chart {
         }
         let wide = |text: &str| (text.chars().count() as f64 * f64::from(TEXT) * 0.56) as i32;
         let left = y.ticks.iter().map(|tick| wide(&y.label(*tick))).max().unwrap_or(0) + 22;
-        let right = self.series.iter().map(|series| wide(&series.label)).max().unwrap_or(0) + 28;
+        let beside =
+            self.series.iter().map(|series| &series.label).chain(self.marks.iter().filter_map(|mark| match mark {
+                Mark::Y(_, label) => Some(label),
+                Mark::X(..) => None,
+            }));
+        let right = beside.map(|label| wide(label)).max().unwrap_or(0) + 28;
         let (area_x, area_y) = ((left, SIZE.0 - right), (52, SIZE.1 - 86));
         let root = SVGBackend::with_string(svg, (SIZE.0 as u32, SIZE.1 as u32)).into_drawing_area();
         let ink = colour(INK);
@@ -168,6 +174,7 @@ impl Chart {
         }
         text(&self.y.label, (0, 4), HPos::Left, VPos::Top, ink)?;
         text(&self.x.label, (area_x.0, SIZE.1 - 34), HPos::Left, VPos::Top, ink)?;
+        let mut labels: Vec<(i32, &str, RGBColor)> = Vec::new();
         for mark in &self.marks {
             match mark {
                 Mark::X(value, label) => {
@@ -178,11 +185,10 @@ impl Chart {
                 Mark::Y(value, label) => {
                     let at = y.map(*value, (area_y.1, area_y.0));
                     dashed(&root, [(area_x.0, at), (area_x.1, at)], colour(MARK), 2).map_err(say)?;
-                    text(label, (area_x.0 + 6, at - 4), HPos::Left, VPos::Bottom, colour(MARK))?;
+                    labels.push((at, label, colour(MARK)));
                 }
             }
         }
-        let mut labels: Vec<(i32, &str, RGBColor)> = Vec::new();
         for series in &self.series {
             let colour = colour(SERIES[series.colour % SERIES.len()]);
             let place = |(a, b): (f64, f64)| (x.map(a, area_x), y.map(b, (area_y.1, area_y.0)));
@@ -380,21 +386,6 @@ fn log_ticks((low, high): (f64, f64)) -> Vec<f64> {
     found.into_iter().step_by(every.max(1)).collect()
 }
 
-/// A number in few characters, to the precision of `step`: 1.5M, 200k, 0.35.
-pub(crate) fn short(value: f64, step: f64) -> String {
-    let size = value.abs();
-    let (unit, suffix) = match size {
-        _ if size >= 0.999_5e12 => (1e12, "T"),
-        _ if size >= 0.999_5e9 => (1e9, "B"),
-        _ if size >= 0.999_5e6 => (1e6, "M"),
-        _ if size >= 0.999_5e3 => (1e3, "k"),
-        _ => (1.0, ""),
-    };
-    let step = step.abs() / unit;
-    let places = if step > 0.0 { (-libm::floor(libm::log10(step * 1.000_001))).clamp(0.0, 6.0) as usize } else { 0 };
-    format!("{:.places$}{suffix}", value / unit)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -450,21 +441,6 @@ mod tests {
             let ticks = linear_ticks((low, high));
             assert!((2..=7).contains(&ticks.len()), "{low} {high}: {ticks:?}");
             assert!(ticks.iter().all(|tick| (low - 1e-9..=high + 1e-9).contains(tick)));
-        }
-    }
-
-    #[test]
-    fn numbers_are_short() {
-        for (value, step, expected) in [
-            (0.0, 0.5, "0.0"),
-            (2.5, 0.5, "2.5"),
-            (200_000.0, 100_000.0, "200k"),
-            (1_500_000.0, 500_000.0, "1.5M"),
-            (7.08e9, 1e7, "7.08B"),
-            (-0.25, 0.05, "-0.25"),
-            (999.0, 1.0, "999"),
-        ] {
-            assert_eq!(short(value, step), expected);
         }
     }
 

@@ -25,8 +25,9 @@ pub struct Checked {
     pub cleaning: Option<Cleaning>,
     /// For each multiple-choice task, how often a guess is right.
     pub chance: BTreeMap<String, f64>,
-    /// For each benchmark that the corpus was searched for, how many items were too short to be.
-    pub searched: BTreeMap<String, u64>,
+    /// For each benchmark that the corpus was searched for, how many items were too short to judge.
+    /// One that is not here and not in the tables has no word on the page.
+    pub too_short: BTreeMap<String, u64>,
 }
 
 /// How the artifacts that were made stand to the published ones.
@@ -318,9 +319,10 @@ pub fn gather(session: &Session, checked: Checked) -> Result<ReleaseReport, Repo
              WHERE overlap >= {FLAGGED} ORDER BY task, seen_at NULLS LAST, item, document, run"
         ),
     )? {
-        report.contamination = contaminated(&rows, &report.checked.searched)?;
+        report.contamination = contaminated(&rows, &report.checked.too_short)?;
         for benchmark in &mut report.contamination {
             fill_from_samples(session, benchmark)?;
+            benchmark.accuracy.sort_by_key(|split| params.get(&split.run).copied());
         }
     }
     Ok(report)
@@ -408,17 +410,17 @@ fn scaling_of(metrics: &[MetricOverTokens], params: &BTreeMap<String, u64>) -> O
     Some(Scaling { loss, runs, fit: scaling::fit(&points).map_err(|error| error.to_string()) })
 }
 
-fn contaminated(rows: &Answer, searched: &BTreeMap<String, u64>) -> Result<Vec<Contaminated>, ReportError> {
+fn contaminated(rows: &Answer, too_short: &BTreeMap<String, u64>) -> Result<Vec<Contaminated>, ReportError> {
     let mut found: BTreeMap<String, Contaminated> = BTreeMap::new();
     let benchmark = |task: &str| Contaminated {
         task: task.to_owned(),
         items: None,
         flagged: 0,
-        too_short: searched.get(task).copied().unwrap_or(0),
+        too_short: too_short.get(task).copied().unwrap_or(0),
         examples: Vec::new(),
         accuracy: Vec::new(),
     };
-    for task in searched.keys() {
+    for task in too_short.keys() {
         found.insert(task.clone(), benchmark(task));
     }
     let mut items = std::collections::BTreeSet::new();

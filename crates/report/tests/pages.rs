@@ -192,7 +192,7 @@ fn checked() -> Checked {
             .to_vec(),
         }),
         chance: [("facts-en", 0.25), ("facts-zh", 0.25)].map(|(task, p)| (task.to_owned(), p)).into(),
-        searched: [("facts-en", 0), ("facts-zh", 3)].map(|(task, n)| (task.to_owned(), n)).into(),
+        too_short: [("facts-en", 0), ("facts-zh", 3)].map(|(task, n)| (task.to_owned(), n)).into(),
     }
 }
 

@@ -1,0 +1,420 @@
+//! The page's parts that tell of the release itself: how it was made, and what came of it.
+
+use maud::{Markup, PreEscaped, html};
+use retrace_analysis::scaling::Fit;
+
+use crate::ReportError;
+use crate::numbers::{brief, grouped, percent, round, short, size};
+use crate::plot::{Axis, Chart, Mark, Scale, Series, Style};
+use crate::release::{Cleaning, Contaminated, Loss, MetricOverTokens, ReleaseReport, Scaling, Split};
+
+/// Which colour each run has, the same in every chart: by size, then by name.
+pub(crate) struct Colours(Vec<String>);
+
+impl Colours {
+    pub(crate) fn new(report: &ReleaseReport) -> Self {
+        let mut runs: Vec<String> = report.losses.iter().map(|loss| loss.run.clone()).collect();
+        for of in report.metrics.iter().flat_map(|metric| &metric.runs) {
+            if !runs.contains(&of.run) {
+                runs.push(of.run.clone());
+            }
+        }
+        Self(runs)
+    }
+
+    fn of(&self, run: &str) -> usize {
+        self.0.iter().position(|name| name == run).unwrap_or(self.0.len())
+    }
+}
+
+pub(crate) fn section(id: &str, title: &str, lead: &Markup, body: &Markup) -> Markup {
+    html! {
+        section id=(id) {
+            h2 { (title) }
+            p.lead { (lead) }
+            (body)
+        }
+    }
+}
+
+pub(crate) fn made(report: &ReleaseReport) -> Markup {
+    if report.steps.is_empty() && report.kinds.is_empty() {
+        return html! {};
+    }
+    let files: u64 = report.kinds.iter().map(|kind| kind.files).sum();
+    let bytes: u64 = report.kinds.iter().map(|kind| kind.bytes).sum();
+    let lead = html! {
+        (grouped(files)) " sealed files, " (size(bytes)) "."
+        @if !report.steps.is_empty() {
+            " Each step is written down with the document that says how it was done, what it read and what it made; every file by its digest."
+        }
+    };
+    let body = html! {
+        @if !report.steps.is_empty() {
+            div.scroll {
+                table {
+                    thead { tr { th { "Step" } th.slim { "Did" } th { "As said in" } th.num { "Read" } th.num { "Made" } th.num.slim { "Numerics" } } }
+                    tbody {
+                        @for step in &report.steps {
+                            tr {
+                                td { strong { (step.id) } }
+                                td.slim { (step.kind) }
+                                td {
+                                    @if step.config.is_empty() { "–" } @else { span.path { (step.config) } }
+                                    @if !step.digest.is_empty() { " " code.digest title=(step.digest) { (brief(&step.digest)) } }
+                                }
+                                td.num { (grouped(step.inputs)) }
+                                td.num { (grouped(step.outputs)) }
+                                td.num.slim { @if let Some(version) = step.numerics { (version) } @else { "–" } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        @if !report.kinds.is_empty() {
+            dl.kinds {
+                @for kind in &report.kinds {
+                    div { dt { (kind.kind) } dd { (grouped(kind.files)) span { (size(kind.bytes)) } } }
+                }
+            }
+        }
+    };
+    section("made", "How it was made", &lead, &body)
+}
+
+fn figure(chart: &Chart, caption: &Markup) -> Result<Markup, ReportError> {
+    Ok(html! {
+        figure {
+            figcaption { strong { (chart.title) } (caption) }
+            (PreEscaped(chart.svg()?))
+        }
+    })
+}
+
+fn axis(label: &str, scale: Scale) -> Axis {
+    Axis { label: label.to_owned(), scale }
+}
+
+fn run_label(run: &str, params: Option<u64>) -> String {
+    params.map_or_else(|| run.to_owned(), |params| format!("{run} {}", round(params as f64)))
+}
+
+pub(crate) fn losses(losses: &[Loss], colours: &Colours) -> Result<Markup, ReportError> {
+    let mut marks: Vec<(String, f64)> = Vec::new();
+    for (name, at) in losses.iter().flat_map(|loss| &loss.phases) {
+        if !marks.iter().any(|(other, there)| other == name && (there - at).abs() <= f64::EPSILON * at) {
+            marks.push((name.clone(), *at));
+        }
+    }
+    let series = losses.iter().map(|loss| Series {
+        label: run_label(&loss.run, loss.params),
+        points: loss.points.clone(),
+        errors: Vec::new(),
+        style: Style::Line,
+        colour: colours.of(&loss.run),
+    });
+    let chart = Chart {
+        title: "Training loss".to_owned(),
+        x: axis("tokens", Scale::Linear),
+        y: axis("nats a token", Scale::Log),
+        series: series.collect(),
+        marks: marks.iter().map(|(name, at)| Mark::X(*at, name.clone())).collect(),
+    };
+    let lead = html! { "The loss of every step, before its update, as the journals have it." };
+    let caption = html! {
+        @if !marks.is_empty() { " A dashed line marks where a phase begins." }
+    };
+    let rows = html! {
+        div.scroll {
+            table {
+                thead { tr { th { "Run" } th.num { "Parameters" } th.num { "Steps" } th.num { "Tokens" } th.num { "Last loss" } } }
+                tbody {
+                    @for loss in losses {
+                        @if let Some((tokens, last)) = loss.points.last() {
+                            tr {
+                                td { strong { (loss.run) } }
+                                td.num { @if let Some(params) = loss.params { (grouped(params)) } @else { "–" } }
+                                td.num { (grouped(loss.points.len() as u64)) }
+                                td.num { (grouped(*tokens as u64)) }
+                                td.num { (format!("{last:.3}")) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    let body = html! { div.figures.beside { (figure(&chart, &caption)?) (rows) } };
+    Ok(section("loss", "Training", &lead, &body))
+}
+
+pub(crate) fn metrics(metrics: &[MetricOverTokens], colours: &Colours) -> Result<Markup, ReportError> {
+    // The length-normalised accuracy is in the table; a chart of each would say the same twice.
+    let charted = |of: &&MetricOverTokens| {
+        of.metric != "acc_norm" || !metrics.iter().any(|other| other.task == of.task && other.metric == "acc")
+    };
+    let mut figures = Vec::new();
+    for of in metrics.iter().filter(charted) {
+        let series = of.runs.iter().map(|run| Series {
+            label: run.run.clone(),
+            points: run.points.clone(),
+            errors: if run.errors.iter().all(|error| error.is_nan()) { Vec::new() } else { run.errors.clone() },
+            style: Style::Both,
+            colour: colours.of(&run.run),
+        });
+        let (name, better) = match of.metric.as_str() {
+            "bits_per_byte" => ("bits per byte", "lower is better"),
+            "acc" => ("accuracy", "higher is better"),
+            "acc_norm" => ("accuracy by character", "higher is better"),
+            other => (other, ""),
+        };
+        let chart = Chart {
+            title: of.task.clone(),
+            x: axis("tokens", Scale::Linear),
+            y: axis(name, Scale::Linear),
+            series: series.collect(),
+            marks: of.chance.iter().map(|chance| Mark::Y(*chance, "a guess".to_owned())).collect(),
+        };
+        let barred = chart.series.iter().any(|series| !series.errors.is_empty());
+        let caption = html! {
+            " " (name) @if !better.is_empty() { ", " (better) }
+            @if barred { "; bars are one standard error" }
+        };
+        figures.push(figure(&chart, &caption)?);
+    }
+    let lead = html! { "What each checkpoint makes of texts and questions that are not meant to be in its corpus." };
+    let body = html! {
+        div.figures { @for figure in &figures { (figure) } }
+        (last_values(metrics, colours))
+    };
+    Ok(section("metrics", "Evaluation", &lead, &body))
+}
+
+/// The last checkpoint's values: a row a metric, a column a run.
+fn last_values(metrics: &[MetricOverTokens], colours: &Colours) -> Markup {
+    let runs: Vec<&String> = colours
+        .0
+        .iter()
+        .filter(|run| metrics.iter().any(|metric| metric.runs.iter().any(|of| of.run == **run)))
+        .collect();
+    html! {
+        div.scroll {
+            table {
+                caption { "At each run's last checkpoint" }
+                thead { tr { th { "Task" } th { "Metric" } @for run in &runs { th.num { (run) } } th.num { "A guess" } } }
+                tbody {
+                    @for metric in metrics {
+                        tr {
+                            td { (metric.task) }
+                            td { code { (metric.metric) } }
+                            @for run in &runs {
+                                td.num {
+                                    @let of = metric.runs.iter().find(|of| of.run == **run);
+                                    @if let Some((value, error)) = of.and_then(|of| Some((of.points.last()?.1, of.errors.last()?))) {
+                                        (format!("{value:.3}"))
+                                        @if error.is_finite() { span.error { " ± " (format!("{error:.3}")) } }
+                                    } @else { "–" }
+                                }
+                            }
+                            td.num { @if let Some(chance) = metric.chance { (format!("{chance:.3}")) } @else { "–" } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn scaling_law(scaling: &Scaling, colours: &Colours) -> Result<Markup, ReportError> {
+    let mut series = Vec::new();
+    for run in &scaling.runs {
+        let colour = colours.of(&run.run);
+        if let Ok(fit) = &scaling.fit {
+            series.push(Series {
+                label: String::new(),
+                points: curve(fit, run.params, &run.points),
+                errors: Vec::new(),
+                style: Style::Dashed,
+                colour,
+            });
+        }
+        series.push(Series {
+            label: run_label(&run.run, Some(run.params as u64)),
+            points: run.points.clone(),
+            errors: Vec::new(),
+            style: Style::Points,
+            colour,
+        });
+    }
+    let chart = Chart {
+        title: "Loss by size and data".to_owned(),
+        x: axis("tokens", Scale::Log),
+        y: axis("bits per byte", Scale::Linear),
+        series,
+        marks: Vec::new(),
+    };
+    let lead = html! { "How the loss falls with parameters and tokens, over the checkpoints of all runs. The loss is the " (scaling.loss) "." };
+    let caption = html! { @if scaling.fit.is_ok() { " Points are checkpoints, dashed lines the law." } };
+    let words = match &scaling.fit {
+        Err(why) => html! { p { "No law was fitted: " (why) "." } },
+        Ok(fit) => law(fit),
+    };
+    let body = html! { div.figures.beside { (figure(&chart, &caption)?) div.words { (words) } } };
+    Ok(section("scaling", "Scaling", &lead, &body))
+}
+
+/// The law at 48 places between a run's first and last checkpoint.
+fn curve(fit: &Fit, params: f64, points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let (Some((first, _)), Some((last, _))) = (points.first(), points.last()) else { return Vec::new() };
+    let ratio = libm::log(last / first);
+    let at = |n: u32| first * libm::exp(ratio * f64::from(n) / 47.0);
+    (0..48).map(|n| (at(n), fit.loss(params, at(n)))).collect()
+}
+
+fn law(fit: &Fit) -> Markup {
+    let number = |value: f64| match value.abs() {
+        size if (0.01..10_000.0).contains(&size) => short(value, size / 100.0),
+        _ => format!("{value:.2e}"),
+    };
+    let mut doubts = Vec::new();
+    if fit.alpha <= 0.0 || fit.beta <= 0.0 {
+        doubts.push("An exponent is not above 0: over these points more parameters or tokens do not mean less loss, so this is no law.".to_owned());
+    }
+    if fit.sizes < 5 {
+        doubts.push(format!(
+            "There are only {} sizes; the exponent of size and the irreducible loss can trade places.",
+            fit.sizes
+        ));
+    }
+    doubts.push(
+        "The points are checkpoints within runs of one schedule each. A run planned to end there would have a lower loss, and points of one run are not independent."
+            .to_owned(),
+    );
+    doubts.push("R² is over the very points that were fitted. It says nothing of larger models.".to_owned());
+    doubts.push("N counts all parameters, embeddings too.".to_owned());
+    html! {
+        p.law {
+            var { "L" } " = " (number(fit.e))
+            @for (weight, of, exponent) in [(fit.a, "N", fit.alpha), (fit.b, "D", fit.beta)] {
+                " + " span { (number(weight)) "\u{a0}/\u{a0}" var { (of) } sup { (format!("{exponent:.3}")) } }
+            }
+        }
+        p {
+            "Fitted to " (fit.points) " points as in Hoffmann et al. (2022): Huber loss on the logarithm, from 4,500 beginnings. "
+            "R² " (format!("{:.4}", fit.r2)) ". "
+            "By this law twice the parameters leave " (percent(libm::pow(2.0, -fit.alpha)))
+            " of the loss that size is to blame for, and twice the tokens " (percent(libm::pow(2.0, -fit.beta)))
+            " of that for data; " (number(fit.e)) " would remain of it at any size."
+        }
+        p { "Read it with care:" }
+        ul { @for doubt in &doubts { li { (doubt) } } }
+    }
+}
+
+pub(crate) fn cleaned(cleaning: &Cleaning) -> Markup {
+    let Cleaning { documents, kept, dropped } = cleaning;
+    let share = |count: u64| if *documents == 0 { 0.0 } else { count as f64 / *documents as f64 };
+    let lead = html! {
+        (grouped(*kept)) " of " (grouped(*documents)) " documents were kept (" (percent(share(*kept))) "). Every other one is in the ledger, with the rule that dropped it and what the rule saw."
+    };
+    let row = |name: &str, count: u64, class: &str| {
+        html! {
+            tr class=(class) {
+                td { (name) }
+                td.num { (grouped(count)) }
+                td.num { (percent(share(count))) }
+                td.bar { span style=(format!("width:{:.2}%", 100.0 * share(count))) {} }
+            }
+        }
+    };
+    let body = html! {
+        div.scroll {
+            table {
+                thead { tr { th { "Rule" } th.num { "Documents" } th.num { "Share" } th.bar {} } }
+                tbody {
+                    @for (rule, count) in dropped { (row(&rule.replace('_', " "), *count, "")) }
+                    (row("kept", *kept, "total"))
+                }
+            }
+        }
+    };
+    section("cleaning", "Cleaning", &lead, &body)
+}
+
+pub(crate) fn contamination(benchmarks: &[Contaminated]) -> Markup {
+    let flagged: u64 = benchmarks.iter().map(|benchmark| benchmark.flagged).sum();
+    let lead = html! {
+        @match flagged {
+            0 => "No document of the corpus holds an item of these benchmarks.",
+            1 => "One benchmark item is in the corpus.",
+            n => { (grouped(n)) " benchmark items are in the corpus." },
+        }
+        " An item counts as held where a document has half or more of its 8-grams, of words and of single Chinese characters, whatever their case, width and punctuation."
+    };
+    let body = html! { @for benchmark in benchmarks { (one_benchmark(benchmark)) } };
+    section("contamination", "Contamination", &lead, &body)
+}
+
+fn one_benchmark(benchmark: &Contaminated) -> Markup {
+    html! {
+        div.benchmark {
+            h3 { (benchmark.task) }
+            p {
+                (grouped(benchmark.flagged))
+                @if let Some(items) = benchmark.items { " of " (grouped(items)) }
+                " items in the corpus"
+                @if benchmark.too_short > 0 { "; " (grouped(benchmark.too_short)) " too short to judge" }
+                "."
+            }
+            @if !benchmark.accuracy.is_empty() && benchmark.flagged > 0 { (splits(&benchmark.accuracy)) }
+            @if !benchmark.examples.is_empty() {
+                div.scroll {
+                    table {
+                        caption { @if benchmark.flagged as usize > benchmark.examples.len() { "The first of them" } @else { "Where they are" } }
+                        thead { tr { th { "Item" } th { "Document" } th.num { "Overlap" } th { "First seen" } } }
+                        tbody {
+                            @for example in &benchmark.examples {
+                                tr {
+                                    td { (example.item) }
+                                    td { span.path { (example.document) } br; small { (example.place) } }
+                                    td.num { (percent(example.overlap)) }
+                                    td {
+                                        @if let Some((run, step)) = &example.seen { "step " (grouped(*step)) @if !run.is_empty() { br; small { (run) } } }
+                                        @else { "not in a run" }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn splits(splits: &[Split]) -> Markup {
+    let accuracy = |(of, right): (u64, u64)| {
+        html! {
+            @if of == 0 { "–" } @else { (percent(right as f64 / of as f64)) small { " " (grouped(right)) "/" (grouped(of)) } }
+        }
+    };
+    html! {
+        div.scroll {
+            table {
+                caption { "Accuracy at the last checkpoint" }
+                thead { tr { th { "Run" } th.num { "Step" } th.num { "Items in the corpus" } th.num { "Other items" } } }
+                tbody {
+                    @for split in splits {
+                        tr {
+                            td { (split.run) }
+                            td.num { (grouped(split.step)) }
+                            td.num { (accuracy(split.flagged)) }
+                            td.num { (accuracy(split.clean)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
