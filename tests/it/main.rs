@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may take a thing for granted")]
 
 mod corpus;
+mod query;
 mod runs;
 mod seal_and_verify;
 mod shell;

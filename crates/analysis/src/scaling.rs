@@ -81,6 +81,13 @@ const LEAST: usize = 6;
 const DELTA: f64 = 1e-3;
 
 impl Fit {
+    /// Whether the constants can be a law: both exponents above 0, so that more of either means less
+    /// loss, and at most 2, the steepest that the search begins with. Published ones are below 1. A
+    /// term that falls more steeply than that is a step between two sizes, or a few odd points.
+    pub fn is_plausible(&self) -> bool {
+        [self.alpha, self.beta].iter().all(|exponent| *exponent > 0.0 && *exponent <= 2.0)
+    }
+
     /// What the law says of a model of `params` parameters after `tokens` tokens.
     pub fn loss(&self, params: f64, tokens: f64) -> f64 {
         self.e + self.a * libm::pow(params, -self.alpha) + self.b * libm::pow(tokens, -self.beta)
@@ -284,6 +291,21 @@ mod tests {
         let second = fit(&noisy).unwrap();
         near(second.alpha, first.alpha, 0.1, "alpha with an outlier");
         near(second.beta, first.beta, 0.1, "beta with an outlier");
+    }
+
+    #[test]
+    fn points_that_follow_no_law_are_not_taken_for_one() {
+        // Two larger sizes that do no better than each other are a step, not a slope.
+        let mut step = Vec::new();
+        for (params, least) in [(1e5, 1.0), (4e5, 0.6), (1.2e6, 0.63)] {
+            step.extend([1e5, 2e5, 3e5, 4e5].map(|tokens| Point { params, tokens, loss: least + 2e4 / tokens }));
+        }
+        assert!(!fit(&step).unwrap().is_plausible());
+        // Larger is worse.
+        let worse = points([1.69, 406.4, 410.7, 0.34, 0.28], 0.0);
+        let worse: Vec<Point> = worse.iter().map(|p| Point { params: 1e18 / p.params, ..*p }).collect();
+        assert!(!fit(&worse).unwrap().is_plausible());
+        assert!(fit(&points([1.69, 406.4, 410.7, 0.34, 0.28], 0.001)).unwrap().is_plausible());
     }
 
     #[test]

@@ -163,7 +163,7 @@ fn help_for_evaluation(error: &EvalError) -> String {
 
 fn help_for_query(error: &QueryError) -> String {
     match error {
-        QueryError::Sql { help, .. } => help.clone(),
+        QueryError::Sql { help, .. } if !help.is_empty() => help.clone(),
         QueryError::File(error) => help_for_file(error),
         QueryError::Spec(error) => help_for_document(error),
         QueryError::NoTables { .. } => {

@@ -24,6 +24,8 @@ pub(crate) struct Terminal {
     quiet: bool,
     /// Standard error is a terminal that can move its cursor.
     live: bool,
+    /// Standard output is a terminal, and shows a result as it is.
+    shows_results: bool,
     colour_out: bool,
     colour_err: bool,
 }
@@ -54,12 +56,13 @@ impl Terminal {
             ColorChoice::Never => false,
             ColorChoice::Auto => is_terminal && !environment.no_color && !environment.dumb_terminal,
         };
-        let stderr = io::stderr().is_terminal();
+        let (stdout, stderr) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         Self {
             json: global.json,
             quiet: global.quiet,
             live: stderr && !environment.dumb_terminal,
-            colour_out: colour(io::stdout().is_terminal()),
+            shows_results: stdout && !global.json,
+            colour_out: colour(stdout),
             colour_err: colour(stderr),
         }
     }
@@ -86,8 +89,13 @@ impl Terminal {
         })
     }
 
+    /// Whether the result is shown on a terminal, which only text should be.
+    pub(crate) const fn shows_results(&self) -> bool {
+        self.shows_results
+    }
+
     /// Writes to standard output as `write` does, buffered.
-    pub(crate) fn stream(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    fn stream(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
         let mut out = BufWriter::new(io::stdout().lock());
         write(&mut out).and_then(|()| out.flush()).map_err(Failure::Output)
     }
@@ -232,7 +240,7 @@ fn style(total: u64, unit: Unit) -> ProgressStyle {
         Unit::Files | Unit::Documents | Unit::Steps | Unit::Items => "{human_pos}/{human_len}",
     };
     // What is cut off where the terminal is narrow is the end: the note, then the time left.
-    let template = format!("{{prefix}} {{bar:16}} {count}, {{eta}} left{{msg}}");
+    let template = format!("{{prefix}} {{bar:16}} {count}, {{eta}} left{{wide_msg}}");
     ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
 }
 

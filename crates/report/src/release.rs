@@ -277,8 +277,8 @@ pub fn gather(session: &Session, checked: Checked) -> Result<ReleaseReport, Repo
         &["steps", "artifacts"],
         "SELECT s.id, s.kind, s.config, a.digest, s.numerics, s.inputs, s.outputs
          FROM steps s LEFT JOIN artifacts a ON a.path = s.config AND a.release = s.release
-         ORDER BY CASE s.kind WHEN 'generate' THEN 0 WHEN 'import' THEN 1 WHEN 'clean' THEN 2
-                  WHEN 'tokenize' THEN 3 WHEN 'train' THEN 4 ELSE 5 END, s.id",
+         ORDER BY CASE s.kind WHEN 'generate' THEN 0 WHEN 'clean' THEN 1 WHEN 'tokenize' THEN 2
+                  WHEN 'train' THEN 3 WHEN 'eval' THEN 4 ELSE 5 END, s.id",
     )? {
         let (ids, kinds, configs) = (rows.texts("id")?, rows.texts("kind")?, rows.texts("config")?);
         let (digests, numerics) = (rows.texts("digest")?, rows.numbers("numerics")?);

@@ -172,7 +172,8 @@ pub(crate) fn metrics(metrics: &[MetricOverTokens], colours: &Colours) -> Result
         let chart = Chart {
             title: of.task.clone(),
             x: axis("tokens", Scale::Linear),
-            y: axis(name, Scale::Linear),
+            // The first checkpoint's surprise would leave the others no room.
+            y: axis(name, if of.metric == "bits_per_byte" { Scale::Log } else { Scale::Linear }),
             series: series.collect(),
             marks: of.chance.iter().map(|chance| Mark::Y(*chance, "a guess".to_owned())).collect(),
         };
@@ -227,10 +228,11 @@ fn last_values(metrics: &[MetricOverTokens], colours: &Colours) -> Markup {
 }
 
 pub(crate) fn scaling_law(scaling: &Scaling, colours: &Colours) -> Result<Markup, ReportError> {
+    let law = scaling.fit.as_ref().ok().filter(|fit| fit.is_plausible());
     let mut series = Vec::new();
     for run in &scaling.runs {
         let colour = colours.of(&run.run);
-        if let Ok(fit) = &scaling.fit {
+        if let Some(fit) = law {
             series.push(Series {
                 label: String::new(),
                 points: curve(fit, run.params, &run.points),
@@ -255,10 +257,18 @@ pub(crate) fn scaling_law(scaling: &Scaling, colours: &Colours) -> Result<Markup
         marks: Vec::new(),
     };
     let lead = html! { "How the loss falls with parameters and tokens, over the checkpoints of all runs. The loss is the " (scaling.loss) "." };
-    let caption = html! { @if scaling.fit.is_ok() { " Points are checkpoints, dashed lines the law." } };
+    let caption = html! { @if law.is_some() { " Points are checkpoints, dashed lines the law." } };
     let words = match &scaling.fit {
         Err(why) => html! { p { "No law was fitted: " (why) "." } },
-        Ok(fit) => law(fit),
+        Ok(fit) if fit.is_plausible() => in_words(fit),
+        Ok(fit) => html! {
+            p.law { "These points follow no such law." }
+            p {
+                "The best fit of " var { "L" } " = " var { "E" } " + " var { "A" } " / " var { "N" } sup { "α" } " + " var { "B" } " / " var { "D" } sup { "β" }
+                " to the " (fit.points) " checkpoints of " (fit.sizes) " sizes has α = " (format!("{:.3}", fit.alpha)) " and β = " (format!("{:.3}", fit.beta))
+                ", where a law has exponents above 0 and at most 2. Most likely some larger model is no better than a smaller one: look at the points of each size."
+            }
+        },
     };
     let body = html! { div.figures.beside { (figure(&chart, &caption)?) div.words { (words) } } };
     Ok(section("scaling", "Scaling", &lead, &body))
@@ -272,15 +282,12 @@ fn curve(fit: &Fit, params: f64, points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     (0..48).map(|n| (at(n), fit.loss(params, at(n)))).collect()
 }
 
-fn law(fit: &Fit) -> Markup {
+fn in_words(fit: &Fit) -> Markup {
     let number = |value: f64| match value.abs() {
         size if (0.01..10_000.0).contains(&size) => short(value, size / 100.0),
         _ => format!("{value:.2e}"),
     };
     let mut doubts = Vec::new();
-    if fit.alpha <= 0.0 || fit.beta <= 0.0 {
-        doubts.push("An exponent is not above 0: over these points more parameters or tokens do not mean less loss, so this is no law.".to_owned());
-    }
     if fit.sizes < 5 {
         doubts.push(format!(
             "There are only {} sizes; the exponent of size and the irreducible loss can trade places.",
@@ -347,10 +354,10 @@ pub(crate) fn contamination(benchmarks: &[Contaminated]) -> Markup {
     let lead = html! {
         @match flagged {
             0 => "No document of the corpus holds an item of these benchmarks.",
-            1 => "One benchmark item is in the corpus.",
-            n => { (grouped(n)) " benchmark items are in the corpus." },
+            1 => "One benchmark item counts as held by the corpus.",
+            n => { (grouped(n)) " benchmark items count as held by the corpus." },
         }
-        " An item counts as held where a document has half or more of its 8-grams, of words and of single Chinese characters, whatever their case, width and punctuation."
+        " That is: a document has half or more of the item's 8-grams, of words and of single Chinese characters, whatever their case, width and punctuation. A document that only shares an item's phrasing can count too; the overlap tells."
     };
     let body = html! { @for benchmark in benchmarks { (one_benchmark(benchmark)) } };
     section("contamination", "Contamination", &lead, &body)
@@ -363,7 +370,7 @@ fn one_benchmark(benchmark: &Contaminated) -> Markup {
             p {
                 (grouped(benchmark.flagged))
                 @if let Some(items) = benchmark.items { " of " (grouped(items)) }
-                " items in the corpus"
+                " items held by the corpus"
                 @if benchmark.too_short > 0 { "; " (grouped(benchmark.too_short)) " too short to judge" }
                 "."
             }
@@ -403,7 +410,7 @@ fn splits(splits: &[Split]) -> Markup {
         div.scroll {
             table {
                 caption { "Accuracy at the last checkpoint" }
-                thead { tr { th { "Run" } th.num { "Step" } th.num { "Items in the corpus" } th.num { "Other items" } } }
+                thead { tr { th { "Run" } th.num { "Step" } th.num { "Items held" } th.num { "Other items" } } }
                 tbody {
                     @for split in splits {
                         tr {

@@ -240,7 +240,7 @@ fn the_tables_fill_the_page() {
         "All 143 artifacts are identical to the published release.",
         "Training steps 121 to 160 of base again gave the same bits.",
         "2,671 of 3,210 documents were kept",
-        "6 benchmark items are in the corpus",
+        "6 benchmark items count as held by the corpus.",
     ] {
         assert!(page.contains(words), "{words}");
     }
@@ -291,6 +291,20 @@ fn what_was_found_is_told_and_what_was_not_checked_too() {
         assert!(page.contains(words), "{words}");
     }
     assert!(!page.contains("<script"));
+}
+
+#[test]
+fn what_is_no_law_is_not_drawn_as_one() {
+    let directory = tempfile::tempdir().unwrap();
+    write_tables(directory.path());
+    let session = Session::open(&[directory.path().to_owned()]).unwrap();
+    let mut report = gather(&session, checked()).unwrap();
+    let scaling = report.scaling.as_mut().unwrap();
+    scaling.fit.as_mut().unwrap().alpha = 38.7;
+    let page = release_page(&report).unwrap();
+    assert!(page.contains("These points follow no such law.") && !page.contains("dashed lines the law"));
+    report.scaling.as_mut().unwrap().fit = Err("the reason".to_owned());
+    assert!(release_page(&report).unwrap().contains("No law was fitted: the reason."));
 }
 
 #[test]

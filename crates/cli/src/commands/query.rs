@@ -19,6 +19,7 @@ use crate::terminal::{Terminal, Tone, count};
 Examples:
   retrace query \"select step, task, value from metrics order by step\" release
   retrace query \"select kind, count(*), sum(size) from artifacts group by kind\" release --format csv
+  retrace query \"select * from train_log\" a b --format parquet > both.parquet
   retrace query \"show tables\" release")]
 pub(crate) struct Query {
     /// The query
@@ -59,6 +60,9 @@ impl Query {
                     .try_for_each(|(table, columns)| writeln!(out, "{table}: {}", columns.join(", ")))
             })?;
             return Ok(Exit::Holds);
+        }
+        if matches!(self.format, Written::Parquet) && terminal.shows_results() {
+            return Err(Failure::usage("Parquet is not for a terminal to show", "send it to a file: > answer.parquet"));
         }
         let answer = session.run(&self.sql)?;
         let format = match self.format {

@@ -60,25 +60,13 @@ impl Replayed {
 
         let result = json!({"step": step.id, "holds": holds, "first_difference": replayed.first(), "changed": changed, "replay": replayed});
         terminal.result("replay/1", &result, |out| {
+            let mut finding =
+                |word: &str, rest: String| writeln!(out, "{} {rest}", terminal.tone(Tone::Bad, format!("{word:<8}")));
             for entry in &changed {
                 let word = if entry.verdict == Verdict::Missing { "missing" } else { "changed" };
-                writeln!(
-                    out,
-                    "{} {}: {}",
-                    terminal.tone(Tone::Bad, format!("{word:<12}")),
-                    entry.path,
-                    entry.diagnosis
-                )?;
+                finding(word, format!("{}: {}", entry.path, entry.diagnosis))?;
             }
-            replayed.differences.iter().try_for_each(|difference| {
-                let what = terminal.tone(Tone::Bad, format!("{:<12}", name(difference.what)));
-                let at = if difference.what == What::Run {
-                    "run file".to_owned()
-                } else {
-                    format!("step {}", difference.step)
-                };
-                writeln!(out, "{what} {at}: recorded {}, replayed {}", difference.recorded, difference.replayed)
-            })
+            replayed.differences.iter().try_for_each(|difference| finding("differs", in_words(difference)))
         })?;
         say(terminal, &step.id, &replayed);
         Ok(Exit::holds(holds))

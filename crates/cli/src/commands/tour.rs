@@ -1,9 +1,11 @@
 //! `retrace tour`
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use retrace_corpus::CleanReport;
 use retrace_corpus::synthetic::{Plan, generate};
 use retrace_files::{FileError, Unit, write_whole};
 use retrace_manifest::record::{self, Done};
@@ -11,7 +13,7 @@ use retrace_manifest::{Comparison, Verdict, Verification, compare, verify};
 use retrace_query::Session;
 use retrace_report::{Checked, gather, release, release_page};
 use retrace_spec::manifest::{Kind, StepKind};
-use retrace_spec::{Document, Manifest, RelPath, Run, Step};
+use retrace_spec::{CleanRecipe, Document, Manifest, RelPath, Run, Step};
 use retrace_train::{Replay, checkpoints, directory_of, replay};
 use serde_json::json;
 
@@ -95,7 +97,7 @@ impl Tour {
             "evaluated",
             format_args!("{} on {}", count(evaluated, "checkpoint"), count(TASKS.len(), "task")),
         );
-        tables::write(root, &runs, &TASKS, terminal.progress().as_ref())?;
+        let too_short = tables::write(root, &runs, &TASKS, terminal.progress().as_ref())?;
 
         let manifest = seal_release(root, terminal)?;
         let files = count(manifest.artifacts.len(), "file");
@@ -113,7 +115,9 @@ impl Tour {
         let replayed = replay_stretch(root, terminal)?;
         replaying::say(terminal, &format!("train-{}", REPLAYED.0), &replayed);
         let comparison = compare(&published, &manifest);
-        let report = report(root, &manifest, &verification, &replayed, &comparison, &cleaned)?;
+        let cleaning = cleaning(root, &cleaned)?;
+        let checked = checked(&manifest, &verification, &replayed, &comparison, cleaning, too_short);
+        let report = report(root, checked)?;
         terminal.say(Tone::Good, "reported", report.display());
         self.conclude(terminal, &manifest, &verification, &replayed, &comparison, began)
     }
@@ -260,19 +264,28 @@ fn replay_stretch(root: &Path, terminal: &Terminal) -> Result<Replay, Failure> {
     Ok(replay(root, &run, from, to, terminal.progress().as_ref())?)
 }
 
-fn report(
-    root: &Path,
+/// What cleaning did, in the order of the recipe's rules.
+fn cleaning(root: &Path, cleaned: &CleanReport) -> Result<release::Cleaning, Failure> {
+    let Opened { document: recipe, .. } = open::<CleanRecipe>(&root.join("clean.yaml"))?;
+    let place = |rule: &str| recipe.rules.iter().position(|known| known.name() == rule).unwrap_or(usize::MAX);
+    let mut dropped: Vec<(String, u64)> = cleaned.dropped.clone().into_iter().collect();
+    dropped.sort_by_key(|(rule, _)| place(rule));
+    Ok(release::Cleaning { documents: cleaned.documents, kept: cleaned.kept, dropped })
+}
+
+/// What the report is told beside the tables.
+fn checked(
     manifest: &Manifest,
     verification: &Verification,
     replayed: &Replay,
     comparison: &Comparison,
-    cleaned: &retrace_corpus::CleanReport,
-) -> Result<PathBuf, Failure> {
-    let session = Session::open(&[root.to_owned()])?;
+    cleaning: release::Cleaning,
+    too_short: BTreeMap<String, u64>,
+) -> Checked {
     let texts = |paths: &[RelPath]| paths.iter().map(RelPath::to_string).collect::<Vec<_>>();
     let counts = verification.counts();
     let counted = |verdict| counts.get(&verdict).copied().unwrap_or(0) as u64;
-    let checked = Checked {
+    Checked {
         name: manifest.name.clone(),
         root: Some(manifest.root.to_string()),
         comparison: Some(release::Comparison {
@@ -300,15 +313,15 @@ fn report(
             checkpoints: replayed.checkpoints.len() as u64,
             differences: replayed.differences.iter().map(replaying::in_words).collect(),
         }],
-        cleaning: Some(release::Cleaning {
-            documents: cleaned.documents,
-            kept: cleaned.kept,
-            dropped: cleaned.dropped.clone().into_iter().collect(),
-        }),
+        cleaning: Some(cleaning),
         // Four choices each.
         chance: ["facts-en", "facts-zh"].map(|task| (task.to_owned(), 0.25)).into(),
-        too_short: Default::default(),
-    };
+        too_short,
+    }
+}
+
+fn report(root: &Path, checked: Checked) -> Result<PathBuf, Failure> {
+    let session = Session::open(&[root.to_owned()])?;
     let path = root.join(REPORT);
     write_whole(&path, release_page(&gather(&session, checked)?)?.as_bytes())?;
     Ok(path)

@@ -1,5 +1,6 @@
 //! The tour's tables: what its journals, results and corpus say, as rows.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use retrace_analysis::contamination::{Index, Item};
@@ -22,8 +23,14 @@ const UNITS: usize = 8;
 /// The release's name in its tables.
 const RELEASE: &str = "tour";
 
-/// Writes the tables below `root` and records the step.
-pub(super) fn write(root: &Path, runs: &[Run], tasks: &[&str], progress: &dyn Progress) -> Result<(), Failure> {
+/// Writes the tables below `root` and records the step. Gives, for each task, how many of its items
+/// are too short to be looked for in the corpus.
+pub(super) fn write(
+    root: &Path,
+    runs: &[Run],
+    tasks: &[&str],
+    progress: &dyn Progress,
+) -> Result<BTreeMap<String, u64>, Failure> {
     let mut inputs = Vec::new();
     let (mut log, mut metrics, mut samples, mut saved) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for run in runs {
@@ -71,7 +78,7 @@ pub(super) fn write(root: &Path, runs: &[Run], tasks: &[&str], progress: &dyn Pr
         root,
         &["clean/en-*.jsonl".to_owned(), "clean/zh-*.jsonl".to_owned(), "clean/select-*.jsonl".to_owned()],
     )?;
-    let contaminated = contamination(root, runs, tasks, &shards, progress)?;
+    let (contaminated, too_short) = contamination(root, runs, tasks, &shards, progress)?;
     inputs.extend(shards);
     inputs.extend(
         runs.iter().flat_map(|run| &run.phases).flat_map(|phase| &phase.mix).map(|source| source.tokens.clone()),
@@ -89,7 +96,7 @@ pub(super) fn write(root: &Path, runs: &[Run], tasks: &[&str], progress: &dyn Pr
     ];
     let done = Done { id: "tables".to_owned(), kind: StepKind::Import, numerics: None, config: None, inputs, outputs };
     record::save(root, done)?;
-    Ok(())
+    Ok(too_short)
 }
 
 fn table<R: Row>(root: &Path, rows: Vec<R>) -> Result<(RelPath, Kind), Failure> {
@@ -134,7 +141,7 @@ fn contamination(
     tasks: &[&str],
     shards: &[RelPath],
     progress: &dyn Progress,
-) -> Result<Vec<Contamination>, Failure> {
+) -> Result<(Vec<Contamination>, BTreeMap<String, u64>), Failure> {
     let mut indexes = Vec::new();
     for name in tasks {
         let task = eval::load(&root.join("tasks").join(format!("{name}.yaml")))?;
@@ -169,7 +176,8 @@ fn contamination(
         progress.advance(1);
     }
     progress.end();
-    Ok(rows)
+    let too_short = indexes.iter().map(|(task, index)| ((*task).to_owned(), index.too_short().len() as u64));
+    Ok((rows, too_short.collect()))
 }
 
 /// What of a task would be a leak: a text, or a question with its right answer.
