@@ -109,7 +109,8 @@ impl Terminal {
     pub(crate) fn say(&self, tone: Tone, verb: &str, rest: impl Display) {
         if !self.quiet && !self.json {
             // If standard error is gone, there is nobody to tell.
-            let _ = writeln!(io::stderr(), "{} {rest}", paint(self.colour_err, tone, verb));
+            let said = format!("{} {rest}", paint(self.colour_err, tone, verb));
+            let _ = writeln!(io::stderr(), "{}", said.trim_end());
         }
     }
 

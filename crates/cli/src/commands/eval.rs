@@ -42,6 +42,10 @@ pub(crate) struct Eval {
 
 impl Eval {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        if let Some(model) = self.models.iter().find(|model| !model.join("config.json").is_file()) {
+            let what = format!("{} is no model: it has no config.json", model.display());
+            return Err(Failure::usage(what, "give directories of checkpoints, such as runs/NAME/step-000240"));
+        }
         let mut tasks = Vec::new();
         for task in &self.tasks {
             let path = match &self.include_path {
@@ -68,20 +72,20 @@ impl Eval {
             .map(|(model, results)| json!({"model": model.display().to_string(), "results": results.harness()}))
             .collect();
         terminal.result("eval/1", &json!({ "models": values }), |out| {
+            let mut rows: Vec<[String; 4]> = Vec::new();
             for (model, results) in &all {
                 for scores in &results.scores {
                     for metric in &scores.metrics {
                         let error = metric.stderr.map(|e| format!(" ± {e:.4}")).unwrap_or_default();
-                        writeln!(
-                            out,
-                            "{}  {}  {}  {:.4}{error}",
-                            model.display(),
-                            scores.task,
-                            metric.name,
-                            metric.value
-                        )?;
+                        let value = format!("{:.4}{error}", metric.value);
+                        rows.push([model.display().to_string(), scores.task.clone(), metric.name.clone(), value]);
                     }
                 }
+            }
+            let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+            let (first, second, third) = (width(0), width(1), width(2));
+            for [model, task, metric, value] in &rows {
+                writeln!(out, "{model:<first$}  {task:<second$}  {metric:<third$}  {value}")?;
             }
             Ok(())
         })?;
