@@ -223,3 +223,70 @@ fn b3sum_agrees_if_it_is_here() {
     let manifest = String::from_utf8(release.read("manifest.yaml")).unwrap();
     assert!(manifest.contains(&format!("b3:{}", sum.split(' ').next().unwrap())));
 }
+
+#[test]
+fn a_part_or_a_sample_is_verified_and_said_to_be_one() {
+    let (release, _) = sealed();
+    let only = release.run(&["verify", "manifest.yaml", "--only", "kind=tokens", "--only", "model"]).code(0);
+    only.says(&["verified 2 files", "of 10 files"]);
+    release.write("raw/en-00.jsonl", b"{}\n");
+    release.run(&["verify", "manifest.yaml", "--only", "raw/en-01.jsonl"]).code(0);
+    release.run(&["verify", "manifest.yaml", "--only", "raw/"]).code(1);
+    release.run(&["verify", "manifest.yaml", "--only", "kind=weights"]).code(2).says(&["weights", "checkpoint"]);
+    release.run(&["verify", "manifest.yaml", "--only", "no/such"]).code(2).says(&["no/such"]);
+    release.run(&["verify", "manifest.yaml", "--sample", "100%"]).code(1).says(&["sample 10 of 10", "had 1 or more"]);
+    for bad in ["0", "101%", "x", "-1", "nan"] {
+        release.run(&["verify", "manifest.yaml", &format!("--sample={bad}")]).code(2);
+    }
+    let chosen = || release.run(&["verify", "manifest.yaml", "--sample", "30%", "--seed", "s", "--json"]).out;
+    assert_eq!(chosen(), chosen());
+}
+
+#[test]
+fn sha256_is_sealed_if_asked_for_and_is_the_published_one() {
+    let release = Release::new();
+    release.write("abc", "abc");
+    release.run(&["seal", ".", "--sha256"]).code(0);
+    let manifest = String::from_utf8(release.read("manifest.yaml")).unwrap();
+    // FIPS 180: of "abc".
+    assert!(manifest.contains("sha256: sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
+    release.run(&["verify", "manifest.yaml"]).code(0);
+}
+
+#[test]
+fn weights_of_one_step_under_two_are_found_in_the_manifest_itself() {
+    let release = Release::new();
+    for step in ["step1000", "step2000"] {
+        release.write(&format!("{step}/model.safetensors"), tensors());
+    }
+    release.run(&["seal", "."]).code(0);
+    let ran = release.run(&["verify", "manifest.yaml"]).code(1);
+    assert!(
+        ran.out.starts_with("graph") && ran.out.contains("step1000") && ran.out.contains("step 2000"),
+        "{}",
+        ran.out
+    );
+}
+
+#[test]
+fn diff_tells_what_changed_down_to_the_tensor() {
+    let (release, _) = sealed();
+    let mut bytes = tensors();
+    *bytes.last_mut().unwrap() ^= 1;
+    release.write("copy/model.safetensors", &bytes);
+    release.write("copy/config.json", "{}");
+    let ran = release.run(&["diff", "model", "copy"]).code(1);
+    for part in ["added    config.json", "changed  model.safetensors", "1 of 2 tensors differ", "  b  1 of 2 numbers"] {
+        assert!(ran.out.contains(part), "{part:?} is not in\n{}", ran.out);
+    }
+    let document = release.run(&["diff", "model", "copy", "--json"]).code(1).json("diff/1");
+    assert_eq!(document["checkpoints"][0]["tensors"][0]["name"], "b");
+    assert_eq!(document["checkpoints"][0]["equal"], 1);
+    release.run(&["diff", "model", "model"]).code(0).says(&["the same"]);
+    release.run(&["diff", "manifest.yaml", "manifest.yaml"]).code(0);
+    release.run(&["diff", "model/model.safetensors", "copy/model.safetensors"]).code(1);
+    release.run(&["diff", "model", "nowhere"]).code(2).says(&["nowhere"]);
+    // A file whose header lies: told as that, and nothing compared.
+    release.write("copy/model.safetensors", u64::MAX.to_le_bytes());
+    release.run(&["diff", "model", "copy"]).code(2).says(&["copy/model.safetensors", "byte 0"]);
+}

@@ -8,7 +8,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The verbs that there are, as the help lists them.
-pub(crate) const VERBS: &[&str] = &["tour", "seal", "verify", "clean", "tokenize", "train", "replay", "eval", "query"];
+pub(crate) const VERBS: &[&str] =
+    &["tour", "seal", "verify", "diff", "clean", "tokenize", "train", "replay", "eval", "query"];
 
 /// The binary, in an environment without anything that it listens to.
 pub(crate) fn retrace() -> Command {

@@ -13,6 +13,7 @@ use crate::errors::Failure;
 use crate::terminal::Terminal;
 
 mod clean;
+mod diff;
 mod eval;
 mod query;
 mod replay;
@@ -28,6 +29,7 @@ pub(crate) enum Verb {
     Tour(tour::Tour),
     Seal(seal::Seal),
     Verify(verify::Verify),
+    Diff(diff::Diff),
     Clean(clean::Clean),
     Tokenize(tokenize::Tokenize),
     Train(train::Train),
@@ -43,6 +45,7 @@ impl Verb {
             Self::Tour(verb) => verb.run(terminal),
             Self::Seal(verb) => verb.run(terminal),
             Self::Verify(verb) => verb.run(terminal),
+            Self::Diff(verb) => verb.run(terminal),
             Self::Clean(verb) => verb.run(terminal),
             Self::Tokenize(verb) => verb.run(terminal),
             Self::Train(verb) => verb.run(terminal),

@@ -7,14 +7,17 @@
 mod error;
 mod hash;
 mod lines;
+mod open;
 mod progress;
 pub mod safetensors;
 mod walk;
 mod whole;
 
 pub use error::FileError;
-pub use hash::hash_file;
+pub use hash::{Hashed, SLICE, Wanted, checksum, hash_beneath, hash_file, slices_agree};
 pub use lines::json_lines;
+pub use open::open_beneath;
 pub use progress::{Progress, Silent, Unit};
+pub use retrace_spec::{Algorithm, Checksum};
 pub use walk::{Found, expand, walk};
 pub use whole::{WholeFile, write_whole, write_whole_directory};

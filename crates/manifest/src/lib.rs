@@ -6,10 +6,17 @@
 //! knows nothing of what the files are for.
 
 mod compare;
+mod diagnose;
+mod diff;
+mod graph;
 pub mod record;
+mod sample;
 mod seal;
 mod verify;
 
 pub use compare::{Comparison, compare};
+pub use diff::{Change, CheckpointDiff, Diff, Difference, Distance, FileChange, Side, TensorChange, diff};
+pub use graph::{GraphFinding, GraphRule, check_graph};
+pub use sample::{Sample, sample, would_find};
 pub use seal::{SealError, SealOptions, seal};
-pub use verify::{Entry, Verdict, Verification, verify};
+pub use verify::{Entry, Expected, Scope, Verdict, Verification, VerifyOptions, verify, verify_expected};

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use retrace_files::safetensors::file_tensors;
-use retrace_files::{FileError, Found, Progress, Unit, hash_file, walk};
+use retrace_files::{FileError, Found, Hashed, Progress, Unit, Wanted, hash_beneath, walk};
 use retrace_spec::manifest::{Artifact, Kind};
-use retrace_spec::{Digest, Manifest, RelPath, SpecError};
+use retrace_spec::{Algorithm, Digest, Manifest, RelPath, SpecError};
 use thiserror::Error;
 
 use crate::record::{SCRATCH, load_all};
@@ -23,6 +22,8 @@ pub struct SealOptions {
     pub manifest: Option<RelPath>,
     /// What else is not to be covered. The manifest says so.
     pub ignore: Vec<RelPath>,
+    /// Whether to give each file's SHA-256 too, for tools that know no BLAKE3.
+    pub sha256: bool,
 }
 
 /// Why a release could not be sealed.
@@ -80,20 +81,21 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
     let kinds: BTreeMap<&RelPath, Kind> =
         steps.iter().flat_map(|step| &step.outputs).map(|output| (&output.path, output.kind)).collect();
     let configs: BTreeSet<&RelPath> = steps.iter().filter_map(|step| step.config.as_ref()).collect();
-    progress.begin("sealing", paths.len() as u64, Unit::Files);
+    let total = paths.iter().filter_map(|path| path.under(root).metadata().ok()).map(|file| file.len()).sum();
+    progress.begin("sealing", total, Unit::Bytes);
+    let checksums: &[Algorithm] = if options.sha256 { &[Algorithm::Sha256] } else { &[] };
     let hashed: Vec<Result<Artifact, FileError>> = paths
         .into_par_iter()
         .map(|path| {
-            let on_disk = path.under(root);
-            let (size, digest) = hash_file(&on_disk)?;
-            let tensors = is_safetensors(&path).then(|| file_tensors(&on_disk)).transpose()?;
+            let wanted = Wanted { checksums, tensors: is_safetensors(&path) };
+            let Hashed { size, digest, slices, checksums, tensors } = hash_beneath(root, &path, wanted, progress)?;
+            let (sha256, tensors) = (checksums.into_iter().next(), tensors.transpose()?);
             let kind = match kinds.get(&path) {
                 Some(kind) => *kind,
                 None if configs.contains(&path) => Kind::Config,
                 None => kind_by_name(&path),
             };
-            progress.advance(1);
-            Ok(Artifact { path, kind, size, digest, tensors })
+            Ok(Artifact { path, kind, size, digest, sha256, slices, tensors })
         })
         .collect();
     progress.end();

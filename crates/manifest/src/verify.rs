@@ -1,15 +1,17 @@
-//! Verifying: what lies there against what the manifest says.
+//! Verifying: what lies there against what a manifest or another list says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use retrace_files::safetensors::file_tensors;
-use retrace_files::{FileError, Found, Progress, Unit, hash_file, walk};
-use retrace_spec::manifest::Artifact;
+use retrace_files::{Algorithm, Checksum, FileError, Found, Hashed, Progress, Unit, Wanted, hash_beneath, walk};
+use retrace_spec::manifest::{Artifact, Tensors};
 use retrace_spec::{Digest, Manifest, RelPath};
 use serde::Serialize;
+use unicode_normalization::UnicodeNormalization;
 
+use crate::diagnose::diagnose;
 use crate::record::SCRATCH;
 use crate::seal::is_safetensors;
 
@@ -27,7 +29,7 @@ pub enum Verdict {
     Extra,
     /// The bytes are those of a missing path.
     Renamed,
-    /// Not covered, as the manifest says.
+    /// Not looked at: not covered, as the manifest says, or not chosen.
     Skipped,
     /// It cannot be read, or is not a file.
     Unverifiable,
@@ -52,6 +54,69 @@ pub struct Entry {
     /// For a changed safetensors file, the tensors that differ.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tensors: Vec<String>,
+}
+
+/// What a file should be, whoever says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Where it should lie.
+    pub path: RelPath,
+    /// Its length in bytes, if that is said.
+    pub size: Option<u64>,
+    /// Its checksums: all must agree.
+    pub checksums: Vec<Checksum>,
+    /// The subtree values of its BLAKE3, if they are said.
+    pub slices: Vec<Digest>,
+    /// What its tensors should be, if that is said.
+    pub tensors: Option<Tensors>,
+}
+
+impl From<&Artifact> for Expected {
+    fn from(artifact: &Artifact) -> Self {
+        Self {
+            path: artifact.path.clone(),
+            size: Some(artifact.size),
+            checksums: vec![artifact.digest.into()],
+            slices: artifact.slices.clone(),
+            tensors: artifact.tensors.clone(),
+        }
+    }
+}
+
+/// Which of the expected files are read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// All, and whatever else lies there is told.
+    #[default]
+    All,
+    /// These alone; whether the others are there is not asked.
+    Only(BTreeSet<RelPath>),
+    /// These alone; that the others are there, and nothing else is, is checked still.
+    Sample(BTreeSet<RelPath>),
+}
+
+impl Scope {
+    fn has(&self, path: &RelPath) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(chosen) | Self::Sample(chosen) => chosen.contains(path),
+        }
+    }
+}
+
+/// How to verify.
+#[derive(Debug, Clone, Default)]
+pub struct VerifyOptions {
+    /// Which files are read.
+    pub scope: Scope,
+    /// Paths that are not covered, as the manifest says.
+    pub ignored: Vec<RelPath>,
+    /// The manifest and the lists themselves, where they lie below the root.
+    pub own: Vec<RelPath>,
+    /// Whether only some files are listed, so that others may lie there.
+    pub partial: bool,
+    /// Whether links from a hub cache's snapshot into its `blobs` are followed.
+    pub hub_cache: bool,
 }
 
 /// What is said of every path.
@@ -93,35 +158,83 @@ pub fn verify(
     manifest_path: Option<&RelPath>,
     progress: &dyn Progress,
 ) -> Result<Verification, FileError> {
-    let ignored = |path: &RelPath| path.as_str() == SCRATCH || manifest.ignored.contains(path);
-    let there = walk(root, &|path| ignored(path) || manifest_path == Some(path))?;
-    let files: BTreeSet<&RelPath> =
-        there.iter().filter(|found| matches!(found, Found::File(_))).map(Found::path).collect();
-    let extras: Vec<&RelPath> = files.iter().copied().filter(|path| manifest.artifact(path).is_none()).collect();
-    let mut sealed: BTreeMap<Digest, Vec<&RelPath>> = BTreeMap::new();
-    for artifact in &manifest.artifacts {
-        sealed.entry(artifact.digest).or_default().push(&artifact.path);
+    let expected: Vec<Expected> = manifest.artifacts.iter().map(Expected::from).collect();
+    let options = VerifyOptions {
+        ignored: manifest.ignored.clone(),
+        own: manifest_path.cloned().into_iter().collect(),
+        ..VerifyOptions::default()
+    };
+    verify_expected(&expected, root, &options, progress)
+}
+
+/// Verifies what lies below `root` against `expected`, sorted by path. Everything in the scope is
+/// looked at, whatever is found on the way; each file is opened once, through no link.
+///
+/// # Errors
+/// If the directory cannot be listed.
+pub fn verify_expected(
+    expected: &[Expected],
+    root: &Path,
+    options: &VerifyOptions,
+    progress: &dyn Progress,
+) -> Result<Verification, FileError> {
+    let ignored = |path: &RelPath| path.as_str() == SCRATCH || options.ignored.contains(path);
+    let there = walk(root, &|path| ignored(path) || options.own.contains(path))?;
+    let by_path: BTreeMap<&RelPath, &Expected> = expected.iter().map(|entry| (&entry.path, entry)).collect();
+    let links = if options.hub_cache { hub_links(root, &there) } else { BTreeMap::new() };
+    let files: BTreeSet<&RelPath> = there
+        .iter()
+        .filter(|found| matches!(found, Found::File(_)) || links.contains_key(found.path()))
+        .map(Found::path)
+        .collect();
+    let place = |path: &RelPath| match links.get(path) {
+        Some((blobs, name)) => (blobs.clone(), name.clone()),
+        None => (root.to_owned(), path.clone()),
+    };
+    // A file that nobody lists is read only where its being there is a finding.
+    let wanted_extras = !options.partial && !matches!(options.scope, Scope::Only(_));
+    let (extras, others): (Vec<&RelPath>, Vec<&RelPath>) =
+        files.iter().copied().filter(|path| !by_path.contains_key(path)).partition(|_| wanted_extras);
+    let mut algorithms: Vec<Algorithm> =
+        expected.iter().flat_map(|entry| &entry.checksums).map(Checksum::algorithm).collect();
+    algorithms.sort();
+    algorithms.dedup();
+    let mut listed: BTreeMap<&Checksum, Vec<&RelPath>> = BTreeMap::new();
+    for entry in expected {
+        for checksum in &entry.checksums {
+            listed.entry(checksum).or_default().push(&entry.path);
+        }
     }
 
-    progress.begin("verifying", (manifest.artifacts.len() + extras.len()) as u64, Unit::Files);
-    let checked: Vec<Entry> = manifest
-        .artifacts
+    let length = |path: &RelPath| {
+        let (root, path) = place(path);
+        path.under(&root).metadata().map_or(0, |file| file.len())
+    };
+    let read = expected.iter().map(|entry| &entry.path).filter(|path| options.scope.has(path) && files.contains(path));
+    progress.begin("verifying", read.chain(extras.iter().copied()).map(length).sum(), Unit::Bytes);
+    let checked: Vec<Entry> = expected
         .par_iter()
-        .map(|artifact| {
-            let entry = match files.contains(&artifact.path) {
-                true => check(artifact, &sealed, root),
-                false => entry(&artifact.path, Verdict::Missing, "it is not there".to_owned()),
-            };
-            progress.advance(1);
-            entry
+        .map(|wanted| {
+            let path = &wanted.path;
+            match (files.contains(path), options.scope.has(path)) {
+                (true, true) => {
+                    let (root, at) = place(path);
+                    check(wanted, &Expected { path: at, ..wanted.clone() }, &root, &listed, progress)
+                }
+                (false, true) => entry(path, Verdict::Missing, "it is not there".to_owned()),
+                (false, false) if matches!(options.scope, Scope::Sample(_)) => {
+                    entry(path, Verdict::Missing, "it is not there".to_owned())
+                }
+                (_, false) => entry(path, Verdict::Skipped, "it was not chosen".to_owned()),
+            }
         })
         .collect();
     let hashed: Vec<_> = extras
         .into_par_iter()
         .map(|path| {
-            let hashed = hash_file(&path.under(root));
-            progress.advance(1);
-            (path, hashed)
+            let (root, at) = place(path);
+            let wanted = Wanted { checksums: &algorithms, tensors: false };
+            (path, hash_beneath(&root, &at, wanted, progress))
         })
         .collect();
     progress.end();
@@ -129,25 +242,36 @@ pub fn verify(
     let mut entries: BTreeMap<RelPath, Entry> = checked.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
     for (path, hashed) in hashed {
         let entry = match hashed {
-            Ok((_, digest)) => extra(path, sealed.get(&digest).map_or(&[], Vec::as_slice), &mut entries),
+            Ok(hashed) => {
+                let same = hashed.checksums.iter().find_map(|checksum| listed.get(checksum));
+                extra(path, same.map_or(&[], Vec::as_slice), &mut entries)
+            }
             Err(error) => entry(path, Verdict::Unverifiable, error.to_string()),
         };
         entries.insert(path.clone(), entry);
     }
+    for path in others {
+        entries.insert(path.clone(), entry(path, Verdict::Skipped, "nothing is said of it".to_owned()));
+    }
     for found in &there {
         let (path, diagnosis) = match found {
             Found::File(_) => continue,
+            found if links.contains_key(found.path()) => continue,
             Found::Special(path) => (path, "it is a symbolic link or a special file, which is not followed".to_owned()),
             Found::Refused { path, what } => (path, what.clone()),
         };
-        entries.insert(path.clone(), entry(path, Verdict::Unverifiable, diagnosis));
+        if wanted_extras || by_path.contains_key(path) {
+            entries.insert(path.clone(), entry(path, Verdict::Unverifiable, diagnosis));
+        }
     }
     let scratch = SCRATCH.parse().into_iter().map(|path| (path, "it is not part of the release"));
-    let said = manifest.ignored.iter().map(|path| (path.clone(), "the manifest does not cover it, and says so"));
+    let said = options.ignored.iter().map(|path| (path.clone(), "the manifest does not cover it, and says so"));
     for (path, diagnosis) in said.chain(scratch).filter(|(path, _)| path.under(root).exists()) {
         // Never in place of a finding: a manifest that seals a path and ignores it promises it still.
         entries.entry(path.clone()).or_insert_with(|| entry(&path, Verdict::Skipped, diagnosis.to_owned()));
     }
+    name_twins(&mut entries);
+    tell_of_resharding(expected, root, &mut entries);
     Ok(Verification { entries: entries.into_values().collect() })
 }
 
@@ -155,79 +279,168 @@ fn entry(path: &RelPath, verdict: Verdict, diagnosis: String) -> Entry {
     Entry { path: path.clone(), verdict, diagnosis, was: None, size: None, tensors: Vec::new() }
 }
 
-/// A file that the manifest does not have, whose bytes it has at `same`. If one of those is missing,
-/// it was renamed, and what was missing is told as that: once, under its new name.
+/// The links of a hub cache's snapshot: `blobs` beside `snapshots`, and the name there. Any other
+/// link is none of these, and is not followed.
+fn hub_links(root: &Path, there: &[Found]) -> BTreeMap<RelPath, (PathBuf, RelPath)> {
+    let mut links = BTreeMap::new();
+    // DIR is snapshots/REVISION, so the blobs lie two levels up.
+    let Some(blobs) = root.canonicalize().ok().and_then(|root| Some(root.parent()?.parent()?.join("blobs"))) else {
+        return links;
+    };
+    for path in there.iter().filter(|found| matches!(found, Found::Special(_))).map(Found::path) {
+        let on_disk = path.under(root);
+        let target =
+            std::fs::read_link(&on_disk).ok().and_then(|target| on_disk.parent()?.join(target).canonicalize().ok());
+        let name = target.as_deref().filter(|target| target.parent() == Some(&blobs)).and_then(Path::file_name);
+        if let Some(Ok(name)) = name.and_then(|name| name.to_str()).map(str::parse) {
+            links.insert(path.clone(), (blobs.clone(), name));
+        }
+    }
+    links
+}
+
+/// A file that nobody lists, whose bytes are listed at `same`. If one of those is missing, it was
+/// renamed, and what was missing is told as that: once, under its new name.
 fn extra(path: &RelPath, same: &[&RelPath], entries: &mut BTreeMap<RelPath, Entry>) -> Entry {
     let missing = |old: &&&RelPath| entries.get(**old).is_some_and(|entry| entry.verdict == Verdict::Missing);
     if let Some(old) = same.iter().find(missing).copied() {
         entries.remove(old);
-        return Entry { was: Some(old.clone()), ..entry(path, Verdict::Renamed, format!("it was {old}")) };
+        let how = match twin(old, path) {
+            Some(how) => format!("it was {old}: {how}"),
+            None => format!("it was {old}"),
+        };
+        return Entry { was: Some(old.clone()), ..entry(path, Verdict::Renamed, how) };
     }
     let Some(original) = same.first() else {
-        return entry(path, Verdict::Extra, "the manifest does not have it".to_owned());
+        let unfinished = [".incomplete", ".part", ".partial", ".tmp", ".crdownload", ".aria2"];
+        let diagnosis = match unfinished.iter().find(|ending| path.as_str().ends_with(**ending)) {
+            Some(ending) => format!("the manifest does not have it; {ending} is how unfinished downloads are called"),
+            None => "the manifest does not have it".to_owned(),
+        };
+        return entry(path, Verdict::Extra, diagnosis);
     };
     let diagnosis = format!("it is a copy of {original}, and the manifest does not have it");
     Entry { was: Some((*original).clone()), ..entry(path, Verdict::Extra, diagnosis) }
 }
 
-fn check(artifact: &Artifact, sealed: &BTreeMap<Digest, Vec<&RelPath>>, root: &Path) -> Entry {
-    let path = &artifact.path;
-    let (size, digest) = match hash_file(&path.under(root)) {
+/// How two names are one name for some systems.
+fn twin(a: &RelPath, b: &RelPath) -> Option<&'static str> {
+    let composed = |path: &RelPath| path.as_str().nfc().collect::<String>();
+    if composed(a) == composed(b) {
+        return Some("only the Unicode form of its name differs");
+    }
+    (composed(a).to_lowercase() == composed(b).to_lowercase()).then_some("only the case of its name differs")
+}
+
+/// A missing file and one of other bytes under what is nearly its name are told of each other.
+fn name_twins(entries: &mut BTreeMap<RelPath, Entry>) {
+    let of = |verdict| entries.values().filter(move |e| e.verdict == verdict).map(|e| e.path.clone());
+    let key = |path: &RelPath| path.as_str().nfc().collect::<String>().to_lowercase();
+    let extras: BTreeMap<String, RelPath> = of(Verdict::Extra).map(|path| (key(&path), path)).collect();
+    let twins: Vec<_> =
+        of(Verdict::Missing).filter_map(|path| Some((extras.get(&key(&path))?.clone(), path))).collect();
+    for (there, missing) in twins {
+        let Some(how) = twin(&there, &missing) else { continue };
+        if let Some(entry) = entries.get_mut(&missing) {
+            entry.diagnosis = format!("it is not there, but {there} is, with other bytes: {how}");
+        }
+    }
+}
+
+/// The name to show, and where to read: `wanted` and `at` differ for what a link stands for.
+fn check(
+    wanted: &Expected,
+    at: &Expected,
+    root: &Path,
+    listed: &BTreeMap<&Checksum, Vec<&RelPath>>,
+    progress: &dyn Progress,
+) -> Entry {
+    let path = &wanted.path;
+    let algorithms: Vec<Algorithm> = wanted.checksums.iter().map(Checksum::algorithm).collect();
+    let hashed = match hash_beneath(root, &at.path, Wanted { checksums: &algorithms, tensors: false }, progress) {
         Ok(found) => found,
         Err(error) => return entry(path, Verdict::Unverifiable, error.to_string()),
     };
-    if digest == artifact.digest && size == artifact.size {
-        return entry(path, Verdict::Verified, String::new());
+    let Hashed { size, checksums, .. } = &hashed;
+    let disagreeing: Vec<_> =
+        wanted.checksums.iter().zip(checksums).filter(|(wanted, found)| wanted != found).map(|(w, _)| w).collect();
+    if disagreeing.is_empty() && wanted.size.is_none_or(|wanted| wanted == *size) {
+        return match wanted.checksums.iter().any(|checksum| checksum.algorithm().is_strong()) {
+            true => entry(path, Verdict::Verified, String::new()),
+            false if wanted.checksums.is_empty() => {
+                let diagnosis = "it has the length that it should have, but no checksum is listed".to_owned();
+                entry(path, Verdict::Unverifiable, diagnosis)
+            }
+            false => {
+                let weak: Vec<_> = algorithms.iter().map(|algorithm| algorithm.name()).collect();
+                entry(path, Verdict::Verified, format!("by {} alone, which can be forged", weak.join(" and ")))
+            }
+        };
     }
-    let mut changed = Entry { size: Some(size), ..entry(path, Verdict::Changed, String::new()) };
-    let other = sealed.get(&digest).and_then(|paths| paths.iter().find(|other| **other != path));
+    let mut changed = Entry { size: Some(*size), ..entry(path, Verdict::Changed, String::new()) };
+    if !disagreeing.is_empty() && disagreeing.len() < wanted.checksums.len() {
+        let told: Vec<_> = disagreeing.iter().map(|checksum| checksum.algorithm().name()).collect();
+        changed.diagnosis = format!(
+            "what is listed contradicts itself: the bytes agree with some checksums, not with {}",
+            told.join(", ")
+        );
+        return changed;
+    }
+    let other = checksums.iter().find_map(|found| listed.get(found)?.iter().find(|other| **other != path));
     changed.was = other.map(|other| (*other).clone());
-    changed.diagnosis = match other {
-        Some(other) => format!("it holds the content of {other}"),
-        None => describe(artifact, size, digest, root, &mut changed.tensors),
+    (changed.diagnosis, changed.tensors) = match other {
+        Some(other) => (format!("it holds the content of {other}"), Vec::new()),
+        None => diagnose(root, at, &hashed),
     };
     changed
 }
 
-/// What seems to have happened to a file that is no entry's.
-fn describe(artifact: &Artifact, size: u64, digest: Digest, root: &Path, differing: &mut Vec<String>) -> String {
-    let sizes = match size.cmp(&artifact.size) {
-        std::cmp::Ordering::Less => {
-            format!("it has {size} bytes and should have {}: it may be truncated", artifact.size)
+/// Where the files of a checkpoint were cut otherwise, every tensor being the sealed one, says so.
+fn tell_of_resharding(expected: &[Expected], root: &Path, entries: &mut BTreeMap<RelPath, Entry>) {
+    let mut sealed: BTreeMap<RelPath, BTreeMap<&String, Digest>> = BTreeMap::new();
+    for wanted in expected {
+        if let (Some(directory), Some(tensors)) = (wanted.path.parent(), &wanted.tensors) {
+            sealed.entry(directory).or_default().extend(tensors.digests.iter().map(|(name, digest)| (name, *digest)));
         }
-        std::cmp::Ordering::Greater => format!("it has {size} bytes and should have {}", artifact.size),
-        std::cmp::Ordering::Equal => format!("its {size} bytes are as many as they should be, but hash to {digest}"),
-    };
-    let Some(sealed) = artifact.tensors.as_ref().filter(|_| is_safetensors(&artifact.path)) else { return sizes };
-    let found = match file_tensors(&artifact.path.under(root)) {
-        Ok(found) => found,
-        Err(FileError::Safetensors { place, what, .. }) => {
-            return format!("{sizes}; as safetensors it cannot be read: {place}: {what}");
+    }
+    for (directory, sealed) in sealed {
+        let inside = |path: &RelPath| path.parent().as_ref() == Some(&directory) && is_safetensors(path);
+        let differing: Vec<RelPath> = entries
+            .values()
+            .filter(|entry| inside(&entry.path) && !matches!(entry.verdict, Verdict::Verified | Verdict::Skipped))
+            .map(|entry| entry.path.clone())
+            .collect();
+        // One file that holds other tensors, or none that could hold the missing ones: not this.
+        if differing.len() < 2 {
+            continue;
         }
-        Err(error) => return format!("{sizes}; as safetensors it cannot be read: {error}"),
-    };
-    if found.root == sealed.root {
-        return format!("{sizes}; yet every tensor is the sealed one: only the header differs");
+        let there = entries.values().filter(|entry| inside(&entry.path) && entry.verdict != Verdict::Missing);
+        let mut found: BTreeMap<String, Digest> = BTreeMap::new();
+        let mut whole = true;
+        for path in there.map(|entry| &entry.path) {
+            match file_tensors(&path.under(root)) {
+                Ok(tensors) => {
+                    for (name, digest) in tensors.digests {
+                        whole &= found.insert(name, digest).is_none();
+                    }
+                }
+                Err(_) => whole = false,
+            }
+        }
+        if whole && found.len() == sealed.len() && sealed.iter().all(|(name, digest)| found.get(*name) == Some(digest))
+        {
+            for path in differing {
+                if let Some(entry) = entries.get_mut(&path) {
+                    let told =
+                        format!("yet every tensor in {directory} is the sealed one: they were only sharded anew");
+                    entry.diagnosis = match entry.verdict {
+                        Verdict::Missing => format!("it is not there, {told}"),
+                        Verdict::Extra => format!("the manifest does not have it, {told}"),
+                        _ => format!("its bytes are others, {told}"),
+                    };
+                    entry.tensors.clear();
+                }
+            }
+        }
     }
-    let names: BTreeSet<&String> = sealed.digests.keys().chain(found.digests.keys()).collect();
-    let parts: Vec<String> = names
-        .into_iter()
-        .filter(|name| sealed.digests.get(*name) != found.digests.get(*name))
-        .map(|name| {
-            differing.push(name.clone());
-            let what = match (sealed.digests.contains_key(name), found.digests.contains_key(name)) {
-                (true, true) => "differs",
-                (true, false) => "is missing",
-                _ => "is extra",
-            };
-            // A name is anyone's text, and a diagnosis goes to terminals.
-            format!("tensor {} {what}", name.escape_debug())
-        })
-        .collect();
-    let more = parts.len().saturating_sub(3);
-    let mut told = parts.into_iter().take(3).collect::<Vec<_>>().join(", ");
-    if more > 0 {
-        told.push_str(&format!(" and {more} more"));
-    }
-    format!("{sizes}; {told}")
 }

@@ -2,15 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
-use retrace_files::Silent;
 use retrace_files::safetensors::{self, Dtype, Tensor};
+use retrace_files::{Algorithm, Silent, checksum};
 use retrace_manifest::record::{self, Done};
-use retrace_manifest::{SealError, SealOptions, Verdict, compare, seal, verify};
+use retrace_manifest::{
+    Expected, Scope, SealError, SealOptions, Verdict, VerifyOptions, compare, seal, verify, verify_expected,
+};
 use retrace_spec::manifest::{Kind, StepKind};
 use retrace_spec::{Document, Manifest, RelPath};
 
@@ -29,6 +31,13 @@ fn release(root: &Path) -> Manifest {
     let tensor = |seed: u8| Tensor { dtype: Dtype::F32, shape: vec![2, 2], bytes: vec![seed; 16] };
     let tensors = BTreeMap::from([("first.weight".to_owned(), tensor(1)), ("second.weight".to_owned(), tensor(2))]);
     safetensors::write(&root.join(MODEL), &tensors).unwrap();
+    let later = BTreeMap::from([("first.weight".to_owned(), tensor(3)), ("second.weight".to_owned(), tensor(4))]);
+    safetensors::write(&root.join("run/step-2/model.safetensors"), &later).unwrap();
+    fs::create_dir_all(root.join("sub")).unwrap();
+    fs::write(root.join("sub/deep.txt"), "deep\n").unwrap();
+    fs::write(root.join("notes.txt"), "one\r\ntwo\r\n").unwrap();
+    fs::write(root.join("caf\u{e9}.txt"), "coffee\n").unwrap();
+    fs::write(root.join("zeros.bin"), [7u8; 2000]).unwrap();
     let done = Done {
         id: "train".to_owned(),
         kind: StepKind::Train,
@@ -47,6 +56,7 @@ fn seal_again(root: &Path) -> Result<Manifest, SealError> {
         tool: "retrace".to_owned(),
         manifest: Some(path("manifest.yaml")),
         ignore: vec![path("report.html")],
+        sha256: false,
     };
     seal(root, &options, &Silent)
 }
@@ -66,7 +76,8 @@ fn a_release_is_sealed_the_same_twice_and_verifies() {
     assert_eq!(Manifest::parse(&manifest.to_yaml().unwrap(), "m").unwrap(), manifest);
     assert_eq!(findings(&manifest, directory.path()), []);
     let kinds: Vec<Kind> = manifest.artifacts.iter().map(|artifact| artifact.kind).collect();
-    assert_eq!(kinds, [Kind::Config, Kind::Shard, Kind::Shard, Kind::Checkpoint]);
+    use Kind::{Checkpoint, Config, Other, Shard};
+    assert_eq!(kinds, [Other, Config, Other, Shard, Shard, Checkpoint, Checkpoint, Other, Other]);
     assert!(compare(&manifest, &manifest).holds());
 }
 
@@ -155,10 +166,235 @@ fn every_tampering_is_named() {
             Verdict::Changed,
             "tensor first.weight is missing",
         ),
+        (
+            |r| fs::write(r.join("raw/a.jsonl"), "{\"a\":1}\r\n").unwrap(),
+            "raw/a.jsonl",
+            Verdict::Changed,
+            "line ends are CRLF and should be LF",
+        ),
+        (
+            |r| fs::write(r.join("notes.txt"), "one\ntwo\n").unwrap(),
+            "notes.txt",
+            Verdict::Changed,
+            "line ends are LF and should be CRLF",
+        ),
+        (
+            |r| fs::write(r.join("raw/a.jsonl"), "{\"a\":1}").unwrap(),
+            "raw/a.jsonl",
+            Verdict::Changed,
+            "the line end after its last line is gone",
+        ),
+        (
+            |r| fs::write(r.join("raw/a.jsonl"), "\u{feff}{\"a\":1}\n").unwrap(),
+            "raw/a.jsonl",
+            Verdict::Changed,
+            "after 3 others: a byte order mark",
+        ),
+        (
+            |r| fs::write(r.join("raw/a.jsonl"), "{\"a\":1}\n{\"a\":2}\n").unwrap(),
+            "raw/a.jsonl",
+            Verdict::Changed,
+            "the expected bytes are all there, and 8 more follow",
+        ),
+        (
+            |r| fs::write(r.join("raw/a.jsonl"), "{}\n{\"a\":1}\n").unwrap(),
+            "raw/a.jsonl",
+            Verdict::Changed,
+            "the expected bytes are all there, after 3 others",
+        ),
+        (
+            |r| {
+                let text = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 8\n";
+                fs::write(r.join(MODEL), text).unwrap();
+            },
+            MODEL,
+            Verdict::Changed,
+            "Git LFS pointer, not the file",
+        ),
+        (
+            |r| fs::write(r.join(MODEL), "\n<!DOCTYPE HTML>\n<html><body>404</body></html>").unwrap(),
+            MODEL,
+            Verdict::Changed,
+            "a web page",
+        ),
+        (|r| fs::write(r.join(MODEL), b"\x1f\x8b\x08\0\0\0").unwrap(), MODEL, Verdict::Changed, "compressed with gzip"),
+        (
+            |r| fs::write(r.join(MODEL), b"\x28\xb5\x2f\xfd\0").unwrap(),
+            MODEL,
+            Verdict::Changed,
+            "compressed with Zstandard",
+        ),
+        (
+            |r| {
+                let length = fs::read(r.join("zeros.bin")).unwrap().len();
+                let mut bytes = fs::read(r.join("zeros.bin")).unwrap();
+                bytes[length / 2..].fill(0);
+                fs::write(r.join("zeros.bin"), bytes).unwrap();
+            },
+            "zeros.bin",
+            Verdict::Changed,
+            "its last 1000 bytes are zero",
+        ),
+        (
+            |r| fs::rename(r.join("caf\u{e9}.txt"), r.join("cafe\u{301}.txt")).unwrap(),
+            "cafe\u{301}.txt",
+            Verdict::Renamed,
+            "only the Unicode form of its name differs",
+        ),
+        (
+            |r| fs::rename(r.join("raw/a.jsonl"), r.join("raw/A.jsonl")).unwrap(),
+            "raw/A.jsonl",
+            Verdict::Renamed,
+            "only the case of its name differs",
+        ),
+        (
+            |r| fs::write(r.join("raw/a.jsonl.incomplete"), "{").unwrap(),
+            "raw/a.jsonl.incomplete",
+            Verdict::Extra,
+            "unfinished downloads",
+        ),
+        (
+            |r| {
+                let length = 20 << 20;
+                let file = fs::OpenOptions::new().write(true).open(r.join("big.bin")).unwrap();
+                file.set_len(length).unwrap();
+            },
+            "big.bin",
+            Verdict::Changed,
+            "its first 16777216 bytes are the expected ones",
+        ),
+        (
+            |r| {
+                let mut bytes = fs::read(r.join("big.bin")).unwrap();
+                bytes[17 << 20] ^= 1;
+                fs::write(r.join("big.bin"), bytes).unwrap();
+            },
+            "big.bin",
+            Verdict::Changed,
+            "what differs lies in bytes 16777216 to 33554432",
+        ),
+        (
+            |r| {
+                let mut bytes = fs::read(r.join("big.bin")).unwrap();
+                bytes[0] ^= 1;
+                bytes[(33 << 20) - 1] ^= 1;
+                fs::write(r.join("big.bin"), bytes).unwrap();
+            },
+            "big.bin",
+            Verdict::Changed,
+            "what differs lies in bytes 0 to 16777216, 33554432 to 34603008",
+        ),
+        (
+            // The tensors change their names with each other.
+            |r| {
+                let mut tensors = safetensors::read(&r.join(MODEL)).unwrap();
+                let (a, b) = (tensors["first.weight"].clone(), tensors["second.weight"].clone());
+                tensors.insert("first.weight".to_owned(), b);
+                tensors.insert("second.weight".to_owned(), a);
+                safetensors::write(&r.join(MODEL), &tensors).unwrap();
+            },
+            MODEL,
+            Verdict::Changed,
+            "tensor first.weight differs, tensor second.weight differs",
+        ),
+        (
+            |r| {
+                let mut tensors = safetensors::read(&r.join(MODEL)).unwrap();
+                let tensor = tensors.remove("first.weight").unwrap();
+                tensors.insert("first.bias".to_owned(), tensor);
+                safetensors::write(&r.join(MODEL), &tensors).unwrap();
+            },
+            MODEL,
+            Verdict::Changed,
+            "first.weight is missing, but first.bias has its bytes",
+        ),
+        (
+            // As many bytes, another shape.
+            |r| {
+                let mut tensors = safetensors::read(&r.join(MODEL)).unwrap();
+                tensors.get_mut("first.weight").unwrap().shape = vec![4, 1];
+                safetensors::write(&r.join(MODEL), &tensors).unwrap();
+            },
+            MODEL,
+            Verdict::Changed,
+            "tensor first.weight differs",
+        ),
+        (
+            |r| {
+                let mut tensors = safetensors::read(&r.join(MODEL)).unwrap();
+                tensors.get_mut("first.weight").unwrap().dtype = Dtype::I32;
+                safetensors::write(&r.join(MODEL), &tensors).unwrap();
+            },
+            MODEL,
+            Verdict::Changed,
+            "tensor first.weight differs",
+        ),
+        (
+            |r| fs::write(r.join(MODEL), 99_999_999u64.to_le_bytes()).unwrap(),
+            MODEL,
+            Verdict::Changed,
+            "the header is said to have",
+        ),
+        (
+            // The header names a tensor twice, and the reference reader takes the last.
+            |r| {
+                let bytes = fs::read(r.join(MODEL)).unwrap();
+                let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+                let header = String::from_utf8(bytes[8..8 + length].to_vec()).unwrap();
+                let twice = header.replace("second.weight", "first.weight");
+                let forged = [&(twice.len() as u64).to_le_bytes()[..], twice.as_bytes(), &bytes[8 + length..]].concat();
+                fs::write(r.join(MODEL), forged).unwrap();
+            },
+            MODEL,
+            Verdict::Changed,
+            "comes twice",
+        ),
+        (
+            |r| {
+                let mut bytes = fs::read(r.join(MODEL)).unwrap();
+                bytes.extend(b"hidden");
+                fs::write(r.join(MODEL), bytes).unwrap();
+            },
+            MODEL,
+            Verdict::Changed,
+            "the expected bytes are all there, and 6 more follow",
+        ),
+        (
+            // A step's weights under another step's name: how a mislabelled checkpoint shows.
+            |r| assert!(fs::copy(r.join("run/step-2/model.safetensors"), r.join(MODEL)).is_ok()),
+            MODEL,
+            Verdict::Changed,
+            "the content of run/step-2/model.safetensors",
+        ),
+        #[cfg(unix)]
+        (
+            |r| std::os::unix::fs::symlink("/etc/passwd", r.join("raw/link.jsonl")).unwrap(),
+            "raw/link.jsonl",
+            Verdict::Unverifiable,
+            "symbolic link",
+        ),
+        (
+            |r| fs::create_dir_all(r.join("raw/more")).and_then(|()| fs::write(r.join("raw/more/x"), "1")).unwrap(),
+            "raw/more/x",
+            Verdict::Extra,
+            "does not have it",
+        ),
+        (
+            |r| fs::write(r.join("raw/a.jsonl"), "{\"a\":2}\n{}\n").unwrap(),
+            "raw/a.jsonl",
+            Verdict::Changed,
+            "11 bytes and should have 8",
+        ),
     ];
     for (tamper, expected_path, expected_verdict, expected_words) in cases {
         let directory = tempfile::tempdir().unwrap();
-        let manifest = release(directory.path());
+        let mut manifest = release(directory.path());
+        if expected_path == "big.bin" {
+            // Of more than two slices of 16 MiB.
+            let bytes: Vec<u8> = (0u32..33 << 20).map(|at| (at % 255) as u8 + 1).collect();
+            fs::write(directory.path().join("big.bin"), bytes).unwrap();
+            manifest = seal_again(directory.path()).unwrap();
+        }
         tamper(directory.path());
         let found = findings(&manifest, directory.path());
         assert_eq!(found.len(), 1, "{found:?}");
@@ -166,6 +402,131 @@ fn every_tampering_is_named() {
         assert_eq!((path.as_str(), *verdict), (expected_path, expected_verdict), "{words}");
         assert!(words.contains(expected_words), "{words:?} lacks {expected_words:?}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_that_became_a_link_is_told_with_what_it_held() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let manifest = release(root);
+    fs::rename(root.join("sub"), root.join(".retrace/sub")).unwrap();
+    std::os::unix::fs::symlink(".retrace/sub", root.join("sub")).unwrap();
+    let found: Vec<_> = findings(&manifest, root).into_iter().map(|(path, verdict, _)| (path, verdict)).collect();
+    assert_eq!(found, [("sub".to_owned(), Verdict::Unverifiable), ("sub/deep.txt".to_owned(), Verdict::Missing)]);
+}
+
+#[test]
+fn a_checkpoint_sharded_anew_is_told_as_that() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let manifest = release(root);
+    let tensors = safetensors::read(&root.join(MODEL)).unwrap();
+    let part = |name: &str| BTreeMap::from([(name.to_owned(), tensors[name].clone())]);
+    fs::remove_file(root.join(MODEL)).unwrap();
+    safetensors::write(&root.join("run/step-1/model-1.safetensors"), &part("first.weight")).unwrap();
+    safetensors::write(&root.join("run/step-1/model-2.safetensors"), &part("second.weight")).unwrap();
+    let found = findings(&manifest, root);
+    let verdicts: Vec<_> = found.iter().map(|(_, verdict, _)| *verdict).collect();
+    assert_eq!(verdicts, [Verdict::Extra, Verdict::Extra, Verdict::Missing]);
+    assert!(
+        found.iter().all(|(.., words)| words.contains("every tensor in run/step-1 is the sealed one")),
+        "{found:?}"
+    );
+    // With one bit other, it is not.
+    let mut other = part("second.weight");
+    other.get_mut("second.weight").unwrap().bytes[3] ^= 1;
+    safetensors::write(&root.join("run/step-1/model-2.safetensors"), &other).unwrap();
+    assert!(findings(&manifest, root).iter().all(|(.., words)| !words.contains("every tensor")));
+}
+
+/// A list of SHA-256 and sizes, without retrace's own digests; and one that is at odds with itself.
+#[test]
+fn other_checksums_are_checked_alike() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    release(root);
+    // Of something else.
+    let sha256 = "sha256:e9b5b9c3d53d9ddd4ac9e5ddf3d10a37f4cb2ff7a3df0a07a3ee4d0f0a2d1c5e";
+    let listed = |checksums: &[&str], size| {
+        let checksums = checksums.iter().map(|text| text.parse().unwrap()).collect();
+        vec![Expected { path: path("raw/a.jsonl"), size, checksums, slices: vec![], tensors: None }]
+    };
+    let partial = VerifyOptions { partial: true, ..VerifyOptions::default() };
+    let said = |expected: &[Expected]| {
+        let entries = verify_expected(expected, root, &partial, &Silent).unwrap().entries;
+        entries.into_iter().find(|e| e.path.as_str() == "raw/a.jsonl").map(|e| (e.verdict, e.diagnosis)).unwrap()
+    };
+    let of = |algorithm| checksum(algorithm, b"{\"a\":1}\n").unwrap().to_string();
+    let right = of(Algorithm::Sha256);
+    assert_eq!(said(&listed(&[&right], Some(8))), (Verdict::Verified, String::new()));
+    assert_eq!(said(&listed(&[&right], Some(9))).0, Verdict::Changed);
+    assert_eq!(said(&listed(&[sha256], None)).0, Verdict::Changed);
+    assert!(said(&listed(&[&right, sha256], None)).1.contains("contradicts itself"));
+    let by_md5 = said(&listed(&[&of(Algorithm::Md5)], Some(8)));
+    assert!(by_md5.0 == Verdict::Verified && by_md5.1.contains("md5 alone, which can be forged"), "{by_md5:?}");
+    assert_eq!(said(&listed(&[], Some(8))).0, Verdict::Unverifiable);
+    // What the list does not name may be there.
+    assert!(verify_expected(&listed(&[&right], None), root, &partial, &Silent).unwrap().holds());
+}
+
+#[test]
+fn a_part_is_verified_without_the_rest() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let manifest = release(root);
+    let expected: Vec<Expected> = manifest.artifacts.iter().map(Expected::from).collect();
+    fs::write(root.join("raw/b.jsonl"), "{}").unwrap();
+    fs::remove_file(root.join("clean.yaml")).unwrap();
+    let said = |scope| {
+        let options = VerifyOptions { scope, ignored: manifest.ignored.clone(), ..VerifyOptions::default() };
+        let found = verify_expected(&expected, root, &options, &Silent).unwrap();
+        found.findings().map(|entry| entry.path.to_string()).collect::<Vec<_>>()
+    };
+    let chosen = BTreeSet::from([path("raw/a.jsonl")]);
+    assert_eq!(said(Scope::Only(chosen.clone())), Vec::<String>::new());
+    assert_eq!(said(Scope::Sample(chosen)), ["clean.yaml"], "what is missing shows without reading");
+    assert_eq!(said(Scope::Only(BTreeSet::from([path("raw/b.jsonl")]))), ["raw/b.jsonl"]);
+    assert_eq!(said(Scope::All), ["clean.yaml", "raw/b.jsonl"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_hub_cache_is_followed_into_its_blobs_and_nowhere_else() {
+    use std::os::unix::fs::symlink;
+    let directory = tempfile::tempdir().unwrap();
+    let cache = directory.path().join("models--a--b");
+    let (blobs, snapshot) = (cache.join("blobs"), cache.join("snapshots/rev"));
+    for made in [&blobs, &snapshot.join("sub")] {
+        fs::create_dir_all(made).unwrap();
+    }
+    for (name, content) in [("b1", "one"), ("b2", "two")] {
+        fs::write(blobs.join(name), content).unwrap();
+    }
+    fs::write(cache.join("secret"), "two").unwrap();
+    symlink("../../blobs/b1", snapshot.join("one.txt")).unwrap();
+    symlink("../../../blobs/b2", snapshot.join("sub/two.txt")).unwrap();
+    let listed = |name: &str, content: &[u8]| Expected {
+        path: path(name),
+        size: None,
+        checksums: vec![checksum(Algorithm::Blake3, content).unwrap()],
+        slices: vec![],
+        tensors: None,
+    };
+    let expected = [listed("one.txt", b"one"), listed("sub/two.txt", b"two")];
+    let holds = |hub_cache| {
+        let options = VerifyOptions { hub_cache, ..VerifyOptions::default() };
+        let found = verify_expected(&expected, &snapshot, &options, &Silent).unwrap();
+        found.findings().map(|entry| (entry.path.to_string(), entry.verdict)).collect::<Vec<_>>()
+    };
+    assert_eq!(holds(true), []);
+    assert_eq!(holds(false).len(), 2, "links are followed only when that is asked for");
+    fs::remove_file(snapshot.join("sub/two.txt")).unwrap();
+    symlink("../../../secret", snapshot.join("sub/two.txt")).unwrap();
+    assert_eq!(holds(true), [("sub/two.txt".to_owned(), Verdict::Unverifiable)]);
+    fs::remove_file(snapshot.join("one.txt")).unwrap();
+    symlink("../../blobs/b2", snapshot.join("one.txt")).unwrap();
+    assert!(holds(true).contains(&("one.txt".to_owned(), Verdict::Changed)));
 }
 
 #[test]
@@ -181,7 +542,11 @@ fn two_files_swapped_are_two_findings_that_name_each_other() {
     let found = verify(&manifest, root, None, &Silent).unwrap();
     let whose: Vec<_> = found.findings().map(|e| (e.was.clone(), e.size)).collect();
     assert_eq!(whose, [(Some(path("raw/b.jsonl")), Some(8)), (Some(path("raw/a.jsonl")), Some(8))]);
-    let made = seal(root, &SealOptions { name: "t".into(), tool: "r".into(), manifest: None, ignore: vec![] }, &Silent);
+    let made = seal(
+        root,
+        &SealOptions { name: "t".into(), tool: "r".into(), manifest: None, ignore: vec![], sha256: false },
+        &Silent,
+    );
     assert!(made.is_err(), "the step read other bytes");
 }
 
@@ -210,7 +575,11 @@ fn what_is_ignored_is_listed_once_whether_or_not_it_is_there() {
     assert_eq!(skipped, [".retrace", "report.html"]);
     let sealed = |ignore: &[&str]| {
         let ignore = ignore.iter().map(|text| path(text)).collect();
-        seal(root, &SealOptions { name: "t".to_owned(), tool: "r".to_owned(), manifest: None, ignore }, &Silent)
+        seal(
+            root,
+            &SealOptions { name: "t".to_owned(), tool: "r".to_owned(), manifest: None, ignore, sha256: false },
+            &Silent,
+        )
     };
     let before = sealed(&["report.html", "later", "report.html"]).unwrap();
     assert_eq!(before.ignored, [path("later"), path("report.html")]);
@@ -228,7 +597,7 @@ fn nothing_sealed_is_skipped() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     let sealed = release(root);
-    for (ignored, promised) in [(MODEL, MODEL), ("run", MODEL), ("raw/a.jsonl", "raw/a.jsonl")] {
+    for (ignored, promised) in [(MODEL, MODEL), ("run/step-1", MODEL), ("raw/a.jsonl", "raw/a.jsonl")] {
         let ignored = vec![path("report.html"), path(ignored)];
         let both = Manifest::new("m", "t", ignored, sealed.artifacts.clone(), vec![]).unwrap();
         let found = findings(&both, root);
@@ -328,7 +697,7 @@ proptest! {
 
     /// Any one bit of any file: the file is named and, where it is in a tensor's data, the tensor.
     #[test]
-    fn any_flipped_bit_is_found(file in 0usize..4, at in any::<prop::sample::Index>(), bit in 0u8..8) {
+    fn any_flipped_bit_is_found(file in 0usize..9, at in any::<prop::sample::Index>(), bit in 0u8..8) {
         let directory = tempfile::tempdir().unwrap();
         let manifest = release(directory.path());
         let artifact = &manifest.artifacts[file];

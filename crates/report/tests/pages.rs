@@ -53,6 +53,8 @@ fn manifest() -> Manifest {
         kind: *kind,
         size: 900 * 7u64.pow(at as u32 % 6),
         digest: Digest::of(name.as_bytes()),
+        sha256: None,
+        slices: Vec::new(),
         tensors: None,
     };
     let step = |id: &str, kind, config: &str, inputs: &[&str], outputs: &[(&str, Kind)]| GraphStep {

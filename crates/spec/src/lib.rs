@@ -5,6 +5,7 @@
 //! in the workspace speaks in its words: [`Digest`], [`Step`], [`Tokens`], [`RelPath`].
 
 mod canonical;
+mod checksum;
 mod digest;
 mod document;
 pub mod manifest;
@@ -15,6 +16,7 @@ pub mod task;
 mod units;
 
 pub use canonical::canonical_digest;
+pub use checksum::{Algorithm, Checksum};
 pub use digest::{Digest, DigestError};
 pub use document::{Complaint, Document, SpecError};
 pub use manifest::Manifest;

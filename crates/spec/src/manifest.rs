@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::document::Complaint;
-use crate::{Digest, Document, RelPath, SpecError, canonical_digest};
+use crate::{Algorithm, Checksum, Digest, Document, RelPath, SpecError, canonical_digest};
 
 /// A release written down: every artifact by its digest, every step by what it read and made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,13 @@ pub struct Artifact {
     pub size: u64,
     /// The BLAKE3 of its bytes.
     pub digest: Digest,
+    /// Its SHA-256, for tools that know no BLAKE3, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Checksum>,
+    /// For a file of more than 16 MiB, the BLAKE3 subtree value of each 16 MiB, so that a range of
+    /// wrong bytes can be named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<Digest>,
     /// For safetensors files: what is inside, whatever the header looks like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tensors: Option<Tensors>,
@@ -204,6 +211,11 @@ impl Document for Manifest {
                 ));
             }
         }
+        for artifact in &self.artifacts {
+            if artifact.sha256.as_ref().is_some_and(|checksum| checksum.algorithm() != Algorithm::Sha256) {
+                return Err(("artifacts".to_owned(), format!("the sha256 of {} is not one", artifact.path)));
+            }
+        }
         let mut made = BTreeSet::new();
         for pair in self.steps.windows(2) {
             if let [a, b] = pair
@@ -255,6 +267,8 @@ mod tests {
             kind: Kind::Other,
             size: bytes.len() as u64,
             digest: Digest::of(bytes),
+            sha256: None,
+            slices: Vec::new(),
             tensors: None,
         }
     }

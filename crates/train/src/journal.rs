@@ -111,11 +111,12 @@ impl Journal {
         Ok(Self { path: path.to_owned(), run, head: head.unwrap_or(run), lines, file: None })
     }
 
-    /// Cuts everything after `step` and opens the journal for more.
+    /// Cuts everything after `step` and opens the journal for more, if its last line is then the one
+    /// that `saved` is the digest of.
     ///
     /// # Errors
-    /// If it does not reach that step, or cannot be written.
-    pub fn cut_to(mut self, step: Step, run: Digest) -> Result<Self, TrainError> {
+    /// If it does not reach that step, ends otherwise, or cannot be written.
+    pub fn cut_to(mut self, step: Step, run: Digest, saved: Option<Digest>) -> Result<Self, TrainError> {
         if (self.lines.len() as u64) < step.get() {
             let what = format!("ends at step {}, before the checkpoint of step {step}", self.lines.len());
             return Err(TrainError::Journal { path: self.path, line: self.lines.len(), what });
@@ -130,6 +131,12 @@ impl Journal {
             bytes.push(b'\n');
         }
         self.run = run;
+        // Before anything is written: a journal that is another run's stays as it is.
+        if let Some(saved) = saved.filter(|saved| *saved != self.head) {
+            let what =
+                format!("its line has digest {}, but the checkpoint was saved after one with {saved}", self.head);
+            return Err(TrainError::Journal { path: self.path, line: step.get() as usize, what });
+        }
         write_whole(&self.path, &bytes)?;
         self.open_for_appending()?;
         Ok(self)

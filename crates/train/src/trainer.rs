@@ -158,14 +158,7 @@ pub fn train(root: &Path, run: &Run, resume: bool, progress: &dyn Progress) -> R
             if made_by != run_digest {
                 return Err(TrainError::OtherRun { path, made_by, run: run_digest });
             }
-            let journal = Journal::read(&journal_path)?.cut_to(last, run_digest)?;
-            if journal.head() != head {
-                let what = format!(
-                    "its line has digest {}, but the checkpoint was saved after one with {head}",
-                    journal.head()
-                );
-                return Err(TrainError::Journal { path: journal_path, line: last.get() as usize, what });
-            }
+            let journal = Journal::read(&journal_path)?.cut_to(last, run_digest, Some(head))?;
             (Trainer::new(root, run, state)?, journal)
         }
         None if resume && !journal_path.exists() => return Err(TrainError::NoCheckpoint { path: output }),
@@ -174,7 +167,7 @@ pub fn train(root: &Path, run: &Run, resume: bool, progress: &dyn Progress) -> R
             let trainer = Trainer::new(root, run, State::initial(run)?)?;
             // A run that was killed before its first checkpoint has a journal, of nothing.
             let journal = match resume {
-                true => Journal::read(&journal_path)?.cut_to(Step(0), run_digest)?,
+                true => Journal::read(&journal_path)?.cut_to(Step(0), run_digest, None)?,
                 false => Journal::create(&journal_path, run_digest)?,
             };
             trainer.state().save(run, &output, &tokenizer, run_digest, journal.head())?;

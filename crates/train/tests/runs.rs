@@ -97,6 +97,24 @@ fn it_learns_and_leaves_checkpoints() {
     assert!(train(directory.path(), &run(), false, &Silent).is_err(), "a run is not overwritten");
 }
 
+/// A journal that does not lead to the checkpoint is refused, and stays as it is.
+#[test]
+fn another_journal_is_not_cut() {
+    let (mine, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    trained(mine.path());
+    prepare(other.path());
+    let changed = Run::parse(&RUN.replace("peak: 0.02", "peak: 0.03"), "run.yaml").unwrap();
+    train(other.path(), &changed, false, &Silent).unwrap();
+    let journal = Path::new("runs/small").join(Journal::NAME);
+    fs::copy(other.path().join(&journal), mine.path().join(&journal)).unwrap();
+    // So that there is something to cut.
+    fs::remove_dir_all(directory_of(&mine.path().join("runs/small"), Step(12))).unwrap();
+    let before = files(mine.path());
+    let error = train(mine.path(), &run(), true, &Silent).unwrap_err().to_string();
+    assert!(error.contains("saved after one with"), "{error}");
+    assert_eq!(files(mine.path()), before);
+}
+
 #[test]
 fn instruction_sets_threads_and_interruptions_make_no_difference() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,0 +1,148 @@
+//! `retrace diff`
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use retrace_files::FileError;
+use retrace_manifest::{Change, CheckpointDiff, Difference, Side, diff};
+use retrace_spec::Manifest;
+use serde_json::json;
+
+use super::{Exit, open};
+use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone, bytes, count};
+
+/// Compare two manifests, directories or checkpoints, down to the tensor
+///
+/// Each of A and B is a manifest, a directory, or one file. Tells which files were added, removed,
+/// renamed or changed, and of checkpoints which tensors, how far apart their numbers are, and
+/// whether one is only the other rounded to fewer bits. How tensors are spread over files does not
+/// count. Numbers need the files; two manifests alone tell which tensors differ.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  retrace diff release/manifest.yaml copy/manifest.yaml
+  retrace diff run/step-000060 run/step-000120
+  retrace diff a/model.safetensors b/model.safetensors
+  retrace diff --json old new > changes.json
+
+Exit codes: 0 the same, 1 they differ, 2 could not look.")]
+pub(crate) struct Diff {
+    /// The first: what was
+    a: PathBuf,
+    /// The second: what is
+    b: PathBuf,
+    /// Show every tensor, not the ten furthest apart of each checkpoint
+    #[arg(long)]
+    all: bool,
+}
+
+impl Diff {
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let (a, b) = (side(&self.a, terminal)?, side(&self.b, terminal)?);
+        let found = diff(&a, &b)?;
+        let holds = found.files.is_empty() && found.checkpoints.iter().all(|c| c.tensors.is_empty());
+        let result = json!({
+            "same": holds,
+            "equal": found.equal,
+            "files": found.files,
+            "checkpoints": found.checkpoints,
+        });
+        terminal.result("diff/1", &result, |out| {
+            for file in &found.files {
+                let (tone, name) = match file.change {
+                    Change::Added => (Tone::Good, "added"),
+                    Change::Removed => (Tone::Bad, "removed"),
+                    Change::Renamed => (Tone::Faint, "renamed"),
+                    Change::Changed => (Tone::Bad, "changed"),
+                };
+                let sizes = match file.sizes {
+                    [Some(a), Some(b)] if a == b => bytes(a),
+                    [Some(a), Some(b)] => format!("{a} B, now {b} B"),
+                    [a, b] => bytes(a.or(b).unwrap_or_default()),
+                };
+                let from = file.from.as_ref().map_or_else(String::new, |from| format!(", was {from}"));
+                writeln!(out, "{} {} ({sizes}){from}", terminal.tone(tone, format!("{name:<8}")), file.path)?;
+            }
+            found.checkpoints.iter().try_for_each(|checkpoint| self.tensors(out, checkpoint, terminal))
+        })?;
+        if holds {
+            terminal.say(Tone::Good, "the same", count(found.equal as u64, "file"));
+        } else {
+            let files = count(found.files.len() as u64, "file");
+            let tensors: usize = found.checkpoints.iter().map(|checkpoint| checkpoint.tensors.len()).sum();
+            let tensors = count(tensors as u64, "tensor");
+            terminal.say(
+                Tone::Bad,
+                "differ",
+                format_args!("{files}, {tensors}; {} equal", count(found.equal as u64, "file")),
+            );
+        }
+        Ok(Exit::holds(holds))
+    }
+
+    fn tensors(&self, out: &mut dyn Write, checkpoint: &CheckpointDiff, terminal: &Terminal) -> io::Result<()> {
+        let CheckpointDiff { checkpoint: name, equal, tensors } = checkpoint;
+        let told = if tensors.is_empty() {
+            format!("all {equal} tensors equal: only the files are others")
+        } else {
+            format!("{} of {} differ", tensors.len(), count((tensors.len() + equal) as u64, "tensor"))
+        };
+        writeln!(out, "{name}: {told}")?;
+        let mut shown: Vec<_> = tensors.iter().map(|tensor| (furthest(&tensor.difference), tensor)).collect();
+        shown.sort_by(|(a, x), (b, y)| b.total_cmp(a).then_with(|| x.name.cmp(&y.name)));
+        let most = if self.all { shown.len() } else { 10 };
+        for (_, tensor) in shown.iter().take(most) {
+            // A name is anyone's text, and this goes to terminals.
+            writeln!(out, "  {}  {}", tensor.name.escape_debug(), in_words(&tensor.difference))?;
+        }
+        if shown.len() > most {
+            let more = format!("  … and {} more (--all shows them)", shown.len() - most);
+            writeln!(out, "{}", terminal.tone(Tone::Faint, more))?;
+        }
+        Ok(())
+    }
+}
+
+/// What comes first: what is not comparable, then the largest distances.
+fn furthest(difference: &Difference) -> f64 {
+    match difference {
+        Difference::Changed { distance: Some(distance) } | Difference::Recast { distance, .. } => distance.largest,
+        _ => f64::INFINITY,
+    }
+}
+
+fn in_words(difference: &Difference) -> String {
+    let apart = |distance: &retrace_manifest::Distance| {
+        let retrace_manifest::Distance { differing, of, largest, largest_relative } = distance;
+        format!("{differing} of {of} numbers, at most {largest:.3e} apart, {largest_relative:.3e} relative")
+    };
+    match difference {
+        Difference::Added => "added".to_owned(),
+        Difference::Removed { now: None } => "removed".to_owned(),
+        Difference::Removed { now: Some(now) } => format!("removed; {} has its bytes", now.escape_debug()),
+        Difference::Reshaped { shapes: [a, b], same_numbers } => {
+            let numbers = if *same_numbers { "the same numbers" } else { "other numbers" };
+            format!("reshaped {a:?} to {b:?}, {numbers}")
+        }
+        Difference::Recast { dtypes: [a, b], equal_after_casting: true, .. } => {
+            format!("recast {a:?} to {b:?}, equal after rounding")
+        }
+        Difference::Recast { dtypes: [a, b], distance, .. } => format!("recast {a:?} to {b:?}, {}", apart(distance)),
+        Difference::Changed { distance: Some(distance) } => apart(distance),
+        Difference::Changed { distance: None } => "other numbers".to_owned(),
+    }
+}
+
+/// What `path` names: a directory, a manifest, or one file.
+fn side(path: &Path, terminal: &Terminal) -> Result<Side, Failure> {
+    let metadata = path.metadata().map_err(FileError::io(path, "open"))?;
+    if metadata.is_dir() {
+        return Ok(Side::of_directory(path, terminal.progress().as_ref())?);
+    }
+    let a_document = path.extension().is_some_and(|e| ["yaml", "yml", "json"].iter().any(|known| e == *known));
+    if a_document && let Ok(opened) = open::<Manifest>(path) {
+        return Ok(Side::of_manifest(&opened.document, Some(&opened.root)));
+    }
+    Ok(Side::of_file(path)?)
+}

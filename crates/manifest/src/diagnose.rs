@@ -1,0 +1,201 @@
+//! What seems to have happened to a file whose bytes are not the expected ones.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::Path;
+
+use retrace_files::safetensors::file_tensors;
+use retrace_files::{Checksum, FileError, Hashed, SLICE, checksum, open_beneath};
+use retrace_spec::manifest::Tensors;
+
+use crate::seal::is_safetensors;
+use crate::verify::Expected;
+
+/// The most of a file that is looked at in memory. A checkpoint is larger, but whatever rewrites
+/// line ends or puts a web page in place of a file shows in less.
+const LOOK: u64 = 64 << 20;
+
+/// In a sentence, what seems to have happened; and the tensors that differ.
+pub(crate) fn diagnose(root: &Path, expected: &Expected, found: &Hashed) -> (String, Vec<String>) {
+    let mut said = sizes(expected, found);
+    let bytes = start(root, expected, found.size).unwrap_or_default();
+    let whole = bytes.len() as u64 == found.size;
+    if let Some(instead) = instead(expected, &bytes) {
+        return (format!("{said}; {instead}"), Vec::new());
+    }
+    if let Some(rewritten) = whole.then(|| rewritten(expected, &bytes)).flatten() {
+        return (format!("{said}; {rewritten}"), Vec::new());
+    }
+    if let Some(ranges) = ranges(expected, found, &bytes) {
+        said = format!("{said}; {ranges}");
+    }
+    let zeros = bytes.iter().rev().take_while(|byte| **byte == 0).count();
+    if whole && zeros >= 512 {
+        said = format!("{said}; its last {zeros} bytes are zero, as a broken download leaves them");
+    }
+    match &expected.tensors {
+        Some(sealed) if is_safetensors(&expected.path) => {
+            let (told, tensors) = tensors(root, expected, sealed);
+            (format!("{said}; {told}"), tensors)
+        }
+        _ => (said, Vec::new()),
+    }
+}
+
+fn sizes(expected: &Expected, found: &Hashed) -> String {
+    let size = found.size;
+    let hash = || found.checksums.first().cloned().unwrap_or_else(|| found.digest.into());
+    match expected.size {
+        Some(wanted) if size < wanted => format!("it has {size} bytes and should have {wanted}: it may be truncated"),
+        Some(wanted) if size > wanted => format!("it has {size} bytes and should have {wanted}"),
+        Some(_) => format!("its {size} bytes are as many as they should be, but hash to {}", hash()),
+        None => format!("its {size} bytes hash to {}", hash()),
+    }
+}
+
+/// As much of the file as is looked at.
+fn start(root: &Path, expected: &Expected, size: u64) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_beneath(root, &expected.path).ok()?.take(size.min(LOOK)).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Something else in the file's place.
+fn instead(expected: &Expected, bytes: &[u8]) -> Option<String> {
+    let head = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]);
+    if head.starts_with("version https://git-lfs.github.com/spec/v1") {
+        let oid = head.lines().find_map(|line| line.strip_prefix("oid sha256:")).unwrap_or_default();
+        let same = expected.checksums.iter().any(|checksum| checksum.hex() == oid);
+        let whose = if same { ", of this very file" } else { "" };
+        return Some(format!("it is a Git LFS pointer{whose}, not the file: fetch it with `git lfs pull`"));
+    }
+    let page = head.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
+    let name = expected.path.file_name();
+    if (page.starts_with("<!doctype html") || page.starts_with("<html")) && !name.contains(".htm") {
+        return Some("it is a web page, as a server gives in place of a file: download it again".to_owned());
+    }
+    let packed =
+        [(&b"\x1f\x8b"[..], "gzip", ".gz"), (b"\x28\xb5\x2f\xfd", "Zstandard", ".zst"), (b"BZh", "bzip2", ".bz2")];
+    let packed = packed.into_iter().find(|(magic, _, ending)| bytes.starts_with(magic) && !name.ends_with(ending));
+    packed.map(|(_, kind, _)| format!("it is compressed with {kind}"))
+}
+
+/// Changes that tools make to texts, and what was put before or after the expected bytes.
+fn rewritten(expected: &Expected, bytes: &[u8]) -> Option<String> {
+    let is = |bytes: &[u8]| expected.is(bytes);
+    let wanted = expected.size.and_then(|size| usize::try_from(size).ok());
+    if let Some(wanted) = wanted.filter(|wanted| *wanted < bytes.len()) {
+        let more = bytes.len() - wanted;
+        if is(&bytes[..wanted]) {
+            return Some(format!("the expected bytes are all there, and {more} more follow"));
+        }
+        if is(&bytes[more..]) {
+            let mark = if bytes.starts_with(b"\xef\xbb\xbf") && more == 3 { ": a byte order mark" } else { "" };
+            return Some(format!("the expected bytes are all there, after {more} others{mark}"));
+        }
+    }
+    if !bytes.ends_with(b"\n") && is(&[bytes, b"\n"].concat()) {
+        return Some("the line end after its last line is gone".to_owned());
+    }
+    let mut unix = Vec::with_capacity(bytes.len());
+    for (at, byte) in bytes.iter().enumerate() {
+        if *byte != b'\r' || bytes.get(at + 1) != Some(&b'\n') {
+            unix.push(*byte);
+        }
+    }
+    if unix.len() < bytes.len() && is(&unix) {
+        return Some(
+            "its line ends are CRLF and should be LF: something rewrote it, perhaps git's autocrlf".to_owned(),
+        );
+    }
+    let mut dos = Vec::with_capacity(unix.len() + unix.len() / 16);
+    for byte in &unix {
+        if *byte == b'\n' {
+            dos.push(b'\r');
+        }
+        dos.push(*byte);
+    }
+    (dos.len() > bytes.len() && is(&dos))
+        .then(|| "its line ends are LF and should be CRLF: something rewrote it".to_owned())
+}
+
+/// Which ranges of bytes differ, as far as the expected subtree values tell.
+fn ranges(expected: &Expected, found: &Hashed, bytes: &[u8]) -> Option<String> {
+    let wanted = expected.size?;
+    if expected.slices.is_empty() {
+        return None;
+    }
+    // The last slice of either, if shorter, is another subtree though its bytes be the same.
+    let only = (found.size <= SLICE).then(|| retrace_spec::Digest::of(bytes));
+    let slices = if found.slices.is_empty() { only.as_slice() } else { &found.slices };
+    let mut differing: Vec<(u64, u64)> = Vec::new();
+    let common = found.size.min(wanted);
+    for (at, slice) in expected.slices.iter().enumerate() {
+        let begin = at as u64 * SLICE;
+        let end = (begin + SLICE).min(common);
+        if begin >= common || slices.get(at) == Some(slice) {
+            continue;
+        }
+        match differing.last_mut() {
+            Some((_, last)) if *last == begin => *last = end,
+            _ => differing.push((begin, end)),
+        }
+    }
+    let partial = found.size != wanted && common % SLICE != 0;
+    let certain: Vec<_> = differing.iter().filter(|(_, end)| !(partial && *end == common)).collect();
+    if certain.is_empty() && found.size < wanted && differing.len() <= 1 {
+        let first = differing.first().map_or(common, |(begin, _)| *begin);
+        return Some(format!("its first {first} bytes are the expected ones"));
+    }
+    let told: Vec<String> = differing.iter().take(4).map(|(begin, end)| format!("{begin} to {end}")).collect();
+    let more = differing.len().saturating_sub(4);
+    let more = if more > 0 { format!(" and {more} more ranges") } else { String::new() };
+    (!told.is_empty()).then(|| format!("what differs lies in bytes {}{more}", told.join(", ")))
+}
+
+/// Which tensors differ from the sealed ones.
+fn tensors(root: &Path, expected: &Expected, sealed: &Tensors) -> (String, Vec<String>) {
+    let found = match file_tensors(&expected.path.under(root)) {
+        Ok(found) => found,
+        Err(FileError::Safetensors { place, what, .. }) => {
+            return (format!("as safetensors it cannot be read: {place}: {what}"), Vec::new());
+        }
+        Err(error) => return (format!("as safetensors it cannot be read: {error}"), Vec::new()),
+    };
+    if found.root == sealed.root {
+        return ("yet every tensor is the sealed one: only the header differs".to_owned(), Vec::new());
+    }
+    let names: BTreeSet<&String> = sealed.digests.keys().chain(found.digests.keys()).collect();
+    let differing: Vec<&String> =
+        names.into_iter().filter(|name| sealed.digests.get(*name) != found.digests.get(*name)).collect();
+    let all = sealed.digests.len();
+    let parts = differing.iter().take(3).map(|name| {
+        let what = match (sealed.digests.get(*name), found.digests.get(*name)) {
+            (Some(_), Some(_)) => "differs".to_owned(),
+            (Some(gone), None) => match found.digests.iter().find(|(_, digest)| *digest == gone) {
+                Some((twin, _)) => format!("is missing, but {} has its bytes", twin.escape_debug()),
+                None => "is missing".to_owned(),
+            },
+            _ => "is extra".to_owned(),
+        };
+        // A name is anyone's text, and a diagnosis goes to terminals.
+        format!("tensor {} {what}", name.escape_debug())
+    });
+    let mut told = parts.collect::<Vec<_>>().join(", ");
+    match differing.len() {
+        0..=3 => {}
+        n if n == all && found.digests.len() == all => told = format!("all {all} tensors differ: {told} and so on"),
+        n => told.push_str(&format!(" and {} more of {all}", n - 3)),
+    }
+    (told, differing.into_iter().cloned().collect())
+}
+
+impl Expected {
+    /// Whether `bytes` are the expected ones, by every checksum.
+    pub(crate) fn is(&self, bytes: &[u8]) -> bool {
+        let same = |wanted: &Checksum| checksum(wanted.algorithm(), bytes).as_ref() == Some(wanted);
+        self.size.is_none_or(|size| size == bytes.len() as u64)
+            && !self.checksums.is_empty()
+            && self.checksums.iter().all(same)
+    }
+}

@@ -1,0 +1,396 @@
+//! Two releases, directories, checkpoints or manifests side by side, down to the tensor.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use half::{bf16, f16};
+use rayon::prelude::*;
+use retrace_files::safetensors::{Dtype, Place, file_tensors, read_header, read_tensor};
+use retrace_files::{FileError, Found, Progress, Unit, Wanted, hash_beneath, hash_file, walk};
+use retrace_spec::manifest::Tensors;
+use retrace_spec::{Digest, Manifest, RelPath};
+use serde::Serialize;
+
+use crate::record::SCRATCH;
+use crate::seal::is_safetensors;
+
+/// One side: what lies where.
+#[derive(Debug)]
+pub struct Side {
+    files: BTreeMap<RelPath, (u64, Digest, Option<Tensors>)>,
+    /// Where the bytes are, if they are here.
+    root: Option<PathBuf>,
+    /// Whether this is one file, whose name does not count.
+    single: bool,
+}
+
+impl Side {
+    /// What a manifest says; numbers can be compared if the files lie below `root`.
+    pub fn of_manifest(manifest: &Manifest, root: Option<&Path>) -> Self {
+        let files = manifest
+            .artifacts
+            .iter()
+            .map(|artifact| (artifact.path.clone(), (artifact.size, artifact.digest, artifact.tensors.clone())));
+        Self { files: files.collect(), root: root.map(Path::to_owned), single: false }
+    }
+
+    /// What lies in a directory.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds what no release can.
+    pub fn of_directory(root: &Path, progress: &dyn Progress) -> Result<Self, FileError> {
+        let mut paths = Vec::new();
+        for found in walk(root, &|path| path.as_str() == SCRATCH)? {
+            match found {
+                Found::File(path) => paths.push(path),
+                Found::Special(path) => {
+                    let what = "it is a symbolic link or a special file".to_owned();
+                    return Err(FileError::Name { path: path.under(root), what });
+                }
+                Found::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }),
+            }
+        }
+        let total = paths.iter().filter_map(|path| path.under(root).metadata().ok()).map(|file| file.len()).sum();
+        progress.begin("hashing", total, Unit::Bytes);
+        let hashed: Result<_, FileError> = paths
+            .into_par_iter()
+            .map(|path| {
+                let hashed = hash_beneath(root, &path, Wanted::default(), progress)?;
+                Ok((path, (hashed.size, hashed.digest, None)))
+            })
+            .collect();
+        progress.end();
+        Ok(Self { files: hashed?, root: Some(root.to_owned()), single: false })
+    }
+
+    /// One file.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn of_file(file: &Path) -> Result<Self, FileError> {
+        let (size, digest) = hash_file(file)?;
+        let name = file.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+        let name: RelPath = name.ok_or_else(|| FileError::Name {
+            path: file.to_owned(),
+            what: "its name cannot be in a release".to_owned(),
+        })?;
+        let root = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Ok(Self { files: [(name, (size, digest, None))].into(), root: Some(root.to_owned()), single: true })
+    }
+}
+
+/// How two sides differ.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Diff {
+    /// How many files are the same.
+    pub equal: usize,
+    /// The files that are not, sorted by path.
+    pub files: Vec<FileChange>,
+    /// Of checkpoints that differ, the tensors; sorted by directory.
+    pub checkpoints: Vec<CheckpointDiff>,
+}
+
+/// A file that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileChange {
+    /// Its path, in the second if it is there.
+    pub path: RelPath,
+    /// How.
+    pub change: Change,
+    /// Its path in the first, if that is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<RelPath>,
+    /// Bytes in the first and the second.
+    pub sizes: [Option<u64>; 2],
+}
+
+/// How a file differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// Only in the second.
+    Added,
+    /// Only in the first.
+    Removed,
+    /// The same bytes under another path.
+    Renamed,
+    /// Other bytes under the same path.
+    Changed,
+}
+
+/// How the tensors of a directory, in however many files, differ.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CheckpointDiff {
+    /// The directory, or the file where single files are compared.
+    pub checkpoint: String,
+    /// How many tensors are the same.
+    pub equal: usize,
+    /// Those that are not, sorted by name.
+    pub tensors: Vec<TensorChange>,
+}
+
+/// A tensor that differs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TensorChange {
+    /// Its name.
+    pub name: String,
+    /// How.
+    #[serde(flatten)]
+    pub difference: Difference,
+}
+
+/// How a tensor differs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "change", rename_all = "lowercase")]
+pub enum Difference {
+    /// Only in the second.
+    Added,
+    /// Only in the first; perhaps another of the second has its bytes.
+    Removed {
+        /// That one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        now: Option<String>,
+    },
+    /// Another shape; `same_numbers` if only that.
+    Reshaped {
+        /// The shapes, first and second.
+        shapes: [Vec<usize>; 2],
+        /// Whether the numbers are the same, in order.
+        same_numbers: bool,
+    },
+    /// Another dtype.
+    Recast {
+        /// The dtypes, first and second.
+        dtypes: [Dtype; 2],
+        /// Whether rounding the wider to the narrower gives the narrower, bit for bit.
+        equal_after_casting: bool,
+        /// How far the numbers are apart.
+        #[serde(flatten)]
+        distance: Distance,
+    },
+    /// Other numbers.
+    Changed {
+        /// How far they are apart, if both are at hand.
+        #[serde(flatten)]
+        distance: Option<Distance>,
+    },
+}
+
+/// How far the numbers of two tensors of one shape are apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Distance {
+    /// Numbers that are not bit for bit the same value.
+    pub differing: u64,
+    /// All numbers.
+    pub of: u64,
+    /// The largest |b − a|; infinite where one is no number and the other is.
+    pub largest: f64,
+    /// The largest |b − a| / max(|a|, |b|).
+    pub largest_relative: f64,
+}
+
+/// How `b` differs from `a`.
+///
+/// # Errors
+/// If a tensor that is to be compared cannot be read.
+pub fn diff(a: &Side, b: &Side) -> Result<Diff, FileError> {
+    let mut result = Diff::default();
+    if a.single && b.single {
+        if let (Some((from, (size_a, digest_a, _))), Some((path, (size_b, digest_b, _)))) =
+            (a.files.first_key_value(), b.files.first_key_value())
+        {
+            if digest_a == digest_b {
+                result.equal = 1;
+                return Ok(result);
+            }
+            let sizes = [Some(*size_a), Some(*size_b)];
+            let renamed = (from != path).then(|| from.clone());
+            result.files.push(FileChange { path: path.clone(), change: Change::Changed, from: renamed, sizes });
+        }
+    } else {
+        files(a, b, &mut result);
+    }
+    checkpoints(a, b, &mut result)?;
+    Ok(result)
+}
+
+fn files(a: &Side, b: &Side, result: &mut Diff) {
+    let mut removed: BTreeMap<Digest, Vec<&RelPath>> = BTreeMap::new();
+    for (path, (_, digest, _)) in a.files.iter().filter(|(path, _)| !b.files.contains_key(*path)).rev() {
+        removed.entry(*digest).or_default().push(path);
+    }
+    for (path, (size, digest, _)) in &b.files {
+        let change = |change, from: Option<&RelPath>, before| FileChange {
+            path: path.clone(),
+            change,
+            from: from.cloned(),
+            sizes: [before, Some(*size)],
+        };
+        match a.files.get(path) {
+            Some((_, same, _)) if same == digest => result.equal += 1,
+            Some((before, ..)) => result.files.push(change(Change::Changed, None, Some(*before))),
+            None => match removed.get_mut(digest).and_then(Vec::pop) {
+                Some(from) => result.files.push(change(Change::Renamed, Some(from), Some(*size))),
+                None => result.files.push(change(Change::Added, None, None)),
+            },
+        }
+    }
+    for path in removed.into_values().flatten() {
+        let size = a.files.get(path).map(|(size, ..)| *size);
+        result.files.push(FileChange { path: path.clone(), change: Change::Removed, from: None, sizes: [size, None] });
+    }
+    result.files.sort_by(|x, y| (&x.path, x.change).cmp(&(&y.path, y.change)));
+}
+
+/// A tensor on one side: its digest, and where it lies if its bytes are here.
+struct Held {
+    digest: Digest,
+    place: Option<(PathBuf, Place)>,
+}
+
+fn checkpoints(a: &Side, b: &Side, result: &mut Diff) -> Result<(), FileError> {
+    let name = |path: &RelPath, side: &Side| match (side.single, path.parent()) {
+        (true, _) => String::new(),
+        (false, Some(parent)) => parent.to_string(),
+        (false, None) => ".".to_owned(),
+    };
+    // By directory, so that another cut into shards is no difference.
+    let mut directories: BTreeMap<String, [Vec<&RelPath>; 2]> = BTreeMap::new();
+    for (at, side) in [a, b].into_iter().enumerate() {
+        for path in side.files.keys().filter(|path| is_safetensors(path)) {
+            directories.entry(name(path, side)).or_default()[at].push(path);
+        }
+    }
+    for (directory, [in_a, in_b]) in directories {
+        let same = |path: &&&RelPath| a.files.get(**path).zip(b.files.get(**path)).is_some_and(|(a, b)| a.1 == b.1);
+        let unchanged = in_a.len() == in_b.len() && in_a.iter().all(|path| same(&path));
+        if in_a.is_empty() || in_b.is_empty() || unchanged {
+            continue;
+        }
+        let (held_a, held_b) = (hold(a, &in_a)?, hold(b, &in_b)?);
+        let mut checkpoint = CheckpointDiff { checkpoint: directory, equal: 0, tensors: Vec::new() };
+        if a.single {
+            checkpoint.checkpoint = in_b.first().map_or_else(String::new, |path| path.to_string());
+        }
+        let names: BTreeSet<&String> = held_a.keys().chain(held_b.keys()).collect();
+        let compared: Result<Vec<_>, FileError> = names
+            .into_par_iter()
+            .map(|name| {
+                let difference = match (held_a.get(name), held_b.get(name)) {
+                    (Some(x), Some(y)) if x.digest == y.digest => None,
+                    (Some(x), Some(y)) => Some(compare(x, y)?),
+                    (Some(x), None) => {
+                        let now = held_b.iter().find(|(_, other)| other.digest == x.digest);
+                        Some(Difference::Removed { now: now.map(|(name, _)| name.clone()) })
+                    }
+                    (None, _) => Some(Difference::Added),
+                };
+                Ok(difference.map(|difference| TensorChange { name: name.clone(), difference }))
+            })
+            .collect();
+        for change in compared? {
+            match change {
+                Some(change) => checkpoint.tensors.push(change),
+                None => checkpoint.equal += 1,
+            }
+        }
+        result.checkpoints.push(checkpoint);
+    }
+    Ok(())
+}
+
+fn hold(side: &Side, paths: &[&RelPath]) -> Result<BTreeMap<String, Held>, FileError> {
+    let mut held = BTreeMap::new();
+    for path in paths {
+        let sealed = side.files.get(*path).and_then(|(.., tensors)| tensors.clone());
+        let on_disk = side.root.as_ref().map(|root| path.under(root)).filter(|file| file.exists());
+        let mut places = on_disk.as_deref().map(read_header).transpose()?.unwrap_or_default();
+        let tensors = match (sealed, &on_disk) {
+            (Some(sealed), _) => sealed,
+            (None, Some(file)) => file_tensors(file)?,
+            (None, None) => continue,
+        };
+        for (name, digest) in tensors.digests {
+            let place = on_disk.clone().zip(places.remove(&name));
+            held.insert(name, Held { digest, place });
+        }
+    }
+    Ok(held)
+}
+
+fn compare(a: &Held, b: &Held) -> Result<Difference, FileError> {
+    let (Some((file_a, a)), Some((file_b, b))) = (&a.place, &b.place) else {
+        return Ok(Difference::Changed { distance: None });
+    };
+    if a.shape != b.shape {
+        let shapes = [a.shape.clone(), b.shape.clone()];
+        let same_numbers =
+            a.dtype == b.dtype && a.length == b.length && read_tensor(file_a, a)? == read_tensor(file_b, b)?;
+        return Ok(Difference::Reshaped { shapes, same_numbers });
+    }
+    let (bytes_a, bytes_b) = (read_tensor(file_a, a)?, read_tensor(file_b, b)?);
+    let distance = distance(&numbers(a.dtype, &bytes_a), &numbers(b.dtype, &bytes_b));
+    if a.dtype == b.dtype {
+        return Ok(Difference::Changed { distance: Some(distance) });
+    }
+    let equal_after_casting = match a.dtype.size() >= b.dtype.size() {
+        true => cast(a.dtype, &bytes_a, b.dtype).is_some_and(|cast| cast == bytes_b),
+        false => cast(b.dtype, &bytes_b, a.dtype).is_some_and(|cast| cast == bytes_a),
+    };
+    Ok(Difference::Recast { dtypes: [a.dtype, b.dtype], equal_after_casting, distance })
+}
+
+/// The numbers of a tensor. Integers beyond 2⁵³ are rounded, which only a distance shows.
+fn numbers(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
+    fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<f64> {
+        bytes.as_chunks::<N>().0.iter().map(|bytes| number(*bytes)).collect()
+    }
+    match dtype {
+        Dtype::BOOL | Dtype::U8 => each(bytes, |[byte]| f64::from(byte)),
+        Dtype::I8 => each(bytes, |b| f64::from(i8::from_le_bytes(b))),
+        Dtype::U16 => each(bytes, |b| f64::from(u16::from_le_bytes(b))),
+        Dtype::I16 => each(bytes, |b| f64::from(i16::from_le_bytes(b))),
+        Dtype::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f64()),
+        Dtype::BF16 => each(bytes, |b| bf16::from_le_bytes(b).to_f64()),
+        Dtype::U32 => each(bytes, |b| f64::from(u32::from_le_bytes(b))),
+        Dtype::I32 => each(bytes, |b| f64::from(i32::from_le_bytes(b))),
+        Dtype::F32 => each(bytes, |b| f64::from(f32::from_le_bytes(b))),
+        Dtype::U64 => each(bytes, |b| u64::from_le_bytes(b) as f64),
+        Dtype::I64 => each(bytes, |b| i64::from_le_bytes(b) as f64),
+        Dtype::F64 => each(bytes, f64::from_le_bytes),
+    }
+}
+
+/// The bytes of a tensor rounded, ties to even, to a float of no more bytes.
+fn cast(from: Dtype, bytes: &[u8], to: Dtype) -> Option<Vec<u8>> {
+    let floats = [Dtype::F16, Dtype::BF16, Dtype::F32, Dtype::F64];
+    if !floats.contains(&from) {
+        return None;
+    }
+    // From binary32 the rounding is one; from binary64 too, as `half` rounds from there at once.
+    let numbers = numbers(from, bytes).into_iter();
+    match to {
+        Dtype::F16 => Some(numbers.flat_map(|x| f16::from_f64(x).to_le_bytes()).collect()),
+        Dtype::BF16 => Some(numbers.flat_map(|x| bf16::from_f64(x).to_le_bytes()).collect()),
+        Dtype::F32 => Some(numbers.flat_map(|x| (x as f32).to_le_bytes()).collect()),
+        _ => None,
+    }
+}
+
+fn distance(a: &[f64], b: &[f64]) -> Distance {
+    let mut distance = Distance { of: a.len() as u64, ..Distance::default() };
+    for (a, b) in a.iter().zip(b) {
+        if a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()) {
+            continue;
+        }
+        distance.differing += 1;
+        let apart = match (b - a).abs() {
+            nan if nan.is_nan() => f64::INFINITY,
+            apart => apart,
+        };
+        distance.largest = distance.largest.max(apart);
+        let size = a.abs().max(b.abs());
+        distance.largest_relative = distance.largest_relative.max(if apart == 0.0 { 0.0 } else { apart / size });
+    }
+    distance
+}

@@ -1,0 +1,287 @@
+//! What a manifest says that cannot all be true, or is likely a mistake: seen without the files.
+//!
+//! A list made from the served bytes agrees with them by construction, so it cannot show that one
+//! step's weights are served under another's name. Its own shape can.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use retrace_spec::manifest::Kind;
+use retrace_spec::{Digest, Manifest, RelPath};
+use serde::Serialize;
+
+/// A rule that a graph of artifacts and steps should keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GraphRule {
+    /// Weights of two training steps are never the same.
+    SameWeightsAtTwoSteps,
+    /// A regular series of checkpoints has no gap.
+    MissingCheckpoint,
+    /// What a step read or made is an artifact, with those bytes.
+    UnprovidedFile,
+    /// Where steps make tokens, checkpoints, logs or tables, no other artifact of that kind is from
+    /// nowhere.
+    UnmadeArtifact,
+    /// No step needs, by way of others, what it makes itself.
+    Cycle,
+}
+
+/// A rule broken.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct GraphFinding {
+    /// Which rule.
+    pub rule: GraphRule,
+    /// Where: an artifact, or the directory of a series.
+    pub path: String,
+    /// In a sentence, how.
+    pub what: String,
+}
+
+/// Every break of a rule, sorted.
+pub fn check_graph(manifest: &Manifest) -> Vec<GraphFinding> {
+    let mut found = Vec::new();
+    let mut tell = |rule, path: &str, what: String| found.push(GraphFinding { rule, path: path.to_owned(), what });
+    same_weights(manifest, &mut tell);
+    gaps(manifest, &mut tell);
+    unprovided(manifest, &mut tell);
+    cycles(manifest, &mut tell);
+    found.sort();
+    found
+}
+
+type Tell<'a> = dyn FnMut(GraphRule, &str, String) + 'a;
+
+/// A path cut at its training step: what is before, the step, what is after.
+fn at_step(path: &RelPath) -> Option<(&str, u64, &str)> {
+    const WORDS: [&str; 5] = ["step", "checkpoint", "ckpt", "iteration", "iter"];
+    let text = path.as_str();
+    let mut begin = 0;
+    let mut found = None;
+    for part in text.split('/') {
+        let digits = part.len() - part.trim_start_matches(|c: char| !c.is_ascii_digit()).len();
+        let word = part[..digits].trim_end_matches(['-', '_']).to_ascii_lowercase();
+        let number: String = part[digits..].chars().take_while(char::is_ascii_digit).collect();
+        if WORDS.iter().any(|known| word.ends_with(known))
+            && let Ok(step) = number.parse()
+        {
+            let end = begin + digits + number.len();
+            found = Some((&text[..begin + digits], step, &text[end..]));
+        }
+        begin += part.len() + 1;
+    }
+    found
+}
+
+fn same_weights(manifest: &Manifest, tell: &mut Tell<'_>) {
+    const ENDINGS: [&str; 5] = [".safetensors", ".bin", ".pt", ".pth", ".gguf"];
+    let mut first: BTreeMap<(&str, Digest), (u64, &RelPath)> = BTreeMap::new();
+    for artifact in &manifest.artifacts {
+        let Some((series, step, _)) = at_step(&artifact.path) else { continue };
+        if !ENDINGS.iter().any(|ending| artifact.path.as_str().ends_with(ending)) {
+            continue;
+        }
+        // By its tensors where they are known: another header makes another file of the same weights.
+        let content = artifact.tensors.as_ref().map_or(artifact.digest, |tensors| tensors.root);
+        match first.get(&(series, content)) {
+            Some((other, path)) if *other != step => {
+                let what = format!("step {step} has the very weights of step {other}: {path}");
+                tell(GraphRule::SameWeightsAtTwoSteps, artifact.path.as_str(), what);
+            }
+            Some(_) => {}
+            None => {
+                first.insert((series, content), (step, &artifact.path));
+            }
+        }
+    }
+}
+
+fn gaps(manifest: &Manifest, tell: &mut Tell<'_>) {
+    let mut series: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+    for artifact in manifest.artifacts.iter().filter(|artifact| artifact.kind == Kind::Checkpoint) {
+        if let Some((name, step, _)) = at_step(&artifact.path) {
+            series.entry(name).or_default().insert(step);
+        }
+    }
+    for (name, steps) in series {
+        let steps: Vec<u64> = steps.into_iter().collect();
+        let strides: Vec<u64> = steps.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        // Regular around the gap: the strides before and after it are the same, and divide it.
+        // So a series that doubles, or that changes its stride once, has no gap.
+        for (at, around) in strides.windows(3).enumerate() {
+            let [before, gap, after] = [around[0], around[1], around[2]];
+            if before == after && gap > before && gap.is_multiple_of(before) {
+                let from = steps[at + 1];
+                let missing: Vec<String> =
+                    (1..gap / before).take(5).map(|times| (from + times * before).to_string()).collect();
+                let more = (gap / before - 1).saturating_sub(5);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                let what = format!("every {before} steps, but not {}{more}", missing.join(", "));
+                tell(GraphRule::MissingCheckpoint, name, what);
+            }
+        }
+    }
+}
+
+fn unprovided(manifest: &Manifest, tell: &mut Tell<'_>) {
+    let mut made: BTreeSet<&RelPath> = BTreeSet::new();
+    for step in &manifest.steps {
+        let read = step.inputs.iter().map(|input| (&input.path, input.digest, "reads"));
+        let wrote = step.outputs.iter().map(|output| (&output.path, output.digest, "makes"));
+        for (path, digest, does) in read.chain(wrote) {
+            let what = match manifest.artifact(path) {
+                Some(artifact) if artifact.digest == digest => continue,
+                Some(artifact) => {
+                    format!("step {} {does} it as {digest}, but the artifact is {}", step.id, artifact.digest)
+                }
+                None => format!("step {} {does} it, but it is no artifact", step.id),
+            };
+            tell(GraphRule::UnprovidedFile, path.as_str(), what);
+        }
+        made.extend(step.outputs.iter().map(|output| &output.path));
+    }
+    // A release may begin from foreign checkpoints; but not have some made, and some from nowhere.
+    let made_kinds: BTreeSet<Kind> = manifest.steps.iter().flat_map(|step| &step.outputs).map(|o| o.kind).collect();
+    let from_steps = [Kind::Tokens, Kind::Checkpoint, Kind::Log, Kind::Table];
+    for artifact in &manifest.artifacts {
+        let from_steps = from_steps.contains(&artifact.kind) && made_kinds.contains(&artifact.kind);
+        if from_steps && !made.contains(&artifact.path) {
+            tell(GraphRule::UnmadeArtifact, artifact.path.as_str(), "no step says that it made it".to_owned());
+        }
+    }
+}
+
+fn cycles(manifest: &Manifest, tell: &mut Tell<'_>) {
+    let maker: BTreeMap<&RelPath, usize> =
+        (0..).zip(&manifest.steps).flat_map(|(at, step)| step.outputs.iter().map(move |o| (&o.path, at))).collect();
+    let needs: Vec<BTreeSet<usize>> = manifest
+        .steps
+        .iter()
+        .map(|step| step.inputs.iter().filter_map(|input| maker.get(&input.path).copied()).collect())
+        .collect();
+    // Steps whose needs are all done are done; what is left lies on a cycle, or behind one.
+    let mut done = BTreeSet::new();
+    loop {
+        let ready: Vec<usize> =
+            (0..needs.len()).filter(|at| !done.contains(at) && needs[*at].is_subset(&done)).collect();
+        if ready.is_empty() {
+            break;
+        }
+        done.extend(ready);
+    }
+    // Likewise from the other side: what nothing left needs lies behind the cycle.
+    let mut left: BTreeSet<usize> = (0..needs.len()).filter(|at| !done.contains(at)).collect();
+    while let Some(behind) = left.iter().copied().find(|at| !left.iter().any(|other| needs[*other].contains(at))) {
+        left.remove(&behind);
+    }
+    let ids: Vec<&str> = left.iter().map(|at| manifest.steps[*at].id.as_str()).collect();
+    if let Some(first) = ids.first() {
+        let what = format!("each of these steps needs what another of them makes: {}", ids.join(", "));
+        tell(GraphRule::Cycle, first, what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use retrace_spec::manifest::{Artifact, GraphStep, Output, Reference, StepKind};
+
+    fn artifact(path: &str, kind: Kind, content: &str) -> Artifact {
+        Artifact {
+            path: path.parse().unwrap(),
+            kind,
+            size: content.len() as u64,
+            digest: Digest::of(content.as_bytes()),
+            sha256: None,
+            slices: Vec::new(),
+            tensors: None,
+        }
+    }
+
+    fn step(id: &str, reads: &[(&str, &str)], makes: &[(&str, &str)]) -> GraphStep {
+        let digest = |content: &str| Digest::of(content.as_bytes());
+        let inputs = reads.iter().map(|(path, c)| Reference { path: path.parse().unwrap(), digest: digest(c) });
+        let outputs =
+            makes.iter().map(|(path, c)| Output { path: path.parse().unwrap(), kind: Kind::Tokens, digest: digest(c) });
+        GraphStep {
+            id: id.to_owned(),
+            kind: StepKind::Clean,
+            numerics: None,
+            config: None,
+            inputs: inputs.collect(),
+            outputs: outputs.collect(),
+        }
+    }
+
+    fn told(artifacts: Vec<Artifact>, steps: Vec<GraphStep>) -> Vec<(GraphRule, String, String)> {
+        let manifest = Manifest::new("m", "t", vec![], artifacts, steps).unwrap();
+        check_graph(&manifest).into_iter().map(|f| (f.rule, f.path, f.what)).collect()
+    }
+
+    /// As Pythia-12b did for two of its 154 steps until 2026.
+    #[test]
+    fn the_last_weights_under_an_earlier_step_show() {
+        let weights = |step: u64, content: &str| {
+            artifact(&format!("step{step}/pytorch_model-00001.bin"), Kind::Checkpoint, content)
+        };
+        let config = |step: u64| artifact(&format!("step{step}/config.json"), Kind::Checkpoint, "the same always");
+        let mut artifacts: Vec<_> = (0..6).map(|at| weights(at * 1000, &format!("{at}"))).collect();
+        artifacts.extend((0..6).map(|at| config(at * 1000)));
+        assert_eq!(told(artifacts.clone(), vec![]), []);
+        artifacts[2] = weights(2000, "5");
+        let found = told(artifacts, vec![]);
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (found[0].0, found[0].1.as_str()),
+            (GraphRule::SameWeightsAtTwoSteps, "step5000/pytorch_model-00001.bin")
+        );
+        assert!(found[0].2.contains("step2000/"), "{}", found[0].2);
+    }
+
+    #[test]
+    fn a_gap_shows_and_a_change_of_stride_does_not() {
+        let series = |steps: &[u64]| {
+            let file = |step: &u64| {
+                artifact(&format!("run/step-{step:06}/model.safetensors"), Kind::Checkpoint, &step.to_string())
+            };
+            told(steps.iter().map(file).collect(), vec![])
+        };
+        // Pythia's: powers of two, then thousands.
+        let mut pythia: Vec<u64> = std::iter::once(0).chain((0..10).map(|power| 1 << power)).collect();
+        pythia.extend((1..=143).map(|thousand| thousand * 1000));
+        assert_eq!(series(&pythia), []);
+        pythia.retain(|step| ![50_000, 51_000, 90_000].contains(step));
+        let found: Vec<String> = series(&pythia).into_iter().map(|(.., what)| what).collect();
+        assert_eq!(found, ["every 1000 steps, but not 50000, 51000", "every 1000 steps, but not 90000"]);
+        assert_eq!(series(&[0, 10, 20, 50, 80, 110]), []);
+        assert_eq!(series(&[5]), []);
+    }
+
+    #[test]
+    fn what_no_artifact_provides_and_no_step_made_shows() {
+        let artifacts = vec![artifact("a", Kind::Shard, "1"), artifact("b", Kind::Tokens, "2")];
+        assert_eq!(told(artifacts.clone(), vec![step("s", &[("a", "1")], &[("b", "2")])]), []);
+        let mut more = artifacts.clone();
+        more.push(artifact("c", Kind::Tokens, "3"));
+        let made = step("s", &[("a", "other"), ("gone", "3")], &[("c", "3")]);
+        let found = told(more, vec![made]);
+        let rules: Vec<_> = found.iter().map(|(rule, path, _)| (*rule, path.as_str())).collect();
+        use GraphRule::{UnmadeArtifact, UnprovidedFile};
+        assert_eq!(rules, [(UnprovidedFile, "a"), (UnprovidedFile, "gone"), (UnmadeArtifact, "b")]);
+        // Where no step makes any tokens, they came from elsewhere, and that may be.
+        assert_eq!(told(artifacts, vec![step("s", &[("a", "1")], &[])]), []);
+    }
+
+    #[test]
+    fn a_cycle_shows_with_its_steps_alone() {
+        let artifacts: Vec<_> = ["a", "b", "c", "d"].map(|path| artifact(path, Kind::Tokens, path)).into();
+        let steps = vec![
+            step("before", &[], &[("d", "d")]),
+            step("one", &[("b", "b"), ("d", "d")], &[("a", "a")]),
+            step("two", &[("a", "a")], &[("b", "b")]),
+            step("behind", &[("b", "b")], &[("c", "c")]),
+        ];
+        let found = told(artifacts, steps);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].0 == GraphRule::Cycle && found[0].2.ends_with("makes: one, two"), "{found:?}");
+    }
+}

@@ -1,0 +1,91 @@
+//! A part of the files, chosen at random, and what looking at it proves.
+
+use std::collections::BTreeSet;
+
+use retrace_spec::RelPath;
+use serde::Serialize;
+
+/// A random choice of files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sample {
+    /// What was chosen.
+    #[serde(skip)]
+    pub chosen: BTreeSet<RelPath>,
+    /// How many were chosen.
+    pub files: usize,
+    /// Of how many.
+    pub of: usize,
+    /// If so many files were changed, the sample would have held one of them with a probability of
+    /// at least 95 %.
+    pub would_find: usize,
+    /// What the choice came from: with it, anyone can choose the same.
+    pub seed: String,
+}
+
+/// Chooses `fraction` of `paths`, rounded up: those with the smallest BLAKE3 over the seed and the
+/// path. Who does not know the seed beforehand cannot know the choice.
+pub fn sample<'a>(paths: impl Iterator<Item = &'a RelPath>, fraction: f64, seed: &str) -> Sample {
+    let key = |path: &RelPath| {
+        let mut hasher = blake3::Hasher::new_derive_key("retrace 2026 sample of files");
+        hasher.update(&(seed.len() as u64).to_le_bytes()).update(seed.as_bytes()).update(path.as_str().as_bytes());
+        *hasher.finalize().as_bytes()
+    };
+    let mut all: Vec<([u8; 32], &RelPath)> = paths.map(|path| (key(path), path)).collect();
+    all.sort();
+    let files = ((all.len() as f64 * fraction).ceil() as usize).min(all.len());
+    let chosen = all.iter().take(files).map(|(_, path)| (*path).clone()).collect();
+    Sample { chosen, files, of: all.len(), would_find: would_find(files, all.len(), 0.95), seed: seed.to_owned() }
+}
+
+/// The least number of changed files among `of` that a random choice of `files` would hold one of
+/// with a probability of at least `confidence`: 1 − C(of − k, files) / C(of, files), the
+/// hypergeometric distribution's. More than `of` if the choice is empty.
+pub fn would_find(files: usize, of: usize, confidence: f64) -> usize {
+    let mut missed = 1.0;
+    for changed in 0..=of {
+        if 1.0 - missed >= confidence {
+            return changed;
+        }
+        // One more changed file, and none of them chosen.
+        let left = of - changed;
+        missed *= (left.saturating_sub(files)) as f64 / left.max(1) as f64;
+    }
+    of + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_choice_is_the_seed_s() {
+        let paths: Vec<RelPath> = (0..1000).map(|i| format!("f{i}").parse().unwrap()).collect();
+        let chosen = |seed| sample(paths.iter(), 0.05, seed).chosen;
+        assert_eq!(chosen("a").len(), 50);
+        assert_eq!(chosen("a"), chosen("a"));
+        assert_ne!(chosen("a"), chosen("b"));
+        assert_eq!(sample(paths.iter(), 0.0001, "a").files, 1);
+        assert_eq!(sample(paths.iter(), 1.0, "a").would_find, 1);
+        assert_eq!(sample([].into_iter(), 0.5, "a").files, 0);
+    }
+
+    /// Against every choice there is, counted.
+    #[test]
+    fn what_it_proves_is_the_count_of_choices() {
+        for of in 1usize..=10 {
+            for files in 0..=of {
+                let choices: Vec<u32> = (0u32..1 << of).filter(|set| set.count_ones() as usize == files).collect();
+                let finds = |changed: usize| {
+                    let hit = choices.iter().filter(|set| *set & ((1 << changed) - 1) != 0).count();
+                    hit as f64 / choices.len() as f64
+                };
+                for confidence in [0.5, 0.9, 0.95] {
+                    // A little leeway, as 1 − 0.1 is not 0.9 to the last bit.
+                    let expected = (0..=of).find(|changed| finds(*changed) >= confidence - 1e-12).unwrap_or(of + 1);
+                    let found = would_find(files, of, confidence - 1e-12);
+                    assert_eq!(found, expected, "{files} of {of} at {confidence}");
+                }
+            }
+        }
+    }
+}

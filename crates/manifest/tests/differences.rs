@@ -1,0 +1,174 @@
+//! Differences of releases and checkpoints, each made by hand.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use retrace_files::Silent;
+use retrace_files::safetensors::{self, Dtype, Tensor};
+use retrace_manifest::{Change, Diff, Difference, Distance, SealOptions, Side, diff, seal};
+
+fn floats(shape: &[usize], numbers: &[f32]) -> Tensor {
+    Tensor { dtype: Dtype::F32, shape: shape.to_vec(), bytes: numbers.iter().flat_map(|x| x.to_le_bytes()).collect() }
+}
+
+fn write(path: &Path, tensors: &[(&str, Tensor)]) {
+    let tensors: BTreeMap<_, _> = tensors.iter().map(|(name, tensor)| ((*name).to_owned(), tensor.clone())).collect();
+    safetensors::write(path, &tensors).unwrap();
+}
+
+fn of_directories(a: &Path, b: &Path) -> Diff {
+    diff(&Side::of_directory(a, &Silent).unwrap(), &Side::of_directory(b, &Silent).unwrap()).unwrap()
+}
+
+#[test]
+fn files_are_added_removed_renamed_and_changed() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (name, content) in [("same", "1"), ("changed", "22"), ("removed", "3"), ("old name", "4"), ("twin", "4")] {
+        fs::write(a.path().join(name), content).unwrap();
+    }
+    for (name, content) in [("same", "1"), ("changed", "2"), ("added", "5"), ("new name", "4")] {
+        fs::write(b.path().join(name), content).unwrap();
+    }
+    let found = of_directories(a.path(), b.path());
+    assert_eq!(found.equal, 1);
+    let told: Vec<_> =
+        found.files.iter().map(|f| (f.path.as_str(), f.change, f.from.as_ref().map(|p| p.as_str()), f.sizes)).collect();
+    assert_eq!(
+        told,
+        [
+            ("added", Change::Added, None, [None, Some(1)]),
+            ("changed", Change::Changed, None, [Some(2), Some(1)]),
+            ("new name", Change::Renamed, Some("old name"), [Some(1), Some(1)]),
+            ("removed", Change::Removed, None, [Some(1), None]),
+            ("twin", Change::Removed, None, [Some(1), None]),
+        ]
+    );
+    assert!(of_directories(a.path(), a.path()).files.is_empty());
+}
+
+#[test]
+fn every_difference_of_a_tensor_is_told_as_what_it_is() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let narrow = |numbers: &[f32]| Tensor {
+        dtype: Dtype::BF16,
+        shape: vec![numbers.len()],
+        bytes: numbers.iter().flat_map(|x| ((x.to_bits() >> 16) as u16).to_le_bytes()).collect(),
+    };
+    // 1 + 2⁻⁸ is half-way between two bf16 numbers, 1 and 1 + 2⁻⁷: ties go to the even one, 1.
+    let half_way = 1.0 + 1.0 / 256.0;
+    let before = [
+        ("changed", floats(&[4], &[1.0, 2.0, -4.0, 0.0])),
+        ("equal", floats(&[1], &[7.0])),
+        ("moved", floats(&[2], &[8.0, 9.0])),
+        ("nan", floats(&[2], &[1.0, 1.0])),
+        ("recast", floats(&[3], &[1.0, -2.5, half_way])),
+        ("recast badly", floats(&[2], &[1.0, 2.0])),
+        ("removed", floats(&[1], &[3.0])),
+        ("reshaped", floats(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])),
+        ("reshaped badly", floats(&[1, 2], &[1.0, 2.0])),
+    ];
+    let after = [
+        ("added", floats(&[1], &[3.5])),
+        ("changed", floats(&[4], &[1.0, 2.5, -4.0, -0.0])),
+        ("equal", floats(&[1], &[7.0])),
+        ("moved here", floats(&[2], &[8.0, 9.0])),
+        ("nan", floats(&[2], &[f32::NAN, 1.0])),
+        ("recast", narrow(&[1.0, -2.5, 1.0])),
+        ("recast badly", narrow(&[1.0, 3.0])),
+        ("reshaped", floats(&[3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])),
+        ("reshaped badly", floats(&[2, 1], &[2.0, 1.0])),
+    ];
+    write(&a.path().join("model.safetensors"), &before);
+    // In two files: that is no difference of any tensor.
+    write(&b.path().join("model-1.safetensors"), &after[..4]);
+    write(&b.path().join("model-2.safetensors"), &after[4..]);
+    let found = of_directories(a.path(), b.path());
+    assert_eq!(found.checkpoints.len(), 1);
+    assert_eq!(found.checkpoints[0].equal, 1);
+    let told: BTreeMap<&str, &Difference> =
+        found.checkpoints[0].tensors.iter().map(|t| (t.name.as_str(), &t.difference)).collect();
+    let distance = |differing, of, largest, largest_relative| Distance { differing, of, largest, largest_relative };
+    let expected = [
+        ("added", Difference::Added),
+        // 2 to 2.5 and 0 to -0: two numbers, the furthest 0.5 apart, a fifth of 2.5.
+        ("changed", Difference::Changed { distance: Some(distance(2, 4, 0.5, 0.2)) }),
+        ("moved", Difference::Removed { now: Some("moved here".to_owned()) }),
+        ("moved here", Difference::Added),
+        ("nan", Difference::Changed { distance: Some(distance(1, 2, f64::INFINITY, f64::INFINITY)) }),
+        (
+            "recast",
+            Difference::Recast {
+                dtypes: [Dtype::F32, Dtype::BF16],
+                equal_after_casting: true,
+                distance: distance(1, 3, 0.003_906_25, 0.003_906_25 / 1.003_906_25),
+            },
+        ),
+        (
+            "recast badly",
+            Difference::Recast {
+                dtypes: [Dtype::F32, Dtype::BF16],
+                equal_after_casting: false,
+                distance: distance(1, 2, 1.0, 1.0 / 3.0),
+            },
+        ),
+        ("removed", Difference::Removed { now: None }),
+        ("reshaped", Difference::Reshaped { shapes: [vec![2, 3], vec![3, 2]], same_numbers: true }),
+        ("reshaped badly", Difference::Reshaped { shapes: [vec![1, 2], vec![2, 1]], same_numbers: false }),
+    ];
+    for (name, expected) in &expected {
+        assert_eq!(told.get(name), Some(&expected), "{name}");
+    }
+    assert_eq!(told.len(), expected.len());
+}
+
+#[test]
+fn two_cuts_into_files_are_equal_tensors() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let all = [("x", floats(&[1], &[1.0])), ("y", floats(&[1], &[2.0]))];
+    write(&a.path().join("model.safetensors"), &all);
+    write(&b.path().join("model-1.safetensors"), &all[..1]);
+    write(&b.path().join("model-2.safetensors"), &all[1..]);
+    let found = of_directories(a.path(), b.path());
+    assert_eq!(found.files.len(), 3);
+    assert_eq!((found.checkpoints[0].equal, found.checkpoints[0].tensors.len()), (2, 0));
+}
+
+/// Manifests alone tell which tensors differ; with the files, by how much.
+#[test]
+fn manifests_tell_what_they_can() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(&a.path().join("model.safetensors"), &[("x", floats(&[1], &[1.0])), ("y", floats(&[1], &[2.0]))]);
+    write(&b.path().join("model.safetensors"), &[("x", floats(&[1], &[1.0])), ("y", floats(&[1], &[4.0]))]);
+    let sealed = |root: &Path| {
+        let options =
+            SealOptions { name: "m".to_owned(), tool: "t".to_owned(), manifest: None, ignore: vec![], sha256: false };
+        seal(root, &options, &Silent).unwrap()
+    };
+    let (sealed_a, sealed_b) = (sealed(a.path()), sealed(b.path()));
+    let told = |root_a: Option<&Path>, root_b: Option<&Path>| {
+        let found = diff(&Side::of_manifest(&sealed_a, root_a), &Side::of_manifest(&sealed_b, root_b)).unwrap();
+        assert_eq!(found.checkpoints[0].equal, 1);
+        found.checkpoints[0].tensors.iter().map(|t| (t.name.clone(), t.difference.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(told(None, None), [("y".to_owned(), Difference::Changed { distance: None })]);
+    let distance = Distance { differing: 1, of: 1, largest: 2.0, largest_relative: 0.5 };
+    assert_eq!(
+        told(Some(a.path()), Some(b.path())),
+        [("y".to_owned(), Difference::Changed { distance: Some(distance) })]
+    );
+}
+
+#[test]
+fn single_files_are_compared_whatever_they_are_called() {
+    let directory = tempfile::tempdir().unwrap();
+    let (a, b) = (directory.path().join("a.safetensors"), directory.path().join("b.safetensors"));
+    write(&a, &[("x", floats(&[1], &[1.0]))]);
+    write(&b, &[("x", floats(&[1], &[2.0]))]);
+    let found = diff(&Side::of_file(&a).unwrap(), &Side::of_file(&b).unwrap()).unwrap();
+    assert_eq!((found.files.len(), found.checkpoints[0].tensors.len()), (1, 1));
+    fs::copy(&a, &b).unwrap();
+    assert_eq!(diff(&Side::of_file(&a).unwrap(), &Side::of_file(&b).unwrap()).unwrap().equal, 1);
+}

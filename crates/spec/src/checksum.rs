@@ -1,0 +1,152 @@
+//! Digests of other tools: what foreign lists give, and what their readers check.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::Digest;
+
+/// How a checksum is computed from a file's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Algorithm {
+    /// BLAKE3, 256 bits: retrace's own, and `b3sum`'s.
+    Blake3,
+    /// SHA-256: `sha256sum`, LFS pointers, OMS bundles.
+    Sha256,
+    /// SHA-1 of the bytes. Broken: collisions can be made.
+    Sha1,
+    /// SHA-1 of `blob LENGTH\0` and the bytes, as git names a file. Broken as SHA-1 is.
+    GitBlob,
+    /// MD5. Broken: collisions can be made in seconds.
+    Md5,
+}
+
+impl Algorithm {
+    /// All.
+    pub const ALL: [Self; 5] = [Self::Blake3, Self::Sha256, Self::Sha1, Self::GitBlob, Self::Md5];
+
+    /// The name that stands before the hexadecimal digits.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Blake3 => "b3",
+            Self::Sha256 => "sha256",
+            Self::Sha1 => "sha1",
+            Self::GitBlob => "git",
+            Self::Md5 => "md5",
+        }
+    }
+
+    /// Bytes of a checksum.
+    pub const fn length(self) -> usize {
+        match self {
+            Self::Blake3 | Self::Sha256 => 32,
+            Self::Sha1 | Self::GitBlob => 20,
+            Self::Md5 => 16,
+        }
+    }
+
+    /// Whether nobody is known to be able to make two files with one checksum.
+    pub const fn is_strong(self) -> bool {
+        matches!(self, Self::Blake3 | Self::Sha256)
+    }
+}
+
+/// A checksum and how it was computed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Checksum {
+    algorithm: Algorithm,
+    bytes: Vec<u8>,
+}
+
+impl Checksum {
+    /// A checksum of `bytes`, if that is as many as `algorithm` has.
+    pub fn new(algorithm: Algorithm, bytes: &[u8]) -> Option<Self> {
+        (bytes.len() == algorithm.length()).then(|| Self { algorithm, bytes: bytes.to_vec() })
+    }
+
+    /// A checksum from its hexadecimal digits, of either case.
+    pub fn from_hex(algorithm: Algorithm, hex: &str) -> Option<Self> {
+        let byte = |at: usize| hex.get(at..at + 2).filter(|pair| pair.bytes().all(|b| b.is_ascii_hexdigit()));
+        let bytes: Option<Vec<u8>> =
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(byte(at)?, 16).ok()).collect();
+        Self::new(algorithm, &bytes?)
+    }
+
+    /// How it was computed.
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The hexadecimal digits, without the algorithm.
+    pub fn hex(&self) -> String {
+        self.bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl From<Digest> for Checksum {
+    fn from(digest: Digest) -> Self {
+        Self { algorithm: Algorithm::Blake3, bytes: digest.as_bytes().to_vec() }
+    }
+}
+
+impl fmt::Display for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.algorithm.name(), self.hex())
+    }
+}
+
+impl fmt::Debug for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Checksum {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl FromStr for Checksum {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = text.split_once(':').and_then(|(name, hex)| {
+            let algorithm = Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name)?;
+            Self::from_hex(algorithm, hex)
+        });
+        named.ok_or_else(|| format!("{text:?} is not an algorithm, `:` and as many hexadecimal digits as it has"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Checksum {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_read_as_it_is_written_and_refuses_other_lengths() {
+        for algorithm in Algorithm::ALL {
+            let checksum = Checksum::new(algorithm, &vec![0xa5; algorithm.length()]).unwrap();
+            assert_eq!(Checksum::from_hex(algorithm, &checksum.hex()), Some(checksum.clone()));
+            assert_eq!(Checksum::from_hex(algorithm, &checksum.hex().to_uppercase()), Some(checksum.clone()));
+            assert_eq!(checksum.to_string().parse(), Ok(checksum.clone()));
+            assert!(checksum.hex().parse::<Checksum>().is_err());
+            for wrong in ["", "a", "+5", "zz", "é", &checksum.hex()[1..], &format!("{}00", checksum.hex())] {
+                assert_eq!(Checksum::from_hex(algorithm, wrong), None, "{wrong:?}");
+            }
+        }
+    }
+}
