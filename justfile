@@ -15,6 +15,11 @@ test *ARGS:
 test-all:
     cargo test --workspace -- --include-ignored
 
+# `retrace verify` beside b3sum and the reference OMS tool, same files, same run
+bench-verify:
+    cargo build --release
+    benches/verify.sh
+
 # Formatting and clippy, warnings refused
 lint:
     cargo fmt --all --check

@@ -228,7 +228,7 @@ fn b3sum_agrees_if_it_is_here() {
 fn a_part_or_a_sample_is_verified_and_said_to_be_one() {
     let (release, _) = sealed();
     let only = release.run(&["verify", "manifest.yaml", "--only", "kind=tokens", "--only", "model"]).code(0);
-    only.says(&["verified 2 files", "of 10 files"]);
+    only.says(&["verified 2 files of 10 files"]);
     release.write("raw/en-00.jsonl", b"{}\n");
     release.run(&["verify", "manifest.yaml", "--only", "raw/en-01.jsonl"]).code(0);
     release.run(&["verify", "manifest.yaml", "--only", "raw/"]).code(1);
@@ -289,4 +289,39 @@ fn diff_tells_what_changed_down_to_the_tensor() {
     // A file whose header lies: told as that, and nothing compared.
     release.write("copy/model.safetensors", u64::MAX.to_le_bytes());
     release.run(&["diff", "model", "copy"]).code(2).says(&["copy/model.safetensors", "byte 0"]);
+}
+
+/// The lists are the tools' own, where those are here.
+#[test]
+fn lists_of_other_tools_are_verified() {
+    let (release, _) = sealed();
+    let mut tools = 0;
+    for (tool, list) in [("sha256sum", "SHA256SUMS"), ("b3sum", "B3SUMS"), ("md5sum", "checklist.chk")] {
+        let listed = ["clean.yaml", "raw/en-00.jsonl", "model/model.safetensors"];
+        let Ok(output) = Command::new(tool).args(listed).current_dir(release.root()).output() else { continue };
+        tools += 1;
+        release.write(list, &output.stdout);
+        let ran = release.run(&["verify", list]).code(0).says(&["verified 3 files", "as listed", "not listed"]);
+        assert_eq!(ran.err.contains("can be forged"), tool == "md5sum", "{}", ran.err);
+    }
+    if tools < 2 {
+        println!("skipped: no tool that writes lists is here");
+        return;
+    }
+    let lists = ["--also", "SHA256SUMS", "--also", "checklist.chk"];
+    let others: Vec<&str> = ["B3SUMS"].into_iter().filter(|list| release.path(list).exists()).collect();
+    let also = || [&["verify", "manifest.yaml"], &lists[..]].concat();
+    // The lists lie in the release since it was sealed: they are themselves no finding, others would be.
+    for list in others {
+        fs::remove_file(release.path(list)).unwrap();
+    }
+    release.run(&also()).code(0);
+    let list = String::from_utf8(release.read("SHA256SUMS")).unwrap();
+    let flipped = list.replacen(&list[..1], if &list[..1] == "0" { "1" } else { "0" }, 1);
+    release.write("SHA256SUMS", &flipped);
+    let ran = release.run(&also()).code(1);
+    assert!(ran.out.contains("clean.yaml") && ran.out.contains("contradicts itself"), "{}", ran.out);
+    release.run(&["verify", "SHA256SUMS"]).code(1);
+    release.write("SHA256SUMS", format!("{}  ../x\n", "0".repeat(64)));
+    release.run(&["verify", "SHA256SUMS"]).code(2).says(&["SHA256SUMS:1", "`..`"]);
 }

@@ -94,11 +94,17 @@ struct Opened<T> {
 /// More than this is read of no document; the spec crate then says how much is too much.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// Reads the document at `path`.
-fn open<T: Document>(path: &Path) -> Result<Opened<T>, Failure> {
+/// The text of the file at `path`.
+fn read_text(path: &Path) -> Result<String, FileError> {
     let file = File::open(path).map_err(FileError::io(path, "open"))?;
     let mut text = String::new();
     file.take(MOST_BYTES).read_to_string(&mut text).map_err(FileError::io(path, "read"))?;
+    Ok(text)
+}
+
+/// Reads the document at `path`.
+fn open<T: Document>(path: &Path) -> Result<Opened<T>, Failure> {
+    let text = read_text(path)?;
     let document = T::parse(&text, &path.display().to_string())?;
     let root = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),

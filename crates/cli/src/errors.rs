@@ -13,7 +13,7 @@ use retrace_analysis::contamination::IndexError;
 use retrace_corpus::CorpusError;
 use retrace_eval::EvalError;
 use retrace_files::FileError;
-use retrace_manifest::SealError;
+use retrace_manifest::{ListError, SealError};
 use retrace_model::ModelError;
 use retrace_query::QueryError;
 use retrace_report::ReportError;
@@ -30,6 +30,8 @@ pub(crate) enum Failure {
     Spec(#[from] SpecError),
     #[error(transparent)]
     Seal(#[from] SealError),
+    #[error(transparent)]
+    List(#[from] ListError),
     #[error(transparent)]
     Corpus(#[from] CorpusError),
     #[error(transparent)]
@@ -74,6 +76,7 @@ impl Failure {
             Self::Spec(error) => help_for_document(error),
             Self::File(error) => help_for_file(error),
             Self::Seal(error) => help_for_sealing(error),
+            Self::List(_) => "fetch the list anew, or make a manifest with `retrace seal DIR`".to_owned(),
             Self::Corpus(error) => help_for_corpus(error),
             Self::Train(error) => help_for_training(error),
             Self::Model(error) => help_for_model(error),

@@ -9,7 +9,7 @@ use retrace_spec::manifest::Tensors;
 use retrace_spec::{Algorithm, Checksum, Digest, RelPath};
 use sha2::Digest as _;
 
-use crate::open::{open_beneath, open_regular};
+use crate::open::{Root, open_regular};
 use crate::safetensors::TensorStream;
 use crate::{FileError, Progress};
 
@@ -63,12 +63,12 @@ pub fn hash_file(path: &Path) -> Result<(u64, Digest), FileError> {
 /// # Errors
 /// If it cannot be read, is not a regular file, or changes meanwhile.
 pub fn hash_beneath(
-    root: &Path,
+    root: &Root,
     path: &RelPath,
     wanted: Wanted<'_>,
     progress: &dyn Progress,
 ) -> Result<Hashed, FileError> {
-    hash(&path.under(root), &open_beneath(root, path)?, wanted, progress)
+    hash(&path.under(root.path()), &root.file(path)?, wanted, progress)
 }
 
 fn hash(path: &Path, file: &File, wanted: Wanted<'_>, progress: &dyn Progress) -> Result<Hashed, FileError> {
@@ -310,12 +310,13 @@ mod tests {
     fn slices_are_subtrees_of_the_plain_digest() {
         let directory = tempfile::tempdir().unwrap();
         let (root, name) = (directory.path(), "file".parse().unwrap());
+        let opened = Root::open(root).unwrap();
         for size in [SLICE, SLICE + 1, 2 * SLICE, 3 * SLICE - 5, 5 * SLICE + 1024] {
             let all = bytes(size);
             std::fs::write(root.join("file"), &all).unwrap();
             let wanted = Wanted { checksums: &[Algorithm::Sha256, Algorithm::Blake3], tensors: false };
             for wanted in [Wanted::default(), wanted] {
-                let hashed = hash_beneath(root, &name, wanted, &Silent).unwrap();
+                let hashed = hash_beneath(&opened, &name, wanted, &Silent).unwrap();
                 assert_eq!((hashed.size, hashed.digest), (size, Digest::of(&all)));
                 let several = size > SLICE;
                 assert_eq!(hashed.slices.len(), if several { size.div_ceil(SLICE) as usize } else { 0 });
@@ -340,7 +341,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("abc"), "abc").unwrap();
         let wanted = Wanted { checksums: &Algorithm::ALL, tensors: false };
-        let hashed = hash_beneath(directory.path(), &"abc".parse().unwrap(), wanted, &Silent).unwrap();
+        let hashed =
+            hash_beneath(&Root::open(directory.path()).unwrap(), &"abc".parse().unwrap(), wanted, &Silent).unwrap();
         let told: Vec<String> = hashed.checksums.iter().map(Checksum::to_string).collect();
         assert_eq!(
             told,

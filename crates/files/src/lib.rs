@@ -16,7 +16,7 @@ mod whole;
 pub use error::FileError;
 pub use hash::{Hashed, SLICE, Wanted, checksum, hash_beneath, hash_file, slices_agree};
 pub use lines::json_lines;
-pub use open::open_beneath;
+pub use open::Root;
 pub use progress::{Progress, Silent, Unit};
 pub use retrace_spec::{Algorithm, Checksum};
 pub use walk::{Found, expand, walk};

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::Path;
 
 use retrace_files::safetensors::file_tensors;
-use retrace_files::{Checksum, FileError, Hashed, SLICE, checksum, open_beneath};
+use retrace_files::{Checksum, FileError, Hashed, Root, SLICE, checksum};
 use retrace_spec::manifest::Tensors;
 
 use crate::seal::is_safetensors;
@@ -16,7 +15,7 @@ use crate::verify::Expected;
 const LOOK: u64 = 64 << 20;
 
 /// In a sentence, what seems to have happened; and the tensors that differ.
-pub(crate) fn diagnose(root: &Path, expected: &Expected, found: &Hashed) -> (String, Vec<String>) {
+pub(crate) fn diagnose(root: &Root, expected: &Expected, found: &Hashed) -> (String, Vec<String>) {
     let mut said = sizes(expected, found);
     let bytes = start(root, expected, found.size).unwrap_or_default();
     let whole = bytes.len() as u64 == found.size;
@@ -54,9 +53,9 @@ fn sizes(expected: &Expected, found: &Hashed) -> String {
 }
 
 /// As much of the file as is looked at.
-fn start(root: &Path, expected: &Expected, size: u64) -> Option<Vec<u8>> {
+fn start(root: &Root, expected: &Expected, size: u64) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    open_beneath(root, &expected.path).ok()?.take(size.min(LOOK)).read_to_end(&mut bytes).ok()?;
+    root.file(&expected.path).ok()?.take(size.min(LOOK)).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 
@@ -154,8 +153,8 @@ fn ranges(expected: &Expected, found: &Hashed, bytes: &[u8]) -> Option<String> {
 }
 
 /// Which tensors differ from the sealed ones.
-fn tensors(root: &Path, expected: &Expected, sealed: &Tensors) -> (String, Vec<String>) {
-    let found = match file_tensors(&expected.path.under(root)) {
+fn tensors(root: &Root, expected: &Expected, sealed: &Tensors) -> (String, Vec<String>) {
+    let found = match file_tensors(&expected.path.under(root.path())) {
         Ok(found) => found,
         Err(FileError::Safetensors { place, what, .. }) => {
             return (format!("as safetensors it cannot be read: {place}: {what}"), Vec::new());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use half::{bf16, f16};
 use rayon::prelude::*;
 use retrace_files::safetensors::{Dtype, Place, file_tensors, read_header, read_tensor};
-use retrace_files::{FileError, Found, Progress, Unit, Wanted, hash_beneath, hash_file, walk};
+use retrace_files::{FileError, Found, Progress, Root, Unit, Wanted, hash_beneath, hash_file, walk};
 use retrace_spec::manifest::Tensors;
 use retrace_spec::{Digest, Manifest, RelPath};
 use serde::Serialize;
@@ -52,10 +52,11 @@ impl Side {
         }
         let total = paths.iter().filter_map(|path| path.under(root).metadata().ok()).map(|file| file.len()).sum();
         progress.begin("hashing", total, Unit::Bytes);
+        let opened = Root::open(root)?;
         let hashed: Result<_, FileError> = paths
             .into_par_iter()
             .map(|path| {
-                let hashed = hash_beneath(root, &path, Wanted::default(), progress)?;
+                let hashed = hash_beneath(&opened, &path, Wanted::default(), progress)?;
                 Ok((path, (hashed.size, hashed.digest, None)))
             })
             .collect();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use retrace_files::{FileError, Found, Hashed, Progress, Unit, Wanted, hash_beneath, walk};
+use retrace_files::{FileError, Found, Hashed, Progress, Root, Unit, Wanted, hash_beneath, walk};
 use retrace_spec::manifest::{Artifact, Kind};
 use retrace_spec::{Algorithm, Digest, Manifest, RelPath, SpecError};
 use thiserror::Error;
@@ -84,11 +84,12 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
     let total = paths.iter().filter_map(|path| path.under(root).metadata().ok()).map(|file| file.len()).sum();
     progress.begin("sealing", total, Unit::Bytes);
     let checksums: &[Algorithm] = if options.sha256 { &[Algorithm::Sha256] } else { &[] };
+    let opened = Root::open(root)?;
     let hashed: Vec<Result<Artifact, FileError>> = paths
         .into_par_iter()
         .map(|path| {
             let wanted = Wanted { checksums, tensors: is_safetensors(&path) };
-            let Hashed { size, digest, slices, checksums, tensors } = hash_beneath(root, &path, wanted, progress)?;
+            let Hashed { size, digest, slices, checksums, tensors } = hash_beneath(&opened, &path, wanted, progress)?;
             let (sha256, tensors) = (checksums.into_iter().next(), tensors.transpose()?);
             let kind = match kinds.get(&path) {
                 Some(kind) => *kind,

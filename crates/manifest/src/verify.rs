@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use retrace_files::safetensors::file_tensors;
-use retrace_files::{Algorithm, Checksum, FileError, Found, Hashed, Progress, Unit, Wanted, hash_beneath, walk};
+use retrace_files::{Algorithm, Checksum, FileError, Found, Hashed, Progress, Root, Unit, Wanted, hash_beneath, walk};
 use retrace_spec::manifest::{Artifact, Tensors};
 use retrace_spec::{Digest, Manifest, RelPath};
 use serde::Serialize;
@@ -187,9 +187,12 @@ pub fn verify_expected(
         .filter(|found| matches!(found, Found::File(_)) || links.contains_key(found.path()))
         .map(Found::path)
         .collect();
-    let place = |path: &RelPath| match links.get(path) {
-        Some((blobs, name)) => (blobs.clone(), name.clone()),
-        None => (root.to_owned(), path.clone()),
+    let opened = Root::open(root)?;
+    let blobs = links.values().next().map(|(blobs, _)| Root::open(blobs)).transpose()?;
+    // Where a file is read: below the root, or in the hub cache's blobs.
+    let place = |path: &RelPath| match (links.get(path), &blobs) {
+        (Some((_, name)), Some(blobs)) => (blobs, name.clone()),
+        _ => (&opened, path.clone()),
     };
     // A file that nobody lists is read only where its being there is a finding.
     let wanted_extras = !options.partial && !matches!(options.scope, Scope::Only(_));
@@ -208,10 +211,11 @@ pub fn verify_expected(
 
     let length = |path: &RelPath| {
         let (root, path) = place(path);
-        path.under(&root).metadata().map_or(0, |file| file.len())
+        path.under(root.path()).metadata().map_or(0, |file| file.len())
     };
-    let read = expected.iter().map(|entry| &entry.path).filter(|path| options.scope.has(path) && files.contains(path));
-    progress.begin("verifying", read.chain(extras.iter().copied()).map(length).sum(), Unit::Bytes);
+    let read = expected.iter().filter(|entry| options.scope.has(&entry.path) && files.contains(&entry.path));
+    let total: u64 = read.map(|entry| entry.size.unwrap_or_else(|| length(&entry.path))).sum();
+    progress.begin("verifying", total + extras.iter().map(|path| length(path)).sum::<u64>(), Unit::Bytes);
     let checked: Vec<Entry> = expected
         .par_iter()
         .map(|wanted| {
@@ -219,7 +223,7 @@ pub fn verify_expected(
             match (files.contains(path), options.scope.has(path)) {
                 (true, true) => {
                     let (root, at) = place(path);
-                    check(wanted, &Expected { path: at, ..wanted.clone() }, &root, &listed, progress)
+                    check(wanted, at, root, &listed, progress)
                 }
                 (false, true) => entry(path, Verdict::Missing, "it is not there".to_owned()),
                 (false, false) if matches!(options.scope, Scope::Sample(_)) => {
@@ -234,7 +238,7 @@ pub fn verify_expected(
         .map(|path| {
             let (root, at) = place(path);
             let wanted = Wanted { checksums: &algorithms, tensors: false };
-            (path, hash_beneath(&root, &at, wanted, progress))
+            (path, hash_beneath(root, &at, wanted, progress))
         })
         .collect();
     progress.end();
@@ -347,17 +351,17 @@ fn name_twins(entries: &mut BTreeMap<RelPath, Entry>) {
     }
 }
 
-/// The name to show, and where to read: `wanted` and `at` differ for what a link stands for.
+/// What is said of a file that is there, read at `at` below `root`.
 fn check(
     wanted: &Expected,
-    at: &Expected,
-    root: &Path,
+    at: RelPath,
+    root: &Root,
     listed: &BTreeMap<&Checksum, Vec<&RelPath>>,
     progress: &dyn Progress,
 ) -> Entry {
     let path = &wanted.path;
     let algorithms: Vec<Algorithm> = wanted.checksums.iter().map(Checksum::algorithm).collect();
-    let hashed = match hash_beneath(root, &at.path, Wanted { checksums: &algorithms, tensors: false }, progress) {
+    let hashed = match hash_beneath(root, &at, Wanted { checksums: &algorithms, tensors: false }, progress) {
         Ok(found) => found,
         Err(error) => return entry(path, Verdict::Unverifiable, error.to_string()),
     };
@@ -390,7 +394,7 @@ fn check(
     changed.was = other.map(|other| (*other).clone());
     (changed.diagnosis, changed.tensors) = match other {
         Some(other) => (format!("it holds the content of {other}"), Vec::new()),
-        None => diagnose(root, at, &hashed),
+        None => diagnose(root, &Expected { path: at, ..wanted.clone() }, &hashed),
     };
     changed
 }

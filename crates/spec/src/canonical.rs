@@ -4,10 +4,16 @@
 //! the fields of a structure are sorted by name. So neither the order of keys nor the spelling of
 //! a number nor the way a text is quoted shows in the digest, and no two values share a form.
 
+use std::sync::LazyLock;
+
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{Digest, SpecError};
+
+/// The domain of all canonical digests, hashed once: a manifest makes very many of them.
+static CONTEXT: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context("retrace 2026 canonical document"));
 
 /// The digest of `value` in the given domain.
 ///
@@ -22,7 +28,7 @@ pub fn canonical_digest<T: Serialize>(domain: &str, value: &T) -> Result<Digest,
     let mut bytes = Vec::new();
     put_text(&mut bytes, domain);
     put(&mut bytes, &value)?;
-    Ok(blake3::Hasher::new_derive_key("retrace 2026 canonical document").update(&bytes).finalize().into())
+    Ok(blake3::Hasher::new_from_context_key(&CONTEXT).update(&bytes).finalize().into())
 }
 
 fn put(out: &mut Vec<u8>, value: &Value) -> Result<(), SpecError> {

@@ -1,0 +1,323 @@
+//! Lists of checksums that other tools write, as what they say files should be.
+//!
+//! Read are what `sha256sum`, `b3sum`, `md5sum` and `sha1sum` write, in their own and in the BSD
+//! form, and the file tree that a model hub's interface gives as JSON.
+
+use std::collections::BTreeMap;
+
+use retrace_files::{Algorithm, Checksum};
+use retrace_spec::RelPath;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::verify::Expected;
+
+/// Why a text is not a list of checksums.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{origin}{}: {what}", Line(*.line))]
+pub struct ListError {
+    /// The list's name.
+    pub origin: String,
+    /// The line, from 1; 0 if it is no line's.
+    pub line: usize,
+    /// What is wrong there.
+    pub what: String,
+}
+
+struct Line(usize);
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0 == 0 { Ok(()) } else { write!(f, ":{}", self.0) }
+    }
+}
+
+/// Something that a list says of a file and another source does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disagreement {
+    /// The file.
+    pub path: RelPath,
+    /// In a sentence, who says what.
+    pub what: String,
+}
+
+/// Reads the list called `name`, whose name tells the algorithm where 64 digits could be SHA-256's
+/// or BLAKE3's: `SHA256SUMS`, `weights.sha256`, `B3SUMS`, `weights.b3`. Sorted by path.
+///
+/// # Errors
+/// The first line that is no checksum and path, or says otherwise of a path than one before.
+pub fn read_list(name: &str, text: &str) -> Result<Vec<Expected>, ListError> {
+    let mut files: BTreeMap<RelPath, Expected> = BTreeMap::new();
+    let mut add = |line: usize, path: &str, size: Option<u64>, checksum: Checksum| {
+        let refuse = |what: String| ListError { origin: name.to_owned(), line, what };
+        let path: RelPath = path.strip_prefix("./").unwrap_or(path).parse().map_err(|e| refuse(format!("{e}")))?;
+        let entry = files.entry(path.clone()).or_insert_with(|| Expected {
+            path: path.clone(),
+            size,
+            checksums: Vec::new(),
+            slices: Vec::new(),
+            tensors: None,
+        });
+        match entry.checksums.iter().find(|known| known.algorithm() == checksum.algorithm()) {
+            Some(known) if *known != checksum => {
+                return Err(refuse(format!("{path} comes twice, with {known} and {checksum}")));
+            }
+            Some(_) => {}
+            None => entry.checksums.push(checksum),
+        }
+        Ok(())
+    };
+    if text.trim_start().starts_with('[') {
+        for Node { kind, oid, size, lfs, path } in tree(name, text)? {
+            let refuse = |what: String| ListError { origin: name.to_owned(), line: 0, what };
+            if kind == "directory" {
+                continue;
+            }
+            let (algorithm, oid, size) = match &lfs {
+                Some(lfs) => (Algorithm::Sha256, &lfs.oid, lfs.size),
+                None => (Algorithm::GitBlob, &oid, size),
+            };
+            let hex = oid.strip_prefix("sha256:").unwrap_or(oid);
+            let checksum = Checksum::from_hex(algorithm, hex)
+                .ok_or_else(|| refuse(format!("{path}: {oid:?} is no {}", algorithm.name())))?;
+            add(0, &path, Some(size), checksum)?;
+        }
+    } else {
+        for (line, text) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
+            let text = text.strip_suffix('\r').unwrap_or(text);
+            if text.trim().is_empty() || text.starts_with('#') {
+                continue;
+            }
+            let refuse = |what: String| ListError { origin: name.to_owned(), line, what };
+            let (path, checksum) = entry(name, text).map_err(refuse)?;
+            add(line, &path, None, checksum)?;
+        }
+    }
+    if files.is_empty() {
+        let what = "it lists no file".to_owned();
+        return Err(ListError { origin: name.to_owned(), line: 0, what });
+    }
+    Ok(files.into_values().collect())
+}
+
+/// One file of a hub's tree; what else is said of it is not needed.
+#[derive(Deserialize)]
+struct Node {
+    #[serde(rename = "type")]
+    kind: String,
+    oid: String,
+    #[serde(default)]
+    size: u64,
+    lfs: Option<Lfs>,
+    path: String,
+}
+
+#[derive(Deserialize)]
+struct Lfs {
+    oid: String,
+    size: u64,
+}
+
+fn tree(name: &str, text: &str) -> Result<Vec<Node>, ListError> {
+    serde_json::from_str(text).map_err(|e| ListError {
+        origin: name.to_owned(),
+        line: e.line(),
+        what: format!("it is no list of a hub's files: {e}"),
+    })
+}
+
+/// The path and checksum of a line.
+fn entry(name: &str, line: &str) -> Result<(String, Checksum), String> {
+    if let Some((tag, rest)) = line.split_once(" (")
+        && let Some((path, hex)) = rest.rsplit_once(") = ")
+    {
+        let algorithm = match tag {
+            "SHA256" => Algorithm::Sha256,
+            "BLAKE3" => Algorithm::Blake3,
+            "SHA1" => Algorithm::Sha1,
+            "MD5" => Algorithm::Md5,
+            _ => return Err(format!("checksums called {tag:?} are not read")),
+        };
+        let checksum = Checksum::from_hex(algorithm, hex).ok_or_else(|| format!("{hex:?} is no {tag}"))?;
+        return Ok((path.to_owned(), checksum));
+    }
+    let (escaped, line) = match line.strip_prefix('\\') {
+        Some(rest) => (true, rest),
+        None => (false, line),
+    };
+    let form = || "it is not a checksum, two spaces and a path".to_owned();
+    let (hex, path) = line.split_once(' ').ok_or_else(form)?;
+    let path = path.strip_prefix([' ', '*']).unwrap_or(path);
+    let path =
+        if escaped { unescaped(path).ok_or_else(|| format!("{path:?} is escaped wrongly"))? } else { path.to_owned() };
+    let lower = name.to_ascii_lowercase();
+    let algorithm = match hex.len() {
+        32 => Algorithm::Md5,
+        40 => Algorithm::Sha1,
+        64 if lower.contains("b3") || lower.contains("blake3") => Algorithm::Blake3,
+        64 if lower.contains("sha256") || lower.contains("sha-256") => Algorithm::Sha256,
+        64 => return Err("64 digits could be SHA-256 or BLAKE3: call the list SHA256SUMS or B3SUMS".to_owned()),
+        n => return Err(format!("{} digits are no checksum that is read here", n)),
+    };
+    Checksum::from_hex(algorithm, hex).map(|checksum| (path, checksum)).ok_or_else(form)
+}
+
+/// A path as `sha256sum` escapes one: `\\`, `\n` and `\r`.
+fn unescaped(path: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut chars = path.chars();
+    while let Some(c) = chars.next() {
+        out.push(match (c, c == '\\') {
+            (_, true) => match chars.next()? {
+                '\\' => '\\',
+                'n' => '\n',
+                'r' => '\r',
+                _ => return None,
+            },
+            (c, false) => c,
+        });
+    }
+    Some(out)
+}
+
+/// Adds what the list called `name` says to what is `expected` already, and gives where the two
+/// cannot both be right. What disagrees is checked against the first.
+pub fn merge(expected: &mut Vec<Expected>, name: &str, list: Vec<Expected>) -> Vec<Disagreement> {
+    let mut disagreements = Vec::new();
+    let mut known: BTreeMap<RelPath, Expected> =
+        std::mem::take(expected).into_iter().map(|entry| (entry.path.clone(), entry)).collect();
+    for listed in list {
+        let Some(entry) = known.get_mut(&listed.path) else {
+            known.insert(listed.path.clone(), listed);
+            continue;
+        };
+        let mut tell = |what: String| disagreements.push(Disagreement { path: listed.path.clone(), what });
+        match (entry.size, listed.size) {
+            (Some(a), Some(b)) if a != b => tell(format!("{name} says {b} bytes, another source {a}")),
+            (None, size) => entry.size = size,
+            _ => {}
+        }
+        for checksum in listed.checksums {
+            match entry.checksums.iter().find(|known| known.algorithm() == checksum.algorithm()) {
+                Some(known) if *known != checksum => tell(format!("{name} says {checksum}, another source {known}")),
+                Some(_) => {}
+                None => entry.checksums.push(checksum),
+            }
+        }
+    }
+    *expected = known.into_values().collect();
+    disagreements
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::path::PathBuf;
+
+    fn told(name: &str, text: &str) -> Vec<(String, Option<u64>, Vec<String>)> {
+        let list = read_list(name, text).unwrap();
+        let told = |e: Expected| (e.path.to_string(), e.size, e.checksums.iter().map(ToString::to_string).collect());
+        list.into_iter().map(told).collect()
+    }
+
+    /// Real lists, each by the tool of its name. They hold the same files, so they must agree.
+    #[test]
+    fn real_lists_are_read_and_agree() {
+        let samples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/interop");
+        let read = |name: &str| std::fs::read_to_string(samples.join(name)).ok().map(|text| read_list(name, &text));
+        let (Some(gnu), Some(bsd), Some(b3)) = (read("SHA256SUMS"), read("SHA256SUMS.bsd"), read("B3SUMS")) else {
+            println!("skipped: the sample lists are not here");
+            return;
+        };
+        let (gnu, bsd, b3) = (gnu.unwrap(), bsd.unwrap(), b3.unwrap());
+        assert!(!gnu.is_empty());
+        let mut all = gnu.clone();
+        assert_eq!(merge(&mut all, "SHA256SUMS.bsd", bsd), []);
+        assert_eq!(merge(&mut all, "B3SUMS", b3), []);
+        assert_eq!(all.len(), gnu.len(), "the same files");
+        assert!(all.iter().all(|entry| entry.checksums.len() == 2));
+        assert!(read("checklist.chk").unwrap().unwrap().iter().all(|e| e.checksums[0].algorithm() == Algorithm::Md5));
+        let tree = read("hf-tree.json").unwrap().unwrap();
+        assert!(tree.iter().all(|entry| entry.size.is_some() && entry.checksums.len() == 1));
+    }
+
+    #[test]
+    fn every_form_is_read() {
+        let (a, b) = ("a".repeat(64), "B".repeat(64));
+        let sha = |hex: &str| vec![format!("sha256:{}", hex.to_lowercase())];
+        let text = format!("# of today\r\n{a}  one two\r\n\n{b} *./dir/x\n\\{a}  new\\nline\n");
+        // A path with a line end cannot be in a release, and is refused where it stands.
+        let error = read_list("SHA256SUMS", &text).unwrap_err();
+        assert_eq!(error.line, 5);
+        let text = text.replace("\\a", "a").replace("new\\nline", "new");
+        assert_eq!(
+            told("SHA256SUMS", &text),
+            [
+                ("dir/x".to_owned(), None, sha(&b)),
+                ("new".to_owned(), None, sha(&a)),
+                ("one two".to_owned(), None, sha(&a)),
+            ]
+        );
+        let both = format!("SHA256 (x (1).bin) = {a}\nMD5 (x (1).bin) = {}\n", "0".repeat(32));
+        assert_eq!(told("any", &both)[0].2, [format!("sha256:{a}"), format!("md5:{}", "0".repeat(32))]);
+        assert_eq!(told("B3SUMS", &format!("{a}  x"))[0].2, [format!("b3:{a}")]);
+        assert_eq!(told("checklist.chk", &format!("{} x", "1".repeat(32)))[0].2, [format!("md5:{}", "1".repeat(32))]);
+        let tree = format!(
+            r#"[{{"type":"directory","oid":"x","size":0,"path":"d"}},
+               {{"type":"file","oid":"{}","size":3,"path":"d/small"}},
+               {{"type":"file","oid":"{}","size":9,"path":"big","lfs":{{"oid":"{a}","size":9,"pointerSize":1}},"xetHash":"y"}}]"#,
+            "2".repeat(40),
+            "3".repeat(40)
+        );
+        assert_eq!(
+            told("tree.json", &tree),
+            [
+                ("big".to_owned(), Some(9), sha(&a)),
+                ("d/small".to_owned(), Some(3), vec![format!("git:{}", "2".repeat(40))]),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused_with_its_line() {
+        let a = "a".repeat(64);
+        for (name, text, line, what) in [
+            ("SHA256SUMS", String::new(), 0, "no file"),
+            ("SHA256SUMS", format!("{a}  ok\nnothing\n"), 2, "not a checksum"),
+            ("SHA256SUMS", format!("{a}  ../out\n"), 1, "`..`"),
+            ("SHA256SUMS", format!("{a}  /etc/passwd\n"), 1, "/etc/passwd"),
+            ("SHA256SUMS", format!("{}  x\n", "a".repeat(63)), 1, "63 digits"),
+            ("SHA256SUMS", format!("{}  x\n", "g".repeat(64)), 1, "not a checksum"),
+            ("SHA256SUMS", format!("{a}  x\n{}  x\n", "b".repeat(64)), 2, "comes twice"),
+            ("sums.txt", format!("{a}  x\n"), 1, "SHA-256 or BLAKE3"),
+            ("x", format!("SHA512 (x) = {a}\n"), 1, "SHA512"),
+            ("x", format!("SHA256 (x) = {}\n", "a".repeat(32)), 1, "is no SHA256"),
+            ("tree.json", "[{\"type\":1}]".to_owned(), 1, "no list of a hub's files"),
+            ("tree.json", r#"[{"type":"file","oid":"00","size":1,"path":"x"}]"#.to_owned(), 0, "is no git"),
+        ] {
+            let error = read_list(name, &text).unwrap_err();
+            assert!(error.line == line && error.what.contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn lists_that_disagree_are_both_named() {
+        let (a, b) = ("a".repeat(64), "b".repeat(64));
+        let mut expected = read_list("SHA256SUMS", &format!("{a}  x\n{a}  y\n")).unwrap();
+        let other = read_list("other.sha256", &format!("{b}  x\n{a}  y\n{a}  z\n")).unwrap();
+        let found = merge(&mut expected, "other.sha256", other);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].path.as_str() == "x" && found[0].what.contains("other.sha256") && found[0].what.contains(&a));
+        assert_eq!(expected.len(), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_survived(text in any::<String>(), near in "[0-9a-f]{60,66} [ *]?[a-z./\\\\]{0,9}\n", name in "(SHA256SUMS|B3SUMS|x)") {
+            let _ = read_list(&name, &text);
+            let _ = read_list(&name, &near);
+            let _ = read_list(&name, &format!("[{text}"));
+        }
+    }
+}
