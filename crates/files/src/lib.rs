@@ -1,4 +1,4 @@
-//! Bytes on disk: whole-or-absent writes, digests, walks, JSON lines, safetensors.
+//! Bytes on disk: whole-or-absent writes, digests, walks, JSON lines, the tensors of checkpoints.
 //!
 //! Everything that reads or writes a release's files goes through here, so that hostile input is
 //! met in one place and a killed process leaves every file whole or absent. This crate knows
@@ -7,9 +7,11 @@
 mod error;
 mod hash;
 mod lines;
+mod llama2c;
 mod open;
 mod progress;
 pub mod safetensors;
+mod tensors;
 mod walk;
 mod whole;
 
@@ -19,5 +21,6 @@ pub use lines::json_lines;
 pub use open::Root;
 pub use progress::{Progress, Silent, Unit};
 pub use retrace_spec::{Algorithm, Checksum};
+pub use tensors::{file_tensors, tensor_places};
 pub use walk::{Found, expand, walk};
 pub use whole::{WholeFile, write_whole, write_whole_directory};

@@ -250,18 +250,6 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, FileError> {
     Ok(tensors)
 }
 
-/// The digests of all tensors of the file at `path`, holding one at a time.
-///
-/// # Errors
-/// As [`read_header`].
-pub fn file_tensors(path: &Path) -> Result<Tensors, FileError> {
-    let mut digests = BTreeMap::new();
-    for_each(path, |name, place, bytes| {
-        digests.insert(name.to_owned(), tensor_digest(place.dtype, &place.shape, &bytes));
-    })?;
-    Ok(Tensors { root: tensor_root(digests.iter().map(|(name, digest)| (name.as_str(), *digest))), digests })
-}
-
 /// The bytes of the tensor at `place` in the file at `path`.
 ///
 /// # Errors
@@ -466,6 +454,7 @@ pub fn tensor_root<'a>(tensors: impl Iterator<Item = (&'a str, Digest)>) -> Dige
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Root, Wanted, file_tensors, hash_beneath};
     use proptest::prelude::*;
 
     fn tensor(dtype: Dtype, shape: &[usize], seed: u8) -> Tensor {
@@ -599,9 +588,13 @@ mod tests {
         #[test]
         fn the_root_is_of_the_tensors_alone(spaces in 0usize..20, metadata in "[a-z]{0,9}", flip in 0usize..42) {
             let directory = tempfile::tempdir().unwrap();
-            let (path, other) = (directory.path().join("x"), directory.path().join("y"));
+            let (path, other) = (directory.path().join("x.safetensors"), directory.path().join("y.safetensors"));
             write(&path, &some()).unwrap();
-            let root = file_tensors(&path).unwrap().root;
+            let root = file_tensors(&path).unwrap().unwrap().root;
+            // The digests that come with the file's own, in one pass, are the same.
+            let (opened, wanted) = (Root::open(directory.path()).unwrap(), Wanted { checksums: &[], tensors: true });
+            let hashed = hash_beneath(&opened, &"x.safetensors".parse().unwrap(), wanted, &crate::Silent).unwrap();
+            prop_assert_eq!(hashed.tensors.unwrap().unwrap(), file_tensors(&path).unwrap().unwrap());
             // Tensors in reverse order, other metadata, other padding.
             let (mut entries, mut data) = (vec![format!("\"__metadata__\":{{\"m\":\"{metadata}\"}}")], Vec::new());
             for (name, tensor) in some().iter().rev() {
@@ -612,17 +605,17 @@ mod tests {
             }
             let header = format!("{{{}}}{}", entries.join(","), " ".repeat(spaces));
             std::fs::write(&other, file(&header, &data)).unwrap();
-            prop_assert_eq!(file_tensors(&other).unwrap().root, root);
+            prop_assert_eq!(file_tensors(&other).unwrap().unwrap().root, root);
             // Any flipped bit, name, dtype or shape shows.
             let flip = flip % data.len();
             data[flip] ^= 1;
             std::fs::write(&other, file(&header, &data)).unwrap();
-            prop_assert_ne!(file_tensors(&other).unwrap().root, root);
+            prop_assert_ne!(file_tensors(&other).unwrap().unwrap().root, root);
             data[flip] ^= 1;
             for (from, to) in [("b.weight", "b.height"), ("\"F32\"", "\"I32\""), ("[2, 3]", "[3, 2]")] {
                 prop_assert!(header.contains(from));
                 std::fs::write(&other, file(&header.replace(from, to), &data)).unwrap();
-                prop_assert_ne!(file_tensors(&other).unwrap().root, root);
+                prop_assert_ne!(file_tensors(&other).unwrap().unwrap().root, root);
             }
         }
     }

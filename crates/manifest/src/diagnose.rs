@@ -3,11 +3,9 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
-use retrace_files::safetensors::file_tensors;
-use retrace_files::{Checksum, FileError, Hashed, Root, SLICE, checksum};
+use retrace_files::{Checksum, FileError, Hashed, Root, SLICE, checksum, file_tensors};
 use retrace_spec::manifest::Tensors;
 
-use crate::seal::is_safetensors;
 use crate::verify::Expected;
 
 /// The most of a file that is looked at in memory. A checkpoint is larger, but whatever rewrites
@@ -33,11 +31,11 @@ pub(crate) fn diagnose(root: &Root, expected: &Expected, found: &Hashed) -> (Str
         said = format!("{said}; its last {zeros} bytes are zero, as a broken download leaves them");
     }
     match &expected.tensors {
-        Some(sealed) if is_safetensors(&expected.path) => {
+        Some(sealed) => {
             let (told, tensors) = tensors(root, expected, sealed);
             (format!("{said}; {told}"), tensors)
         }
-        _ => (said, Vec::new()),
+        None => (said, Vec::new()),
     }
 }
 
@@ -155,7 +153,8 @@ fn ranges(expected: &Expected, found: &Hashed, bytes: &[u8]) -> Option<String> {
 /// Which tensors differ from the sealed ones.
 fn tensors(root: &Root, expected: &Expected, sealed: &Tensors) -> (String, Vec<String>) {
     let found = match file_tensors(&expected.path.under(root.path())) {
-        Ok(found) => found,
+        Ok(Some(found)) => found,
+        Ok(None) => return ("it no longer holds tensors that can be read here".to_owned(), Vec::new()),
         Err(FileError::Safetensors { place, what, .. }) => {
             return (format!("as safetensors it cannot be read: {place}: {what}"), Vec::new());
         }

@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use rayon::prelude::*;
-use retrace_files::safetensors::{Dtype, Place, file_tensors, read_header, read_tensor};
-use retrace_files::{FileError, Found, Progress, Root, Unit, Wanted, hash_beneath, hash_file, walk};
+use retrace_files::safetensors::{Dtype, Place, read_tensor};
+use retrace_files::{
+    FileError, Found, Progress, Root, Unit, Wanted, file_tensors, hash_beneath, hash_file, tensor_places, walk,
+};
 use retrace_spec::manifest::Tensors;
 use retrace_spec::{Digest, Manifest, RelPath};
 use serde::Serialize;
 
 use crate::record::SCRATCH;
-use crate::seal::is_safetensors;
 
 /// One side: what lies where.
 #[derive(Debug)]
@@ -32,6 +33,11 @@ impl Side {
             .iter()
             .map(|artifact| (artifact.path.clone(), (artifact.size, artifact.digest, artifact.tensors.clone())));
         Self { files: files.collect(), root: root.map(Path::to_owned), single: false }
+    }
+
+    fn may_hold_tensors(&self, path: &RelPath) -> bool {
+        let sealed = self.files.get(path).is_some_and(|(.., tensors)| tensors.is_some());
+        sealed || [".safetensors", ".bin"].iter().any(|ending| path.as_str().ends_with(ending))
     }
 
     /// What lies in a directory.
@@ -258,7 +264,7 @@ fn checkpoints(a: &Side, b: &Side, result: &mut Diff) -> Result<(), FileError> {
     // By directory, so that another cut into shards is no difference.
     let mut directories: BTreeMap<String, [Vec<&RelPath>; 2]> = BTreeMap::new();
     for (at, side) in [a, b].into_iter().enumerate() {
-        for path in side.files.keys().filter(|path| is_safetensors(path)) {
+        for path in side.files.keys().filter(|path| side.may_hold_tensors(path)) {
             directories.entry(name(path, side)).or_default()[at].push(path);
         }
     }
@@ -269,6 +275,9 @@ fn checkpoints(a: &Side, b: &Side, result: &mut Diff) -> Result<(), FileError> {
             continue;
         }
         let (held_a, held_b) = (hold(a, &in_a)?, hold(b, &in_b)?);
+        if held_a.is_empty() || held_b.is_empty() {
+            continue;
+        }
         let mut checkpoint = CheckpointDiff { checkpoint: directory, equal: 0, tensors: Vec::new() };
         if a.single {
             checkpoint.checkpoint = in_b.first().map_or_else(String::new, |path| path.to_string());
@@ -305,10 +314,13 @@ fn hold(side: &Side, paths: &[&RelPath]) -> Result<BTreeMap<String, Held>, FileE
     for path in paths {
         let sealed = side.files.get(*path).and_then(|(.., tensors)| tensors.clone());
         let on_disk = side.root.as_ref().map(|root| path.under(root)).filter(|file| file.exists());
-        let mut places = on_disk.as_deref().map(read_header).transpose()?.unwrap_or_default();
+        let mut places = on_disk.as_deref().map(tensor_places).transpose()?.flatten().unwrap_or_default();
         let tensors = match (sealed, &on_disk) {
             (Some(sealed), _) => sealed,
-            (None, Some(file)) => file_tensors(file)?,
+            (None, Some(file)) => match file_tensors(file)? {
+                Some(tensors) => tensors,
+                None => continue,
+            },
             (None, None) => continue,
         };
         for (name, digest) in tensors.digests {

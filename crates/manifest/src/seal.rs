@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use retrace_files::{FileError, Found, Hashed, Progress, Root, Unit, Wanted, hash_beneath, walk};
+use retrace_files::{FileError, Found, Hashed, Progress, Root, Unit, Wanted, file_tensors, hash_beneath, walk};
 use retrace_spec::manifest::{Artifact, Kind};
 use retrace_spec::{Algorithm, Digest, Manifest, RelPath, SpecError};
 use thiserror::Error;
@@ -90,7 +90,12 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
         .map(|path| {
             let wanted = Wanted { checksums, tensors: is_safetensors(&path) };
             let Hashed { size, digest, slices, checksums, tensors } = hash_beneath(&opened, &path, wanted, progress)?;
-            let (sha256, tensors) = (checksums.into_iter().next(), tensors.transpose()?);
+            let sha256 = checksums.into_iter().next();
+            let tensors = match tensors {
+                Some(tensors) => Some(tensors?),
+                // Of the formats without a name of their own, found only by looking.
+                None => file_tensors(&path.under(root))?,
+            };
             let kind = match kinds.get(&path) {
                 Some(kind) => *kind,
                 None if configs.contains(&path) => Kind::Config,

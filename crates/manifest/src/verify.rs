@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use retrace_files::safetensors::file_tensors;
-use retrace_files::{Algorithm, Checksum, FileError, Found, Hashed, Progress, Root, Unit, Wanted, hash_beneath, walk};
+use retrace_files::{
+    Algorithm, Checksum, FileError, Found, Hashed, Progress, Root, Unit, Wanted, file_tensors, hash_beneath, walk,
+};
 use retrace_spec::manifest::{Artifact, Tensors};
 use retrace_spec::{Digest, Manifest, RelPath};
 use serde::Serialize;
@@ -423,12 +424,12 @@ fn tell_of_resharding(expected: &[Expected], root: &Path, entries: &mut BTreeMap
         let mut whole = true;
         for path in there.map(|entry| &entry.path) {
             match file_tensors(&path.under(root)) {
-                Ok(tensors) => {
+                Ok(Some(tensors)) => {
                     for (name, digest) in tensors.digests {
                         whole &= found.insert(name, digest).is_none();
                     }
                 }
-                Err(_) => whole = false,
+                _ => whole = false,
             }
         }
         if whole && found.len() == sealed.len() && sealed.iter().all(|(name, digest)| found.get(*name) == Some(digest))

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use retrace_files::Silent;
 use retrace_files::safetensors::{self, Dtype, Tensor};
-use retrace_manifest::{Change, Diff, Difference, Distance, SealOptions, Side, diff, seal};
+use retrace_manifest::{Change, Diff, Difference, Distance, SealOptions, Side, diff, seal, verify};
 
 fn floats(shape: &[usize], numbers: &[f32]) -> Tensor {
     Tensor { dtype: Dtype::F32, shape: shape.to_vec(), bytes: numbers.iter().flat_map(|x| x.to_le_bytes()).collect() }
@@ -171,4 +171,31 @@ fn single_files_are_compared_whatever_they_are_called() {
     assert_eq!((found.files.len(), found.checkpoints[0].tensors.len()), (1, 1));
     fs::copy(&a, &b).unwrap();
     assert_eq!(diff(&Side::of_file(&a).unwrap(), &Side::of_file(&b).unwrap()).unwrap().equal, 1);
+}
+
+/// A real model and one of the same size and header with other weights, as they are in circulation.
+#[test]
+fn two_real_files_of_one_shape_differ_by_their_tensors() {
+    let models = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/models/stories260K");
+    let (a, b) = (models.join("stories260K.bin"), models.join("stories260K.rvspoc.bin"));
+    if !a.exists() {
+        println!("skipped: the models are not here");
+        return;
+    }
+    let found = diff(&Side::of_file(&a).unwrap(), &Side::of_file(&b).unwrap()).unwrap();
+    let checkpoint = &found.checkpoints[0];
+    // 5 layers of 9 tensors, the embedding, the last norm, two tables of rotations.
+    assert_eq!(checkpoint.equal + checkpoint.tensors.len(), 5 * 9 + 4);
+    let names: Vec<&str> = checkpoint.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    assert!(names.contains(&"layers.0.wq"), "{names:?}");
+    let directory = tempfile::tempdir().unwrap();
+    fs::copy(&a, directory.path().join("model.bin")).unwrap();
+    let options =
+        SealOptions { name: "m".to_owned(), tool: "t".to_owned(), manifest: None, ignore: vec![], sha256: false };
+    let manifest = seal(directory.path(), &options, &Silent).unwrap();
+    fs::remove_file(directory.path().join("model.bin")).unwrap();
+    fs::copy(&b, directory.path().join("model.bin")).unwrap();
+    let verified = verify(&manifest, directory.path(), None, &Silent).unwrap();
+    let finding = verified.findings().next().unwrap();
+    assert_eq!(finding.tensors, names);
 }

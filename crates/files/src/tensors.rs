@@ -1,0 +1,37 @@
+//! The tensors of a file, whichever format it has.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use retrace_spec::manifest::Tensors;
+
+use crate::safetensors::{Place, read_tensor, tensor_digest, tensor_root};
+use crate::{FileError, llama2c, safetensors};
+
+/// Where every tensor of the file at `path` lies; nothing if it holds none that can be read here.
+/// What is called `.safetensors` must be it; `.bin` is looked at for llama2.c's format.
+///
+/// # Errors
+/// If the file cannot be read, or is not what its name says.
+pub fn tensor_places(path: &Path) -> Result<Option<BTreeMap<String, Place>>, FileError> {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("safetensors") => safetensors::read_header(path).map(Some),
+        Some("bin") => llama2c::read_header(path),
+        _ => Ok(None),
+    }
+}
+
+/// The digests of all tensors of the file at `path`, holding one at a time.
+///
+/// # Errors
+/// As [`tensor_places`].
+pub fn file_tensors(path: &Path) -> Result<Option<Tensors>, FileError> {
+    let Some(places) = tensor_places(path)? else { return Ok(None) };
+    let mut digests = BTreeMap::new();
+    for (name, place) in places {
+        let bytes = read_tensor(path, &place)?;
+        digests.insert(name, tensor_digest(place.dtype, &place.shape, &bytes));
+    }
+    let root = tensor_root(digests.iter().map(|(name, digest)| (name.as_str(), *digest)));
+    Ok(Some(Tensors { root, digests }))
+}
