@@ -164,10 +164,12 @@ fn subtree(slices: &[ChainingValue], size: u64) -> ChainingValue {
     merge_subtrees_non_root(&subtree(a, left), &subtree(b, size - left), Mode::Hash)
 }
 
-/// Whether `slices` are the subtree values of a file of this size and digest.
-pub fn slices_agree(size: u64, digest: Digest, slices: &[Digest]) -> bool {
+/// Whether `slices` are the subtree values of a file of this size and BLAKE3.
+pub fn slices_agree(size: u64, digest: &Checksum, slices: &[Digest]) -> bool {
     let values: Vec<ChainingValue> = slices.iter().map(|slice| *slice.as_bytes()).collect();
-    slices.len() as u64 == size.div_ceil(SLICE) && slices.len() > 1 && Digest::from(root(&values, size)) == digest
+    slices.len() as u64 == size.div_ceil(SLICE)
+        && slices.len() > 1
+        && Checksum::from(Digest::from(root(&values, size))) == *digest
 }
 
 /// One pass that feeds every digest at once.
@@ -320,7 +322,7 @@ mod tests {
                 assert_eq!((hashed.size, hashed.digest), (size, Digest::of(&all)));
                 let several = size > SLICE;
                 assert_eq!(hashed.slices.len(), if several { size.div_ceil(SLICE) as usize } else { 0 });
-                assert_eq!(slices_agree(size, hashed.digest, &hashed.slices), several);
+                assert_eq!(slices_agree(size, &hashed.digest.into(), &hashed.slices), several);
                 assert_eq!(hashed.checksums.len(), wanted.checksums.len());
                 if let [sha256, own] = hashed.checksums.as_slice() {
                     assert_eq!(sha256.bytes(), sha2::Sha256::digest(&all).as_slice());
@@ -329,7 +331,7 @@ mod tests {
                 let mut other = hashed.slices.clone();
                 if let Some(last) = other.last_mut() {
                     *last = Digest::of(b"");
-                    assert!(!slices_agree(size, hashed.digest, &other));
+                    assert!(!slices_agree(size, &hashed.digest.into(), &other));
                 }
             }
         }

@@ -180,8 +180,10 @@ pub fn verify_expected(
     progress: &dyn Progress,
 ) -> Result<Verification, FileError> {
     let ignored = |path: &RelPath| path.as_str() == SCRATCH || options.ignored.contains(path);
-    let there = walk(root, &|path| ignored(path) || options.own.contains(path))?;
     let by_path: BTreeMap<&RelPath, &Expected> = expected.iter().map(|entry| (&entry.path, entry)).collect();
+    // A list may itself be sealed, and is then looked at like any other file.
+    let own = |path: &RelPath| options.own.contains(path) && !by_path.contains_key(path);
+    let there = walk(root, &|path| ignored(path) || own(path))?;
     let links = if options.hub_cache { hub_links(root, &there) } else { BTreeMap::new() };
     let files: BTreeSet<&RelPath> = there
         .iter()
@@ -265,7 +267,7 @@ pub fn verify_expected(
             Found::Special(path) => (path, "it is a symbolic link or a special file, which is not followed".to_owned()),
             Found::Refused { path, what } => (path, what.clone()),
         };
-        if wanted_extras || by_path.contains_key(path) {
+        if wanted_extras || (by_path.contains_key(path) && options.scope.has(path)) {
             entries.insert(path.clone(), entry(path, Verdict::Unverifiable, diagnosis));
         }
     }

@@ -470,6 +470,60 @@ fn other_checksums_are_checked_alike() {
     assert!(verify_expected(&listed(&[&right], None), root, &partial, &Silent).unwrap().holds());
 }
 
+/// A list that is itself sealed is a file like any other, also where it is what is checked against.
+#[test]
+fn a_list_that_is_sealed_is_looked_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    release(root);
+    fs::write(root.join("SHA256SUMS"), "a list").unwrap();
+    let manifest = seal_again(root).unwrap();
+    let expected: Vec<Expected> = manifest.artifacts.iter().map(Expected::from).collect();
+    let own = vec![path("SHA256SUMS"), path("unsealed list")];
+    fs::write(root.join("unsealed list"), "").unwrap();
+    let options = VerifyOptions { own, ignored: manifest.ignored.clone(), ..VerifyOptions::default() };
+    let said = || verify_expected(&expected, root, &options, &Silent).unwrap();
+    assert!(said().holds());
+    fs::write(root.join("SHA256SUMS"), "another").unwrap();
+    assert_eq!(said().findings().map(|e| e.path.as_str()).collect::<Vec<_>>(), ["SHA256SUMS"]);
+}
+
+/// More than is looked at in memory, with more after it: no range is said to differ that does not.
+#[test]
+fn what_follows_a_large_file_is_not_a_range_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut bytes: Vec<u8> = (0u32..70 << 20).map(|at| (at % 253) as u8 + 1).collect();
+    fs::write(root.join("big.bin"), &bytes).unwrap();
+    let manifest = seal_again(root).unwrap();
+    bytes.extend(b"more");
+    fs::write(root.join("big.bin"), &bytes).unwrap();
+    let words = findings(&manifest, root).remove(0).2;
+    assert!(words.contains("its first 67108864 bytes are the expected ones") && !words.contains("differs"), "{words}");
+    // A manifest whose subtree values are not of the file's digest tells nothing of ranges.
+    let mut artifacts = manifest.artifacts;
+    artifacts[0].slices[1] = artifacts[0].slices[0];
+    let lying = Manifest::new("m", "t", vec![], artifacts, vec![]).unwrap();
+    let words = findings(&lying, root).remove(0).2;
+    assert!(!words.contains("expected ones") && !words.contains("differs"), "{words}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_was_not_chosen_is_no_finding() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let manifest = release(root);
+    let expected: Vec<Expected> = manifest.artifacts.iter().map(Expected::from).collect();
+    fs::remove_file(root.join("raw/b.jsonl")).unwrap();
+    std::os::unix::fs::symlink("a.jsonl", root.join("raw/b.jsonl")).unwrap();
+    let said = |chosen: &str| {
+        let scope = Scope::Only(BTreeSet::from([path(chosen)]));
+        verify_expected(&expected, root, &VerifyOptions { scope, ..VerifyOptions::default() }, &Silent).unwrap().holds()
+    };
+    assert!(said("raw/a.jsonl") && !said("raw/b.jsonl"));
+}
+
 #[test]
 fn a_part_is_verified_without_the_rest() {
     let directory = tempfile::tempdir().unwrap();
