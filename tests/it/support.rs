@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 /// The verbs that there are, as the help lists them.
 pub(crate) const VERBS: &[&str] =
-    &["tour", "seal", "verify", "diff", "clean", "tokenize", "train", "replay", "eval", "query"];
+    &["tour", "seal", "verify", "diff", "sign", "export", "clean", "tokenize", "train", "replay", "eval", "query"];
 
 /// The binary, in an environment without anything that it listens to.
 pub(crate) fn retrace() -> Command {

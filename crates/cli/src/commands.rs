@@ -15,9 +15,12 @@ use crate::terminal::Terminal;
 mod clean;
 mod diff;
 mod eval;
+mod export;
+mod keys;
 mod query;
 mod replay;
 mod seal;
+mod sign;
 mod tokenize;
 mod tour;
 mod train;
@@ -30,6 +33,8 @@ pub(crate) enum Verb {
     Seal(seal::Seal),
     Verify(verify::Verify),
     Diff(diff::Diff),
+    Sign(sign::Sign),
+    Export(export::Export),
     Clean(clean::Clean),
     Tokenize(tokenize::Tokenize),
     Train(train::Train),
@@ -46,6 +51,8 @@ impl Verb {
             Self::Seal(verb) => verb.run(terminal),
             Self::Verify(verb) => verb.run(terminal),
             Self::Diff(verb) => verb.run(terminal),
+            Self::Sign(verb) => verb.run(terminal),
+            Self::Export(verb) => verb.run(terminal),
             Self::Clean(verb) => verb.run(terminal),
             Self::Tokenize(verb) => verb.run(terminal),
             Self::Train(verb) => verb.run(terminal),

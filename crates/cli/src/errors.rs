@@ -13,7 +13,7 @@ use retrace_analysis::contamination::IndexError;
 use retrace_corpus::CorpusError;
 use retrace_eval::EvalError;
 use retrace_files::FileError;
-use retrace_manifest::{ListError, SealError};
+use retrace_manifest::{BundlingError, ExportError, ListError, SealError};
 use retrace_model::ModelError;
 use retrace_query::QueryError;
 use retrace_report::ReportError;
@@ -32,6 +32,8 @@ pub(crate) enum Failure {
     Seal(#[from] SealError),
     #[error(transparent)]
     List(#[from] ListError),
+    #[error(transparent)]
+    Export(#[from] ExportError),
     #[error(transparent)]
     Corpus(#[from] CorpusError),
     #[error(transparent)]
@@ -77,6 +79,7 @@ impl Failure {
             Self::File(error) => help_for_file(error),
             Self::Seal(error) => help_for_sealing(error),
             Self::List(_) => "fetch the list anew, or make a manifest with `retrace seal DIR`".to_owned(),
+            Self::Export(error) => help_for_export(error),
             Self::Corpus(error) => help_for_corpus(error),
             Self::Train(error) => help_for_training(error),
             Self::Model(error) => help_for_model(error),
@@ -87,6 +90,21 @@ impl Failure {
             Self::Report(_) => "see whether the tables hold what the report draws".to_owned(),
         }
     }
+}
+
+fn help_for_export(error: &ExportError) -> String {
+    match error {
+        ExportError::NoSha256 { .. } => "seal it again with `retrace seal --sha256`",
+        ExportError::NoStep { .. } => {
+            "steps are recorded by `retrace clean`, `tokenize`, `train` and `eval`, and sealed with what they made"
+        }
+        ExportError::Bundling(BundlingError::Kind { .. }) => {
+            "make one with `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem`"
+        }
+        ExportError::Bundling(BundlingError::Certificate { .. }) => "put the certificate of the key first in the file",
+        ExportError::Bundling(_) | ExportError::Form { .. } => "see whether the manifest is what you meant",
+    }
+    .to_owned()
 }
 
 fn help_for_document(error: &SpecError) -> String {

@@ -9,17 +9,24 @@
 mod compare;
 mod diagnose;
 mod diff;
+mod export;
 mod graph;
 mod lists;
+mod oms;
 pub mod record;
 mod sample;
 mod seal;
+mod signature;
+mod statement;
 mod verify;
 
 pub use compare::{Comparison, compare};
 pub use diff::{Change, CheckpointDiff, Diff, Difference, Distance, FileChange, Side, TensorChange, diff};
+pub use export::{ExportError, bill_of_materials, checksum_list, model_signature, provenance};
 pub use graph::{GraphFinding, GraphRule, check_graph};
 pub use lists::{Disagreement, ListError, merge, read_list};
+pub use oms::{Bundle, BundleError, BundlingError, Signed, Trust, bundle};
 pub use sample::{Sample, sample, would_find};
 pub use seal::{SealError, SealOptions, seal};
+pub use signature::{ManifestSignatureError, check_manifest, sign_manifest};
 pub use verify::{Entry, Expected, Scope, Verdict, Verification, VerifyOptions, verify, verify_expected};

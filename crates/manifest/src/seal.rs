@@ -18,8 +18,9 @@ pub struct SealOptions {
     pub name: String,
     /// The program that seals, with its version.
     pub tool: String,
-    /// Where the manifest will be, if that is in the release's directory: it does not cover itself.
-    pub manifest: Option<RelPath>,
+    /// Where the manifest and its signature will be, if in the release's directory: it does not cover
+    /// itself, and what signed it comes after it.
+    pub own: Vec<RelPath>,
     /// What else is not to be covered. The manifest says so.
     pub ignore: Vec<RelPath>,
     /// Whether to give each file's SHA-256 too, for tools that know no BLAKE3.
@@ -62,9 +63,7 @@ pub enum SealError {
 /// # Errors
 /// If something cannot be read or is not a file, or a step's inputs or outputs have changed since.
 pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Result<Manifest, SealError> {
-    let skip = |path: &RelPath| {
-        path.as_str() == SCRATCH || options.manifest.as_ref() == Some(path) || options.ignore.contains(path)
-    };
+    let skip = |path: &RelPath| path.as_str() == SCRATCH || options.own.contains(path) || options.ignore.contains(path);
     let mut paths = Vec::new();
     for found in walk(root, &skip)? {
         match found {

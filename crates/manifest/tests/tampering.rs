@@ -54,7 +54,7 @@ fn seal_again(root: &Path) -> Result<Manifest, SealError> {
     let options = SealOptions {
         name: "test".to_owned(),
         tool: "retrace".to_owned(),
-        manifest: Some(path("manifest.yaml")),
+        own: vec![path("manifest.yaml")],
         ignore: vec![path("report.html")],
         sha256: false,
     };

@@ -8,6 +8,7 @@ use retrace_spec::{Document, RelPath};
 use serde_json::json;
 
 use super::Exit;
+use super::sign::signature_of;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, bytes, count};
 
@@ -56,7 +57,7 @@ impl Seal {
         let options = SealOptions {
             name: name.unwrap_or_else(|| "release".to_owned()),
             tool: TOOL.to_owned(),
-            manifest: inside(&self.dir, &output),
+            own: [&output, &signature_of(&output)].into_iter().filter_map(|file| inside(&self.dir, file)).collect(),
             ignore: self.ignore.clone(),
             sha256: self.sha256,
         };

@@ -249,7 +249,7 @@ fn seal_release(root: &Path, terminal: &Terminal) -> Result<Manifest, Failure> {
     let options = retrace_manifest::SealOptions {
         name: "tour".to_owned(),
         tool: seal::TOOL.to_owned(),
-        manifest: Some(MANIFEST.parse().map_err(named)?),
+        own: vec![MANIFEST.parse().map_err(named)?],
         // The report tells of the manifest, so the manifest cannot cover it.
         ignore: vec![REPORT.parse().map_err(named)?],
         sha256: false,

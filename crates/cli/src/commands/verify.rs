@@ -5,14 +5,17 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
 use retrace_manifest::{
-    Expected, GraphFinding, Sample, Scope, Verdict, VerifyOptions, check_graph, merge, read_list, sample,
-    verify_expected,
+    Bundle, Expected, GraphFinding, Sample, Scope, Trust, Verdict, VerifyOptions, check_graph, check_manifest, merge,
+    read_list, sample, verify_expected,
 };
+use retrace_sign::Envelope;
 use retrace_spec::manifest::Kind;
 use retrace_spec::{Manifest, RelPath};
 use serde_json::json;
 
+use super::keys::{Trusted, name as key_name};
 use super::seal::inside;
+use super::sign::signature_of;
 use super::{Exit, Opened, open, read_text};
 use crate::errors::{Failure, OrHelp};
 use crate::terminal::{Terminal, Tone, bytes, count};
@@ -28,7 +31,11 @@ use crate::terminal::{Terminal, Tone, bytes, count};
 ///
 /// MANIFEST may also be a list that another tool wrote: SHA256SUMS, B3SUMS, an MD5 list, their BSD
 /// form, or a model hub's file tree as JSON. Such a list may name some files only, so that others
-/// are no finding.
+/// are no finding. Or it is an OMS bundle (`model.sig`), whose signature is checked, and beside whose
+/// files no other may lie.
+///
+/// A signature says who vouches for these bytes. It does not cover what the manifest or bundle leaves
+/// out, empty directories, times, owners and modes; nor is what it covers thereby true.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -40,6 +47,9 @@ Examples:
   retrace verify release.json ~/.cache/…/snapshots/0123abc --hub-cache
   retrace verify SHA256SUMS /mnt/copy
   retrace verify release.json /mnt/copy --also SHA256SUMS --also hub-tree.json
+  retrace verify release/manifest.yaml --public-key key.pub.pem
+  retrace verify model.sig /mnt/copy --public-key key.pub.pem
+  retrace verify model.sig /mnt/copy --trust authority.pem --at 2026-03-01
   retrace verify --json release/manifest.yaml > verified.json
 
 Exit codes: 0 all as sealed, 1 something is not, 2 could not look.")]
@@ -66,17 +76,37 @@ pub(crate) struct Verify {
     /// DIR is a snapshot in a hub's cache: follow its links into `blobs`, and no others
     #[arg(long)]
     hub_cache: bool,
+    #[command(flatten)]
+    trusted: Trusted,
+    /// The manifest's signature [default: its name and `.sig`]
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
 }
 
 impl Verify {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let Source { manifest, mut expected, root } = Source::read(&self.manifest)?;
+        let trust = self.trusted.read()?;
+        let Source { manifest, bundle, mut expected, root } = Source::read(&self.manifest)?;
         let root = self.dir.clone().unwrap_or(root);
         let mut disagreements = Vec::new();
+        let mut bundles: Vec<(String, Bundle)> = bundle.into_iter().map(|b| (file_name(&self.manifest), b)).collect();
+        // The first list says what else may lie there; those beside it only add to it.
+        let whole = manifest.is_some() || !bundles.is_empty();
+        let mut ignored = manifest.as_ref().map_or_else(Vec::new, |manifest| manifest.ignored.clone());
+        ignored.extend(
+            bundles.iter().flat_map(|(_, bundle)| &bundle.ignored).filter(|p| p.under(&root).exists()).cloned(),
+        );
         for list in &self.also {
-            let (name, listed) = listed(list)?;
+            let Source { manifest, bundle, expected: listed, .. } = Source::read(list)?;
+            let name = file_name(list);
+            if manifest.is_some() {
+                let help = "compare two manifests with `retrace diff`";
+                return Err(Failure::usage(format!("{name} is a manifest, and there is one already"), help));
+            }
             disagreements.extend(merge(&mut expected, &name, listed));
+            bundles.extend(bundle.map(|bundle| (name, bundle)));
         }
+        let signatures = self.signatures(manifest.as_ref(), &bundles, trust.as_ref())?;
         let sampled = self.sample.map(|fraction| {
             // Not to be known to whoever made the release.
             let seed = self.seed.clone().unwrap_or_else(|| format!("{:016x}", RandomState::new().hash_one(())));
@@ -87,19 +117,20 @@ impl Verify {
             None if self.only.is_empty() => Scope::All,
             None => Scope::Only(self.chosen(manifest.as_ref(), &expected)?),
         };
-        let ignored = manifest.as_ref().map_or_else(Vec::new, |manifest| manifest.ignored.clone());
+        let own = [self.manifest.clone(), self.signature_path()].into_iter().chain(self.also.iter().cloned());
         let options = VerifyOptions {
             scope,
             ignored: ignored.clone(),
-            own: std::iter::once(&self.manifest).chain(&self.also).filter_map(|list| inside(&root, list)).collect(),
-            partial: manifest.is_none(),
+            own: own.filter_map(|list| inside(&root, &list)).collect(),
+            partial: !whole,
             hub_cache: self.hub_cache,
         };
         let verification = verify_expected(&expected, &root, &options, terminal.progress().as_ref())?;
         let graph = manifest.as_ref().map_or_else(Vec::new, check_graph);
         let sealed_root = manifest.as_ref().map(|manifest| manifest.root);
         let other_root = self.root.filter(|published| Some(*published) != sealed_root);
-        let others = graph.len() + disagreements.len() + usize::from(other_root.is_some());
+        let refused = signatures.iter().filter(|signature| signature.holds == Some(false)).count();
+        let others = graph.len() + disagreements.len() + usize::from(other_root.is_some()) + refused;
         let holds = verification.holds() && others == 0;
 
         let disagreeing: Vec<_> =
@@ -113,6 +144,7 @@ impl Verify {
             "entries": verification.entries,
             "graph": graph,
             "disagreements": disagreeing,
+            "signatures": signatures,
         });
         terminal.result("verify/1", &result, |out| {
             let mut finding =
@@ -120,6 +152,9 @@ impl Verify {
             if let Some(published) = other_root {
                 let sealed = sealed_root.map_or_else(|| "no root".to_owned(), |root| root.to_string());
                 finding("root", format!("the manifest has {sealed}, not {published}"))?;
+            }
+            for Signed { file, what, .. } in signatures.iter().filter(|signature| signature.holds == Some(false)) {
+                finding("signature", format!("{file}: {what}"))?;
             }
             for GraphFinding { path, what, .. } in &graph {
                 finding("graph", format!("{path}: {what}"))?;
@@ -141,7 +176,13 @@ impl Verify {
             } else {
                 format!("{} of {files}", count(verified as u64, "file"))
             };
-            let how = if manifest.is_some() { "as sealed" } else { "as listed" };
+            let how = if manifest.is_some() {
+                "as sealed"
+            } else if whole {
+                "as signed"
+            } else {
+                "as listed"
+            };
             terminal.say(Tone::Good, "verified", format_args!("{part}{}: all {how}", size(&verification, &expected)));
         } else {
             let findings = verification.findings().count() + others;
@@ -163,10 +204,17 @@ impl Verify {
             };
             terminal.say(Tone::Faint, "sample", format_args!("{files} of {of} files; {proves}; --seed {seed}"));
         }
+        for Signed { file, holds, what } in &signatures {
+            match holds {
+                Some(true) => terminal.say(Tone::Good, "signed", what),
+                Some(false) => {}
+                None => terminal.say(Tone::Bad, "unchecked", format_args!("{file}: {what}")),
+            }
+        }
         if let Some(root) = sealed_root {
             terminal.say(Tone::Faint, "root", root);
         }
-        if manifest.is_none() {
+        if !whole {
             let unlisted = counts.get(&Verdict::Skipped).copied().unwrap_or(0);
             terminal.say(Tone::Faint, "not listed", count(unlisted as u64, "path"));
         }
@@ -174,6 +222,73 @@ impl Verify {
             terminal.say(Tone::Faint, "not covered", path);
         }
         Ok(Exit::holds(holds))
+    }
+
+    /// Where the manifest's signature lies, or would.
+    fn signature_path(&self) -> PathBuf {
+        self.signature.clone().unwrap_or_else(|| signature_of(&self.manifest))
+    }
+
+    /// What is said of the signatures of the manifest and of bundles.
+    fn signatures(
+        &self,
+        manifest: Option<&Manifest>,
+        bundles: &[(String, Bundle)],
+        trust: Option<&Trust>,
+    ) -> Result<Vec<Signed>, Failure> {
+        let mut said = Vec::new();
+        for (file, bundle) in bundles {
+            let file = file.clone();
+            said.push(match trust.map(|trust| bundle.check(trust)) {
+                Some(Ok(())) => Signed { file, holds: Some(true), what: format!("the bundle, by {}", bundle.signer()) },
+                Some(Err(error)) => Signed { file, holds: Some(false), what: error.to_string() },
+                None if manifest.is_none() && file == file_name(&self.manifest) => {
+                    let help = "say whose signature is accepted: --public-key FILE, or --trust FILE for certificates";
+                    return Err(Failure::usage(format!("{file} is signed by nobody whom you named"), help));
+                }
+                None => {
+                    let what =
+                        format!("its signature, by {}, was not checked: give --public-key or --trust", bundle.signer());
+                    Signed { file, holds: None, what }
+                }
+            });
+        }
+        let path = self.signature_path();
+        let file = file_name(&path);
+        match (manifest, trust) {
+            (None, Some(_)) if bundles.is_empty() => {
+                let help = "keys are for manifests that `retrace sign` signed, and for OMS bundles";
+                return Err(Failure::usage(format!("{} bears no signature", file_name(&self.manifest)), help));
+            }
+            (Some(_), None) if path.exists() => {
+                let what = "the signature was not checked: give --public-key FILE".to_owned();
+                said.push(Signed { file, holds: None, what });
+            }
+            // A bundle that was checked is as good, where the manifest has no signature of its own.
+            (Some(_), Some(_)) if !bundles.is_empty() && self.signature.is_none() && !path.exists() => {}
+            (Some(_), Some(Trust::Roots { .. })) => {
+                let what = "the manifest is signed with a key, not with certificates: give --public-key".to_owned();
+                said.push(Signed { file, holds: Some(false), what });
+            }
+            (Some(manifest), Some(Trust::Key(key))) => {
+                let read = if path.exists() {
+                    read_text(&path).map_err(|e| e.to_string())
+                } else {
+                    Err("it is not there".to_owned())
+                };
+                let envelope = read.and_then(|text| {
+                    serde_json::from_str::<Envelope>(&text).map_err(|e| format!("it is no signature: {e}"))
+                });
+                let checked = envelope.and_then(|e| check_manifest(manifest, &e, key).map_err(|e| e.to_string()));
+                let by = || format!("name and root, by {}", key_name(key));
+                said.push(match checked {
+                    Ok(()) => Signed { file, holds: Some(true), what: by() },
+                    Err(what) => Signed { file, holds: Some(false), what },
+                });
+            }
+            _ => {}
+        }
+        Ok(said)
     }
 
     /// The files that `--only` names.
@@ -205,38 +320,51 @@ impl Verify {
     }
 }
 
+/// What is said of a signature.
+#[derive(serde::Serialize)]
+struct Signed {
+    file: String,
+    /// Nothing if nobody was named whose it should be.
+    holds: Option<bool>,
+    what: String,
+}
+
 /// What the files are held against.
 struct Source {
-    /// If it is one, and no mere list.
+    /// If it is one.
     manifest: Option<Manifest>,
+    /// If it is an OMS bundle.
+    bundle: Option<Bundle>,
     expected: Vec<Expected>,
     /// Where it lies.
     root: PathBuf,
 }
 
 impl Source {
-    /// A manifest is YAML, or a JSON object; a list is anything else.
+    /// A manifest is YAML, or a JSON object that is no bundle; a list is anything else.
     fn read(path: &Path) -> Result<Self, Failure> {
         let yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
-        let text = if yaml { None } else { Some(read_text(path)?) };
-        if let Some(text) = text.filter(|text| !text.trim_start().starts_with('{')) {
-            let (name, root) = (path.file_name().unwrap_or_default(), path.parent());
-            let root = root.filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let expected = read_list(&name.to_string_lossy(), &text)?;
-            return Ok(Self { manifest: None, expected, root: root.to_owned() });
+        let root = path.parent().filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+        let name = file_name(path);
+        if let Some(text) = if yaml { None } else { Some(read_text(path)?) } {
+            if !text.trim_start().starts_with('{') {
+                let expected = read_list(&name, &text)?;
+                return Ok(Self { manifest: None, bundle: None, expected, root });
+            }
+            if Bundle::is_one(&text) {
+                let bundle = Bundle::parse(&name, &text)?;
+                return Ok(Self { manifest: None, expected: bundle.files.clone(), bundle: Some(bundle), root });
+            }
         }
         let opened = open::<Manifest>(path).or_help("fetch the manifest anew, or make one with `retrace seal DIR`")?;
         let Opened { document: manifest, root, .. } = opened;
         let expected = manifest.artifacts.iter().map(Expected::from).collect();
-        Ok(Self { manifest: Some(manifest), expected, root })
+        Ok(Self { manifest: Some(manifest), bundle: None, expected, root })
     }
 }
 
-/// The list at `path`, by its name.
-fn listed(path: &Path) -> Result<(String, Vec<Expected>), Failure> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let listed = read_list(&name, &read_text(path)?)?;
-    Ok((name, listed))
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Bytes that were verified, for people; nothing where lengths are not listed.

@@ -1,0 +1,108 @@
+//! Keys and certificates as arguments, for the verbs that sign and that check.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use retrace_manifest::Trust;
+use retrace_sign::{KeyError, PublicKey, Roots, SigningKey};
+
+use super::read_text;
+use crate::errors::Failure;
+
+/// Whose signature is accepted.
+#[derive(Debug, clap::Args)]
+pub(super) struct Trusted {
+    /// Check the signature: it must be by the other half of this key (PEM)
+    #[arg(long, value_name = "FILE", conflicts_with = "trust")]
+    pub(super) public_key: Option<PathBuf>,
+    /// Check the signature of an OMS bundle: its certificates must lead to one of these (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(super) trust: Option<PathBuf>,
+    /// Take certificates as of this day, when they were still valid, as 2026-03-01 [default: today]
+    #[arg(long, value_name = "DAY", value_parser = day, requires = "trust")]
+    pub(super) at: Option<u64>,
+}
+
+impl Trusted {
+    /// Reads the key or the certificates, if any are given.
+    pub(super) fn read(&self) -> Result<Option<Trust>, Failure> {
+        if let Some(path) = &self.public_key {
+            let key = PublicKey::from_pem(&read_text(path)?).map_err(|e| refuse(path, &e))?;
+            return Ok(Some(Trust::Key(key)));
+        }
+        let Some(path) = &self.trust else { return Ok(None) };
+        let roots = Roots::from_pem(&read_text(path)?).map_err(|e| refuse(path, &e))?;
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        Ok(Some(Trust::Roots { roots, at: self.at.unwrap_or_else(now) }))
+    }
+}
+
+/// The key that signs.
+pub(super) fn signing_key(path: &Path) -> Result<SigningKey, Failure> {
+    SigningKey::from_pem(&read_text(path)?).map_err(|e| refuse(path, &e))
+}
+
+/// For people, which key that is.
+pub(super) fn name(key: &PublicKey) -> String {
+    format!("{} key {:.16}", key.kind(), key.hint().unwrap_or_default())
+}
+
+pub(super) fn refuse(path: &Path, error: &KeyError) -> Failure {
+    let help = "keys are PEM files; `openssl genpkey -algorithm ed25519 -out key.pem` makes one, and `openssl pkey \
+                -in key.pem -pubout -out key.pub.pem` its public half";
+    Failure::usage(format!("{}: {error}", path.display()), help)
+}
+
+/// The first second of a day, in seconds after 1970.
+fn day(text: &str) -> Result<u64, String> {
+    let refuse = || "give a day from 1970 on as YEAR-MONTH-DAY".to_owned();
+    let parts: Vec<&str> = text.split('-').collect();
+    let [year, month, day] = parts.as_slice() else { return Err(refuse()) };
+    let parse = |text: &str| text.parse::<u64>().map_err(|_| refuse());
+    let (year, month, day) = (parse(year)?, parse(month)?, parse(day)?);
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) {
+        return Err(refuse());
+    }
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let february = if leap(year) { 29 } else { 28 };
+    let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    if day == 0 || day > lengths[month as usize - 1] {
+        return Err(refuse());
+    }
+    let years: u64 = (1970..year).map(|year| if leap(year) { 366 } else { 365 }).sum();
+    let months: u64 = lengths[..month as usize - 1].iter().sum();
+    Ok((years + months + day - 1) * 86_400)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::day;
+
+    /// As `date -u -d DAY +%s` gives them.
+    #[test]
+    fn days_are_seconds_after_1970() {
+        for (text, seconds) in [
+            ("1970-01-01", 0),
+            ("2000-02-29", 951_782_400),
+            ("2026-03-01", 1_772_323_200),
+            ("2100-03-01", 4_107_542_400),
+            ("9999-12-31", 253_402_214_400),
+        ] {
+            assert_eq!(day(text), Ok(seconds), "{text}");
+        }
+        for text in [
+            "",
+            "2026",
+            "2026-13-01",
+            "2026-02-29",
+            "2100-02-29",
+            "2026-00-01",
+            "2026-01-00",
+            "1969-12-31",
+            "10000-01-01",
+            "2026-1-x",
+        ] {
+            assert!(day(text).is_err(), "{text}");
+        }
+    }
+}

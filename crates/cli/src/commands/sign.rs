@@ -1,0 +1,71 @@
+//! `retrace sign`
+
+use std::path::{Path, PathBuf};
+
+use retrace_files::{FileError, write_whole};
+use retrace_manifest::sign_manifest;
+use retrace_spec::Manifest;
+use serde_json::json;
+
+use super::keys::{name, signing_key};
+use super::{Exit, open};
+use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone};
+
+/// Sign a manifest
+///
+/// Signs the release's name and root, which covers every file, tensor and step in the manifest, in a
+/// DSSE envelope beside it. Written as YAML or JSON, the manifest's signature holds. Not signed are
+/// what the manifest leaves out (it says so), empty directories, times, owners and modes. A signature
+/// says who vouches for the release; that the run happened is what `retrace replay` shows.
+///
+/// For the bundles that OpenSSF's model-signing reads, see `retrace export oms`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  openssl genpkey -algorithm ed25519 -out key.pem
+  openssl pkey -in key.pem -pubout -out key.pub.pem
+  retrace sign release/manifest.yaml --key key.pem
+  retrace verify release/manifest.yaml --public-key key.pub.pem")]
+pub(crate) struct Sign {
+    /// The manifest
+    manifest: PathBuf,
+    /// The private key, PEM: Ed25519, P-256, P-384 or P-521
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Where the signature goes [default: the manifest's name and `.sig`]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Sign {
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let key = signing_key(&self.key)?;
+        let manifest = open::<Manifest>(&self.manifest)?.document;
+        let output = self.output.clone().unwrap_or_else(|| signature_of(&self.manifest));
+        let json = |e: serde_json::Error| FileError::Json { path: output.clone(), line: 1, what: e.to_string() };
+        let envelope = sign_manifest(&manifest, &key).map_err(json)?;
+        let text = serde_json::to_string_pretty(&envelope).map_err(json)? + "\n";
+        write_whole(&output, text.as_bytes())?;
+        let by = name(&key.public());
+        let result = json!({
+            "by": by,
+            "name": manifest.name,
+            "root": manifest.root,
+            "signature": output.display().to_string(),
+        });
+        terminal.result("sign/1", &result, |out| writeln!(out, "{}", output.display()))?;
+        terminal.say(Tone::Good, "signed", format_args!("{}, {}, by {by}", manifest.name, manifest.root));
+        for path in &manifest.ignored {
+            terminal.say(Tone::Faint, "not signed", path);
+        }
+        Ok(Exit::Holds)
+    }
+}
+
+/// Where the signature of the manifest at `path` lies, if nobody says otherwise.
+pub(super) fn signature_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".sig");
+    name.into()
+}

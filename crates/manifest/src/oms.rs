@@ -1,0 +1,418 @@
+//! Bundles of OpenSSF Model Signing (OMS) 1.0: a list of a model's files, signed.
+//! <https://github.com/ossf/model-signing-spec/blob/main/spec/v1.0.md>
+//!
+//! Of the methods, `key` and `certificate` are checked. `sigstore` (keyless) is read, but checking it
+//! needs the keys of a public log, so that its signature is refused as unchecked. Of the forms, whole
+//! files by SHA-256 or BLAKE3 are read; files in shards and BLAKE2b are refused as such.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use retrace_files::{Algorithm, Checksum, checksum};
+use retrace_sign::{Base64, Chain, Envelope, PublicKey, Roots, SignatureError, SigningKey};
+use retrace_spec::RelPath;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::lists::ListError;
+use crate::statement::{PAYLOAD, Statement, Subject};
+use crate::verify::Expected;
+
+const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+const MEDIA_TYPES: [&str; 4] = [
+    MEDIA_TYPE,
+    "application/vnd.dev.sigstore.bundle+json;version=0.3",
+    "application/vnd.dev.sigstore.bundle+json;version=0.2",
+    "application/vnd.dev.sigstore.bundle+json;version=0.1",
+];
+const PREDICATE: &str = "https://model_signing/signature/v1.0";
+/// What OMS leaves out of every model, at its top.
+const NEVER_SIGNED: [&str; 4] = [".git", ".gitattributes", ".github", ".gitignore"];
+
+/// A bundle that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bundle {
+    envelope: Envelope,
+    signer: Signer,
+    /// The files that are signed, sorted by path.
+    pub files: Vec<Expected>,
+    /// What the signature leaves out, in the model's directory.
+    pub ignored: Vec<RelPath>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Signer {
+    /// A key, and what the bundle calls it.
+    Key(Option<String>),
+    Chain(Chain),
+    Keyless,
+}
+
+/// Whom a caller trusts to have signed.
+#[derive(Debug, Clone)]
+pub enum Trust {
+    /// Who has the other half of this key.
+    Key(PublicKey),
+    /// Whoever has a certificate that leads to one of these.
+    Roots {
+        /// The roots.
+        roots: Roots,
+        /// The moment at which the certificates must be valid, in seconds after 1970.
+        at: u64,
+    },
+}
+
+/// Why a bundle's signature is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BundleError {
+    /// It does not hold.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// The bundle names another key.
+    #[error("the bundle names the key {named}, and the one given is {given}")]
+    Hint {
+        /// The key that the bundle names.
+        named: String,
+        /// The key that was given, by the SHA-256 of its PEM text.
+        given: String,
+    },
+    /// The bundle was signed with a key alone.
+    #[error("it was signed with a key, so that certificates say nothing of it: give the public key")]
+    NoCertificates,
+    /// The bundle was signed with a certificate of the moment, and a public log.
+    #[error(
+        "it was signed without a key of its own (Sigstore): only the public log can tell by whom, which is not asked here"
+    )]
+    Keyless,
+}
+
+/// Why a bundle could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BundlingError {
+    /// The key's kind is not OMS's.
+    #[error("OMS knows ECDSA keys on P-256, P-384 and P-521 alone, and this one is {kind}")]
+    Kind {
+        /// The kind.
+        kind: &'static str,
+    },
+    /// The first certificate is not of the key.
+    #[error("the first certificate, of {signer:?}, is of another key than the one that signs")]
+    Certificate {
+        /// Whose it is.
+        signer: String,
+    },
+    /// There is nothing to sign.
+    #[error("there is no file to sign")]
+    Empty,
+    /// The parts cannot be written.
+    #[error("{what}")]
+    Form {
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// A file as a bundle names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// Where it lies.
+    pub path: RelPath,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its SHA-256.
+    pub sha256: Checksum,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Outer {
+    media_type: String,
+    verification_material: Material,
+    dsse_envelope: Envelope,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Material {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    public_key: Option<KeyMaterial>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    x509_certificate_chain: Option<Certificates>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificate: Option<RawBytes>,
+    #[serde(default)]
+    tlog_entries: Vec<serde_json::Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct KeyMaterial {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    /// In bundles older than the specification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    raw_bytes: Option<Base64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Certificates {
+    certificates: Vec<RawBytes>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawBytes {
+    raw_bytes: Base64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Predicate {
+    resources: Vec<Resource>,
+    serialization: Serialization,
+}
+
+/// Others may say more of a file, as we do with its size; what is not known is passed over.
+#[derive(Serialize, Deserialize)]
+struct Resource {
+    name: String,
+    digest: String,
+    algorithm: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    size: Option<serde_json::Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Serialization {
+    method: String,
+    hash_type: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shard_size: Option<serde_json::Number>,
+    allow_symlinks: bool,
+    #[serde(default)]
+    ignore_paths: Vec<String>,
+}
+
+impl Bundle {
+    /// Whether a JSON text looks like a bundle rather than a manifest.
+    pub fn is_one(text: &str) -> bool {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Mark {
+            media_type: Option<String>,
+            dsse_envelope: Option<serde::de::IgnoredAny>,
+            verification_material: Option<serde::de::IgnoredAny>,
+        }
+        serde_json::from_str(text).is_ok_and(|mark: Mark| {
+            mark.media_type.is_some() || mark.dsse_envelope.is_some() || mark.verification_material.is_some()
+        })
+    }
+
+    /// Reads the bundle called `name`. Its signature is not checked yet.
+    ///
+    /// # Errors
+    /// If it is none that the specification allows, or of a form that is not read here.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ListError> {
+        let at = |line: usize| {
+            move |what: String| ListError {
+                origin: name.to_owned(),
+                line,
+                what: format!("it is no OMS bundle: {what}"),
+            }
+        };
+        let outer: Outer = serde_json::from_str(text).map_err(|e| at(e.line())(e.to_string()))?;
+        let refuse = at(0);
+        if !MEDIA_TYPES.contains(&outer.media_type.as_str()) {
+            return Err(refuse(format!("its media type is {:?}", outer.media_type)));
+        }
+        let signer = signer(outer.verification_material).map_err(&refuse)?;
+        let envelope = outer.dsse_envelope;
+        if envelope.signatures.len() != 1 {
+            return Err(refuse(format!("it has {} signatures, and must have one", envelope.signatures.len())));
+        }
+        let (files, ignored) = files(&envelope).map_err(&refuse)?;
+        Ok(Self { envelope, signer, files, ignored })
+    }
+
+    /// Whether someone whom `trust` names signed these files.
+    ///
+    /// # Errors
+    /// If not, why.
+    pub fn check(&self, trust: &Trust) -> Result<(), BundleError> {
+        match (&self.signer, trust) {
+            (Signer::Keyless, _) => Err(BundleError::Keyless),
+            (Signer::Key(hint), Trust::Key(key)) => {
+                let given = key.hint().unwrap_or_default();
+                match hint {
+                    // A wrong key fails below in any case; this says why.
+                    Some(named) if !named.eq_ignore_ascii_case(&given) => {
+                        Err(BundleError::Hint { named: named.clone(), given })
+                    }
+                    _ => Ok(self.envelope.check(key)?),
+                }
+            }
+            (Signer::Chain(_), Trust::Key(key)) => Ok(self.envelope.check(key)?),
+            (Signer::Key(_), Trust::Roots { .. }) => Err(BundleError::NoCertificates),
+            (Signer::Chain(chain), Trust::Roots { roots, at }) => {
+                let key = chain.verify(roots, *at).map_err(SignatureError::from)?;
+                Ok(self.envelope.check(&key)?)
+            }
+        }
+    }
+
+    /// Who signed, as the bundle says: not to be believed before [`Self::check`].
+    pub fn signer(&self) -> String {
+        match &self.signer {
+            Signer::Key(hint) => format!("key {}", hint.as_deref().unwrap_or("without a name")),
+            Signer::Chain(chain) => chain.signer(),
+            Signer::Keyless => "a certificate of the moment (Sigstore)".to_owned(),
+        }
+    }
+}
+
+fn signer(material: Material) -> Result<Signer, String> {
+    let Material { public_key, x509_certificate_chain, certificate, tlog_entries } = material;
+    match (public_key, x509_certificate_chain, certificate) {
+        (Some(key), None, None) => {
+            if key.hint.is_none() && key.raw_bytes.is_none() {
+                return Err("it does not name its key".to_owned());
+            }
+            Ok(Signer::Key(key.hint.filter(|hint| !hint.is_empty())))
+        }
+        (None, Some(chain), None) => {
+            let der = chain.certificates.iter().map(|certificate| certificate.raw_bytes.0.as_slice());
+            Chain::from_der(der).map(Signer::Chain).map_err(|e| e.to_string())
+        }
+        (None, None, Some(_)) if tlog_entries.is_empty() => {
+            Err("it was signed without a key of its own, and has no entry of a public log".to_owned())
+        }
+        (None, None, Some(_)) => Ok(Signer::Keyless),
+        (None, None, None) => Err("it does not say who signed it".to_owned()),
+        _ => Err("it says in several ways who signed it".to_owned()),
+    }
+}
+
+/// What the signed statement says of the files, and what it leaves out.
+fn files(envelope: &Envelope) -> Result<(Vec<Expected>, Vec<RelPath>), String> {
+    if envelope.payload_type != PAYLOAD {
+        return Err(format!("its payload is {:?}", envelope.payload_type));
+    }
+    // What it states is looked at before its form is: another statement has another form.
+    let any: Statement<serde_json::Value> =
+        serde_json::from_slice(&envelope.payload.0).map_err(|e| format!("its statement: {e}"))?;
+    any.is(PREDICATE)?;
+    let statement: Statement<Predicate> =
+        serde_json::from_slice(&envelope.payload.0).map_err(|e| format!("its statement: {e}"))?;
+    let Predicate { resources, serialization } = statement.predicate;
+    let algorithm = match serialization.hash_type.as_str() {
+        "sha256" => Algorithm::Sha256,
+        "blake3" => Algorithm::Blake3,
+        other => return Err(format!("its hashes are {other:?}; SHA-256 and BLAKE3 are read")),
+    };
+    match serialization.method.as_str() {
+        "files" => {}
+        "shards" => return Err("it hashes files in shards, which is not read here: sign whole files".to_owned()),
+        other => return Err(format!("its method is {other:?}")),
+    }
+    if serialization.shard_size.is_some() {
+        return Err("it hashes whole files, and has a shard size".to_owned());
+    }
+    if resources.is_empty() {
+        return Err("it lists no file".to_owned());
+    }
+    let mut files = BTreeMap::new();
+    let mut all = Vec::new();
+    for Resource { name, digest, algorithm: of_file, size } in resources {
+        if of_file != serialization.hash_type {
+            return Err(format!("the hash of {name} is {of_file:?}, the others {:?}", serialization.hash_type));
+        }
+        let checksum =
+            Checksum::from_hex(algorithm, &digest).ok_or_else(|| format!("{name}: {digest:?} is no {of_file}"))?;
+        all.extend_from_slice(checksum.bytes());
+        let path: RelPath = name.parse().map_err(|e| format!("{e}"))?;
+        let size = size.and_then(|size| size.as_u64());
+        let file = Expected { path: path.clone(), size, checksums: vec![checksum], slices: Vec::new(), tensors: None };
+        if files.insert(path, file).is_some() {
+            return Err(format!("it lists {name} twice"));
+        }
+    }
+    let [subject] = statement.subject.as_slice() else {
+        return Err(format!("it is of {} subjects, and must be of one", statement.subject.len()));
+    };
+    let sum = checksum(Algorithm::Sha256, &all).map(|sum| sum.hex()).unwrap_or_default();
+    if !subject.digest.get("sha256").is_some_and(|digest| digest.eq_ignore_ascii_case(&sum)) {
+        return Err("its subject is not the digest of the files that it lists".to_owned());
+    }
+    // What is no path in the model leaves nothing in it out.
+    let ignored = serialization.ignore_paths.iter().map(String::as_str).chain(NEVER_SIGNED);
+    let ignored: BTreeSet<RelPath> = ignored.filter_map(|path| path.parse().ok()).collect();
+    Ok((files.into_values().collect(), ignored.into_iter().collect()))
+}
+
+/// A bundle in which `key` signs `files` of the model called `name`, with the certificates that vouch
+/// for it if there are any. The same input gives the same bytes.
+///
+/// # Errors
+/// If the key's kind is not OMS's, or the first certificate is not its own.
+pub fn bundle(
+    name: &str,
+    mut files: Vec<Signed>,
+    ignored: &[RelPath],
+    key: &SigningKey,
+    chain: Option<&Chain>,
+) -> Result<String, BundlingError> {
+    let form = |what: String| BundlingError::Form { what };
+    let public = key.public();
+    if matches!(public, PublicKey::Ed25519(_)) {
+        return Err(BundlingError::Kind { kind: public.kind() });
+    }
+    if files.is_empty() {
+        return Err(BundlingError::Empty);
+    }
+    let mut material = Material::default();
+    match chain {
+        Some(chain) if chain.key().ok().as_ref() != Some(&public) => {
+            return Err(BundlingError::Certificate { signer: chain.signer() });
+        }
+        Some(chain) => {
+            let der = chain.to_der().map_err(|e| form(e.to_string()))?;
+            let certificates = der.into_iter().map(|der| RawBytes { raw_bytes: Base64(der) }).collect();
+            material.x509_certificate_chain = Some(Certificates { certificates });
+        }
+        None => {
+            let hint = public.hint().map_err(|e| form(e.to_string()))?;
+            material.public_key = Some(KeyMaterial { hint: Some(hint), raw_bytes: None });
+        }
+    }
+    // By code points, which is the order of UTF-8's bytes.
+    files.sort_by(|a, b| a.path.as_str().cmp(b.path.as_str()));
+    let all: Vec<u8> = files.iter().flat_map(|file| file.sha256.bytes()).copied().collect();
+    let sum = checksum(Algorithm::Sha256, &all).map(|sum| sum.hex()).unwrap_or_default();
+    let resources = files.into_iter().map(|file| Resource {
+        name: file.path.to_string(),
+        digest: file.sha256.hex(),
+        algorithm: "sha256".to_owned(),
+        size: Some(file.size.into()),
+    });
+    let mut ignore_paths: Vec<String> = ignored.iter().map(ToString::to_string).collect();
+    ignore_paths.extend(NEVER_SIGNED.map(str::to_owned));
+    ignore_paths.sort();
+    ignore_paths.dedup();
+    let serialization = Serialization {
+        method: "files".to_owned(),
+        hash_type: "sha256".to_owned(),
+        shard_size: None,
+        allow_symlinks: false,
+        ignore_paths,
+    };
+    let subject = Subject { name: name.to_owned(), digest: BTreeMap::from([("sha256".to_owned(), sum)]) };
+    let predicate = Predicate { resources: resources.collect(), serialization };
+    let statement = serde_json::to_vec(&Statement::new(vec![subject], PREDICATE, predicate));
+    let statement = statement.map_err(|e| form(e.to_string()))?;
+    let outer = Outer {
+        media_type: MEDIA_TYPE.to_owned(),
+        verification_material: material,
+        dsse_envelope: Envelope::seal(PAYLOAD, statement, key),
+    };
+    Ok(serde_json::to_string_pretty(&outer).map_err(|e| form(e.to_string()))? + "\n")
+}

@@ -1,0 +1,100 @@
+//! The signature of a manifest.
+//!
+//! Signed is an in-toto statement of the release's name and root in a DSSE envelope, not the
+//! manifest's text: YAML or JSON, the signature holds.
+
+use std::collections::BTreeMap;
+
+use retrace_sign::{Envelope, PublicKey, SignatureError, SigningKey};
+use retrace_spec::{Digest, Manifest};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::statement::{PAYLOAD, Statement, Subject};
+
+/// What a statement that a manifest's root is a release's says.
+const RELEASE: &str = "urn:retrace:release:1";
+/// What a root's hexadecimal digits are filed under, among a subject's digests.
+const ROOT: &str = "retraceRoot";
+
+/// Counts, for who has the signature alone. The root covers what they count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Release {
+    artifacts: usize,
+    bytes: u64,
+    steps: usize,
+}
+
+/// Why a manifest is not as it was signed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ManifestSignatureError {
+    /// The signature does not hold.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// It is the signature of something else than a manifest.
+    #[error("the signature is good, but of no manifest: {what}")]
+    Other {
+        /// What it is of.
+        what: String,
+    },
+    /// It is the signature of another root.
+    #[error(
+        "the signature is good, but of a manifest with the root {signed}: this one was sealed anew since, or is another's"
+    )]
+    Root {
+        /// The root that was signed.
+        signed: String,
+    },
+    /// It is the signature of a release of another name.
+    #[error("the signature is good, but of a release called {signed:?}")]
+    Name {
+        /// The name that was signed.
+        signed: String,
+    },
+}
+
+/// The signature of `manifest` by `key`.
+///
+/// # Errors
+/// Never for a manifest; the encoder's signature allows it.
+pub fn sign_manifest(manifest: &Manifest, key: &SigningKey) -> Result<Envelope, serde_json::Error> {
+    let digest = BTreeMap::from([(ROOT.to_owned(), hex(manifest.root))]);
+    let release = Release {
+        artifacts: manifest.artifacts.len(),
+        bytes: manifest.artifacts.iter().map(|artifact| artifact.size).sum(),
+        steps: manifest.steps.len(),
+    };
+    let statement = Statement::new(vec![Subject { name: manifest.name.clone(), digest }], RELEASE, release);
+    Ok(Envelope::seal(PAYLOAD, serde_json::to_vec(&statement)?, key))
+}
+
+/// Whether `envelope` is a signature of `manifest` by `key`.
+///
+/// # Errors
+/// If it is not, what it is.
+pub fn check_manifest(manifest: &Manifest, envelope: &Envelope, key: &PublicKey) -> Result<(), ManifestSignatureError> {
+    envelope.check(key)?;
+    let other = |what: String| ManifestSignatureError::Other { what };
+    if envelope.payload_type != PAYLOAD {
+        return Err(other(format!("its payload is {:?}", envelope.payload_type)));
+    }
+    let statement: Statement<serde_json::Value> =
+        serde_json::from_slice(&envelope.payload.0).map_err(|e| other(e.to_string()))?;
+    statement.is(RELEASE).map_err(other)?;
+    let [subject] = statement.subject.as_slice() else {
+        return Err(other(format!("it states something of {} subjects", statement.subject.len())));
+    };
+    let signed = subject.digest.get(ROOT).cloned().unwrap_or_default();
+    if signed != hex(manifest.root) {
+        return Err(ManifestSignatureError::Root { signed: format!("b3:{signed}") });
+    }
+    if subject.name != manifest.name {
+        return Err(ManifestSignatureError::Name { signed: subject.name.clone() });
+    }
+    Ok(())
+}
+
+fn hex(root: Digest) -> String {
+    root.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,34 @@
+//! Signatures over bytes: keys as PEM files hold them, DSSE envelopes, chains of certificates.
+//!
+//! This crate knows nothing of what is signed, of files, of networks or of the time: a caller that
+//! wants a certificate's validity checked says as of when. It makes no keys. A signature proves that
+//! whoever had the key signed these bytes, and nothing of whether they are true.
+
+mod certificate;
+mod envelope;
+mod key;
+
+pub use certificate::{CertificateError, Chain, Roots};
+pub use envelope::{Base64, Envelope, Signature};
+pub use key::{KeyError, PublicKey, SigningKey};
+
+use thiserror::Error;
+
+/// Why a signature does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SignatureError {
+    /// There is none.
+    #[error("it bears no signature")]
+    None,
+    /// None of the signatures is one of these bytes by this key.
+    #[error(
+        "no signature of these bytes by this {kind} key: either they or the signature were changed, or another key signed them"
+    )]
+    Wrong {
+        /// The kind of the key it was held against.
+        kind: &'static str,
+    },
+    /// The certificates do not lead to a root that is trusted.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+}
