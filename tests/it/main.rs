@@ -3,10 +3,12 @@
 //! They belong to the package `retrace-cli`, so that cargo builds the binary before they run.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may take a thing for granted")]
+#![allow(clippy::print_stdout, reason = "a test says what it skips")]
 
 mod corpus;
 mod query;
 mod runs;
 mod seal_and_verify;
 mod shell;
+mod signing;
 mod support;

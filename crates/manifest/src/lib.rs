@@ -3,7 +3,7 @@
 //! A verb that makes files [`record`]s what it read and made; [`seal()`] hashes the whole directory and
 //! gathers the records into a manifest; [`verify()`] says of every path whether it is what the
 //! manifest says and what seems to have happened; [`check_graph`] says where a manifest contradicts
-//! itself; [`diff()`] compares down to the tensor. Empty directories, times, owners and modes of files
+//! itself; [`sign_manifest`] and [`Bundle`] are what is signed of it; [`diff()`] compares down to the tensor. Empty directories, times, owners and modes of files
 //! are not covered. This crate knows nothing of what the files are for.
 
 mod compare;

@@ -179,7 +179,10 @@ pub fn verify_expected(
     options: &VerifyOptions,
     progress: &dyn Progress,
 ) -> Result<Verification, FileError> {
-    let ignored = |path: &RelPath| path.as_str() == SCRATCH || options.ignored.contains(path);
+    // Another tool's list may have taken our records in.
+    let records: Option<RelPath> =
+        SCRATCH.parse().ok().filter(|records| !expected.iter().any(|entry| entry.path.is_within(records)));
+    let ignored = |path: &RelPath| records.as_ref() == Some(path) || options.ignored.contains(path);
     let by_path: BTreeMap<&RelPath, &Expected> = expected.iter().map(|entry| (&entry.path, entry)).collect();
     // A list may itself be sealed, and is then looked at like any other file.
     let own = |path: &RelPath| options.own.contains(path) && !by_path.contains_key(path);
@@ -271,7 +274,7 @@ pub fn verify_expected(
             entries.insert(path.clone(), entry(path, Verdict::Unverifiable, diagnosis));
         }
     }
-    let scratch = SCRATCH.parse().into_iter().map(|path| (path, "it is not part of the release"));
+    let scratch = records.into_iter().map(|path| (path, "it is not part of the release"));
     let said = options.ignored.iter().map(|path| (path.clone(), "the manifest does not cover it, and says so"));
     for (path, diagnosis) in said.chain(scratch).filter(|(path, _)| path.under(root).exists()) {
         // Never in place of a finding: a manifest that seals a path and ignores it promises it still.

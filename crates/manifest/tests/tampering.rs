@@ -598,7 +598,7 @@ fn two_files_swapped_are_two_findings_that_name_each_other() {
     assert_eq!(whose, [(Some(path("raw/b.jsonl")), Some(8)), (Some(path("raw/a.jsonl")), Some(8))]);
     let made = seal(
         root,
-        &SealOptions { name: "t".into(), tool: "r".into(), manifest: None, ignore: vec![], sha256: false },
+        &SealOptions { name: "t".into(), tool: "r".into(), own: vec![], ignore: vec![], sha256: false },
         &Silent,
     );
     assert!(made.is_err(), "the step read other bytes");
@@ -631,7 +631,7 @@ fn what_is_ignored_is_listed_once_whether_or_not_it_is_there() {
         let ignore = ignore.iter().map(|text| path(text)).collect();
         seal(
             root,
-            &SealOptions { name: "t".to_owned(), tool: "r".to_owned(), manifest: None, ignore, sha256: false },
+            &SealOptions { name: "t".to_owned(), tool: "r".to_owned(), own: vec![], ignore, sha256: false },
             &Silent,
         )
     };

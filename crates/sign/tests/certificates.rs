@@ -1,5 +1,7 @@
 //! Chains of certificates that OpenSSL made (`data/make.sh`), each with its one defect.
 
+#![allow(clippy::unwrap_used, reason = "a test may take a thing for granted")]
+
 use std::path::PathBuf;
 
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! Keys and signatures against OpenSSL's, and every way to tamper with an envelope.
 
+#![allow(clippy::unwrap_used, reason = "a test may take a thing for granted")]
+
 use std::path::PathBuf;
 
 use proptest::prelude::*;
