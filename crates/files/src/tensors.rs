@@ -6,17 +6,22 @@ use std::path::Path;
 use retrace_spec::manifest::Tensors;
 
 use crate::safetensors::{Place, read_tensor, tensor_digest, tensor_root};
-use crate::{FileError, llama2c, safetensors};
+use crate::{FileError, llama2c, safetensors, torch};
 
 /// Where every tensor of the file at `path` lies; nothing if it holds none that can be read here.
-/// What is called `.safetensors` must be it; `.bin` is looked at for llama2.c's format.
+/// What is called `.safetensors` must be it; `.bin` is looked at for PyTorch's and llama2.c's formats,
+/// `.pt`, `.pth` and `.ckpt` for PyTorch's.
 ///
 /// # Errors
 /// If the file cannot be read, or is not what its name says.
 pub fn tensor_places(path: &Path) -> Result<Option<BTreeMap<String, Place>>, FileError> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => safetensors::read_header(path).map(Some),
-        Some("bin") => llama2c::read_header(path),
+        Some("bin") => match torch::read_header(path)? {
+            Some(places) => Ok(Some(places)),
+            None => llama2c::read_header(path),
+        },
+        Some("pt" | "pth" | "ckpt") => torch::read_header(path),
         _ => Ok(None),
     }
 }

@@ -37,7 +37,7 @@ impl Side {
 
     fn may_hold_tensors(&self, path: &RelPath) -> bool {
         let sealed = self.files.get(path).is_some_and(|(.., tensors)| tensors.is_some());
-        sealed || [".safetensors", ".bin"].iter().any(|ending| path.as_str().ends_with(ending))
+        sealed || [".safetensors", ".bin", ".pt", ".pth", ".ckpt"].iter().any(|ending| path.as_str().ends_with(ending))
     }
 
     /// What lies in a directory.

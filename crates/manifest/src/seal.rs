@@ -10,6 +10,7 @@ use retrace_spec::{Algorithm, Digest, Manifest, RelPath, SpecError};
 use thiserror::Error;
 
 use crate::record::{SCRATCH, load_all};
+use crate::sharded::{index_tensors, is_index};
 
 /// How to seal.
 #[derive(Debug, Clone)]
@@ -98,6 +99,7 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
             let kind = match kinds.get(&path) {
                 Some(kind) => *kind,
                 None if configs.contains(&path) => Kind::Config,
+                None if tensors.is_some() => Kind::Checkpoint,
                 None => kind_by_name(&path),
             };
             Ok(Artifact { path, kind, size, digest, sha256, slices, tensors })
@@ -105,7 +107,16 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
         .collect();
     progress.end();
     // One after the other, so that of several errors it is always the first that is told.
-    let artifacts = hashed.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let mut artifacts = hashed.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let by_path: BTreeMap<&RelPath, &Artifact> = artifacts.iter().map(|artifact| (&artifact.path, artifact)).collect();
+    let indices = artifacts.iter().map(|artifact| match is_index(&artifact.path) {
+        true => index_tensors(&opened, &artifact.path, &by_path),
+        false => Ok(None),
+    });
+    let indices = indices.collect::<Result<Vec<_>, _>>()?;
+    for (artifact, set) in artifacts.iter_mut().zip(indices) {
+        artifact.tensors = artifact.tensors.take().or(set);
+    }
     let now: BTreeMap<&RelPath, Digest> = artifacts.iter().map(|artifact| (&artifact.path, artifact.digest)).collect();
     for step in &steps {
         let read = step.inputs.iter().map(|input| (&input.path, input.digest, "read"));
@@ -131,10 +142,13 @@ pub(crate) fn is_safetensors(path: &RelPath) -> bool {
 }
 
 fn kind_by_name(path: &RelPath) -> Kind {
+    if is_index(path) {
+        return Kind::Checkpoint;
+    }
     match path.file_name().rsplit_once('.').map(|(_, extension)| extension) {
         Some("jsonl") => Kind::Shard,
         Some("tokens") => Kind::Tokens,
-        Some("safetensors") => Kind::Checkpoint,
+        Some("safetensors" | "pt" | "pth") => Kind::Checkpoint,
         Some("parquet") => Kind::Table,
         Some("yaml" | "yml") => Kind::Config,
         _ if path.file_name() == "tokenizer.json" => Kind::Tokenizer,

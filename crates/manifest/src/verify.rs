@@ -79,7 +79,8 @@ impl From<&Artifact> for Expected {
             size: Some(artifact.size),
             checksums: vec![artifact.digest.into()],
             slices: artifact.slices.clone(),
-            tensors: artifact.tensors.clone(),
+            // The index of a sharded checkpoint has a root over them, and holds none itself.
+            tensors: artifact.tensors.clone().filter(|tensors| !tensors.digests.is_empty()),
         }
     }
 }

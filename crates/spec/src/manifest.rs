@@ -48,7 +48,8 @@ pub struct Artifact {
     /// wrong bytes can be named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slices: Vec<Digest>,
-    /// For safetensors files: what is inside, whatever the header looks like.
+    /// For checkpoints (safetensors, PyTorch, llama2.c): what is inside, whatever the header looks like.
+    /// For the index of a sharded one: the root over all its shards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tensors: Option<Tensors>,
 }
@@ -59,7 +60,8 @@ pub struct Artifact {
 pub struct Tensors {
     /// The tensor root: over (name, dtype, shape, bytes), sorted by name.
     pub root: Digest,
-    /// One digest a tensor, over its dtype, shape and bytes.
+    /// One digest a tensor, over its dtype, shape and bytes; none in the index of a sharded checkpoint.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub digests: BTreeMap<String, Digest>,
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use retrace_files::{FileError, write_whole};
-use retrace_manifest::{SealOptions, seal};
+use retrace_manifest::{SealOptions, is_index, seal};
 use retrace_spec::{Document, RelPath};
 use serde_json::json;
 
@@ -83,6 +83,11 @@ impl Seal {
         let files = count(manifest.artifacts.len() as u64, "file");
         let steps = count(manifest.steps.len() as u64, "step");
         terminal.say(Tone::Good, "sealed", format_args!("{files}, {}, {steps}; {}", bytes(size), output.display()));
+        for artifact in
+            manifest.artifacts.iter().filter(|artifact| is_index(&artifact.path) && artifact.tensors.is_none())
+        {
+            terminal.say(Tone::Bad, "unfit", format_args!("{} does not name the tensors of its shards", artifact.path));
+        }
         Ok(Exit::Holds)
     }
 }

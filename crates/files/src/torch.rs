@@ -1,0 +1,208 @@
+//! PyTorch checkpoints (`torch.save` since 1.6), read without executing anything.
+//!
+//! Such a file is a ZIP archive, nothing in it compressed, with a pickle of everything but the
+//! numbers (`NAME/data.pkl`) and one entry for each storage of numbers (`NAME/data/KEY`). The pickle
+//! is a program that may call any Python function; [`pickle`] runs none of it and keeps only what it
+//! would be called with, among which a tensor is a call of `torch._utils._rebuild_tensor_v2`. So a
+//! tensor's name, type, shape and place in the file are known, and it is hashed as a safetensors
+//! file's would be.
+//!
+//! Names within names are joined by `.`, as `model.layers.0.wq.weight`. A file is read as one of
+//! these only if each of its tensors is dense and row after row; older and big-endian files are not.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use zip::{CompressionMethod, ZipArchive};
+
+use crate::FileError;
+use crate::safetensors::{Dtype, Place};
+
+mod pickle;
+
+use pickle::{Id, Value, Values};
+
+/// The longest pickle that is read: of a model of many thousand tensors it has a few megabytes.
+const LONGEST_PICKLE: u64 = 64 << 20;
+/// More entries than any checkpoint has.
+const MOST_ENTRIES: usize = 1 << 20;
+/// Deeper than any checkpoint nests.
+const DEEPEST: usize = 32;
+/// Longer than any tensor's name.
+const LONGEST_NAME: usize = 4096;
+/// A value may stand in many places, so that a short pickle could take for ever to look through.
+const MOST_LOOKS: usize = 8 << 20;
+/// Tied tensors share bytes; more often than this none does.
+const MOST_SHARED: u64 = 16;
+
+/// Where each tensor of the file at `path` lies; nothing if it is no such file.
+///
+/// # Errors
+/// If the file cannot be opened.
+pub(crate) fn read_header(path: &Path) -> Result<Option<BTreeMap<String, Place>>, FileError> {
+    let mut file = File::open(path).map_err(FileError::io(path, "open"))?;
+    let mut magic = [0; 4];
+    // ZIP archives alone are looked at; anything may be called `.bin`.
+    if file.read_exact(&mut magic).is_err() || magic != *b"PK\x03\x04" {
+        return Ok(None);
+    }
+    Ok(places(file))
+}
+
+fn places(file: File) -> Option<BTreeMap<String, Place>> {
+    let length = file.metadata().ok()?.len();
+    let mut archive = ZipArchive::new(file).ok().filter(|archive| archive.len() <= MOST_ENTRIES)?;
+    let mut storages = BTreeMap::new();
+    let mut pickle = None;
+    for at in 0..archive.len() {
+        let mut entry = archive.by_index_raw(at).ok()?;
+        // The archive's own directory, of whatever name, is before the first `/`.
+        let name = entry.name().ok()?.split_once('/')?.1.to_owned();
+        let size = entry.size();
+        if entry.compression() != CompressionMethod::Stored {
+            return None;
+        }
+        if name == "data.pkl" && size <= LONGEST_PICKLE {
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).ok()?;
+            pickle = Some(bytes);
+        } else if name == "byteorder" {
+            let mut order = String::new();
+            entry.take(16).read_to_string(&mut order).ok()?;
+            if order.trim() != "little" {
+                return None;
+            }
+        } else if let Some(key) = name.strip_prefix("data/") {
+            let begin = entry.data_start()?;
+            begin.checked_add(size).filter(|end| *end <= length)?;
+            storages.insert(key.to_owned(), (begin, size));
+        }
+    }
+    let (values, top) = pickle::read(&pickle?)?;
+    let mut found = Found { values: &values, storages: &storages, places: BTreeMap::new(), looks: 0 };
+    found.look(top, "", 0)?;
+    let bytes = found.places.values().try_fold(0u64, |sum, place| sum.checked_add(place.length))?;
+    (!found.places.is_empty() && bytes / MOST_SHARED <= length).then_some(found.places)
+}
+
+/// The tensors that were found among the values of a pickle.
+struct Found<'a> {
+    values: &'a Values,
+    /// Where each storage begins, and its bytes.
+    storages: &'a BTreeMap<String, (u64, u64)>,
+    places: BTreeMap<String, Place>,
+    looks: usize,
+}
+
+impl Found<'_> {
+    /// Looks through the value called `name`; nothing if it holds a tensor that cannot be read.
+    fn look(&mut self, id: Id, name: &str, depth: usize) -> Option<()> {
+        self.looks += 1;
+        if depth > DEEPEST || name.len() > LONGEST_NAME || self.looks > MOST_LOOKS {
+            return None;
+        }
+        let under = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
+        match self.values.get(id)? {
+            Value::Dict(entries) => entries.iter().try_for_each(|(key, value)| {
+                let key = match self.values.get(*key)? {
+                    Value::Text(key) => key.clone(),
+                    Value::Int(key) => key.to_string(),
+                    // Of other keys no name can be made, and no checkpoint has tensors below them.
+                    _ => return Some(()),
+                };
+                self.look(*value, &under(&key), depth + 1)
+            }),
+            Value::Sequence(items) => (0..)
+                .zip(items)
+                .try_for_each(|(at, item): (usize, _)| self.look(*item, &under(&at.to_string()), depth + 1)),
+            Value::Call { function, arguments } => match self.values.get(*function)? {
+                Value::Global(function) => match function.as_str() {
+                    "torch._utils._rebuild_tensor_v2" => {
+                        let place = self.tensor(*arguments)?;
+                        self.places.insert(name.to_owned(), place).is_none().then_some(())
+                    }
+                    "torch._utils._rebuild_parameter" => match self.values.get(*arguments)? {
+                        Value::Sequence(items) => self.look(*items.first()?, name, depth + 1),
+                        _ => None,
+                    },
+                    // A tensor in a form that is not known here must not be passed over.
+                    function if function.starts_with("torch._utils._rebuild") => None,
+                    _ => Some(()),
+                },
+                _ => Some(()),
+            },
+            _ => Some(()),
+        }
+    }
+
+    /// The place of a tensor, from what its making would be called with: storage, first number, shape
+    /// and strides.
+    fn tensor(&self, arguments: Id) -> Option<Place> {
+        let Value::Sequence(arguments) = self.values.get(arguments)? else { return None };
+        let [storage, first, shape, strides, ..] = arguments.as_slice() else { return None };
+        let Value::Persistent(storage) = self.values.get(*storage)? else { return None };
+        let Value::Sequence(storage) = self.values.get(*storage)? else { return None };
+        let [kind, class, key, ..] = storage.as_slice() else { return None };
+        let text = |id: &Id| match self.values.get(*id)? {
+            Value::Text(text) => Some(text.as_str()),
+            _ => None,
+        };
+        let Value::Global(class) = self.values.get(*class)? else { return None };
+        let dtype = dtype(class)?;
+        let (begin, size) = *self.storages.get(text(key)?).filter(|_| text(kind) == Some("storage"))?;
+        let first = self.number(*first)?;
+        let (shape, strides) = (self.numbers(*shape)?, self.numbers(*strides)?);
+        let count = shape.iter().try_fold(1u64, |count, size| count.checked_mul(*size))?;
+        if shape.len() != strides.len() {
+            return None;
+        }
+        // Row after row: the last index moves by one, each before it by all that is behind it.
+        let mut expected = 1u64;
+        for (size, stride) in shape.iter().zip(&strides).rev() {
+            if *size > 1 && count > 0 && *stride != expected {
+                return None;
+            }
+            expected = expected.checked_mul(*size)?;
+        }
+        let length = count.checked_mul(dtype.size())?;
+        let offset = first.checked_mul(dtype.size())?;
+        offset.checked_add(length).filter(|end| *end <= size)?;
+        let shape = shape.into_iter().map(|size| usize::try_from(size).ok()).collect::<Option<_>>()?;
+        Some(Place { dtype, shape, begin: begin + offset, length })
+    }
+
+    fn number(&self, id: Id) -> Option<u64> {
+        match self.values.get(id)? {
+            Value::Int(number) => u64::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+
+    fn numbers(&self, id: Id) -> Option<Vec<u64>> {
+        match self.values.get(id)? {
+            Value::Sequence(items) => items.iter().map(|item| self.number(*item)).collect(),
+            _ => None,
+        }
+    }
+}
+
+fn dtype(class: &str) -> Option<Dtype> {
+    Some(match class {
+        "torch.BoolStorage" => Dtype::BOOL,
+        "torch.ByteStorage" => Dtype::U8,
+        "torch.CharStorage" => Dtype::I8,
+        "torch.ShortStorage" => Dtype::I16,
+        "torch.HalfStorage" => Dtype::F16,
+        "torch.BFloat16Storage" => Dtype::BF16,
+        "torch.IntStorage" => Dtype::I32,
+        "torch.FloatStorage" => Dtype::F32,
+        "torch.LongStorage" => Dtype::I64,
+        "torch.DoubleStorage" => Dtype::F64,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+use std::io::Write;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use super::*;
+use crate::file_tensors;
+use crate::safetensors::{Tensor, read_tensor, write};
+
+fn text(text: &str) -> Vec<u8> {
+    let mut bytes = vec![b'X'];
+    bytes.extend((text.len() as u32).to_le_bytes());
+    bytes.extend(text.as_bytes());
+    bytes
+}
+
+fn tuple(items: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![b'('];
+    bytes.extend(items.iter().flat_map(|item| [b'K', *item]));
+    bytes.push(b't');
+    bytes
+}
+
+/// The instructions that make a tensor, as `torch.save` writes them.
+fn tensor(class: &str, key: &str, first: u8, shape: &[u8], strides: &[u8]) -> Vec<u8> {
+    let mut bytes = b"ctorch._utils\n_rebuild_tensor_v2\n((".to_vec();
+    bytes.extend(text("storage"));
+    bytes.extend(format!("ctorch\n{class}\n").as_bytes());
+    bytes.extend([text(key), text("cpu")].concat());
+    bytes.extend([b'K', 6, b't', b'Q', b'K', first]);
+    bytes.extend([tuple(shape), tuple(strides)].concat());
+    bytes.extend(b"\x89ccollections\nOrderedDict\n)RtR");
+    bytes
+}
+
+/// A pickle of an ordered dictionary.
+fn state(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = b"\x80\x02ccollections\nOrderedDict\n)Rq\x00(".to_vec();
+    for (name, value) in entries {
+        bytes.extend([&text(name), value].map(Vec::as_slice).concat());
+    }
+    bytes.extend(b"u}");
+    bytes.extend([text("_metadata"), b"}sb.".to_vec()].concat());
+    bytes
+}
+
+fn archive(entries: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
+    let mut writer = ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in entries {
+        writer.start_file(format!("archive/{name}"), SimpleFileOptions::default().compression_method(method)).unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+const FLOATS: [u8; 24] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24];
+
+fn good() -> Vec<u8> {
+    let pickle = state(&[
+        ("b.weight", tensor("FloatStorage", "0", 0, &[2, 3], &[3, 1])),
+        ("a", tensor("HalfStorage", "1", 4, &[1, 2, 0], &[9, 0, 1])),
+        // Tied to the first, but for its shape.
+        ("tied", tensor("FloatStorage", "0", 2, &[4], &[1])),
+        ("scalar", tensor("LongStorage", "1", 1, &[], &[])),
+    ]);
+    let entries: [(&str, &[u8]); 5] = [
+        ("data.pkl", &pickle),
+        ("byteorder", b"little"),
+        ("data/0", &FLOATS),
+        ("data/1", &FLOATS),
+        ("version", b"3\n"),
+    ];
+    archive(&entries, CompressionMethod::Stored)
+}
+
+fn places_of(bytes: &[u8]) -> Option<BTreeMap<String, Place>> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.pt");
+    std::fs::write(&path, bytes).unwrap();
+    read_header(&path).unwrap()
+}
+
+#[test]
+fn the_twin_in_safetensors_has_the_same_root() {
+    let directory = tempfile::tempdir().unwrap();
+    let (torch, twin) = (directory.path().join("pytorch_model.bin"), directory.path().join("model.safetensors"));
+    std::fs::write(&torch, good()).unwrap();
+    let tensor = |dtype, shape: &[usize], bytes: &[u8]| Tensor { dtype, shape: shape.to_vec(), bytes: bytes.to_vec() };
+    let tensors = BTreeMap::from([
+        ("b.weight".to_owned(), tensor(Dtype::F32, &[2, 3], &FLOATS)),
+        ("a".to_owned(), tensor(Dtype::F16, &[1, 2, 0], &[])),
+        ("tied".to_owned(), tensor(Dtype::F32, &[4], &FLOATS[8..])),
+        ("scalar".to_owned(), tensor(Dtype::I64, &[], &FLOATS[8..16])),
+    ]);
+    write(&twin, &tensors).unwrap();
+    assert_eq!(file_tensors(&torch).unwrap().unwrap(), file_tensors(&twin).unwrap().unwrap());
+}
+
+#[test]
+fn what_is_no_dense_checkpoint_is_not_read_as_one() {
+    let with = |pickle: &[u8]| archive(&[("data.pkl", pickle), ("data/0", &FLOATS)], CompressionMethod::Stored);
+    let one = |tensor: Vec<u8>| with(&state(&[("x", tensor)]));
+    assert!(places_of(&one(tensor("FloatStorage", "0", 0, &[6], &[1]))).is_some());
+    for (what, bytes) in [
+        ("transposed", one(tensor("FloatStorage", "0", 0, &[2, 3], &[1, 2]))),
+        ("beyond its storage", one(tensor("FloatStorage", "0", 1, &[6], &[1]))),
+        ("an unknown storage", one(tensor("FloatStorage", "1", 0, &[6], &[1]))),
+        ("an unknown type", one(tensor("ComplexFloatStorage", "0", 0, &[1], &[1]))),
+        ("strides of another rank", one(tensor("FloatStorage", "0", 0, &[6], &[1, 1]))),
+        ("another way to make it", one(b"ctorch._utils\n_rebuild_sparse_tensor\n)R".to_vec())),
+        ("the same name twice", with(&state(&[(); 2].map(|()| ("x", tensor("FloatStorage", "0", 0, &[6], &[1])))))),
+        ("no tensor", with(&state(&[]))),
+        ("no pickle", archive(&[("data/0", &FLOATS)], CompressionMethod::Stored)),
+        ("an empty pickle", with(b"")),
+        ("big-endian", archive(&[("byteorder", b"big"), ("data.pkl", b"")], CompressionMethod::Stored)),
+        ("no archive", FLOATS.to_vec()),
+    ] {
+        assert_eq!(places_of(&bytes), None, "{what}");
+    }
+}
+
+/// A call of anything is left undone, whatever its arguments; the tensors beside it are read.
+#[test]
+fn nothing_is_executed() {
+    let evil = [b"cos\nsystem\n(".to_vec(), text("touch /tmp/never"), b"tR".to_vec()].concat();
+    let pickle = state(&[("evil", evil), ("x", tensor("FloatStorage", "0", 0, &[6], &[1]))]);
+    let bytes = archive(&[("data.pkl", &pickle), ("data/0", &FLOATS)], CompressionMethod::Stored);
+    assert_eq!(places_of(&bytes).unwrap().into_keys().collect::<Vec<_>>(), ["x"]);
+}
+
+/// Each level holds the one below twice: short to write, and 2^31 values to look through.
+#[test]
+fn values_within_values_end() {
+    let mut pickle = b"\x80\x02]q\x00".to_vec();
+    for level in 0..31 {
+        pickle.extend([b']', b'q', level + 1, b'(', b'h', level, b'h', level, b'e']);
+    }
+    pickle.push(b'.');
+    assert_eq!(places_of(&archive(&[("data.pkl", &pickle)], CompressionMethod::Stored)), None);
+    // A list that holds itself.
+    assert_eq!(places_of(&archive(&[("data.pkl", b"\x80\x02]q\x00h\x00a.")], CompressionMethod::Stored)), None);
+}
+
+/// A real checkpoint of a model and its optimizer, beside the model's export to llama2.c.
+#[test]
+fn a_real_checkpoint_has_the_numbers_of_its_export() {
+    let models = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/models/llama2xs");
+    let (torch, export) = (models.join("ckpt.pt"), models.join("model.bin"));
+    if !torch.exists() {
+        println!("skipped: the sample checkpoint is not here");
+        return;
+    }
+    let ours = read_header(&torch).unwrap().unwrap();
+    let theirs = crate::llama2c::read_header(&export).unwrap().unwrap();
+    let mut compared = 0;
+    for (name, place) in theirs.iter().filter(|(name, _)| !name.starts_with("freq_cis")) {
+        let name = match name.strip_prefix("layers.").and_then(|rest| rest.split_once('.')) {
+            None if name == "token_embedding_table" => "model.tok_embeddings.weight".to_owned(),
+            None => "model.norm.weight".to_owned(),
+            Some((layer, matrix)) => {
+                let module = match matrix {
+                    "rms_att_weight" => "attention_norm".to_owned(),
+                    "rms_ffn_weight" => "ffn_norm".to_owned(),
+                    "wq" | "wk" | "wv" | "wo" => format!("attention.{matrix}"),
+                    _ => format!("feed_forward.{matrix}"),
+                };
+                format!("model.layers.{layer}.{module}.weight")
+            }
+        };
+        let ours = &ours[&name];
+        assert_eq!(ours.shape, place.shape, "{name}");
+        assert_eq!(read_tensor(&torch, ours).unwrap(), read_tensor(&export, place).unwrap(), "{name}");
+        compared += 1;
+    }
+    assert!(compared > 40 && ours.keys().any(|name| name.starts_with("optimizer.state.")));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300), at: prop::sample::Index, byte in any::<u8>(), cut: prop::sample::Index) {
+        let _ = pickle::read(&bytes);
+        let mut near = good();
+        let at = at.index(near.len());
+        near[at] = byte;
+        let _ = places_of(&near);
+        near.truncate(cut.index(near.len()));
+        let _ = places_of(&near);
+        let _ = places_of(&[b"PK\x03\x04".as_slice(), &bytes].concat());
+        // Instructions alone, which go further than any bytes.
+        let codes = b"(.0123NK\x01}]tesuadcab\n\n)RQbq\x00h\x00\x85\x86\x87\x94\x88\x93\x81X\x01\x00\x00\x00a";
+        let program: Vec<u8> = bytes.iter().map(|byte| codes[usize::from(*byte) % codes.len()]).collect();
+        let _ = pickle::read(&program);
+    }
+}
