@@ -253,6 +253,27 @@ fn sha256_is_sealed_if_asked_for_and_is_the_published_one() {
     release.run(&["verify", "manifest.yaml"]).code(0);
 }
 
+/// A clone without its large files says what those should be.
+#[test]
+fn pointers_in_a_clone_are_verified_against_the_files() {
+    let (release, _) = sealed();
+    let list = release.run(&["seal", ".", "--sha256", "-o", "with.json"]).code(0);
+    assert!(list.out.starts_with("b3:"));
+    let sums = release.run(&["export", "sha256sums", "with.json"]).code(0).out;
+    let (hex, _) =
+        sums.lines().find(|line| line.ends_with("model/model.safetensors")).unwrap().split_once(' ').unwrap();
+    let size = release.read("model/model.safetensors").len();
+    let clone = tempfile::tempdir().unwrap();
+    fs::create_dir(clone.path().join("model")).unwrap();
+    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{hex}\nsize {size}\n");
+    fs::write(clone.path().join("model/model.safetensors"), pointer).unwrap();
+    let verify = |copy: &str| release.run(&["verify", clone.path().to_str().unwrap(), copy]);
+    verify(".").code(0).says(&["1 file", "as listed"]);
+    // The clone itself has no weights, and says so.
+    assert!(verify(clone.path().to_str().unwrap()).code(1).out.contains("pointer"));
+    release.run(&["verify", "raw", "."]).code(2).says(&["no Git LFS pointer"]);
+}
+
 #[test]
 fn weights_of_one_step_under_two_are_found_in_the_manifest_itself() {
     let release = Release::new();

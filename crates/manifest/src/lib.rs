@@ -25,7 +25,7 @@ pub use compare::{Comparison, compare};
 pub use diff::{Change, CheckpointDiff, Diff, Difference, Distance, FileChange, Side, TensorChange, diff};
 pub use export::{ExportError, bill_of_materials, checksum_list, model_signature, provenance};
 pub use graph::{GraphFinding, GraphRule, check_graph};
-pub use lists::{Disagreement, ListError, merge, read_list};
+pub use lists::{Disagreement, ListError, lfs_pointer, merge, read_list};
 pub use oms::{Bundle, BundleError, BundlingError, Signed, Trust, bundle};
 pub use sample::{Sample, sample, would_find};
 pub use seal::{SealError, SealOptions, seal};

@@ -1,7 +1,8 @@
 //! Lists of checksums that other tools write, as what they say files should be.
 //!
 //! Read are what `sha256sum`, `b3sum`, `md5sum` and `sha1sum` write, in their own and in the BSD
-//! form, and the file tree that a model hub's interface gives as JSON.
+//! form; the file tree that a model hub's interface gives as JSON; Croissant's description of a
+//! dataset (its `FileObject`s); DVC's list of a directory; and Git LFS pointers.
 
 use std::collections::BTreeMap;
 
@@ -67,9 +68,17 @@ pub fn read_list(name: &str, text: &str) -> Result<Vec<Expected>, ListError> {
         }
         Ok(())
     };
-    if text.trim_start().starts_with('[') {
-        for Node { kind, oid, size, lfs, path } in tree(name, text)? {
-            let refuse = |what: String| ListError { origin: name.to_owned(), line: 0, what };
+    let checksum = |path: &str, algorithm: Algorithm, hex: &str| {
+        let refuse = |what: String| ListError { origin: name.to_owned(), line: 0, what };
+        let checksum = Checksum::from_hex(algorithm, hex.strip_prefix("sha256:").unwrap_or(hex));
+        checksum.ok_or_else(|| refuse(format!("{path}: {hex:?} is no {}", algorithm.name())))
+    };
+    if text.trim_start().starts_with('[') && text.contains("\"relpath\"") {
+        for Cached { md5, relpath } in json::<Vec<_>>(name, text, "list of a directory by DVC")? {
+            add(0, &relpath, None, checksum(&relpath, Algorithm::Md5, &md5)?)?;
+        }
+    } else if text.trim_start().starts_with('[') {
+        for Node { kind, oid, size, lfs, path } in json::<Vec<_>>(name, text, "list of a hub's files")? {
             if kind == "directory" {
                 continue;
             }
@@ -77,11 +86,22 @@ pub fn read_list(name: &str, text: &str) -> Result<Vec<Expected>, ListError> {
                 Some(lfs) => (Algorithm::Sha256, &lfs.oid, lfs.size),
                 None => (Algorithm::GitBlob, &oid, size),
             };
-            let hex = oid.strip_prefix("sha256:").unwrap_or(oid);
-            let checksum = Checksum::from_hex(algorithm, hex)
-                .ok_or_else(|| refuse(format!("{path}: {oid:?} is no {}", algorithm.name())))?;
-            add(0, &path, Some(size), checksum)?;
+            add(0, &path, Some(size), checksum(&path, algorithm, oid)?)?;
         }
+    } else if text.trim_start().starts_with('{') {
+        for file in json::<Dataset>(name, text, "description of a dataset by Croissant")?.distribution {
+            // Sets of files have no digest, and what is inside an archive is none of the files here.
+            let (Some(url), None) = (&file.content_url, &file.contained_in) else { continue };
+            let path = local(url);
+            for (algorithm, hex) in [(Algorithm::Sha256, &file.sha256), (Algorithm::Md5, &file.md5)] {
+                if let Some(hex) = hex {
+                    add(0, path, file.size(), checksum(path, algorithm, hex)?)?;
+                }
+            }
+        }
+    } else if let Some(pointer) = lfs_pointer(text) {
+        let (oid, size) = pointer.map_err(|what| ListError { origin: name.to_owned(), line: 0, what })?;
+        add(0, name, Some(size), oid)?;
     } else {
         for (line, text) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
             let text = text.strip_suffix('\r').unwrap_or(text);
@@ -118,12 +138,65 @@ struct Lfs {
     size: u64,
 }
 
-fn tree(name: &str, text: &str) -> Result<Vec<Node>, ListError> {
+/// A file of DVC's list of a directory.
+#[derive(Deserialize)]
+struct Cached {
+    md5: String,
+    relpath: String,
+}
+
+#[derive(Deserialize)]
+struct Dataset {
+    distribution: Vec<FileObject>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FileObject {
+    content_url: Option<String>,
+    content_size: Option<serde_json::Value>,
+    contained_in: Option<serde_json::Value>,
+    sha256: Option<String>,
+    md5: Option<String>,
+}
+
+impl FileObject {
+    /// Its length where that is given in bytes: `123 B`. Of `1.5 MB` nothing is known exactly.
+    fn size(&self) -> Option<u64> {
+        match self.content_size.as_ref()? {
+            serde_json::Value::String(text) => {
+                text.trim().strip_suffix('B').filter(|n| !n.ends_with(char::is_alphabetic))?.trim().parse().ok()
+            }
+            number => number.as_u64(),
+        }
+    }
+}
+
+/// Where what a hub serves at `url` lies in a copy of the repository.
+fn local(url: &str) -> &str {
+    let after = |mark: &str| url.split_once(mark).and_then(|(_, rest)| rest.split_once('/'));
+    match (url.contains("://"), after("/resolve/").or_else(|| after("/raw/"))) {
+        (true, Some((_, path))) => path.split(['?', '#']).next().unwrap_or(path),
+        _ => url,
+    }
+}
+
+fn json<T: for<'de> Deserialize<'de>>(name: &str, text: &str, what: &str) -> Result<T, ListError> {
     serde_json::from_str(text).map_err(|e| ListError {
         origin: name.to_owned(),
         line: e.line(),
-        what: format!("it is no list of a hub's files: {e}"),
+        what: format!("it is no {what}: {e}"),
     })
+}
+
+/// What a Git LFS pointer says of the file that it stands for, if the text is one.
+/// <https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>
+pub fn lfs_pointer(text: &str) -> Option<Result<(Checksum, u64), String>> {
+    let rest = text.strip_prefix("version https://git-lfs.github.com/spec/v1")?;
+    let field = |name: &str| rest.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let oid = field("oid").and_then(|oid| Checksum::from_hex(Algorithm::Sha256, oid.strip_prefix("sha256:")?));
+    let size = field("size").and_then(|size| size.parse().ok());
+    Some(oid.zip(size).ok_or_else(|| "it is a Git LFS pointer without a good `oid sha256:` and `size`".to_owned()))
 }
 
 /// The path and checksum of a line.
@@ -240,6 +313,16 @@ mod tests {
         assert!(read("checklist.chk").unwrap().unwrap().iter().all(|e| e.checksums[0].algorithm() == Algorithm::Md5));
         let tree = read("hf-tree.json").unwrap().unwrap();
         assert!(tree.iter().all(|entry| entry.size.is_some() && entry.checksums.len() == 1));
+        let dvc = read("dvc.dir").unwrap().unwrap();
+        assert!(dvc.len() > 5 && dvc.iter().all(|entry| entry.checksums[0].algorithm() == Algorithm::Md5));
+        let croissant = read("croissant-fragment.json").unwrap().unwrap();
+        assert_eq!(
+            (croissant.len(), croissant[0].path.as_str(), croissant[0].size),
+            (1, "data/shard-000.jsonl", Some(123))
+        );
+        // The pointer of a file that SHA256SUMS lists: the two agree.
+        let pointer = read("lfs-pointer.txt").unwrap().unwrap();
+        assert!(gnu.iter().any(|entry| entry.checksums == pointer[0].checksums));
     }
 
     #[test]
@@ -280,6 +363,28 @@ mod tests {
     }
 
     #[test]
+    fn descriptions_and_pointers_are_read() {
+        let a = "a".repeat(64);
+        let croissant = format!(
+            r#"{{"@context": {{}}, "distribution": [
+               {{"@type": "cr:FileObject", "contentUrl": "https://host/datasets/x/resolve/main/d/one.parquet?download=true", "contentSize": "12 B", "sha256": "{a}"}},
+               {{"contentUrl": "two.csv", "contentSize": "1.5 MB", "md5": "{}"}},
+               {{"contentUrl": "inside.csv", "containedIn": {{"@id": "zip"}}, "sha256": "{a}"}},
+               {{"contentUrl": "undigested.csv"}}, {{"@type": "cr:FileSet", "includes": "*"}}]}}"#,
+            "1".repeat(32)
+        );
+        assert_eq!(
+            told("croissant.json", &croissant),
+            [
+                ("d/one.parquet".to_owned(), Some(12), vec![format!("sha256:{a}")]),
+                ("two.csv".to_owned(), None, vec![format!("md5:{}", "1".repeat(32))]),
+            ]
+        );
+        let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{a}\nsize 7\n");
+        assert_eq!(told("model.bin", &pointer), [("model.bin".to_owned(), Some(7), vec![format!("sha256:{a}")])]);
+    }
+
+    #[test]
     fn what_is_no_list_is_refused_with_its_line() {
         let a = "a".repeat(64);
         for (name, text, line, what) in [
@@ -294,6 +399,10 @@ mod tests {
             ("x", format!("SHA512 (x) = {a}\n"), 1, "SHA512"),
             ("x", format!("SHA256 (x) = {}\n", "a".repeat(32)), 1, "is no SHA256"),
             ("tree.json", "[{\"type\":1}]".to_owned(), 1, "no list of a hub's files"),
+            ("c.json", r#"{"distribution": [{"contentUrl": "x", "sha256": "00"}]}"#.to_owned(), 0, "is no sha256"),
+            ("c.json", "{}".to_owned(), 1, "Croissant"),
+            ("x.dir", r#"[{"md5": "00", "relpath": "x"}]"#.to_owned(), 0, "is no md5"),
+            ("x", "version https://git-lfs.github.com/spec/v1\nsize 1\n".to_owned(), 0, "LFS pointer without"),
             ("tree.json", r#"[{"type":"file","oid":"00","size":1,"path":"x"}]"#.to_owned(), 0, "is no git"),
         ] {
             let error = read_list(name, &text).unwrap_err();

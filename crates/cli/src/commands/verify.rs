@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
+use retrace_files::{Found, walk};
 use retrace_manifest::{
-    Bundle, Expected, GraphFinding, Sample, Scope, Trust, Verdict, VerifyOptions, check_graph, check_manifest, merge,
-    read_list, sample, verify_expected,
+    Bundle, Expected, GraphFinding, Sample, Scope, Trust, Verdict, VerifyOptions, check_graph, check_manifest,
+    lfs_pointer, merge, read_list, sample, verify_expected,
 };
 use retrace_sign::Envelope;
 use retrace_spec::manifest::Kind;
@@ -30,8 +31,9 @@ use crate::terminal::{Terminal, Tone, bytes, count};
 /// seal it again.
 ///
 /// MANIFEST may also be a list that another tool wrote: SHA256SUMS, B3SUMS, an MD5 list, their BSD
-/// form, or a model hub's file tree as JSON. Such a list may name some files only, so that others
-/// are no finding. Or it is an OMS bundle (`model.sig`), whose signature is checked, and beside whose
+/// form, a model hub's file tree as JSON, Croissant's description of a dataset, DVC's list of a
+/// directory, or a directory with Git LFS pointers in it. Such a list may name some files only, so
+/// that others are no finding. Or it is an OMS bundle (`model.sig`), whose signature is checked, and beside whose
 /// files no other may lie.
 ///
 /// A signature says who vouches for these bytes. It does not cover what the manifest or bundle leaves
@@ -346,8 +348,11 @@ impl Source {
         let yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
         let root = path.parent().filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
         let name = file_name(path);
+        if path.is_dir() {
+            return Ok(Self { manifest: None, bundle: None, expected: pointers(path)?, root });
+        }
         if let Some(text) = if yaml { None } else { Some(read_text(path)?) } {
-            if !text.trim_start().starts_with('{') {
+            if !text.trim_start().starts_with('{') || is_dataset(&text) {
                 let expected = read_list(&name, &text)?;
                 return Ok(Self { manifest: None, bundle: None, expected, root });
             }
@@ -361,6 +366,32 @@ impl Source {
         let expected = manifest.artifacts.iter().map(Expected::from).collect();
         Ok(Self { manifest: Some(manifest), bundle: None, expected, root })
     }
+}
+
+/// Whether a JSON object describes a dataset in Croissant's words, rather than being a manifest.
+fn is_dataset(text: &str) -> bool {
+    text.contains("\"distribution\"") && !text.contains("\"retrace\"")
+}
+
+/// What the Git LFS pointers below `root`, as a clone without its large files has them, say of those.
+fn pointers(root: &Path) -> Result<Vec<Expected>, Failure> {
+    const LONGEST: u64 = 1024;
+    let mut expected = Vec::new();
+    for found in walk(root, &|path| path.as_str() == ".git")? {
+        let Found::File(path) = found else { continue };
+        let file = path.under(root);
+        if file.metadata().is_ok_and(|metadata| metadata.len() < LONGEST)
+            && let Ok(text) = std::fs::read_to_string(&file)
+            && lfs_pointer(&text).is_some()
+        {
+            expected.extend(read_list(path.as_str(), &text)?);
+        }
+    }
+    if expected.is_empty() {
+        let help = "give a manifest, a list, or a clone made with GIT_LFS_SKIP_SMUDGE=1";
+        return Err(Failure::usage(format!("{} has no Git LFS pointer in it", root.display()), help));
+    }
+    Ok(expected)
 }
 
 fn file_name(path: &Path) -> String {
