@@ -50,7 +50,7 @@ pub struct Hashed {
 /// # Errors
 /// As [`hash_beneath`].
 pub fn hash_file(path: &Path) -> Result<(u64, Digest), FileError> {
-    let hashed = hash(path, &open_regular(path)?, Wanted::default(), &crate::Silent)?;
+    let hashed = hash(path, open_regular(path)?, Wanted::default(), &crate::Silent)?;
     Ok((hashed.size, hashed.digest))
 }
 
@@ -68,11 +68,16 @@ pub fn hash_beneath(
     wanted: Wanted<'_>,
     progress: &dyn Progress,
 ) -> Result<Hashed, FileError> {
-    hash(&path.under(root.path()), &root.file(path)?, wanted, progress)
+    hash(&path.under(root.path()), root.file(path)?, wanted, progress)
 }
 
-fn hash(path: &Path, file: &File, wanted: Wanted<'_>, progress: &dyn Progress) -> Result<Hashed, FileError> {
-    let before = file.metadata().map_err(FileError::io(path, "look at"))?;
+fn hash(
+    path: &Path,
+    (file, before): (File, Metadata),
+    wanted: Wanted<'_>,
+    progress: &dyn Progress,
+) -> Result<Hashed, FileError> {
+    let file = &file;
     let size = before.len();
     let mut hashed = match wanted.tensors || wanted.checksums.iter().any(|a| *a != Algorithm::Blake3) {
         true => together(path, file, size, wanted, progress)?,

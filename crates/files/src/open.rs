@@ -1,6 +1,6 @@
 //! Files opened so that no link leads out of a release.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
 
 use retrace_spec::RelPath;
@@ -35,11 +35,12 @@ impl Root {
         &self.path
     }
 
-    /// Opens the regular file at `path` for reading. Never waits, be it a pipe.
+    /// Opens the regular file at `path` for reading, and what the system says of it. Never waits, be it
+    /// a pipe.
     ///
     /// # Errors
     /// If it cannot be opened, a part of the way is a link, or it is no regular file.
-    pub fn file(&self, path: &RelPath) -> Result<File, FileError> {
+    pub fn file(&self, path: &RelPath) -> Result<(File, Metadata), FileError> {
         let whole = path.under(&self.path);
         let file = self.beneath(path).map_err(FileError::io(&whole, "open"))?;
         regular(&whole, file)
@@ -90,7 +91,7 @@ const DIRECTORY: rustix::fs::OFlags =
     rustix::fs::OFlags::RDONLY.union(rustix::fs::OFlags::DIRECTORY).union(rustix::fs::OFlags::CLOEXEC);
 
 /// Opens the regular file at `path`, following links; never waits.
-pub(crate) fn open_regular(path: &Path) -> Result<File, FileError> {
+pub(crate) fn open_regular(path: &Path) -> Result<(File, Metadata), FileError> {
     // Before it is opened, because the opening of a pipe waits for someone to write into it.
     if !path.metadata().map_err(FileError::io(path, "open"))?.is_file() {
         return Err(not_regular(path));
@@ -98,11 +99,9 @@ pub(crate) fn open_regular(path: &Path) -> Result<File, FileError> {
     regular(path, File::open(path).map_err(FileError::io(path, "open"))?)
 }
 
-fn regular(path: &Path, file: File) -> Result<File, FileError> {
-    match file.metadata().map_err(FileError::io(path, "look at"))?.is_file() {
-        true => Ok(file),
-        false => Err(not_regular(path)),
-    }
+fn regular(path: &Path, file: File) -> Result<(File, Metadata), FileError> {
+    let metadata = file.metadata().map_err(FileError::io(path, "look at"))?;
+    if metadata.is_file() { Ok((file, metadata)) } else { Err(not_regular(path)) }
 }
 
 fn not_regular(path: &Path) -> FileError {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use rayon::prelude::*;
 use retrace_spec::RelPath;
 
 use crate::FileError;
@@ -47,7 +48,7 @@ pub fn walk(root: &Path, skip: &dyn Fn(&RelPath) -> bool) -> Result<Vec<Found>, 
             found.push(Found::Refused { path, what: error.to_string() });
         }
     }
-    found.sort_by(|a, b| a.path().cmp(b.path()));
+    found.par_sort_by(|a, b| a.path().cmp(b.path()));
     Ok(found)
 }
 

@@ -53,7 +53,7 @@ fn sizes(expected: &Expected, found: &Hashed) -> String {
 /// As much of the file as is looked at.
 fn start(root: &Root, expected: &Expected, size: u64) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    root.file(&expected.path).ok()?.take(size.min(LOOK)).read_to_end(&mut bytes).ok()?;
+    root.file(&expected.path).ok()?.0.take(size.min(LOOK)).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use retrace_files::{Algorithm, Checksum};
 use retrace_spec::RelPath;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::verify::Expected;
@@ -34,7 +34,7 @@ impl std::fmt::Display for Line {
 }
 
 /// Something that a list says of a file and another source does not.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Disagreement {
     /// The file.
     pub path: RelPath,

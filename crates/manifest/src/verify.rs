@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use rayon::prelude::*;
 use retrace_files::{
@@ -209,12 +210,17 @@ pub fn verify_expected(
         expected.iter().flat_map(|entry| &entry.checksums).map(Checksum::algorithm).collect();
     algorithms.sort();
     algorithms.dedup();
-    let mut listed: BTreeMap<&Checksum, Vec<&RelPath>> = BTreeMap::new();
-    for entry in expected {
-        for checksum in &entry.checksums {
-            listed.entry(checksum).or_default().push(&entry.path);
+    // Where else a content is expected: asked only when something is not as it should be.
+    let listed = LazyLock::new(|| {
+        let mut listed: BTreeMap<&Checksum, Vec<&RelPath>> = BTreeMap::new();
+        for entry in expected {
+            for checksum in &entry.checksums {
+                listed.entry(checksum).or_default().push(&entry.path);
+            }
         }
-    }
+        listed
+    });
+    let places = |checksum: &Checksum| listed.get(checksum).map_or(&[][..], Vec::as_slice);
 
     let length = |path: &RelPath| {
         let (root, path) = place(path);
@@ -230,7 +236,7 @@ pub fn verify_expected(
             match (files.contains(path), options.scope.has(path)) {
                 (true, true) => {
                     let (root, at) = place(path);
-                    check(wanted, at, root, &listed, progress)
+                    check(wanted, at, root, &places, progress)
                 }
                 (false, true) => entry(path, Verdict::Missing, "it is not there".to_owned()),
                 (false, false) if matches!(options.scope, Scope::Sample(_)) => {
@@ -254,8 +260,8 @@ pub fn verify_expected(
     for (path, hashed) in hashed {
         let entry = match hashed {
             Ok(hashed) => {
-                let same = hashed.checksums.iter().find_map(|checksum| listed.get(checksum));
-                extra(path, same.map_or(&[], Vec::as_slice), &mut entries)
+                let same = hashed.checksums.iter().map(places).find(|paths| !paths.is_empty());
+                extra(path, same.unwrap_or_default(), &mut entries)
             }
             Err(error) => entry(path, Verdict::Unverifiable, error.to_string()),
         };
@@ -359,11 +365,11 @@ fn name_twins(entries: &mut BTreeMap<RelPath, Entry>) {
 }
 
 /// What is said of a file that is there, read at `at` below `root`.
-fn check(
+fn check<'a>(
     wanted: &Expected,
     at: RelPath,
     root: &Root,
-    listed: &BTreeMap<&Checksum, Vec<&RelPath>>,
+    places: &(dyn Fn(&Checksum) -> &'a [&'a RelPath] + Sync),
     progress: &dyn Progress,
 ) -> Entry {
     let path = &wanted.path;
@@ -397,7 +403,7 @@ fn check(
         );
         return changed;
     }
-    let other = checksums.iter().find_map(|found| listed.get(found)?.iter().find(|other| **other != path));
+    let other = checksums.iter().find_map(|found| places(found).iter().find(|other| **other != path));
     changed.was = other.map(|other| (*other).clone());
     (changed.diagnosis, changed.tensors) = match other {
         Some(other) => (format!("it holds the content of {other}"), Vec::new()),

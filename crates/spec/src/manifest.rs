@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::document::Complaint;
@@ -253,7 +254,7 @@ fn root(ignored: &[RelPath], artifacts: &[Artifact], steps: &[GraphStep]) -> Res
         }
         Ok(())
     };
-    part("artifacts", artifacts.iter().map(|entry| canonical_digest("artifact/1", entry)).collect())?;
+    part("artifacts", artifacts.par_iter().map(|entry| canonical_digest("artifact/1", entry)).collect())?;
     part("steps", steps.iter().map(|entry| canonical_digest("step/1", entry)).collect())?;
     part("ignored", ignored.iter().map(|entry| canonical_digest("ignored/1", entry)).collect())?;
     Ok(hasher.finalize().into())

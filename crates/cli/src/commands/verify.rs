@@ -1,23 +1,22 @@
 //! `retrace verify`
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
 use retrace_files::{Found, walk};
 use retrace_manifest::{
-    Bundle, Expected, GraphFinding, Sample, Scope, Trust, Verdict, VerifyOptions, check_graph, check_manifest,
-    lfs_pointer, merge, read_list, sample, verify_expected,
+    Bundle, Disagreement, Entry, Expected, GraphFinding, Sample, Scope, Trust, Verdict, VerifyOptions, check_graph,
+    check_manifest, lfs_pointer, merge, read_list, sample, verify_expected,
 };
 use retrace_sign::Envelope;
 use retrace_spec::manifest::Kind;
-use retrace_spec::{Manifest, RelPath};
-use serde_json::json;
+use retrace_spec::{Digest, Document, Manifest, RelPath};
 
 use super::keys::{Trusted, name as key_name};
 use super::seal::inside;
 use super::sign::signature_of;
-use super::{Exit, Opened, open, read_text};
+use super::{Exit, read_text};
 use crate::errors::{Failure, OrHelp};
 use crate::terminal::{Terminal, Tone, bytes, count};
 
@@ -62,7 +61,7 @@ pub(crate) struct Verify {
     dir: Option<PathBuf>,
     /// The root that was published, which the manifest must have
     #[arg(long, value_name = "DIGEST")]
-    root: Option<retrace_spec::Digest>,
+    root: Option<Digest>,
     /// Check what this list says too, in the same pass, and tell where the two disagree
     #[arg(long, value_name = "LIST")]
     also: Vec<PathBuf>,
@@ -135,19 +134,17 @@ impl Verify {
         let others = graph.len() + disagreements.len() + usize::from(other_root.is_some()) + refused;
         let holds = verification.holds() && others == 0;
 
-        let disagreeing: Vec<_> =
-            disagreements.iter().map(|found| json!({"path": found.path, "what": found.what})).collect();
-        let result = json!({
-            "holds": holds,
-            "root": sealed_root,
-            "published_root": self.root,
-            "sample": sampled,
-            "counts": verification.counts(),
-            "entries": verification.entries,
-            "graph": graph,
-            "disagreements": disagreeing,
-            "signatures": signatures,
-        });
+        let result = Said {
+            holds,
+            root: sealed_root,
+            published_root: self.root,
+            sample: sampled.as_ref(),
+            counts: verification.counts(),
+            entries: &verification.entries,
+            graph: &graph,
+            disagreements: &disagreements,
+            signatures: &signatures,
+        };
         terminal.result("verify/1", &result, |out| {
             let mut finding =
                 |what: &str, rest: String| writeln!(out, "{} {rest}", terminal.tone(Tone::Bad, format!("{what:<12}")));
@@ -322,6 +319,20 @@ impl Verify {
     }
 }
 
+/// The result for programs.
+#[derive(serde::Serialize)]
+struct Said<'a> {
+    holds: bool,
+    root: Option<Digest>,
+    published_root: Option<Digest>,
+    sample: Option<&'a Sample>,
+    counts: BTreeMap<Verdict, usize>,
+    entries: &'a [Entry],
+    graph: &'a [GraphFinding],
+    disagreements: &'a [Disagreement],
+    signatures: &'a [Signed],
+}
+
 /// What is said of a signature.
 #[derive(serde::Serialize)]
 struct Signed {
@@ -351,7 +362,8 @@ impl Source {
         if path.is_dir() {
             return Ok(Self { manifest: None, bundle: None, expected: pointers(path)?, root });
         }
-        if let Some(text) = if yaml { None } else { Some(read_text(path)?) } {
+        let text = read_text(path)?;
+        if !yaml {
             if !text.trim_start().starts_with('{') || is_dataset(&text) {
                 let expected = read_list(&name, &text)?;
                 return Ok(Self { manifest: None, bundle: None, expected, root });
@@ -361,8 +373,8 @@ impl Source {
                 return Ok(Self { manifest: None, expected: bundle.files.clone(), bundle: Some(bundle), root });
             }
         }
-        let opened = open::<Manifest>(path).or_help("fetch the manifest anew, or make one with `retrace seal DIR`")?;
-        let Opened { document: manifest, root, .. } = opened;
+        let manifest = Manifest::parse(&text, &path.display().to_string()).map_err(Failure::from);
+        let manifest = manifest.or_help("fetch the manifest anew, or make one with `retrace seal DIR`")?;
         let expected = manifest.artifacts.iter().map(Expected::from).collect();
         Ok(Self { manifest: Some(manifest), bundle: None, expected, root })
     }
