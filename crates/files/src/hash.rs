@@ -71,6 +71,19 @@ pub fn hash_beneath(
     hash(&path.under(root.path()), root.file(path)?, wanted, progress)
 }
 
+/// As [`hash_beneath`], with the plain BLAKE3 alone and of files of at most `most` bytes; nothing of
+/// others.
+///
+/// # Errors
+/// As [`hash_beneath`].
+pub fn hash_small_beneath(root: &Root, path: &RelPath, most: u64) -> Result<Option<Hashed>, FileError> {
+    let opened = root.file(path)?;
+    if opened.1.len() > most {
+        return Ok(None);
+    }
+    hash(&path.under(root.path()), opened, Wanted::default(), &crate::Silent).map(Some)
+}
+
 fn hash(
     path: &Path,
     (file, before): (File, Metadata),

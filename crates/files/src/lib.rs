@@ -17,7 +17,7 @@ mod walk;
 mod whole;
 
 pub use error::FileError;
-pub use hash::{Hashed, SLICE, Wanted, checksum, hash_beneath, hash_file, slices_agree};
+pub use hash::{Hashed, SLICE, Wanted, checksum, hash_beneath, hash_file, hash_small_beneath, slices_agree};
 pub use lines::json_lines;
 pub use open::Root;
 pub use progress::{Progress, Silent, Unit};

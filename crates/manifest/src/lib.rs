@@ -31,4 +31,7 @@ pub use sample::{Sample, sample, would_find};
 pub use seal::{SealError, SealOptions, seal};
 pub use sharded::is_index;
 pub use signature::{ManifestSignatureError, check_manifest, sign_manifest};
-pub use verify::{Entry, Expected, Scope, Verdict, Verification, VerifyOptions, verify, verify_expected};
+pub use verify::{
+    Ahead, Entry, Expected, Scope, Verdict, Verification, VerifyOptions, look_ahead, verify, verify_after,
+    verify_expected,
+};

@@ -1,12 +1,14 @@
 //! Verifying: what lies there against what a manifest or another list says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 use retrace_files::{
-    Algorithm, Checksum, FileError, Found, Hashed, Progress, Root, Unit, Wanted, file_tensors, hash_beneath, walk,
+    Algorithm, Checksum, FileError, Found, Hashed, Progress, Root, Unit, Wanted, file_tensors, hash_beneath,
+    hash_small_beneath, walk,
 };
 use retrace_spec::manifest::{Artifact, Tensors};
 use retrace_spec::{Digest, Manifest, RelPath};
@@ -122,6 +124,39 @@ pub struct VerifyOptions {
     pub hub_cache: bool,
 }
 
+/// What was looked at before it was known what should be there.
+#[derive(Debug)]
+pub struct Ahead {
+    there: Vec<Found>,
+    /// Plain BLAKE3 alone.
+    hashed: HashMap<RelPath, Hashed>,
+}
+
+/// Files up to this length are hashed ahead: a larger one is worth all threads.
+const AHEAD: u64 = 1 << 20;
+
+/// Lists what lies below `root` and hashes small files of it until `enough`: for one who has to read
+/// a manifest meanwhile. What this finds is found by the same rules as [`verify_expected`]'s own look.
+///
+/// # Errors
+/// If the directory cannot be listed.
+pub fn look_ahead(root: &Path, enough: &AtomicBool) -> Result<Ahead, FileError> {
+    let there = walk(root, &|_| false)?;
+    let opened = Root::open(root)?;
+    let mut hashed = HashMap::new();
+    for found in &there {
+        if enough.load(Ordering::Relaxed) {
+            break;
+        }
+        if let Found::File(path) = found
+            && let Ok(Some(file)) = hash_small_beneath(&opened, path, AHEAD)
+        {
+            hashed.insert(path.clone(), file);
+        }
+    }
+    Ok(Ahead { there, hashed })
+}
+
 /// What is said of every path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verification {
@@ -181,14 +216,34 @@ pub fn verify_expected(
     options: &VerifyOptions,
     progress: &dyn Progress,
 ) -> Result<Verification, FileError> {
+    verify_after(None, expected, root, options, progress)
+}
+
+/// As [`verify_expected`]; what was found `ahead` to be as expected is not looked at again.
+///
+/// # Errors
+/// If the directory cannot be listed.
+pub fn verify_after(
+    ahead: Option<Ahead>,
+    expected: &[Expected],
+    root: &Path,
+    options: &VerifyOptions,
+    progress: &dyn Progress,
+) -> Result<Verification, FileError> {
     // Another tool's list may have taken our records in.
     let records: Option<RelPath> =
         SCRATCH.parse().ok().filter(|records| !expected.iter().any(|entry| entry.path.is_within(records)));
-    let ignored = |path: &RelPath| records.as_ref() == Some(path) || options.ignored.contains(path);
     let by_path: BTreeMap<&RelPath, &Expected> = expected.iter().map(|entry| (&entry.path, entry)).collect();
     // A list may itself be sealed, and is then looked at like any other file.
-    let own = |path: &RelPath| options.own.contains(path) && !by_path.contains_key(path);
-    let there = walk(root, &|path| ignored(path) || own(path))?;
+    let own = options.own.iter().filter(|path| !by_path.contains_key(path));
+    let skipped: Vec<&RelPath> = own.chain(&options.ignored).chain(&records).collect();
+    let (there, hashed_ahead) = match ahead {
+        Some(Ahead { mut there, hashed }) => {
+            there.retain(|found| !skipped.iter().any(|skipped| found.path().is_within(skipped)));
+            (there, hashed)
+        }
+        None => (walk(root, &|path| skipped.contains(&path))?, HashMap::new()),
+    };
     let links = if options.hub_cache { hub_links(root, &there) } else { BTreeMap::new() };
     let files: BTreeSet<&RelPath> = there
         .iter()
@@ -236,7 +291,7 @@ pub fn verify_expected(
             match (files.contains(path), options.scope.has(path)) {
                 (true, true) => {
                     let (root, at) = place(path);
-                    check(wanted, at, root, &places, progress)
+                    check(wanted, at, root, hashed_ahead.get(path), &places, progress)
                 }
                 (false, true) => entry(path, Verdict::Missing, "it is not there".to_owned()),
                 (false, false) if matches!(options.scope, Scope::Sample(_)) => {
@@ -369,11 +424,20 @@ fn check<'a>(
     wanted: &Expected,
     at: RelPath,
     root: &Root,
+    ahead: Option<&Hashed>,
     places: &(dyn Fn(&Checksum) -> &'a [&'a RelPath] + Sync),
     progress: &dyn Progress,
 ) -> Entry {
     let path = &wanted.path;
     let algorithms: Vec<Algorithm> = wanted.checksums.iter().map(Checksum::algorithm).collect();
+    if let Some(Hashed { size, digest, .. }) = ahead
+        && wanted.checksums == [Checksum::from(*digest)]
+        && wanted.size.is_none_or(|wanted| wanted == *size)
+    {
+        progress.advance(*size);
+        return entry(path, Verdict::Verified, String::new());
+    }
+    // Anything else is looked at in full, to tell what is wrong with it.
     let hashed = match hash_beneath(root, &at, Wanted { checksums: &algorithms, tensors: false }, progress) {
         Ok(found) => found,
         Err(error) => return entry(path, Verdict::Unverifiable, error.to_string()),

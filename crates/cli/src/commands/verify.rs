@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use retrace_files::{Found, walk};
 use retrace_manifest::{
-    Bundle, Disagreement, Entry, Expected, GraphFinding, Sample, Scope, Trust, Verdict, VerifyOptions, check_graph,
-    check_manifest, lfs_pointer, merge, read_list, sample, verify_expected,
+    Ahead, Bundle, Disagreement, Entry, Expected, GraphFinding, Sample, Scope, Trust, Verdict, VerifyOptions,
+    check_graph, check_manifest, lfs_pointer, look_ahead, merge, read_list, sample, verify_after,
 };
 use retrace_sign::Envelope;
 use retrace_spec::manifest::Kind;
@@ -87,7 +88,8 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let trust = self.trusted.read()?;
-        let Source { manifest, bundle, mut expected, root } = Source::read(&self.manifest)?;
+        let (source, ahead) = self.read()?;
+        let Source { manifest, bundle, mut expected, root } = source;
         let root = self.dir.clone().unwrap_or(root);
         let mut disagreements = Vec::new();
         let mut bundles: Vec<(String, Bundle)> = bundle.into_iter().map(|b| (file_name(&self.manifest), b)).collect();
@@ -126,7 +128,7 @@ impl Verify {
             partial: !whole,
             hub_cache: self.hub_cache,
         };
-        let verification = verify_expected(&expected, &root, &options, terminal.progress().as_ref())?;
+        let verification = verify_after(ahead, &expected, &root, &options, terminal.progress().as_ref())?;
         let graph = manifest.as_ref().map_or_else(Vec::new, check_graph);
         let sealed_root = manifest.as_ref().map(|manifest| manifest.root);
         let other_root = self.root.filter(|published| Some(*published) != sealed_root);
@@ -221,6 +223,24 @@ impl Verify {
             terminal.say(Tone::Faint, "not covered", path);
         }
         Ok(Exit::holds(holds))
+    }
+
+    /// What the files are held against; and what another thread found of them while it was read, if
+    /// all are to be looked at.
+    fn read(&self) -> Result<(Source, Option<Ahead>), Failure> {
+        let root = self.dir.clone().unwrap_or_else(|| directory_of(&self.manifest));
+        let some = !self.only.is_empty() || self.sample.is_some() || self.hub_cache;
+        if some || rayon::current_num_threads() < 2 {
+            return Ok((Source::read(&self.manifest)?, None));
+        }
+        let enough = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let ahead = scope.spawn(|| look_ahead(&root, &enough));
+            let source = Source::read(&self.manifest);
+            enough.store(true, Ordering::Relaxed);
+            // What went wrong there goes wrong again where it is told of.
+            Ok((source?, ahead.join().ok().and_then(Result::ok)))
+        })
     }
 
     /// Where the manifest's signature lies, or would.
@@ -357,7 +377,7 @@ impl Source {
     /// A manifest is YAML, or a JSON object that is no bundle; a list is anything else.
     fn read(path: &Path) -> Result<Self, Failure> {
         let yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
-        let root = path.parent().filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+        let root = directory_of(path);
         let name = file_name(path);
         if path.is_dir() {
             return Ok(Self { manifest: None, bundle: None, expected: pointers(path)?, root });
@@ -404,6 +424,10 @@ fn pointers(root: &Path) -> Result<Vec<Expected>, Failure> {
         return Err(Failure::usage(format!("{} has no Git LFS pointer in it", root.display()), help));
     }
     Ok(expected)
+}
+
+fn directory_of(path: &Path) -> PathBuf {
+    path.parent().filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
 fn file_name(path: &Path) -> String {
