@@ -11,6 +11,7 @@ use sha2::Digest as _;
 
 use crate::open::{Root, open_regular};
 use crate::safetensors::TensorStream;
+use crate::stamp::Stamp;
 use crate::{FileError, Progress};
 
 /// The bytes that share one subtree value. A power of two, so that the slices of a file are
@@ -43,6 +44,8 @@ pub struct Hashed {
     pub checksums: Vec<Checksum>,
     /// The digests of its tensors, if they were wanted; or why it is no safetensors file.
     pub tensors: Option<Result<Tensors, FileError>>,
+    /// By which to know, later, that it is the same file still.
+    pub stamp: Option<Stamp>,
 }
 
 /// The length and BLAKE3 of the file at `path`, links followed, in constant memory.
@@ -110,26 +113,15 @@ fn hash(
     if after.len() != size {
         return changed(format!("it had {size} bytes and now has {}", after.len()));
     }
-    if times(&before) != times(&after) {
+    if Stamp::of(&before) != Stamp::of(&after) {
         return changed("its time of change is another".to_owned());
     }
+    hashed.stamp = Some(Stamp::of(&before));
     let own = |algorithm: &Algorithm| *algorithm == Algorithm::Blake3;
     if let Some(at) = wanted.checksums.iter().position(own) {
         hashed.checksums.insert(at, hashed.digest.into());
     }
     Ok(hashed)
-}
-
-/// What moves when a file's bytes do; the second cannot be set by programs.
-#[cfg(unix)]
-fn times(metadata: &Metadata) -> impl PartialEq + use<> {
-    use std::os::unix::fs::MetadataExt;
-    (metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec())
-}
-
-#[cfg(not(unix))]
-fn times(metadata: &Metadata) -> impl PartialEq + use<> {
-    metadata.modified().ok()
 }
 
 /// The hasher of slice `at`, which has taken in all of its bytes.
@@ -158,6 +150,7 @@ fn finish(size: u64, slices: Vec<blake3::Hasher>) -> Hashed {
         slices,
         checksums: Vec::new(),
         tensors: None,
+        stamp: None,
     };
     if let [only] = slices.as_slice() {
         return empty(only.finalize(), Vec::new());

@@ -14,6 +14,7 @@ mod graph;
 mod lists;
 mod oms;
 pub mod record;
+mod resume;
 mod sample;
 mod seal;
 mod sharded;
@@ -27,6 +28,7 @@ pub use export::{ExportError, bill_of_materials, checksum_list, model_signature,
 pub use graph::{GraphFinding, GraphRule, check_graph};
 pub use lists::{Disagreement, ListError, lfs_pointer, merge, read_list};
 pub use oms::{Bundle, BundleError, BundlingError, Signed, Trust, bundle};
+pub use resume::Resume;
 pub use sample::{Sample, sample, would_find};
 pub use seal::{SealError, SealOptions, seal};
 pub use sharded::is_index;

@@ -89,7 +89,8 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
         .into_par_iter()
         .map(|path| {
             let wanted = Wanted { checksums, tensors: is_safetensors(&path) };
-            let Hashed { size, digest, slices, checksums, tensors } = hash_beneath(&opened, &path, wanted, progress)?;
+            let Hashed { size, digest, slices, checksums, tensors, .. } =
+                hash_beneath(&opened, &path, wanted, progress)?;
             let sha256 = checksums.into_iter().next();
             let tensors = match tensors {
                 Some(tensors) => Some(tensors?),

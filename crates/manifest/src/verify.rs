@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rayon::prelude::*;
 use retrace_files::{
-    Algorithm, Checksum, FileError, Found, Hashed, Progress, Root, Unit, Wanted, file_tensors, hash_beneath,
+    Algorithm, Checksum, FileError, Found, Hashed, Progress, Root, Stamp, Unit, Wanted, file_tensors, hash_beneath,
     hash_small_beneath, walk,
 };
 use retrace_spec::manifest::{Artifact, Tensors};
@@ -17,6 +17,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::diagnose::diagnose;
 use crate::record::SCRATCH;
+use crate::resume::Resume;
 use crate::seal::is_safetensors;
 
 /// What is said of a path.
@@ -122,6 +123,8 @@ pub struct VerifyOptions {
     pub partial: bool,
     /// Whether links from a hub cache's snapshot into its `blobs` are followed.
     pub hub_cache: bool,
+    /// What was verified before an interruption, and where to note what is verified now.
+    pub resume: Option<Arc<Resume>>,
 }
 
 /// What was looked at before it was known what should be there.
@@ -277,6 +280,7 @@ pub fn verify_after(
     });
     let places = |checksum: &Checksum| listed.get(checksum).map_or(&[][..], Vec::as_slice);
 
+    let noted: Mutex<Option<FileError>> = Mutex::new(None);
     let length = |path: &RelPath| {
         let (root, path) = place(path);
         path.under(root.path()).metadata().map_or(0, |file| file.len())
@@ -284,6 +288,23 @@ pub fn verify_after(
     let read = expected.iter().filter(|entry| options.scope.has(&entry.path) && files.contains(&entry.path));
     let total: u64 = read.map(|entry| entry.size.unwrap_or_else(|| length(&entry.path))).sum();
     progress.begin("verifying", total + extras.iter().map(|path| length(path)).sum::<u64>(), Unit::Bytes);
+    let look = |wanted: &Expected, at: RelPath, root: &Root, ahead: Option<&Hashed>| {
+        let Some(resume) = &options.resume else { return check(wanted, at, root, ahead, &places, progress).0 };
+        if let Ok((_, metadata)) = root.file(&at)
+            && resume.knows(&wanted.path, Stamp::of(&metadata))
+        {
+            progress.advance(metadata.len());
+            return entry(&wanted.path, Verdict::Verified, String::new());
+        }
+        let (checked, stamp) = check(wanted, at, root, ahead, &places, progress);
+        // Of what is verified weakly a note is taken each time.
+        if let Some(stamp) = stamp.filter(|_| checked.verdict == Verdict::Verified && checked.diagnosis.is_empty())
+            && let Err(error) = resume.note(&wanted.path, stamp)
+        {
+            noted.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+        checked
+    };
     let checked: Vec<Entry> = expected
         .par_iter()
         .map(|wanted| {
@@ -291,7 +312,7 @@ pub fn verify_after(
             match (files.contains(path), options.scope.has(path)) {
                 (true, true) => {
                     let (root, at) = place(path);
-                    check(wanted, at, root, hashed_ahead.get(path), &places, progress)
+                    look(wanted, at, root, hashed_ahead.get(path))
                 }
                 (false, true) => entry(path, Verdict::Missing, "it is not there".to_owned()),
                 (false, false) if matches!(options.scope, Scope::Sample(_)) => {
@@ -310,6 +331,9 @@ pub fn verify_after(
         })
         .collect();
     progress.end();
+    if let Some(error) = noted.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
 
     let mut entries: BTreeMap<RelPath, Entry> = checked.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
     for (path, hashed) in hashed {
@@ -427,22 +451,33 @@ fn check<'a>(
     ahead: Option<&Hashed>,
     places: &(dyn Fn(&Checksum) -> &'a [&'a RelPath] + Sync),
     progress: &dyn Progress,
-) -> Entry {
+) -> (Entry, Option<Stamp>) {
     let path = &wanted.path;
-    let algorithms: Vec<Algorithm> = wanted.checksums.iter().map(Checksum::algorithm).collect();
-    if let Some(Hashed { size, digest, .. }) = ahead
+    if let Some(Hashed { size, digest, stamp, .. }) = ahead
         && wanted.checksums == [Checksum::from(*digest)]
         && wanted.size.is_none_or(|wanted| wanted == *size)
     {
         progress.advance(*size);
-        return entry(path, Verdict::Verified, String::new());
+        return (entry(path, Verdict::Verified, String::new()), *stamp);
     }
     // Anything else is looked at in full, to tell what is wrong with it.
-    let hashed = match hash_beneath(root, &at, Wanted { checksums: &algorithms, tensors: false }, progress) {
-        Ok(found) => found,
-        Err(error) => return entry(path, Verdict::Unverifiable, error.to_string()),
-    };
-    let Hashed { size, checksums, .. } = &hashed;
+    let algorithms: Vec<Algorithm> = wanted.checksums.iter().map(Checksum::algorithm).collect();
+    match hash_beneath(root, &at, Wanted { checksums: &algorithms, tensors: false }, progress) {
+        Ok(hashed) => (judge(wanted, at, root, &hashed, places), hashed.stamp),
+        Err(error) => (entry(path, Verdict::Unverifiable, error.to_string()), None),
+    }
+}
+
+/// What is said of a file that was read.
+fn judge<'a>(
+    wanted: &Expected,
+    at: RelPath,
+    root: &Root,
+    hashed: &Hashed,
+    places: &(dyn Fn(&Checksum) -> &'a [&'a RelPath] + Sync),
+) -> Entry {
+    let path = &wanted.path;
+    let Hashed { size, checksums, .. } = hashed;
     let disagreeing: Vec<_> =
         wanted.checksums.iter().zip(checksums).filter(|(wanted, found)| wanted != found).map(|(w, _)| w).collect();
     if disagreeing.is_empty() && wanted.size.is_none_or(|wanted| wanted == *size) {
@@ -453,7 +488,7 @@ fn check<'a>(
                 entry(path, Verdict::Unverifiable, diagnosis)
             }
             false => {
-                let weak: Vec<_> = algorithms.iter().map(|algorithm| algorithm.name()).collect();
+                let weak: Vec<_> = checksums.iter().map(|checksum| checksum.algorithm().name()).collect();
                 entry(path, Verdict::Verified, format!("by {} alone, which can be forged", weak.join(" and ")))
             }
         };
@@ -471,7 +506,7 @@ fn check<'a>(
     changed.was = other.map(|other| (*other).clone());
     (changed.diagnosis, changed.tensors) = match other {
         Some(other) => (format!("it holds the content of {other}"), Vec::new()),
-        None => diagnose(root, &Expected { path: at, ..wanted.clone() }, &hashed),
+        None => diagnose(root, &Expected { path: at, ..wanted.clone() }, hashed),
     };
     changed
 }

@@ -5,13 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
 use retrace_files::safetensors::{self, Dtype, Tensor};
 use retrace_files::{Algorithm, Silent, checksum};
 use retrace_manifest::record::{self, Done};
 use retrace_manifest::{
-    Expected, Scope, SealError, SealOptions, Verdict, VerifyOptions, compare, seal, verify, verify_expected,
+    Expected, Resume, Scope, SealError, SealOptions, Verdict, VerifyOptions, compare, look_ahead, seal, verify,
+    verify_after, verify_expected,
 };
 use retrace_spec::manifest::{Kind, StepKind};
 use retrace_spec::{Document, Manifest, RelPath};
@@ -64,6 +67,12 @@ fn seal_again(root: &Path) -> Result<Manifest, SealError> {
 /// The verdicts that are findings, with what is said.
 fn findings(manifest: &Manifest, root: &Path) -> Vec<(String, Verdict, String)> {
     let found = verify(manifest, root, Some(&path("manifest.yaml")), &Silent).unwrap();
+    // The same where files were looked at before the manifest was read.
+    let expected: Vec<Expected> = manifest.artifacts.iter().map(Expected::from).collect();
+    let (ignored, own) = (manifest.ignored.clone(), vec![path("manifest.yaml")]);
+    let options = VerifyOptions { ignored, own, ..VerifyOptions::default() };
+    let ahead = look_ahead(root, &AtomicBool::new(false)).unwrap();
+    assert_eq!(verify_after(Some(ahead), &expected, root, &options, &Silent).unwrap(), found);
     found.findings().map(|e| (e.path.to_string(), e.verdict, e.diagnosis.clone())).collect()
 }
 
@@ -522,6 +531,52 @@ fn a_link_that_was_not_chosen_is_no_finding() {
         verify_expected(&expected, root, &VerifyOptions { scope, ..VerifyOptions::default() }, &Silent).unwrap().holds()
     };
     assert!(said("raw/a.jsonl") && !said("raw/b.jsonl"));
+}
+
+#[test]
+fn what_was_verified_before_an_interruption_is_not_read_again() {
+    let (directory, notes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (root, notes) = (directory.path(), notes.path().join("notes"));
+    let manifest = release(root);
+    let expected: Vec<Expected> = manifest.artifacts.iter().map(Expected::from).collect();
+    let run = |expected: &[Expected]| {
+        let resume = Arc::new(Resume::open(&notes, expected)?);
+        let ignored = manifest.ignored.clone();
+        let options = VerifyOptions { ignored, resume: Some(Arc::clone(&resume)), ..VerifyOptions::default() };
+        let found = verify_expected(expected, root, &options, &Silent)?;
+        let told: Vec<String> = found.findings().map(|entry| entry.path.to_string()).collect();
+        Ok::<_, retrace_files::FileError>((told, resume.reused()))
+    };
+    let all = expected.len();
+    assert_eq!(run(&expected).unwrap(), (vec![], 0));
+    assert_eq!(run(&expected).unwrap(), (vec![], all));
+    // Killed in the middle of a line: that file is read again.
+    let text = fs::read_to_string(&notes).unwrap();
+    fs::write(&notes, &text[..text.len() - 5]).unwrap();
+    assert_eq!(run(&expected).unwrap(), (vec![], all - 1));
+    // Changed since, the length and the time that programs can set as they were.
+    let file = root.join("raw/b.jsonl");
+    let (bytes, modified) = (fs::read(&file).unwrap(), file.metadata().unwrap().modified().unwrap());
+    let other: Vec<u8> = bytes.iter().map(|byte| byte ^ 1).collect();
+    fs::write(&file, &other).unwrap();
+    fs::File::options().write(true).open(&file).unwrap().set_modified(modified).unwrap();
+    assert_eq!(run(&expected).unwrap(), (vec!["raw/b.jsonl".to_owned()], all - 1));
+    // What is wrong is never noted: it is a finding again.
+    assert_eq!(run(&expected).unwrap(), (vec!["raw/b.jsonl".to_owned()], all - 1));
+    // Notes of another list count for nothing, nor does any other file.
+    let told = run(&expected[1..]).unwrap_err().to_string();
+    assert!(told.contains("another manifest"), "{told}");
+    for (bytes, what) in
+        [("some text", "no file of"), ("{}\n", "missing field"), (&format!("{text}{{}}\n"), "missing field")]
+    {
+        fs::write(&notes, bytes).unwrap();
+        let told = run(&expected).unwrap_err().to_string();
+        assert!(told.contains(what) && fs::read_to_string(&notes).unwrap() == bytes, "{told}");
+    }
+    for cut in [0, 1, 9, 30] {
+        fs::write(&notes, &text[..cut]).unwrap();
+        assert!(run(&expected).is_ok(), "{cut}");
+    }
 }
 
 #[test]

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use retrace_files::{Found, walk};
 use retrace_manifest::{
-    Ahead, Bundle, Disagreement, Entry, Expected, GraphFinding, Sample, Scope, Trust, Verdict, VerifyOptions,
+    Ahead, Bundle, Disagreement, Entry, Expected, GraphFinding, Resume, Sample, Scope, Trust, Verdict, VerifyOptions,
     check_graph, check_manifest, lfs_pointer, look_ahead, merge, read_list, sample, verify_after,
 };
 use retrace_sign::Envelope;
@@ -49,6 +50,7 @@ Examples:
   retrace verify release.json ~/.cache/…/snapshots/0123abc --hub-cache
   retrace verify SHA256SUMS /mnt/copy
   retrace verify release.json /mnt/copy --also SHA256SUMS --also hub-tree.json
+  retrace verify release.json /mnt/copy --resume verified.jsonl
   retrace verify release/manifest.yaml --public-key key.pub.pem
   retrace verify model.sig /mnt/copy --public-key key.pub.pem
   retrace verify model.sig /mnt/copy --trust authority.pem --at 2026-03-01
@@ -78,6 +80,10 @@ pub(crate) struct Verify {
     /// DIR is a snapshot in a hub's cache: follow its links into `blobs`, and no others
     #[arg(long)]
     hub_cache: bool,
+    /// Note in FILE what is verified, and pass over what it notes already and has not moved since: to
+    /// go on after an interruption
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
     #[command(flatten)]
     trusted: Trusted,
     /// The manifest's signature [default: its name and `.sig`]
@@ -120,13 +126,16 @@ impl Verify {
             None if self.only.is_empty() => Scope::All,
             None => Scope::Only(self.chosen(manifest.as_ref(), &expected)?),
         };
-        let own = [self.manifest.clone(), self.signature_path()].into_iter().chain(self.also.iter().cloned());
+        let resume = self.resume.as_deref().map(|file| Resume::open(file, &expected)).transpose()?.map(Arc::new);
+        let own = [self.manifest.clone(), self.signature_path()].into_iter();
+        let own = own.chain(self.also.iter().cloned()).chain(self.resume.clone());
         let options = VerifyOptions {
             scope,
             ignored: ignored.clone(),
             own: own.filter_map(|list| inside(&root, &list)).collect(),
             partial: !whole,
             hub_cache: self.hub_cache,
+            resume: resume.clone(),
         };
         let verification = verify_after(ahead, &expected, &root, &options, terminal.progress().as_ref())?;
         let graph = manifest.as_ref().map_or_else(Vec::new, check_graph);
@@ -205,6 +214,13 @@ impl Verify {
             };
             terminal.say(Tone::Faint, "sample", format_args!("{files} of {of} files; {proves}; --seed {seed}"));
         }
+        if let Some(reused) = resume.as_ref().map(|resume| resume.reused()).filter(|reused| *reused > 0) {
+            terminal.say(
+                Tone::Faint,
+                "verified before",
+                format_args!("{}, not moved since", count(reused as u64, "file")),
+            );
+        }
         for Signed { file, holds, what } in &signatures {
             match holds {
                 Some(true) => terminal.say(Tone::Good, "signed", what),
@@ -229,7 +245,7 @@ impl Verify {
     /// all are to be looked at.
     fn read(&self) -> Result<(Source, Option<Ahead>), Failure> {
         let root = self.dir.clone().unwrap_or_else(|| directory_of(&self.manifest));
-        let some = !self.only.is_empty() || self.sample.is_some() || self.hub_cache;
+        let some = !self.only.is_empty() || self.sample.is_some() || self.hub_cache || self.resume.is_some();
         if some || rayon::current_num_threads() < 2 {
             return Ok((Source::read(&self.manifest)?, None));
         }
