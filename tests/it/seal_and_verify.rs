@@ -253,6 +253,39 @@ fn sha256_is_sealed_if_asked_for_and_is_the_published_one() {
     release.run(&["verify", "manifest.yaml"]).code(0);
 }
 
+/// A part is sealed once; the whole has it by its manifest, and checks all of it.
+#[test]
+fn a_part_that_was_sealed_stands_for_its_files_in_the_whole() {
+    let release = Release::new();
+    release.write("weights/model.safetensors", tensors());
+    release.write("weights/notes.txt", "notes");
+    release.write("weights/manifest.yaml.sig", "a signature");
+    release.run(&["clean", "clean.yaml"]).code(0);
+    release.run(&["seal", ".", "--nest", "weights"]).code(2).says(&["weights", "manifest.yaml"]);
+    release.run(&["seal", "weights"]).code(0);
+    release.run(&["seal", ".", "--nest", "weights"]).code(0);
+    let text = String::from_utf8(release.read("manifest.yaml")).unwrap();
+    assert!(text.contains("weights/manifest.yaml") && !text.contains("weights/notes.txt"), "{text}");
+    let verify = || release.run(&["verify", "manifest.yaml"]);
+    verify().code(0).says(&["10 files", "as sealed"]);
+    release.run(&["verify", "manifest.yaml", "--only", "weights"]).code(0).says(&["3 files of 10 files"]);
+    // In the part and beside it, whatever is done shows.
+    let mut changed = tensors();
+    *changed.last_mut().unwrap() ^= 1;
+    release.write("weights/model.safetensors", changed);
+    release.write("weights/more", "");
+    let told = verify().code(1).out;
+    assert!(told.contains("changed      weights/model.safetensors") && told.contains("tensor b differs"), "{told}");
+    assert!(told.contains("extra        weights/more"), "{told}");
+    // The part sealed anew is not the part that was sealed: one finding, and what is unknown is said.
+    release.run(&["seal", "weights"]).code(0);
+    let told = verify().code(1).says(&["unknown what weights should hold"]).out;
+    assert!(told.starts_with("changed      weights/manifest.yaml") && told.lines().count() == 1, "{told}");
+    fs::remove_file(release.path("weights/manifest.yaml")).unwrap();
+    let told = verify().code(1).out;
+    assert!(told.starts_with("missing      weights/manifest.yaml") && told.lines().count() == 1, "{told}");
+}
+
 /// A clone without its large files says what those should be.
 #[test]
 fn pointers_in_a_clone_are_verified_against_the_files() {

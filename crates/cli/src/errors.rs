@@ -141,6 +141,7 @@ fn help_for_sealing(error: &SealError) -> String {
         SealError::File(error) => return help_for_file(error),
         SealError::Spec(_) => "move what should not be part of the release away, or `--ignore` it",
         SealError::Special { .. } => "put the file itself there, or leave it out with `--ignore`",
+        SealError::Nest { .. } => "seal that directory first, as a release of its own",
         SealError::Stale { .. } => "do that step again, so that the manifest tells what was really done",
     }
     .to_owned()

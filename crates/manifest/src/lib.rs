@@ -12,6 +12,7 @@ mod diff;
 mod export;
 mod graph;
 mod lists;
+mod nested;
 mod oms;
 pub mod record;
 mod resume;
@@ -27,6 +28,7 @@ pub use diff::{Change, CheckpointDiff, Diff, Difference, Distance, FileChange, S
 pub use export::{ExportError, bill_of_materials, checksum_list, model_signature, provenance};
 pub use graph::{GraphFinding, GraphRule, check_graph};
 pub use lists::{Disagreement, ListError, lfs_pointer, merge, read_list};
+pub use nested::{Unfolded, unfold};
 pub use oms::{Bundle, BundleError, BundlingError, Signed, Trust, bundle};
 pub use resume::Resume;
 pub use sample::{Sample, sample, would_find};

@@ -9,6 +9,7 @@ use retrace_spec::manifest::{Artifact, Kind};
 use retrace_spec::{Algorithm, Digest, Manifest, RelPath, SpecError};
 use thiserror::Error;
 
+use crate::nested::{part, unfold};
 use crate::record::{SCRATCH, load_all};
 use crate::sharded::{index_tensors, is_index};
 
@@ -26,6 +27,8 @@ pub struct SealOptions {
     pub ignore: Vec<RelPath>,
     /// Whether to give each file's SHA-256 too, for tools that know no BLAKE3.
     pub sha256: bool,
+    /// Directories that were sealed before: their manifests stand for what they hold.
+    pub nest: Vec<RelPath>,
 }
 
 /// Why a release could not be sealed.
@@ -42,6 +45,14 @@ pub enum SealError {
     Special {
         /// Where it is.
         path: PathBuf,
+    },
+    /// A directory is no part that was sealed before.
+    #[error("{directory} cannot be nested: {what}")]
+    Nest {
+        /// The directory.
+        directory: RelPath,
+        /// Why.
+        what: String,
     },
     /// A file is not what a step read or made.
     #[error("{path} is {found}, but step {step} {did} it when it was {recorded}")]
@@ -64,7 +75,18 @@ pub enum SealError {
 /// # Errors
 /// If something cannot be read or is not a file, or a step's inputs or outputs have changed since.
 pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Result<Manifest, SealError> {
-    let skip = |path: &RelPath| path.as_str() == SCRATCH || options.own.contains(path) || options.ignore.contains(path);
+    let opened = Root::open(root)?;
+    let parts = options.nest.iter().map(|directory| {
+        part(&opened, directory).map_err(|what| SealError::Nest { directory: directory.clone(), what })
+    });
+    let parts = parts.collect::<Result<Vec<_>, _>>()?;
+    let nested = |path: &RelPath| {
+        options.nest.iter().any(|directory| path != directory && path.is_within(directory))
+            && !parts.iter().any(|(manifest, _)| manifest.is_within(path))
+    };
+    let skip = |path: &RelPath| {
+        path.as_str() == SCRATCH || options.own.contains(path) || options.ignore.contains(path) || nested(path)
+    };
     let mut paths = Vec::new();
     for found in walk(root, &skip)? {
         match found {
@@ -84,7 +106,6 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
     let total = paths.iter().filter_map(|path| path.under(root).metadata().ok()).map(|file| file.len()).sum();
     progress.begin("sealing", total, Unit::Bytes);
     let checksums: &[Algorithm] = if options.sha256 { &[Algorithm::Sha256] } else { &[] };
-    let opened = Root::open(root)?;
     let hashed: Vec<Result<Artifact, FileError>> = paths
         .into_par_iter()
         .map(|path| {
@@ -98,6 +119,7 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
                 None => file_tensors(&path.under(root))?,
             };
             let kind = match kinds.get(&path) {
+                _ if parts.iter().any(|(manifest, _)| *manifest == path) => Kind::Manifest,
                 Some(kind) => *kind,
                 None if configs.contains(&path) => Kind::Config,
                 None if tensors.is_some() => Kind::Checkpoint,
@@ -118,7 +140,13 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
     for (artifact, set) in artifacts.iter_mut().zip(indices) {
         artifact.tensors = artifact.tensors.take().or(set);
     }
-    let now: BTreeMap<&RelPath, Digest> = artifacts.iter().map(|artifact| (&artifact.path, artifact.digest)).collect();
+    let mut now: BTreeMap<RelPath, Digest> =
+        artifacts.iter().map(|artifact| (artifact.path.clone(), artifact.digest)).collect();
+    // What parts hold was sealed with them, and is not read again.
+    for (directory, (_, manifest)) in options.nest.iter().zip(&parts) {
+        let sealed = unfold(manifest, &directory.under(root))?.manifest.artifacts;
+        now.extend(sealed.into_iter().filter_map(|a| Some((directory.join(a.path.as_str()).ok()?, a.digest))));
+    }
     for step in &steps {
         let read = step.inputs.iter().map(|input| (&input.path, input.digest, "read"));
         let made = step.outputs.iter().map(|output| (&output.path, output.digest, "made"));

@@ -119,6 +119,8 @@ pub struct VerifyOptions {
     pub ignored: Vec<RelPath>,
     /// The manifest and the lists themselves, where they lie below the root.
     pub own: Vec<RelPath>,
+    /// Directories of which it is not known what should lie there.
+    pub unknown: Vec<RelPath>,
     /// Whether only some files are listed, so that others may lie there.
     pub partial: bool,
     /// Whether links from a hub cache's snapshot into its `blobs` are followed.
@@ -261,9 +263,13 @@ pub fn verify_after(
         _ => (&opened, path.clone()),
     };
     // A file that nobody lists is read only where its being there is a finding.
+    let unknown = |path: &RelPath| options.unknown.iter().any(|directory| path.is_within(directory));
     let wanted_extras = !options.partial && !matches!(options.scope, Scope::Only(_));
-    let (extras, others): (Vec<&RelPath>, Vec<&RelPath>) =
-        files.iter().copied().filter(|path| !by_path.contains_key(path)).partition(|_| wanted_extras);
+    let (extras, others): (Vec<&RelPath>, Vec<&RelPath>) = files
+        .iter()
+        .copied()
+        .filter(|path| !by_path.contains_key(path))
+        .partition(|path| wanted_extras && !unknown(path));
     let mut algorithms: Vec<Algorithm> =
         expected.iter().flat_map(|entry| &entry.checksums).map(Checksum::algorithm).collect();
     algorithms.sort();
@@ -347,7 +353,11 @@ pub fn verify_after(
         entries.insert(path.clone(), entry);
     }
     for path in others {
-        entries.insert(path.clone(), entry(path, Verdict::Skipped, "nothing is said of it".to_owned()));
+        let what = match unknown(path) {
+            true => "it belongs to a part whose manifest is not the sealed one",
+            false => "nothing is said of it",
+        };
+        entries.insert(path.clone(), entry(path, Verdict::Skipped, what.to_owned()));
     }
     for found in &there {
         let (path, diagnosis) = match found {

@@ -44,8 +44,14 @@ fn release(root: &Path) -> Manifest {
 }
 
 fn sealed(root: &Path, name: &str) -> Manifest {
-    let options =
-        SealOptions { name: name.to_owned(), tool: "t 1".to_owned(), own: vec![], ignore: vec![], sha256: true };
+    let options = SealOptions {
+        name: name.to_owned(),
+        tool: "t 1".to_owned(),
+        own: vec![],
+        ignore: vec![],
+        sha256: true,
+        nest: vec![],
+    };
     seal(root, &options, &Silent).unwrap()
 }
 

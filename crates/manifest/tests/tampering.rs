@@ -60,6 +60,7 @@ fn seal_again(root: &Path) -> Result<Manifest, SealError> {
         own: vec![path("manifest.yaml")],
         ignore: vec![path("report.html")],
         sha256: false,
+        nest: vec![],
     };
     seal(root, &options, &Silent)
 }
@@ -653,7 +654,7 @@ fn two_files_swapped_are_two_findings_that_name_each_other() {
     assert_eq!(whose, [(Some(path("raw/b.jsonl")), Some(8)), (Some(path("raw/a.jsonl")), Some(8))]);
     let made = seal(
         root,
-        &SealOptions { name: "t".into(), tool: "r".into(), own: vec![], ignore: vec![], sha256: false },
+        &SealOptions { name: "t".into(), tool: "r".into(), own: vec![], ignore: vec![], sha256: false, nest: vec![] },
         &Silent,
     );
     assert!(made.is_err(), "the step read other bytes");
@@ -686,7 +687,14 @@ fn what_is_ignored_is_listed_once_whether_or_not_it_is_there() {
         let ignore = ignore.iter().map(|text| path(text)).collect();
         seal(
             root,
-            &SealOptions { name: "t".to_owned(), tool: "r".to_owned(), own: vec![], ignore, sha256: false },
+            &SealOptions {
+                name: "t".to_owned(),
+                tool: "r".to_owned(),
+                own: vec![],
+                ignore,
+                sha256: false,
+                nest: vec![],
+            },
             &Silent,
         )
     };

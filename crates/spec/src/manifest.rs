@@ -86,6 +86,8 @@ pub enum Kind {
     Benchmark,
     /// Rows for SQL.
     Table,
+    /// The manifest of a part of the release, which stands for all the part's files.
+    Manifest,
     /// Anything else.
     Other,
 }

@@ -22,7 +22,8 @@ use crate::terminal::{Terminal, Tone, bytes, count};
 Examples:
   retrace seal release
   retrace seal release --name small-1 --ignore notes --ignore report.html
-  retrace seal release -o release.json")]
+  retrace seal release -o release.json
+  retrace seal release/corpus && retrace seal release --nest corpus")]
 pub(crate) struct Seal {
     /// The release's directory
     dir: PathBuf,
@@ -36,6 +37,10 @@ pub(crate) struct Seal {
     /// A file or directory in DIR not to be covered, relative to DIR; the manifest says so
     #[arg(long, value_name = "PATH")]
     ignore: Vec<RelPath>,
+    /// A directory in DIR that was sealed before: its own manifest stands for it, by digest, and its
+    /// files are not read again
+    #[arg(long, value_name = "PATH")]
+    nest: Vec<RelPath>,
     /// Give each file's SHA-256 too, read in the same pass, for tools that know no BLAKE3
     #[arg(long)]
     sha256: bool,
@@ -60,6 +65,7 @@ impl Seal {
             own: [&output, &signature_of(&output)].into_iter().filter_map(|file| inside(&self.dir, file)).collect(),
             ignore: self.ignore.clone(),
             sha256: self.sha256,
+            nest: self.nest.clone(),
         };
         let manifest = seal(&self.dir, &options, terminal.progress().as_ref())?;
         let text = if output.extension().is_some_and(|extension| extension == "json") {

@@ -253,6 +253,7 @@ fn seal_release(root: &Path, terminal: &Terminal) -> Result<Manifest, Failure> {
         // The report tells of the manifest, so the manifest cannot cover it.
         ignore: vec![REPORT.parse().map_err(named)?],
         sha256: false,
+        nest: vec![],
     };
     let manifest = retrace_manifest::seal(root, &options, terminal.progress().as_ref())?;
     write_whole(&root.join(MANIFEST), manifest.to_yaml()?.as_bytes())?;

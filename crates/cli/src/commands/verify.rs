@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use retrace_files::{Found, walk};
 use retrace_manifest::{
     Ahead, Bundle, Disagreement, Entry, Expected, GraphFinding, Resume, Sample, Scope, Trust, Verdict, VerifyOptions,
-    check_graph, check_manifest, lfs_pointer, look_ahead, merge, read_list, sample, verify_after,
+    check_graph, check_manifest, lfs_pointer, look_ahead, merge, read_list, sample, unfold, verify_after,
 };
 use retrace_sign::Envelope;
 use retrace_spec::manifest::Kind;
@@ -95,13 +95,19 @@ impl Verify {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let trust = self.trusted.read()?;
         let (source, ahead) = self.read()?;
-        let Source { manifest, bundle, mut expected, root } = source;
+        let Source { manifest, bundle, expected, root } = source;
         let root = self.dir.clone().unwrap_or(root);
+        // With those of its parts, which it seals by their digests.
+        let whole = manifest.as_ref().map(|manifest| unfold(manifest, &root)).transpose()?;
+        let mut expected = match &whole {
+            Some(whole) => whole.manifest.artifacts.iter().map(Expected::from).collect(),
+            None => expected,
+        };
         let mut disagreements = Vec::new();
         let mut bundles: Vec<(String, Bundle)> = bundle.into_iter().map(|b| (file_name(&self.manifest), b)).collect();
         // The first list says what else may lie there; those beside it only add to it.
-        let whole = manifest.is_some() || !bundles.is_empty();
-        let mut ignored = manifest.as_ref().map_or_else(Vec::new, |manifest| manifest.ignored.clone());
+        let complete = manifest.is_some() || !bundles.is_empty();
+        let mut ignored = whole.as_ref().map_or_else(Vec::new, |whole| whole.manifest.ignored.clone());
         ignored.extend(
             bundles.iter().flat_map(|(_, bundle)| &bundle.ignored).filter(|p| p.under(&root).exists()).cloned(),
         );
@@ -124,7 +130,7 @@ impl Verify {
         let scope = match &sampled {
             Some(sample) => Scope::Sample(sample.chosen.clone()),
             None if self.only.is_empty() => Scope::All,
-            None => Scope::Only(self.chosen(manifest.as_ref(), &expected)?),
+            None => Scope::Only(self.chosen(whole.as_ref().map(|whole| &whole.manifest), &expected)?),
         };
         let resume = self.resume.as_deref().map(|file| Resume::open(file, &expected)).transpose()?.map(Arc::new);
         let own = [self.manifest.clone(), self.signature_path()].into_iter();
@@ -133,12 +139,13 @@ impl Verify {
             scope,
             ignored: ignored.clone(),
             own: own.filter_map(|list| inside(&root, &list)).collect(),
-            partial: !whole,
+            unknown: whole.as_ref().map_or_else(Vec::new, |whole| whole.unknown.clone()),
+            partial: !complete,
             hub_cache: self.hub_cache,
             resume: resume.clone(),
         };
         let verification = verify_after(ahead, &expected, &root, &options, terminal.progress().as_ref())?;
-        let graph = manifest.as_ref().map_or_else(Vec::new, check_graph);
+        let graph = whole.as_ref().map_or_else(Vec::new, |whole| check_graph(&whole.manifest));
         let sealed_root = manifest.as_ref().map(|manifest| manifest.root);
         let other_root = self.root.filter(|published| Some(*published) != sealed_root);
         let refused = signatures.iter().filter(|signature| signature.holds == Some(false)).count();
@@ -188,7 +195,7 @@ impl Verify {
             };
             let how = if manifest.is_some() {
                 "as sealed"
-            } else if whole {
+            } else if complete {
                 "as signed"
             } else {
                 "as listed"
@@ -231,9 +238,16 @@ impl Verify {
         if let Some(root) = sealed_root {
             terminal.say(Tone::Faint, "root", root);
         }
-        if !whole {
+        if !complete {
             let unlisted = counts.get(&Verdict::Skipped).copied().unwrap_or(0);
             terminal.say(Tone::Faint, "not listed", count(unlisted as u64, "path"));
+        }
+        for path in whole.iter().flat_map(|whole| &whole.unknown) {
+            terminal.say(
+                Tone::Bad,
+                "unknown",
+                format_args!("what {path} should hold: its manifest is not the sealed one"),
+            );
         }
         for path in &ignored {
             terminal.say(Tone::Faint, "not covered", path);
@@ -334,7 +348,8 @@ impl Verify {
             match what.strip_prefix("kind=") {
                 Some(kind) => {
                     let kind: Kind = serde_json::from_value(kind.into()).map_err(|_| {
-                        let kinds = "config, shard, tokenizer, tokens, checkpoint, log, benchmark, table, other";
+                        let kinds =
+                            "config, shard, tokenizer, tokens, checkpoint, log, benchmark, table, manifest, other";
                         Failure::usage(format!("no kind is called {kind:?}"), &format!("one of {kinds}"))
                     })?;
                     let artifacts = manifest.iter().flat_map(|manifest| &manifest.artifacts);
@@ -384,6 +399,7 @@ struct Source {
     manifest: Option<Manifest>,
     /// If it is an OMS bundle.
     bundle: Option<Bundle>,
+    /// If it is a bundle or list.
     expected: Vec<Expected>,
     /// Where it lies.
     root: PathBuf,
@@ -398,7 +414,8 @@ impl Source {
         if path.is_dir() {
             return Ok(Self { manifest: None, bundle: None, expected: pointers(path)?, root });
         }
-        let text = read_text(path)?;
+        let help = "fetch the manifest anew, or make one with `retrace seal DIR`";
+        let text = read_text(path).or_help(help)?;
         if !yaml {
             if !text.trim_start().starts_with('{') || is_dataset(&text) {
                 let expected = read_list(&name, &text)?;
@@ -410,9 +427,8 @@ impl Source {
             }
         }
         let manifest = Manifest::parse(&text, &path.display().to_string()).map_err(Failure::from);
-        let manifest = manifest.or_help("fetch the manifest anew, or make one with `retrace seal DIR`")?;
-        let expected = manifest.artifacts.iter().map(Expected::from).collect();
-        Ok(Self { manifest: Some(manifest), bundle: None, expected, root })
+        let manifest = manifest.or_help(help)?;
+        Ok(Self { manifest: Some(manifest), bundle: None, expected: Vec::new(), root })
     }
 }
 
