@@ -340,6 +340,10 @@ fn diff_tells_what_changed_down_to_the_tensor() {
     release.run(&["diff", "manifest.yaml", "manifest.yaml"]).code(0);
     release.run(&["diff", "model/model.safetensors", "copy/model.safetensors"]).code(1);
     release.run(&["diff", "model", "nowhere"]).code(2).says(&["nowhere"]);
+    // A manifest that was edited is no manifest, and no other file either.
+    let edited = String::from_utf8(release.read("manifest.yaml")).unwrap().replacen("size: ", "size: 1", 1);
+    release.write("edited.yaml", edited);
+    release.run(&["diff", "manifest.yaml", "edited.yaml"]).code(2).says(&["edited after sealing"]);
     // A file whose header lies: told as that, and nothing compared.
     release.write("copy/model.safetensors", u64::MAX.to_le_bytes());
     release.run(&["diff", "model", "copy"]).code(2).says(&["copy/model.safetensors", "byte 0"]);

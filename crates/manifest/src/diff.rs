@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use half::{bf16, f16};
 use rayon::prelude::*;
-use retrace_files::safetensors::{Dtype, Place, read_tensor};
+use retrace_files::safetensors::{Dtype, Place};
 use retrace_files::{
     FileError, Found, Progress, Root, Unit, Wanted, file_tensors, hash_beneath, hash_file, tensor_places, walk,
 };
@@ -13,6 +12,7 @@ use retrace_spec::manifest::Tensors;
 use retrace_spec::{Digest, Manifest, RelPath};
 use serde::Serialize;
 
+use crate::distance::{Apart, Distance, apart, same_bytes};
 use crate::record::SCRATCH;
 
 /// One side: what lies where.
@@ -183,19 +183,6 @@ pub enum Difference {
     },
 }
 
-/// How far the numbers of two tensors of one shape are apart.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Distance {
-    /// Numbers that are not bit for bit the same value.
-    pub differing: u64,
-    /// All numbers.
-    pub of: u64,
-    /// The largest |b − a|; infinite where one is no number and the other is.
-    pub largest: f64,
-    /// The largest |b − a| / max(|a|, |b|).
-    pub largest_relative: f64,
-}
-
 /// How `b` differs from `a`.
 ///
 /// # Errors
@@ -337,73 +324,12 @@ fn compare(a: &Held, b: &Held) -> Result<Difference, FileError> {
     };
     if a.shape != b.shape {
         let shapes = [a.shape.clone(), b.shape.clone()];
-        let same_numbers =
-            a.dtype == b.dtype && a.length == b.length && read_tensor(file_a, a)? == read_tensor(file_b, b)?;
+        let same_numbers = a.dtype == b.dtype && a.length == b.length && same_bytes((file_a, a), (file_b, b))?;
         return Ok(Difference::Reshaped { shapes, same_numbers });
     }
-    let (bytes_a, bytes_b) = (read_tensor(file_a, a)?, read_tensor(file_b, b)?);
-    let distance = distance(&numbers(a.dtype, &bytes_a), &numbers(b.dtype, &bytes_b));
+    let Apart { distance, equal_after_casting } = apart((file_a, a), (file_b, b))?;
     if a.dtype == b.dtype {
         return Ok(Difference::Changed { distance: Some(distance) });
     }
-    let equal_after_casting = match a.dtype.size() >= b.dtype.size() {
-        true => cast(a.dtype, &bytes_a, b.dtype).is_some_and(|cast| cast == bytes_b),
-        false => cast(b.dtype, &bytes_b, a.dtype).is_some_and(|cast| cast == bytes_a),
-    };
     Ok(Difference::Recast { dtypes: [a.dtype, b.dtype], equal_after_casting, distance })
-}
-
-/// The numbers of a tensor. Integers beyond 2⁵³ are rounded, which only a distance shows.
-fn numbers(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
-    fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<f64> {
-        bytes.as_chunks::<N>().0.iter().map(|bytes| number(*bytes)).collect()
-    }
-    match dtype {
-        Dtype::BOOL | Dtype::U8 => each(bytes, |[byte]| f64::from(byte)),
-        Dtype::I8 => each(bytes, |b| f64::from(i8::from_le_bytes(b))),
-        Dtype::U16 => each(bytes, |b| f64::from(u16::from_le_bytes(b))),
-        Dtype::I16 => each(bytes, |b| f64::from(i16::from_le_bytes(b))),
-        Dtype::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f64()),
-        Dtype::BF16 => each(bytes, |b| bf16::from_le_bytes(b).to_f64()),
-        Dtype::U32 => each(bytes, |b| f64::from(u32::from_le_bytes(b))),
-        Dtype::I32 => each(bytes, |b| f64::from(i32::from_le_bytes(b))),
-        Dtype::F32 => each(bytes, |b| f64::from(f32::from_le_bytes(b))),
-        Dtype::U64 => each(bytes, |b| u64::from_le_bytes(b) as f64),
-        Dtype::I64 => each(bytes, |b| i64::from_le_bytes(b) as f64),
-        Dtype::F64 => each(bytes, f64::from_le_bytes),
-    }
-}
-
-/// The bytes of a tensor rounded, ties to even, to a float of no more bytes.
-fn cast(from: Dtype, bytes: &[u8], to: Dtype) -> Option<Vec<u8>> {
-    let floats = [Dtype::F16, Dtype::BF16, Dtype::F32, Dtype::F64];
-    if !floats.contains(&from) {
-        return None;
-    }
-    // From binary32 the rounding is one; from binary64 too, as `half` rounds from there at once.
-    let numbers = numbers(from, bytes).into_iter();
-    match to {
-        Dtype::F16 => Some(numbers.flat_map(|x| f16::from_f64(x).to_le_bytes()).collect()),
-        Dtype::BF16 => Some(numbers.flat_map(|x| bf16::from_f64(x).to_le_bytes()).collect()),
-        Dtype::F32 => Some(numbers.flat_map(|x| (x as f32).to_le_bytes()).collect()),
-        _ => None,
-    }
-}
-
-fn distance(a: &[f64], b: &[f64]) -> Distance {
-    let mut distance = Distance { of: a.len() as u64, ..Distance::default() };
-    for (a, b) in a.iter().zip(b) {
-        if a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()) {
-            continue;
-        }
-        distance.differing += 1;
-        let apart = match (b - a).abs() {
-            nan if nan.is_nan() => f64::INFINITY,
-            apart => apart,
-        };
-        distance.largest = distance.largest.max(apart);
-        let size = a.abs().max(b.abs());
-        distance.largest_relative = distance.largest_relative.max(if apart == 0.0 { 0.0 } else { apart / size });
-    }
-    distance
 }

@@ -9,6 +9,7 @@
 mod compare;
 mod diagnose;
 mod diff;
+mod distance;
 mod export;
 mod graph;
 mod lists;
@@ -24,7 +25,8 @@ mod statement;
 mod verify;
 
 pub use compare::{Comparison, compare};
-pub use diff::{Change, CheckpointDiff, Diff, Difference, Distance, FileChange, Side, TensorChange, diff};
+pub use diff::{Change, CheckpointDiff, Diff, Difference, FileChange, Side, TensorChange, diff};
+pub use distance::Distance;
 pub use export::{ExportError, bill_of_materials, checksum_list, model_signature, provenance};
 pub use graph::{GraphFinding, GraphRule, check_graph};
 pub use lists::{Disagreement, ListError, lfs_pointer, merge, read_list};

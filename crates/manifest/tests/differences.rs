@@ -124,6 +124,25 @@ fn every_difference_of_a_tensor_is_told_as_what_it_is() {
     assert_eq!(told.len(), expected.len());
 }
 
+/// More numbers than are compared at once: those at the ends, and where two blocks meet.
+#[test]
+fn a_large_tensor_is_compared_to_its_end() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let count = (1 << 18) + 3;
+    let mut numbers: Vec<f32> = (0..count).map(|at| at as f32).collect();
+    write(&a.path().join("x.safetensors"), &[("w", floats(&[count], &numbers)), ("v", floats(&[count], &numbers))]);
+    for (at, by) in [(0, 2.0), ((1 << 18) - 1, 1.0), (1 << 18, 1.0), (count - 1, 4.0)] {
+        numbers[at] += by;
+    }
+    write(&b.path().join("x.safetensors"), &[("w", floats(&[count], &numbers)), ("v", floats(&[1, count], &numbers))]);
+    let found = of_directories(a.path(), b.path());
+    let of = |name: &str| &found.checkpoints[0].tensors.iter().find(|change| change.name == name).unwrap().difference;
+    let Difference::Changed { distance: Some(distance) } = of("w") else { panic!("{:?}", of("w")) };
+    // Of the first number, 0 and 2, the relative distance is 1.
+    assert_eq!(*distance, Distance { differing: 4, of: count as u64, largest: 4.0, largest_relative: 1.0 });
+    assert!(matches!(of("v"), Difference::Reshaped { same_numbers: false, .. }));
+}
+
 #[test]
 fn two_cuts_into_files_are_equal_tensors() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

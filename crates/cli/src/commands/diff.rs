@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use retrace_files::FileError;
 use retrace_manifest::{Change, CheckpointDiff, Difference, Side, diff};
-use retrace_spec::Manifest;
+use retrace_spec::{Document, Manifest};
 use serde_json::json;
 
-use super::{Exit, open};
+use super::{Exit, open, read_text};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, bytes, count};
 
@@ -141,7 +141,9 @@ fn side(path: &Path, terminal: &Terminal) -> Result<Side, Failure> {
         return Ok(Side::of_directory(path, terminal.progress().as_ref())?);
     }
     let a_document = path.extension().is_some_and(|e| ["yaml", "yml", "json"].iter().any(|known| e == *known));
-    if a_document && let Ok(opened) = open::<Manifest>(path) {
+    // A manifest that is broken is an error, not some file: what it says of others would be passed over.
+    if a_document && read_text(path).is_ok_and(|text| text.get(..4096).unwrap_or(&text).contains(Manifest::SCHEMA)) {
+        let opened = open::<Manifest>(path)?;
         return Ok(Side::of_manifest(&opened.document, Some(&opened.root)));
     }
     Ok(Side::of_file(path)?)
