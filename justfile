@@ -17,6 +17,10 @@ test-all:
     target/peers/bin/pip install --quiet model-signing pyOpenSSL 'cyclonedx-python-lib[json-validation]'
     PATH="$PWD/target/peers/bin:$PATH" cargo test --workspace -- --include-ignored
 
+# Hostile input to every reader of foreign bytes, so many times each
+fuzz CASES="100000":
+    PROPTEST_CASES={{CASES}} cargo test -p retrace-spec -p retrace-sign -p retrace-files -p retrace-manifest survived
+
 # `retrace verify` beside b3sum and the reference OMS tool, same files, same run
 bench-verify:
     cargo build --release

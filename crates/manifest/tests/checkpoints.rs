@@ -105,6 +105,18 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn any_index_is_survived(text in any::<String>(), near in "[{}\\[\\]\":,a-z/.0-9]{0,60}") {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("run")).unwrap();
+        prop_assert_eq!(index(directory.path(), &text), None);
+        // Of nothing there is a root; whatever is named is not there.
+        let near = format!("{{\"weight_map\": {{\"a\": {near}}}}}");
+        prop_assert_eq!(index(directory.path(), &near), None);
+    }
+}
+
 #[test]
 fn an_index_that_does_not_fit_its_shards_has_no_root() {
     let tensor = |byte| Tensor { dtype: Dtype::U8, shape: vec![1], bytes: vec![byte] };

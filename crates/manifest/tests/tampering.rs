@@ -810,6 +810,23 @@ fn many_files_renamed_are_each_told_once_and_copies_are_extra() {
 }
 
 proptest! {
+    #[test]
+    fn any_notes_of_a_resumed_run_are_survived(text in any::<String>(), line in "[{}\":,a-z/.0-9\n]{0,60}", cut: prop::sample::Index) {
+        let directory = tempfile::tempdir().unwrap();
+        let notes = directory.path().join("notes");
+        drop(Resume::open(&notes, &[]).unwrap());
+        let first = fs::read_to_string(&notes).unwrap();
+        for text in [text, first[..cut.index(first.len())].to_owned(), first + &line] {
+            fs::write(&notes, &text).unwrap();
+            // What is not read is left as it is.
+            if Resume::open(&notes, &[]).is_err() {
+                prop_assert_eq!(fs::read_to_string(&notes).unwrap(), text);
+            }
+        }
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     /// Any one bit of any file: the file is named and, where it is in a tensor's data, the tensor.

@@ -94,7 +94,9 @@ proptest! {
         other.signatures.clear();
         prop_assert_eq!(other.check(&public), Err(SignatureError::None));
     }
+}
 
+proptest! {
     #[test]
     fn any_bytes_are_survived(text in any::<String>(), label in "(EC )?(PRIVATE|PUBLIC) KEY", body in "[A-Za-z0-9+/=\n]{0,90}") {
         let pem = format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
