@@ -44,7 +44,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorChoice,
     /// Compute with N threads, not one a core; the results are the same
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", visible_alias = "jobs")]
     pub(crate) threads: Option<NonZeroUsize>,
 }
 

@@ -10,8 +10,8 @@ use retrace_spec::{Algorithm, Checksum, Digest, RelPath};
 use sha2::Digest as _;
 
 use crate::open::{Root, open_regular};
-use crate::safetensors::TensorStream;
 use crate::stamp::Stamp;
+use crate::stream::TensorStream;
 use crate::{FileError, Progress};
 
 /// The bytes that share one subtree value. A power of two, so that the slices of a file are

@@ -12,6 +12,7 @@ mod open;
 mod progress;
 pub mod safetensors;
 mod stamp;
+mod stream;
 mod tensors;
 mod torch;
 mod walk;

@@ -9,10 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use retrace_spec::Digest;
-use retrace_spec::manifest::Tensors;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -99,7 +98,7 @@ fn header(path: &Path, file: &mut File) -> Result<BTreeMap<String, Place>, FileE
 }
 
 /// The length of the header, from the file's first bytes and its length.
-fn header_length(path: &Path, first: [u8; 8], length: u64) -> Result<usize, FileError> {
+pub(crate) fn header_length(path: &Path, first: [u8; 8], length: u64) -> Result<usize, FileError> {
     let refuse = |what| Err(FileError::Safetensors { path: path.to_owned(), place: "byte 0".to_owned(), what });
     if length < 8 {
         return refuse(format!("the file has {length} bytes, not even the 8 of the header's length"));
@@ -115,7 +114,7 @@ fn header_length(path: &Path, first: [u8; 8], length: u64) -> Result<usize, File
 }
 
 /// Where every tensor lies, from the header's `text` and the file's length.
-fn places(path: &Path, text: &[u8], length: u64) -> Result<BTreeMap<String, Place>, FileError> {
+pub(crate) fn places(path: &Path, text: &[u8], length: u64) -> Result<BTreeMap<String, Place>, FileError> {
     let header_length = text.len() as u64;
     let refuse = |place: String, what: String| FileError::Safetensors { path: path.to_owned(), place, what };
     let header: Header = serde_json::from_slice(text).map_err(|e| {
@@ -330,7 +329,7 @@ pub fn tensor_digest(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Digest {
 }
 
 /// What has taken in all of [`tensor_digest`] but the bytes.
-fn tensor_hasher(dtype: Dtype, shape: &[usize]) -> blake3::Hasher {
+pub(crate) fn tensor_hasher(dtype: Dtype, shape: &[usize]) -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new_derive_key("retrace 2026 tensor");
     let name = format!("{dtype:?}");
     hasher.update(&[name.len() as u8]).update(name.as_bytes());
@@ -339,103 +338,6 @@ fn tensor_hasher(dtype: Dtype, shape: &[usize]) -> blake3::Hasher {
         hasher.update(&(*size as u64).to_le_bytes());
     }
     hasher
-}
-
-/// The digests of a file's tensors, from its bytes as they come: for one who reads the file anyway.
-#[derive(Debug)]
-pub(crate) struct TensorStream {
-    path: PathBuf,
-    /// The file's length.
-    length: u64,
-    /// The 8 bytes and the header, while it is not whole.
-    head: Vec<u8>,
-    /// The tensors that are not whole yet, the last in the file first.
-    coming: Vec<(String, Place)>,
-    /// What the first of them has taken in, and how many bytes it still waits for.
-    current: Option<(blake3::Hasher, u64)>,
-    state: Result<BTreeMap<String, Digest>, FileError>,
-}
-
-impl TensorStream {
-    /// For the file at `path` with `length` bytes.
-    pub(crate) fn new(path: &Path, length: u64) -> Self {
-        let (path, state) = (path.to_owned(), Ok(BTreeMap::new()));
-        Self { path, length, head: Vec::new(), coming: Vec::new(), current: None, state }
-    }
-
-    /// The next bytes of the file.
-    pub(crate) fn update(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() && self.state.is_ok() {
-            bytes = match self.take(bytes) {
-                Ok(rest) => rest,
-                Err(error) => {
-                    self.state = Err(error);
-                    return;
-                }
-            };
-        }
-    }
-
-    /// The digests, when all bytes have come.
-    pub(crate) fn finish(mut self) -> Result<Tensors, FileError> {
-        if self.state.is_ok() {
-            if self.head.len() as u64 != 8 + self.header()? as u64 {
-                return Err(FileError::Changed { path: self.path, what: "it ended within its header".to_owned() });
-            }
-            self.skip_empty();
-            if !self.coming.is_empty() {
-                return Err(FileError::Changed { path: self.path, what: "its last tensors did not come".to_owned() });
-            }
-        }
-        let digests = self.state?;
-        Ok(Tensors { root: tensor_root(digests.iter().map(|(name, digest)| (name.as_str(), *digest))), digests })
-    }
-
-    fn header(&self) -> Result<usize, FileError> {
-        header_length(&self.path, self.head.first_chunk().copied().unwrap_or_default(), self.length)
-    }
-
-    /// Takes in some of `bytes` and gives the rest.
-    fn take<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], FileError> {
-        let wanted = if self.head.len() < 8 && self.length >= 8 { 8 } else { 8 + self.header()? };
-        if self.head.len() < wanted {
-            let (now, rest) = bytes.split_at(bytes.len().min(wanted - self.head.len()));
-            self.head.extend_from_slice(now);
-            if self.head.len() >= 8 && self.head.len() == 8 + self.header()? {
-                self.coming = places(&self.path, &self.head[8..], self.length)?.into_iter().collect();
-                self.coming.sort_by_key(|(_, place)| std::cmp::Reverse((place.begin, place.length)));
-            }
-            return Ok(rest);
-        }
-        self.skip_empty();
-        let Some((name, place)) = self.coming.last() else {
-            let what = "more bytes came than it had".to_owned();
-            return Err(FileError::Changed { path: self.path.clone(), what });
-        };
-        let (hasher, left) =
-            self.current.get_or_insert_with(|| (tensor_hasher(place.dtype, &place.shape), place.length));
-        let (now, rest) = bytes.split_at(bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX)));
-        hasher.update_rayon(now);
-        *left -= now.len() as u64;
-        if *left == 0
-            && let Ok(digests) = &mut self.state
-        {
-            digests.insert(name.clone(), hasher.finalize().into());
-            self.current = None;
-            self.coming.pop();
-        }
-        Ok(rest)
-    }
-
-    /// Tensors without bytes are whole at once.
-    fn skip_empty(&mut self) {
-        while let (Some((name, place)), Ok(digests)) = (self.coming.last(), &mut self.state)
-            && place.length == 0
-        {
-            digests.insert(name.clone(), tensor_digest(place.dtype, &place.shape, &[]));
-            self.coming.pop();
-        }
-    }
 }
 
 /// The tensor root: BLAKE3, in its own domain, over every name (with its length as little-endian

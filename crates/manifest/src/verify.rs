@@ -504,6 +504,12 @@ fn judge<'a>(
         };
     }
     let mut changed = Entry { size: Some(*size), ..entry(path, Verdict::Changed, String::new()) };
+    if let (true, false, Some(listed)) = (disagreeing.is_empty(), wanted.checksums.is_empty(), wanted.size) {
+        changed.diagnosis = format!(
+            "what is listed contradicts itself: the bytes agree with the checksum, but are {size}, not the {listed} that are listed"
+        );
+        return changed;
+    }
     if !disagreeing.is_empty() && disagreeing.len() < wanted.checksums.len() {
         let told: Vec<_> = disagreeing.iter().map(|checksum| checksum.algorithm().name()).collect();
         changed.diagnosis = format!(

@@ -2,80 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
-use retrace_files::safetensors::{self, Dtype, Tensor};
-use retrace_files::{Algorithm, Silent, checksum};
-use retrace_manifest::record::{self, Done};
-use retrace_manifest::{
-    Expected, Resume, Scope, SealError, SealOptions, Verdict, VerifyOptions, compare, look_ahead, seal, verify,
-    verify_after, verify_expected,
-};
-use retrace_spec::manifest::{Kind, StepKind};
-use retrace_spec::{Document, Manifest, RelPath};
+use retrace_files::Silent;
+use retrace_files::safetensors::{self, Dtype};
+use retrace_manifest::{SealOptions, Verdict, compare, seal, verify};
+use retrace_spec::manifest::Kind;
+use retrace_spec::{Document, Manifest};
 
-const MODEL: &str = "run/step-1/model.safetensors";
+mod support;
 
-fn path(text: &str) -> RelPath {
-    text.parse().unwrap()
-}
-
-fn release(root: &Path) -> Manifest {
-    fs::create_dir_all(root.join("raw")).unwrap();
-    fs::write(root.join("raw/a.jsonl"), "{\"a\":1}\n").unwrap();
-    fs::write(root.join("raw/b.jsonl"), "{\"b\":2}\n").unwrap();
-    fs::write(root.join("clean.yaml"), "x: 1\n").unwrap();
-    fs::write(root.join("report.html"), "<p>").unwrap();
-    let tensor = |seed: u8| Tensor { dtype: Dtype::F32, shape: vec![2, 2], bytes: vec![seed; 16] };
-    let tensors = BTreeMap::from([("first.weight".to_owned(), tensor(1)), ("second.weight".to_owned(), tensor(2))]);
-    safetensors::write(&root.join(MODEL), &tensors).unwrap();
-    let later = BTreeMap::from([("first.weight".to_owned(), tensor(3)), ("second.weight".to_owned(), tensor(4))]);
-    safetensors::write(&root.join("run/step-2/model.safetensors"), &later).unwrap();
-    fs::create_dir_all(root.join("sub")).unwrap();
-    fs::write(root.join("sub/deep.txt"), "deep\n").unwrap();
-    fs::write(root.join("notes.txt"), "one\r\ntwo\r\n").unwrap();
-    fs::write(root.join("caf\u{e9}.txt"), "coffee\n").unwrap();
-    fs::write(root.join("zeros.bin"), [7u8; 2000]).unwrap();
-    let done = Done {
-        id: "train".to_owned(),
-        kind: StepKind::Train,
-        numerics: Some(1),
-        config: Some(path("clean.yaml")),
-        inputs: vec![path("raw/b.jsonl"), path("raw/a.jsonl")],
-        outputs: vec![(path(MODEL), Kind::Checkpoint)],
-    };
-    record::save(root, done).unwrap();
-    seal_again(root).unwrap()
-}
-
-fn seal_again(root: &Path) -> Result<Manifest, SealError> {
-    let options = SealOptions {
-        name: "test".to_owned(),
-        tool: "retrace".to_owned(),
-        own: vec![path("manifest.yaml")],
-        ignore: vec![path("report.html")],
-        sha256: false,
-        nest: vec![],
-    };
-    seal(root, &options, &Silent)
-}
-
-/// The verdicts that are findings, with what is said.
-fn findings(manifest: &Manifest, root: &Path) -> Vec<(String, Verdict, String)> {
-    let found = verify(manifest, root, Some(&path("manifest.yaml")), &Silent).unwrap();
-    // The same where files were looked at before the manifest was read.
-    let expected: Vec<Expected> = manifest.artifacts.iter().map(Expected::from).collect();
-    let (ignored, own) = (manifest.ignored.clone(), vec![path("manifest.yaml")]);
-    let options = VerifyOptions { ignored, own, ..VerifyOptions::default() };
-    let ahead = look_ahead(root, &AtomicBool::new(false)).unwrap();
-    assert_eq!(verify_after(Some(ahead), &expected, root, &options, &Silent).unwrap(), found);
-    found.findings().map(|e| (e.path.to_string(), e.verdict, e.diagnosis.clone())).collect()
-}
+use support::{MODEL, findings, path, release, seal_again};
 
 #[test]
 fn a_release_is_sealed_the_same_twice_and_verifies() {
@@ -450,54 +390,6 @@ fn a_checkpoint_sharded_anew_is_told_as_that() {
     assert!(findings(&manifest, root).iter().all(|(.., words)| !words.contains("every tensor")));
 }
 
-/// A list of SHA-256 and sizes, without retrace's own digests; and one that is at odds with itself.
-#[test]
-fn other_checksums_are_checked_alike() {
-    let directory = tempfile::tempdir().unwrap();
-    let root = directory.path();
-    release(root);
-    // Of something else.
-    let sha256 = "sha256:e9b5b9c3d53d9ddd4ac9e5ddf3d10a37f4cb2ff7a3df0a07a3ee4d0f0a2d1c5e";
-    let listed = |checksums: &[&str], size| {
-        let checksums = checksums.iter().map(|text| text.parse().unwrap()).collect();
-        vec![Expected { path: path("raw/a.jsonl"), size, checksums, slices: vec![], tensors: None }]
-    };
-    let partial = VerifyOptions { partial: true, ..VerifyOptions::default() };
-    let said = |expected: &[Expected]| {
-        let entries = verify_expected(expected, root, &partial, &Silent).unwrap().entries;
-        entries.into_iter().find(|e| e.path.as_str() == "raw/a.jsonl").map(|e| (e.verdict, e.diagnosis)).unwrap()
-    };
-    let of = |algorithm| checksum(algorithm, b"{\"a\":1}\n").unwrap().to_string();
-    let right = of(Algorithm::Sha256);
-    assert_eq!(said(&listed(&[&right], Some(8))), (Verdict::Verified, String::new()));
-    assert_eq!(said(&listed(&[&right], Some(9))).0, Verdict::Changed);
-    assert_eq!(said(&listed(&[sha256], None)).0, Verdict::Changed);
-    assert!(said(&listed(&[&right, sha256], None)).1.contains("contradicts itself"));
-    let by_md5 = said(&listed(&[&of(Algorithm::Md5)], Some(8)));
-    assert!(by_md5.0 == Verdict::Verified && by_md5.1.contains("md5 alone, which can be forged"), "{by_md5:?}");
-    assert_eq!(said(&listed(&[], Some(8))).0, Verdict::Unverifiable);
-    // What the list does not name may be there.
-    assert!(verify_expected(&listed(&[&right], None), root, &partial, &Silent).unwrap().holds());
-}
-
-/// A list that is itself sealed is a file like any other, also where it is what is checked against.
-#[test]
-fn a_list_that_is_sealed_is_looked_at() {
-    let directory = tempfile::tempdir().unwrap();
-    let root = directory.path();
-    release(root);
-    fs::write(root.join("SHA256SUMS"), "a list").unwrap();
-    let manifest = seal_again(root).unwrap();
-    let expected: Vec<Expected> = manifest.artifacts.iter().map(Expected::from).collect();
-    let own = vec![path("SHA256SUMS"), path("unsealed list")];
-    fs::write(root.join("unsealed list"), "").unwrap();
-    let options = VerifyOptions { own, ignored: manifest.ignored.clone(), ..VerifyOptions::default() };
-    let said = || verify_expected(&expected, root, &options, &Silent).unwrap();
-    assert!(said().holds());
-    fs::write(root.join("SHA256SUMS"), "another").unwrap();
-    assert_eq!(said().findings().map(|e| e.path.as_str()).collect::<Vec<_>>(), ["SHA256SUMS"]);
-}
-
 /// More than is looked at in memory, with more after it: no range is said to differ that does not.
 #[test]
 fn what_follows_a_large_file_is_not_a_range_of_it() {
@@ -516,127 +408,6 @@ fn what_follows_a_large_file_is_not_a_range_of_it() {
     let lying = Manifest::new("m", "t", vec![], artifacts, vec![]).unwrap();
     let words = findings(&lying, root).remove(0).2;
     assert!(!words.contains("expected ones") && !words.contains("differs"), "{words}");
-}
-
-#[cfg(unix)]
-#[test]
-fn a_link_that_was_not_chosen_is_no_finding() {
-    let directory = tempfile::tempdir().unwrap();
-    let root = directory.path();
-    let manifest = release(root);
-    let expected: Vec<Expected> = manifest.artifacts.iter().map(Expected::from).collect();
-    fs::remove_file(root.join("raw/b.jsonl")).unwrap();
-    std::os::unix::fs::symlink("a.jsonl", root.join("raw/b.jsonl")).unwrap();
-    let said = |chosen: &str| {
-        let scope = Scope::Only(BTreeSet::from([path(chosen)]));
-        verify_expected(&expected, root, &VerifyOptions { scope, ..VerifyOptions::default() }, &Silent).unwrap().holds()
-    };
-    assert!(said("raw/a.jsonl") && !said("raw/b.jsonl"));
-}
-
-#[test]
-fn what_was_verified_before_an_interruption_is_not_read_again() {
-    let (directory, notes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (root, notes) = (directory.path(), notes.path().join("notes"));
-    let manifest = release(root);
-    let expected: Vec<Expected> = manifest.artifacts.iter().map(Expected::from).collect();
-    let run = |expected: &[Expected]| {
-        let resume = Arc::new(Resume::open(&notes, expected)?);
-        let ignored = manifest.ignored.clone();
-        let options = VerifyOptions { ignored, resume: Some(Arc::clone(&resume)), ..VerifyOptions::default() };
-        let found = verify_expected(expected, root, &options, &Silent)?;
-        let told: Vec<String> = found.findings().map(|entry| entry.path.to_string()).collect();
-        Ok::<_, retrace_files::FileError>((told, resume.reused()))
-    };
-    let all = expected.len();
-    assert_eq!(run(&expected).unwrap(), (vec![], 0));
-    assert_eq!(run(&expected).unwrap(), (vec![], all));
-    // Killed in the middle of a line: that file is read again.
-    let text = fs::read_to_string(&notes).unwrap();
-    fs::write(&notes, &text[..text.len() - 5]).unwrap();
-    assert_eq!(run(&expected).unwrap(), (vec![], all - 1));
-    // Changed since, the length and the time that programs can set as they were.
-    let file = root.join("raw/b.jsonl");
-    let (bytes, modified) = (fs::read(&file).unwrap(), file.metadata().unwrap().modified().unwrap());
-    let other: Vec<u8> = bytes.iter().map(|byte| byte ^ 1).collect();
-    fs::write(&file, &other).unwrap();
-    fs::File::options().write(true).open(&file).unwrap().set_modified(modified).unwrap();
-    assert_eq!(run(&expected).unwrap(), (vec!["raw/b.jsonl".to_owned()], all - 1));
-    // What is wrong is never noted: it is a finding again.
-    assert_eq!(run(&expected).unwrap(), (vec!["raw/b.jsonl".to_owned()], all - 1));
-    // Notes of another list count for nothing, nor does any other file.
-    let told = run(&expected[1..]).unwrap_err().to_string();
-    assert!(told.contains("another manifest"), "{told}");
-    for (bytes, what) in
-        [("some text", "no file of"), ("{}\n", "missing field"), (&format!("{text}{{}}\n"), "missing field")]
-    {
-        fs::write(&notes, bytes).unwrap();
-        let told = run(&expected).unwrap_err().to_string();
-        assert!(told.contains(what) && fs::read_to_string(&notes).unwrap() == bytes, "{told}");
-    }
-    for cut in [0, 1, 9, 30] {
-        fs::write(&notes, &text[..cut]).unwrap();
-        assert!(run(&expected).is_ok(), "{cut}");
-    }
-}
-
-#[test]
-fn a_part_is_verified_without_the_rest() {
-    let directory = tempfile::tempdir().unwrap();
-    let root = directory.path();
-    let manifest = release(root);
-    let expected: Vec<Expected> = manifest.artifacts.iter().map(Expected::from).collect();
-    fs::write(root.join("raw/b.jsonl"), "{}").unwrap();
-    fs::remove_file(root.join("clean.yaml")).unwrap();
-    let said = |scope| {
-        let options = VerifyOptions { scope, ignored: manifest.ignored.clone(), ..VerifyOptions::default() };
-        let found = verify_expected(&expected, root, &options, &Silent).unwrap();
-        found.findings().map(|entry| entry.path.to_string()).collect::<Vec<_>>()
-    };
-    let chosen = BTreeSet::from([path("raw/a.jsonl")]);
-    assert_eq!(said(Scope::Only(chosen.clone())), Vec::<String>::new());
-    assert_eq!(said(Scope::Sample(chosen)), ["clean.yaml"], "what is missing shows without reading");
-    assert_eq!(said(Scope::Only(BTreeSet::from([path("raw/b.jsonl")]))), ["raw/b.jsonl"]);
-    assert_eq!(said(Scope::All), ["clean.yaml", "raw/b.jsonl"]);
-}
-
-#[cfg(unix)]
-#[test]
-fn a_hub_cache_is_followed_into_its_blobs_and_nowhere_else() {
-    use std::os::unix::fs::symlink;
-    let directory = tempfile::tempdir().unwrap();
-    let cache = directory.path().join("models--a--b");
-    let (blobs, snapshot) = (cache.join("blobs"), cache.join("snapshots/rev"));
-    for made in [&blobs, &snapshot.join("sub")] {
-        fs::create_dir_all(made).unwrap();
-    }
-    for (name, content) in [("b1", "one"), ("b2", "two")] {
-        fs::write(blobs.join(name), content).unwrap();
-    }
-    fs::write(cache.join("secret"), "two").unwrap();
-    symlink("../../blobs/b1", snapshot.join("one.txt")).unwrap();
-    symlink("../../../blobs/b2", snapshot.join("sub/two.txt")).unwrap();
-    let listed = |name: &str, content: &[u8]| Expected {
-        path: path(name),
-        size: None,
-        checksums: vec![checksum(Algorithm::Blake3, content).unwrap()],
-        slices: vec![],
-        tensors: None,
-    };
-    let expected = [listed("one.txt", b"one"), listed("sub/two.txt", b"two")];
-    let holds = |hub_cache| {
-        let options = VerifyOptions { hub_cache, ..VerifyOptions::default() };
-        let found = verify_expected(&expected, &snapshot, &options, &Silent).unwrap();
-        found.findings().map(|entry| (entry.path.to_string(), entry.verdict)).collect::<Vec<_>>()
-    };
-    assert_eq!(holds(true), []);
-    assert_eq!(holds(false).len(), 2, "links are followed only when that is asked for");
-    fs::remove_file(snapshot.join("sub/two.txt")).unwrap();
-    symlink("../../../secret", snapshot.join("sub/two.txt")).unwrap();
-    assert_eq!(holds(true), [("sub/two.txt".to_owned(), Verdict::Unverifiable)]);
-    fs::remove_file(snapshot.join("one.txt")).unwrap();
-    symlink("../../blobs/b2", snapshot.join("one.txt")).unwrap();
-    assert!(holds(true).contains(&("one.txt".to_owned(), Verdict::Changed)));
 }
 
 #[test]
@@ -658,77 +429,6 @@ fn two_files_swapped_are_two_findings_that_name_each_other() {
         &Silent,
     );
     assert!(made.is_err(), "the step read other bytes");
-}
-
-#[test]
-fn what_a_step_made_cannot_be_changed_before_sealing() {
-    for (changed, did) in [("raw/a.jsonl", "read"), (MODEL, "made")] {
-        let directory = tempfile::tempdir().unwrap();
-        release(directory.path());
-        fs::remove_file(directory.path().join(changed)).unwrap();
-        let error = seal_again(directory.path()).unwrap_err().to_string();
-        assert!(
-            error.contains(changed) && error.contains(did) && error.contains("train") && error.contains("gone"),
-            "{error}"
-        );
-    }
-}
-
-#[test]
-fn what_is_ignored_is_listed_once_whether_or_not_it_is_there() {
-    let directory = tempfile::tempdir().unwrap();
-    let root = directory.path();
-    let manifest = release(root);
-    assert_eq!(manifest.ignored, [path("report.html")]);
-    let skipped: Vec<_> = verify(&manifest, root, None, &Silent).unwrap().entries;
-    let skipped: Vec<_> = skipped.iter().filter(|e| e.verdict == Verdict::Skipped).map(|e| e.path.as_str()).collect();
-    assert_eq!(skipped, [".retrace", "report.html"]);
-    let sealed = |ignore: &[&str]| {
-        let ignore = ignore.iter().map(|text| path(text)).collect();
-        seal(
-            root,
-            &SealOptions {
-                name: "t".to_owned(),
-                tool: "r".to_owned(),
-                own: vec![],
-                ignore,
-                sha256: false,
-                nest: vec![],
-            },
-            &Silent,
-        )
-    };
-    let before = sealed(&["report.html", "later", "report.html"]).unwrap();
-    assert_eq!(before.ignored, [path("later"), path("report.html")]);
-    fs::write(root.join("later"), "made after the seal").unwrap();
-    assert_eq!(sealed(&["later", "report.html"]).unwrap(), before);
-    assert!(verify(&before, root, None, &Silent).unwrap().holds());
-    // What a step made cannot be left out behind its back.
-    let error = sealed(&["run"]).unwrap_err().to_string();
-    assert!(error.contains(MODEL) && error.contains("not covered"), "{error}");
-}
-
-/// A manifest can be made by anyone: what it promises is checked, also where it says to skip it.
-#[test]
-fn nothing_sealed_is_skipped() {
-    let directory = tempfile::tempdir().unwrap();
-    let root = directory.path();
-    let sealed = release(root);
-    for (ignored, promised) in [(MODEL, MODEL), ("run/step-1", MODEL), ("raw/a.jsonl", "raw/a.jsonl")] {
-        let ignored = vec![path("report.html"), path(ignored)];
-        let both = Manifest::new("m", "t", ignored, sealed.artifacts.clone(), vec![]).unwrap();
-        let found = findings(&both, root);
-        assert_eq!(found.iter().map(|(path, ..)| path.as_str()).collect::<Vec<_>>(), [promised]);
-    }
-}
-
-#[cfg(unix)]
-#[test]
-fn a_link_is_not_sealed() {
-    let directory = tempfile::tempdir().unwrap();
-    release(directory.path());
-    std::os::unix::fs::symlink("/etc/passwd", directory.path().join("link")).unwrap();
-    assert!(matches!(seal_again(directory.path()), Err(SealError::Special { .. })));
 }
 
 #[cfg(unix)]
@@ -769,24 +469,6 @@ fn a_diagnosis_does_not_tell_where_the_release_lies() {
 }
 
 #[test]
-fn a_step_cannot_be_recorded_outside_the_scratch_directory() {
-    let directory = tempfile::tempdir().unwrap();
-    let absolute = directory.path().join("x");
-    for id in ["", "../../x", "a/b", absolute.to_str().unwrap(), ".."] {
-        let done = Done {
-            id: id.to_owned(),
-            kind: StepKind::Clean,
-            numerics: None,
-            config: None,
-            inputs: vec![],
-            outputs: vec![],
-        };
-        assert!(record::save(directory.path(), done).is_err(), "{id:?}");
-    }
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-}
-
-#[test]
 fn many_files_renamed_are_each_told_once_and_copies_are_extra() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
@@ -807,23 +489,6 @@ fn many_files_renamed_are_each_told_once_and_copies_are_extra() {
     assert_eq!(rest, ["new/x"]);
     let counts = found.counts();
     assert_eq!((counts.get(&Verdict::Missing), counts.get(&Verdict::Extra)), (None, Some(&1)));
-}
-
-proptest! {
-    #[test]
-    fn any_notes_of_a_resumed_run_are_survived(text in any::<String>(), line in "[{}\":,a-z/.0-9\n]{0,60}", cut: prop::sample::Index) {
-        let directory = tempfile::tempdir().unwrap();
-        let notes = directory.path().join("notes");
-        drop(Resume::open(&notes, &[]).unwrap());
-        let first = fs::read_to_string(&notes).unwrap();
-        for text in [text, first[..cut.index(first.len())].to_owned(), first + &line] {
-            fs::write(&notes, &text).unwrap();
-            // What is not read is left as it is.
-            if Resume::open(&notes, &[]).is_err() {
-                prop_assert_eq!(fs::read_to_string(&notes).unwrap(), text);
-            }
-        }
-    }
 }
 
 proptest! {
@@ -849,23 +514,4 @@ proptest! {
             prop_assert_eq!(&findings[0].tensors, &vec![tensor.to_owned()]);
         }
     }
-}
-
-#[test]
-fn a_comparison_sorts_every_path_into_one_list() {
-    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let sealed = |at: usize, files: &[(&str, &str)]| {
-        let root = directories[at].path();
-        for (name, content) in files {
-            fs::write(root.join(name), content).unwrap();
-        }
-        seal_again(root).unwrap()
-    };
-    let published = sealed(0, &[("both", "1"), ("differs", "2"), ("only published", "3")]);
-    let made = sealed(1, &[("both", "1"), ("differs", "x"), ("only made", "3")]);
-    let compared = compare(&published, &made);
-    assert!(!compared.holds());
-    assert_eq!(compared.identical, [path("both")]);
-    assert_eq!(compared.different, [path("differs")]);
-    assert_eq!((compared.missing, compared.extra), (vec![path("only published")], vec![path("only made")]));
 }

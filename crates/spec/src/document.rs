@@ -88,12 +88,12 @@ pub trait Document: Serialize + DeserializeOwned {
             ));
         }
         let document: Self = if text.trim_start().starts_with('{') {
-            serde_json::from_str(text).map_err(|e| parse_error(e.line(), e.column(), e.to_string()))?
+            serde_json::from_str(text).map_err(|e| parse_error(e.line(), e.column(), without_place(e.to_string())))?
         } else {
             refuse_indirection(text).map_err(|(line, column, what)| parse_error(line, column, what))?;
             serde_yaml::from_str(text).map_err(|e| {
                 let (line, column) = e.location().map_or((0, 0), |place| (place.line(), place.column()));
-                parse_error(line, column, e.to_string())
+                parse_error(line, column, without_place(e.to_string()))
             })?
         };
         let invalid = |(field, what)| SpecError::Invalid { origin: origin.to_owned(), field, what };
@@ -120,6 +120,16 @@ pub trait Document: Serialize + DeserializeOwned {
     fn digest(&self) -> Result<Digest, SpecError> {
         canonical_digest(Self::SCHEMA, self)
     }
+}
+
+/// A parser's message without the place at its end, which is told apart.
+fn without_place(mut what: String) -> String {
+    if let Some(at) = what.rfind(" at line ")
+        && what[at..].split(' ').skip(3).step_by(2).all(|number| number.parse::<usize>().is_ok())
+    {
+        what.truncate(at);
+    }
+    what
 }
 
 /// Refuses YAML's anchors, aliases and tags, by which a short text can mean a huge or a hidden
