@@ -4,11 +4,13 @@ use std::fs::{File, Metadata};
 use std::path::Path;
 
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root};
+use memmap2::Mmap;
 use rayon::prelude::*;
 use retrace_spec::manifest::Tensors;
 use retrace_spec::{Algorithm, Checksum, Digest, RelPath};
 use sha2::Digest as _;
 
+use crate::map::map;
 use crate::open::{Root, open_regular};
 use crate::stamp::Stamp;
 use crate::stream::TensorStream;
@@ -29,6 +31,8 @@ pub struct Wanted<'a> {
     pub checksums: &'a [Algorithm],
     /// The digests of its tensors, as of a safetensors file.
     pub tensors: bool,
+    /// That it be read through a memory map, if it is large and only BLAKE3 is made of it.
+    pub mapped: bool,
 }
 
 /// What a file's bytes come to.
@@ -99,11 +103,15 @@ fn hash(
         true => together(path, file, size, wanted, progress)?,
         false => {
             let count = size.div_ceil(SLICE).max(1);
+            let bytes = match wanted.mapped && count > 1 {
+                true => Bytes::Mapped(map(path, file, size)?),
+                false => Bytes::Read(file),
+            };
             // A small file is one slice: not worth a thread's while.
             let slices: Result<Vec<_>, _> = if count == 1 {
-                slice(path, file, size, 0, progress).map(|slice| vec![slice])
+                slice(path, &bytes, size, 0, progress).map(|slice| vec![slice])
             } else {
-                (0..count).into_par_iter().map(|at| slice(path, file, size, at, progress)).collect()
+                (0..count).into_par_iter().map(|at| slice(path, &bytes, size, at, progress)).collect()
             };
             finish(size, slices?)
         }
@@ -124,20 +132,40 @@ fn hash(
     Ok(hashed)
 }
 
+/// How the bytes of a file are come by.
+enum Bytes<'a> {
+    Read(&'a File),
+    Mapped(Mmap),
+}
+
 /// The hasher of slice `at`, which has taken in all of its bytes.
-fn slice(path: &Path, file: &File, size: u64, at: u64, progress: &dyn Progress) -> Result<blake3::Hasher, FileError> {
+fn slice(
+    path: &Path,
+    bytes: &Bytes<'_>,
+    size: u64,
+    at: u64,
+    progress: &dyn Progress,
+) -> Result<blake3::Hasher, FileError> {
     let begin = at * SLICE;
     let end = size.min(begin + SLICE);
     let mut hasher = blake3::Hasher::new();
     hasher.set_input_offset(begin);
-    let mut buffer = vec![0; BLOCK.min((end - begin) as usize)];
-    let mut offset = begin;
-    while offset < end {
-        let now = buffer.len().min((end - offset) as usize);
-        read_at(path, file, &mut buffer[..now], offset)?;
-        hasher.update(&buffer[..now]);
-        offset += now as u64;
-        progress.advance(now as u64);
+    match bytes {
+        Bytes::Mapped(map) => {
+            hasher.update(map.get(begin as usize..end as usize).unwrap_or_default());
+            progress.advance(end - begin);
+        }
+        Bytes::Read(file) => {
+            let mut buffer = vec![0; BLOCK.min((end - begin) as usize)];
+            let mut offset = begin;
+            while offset < end {
+                let now = buffer.len().min((end - offset) as usize);
+                read_at(path, file, &mut buffer[..now], offset)?;
+                hasher.update(&buffer[..now]);
+                offset += now as u64;
+                progress.advance(now as u64);
+            }
+        }
     }
     Ok(hasher)
 }
@@ -327,8 +355,8 @@ mod tests {
         for size in [SLICE, SLICE + 1, 2 * SLICE, 3 * SLICE - 5, 5 * SLICE + 1024] {
             let all = bytes(size);
             std::fs::write(root.join("file"), &all).unwrap();
-            let wanted = Wanted { checksums: &[Algorithm::Sha256, Algorithm::Blake3], tensors: false };
-            for wanted in [Wanted::default(), wanted] {
+            let wanted = Wanted { checksums: &[Algorithm::Sha256, Algorithm::Blake3], ..Wanted::default() };
+            for wanted in [Wanted::default(), wanted, Wanted { mapped: true, ..Wanted::default() }] {
                 let hashed = hash_beneath(&opened, &name, wanted, &Silent).unwrap();
                 assert_eq!((hashed.size, hashed.digest), (size, Digest::of(&all)));
                 let several = size > SLICE;
@@ -353,7 +381,7 @@ mod tests {
     fn foreign_checksums_are_the_published_ones() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("abc"), "abc").unwrap();
-        let wanted = Wanted { checksums: &Algorithm::ALL, tensors: false };
+        let wanted = Wanted { checksums: &Algorithm::ALL, ..Wanted::default() };
         let hashed =
             hash_beneath(&Root::open(directory.path()).unwrap(), &"abc".parse().unwrap(), wanted, &Silent).unwrap();
         let told: Vec<String> = hashed.checksums.iter().map(Checksum::to_string).collect();

@@ -8,6 +8,7 @@ mod error;
 mod hash;
 mod lines;
 mod llama2c;
+mod map;
 mod open;
 mod progress;
 pub mod safetensors;

@@ -29,20 +29,20 @@ pub struct Unfolded {
     pub unknown: Vec<RelPath>,
 }
 
-/// The manifest of what lies below `root` with those of its parts in it; as it is if it has no parts.
+/// The manifest of what lies below `root` with those of its parts in it; nothing if it has no parts.
 ///
 /// # Errors
 /// If the whole cannot be meant together, as when two parts have made one path.
-pub fn unfold(manifest: &Manifest, root: &Path) -> Result<Unfolded, SpecError> {
+pub fn unfold(manifest: &Manifest, root: &Path) -> Result<Option<Unfolded>, SpecError> {
     if manifest.artifacts.iter().all(|artifact| artifact.kind != Kind::Manifest) {
-        return Ok(Unfolded { manifest: manifest.clone(), unknown: Vec::new() });
+        return Ok(None);
     }
     let mut unfolded =
         Parts { root: Root::open(root).ok(), ignored: vec![], artifacts: vec![], steps: vec![], unknown: vec![] };
     unfolded.add(manifest, None, 0);
     let Parts { ignored, artifacts, steps, unknown, .. } = unfolded;
     let manifest = Manifest::new(&manifest.name, &manifest.tool, ignored, artifacts, steps)?;
-    Ok(Unfolded { manifest, unknown })
+    Ok(Some(Unfolded { manifest, unknown }))
 }
 
 struct Parts {

@@ -109,7 +109,7 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
     let hashed: Vec<Result<Artifact, FileError>> = paths
         .into_par_iter()
         .map(|path| {
-            let wanted = Wanted { checksums, tensors: is_safetensors(&path) };
+            let wanted = Wanted { checksums, tensors: is_safetensors(&path), ..Wanted::default() };
             let Hashed { size, digest, slices, checksums, tensors, .. } =
                 hash_beneath(&opened, &path, wanted, progress)?;
             let sha256 = checksums.into_iter().next();
@@ -144,8 +144,9 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
         artifacts.iter().map(|artifact| (artifact.path.clone(), artifact.digest)).collect();
     // What parts hold was sealed with them, and is not read again.
     for (directory, (_, manifest)) in options.nest.iter().zip(&parts) {
-        let sealed = unfold(manifest, &directory.under(root))?.manifest.artifacts;
-        now.extend(sealed.into_iter().filter_map(|a| Some((directory.join(a.path.as_str()).ok()?, a.digest))));
+        let unfolded = unfold(manifest, &directory.under(root))?;
+        let sealed = &unfolded.as_ref().map_or(manifest, |whole| &whole.manifest).artifacts;
+        now.extend(sealed.iter().filter_map(|a| Some((directory.join(a.path.as_str()).ok()?, a.digest))));
     }
     for step in &steps {
         let read = step.inputs.iter().map(|input| (&input.path, input.digest, "read"));

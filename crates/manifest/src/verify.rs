@@ -125,6 +125,8 @@ pub struct VerifyOptions {
     pub partial: bool,
     /// Whether links from a hub cache's snapshot into its `blobs` are followed.
     pub hub_cache: bool,
+    /// Whether large files are read through a memory map.
+    pub mapped: bool,
     /// What was verified before an interruption, and where to note what is verified now.
     pub resume: Option<Arc<Resume>>,
 }
@@ -295,14 +297,16 @@ pub fn verify_after(
     let total: u64 = read.map(|entry| entry.size.unwrap_or_else(|| length(&entry.path))).sum();
     progress.begin("verifying", total + extras.iter().map(|path| length(path)).sum::<u64>(), Unit::Bytes);
     let look = |wanted: &Expected, at: RelPath, root: &Root, ahead: Option<&Hashed>| {
-        let Some(resume) = &options.resume else { return check(wanted, at, root, ahead, &places, progress).0 };
+        let Some(resume) = &options.resume else {
+            return check(wanted, (root, at, options.mapped), ahead, &places, progress).0;
+        };
         if let Ok((_, metadata)) = root.file(&at)
             && resume.knows(&wanted.path, Stamp::of(&metadata))
         {
             progress.advance(metadata.len());
             return entry(&wanted.path, Verdict::Verified, String::new());
         }
-        let (checked, stamp) = check(wanted, at, root, ahead, &places, progress);
+        let (checked, stamp) = check(wanted, (root, at, options.mapped), ahead, &places, progress);
         // Of what is verified weakly a note is taken each time.
         if let Some(stamp) = stamp.filter(|_| checked.verdict == Verdict::Verified && checked.diagnosis.is_empty())
             && let Err(error) = resume.note(&wanted.path, stamp)
@@ -332,7 +336,7 @@ pub fn verify_after(
         .into_par_iter()
         .map(|path| {
             let (root, at) = place(path);
-            let wanted = Wanted { checksums: &algorithms, tensors: false };
+            let wanted = Wanted { checksums: &algorithms, mapped: options.mapped, tensors: false };
             (path, hash_beneath(root, &at, wanted, progress))
         })
         .collect();
@@ -456,8 +460,7 @@ fn name_twins(entries: &mut BTreeMap<RelPath, Entry>) {
 /// What is said of a file that is there, read at `at` below `root`.
 fn check<'a>(
     wanted: &Expected,
-    at: RelPath,
-    root: &Root,
+    (root, at, mapped): (&Root, RelPath, bool),
     ahead: Option<&Hashed>,
     places: &(dyn Fn(&Checksum) -> &'a [&'a RelPath] + Sync),
     progress: &dyn Progress,
@@ -472,7 +475,7 @@ fn check<'a>(
     }
     // Anything else is looked at in full, to tell what is wrong with it.
     let algorithms: Vec<Algorithm> = wanted.checksums.iter().map(Checksum::algorithm).collect();
-    match hash_beneath(root, &at, Wanted { checksums: &algorithms, tensors: false }, progress) {
+    match hash_beneath(root, &at, Wanted { checksums: &algorithms, mapped, tensors: false }, progress) {
         Ok(hashed) => (judge(wanted, at, root, &hashed, places), hashed.stamp),
         Err(error) => (entry(path, Verdict::Unverifiable, error.to_string()), None),
     }

@@ -112,7 +112,7 @@ impl Export {
         };
         let Opened { document: manifest, root, path } = opened;
         // The manifest lies among the files, so that others count it as one.
-        let wanted = Wanted { checksums: &[Algorithm::Sha256], tensors: false };
+        let wanted = Wanted { checksums: &[Algorithm::Sha256], ..Wanted::default() };
         let own = hash_beneath(&Root::open(root)?, path, wanted, &Silent)?;
         let sha256 = own.checksums.into_iter().next();
         let sha256 = sha256.ok_or_else(|| ExportError::NoSha256 { path: path.clone() })?;
