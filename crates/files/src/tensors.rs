@@ -15,7 +15,11 @@ use crate::{FileError, llama2c, safetensors, torch};
 /// # Errors
 /// If the file cannot be read, or is not what its name says.
 pub fn tensor_places(path: &Path) -> Result<Option<BTreeMap<String, Place>>, FileError> {
-    match path.extension().and_then(|extension| extension.to_str()) {
+    places_named(path, &path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+fn places_named(path: &Path, name: &str) -> Result<Option<BTreeMap<String, Place>>, FileError> {
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
         Some("safetensors") => safetensors::read_header(path).map(Some),
         Some("bin") => match torch::read_header(path)? {
             Some(places) => Ok(Some(places)),
@@ -31,7 +35,16 @@ pub fn tensor_places(path: &Path) -> Result<Option<BTreeMap<String, Place>>, Fil
 /// # Errors
 /// As [`tensor_places`].
 pub fn file_tensors(path: &Path) -> Result<Option<Tensors>, FileError> {
-    let Some(places) = tensor_places(path)? else { return Ok(None) };
+    file_tensors_named(path, &path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// As [`file_tensors`], of a file that lies under another name than its own `name`, as in a hub's
+/// cache.
+///
+/// # Errors
+/// As [`tensor_places`].
+pub fn file_tensors_named(path: &Path, name: &str) -> Result<Option<Tensors>, FileError> {
+    let Some(places) = places_named(path, name)? else { return Ok(None) };
     let mut digests = BTreeMap::new();
     for (name, place) in places {
         let bytes = read_tensor(path, &place)?;

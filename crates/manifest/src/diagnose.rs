@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::path::Path;
 
-use retrace_files::{Algorithm, Checksum, FileError, Hashed, Root, SLICE, checksum, file_tensors, slices_agree};
+use retrace_files::{Algorithm, Checksum, FileError, Hashed, Root, SLICE, checksum, file_tensors_named, slices_agree};
+use retrace_spec::RelPath;
 use retrace_spec::manifest::Tensors;
 
 use crate::verify::Expected;
@@ -12,10 +14,11 @@ use crate::verify::Expected;
 /// line ends or puts a web page in place of a file shows in less.
 const LOOK: u64 = 64 << 20;
 
-/// In a sentence, what seems to have happened; and the tensors that differ.
-pub(crate) fn diagnose(root: &Root, expected: &Expected, found: &Hashed) -> (String, Vec<String>) {
+/// In a sentence, what seems to have happened to the file, which lies at `at`; and the tensors that
+/// differ.
+pub(crate) fn diagnose((root, at): (&Root, &RelPath), expected: &Expected, found: &Hashed) -> (String, Vec<String>) {
     let mut said = sizes(expected, found);
-    let bytes = start(root, expected, found.size).unwrap_or_default();
+    let bytes = start(root, at, found.size).unwrap_or_default();
     let whole = bytes.len() as u64 == found.size;
     if let Some(instead) = instead(expected, &bytes) {
         return (format!("{said}; {instead}"), Vec::new());
@@ -32,7 +35,7 @@ pub(crate) fn diagnose(root: &Root, expected: &Expected, found: &Hashed) -> (Str
     }
     match &expected.tensors {
         Some(sealed) => {
-            let (told, tensors) = tensors(root, expected, sealed);
+            let (told, tensors) = tensors(&at.under(root.path()), expected, sealed);
             (format!("{said}; {told}"), tensors)
         }
         None => (said, Vec::new()),
@@ -51,9 +54,9 @@ fn sizes(expected: &Expected, found: &Hashed) -> String {
 }
 
 /// As much of the file as is looked at.
-fn start(root: &Root, expected: &Expected, size: u64) -> Option<Vec<u8>> {
+fn start(root: &Root, at: &RelPath, size: u64) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    root.file(&expected.path).ok()?.0.take(size.min(LOOK)).read_to_end(&mut bytes).ok()?;
+    root.file(at).ok()?.0.take(size.min(LOOK)).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 
@@ -153,8 +156,8 @@ fn ranges(expected: &Expected, found: &Hashed, bytes: &[u8]) -> Option<String> {
 }
 
 /// Which tensors differ from the sealed ones.
-fn tensors(root: &Root, expected: &Expected, sealed: &Tensors) -> (String, Vec<String>) {
-    let found = match file_tensors(&expected.path.under(root.path())) {
+fn tensors(file: &Path, expected: &Expected, sealed: &Tensors) -> (String, Vec<String>) {
+    let found = match file_tensors_named(file, expected.path.file_name()) {
         Ok(Some(found)) => found,
         Ok(None) => return ("it no longer holds tensors that can be read here".to_owned(), Vec::new()),
         Err(FileError::Safetensors { place, what, .. }) => {

@@ -525,7 +525,7 @@ fn judge<'a>(
     changed.was = other.map(|other| (*other).clone());
     (changed.diagnosis, changed.tensors) = match other {
         Some(other) => (format!("it holds the content of {other}"), Vec::new()),
-        None => diagnose(root, &Expected { path: at, ..wanted.clone() }, hashed),
+        None => diagnose((root, &at), wanted, hashed),
     };
     changed
 }

@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use retrace_files::safetensors::{self, Dtype, Tensor};
 use retrace_files::{Algorithm, Silent, checksum};
 use retrace_manifest::record::{self, Done};
 use retrace_manifest::{
@@ -187,6 +188,19 @@ fn a_hub_cache_is_followed_into_its_blobs_and_nowhere_else() {
     fs::remove_file(snapshot.join("one.txt")).unwrap();
     symlink("../../blobs/b2", snapshot.join("one.txt")).unwrap();
     assert!(holds(true).contains(&("one.txt".to_owned(), Verdict::Changed)));
+    // A blob has no ending, and is looked into as what it is called.
+    let tensors = |byte| {
+        let tensor = Tensor { dtype: Dtype::U8, shape: vec![1], bytes: vec![byte] };
+        safetensors::write(&blobs.join("b3"), &BTreeMap::from([("w".to_owned(), tensor)])).unwrap();
+    };
+    tensors(1);
+    let sealed = retrace_files::file_tensors_named(&blobs.join("b3"), "x.safetensors").unwrap();
+    let file = Expected { tensors: sealed, ..listed("x.safetensors", &fs::read(blobs.join("b3")).unwrap()) };
+    tensors(2);
+    symlink("../../blobs/b3", snapshot.join("x.safetensors")).unwrap();
+    let options = VerifyOptions { hub_cache: true, partial: true, ..VerifyOptions::default() };
+    let found = verify_expected(&[file], &snapshot, &options, &Silent).unwrap();
+    assert_eq!(found.findings().next().unwrap().tensors, ["w"]);
 }
 
 #[test]

@@ -85,8 +85,8 @@ pub(crate) struct Verify {
     /// go on after an interruption
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
-    /// Read large files through a memory map: a third faster where they are in memory already; but if
-    /// one is cut off meanwhile, the system ends this program without a word
+    /// Read large files through a memory map: faster where they are in memory already; but if one is
+    /// cut off meanwhile, the system ends this program without a word
     #[arg(long)]
     mmap: bool,
     #[command(flatten)]
