@@ -38,6 +38,6 @@ pub use seal::{SealError, SealOptions, seal};
 pub use sharded::is_index;
 pub use signature::{ManifestSignatureError, check_manifest, sign_manifest};
 pub use verify::{
-    Ahead, Entry, Expected, Scope, Verdict, Verification, VerifyOptions, look_ahead, verify, verify_after,
+    Ahead, Entry, Expected, Scope, Until, Verdict, Verification, VerifyOptions, look_ahead, verify, verify_after,
     verify_expected,
 };

@@ -142,17 +142,26 @@ pub struct Ahead {
 /// Files up to this length are hashed ahead: a larger one is worth all threads.
 const AHEAD: u64 = 1 << 20;
 
-/// Lists what lies below `root` and hashes small files of it until `enough`: for one who has to read
-/// a manifest meanwhile. What this finds is found by the same rules as [`verify_expected`]'s own look.
+/// For how long to look ahead.
+#[derive(Debug, Default)]
+pub struct Until {
+    /// It is known by now what should be there.
+    pub known: AtomicBool,
+    /// It will never be, and nothing that is found is asked for.
+    pub given_up: AtomicBool,
+}
+
+/// Lists what lies below `root` and hashes small files of it for a while: for one who has to read a
+/// manifest meanwhile. What this finds is found by the same rules as [`verify_expected`]'s own look.
 ///
 /// # Errors
 /// If the directory cannot be listed.
-pub fn look_ahead(root: &Path, enough: &AtomicBool) -> Result<Ahead, FileError> {
-    let there = walk(root, &|_| false)?;
+pub fn look_ahead(root: &Path, until: &Until) -> Result<Ahead, FileError> {
+    let there = walk(root, &|_| until.given_up.load(Ordering::Relaxed))?;
     let opened = Root::open(root)?;
     let mut hashed = HashMap::new();
     for found in &there {
-        if enough.load(Ordering::Relaxed) {
+        if until.known.load(Ordering::Relaxed) || until.given_up.load(Ordering::Relaxed) {
             break;
         }
         if let Found::File(path) = found

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 use retrace_files::{Found, walk};
 use retrace_manifest::{
-    Ahead, Bundle, Disagreement, Entry, Expected, GraphFinding, Resume, Sample, Scope, Trust, Verdict, VerifyOptions,
-    check_graph, check_manifest, lfs_pointer, look_ahead, merge, read_list, sample, unfold, verify_after,
+    Ahead, Bundle, Disagreement, Entry, Expected, GraphFinding, Resume, Sample, Scope, Trust, Until, Verdict,
+    VerifyOptions, check_graph, check_manifest, lfs_pointer, look_ahead, merge, read_list, sample, unfold,
+    verify_after,
 };
 use retrace_sign::Envelope;
 use retrace_spec::manifest::Kind;
@@ -273,11 +274,12 @@ impl Verify {
         if some || rayon::current_num_threads() < 2 {
             return Ok((Source::read(&self.manifest)?, None));
         }
-        let enough = AtomicBool::new(false);
+        let until = Until::default();
         std::thread::scope(|scope| {
-            let ahead = scope.spawn(|| look_ahead(&root, &enough));
+            let ahead = scope.spawn(|| look_ahead(&root, &until));
             let source = Source::read(&self.manifest);
-            enough.store(true, Ordering::Relaxed);
+            let over = if source.is_ok() { &until.known } else { &until.given_up };
+            over.store(true, Ordering::Relaxed);
             // What went wrong there goes wrong again where it is told of.
             Ok((source?, ahead.join().ok().and_then(Result::ok)))
         })

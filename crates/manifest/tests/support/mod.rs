@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use retrace_files::Silent;
 use retrace_files::safetensors::{self, Dtype, Tensor};
 use retrace_manifest::record::{self, Done};
 use retrace_manifest::{
-    Expected, SealError, SealOptions, Verdict, VerifyOptions, look_ahead, seal, verify, verify_after,
+    Expected, SealError, SealOptions, Until, Verdict, VerifyOptions, look_ahead, seal, verify, verify_after,
 };
 use retrace_spec::manifest::{Kind, StepKind};
 use retrace_spec::{Manifest, RelPath};
@@ -67,7 +66,7 @@ pub(crate) fn findings(manifest: &Manifest, root: &Path) -> Vec<(String, Verdict
     let expected: Vec<Expected> = manifest.artifacts.iter().map(Expected::from).collect();
     let (ignored, own) = (manifest.ignored.clone(), vec![path("manifest.yaml")]);
     let options = VerifyOptions { ignored, own, ..VerifyOptions::default() };
-    let ahead = look_ahead(root, &AtomicBool::new(false)).unwrap();
+    let ahead = look_ahead(root, &Until::default()).unwrap();
     assert_eq!(verify_after(Some(ahead), &expected, root, &options, &Silent).unwrap(), found);
     found.findings().map(|e| (e.path.to_string(), e.verdict, e.diagnosis.clone())).collect()
 }
