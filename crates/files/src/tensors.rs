@@ -1,12 +1,19 @@
 //! The tensors of a file, whichever format it has.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use rayon::prelude::*;
+use retrace_spec::Digest;
 use retrace_spec::manifest::Tensors;
 
-use crate::safetensors::{Place, read_tensor, tensor_digest, tensor_root};
+use crate::safetensors::{Place, tensor_hasher, tensor_root};
 use crate::{FileError, llama2c, safetensors, torch};
+
+/// Read at once by each thread.
+const BLOCK: usize = 256 << 10;
 
 /// Where every tensor of the file at `path` lies; nothing if it holds none that can be read here.
 /// What is called `.safetensors` must be it; `.bin` is looked at for PyTorch's and llama2.c's formats,
@@ -30,7 +37,7 @@ fn places_named(path: &Path, name: &str) -> Result<Option<BTreeMap<String, Place
     }
 }
 
-/// The digests of all tensors of the file at `path`, holding one at a time.
+/// The digests of all tensors of the file at `path`, in constant memory.
 ///
 /// # Errors
 /// As [`tensor_places`].
@@ -45,11 +52,24 @@ pub fn file_tensors(path: &Path) -> Result<Option<Tensors>, FileError> {
 /// As [`tensor_places`].
 pub fn file_tensors_named(path: &Path, name: &str) -> Result<Option<Tensors>, FileError> {
     let Some(places) = places_named(path, name)? else { return Ok(None) };
-    let mut digests = BTreeMap::new();
-    for (name, place) in places {
-        let bytes = read_tensor(path, &place)?;
-        digests.insert(name, tensor_digest(place.dtype, &place.shape, &bytes));
-    }
+    let places: Vec<(String, Place)> = places.into_iter().collect();
+    let digests = places.into_par_iter().map(|(name, place)| Ok((name, digest(path, &place)?)));
+    let digests = digests.collect::<Result<BTreeMap<_, _>, FileError>>()?;
     let root = tensor_root(digests.iter().map(|(name, digest)| (name.as_str(), *digest)));
     Ok(Some(Tensors { root, digests }))
+}
+
+/// The digest of the tensor at `place`.
+fn digest(path: &Path, place: &Place) -> Result<Digest, FileError> {
+    let mut file = File::open(path).map_err(FileError::io(path, "open"))?;
+    file.seek(SeekFrom::Start(place.begin)).map_err(FileError::io(path, "read"))?;
+    let mut hasher = tensor_hasher(place.dtype, &place.shape);
+    let mut left = file.take(place.length);
+    let mut buffer = vec![0; BLOCK.min(usize::try_from(place.length).unwrap_or(BLOCK))];
+    while left.limit() > 0 {
+        let now = buffer.len().min(usize::try_from(left.limit()).unwrap_or(BLOCK));
+        left.read_exact(&mut buffer[..now]).map_err(FileError::io(path, "read"))?;
+        hasher.update(&buffer[..now]);
+    }
+    Ok(hasher.finalize().into())
 }

@@ -14,7 +14,7 @@ use crate::record::{SCRATCH, load_all};
 use crate::sharded::{index_tensors, is_index};
 
 /// How to seal.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct SealOptions {
     /// What the release is called.
     pub name: String,

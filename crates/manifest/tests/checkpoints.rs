@@ -15,14 +15,7 @@ use serde_json::json;
 type Tensors = BTreeMap<String, Tensor>;
 
 fn sealed(root: &Path) -> Manifest {
-    let options = SealOptions {
-        name: "m".to_owned(),
-        tool: "t".to_owned(),
-        own: vec![],
-        ignore: vec![],
-        sha256: false,
-        nest: vec![],
-    };
+    let options = SealOptions { name: "m".to_owned(), tool: "t".to_owned(), ..SealOptions::default() };
     seal(root, &options, &Silent).unwrap()
 }
 

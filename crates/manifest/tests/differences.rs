@@ -162,14 +162,7 @@ fn manifests_tell_what_they_can() {
     write(&a.path().join("model.safetensors"), &[("x", floats(&[1], &[1.0])), ("y", floats(&[1], &[2.0]))]);
     write(&b.path().join("model.safetensors"), &[("x", floats(&[1], &[1.0])), ("y", floats(&[1], &[4.0]))]);
     let sealed = |root: &Path| {
-        let options = SealOptions {
-            name: "m".to_owned(),
-            tool: "t".to_owned(),
-            own: vec![],
-            ignore: vec![],
-            sha256: false,
-            nest: vec![],
-        };
+        let options = SealOptions { name: "m".to_owned(), tool: "t".to_owned(), ..SealOptions::default() };
         seal(root, &options, &Silent).unwrap()
     };
     let (sealed_a, sealed_b) = (sealed(a.path()), sealed(b.path()));
@@ -215,14 +208,7 @@ fn two_real_files_of_one_shape_differ_by_their_tensors() {
     assert!(names.contains(&"layers.0.wq"), "{names:?}");
     let directory = tempfile::tempdir().unwrap();
     fs::copy(&a, directory.path().join("model.bin")).unwrap();
-    let options = SealOptions {
-        name: "m".to_owned(),
-        tool: "t".to_owned(),
-        own: vec![],
-        ignore: vec![],
-        sha256: false,
-        nest: vec![],
-    };
+    let options = SealOptions { name: "m".to_owned(), tool: "t".to_owned(), ..SealOptions::default() };
     let manifest = seal(directory.path(), &options, &Silent).unwrap();
     fs::remove_file(directory.path().join("model.bin")).unwrap();
     fs::copy(&b, directory.path().join("model.bin")).unwrap();

@@ -44,14 +44,7 @@ fn release(root: &Path) -> Manifest {
 }
 
 fn sealed(root: &Path, name: &str) -> Manifest {
-    let options = SealOptions {
-        name: name.to_owned(),
-        tool: "t 1".to_owned(),
-        own: vec![],
-        ignore: vec![],
-        sha256: true,
-        nest: vec![],
-    };
+    let options = SealOptions { name: name.to_owned(), tool: "t 1".to_owned(), sha256: true, ..SealOptions::default() };
     seal(root, &options, &Silent).unwrap()
 }
 

@@ -423,11 +423,7 @@ fn two_files_swapped_are_two_findings_that_name_each_other() {
     let found = verify(&manifest, root, None, &Silent).unwrap();
     let whose: Vec<_> = found.findings().map(|e| (e.was.clone(), e.size)).collect();
     assert_eq!(whose, [(Some(path("raw/b.jsonl")), Some(8)), (Some(path("raw/a.jsonl")), Some(8))]);
-    let made = seal(
-        root,
-        &SealOptions { name: "t".into(), tool: "r".into(), own: vec![], ignore: vec![], sha256: false, nest: vec![] },
-        &Silent,
-    );
+    let made = seal(root, &SealOptions { name: "t".into(), tool: "r".into(), ..SealOptions::default() }, &Silent);
     assert!(made.is_err(), "the step read other bytes");
 }
 

@@ -230,14 +230,7 @@ fn what_is_ignored_is_listed_once_whether_or_not_it_is_there() {
         let ignore = ignore.iter().map(|text| path(text)).collect();
         seal(
             root,
-            &SealOptions {
-                name: "t".to_owned(),
-                tool: "r".to_owned(),
-                own: vec![],
-                ignore,
-                sha256: false,
-                nest: vec![],
-            },
+            &SealOptions { name: "t".to_owned(), tool: "r".to_owned(), ignore, ..SealOptions::default() },
             &Silent,
         )
     };

@@ -53,8 +53,7 @@ pub(crate) fn seal_again(root: &Path) -> Result<Manifest, SealError> {
         tool: "retrace".to_owned(),
         own: vec![path("manifest.yaml")],
         ignore: vec![path("report.html")],
-        sha256: false,
-        nest: vec![],
+        ..SealOptions::default()
     };
     seal(root, &options, &Silent)
 }
