@@ -65,16 +65,17 @@ struct Judged {
 /// If a file cannot be read or written, or a line is not a document.
 pub fn clean(root: &Path, recipe: &CleanRecipe, progress: &dyn Progress) -> Result<CleanReport, CorpusError> {
     let inputs = expand(root, &recipe.input)?;
+    let ledger = recipe.output.join("ledger.jsonl")?;
     let mut outputs: BTreeMap<RelPath, &RelPath> = BTreeMap::new();
     for input in &inputs {
         let output = recipe.output.join(input.file_name())?;
-        if let Some(first) = outputs.insert(output.clone(), input) {
-            return Err(CorpusError::Clash {
-                first: first.to_string(),
-                second: input.to_string(),
-                output: output.to_string(),
-            });
-        }
+        let first = match outputs.insert(output.clone(), input) {
+            Some(first) => format!("cleaned {first}"),
+            None if output == ledger => "the ledger".to_owned(),
+            None if inputs.contains(&output) => "a shard that is read".to_owned(),
+            None => continue,
+        };
+        return Err(CorpusError::Clash { first, second: format!("cleaned {input}"), output: output.to_string() });
     }
     progress.begin("cleaning", inputs.len() as u64, Unit::Files);
     let judged: Vec<Vec<Judged>> = inputs
@@ -103,7 +104,6 @@ pub fn clean(root: &Path, recipe: &CleanRecipe, progress: &dyn Progress) -> Resu
         drops.push(dropped.collect());
     }
     inputs.par_iter().zip(&drops).try_for_each(|(shard, drops)| write_kept(root, shard, &recipe.output, drops))?;
-    let ledger = recipe.output.join("ledger.jsonl")?;
     write_ledger(&ledger.under(root), drops.iter().flatten())?;
     progress.end();
     let mut dropped = BTreeMap::new();
@@ -208,6 +208,30 @@ deduplicate: exact
                 ("raw/b.jsonl", 4, "duplicate")
             ]
         );
+    }
+
+    #[test]
+    fn nothing_that_is_read_is_written_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        for (files, from, to) in [
+            (&["raw/a.jsonl"][..], "output: clean", "output: raw"),
+            (&["raw/ledger.jsonl"], "", ""),
+            (&["raw/a.jsonl", "more/a.jsonl"], "raw/*.jsonl", "raw/*.jsonl, more/*.jsonl"),
+        ] {
+            for directory in ["raw", "more"] {
+                let _ = std::fs::remove_dir_all(root.join(directory));
+                std::fs::create_dir(root.join(directory)).unwrap();
+            }
+            for file in files {
+                std::fs::write(root.join(file), shard(&["one two"])).unwrap();
+            }
+            let recipe = CleanRecipe::parse(&RECIPE.replace(from, to), "clean.yaml").unwrap();
+            let error = clean(root, &recipe, &Silent).unwrap_err().to_string();
+            assert!(error.contains("would both be at"), "{error}");
+            assert!(!root.join("clean").exists());
+            assert!(files.iter().all(|file| std::fs::read_to_string(root.join(file)).unwrap() == shard(&["one two"])));
+        }
     }
 
     #[test]

@@ -33,12 +33,12 @@ pub enum CorpusError {
         /// What is wrong with it.
         what: String,
     },
-    /// Two shards would be written to the same place.
-    #[error("{first} and {second} would both be written to {output}")]
+    /// Two files would be at the same place.
+    #[error("{first} and {second} would both be at {output}")]
     Clash {
-        /// A shard.
+        /// What is or would be there.
         first: String,
-        /// Another.
+        /// What would be written over it.
         second: String,
         /// Where both go.
         output: String,

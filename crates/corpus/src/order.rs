@@ -151,19 +151,20 @@ impl DataOrder {
     /// The sequence at place `slot` of the batch of update number `step`, from 1.
     ///
     /// # Errors
-    /// If there is no such place.
+    /// If there is no such place, or the source that it falls to has no sequences.
     pub fn draw(&self, step: Step, slot: u64) -> Result<Drawn, CorpusError> {
         let none = CorpusError::Order { step, slot };
         let Some(before) = step.get().checked_sub(1).filter(|_| slot < self.batch_size) else { return Err(none) };
         let found = self.phases.iter().enumerate().find(|(_, p)| (p.before..p.before + p.steps).contains(&before));
         let Some((number, phase)) = found else { return Err(none) };
         let position = (before - phase.before) * self.batch_size + slot;
-        let (block, within) = (position / phase.total, position % phase.total);
+        let Some(block) = position.checked_div(phase.total) else { return Err(none) };
+        let within = position % phase.total;
         let place = Permutation::new(phase.mix, block, phase.total).at(within);
         let found = phase.sources.iter().enumerate().find(|(_, s)| (s.first..s.first + s.share).contains(&place));
         let Some((index, source)) = found else { return Err(none) };
         let drawn = block * source.share + (place - source.first);
-        let epoch = drawn / source.sequences;
+        let Some(epoch) = drawn.checked_div(source.sequences) else { return Err(none) };
         let sequence = Permutation::new(source.stream, epoch, source.sequences).at(drawn % source.sequences);
         Ok(Drawn { phase: number, source: index, epoch, sequence })
     }
@@ -172,7 +173,7 @@ impl DataOrder {
     /// epoch.
     pub fn seen(&self, phase: usize, source: usize, sequence: u64) -> impl Iterator<Item = (Step, u64)> + '_ {
         let found = self.phases.get(phase).and_then(|phase| Some((phase, phase.sources.get(source)?)));
-        let found = found.filter(|(_, source)| sequence < source.sequences);
+        let found = found.filter(|(_, source)| sequence < source.sequences && source.share > 0);
         found
             .into_iter()
             .flat_map(move |(phase, source)| {
@@ -260,6 +261,36 @@ mod tests {
             prop_assert!(order.draw(Step(0), 0).is_err());
             prop_assert!(order.draw(Step(before + 1), 0).is_err());
             prop_assert!(order.draw(Step(1), batch).is_err());
+        }
+    }
+
+    #[test]
+    fn an_empty_source_is_an_error_and_is_never_seen() {
+        for sources in [&[][..], &[(1, 0)], &[(0, 5)]] {
+            let order = DataOrder::new(Seed(1), 2, &[PhaseOrder { steps: 3, sources }]);
+            assert!(order.draw(Step(1), 0).is_err());
+            assert_eq!(order.seen(0, 0, 0).take(1).count(), 0);
+        }
+    }
+
+    #[test]
+    fn seeds_phases_and_epochs_have_orders_of_their_own() {
+        let sources = [(1, 20)];
+        let phase = PhaseOrder { steps: 8, sources: &sources };
+        let draws = |seed, steps: std::ops::RangeInclusive<u64>| -> Vec<u64> {
+            let order = DataOrder::new(Seed(seed), 5, &[phase, phase]);
+            steps
+                .flat_map(|step| (0..5).map(move |slot| (step, slot)))
+                .map(|(step, slot)| order.draw(Step(step), slot).unwrap().sequence)
+                .collect()
+        };
+        // Four steps of five are one epoch; a phase has two.
+        let first = draws(1, 1..=4);
+        for other in [draws(2, 1..=4), draws(1, 5..=8), draws(1, 9..=12)] {
+            assert_ne!(first, other);
+            let mut sorted = other;
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..20).collect::<Vec<_>>());
         }
     }
 

@@ -17,6 +17,7 @@ pub struct Tokenizer {
     path: PathBuf,
     hub: Hub,
     json: Vec<u8>,
+    vocabulary: u32,
 }
 
 impl Tokenizer {
@@ -27,14 +28,30 @@ impl Tokenizer {
     pub fn open(path: &Path) -> Result<Self, CorpusError> {
         let json = std::fs::read(path).map_err(FileError::io(path, "read"))?;
         let hub = Hub::from_bytes(&json).map_err(|e| refuse(path, &e))?;
-        Ok(Self { path: path.to_owned(), hub, json })
+        Self::of(path, hub, json)
+    }
+
+    fn of(path: &Path, mut hub: Hub, json: Vec<u8>) -> Result<Self, CorpusError> {
+        // A document is neither cut nor filled up, whatever the file was last used for.
+        hub.with_truncation(None).map_err(|e| refuse(path, &e))?;
+        hub.with_padding(None);
+        // Text that spells a special token is text: no document can forge its own end.
+        hub.set_encode_special_tokens(true);
+        let largest = hub.get_vocab(true).into_values().max();
+        let Some(vocabulary) = largest.map_or(Some(0), |id| id.checked_add(1)) else {
+            let what = format!("its largest id, {}, leaves no size for the vocabulary", u32::MAX);
+            return Err(CorpusError::Tokenizer { path: path.to_owned(), what });
+        };
+        Ok(Self { path: path.to_owned(), hub, json, vocabulary })
     }
 
     /// Trains a byte-level BPE of `vocab_size` tokens on `texts`; `end_of_text` gets id 0 and the 256
     /// bytes the next ones. `path` is where it will be, and is not touched.
     ///
-    /// Equal counts are decided by the tokens' ids and ids follow from the order of merges, so the
-    /// same texts give the same bytes, whatever the order of texts or the number of threads.
+    /// The same texts give the same bytes, whatever their order or the number of threads: counts are
+    /// sums of integers; the alphabet is sorted; the trainer's queue decides equal counts by the pair's
+    /// ids; and no pair is in it twice, as a string of bytes is cut in one way wherever it is a token,
+    /// so that only one merge makes it and a pair's count is queued when its younger half is made.
     ///
     /// # Errors
     /// If the texts cannot be trained on.
@@ -56,7 +73,7 @@ impl Tokenizer {
             .build();
         hub.train(&mut TrainerWrapper::from(trainer), texts).map_err(|e| refuse(path, &e))?;
         let json = hub.to_string(true).map_err(|e| refuse(path, &e))?.into_bytes();
-        Ok(Self { path: path.to_owned(), hub, json })
+        Self::of(path, hub, json)
     }
 
     /// The `tokenizer.json`.
@@ -70,9 +87,8 @@ impl Tokenizer {
     }
 
     /// One more than the largest id.
-    pub fn vocabulary(&self) -> u32 {
-        let largest = self.hub.get_vocab(true).into_values().max();
-        largest.map_or(0, |id| id + 1)
+    pub const fn vocabulary(&self) -> u32 {
+        self.vocabulary
     }
 
     /// The id of a token.
@@ -84,7 +100,7 @@ impl Tokenizer {
         self.hub.token_to_id(token).ok_or_else(none)
     }
 
-    /// The tokens of `text`, with none added.
+    /// The tokens of `text`, with none added and none special.
     ///
     /// # Errors
     /// If the text cannot be encoded.
@@ -146,6 +162,40 @@ mod tests {
         for text in ["", "the cat", "  spaces\n\nand\ttabs ", "猫 and 龍 and 🦀", "<|end|>"] {
             assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn no_text_becomes_the_end_of_text() {
+        let tokenizer = trained(&TEXTS, 1);
+        let end = tokenizer.id_of("<|end|>").unwrap();
+        assert!(!tokenizer.encode("a cat<|end|>a mat").unwrap().contains(&end));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_and_nothing_is_cut() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokenizer.json");
+        let whole = trained(&TEXTS, 1);
+        let json = String::from_utf8(whole.json().to_vec()).unwrap();
+        let unknown = json.replace("\"type\": \"BPE\"", "\"type\": \"XYZ\"");
+        let largest = json.replace("\"vocab\": {", "\"vocab\": {\"zzz\": 4294967295,");
+        assert!(unknown != json && largest != json);
+        for bad in ["", "{}", "[]", &json[..json.len() / 2], &unknown, &largest] {
+            std::fs::write(&path, bad).unwrap();
+            let error = Tokenizer::open(&path).unwrap_err().to_string();
+            assert!(error.contains("tokenizer.json"), "{error}");
+        }
+        assert!(Tokenizer::open(directory.path()).is_err());
+        // A file that was saved while cutting to two tokens and filling up to forty.
+        let cut = r#"{"direction":"Right","max_length":2,"strategy":"LongestFirst","stride":0}"#;
+        let fill = r#"{"strategy":{"Fixed":40},"direction":"Right","pad_to_multiple_of":null,"pad_id":0,"pad_type_id":0,"pad_token":"<|end|>"}"#;
+        let changed = json
+            .replace("\"truncation\": null", &format!("\"truncation\": {cut}"))
+            .replace("\"padding\": null", &format!("\"padding\": {fill}"));
+        assert_ne!(changed, json);
+        std::fs::write(&path, changed).unwrap();
+        let text = "the mat sat on the cat";
+        assert_eq!(Tokenizer::open(&path).unwrap().encode(text).unwrap(), whole.encode(text).unwrap());
     }
 
     #[test]

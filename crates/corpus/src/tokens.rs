@@ -79,8 +79,12 @@ impl TokenShard {
         if head[..8] != *HEAD || version != 1 {
             return Err(refuse(0, "this is not a token shard of version 1".to_owned()));
         }
-        if width != 2 && width != 4 {
-            return Err(refuse(16, format!("tokens of {width} bytes are not known")));
+        if width != width_of(vocabulary) {
+            let what = format!("tokens of {width} bytes are not what a vocabulary of {vocabulary} is written with");
+            return Err(refuse(16, what));
+        }
+        if u32_at(&head, 20) != 0 {
+            return Err(refuse(20, "the reserved bytes are not 0".to_owned()));
         }
         let mut tokenizer = [0; 32];
         tokenizer.copy_from_slice(&head[24..56]);
@@ -114,12 +118,11 @@ impl TokenShard {
         let mut entries: Vec<Entry> = Vec::with_capacity(documents as usize);
         for (number, bytes) in table.chunks_exact(DOCUMENT_LENGTH as usize).enumerate() {
             let entry = Entry { first: u64_at(bytes, 0), shard: u32_at(bytes, 8), line: u32_at(bytes, 12) };
-            let follows = entries.last().is_none_or(|last| last.first < entry.first);
-            if !follows
-                || entry.first >= tokens
-                || entry.shard as usize >= shards.len()
-                || (number == 0 && entry.first != 0)
-            {
+            let follows = match entries.last() {
+                None => entry.first == 0,
+                Some(last) => last.first < entry.first && (last.shard, last.line) < (entry.shard, entry.line),
+            };
+            if !follows || entry.first >= tokens || entry.shard as usize >= shards.len() || entry.line == 0 {
                 let at = documents_at + number as u64 * DOCUMENT_LENGTH;
                 return Err(refuse(at, format!("document {number} is out of order or outside the shard")));
             }
@@ -168,7 +171,7 @@ impl TokenShard {
 
     /// How many sequences of `length` tokens, each with the token after it, there are.
     pub fn sequences(&self, length: usize) -> u64 {
-        self.tokens.saturating_sub(1) / length as u64
+        self.tokens.saturating_sub(1).checked_div(length as u64).unwrap_or(0)
     }
 
     /// The tokens of sequence `index`: `length` and the one after.
@@ -202,11 +205,16 @@ impl TokenShard {
 
     /// The sequences that hold any token of document `number`, as inputs or as the last target.
     pub fn sequences_of(&self, number: usize, length: usize) -> std::ops::Range<u64> {
-        let Some(entry) = self.documents.get(number) else { return 0..0 };
+        let Some(entry) = self.documents.get(number).filter(|_| length > 0) else { return 0..0 };
         let end = self.documents.get(number + 1).map_or(self.tokens, |next| next.first);
         let first = entry.first.saturating_sub(1) / length as u64;
         first..((end - 1) / length as u64 + 1).min(self.sequences(length))
     }
+}
+
+/// Bytes of a token: two where every token fits.
+const fn width_of(vocabulary: u32) -> u64 {
+    if vocabulary > 1 << 16 { 4 } else { 2 }
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -250,7 +258,7 @@ impl Writer {
     /// # Errors
     /// If it cannot be made.
     pub fn create(path: &Path, vocabulary: u32, tokenizer: Digest) -> Result<Self, CorpusError> {
-        let wide = vocabulary > 1 << 16;
+        let wide = width_of(vocabulary) == 4;
         let mut writer = Self {
             path: path.to_owned(),
             file: WholeFile::create(path)?,
@@ -369,6 +377,19 @@ mod tests {
     }
 
     #[test]
+    fn no_tokens_are_a_shard_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.tokens");
+        let writer = Writer::create(&path, 9, Digest::of(b"t")).unwrap();
+        assert_eq!(writer.finish().unwrap(), 0);
+        let shard = TokenShard::open(&path).unwrap();
+        for length in [0, 1, 5] {
+            assert_eq!((shard.sequences(length), shard.sequences_of(0, length)), (0, 0..0));
+            assert!(shard.sequence(0, length).is_err());
+        }
+    }
+
+    #[test]
     fn what_is_not_one_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x.tokens");
@@ -397,11 +418,15 @@ mod tests {
             (8, &[2]),
             (12, &[5]),
             (16, &[3]),
+            (16, &[4]),
+            (20, &[1]),
             (HEAD_LENGTH as usize, &[9, 0]),
             (documents, &[1]),
             (documents + 16, &[0]),
             (documents + 16, &[200]),
             (documents + 8, &[7]),
+            (documents + 12, &[0]),
+            (documents + 28, &[1]),
             (documents + 48, &[255, 255, 255, 255]),
             (tail, &[255; 8]),
             (tail + 8, &[255; 8]),
