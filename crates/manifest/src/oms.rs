@@ -338,7 +338,11 @@ fn files(envelope: &Envelope) -> Result<(Vec<Expected>, Vec<RelPath>), String> {
     // What is no path in the model leaves nothing in it out.
     let ignored = serialization.ignore_paths.iter().map(String::as_str).chain(NEVER_SIGNED);
     let ignored: BTreeSet<RelPath> = ignored.filter_map(|path| path.parse().ok()).collect();
-    Ok((files.into_values().collect(), ignored.into_iter().collect()))
+    // What is listed is looked at, also where it lies in what is left out by default: a signer may sign that.
+    let listed = |ignored: &RelPath| files.keys().any(|path: &RelPath| path.is_within(ignored));
+    let ignored = ignored.into_iter().filter(|path| !listed(path));
+    let ignored = ignored.collect();
+    Ok((files.into_values().collect(), ignored))
 }
 
 /// A bundle in which `key` signs `files` of the model called `name`, with the certificates that vouch

@@ -127,6 +127,17 @@ fn a_bundle_says_what_was_sealed() {
     assert!(bundle.check(&roots("root", NOW)).unwrap_err().to_string().contains("other uses"));
 }
 
+/// The reference tool signs git's files too, if it is told to: they are then looked at.
+#[test]
+fn what_is_signed_is_not_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join(".gitattributes"), "x").unwrap();
+    let bundle = Bundle::parse("model.sig", &bundle_of(&release(directory.path()), "p-256", None)).unwrap();
+    let ignored: Vec<&str> = bundle.ignored.iter().map(|path| path.as_str()).collect();
+    assert!(bundle.files.iter().any(|file| file.path.as_str() == ".gitattributes"));
+    assert!(!ignored.contains(&".gitattributes") && ignored.contains(&".git"), "{ignored:?}");
+}
+
 #[test]
 fn what_oms_does_not_know_is_not_written() {
     let directory = tempfile::tempdir().unwrap();
