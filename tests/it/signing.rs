@@ -93,6 +93,16 @@ fn a_bundle_is_verified_like_a_manifest() {
     release.write("clean.yaml", crate::support::CLEAN);
     release.write("extra", "");
     assert!(verify(&["model.sig"]).code(1).out.contains("extra        extra"));
+    // A bundle of less than the manifest has signs less.
+    std::fs::remove_file(release.path("extra")).unwrap();
+    std::fs::create_dir(release.path("part")).unwrap();
+    release.write("part/file", "more");
+    release.run(&["seal", ".", "-o", "more.json", "--sha256", "--ignore", "model.sig"]).code(0);
+    let told = verify(&["more.json", "--also", "model.sig"]).code(1).out;
+    assert!(told.contains("signature    more.json.sig: it is not there, and no bundle signs 1 sealed file"), "{told}");
+    std::fs::remove_dir_all(release.path("part")).unwrap();
+    release.write("extra", "");
+    std::fs::remove_file(release.path("more.json")).unwrap();
     // What OMS never signs is no finding, and is named.
     std::fs::remove_file(release.path("extra")).unwrap();
     release.write(".gitattributes", "");

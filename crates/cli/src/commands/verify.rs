@@ -326,7 +326,15 @@ impl Verify {
                 said.push(Signed { file, holds: None, what });
             }
             // A bundle that was checked is as good, where the manifest has no signature of its own.
-            (Some(_), Some(_)) if !bundles.is_empty() && self.signature.is_none() && !path.exists() => {}
+            (Some(manifest), Some(_)) if !bundles.is_empty() && self.signature.is_none() && !path.exists() => {
+                let signed: BTreeSet<&RelPath> =
+                    bundles.iter().flat_map(|(_, bundle)| &bundle.files).map(|file| &file.path).collect();
+                let without = manifest.artifacts.iter().filter(|artifact| !signed.contains(&artifact.path)).count();
+                if without > 0 {
+                    let what = format!("it is not there, and no bundle signs {}", count(without as u64, "sealed file"));
+                    said.push(Signed { file, holds: Some(false), what });
+                }
+            }
             (Some(_), Some(Trust::Roots { .. })) => {
                 let what = "the manifest is signed with a key, not with certificates: give --public-key".to_owned();
                 said.push(Signed { file, holds: Some(false), what });
