@@ -8,8 +8,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The verbs that there are, as the help lists them.
-pub(crate) const VERBS: &[&str] =
-    &["tour", "seal", "verify", "diff", "sign", "export", "clean", "tokenize", "train", "replay", "eval", "query"];
+pub(crate) const VERBS: &[&str] = &[
+    "tour", "seal", "verify", "diff", "sign", "export", "clean", "tokenize", "train", "replay", "eval", "logits",
+    "query",
+];
 
 /// The binary, in an environment without anything that it listens to.
 pub(crate) fn retrace() -> Command {

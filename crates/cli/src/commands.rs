@@ -17,6 +17,7 @@ mod diff;
 mod eval;
 mod export;
 mod keys;
+mod logits;
 mod query;
 mod replay;
 mod seal;
@@ -40,6 +41,7 @@ pub(crate) enum Verb {
     Train(train::Train),
     Replay(replay::Replayed),
     Eval(eval::Eval),
+    Logits(logits::Logits),
     Query(query::Query),
 }
 
@@ -58,6 +60,7 @@ impl Verb {
             Self::Train(verb) => verb.run(terminal),
             Self::Replay(verb) => verb.run(terminal),
             Self::Eval(verb) => verb.run(terminal),
+            Self::Logits(verb) => verb.run(terminal),
             Self::Query(verb) => verb.run(terminal),
         }
     }

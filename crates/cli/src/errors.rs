@@ -167,7 +167,6 @@ fn help_for_model(error: &ModelError) -> String {
             "config.json and the weights are not of one model; fetch both anew"
         }
         ModelError::Input(_) => "give tokens of the model's own tokenizer, in sequences that it has positions for",
-        ModelError::Candle(_) => "this is likely a bug; please report it with the command",
     }
     .to_owned()
 }
@@ -177,7 +176,6 @@ fn help_for_evaluation(error: &EvalError) -> String {
         EvalError::File(error) => help_for_file(error),
         EvalError::Model(error) => help_for_model(error),
         EvalError::Corpus(error) => help_for_corpus(error),
-        EvalError::Candle(_) => "this is likely a bug; please report it with the command".to_owned(),
         EvalError::Item { .. } => "correct that line of the task's items".to_owned(),
         EvalError::NotFinite { .. } => "the checkpoint's weights are likely broken; `retrace verify` it".to_owned(),
     }
@@ -201,7 +199,6 @@ fn help_for_training(error: &TrainError) -> String {
         TrainError::Corpus(error) => return help_for_corpus(error),
         TrainError::Spec(error) => return help_for_document(error),
         TrainError::Model(_) => "the checkpoint is not of the run's model; fetch it anew, or correct the run file",
-        TrainError::Candle(_) => "this should not happen; please report it with the run file",
         TrainError::Environment(_) => "unset whatever is preloaded into this process, then do it again",
         TrainError::Exists { .. } => {
             "`retrace train RUN --resume` goes on from the last checkpoint; to begin anew, move the run's output away"

@@ -19,9 +19,6 @@ pub enum EvalError {
     /// The tokenizer could not be used.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
-    /// candle refused.
-    #[error("candle: {0}")]
-    Candle(#[from] candle_core::Error),
     /// An item is not what its task needs.
     #[error("{}:{line}: {what}", path.display())]
     Item {

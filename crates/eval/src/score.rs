@@ -1,9 +1,7 @@
 //! Log-likelihoods, and what follows from them.
 
-use std::sync::Arc;
-
 use retrace_corpus::tokenizer::Tokenizer;
-use retrace_model::{Llama, cross_entropy};
+use retrace_model::Inference;
 use retrace_spec::Task;
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +48,7 @@ pub struct Scores {
 ///
 /// # Errors
 /// If a text cannot be encoded, or the model cannot take it.
-pub fn score(model: &Llama, tokenizer: &Tokenizer, task: &LoadedTask) -> Result<Scores, EvalError> {
+pub fn score(model: &Inference, tokenizer: &Tokenizer, task: &LoadedTask) -> Result<Scores, EvalError> {
     let prefix = tokenizer.id_of(&task.task.prefix)?;
     let (metrics, samples) = match &task.items {
         Items::Texts(texts) => bits_per_byte(model, tokenizer, prefix, texts)?,
@@ -66,7 +64,7 @@ pub fn score(model: &Llama, tokenizer: &Tokenizer, task: &LoadedTask) -> Result<
 type Outcome = (Vec<Metric>, Vec<Sample>);
 
 /// Minus the texts' log-likelihood over (ln 2 · their UTF-8 bytes).
-fn bits_per_byte(model: &Llama, tokenizer: &Tokenizer, prefix: u32, texts: &[Text]) -> Result<Outcome, EvalError> {
+fn bits_per_byte(model: &Inference, tokenizer: &Tokenizer, prefix: u32, texts: &[Text]) -> Result<Outcome, EvalError> {
     let longest = model.description().max_position_embeddings;
     let mut windows = Vec::new();
     for (item, text) in texts.iter().enumerate() {
@@ -84,7 +82,7 @@ fn bits_per_byte(model: &Llama, tokenizer: &Tokenizer, prefix: u32, texts: &[Tex
 /// `acc`: how often the right choice has the largest log-likelihood, the first of equals counting;
 /// `acc_norm`: the same with each divided by the characters of the choice.
 fn multiple_choice(
-    model: &Llama,
+    model: &Inference,
     tokenizer: &Tokenizer,
     prefix: u32,
     task: &Task,
@@ -180,7 +178,7 @@ fn continued(
 
 /// The sum, for each item, of the log-likelihoods of its windows' targets, added in binary64 in
 /// their order.
-fn log_likelihoods(model: &Llama, windows: &[Window], items: usize) -> Result<Vec<f64>, EvalError> {
+fn log_likelihoods(model: &Inference, windows: &[Window], items: usize) -> Result<Vec<f64>, EvalError> {
     let mut values = vec![0.0; items];
     for batch in windows.chunks(BATCH) {
         let longest = batch.iter().map(|window| window.inputs.len()).max().unwrap_or(0);
@@ -188,12 +186,11 @@ fn log_likelihoods(model: &Llama, windows: &[Window], items: usize) -> Result<Ve
         for window in batch {
             inputs.extend_from_slice(&window.inputs);
             inputs.resize(inputs.len().next_multiple_of(longest), 0);
-            targets.resize(targets.len() + window.inputs.len() - window.targets.len(), 0);
-            targets.extend_from_slice(&window.targets);
-            targets.resize(targets.len().next_multiple_of(longest), 0);
+            targets.resize(targets.len() + window.inputs.len() - window.targets.len(), None);
+            targets.extend(window.targets.iter().copied().map(Some));
+            targets.resize(targets.len().next_multiple_of(longest), None);
         }
-        let logits = model.forward(&Arc::from(inputs), longest)?.detach();
-        let losses: Vec<f32> = cross_entropy(&logits, &Arc::from(targets))?.to_vec1()?;
+        let losses = model.losses(&inputs, &targets, longest)?;
         for (window, losses) in batch.iter().zip(losses.chunks_exact(longest)) {
             let end = window.inputs.len();
             for loss in &losses[end - window.targets.len()..end] {

@@ -2,38 +2,31 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::sync::Arc;
-
 use retrace_corpus::tokenizer::Tokenizer;
 use retrace_eval::{Items, LoadedTask, Question, Text, score};
-use retrace_model::{Llama, Weights};
-use retrace_spec::run::{Architecture, Model};
+use retrace_model::{Inference, Weights};
+use retrace_spec::model::Model;
 use retrace_spec::{Document, Seed, Task};
 
-fn setting() -> (Llama, Tokenizer) {
+fn setting() -> (Inference, Tokenizer) {
     let texts = ["the cat sat on the mat", "猫坐在垫子上", "the dog sat"];
     let tokenizer = Tokenizer::train(std::path::Path::new("t"), texts.into_iter(), 270, "<|end|>").unwrap();
-    let model = Model {
-        architecture: Architecture::Llama,
-        vocab_size: tokenizer.vocabulary() as usize,
-        hidden_size: 16,
-        intermediate_size: 24,
-        num_hidden_layers: 1,
-        num_attention_heads: 2,
-        num_key_value_heads: 1,
-        max_position_embeddings: 8,
-        rope_theta: 10_000.0,
-        rms_norm_eps: 1e-5,
-        initializer_range: 0.5,
-    };
-    let weights = Weights::initial(&model, Seed(1)).unwrap();
-    (Llama::new(&model, &weights).unwrap(), tokenizer)
+    let model = format!(
+        "architecture: llama\nvocab_size: {}\nhidden_size: 16\nintermediate_size: 24\nnum_hidden_layers: 1\n\
+         num_attention_heads: 2\nnum_key_value_heads: 1\nmax_position_embeddings: 8\nrope_theta: 10000.0\n\
+         rms_norm_eps: 1.0e-5\ninitializer_range: 0.5\n",
+        tokenizer.vocabulary()
+    );
+    let model: Model = serde_yaml::from_str(&model).unwrap();
+    let weights = Weights::initial(&model, Seed(1));
+    (Inference::new(&model, weights).unwrap(), tokenizer)
 }
 
 /// ln p(target | inputs), from the last row of logits, in binary64.
-fn next(model: &Llama, inputs: &[u32], target: u32) -> f64 {
-    let logits: Vec<Vec<f32>> = model.forward(&Arc::from(inputs), inputs.len()).unwrap().to_vec2().unwrap();
-    let last: Vec<f64> = logits.last().unwrap().iter().map(|x| f64::from(*x)).collect();
+fn next(model: &Inference, inputs: &[u32], target: u32) -> f64 {
+    let logits = model.logits(inputs, inputs.len()).unwrap();
+    let last = logits.chunks(model.description().vocab_size).last().unwrap();
+    let last: Vec<f64> = last.iter().map(|x| f64::from(*x)).collect();
     last[target as usize] - last.iter().map(|x| x.exp()).sum::<f64>().ln()
 }
 

@@ -44,7 +44,4 @@ pub enum ModelError {
     /// Tokens that the model cannot take.
     #[error("{0}")]
     Input(String),
-    /// candle refused.
-    #[error("candle: {0}")]
-    Candle(#[from] candle_core::Error),
 }

@@ -1,16 +1,23 @@
-//! The architectures on candle, and their checkpoints.
+//! The architectures, and their checkpoints.
 //!
-//! A model is built from a description ([`retrace_spec::run::Model`]) and [`Weights`], and is
-//! computed with the kernels of `retrace-numerics`, so that its bits are those of the numerics
-//! contract. This crate knows nothing of training, tokens on disk or tasks.
+//! A model is built from a description ([`retrace_spec::Model`]) and computed with [`Weights`], by
+//! the kernels of `retrace-numerics`, so that its bits are those of the numerics contract. This
+//! crate knows nothing of training, tokens on disk or tasks.
 
+pub mod candle;
+mod config;
 mod error;
+mod frequencies;
+mod gpt_neox;
 pub mod hub;
 mod llama;
-mod ops;
+mod network;
+mod olmo;
+mod olmo2;
+mod tape;
 mod weights;
 
 pub use error::ModelError;
-pub use llama::Llama;
-pub use ops::cross_entropy;
-pub use weights::{Weights, take_floats};
+pub use network::{Inference, Lesson, Network};
+pub use tape::{Dropout, Workspace};
+pub use weights::{Layout, Weights, take_floats, tensors};

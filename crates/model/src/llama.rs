@@ -1,144 +1,139 @@
-//! Llama (Touvron et al., 2023): RMSNorm before each block, RoPE, grouped-query attention, SwiGLU,
-//! an untied head.
+//! Llama (Touvron et al., 2023), MAP-Neo and Amber: RMSNorm before each block, RoPE, grouped-query
+//! attention, SwiGLU.
+//!
+//! ```text
+//! x   = embed(ids)
+//! x   = x + attention(rope(norm(x)·[Wq Wk Wv]ᵀ))·Woᵀ      every layer
+//! x   = x + swiglu(norm(x)·[Wgate Wup]ᵀ)·Wdownᵀ           every layer
+//! out = norm(x)·Wheadᵀ
+//! ```
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
-use retrace_numerics::{attention, rope};
-use retrace_spec::run::Model;
+use retrace_numerics::attention::Attention;
+use retrace_numerics::heads::Order;
+use retrace_spec::Model;
 
-use crate::ops::{attend, embed, gate, linear, normalise, turn};
-use crate::{ModelError, Weights};
+use crate::ModelError;
+use crate::frequencies::tables;
+use crate::network::heads;
+use crate::tape::{NormKind, Projection, Tape, Value};
+use crate::weights::{Layout, Parameter};
 
-/// A Llama-shaped model.
-///
-/// With x of shape (tokens, hidden size):
-///
-/// ```text
-/// x   = embed(ids)
-/// x   = x + attention(rope(norm(x) · [Wq Wk Wv]ᵀ)) · Woᵀ      every layer
-/// x   = x + swiglu(norm(x) · [Wgate Wup]ᵀ) · Wdownᵀ           every layer
-/// out = norm(x) · Wheadᵀ
-/// ```
+/// A Llama, apart from its weights.
 #[derive(Debug)]
-pub struct Llama {
+pub(crate) struct Llama {
     model: Model,
-    embedding: Tensor,
+    embedding: Parameter,
     layers: Vec<Layer>,
-    norm: Tensor,
-    head: Tensor,
-    tables: Arc<rope::Tables>,
+    norm: NormKind,
 }
 
 #[derive(Debug)]
 struct Layer {
-    attention_norm: Tensor,
-    query_key_value: Tensor,
-    attention_out: Tensor,
-    feed_norm: Tensor,
-    gate_up: Tensor,
-    down: Tensor,
+    attention_norm: NormKind,
+    query_key_value: [Projection; 3],
+    attention_out: Projection,
+    feed_norm: NormKind,
+    gate_up: [Projection; 2],
+    down: Projection,
 }
 
 impl Llama {
-    /// The name and shape of every weight.
-    pub fn shapes(model: &Model) -> Vec<(String, Vec<usize>)> {
-        let (hidden, inner) = (model.hidden_size, model.intermediate_size);
-        let head = hidden / model.num_attention_heads;
-        let keys = model.num_key_value_heads * head;
-        let mut shapes = vec![
-            ("model.embed_tokens.weight".to_owned(), vec![model.vocab_size, hidden]),
-            ("model.norm.weight".to_owned(), vec![hidden]),
-            ("lm_head.weight".to_owned(), vec![model.vocab_size, hidden]),
-        ];
+    pub(crate) fn shapes(model: &Model) -> Vec<(String, Vec<usize>)> {
+        let mut shapes = around(model);
+        shapes.push(("model.norm.weight".to_owned(), vec![model.hidden_size]));
         for layer in 0..model.num_hidden_layers {
-            let parts = [
-                ("input_layernorm", vec![hidden]),
-                ("self_attn.q_proj", vec![hidden, hidden]),
-                ("self_attn.k_proj", vec![keys, hidden]),
-                ("self_attn.v_proj", vec![keys, hidden]),
-                ("self_attn.o_proj", vec![hidden, hidden]),
-                ("post_attention_layernorm", vec![hidden]),
-                ("mlp.gate_proj", vec![inner, hidden]),
-                ("mlp.up_proj", vec![inner, hidden]),
-                ("mlp.down_proj", vec![hidden, inner]),
-            ];
-            shapes.extend(parts.map(|(part, shape)| (format!("model.layers.{layer}.{part}.weight"), shape)));
+            shapes.extend(projections(model, layer));
+            for norm in ["input_layernorm", "post_attention_layernorm"] {
+                shapes.push((format!("model.layers.{layer}.{norm}.weight"), vec![model.hidden_size]));
+            }
         }
         shapes
     }
 
-    /// The model with the given weights.
-    ///
-    /// Gradients flow to the weights. After an update of theirs, build it again: projections that
-    /// read the same input are laid side by side here.
-    ///
-    /// # Errors
-    /// If a weight is missing.
-    pub fn new(model: &Model, weights: &Weights) -> Result<Self, ModelError> {
-        let mut layers = Vec::with_capacity(model.num_hidden_layers);
-        for layer in 0..model.num_hidden_layers {
-            let get = |part: &str| weights.get(&format!("model.layers.{layer}.{part}.weight"));
-            let queries_keys_values = [get("self_attn.q_proj")?, get("self_attn.k_proj")?, get("self_attn.v_proj")?];
-            layers.push(Layer {
-                attention_norm: get("input_layernorm")?.clone(),
-                query_key_value: Tensor::cat(&queries_keys_values, 0)?,
-                attention_out: get("self_attn.o_proj")?.clone(),
-                feed_norm: get("post_attention_layernorm")?.clone(),
-                gate_up: Tensor::cat(&[get("mlp.gate_proj")?, get("mlp.up_proj")?], 0)?,
-                down: get("mlp.down_proj")?.clone(),
-            });
-        }
-        let head_size = model.hidden_size / model.num_attention_heads;
+    pub(crate) fn new(model: &Model, layout: &Layout) -> Result<Self, ModelError> {
+        let epsilon = model.norm_epsilon() as f32;
+        let rms = |name: &str| Ok::<_, ModelError>(NormKind::Rms { weight: layout.find(name)?, epsilon });
+        let layer = |layer: usize| {
+            let part = |part: &str| projection(layout, &format!("model.layers.{layer}.{part}"));
+            Ok(Layer {
+                attention_norm: rms(&format!("model.layers.{layer}.input_layernorm.weight"))?,
+                query_key_value: [part("self_attn.q_proj")?, part("self_attn.k_proj")?, part("self_attn.v_proj")?],
+                attention_out: part("self_attn.o_proj")?,
+                feed_norm: rms(&format!("model.layers.{layer}.post_attention_layernorm.weight"))?,
+                gate_up: [part("mlp.gate_proj")?, part("mlp.up_proj")?],
+                down: part("mlp.down_proj")?,
+            })
+        };
         Ok(Self {
-            embedding: weights.get("model.embed_tokens.weight")?.clone(),
-            layers,
-            norm: weights.get("model.norm.weight")?.clone(),
-            head: weights.get("lm_head.weight")?.clone(),
-            tables: Arc::new(rope::Tables::new(model.rope_theta, head_size, model.max_position_embeddings)),
+            embedding: layout.find("model.embed_tokens.weight")?,
+            layers: (0..model.num_hidden_layers).map(layer).collect::<Result<_, ModelError>>()?,
+            norm: rms("model.norm.weight")?,
             model: model.clone(),
         })
     }
 
-    /// The description it was built from.
-    pub const fn description(&self) -> &Model {
-        &self.model
-    }
-
-    /// The logits, (tokens, vocabulary), of sequences of `positions` tokens that lie one after
-    /// another in `ids`.
-    ///
-    /// # Errors
-    /// If the tokens are not whole sequences, a sequence is too long for the model, or an id is
-    /// outside the vocabulary.
-    pub fn forward(&self, ids: &Arc<[u32]>, positions: usize) -> Result<Tensor, ModelError> {
-        let model = &self.model;
-        if positions == 0 || positions > model.max_position_embeddings || !ids.len().is_multiple_of(positions) {
-            let what = format!(
-                "{} tokens are not sequences of {positions}, at most {} each",
-                ids.len(),
-                model.max_position_embeddings
-            );
-            return Err(ModelError::Input(what));
-        }
-        if let Some(id) = ids.iter().find(|id| **id as usize >= model.vocab_size) {
-            return Err(ModelError::Input(format!("token {id} is outside the vocabulary of {}", model.vocab_size)));
-        }
-        let shape = attention::Shape {
-            positions,
-            heads: model.num_attention_heads,
-            key_heads: model.num_key_value_heads,
-            size: model.hidden_size / model.num_attention_heads,
-        };
-        let epsilon = model.rms_norm_eps as f32;
-        let mut x = embed(&self.embedding, ids)?;
+    pub(crate) fn hidden(&self, t: &mut Tape<'_>, ids: &Arc<[u32]>, positions: usize) -> Value {
+        let heads = heads(&self.model, positions, Order::Grouped);
+        let attention = Attention { heads, window: None };
+        let tables = Arc::new(tables(&self.model, self.model.rope_scaling.as_ref(), positions));
+        let mut x = t.embed(self.embedding, ids);
         for layer in &self.layers {
-            let qkv = linear(&normalise(&x, &layer.attention_norm, epsilon)?, &layer.query_key_value)?;
-            let mixed = attend(&turn(&qkv, &self.tables, shape)?, shape)?;
-            x = (x + linear(&mixed, &layer.attention_out)?)?;
-            let gated = gate(&linear(&normalise(&x, &layer.feed_norm, epsilon)?, &layer.gate_up)?)?;
-            x = (x + linear(&gated, &layer.down)?)?;
+            let h = t.norm(&x, layer.attention_norm);
+            let qkv = t.project(&h, &layer.query_key_value);
+            let qkv = t.rope(qkv, &tables, heads);
+            let mixed = t.attend(&qkv, attention);
+            let y = t.project(&mixed, &[layer.attention_out]);
+            let y = t.dropout(y);
+            x = t.add(y, &x);
+
+            let h = t.norm(&x, layer.feed_norm);
+            let gated = t.project(&h, &layer.gate_up);
+            let gated = t.swiglu(&gated);
+            let y = t.project(&gated, &[layer.down]);
+            let y = t.dropout(y);
+            x = t.add(y, &x);
         }
-        Ok(linear(&normalise(&x, &self.norm, epsilon)?, &self.head)?)
+        t.norm(&x, self.norm)
     }
+}
+
+/// The embedding and the head, as all families but GPT-NeoX call them.
+pub(crate) fn around(model: &Model) -> Vec<(String, Vec<usize>)> {
+    let table = vec![model.vocab_size, model.hidden_size];
+    let mut shapes = vec![("model.embed_tokens.weight".to_owned(), table.clone())];
+    if !model.tie_word_embeddings {
+        shapes.push(("lm_head.weight".to_owned(), table));
+    }
+    shapes
+}
+
+/// A layer's projections, as all families but GPT-NeoX call them.
+pub(crate) fn projections(model: &Model, layer: usize) -> Vec<(String, Vec<usize>)> {
+    let (hidden, inner) = (model.hidden_size, model.intermediate_size);
+    let queries = model.num_attention_heads * model.head_size();
+    let keys = model.num_key_value_heads * model.head_size();
+    let parts = [
+        ("self_attn.q_proj", [queries, hidden], model.attention_bias),
+        ("self_attn.k_proj", [keys, hidden], model.attention_bias),
+        ("self_attn.v_proj", [keys, hidden], model.attention_bias),
+        ("self_attn.o_proj", [hidden, queries], model.attention_bias),
+        ("mlp.gate_proj", [inner, hidden], model.mlp_bias),
+        ("mlp.up_proj", [inner, hidden], model.mlp_bias),
+        ("mlp.down_proj", [hidden, inner], model.mlp_bias),
+    ];
+    let mut shapes = Vec::new();
+    for (part, [outputs, inputs], bias) in parts {
+        shapes.push((format!("model.layers.{layer}.{part}.weight"), vec![outputs, inputs]));
+        if bias {
+            shapes.push((format!("model.layers.{layer}.{part}.bias"), vec![outputs]));
+        }
+    }
+    shapes
+}
+
+/// The projection called `name`, with its bias if it has one.
+pub(crate) fn projection(layout: &Layout, name: &str) -> Result<Projection, ModelError> {
+    Ok(Projection { weight: layout.find(&format!("{name}.weight"))?, bias: layout.find(&format!("{name}.bias")).ok() })
 }

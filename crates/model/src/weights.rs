@@ -1,99 +1,166 @@
-//! A model's tensors by name.
+//! A model's numbers by name, and their gradient.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use candle_core::{Device, Tensor, Var};
 use half::{bf16, f16};
 use retrace_files::safetensors::{self, Dtype};
 use retrace_numerics::random::Stream;
-use retrace_spec::{Seed, run::Model};
+use retrace_spec::{Model, Seed};
 
-use crate::{Llama, ModelError};
+use crate::{ModelError, network};
 
-/// The weights, in f32, each under its Hugging Face name.
-#[derive(Debug, Clone)]
-pub struct Weights(BTreeMap<String, Var>);
+/// Which weight of a model: its place among the names, sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parameter(usize);
+
+/// The names and shapes of a model's weights, sorted by name, and where each lies among all
+/// numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layout {
+    entries: Vec<(String, Vec<usize>, Range<usize>)>,
+}
+
+impl Layout {
+    /// Of the model's weights.
+    pub fn of(model: &Model) -> Self {
+        let shapes: BTreeMap<String, Vec<usize>> = network::shapes(model).into_iter().collect();
+        let mut at = 0;
+        let place = |(name, shape): (String, Vec<usize>)| {
+            let from = at;
+            at += shape.iter().product::<usize>();
+            (name, shape, from..at)
+        };
+        Self { entries: shapes.into_iter().map(place).collect() }
+    }
+
+    /// How many numbers there are.
+    pub fn parameters(&self) -> usize {
+        self.entries.last().map_or(0, |(.., range)| range.end)
+    }
+
+    /// Every name, shape and place, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[usize], Range<usize>)> {
+        self.entries.iter().map(|(name, shape, range)| (name.as_str(), shape.as_slice(), range.clone()))
+    }
+
+    /// The weight called `name`.
+    pub(crate) fn find(&self, name: &str) -> Result<Parameter, ModelError> {
+        let found = self.entries.binary_search_by(|(known, ..)| known.as_str().cmp(name));
+        found.map(Parameter).map_err(|_| ModelError::Missing { name: name.to_owned() })
+    }
+
+    pub(crate) fn shape(&self, parameter: Parameter) -> &[usize] {
+        &self.entries[parameter.0].1
+    }
+
+    fn range(&self, parameter: Parameter) -> Range<usize> {
+        self.entries[parameter.0].2.clone()
+    }
+}
+
+/// The weights, in f32, each under its Hugging Face name, one after another as in their layout.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weights {
+    layout: Layout,
+    values: Vec<f32>,
+}
 
 impl Weights {
-    /// The initial weights: norms are 1; element i of matrix NAME is normal number i of the stream
-    /// `initial weights/NAME`, at step 0, with deviation `initializer_range`.
-    ///
-    /// # Errors
-    /// If candle refuses.
-    pub fn initial(model: &Model, seed: Seed) -> Result<Self, ModelError> {
-        let mut weights = BTreeMap::new();
-        for (name, shape) in Llama::shapes(model) {
-            let mut values = vec![1.0; shape.iter().product()];
+    /// The initial weights: norms are 1, biases 0; element i of matrix NAME is normal number i of
+    /// the stream `initial weights/NAME`, at step 0, with deviation `initializer_range`.
+    pub fn initial(model: &Model, seed: Seed) -> Self {
+        let layout = Layout::of(model);
+        let mut values = vec![0.0; layout.parameters()];
+        for (name, shape, range) in layout.iter() {
+            let values = &mut values[range];
             if shape.len() > 1 {
-                let stream = Stream::new(seed.get(), &format!("initial weights/{name}"));
-                stream.normal(0, model.initializer_range, &mut values);
+                Stream::new(seed.get(), &format!("initial weights/{name}")).normal(0, model.initializer_range, values);
+            } else if name.ends_with(".weight") {
+                values.fill(1.0);
             }
-            weights.insert(name, Var::from_vec(values, shape, &Device::Cpu)?);
         }
-        Ok(Self(weights))
+        Self { layout, values }
     }
 
     /// Weights as read from a file, widened to f32.
     ///
     /// # Errors
-    /// If a tensor of the model is missing or has another shape, or there is one too many.
+    /// If a tensor of the model is missing or has another shape or dtype, or there is one too many.
     pub fn from_tensors(model: &Model, mut tensors: BTreeMap<String, safetensors::Tensor>) -> Result<Self, ModelError> {
-        let mut values = Vec::new();
-        for (name, shape) in Llama::shapes(model) {
-            let floats = take_floats(&mut tensors, &name, &shape)?;
-            values.push((name, shape, floats));
+        let layout = Layout::of(model);
+        let (embedding, head) = network::ends(model.architecture);
+        // Some releases store a head that is the embedding; then it must be that.
+        if model.tie_word_embeddings && tensors.contains_key(head) {
+            if tensors.get(head) != tensors.get(embedding) {
+                let tied = "the same as the embedding, since tie_word_embeddings is true".to_owned();
+                let found = "another tensor than the embedding".to_owned();
+                return Err(ModelError::Mismatch { name: head.to_owned(), found, needed: tied });
+            }
+            tensors.remove(head);
         }
+        let mut values = Vec::with_capacity(layout.parameters());
+        for (name, shape, _) in layout.iter() {
+            values.extend(take_floats(&mut tensors, name, shape)?);
+        }
+        tensors.retain(|name, _| !network::is_table(name));
         match tensors.pop_first() {
             Some((name, _)) => Err(ModelError::Unknown { name }),
-            None => Self::from_values(values),
+            None => Ok(Self { layout, values }),
         }
     }
 
-    /// Weights from names, shapes and numbers.
+    /// Weights with that layout and these numbers.
     ///
     /// # Errors
-    /// If a shape does not fit its numbers.
-    pub fn from_values(values: impl IntoIterator<Item = (String, Vec<usize>, Vec<f32>)>) -> Result<Self, ModelError> {
-        let mut weights = BTreeMap::new();
-        for (name, shape, values) in values {
-            weights.insert(name, Var::from_vec(values, shape, &Device::Cpu)?);
+    /// If there are more or fewer than the layout has.
+    pub fn from_values(layout: Layout, values: Vec<f32>) -> Result<Self, ModelError> {
+        match layout.parameters() == values.len() {
+            true => Ok(Self { layout, values }),
+            false => {
+                let what = format!("{} numbers for a model of {}", values.len(), layout.parameters());
+                Err(ModelError::Input(what))
+            }
         }
-        Ok(Self(weights))
     }
 
     /// The weights as they go to a file.
-    ///
-    /// # Errors
-    /// If candle refuses.
-    pub fn to_tensors(&self) -> Result<BTreeMap<String, safetensors::Tensor>, ModelError> {
-        self.0
-            .iter()
-            .map(|(name, var)| {
-                let values: Vec<f32> = var.flatten_all()?.to_vec1()?;
-                let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                let tensor = safetensors::Tensor { dtype: Dtype::F32, shape: var.dims().to_vec(), bytes };
-                Ok((name.clone(), tensor))
-            })
-            .collect()
+    pub fn to_tensors(&self) -> BTreeMap<String, safetensors::Tensor> {
+        tensors(&self.layout, &self.values, |name| name.to_owned())
     }
 
-    /// Every name and tensor, sorted by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
-        self.0.iter().map(|(name, var)| (name.as_str(), var))
+    /// Their names, shapes and places.
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
     }
 
-    /// The tensor called `name`.
-    ///
-    /// # Errors
-    /// If there is none.
-    pub fn get(&self, name: &str) -> Result<&Tensor, ModelError> {
-        self.0.get(name).map(Var::as_tensor).ok_or_else(|| ModelError::Missing { name: name.to_owned() })
+    /// All numbers, one weight after another.
+    pub fn values(&self) -> &[f32] {
+        &self.values
     }
 
-    /// How many numbers there are.
-    pub fn parameters(&self) -> u64 {
-        self.0.values().map(|var| var.elem_count() as u64).sum()
+    /// All numbers, one weight after another.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
     }
+
+    pub(crate) fn get(&self, parameter: Parameter) -> &[f32] {
+        &self.values[self.layout.range(parameter)]
+    }
+}
+
+/// Numbers that are laid out as weights are, as tensors called what `name` makes of the weights'
+/// names.
+pub fn tensors(
+    layout: &Layout,
+    values: &[f32],
+    name: impl Fn(&str) -> String,
+) -> BTreeMap<String, safetensors::Tensor> {
+    let tensor = |(weight, shape, range): (&str, &[usize], Range<usize>)| {
+        let bytes = values[range].iter().flat_map(|value| value.to_le_bytes()).collect();
+        (name(weight), safetensors::Tensor { dtype: Dtype::F32, shape: shape.to_vec(), bytes })
+    };
+    layout.iter().map(tensor).collect()
 }
 
 /// Takes the tensor called `name` out of `tensors`, as f32: f16 and bf16 fit it exactly.
@@ -120,5 +187,35 @@ pub fn take_floats(
         Dtype::F16 => Ok(bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect()),
         Dtype::BF16 => Ok(bytes.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect()),
         _ => Err(mismatch("F32, F16 or BF16".to_owned())),
+    }
+}
+
+/// A gradient with respect to weights, laid out as they are.
+#[derive(Debug)]
+pub(crate) struct Gradient<'a> {
+    values: &'a mut [f32],
+    /// Which weights' part has been written.
+    written: Vec<bool>,
+}
+
+impl<'a> Gradient<'a> {
+    /// One whose content so far does not count.
+    pub(crate) fn new(values: &'a mut [f32], layout: &Layout) -> Self {
+        Self { values, written: vec![false; layout.entries.len()] }
+    }
+
+    /// The part of `parameter`, and whether something is in it already, to be added to.
+    pub(crate) fn of(&mut self, layout: &Layout, parameter: Parameter) -> (&mut [f32], bool) {
+        let onto = std::mem::replace(&mut self.written[parameter.0], true);
+        (&mut self.values[layout.range(parameter)], onto)
+    }
+
+    /// Makes the parts that nothing was written to zeros.
+    pub(crate) fn finish(self, layout: &Layout) {
+        for ((.., range), written) in layout.entries.iter().zip(self.written) {
+            if !written {
+                self.values[range.clone()].fill(0.0);
+            }
+        }
     }
 }

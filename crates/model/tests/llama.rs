@@ -3,40 +3,40 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use retrace_model::{Llama, Weights, cross_entropy, hub};
+use retrace_model::{Inference, Lesson, Network, Weights, Workspace, hub};
+use retrace_numerics::cross_entropy::Loss;
 use retrace_numerics::random::Stream;
+use retrace_spec::Model;
 use retrace_spec::Seed;
-use retrace_spec::run::{Architecture, Model};
+
+const MODEL: &str = "
+architecture: llama
+vocab_size: 23
+hidden_size: 24
+intermediate_size: 20
+num_hidden_layers: 2
+num_attention_heads: 4
+num_key_value_heads: 2
+max_position_embeddings: 16
+rope_theta: 100.0
+rms_norm_eps: 1.0e-5
+initializer_range: 0.3
+";
 
 fn model() -> Model {
-    Model {
-        architecture: Architecture::Llama,
-        vocab_size: 23,
-        hidden_size: 24,
-        intermediate_size: 20,
-        num_hidden_layers: 2,
-        num_attention_heads: 4,
-        num_key_value_heads: 2,
-        max_position_embeddings: 16,
-        rope_theta: 100.0,
-        rms_norm_eps: 1e-5,
-        initializer_range: 0.3,
-    }
+    serde_yaml::from_str(MODEL).unwrap()
 }
 
 /// Initial weights, with norms that are not all 1.
 fn weights(model: &Model) -> Weights {
-    let initial = Weights::initial(model, Seed(3)).unwrap();
-    let values = initial.iter().map(|(name, weight)| {
-        let mut values: Vec<f32> = weight.flatten_all().unwrap().to_vec1().unwrap();
-        if weight.dims().len() == 1 {
-            Stream::new(5, name).normal(0, 0.5, &mut values);
-        }
-        (name.to_owned(), weight.dims().to_vec(), values)
-    });
-    Weights::from_values(values.collect::<Vec<_>>()).unwrap()
+    let mut weights = Weights::initial(model, Seed(3));
+    let layout = weights.layout().clone();
+    for (name, shape, range) in layout.iter().filter(|(_, shape, _)| shape.len() == 1) {
+        assert!(!shape.is_empty());
+        Stream::new(5, name).normal(0, 0.5, &mut weights.values_mut()[range]);
+    }
+    weights
 }
 
 fn ids(model: &Model, n: usize) -> Vec<u32> {
@@ -46,8 +46,8 @@ fn ids(model: &Model, n: usize) -> Vec<u32> {
 type Values = BTreeMap<String, Vec<f64>>;
 
 fn wide(weights: &Weights) -> Values {
-    let values = |weight: &candle_core::Var| weight.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    weights.iter().map(|(name, w)| (name.to_owned(), values(w).into_iter().map(f64::from).collect())).collect()
+    let values = |range: std::ops::Range<usize>| weights.values()[range].iter().copied().map(f64::from).collect();
+    weights.layout().iter().map(|(name, _, range)| (name.to_owned(), values(range))).collect()
 }
 
 fn linear(x: &[Vec<f64>], w: &[f64]) -> Vec<Vec<f64>> {
@@ -123,10 +123,10 @@ fn logits_are_the_equations() {
     let model = model();
     let weights = weights(&model);
     let ids = ids(&model, 22);
-    let ours = Llama::new(&model, &weights).unwrap().forward(&Arc::from(&ids[..]), 11).unwrap();
-    let ours: Vec<Vec<f32>> = ours.to_vec2().unwrap();
-    let expected = ids.chunks(11).flat_map(|ids| reference(&model, &wide(&weights), ids));
-    for (ours, expected) in ours.iter().flatten().zip(expected.flatten()) {
+    let expected: Vec<f64> = ids.chunks(11).flat_map(|ids| reference(&model, &wide(&weights), ids)).flatten().collect();
+    let ours = Inference::new(&model, weights).unwrap().logits(&ids, 11).unwrap();
+    assert_eq!(ours.len(), expected.len());
+    for (ours, expected) in ours.iter().zip(expected) {
         assert!((f64::from(*ours) - expected).abs() < 2e-4, "{ours} against {expected}");
     }
 }
@@ -137,15 +137,18 @@ fn gradients_are_the_finite_differences() {
     let weights = weights(&model);
     let ids = ids(&model, 10);
     let (inputs, targets) = (&ids[..9], &ids[1..]);
-    let logits = Llama::new(&model, &weights).unwrap().forward(&Arc::from(inputs), 9).unwrap();
-    let gradients = cross_entropy(&logits, &Arc::from(targets)).unwrap().backward().unwrap();
+    let counted: Vec<Option<u32>> = targets.iter().copied().map(Some).collect();
+    let mut all = vec![f32::NAN; weights.values().len()];
+    let lesson =
+        Lesson { inputs, targets: &counted, positions: 9, loss: Loss { z_weight: 0.0 }, scale: 1.0, dropout: None };
+    Network::new(&model).unwrap().gradient(&weights, &Workspace::default(), &lesson, &mut all).unwrap();
     let loss = |w: &Values| -> f64 {
         let logits = reference(&model, w, inputs);
         logits.iter().zip(targets).map(|(x, t)| x.iter().map(|x| x.exp()).sum::<f64>().ln() - x[*t as usize]).sum()
     };
     let mut values = wide(&weights);
-    for (name, weight) in weights.iter() {
-        let gradient: Vec<f32> = gradients.get(weight).expect(name).flatten_all().unwrap().to_vec1().unwrap();
+    for (name, _, range) in weights.layout().iter() {
+        let gradient = &all[range];
         let largest = gradient.iter().fold(0f32, |most, g| most.max(g.abs()));
         assert!(largest > 0.0, "{name} has no gradient");
         for at in (0..gradient.len()).step_by(gradient.len() / 7 + 1) {
@@ -165,14 +168,13 @@ fn gradients_are_the_finite_differences() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let model = model();
-    let weights = weights(&model);
-    let llama = Llama::new(&model, &weights).unwrap();
+    let llama = Inference::new(&model, weights(&model)).unwrap();
     for (ids, positions) in [(vec![23], 1), (vec![0; 17], 17), (vec![0; 3], 2), (vec![0], 0)] {
-        assert!(llama.forward(&Arc::from(ids), positions).is_err());
+        assert!(llama.logits(&ids, positions).is_err());
     }
-    let logits = llama.forward(&Arc::from([1, 2]), 2).unwrap();
-    assert!(cross_entropy(&logits, &Arc::from([1])).is_err());
-    assert!(cross_entropy(&logits, &Arc::from([1, 23])).is_err());
+    assert!(llama.losses(&[1, 2], &[Some(1)], 2).is_err());
+    assert!(llama.losses(&[1, 2], &[Some(1), Some(23)], 2).is_err());
+    assert_eq!(llama.losses(&[1, 2], &[None, Some(1)], 2).unwrap()[0], 0.0);
 }
 
 #[test]
@@ -183,18 +185,21 @@ fn a_model_is_read_as_it_was_written() {
     hub::write(directory.path(), &model, &weights).unwrap();
     let (read_model, read_weights) = hub::read(directory.path()).unwrap();
     assert_eq!(read_model, model);
-    assert_eq!(read_weights.to_tensors().unwrap(), weights.to_tensors().unwrap());
+    assert_eq!(read_weights, weights);
     // Contradictions between configuration and weights are named.
     let config = directory.path().join("config.json");
     let text = std::fs::read_to_string(&config).unwrap();
     for (from, to, expected) in [
-        ("\"vocab_size\": 23", "\"vocab_size\": 24", "model.embed_tokens.weight"),
+        ("\"vocab_size\": 23", "\"vocab_size\": 24", "lm_head.weight"),
         ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1", "has no place"),
         ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "is missing"),
-        ("\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true", "tie_word_embeddings"),
+        ("\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true", "lm_head.weight"),
+        ("\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\"", "hidden_act"),
+        ("\"attention_bias\": false", "\"attention_bias\": false, \"qk_norm\": true", "qk_norm"),
+        ("\"rope_theta\": 100.0", "\"rope_theta\": 100.0, \"rope_parameters\": {\"rope_theta\": 9.0}", "contradict"),
         ("\"num_attention_heads\": 4", "\"num_attention_heads\": 5", "num_attention_heads"),
     ] {
-        assert!(text.contains(from));
+        assert!(text.contains(from), "{from} in {text}");
         std::fs::write(&config, text.replace(from, to)).unwrap();
         let error = hub::read(directory.path()).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");

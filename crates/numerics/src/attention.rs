@@ -1,267 +1,421 @@
-//! Causal attention with grouped heads (Vaswani et al., 2017; Ainslie et al., 2023), one row of
-//! scores at a time.
+//! Causal attention with grouped heads (Vaswani et al., 2017; Ainslie et al., 2023), full or in a
+//! sliding window (Beltagy et al., 2020).
+//!
+//! Scores are held for a few queries at a time and computed again for the gradient (Dao et al.,
+//! 2022), so memory grows with the sequence, not with its square.
 
 use rayon::prelude::*;
 
 use crate::cross_entropy::largest;
 use crate::elementary::exp_lane;
-use crate::isa::{Kernel, dispatch};
-use crate::lanes::{LANES, Machine, Vector, fma, load, store};
+use crate::heads::Heads;
+use crate::isa::{TiledKernel, detect, run_tiled};
+use crate::lanes::{LANES, Machine};
+use crate::matmul::{Block, Matrix, Panels, Target};
+use crate::scratch;
 use crate::sum::{dot, sum};
 
-/// The shape of packed queries, keys and values: (sequence, position, head, size) in row-major
-/// order, where a position's heads are first the query heads, then the key heads, then as many
-/// value heads.
-#[derive(Debug, Clone, Copy)]
-pub struct Shape {
-    /// Positions a sequence.
-    pub positions: usize,
-    /// Query heads.
-    pub heads: usize,
-    /// Key and value heads: a divisor of `heads`; query head h uses key head
-    /// ⌊h / (heads / `key_heads`)⌋.
-    pub key_heads: usize,
-    /// Elements a head.
-    pub size: usize,
+/// Queries whose scores are held at once: whole tiles.
+const ROWS: usize = 48;
+
+/// What a query attends to: itself and the positions before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attention {
+    /// Where queries, keys and values are.
+    pub heads: Heads,
+    /// How many positions, its own among them, a query sees; all if `None`.
+    pub window: Option<usize>,
 }
 
-impl Shape {
-    /// Query heads that share a key head.
-    fn group(&self) -> usize {
-        self.heads / self.key_heads
-    }
-
-    /// Elements of a position: queries, keys and values.
-    pub fn row(&self) -> usize {
-        (self.heads + 2 * self.key_heads) * self.size
-    }
-
-    /// Elements of a position's output.
-    pub fn output_row(&self) -> usize {
-        self.heads * self.size
-    }
-
+impl Attention {
     /// 1 / sqrt(size), in binary64, rounded.
     fn scale(&self) -> f32 {
-        (1.0 / (self.size as f64).sqrt()) as f32
+        (1.0 / (self.heads.size as f64).sqrt()) as f32
+    }
+
+    /// The first position that the query at `i` sees.
+    const fn first(&self, i: usize) -> usize {
+        match self.window {
+            Some(window) => (i + 1).saturating_sub(window),
+            None => 0,
+        }
+    }
+
+    /// Floats that [`Self::forward`] leaves for [`Self::backward`], for `rows` positions.
+    pub const fn statistics(&self, rows: usize) -> usize {
+        2 * rows * self.heads.heads
+    }
+
+    /// The output, (sequence, position, query head, size), from packed rows. For query position i
+    /// of a head, over the key positions j that it sees, ascending:
+    ///
+    /// - q'[d] = q[i, d] / sqrt(size) (the factor rounded to binary32), and s_j is the chain over d
+    ///   of q'[d] and k[j, d];
+    /// - e_j = exp(s_j − m), m the largest s; r = 1 / z, z the lane sum of the e_j, the first of
+    ///   them being term 0;
+    /// - out[i, d] is (the chain over j of e_j and v[j, d]) · r.
+    ///
+    /// `statistics` is filled with m and r of each head and position.
+    ///
+    /// # Panics
+    /// If the lengths don't fit.
+    pub fn forward(&self, qkv: &[f32], out: &mut [f32], statistics: &mut [f32]) {
+        let Heads { positions, key_heads, size, .. } = self.heads;
+        let rows = qkv.len() / self.heads.row();
+        assert_eq!((out.len(), statistics.len()), (rows * self.heads.output_row(), self.statistics(rows)));
+        let width = self.heads.group() * size;
+        let mut parts = scratch::floats(out.len());
+        parts
+            .par_chunks_mut(positions * width)
+            .zip(statistics.par_chunks_mut(2 * positions * self.heads.group()))
+            .enumerate()
+            .for_each(|(unit, (out, statistics))| {
+                run_tiled(detect(), Forward { unit: self.unit(qkv, unit), out, statistics });
+            });
+        let heads = |head| head * width;
+        gather(out, self.heads.output_row(), positions, key_heads, &[(&parts, width, &heads)]);
+    }
+
+    /// The gradient with respect to the packed rows, given `out` and `statistics` of
+    /// [`Self::forward`] and the output's gradient dy. With m and r of each query,
+    ///
+    /// - p_j = exp(s_j − m) · r; dp_j is the chain over d of dy[i, d] and v[j, d];
+    /// - ds_j = p_j · (dp_j − t), t the lane sum over d of the products dy[i, d]·out[i, d];
+    /// - dq[i, d] is (the chain over j of ds_j and k[j, d]) / sqrt(size);
+    /// - dk[j, d] is the chain over the key head's query heads, ascending, and within each over the
+    ///   queries i that see j, ascending, of ds_j and q'[d]; dv[j, d] likewise of p_j and dy[i, d].
+    ///
+    /// # Panics
+    /// If the lengths don't fit.
+    pub fn backward(&self, qkv: &[f32], out: &[f32], statistics: &[f32], dy: &[f32], dqkv: &mut [f32]) {
+        let Heads { positions, key_heads, size, .. } = self.heads;
+        assert_eq!((out.len(), dqkv.len()), (dy.len(), qkv.len()));
+        let group = self.heads.group();
+        let keys = qkv.len() / self.heads.row() * key_heads * size;
+        let (mut dq, mut dk, mut dv) = (scratch::floats(out.len()), scratch::floats(keys), scratch::floats(keys));
+        dq.par_chunks_mut(positions * group * size)
+            .zip(dk.par_chunks_mut(positions * size).zip(dv.par_chunks_mut(positions * size)))
+            .enumerate()
+            .for_each(|(at, (dq, (dk, dv)))| {
+                let unit = self.unit(qkv, at);
+                let statistics = &statistics[2 * at * positions * group..];
+                let first = at / key_heads * positions * self.heads.output_row() + at % key_heads * group * size;
+                let (out, dy) = (&out[first..], &dy[first..]);
+                run_tiled(detect(), Backward { unit, out, statistics, dy, dq, dk, dv });
+            });
+        let (query, key, value) = (
+            |head: usize| self.heads.query(head * group),
+            |head: usize| self.heads.key(head),
+            |head: usize| self.heads.value(head),
+        );
+        let parts: [Part<'_>; 3] = [(&dq, group * size, &query), (&dk, size, &key), (&dv, size, &value)];
+        gather(dqkv, self.heads.row(), positions, key_heads, &parts);
+    }
+
+    /// Sequence ⌊`at` / key heads⌋ and key head `at` mod key heads.
+    fn unit<'a>(&self, qkv: &'a [f32], at: usize) -> Unit<'a> {
+        let Heads { positions, key_heads, .. } = self.heads;
+        let (sequence, head) = (at / key_heads, at % key_heads);
+        Unit { attention: *self, head, rows: &qkv[sequence * positions * self.heads.row()..] }
     }
 }
 
-/// The output, (sequence, position, query head, size). For query position i of a head, over key
-/// positions j ≤ i:
-///
-/// - s_j is the chain over d of q[i, d] and k[j, d], times 1/sqrt(size);
-/// - e_j = exp(s_j − the largest s), z their lane sum, p_j = e_j / z;
-/// - out[i, d] is the chain over j of p_j and v[j, d].
-pub fn forward(qkv: &[f32], shape: Shape) -> Vec<f32> {
-    let units: Vec<Vec<f32>> = units(qkv, shape).map(|unit| dispatch(Forward(unit))).collect();
-    let mut out = vec![0.0; qkv.len() / shape.row() * shape.output_row()];
-    scatter(units.iter(), shape, shape.group() * shape.size, &mut out, shape.output_row(), 0);
-    out
-}
+/// A buffer of (sequence, key head, position, width), the width, and where it goes in a row.
+type Part<'a> = (&'a [f32], usize, &'a (dyn Fn(usize) -> usize + Sync));
 
-/// The gradient with respect to the packed queries, keys and values. With p as in [`forward`] and
-/// dy the output's gradient:
-///
-/// - dp_j is the chain over d of dy[i, d] and v[j, d];
-/// - ds_j = (p_j · (dp_j − the lane sum of the products p_j·dp_j)) · 1/sqrt(size);
-/// - dq[i, d] is the chain over j of ds_j and k[j, d];
-/// - dk[j, d] is the chain over the key head's query heads, ascending, and within each over i ≥ j,
-///   of ds_j and q[i, d]; dv[j, d] likewise of p_j and dy[i, d].
-pub fn backward(qkv: &[f32], shape: Shape, dy: &[f32]) -> Vec<f32> {
-    let units: Vec<[Vec<f32>; 3]> = units(qkv, shape).map(|unit| dispatch(Backward { unit, dy })).collect();
-    let mut out = vec![0.0; qkv.len()];
-    let (keys, values) = (shape.output_row(), shape.output_row() + shape.key_heads * shape.size);
-    let parts = [(shape.group() * shape.size, 0), (shape.size, keys), (shape.size, values)];
-    for (part, (width, offset)) in parts.into_iter().enumerate() {
-        scatter(units.iter().map(|unit| &unit[part]), shape, width, &mut out, shape.row(), offset);
-    }
-    out
+/// Puts what was computed unit by unit into rows.
+fn gather(out: &mut [f32], row: usize, positions: usize, key_heads: usize, parts: &[Part<'_>]) {
+    out.par_chunks_mut(positions * row).enumerate().for_each(|(sequence, out)| {
+        for (part, width, place) in parts {
+            for head in 0..key_heads {
+                let unit = &part[(sequence * key_heads + head) * positions * width..][..positions * width];
+                for (out, from) in out.chunks_exact_mut(row).zip(unit.chunks_exact(*width)) {
+                    out[place(head)..][..*width].copy_from_slice(from);
+                }
+            }
+        }
+    });
 }
 
 /// One sequence and one key head, with the query heads that use it.
 struct Unit<'a> {
-    shape: Shape,
-    /// The sequence's rows, from the unit's first query, its key and its value on.
-    q: &'a [f32],
-    k: &'a [f32],
-    v: &'a [f32],
-    /// Where the unit's outputs begin in the whole.
-    output: usize,
+    attention: Attention,
+    head: usize,
+    /// The sequence's rows, and what comes after.
+    rows: &'a [f32],
 }
 
-fn units(qkv: &[f32], shape: Shape) -> impl IndexedParallelIterator<Item = Unit<'_>> {
-    let Shape { positions, key_heads, size, .. } = shape;
-    let sequences = qkv.len() / (positions * shape.row());
-    (0..sequences * key_heads).into_par_iter().map(move |unit| {
-        let (sequence, head) = (unit / key_heads, unit % key_heads);
-        let rows = &qkv[sequence * positions * shape.row()..];
-        let first = head * shape.group() * size;
-        let key = shape.output_row() + head * size;
-        let output = sequence * positions * shape.output_row() + first;
-        Unit { shape, q: &rows[first..], k: &rows[key..], v: &rows[key + key_heads * size..], output }
-    })
+impl<'a> Unit<'a> {
+    /// (position, size) of the head that begins at `place` in a row.
+    fn matrix(&self, place: usize) -> Matrix<'a> {
+        let Heads { positions, size, .. } = self.attention.heads;
+        Matrix::strided(&self.rows[place..], positions, size, self.attention.heads.row())
+    }
+
+    fn keys(&self) -> Matrix<'a> {
+        self.matrix(self.attention.heads.key(self.head))
+    }
+
+    fn values(&self) -> Matrix<'a> {
+        self.matrix(self.attention.heads.value(self.head))
+    }
+
+    /// The queries from position `first` on, `count` of them, of the group's query head `head`,
+    /// scaled.
+    fn scaled_queries(&self, head: usize, first: usize, count: usize, to: &mut [f32]) {
+        let (heads, scale) = (self.attention.heads, self.attention.scale());
+        let place = heads.query(self.head * heads.group() + head);
+        for (position, to) in to.chunks_exact_mut(heads.size).enumerate().take(count) {
+            let from = &self.rows[(first + position) * heads.row() + place..][..heads.size];
+            for (to, q) in to.iter_mut().zip(from) {
+                *to = q * scale;
+            }
+        }
+    }
+
+    /// The queries from `first` on whose scores are held together, and the keys that they see.
+    fn band(&self, first: usize) -> Band {
+        let count = ROWS.min(self.attention.heads.positions - first);
+        Band { attention: self.attention, first, count, from: self.attention.first(first), to: first + count }
+    }
 }
 
-/// Puts each unit's (position, width) into the whole's rows, from `offset` in the row on.
-fn scatter<'a>(
-    units: impl Iterator<Item = &'a Vec<f32>>,
-    shape: Shape,
-    width: usize,
+/// Some queries and the keys that any of them sees.
+#[derive(Clone, Copy)]
+struct Band {
+    attention: Attention,
+    /// The first query.
+    first: usize,
+    /// How many there are.
+    count: usize,
+    /// The first key.
+    from: usize,
+    /// One after the last key.
+    to: usize,
+}
+
+impl Band {
+    /// Where row `row` sees anything: positions relative to `base`.
+    fn seen(&self, row: usize, base: usize) -> std::ops::Range<usize> {
+        let i = self.first + row;
+        self.attention.first(i) - base..i + 1 - base
+    }
+}
+
+/// How far apart rows of scores are, for sequences of `positions`: not a power of two, so that they
+/// lie in different places of the cache.
+const fn score_stride(positions: usize, width: usize) -> usize {
+    positions.next_multiple_of(width) + LANES
+}
+
+/// Adds to each row r of `out` the terms weights(r, j)·rows of b, j ascending through `terms(r)`,
+/// whose ends never decrease; each element's chain goes on from what is there.
+#[inline(always)]
+fn banded<M: Machine, const TILE: usize, const VECTORS: usize>(
+    weights: Matrix<'_>,
+    b: (Panels<'_>, Matrix<'_>),
     out: &mut [f32],
-    row: usize,
-    offset: usize,
+    size: usize,
+    terms: impl Fn(usize) -> std::ops::Range<usize>,
 ) {
-    for (at, unit) in units.enumerate() {
-        let start = at / shape.key_heads * shape.positions * row + offset + at % shape.key_heads * width;
-        for (position, from) in unit.chunks_exact(width).enumerate() {
-            out[start + position * row..][..width].copy_from_slice(from);
+    let (panels, b) = b;
+    for (strip, out) in out.chunks_mut(TILE * size).enumerate() {
+        let rows = out.len() / size;
+        let first = strip * TILE;
+        // What all rows of the tile have in common lies between what only some have.
+        let common = terms(first + rows - 1).start..terms(first).end;
+        let common = common.start..common.end.max(common.start);
+        for (row, out) in out.chunks_exact_mut(size).enumerate() {
+            let own = terms(first + row);
+            each::<M>(weights, b, first + row, own.start..common.start.min(own.end), out);
+        }
+        if !common.is_empty() {
+            let a = weights.rows(first, rows).columns(common.start, common.len());
+            let out = Target::new(out, rows, size);
+            let block = Block { a, b: panels.rows_from(common.start), out, onto: true };
+            block.run::<M, TILE, VECTORS>();
+        }
+        for (row, out) in out.chunks_exact_mut(size).enumerate() {
+            let own = terms(first + row);
+            each::<M>(weights, b, first + row, common.end.max(own.start)..own.end, out);
         }
     }
 }
 
-/// Rows of `size` at `stride`, as columns: element (d, j) at d · padded + j.
+/// The terms `terms` of one row's chains.
 #[inline(always)]
-fn columns(rows: &[f32], stride: usize, size: usize, count: usize) -> (Vec<f32>, usize) {
-    let padded = count.next_multiple_of(LANES);
-    let mut out = vec![0.0; size * padded];
-    for j in 0..count {
-        for (d, value) in rows[j * stride..][..size].iter().enumerate() {
-            out[d * padded + j] = *value;
+fn each<M: Machine>(weights: Matrix<'_>, b: Matrix<'_>, row: usize, terms: std::ops::Range<usize>, out: &mut [f32]) {
+    for j in terms {
+        let weight = weights.at(row, j);
+        for (out, b) in out.iter_mut().zip(b.row(j)) {
+            *out = M::fma(weight, *b, *out);
         }
-    }
-    (out, padded)
-}
-
-/// out[j], j below `count`, is the chain over d of a[d] and columns (d, j).
-#[inline(always)]
-fn chains<M: Machine>(a: &[f32], columns: &[f32], padded: usize, count: usize, out: &mut [f32]) {
-    const WIDE: usize = 4 * LANES;
-    let mut first = 0;
-    while first + WIDE <= padded && first < count {
-        let mut sums = [[0.0; LANES]; 4];
-        for (a, row) in a.iter().zip(columns.chunks_exact(padded)) {
-            for (vector, sums) in sums.iter_mut().enumerate() {
-                *sums = fma::<M>(*a, &load(&row[first + vector * LANES..]), sums);
-            }
-        }
-        let end = (first + WIDE).min(out.len());
-        for (sums, out) in sums.iter().zip(out[first..end].chunks_mut(LANES)) {
-            store(sums, out);
-        }
-        first += WIDE;
-    }
-    while first < count {
-        let mut sums: Vector = [0.0; LANES];
-        for (a, row) in a.iter().zip(columns.chunks_exact(padded)) {
-            sums = fma::<M>(*a, &load(&row[first..]), &sums);
-        }
-        let end = (first + LANES).min(out.len());
-        store(&sums, &mut out[first..end]);
-        first += LANES;
     }
 }
 
-/// out[d] is the chain over j of weights[j] and rows[j][d].
-#[inline(always)]
-fn combine<M: Machine>(weights: &[f32], rows: &[f32], stride: usize, out: &mut [f32]) {
-    for (block, out) in out.chunks_mut(2 * LANES).enumerate() {
-        let first = block * 2 * LANES;
-        let (left, right) = out.split_at_mut(LANES.min(out.len()));
-        let (mut low, mut high): (Vector, Vector) = ([0.0; LANES], [0.0; LANES]);
-        for (j, weight) in weights.iter().enumerate() {
-            let row = &rows[j * stride + first..][..left.len() + right.len()];
-            low = fma::<M>(*weight, &load(&row[..left.len()]), &low);
-            high = fma::<M>(*weight, &load(&row[left.len()..]), &high);
-        }
-        store(&low, left);
-        store(&high, right);
-    }
-}
-
-/// p of query row `q` against the first `p.len()` keys.
-#[inline(always)]
-fn probabilities<M: Machine>(q: &[f32], keys: &[f32], padded: usize, scale: f32, p: &mut [f32]) {
-    chains::<M>(q, keys, padded, p.len(), p);
-    for s in p.iter_mut() {
-        *s *= scale;
-    }
-    let most = largest(p);
-    for s in p.iter_mut() {
-        *s = exp_lane::<M>(*s - most);
-    }
-    let z = sum(p);
-    for e in p.iter_mut() {
-        *e /= z;
-    }
-}
-
-struct Forward<'a>(Unit<'a>);
-
-impl Kernel for Forward<'_> {
-    /// (position, the unit's query heads, size).
-    type Output = Vec<f32>;
-
-    #[inline(always)]
-    fn run<M: Machine>(self) -> Vec<f32> {
-        let Unit { shape, q, k, v, .. } = self.0;
-        let (size, group, row) = (shape.size, shape.group(), shape.row());
-        let (keys, padded) = columns(k, row, size, shape.positions);
-        let mut out = vec![0.0; shape.positions * group * size];
-        let mut p = vec![0.0; shape.positions];
-        for i in 0..shape.positions {
-            for head in 0..group {
-                let q = &q[i * row + head * size..][..size];
-                let p = &mut p[..=i];
-                probabilities::<M>(q, &keys, padded, shape.scale(), p);
-                combine::<M>(p, v, row, &mut out[(i * group + head) * size..][..size]);
-            }
-        }
-        out
-    }
-}
-
-struct Backward<'a> {
+struct Forward<'a, 'o> {
     unit: Unit<'a>,
-    dy: &'a [f32],
+    /// (position, the unit's query heads, size).
+    out: &'o mut [f32],
+    /// (the unit's query heads, position, 2).
+    statistics: &'o mut [f32],
 }
 
-impl Kernel for Backward<'_> {
-    /// Of q as (position, the unit's query heads, size), of k and of v as (position, size).
-    type Output = [Vec<f32>; 3];
+impl TiledKernel for Forward<'_, '_> {
+    type Output = ();
 
     #[inline(always)]
-    fn run<M: Machine>(self) -> Self::Output {
-        let Unit { shape, q, k, v, output } = self.unit;
-        let (size, group, row, scale) = (shape.size, shape.group(), shape.row(), shape.scale());
-        let dy = &self.dy[output..];
-        let (keys, padded) = columns(k, row, size, shape.positions);
-        let (values, _) = columns(v, row, size, shape.positions);
-        let mut dq = vec![0.0; shape.positions * group * size];
-        let mut dk = vec![0.0; shape.positions * size];
-        let mut dv = vec![0.0; shape.positions * size];
-        let (mut p, mut ds) = (vec![0.0; shape.positions], vec![0.0; shape.positions]);
-        for head in 0..group {
-            for i in 0..shape.positions {
-                let q = &q[i * row + head * size..][..size];
-                let dy = &dy[i * shape.output_row() + head * size..][..size];
-                let (p, ds) = (&mut p[..=i], &mut ds[..=i]);
-                probabilities::<M>(q, &keys, padded, scale, p);
-                chains::<M>(dy, &values, padded, i + 1, ds);
-                let along = dot::<M>(p, ds);
-                for (ds, p) in ds.iter_mut().zip(p.iter()) {
-                    *ds = (p * (*ds - along)) * scale;
+    fn run<M: Machine, const TILE: usize, const VECTORS: usize>(self) {
+        let Self { unit, out, statistics } = self;
+        let Heads { positions, size, .. } = unit.attention.heads;
+        let (group, width) = (unit.attention.heads.group(), VECTORS * LANES);
+        let stride = score_stride(positions, width);
+        let mut packed_keys = scratch::floats(Panels::size(positions, size, width));
+        let mut packed_values = scratch::floats(Panels::size(size, positions, width));
+        let keys = Panels::pack(unit.keys().transposed(), width, &mut packed_keys);
+        let values = (Panels::pack(unit.values(), width, &mut packed_values), unit.values());
+        let (mut scores, mut part) = (scratch::floats(ROWS * stride), scratch::floats(ROWS * size));
+        for (head, statistics) in statistics.chunks_exact_mut(2 * positions).enumerate() {
+            for first in (0..positions).step_by(ROWS) {
+                let band = unit.band(first);
+                let queries = &mut part[..band.count * size];
+                unit.scaled_queries(head, first, band.count, queries);
+                let base = band.from / width * width;
+                score::<M, TILE, VECTORS>(band, queries, size, keys, base, stride, &mut scores);
+                let rows = scores.chunks_exact_mut(stride).zip(statistics[2 * first..].chunks_exact_mut(2));
+                for (row, (scores, statistics)) in rows.enumerate().take(band.count) {
+                    let scores = &mut scores[band.seen(row, base)];
+                    let most = largest(scores);
+                    for s in scores.iter_mut() {
+                        *s = exp_lane::<M>(*s - most);
+                    }
+                    statistics.copy_from_slice(&[most, 1.0 / sum(scores)]);
                 }
-                combine::<M>(ds, k, row, &mut dq[(i * group + head) * size..][..size]);
-                for j in 0..=i {
-                    let (dk, dv) = (&mut dk[j * size..][..size], &mut dv[j * size..][..size]);
-                    for d in 0..size {
-                        dk[d] = M::fma(ds[j], q[d], dk[d]);
-                        dv[d] = M::fma(p[j], dy[d], dv[d]);
+                let weights = Matrix::strided(&scores, band.count, stride, stride);
+                let mixed = &mut part[..band.count * size];
+                mixed.fill(0.0);
+                let values = (values.0.rows_from(base), values.1.rows(base, positions - base));
+                banded::<M, TILE, VECTORS>(weights, values, mixed, size, |row| band.seen(row, base));
+                for (row, mixed) in mixed.chunks_exact(size).enumerate() {
+                    let reciprocal = statistics[2 * (first + row) + 1];
+                    let to = &mut out[((first + row) * group + head) * size..][..size];
+                    for (to, mixed) in to.iter_mut().zip(mixed) {
+                        *to = mixed * reciprocal;
                     }
                 }
             }
         }
-        [dq, dk, dv]
+    }
+}
+
+/// The products of the band's rows and the keys from `base` on (all of them that the band sees, and
+/// some more), `stride` apart.
+#[inline(always)]
+fn score<M: Machine, const TILE: usize, const VECTORS: usize>(
+    band: Band,
+    rows: &[f32],
+    size: usize,
+    keys: Panels<'_>,
+    base: usize,
+    stride: usize,
+    to: &mut [f32],
+) {
+    let a = Matrix::new(rows, band.count, size);
+    let columns = (band.to - base).next_multiple_of(VECTORS * LANES);
+    let out = Target::strided(to, band.count, columns, stride);
+    Block { a, b: keys.columns_from(base), out, onto: false }.run::<M, TILE, VECTORS>();
+}
+
+struct Backward<'a, 'o> {
+    unit: Unit<'a>,
+    /// (position, query head, size), from the unit's first head on.
+    out: &'a [f32],
+    dy: &'a [f32],
+    /// (the unit's query heads, position, 2), and what comes after.
+    statistics: &'a [f32],
+    /// (position, the unit's query heads, size).
+    dq: &'o mut [f32],
+    /// (position, size).
+    dk: &'o mut [f32],
+    dv: &'o mut [f32],
+}
+
+impl TiledKernel for Backward<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: Machine, const TILE: usize, const VECTORS: usize>(self) {
+        let Self { unit, out, dy, statistics, dq, dk, dv } = self;
+        let Heads { positions, size, .. } = unit.attention.heads;
+        let (group, width, scale) = (unit.attention.heads.group(), VECTORS * LANES, unit.attention.scale());
+        let (row, stride) = (unit.attention.heads.output_row(), score_stride(positions, width));
+        let mut packed_keys = scratch::floats(Panels::size(positions, size, width));
+        let mut packed_values = scratch::floats(Panels::size(positions, size, width));
+        let mut packed_rows = scratch::floats(Panels::size(size, positions, width));
+        let keys_across = Panels::pack(unit.keys().transposed(), width, &mut packed_keys);
+        let values_across = Panels::pack(unit.values().transposed(), width, &mut packed_values);
+        let keys = (Panels::pack(unit.keys(), width, &mut packed_rows), unit.keys());
+        let (mut probabilities, mut slopes) = (scratch::floats(ROWS * stride), scratch::floats(ROWS * stride));
+        let (mut queries, mut gradients) = (scratch::floats(ROWS * size), scratch::floats(ROWS * size));
+        let mut part = scratch::floats(ROWS * size);
+        let mut packed = scratch::floats(Panels::size(size, ROWS, width));
+        dk.fill(0.0);
+        dv.fill(0.0);
+        for head in 0..group {
+            let statistics = &statistics[2 * head * positions..];
+            for first in (0..positions).step_by(ROWS) {
+                let band = unit.band(first);
+                let base = band.from / width * width;
+                let queries = &mut queries[..band.count * size];
+                unit.scaled_queries(head, first, band.count, queries);
+                let gradients = &mut gradients[..band.count * size];
+                for (at, to) in gradients.chunks_exact_mut(size).enumerate() {
+                    to.copy_from_slice(&dy[(first + at) * row + head * size..][..size]);
+                }
+                score::<M, TILE, VECTORS>(band, queries, size, keys_across, base, stride, &mut probabilities);
+                score::<M, TILE, VECTORS>(band, gradients, size, values_across, base, stride, &mut slopes);
+                let rows = probabilities.chunks_exact_mut(stride).zip(slopes.chunks_exact_mut(stride));
+                for (at, (p, ds)) in rows.enumerate().take(band.count) {
+                    let (most, reciprocal) = (statistics[2 * (first + at)], statistics[2 * (first + at) + 1]);
+                    let out = &out[(first + at) * row + head * size..][..size];
+                    let along = dot::<M>(&gradients[at * size..][..size], out);
+                    let seen = band.seen(at, base);
+                    for (p, ds) in p[seen.clone()].iter_mut().zip(&mut ds[seen]) {
+                        *p = exp_lane::<M>(*p - most) * reciprocal;
+                        *ds = *p * (*ds - along);
+                    }
+                }
+                let slopes = Matrix::strided(&slopes, band.count, stride, stride);
+                let probabilities = Matrix::strided(&probabilities, band.count, stride, stride);
+                let part = &mut part[..band.count * size];
+                part.fill(0.0);
+                let keys = (keys.0.rows_from(base), keys.1.rows(base, positions - base));
+                banded::<M, TILE, VECTORS>(slopes, keys, part, size, |row| band.seen(row, base));
+                for (at, part) in part.chunks_exact(size).enumerate() {
+                    let to = &mut dq[((first + at) * group + head) * size..][..size];
+                    for (to, part) in to.iter_mut().zip(part) {
+                        *to = part * scale;
+                    }
+                }
+                // The queries of the band that see the key at base + j, as rows of the band.
+                let seen_by = |j: usize| {
+                    let key = base + j;
+                    let end = match unit.attention.window {
+                        Some(window) => (key + window).min(band.to),
+                        None => band.to,
+                    };
+                    let start = key.max(first).min(end);
+                    start - first.min(start)..end.max(first) - first
+                };
+                let to = base * size..band.to * size;
+                for (weights, rows, out) in
+                    [(slopes, &*queries, &mut dk[to.clone()]), (probabilities, &*gradients, &mut dv[to])]
+                {
+                    let rows = Matrix::new(rows, band.count, size);
+                    let b = (Panels::pack(rows, width, &mut packed[..Panels::size(size, band.count, width)]), rows);
+                    banded::<M, TILE, VECTORS>(weights.transposed(), b, out, size, seen_by);
+                }
+            }
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The negative log-likelihood of the next token, in nats.
+//! The negative log-likelihood of the next token, in nats, and the z-loss (de Brébisson and
+//! Vincent, 2016; Chowdhery et al., 2022), which keeps the logits' normaliser near 1.
 
 use rayon::prelude::*;
 
@@ -7,53 +8,108 @@ use crate::isa::{Kernel, dispatch};
 use crate::lanes::Machine;
 use crate::sum::sum;
 
-/// out[r] = ln z − (x[r, target] − m), with m the largest of row r and z the lane sum of
-/// exp(x[r, c] − m); ln in binary64, rounded.
-///
-/// # Panics
-/// If a target is not below `width`.
-pub fn forward(logits: &[f32], width: usize, targets: &[u32], out: &mut [f32]) {
-    out.par_iter_mut().zip(logits.par_chunks(width).zip(targets)).for_each(|(out, (logits, target))| {
-        let mut exponentials = vec![0.0; width];
-        let (largest, z) = dispatch(Softmax { logits, out: &mut exponentials });
-        *out = libm::log(f64::from(z)) as f32 - (logits[*target as usize] - largest);
-    });
+/// What a row of logits costs, beside the negative log-likelihood.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Loss {
+    /// Of the square of the normaliser's logarithm; 0 for none.
+    pub z_weight: f32,
 }
 
-/// The gradient of the logits: dy[r] · (exp(x[r, c] − m) / z − [c is the target]).
-///
-/// # Panics
-/// If a target is not below `width`.
-pub fn backward(logits: &[f32], width: usize, targets: &[u32], dy: &[f32]) -> Vec<f32> {
-    let mut dlogits = vec![0.0; logits.len()];
-    dlogits.par_chunks_mut(width).zip(logits.par_chunks(width)).zip(targets.par_iter().zip(dy)).for_each(
-        |((dlogits, logits), (target, dy))| {
-            let (_, z) = dispatch(Softmax { logits, out: dlogits });
-            for (c, value) in dlogits.iter_mut().enumerate() {
-                let probability = *value / z;
-                *value = dy * if c == *target as usize { probability - 1.0 } else { probability };
-            }
-        },
-    );
-    dlogits
+impl Loss {
+    /// For each row r that has a target, out[r] = n_r and z[r] = z_weight · (l_r · l_r), where, with m
+    /// the largest of row r and s the lane sum of exp(x[r, c] − m): n_r = ln s − (x[r, target] − m)
+    /// and l_r = m + ln s; ln in binary64, rounded. Both are +0 for a row without one.
+    ///
+    /// # Panics
+    /// If a target is not below `width`.
+    pub fn forward(&self, logits: &[f32], width: usize, targets: &[Option<u32>], out: &mut [Row]) {
+        out.par_iter_mut().zip(logits.par_chunks(width).zip(targets)).for_each(|(out, (logits, target))| {
+            let mut exponentials = crate::scratch::floats(width);
+            exponentials.copy_from_slice(logits);
+            *out = match target {
+                Some(target) => self.row(&mut exponentials, *target).0,
+                None => Row::default(),
+            };
+        });
+    }
+
+    /// As [`Self::forward`], and turns the logits into the gradient of `scale` times the losses' sum:
+    /// scale · (fma(2·(z_weight · l_r), p, p) − [c is the target]), with p = exp(x[r, c] − m) / s; +0
+    /// for a row without a target.
+    ///
+    /// # Panics
+    /// If a target is not below `width`.
+    pub fn backward(&self, logits: &mut [f32], width: usize, targets: &[Option<u32>], scale: f32, out: &mut [Row]) {
+        out.par_iter_mut().zip(logits.par_chunks_mut(width).zip(targets)).for_each(|(out, (logits, target))| {
+            let Some(target) = target else {
+                *out = Row::default();
+                return logits.fill(0.0);
+            };
+            let (row, normaliser, total) = self.row(logits, *target);
+            *out = row;
+            let more = 2.0 * (self.z_weight * normaliser);
+            dispatch(Gradient { exponentials: logits, total, more, target: *target as usize, scale });
+        });
+    }
+
+    /// Turns logits into their exponentials; gives what the row costs, l and s.
+    fn row(&self, logits: &mut [f32], target: u32) -> (Row, f32, f32) {
+        let of_target = logits[target as usize];
+        let (most, total) = dispatch(Softmax { logits });
+        let logarithm = libm::log(f64::from(total)) as f32;
+        let normaliser = most + logarithm;
+        let row = Row { loss: logarithm - (of_target - most), z_loss: self.z_weight * (normaliser * normaliser) };
+        (row, normaliser, total)
+    }
 }
 
-/// Writes exp(x − m) and returns m and the lane sum.
-struct Softmax<'a, 'o> {
-    logits: &'a [f32],
-    out: &'o mut [f32],
+/// What one row costs.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Row {
+    /// The negative log-likelihood, in nats.
+    pub loss: f32,
+    /// The z-loss.
+    pub z_loss: f32,
 }
 
-impl Kernel for Softmax<'_, '_> {
+/// Turns logits into exp(x − m) and gives m and their lane sum.
+struct Softmax<'o> {
+    logits: &'o mut [f32],
+}
+
+impl Kernel for Softmax<'_> {
     type Output = (f32, f32);
 
     #[inline(always)]
     fn run<M: Machine>(self) -> (f32, f32) {
-        let largest = largest(self.logits);
-        for (out, logit) in self.out.iter_mut().zip(self.logits) {
-            *out = exp_lane::<M>(logit - largest);
+        let most = largest(self.logits);
+        for logit in self.logits.iter_mut() {
+            *logit = exp_lane::<M>(*logit - most);
         }
-        (largest, sum(self.out))
+        (most, sum(self.logits))
+    }
+}
+
+struct Gradient<'o> {
+    exponentials: &'o mut [f32],
+    total: f32,
+    more: f32,
+    target: usize,
+    scale: f32,
+}
+
+impl Kernel for Gradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: Machine>(self) {
+        let Self { exponentials, total, more, target, scale } = self;
+        let of_target = exponentials[target] / total;
+        for value in exponentials.iter_mut() {
+            let p = *value / total;
+            *value = scale * M::fma(more, p, p);
+        }
+        exponentials[target] = scale * (M::fma(more, of_target, of_target) - 1.0);
     }
 }
 

@@ -1,12 +1,14 @@
 //! One portable body, compiled for several instruction sets and chosen at run time.
 //!
-//! This is the crate's one module with `unsafe`: calling a function compiled for instructions
-//! that only some processors have. It is sound because [`Isa::Avx2`] and [`Isa::Avx512`] are
+//! `unsafe` here has one reason: calling a function compiled for instructions that only some
+//! processors have (the vectors of these are in `x86`). It is sound because [`Isa::Avx2`] and [`Isa::Avx512`] are
 //! handed out by [`detect`] and [`force`] alone, after asking the processor.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::lanes::{Hardware, Machine, Software};
+use crate::lanes::{Hardware, LANES, Machine, Software};
+#[cfg(target_arch = "x86_64")]
+use crate::x86::{Avx2, Avx512};
 
 /// An instruction set that the kernels are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,16 +116,50 @@ pub(crate) fn run_on<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
     }
 }
 
+/// As [`Kernel`], for one that keeps a tile of `ROWS` × (`VECTORS` · 16) sums in registers.
+pub(crate) trait TiledKernel {
+    type Output;
+    fn run<M: Machine, const ROWS: usize, const VECTORS: usize>(self) -> Self::Output;
+}
+
+/// A multiple of every tile's rows.
+pub(crate) const TILE_ROWS: usize = 12;
+
+/// The columns of a tile of `isa`.
+pub(crate) const fn tile_width(isa: Isa) -> usize {
+    match isa {
+        Isa::Avx512 => 2 * LANES,
+        Isa::Avx2 | Isa::Baseline => LANES,
+    }
+}
+
+/// Runs `kernel` with `isa`, which must be here, and tiles of as many sums as its registers hold.
+pub(crate) fn run_tiled<K: TiledKernel>(isa: Isa, kernel: K) -> K::Output {
+    struct Tiled<K, const ROWS: usize, const VECTORS: usize>(K);
+    impl<K: TiledKernel, const ROWS: usize, const VECTORS: usize> Kernel for Tiled<K, ROWS, VECTORS> {
+        type Output = K::Output;
+
+        #[inline(always)]
+        fn run<M: Machine>(self) -> K::Output {
+            self.0.run::<M, ROWS, VECTORS>()
+        }
+    }
+    match isa {
+        Isa::Avx512 => run_on(isa, Tiled::<K, 12, 2>(kernel)),
+        Isa::Avx2 | Isa::Baseline => run_on(isa, Tiled::<K, 6, 1>(kernel)),
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
 fn avx512<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<Hardware>()
+    kernel.run::<Avx512>()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn avx2<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<Hardware>()
+    kernel.run::<Avx2>()
 }
 
 #[cfg(test)]

@@ -1,27 +1,78 @@
 //! Sixteen floats at once, and the fused multiply-add in hardware or in software.
 
-/// How a fused multiply-add is done.
+/// Lanes of a vector: one register with AVX-512, two with AVX2, four with NEON.
+pub(crate) const LANES: usize = 16;
+
+/// What a kernel's body is compiled for: how a fused multiply-add is done, and what holds sixteen
+/// floats.
 pub(crate) trait Machine: Copy {
+    /// Sixteen floats.
+    type Vector: Copy;
     /// a·b + c, rounded once.
     fn fma(a: f32, b: f32, c: f32) -> f32;
+    /// `value` in every lane.
+    fn splat(value: f32) -> Self::Vector;
+    /// The lanes, from memory.
+    fn load(from: &[f32; LANES]) -> Self::Vector;
+    /// The lanes, to memory.
+    fn store(vector: Self::Vector, to: &mut [f32; LANES]);
+    /// a·b + c in each lane, rounded once.
+    fn fma_lanes(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
 }
 
-/// The processor's own instruction.
+/// Sixteen floats as an array, which the compiler makes of it what it can.
+type Array = [f32; LANES];
+
+macro_rules! array_machine {
+    () => {
+        type Vector = Array;
+
+        #[inline(always)]
+        fn splat(value: f32) -> Array {
+            [value; LANES]
+        }
+
+        #[inline(always)]
+        fn load(from: &Array) -> Array {
+            *from
+        }
+
+        #[inline(always)]
+        fn store(vector: Array, to: &mut Array) {
+            *to = vector;
+        }
+
+        #[inline(always)]
+        fn fma_lanes(a: Array, b: Array, c: Array) -> Array {
+            let mut out = [0.0; LANES];
+            for lane in 0..LANES {
+                out[lane] = Self::fma(a[lane], b[lane], c[lane]);
+            }
+            out
+        }
+    };
+}
+
+/// A processor whose baseline has the instruction: NEON, or a build for one processor.
 #[derive(Clone, Copy)]
 pub(crate) struct Hardware;
 
 impl Machine for Hardware {
+    array_machine!();
+
     #[inline(always)]
     fn fma(a: f32, b: f32, c: f32) -> f32 {
         a.mul_add(b, c)
     }
 }
 
-/// For processors without one.
+/// For processors without one: the scalar reference.
 #[derive(Clone, Copy)]
 pub(crate) struct Software;
 
 impl Machine for Software {
+    array_machine!();
+
     /// The product is exact in binary64. The sum is rounded to odd there, so that rounding it
     /// again to binary32 gives what one rounding would have (Boldo and Melquiond, 2008).
     #[inline(always)]
@@ -44,52 +95,30 @@ impl Machine for Software {
     }
 }
 
-/// Lanes of a vector: one register with AVX-512, two with AVX2, four with NEON.
-pub(crate) const LANES: usize = 16;
-
-/// Sixteen floats.
-pub(crate) type Vector = [f32; LANES];
-
 /// The first 16 of `from`, or as many as there are and zeros.
 #[inline(always)]
-pub(crate) fn load(from: &[f32]) -> Vector {
-    let mut vector = [0.0; LANES];
-    if let Some(whole) = from.first_chunk::<LANES>() {
-        vector = *whole;
-    } else {
-        vector[..from.len()].copy_from_slice(from);
+pub(crate) fn load<M: Machine>(from: &[f32]) -> M::Vector {
+    match from.first_chunk::<LANES>() {
+        Some(whole) => M::load(whole),
+        None => {
+            let mut padded = [0.0; LANES];
+            padded[..from.len()].copy_from_slice(from);
+            M::load(&padded)
+        }
     }
-    vector
 }
 
 /// Writes as many lanes as `to` has room for.
 #[inline(always)]
-pub(crate) fn store(vector: &Vector, to: &mut [f32]) {
-    if let Some(whole) = to.first_chunk_mut::<LANES>() {
-        *whole = *vector;
-    } else {
-        to.copy_from_slice(&vector[..to.len()]);
+pub(crate) fn store<M: Machine>(vector: M::Vector, to: &mut [f32]) {
+    match to.first_chunk_mut::<LANES>() {
+        Some(whole) => M::store(vector, whole),
+        None => {
+            let mut padded = [0.0; LANES];
+            M::store(vector, &mut padded);
+            to.copy_from_slice(&padded[..to.len()]);
+        }
     }
-}
-
-/// `f` of each lane.
-#[inline(always)]
-pub(crate) fn each(a: &Vector, f: impl Fn(f32) -> f32) -> Vector {
-    let mut out = [0.0; LANES];
-    for lane in 0..LANES {
-        out[lane] = f(a[lane]);
-    }
-    out
-}
-
-/// a·x + c in each lane.
-#[inline(always)]
-pub(crate) fn fma<M: Machine>(a: f32, x: &Vector, c: &Vector) -> Vector {
-    let mut out = [0.0; LANES];
-    for lane in 0..LANES {
-        out[lane] = M::fma(a, x[lane], c[lane]);
-    }
-    out
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@
 //! added as `tree(first half) + tree(second half)`, the first half being the largest power of two
 //! below n ([`tree`]).
 //!
-//! **Functions.** `exp` is [`elementary::exp`], fixed to the bit by its polynomial. Binary64
+//! **Functions.** `exp` ([`elementary::exp`]) and `erf` are fixed to the bit by their polynomials. Binary64
 //! logarithm, power, sine and cosine are those of the crate `libm`, version 0.2.16, which has
 //! one portable implementation of each. Square root and division are IEEE 754's.
 //!
@@ -40,17 +40,24 @@ pub mod adamw;
 pub mod attention;
 pub mod cross_entropy;
 pub mod elementary;
+pub mod elementwise;
 pub mod embedding;
 pub mod environment;
+pub mod gelu;
+pub mod heads;
 pub mod isa;
 mod lanes;
 pub mod matmul;
+pub mod norm;
 pub mod random;
-pub mod rms_norm;
+
 pub mod rope;
+mod scratch;
 pub mod sum;
 pub mod swiglu;
 pub mod tree;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 /// The version of the contract that this crate keeps.
 pub const VERSION: u32 = 1;

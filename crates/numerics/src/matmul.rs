@@ -1,9 +1,14 @@
 //! Matrix products: every element one chain.
+//!
+//! Blocks of both factors are copied side by side first, so that the inner loop reads memory in
+//! order; the output is reloaded as the accumulator for each block of k, so block sizes never show
+//! (Goto and van de Geijn, 2008, but for that reload).
 
 use rayon::prelude::*;
 
-use crate::isa::{Isa, Kernel, detect, run_on};
-use crate::lanes::{LANES, Machine, Vector, fma};
+use crate::isa::{Isa, TILE_ROWS, TiledKernel, detect, run_tiled, tile_width};
+use crate::lanes::{LANES, Machine, load, store};
+use crate::scratch;
 
 /// A matrix over a slice, in row-major or column-major order.
 #[derive(Debug, Clone, Copy)]
@@ -11,7 +16,7 @@ pub struct Matrix<'a> {
     data: &'a [f32],
     rows: usize,
     columns: usize,
-    /// How far apart neighbours in a column are, and in a row.
+    /// How far apart neighbours in a column are, and in a row; one of them is 1.
     strides: (usize, usize),
 }
 
@@ -25,174 +30,342 @@ impl<'a> Matrix<'a> {
         Self { data, rows, columns, strides: (columns, 1) }
     }
 
+    /// Its columns from `first` on, `count` of them.
+    ///
+    /// # Panics
+    /// If it has fewer.
+    #[must_use]
+    pub fn columns(self, first: usize, count: usize) -> Self {
+        assert!(first + count <= self.columns, "columns {first}+{count} of {}", self.columns);
+        Self { data: self.data.get(first * self.strides.1..).unwrap_or_default(), columns: count, ..self }
+    }
+
+    /// Rows that lie `stride` apart, of the first `columns` numbers each.
+    pub(crate) fn strided(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+        Self { data, rows, columns, strides: (stride, 1) }
+    }
+
+    /// Its rows from `first` on, `count` of them.
+    pub(crate) fn rows(self, first: usize, count: usize) -> Self {
+        Self { data: &self.data[first * self.strides.0..], rows: count, ..self }
+    }
+
+    #[inline(always)]
+    pub(crate) fn at(&self, row: usize, column: usize) -> f32 {
+        self.data[row * self.strides.0 + column * self.strides.1]
+    }
+
+    /// Row `row` of one that lies row after row.
+    #[inline(always)]
+    pub(crate) fn row(&self, row: usize) -> &'a [f32] {
+        &self.data[row * self.strides.0..][..self.columns]
+    }
+
     /// The transpose, over the same slice.
     #[must_use]
     pub fn transposed(self) -> Self {
         Self { data: self.data, rows: self.columns, columns: self.rows, strides: (self.strides.1, self.strides.0) }
     }
+}
 
-    #[inline(always)]
-    fn at(&self, row: usize, column: usize) -> f32 {
-        self.data[row * self.strides.0 + column * self.strides.1]
+/// Where a product goes: some columns of a matrix that lies row after row.
+#[derive(Debug)]
+pub struct Target<'a> {
+    data: &'a mut [f32],
+    rows: usize,
+    columns: usize,
+    stride: usize,
+}
+
+impl<'a> Target<'a> {
+    /// `data` as `rows` × `columns`, row after row.
+    ///
+    /// # Panics
+    /// If `data` has another length.
+    pub fn new(data: &'a mut [f32], rows: usize, columns: usize) -> Self {
+        assert_eq!(data.len(), rows * columns, "a {rows} x {columns} matrix over {} numbers", data.len());
+        Self { data, rows, columns, stride: columns }
+    }
+
+    /// Rows that lie `stride` apart, of the first `columns` numbers each.
+    pub(crate) fn strided(data: &'a mut [f32], rows: usize, columns: usize, stride: usize) -> Self {
+        Self { data, rows, columns, stride }
+    }
+
+    /// Its columns from `first` on, `count` of them.
+    ///
+    /// # Panics
+    /// If it has fewer.
+    #[must_use]
+    pub fn columns(self, first: usize, count: usize) -> Self {
+        assert!(first + count <= self.columns, "columns {first}+{count} of {}", self.columns);
+        let data = self.data.get_mut(first..).unwrap_or_default();
+        Self { data, columns: count, ..self }
     }
 }
 
 /// Terms of a chain that are taken at once. The output is reloaded as the accumulator, so this
 /// never shows.
 const BLOCK: usize = 256;
+/// How far apart the rows of a packed block of a are: not a power of two, so that they lie in
+/// different places of the cache.
+const ROW: usize = BLOCK + LANES;
 /// Most rows of the output in one task.
-const TASK_ROWS: usize = 48;
+const TASK_ROWS: usize = 240;
 
-/// `out` = a · b, row after row; element (i, j) is the chain over k of a(i, k) and b(k, j).
+/// `out` = a · b; element (i, j) is the chain over k of a(i, k) and b(k, j).
 ///
 /// # Panics
 /// If the shapes don't fit.
-pub fn matmul(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32]) {
+pub fn matmul(a: Matrix<'_>, b: Matrix<'_>, out: Target<'_>) {
+    product(detect(), a, b, out, false);
+}
+
+/// As [`matmul`], but each chain goes on from what is in `out`.
+///
+/// # Panics
+/// If the shapes don't fit.
+pub fn matmul_onto(a: Matrix<'_>, b: Matrix<'_>, out: Target<'_>) {
+    product(detect(), a, b, out, true);
+}
+
+fn product(isa: Isa, a: Matrix<'_>, b: Matrix<'_>, out: Target<'_>, onto: bool) {
     assert_eq!(a.columns, b.rows, "{} x {} by {} x {}", a.rows, a.columns, b.rows, b.columns);
-    assert_eq!(out.len(), a.rows * b.columns, "the output of {} x {} has {} numbers", a.rows, b.columns, out.len());
-    if out.is_empty() {
+    assert_eq!((out.rows, out.columns), (a.rows, b.columns), "the output of {} x {}", a.rows, b.columns);
+    if out.rows == 0 || out.columns == 0 {
         return;
     }
     if a.columns == 0 {
-        out.fill(0.0);
+        if !onto {
+            out.data.chunks_mut(out.stride).for_each(|row| row[..out.columns].fill(0.0));
+        }
         return;
     }
-    product(detect(), a, b, out);
-}
-
-fn product(isa: Isa, a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32]) {
-    // As many accumulators as registers leave room for.
-    match isa {
-        Isa::Avx512 => tiled::<8, 2>(isa, a, b, out),
-        Isa::Avx2 | Isa::Baseline => tiled::<6, 1>(isa, a, b, out),
-    }
-}
-
-/// Tiles of `ROWS` × (`VECTORS` · 16) outputs, kept in registers along k.
-fn tiled<const ROWS: usize, const VECTORS: usize>(isa: Isa, a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32]) {
-    let (depth, columns) = (a.columns, b.columns);
-    let packed_b = pack_columns::<VECTORS>(b);
-    // At least a few tasks a thread, of whole tiles.
-    let tasks = 4 * rayon::current_num_threads();
-    let rows = a.rows.div_ceil(tasks).next_multiple_of(ROWS).min(TASK_ROWS);
-    out.par_chunks_mut(rows * columns).enumerate().for_each(|(task, out)| {
-        run_on(isa, Task::<ROWS, VECTORS> { a, first_row: task * rows, packed_b: &packed_b, depth, columns, out });
+    let (depth, width) = (a.columns, tile_width(isa));
+    // A few tasks a thread, so that none waits long for another.
+    let rows = a
+        .rows
+        .div_ceil(match rayon::current_num_threads() {
+            1 => 1,
+            threads => 4 * threads,
+        })
+        .min(TASK_ROWS)
+        .next_multiple_of(TILE_ROWS);
+    let mut packed = scratch::floats(Panels::size(b.columns, depth, width));
+    packed
+        .par_chunks_mut(width * depth)
+        .enumerate()
+        .with_min_len((1 << 15) / (width * depth) + 1)
+        .for_each(|(panel, packed)| pack_panel(b, panel * width, width, packed));
+    let b = Panels { packed: &packed, depth, first: 0 };
+    out.data.par_chunks_mut(rows * out.stride).enumerate().for_each(|(task, data)| {
+        let a = a.rows(task * rows, rows.min(a.rows - task * rows));
+        let out = Target { data, rows: a.rows, columns: out.columns, stride: out.stride };
+        run_tiled(isa, Block { a, b, out, onto });
     });
 }
 
-/// b in panels of `VECTORS` · 16 columns, each panel k-major, panels of one block of k together.
-fn pack_columns<const VECTORS: usize>(b: Matrix<'_>) -> Vec<f32> {
-    let width = VECTORS * LANES;
-    let panels = b.columns.div_ceil(width);
-    let mut packed = vec![0.0; panels * width * b.rows];
-    packed.par_chunks_mut(panels * width * BLOCK).enumerate().for_each(|(block, packed)| {
-        let first = block * BLOCK;
-        let depth = BLOCK.min(b.rows - first);
-        for (panel, packed) in packed.chunks_mut(width * depth).enumerate() {
-            let left = panel * width;
-            let wide = width.min(b.columns - left);
-            if b.strides.1 == 1 {
-                for (k, row) in packed.chunks_exact_mut(width).enumerate() {
-                    let from = (first + k) * b.strides.0 + left;
-                    row[..wide].copy_from_slice(&b.data[from..from + wide]);
-                }
-            } else {
-                for column in 0..wide {
-                    let from = (left + column) * b.strides.1 + first * b.strides.0;
-                    let source = b.data[from..].iter().step_by(b.strides.0);
-                    for (to, value) in packed[column..].iter_mut().step_by(width).zip(source) {
-                        *to = *value;
-                    }
+/// A matrix b, copied so that it can be multiplied with: panels of as many columns as a tile has,
+/// each panel k after k.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Panels<'a> {
+    packed: &'a [f32],
+    /// Rows of b.
+    depth: usize,
+    /// The row of b that belongs to the first column of a.
+    first: usize,
+}
+
+impl<'a> Panels<'a> {
+    /// How many floats the panels of b take.
+    pub(crate) fn size(columns: usize, depth: usize, width: usize) -> usize {
+        columns.next_multiple_of(width) * depth
+    }
+
+    /// Copies b, for tiles of `width` columns.
+    pub(crate) fn pack(b: Matrix<'_>, width: usize, packed: &'a mut [f32]) -> Self {
+        for (panel, packed) in packed.chunks_exact_mut(width * b.rows).enumerate() {
+            pack_panel(b, panel * width, width, packed);
+        }
+        Self { packed, depth: b.rows, first: 0 }
+    }
+
+    /// The panels from the one that has column `first`, a multiple of `width`.
+    pub(crate) fn columns_from(self, first: usize) -> Self {
+        Self { packed: &self.packed[first * self.depth..], ..self }
+    }
+
+    /// b from row `first` on.
+    pub(crate) fn rows_from(self, first: usize) -> Self {
+        Self { first: self.first + first, ..self }
+    }
+}
+
+/// Columns of b from `left` on, `width` of them, k after k; those beyond its last are zeros.
+fn pack_panel(b: Matrix<'_>, left: usize, width: usize, packed: &mut [f32]) {
+    let wide = width.min(b.columns - left);
+    if b.strides.1 == 1 {
+        for (k, row) in packed.chunks_exact_mut(width).enumerate() {
+            let (taken, rest) = row.split_at_mut(wide);
+            taken.copy_from_slice(&b.data[k * b.strides.0 + left..][..wide]);
+            rest.fill(0.0);
+        }
+        return;
+    }
+    // Sixteen by sixteen, so that both sides are read and written a line at a time.
+    for first in (0..width).step_by(LANES) {
+        let columns = LANES.min(wide.saturating_sub(first));
+        for (block, packed) in packed.chunks_mut(LANES * width).enumerate() {
+            let terms = packed.len() / width;
+            let mut square = [[0.0; LANES]; LANES];
+            for (column, to) in square.iter_mut().enumerate().take(columns) {
+                let from = (left + first + column) * b.strides.1 + block * LANES;
+                to[..terms].copy_from_slice(&b.data[from..][..terms]);
+            }
+            for (k, row) in packed.chunks_exact_mut(width).enumerate() {
+                for (to, column) in row[first..first + LANES].iter_mut().zip(&square) {
+                    *to = column[k];
                 }
             }
         }
-    });
-    packed
+    }
 }
 
-struct Task<'a, 'o, const ROWS: usize, const VECTORS: usize> {
-    a: Matrix<'a>,
-    first_row: usize,
-    packed_b: &'a [f32],
-    depth: usize,
-    columns: usize,
-    out: &'o mut [f32],
+/// a · b on this thread.
+pub(crate) struct Block<'a, 'o> {
+    pub(crate) a: Matrix<'a>,
+    pub(crate) b: Panels<'a>,
+    pub(crate) out: Target<'o>,
+    pub(crate) onto: bool,
 }
 
-impl<const ROWS: usize, const VECTORS: usize> Kernel for Task<'_, '_, ROWS, VECTORS> {
+impl TiledKernel for Block<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<M: Machine>(self) {
-        let Self { a, first_row, packed_b, depth, columns, out } = self;
+    fn run<M: Machine, const ROWS: usize, const VECTORS: usize>(self) {
+        // k runs along the rows of a, or across them: each is copied the way it lies.
+        match self.a.strides.1 == 1 {
+            true => self.blocks::<M, ROWS, VECTORS, true>(),
+            false => self.blocks::<M, ROWS, VECTORS, false>(),
+        }
+    }
+}
+
+impl Block<'_, '_> {
+    #[inline(always)]
+    fn blocks<M: Machine, const ROWS: usize, const VECTORS: usize, const ALONG: bool>(self) {
+        let Self { a, b, out, onto } = self;
         let width = VECTORS * LANES;
-        let panels = columns.div_ceil(width);
-        let rows = out.len() / columns;
-        let mut packed_a = vec![0.0f32; rows.next_multiple_of(ROWS) * BLOCK.min(depth)];
-        for first in (0..depth).step_by(BLOCK) {
-            let terms = BLOCK.min(depth - first);
-            for (strip, packed) in packed_a.chunks_mut(ROWS * terms).take(rows.div_ceil(ROWS)).enumerate() {
-                for row in 0..ROWS.min(rows - strip * ROWS) {
-                    let a_row = first_row + strip * ROWS + row;
-                    for k in 0..terms {
-                        packed[k * ROWS + row] = a.at(a_row, first + k);
-                    }
-                }
+        let strip_size = if ALONG { ROWS * ROW } else { ROWS * BLOCK };
+        let mut packed = scratch::floats(out.rows.div_ceil(ROWS) * strip_size);
+        for first in (0..a.columns).step_by(BLOCK) {
+            let terms = BLOCK.min(a.columns - first);
+            for (strip, packed) in packed.chunks_exact_mut(strip_size).enumerate() {
+                let from = strip * ROWS;
+                pack_a::<ROWS, ALONG>(a, from, ROWS.min(a.rows - from), first, terms, packed);
             }
-            let block = &packed_b[first * panels * width..][..terms * panels * width];
-            for (panel, b) in block.chunks_exact(terms * width).enumerate() {
-                let left = panel * width;
-                let wide = width.min(columns - left);
-                for (strip, a) in packed_a.chunks_exact(ROWS * terms).take(rows.div_ceil(ROWS)).enumerate() {
-                    let high = ROWS.min(rows - strip * ROWS);
-                    let corner = strip * ROWS * columns + left;
-                    tile::<M, ROWS, VECTORS>(a, b, &mut out[corner..], columns, high, wide, first > 0);
+            for (panel, left) in (0..out.columns).step_by(width).enumerate() {
+                let from = panel * width * b.depth + (b.first + first) * width;
+                let b = &b.packed[from..][..terms * width];
+                let wide = width.min(out.columns - left);
+                for (strip, a) in packed.chunks_exact(strip_size).enumerate() {
+                    let high = ROWS.min(out.rows - strip * ROWS);
+                    let to = &mut out.data[strip * ROWS * out.stride + left..];
+                    tile::<M, ROWS, VECTORS, ALONG>(a, b, to, out.stride, high, wide, onto || first > 0);
                 }
             }
         }
     }
 }
 
-/// One tile over one block of k: `a` is k-major by `ROWS`, `b` k-major by `VECTORS` · 16.
+/// One block of `ROWS` rows of a: row after row, `ROW` apart, or k after k. Rows beyond the last are
+/// zeros.
 #[inline(always)]
-fn tile<M: Machine, const ROWS: usize, const VECTORS: usize>(
+fn pack_a<const ROWS: usize, const ALONG: bool>(
+    a: Matrix<'_>,
+    from: usize,
+    high: usize,
+    first: usize,
+    terms: usize,
+    packed: &mut [f32],
+) {
+    if ALONG {
+        for (row, to) in packed.chunks_exact_mut(ROW).enumerate().take(high) {
+            to[..terms].copy_from_slice(&a.data[(from + row) * a.strides.0 + first..][..terms]);
+        }
+        packed[high * ROW..].fill(0.0);
+        return;
+    }
+    for (k, to) in packed.chunks_exact_mut(ROWS).enumerate().take(terms) {
+        let source = &a.data[(first + k) * a.strides.1 + from..];
+        match source.first_chunk::<ROWS>() {
+            Some(whole) if high == ROWS => to.copy_from_slice(whole),
+            _ => {
+                to.fill(0.0);
+                to[..high].copy_from_slice(&source[..high]);
+            }
+        }
+    }
+}
+
+/// One tile over one block of k.
+#[inline(always)]
+fn tile<M: Machine, const ROWS: usize, const VECTORS: usize, const ALONG: bool>(
     a: &[f32],
     b: &[f32],
     out: &mut [f32],
     stride: usize,
     high: usize,
     wide: usize,
-    resume: bool,
+    onto: bool,
 ) {
-    let whole = high == ROWS && wide == VECTORS * LANES;
-    let mut sums = [[[0f32; LANES]; VECTORS]; ROWS];
-    if resume {
+    let mut sums = [[M::splat(0.0); VECTORS]; ROWS];
+    if onto {
         for (row, sums) in sums.iter_mut().enumerate().take(high) {
             let from = &out[row * stride..][..wide];
-            let flat = sums.as_flattened_mut();
-            if whole {
-                flat.copy_from_slice(&from[..VECTORS * LANES]);
-            } else {
-                flat[..wide].copy_from_slice(from);
+            for (vector, sum) in sums.iter_mut().enumerate() {
+                *sum = load::<M>(from.get(vector * LANES..).unwrap_or_default());
             }
         }
     }
-    for (a, b) in a.as_chunks::<ROWS>().0.iter().zip(b.chunks_exact(VECTORS * LANES)) {
-        let mut vectors: [Vector; VECTORS] = [[0.0; LANES]; VECTORS];
-        vectors.as_flattened_mut().copy_from_slice(b);
-        for row in 0..ROWS {
-            for vector in 0..VECTORS {
-                sums[row][vector] = fma::<M>(a[row], &vectors[vector], &sums[row][vector]);
+    let b = b.as_chunks::<LANES>().0.as_chunks::<VECTORS>().0;
+    if ALONG {
+        if let Some(a) = a.as_chunks::<ROW>().0.first_chunk::<ROWS>() {
+            for (k, b) in b.iter().enumerate().take(BLOCK) {
+                terms::<M, ROWS, VECTORS>(std::array::from_fn(|row| a[row][k]), b, &mut sums);
             }
+        }
+    } else {
+        for (a, b) in a.as_chunks::<ROWS>().0.iter().zip(b) {
+            terms::<M, ROWS, VECTORS>(*a, b, &mut sums);
         }
     }
     for (row, sums) in sums.iter().enumerate().take(high) {
         let to = &mut out[row * stride..][..wide];
-        let flat = sums.as_flattened();
-        if whole {
-            to.copy_from_slice(&flat[..VECTORS * LANES]);
-        } else {
-            to.copy_from_slice(&flat[..wide]);
+        for (vector, sum) in sums.iter().enumerate() {
+            if let Some(to) = to.chunks_mut(LANES).nth(vector) {
+                store::<M>(*sum, to);
+            }
+        }
+    }
+}
+
+/// One term of every chain of a tile.
+#[inline(always)]
+fn terms<M: Machine, const ROWS: usize, const VECTORS: usize>(
+    a: [f32; ROWS],
+    b: &[[f32; LANES]; VECTORS],
+    sums: &mut [[M::Vector; VECTORS]; ROWS],
+) {
+    let mut vectors = [M::splat(0.0); VECTORS];
+    for vector in 0..VECTORS {
+        vectors[vector] = M::load(&b[vector]);
+    }
+    for row in 0..ROWS {
+        let a = M::splat(a[row]);
+        for vector in 0..VECTORS {
+            sums[row][vector] = M::fma_lanes(a, vectors[vector], sums[row][vector]);
         }
     }
 }
@@ -242,11 +415,7 @@ mod tests {
                     let expected: Vec<u32> = by_the_contract(a, b).into_iter().map(f32::to_bits).collect();
                     for isa in here() {
                         let mut out = vec![f32::NAN; m * n];
-                        if k == 0 {
-                            matmul(a, b, &mut out);
-                        } else {
-                            product(isa, a, b, &mut out);
-                        }
+                        product(isa, a, b, Target::new(&mut out, m, n), false);
                         let out: Vec<u32> = out.into_iter().map(f32::to_bits).collect();
                         assert_eq!(out, expected, "{m} x {k} x {n} on {}", isa.name());
                     }
@@ -261,7 +430,7 @@ mod tests {
         let product = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let mut out = vec![0.0; 70 * 90];
-            pool.install(|| matmul(Matrix::new(&a, 70, 300), Matrix::new(&b, 300, 90), &mut out));
+            pool.install(|| matmul(Matrix::new(&a, 70, 300), Matrix::new(&b, 300, 90), Target::new(&mut out, 70, 90)));
             out.into_iter().map(f32::to_bits).collect::<Vec<_>>()
         };
         let one = product(1);
@@ -273,7 +442,7 @@ mod tests {
         let (m, k, n) = (20, 500, 30);
         let (a, b) = (random(m * k, "a"), random(k * n, "b"));
         let mut out = vec![0.0; m * n];
-        matmul(Matrix::new(&a, m, k), Matrix::new(&b, k, n), &mut out);
+        matmul(Matrix::new(&a, m, k), Matrix::new(&b, k, n), Target::new(&mut out, m, n));
         for (at, value) in out.iter().enumerate() {
             let terms = (0..k).map(|x| f64::from(a[at / n * k + x]) * f64::from(b[x * n + at % n]));
             let (exact, size) = terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));

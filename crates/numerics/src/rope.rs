@@ -1,67 +1,70 @@
 //! Rotary position embedding (Su et al., 2021), in the form that turns element i with element
-//! i + size/2, as Llama's released weights expect.
+//! i + n/2 of the n that are turned, as Llama's and GPT-NeoX's released weights expect.
 
 use rayon::prelude::*;
 
+use crate::heads::Heads;
 use crate::isa::{Kernel, dispatch};
 use crate::lanes::Machine;
 
-/// The cosines and sines of every position and pair: position after position, size/2 each.
+/// The cosines and sines of every position and pair: position after position, a pair each.
 #[derive(Debug, Clone)]
 pub struct Tables {
-    half: usize,
+    pairs: usize,
     cosines: Vec<f32>,
     sines: Vec<f32>,
 }
 
 impl Tables {
-    /// Tables for heads of `size` (even) and `positions` positions. The angle of pair i at position
-    /// p is p · theta^(−2i/size), in binary64, as are its cosine and sine, then rounded.
-    pub fn new(theta: f64, size: usize, positions: usize) -> Self {
-        let half = size / 2;
-        let frequencies: Vec<f64> = (0..half).map(|i| libm::pow(theta, -(2.0 * i as f64) / size as f64)).collect();
+    /// Tables for `positions` positions. The angle of pair i at position p is p · frequencies[i], in
+    /// binary64, as are its cosine and sine (by `libm`), each times `factor`, then rounded.
+    pub fn new(frequencies: &[f64], factor: f64, positions: usize) -> Self {
         let angles = (0..positions).flat_map(|p| frequencies.iter().map(move |f| p as f64 * f));
-        let (cosines, sines) = angles.map(|angle| (libm::cos(angle) as f32, libm::sin(angle) as f32)).unzip();
-        Self { half, cosines, sines }
+        let turned = |angle| ((libm::cos(angle) * factor) as f32, (libm::sin(angle) * factor) as f32);
+        let (cosines, sines) = angles.map(turned).unzip();
+        Self { pairs: frequencies.len(), cosines, sines }
+    }
+
+    /// The frequencies of heads of which `turned` elements (an even number) are turned: of pair i
+    /// theta^(−2i/turned), in binary64 (the power by `libm`).
+    pub fn frequencies(theta: f64, turned: usize) -> Vec<f64> {
+        (0..turned / 2).map(|i| libm::pow(theta, -(2.0 * i as f64) / turned as f64)).collect()
     }
 
     /// How many positions they reach.
     pub fn positions(&self) -> usize {
-        self.cosines.len().checked_div(self.half).unwrap_or(0)
+        self.cosines.len().checked_div(self.pairs).unwrap_or(usize::MAX)
     }
 
-    /// Turns the first `heads` heads of every row of `x` and copies the rest of it. `x` is
-    /// (sequence, position, row) in row-major order, with sequences of `positions` positions from
-    /// position 0 on.
+    /// Turns the first 2·(pairs) elements of the query and key heads of every row, in place; each
+    /// sequence begins at position 0.
     ///
-    /// With x1 and x2 the two halves of a head: y1 = fma(x1, cos, −(x2·sin)) and
+    /// With x1 and x2 the two halves of what is turned: y1 = fma(x1, cos, −(x2·sin)) and
     /// y2 = fma(x2, cos, x1·sin).
-    pub fn turn(&self, x: &[f32], heads: usize, row: usize, positions: usize, out: &mut [f32]) {
-        self.turn_by(1.0, x, heads, row, positions, out);
+    pub fn turn(&self, qkv: &mut [f32], heads: &Heads) {
+        self.turn_by(1.0, qkv, heads);
     }
 
     /// The gradient: turns back, with −sin for sin.
-    pub fn turn_back(&self, dy: &[f32], heads: usize, row: usize, positions: usize, out: &mut [f32]) {
-        self.turn_by(-1.0, dy, heads, row, positions, out);
+    pub fn turn_back(&self, dqkv: &mut [f32], heads: &Heads) {
+        self.turn_by(-1.0, dqkv, heads);
     }
 
-    fn turn_by(&self, sign: f32, x: &[f32], heads: usize, row: usize, positions: usize, out: &mut [f32]) {
-        let turned = heads * self.half * 2;
-        out.par_chunks_mut(row).zip(x.par_chunks(row)).enumerate().for_each(|(at, (out, x))| {
-            let from = at % positions * self.half;
-            let (cosines, sines) = (&self.cosines[from..from + self.half], &self.sines[from..from + self.half]);
-            dispatch(Turn { x: &x[..turned], cosines, sines, sign, out: &mut out[..turned] });
-            out[turned..].copy_from_slice(&x[turned..]);
+    fn turn_by(&self, sign: f32, qkv: &mut [f32], heads: &Heads) {
+        qkv.par_chunks_mut(heads.row()).enumerate().for_each(|(at, row)| {
+            let from = at % heads.positions * self.pairs;
+            let (cosines, sines) = (&self.cosines[from..from + self.pairs], &self.sines[from..from + self.pairs]);
+            dispatch(Turn { row, heads, cosines, sines, sign });
         });
     }
 }
 
 struct Turn<'a, 'o> {
-    x: &'a [f32],
+    row: &'o mut [f32],
+    heads: &'a Heads,
     cosines: &'a [f32],
     sines: &'a [f32],
     sign: f32,
-    out: &'o mut [f32],
 }
 
 impl Kernel for Turn<'_, '_> {
@@ -69,14 +72,18 @@ impl Kernel for Turn<'_, '_> {
 
     #[inline(always)]
     fn run<M: Machine>(self) {
-        let half = self.cosines.len();
-        for (x, out) in self.x.chunks_exact(2 * half).zip(self.out.chunks_exact_mut(2 * half)) {
-            let (x1, x2) = x.split_at(half);
-            let (y1, y2) = out.split_at_mut(half);
-            for i in 0..half {
-                let (cos, sin) = (self.cosines[i], self.sines[i] * self.sign);
-                y1[i] = M::fma(x1[i], cos, -(x2[i] * sin));
-                y2[i] = M::fma(x2[i], cos, x1[i] * sin);
+        let Self { row, heads, cosines, sines, sign } = self;
+        let pairs = cosines.len();
+        for head in 0..heads.heads + heads.key_heads {
+            let place = match head.checked_sub(heads.heads) {
+                None => heads.query(head),
+                Some(key) => heads.key(key),
+            };
+            let (first, second) = row[place..place + 2 * pairs].split_at_mut(pairs);
+            for ((x1, x2), (cos, sin)) in first.iter_mut().zip(second).zip(cosines.iter().zip(sines)) {
+                let sin = sin * sign;
+                let (y1, y2) = (M::fma(*x1, *cos, -(*x2 * sin)), M::fma(*x2, *cos, *x1 * sin));
+                (*x1, *x2) = (y1, y2);
             }
         }
     }

@@ -33,13 +33,11 @@ impl Kernel for Forward<'_, '_> {
 }
 
 /// The gradient with respect to `x`: du = dy · (g · s) and dg = (dy · u) · (s · fma(g, 1 − s, 1)).
-pub fn backward(x: &[f32], width: usize, dy: &[f32]) -> Vec<f32> {
-    let mut dx = vec![0.0; x.len()];
+pub fn backward(x: &[f32], width: usize, dy: &[f32], dx: &mut [f32]) {
     dx.par_chunks_mut(2 * width).zip(x.par_chunks(2 * width).zip(dy.par_chunks(width))).for_each(|(dx, (x, dy))| {
         let ((gate, up), (dgate, dup)) = (x.split_at(width), dx.split_at_mut(width));
         dispatch(Backward { gate, up, dy, dgate, dup });
     });
-    dx
 }
 
 struct Backward<'a, 'o> {

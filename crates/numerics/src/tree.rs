@@ -10,23 +10,41 @@ use rayon::prelude::*;
 pub struct TreeSum {
     /// (leaves, sum), sizes descending.
     partial: Vec<(u64, Vec<f32>)>,
+    /// Memory for further leaves.
+    free: Vec<Vec<f32>>,
 }
 
 impl TreeSum {
+    /// Memory for a leaf of `length` numbers, of any content.
+    pub fn leaf(&mut self, length: usize) -> Vec<f32> {
+        let mut leaf = self.free.pop().unwrap_or_default();
+        leaf.resize(length, 0.0);
+        leaf
+    }
+
+    /// Takes back the memory of a leaf or a sum.
+    pub fn recycle(&mut self, leaf: Vec<f32>) {
+        self.free.push(leaf);
+    }
+
     /// Adds the next leaf. All leaves have one length.
     pub fn push(&mut self, leaf: Vec<f32>) {
         let mut node = (1, leaf);
         while let Some((_, left)) = self.partial.pop_if(|(size, _)| *size == node.0) {
-            node = (node.0 * 2, add(left, &node.1));
+            let sum = add(left, &node.1);
+            self.free.push(std::mem::replace(&mut node.1, sum));
+            node.0 *= 2;
         }
         self.partial.push(node);
     }
 
-    /// The sum of all leaves; `None` if there were none.
-    pub fn finish(mut self) -> Option<Vec<f32>> {
+    /// The sum of all leaves, which are forgotten; `None` if there were none.
+    pub fn finish(&mut self) -> Option<Vec<f32>> {
         let (_, mut sum) = self.partial.pop()?;
         while let Some((_, left)) = self.partial.pop() {
-            sum = add(left, &sum);
+            let right = std::mem::replace(&mut sum, left);
+            sum = add(sum, &right);
+            self.free.push(right);
         }
         Some(sum)
     }

@@ -3,9 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use retrace_numerics::attention::Attention;
+use retrace_numerics::cross_entropy::{Loss, Row};
+use retrace_numerics::gelu::Gelu;
+use retrace_numerics::heads::{Heads, Order};
 use retrace_numerics::isa::{self, Isa};
+use retrace_numerics::norm::{Gradients, Norm, Part};
 use retrace_numerics::random::Stream;
-use retrace_numerics::{adamw, attention, cross_entropy, elementary, embedding, rms_norm, rope, swiglu};
+use retrace_numerics::{adamw, elementary, elementwise, embedding, rope, swiglu};
 
 fn random(n: usize, name: &str) -> Vec<f32> {
     let mut values = vec![0.0; n];
@@ -76,31 +81,120 @@ fn exp_is_the_same_everywhere() {
     });
 }
 
+/// Each row's part normalised by the formula of the papers.
+fn norm_in_f64(x: &[f64], part: Part, root_mean_square: bool, weight: &[f64], bias: &[f64]) -> Vec<f64> {
+    let mut out = Vec::new();
+    for x in x.chunks(part.row) {
+        let mut y = x.to_vec();
+        let own = &x[part.first..part.first + part.width];
+        let n = part.width as f64;
+        let mean = if root_mean_square { 0.0 } else { own.iter().sum::<f64>() / n };
+        let variance = own.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
+        for (c, x) in own.iter().enumerate() {
+            y[part.first + c] = (x - mean) / (variance + 1e-5).sqrt() * weight[c] + bias[c];
+        }
+        out.extend(y);
+    }
+    out
+}
+
 #[test]
-fn rms_norm_and_its_gradient() {
-    let (rows, width, epsilon) = (7, 37, 1e-5f32);
-    let (x, weight, dy) = (random(rows * width, "x"), random(width, "w"), random(rows * width, "dy"));
-    let formula = |x: &[f64], weight: &[f64]| -> Vec<f64> {
-        x.chunks(width)
-            .flat_map(|x| {
-                let mean = x.iter().map(|x| x * x).sum::<f64>() / width as f64;
-                let scale = 1.0 / (mean + f64::from(epsilon)).sqrt();
-                x.iter().zip(weight).map(move |(x, w)| x * scale * w).collect::<Vec<_>>()
-            })
-            .collect()
+fn norms_and_their_gradients() {
+    let (rows, epsilon) = (7, 1e-5f32);
+    for part in [Part::whole(37), Part { row: 50, first: 5, width: 33 }] {
+        let (x, dy) = (random(rows * part.row, "x"), random(rows * part.row, "dy"));
+        let (weight, bias) = (random(part.width, "w"), random(part.width, "b"));
+        let (ones, zeros) = (vec![1.0; part.width], vec![0.0; part.width]);
+        let forms = [
+            (Norm::Rms { weight: &weight, epsilon }, true, wide(&weight), zeros.clone()),
+            (Norm::Layer { parameters: Some((&weight, &bias)), epsilon }, false, wide(&weight), wide(&bias)),
+            (Norm::Layer { parameters: None, epsilon }, false, ones, zeros),
+        ];
+        for (norm, rms, w, b) in forms {
+            let y = the_same_everywhere(|| {
+                let mut y = x.clone();
+                norm.forward(&x, part, &mut y);
+                y
+            });
+            near(&y, &norm_in_f64(&wide(&x), part, rms, &w, &b), 1e-6);
+            let inside = |at: usize| (part.first..part.first + part.width).contains(&(at % part.row));
+            let (has_weight, has_bias) = match norm {
+                Norm::Rms { .. } => (true, false),
+                Norm::Layer { parameters, .. } => (parameters.is_some(), parameters.is_some()),
+            };
+            let gradients = the_same_everywhere(|| {
+                let mut dx = vec![0.5; x.len()];
+                let mut dweight = vec![f32::NAN; if has_weight { part.width } else { 0 }];
+                let mut dbias = vec![f32::NAN; if has_bias { part.width } else { 0 }];
+                let parameters = Gradients { weight: &mut dweight, bias: &mut dbias };
+                norm.backward(&x, part, &dy, true, &mut dx, parameters);
+                [dx, dweight, dbias].concat()
+            });
+            let mut expected = differences(&wide(&x), &wide(&dy), |x| norm_in_f64(x, part, rms, &w, &b));
+            for (at, value) in expected.iter_mut().enumerate() {
+                *value = if inside(at) { *value + 0.5 } else { 0.5 };
+            }
+            if has_weight {
+                expected.extend(differences(&w, &wide(&dy), |w| norm_in_f64(&wide(&x), part, rms, w, &b)));
+            }
+            if has_bias {
+                expected.extend(differences(&b, &wide(&dy), |b| norm_in_f64(&wide(&x), part, rms, &w, b)));
+            }
+            near(&gradients, &expected, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn gelu_and_its_gradient() {
+    let (mut x, dy) = (random(301, "x"), random(301, "dy"));
+    x.iter_mut().for_each(|x| *x *= 3.0);
+    let exact = |x: &[f64]| -> Vec<f64> { x.iter().map(|x| 0.5 * x * (1.0 + libm::erf(x / 2f64.sqrt()))).collect() };
+    let tanh = |x: &[f64]| -> Vec<f64> {
+        let u = |x: f64| (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+        x.iter().map(|x| 0.5 * x * (1.0 + u(*x).tanh())).collect()
     };
-    let y = the_same_everywhere(|| {
+    for form in [Gelu::Exact, Gelu::Tanh] {
+        let formula = |x: &[f64]| if form == Gelu::Exact { exact(x) } else { tanh(x) };
+        let y = the_same_everywhere(|| {
+            let mut y = vec![0.0; x.len()];
+            form.forward(&x, &mut y);
+            y
+        });
+        near(&y, &formula(&wide(&x)), 1e-6);
+        let gradient = the_same_everywhere(|| {
+            let mut dx = vec![0.0; x.len()];
+            form.backward(&x, &dy, &mut dx);
+            dx
+        });
+        near(&gradient, &differences(&wide(&x), &wide(&dy), formula), 1e-5);
+    }
+}
+
+#[test]
+fn clipping_and_dropout() {
+    let (x, dy) = (random(1000, "x"), random(1000, "dy"));
+    let clipped = the_same_everywhere(|| {
         let mut y = vec![0.0; x.len()];
-        rms_norm::forward(&x, &weight, epsilon, &mut y);
+        elementwise::clip(&x, 0.7, &mut y);
+        let mut dx = dy.clone();
+        elementwise::clip_backward(&x, 0.7, &mut dx);
+        [y, dx].concat()
+    });
+    for (at, x) in x.iter().enumerate() {
+        assert_eq!(clipped[at], x.clamp(-0.7, 0.7));
+        assert_eq!(clipped[1000 + at], if x.abs() <= 0.7 { dy[at] } else { 0.0 });
+    }
+    let ones = vec![1.0; 100_003];
+    let dropped = the_same_everywhere(|| {
+        let mut y = ones.clone();
+        elementwise::dropout(&mut y, 0.1, &Stream::new(1, "dropout"), 3, 5);
         y
     });
-    near(&y, &formula(&wide(&x), &wide(&weight)), 1e-6);
-    let gradients = the_same_everywhere(|| {
-        let (dx, dweight) = rms_norm::backward(&x, &weight, epsilon, &dy);
-        [dx, dweight].concat()
-    });
-    near(&gradients[..x.len()], &differences(&wide(&x), &wide(&dy), |x| formula(x, &wide(&weight))), 1e-5);
-    near(&gradients[x.len()..], &differences(&wide(&weight), &wide(&dy), |w| formula(&wide(&x), w)), 1e-5);
+    let zeros = dropped.iter().filter(|y| **y == 0.0).count() as f64 / ones.len() as f64;
+    // Four standard errors of a tenth.
+    assert!((zeros - 0.1).abs() < 4.0 * (0.09 / ones.len() as f64).sqrt(), "{zeros}");
+    assert!(dropped.iter().all(|y| *y == 0.0 || *y == 1.0 / 0.9));
 }
 
 #[test]
@@ -116,70 +210,112 @@ fn swiglu_and_its_gradient() {
         y
     });
     near(&y, &formula(&wide(&x)), 1e-6);
-    let gradient = the_same_everywhere(|| swiglu::backward(&x, width, &dy));
+    let gradient = the_same_everywhere(|| {
+        let mut dx = vec![0.0; x.len()];
+        swiglu::backward(&x, width, &dy, &mut dx);
+        dx
+    });
     near(&gradient, &differences(&wide(&x), &wide(&dy), formula), 1e-5);
 }
 
 #[test]
 fn cross_entropy_and_its_gradient() {
     let (rows, width) = (5, 43);
-    let (logits, dy) = (random(rows * width, "x"), random(rows, "dy"));
-    let targets = [3u32, 0, 42, 17, 17];
-    let formula = |logits: &[f64]| -> Vec<f64> {
-        let rows = logits.chunks(width).zip(targets);
-        rows.map(|(x, target)| x.iter().map(|x| x.exp()).sum::<f64>().ln() - x[target as usize]).collect()
+    let logits = random(rows * width, "x");
+    let targets = [Some(3u32), Some(0), None, Some(42), Some(17)];
+    for z_weight in [0.0, 0.1f32] {
+        let loss = Loss { z_weight };
+        let formula = |logits: &[f64]| -> Vec<f64> {
+            let rows = logits.chunks(width).zip(targets);
+            rows.map(|(x, target)| {
+                let log_z = x.iter().map(|x| x.exp()).sum::<f64>().ln();
+                target.map_or(0.0, |t| log_z - x[t as usize] + f64::from(z_weight) * log_z * log_z)
+            })
+            .collect()
+        };
+        let sums = |rows: &[Row]| rows.iter().map(|row| row.loss + row.z_loss).collect::<Vec<_>>();
+        let y = the_same_everywhere(|| {
+            let mut out = vec![Row::default(); rows];
+            loss.forward(&logits, width, &targets, &mut out);
+            sums(&out)
+        });
+        near(&y, &formula(&wide(&logits)), 1e-6);
+        let gradient = the_same_everywhere(|| {
+            let (mut gradient, mut out) = (logits.clone(), vec![Row::default(); rows]);
+            loss.backward(&mut gradient, width, &targets, 0.25, &mut out);
+            assert_eq!(sums(&out), y);
+            gradient
+        });
+        near(&gradient, &differences(&wide(&logits), &[0.25; 5], formula), 1e-5);
+    }
+}
+
+/// Where head h's query, key and value begin, said once more.
+type Places = fn(&Heads, usize) -> [usize; 3];
+
+fn orders() -> [(Order, Places); 2] {
+    let grouped = |heads: &Heads, h: usize| {
+        let key = h * heads.key_heads / heads.heads;
+        [h, heads.heads + key, heads.heads + heads.key_heads + key].map(|place| place * heads.size)
     };
-    let y = the_same_everywhere(|| {
-        let mut y = vec![0.0; rows];
-        cross_entropy::forward(&logits, width, &targets, &mut y);
-        y
-    });
-    near(&y, &formula(&wide(&logits)), 1e-6);
-    let gradient = the_same_everywhere(|| cross_entropy::backward(&logits, width, &targets, &dy));
-    near(&gradient, &differences(&wide(&logits), &wide(&dy), formula), 1e-5);
+    let interleaved = |heads: &Heads, h: usize| [3 * h, 3 * h + 1, 3 * h + 2].map(|place| place * heads.size);
+    [(Order::Grouped, grouped), (Order::Interleaved, interleaved)]
 }
 
 #[test]
 fn rope_turns_and_turns_back() {
-    let (sequences, positions, heads, size, row) = (2, 9, 3, 10, 37);
-    let x = random(sequences * positions * row, "x");
-    let tables = rope::Tables::new(10_000.0, size, positions + 3);
-    assert_eq!(tables.positions(), positions + 3);
-    let y = the_same_everywhere(|| {
-        let mut y = vec![0.0; x.len()];
-        tables.turn(&x, heads, row, positions, &mut y);
-        y
-    });
-    // As complex numbers: (x1 + i·x2) · exp(i·angle); what lies beyond the heads stays.
-    let mut reference = wide(&x);
-    for (at, value) in reference.iter_mut().enumerate().filter(|(at, _)| at % row < heads * size) {
-        let (position, d) = (at / row % positions, at % row % size);
-        let (head, pair) = (at - d, d % (size / 2));
-        let angle = position as f64 * 10_000f64.powf(-2.0 * pair as f64 / size as f64);
-        let (x1, x2) = (f64::from(x[head + pair]), f64::from(x[head + pair + size / 2]));
-        *value = if d < size / 2 { x1 * angle.cos() - x2 * angle.sin() } else { x1 * angle.sin() + x2 * angle.cos() };
+    let (sequences, positions, size) = (2, 9, 10);
+    for (order, places) in orders() {
+        let key_heads = if order == Order::Grouped { 1 } else { 2 };
+        let heads = Heads { positions, heads: 2, key_heads, size, order };
+        for turned in [10, 4] {
+            let x = random(sequences * positions * heads.row(), "x");
+            let tables = rope::Tables::new(&rope::Tables::frequencies(10_000.0, turned), 1.5, positions + 3);
+            assert_eq!(tables.positions(), positions + 3);
+            let y = the_same_everywhere(|| {
+                let mut y = x.clone();
+                tables.turn(&mut y, &heads);
+                y
+            });
+            // As complex numbers: 1.5·(x1 + i·x2) · exp(i·angle); all else stays.
+            let mut reference = wide(&x);
+            for (at, row) in reference.chunks_mut(heads.row()).enumerate() {
+                let mut begun: Vec<usize> = (0..2).flat_map(|h| places(&heads, h)[..2].to_vec()).collect();
+                begun.sort_unstable();
+                begun.dedup();
+                for place in begun {
+                    for pair in 0..turned / 2 {
+                        let angle = (at % positions) as f64 * 10_000f64.powf(-2.0 * pair as f64 / turned as f64);
+                        let (x1, x2) = (row[place + pair], row[place + pair + turned / 2]);
+                        row[place + pair] = 1.5 * (x1 * angle.cos() - x2 * angle.sin());
+                        row[place + pair + turned / 2] = 1.5 * (x1 * angle.sin() + x2 * angle.cos());
+                    }
+                }
+            }
+            near(&y, &reference, 1e-6);
+            let tables = rope::Tables::new(&rope::Tables::frequencies(10_000.0, turned), 1.0, positions);
+            let mut back = x.clone();
+            tables.turn(&mut back, &heads);
+            tables.turn_back(&mut back, &heads);
+            near(&back, &wide(&x), 1e-6);
+        }
     }
-    near(&y, &reference, 1e-6);
-    let mut back = vec![0.0; x.len()];
-    tables.turn_back(&y, heads, row, positions, &mut back);
-    near(&back, &wide(&x), 1e-6);
 }
 
-fn attention_in_f64(qkv: &[f64], shape: attention::Shape) -> Vec<f64> {
-    let attention::Shape { positions, heads, key_heads, size } = shape;
-    let row = shape.row();
+fn attention_in_f64(qkv: &[f64], attention: Attention, places: Places) -> Vec<f64> {
+    let heads = attention.heads;
+    let (row, size) = (heads.row(), heads.size);
     let mut out = vec![];
-    for sequence in qkv.chunks(positions * row) {
-        for i in 0..positions {
-            for head in 0..heads {
-                let key_head = head * key_heads / heads;
-                let q = |d: usize| sequence[i * row + head * size + d];
-                let k = |j: usize, d: usize| sequence[j * row + (heads + key_head) * size + d];
-                let v = |j: usize, d: usize| sequence[j * row + (heads + key_heads + key_head) * size + d];
-                let score = |j| (0..size).map(|d| q(d) * k(j, d)).sum::<f64>() / (size as f64).sqrt();
-                let weights: Vec<f64> = (0..=i).map(|j| score(j).exp()).collect();
-                let z: f64 = weights.iter().sum();
-                out.extend((0..size).map(|d| (0..=i).map(|j| weights[j] / z * v(j, d)).sum::<f64>()));
+    for sequence in qkv.chunks(heads.positions * row) {
+        for i in 0..heads.positions {
+            for head in 0..heads.heads {
+                let [query, key, value] = places(&heads, head);
+                let at = |position: usize, place: usize, d: usize| sequence[position * row + place + d];
+                let score = |j| (0..size).map(|d| at(i, query, d) * at(j, key, d)).sum::<f64>() / (size as f64).sqrt();
+                let seen = |j: &usize| attention.window.is_none_or(|window| i - j < window);
+                let weights: Vec<(usize, f64)> = (0..=i).filter(seen).map(|j| (j, score(j).exp())).collect();
+                let z: f64 = weights.iter().map(|(_, weight)| weight).sum();
+                out.extend((0..size).map(|d| weights.iter().map(|(j, w)| w / z * at(*j, value, d)).sum::<f64>()));
             }
         }
     }
@@ -188,16 +324,35 @@ fn attention_in_f64(qkv: &[f64], shape: attention::Shape) -> Vec<f64> {
 
 #[test]
 fn attention_and_its_gradient() {
-    for (sequences, positions, heads, key_heads, size) in
-        [(1, 1, 1, 1, 2), (2, 5, 4, 2, 6), (1, 19, 3, 1, 4), (1, 17, 2, 2, 34), (1, 70, 2, 1, 2)]
-    {
-        let shape = attention::Shape { positions, heads, key_heads, size };
-        let (qkv, dy) =
-            (random(sequences * positions * shape.row(), "qkv"), random(sequences * positions * heads * size, "dy"));
-        let y = the_same_everywhere(|| attention::forward(&qkv, shape));
-        near(&y, &attention_in_f64(&wide(&qkv), shape), 2e-6);
-        let gradient = the_same_everywhere(|| attention::backward(&qkv, shape, &dy));
-        near(&gradient, &differences(&wide(&qkv), &wide(&dy), |qkv| attention_in_f64(qkv, shape)), 1e-5);
+    let (grouped, interleaved) = (orders()[0], orders()[1]);
+    for (sequences, positions, heads, key_heads, size, window, (order, places)) in [
+        (1, 1, 1, 1, 2, None, grouped),
+        (2, 5, 4, 2, 6, None, grouped),
+        (1, 19, 3, 1, 4, Some(7), grouped),
+        (1, 17, 2, 2, 34, None, interleaved),
+        (1, 70, 2, 1, 2, None, grouped),
+        (2, 61, 2, 2, 3, Some(20), interleaved),
+        (1, 110, 1, 1, 2, Some(50), grouped),
+        (1, 110, 1, 1, 1, Some(1), grouped),
+        (1, 3, 2, 1, 300, None, grouped),
+    ] {
+        let attention = Attention { heads: Heads { positions, heads, key_heads, size, order }, window };
+        let rows = sequences * positions;
+        let (qkv, dy) = (random(rows * attention.heads.row(), "qkv"), random(rows * heads * size, "dy"));
+        let forward = || {
+            let (mut y, mut statistics) = (vec![0.0; dy.len()], vec![0.0; attention.statistics(rows)]);
+            attention.forward(&qkv, &mut y, &mut statistics);
+            (y, statistics)
+        };
+        let y = the_same_everywhere(|| forward().0);
+        let reference = |qkv: &[f64]| attention_in_f64(qkv, attention, places);
+        near(&y, &reference(&wide(&qkv)), 2e-6);
+        let gradient = the_same_everywhere(|| {
+            let ((y, statistics), mut dqkv) = (forward(), vec![0.0; qkv.len()]);
+            attention.backward(&qkv, &y, &statistics, &dy, &mut dqkv);
+            dqkv
+        });
+        near(&gradient, &differences(&wide(&qkv), &wide(&dy), reference), 2e-5);
     }
 }
 
@@ -210,7 +365,8 @@ fn embedding_and_its_gradient() {
     let mut y = vec![0.0; ids.len() * width];
     embedding::forward(&table, width, &ids, &mut y);
     assert_eq!(&y[2 * width..3 * width], &table[4 * width..5 * width]);
-    let gradient = embedding::backward(rows, width, &ids, &dy);
+    let mut gradient = vec![0.0; table.len()];
+    embedding::backward(width, &ids, &dy, &mut gradient);
     let formula = |table: &[f64]| ids.iter().flat_map(|id| table[*id as usize * width..][..width].to_vec()).collect();
     near(&gradient, &differences(&wide(&table), &wide(&dy), formula), 1e-5);
 }

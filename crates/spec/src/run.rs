@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::document::Complaint;
+use crate::model::{Model, positive, within};
 use crate::{Document, RelPath, Seed, Step};
 
 /// A training run. Paths are relative to the directory that the run file lies in.
@@ -31,46 +32,20 @@ pub struct Run {
     pub micro_batch_size: usize,
     /// How weights follow gradients.
     pub optimizer: Optimizer,
+    /// Of the z-loss, the squared logarithm of the logits' normaliser; 0, none, if left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub z_loss: f64,
+    /// The share of what each block adds to the residual stream that is dropped; 0 if left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropout: f64,
     /// What is learned from, in order, and how fast.
     pub phases: Vec<Phase>,
     /// A checkpoint is kept at every multiple of this step, at the end of each phase and at the start.
     pub checkpoint_every: u64,
 }
 
-/// The model, in the words of a Hugging Face `config.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Model {
-    /// The architecture.
-    pub architecture: Architecture,
-    /// Rows of the embedding.
-    pub vocab_size: usize,
-    /// Width of the residual stream.
-    pub hidden_size: usize,
-    /// Width inside the feed-forward block.
-    pub intermediate_size: usize,
-    /// Layers.
-    pub num_hidden_layers: usize,
-    /// Query heads.
-    pub num_attention_heads: usize,
-    /// Key and value heads; each serves as many query heads as divide evenly.
-    pub num_key_value_heads: usize,
-    /// Longest sequence.
-    pub max_position_embeddings: usize,
-    /// RoPE's base.
-    pub rope_theta: f64,
-    /// RMSNorm's epsilon.
-    pub rms_norm_eps: f64,
-    /// Standard deviation of the initial weights.
-    pub initializer_range: f64,
-}
-
-/// The architectures that can be trained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Architecture {
-    /// RMSNorm, RoPE, SwiGLU, grouped-query attention, an untied head.
-    Llama,
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 /// AdamW with decoupled weight decay (Loshchilov and Hutter, 2019) and clipping by global norm.
@@ -116,6 +91,34 @@ pub enum Schedule {
         /// The last rate.
         floor: f64,
     },
+    /// Linear warm-up to `peak` over `warmup` steps, then a straight line down to `floor`.
+    Linear {
+        /// Steps of warm-up.
+        warmup: u64,
+        /// The highest rate.
+        peak: f64,
+        /// The last rate.
+        floor: f64,
+    },
+    /// Linear warm-up to `peak`, which then stays, until the last `decay` steps go straight down to
+    /// `floor`.
+    WarmupStableDecay {
+        /// Steps of warm-up.
+        warmup: u64,
+        /// The highest rate.
+        peak: f64,
+        /// Steps of decay.
+        decay: u64,
+        /// The last rate.
+        floor: f64,
+    },
+    /// Linear warm-up to `peak` over `warmup` steps, then down as 1/sqrt(step).
+    InverseSqrt {
+        /// Steps of warm-up.
+        warmup: u64,
+        /// The highest rate.
+        peak: f64,
+    },
     /// MAP-Neo's decay phase: from `peak`, halved every `half_life` steps, never below `floor`.
     HalfLife {
         /// The first rate.
@@ -137,56 +140,59 @@ pub struct Source {
     pub share: u32,
 }
 
-impl Model {
-    /// Whether the values can be meant together.
-    ///
-    /// # Errors
-    /// The first field that cannot, and why.
-    pub fn check(&self) -> Result<(), Complaint> {
-        let complain = |field: &str, what: String| Err((format!("model.{field}"), what));
-        positive(&[
-            ("model.vocab_size", self.vocab_size),
-            ("model.hidden_size", self.hidden_size),
-            ("model.intermediate_size", self.intermediate_size),
-            ("model.num_hidden_layers", self.num_hidden_layers),
-            ("model.num_attention_heads", self.num_attention_heads),
-            ("model.num_key_value_heads", self.num_key_value_heads),
-            ("model.max_position_embeddings", self.max_position_embeddings),
-        ])?;
-        let (heads, key_heads) = (self.num_attention_heads, self.num_key_value_heads);
-        if !self.hidden_size.is_multiple_of(heads) {
-            return complain(
-                "num_attention_heads",
-                format!("{heads} does not divide hidden_size {}", self.hidden_size),
-            );
+impl Schedule {
+    /// Steps of warm-up.
+    pub const fn warmup(&self) -> u64 {
+        match *self {
+            Self::Cosine { warmup, .. }
+            | Self::Linear { warmup, .. }
+            | Self::WarmupStableDecay { warmup, .. }
+            | Self::InverseSqrt { warmup, .. } => warmup,
+            Self::HalfLife { .. } => 0,
         }
-        if !(self.hidden_size / heads).is_multiple_of(2) {
-            return complain("num_attention_heads", "gives an odd head size, which RoPE cannot turn".to_owned());
-        }
-        if !heads.is_multiple_of(key_heads) {
-            return complain("num_key_value_heads", format!("{key_heads} does not divide num_attention_heads {heads}"));
-        }
-        within(&[
-            ("model.rope_theta", self.rope_theta, 1.0, f64::MAX),
-            ("model.rms_norm_eps", self.rms_norm_eps, 0.0, 1.0),
-            ("model.initializer_range", self.initializer_range, 0.0, 1.0),
-        ])
     }
-}
 
-fn positive(values: &[(&str, usize)]) -> Result<(), Complaint> {
-    match values.iter().find(|(_, value)| !(1..=1 << 30).contains(value)) {
-        Some((field, value)) => Err(((*field).to_owned(), format!("{value} is not between 1 and 2^30"))),
-        None => Ok(()),
-    }
-}
-
-fn within(ranges: &[(&str, f64, f64, f64)]) -> Result<(), Complaint> {
-    match ranges.iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
-        Some((field, value, least, most)) => {
-            Err(((*field).to_owned(), format!("{value} is not between {least} and {most}")))
+    /// The highest rate.
+    pub const fn peak(&self) -> f64 {
+        match *self {
+            Self::Cosine { peak, .. }
+            | Self::Linear { peak, .. }
+            | Self::WarmupStableDecay { peak, .. }
+            | Self::InverseSqrt { peak, .. }
+            | Self::HalfLife { peak, .. } => peak,
         }
-        None => Ok(()),
+    }
+
+    /// The rate that it does not fall below.
+    pub const fn floor(&self) -> f64 {
+        match *self {
+            Self::Cosine { floor, .. }
+            | Self::Linear { floor, .. }
+            | Self::WarmupStableDecay { floor, .. }
+            | Self::HalfLife { floor, .. } => floor,
+            Self::InverseSqrt { .. } => 0.0,
+        }
+    }
+
+    /// Whether it can be meant in a phase of `steps`.
+    fn check(&self, steps: u64) -> Result<(), Complaint> {
+        let complain = |field: &str, what: String| Err((field.to_owned(), what));
+        let (warmup, peak, floor) = (self.warmup(), self.peak(), self.floor());
+        if warmup > steps {
+            return complain(".warmup", format!("{warmup} is more than the phase's {steps} steps"));
+        }
+        match *self {
+            Self::HalfLife { half_life: 0, .. } => return complain(".half_life", "is 0".to_owned()),
+            Self::WarmupStableDecay { decay, .. } if decay == 0 || decay > steps - warmup => {
+                let left = steps - warmup;
+                return complain(".decay", format!("{decay} is not one of the {left} steps after warm-up"));
+            }
+            _ => {}
+        }
+        if !(0.0..=1.0).contains(&floor) || !(floor..=1.0).contains(&peak) || peak == 0.0 {
+            return complain("", format!("peak {peak} and floor {floor} are not 0 <= floor <= peak <= 1"));
+        }
+        Ok(())
     }
 }
 
@@ -262,6 +268,7 @@ impl Document for Run {
             ("optimizer.weight_decay", self.optimizer.weight_decay, 0.0, 10.0),
             ("optimizer.clip", self.optimizer.clip, f64::MIN_POSITIVE, f64::MAX),
         ])?;
+        within(&[("z_loss", self.z_loss, 0.0, 1.0), ("dropout", self.dropout, 0.0, 0.99)])?;
         if self.checkpoint_every == 0 {
             return complain("checkpoint_every", "is 0; give a number of steps".to_owned());
         }
@@ -285,29 +292,7 @@ impl Document for Run {
             if phase.mix.iter().any(|source| source.share == 0) || shares > 1 << 20 {
                 return complain(&field("mix"), "has a share of 0, or shares that add up to over 2^20".to_owned());
             }
-            let (peak, floor) = match phase.learning_rate {
-                Schedule::Cosine { peak, floor, warmup } => {
-                    if warmup > phase.steps {
-                        return complain(
-                            &field("learning_rate.warmup"),
-                            format!("{warmup} is more than the phase's {} steps", phase.steps),
-                        );
-                    }
-                    (peak, floor)
-                }
-                Schedule::HalfLife { peak, floor, half_life } => {
-                    if half_life == 0 {
-                        return complain(&field("learning_rate.half_life"), "is 0".to_owned());
-                    }
-                    (peak, floor)
-                }
-            };
-            if !(0.0..=1.0).contains(&floor) || !(floor..=1.0).contains(&peak) || peak == 0.0 {
-                return complain(
-                    &field("learning_rate"),
-                    format!("peak {peak} and floor {floor} are not 0 <= floor <= peak <= 1"),
-                );
-            }
+            phase.learning_rate.check(phase.steps).map_err(|(name, what)| (field("learning_rate") + &name, what))?;
         }
         Ok(())
     }
@@ -380,6 +365,17 @@ checkpoint_every: 4
             ("peak: 0.003, half_life: 2", "peak: 0.003, half_life: 0", "phases[1].learning_rate.half_life"),
             ("tokenizer: tokenizer.json", "tokenizer: ../tokenizer.json", "`.` or `..`"),
             ("checkpoint_every: 4", "checkpoint_every: 0", "checkpoint_every"),
+            ("checkpoint_every: 4", "checkpoint_every: 4\ndropout: 1.0", "dropout"),
+            ("checkpoint_every: 4", "checkpoint_every: 4\nz_loss: -1.0", "z_loss"),
+            (
+                "schedule: cosine, warmup: 2, peak: 0.003, floor: 0.0003",
+                "schedule: warmup_stable_decay, warmup: 2, peak: 0.003, decay: 9, floor: 0.0",
+                "phases[0].learning_rate.decay",
+            ),
+            ("architecture: llama", "architecture: olmo", "model.rms_norm_eps"),
+            ("architecture: llama", "architecture: olmo3", "model.sliding_window"),
+            ("rope_theta: 10000.0", "rope_theta: 10000.0\n  clip_qkv: 8.0", "model.clip_qkv"),
+            ("rope_theta: 10000.0", "rope_theta: 10000.0\n  rope_scaling: {rope_type: linear, factor: 0.5}", "factor"),
         ] {
             let text = RUN.replace(from, to);
             assert_ne!(text, RUN, "{from}");

@@ -21,9 +21,6 @@ pub enum TrainError {
     /// The model could not be built or computed.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// candle refused.
-    #[error("candle: {0}")]
-    Candle(#[from] candle_core::Error),
     /// The processor does not compute as it should.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),

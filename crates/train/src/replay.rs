@@ -97,7 +97,7 @@ pub fn replay(root: &Path, run: &Run, from: Step, to: Step, progress: &dyn Progr
     let state = match from {
         // The start of a run is a function of the seed, so it is computed again too.
         Step(0) => {
-            let initial = State::initial(run)?;
+            let initial = State::initial(run);
             found.compare_checkpoint(Step(0), &state, &initial);
             initial
         }

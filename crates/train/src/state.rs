@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use retrace_files::safetensors::{self, Dtype, tensor_digest, tensor_root};
 use retrace_files::{FileError, write_whole, write_whole_directory};
-use retrace_model::{ModelError, Weights, hub, take_floats};
+use retrace_model::{ModelError, Weights, hub, take_floats, tensors};
 use retrace_spec::{Digest, Run, Step, Tokens};
 use serde::{Deserialize, Serialize};
 
@@ -17,15 +17,6 @@ const OPTIMIZER: &str = "optimizer.safetensors";
 /// The rest of the state, in its own file of a checkpoint.
 const STATE: &str = "state.json";
 
-/// A weight and its moments.
-#[derive(Debug, Clone)]
-pub(crate) struct Parameter {
-    pub(crate) shape: Vec<usize>,
-    pub(crate) weight: Vec<f32>,
-    pub(crate) first_moment: Vec<f32>,
-    pub(crate) second_moment: Vec<f32>,
-}
-
 /// The state of a run after a step.
 #[derive(Debug, Clone)]
 pub struct State {
@@ -33,7 +24,11 @@ pub struct State {
     pub step: Step,
     /// Tokens learned from so far.
     pub tokens: Tokens,
-    pub(crate) parameters: BTreeMap<String, Parameter>,
+    /// The weights.
+    pub weights: Weights,
+    /// The optimizer's moments, laid out as the weights are.
+    pub(crate) first_moment: Vec<f32>,
+    pub(crate) second_moment: Vec<f32>,
 }
 
 /// What `state.json` says.
@@ -53,50 +48,26 @@ const SCHEMA: &str = "checkpoint/1";
 
 impl State {
     /// The state before the first step.
-    ///
-    /// # Errors
-    /// If candle refuses.
-    pub fn initial(run: &Run) -> Result<Self, TrainError> {
-        let mut parameters = BTreeMap::new();
-        for (name, weight) in Weights::initial(&run.model, run.seed)?.iter() {
-            let weight_values: Vec<f32> = weight.flatten_all()?.to_vec1()?;
-            let zeros = vec![0.0; weight_values.len()];
-            let parameter = Parameter {
-                shape: weight.dims().to_vec(),
-                weight: weight_values,
-                first_moment: zeros.clone(),
-                second_moment: zeros,
-            };
-            parameters.insert(name.to_owned(), parameter);
-        }
-        Ok(Self { step: Step(0), tokens: Tokens(0), parameters })
+    pub fn initial(run: &Run) -> Self {
+        let weights = Weights::initial(&run.model, run.seed);
+        let zeros = vec![0.0; weights.values().len()];
+        Self { step: Step(0), tokens: Tokens(0), first_moment: zeros.clone(), second_moment: zeros, weights }
     }
 
-    /// The weights, ready for a model.
-    ///
-    /// # Errors
-    /// If candle refuses.
-    pub fn weights(&self) -> Result<Weights, TrainError> {
-        let parameters = self.parameters.iter();
-        Ok(Weights::from_values(parameters.map(|(name, p)| (name.clone(), p.shape.clone(), p.weight.clone())))?)
-    }
-
-    /// The digest of every tensor: weights under their names, moments as [`moment_names`] has them.
+    /// The digest of every tensor of the state, by name.
     pub fn tensor_digests(&self) -> BTreeMap<String, Digest> {
-        self.parameters
-            .par_iter()
-            .flat_map_iter(|(name, p)| {
-                let [first, second] = moment_names(name);
-                let digest = |values: &[f32]| tensor_digest(Dtype::F32, &p.shape, &to_bytes(values));
-                [
-                    (name.clone(), digest(&p.weight)),
-                    (first, digest(&p.first_moment)),
-                    (second, digest(&p.second_moment)),
-                ]
-            })
-            .collect::<Vec<_>>()
-            .into_iter()
-            .collect()
+        let layout = self.weights.layout();
+        let mut parts = Vec::new();
+        for (name, shape, range) in layout.iter() {
+            let [first, second] = moment_names(name);
+            parts.push((name.to_owned(), shape, &self.weights.values()[range.clone()]));
+            parts.push((first, shape, &self.first_moment[range.clone()]));
+            parts.push((second, shape, &self.second_moment[range]));
+        }
+        let digest = |(name, shape, values): (String, &[usize], &[f32])| {
+            (name, tensor_digest(Dtype::F32, shape, &to_bytes(values)))
+        };
+        parts.into_par_iter().map(digest).collect::<Vec<_>>().into_iter().collect()
     }
 
     /// The tensor root over weights and moments.
@@ -120,18 +91,10 @@ impl State {
     ) -> Result<(), TrainError> {
         let path = directory_of(output, self.step);
         write_whole_directory(&path, |partial| {
-            hub::write(partial, &run.model, &self.weights()?)?;
-            let mut moments = BTreeMap::new();
-            for (name, p) in &self.parameters {
-                let [first, second] = moment_names(name);
-                let tensor = |values: &[f32]| safetensors::Tensor {
-                    dtype: Dtype::F32,
-                    shape: p.shape.clone(),
-                    bytes: to_bytes(values),
-                };
-                moments.insert(first, tensor(&p.first_moment));
-                moments.insert(second, tensor(&p.second_moment));
-            }
+            hub::write(partial, &run.model, &self.weights)?;
+            let layout = self.weights.layout();
+            let mut moments = tensors(layout, &self.first_moment, |name| moment_names(name)[0].clone());
+            moments.extend(tensors(layout, &self.second_moment, |name| moment_names(name)[1].clone()));
             safetensors::write(&partial.join(OPTIMIZER), &moments)?;
             let stated = Stated {
                 retrace: SCHEMA.to_owned(),
@@ -178,19 +141,16 @@ impl State {
         }
         let (_, weights) = hub::read(path)?;
         let mut moments = safetensors::read(&path.join(OPTIMIZER))?;
-        let mut parameters = BTreeMap::new();
-        for (name, weight) in weights.iter() {
-            let shape = weight.dims().to_vec();
+        let (mut first_moment, mut second_moment) = (Vec::new(), Vec::new());
+        for (name, shape, _) in weights.layout().iter() {
             let [first, second] = moment_names(name);
-            let first_moment = take_floats(&mut moments, &first, &shape)?;
-            let second_moment = take_floats(&mut moments, &second, &shape)?;
-            let weight = weight.flatten_all()?.to_vec1()?;
-            parameters.insert(name.to_owned(), Parameter { shape, weight, first_moment, second_moment });
+            first_moment.extend(take_floats(&mut moments, &first, shape)?);
+            second_moment.extend(take_floats(&mut moments, &second, shape)?);
         }
         if let Some((name, _)) = moments.pop_first() {
             return Err(ModelError::Unknown { name }.into());
         }
-        let state = Self { step: stated.step, tokens: stated.tokens, parameters };
+        let state = Self { step: stated.step, tokens: stated.tokens, weights, first_moment, second_moment };
         let found = state.digest();
         if found != stated.state {
             return Err(TrainError::Damaged { path: path.to_owned(), stated: stated.state, found });

@@ -1,11 +1,11 @@
 //! One step after another.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use retrace_files::{FileError, Progress, Unit};
-use retrace_model::{Llama, cross_entropy};
+use retrace_model::{Dropout, Lesson, Network, Workspace};
 use retrace_numerics::adamw::{Hyperparameters, Update};
+use retrace_numerics::cross_entropy::Loss;
 use retrace_numerics::environment;
 use retrace_numerics::sum::{sum_f64, sum_of_squares};
 use retrace_numerics::tree::TreeSum;
@@ -19,6 +19,9 @@ pub struct Trainer<'a> {
     run: &'a Run,
     batches: Batches,
     state: State,
+    network: Network,
+    workspace: Workspace,
+    gradients: TreeSum,
 }
 
 impl<'a> Trainer<'a> {
@@ -28,7 +31,8 @@ impl<'a> Trainer<'a> {
     /// If the processor does not compute as it should, or the tokens cannot be read.
     pub fn new(root: &Path, run: &'a Run, state: State) -> Result<Self, TrainError> {
         environment::check()?;
-        Ok(Self { run, batches: Batches::open(root, run)?, state })
+        let (batches, network) = (Batches::open(root, run)?, Network::new(&run.model)?);
+        Ok(Self { run, batches, state, network, workspace: Workspace::default(), gradients: TreeSum::default() })
     }
 
     /// The state after the steps so far.
@@ -40,7 +44,7 @@ impl<'a> Trainer<'a> {
     /// until a journal takes it.
     ///
     /// The loss is the sum, over micro-batches in order, of the binary64 lane sum of their tokens'
-    /// losses, divided by the batch's tokens. Each micro-batch's gradient is of its tokens' losses
+    /// losses (without z-loss), divided by the batch's tokens. Each micro-batch's gradient is of its tokens' losses
     /// times 1/(the batch's tokens), that factor rounded to binary32; the leaves of the contract's
     /// tree are these gradients. The norm is the root of the sum, over tensors sorted by name, of
     /// the binary64 lane sums of squares. Where it is over `clip`, gradients are multiplied with
@@ -54,30 +58,33 @@ impl<'a> Trainer<'a> {
         let batch = self.batches.batch(step)?;
         let rate = learning_rate(&phase.learning_rate, step.get() - before.get(), phase.steps);
 
-        let weights = self.state.weights()?;
-        let model = Llama::new(&self.run.model, &weights)?;
-        let sequence = self.run.sequence_length;
-        let micro = self.run.micro_batch_size * sequence;
+        let positions = self.run.sequence_length;
+        let micro = self.run.micro_batch_size * positions;
         let scale = 1.0 / batch.inputs.len() as f64;
-        let (mut loss, mut gradient) = (0.0, TreeSum::default());
-        for (inputs, targets) in batch.inputs.chunks(micro).zip(batch.targets.chunks(micro)) {
-            let logits = model.forward(&Arc::from(inputs), sequence)?;
-            let losses = cross_entropy(&logits, &Arc::from(targets))?;
-            loss += sum_f64(&losses.to_vec1::<f32>()?);
-            let mut gradients = (losses * scale)?.backward()?;
-            let mut leaf = Vec::new();
-            for (name, weight) in weights.iter() {
-                let gradient =
-                    gradients.remove(weight).ok_or_else(|| not_finite(step, format!("no gradient of {name}")))?;
-                leaf.extend(gradient.flatten_all()?.to_vec1::<f32>()?);
-            }
-            gradient.push(leaf);
+        let targets: Vec<Option<u32>> = batch.targets.iter().copied().map(Some).collect();
+        let mut loss = 0.0;
+        for (index, (inputs, targets)) in batch.inputs.chunks(micro).zip(targets.chunks(micro)).enumerate() {
+            let lesson = Lesson {
+                inputs,
+                targets,
+                positions,
+                loss: Loss { z_weight: self.run.z_loss as f32 },
+                scale: scale as f32,
+                dropout: self.dropout(step, index),
+            };
+            let mut leaf = self.gradients.leaf(self.network.layout().parameters());
+            let costs = self.network.gradient(&self.state.weights, &self.workspace, &lesson, &mut leaf)?;
+            let costs: Vec<f32> = costs.iter().map(|row| row.loss).collect();
+            loss += sum_f64(&costs);
+            self.gradients.push(leaf);
         }
         loss *= scale;
         if !loss.is_finite() {
             return Err(not_finite(step, "the loss".to_owned()));
         }
-        let grad_norm = self.update(step, rate, &gradient.finish().unwrap_or_default())?;
+        let gradient = self.gradients.finish().unwrap_or_default();
+        let grad_norm = self.update(step, rate, &gradient)?;
+        self.gradients.recycle(gradient);
         self.state.step = step;
         self.state.tokens = Tokens(self.state.tokens.get() + batch.inputs.len() as u64);
         Ok(Some(Line {
@@ -94,27 +101,30 @@ impl<'a> Trainer<'a> {
         }))
     }
 
+    fn dropout(&self, step: Step, micro_batch: usize) -> Option<Dropout> {
+        let rate = self.run.dropout;
+        let (seed, step, micro_batch) = (self.run.seed.get(), step.get(), micro_batch as u64);
+        (rate > 0.0).then_some(Dropout { rate, seed, step, micro_batch })
+    }
+
     /// Moves the weights against `gradient`, all tensors' one after another, sorted by name; returns
     /// its norm.
     fn update(&mut self, step: Step, rate: f64, gradient: &[f32]) -> Result<f64, TrainError> {
+        let layout = self.network.layout();
         let mut squares = 0.0;
-        let mut rest = gradient;
-        let mut parts = Vec::new();
-        for (name, parameter) in &self.state.parameters {
-            let (part, after) = rest.split_at(parameter.weight.len().min(rest.len()));
-            rest = after;
-            let square = sum_of_squares(part);
+        for (name, _, range) in layout.iter() {
+            let square = sum_of_squares(&gradient[range]);
             if !square.is_finite() {
                 return Err(not_finite(step, format!("the gradient of {name}")));
             }
             squares += square;
-            parts.push(part);
         }
         let norm = squares.sqrt();
         let optimizer = &self.run.optimizer;
         let gradient_scale = if norm > optimizer.clip { optimizer.clip / norm } else { 1.0 };
-        for (parameter, part) in self.state.parameters.values_mut().zip(parts) {
-            let weight_decay = if parameter.shape.len() > 1 { optimizer.weight_decay } else { 0.0 };
+        let State { weights, first_moment, second_moment, .. } = &mut self.state;
+        for (_, shape, range) in layout.iter() {
+            let weight_decay = if shape.len() > 1 { optimizer.weight_decay } else { 0.0 };
             let numbers = Hyperparameters {
                 beta1: optimizer.beta1,
                 beta2: optimizer.beta2,
@@ -123,8 +133,9 @@ impl<'a> Trainer<'a> {
                 weight_decay,
                 gradient_scale,
             };
-            let (first, second) = (&mut parameter.first_moment, &mut parameter.second_moment);
-            Update::new(numbers, step.get()).apply(&mut parameter.weight, first, second, part);
+            let (first, second) = (&mut first_moment[range.clone()], &mut second_moment[range.clone()]);
+            let weights = &mut weights.values_mut()[range.clone()];
+            Update::new(numbers, step.get()).apply(weights, first, second, &gradient[range]);
         }
         Ok(norm)
     }
@@ -164,7 +175,7 @@ pub fn train(root: &Path, run: &Run, resume: bool, progress: &dyn Progress) -> R
         None if resume && !journal_path.exists() => return Err(TrainError::NoCheckpoint { path: output }),
         Some(last) => return Err(TrainError::Exists { path: directory_of(&output, last) }),
         None => {
-            let trainer = Trainer::new(root, run, State::initial(run)?)?;
+            let trainer = Trainer::new(root, run, State::initial(run))?;
             // A run that was killed before its first checkpoint has a journal, of nothing.
             let journal = match resume {
                 true => Journal::read(&journal_path)?.cut_to(Step(0), run_digest, None)?,

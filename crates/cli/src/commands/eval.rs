@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use retrace_corpus::tokenizer::Tokenizer;
 use retrace_eval::{LoadedTask, Scores, score};
 use retrace_files::{Progress, Unit, write_whole};
-use retrace_model::{Llama, hub};
+use retrace_model::{Inference, hub};
 use retrace_spec::Task;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -143,11 +143,11 @@ impl Results {
 /// Scores the model in a directory on every task.
 pub(super) fn evaluate(model: &Path, tasks: &[LoadedTask], progress: &dyn Progress) -> Result<Results, Failure> {
     let (description, weights) = hub::read(model)?;
-    let llama = Llama::new(&description, &weights)?;
+    let inference = Inference::new(&description, weights)?;
     let tokenizer = Tokenizer::open(&model.join("tokenizer.json"))?;
     let mut scores = Vec::new();
     for task in tasks {
-        scores.push(score(&llama, &tokenizer, task)?);
+        scores.push(score(&inference, &tokenizer, task)?);
         progress.advance(1);
     }
     Ok(Results { scores })

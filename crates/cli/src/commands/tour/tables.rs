@@ -8,7 +8,7 @@ use retrace_corpus::Document;
 use retrace_eval::{Items, LoadedTask, Scores};
 use retrace_files::{FileError, Progress, Unit, expand, json_lines};
 use retrace_manifest::record::{self, Done};
-use retrace_model::Llama;
+use retrace_model::Layout;
 use retrace_query::tables::{self, Checkpoint, Contamination, Metric, Row, Sample, TrainLog};
 use retrace_spec::manifest::{Kind, StepKind};
 use retrace_spec::{RelPath, Run, Step, Tokens};
@@ -36,8 +36,7 @@ pub(super) fn write(
     for run in runs {
         let journal_path = run.output.join(Journal::NAME).map_err(named)?;
         let journal = Journal::read(&journal_path.under(root))?;
-        let parameters =
-            Llama::shapes(&run.model).iter().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum();
+        let parameters = Layout::of(&run.model).parameters() as u64;
         for step in checkpoints(&run.output.under(root))? {
             let tokens = journal.line(step).map_or(Tokens(0), |line| line.tokens);
             let path = results_path(run, step)?;

@@ -1,0 +1,63 @@
+//! `retrace logits`
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use retrace_files::FileError;
+use retrace_files::safetensors::{self, Dtype, Tensor};
+use retrace_model::{Inference, hub};
+use serde_json::json;
+
+use super::Exit;
+use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone};
+
+/// Compute a model's logits for given tokens
+///
+/// MODEL is a directory with `config.json` and `model.safetensors` (whole or in shards) of a Llama,
+/// GPT-NeoX or OLMo. Writes one F32 tensor, `logits`, of shape [batch, sequence, vocabulary]: the
+/// same bits on every machine.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  echo '[[1, 2, 3], [4, 5, 6]]' > ids.json
+  retrace logits runs/base/step-000240 --tokens ids.json -o logits.safetensors")]
+pub(crate) struct Logits {
+    /// The model's directory
+    model: PathBuf,
+    /// A JSON file of sequences of token ids, all of one length: [[1, 2, …], …]
+    #[arg(long, value_name = "IDS.json")]
+    tokens: PathBuf,
+    /// Where the logits go
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+impl Logits {
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let text = std::fs::read(&self.tokens).map_err(FileError::io(&self.tokens, "read"))?;
+        let sequences: Vec<Vec<u32>> = serde_json::from_slice(&text).map_err(|e| FileError::Json {
+            path: self.tokens.clone(),
+            line: e.line(),
+            what: format!("{e}; sequences of token ids are needed, as in [[1, 2], [3, 4]]"),
+        })?;
+        let positions = sequences.first().map_or(0, Vec::len);
+        if positions == 0 || sequences.iter().any(|sequence| sequence.len() != positions) {
+            let what = format!("{} holds no sequences of one length", self.tokens.display());
+            return Err(Failure::usage(what, "give sequences of as many ids each, at least one"));
+        }
+        let (description, weights) = hub::read(&self.model)?;
+        let model = Inference::new(&description, weights)?;
+        let logits = model.logits(&sequences.concat(), positions)?;
+        let shape = vec![sequences.len(), positions, description.vocab_size];
+        let bytes = logits.iter().flat_map(|logit| logit.to_le_bytes()).collect();
+        let tensor = Tensor { dtype: Dtype::F32, shape: shape.clone(), bytes };
+        safetensors::write(&self.output, &BTreeMap::from([("logits".to_owned(), tensor)]))?;
+        let (_, digest) = retrace_files::hash_file(&self.output)?;
+        let result = json!({"output": self.output, "shape": shape, "digest": digest});
+        terminal.result("logits/1", &result, |out| writeln!(out, "{}", self.output.display()))?;
+        let shape = shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
+        terminal.say(Tone::Good, "computed", format_args!("logits {shape}; file {digest}"));
+        Ok(Exit::Holds)
+    }
+}

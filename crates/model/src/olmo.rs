@@ -1,0 +1,90 @@
+//! OLMo 1 (Groeneveld et al., 2024): Llama with LayerNorm without parameters, and with queries, keys
+//! and values that can be clipped.
+//!
+//! ```text
+//! x   = embed(ids)
+//! x   = x + attention(rope(clip(norm(x)·[Wq Wk Wv]ᵀ)))·Woᵀ     every layer
+//! x   = x + swiglu(norm(x)·[Wgate Wup]ᵀ)·Wdownᵀ                every layer
+//! out = norm(x)·Wheadᵀ
+//! ```
+
+use std::sync::Arc;
+
+use retrace_numerics::attention::Attention;
+use retrace_numerics::heads::Order;
+use retrace_spec::Model;
+
+use crate::ModelError;
+use crate::frequencies::tables;
+use crate::llama::{around, projection, projections};
+use crate::network::heads;
+use crate::tape::{NormKind, Projection, Tape, Value};
+use crate::weights::{Layout, Parameter};
+
+/// An OLMo 1, apart from its weights.
+#[derive(Debug)]
+pub(crate) struct Olmo {
+    model: Model,
+    embedding: Parameter,
+    layers: Vec<Layer>,
+}
+
+#[derive(Debug)]
+struct Layer {
+    query_key_value: [Projection; 3],
+    attention_out: Projection,
+    gate_up: [Projection; 2],
+    down: Projection,
+}
+
+impl Olmo {
+    pub(crate) fn shapes(model: &Model) -> Vec<(String, Vec<usize>)> {
+        let layers = (0..model.num_hidden_layers).flat_map(|layer| projections(model, layer));
+        around(model).into_iter().chain(layers).collect()
+    }
+
+    pub(crate) fn new(model: &Model, layout: &Layout) -> Result<Self, ModelError> {
+        let layer = |layer: usize| {
+            let part = |part: &str| projection(layout, &format!("model.layers.{layer}.{part}"));
+            Ok(Layer {
+                query_key_value: [part("self_attn.q_proj")?, part("self_attn.k_proj")?, part("self_attn.v_proj")?],
+                attention_out: part("self_attn.o_proj")?,
+                gate_up: [part("mlp.gate_proj")?, part("mlp.up_proj")?],
+                down: part("mlp.down_proj")?,
+            })
+        };
+        Ok(Self {
+            embedding: layout.find("model.embed_tokens.weight")?,
+            layers: (0..model.num_hidden_layers).map(layer).collect::<Result<_, ModelError>>()?,
+            model: model.clone(),
+        })
+    }
+
+    pub(crate) fn hidden(&self, t: &mut Tape<'_>, ids: &Arc<[u32]>, positions: usize) -> Value {
+        let heads = heads(&self.model, positions, Order::Grouped);
+        let attention = Attention { heads, window: None };
+        let tables = Arc::new(tables(&self.model, None, positions));
+        let norm = NormKind::Layer { parameters: None, epsilon: self.model.norm_epsilon() as f32 };
+        let mut x = t.embed(self.embedding, ids);
+        for layer in &self.layers {
+            let h = t.norm(&x, norm);
+            let mut qkv = t.project(&h, &layer.query_key_value);
+            if let Some(limit) = self.model.clip_qkv {
+                qkv = t.clip(&qkv, limit as f32);
+            }
+            let qkv = t.rope(qkv, &tables, heads);
+            let mixed = t.attend(&qkv, attention);
+            let y = t.project(&mixed, &[layer.attention_out]);
+            let y = t.dropout(y);
+            x = t.add(y, &x);
+
+            let h = t.norm(&x, norm);
+            let gated = t.project(&h, &layer.gate_up);
+            let gated = t.swiglu(&gated);
+            let y = t.project(&gated, &[layer.down]);
+            let y = t.dropout(y);
+            x = t.add(y, &x);
+        }
+        t.norm(&x, norm)
+    }
+}

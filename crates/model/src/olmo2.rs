@@ -1,0 +1,123 @@
+//! OLMo 2 and 3 (OLMo Team, 2025): RMSNorm after each block instead of before it, and of the queries
+//! and keys of all heads together; OLMo 3 with sliding windows in most layers.
+//!
+//! ```text
+//! x   = embed(ids)
+//! x   = x + norm(attention(rope([norm(x·Wqᵀ) norm(x·Wkᵀ) x·Wvᵀ]))·Woᵀ)     every layer
+//! x   = x + norm(swiglu(x·[Wgate Wup]ᵀ)·Wdownᵀ)                            every layer
+//! out = norm(x)·Wheadᵀ
+//! ```
+
+use std::sync::Arc;
+
+use retrace_numerics::attention::Attention;
+use retrace_numerics::heads::Order;
+use retrace_numerics::norm::Part;
+use retrace_spec::Model;
+use retrace_spec::model::LayerType;
+
+use crate::ModelError;
+use crate::frequencies::tables;
+use crate::llama::{around, projection, projections};
+use crate::network::heads;
+use crate::tape::{NormKind, Projection, Tape, Value};
+use crate::weights::{Layout, Parameter};
+
+/// An OLMo 2 or 3, apart from its weights.
+#[derive(Debug)]
+pub(crate) struct Olmo2 {
+    model: Model,
+    embedding: Parameter,
+    layers: Vec<Layer>,
+    norm: NormKind,
+}
+
+#[derive(Debug)]
+struct Layer {
+    query_key_value: [Projection; 3],
+    query_norm: NormKind,
+    key_norm: NormKind,
+    attention_out: Projection,
+    attention_norm: NormKind,
+    gate_up: [Projection; 2],
+    down: Projection,
+    feed_norm: NormKind,
+}
+
+impl Olmo2 {
+    pub(crate) fn shapes(model: &Model) -> Vec<(String, Vec<usize>)> {
+        let (queries, keys) =
+            (model.num_attention_heads * model.head_size(), model.num_key_value_heads * model.head_size());
+        let mut shapes = around(model);
+        shapes.push(("model.norm.weight".to_owned(), vec![model.hidden_size]));
+        for layer in 0..model.num_hidden_layers {
+            shapes.extend(projections(model, layer));
+            let norms = [
+                ("self_attn.q_norm", queries),
+                ("self_attn.k_norm", keys),
+                ("post_attention_layernorm", model.hidden_size),
+                ("post_feedforward_layernorm", model.hidden_size),
+            ];
+            shapes.extend(norms.map(|(norm, width)| (format!("model.layers.{layer}.{norm}.weight"), vec![width])));
+        }
+        shapes
+    }
+
+    pub(crate) fn new(model: &Model, layout: &Layout) -> Result<Self, ModelError> {
+        let epsilon = model.norm_epsilon() as f32;
+        let rms = |name: &str| Ok::<_, ModelError>(NormKind::Rms { weight: layout.find(name)?, epsilon });
+        let layer = |layer: usize| {
+            let part = |part: &str| projection(layout, &format!("model.layers.{layer}.{part}"));
+            let norm = |norm: &str| rms(&format!("model.layers.{layer}.{norm}.weight"));
+            Ok(Layer {
+                query_key_value: [part("self_attn.q_proj")?, part("self_attn.k_proj")?, part("self_attn.v_proj")?],
+                query_norm: norm("self_attn.q_norm")?,
+                key_norm: norm("self_attn.k_norm")?,
+                attention_out: part("self_attn.o_proj")?,
+                attention_norm: norm("post_attention_layernorm")?,
+                gate_up: [part("mlp.gate_proj")?, part("mlp.up_proj")?],
+                down: part("mlp.down_proj")?,
+                feed_norm: norm("post_feedforward_layernorm")?,
+            })
+        };
+        Ok(Self {
+            embedding: layout.find("model.embed_tokens.weight")?,
+            layers: (0..model.num_hidden_layers).map(layer).collect::<Result<_, ModelError>>()?,
+            norm: rms("model.norm.weight")?,
+            model: model.clone(),
+        })
+    }
+
+    pub(crate) fn hidden(&self, t: &mut Tape<'_>, ids: &Arc<[u32]>, positions: usize) -> Value {
+        let heads = heads(&self.model, positions, Order::Grouped);
+        let row = heads.row();
+        let queries = Part { row, first: 0, width: heads.heads * heads.size };
+        let keys = Part { row, first: queries.width, width: heads.key_heads * heads.size };
+        // Only full attention reaches beyond what the model was trained on first.
+        let plain = Arc::new(tables(&self.model, None, positions));
+        let stretched = Arc::new(tables(&self.model, self.model.rope_scaling.as_ref(), positions));
+        let mut x = t.embed(self.embedding, ids);
+        for (index, layer) in self.layers.iter().enumerate() {
+            let (window, tables) = match self.model.layer_type(index) {
+                LayerType::Sliding => (self.model.sliding_window, &plain),
+                LayerType::Full => (None, &stretched),
+            };
+            let qkv = t.project(&x, &layer.query_key_value);
+            let qkv = t.norm_parts(&qkv, vec![(queries, layer.query_norm), (keys, layer.key_norm)]);
+            let qkv = t.rope(qkv, tables, heads);
+            let mixed = t.attend(&qkv, Attention { heads, window });
+            let y = t.project(&mixed, &[layer.attention_out]);
+            let y = t.norm(&y, layer.attention_norm);
+            let y = t.dropout(y);
+            x = t.add(y, &x);
+
+            let gated = t.project(&x, &layer.gate_up);
+            let gated = t.swiglu(&gated);
+            let y = t.project(&gated, &[layer.down]);
+            let y = t.norm(&y, layer.feed_norm);
+            let y = t.dropout(y);
+            x = t.add(y, &x);
+        }
+        t.norm(&x, self.norm)
+    }
+}

@@ -1,0 +1,504 @@
+//! What a model computes, and its gradient by going back over it (Linnainmaa, 1970).
+//!
+//! Activations are matrices, a row a token. Each operation's order is that of its kernel. Where a
+//! value is used more than once, its gradient is added up by `+`, the last use first. Memory is
+//! used again from step to step: a [`Workspace`] outlives the tapes that draw on it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use retrace_numerics::attention::Attention;
+use retrace_numerics::cross_entropy::{Loss, Row};
+use retrace_numerics::gelu::Gelu;
+use retrace_numerics::heads::Heads;
+use retrace_numerics::matmul::{Matrix, Target, matmul, matmul_onto};
+use retrace_numerics::norm::{Gradients, Norm, Part};
+use retrace_numerics::random::Stream;
+use retrace_numerics::{elementwise, embedding, rope, swiglu};
+
+use crate::Weights;
+use crate::weights::{Gradient, Parameter};
+
+/// Most logits that are held at once.
+const MOST_LOGITS: usize = 1 << 21;
+
+/// Memory for activations and their gradients, kept for the next tape.
+#[derive(Debug, Clone, Default)]
+pub struct Workspace(Rc<RefCell<Vec<Vec<f32>>>>);
+
+impl Workspace {
+    /// `length` floats of any content.
+    fn floats(&self, length: usize) -> Buffer {
+        let mut free = self.0.borrow_mut();
+        // The smallest that is large enough and not so large that it should wait for another.
+        let fits = |buffer: &Vec<f32>| buffer.capacity() >= length && buffer.capacity() / 2 <= length;
+        let found = (0..free.len()).filter(|at| fits(&free[*at])).min_by_key(|at| free[*at].capacity());
+        let mut values = found.map(|at| free.swap_remove(at)).unwrap_or_default();
+        values.resize(length, 0.0);
+        Buffer { values, home: self.clone() }
+    }
+}
+
+/// Floats that go back to their workspace.
+#[derive(Debug)]
+struct Buffer {
+    values: Vec<f32>,
+    home: Workspace,
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.home.0.borrow_mut().push(std::mem::take(&mut self.values));
+    }
+}
+
+/// A matrix of activations: rows are tokens.
+#[derive(Debug, Clone)]
+pub(crate) struct Value {
+    id: usize,
+    columns: usize,
+    buffer: Rc<Buffer>,
+}
+
+impl Value {
+    fn values(&self) -> &[f32] {
+        &self.buffer.values
+    }
+}
+
+/// x · weightᵀ, or x · weightᵀ + bias.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Projection {
+    pub(crate) weight: Parameter,
+    pub(crate) bias: Option<Parameter>,
+}
+
+/// How rows are normalised, and by which parameters.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum NormKind {
+    Rms { weight: Parameter, epsilon: f32 },
+    Layer { parameters: Option<(Parameter, Parameter)>, epsilon: f32 },
+}
+
+impl NormKind {
+    fn norm<'a>(&self, weights: &'a Weights) -> Norm<'a> {
+        match *self {
+            Self::Rms { weight, epsilon } => Norm::Rms { weight: weights.get(weight), epsilon },
+            Self::Layer { parameters, epsilon } => {
+                let parameters = parameters.map(|(weight, bias)| (weights.get(weight), weights.get(bias)));
+                Norm::Layer { parameters, epsilon }
+            }
+        }
+    }
+
+    fn parameters(&self) -> (Option<Parameter>, Option<Parameter>) {
+        match *self {
+            Self::Rms { weight, .. } => (Some(weight), None),
+            Self::Layer { parameters, .. } => (parameters.map(|p| p.0), parameters.map(|p| p.1)),
+        }
+    }
+}
+
+/// Where a run's dropout is.
+#[derive(Debug, Clone, Copy)]
+pub struct Dropout {
+    /// The share of elements that is dropped.
+    pub rate: f64,
+    /// The run's seed.
+    pub seed: u64,
+    /// The update's number.
+    pub step: u64,
+    /// The number of the micro-batch within the update.
+    pub micro_batch: u64,
+}
+
+/// What was done, with what going back needs.
+#[derive(Debug)]
+enum Done {
+    Embed {
+        table: Parameter,
+        ids: Arc<[u32]>,
+    },
+    Norm {
+        x: Value,
+        parts: Vec<(Part, NormKind)>,
+    },
+    Project {
+        x: Value,
+        projections: Vec<Projection>,
+    },
+    /// To the value with this id, which the output took the place of, another was added.
+    Add {
+        to: usize,
+        from: usize,
+    },
+    Rope {
+        x: usize,
+        tables: Arc<rope::Tables>,
+        heads: Heads,
+    },
+    Clip {
+        x: Value,
+        limit: f32,
+    },
+    Attend {
+        qkv: Value,
+        out: Value,
+        statistics: Buffer,
+        attention: Attention,
+    },
+    SwiGlu {
+        x: Value,
+    },
+    Gelu {
+        x: Value,
+        form: Gelu,
+    },
+    Drop {
+        x: usize,
+        call: u64,
+    },
+}
+
+/// Computes values and remembers how, if a gradient is wanted.
+#[derive(Debug)]
+pub(crate) struct Tape<'w> {
+    weights: &'w Weights,
+    workspace: Workspace,
+    records: bool,
+    done: Vec<(usize, Done)>,
+    values: usize,
+    dropout: Option<Dropout>,
+    drops: u64,
+}
+
+impl<'w> Tape<'w> {
+    /// A tape that only computes.
+    pub(crate) fn forgetful(weights: &'w Weights, workspace: &Workspace) -> Self {
+        let workspace = workspace.clone();
+        Self { weights, workspace, records: false, done: vec![], values: 0, dropout: None, drops: 0 }
+    }
+
+    /// A tape that can go back.
+    pub(crate) fn recording(weights: &'w Weights, workspace: &Workspace, dropout: Option<Dropout>) -> Self {
+        Self { records: true, dropout, ..Self::forgetful(weights, workspace) }
+    }
+
+    fn value(&mut self, columns: usize, buffer: Buffer, done: impl FnOnce() -> Done) -> Value {
+        let id = self.values;
+        self.values += 1;
+        if self.records {
+            self.done.push((id, done()));
+        }
+        Value { id, columns, buffer: Rc::new(buffer) }
+    }
+
+    /// The value's numbers, for changing them in place where nothing else needs them.
+    fn take(&self, x: Value) -> Buffer {
+        Rc::try_unwrap(x.buffer).unwrap_or_else(|shared| {
+            let mut copy = self.workspace.floats(shared.values.len());
+            copy.values.copy_from_slice(&shared.values);
+            copy
+        })
+    }
+
+    fn rows(&self, x: &Value) -> usize {
+        x.values().len() / x.columns
+    }
+
+    /// The table's rows at `ids`, which must all have one.
+    pub(crate) fn embed(&mut self, table: Parameter, ids: &Arc<[u32]>) -> Value {
+        let width = self.weights.layout().shape(table)[1];
+        let mut out = self.workspace.floats(ids.len() * width);
+        embedding::forward(self.weights.get(table), width, ids, &mut out.values);
+        self.value(width, out, || Done::Embed { table, ids: Arc::clone(ids) })
+    }
+
+    /// Each row normalised.
+    pub(crate) fn norm(&mut self, x: &Value, kind: NormKind) -> Value {
+        self.norm_parts(x, vec![(Part::whole(x.columns), kind)])
+    }
+
+    /// Parts of each row normalised, the rest as it is.
+    pub(crate) fn norm_parts(&mut self, x: &Value, parts: Vec<(Part, NormKind)>) -> Value {
+        let mut out = self.workspace.floats(x.values().len());
+        if parts.iter().map(|(part, _)| part.width).sum::<usize>() < x.columns {
+            out.values.copy_from_slice(x.values());
+        }
+        for (part, kind) in &parts {
+            kind.norm(self.weights).forward(x.values(), *part, &mut out.values);
+        }
+        let x = x.clone();
+        self.value(x.columns, out, || Done::Norm { x, parts })
+    }
+
+    /// The projections of `x`, side by side.
+    pub(crate) fn project(&mut self, x: &Value, projections: &[Projection]) -> Value {
+        let (rows, layout) = (self.rows(x), self.weights.layout());
+        let columns: usize = projections.iter().map(|p| layout.shape(p.weight)[0]).sum();
+        let mut out = self.workspace.floats(rows * columns);
+        let mut first = 0;
+        for Projection { weight, bias } in projections {
+            let outputs = layout.shape(*weight)[0];
+            let by = Matrix::new(self.weights.get(*weight), outputs, x.columns).transposed();
+            let to = Target::new(&mut out.values, rows, columns).columns(first, outputs);
+            matmul(Matrix::new(x.values(), rows, x.columns), by, to);
+            if let Some(bias) = bias {
+                elementwise::add_bias(&mut out.values, columns, first, self.weights.get(*bias));
+            }
+            first += outputs;
+        }
+        let x = x.clone();
+        self.value(columns, out, || Done::Project { x, projections: projections.to_vec() })
+    }
+
+    /// `to` + `from`.
+    pub(crate) fn add(&mut self, to: Value, from: &Value) -> Value {
+        let (to_id, columns) = (to.id, to.columns);
+        let mut out = self.take(to);
+        elementwise::add(&mut out.values, from.values());
+        let from = from.id;
+        self.value(columns, out, || Done::Add { to: to_id, from })
+    }
+
+    /// Queries and keys turned by their positions.
+    pub(crate) fn rope(&mut self, qkv: Value, tables: &Arc<rope::Tables>, heads: Heads) -> Value {
+        let (x, columns) = (qkv.id, qkv.columns);
+        let mut out = self.take(qkv);
+        tables.turn(&mut out.values, &heads);
+        self.value(columns, out, || Done::Rope { x, tables: Arc::clone(tables), heads })
+    }
+
+    /// Each element brought to at most `limit` and at least −`limit`.
+    pub(crate) fn clip(&mut self, x: &Value, limit: f32) -> Value {
+        let mut out = self.workspace.floats(x.values().len());
+        elementwise::clip(x.values(), limit, &mut out.values);
+        let x = x.clone();
+        self.value(x.columns, out, || Done::Clip { x, limit })
+    }
+
+    /// Attention over packed rows.
+    pub(crate) fn attend(&mut self, qkv: &Value, attention: Attention) -> Value {
+        let rows = self.rows(qkv);
+        let mut out = self.workspace.floats(rows * attention.heads.output_row());
+        let mut statistics = self.workspace.floats(attention.statistics(rows));
+        attention.forward(qkv.values(), &mut out.values, &mut statistics.values);
+        let id = self.values;
+        let out = Value { id, columns: attention.heads.output_row(), buffer: Rc::new(out) };
+        self.values += 1;
+        if self.records {
+            let (qkv, kept) = (qkv.clone(), out.clone());
+            self.done.push((id, Done::Attend { qkv, out: kept, statistics, attention }));
+        }
+        out
+    }
+
+    /// silu(gate) · up, where a row is the gates and then the ups.
+    pub(crate) fn swiglu(&mut self, x: &Value) -> Value {
+        let width = x.columns / 2;
+        let mut out = self.workspace.floats(x.values().len() / 2);
+        swiglu::forward(x.values(), width, &mut out.values);
+        let x = x.clone();
+        self.value(width, out, || Done::SwiGlu { x })
+    }
+
+    /// GELU of each element.
+    pub(crate) fn gelu(&mut self, x: &Value, form: Gelu) -> Value {
+        let mut out = self.workspace.floats(x.values().len());
+        form.forward(x.values(), &mut out.values);
+        let x = x.clone();
+        self.value(x.columns, out, || Done::Gelu { x, form })
+    }
+
+    /// Dropout, where the run has it; the call's number within a model's pass names its stream,
+    /// `dropout/CALL`, and a micro-batch has 2^40 indices.
+    pub(crate) fn dropout(&mut self, x: Value) -> Value {
+        let Some(dropout) = self.dropout else { return x };
+        let (id, columns, call) = (x.id, x.columns, self.drops);
+        self.drops += 1;
+        let mut out = self.take(x);
+        dropout.apply(call, &mut out.values);
+        self.value(columns, out, || Done::Drop { x: id, call })
+    }
+
+    /// The logits of each row, a chunk of rows at a time: `each` is called with the first row and
+    /// the chunk's logits.
+    pub(crate) fn logits(&self, x: &Value, head: Parameter, mut each: impl FnMut(usize, &mut [f32])) {
+        let vocabulary = self.weights.layout().shape(head)[0];
+        let by = Matrix::new(self.weights.get(head), vocabulary, x.columns).transposed();
+        let rows = (MOST_LOGITS / vocabulary).max(1);
+        let mut logits = self.workspace.floats(rows.min(self.rows(x)) * vocabulary);
+        for (chunk, part) in x.values().chunks(rows * x.columns).enumerate() {
+            let count = part.len() / x.columns;
+            let logits = &mut logits.values[..count * vocabulary];
+            matmul(Matrix::new(part, count, x.columns), by, Target::new(logits, count, vocabulary));
+            each(chunk * rows, logits);
+        }
+    }
+
+    /// What each row costs, and the gradient of `scale` times their sum with respect to every
+    /// weight, in `gradient`. Nothing more can be computed on this tape.
+    ///
+    /// The head's gradient is the chain over all rows of the logits' gradient and x.
+    pub(crate) fn go_back(
+        mut self,
+        x: Value,
+        head: Parameter,
+        targets: &[Option<u32>],
+        loss: Loss,
+        scale: f32,
+        gradient: &mut [f32],
+    ) -> Vec<Row> {
+        let (weights, workspace) = (self.weights, self.workspace.clone());
+        let (layout, width) = (weights.layout(), x.columns);
+        let vocabulary = layout.shape(head)[0];
+        let mut gradient = Gradient::new(gradient, layout);
+        let mut costs = vec![Row::default(); targets.len()];
+        let mut dx = workspace.floats(x.values().len());
+        let by = Matrix::new(weights.get(head), vocabulary, width);
+        self.logits(&x, head, |first, logits| {
+            let count = logits.len() / vocabulary;
+            let rows = first..first + count;
+            loss.backward(logits, vocabulary, &targets[rows.clone()], scale, &mut costs[rows.clone()]);
+            let slopes = Matrix::new(logits, count, vocabulary);
+            matmul(slopes, by, Target::new(&mut dx.values[first * width..][..count * width], count, width));
+            let (dhead, onto) = gradient.of(layout, head);
+            let x = Matrix::new(&x.values()[first * width..][..count * width], count, width);
+            let dhead = Target::new(dhead, vocabulary, width);
+            if onto { matmul_onto(slopes.transposed(), x, dhead) } else { matmul(slopes.transposed(), x, dhead) }
+        });
+        let mut slopes: Vec<Option<Buffer>> = (0..self.values).map(|_| None).collect();
+        slopes[x.id] = Some(dx);
+        drop(x);
+        while let Some((id, done)) = self.done.pop() {
+            if let Some(dy) = slopes[id].take() {
+                done.back(dy, weights, &workspace, self.dropout, &mut slopes, &mut gradient);
+            }
+        }
+        gradient.finish(layout);
+        costs
+    }
+}
+
+impl Dropout {
+    fn apply(&self, call: u64, values: &mut [f32]) {
+        let stream = Stream::new(self.seed, &format!("dropout/{call}"));
+        elementwise::dropout(values, self.rate, &stream, self.step, self.micro_batch << 40);
+    }
+}
+
+/// Adds `slope` to what is known of the gradient of the value `id`.
+fn give(slopes: &mut [Option<Buffer>], id: usize, slope: Buffer) {
+    match &mut slopes[id] {
+        Some(known) => elementwise::add(&mut known.values, &slope.values),
+        none => *none = Some(slope),
+    }
+}
+
+impl Done {
+    /// Gives the gradient of the output, `dy`, on to inputs and weights.
+    fn back(
+        self,
+        mut dy: Buffer,
+        weights: &Weights,
+        workspace: &Workspace,
+        dropout: Option<Dropout>,
+        slopes: &mut [Option<Buffer>],
+        gradient: &mut Gradient<'_>,
+    ) {
+        let layout = weights.layout();
+        match self {
+            Self::Embed { table, ids } => {
+                let width = layout.shape(table)[1];
+                let (dtable, onto) = gradient.of(layout, table);
+                if !onto {
+                    dtable.fill(0.0);
+                }
+                embedding::backward(width, &ids, &dy.values, dtable);
+            }
+            Self::Norm { x, parts } => {
+                let partial = parts.iter().map(|(part, _)| part.width).sum::<usize>() < x.columns;
+                let known = if partial { None } else { slopes[x.id].take() };
+                let onto = known.is_some();
+                let mut dx = known.unwrap_or_else(|| workspace.floats(x.values().len()));
+                if partial {
+                    // What was only copied has its output's gradient.
+                    dx.values.copy_from_slice(&dy.values);
+                }
+                for (part, kind) in parts {
+                    let (weight, bias) = kind.parameters();
+                    let mut dbias = vec![0.0; if bias.is_some() { part.width } else { 0 }];
+                    let dweight = weight.map_or(&mut [][..], |weight| gradient.of(layout, weight).0);
+                    let parameters = Gradients { weight: dweight, bias: &mut dbias };
+                    kind.norm(weights).backward(x.values(), part, &dy.values, onto, &mut dx.values, parameters);
+                    if let Some(bias) = bias {
+                        gradient.of(layout, bias).0.copy_from_slice(&dbias);
+                    }
+                }
+                give(slopes, x.id, dx);
+            }
+            Self::Project { x, projections } => {
+                let rows = x.values().len() / x.columns;
+                let columns = dy.values.len() / rows;
+                let mut dx = workspace.floats(x.values().len());
+                let (mut first, inputs) = (0, Matrix::new(x.values(), rows, x.columns));
+                for Projection { weight, bias } in projections {
+                    let outputs = layout.shape(weight)[0];
+                    let slope = Matrix::new(&dy.values, rows, columns).columns(first, outputs);
+                    let (dweight, _) = gradient.of(layout, weight);
+                    matmul(slope.transposed(), inputs, Target::new(dweight, outputs, x.columns));
+                    if let Some(bias) = bias {
+                        elementwise::sum_rows(&dy.values, columns, first, gradient.of(layout, bias).0);
+                    }
+                    let by = Matrix::new(weights.get(weight), outputs, x.columns);
+                    let to = Target::new(&mut dx.values, rows, x.columns);
+                    // Chains go on from projection to projection.
+                    if first == 0 {
+                        matmul(slope, by, to)
+                    } else {
+                        matmul_onto(slope, by, to)
+                    }
+                    first += outputs;
+                }
+                give(slopes, x.id, dx);
+            }
+            Self::Add { to, from } => {
+                let mut copy = workspace.floats(dy.values.len());
+                copy.values.copy_from_slice(&dy.values);
+                give(slopes, from, copy);
+                give(slopes, to, dy);
+            }
+            Self::Rope { x, tables, heads } => {
+                tables.turn_back(&mut dy.values, &heads);
+                give(slopes, x, dy);
+            }
+            Self::Clip { x, limit } => {
+                elementwise::clip_backward(x.values(), limit, &mut dy.values);
+                give(slopes, x.id, dy);
+            }
+            Self::Attend { qkv, out, statistics, attention } => {
+                let mut dqkv = workspace.floats(qkv.values().len());
+                let (out, statistics) = (out.values(), &statistics.values);
+                attention.backward(qkv.values(), out, statistics, &dy.values, &mut dqkv.values);
+                give(slopes, qkv.id, dqkv);
+            }
+            Self::SwiGlu { x } => {
+                let mut dx = workspace.floats(x.values().len());
+                swiglu::backward(x.values(), x.columns / 2, &dy.values, &mut dx.values);
+                give(slopes, x.id, dx);
+            }
+            Self::Gelu { x, form } => {
+                let mut dx = workspace.floats(x.values().len());
+                form.backward(x.values(), &dy.values, &mut dx.values);
+                give(slopes, x.id, dx);
+            }
+            Self::Drop { x, call } => {
+                if let Some(dropout) = dropout {
+                    dropout.apply(call, &mut dy.values);
+                }
+                give(slopes, x, dy);
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Every family and variant against Hugging Face transformers, whose logits `hub/make.py` keeps here,
+//! and each gradient against the loss along it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::{Path, PathBuf};
+
+use retrace_files::safetensors;
+use retrace_model::{Dropout, Inference, Lesson, Network, Weights, Workspace, hub};
+use retrace_numerics::cross_entropy::Loss;
+
+fn cases() -> Vec<PathBuf> {
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hub");
+    let mut found: Vec<PathBuf> = std::fs::read_dir(all).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| path.is_dir());
+    found.sort();
+    assert!(found.len() >= 26, "{}", found.len());
+    found
+}
+
+/// The tokens and logits of a case, and how long its sequences are.
+fn expected(case: &Path) -> (Vec<u32>, Vec<f32>, usize) {
+    let mut tensors = safetensors::read(&case.join("expected.safetensors")).unwrap();
+    let (ids, logits) = (tensors.remove("ids").unwrap(), tensors.remove("logits").unwrap());
+    let tokens = ids.bytes.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes) as u32).collect();
+    let logits = logits.bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    (tokens, logits, ids.shape[1])
+}
+
+#[test]
+fn logits_are_those_of_transformers() {
+    for case in cases() {
+        let name = case.file_name().unwrap().to_string_lossy().into_owned();
+        let (ids, expected, positions) = expected(&case);
+        let (model, weights) = hub::read(&case).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let logits = Inference::new(&model, weights).unwrap().logits(&ids, positions).unwrap();
+        assert_eq!(logits.len(), expected.len(), "{name}");
+        let off = logits.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+        let size = expected.iter().fold(0f32, |most, logit| most.max(logit.abs()));
+        assert!(off <= 2e-4 && size > 0.5, "{name}: {off:e} off, of {size}");
+    }
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    for case in cases() {
+        let (model, weights) = hub::read(&case).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        hub::write(directory.path(), &model, &weights).unwrap();
+        assert_eq!(hub::read(directory.path()).unwrap(), (model, weights), "{}", case.display());
+    }
+}
+
+/// The loss falls along the gradient as fast as the gradient's square says, in f64 sums of f32
+/// losses.
+#[test]
+fn gradients_are_slopes() {
+    for case in cases() {
+        let name = case.file_name().unwrap().to_string_lossy().into_owned();
+        let (ids, _, positions) = expected(&case);
+        let (model, weights) = hub::read(&case).unwrap();
+        let network = Network::new(&model).unwrap();
+        let mut targets: Vec<Option<u32>> = ids.iter().skip(1).chain(&ids[..1]).copied().map(Some).collect();
+        targets[5] = None;
+        for (z_weight, rate) in [(0.0, 0.0), (0.01, 0.2)] {
+            let dropout = (rate > 0.0).then_some(Dropout { rate, seed: 3, step: 4, micro_batch: 1 });
+            let loss = Loss { z_weight };
+            let lesson = Lesson { inputs: &ids, targets: &targets, positions, loss, scale: 1.0, dropout };
+            let workspace = Workspace::default();
+            let cost = |weights: &Weights, gradient: &mut [f32]| -> f64 {
+                let rows = network.gradient(weights, &workspace, &lesson, gradient).unwrap();
+                rows.iter().map(|row| f64::from(row.loss) + f64::from(row.z_loss)).sum()
+            };
+            let mut gradient = vec![f32::NAN; weights.values().len()];
+            cost(&weights, &mut gradient);
+            let square: f64 = gradient.iter().map(|g| f64::from(*g).powi(2)).sum();
+            assert!(square.is_finite() && square > 0.0, "{name}");
+            let step = 1e-3 / square.sqrt();
+            let moved = |by: f64| {
+                let mut moved = weights.clone();
+                for (value, slope) in moved.values_mut().iter_mut().zip(&gradient) {
+                    *value = (f64::from(*value) + by * f64::from(*slope)) as f32;
+                }
+                cost(&moved, &mut vec![0.0; gradient.len()])
+            };
+            let slope = (moved(step) - moved(-step)) / (2.0 * step);
+            assert!((slope / square - 1.0).abs() < 2e-2, "{name}: {slope} against {square}");
+        }
+    }
+}

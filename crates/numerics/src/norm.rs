@@ -1,0 +1,270 @@
+//! Normalisation of rows: by the root mean square (Zhang and Sennrich, 2019) and by mean and
+//! variance (Ba, Kiros and Hinton, 2016), with and without parameters.
+
+use rayon::prelude::*;
+
+use crate::isa::{Kernel, dispatch};
+use crate::lanes::Machine;
+use crate::scratch;
+use crate::sum::{dot, sum};
+
+/// Columns of a parameter's gradient in one task.
+const TASK_COLUMNS: usize = 64;
+
+/// Which part of each row is normalised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Elements of a row.
+    pub row: usize,
+    /// The part's first element.
+    pub first: usize,
+    /// The part's elements.
+    pub width: usize,
+}
+
+impl Part {
+    /// Whole rows of `width`.
+    pub const fn whole(width: usize) -> Self {
+        Self { row: width, first: 0, width }
+    }
+
+    fn of<'a>(&self, row: &'a [f32]) -> &'a [f32] {
+        &row[self.first..self.first + self.width]
+    }
+
+    fn of_mut<'a>(&self, row: &'a mut [f32]) -> &'a mut [f32] {
+        &mut row[self.first..self.first + self.width]
+    }
+}
+
+/// How rows are normalised.
+#[derive(Debug, Clone, Copy)]
+pub enum Norm<'a> {
+    /// y[r, c] = (x[r, c] · s_r) · weight[c], where s_r = 1 / sqrt(m_r + epsilon) and m_r is the
+    /// lane sum of the squares of row r, divided by the row's length.
+    Rms {
+        /// As long as the part.
+        weight: &'a [f32],
+        /// Added to the mean square.
+        epsilon: f32,
+    },
+    /// With c_r[c] = x[r, c] − (the lane sum of row r, divided by its length), v_r the lane sum of
+    /// the squares of c_r, divided by the length, and s_r = 1 / sqrt(v_r + epsilon):
+    /// y[r, c] = fma(c_r[c] · s_r, weight[c], bias[c]), or c_r[c] · s_r without parameters.
+    Layer {
+        /// Weight and bias, each as long as the part.
+        parameters: Option<(&'a [f32], &'a [f32])>,
+        /// Added to the variance.
+        epsilon: f32,
+    },
+}
+
+impl Norm<'_> {
+    /// The part of each row of `x`, normalised, in `out`, whose other elements stay as they are.
+    ///
+    /// # Panics
+    /// If the lengths don't fit.
+    pub fn forward(&self, x: &[f32], part: Part, out: &mut [f32]) {
+        out.par_chunks_mut(part.row).zip(x.par_chunks(part.row)).for_each(|(out, x)| {
+            dispatch(Row { norm: self, x: part.of(x), out: part.of_mut(out) });
+        });
+    }
+
+    /// Adds the gradient with respect to the part of `x` to `dx`, or writes it there if not `onto`,
+    /// and returns the gradients of the parameters in `dweight` and `dbias` (empty where there is
+    /// none), given that with respect to y.
+    ///
+    /// Root mean square, with g[r, c] = dy[r, c] · weight[c], d_r the lane sum of the products
+    /// g[r, c]·x[r, c] and t_r = ((d_r · s_r) · s_r) · s_r / length:
+    /// dx[r, c] = fma(g[r, c], s_r, −(x[r, c] · t_r)). Mean and variance, with h[r, c] = c_r[c] · s_r,
+    /// a_r the lane sum of the g[r, c] divided by the length and b_r that of the products
+    /// g[r, c]·h[r, c]: dx[r, c] = fma(−h[r, c], b_r, g[r, c] − a_r) · s_r. Then dweight[c] is the
+    /// chain over rows of dy[r, c] and (x[r, c] · s_r) or h[r, c], and dbias[c] the sum of dy[r, c]
+    /// by `+`, from +0, rows ascending.
+    ///
+    /// # Panics
+    /// If the lengths don't fit.
+    pub fn backward(&self, x: &[f32], part: Part, dy: &[f32], onto: bool, dx: &mut [f32], parameters: Gradients<'_>) {
+        let rows = x.len() / part.row;
+        let mut statistics = scratch::floats(2 * rows);
+        dx.par_chunks_mut(part.row)
+            .zip(x.par_chunks(part.row).zip(dy.par_chunks(part.row)))
+            .zip(statistics.par_chunks_mut(2))
+            .for_each(|((dx, (x, dy)), statistics)| {
+                let (x, dy, dx) = (part.of(x), part.of(dy), part.of_mut(dx));
+                statistics.copy_from_slice(&dispatch(RowBackward { norm: self, x, dy, onto, dx }));
+            });
+        let Gradients { weight, bias } = parameters;
+        let statistics = &*statistics;
+        let columns = |first: usize| Columns { part, first: part.first + first, x, statistics, dy };
+        weight.par_chunks_mut(TASK_COLUMNS).enumerate().for_each(|(task, dweight)| {
+            dispatch(Weight { columns: columns(task * TASK_COLUMNS), dweight });
+        });
+        bias.par_chunks_mut(TASK_COLUMNS).enumerate().for_each(|(task, dbias)| {
+            dispatch(Bias { columns: columns(task * TASK_COLUMNS), dbias });
+        });
+    }
+}
+
+/// Where the gradients of a norm's parameters go; empty where it has none.
+#[derive(Debug, Default)]
+pub struct Gradients<'a> {
+    /// The weight's.
+    pub weight: &'a mut [f32],
+    /// The bias's.
+    pub bias: &'a mut [f32],
+}
+
+/// What is taken from each element, and what it is multiplied with then.
+#[inline(always)]
+fn statistics<M: Machine>(norm: &Norm<'_>, x: &[f32]) -> [f32; 2] {
+    let length = x.len() as f32;
+    match norm {
+        Norm::Rms { epsilon, .. } => [0.0, 1.0 / (dot::<M>(x, x) / length + epsilon).sqrt()],
+        Norm::Layer { epsilon, .. } => {
+            let mean = sum(x) / length;
+            let mut centred = scratch::floats(x.len());
+            for (centred, x) in centred.iter_mut().zip(x) {
+                *centred = x - mean;
+            }
+            [mean, 1.0 / (dot::<M>(&centred, &centred) / length + epsilon).sqrt()]
+        }
+    }
+}
+
+struct Row<'a, 'o> {
+    norm: &'a Norm<'a>,
+    x: &'a [f32],
+    out: &'o mut [f32],
+}
+
+impl Kernel for Row<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: Machine>(self) {
+        let Self { norm, x, out } = self;
+        let [mean, scale] = statistics::<M>(norm, x);
+        match norm {
+            Norm::Rms { weight, .. } => {
+                for ((out, x), weight) in out.iter_mut().zip(x).zip(*weight) {
+                    *out = (x * scale) * weight;
+                }
+            }
+            Norm::Layer { parameters: Some((weight, bias)), .. } => {
+                for ((out, x), (weight, bias)) in out.iter_mut().zip(x).zip(weight.iter().zip(*bias)) {
+                    *out = M::fma((x - mean) * scale, *weight, *bias);
+                }
+            }
+            Norm::Layer { parameters: None, .. } => {
+                for (out, x) in out.iter_mut().zip(x) {
+                    *out = (x - mean) * scale;
+                }
+            }
+        }
+    }
+}
+
+struct RowBackward<'a, 'o> {
+    norm: &'a Norm<'a>,
+    x: &'a [f32],
+    dy: &'a [f32],
+    onto: bool,
+    dx: &'o mut [f32],
+}
+
+impl Kernel for RowBackward<'_, '_> {
+    type Output = [f32; 2];
+
+    #[inline(always)]
+    fn run<M: Machine>(self) -> [f32; 2] {
+        let Self { norm, x, dy, onto, dx } = self;
+        let [mean, scale] = statistics::<M>(norm, x);
+        let length = x.len() as f32;
+        let mut slopes = scratch::floats(x.len());
+        let weight = match norm {
+            Norm::Rms { weight, .. } => Some(*weight),
+            Norm::Layer { parameters, .. } => parameters.map(|(weight, _)| weight),
+        };
+        match weight {
+            Some(weight) => {
+                for ((slope, dy), weight) in slopes.iter_mut().zip(dy).zip(weight) {
+                    *slope = dy * weight;
+                }
+            }
+            None => slopes.copy_from_slice(dy),
+        }
+        if let Norm::Rms { .. } = norm {
+            let t = ((dot::<M>(&slopes, x) * scale) * scale) * scale / length;
+            for (slope, x) in slopes.iter_mut().zip(x) {
+                *slope = M::fma(*slope, scale, -(x * t));
+            }
+        } else {
+            let mut normal = scratch::floats(x.len());
+            for (normal, x) in normal.iter_mut().zip(x) {
+                *normal = (x - mean) * scale;
+            }
+            let (average, along) = (sum(&slopes) / length, dot::<M>(&slopes, &normal) / length);
+            for (slope, normal) in slopes.iter_mut().zip(&*normal) {
+                *slope = M::fma(-normal, along, *slope - average) * scale;
+            }
+        }
+        match onto {
+            true => dx.iter_mut().zip(&*slopes).for_each(|(dx, slope)| *dx += slope),
+            false => dx.copy_from_slice(&slopes),
+        }
+        [mean, scale]
+    }
+}
+
+/// Some columns of all rows.
+struct Columns<'a> {
+    part: Part,
+    first: usize,
+    x: &'a [f32],
+    statistics: &'a [f32],
+    dy: &'a [f32],
+}
+
+struct Weight<'a, 'o> {
+    columns: Columns<'a>,
+    dweight: &'o mut [f32],
+}
+
+impl Kernel for Weight<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: Machine>(self) {
+        let Columns { part, first, x, statistics, dy } = self.columns;
+        let columns = first..first + self.dweight.len();
+        self.dweight.fill(0.0);
+        let rows = x.chunks_exact(part.row).zip(dy.chunks_exact(part.row));
+        for ((x, dy), statistics) in rows.zip(statistics.chunks_exact(2)) {
+            for ((sum, x), dy) in self.dweight.iter_mut().zip(&x[columns.clone()]).zip(&dy[columns.clone()]) {
+                *sum = M::fma(*dy, (x - statistics[0]) * statistics[1], *sum);
+            }
+        }
+    }
+}
+
+struct Bias<'a, 'o> {
+    columns: Columns<'a>,
+    dbias: &'o mut [f32],
+}
+
+impl Kernel for Bias<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<M: Machine>(self) {
+        let Columns { part, first, dy, .. } = self.columns;
+        let columns = first..first + self.dbias.len();
+        self.dbias.fill(0.0);
+        for dy in dy.chunks_exact(part.row) {
+            for (sum, dy) in self.dbias.iter_mut().zip(&dy[columns.clone()]) {
+                *sum += dy;
+            }
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! A language model's shape, in the words of a Hugging Face `config.json`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::document::Complaint;
+
+/// A decoder of one of the families that are known here. A field that a family has not is left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// The family.
+    pub architecture: Architecture,
+    /// Rows of the embedding.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width inside the feed-forward block.
+    pub intermediate_size: usize,
+    /// Layers.
+    pub num_hidden_layers: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Key and value heads; each serves as many query heads as divide evenly.
+    pub num_key_value_heads: usize,
+    /// Elements a head; `hidden_size` / `num_attention_heads` if left out. Llama only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_dim: Option<usize>,
+    /// Longest sequence.
+    pub max_position_embeddings: usize,
+    /// RoPE's base.
+    pub rope_theta: f64,
+    /// How RoPE is stretched beyond the length that a model was trained on first. Llama; OLMo 3, in
+    /// layers with full attention.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rope_scaling: Option<RopeScaling>,
+    /// The share of each head's elements that RoPE turns. GPT-NeoX only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotary_pct: Option<f64>,
+    /// RMSNorm's epsilon. Llama, OLMo 2 and 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rms_norm_eps: Option<f64>,
+    /// LayerNorm's epsilon. GPT-NeoX; OLMo 1 has 1e−5 fixed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer_norm_eps: Option<f64>,
+    /// GPT-NeoX: whether attention and feed-forward block read the same input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_parallel_residual: Option<bool>,
+    /// GPT-NeoX: which form of GELU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden_act: Option<Activation>,
+    /// Whether projections of the attention block have biases.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub attention_bias: bool,
+    /// Whether projections of the feed-forward block have biases. Llama only; GPT-NeoX always does.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub mlp_bias: bool,
+    /// OLMo 1: queries, keys and values are brought to at most this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_qkv: Option<f64>,
+    /// OLMo 3: how many positions a query of a layer with sliding attention sees, its own among
+    /// them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sliding_window: Option<usize>,
+    /// OLMo 3: each layer's attention; three sliding and one full, again and again, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer_types: Option<Vec<LayerType>>,
+    /// Whether the head is the embedding.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tie_word_embeddings: bool,
+    /// Standard deviation of the initial weights.
+    pub initializer_range: f64,
+}
+
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// The families.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Architecture {
+    /// RMSNorm, RoPE, SwiGLU, grouped-query attention: Llama, MAP-Neo, Amber.
+    Llama,
+    /// LayerNorm, partial RoPE, GELU, biases, a parallel residual: Pythia.
+    GptNeox,
+    /// LayerNorm without parameters, SwiGLU, clipped projections.
+    Olmo,
+    /// RMSNorm after each block, and of queries and keys.
+    Olmo2,
+    /// OLMo 2 with sliding windows.
+    Olmo3,
+}
+
+impl Architecture {
+    /// The name that Hugging Face gives it, and this crate's documents too.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Llama => "llama",
+            Self::GptNeox => "gpt_neox",
+            Self::Olmo => "olmo",
+            Self::Olmo2 => "olmo2",
+            Self::Olmo3 => "olmo3",
+        }
+    }
+}
+
+/// The forms of GELU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Activation {
+    /// With the error function.
+    #[serde(rename = "gelu")]
+    Gelu,
+    /// With tanh.
+    #[serde(rename = "gelu_new", alias = "gelu_fast", alias = "gelu_pytorch_tanh")]
+    GeluNew,
+}
+
+/// What a layer's queries see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LayerType {
+    /// The last `sliding_window` positions.
+    #[serde(rename = "sliding_attention")]
+    Sliding,
+    /// All positions before.
+    #[serde(rename = "full_attention")]
+    Full,
+}
+
+/// How RoPE's frequencies are stretched, as Hugging Face computes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, tag = "rope_type", rename_all = "snake_case")]
+pub enum RopeScaling {
+    /// Every frequency divided by `factor` (Chen et al., 2023).
+    Linear {
+        /// How much longer sequences become.
+        factor: f64,
+    },
+    /// A larger base where a sequence is longer than `max_position_embeddings`.
+    Dynamic {
+        /// How much longer sequences may become.
+        factor: f64,
+    },
+    /// Llama 3.1's: low frequencies divided, high ones kept, those between blended.
+    Llama3 {
+        /// What low frequencies are divided by.
+        factor: f64,
+        /// Wavelengths over the original length divided by this are low frequencies.
+        low_freq_factor: f64,
+        /// Wavelengths under the original length divided by this are high frequencies.
+        high_freq_factor: f64,
+        /// The length that the model was trained on first.
+        original_max_position_embeddings: usize,
+    },
+    /// YaRN (Peng et al., 2023).
+    Yarn {
+        /// How much longer sequences become.
+        factor: f64,
+        /// The length that the model was trained on first.
+        original_max_position_embeddings: usize,
+        /// What cosines and sines are multiplied with; 0.1·ln(factor) + 1 if left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attention_factor: Option<f64>,
+        /// Turns within the original length from which on a frequency is kept; 32 if left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        beta_fast: Option<f64>,
+        /// Turns within the original length up to which a frequency is divided; 1 if left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        beta_slow: Option<f64>,
+    },
+}
+
+/// OLMo 1's epsilon.
+const OLMO_EPSILON: f64 = 1e-5;
+
+impl Model {
+    /// Elements a head.
+    pub const fn head_size(&self) -> usize {
+        match self.head_dim {
+            Some(size) => size,
+            None => self.hidden_size / self.num_attention_heads,
+        }
+    }
+
+    /// The epsilon of its norms.
+    pub fn norm_epsilon(&self) -> f64 {
+        self.rms_norm_eps.or(self.layer_norm_eps).unwrap_or(OLMO_EPSILON)
+    }
+
+    /// How many of a head's elements RoPE turns.
+    pub fn rotary_size(&self) -> usize {
+        match self.rotary_pct {
+            Some(share) => (self.head_size() as f64 * share) as usize,
+            None => self.head_size(),
+        }
+    }
+
+    /// What layer `layer` sees.
+    pub fn layer_type(&self, layer: usize) -> LayerType {
+        match (&self.layer_types, self.architecture) {
+            (Some(types), _) => types.get(layer).copied().unwrap_or(LayerType::Full),
+            (None, Architecture::Olmo3) if !(layer + 1).is_multiple_of(4) => LayerType::Sliding,
+            (None, _) => LayerType::Full,
+        }
+    }
+
+    /// Whether the values can be meant together.
+    ///
+    /// # Errors
+    /// The first field that cannot, and why.
+    pub fn check(&self) -> Result<(), Complaint> {
+        let complain = |field: &str, what: String| Err((format!("model.{field}"), what));
+        positive(&[
+            ("model.vocab_size", self.vocab_size),
+            ("model.hidden_size", self.hidden_size),
+            ("model.intermediate_size", self.intermediate_size),
+            ("model.num_hidden_layers", self.num_hidden_layers),
+            ("model.num_attention_heads", self.num_attention_heads),
+            ("model.num_key_value_heads", self.num_key_value_heads),
+            ("model.max_position_embeddings", self.max_position_embeddings),
+            ("model.head_dim", self.head_dim.unwrap_or(1)),
+            ("model.sliding_window", self.sliding_window.unwrap_or(1)),
+        ])?;
+        self.check_family()?;
+        let (heads, key_heads) = (self.num_attention_heads, self.num_key_value_heads);
+        if self.head_dim.is_none() && !self.hidden_size.is_multiple_of(heads) {
+            return complain(
+                "num_attention_heads",
+                format!("{heads} does not divide hidden_size {}", self.hidden_size),
+            );
+        }
+        if !heads.is_multiple_of(key_heads) {
+            return complain("num_key_value_heads", format!("{key_heads} does not divide num_attention_heads {heads}"));
+        }
+        if self.rotary_pct.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+            return complain("rotary_pct", "is not a share between 0 and 1".to_owned());
+        }
+        if !self.rotary_size().is_multiple_of(2) {
+            let what = format!("RoPE cannot turn {} elements a head: an odd number", self.rotary_size());
+            return complain(if self.rotary_pct.is_some() { "rotary_pct" } else { "num_attention_heads" }, what);
+        }
+        within(&[
+            ("model.rope_theta", self.rope_theta, 1.0, f64::MAX),
+            ("model.rms_norm_eps", self.rms_norm_eps.unwrap_or(0.0), 0.0, 1.0),
+            ("model.layer_norm_eps", self.layer_norm_eps.unwrap_or(0.0), 0.0, 1.0),
+            ("model.clip_qkv", self.clip_qkv.unwrap_or(1.0), f64::MIN_POSITIVE, f64::MAX),
+            ("model.initializer_range", self.initializer_range, 0.0, 1.0),
+        ])?;
+        self.rope_scaling.as_ref().map_or(Ok(()), RopeScaling::check)
+    }
+
+    /// Whether it has what its family needs, and nothing that it has not.
+    fn check_family(&self) -> Result<(), Complaint> {
+        use Architecture::{GptNeox, Llama, Olmo, Olmo2, Olmo3};
+        let family = self.architecture;
+        let needs: [(&str, bool, &[Architecture]); 6] = [
+            ("rms_norm_eps", self.rms_norm_eps.is_some(), &[Llama, Olmo2, Olmo3]),
+            ("layer_norm_eps", self.layer_norm_eps.is_some(), &[GptNeox]),
+            ("rotary_pct", self.rotary_pct.is_some(), &[GptNeox]),
+            ("use_parallel_residual", self.use_parallel_residual.is_some(), &[GptNeox]),
+            ("hidden_act", self.hidden_act.is_some(), &[GptNeox]),
+            ("sliding_window", self.sliding_window.is_some(), &[Olmo3]),
+        ];
+        let may: [(&str, bool, &[Architecture]); 5] = [
+            ("head_dim", self.head_dim.is_some(), &[Llama]),
+            ("rope_scaling", self.rope_scaling.is_some(), &[Llama, Olmo3]),
+            ("mlp_bias", self.mlp_bias, &[Llama]),
+            ("clip_qkv", self.clip_qkv.is_some(), &[Olmo]),
+            ("layer_types", self.layer_types.is_some(), &[Olmo3]),
+        ];
+        let complain = |field: &str, what: String| Err((format!("model.{field}"), what));
+        for (field, there, families) in needs {
+            if families.contains(&family) && !there {
+                return complain(field, format!("is missing; {} needs it", family.name()));
+            }
+            if !families.contains(&family) && there {
+                return complain(field, format!("is not of {}", family.name()));
+            }
+        }
+        for (field, there, families) in may {
+            if there && !families.contains(&family) {
+                return complain(field, format!("is not of {}", family.name()));
+            }
+        }
+        if family == GptNeox && self.num_key_value_heads != self.num_attention_heads {
+            return complain("num_key_value_heads", "differs from num_attention_heads; gpt_neox has no groups".into());
+        }
+        match &self.layer_types {
+            Some(types) if types.len() != self.num_hidden_layers => {
+                complain("layer_types", format!("names {} layers of {}", types.len(), self.num_hidden_layers))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl RopeScaling {
+    fn check(&self) -> Result<(), Complaint> {
+        let (Self::Linear { factor }
+        | Self::Dynamic { factor }
+        | Self::Llama3 { factor, .. }
+        | Self::Yarn { factor, .. }) = self;
+        within(&[("model.rope_scaling.factor", *factor, 1.0, 1e6)])?;
+        match self {
+            Self::Linear { .. } | Self::Dynamic { .. } => Ok(()),
+            Self::Llama3 { low_freq_factor, high_freq_factor, original_max_position_embeddings, .. } => {
+                positive(&[(
+                    "model.rope_scaling.original_max_position_embeddings",
+                    *original_max_position_embeddings,
+                )])?;
+                within(&[("model.rope_scaling.low_freq_factor", *low_freq_factor, f64::MIN_POSITIVE, 1e6)])?;
+                if high_freq_factor <= low_freq_factor {
+                    let what = format!("{high_freq_factor} is not over low_freq_factor {low_freq_factor}");
+                    return Err(("model.rope_scaling.high_freq_factor".to_owned(), what));
+                }
+                Ok(())
+            }
+            Self::Yarn { original_max_position_embeddings, attention_factor, beta_fast, beta_slow, .. } => {
+                positive(&[(
+                    "model.rope_scaling.original_max_position_embeddings",
+                    *original_max_position_embeddings,
+                )])?;
+                let least = f64::MIN_POSITIVE;
+                within(&[
+                    ("model.rope_scaling.attention_factor", attention_factor.unwrap_or(1.0), least, 1e6),
+                    ("model.rope_scaling.beta_fast", beta_fast.unwrap_or(32.0), least, 1e6),
+                    ("model.rope_scaling.beta_slow", beta_slow.unwrap_or(1.0), least, 1e6),
+                ])
+            }
+        }
+    }
+}
+
+/// Complains of a size that is 0 or out of all proportion.
+pub(crate) fn positive(values: &[(&str, usize)]) -> Result<(), Complaint> {
+    match values.iter().find(|(_, value)| !(1..=1 << 30).contains(value)) {
+        Some((field, value)) => Err(((*field).to_owned(), format!("{value} is not between 1 and 2^30"))),
+        None => Ok(()),
+    }
+}
+
+/// Complains of a value that is not in its range, NaN among them.
+pub(crate) fn within(ranges: &[(&str, f64, f64, f64)]) -> Result<(), Complaint> {
+    match ranges.iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
+        Some((field, value, least, most)) => {
+            Err(((*field).to_owned(), format!("{value} is not between {least} and {most}")))
+        }
+        None => Ok(()),
+    }
+}

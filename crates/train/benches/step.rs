@@ -1,0 +1,110 @@
+//! Steps of training, beside those of PyTorch and of stock candle (`benches/train.sh`): the same
+//! initial weights and batches, which are written for the peers.
+//!
+//! Arguments: a directory, the model (`small` or `30m`), threads, steps. Prints one JSON document,
+//! as the peers do.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench, not the product")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use retrace_corpus::tokens::Writer;
+use retrace_files::safetensors::{self, Dtype, Tensor};
+use retrace_model::hub;
+use retrace_numerics::random::Stream;
+use retrace_spec::{Digest, Document, Run, Step};
+use retrace_train::{Batches, State, Trainer};
+
+/// NUMERICS' model, and one of 30 million parameters.
+fn model(name: &str) -> &'static str {
+    match name {
+        "small" => {
+            "{architecture: llama, vocab_size: 4096, hidden_size: 256, intermediate_size: 1024, num_hidden_layers: 4, \
+             num_attention_heads: 4, num_key_value_heads: 4, max_position_embeddings: 256, rope_theta: 10000.0, \
+             rms_norm_eps: 1.0e-5, initializer_range: 0.02}"
+        }
+        _ => {
+            "{architecture: llama, vocab_size: 6400, hidden_size: 512, intermediate_size: 1376, num_hidden_layers: 7, \
+             num_attention_heads: 8, num_key_value_heads: 8, max_position_embeddings: 256, rope_theta: 10000.0, \
+             rms_norm_eps: 1.0e-5, initializer_range: 0.02}"
+        }
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let [directory, name, threads, steps] = arguments.as_slice() else { return };
+    let (root, steps): (&Path, u64) = (Path::new(directory), steps.parse().unwrap());
+    rayon::ThreadPoolBuilder::new().num_threads(threads.parse().unwrap()).build_global().unwrap();
+    let run = format!(
+        "retrace: run/1\nname: bench\nseed: 1\nnumerics: 1\nmodel: {}\ntokenizer: t.json\noutput: out\n\
+         sequence_length: 256\nbatch_size: 8\nmicro_batch_size: 8\noptimizer: {{beta1: 0.9, beta2: 0.95, \
+         epsilon: 1.0e-8, weight_decay: 0.1, clip: 1.0}}\ncheckpoint_every: 1000\nphases:\n  - name: one\n    \
+         steps: {steps}\n    learning_rate: {{schedule: cosine, warmup: 0, peak: 0.001, floor: 0.0001}}\n    \
+         mix: [{{tokens: a.tokens, share: 1}}]\n",
+        model(name)
+    );
+    let run = Run::parse(&run, "run").unwrap();
+    std::fs::create_dir_all(root).unwrap();
+    tokens(root, run.model.vocab_size as u64, 2049 * steps as usize + 300);
+    let initial = State::initial(&run);
+    let parameters = initial.weights.values().len();
+    hub::write(root, &run.model, &initial.weights).unwrap();
+    batches(root, &run, steps);
+
+    let mut trainer = Trainer::new(root, &run, initial).unwrap();
+    let (mut seconds, mut losses) = (Vec::new(), Vec::new());
+    loop {
+        let began = Instant::now();
+        let Some(line) = trainer.step().unwrap() else { break };
+        seconds.push(began.elapsed().as_secs_f64());
+        losses.push(line.loss);
+    }
+    let mut steady = seconds[2.min(seconds.len() - 1)..].to_vec();
+    steady.sort_by(f64::total_cmp);
+    let median = steady[steady.len() / 2];
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak: u64 = peak.and_then(|kib| kib.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0);
+    let report = serde_json::json!({
+        "peer": "retrace", "threads": threads, "parameters": parameters, "losses": losses, "seconds": seconds,
+        "median_seconds": median, "tokens_per_second": 2048.0 / median, "peak_resident_bytes": peak * 1024,
+    });
+    println!("{report}");
+}
+
+/// Text-like tokens: each follows from the one before, but for some noise.
+fn tokens(root: &Path, vocabulary: u64, count: usize) {
+    let mut writer = Writer::create(&root.join("a.tokens"), vocabulary as u32, Digest::of(b"")).unwrap();
+    writer.begin_shard("raw.jsonl".parse().unwrap());
+    let (noise, mut token) = (Stream::new(1, "tokens"), 1);
+    let tokens: Vec<u32> = (0..count as u64)
+        .map(|i| {
+            let random = noise.below(1, i, vocabulary);
+            token = if noise.below(0, i, 4) == 0 { random } else { (token * 31 + 7) % vocabulary };
+            token as u32
+        })
+        .collect();
+    writer.add(1, &tokens).unwrap();
+    writer.finish().unwrap();
+}
+
+/// `inputs` and `targets` of every step, for the peers.
+fn batches(root: &Path, run: &Run, steps: u64) {
+    let batches = Batches::open(root, run).unwrap();
+    let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+    for step in 1..=steps {
+        let batch = batches.batch(Step(step)).unwrap();
+        inputs.extend(batch.inputs);
+        targets.extend(batch.targets);
+    }
+    let tensor = |ids: Vec<u32>| Tensor {
+        dtype: Dtype::I64,
+        shape: vec![steps as usize, run.batch_size, run.sequence_length],
+        bytes: ids.into_iter().flat_map(|id| i64::from(id).to_le_bytes()).collect(),
+    };
+    let both = BTreeMap::from([("inputs".to_owned(), tensor(inputs)), ("targets".to_owned(), tensor(targets))]);
+    safetensors::write(&root.join("batches.safetensors"), &both).unwrap();
+}
