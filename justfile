@@ -26,6 +26,14 @@ bench-verify:
     cargo build --release
     benches/verify.sh
 
+# A step of training, as JSON: MODEL is small or 30m; `benches/peers` has PyTorch and stock candle on the same batches
+bench-train MODEL="small" THREADS="1" STEPS="10":
+    cargo bench -p retrace-train --bench step -- "${TMPDIR:-/tmp}/retrace-bench-train" {{MODEL}} {{THREADS}} {{STEPS}}
+
+# Matrix products in GFLOP/s
+bench-matmul THREADS="1":
+    cargo bench -p retrace-numerics --bench matmul -- {{THREADS}}
+
 # Formatting and clippy, warnings refused
 lint:
     cargo fmt --all --check

@@ -206,9 +206,15 @@ fn pack_panel(b: Matrix<'_>, left: usize, width: usize, packed: &mut [f32]) {
     let wide = width.min(b.columns - left);
     if b.strides.1 == 1 {
         for (k, row) in packed.chunks_exact_mut(width).enumerate() {
-            let (taken, rest) = row.split_at_mut(wide);
-            taken.copy_from_slice(&b.data[k * b.strides.0 + left..][..wide]);
-            rest.fill(0.0);
+            let from = &b.data[k * b.strides.0 + left..][..wide];
+            // Arrays of a known length are moved in registers, slices by a call.
+            for (to, from) in row.as_chunks_mut::<LANES>().0.iter_mut().zip(from.chunks(LANES)) {
+                match from.first_chunk::<LANES>() {
+                    Some(whole) => *to = *whole,
+                    None => to[..from.len()].copy_from_slice(from),
+                }
+            }
+            row[wide..].fill(0.0);
         }
         return;
     }
@@ -297,10 +303,10 @@ fn pack_a<const ROWS: usize, const ALONG: bool>(
         packed[high * ROW..].fill(0.0);
         return;
     }
-    for (k, to) in packed.chunks_exact_mut(ROWS).enumerate().take(terms) {
+    for (k, to) in packed.as_chunks_mut::<ROWS>().0.iter_mut().enumerate().take(terms) {
         let source = &a.data[(first + k) * a.strides.1 + from..];
         match source.first_chunk::<ROWS>() {
-            Some(whole) if high == ROWS => to.copy_from_slice(whole),
+            Some(whole) if high == ROWS => *to = *whole,
             _ => {
                 to.fill(0.0);
                 to[..high].copy_from_slice(&source[..high]);
