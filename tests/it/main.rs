@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "a test says what it skips")]
 
 mod corpus;
+mod logits;
 mod query;
 mod runs;
 mod seal_and_verify;
