@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use retrace_files::FileError;
-use retrace_spec::{Document, PathError, RelPath};
+use retrace_model::hub;
+use retrace_spec::{Document, PathError, RelPath, Run};
 
 use crate::errors::Failure;
 use crate::terminal::Terminal;
@@ -114,12 +115,29 @@ fn read_text(path: &Path) -> Result<String, FileError> {
 
 /// Reads the document at `path`.
 fn open<T: Document>(path: &Path) -> Result<Opened<T>, Failure> {
-    let text = read_text(path)?;
-    let document = T::parse(&text, &path.display().to_string())?;
-    let root = match path.parent() {
+    let document = T::parse(&read_text(path)?, &path.display().to_string())?;
+    opened(document, path)
+}
+
+/// Reads the run file at `path`; gives also the path of the hub's `config.json`, where that describes
+/// the model.
+fn open_run(path: &Path) -> Result<(Opened<Run>, Option<RelPath>), Failure> {
+    let root = directory_of(path);
+    let config = |config: &RelPath| -> Result<_, Failure> { Ok(hub::read_config(&config.under(&root))?) };
+    let (run, config) = Run::parse_with(&read_text(path)?, &path.display().to_string(), config)?;
+    Ok((opened(run, path)?, config))
+}
+
+/// The directory that the file at `path` lies in.
+fn directory_of(path: &Path) -> PathBuf {
+    match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
-    };
+    }
+}
+
+fn opened<T>(document: T, path: &Path) -> Result<Opened<T>, Failure> {
+    let root = directory_of(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let path = name.parse().map_err(|e: PathError| FileError::Name { path: path.to_owned(), what: e.to_string() })?;
     Ok(Opened { document, root, path })

@@ -212,6 +212,9 @@ fn help_for_training(error: &TrainError) -> String {
         TrainError::Journal { .. } => "fetch the journal anew; its lines are chained, so it cannot be mended by hand",
         TrainError::Tokens { .. } => "make the tokens with the tokenizer that the run names, or correct the run file",
         TrainError::NotFinite { .. } => "lower the learning rate or lengthen the warm-up in the run file",
+        TrainError::Start { .. } => {
+            "give in `start` a checkpoint of the run's model, and in `model` what its config.json says"
+        }
         TrainError::Segment { .. } => "give --from below --to, within the run",
     }
     .to_owned()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::ColorChoice;
 use clap::builder::styling::{AnsiColor, Style};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use retrace_files::{Progress, Silent, Unit};
 use serde::Serialize;
 use serde_json::Value;
@@ -183,8 +183,8 @@ impl Listener {
         } else if work.told.elapsed() > LINE_EVERY {
             work.told = Instant::now();
             let (done, total) = (work.bar.position(), work.bar.length().unwrap_or_default());
-            let note = work.bar.message();
-            let _ = writeln!(io::stderr(), "{}: {}{note}", work.what, amount(done, total, work.unit));
+            let (note, left) = (work.bar.message(), HumanDuration(work.bar.eta()));
+            let _ = writeln!(io::stderr(), "{}: {}, {left} left{note}", work.what, amount(done, total, work.unit));
         }
     }
 }

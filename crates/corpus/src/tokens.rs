@@ -203,6 +203,14 @@ impl TokenShard {
         }
     }
 
+    /// The places in sequence `index`, from 0 to `length`, whose token is a document's first.
+    pub fn document_starts(&self, index: u64, length: usize) -> impl Iterator<Item = usize> + '_ {
+        let first = index * length as u64;
+        let from = self.documents.partition_point(|entry| entry.first < first);
+        let starts = self.documents[from..].iter().map(move |entry| (entry.first - first) as usize);
+        starts.take_while(move |place| *place <= length)
+    }
+
     /// The sequences that hold any token of document `number`, as inputs or as the last target.
     pub fn sequences_of(&self, number: usize, length: usize) -> std::ops::Range<u64> {
         let Some(entry) = self.documents.get(number).filter(|_| length > 0) else { return 0..0 };

@@ -328,6 +328,21 @@ pub fn tensor_digest(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Digest {
     tensor_hasher(dtype, shape).update(bytes).finalize().into()
 }
 
+/// The [`tensor_digest`] of an f32 tensor that is in memory.
+pub fn floats_digest(shape: &[usize], values: &[f32]) -> Digest {
+    // Big enough for BLAKE3's widest lanes, small enough to stay in the cache.
+    const PIECE: usize = 1 << 14;
+    let mut hasher = tensor_hasher(Dtype::F32, shape);
+    let mut bytes = vec![0; 4 * PIECE.min(values.len())];
+    for piece in values.chunks(PIECE) {
+        for (bytes, value) in bytes.as_chunks_mut().0.iter_mut().zip(piece) {
+            *bytes = value.to_le_bytes();
+        }
+        hasher.update(&bytes[..4 * piece.len()]);
+    }
+    hasher.finalize().into()
+}
+
 /// What has taken in all of [`tensor_digest`] but the bytes.
 pub(crate) fn tensor_hasher(dtype: Dtype, shape: &[usize]) -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new_derive_key("retrace 2026 tensor");

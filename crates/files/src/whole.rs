@@ -120,6 +120,43 @@ pub fn write_whole_directory<E: From<FileError>>(
     Ok(sync_parent(path)?)
 }
 
+/// Removes the directory `path`: it is there whole or not at all, if this is killed on the way. What
+/// an earlier, killed attempt left beside it is removed too.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn remove_whole_directory(path: &Path) -> Result<(), FileError> {
+    let partial = partial_name(path)?;
+    if partial.symlink_metadata().is_ok() {
+        fs::remove_dir_all(&partial).map_err(FileError::io(&partial, "remove"))?;
+    }
+    match fs::rename(path, &partial) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(FileError::io(path, "remove")(e)),
+        Ok(()) => fs::remove_dir_all(&partial).map_err(FileError::io(&partial, "remove")),
+    }
+}
+
+/// Removes what killed attempts to make or remove directories left in `directory`.
+///
+/// # Errors
+/// If the disk refuses; a directory that is not there holds nothing.
+pub fn remove_partial_directories(directory: &Path) -> Result<(), FileError> {
+    let entries = match fs::read_dir(directory) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(FileError::io(directory, "list"))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(FileError::io(directory, "list"))?;
+        let (path, name) = (entry.path(), entry.file_name());
+        let partial = name.to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(".partial"));
+        if partial && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            fs::remove_dir_all(&path).map_err(FileError::io(&path, "remove"))?;
+        }
+    }
+    Ok(())
+}
+
 /// `.NAME.partial`, beside `path`.
 fn partial_name(path: &Path) -> Result<PathBuf, FileError> {
     match path.file_name().and_then(|name| name.to_str()) {

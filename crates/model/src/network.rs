@@ -165,8 +165,8 @@ impl Network {
     /// The negative log-likelihood, in nats, of each token's target; 0 where there is none.
     ///
     /// # Errors
-    /// As [`Self::logits`], and if there are not as many targets as tokens.
-    fn losses(
+    /// As [`Inference::logits`], and if there are not as many targets as tokens.
+    pub fn losses(
         &self,
         weights: &Weights,
         workspace: &Workspace,

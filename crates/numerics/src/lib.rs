@@ -5,8 +5,8 @@
 //!
 //! # The contract, numerics version 1
 //!
-//! Written so that another implementer could match it bit for bit. Not frozen yet: it may still
-//! change before the first release that is meant to last.
+//! Written so that another implementer could match it bit for bit. It is frozen: what was made
+//! under version 1 can be made again for ever, and whatever would move a bit of it is a version 2.
 //!
 //! **Arithmetic.** IEEE 754 binary32 unless binary64 is said, rounding to nearest even, denormals
 //! kept. `fma(a, b, c)` is a·b + c rounded once, and is used where this contract says so and
@@ -50,7 +50,6 @@ mod lanes;
 pub mod matmul;
 pub mod norm;
 pub mod random;
-
 pub mod rope;
 mod scratch;
 pub mod sum;

@@ -78,30 +78,8 @@ pub trait Document: Serialize + DeserializeOwned {
     /// # Errors
     /// If the text is not such a document, or [`Self::check`] complains.
     fn parse(text: &str, origin: &str) -> Result<Self, SpecError> {
-        let parse_error =
-            |line, column, what: String| SpecError::Parse { origin: origin.to_owned(), line, column, what };
-        if text.len() > MOST_BYTES {
-            return Err(parse_error(
-                0,
-                0,
-                format!("{} bytes is no document; at most {MOST_BYTES} are read", text.len()),
-            ));
-        }
-        let document: Self = if text.trim_start().starts_with('{') {
-            serde_json::from_str(text).map_err(|e| parse_error(e.line(), e.column(), without_place(e.to_string())))?
-        } else {
-            refuse_indirection(text).map_err(|(line, column, what)| parse_error(line, column, what))?;
-            serde_yaml::from_str(text).map_err(|e| {
-                let (line, column) = e.location().map_or((0, 0), |place| (place.line(), place.column()));
-                parse_error(line, column, without_place(e.to_string()))
-            })?
-        };
-        let invalid = |(field, what)| SpecError::Invalid { origin: origin.to_owned(), field, what };
-        if document.schema() != Self::SCHEMA {
-            let what = format!("is {:?}; this version reads {:?}", document.schema(), Self::SCHEMA);
-            return Err(invalid(("retrace".to_owned(), what)));
-        }
-        document.check().map_err(invalid)?;
+        let document = read(text, origin)?;
+        accept(&document, origin)?;
         Ok(document)
     }
 
@@ -120,6 +98,32 @@ pub trait Document: Serialize + DeserializeOwned {
     fn digest(&self) -> Result<Digest, SpecError> {
         canonical_digest(Self::SCHEMA, self)
     }
+}
+
+/// Reads YAML or JSON, strictly.
+pub(crate) fn read<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, SpecError> {
+    let refuse = |line, column, what: String| SpecError::Parse { origin: origin.to_owned(), line, column, what };
+    if text.len() > MOST_BYTES {
+        return Err(refuse(0, 0, format!("{} bytes is no document; at most {MOST_BYTES} are read", text.len())));
+    }
+    if text.trim_start().starts_with('{') {
+        return serde_json::from_str(text).map_err(|e| refuse(e.line(), e.column(), without_place(e.to_string())));
+    }
+    refuse_indirection(text).map_err(|(line, column, what)| refuse(line, column, what))?;
+    serde_yaml::from_str(text).map_err(|e| {
+        let (line, column) = e.location().map_or((0, 0), |place| (place.line(), place.column()));
+        refuse(line, column, without_place(e.to_string()))
+    })
+}
+
+/// Whether the document is of the version that is read here, and can be meant.
+pub(crate) fn accept<D: Document>(document: &D, origin: &str) -> Result<(), SpecError> {
+    let invalid = |(field, what)| SpecError::Invalid { origin: origin.to_owned(), field, what };
+    if document.schema() != D::SCHEMA {
+        let what = format!("is {:?}; this version reads {:?}", document.schema(), D::SCHEMA);
+        return Err(invalid(("retrace".to_owned(), what)));
+    }
+    document.check().map_err(invalid)
 }
 
 /// A parser's message without the place at its end, which is told apart.

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::document::Complaint;
+use crate::document::{Complaint, SpecError, accept, read};
 use crate::model::{Model, positive, within};
 use crate::{Document, RelPath, Seed, Step};
 
 /// A training run. Paths are relative to the directory that the run file lies in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Run {
+pub struct Run<M = Model> {
     /// `run/1`.
     pub retrace: String,
     /// What the run is called; its step in the manifest is `train-NAME`.
@@ -18,8 +18,11 @@ pub struct Run {
     pub seed: Seed,
     /// The numerics version that it is made with.
     pub numerics: u32,
-    /// The model.
-    pub model: Model,
+    /// The model. In a file also `{config: PATH}`, which [`Run::parse_with`] reads.
+    pub model: M,
+    /// What it begins with; if left out, weights drawn from the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
     /// The tokenizer that made the tokens; copied beside every checkpoint.
     pub tokenizer: RelPath,
     /// Where checkpoints and the journal go.
@@ -38,14 +41,89 @@ pub struct Run {
     /// The share of what each block adds to the residual stream that is dropped; 0 if left out.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropout: f64,
+    /// Whether the loss leaves out the first token of each document, which does not follow from the
+    /// end of the one before; Megatron's `--eod-mask-loss`. No if left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mask_document_ends: bool,
+    /// Which steps are too far out to learn from; none if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outliers: Option<Outliers>,
     /// What is learned from, in order, and how fast.
     pub phases: Vec<Phase>,
-    /// A checkpoint is kept at every multiple of this step, at the end of each phase and at the start.
+    /// A checkpoint is saved at every multiple of this step, at the end of each phase and at the start.
     pub checkpoint_every: u64,
+    /// Which checkpoints stay; all if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
+    /// What the loss is measured on that is not learned from; nothing if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Validation>,
 }
 
 fn is_zero(value: &f64) -> bool {
     *value == 0.0
+}
+
+/// A released checkpoint that a run begins with. The run's steps and tokens count from 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// A directory with `config.json` and the weights.
+    pub checkpoint: RelPath,
+    /// How many updates the optimizer's moments, in `optimizer.safetensors` beside the weights,
+    /// have seen. If left out no moments are read, and the optimizer begins anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimizer_updates: Option<u64>,
+}
+
+/// Steps that change nothing: `SkipStepOptimizer` of OLMo-core.
+///
+/// A step is such if its loss or its gradient's norm is more than `deviations` standard deviations
+/// over the mean of the last `window` steps', outliers among them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outliers {
+    /// How many steps are looked back at. No step is an outlier before half as many.
+    pub window: u64,
+    /// How many standard deviations are too many.
+    pub deviations: f64,
+}
+
+impl Outliers {
+    /// The shortest window of which half has a standard deviation.
+    pub const SHORTEST: u64 = 6;
+}
+
+/// Which checkpoints stay once newer ones are there, beside the start's and those at the ends of
+/// phases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// The newest so many.
+    pub last: u64,
+    /// Those at multiples of this step; none if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<u64>,
+}
+
+/// The loss on tokens that are held out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Validation {
+    /// A token shard.
+    pub tokens: RelPath,
+    /// How many of its sequences, from the first on.
+    pub sequences: u64,
+    /// It is measured after every multiple of this step, and after the last.
+    pub every: u64,
+}
+
+/// A model that is described by a hub's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ByConfig {
+    /// The `config.json`.
+    config: RelPath,
 }
 
 /// AdamW with decoupled weight decay (Loshchilov and Hutter, 2019) and clipping by global norm.
@@ -196,6 +274,68 @@ impl Schedule {
     }
 }
 
+/// As much of a run file as shows that its model is given by a hub's file.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "what matters is whether there is such a field")]
+struct Glance {
+    model: HasConfig,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "as above")]
+struct HasConfig {
+    config: serde::de::IgnoredAny,
+}
+
+impl Run {
+    /// Reads a run file, whose model may also be given as `{config: PATH}`: the run is then the same
+    /// as if what `read_config` makes of that path were written out. Gives the path too.
+    ///
+    /// # Errors
+    /// As [`Document::parse`], and what `read_config` returns.
+    pub fn parse_with<E: From<SpecError>>(
+        text: &str,
+        origin: &str,
+        read_config: impl FnOnce(&RelPath) -> Result<Model, E>,
+    ) -> Result<(Self, Option<RelPath>), E> {
+        if read::<Glance>(text, origin).is_err() {
+            return Ok((Self::parse(text, origin)?, None));
+        }
+        let run: Run<ByConfig> = read(text, origin)?;
+        let config = run.model.config.clone();
+        let run = run.with_model(read_config(&config)?);
+        accept(&run, origin)?;
+        Ok((run, Some(config)))
+    }
+}
+
+impl<M> Run<M> {
+    fn with_model(self, model: Model) -> Run {
+        Run {
+            retrace: self.retrace,
+            name: self.name,
+            seed: self.seed,
+            numerics: self.numerics,
+            model,
+            start: self.start,
+            tokenizer: self.tokenizer,
+            output: self.output,
+            sequence_length: self.sequence_length,
+            batch_size: self.batch_size,
+            micro_batch_size: self.micro_batch_size,
+            optimizer: self.optimizer,
+            z_loss: self.z_loss,
+            dropout: self.dropout,
+            mask_document_ends: self.mask_document_ends,
+            outliers: self.outliers,
+            phases: self.phases,
+            checkpoint_every: self.checkpoint_every,
+            retention: self.retention,
+            validation: self.validation,
+        }
+    }
+}
+
 impl Run {
     /// Steps over all phases.
     pub fn steps(&self) -> Step {
@@ -215,14 +355,34 @@ impl Run {
         None
     }
 
-    /// Whether a checkpoint is kept after `step`.
-    pub fn keeps(&self, step: Step) -> bool {
+    /// Whether `step` is the last of a phase.
+    fn ends_phase(&self, step: Step) -> bool {
         let mut end = 0;
-        let ends_phase = self.phases.iter().any(|phase| {
+        self.phases.iter().any(|phase| {
             end += phase.steps;
             end == step.0
-        });
-        ends_phase || step.0.is_multiple_of(self.checkpoint_every)
+        })
+    }
+
+    /// Whether a checkpoint is saved after `step`.
+    pub fn saves(&self, step: Step) -> bool {
+        self.ends_phase(step) || step.0.is_multiple_of(self.checkpoint_every)
+    }
+
+    /// Whether the checkpoint of `step` stays when `newer` newer ones are there.
+    pub fn retains(&self, step: Step, newer: u64) -> bool {
+        self.retention.is_none_or(|Retention { last, every }| {
+            newer < last
+                || step.0 == 0
+                || self.ends_phase(step)
+                || every.is_some_and(|every| step.0.is_multiple_of(every))
+        })
+    }
+
+    /// The validation that is due after `step`, if one is.
+    pub fn validates(&self, step: Step) -> Option<&Validation> {
+        let due = |every: u64| step.0.is_multiple_of(every) || step == self.steps();
+        self.validation.as_ref().filter(|validation| due(validation.every))
     }
 }
 
@@ -269,8 +429,25 @@ impl Document for Run {
             ("optimizer.clip", self.optimizer.clip, f64::MIN_POSITIVE, f64::MAX),
         ])?;
         within(&[("z_loss", self.z_loss, 0.0, 1.0), ("dropout", self.dropout, 0.0, 0.99)])?;
-        if self.checkpoint_every == 0 {
-            return complain("checkpoint_every", "is 0; give a number of steps".to_owned());
+        let every = |field: &str, every: Option<u64>| match every {
+            Some(0) => complain(field, "is 0; give a number of steps".to_owned()),
+            _ => Ok(()),
+        };
+        every("checkpoint_every", Some(self.checkpoint_every))?;
+        every("retention.every", self.retention.and_then(|retention| retention.every))?;
+        if self.retention.is_some_and(|retention| retention.last == 0) {
+            return complain("retention.last", "is 0; a run can go on only from a checkpoint".to_owned());
+        }
+        every("validation.every", self.validation.as_ref().map(|validation| validation.every))?;
+        if self.validation.as_ref().is_some_and(|validation| validation.sequences == 0) {
+            return complain("validation.sequences", "is 0".to_owned());
+        }
+        if let Some(Outliers { window, deviations }) = self.outliers {
+            if !(Outliers::SHORTEST..=1 << 20).contains(&window) {
+                let what = format!("{window} is not a window of {} to 2^20 steps", Outliers::SHORTEST);
+                return complain("outliers.window", what);
+            }
+            within(&[("outliers.deviations", deviations, f64::MIN_POSITIVE, f64::MAX)])?;
         }
         if self.phases.is_empty() {
             return complain("phases", "is empty; a run needs something to learn from".to_owned());
@@ -301,7 +478,6 @@ impl Document for Run {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SpecError;
 
     const RUN: &str = "retrace: run/1
 name: small
@@ -346,8 +522,42 @@ checkpoint_every: 4
         assert_eq!(name(10), Some(("one", 0)));
         assert_eq!(name(11), Some(("two", 10)));
         assert_eq!(name(16), None);
-        let kept: Vec<u64> = (0..=15).filter(|step| run.keeps(Step(*step))).collect();
+        let kept: Vec<u64> = (0..=15).filter(|step| run.saves(Step(*step))).collect();
         assert_eq!(kept, [0, 4, 8, 10, 12, 15]);
+    }
+
+    #[test]
+    fn checkpoints_that_stay() {
+        let text = RUN.replace("checkpoint_every: 4", "checkpoint_every: 2\nretention: {last: 2, every: 8}");
+        let run = Run::parse(&text, "run.yaml").unwrap();
+        let saved = [0, 2, 4, 6, 8, 10, 12, 14];
+        let newer = |at: usize| (saved.len() - 1 - at) as u64;
+        let stay: Vec<u64> =
+            (0..saved.len()).filter(|at| run.retains(Step(saved[*at]), newer(*at))).map(|at| saved[at]).collect();
+        // The start, a multiple of 8, the end of the first phase, the newest two.
+        assert_eq!(stay, [0, 8, 10, 12, 14]);
+    }
+
+    #[test]
+    fn a_model_by_its_config_is_the_model_written_out() {
+        let written = Run::parse(RUN, "run.yaml").unwrap();
+        let (before, rest) = RUN.split_once("model:\n").unwrap();
+        let after = &rest[rest.find("tokenizer:").unwrap()..];
+        let text = format!("{before}model: {{config: hub/config.json}}\n{after}");
+        let read = |path: &RelPath| -> Result<Model, SpecError> {
+            assert_eq!(path.as_str(), "hub/config.json");
+            Ok(written.model.clone())
+        };
+        let (run, config) = Run::parse_with(&text, "run.yaml", read).unwrap();
+        assert_eq!((run.digest().unwrap(), config.is_some()), (written.digest().unwrap(), true));
+        assert_eq!(Run::parse_with(RUN, "run.yaml", read).unwrap(), (written.clone(), None));
+        // Errors are where they are in the file that was written, and the whole is checked.
+        let wrong = text.replace("batch_size: 4", "batch_sise: 4");
+        let error = Run::parse_with(&wrong, "run.yaml", read).unwrap_err().to_string();
+        assert!(error.contains("run.yaml:9:") && error.contains("batch_sise"), "{error}");
+        let wrong = text.replace("sequence_length: 16", "sequence_length: 64");
+        let error = Run::parse_with(&wrong, "run.yaml", read).unwrap_err().to_string();
+        assert!(error.contains("sequence_length"), "{error}");
     }
 
     #[test]
@@ -367,6 +577,15 @@ checkpoint_every: 4
             ("checkpoint_every: 4", "checkpoint_every: 0", "checkpoint_every"),
             ("checkpoint_every: 4", "checkpoint_every: 4\ndropout: 1.0", "dropout"),
             ("checkpoint_every: 4", "checkpoint_every: 4\nz_loss: -1.0", "z_loss"),
+            ("checkpoint_every: 4", "checkpoint_every: 4\nretention: {last: 0}", "retention.last"),
+            ("checkpoint_every: 4", "checkpoint_every: 4\nretention: {last: 1, every: 0}", "retention.every"),
+            ("checkpoint_every: 4", "checkpoint_every: 4\noutliers: {window: 3, deviations: 6.0}", "outliers.window"),
+            (
+                "checkpoint_every: 4",
+                "checkpoint_every: 4\nvalidation: {tokens: v.tokens, sequences: 8, every: 0}",
+                "validation.every",
+            ),
+            ("checkpoint_every: 4", "checkpoint_every: 4\nstart: {checkpoint: ../x}", "`.` or `..`"),
             (
                 "schedule: cosine, warmup: 2, peak: 0.003, floor: 0.0003",
                 "schedule: warmup_stable_decay, warmup: 2, peak: 0.003, decay: 9, floor: 0.0",

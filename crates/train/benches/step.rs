@@ -49,12 +49,12 @@ fn main() {
     let run = Run::parse(&run, "run").unwrap();
     std::fs::create_dir_all(root).unwrap();
     tokens(root, run.model.vocab_size as u64, 2049 * steps as usize + 300);
-    let initial = State::initial(&run);
+    let initial = State::initial(root, &run).unwrap();
     let parameters = initial.weights.values().len();
     hub::write(root, &run.model, &initial.weights).unwrap();
     batches(root, &run, steps);
 
-    let mut trainer = Trainer::new(root, &run, initial).unwrap();
+    let mut trainer = Trainer::new(root, &run, initial, &[]).unwrap();
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
     loop {
         let began = Instant::now();
@@ -98,7 +98,7 @@ fn batches(root: &Path, run: &Run, steps: u64) {
     for step in 1..=steps {
         let batch = batches.batch(Step(step)).unwrap();
         inputs.extend(batch.inputs);
-        targets.extend(batch.targets);
+        targets.extend(batch.targets.into_iter().flatten());
     }
     let tensor = |ids: Vec<u32>| Tensor {
         dtype: Dtype::I64,

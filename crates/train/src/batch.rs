@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use retrace_corpus::order::{DataOrder, PhaseOrder};
 use retrace_corpus::tokens::TokenShard;
+use retrace_spec::run::Validation;
 use retrace_spec::{Digest, RelPath, Run, Step};
 
 use crate::TrainError;
@@ -14,8 +15,8 @@ use crate::TrainError;
 pub struct Batch {
     /// Tokens that are read, sequence after sequence.
     pub inputs: Vec<u32>,
-    /// The token after each.
-    pub targets: Vec<u32>,
+    /// The token after each; none where it does not count in the loss.
+    pub targets: Vec<Option<u32>>,
     /// BLAKE3, in its own domain, over the sequences' tokens (inputs and the last target), each a
     /// little-endian `u32`.
     pub digest: Digest,
@@ -29,6 +30,7 @@ pub struct Batches {
     shards: Vec<Vec<Arc<TokenShard>>>,
     batch_size: usize,
     sequence_length: usize,
+    mask_document_ends: bool,
 }
 
 impl Batches {
@@ -47,27 +49,11 @@ impl Batches {
                 let shard = match opened.get(&path) {
                     Some(shard) => Arc::clone(shard),
                     None => {
-                        let shard = Arc::new(TokenShard::open(&path)?);
+                        let shard = Arc::new(open_shard(&path, run, 1)?);
                         opened.insert(path.clone(), Arc::clone(&shard));
                         shard
                     }
                 };
-                if shard.vocabulary() as usize > run.model.vocab_size {
-                    let what = format!(
-                        "its tokenizer has {} tokens, but the model embeds {}",
-                        shard.vocabulary(),
-                        run.model.vocab_size
-                    );
-                    return Err(TrainError::Tokens { path, what });
-                }
-                if shard.sequences(run.sequence_length) == 0 {
-                    let what = format!(
-                        "its {} tokens are less than one sequence of {} and a target",
-                        shard.tokens(),
-                        run.sequence_length
-                    );
-                    return Err(TrainError::Tokens { path, what });
-                }
                 sources.push(shard);
             }
             shards.push(sources);
@@ -84,7 +70,8 @@ impl Batches {
         let phases: Vec<PhaseOrder<'_>> =
             run.phases.iter().zip(&sizes).map(|(phase, sources)| PhaseOrder { steps: phase.steps, sources }).collect();
         let order = DataOrder::new(run.seed, run.batch_size as u64, &phases);
-        Ok(Self { order, shards, batch_size: run.batch_size, sequence_length: run.sequence_length })
+        let Run { batch_size, sequence_length, mask_document_ends, .. } = *run;
+        Ok(Self { order, shards, batch_size, sequence_length, mask_document_ends })
     }
 
     /// The order that the sequences come in.
@@ -125,8 +112,53 @@ impl Batches {
                 hasher.update(&token.to_le_bytes());
             }
             inputs.extend_from_slice(&sequence[..self.sequence_length]);
-            targets.extend_from_slice(&sequence[1..]);
+            targets.extend(targets_of(shard, drawn.sequence, &sequence, self.mask_document_ends));
         }
         Ok(Batch { inputs, targets, digest: hasher.finalize().into() })
     }
 }
+
+/// Opens a token shard of at least so many sequences of `run`'s length.
+fn open_shard(path: &Path, run: &Run, sequences: u64) -> Result<TokenShard, TrainError> {
+    let shard = TokenShard::open(path)?;
+    let refuse = |what: String| Err(TrainError::Tokens { path: path.to_owned(), what });
+    let (length, vocabulary) = (run.sequence_length, run.model.vocab_size);
+    if shard.vocabulary() as usize > vocabulary {
+        return refuse(format!("its tokenizer has {} tokens, but the model embeds {vocabulary}", shard.vocabulary()));
+    }
+    match (shard.sequences(length), sequences) {
+        (found, needed) if found >= needed => Ok(shard),
+        (0, _) => refuse(format!("its {} tokens are less than one sequence of {length} and a target", shard.tokens())),
+        (found, needed) => refuse(format!("it has {found} sequences of {length} tokens, not the {needed} asked for")),
+    }
+}
+
+/// The tokens after each of sequence `index` but the last; with `mask`, none where a document begins.
+fn targets_of(shard: &TokenShard, index: u64, sequence: &[u32], mask: bool) -> Vec<Option<u32>> {
+    let mut targets: Vec<Option<u32>> = sequence[1..].iter().copied().map(Some).collect();
+    if mask {
+        // The first token of a sequence is no target.
+        let starts = shard.document_starts(index, targets.len()).filter(|place| *place > 0);
+        starts.for_each(|place| targets[place - 1] = None);
+    }
+    targets
+}
+
+/// The sequences that a run is validated on: inputs and targets, one after another.
+///
+/// # Errors
+/// If the shard cannot be read, has too few sequences, or holds tokens that the model has no
+/// embedding for.
+pub(crate) fn held_out(root: &Path, run: &Run, validation: &Validation) -> Result<Sequences, TrainError> {
+    let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+    let shard = open_shard(&validation.tokens.under(root), run, validation.sequences)?;
+    for index in 0..validation.sequences {
+        let sequence = shard.sequence(index, run.sequence_length)?;
+        inputs.extend_from_slice(&sequence[..run.sequence_length]);
+        targets.extend(targets_of(&shard, index, &sequence, run.mask_document_ends));
+    }
+    Ok((inputs, targets))
+}
+
+/// Inputs and targets.
+pub(crate) type Sequences = (Vec<u32>, Vec<Option<u32>>);

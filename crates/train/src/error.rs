@@ -33,6 +33,14 @@ pub enum TrainError {
         /// The journal or a checkpoint.
         path: PathBuf,
     },
+    /// The checkpoint to start with is not one for this run.
+    #[error("{}: {what}", path.display())]
+    Start {
+        /// Its directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// There is nothing to go on from.
     #[error("{} holds no whole checkpoint to go on from", path.display())]
     NoCheckpoint {

@@ -28,6 +28,12 @@ pub struct Line {
     pub loss_bits: String,
     /// The gradient's norm over all weights, before clipping.
     pub grad_norm: f64,
+    /// Whether the step was an outlier and moved nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outlier: bool,
+    /// The mean loss on what is held out, after the update, where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f64>,
     /// The batch's digest.
     pub batch: Digest,
     /// The state's digest after the update.

@@ -7,6 +7,7 @@
 mod batch;
 mod error;
 mod journal;
+mod outliers;
 mod replay;
 mod schedule;
 mod state;

@@ -49,6 +49,10 @@ pub enum What {
     Loss,
     /// The gradient's norm.
     GradNorm,
+    /// Whether the step is an outlier.
+    Outlier,
+    /// The loss on what is held out.
+    ValidationLoss,
     /// Weights or moments after the step.
     State,
     /// A saved checkpoint's tensors.
@@ -97,7 +101,7 @@ pub fn replay(root: &Path, run: &Run, from: Step, to: Step, progress: &dyn Progr
     let state = match from {
         // The start of a run is a function of the seed, so it is computed again too.
         Step(0) => {
-            let initial = State::initial(run);
+            let initial = State::initial(root, run)?;
             found.compare_checkpoint(Step(0), &state, &initial);
             initial
         }
@@ -106,7 +110,8 @@ pub fn replay(root: &Path, run: &Run, from: Step, to: Step, progress: &dyn Progr
             state
         }
     };
-    let mut trainer = Trainer::new(root, run, state)?;
+    let before = journal.lines().get(..from.get() as usize).unwrap_or_default();
+    let mut trainer = Trainer::new(root, run, state, before)?;
     progress.begin(&format!("replaying {}", run.name), to.get() - from.get(), Unit::Steps);
     while trainer.state().step < to && found.first().is_none() {
         let Some(line) = trainer.step()? else { break };
@@ -148,6 +153,14 @@ impl Replay {
             if recorded.to_bits() != value.to_bits() {
                 self.differ(replayed.step, what, recorded, value);
             }
+        }
+        if recorded.outlier != replayed.outlier {
+            self.differ(replayed.step, What::Outlier, recorded.outlier, replayed.outlier);
+        }
+        let (held_out, again) = (recorded.validation_loss, replayed.validation_loss);
+        if held_out.map(f64::to_bits) != again.map(f64::to_bits) {
+            let told = |loss: Option<f64>| loss.map_or_else(|| "none".to_owned(), |loss| loss.to_string());
+            self.differ(replayed.step, What::ValidationLoss, told(held_out), told(again));
         }
         if recorded.state != replayed.state {
             self.differ(replayed.step, What::State, recorded.state, replayed.state);

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use retrace_files::safetensors::{self, Dtype, tensor_digest, tensor_root};
+use retrace_files::safetensors::{self, floats_digest, tensor_root};
 use retrace_files::{FileError, write_whole, write_whole_directory};
 use retrace_model::{ModelError, Weights, hub, take_floats, tensors};
-use retrace_spec::{Digest, Run, Step, Tokens};
+use retrace_spec::{Digest, Model, Run, Step, Tokens};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -24,6 +24,9 @@ pub struct State {
     pub step: Step,
     /// Tokens learned from so far.
     pub tokens: Tokens,
+    /// Updates that the optimizer's moments have seen: the steps, but for outliers, and with those
+    /// that a checkpoint that was begun with brought.
+    pub updates: u64,
     /// The weights.
     pub weights: Weights,
     /// The optimizer's moments, laid out as the weights are.
@@ -40,6 +43,7 @@ struct Stated {
     numerics: u32,
     step: Step,
     tokens: Tokens,
+    updates: u64,
     state: Digest,
     journal: Digest,
 }
@@ -47,11 +51,47 @@ struct Stated {
 const SCHEMA: &str = "checkpoint/1";
 
 impl State {
-    /// The state before the first step.
-    pub fn initial(run: &Run) -> Self {
-        let weights = Weights::initial(&run.model, run.seed);
+    /// The state before the first step of `run`, whose paths are relative to `root`.
+    ///
+    /// # Errors
+    /// If the checkpoint to start with cannot be read, or is not of the run's model.
+    pub fn initial(root: &Path, run: &Run) -> Result<Self, TrainError> {
+        let Some(start) = &run.start else {
+            return Ok(Self::before(Weights::initial(&run.model, run.seed)));
+        };
+        let path = start.checkpoint.under(root);
+        let refuse = |what: String| Err(TrainError::Start { path: path.clone(), what });
+        let (model, weights) = hub::read(&path)?;
+        // What may differ is how far it sees, and how its weights would have been drawn.
+        let seen = Model {
+            max_position_embeddings: run.model.max_position_embeddings,
+            rope_theta: run.model.rope_theta,
+            rope_scaling: run.model.rope_scaling.clone(),
+            initializer_range: run.model.initializer_range,
+            ..model
+        };
+        if seen != run.model {
+            return refuse("its config.json describes another model than the run file's `model`".to_owned());
+        }
+        let mut state = Self::before(weights);
+        if let Some(updates) = start.optimizer_updates {
+            let stated = path.join(STATE);
+            if stated.exists() {
+                let found = read_stated(&stated)?.updates;
+                if found != updates {
+                    return refuse(format!("its moments have seen {found} updates, not {updates}"));
+                }
+            }
+            (state.first_moment, state.second_moment) = read_moments(&path, &state.weights)?;
+            state.updates = updates;
+        }
+        Ok(state)
+    }
+
+    fn before(weights: Weights) -> Self {
         let zeros = vec![0.0; weights.values().len()];
-        Self { step: Step(0), tokens: Tokens(0), first_moment: zeros.clone(), second_moment: zeros, weights }
+        let (step, tokens, first_moment) = (Step(0), Tokens(0), zeros.clone());
+        Self { step, tokens, updates: 0, first_moment, second_moment: zeros, weights }
     }
 
     /// The digest of every tensor of the state, by name.
@@ -64,9 +104,7 @@ impl State {
             parts.push((first, shape, &self.first_moment[range.clone()]));
             parts.push((second, shape, &self.second_moment[range]));
         }
-        let digest = |(name, shape, values): (String, &[usize], &[f32])| {
-            (name, tensor_digest(Dtype::F32, shape, &to_bytes(values)))
-        };
+        let digest = |(name, shape, values): (String, &[usize], &[f32])| (name, floats_digest(shape, values));
         parts.into_par_iter().map(digest).collect::<Vec<_>>().into_iter().collect()
     }
 
@@ -102,6 +140,7 @@ impl State {
                 numerics: run.numerics,
                 step: self.step,
                 tokens: self.tokens,
+                updates: self.updates,
                 state: self.digest(),
                 journal,
             };
@@ -127,35 +166,34 @@ impl State {
         let path = &directory_of(output, step);
         let state_path = path.join(STATE);
         let refuse = |what: String| FileError::Json { path: state_path.clone(), line: 1, what };
-        let text = std::fs::read(&state_path).map_err(|source| FileError::Io {
-            path: state_path.clone(),
-            doing: "read",
-            source,
-        })?;
-        let stated: Stated = serde_json::from_slice(&text).map_err(|e| refuse(e.to_string()))?;
-        if stated.retrace != SCHEMA {
-            return Err(refuse(format!("retrace: is {:?}; this version reads {SCHEMA:?}", stated.retrace)).into());
-        }
+        let stated = read_stated(&state_path)?;
         if stated.step != step {
             return Err(refuse(format!("step: is {}, in the directory of step {step}", stated.step)).into());
         }
         let (_, weights) = hub::read(path)?;
-        let mut moments = safetensors::read(&path.join(OPTIMIZER))?;
-        let (mut first_moment, mut second_moment) = (Vec::new(), Vec::new());
-        for (name, shape, _) in weights.layout().iter() {
-            let [first, second] = moment_names(name);
-            first_moment.extend(take_floats(&mut moments, &first, shape)?);
-            second_moment.extend(take_floats(&mut moments, &second, shape)?);
-        }
-        if let Some((name, _)) = moments.pop_first() {
-            return Err(ModelError::Unknown { name }.into());
-        }
-        let state = Self { step: stated.step, tokens: stated.tokens, weights, first_moment, second_moment };
+        let (first_moment, second_moment) = read_moments(path, &weights)?;
+        let Stated { step, tokens, updates, .. } = stated;
+        let state = Self { step, tokens, updates, weights, first_moment, second_moment };
         let found = state.digest();
         if found != stated.state {
             return Err(TrainError::Damaged { path: path.to_owned(), stated: stated.state, found });
         }
         Ok((state, stated.run, stated.journal))
+    }
+}
+
+/// The moments of `weights` in a checkpoint's directory.
+fn read_moments(directory: &Path, weights: &Weights) -> Result<(Vec<f32>, Vec<f32>), TrainError> {
+    let mut moments = safetensors::read(&directory.join(OPTIMIZER))?;
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for (name, shape, _) in weights.layout().iter() {
+        let names = moment_names(name);
+        first.extend(take_floats(&mut moments, &names[0], shape)?);
+        second.extend(take_floats(&mut moments, &names[1], shape)?);
+    }
+    match moments.pop_first() {
+        Some((name, _)) => Err(ModelError::Unknown { name }.into()),
+        None => Ok((first, second)),
     }
 }
 
@@ -180,10 +218,6 @@ pub fn stated_digest(path: &Path) -> Result<Digest, TrainError> {
 /// What the moments of the weight called `name` are called.
 pub(crate) fn moment_names(name: &str) -> [String; 2] {
     [format!("first_moment.{name}"), format!("second_moment.{name}")]
-}
-
-fn to_bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 /// Where the checkpoint of `step` lies below a run's directory.

@@ -1,8 +1,11 @@
 //! One step after another.
 
+use std::ops::Range;
 use std::path::Path;
+use std::time::Instant;
 
-use retrace_files::{FileError, Progress, Unit};
+use rayon::prelude::*;
+use retrace_files::{FileError, Progress, Unit, remove_partial_directories, remove_whole_directory};
 use retrace_model::{Dropout, Lesson, Network, Workspace};
 use retrace_numerics::adamw::{Hyperparameters, Update};
 use retrace_numerics::cross_entropy::Loss;
@@ -11,6 +14,8 @@ use retrace_numerics::sum::{sum_f64, sum_of_squares};
 use retrace_numerics::tree::TreeSum;
 use retrace_spec::{Document, Run, Step, Tokens};
 
+use crate::batch::{Sequences, held_out};
+use crate::outliers::Recent;
 use crate::{Batches, Journal, Line, State, TrainError, checkpoints, directory_of, learning_rate};
 
 /// Computes the steps of a run.
@@ -22,17 +27,28 @@ pub struct Trainer<'a> {
     network: Network,
     workspace: Workspace,
     gradients: TreeSum,
+    recent: Option<Recent>,
+    held_out: Option<Sequences>,
 }
 
 impl<'a> Trainer<'a> {
-    /// A trainer of `run`, whose paths are relative to `root`, that goes on from `state`.
+    /// A trainer of `run`, whose paths are relative to `root`, that goes on from `state`; `before`
+    /// are the journal's lines so far.
     ///
     /// # Errors
     /// If the processor does not compute as it should, or the tokens cannot be read.
-    pub fn new(root: &Path, run: &'a Run, state: State) -> Result<Self, TrainError> {
+    pub fn new(root: &Path, run: &'a Run, state: State, before: &[Line]) -> Result<Self, TrainError> {
         environment::check()?;
         let (batches, network) = (Batches::open(root, run)?, Network::new(&run.model)?);
-        Ok(Self { run, batches, state, network, workspace: Workspace::default(), gradients: TreeSum::default() })
+        let held_out = run.validation.as_ref().map(|validation| held_out(root, run, validation)).transpose()?;
+        let mut recent = run.outliers.map(Recent::new);
+        if let Some(recent) = &mut recent {
+            before.iter().for_each(|line| {
+                recent.judge(line.loss, line.grad_norm);
+            });
+        }
+        let (workspace, gradients) = (Workspace::default(), TreeSum::default());
+        Ok(Self { run, batches, state, network, workspace, gradients, recent, held_out })
     }
 
     /// The state after the steps so far.
@@ -44,26 +60,28 @@ impl<'a> Trainer<'a> {
     /// until a journal takes it.
     ///
     /// The loss is the sum, over micro-batches in order, of the binary64 lane sum of their tokens'
-    /// losses (without z-loss), divided by the batch's tokens. Each micro-batch's gradient is of its tokens' losses
-    /// times 1/(the batch's tokens), that factor rounded to binary32; the leaves of the contract's
-    /// tree are these gradients. The norm is the root of the sum, over tensors sorted by name, of
-    /// the binary64 lane sums of squares. Where it is over `clip`, gradients are multiplied with
-    /// clip/norm.
+    /// losses (without z-loss), divided by the number of the batch's targets that count, or by 1 if
+    /// none does. Each micro-batch's gradient is of its tokens' losses times 1/(that number), the
+    /// factor rounded to binary32; the leaves of the contract's tree are these gradients. The norm is
+    /// the root of the sum, over tensors sorted by name, of the binary64 lane sums of squares. Where
+    /// it is over `clip`, gradients are multiplied with clip/norm. An outlier moves nothing.
     ///
     /// # Errors
-    /// If the tokens cannot be read, or the loss or a gradient is not finite.
+    /// If the tokens cannot be read, the loss or a gradient is not finite, or a thread's rounding or
+    /// flush mode was changed.
     pub fn step(&mut self) -> Result<Option<Line>, TrainError> {
         let step = Step(self.state.step.get() + 1);
         let Some((phase, before)) = self.run.phase_of(step) else { return Ok(None) };
+        // Here every thread of the pool has done its part of the step before.
+        environment::check()?;
         let batch = self.batches.batch(step)?;
         let rate = learning_rate(&phase.learning_rate, step.get() - before.get(), phase.steps);
 
         let positions = self.run.sequence_length;
         let micro = self.run.micro_batch_size * positions;
-        let scale = 1.0 / batch.inputs.len() as f64;
-        let targets: Vec<Option<u32>> = batch.targets.iter().copied().map(Some).collect();
+        let scale = 1.0 / batch.targets.iter().flatten().count().max(1) as f64;
         let mut loss = 0.0;
-        for (index, (inputs, targets)) in batch.inputs.chunks(micro).zip(targets.chunks(micro)).enumerate() {
+        for (index, (inputs, targets)) in batch.inputs.chunks(micro).zip(batch.targets.chunks(micro)).enumerate() {
             let lesson = Lesson {
                 inputs,
                 targets,
@@ -83,9 +101,14 @@ impl<'a> Trainer<'a> {
             return Err(not_finite(step, "the loss".to_owned()));
         }
         let gradient = self.gradients.finish().unwrap_or_default();
-        let grad_norm = self.update(step, rate, &gradient)?;
+        let grad_norm = self.norm(step, &gradient)?;
+        let outlier = self.recent.as_mut().is_some_and(|recent| recent.judge(loss, grad_norm));
+        if !outlier {
+            self.update(rate, grad_norm, &gradient);
+        }
         self.gradients.recycle(gradient);
         self.state.step = step;
+        let validation_loss = self.run.validates(step).is_some().then(|| self.validation_loss()).transpose()?;
         self.state.tokens = Tokens(self.state.tokens.get() + batch.inputs.len() as u64);
         Ok(Some(Line {
             step,
@@ -95,6 +118,8 @@ impl<'a> Trainer<'a> {
             loss,
             loss_bits: format!("{:016x}", loss.to_bits()),
             grad_norm,
+            outlier,
+            validation_loss,
             batch: batch.digest,
             state: self.state.digest(),
             previous: self.run.digest()?,
@@ -107,22 +132,39 @@ impl<'a> Trainer<'a> {
         (rate > 0.0).then_some(Dropout { rate, seed, step, micro_batch })
     }
 
-    /// Moves the weights against `gradient`, all tensors' one after another, sorted by name; returns
-    /// its norm.
-    fn update(&mut self, step: Step, rate: f64, gradient: &[f32]) -> Result<f64, TrainError> {
-        let layout = self.network.layout();
-        let mut squares = 0.0;
-        for (name, _, range) in layout.iter() {
-            let square = sum_of_squares(&gradient[range]);
-            if !square.is_finite() {
-                return Err(not_finite(step, format!("the gradient of {name}")));
-            }
-            squares += square;
+    /// The mean loss on what is held out: as the batch's, over micro-batches of the same size.
+    fn validation_loss(&self) -> Result<f64, TrainError> {
+        let Some((inputs, targets)) = &self.held_out else { return Ok(0.0) };
+        let positions = self.run.sequence_length;
+        let micro = self.run.micro_batch_size * positions;
+        let mut loss = 0.0;
+        for (inputs, targets) in inputs.chunks(micro).zip(targets.chunks(micro)) {
+            loss += sum_f64(&self.network.losses(&self.state.weights, &self.workspace, inputs, targets, positions)?);
         }
-        let norm = squares.sqrt();
+        match loss / targets.iter().flatten().count().max(1) as f64 {
+            mean if mean.is_finite() => Ok(mean),
+            _ => Err(not_finite(self.state.step, "the validation loss".to_owned())),
+        }
+    }
+
+    /// The norm of `gradient`, all tensors' one after another, sorted by name.
+    fn norm(&self, step: Step, gradient: &[f32]) -> Result<f64, TrainError> {
+        let tensors: Vec<_> = self.network.layout().iter().collect();
+        let square = |(_, _, range): &(&str, &[usize], Range<usize>)| sum_of_squares(&gradient[range.clone()]);
+        let squares: Vec<f64> = tensors.par_iter().map(square).collect();
+        match squares.iter().position(|square| !square.is_finite()) {
+            Some(at) => Err(not_finite(step, format!("the gradient of {}", tensors[at].0))),
+            None => Ok(squares.iter().sum::<f64>().sqrt()),
+        }
+    }
+
+    /// Moves the weights against `gradient`, which has that norm.
+    fn update(&mut self, rate: f64, norm: f64, gradient: &[f32]) {
+        let layout = self.network.layout();
         let optimizer = &self.run.optimizer;
         let gradient_scale = if norm > optimizer.clip { optimizer.clip / norm } else { 1.0 };
-        let State { weights, first_moment, second_moment, .. } = &mut self.state;
+        self.state.updates += 1;
+        let State { updates, weights, first_moment, second_moment, .. } = &mut self.state;
         for (_, shape, range) in layout.iter() {
             let weight_decay = if shape.len() > 1 { optimizer.weight_decay } else { 0.0 };
             let numbers = Hyperparameters {
@@ -135,9 +177,8 @@ impl<'a> Trainer<'a> {
             };
             let (first, second) = (&mut first_moment[range.clone()], &mut second_moment[range.clone()]);
             let weights = &mut weights.values_mut()[range.clone()];
-            Update::new(numbers, step.get()).apply(weights, first, second, &gradient[range]);
+            Update::new(numbers, *updates).apply(weights, first, second, &gradient[range]);
         }
-        Ok(norm)
     }
 }
 
@@ -161,6 +202,9 @@ pub fn train(root: &Path, run: &Run, resume: bool, progress: &dyn Progress) -> R
         doing: "read",
         source,
     })?;
+    if resume {
+        remove_partial_directories(&output)?;
+    }
     let last = checkpoints(&output)?.pop();
     let (mut trainer, mut journal) = match last {
         Some(last) if resume => {
@@ -170,12 +214,12 @@ pub fn train(root: &Path, run: &Run, resume: bool, progress: &dyn Progress) -> R
                 return Err(TrainError::OtherRun { path, made_by, run: run_digest });
             }
             let journal = Journal::read(&journal_path)?.cut_to(last, run_digest, Some(head))?;
-            (Trainer::new(root, run, state)?, journal)
+            (Trainer::new(root, run, state, journal.lines())?, journal)
         }
         None if resume && !journal_path.exists() => return Err(TrainError::NoCheckpoint { path: output }),
         Some(last) => return Err(TrainError::Exists { path: directory_of(&output, last) }),
         None => {
-            let trainer = Trainer::new(root, run, State::initial(run))?;
+            let trainer = Trainer::new(root, run, State::initial(root, run)?, &[])?;
             // A run that was killed before its first checkpoint has a journal, of nothing.
             let journal = match resume {
                 true => Journal::read(&journal_path)?.cut_to(Step(0), run_digest, None)?,
@@ -185,19 +229,34 @@ pub fn train(root: &Path, run: &Run, resume: bool, progress: &dyn Progress) -> R
             (trainer, journal)
         }
     };
+    retain(run, &output)?;
+    let (began, before) = (Instant::now(), trainer.state().tokens);
     let to_do = run.steps().get() - trainer.state().step.get();
     progress.begin(&format!("training {}", run.name), to_do, Unit::Steps);
     while let Some(line) = trainer.step()? {
         let (step, loss) = (line.step, line.loss);
         journal.append(line)?;
-        if run.keeps(step) {
+        if run.saves(step) {
             journal.sync()?;
             trainer.state().save(run, &output, &tokenizer, run_digest, journal.head())?;
+            retain(run, &output)?;
         }
-        progress.note(&format!("loss {loss:.4}"));
+        let tokens_per_second = (trainer.state().tokens.get() - before.get()) as f64 / began.elapsed().as_secs_f64();
+        progress.note(&format!("loss {loss:.4}, {tokens_per_second:.0} tokens/s"));
         progress.advance(1);
     }
     journal.sync()?;
     progress.end();
     Ok(journal)
+}
+
+/// Removes the checkpoints that need not stay.
+fn retain(run: &Run, output: &Path) -> Result<(), TrainError> {
+    let saved = checkpoints(output)?;
+    for (newer, step) in saved.iter().rev().enumerate() {
+        if !run.retains(*step, newer as u64) {
+            remove_whole_directory(&directory_of(output, *step))?;
+        }
+    }
+    Ok(())
 }

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use retrace_manifest::{Verdict, verify};
 use retrace_spec::manifest::{GraphStep, StepKind};
-use retrace_spec::{Manifest, Run, Step};
+use retrace_spec::{Manifest, Step};
 use retrace_train::{Difference, Replay, What, checkpoints, replay};
 use serde_json::json;
 
 use super::seal::inside;
-use super::{Exit, Opened, open};
+use super::{Exit, Opened, open, open_run};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -52,7 +52,7 @@ impl Replayed {
         let verification =
             verify(&manifest, &root, inside(&root, &self.manifest).as_ref(), terminal.progress().as_ref())?;
         let changed: Vec<_> = verification.findings().filter(|entry| needed(entry.path.clone())).collect();
-        let Opened { document: run, .. } = open::<Run>(&config.under(&root))?;
+        let (Opened { document: run, .. }, _) = open_run(&config.under(&root))?;
         let saved = checkpoints(&run.output.under(&root))?;
         let (from, to) = segment(&saved, self.from.map(Step), self.to.map(Step), run.steps());
         let replayed = replay(&root, &run, from, to, terminal.progress().as_ref())?;
@@ -142,6 +142,8 @@ const fn name(what: What) -> &'static str {
         What::LearningRate => "learning rate",
         What::Loss => "loss",
         What::GradNorm => "grad norm",
+        What::Outlier => "outlier",
+        What::ValidationLoss => "validation loss",
         What::State => "state",
         What::Checkpoint => "checkpoint",
     }

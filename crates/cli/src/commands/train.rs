@@ -9,7 +9,7 @@ use retrace_spec::{Document, PathError, RelPath, Run};
 use retrace_train::{Journal, checkpoints, directory_of, train};
 use serde_json::json;
 
-use super::{Exit, Opened, open};
+use super::{Exit, Opened, open_run};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -54,24 +54,34 @@ impl Train {
 
 /// Trains and records the step; gives the run, its journal and the release's directory.
 pub(super) fn carry_out(run: &Path, resume: bool, terminal: &Terminal) -> Result<(Run, Journal, PathBuf), Failure> {
-    let Opened { document: run, root, path } = open::<Run>(run)?;
+    let (Opened { document: run, root, path }, config) = open_run(run)?;
     let journal = train(&root, &run, resume, terminal.progress().as_ref())?;
-    record::save(&root, done(&root, &run, path)?)?;
+    record::save(&root, done(&root, &run, path, config)?)?;
     Ok((run, journal, root))
 }
 
-/// What the run read and made: everything below its output is its own.
-fn done(root: &Path, run: &Run, config: RelPath) -> Result<Done, Failure> {
+/// What the run, of the run file at `path`, read and made: everything below its output is its own.
+fn done(root: &Path, run: &Run, path: RelPath, config: Option<RelPath>) -> Result<Done, Failure> {
     let mut inputs = vec![run.tokenizer.clone()];
+    inputs.extend(config);
     inputs.extend(run.phases.iter().flat_map(|phase| &phase.mix).map(|source| source.tokens.clone()));
-    let output = run.output.under(root);
-    let mut outputs = Vec::new();
-    for found in walk(&output, &|_| false)? {
-        let Found::File(path) = found else { continue };
-        let kind = if path.as_str() == Journal::NAME { Kind::Log } else { Kind::Checkpoint };
-        let named = |e: PathError| FileError::Name { path: path.under(&output), what: e.to_string() };
-        outputs.push((run.output.join(path.as_str()).map_err(named)?, kind));
+    inputs.extend(run.validation.iter().map(|validation| validation.tokens.clone()));
+    if let Some(start) = &run.start {
+        inputs.extend(files_of(root, &start.checkpoint)?);
     }
-    let id = format!("train-{}", run.name);
-    Ok(Done { id, kind: StepKind::Train, numerics: Some(run.numerics), config: Some(config), inputs, outputs })
+    let kind = |path: &RelPath| if path.as_str().ends_with(Journal::NAME) { Kind::Log } else { Kind::Checkpoint };
+    let outputs = files_of(root, &run.output)?.into_iter().map(|path| (path.clone(), kind(&path))).collect();
+    let (id, kind) = (format!("train-{}", run.name), StepKind::Train);
+    Ok(Done { id, kind, numerics: Some(run.numerics), config: Some(path), inputs, outputs })
+}
+
+/// The files below `directory`.
+fn files_of(root: &Path, directory: &RelPath) -> Result<Vec<RelPath>, Failure> {
+    let mut files = Vec::new();
+    for found in walk(&directory.under(root), &|_| false)? {
+        let Found::File(path) = found else { continue };
+        let named = |e: PathError| FileError::Name { path: path.under(&directory.under(root)), what: e.to_string() };
+        files.push(directory.join(path.as_str()).map_err(named)?);
+    }
+    Ok(files)
 }
