@@ -21,14 +21,22 @@ test-all:
 fuzz CASES="100000":
     PROPTEST_CASES={{CASES}} cargo test -p retrace-spec -p retrace-sign -p retrace-files -p retrace-manifest survived
 
+# One digest under every instruction set, 1 to 8 threads, kill -9, emulated processors, aarch64 and no optimisation
+bits:
+    tests/bits.sh
+
 # `retrace verify` beside b3sum and the reference OMS tool, same files, same run
 bench-verify:
     cargo build --release
     benches/verify.sh
 
-# A step of training, as JSON: MODEL is small or 30m; `benches/peers` has PyTorch and stock candle on the same batches
-bench-train MODEL="small" THREADS="1" STEPS="10":
-    cargo bench -p retrace-train --bench step -- "${TMPDIR:-/tmp}/retrace-bench-train" {{MODEL}} {{THREADS}} {{STEPS}}
+# Steps of training beside PyTorch and stock candle, same weights and batches; MODEL is small or 30m
+bench-train MODEL="small" THREADS="1":
+    benches/train.sh {{MODEL}} {{THREADS}}
+
+# Loss curves over the token shard TOKENS, 30 M parameters: retrace and PyTorch from the same weights, and two seeds
+curves TOKENS:
+    benches/curves.sh {{TOKENS}}
 
 # Matrix products in GFLOP/s
 bench-matmul THREADS="1":

@@ -6,10 +6,12 @@
 #![allow(clippy::print_stdout, reason = "a test says what it skips")]
 
 mod corpus;
+mod interrupted;
 mod logits;
 mod query;
 mod runs;
 mod seal_and_verify;
 mod shell;
 mod signing;
+mod stories;
 mod support;

@@ -14,9 +14,11 @@ use crate::errors::Failure;
 use crate::terminal::Terminal;
 
 mod clean;
+mod convert;
 mod diff;
 mod eval;
 mod export;
+mod generate;
 mod keys;
 mod logits;
 mod query;
@@ -43,6 +45,8 @@ pub(crate) enum Verb {
     Replay(replay::Replayed),
     Eval(eval::Eval),
     Logits(logits::Logits),
+    Generate(generate::Generate),
+    Convert(convert::Convert),
     Query(query::Query),
 }
 
@@ -62,6 +66,8 @@ impl Verb {
             Self::Replay(verb) => verb.run(terminal),
             Self::Eval(verb) => verb.run(terminal),
             Self::Logits(verb) => verb.run(terminal),
+            Self::Generate(verb) => verb.run(terminal),
+            Self::Convert(verb) => verb.run(terminal),
             Self::Query(verb) => verb.run(terminal),
         }
     }

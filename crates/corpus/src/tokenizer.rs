@@ -1,9 +1,11 @@
 //! Byte-level BPE, trained and applied by the `tokenizers` crate.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use retrace_files::FileError;
 use retrace_spec::Digest;
+use serde_json::json;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -27,6 +29,50 @@ impl Tokenizer {
     /// If it cannot be read, or is not one.
     pub fn open(path: &Path) -> Result<Self, CorpusError> {
         let json = std::fs::read(path).map_err(FileError::io(path, "read"))?;
+        let hub = Hub::from_bytes(&json).map_err(|e| refuse(path, &e))?;
+        Self::of(path, hub, json)
+    }
+
+    /// A byte-pair encoding in llama2.c's form: the longest token's length, then each token's score
+    /// (f32), length (i32) and bytes, all little-endian; its first ids are unknown, begin, end, and the
+    /// 256 bytes. Pairs are joined in descending order of the score of what they make, and a text
+    /// begins with a space, as in SentencePiece, which it was exported from. `path` is where the
+    /// `tokenizer.json` will be, and is not touched.
+    ///
+    /// # Errors
+    /// If `bytes` are not of that form.
+    pub fn from_llama2c(path: &Path, bytes: &[u8]) -> Result<Self, CorpusError> {
+        let refuse_form = |what: String| CorpusError::Tokenizer { path: path.to_owned(), what };
+        let pieces = llama2c_pieces(bytes).map_err(refuse_form)?;
+        let ids: BTreeMap<&str, usize> = pieces.iter().enumerate().map(|(id, (piece, _))| (*piece, id)).collect();
+        if ids.len() != pieces.len() {
+            return Err(refuse_form("a token is in it twice".to_owned()));
+        }
+        let mut merges = Vec::new();
+        for (piece, score) in &pieces[FIRST_PIECE..] {
+            for (at, _) in piece.char_indices().skip(1) {
+                let (left, right) = piece.split_at(at);
+                if let (Some(first), Some(second)) = (ids.get(left), ids.get(right)) {
+                    merges.push((*score, *first, *second, [left, right]));
+                }
+            }
+        }
+        merges.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        let merges: Vec<[&str; 2]> = merges.into_iter().map(|(.., pair)| pair).collect();
+        let special = |id: usize| json!({"id": id, "content": pieces[id].0, "special": true, "normalized": false, "single_word": false, "lstrip": false, "rstrip": false});
+        let json = json!({
+            "version": "1.0",
+            "added_tokens": [special(0), special(1), special(2)],
+            "normalizer": {"type": "Prepend", "prepend": " "},
+            "pre_tokenizer": null,
+            "post_processor": null,
+            "decoder": {"type": "Sequence", "decoders": [
+                {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+            ]},
+            "model": {"type": "BPE", "unk_token": pieces[0].0, "fuse_unk": true, "byte_fallback": true, "vocab": ids, "merges": merges},
+        });
+        let mut json = serde_json::to_vec_pretty(&json).map_err(|e| refuse_form(e.to_string()))?;
+        json.push(b'\n');
         let hub = Hub::from_bytes(&json).map_err(|e| refuse(path, &e))?;
         Self::of(path, hub, json)
     }
@@ -118,6 +164,29 @@ impl Tokenizer {
     }
 }
 
+/// The first id of llama2.c's form that is neither special nor a byte.
+const FIRST_PIECE: usize = 3 + 256;
+
+/// The tokens and scores of llama2.c's form.
+fn llama2c_pieces(bytes: &[u8]) -> Result<Vec<(&str, f32)>, String> {
+    let mut left = bytes.get(4..).ok_or("it has no header")?;
+    let mut pieces = Vec::new();
+    while let Some((head, rest)) = left.split_first_chunk::<8>() {
+        let number = |at: usize| [head[at], head[at + 1], head[at + 2], head[at + 3]];
+        let (score, length) = (f32::from_le_bytes(number(0)), i32::from_le_bytes(number(4)));
+        let piece = usize::try_from(length).ok().filter(|length| *length > 0).and_then(|length| rest.get(..length));
+        let piece = piece.ok_or_else(|| format!("token {} is of length {length}", pieces.len()))?;
+        let text = std::str::from_utf8(piece).map_err(|e| format!("token {}: {e}", pieces.len()))?;
+        // The export puts the begin and the end of a text on lines of their own.
+        pieces.push((if matches!(pieces.len(), 1 | 2) { text.trim() } else { text }, score));
+        left = &rest[piece.len()..];
+    }
+    match left.is_empty() && pieces.len() >= FIRST_PIECE {
+        true => Ok(pieces),
+        false => Err(format!("it ends after {} whole tokens and {} bytes", pieces.len(), left.len())),
+    }
+}
+
 fn refuse(path: &Path, e: &tokenizers::Error) -> CorpusError {
     CorpusError::Tokenizer { path: path.to_owned(), what: e.to_string() }
 }
@@ -196,6 +265,43 @@ mod tests {
         std::fs::write(&path, changed).unwrap();
         let text = "the mat sat on the cat";
         assert_eq!(Tokenizer::open(&path).unwrap().encode(text).unwrap(), whole.encode(text).unwrap());
+    }
+
+    /// A form with the tokens given, whose scores fall from one to the next.
+    fn llama2c(pieces: &[&str]) -> Vec<u8> {
+        let bytes = (0..=255u8).map(|byte| format!("<0x{byte:02X}>"));
+        let special = ["<unk>", "\n<s>\n", "\n</s>\n"].map(str::to_owned);
+        let all = special.into_iter().chain(bytes).chain(pieces.iter().map(|piece| (*piece).to_owned()));
+        let mut form = 9u32.to_le_bytes().to_vec();
+        for (at, piece) in all.enumerate() {
+            form.extend((-(at as f32)).to_le_bytes());
+            form.extend((piece.len() as i32).to_le_bytes());
+            form.extend(piece.as_bytes());
+        }
+        form
+    }
+
+    #[test]
+    fn llama2cs_form_joins_by_score() {
+        let form = llama2c(&["he", "el", "ll", "hell", "ell", " ", "h", "e", "l", "o", " h"]);
+        let tokenizer = Tokenizer::from_llama2c(Path::new("t.json"), &form).unwrap();
+        let id = |token: &str| tokenizer.id_of(token).unwrap();
+        // `he` comes before `el` and `ll`; then `ll`, and the two make `hell`; the `h` is gone when ` h` comes.
+        assert_eq!(tokenizer.encode("hello").unwrap(), [id(" "), id("hell"), id("o")]);
+        // What is in no token becomes its bytes.
+        assert_eq!(tokenizer.encode("é").unwrap(), [id(" "), id("<0xC3>"), id("<0xA9>")]);
+        for text in ["hello", "hell o", "é 猫 hello", "  he"] {
+            assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), text);
+        }
+        assert_eq!((id("<s>"), id("</s>"), tokenizer.vocabulary()), (1, 2, 270));
+        let mut long = form.clone();
+        long.extend([0; 8]);
+        let mut lying = form.clone();
+        lying[8..12].copy_from_slice(&i32::MAX.to_le_bytes());
+        for bad in [&form[..3], &form[..form.len() - 1], &form[..2000], &long, &lying, &llama2c(&["a", "a"])] {
+            let error = Tokenizer::from_llama2c(Path::new("t.json"), bad).unwrap_err().to_string();
+            assert!(error.contains("t.json"), "{error}");
+        }
     }
 
     #[test]

@@ -26,6 +26,6 @@ pub use open::Root;
 pub use progress::{Progress, Silent, Unit};
 pub use retrace_spec::{Algorithm, Checksum};
 pub use stamp::Stamp;
-pub use tensors::{file_tensors, file_tensors_named, tensor_places};
+pub use tensors::{file_tensors, file_tensors_named, read_tensors, tensor_places};
 pub use walk::{Found, expand, walk};
 pub use whole::{WholeFile, remove_partial_directories, remove_whole_directory, write_whole, write_whole_directory};

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use retrace_spec::Digest;
 use retrace_spec::manifest::Tensors;
 
-use crate::safetensors::{Place, tensor_hasher, tensor_root};
+use crate::safetensors::{Place, Tensor, tensor_hasher, tensor_root};
 use crate::{FileError, llama2c, safetensors, torch};
 
 /// Read at once by each thread.
@@ -35,6 +35,23 @@ fn places_named(path: &Path, name: &str) -> Result<Option<BTreeMap<String, Place
         Some("pt" | "pth" | "ckpt") => torch::read_header(path),
         _ => Ok(None),
     }
+}
+
+/// Every tensor of the file at `path`; nothing if it holds none that can be read here.
+///
+/// # Errors
+/// As [`tensor_places`].
+pub fn read_tensors(path: &Path) -> Result<Option<BTreeMap<String, Tensor>>, FileError> {
+    let Some(places) = tensor_places(path)? else { return Ok(None) };
+    let mut file = File::open(path).map_err(FileError::io(path, "open"))?;
+    let read = |(name, Place { dtype, shape, begin, length }): (String, Place)| {
+        file.seek(SeekFrom::Start(begin)).map_err(FileError::io(path, "read"))?;
+        // The places lie within the file, so no more is asked for than it has.
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+        file.read_exact(&mut bytes).map_err(FileError::io(path, "read"))?;
+        Ok((name, Tensor { dtype, shape, bytes }))
+    };
+    places.into_iter().map(read).collect::<Result<_, FileError>>().map(Some)
 }
 
 /// The digests of all tensors of the file at `path`, in constant memory.

@@ -11,13 +11,16 @@ mod frequencies;
 mod gpt_neox;
 pub mod hub;
 mod llama;
+pub mod llama2c;
 mod network;
 mod olmo;
 mod olmo2;
+mod sampler;
 mod tape;
 mod weights;
 
 pub use error::ModelError;
 pub use network::{Inference, Lesson, Network};
+pub use sampler::Sampler;
 pub use tape::{Dropout, Workspace};
 pub use weights::{Layout, Weights, take_floats, tensors};

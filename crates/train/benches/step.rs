@@ -1,8 +1,9 @@
 //! Steps of training, beside those of PyTorch and of stock candle (`benches/train.sh`): the same
 //! initial weights and batches, which are written for the peers.
 //!
-//! Arguments: a directory, the model (`small` or `30m`), threads, steps. Prints one JSON document,
-//! as the peers do.
+//! Arguments: a directory, the model (`small` or `30m`), threads, steps, and, for a curve over real
+//! text (`benches/curves.sh`), a token shard; then batches are 4 of 128 tokens, with a warm-up over a
+//! tenth of the steps, instead of 8 of 256. Prints one JSON document, as the peers do.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench, not the product")]
 
@@ -35,20 +36,26 @@ fn model(name: &str) -> &'static str {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let [directory, name, threads, steps] = arguments.as_slice() else { return };
+    let [directory, name, threads, steps, shard @ ..] = arguments.as_slice() else { return };
     let (root, steps): (&Path, u64) = (Path::new(directory), steps.parse().unwrap());
     rayon::ThreadPoolBuilder::new().num_threads(threads.parse().unwrap()).build_global().unwrap();
+    let (batch, length, warmup) = if shard.is_empty() { (8, 256, 0) } else { (4, 128, steps / 10) };
     let run = format!(
         "retrace: run/1\nname: bench\nseed: 1\nnumerics: 1\nmodel: {}\ntokenizer: t.json\noutput: out\n\
-         sequence_length: 256\nbatch_size: 8\nmicro_batch_size: 8\noptimizer: {{beta1: 0.9, beta2: 0.95, \
+         sequence_length: {length}\nbatch_size: {batch}\nmicro_batch_size: {batch}\noptimizer: {{beta1: 0.9, beta2: 0.95, \
          epsilon: 1.0e-8, weight_decay: 0.1, clip: 1.0}}\ncheckpoint_every: 1000\nphases:\n  - name: one\n    \
-         steps: {steps}\n    learning_rate: {{schedule: cosine, warmup: 0, peak: 0.001, floor: 0.0001}}\n    \
+         steps: {steps}\n    learning_rate: {{schedule: cosine, warmup: {warmup}, peak: 0.001, floor: 0.0001}}\n    \
          mix: [{{tokens: a.tokens, share: 1}}]\n",
         model(name)
     );
     let run = Run::parse(&run, "run").unwrap();
     std::fs::create_dir_all(root).unwrap();
-    tokens(root, run.model.vocab_size as u64, 2049 * steps as usize + 300);
+    match shard {
+        [] => tokens(root, run.model.vocab_size as u64, 2049 * steps as usize + 300),
+        [shard, ..] => {
+            std::fs::copy(shard, root.join("a.tokens")).unwrap();
+        }
+    }
     let initial = State::initial(root, &run).unwrap();
     let parameters = initial.weights.values().len();
     hub::write(root, &run.model, &initial.weights).unwrap();
@@ -70,7 +77,7 @@ fn main() {
     let peak: u64 = peak.and_then(|kib| kib.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0);
     let report = serde_json::json!({
         "peer": "retrace", "threads": threads, "parameters": parameters, "losses": losses, "seconds": seconds,
-        "median_seconds": median, "tokens_per_second": 2048.0 / median, "peak_resident_bytes": peak * 1024,
+        "median_seconds": median, "tokens_per_second": f64::from(batch * length) / median, "peak_resident_bytes": peak * 1024,
     });
     println!("{report}");
 }

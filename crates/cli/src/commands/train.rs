@@ -19,6 +19,7 @@ use crate::terminal::{Terminal, Tone, count};
 /// file, the tokens and the numerics version, so that threads, machine, and how often the run was
 /// killed and resumed make no difference. Prints the checkpoints that are there in the end.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = RUN_FILE)]
 #[command(after_help = "\
 Examples:
   retrace train release/small.yaml
@@ -31,6 +32,50 @@ pub(crate) struct Train {
     #[arg(long)]
     resume: bool,
 }
+
+/// What `retrace help train` ends with.
+const RUN_FILE: &str = "\
+Examples:
+  retrace train release/small.yaml
+  retrace train release/small.yaml --resume
+  RETRACE_ISA=baseline retrace train release/small.yaml --threads 1     the same bits, slower
+
+A run file, whose paths begin at its directory:
+
+  retrace: run/1
+  name: small
+  seed: 1                        # of initial weights, data order and dropout
+  numerics: 1                    # the contract that fixes the bits
+  model: {config: config.json}   # a hub's, or its fields written out: architecture, hidden_size, …
+  tokenizer: tokenizer.json      # copied beside every checkpoint
+  output: runs/small
+  sequence_length: 2048
+  batch_size: 1024               # sequences a step
+  micro_batch_size: 8            # sequences whose gradient is computed at once
+  optimizer: {beta1: 0.9, beta2: 0.95, epsilon: 1.0e-8, weight_decay: 0.1, clip: 1.0}
+  checkpoint_every: 1000
+  phases:
+    - name: main
+      steps: 20000
+      learning_rate: {schedule: cosine, warmup: 2000, peak: 2.0e-4, floor: 2.0e-5}
+      mix:                       # of every 4 sequences, 3 are English
+        - {tokens: tokens/en.tokens, share: 3}
+        - {tokens: tokens/zh.tokens, share: 1}
+    - name: decay                # MAP-Neo's
+      steps: 2000
+      learning_rate: {schedule: half_life, peak: 2.0e-4, half_life: 500, floor: 2.0e-5}
+      mix: [{tokens: tokens/best.tokens, share: 1}]
+
+Other schedules are linear {warmup, peak, floor}, warmup_stable_decay {warmup, peak, decay, floor} and
+inverse_sqrt {warmup, peak}. What may be left out:
+
+  start: {checkpoint: step42000, optimizer_updates: 42000}   # weights, and moments after so many updates
+  z_loss: 1.0e-4
+  dropout: 0.1
+  mask_document_ends: true                        # as Megatron's --eod-mask-loss
+  outliers: {window: 128, deviations: 6.0}        # OLMo's: steps too far out move nothing
+  retention: {last: 2, every: 10000}              # which checkpoints stay; all if left out
+  validation: {tokens: tokens/val.tokens, sequences: 64, every: 500}";
 
 impl Train {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
@@ -84,4 +129,28 @@ fn files_of(root: &Path, directory: &RelPath) -> Result<Vec<RelPath>, Failure> {
         files.push(directory.join(path.as_str()).map_err(named)?);
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use retrace_spec::{Run, SpecError};
+
+    use super::RUN_FILE;
+
+    /// What the help says is read as it is meant.
+    #[test]
+    fn the_run_file_in_the_help_is_one() {
+        let indented = RUN_FILE.lines().skip_while(|line| *line != "  retrace: run/1");
+        let text: String =
+            indented.filter_map(|line| line.strip_prefix("  ")).map(|line| format!("{line}\n")).collect();
+        let model = serde_json::json!({
+            "architecture": "olmo", "vocab_size": 9, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 4096, "rope_theta": 1.0e4,
+            "initializer_range": 0.02,
+        });
+        let config = |_: &_| -> Result<_, SpecError> { Ok(serde_json::from_value(model).unwrap()) };
+        let (run, config) = Run::parse_with(&text, "help", config).unwrap();
+        assert_eq!((run.phases.len(), run.steps().get(), config.unwrap().as_str()), (2, 22_000, "config.json"));
+        assert!(run.start.is_some() && run.outliers.is_some() && run.retention.is_some() && run.validation.is_some());
+    }
 }

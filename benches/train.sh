@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Steps of training: retrace, PyTorch (by default and with deterministic algorithms) and stock candle,
+# one after another on the same initial weights and batches, in rounds; prints the median of each and
+# what it is of retrace's.
+#
+#   benches/train.sh [small|30m] [THREADS] [STEPS] [ROUNDS]
+#
+# PYTHON is a Python with torch, safetensors and numpy; without one the PyTorch peer is left out.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+model=${1:-small} threads=${2:-1} steps=${3:-8} rounds=${4:-3}
+python=${PYTHON:-python3}
+target=${CARGO_TARGET_DIR:-$PWD/target}
+directory=$(mktemp -d)
+trap 'rm -rf "$directory"' EXIT
+
+cargo bench --quiet --locked -p retrace-train --bench step --no-run 2>/dev/null
+cargo build --quiet --release --locked --manifest-path benches/peers/candle/Cargo.toml --target-dir "$target/peers"
+step=$(find "$target/release/deps" -name 'step-*' -type f -perm -u+x -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2)
+data=$directory/data
+same=(--weights "$data" --batches "$data/batches.safetensors" --steps "$steps" --threads "$threads")
+
+for round in $(seq "$rounds"); do
+  "$step" "$data" "$model" "$threads" "$steps" >"$directory/retrace.$round"
+  if "$python" -c 'import torch, safetensors' 2>/dev/null; then
+    "$python" benches/peers/train.py "${same[@]}" >"$directory/pytorch.$round"
+    "$python" benches/peers/train.py "${same[@]}" --deterministic >"$directory/pytorch-deterministic.$round"
+  fi
+  "$target/peers/release/candle-peer" "${same[@]}" >"$directory/candle.$round"
+done
+
+"${python}" - "$directory" <<'END'
+import json, statistics, sys
+from pathlib import Path
+
+rounds = {}
+for path in sorted(Path(sys.argv[1]).glob("*.[0-9]*")):
+    rounds.setdefault(path.stem, []).append(json.loads(path.read_text()))
+ours = statistics.median(r["median_seconds"] for r in rounds["retrace"])
+memory = max(r["peak_resident_bytes"] for r in rounds["retrace"])
+print(f"{'':24}  s/step  tokens/s  its time / ours  peak MB  ours / its  last loss")
+for peer in sorted(rounds, key=lambda peer: peer != "retrace"):
+    seconds = statistics.median(r["median_seconds"] for r in rounds[peer])
+    tokens = statistics.median(r["tokens_per_second"] for r in rounds[peer])
+    peak = max(r["peak_resident_bytes"] for r in rounds[peer])
+    loss = rounds[peer][0]["losses"][-1]
+    print(f"{peer:24} {seconds:7.3f} {tokens:9.0f} {seconds / ours:16.2f} {peak / 1e6:8.0f} {memory / peak:11.2f} {loss:10.6f}")
+END

@@ -1,0 +1,83 @@
+//! `retrace generate`
+
+use std::path::PathBuf;
+
+use retrace_corpus::tokenizer::Tokenizer;
+use retrace_files::Unit;
+use retrace_model::{Inference, Sampler, hub};
+use serde_json::json;
+
+use super::Exit;
+use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone, count};
+
+/// Write text with a model
+///
+/// MODEL is a directory with `config.json`, `model.safetensors` and `tokenizer.json`. The text is a
+/// function of the model, the prompt, the temperature and the seed: the same on every machine. It
+/// ends after --tokens, where the model sees no further, or where the prefix comes again.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  retrace generate runs/base/step-000240 --prefix '<|endoftext|>'
+  retrace generate stories260K --prefix '<s>' --prompt 'Lily saw a' --temperature 0.8 --seed 3")]
+pub(crate) struct Generate {
+    /// The model's directory
+    model: PathBuf,
+    /// What the text begins with
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    prompt: String,
+    /// The token that stood before every text in training
+    #[arg(long, value_name = "TOKEN")]
+    prefix: Option<String>,
+    /// How many tokens at most
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    tokens: u64,
+    /// 0 takes the likeliest token; 1 draws as the model says; between, less bravely
+    #[arg(long, default_value_t = 0.0, value_name = "T")]
+    temperature: f32,
+    /// What the drawing begins with
+    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    seed: u64,
+}
+
+impl Generate {
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        if !(0.0..=100.0).contains(&self.temperature) {
+            return Err(Failure::usage(format!("a temperature of {}", self.temperature), "give one from 0 to 100"));
+        }
+        let tokenizer = Tokenizer::open(&self.model.join("tokenizer.json"))?;
+        let (description, weights) = hub::read(&self.model)?;
+        let model = Inference::new(&description, weights)?;
+        let sampler = Sampler::new(self.temperature, self.seed);
+        let prefix = self.prefix.as_deref().map(|token| tokenizer.id_of(token)).transpose()?;
+        let mut ids: Vec<u32> = prefix.into_iter().collect();
+        ids.extend(tokenizer.encode(&self.prompt)?);
+        if ids.is_empty() {
+            return Err(Failure::usage("there is nothing to go on from", "give --prefix, or --prompt, or both"));
+        }
+        let given = ids.len();
+        let progress = terminal.progress();
+        progress.begin("generating", self.tokens, Unit::Items);
+        let longest = description.max_position_embeddings;
+        for index in 0..self.tokens {
+            if ids.len() >= longest {
+                break;
+            }
+            // A model without a memory of keys and values reads all of it again for each token.
+            let logits = model.logits(&ids, ids.len())?;
+            let next = sampler.choose(&logits[logits.len() - description.vocab_size..], index);
+            if prefix == Some(next) {
+                break;
+            }
+            ids.push(next);
+            progress.advance(1);
+        }
+        progress.end();
+        let text = tokenizer.decode(&ids[usize::from(prefix.is_some())..])?;
+        terminal.result("generate/1", &json!({"text": text, "tokens": ids}), |out| writeln!(out, "{text}"))?;
+        let made = count(ids.len() - given, "token");
+        terminal.say(Tone::Good, "generated", format_args!("{made} after {given}"));
+        Ok(Exit::Holds)
+    }
+}
