@@ -18,15 +18,15 @@ cargo bench --quiet --locked -p retrace-train --bench step --no-run 2>/dev/null
 cargo build --quiet --release --locked --manifest-path benches/peers/candle/Cargo.toml --target-dir "$target/peers"
 step=$(find "$target/release/deps" -name 'step-*' -type f -perm -u+x -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2)
 data=$directory/data
-same=(--weights "$data" --batches "$data/batches.safetensors" --steps "$steps" --threads "$threads")
+same=(--weights "$data" --batches "$data/batches.safetensors" --steps "$steps")
 
 for round in $(seq "$rounds"); do
   "$step" "$data" "$model" "$threads" "$steps" >"$directory/retrace.$round"
   if "$python" -c 'import torch, safetensors' 2>/dev/null; then
-    "$python" benches/peers/train.py "${same[@]}" >"$directory/pytorch.$round"
-    "$python" benches/peers/train.py "${same[@]}" --deterministic >"$directory/pytorch-deterministic.$round"
+    "$python" benches/peers/train.py "${same[@]}" --threads "$threads" >"$directory/pytorch.$round"
+    "$python" benches/peers/train.py "${same[@]}" --threads "$threads" --deterministic >"$directory/pytorch-deterministic.$round"
   fi
-  "$target/peers/release/candle-peer" "${same[@]}" >"$directory/candle.$round"
+  RAYON_NUM_THREADS=$threads "$target/peers/release/candle-peer" "${same[@]}" >"$directory/candle.$round"
 done
 
 "${python}" - "$directory" <<'END'

@@ -121,6 +121,18 @@ pub(crate) fn store<M: Machine>(vector: M::Vector, to: &mut [f32]) {
     }
 }
 
+/// Asks for the line of the cache with `data[at]`, if there is such: a hint, and nothing where there
+/// is no way to give it.
+#[inline(always)]
+pub(crate) fn prefetch(data: &[f32], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(of) = data.get(at) {
+        crate::x86::prefetch(of);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (data, at);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use crate::isa::{Isa, TILE_ROWS, TiledKernel, detect, run_tiled, tile_width};
-use crate::lanes::{LANES, Machine, load, store};
+use crate::lanes::{LANES, Machine, load, prefetch, store};
 use crate::scratch;
 
 /// A matrix over a slice, in row-major or column-major order.
@@ -38,6 +38,11 @@ impl<'a> Matrix<'a> {
     pub fn columns(self, first: usize, count: usize) -> Self {
         assert!(first + count <= self.columns, "columns {first}+{count} of {}", self.columns);
         Self { data: self.data.get(first * self.strides.1..).unwrap_or_default(), columns: count, ..self }
+    }
+
+    /// Its columns from `first` on.
+    fn columns_from(self, first: usize) -> Self {
+        self.columns(first, self.columns - first)
     }
 
     /// Rows that lie `stride` apart, of the first `columns` numbers each.
@@ -110,8 +115,12 @@ const BLOCK: usize = 256;
 /// How far apart the rows of a packed block of a are: not a power of two, so that they lie in
 /// different places of the cache.
 const ROW: usize = BLOCK + LANES;
-/// Most rows of the output in one task.
-const TASK_ROWS: usize = 240;
+/// Rows of it that are packed before the next columns'.
+const FEW: usize = 8;
+/// Rows that are asked for before they are packed.
+const AHEAD: usize = 24;
+/// Columns of b that are packed at once: with `BLOCK` rows, about what a core's second cache holds.
+const COLUMNS: usize = 2048;
 
 /// `out` = a · b; element (i, j) is the chain over k of a(i, k) and b(k, j).
 ///
@@ -141,28 +150,33 @@ fn product(isa: Isa, a: Matrix<'_>, b: Matrix<'_>, out: Target<'_>, onto: bool) 
         }
         return;
     }
-    let (depth, width) = (a.columns, tile_width(isa));
-    // A few tasks a thread, so that none waits long for another.
-    let rows = a
-        .rows
-        .div_ceil(match rayon::current_num_threads() {
-            1 => 1,
-            threads => 4 * threads,
-        })
-        .min(TASK_ROWS)
-        .next_multiple_of(TILE_ROWS);
-    let mut packed = scratch::floats(Panels::size(b.columns, depth, width));
-    packed
-        .par_chunks_mut(width * depth)
-        .enumerate()
-        .with_min_len((1 << 15) / (width * depth) + 1)
-        .for_each(|(panel, packed)| pack_panel(b, panel * width, width, packed));
-    let b = Panels { packed: &packed, depth, first: 0 };
-    out.data.par_chunks_mut(rows * out.stride).enumerate().for_each(|(task, data)| {
-        let a = a.rows(task * rows, rows.min(a.rows - task * rows));
-        let out = Target { data, rows: a.rows, columns: out.columns, stride: out.stride };
-        run_tiled(isa, Block { a, b, out, onto });
-    });
+    let width = tile_width(isa);
+    let threads = rayon::current_num_threads();
+    // Many tasks a thread, so that none waits long for another.
+    let tasks = if threads == 1 { 1 } else { 16 * threads };
+    let rows = a.rows.div_ceil(tasks).next_multiple_of(TILE_ROWS);
+    let Target { data, columns, stride, .. } = out;
+    let depth = BLOCK.min(b.rows);
+    let mut packed = scratch::floats(Panels::size(COLUMNS.min(columns), depth, width));
+    for left in (0..columns).step_by(COLUMNS) {
+        let b = b.columns(left, COLUMNS.min(columns - left));
+        for first in (0..b.rows).step_by(BLOCK) {
+            let (b, onto) = (b.rows(first, BLOCK.min(b.rows - first)), onto || first > 0);
+            let packed = &mut packed[..Panels::size(b.columns, b.rows, width)];
+            // As many panels at once as there are for each thread, so that long pieces of b's rows are read.
+            let together = b.columns.div_ceil(width).div_ceil(threads);
+            let size = width * b.rows;
+            packed.par_chunks_mut(together * size).enumerate().for_each(|(group, packed)| {
+                pack_panels(b.columns_from(group * together * width), width, packed);
+            });
+            let panels = Panels { packed, depth: b.rows, first: 0 };
+            data.par_chunks_mut(rows * stride).enumerate().for_each(|(task, data)| {
+                let a = a.rows(task * rows, rows.min(a.rows - task * rows)).columns(first, b.rows);
+                let out = Target { data: &mut data[left..], rows: a.rows, columns: b.columns, stride };
+                run_tiled(isa, Block { a, b: panels, out, onto });
+            });
+        }
+    }
 }
 
 /// A matrix b, copied so that it can be multiplied with: panels of as many columns as a tile has,
@@ -184,9 +198,7 @@ impl<'a> Panels<'a> {
 
     /// Copies b, for tiles of `width` columns.
     pub(crate) fn pack(b: Matrix<'_>, width: usize, packed: &'a mut [f32]) -> Self {
-        for (panel, packed) in packed.chunks_exact_mut(width * b.rows).enumerate() {
-            pack_panel(b, panel * width, width, packed);
-        }
+        pack_panels(b, width, packed);
         Self { packed, depth: b.rows, first: 0 }
     }
 
@@ -201,23 +213,43 @@ impl<'a> Panels<'a> {
     }
 }
 
-/// Columns of b from `left` on, `width` of them, k after k; those beyond its last are zeros.
-fn pack_panel(b: Matrix<'_>, left: usize, width: usize, packed: &mut [f32]) {
-    let wide = width.min(b.columns - left);
-    if b.strides.1 == 1 {
-        for (k, row) in packed.chunks_exact_mut(width).enumerate() {
-            let from = &b.data[k * b.strides.0 + left..][..wide];
-            // Arrays of a known length are moved in registers, slices by a call.
-            for (to, from) in row.as_chunks_mut::<LANES>().0.iter_mut().zip(from.chunks(LANES)) {
-                match from.first_chunk::<LANES>() {
-                    Some(whole) => *to = *whole,
-                    None => to[..from.len()].copy_from_slice(from),
-                }
-            }
-            row[wide..].fill(0.0);
+/// The columns of b as panels of `width`, each k after k; columns beyond its last are zeros.
+fn pack_panels(b: Matrix<'_>, width: usize, packed: &mut [f32]) {
+    let size = width * b.rows;
+    if b.strides.1 != 1 {
+        for (panel, packed) in packed.chunks_exact_mut(size).enumerate() {
+            pack_across(b, panel * width, width, packed);
         }
         return;
     }
+    // Some rows of every panel, then the next: what is read lies side by side.
+    for first in (0..b.rows).step_by(FEW) {
+        let rows = first..b.rows.min(first + FEW);
+        for (panel, packed) in packed.chunks_exact_mut(size).enumerate() {
+            let left = panel * width;
+            let wide = width.min(b.columns.saturating_sub(left));
+            for k in rows.clone() {
+                let row = &mut packed[k * width..][..width];
+                let from = &b.data[k * b.strides.0 + left..][..wide];
+                for line in (0..wide).step_by(LANES) {
+                    prefetch(b.data, (k + AHEAD) * b.strides.0 + left + line);
+                }
+                // Arrays of a known length are moved in registers, slices by a call.
+                for (to, from) in row.as_chunks_mut::<LANES>().0.iter_mut().zip(from.chunks(LANES)) {
+                    match from.first_chunk::<LANES>() {
+                        Some(whole) => *to = *whole,
+                        None => to[..from.len()].copy_from_slice(from),
+                    }
+                }
+                row[wide..].fill(0.0);
+            }
+        }
+    }
+}
+
+/// The panel of b, whose columns lie in one piece each, that begins with column `left`.
+fn pack_across(b: Matrix<'_>, left: usize, width: usize, packed: &mut [f32]) {
+    let wide = width.min(b.columns - left);
     // Sixteen by sixteen, so that both sides are read and written a line at a time.
     for first in (0..width).step_by(LANES) {
         let columns = LANES.min(wide.saturating_sub(first));
@@ -263,22 +295,33 @@ impl Block<'_, '_> {
     fn blocks<M: Machine, const ROWS: usize, const VECTORS: usize, const ALONG: bool>(self) {
         let Self { a, b, out, onto } = self;
         let width = VECTORS * LANES;
-        let strip_size = if ALONG { ROWS * ROW } else { ROWS * BLOCK };
-        let mut packed = scratch::floats(out.rows.div_ceil(ROWS) * strip_size);
+        // A strip of a stays in the first cache while all panels pass by; the output is written along
+        // its rows.
+        let mut packed = scratch::floats(if ALONG { ROWS * ROW } else { ROWS * BLOCK });
         for first in (0..a.columns).step_by(BLOCK) {
             let terms = BLOCK.min(a.columns - first);
-            for (strip, packed) in packed.chunks_exact_mut(strip_size).enumerate() {
-                let from = strip * ROWS;
-                pack_a::<ROWS, ALONG>(a, from, ROWS.min(a.rows - from), first, terms, packed);
-            }
-            for (panel, left) in (0..out.columns).step_by(width).enumerate() {
-                let from = panel * width * b.depth + (b.first + first) * width;
-                let b = &b.packed[from..][..terms * width];
-                let wide = width.min(out.columns - left);
-                for (strip, a) in packed.chunks_exact(strip_size).enumerate() {
-                    let high = ROWS.min(out.rows - strip * ROWS);
-                    let to = &mut out.data[strip * ROWS * out.stride + left..];
-                    tile::<M, ROWS, VECTORS, ALONG>(a, b, to, out.stride, high, wide, onto || first > 0);
+            for top in (0..out.rows).step_by(ROWS) {
+                let high = ROWS.min(out.rows - top);
+                pack_a::<ROWS, ALONG>(a, top, high, first, terms, &mut packed);
+                // What is packed next comes while this is multiplied.
+                let (lines, panels) = (ROWS * BLOCK / LANES, out.columns.div_ceil(width));
+                let share = lines.div_ceil(panels);
+                for (panel, left) in (0..out.columns).step_by(width).enumerate() {
+                    let from = panel * width * b.depth + (b.first + first) * width;
+                    let b = &b.packed[from..][..terms * width];
+                    let wide = width.min(out.columns - left);
+                    for line in (panel * share..lines).take(share) {
+                        let at = match ALONG {
+                            true => {
+                                let (row, line) = (line / (BLOCK / LANES), line % (BLOCK / LANES));
+                                (top + ROWS + row) * a.strides.0 + first + line * LANES
+                            }
+                            false => (first + line) * a.strides.1 + top + ROWS,
+                        };
+                        prefetch(a.data, at);
+                    }
+                    let to = &mut out.data[top * out.stride + left..];
+                    tile::<M, ROWS, VECTORS, ALONG>(&packed, b, to, out.stride, high, wide, onto || first > 0);
                 }
             }
         }
@@ -326,6 +369,26 @@ fn tile<M: Machine, const ROWS: usize, const VECTORS: usize, const ALONG: bool>(
     wide: usize,
     onto: bool,
 ) {
+    if high == ROWS && wide == VECTORS * LANES {
+        // All sizes are known here, so that the sums never leave their registers.
+        let mut sums = [[M::splat(0.0); VECTORS]; ROWS];
+        if onto {
+            for row in 0..ROWS {
+                let from = out[row * stride..][..VECTORS * LANES].as_chunks::<LANES>().0;
+                for vector in 0..VECTORS {
+                    sums[row][vector] = M::load(&from[vector]);
+                }
+            }
+        }
+        let sums = chains::<M, ROWS, VECTORS, ALONG>(a, b, sums);
+        for row in 0..ROWS {
+            let to = out[row * stride..][..VECTORS * LANES].as_chunks_mut::<LANES>().0;
+            for vector in 0..VECTORS {
+                M::store(sums[row][vector], &mut to[vector]);
+            }
+        }
+        return;
+    }
     let mut sums = [[M::splat(0.0); VECTORS]; ROWS];
     if onto {
         for (row, sums) in sums.iter_mut().enumerate().take(high) {
@@ -335,6 +398,24 @@ fn tile<M: Machine, const ROWS: usize, const VECTORS: usize, const ALONG: bool>(
             }
         }
     }
+    let sums = chains::<M, ROWS, VECTORS, ALONG>(a, b, sums);
+    for (row, sums) in sums.iter().enumerate().take(high) {
+        let to = &mut out[row * stride..][..wide];
+        for (vector, sum) in sums.iter().enumerate() {
+            if let Some(to) = to.chunks_mut(LANES).nth(vector) {
+                store::<M>(*sum, to);
+            }
+        }
+    }
+}
+
+/// A tile's chains, as far as a block of k goes on with them.
+#[inline(always)]
+fn chains<M: Machine, const ROWS: usize, const VECTORS: usize, const ALONG: bool>(
+    a: &[f32],
+    b: &[f32],
+    mut sums: [[M::Vector; VECTORS]; ROWS],
+) -> [[M::Vector; VECTORS]; ROWS] {
     let b = b.as_chunks::<LANES>().0.as_chunks::<VECTORS>().0;
     if ALONG {
         if let Some(a) = a.as_chunks::<ROW>().0.first_chunk::<ROWS>() {
@@ -347,14 +428,7 @@ fn tile<M: Machine, const ROWS: usize, const VECTORS: usize, const ALONG: bool>(
             terms::<M, ROWS, VECTORS>(*a, b, &mut sums);
         }
     }
-    for (row, sums) in sums.iter().enumerate().take(high) {
-        let to = &mut out[row * stride..][..wide];
-        for (vector, sum) in sums.iter().enumerate() {
-            if let Some(to) = to.chunks_mut(LANES).nth(vector) {
-                store::<M>(*sum, to);
-            }
-        }
-    }
+    sums
 }
 
 /// One term of every chain of a tile.
@@ -410,6 +484,7 @@ mod tests {
             (50, 257, 65),
             (17, 600, 48),
             (130, 16, 7),
+            (13, 270, 1090),
             (2, 0, 3),
         ];
         for (m, k, n) in shapes {
