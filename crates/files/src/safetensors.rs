@@ -5,6 +5,7 @@
 //! file in which every byte is accounted for: no tensor twice, no overlap, no hole, no byte too
 //! many.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
@@ -330,17 +331,15 @@ pub fn tensor_digest(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Digest {
 
 /// The [`tensor_digest`] of an f32 tensor that is in memory.
 pub fn floats_digest(shape: &[usize], values: &[f32]) -> Digest {
-    // Big enough for BLAKE3's widest lanes, small enough to stay in the cache.
-    const PIECE: usize = 1 << 14;
-    let mut hasher = tensor_hasher(Dtype::F32, shape);
-    let mut bytes = vec![0; 4 * PIECE.min(values.len())];
-    for piece in values.chunks(PIECE) {
-        for (bytes, value) in bytes.as_chunks_mut().0.iter_mut().zip(piece) {
-            *bytes = value.to_le_bytes();
-        }
-        hasher.update(&bytes[..4 * piece.len()]);
+    tensor_digest(Dtype::F32, shape, &floats_as_bytes(values))
+}
+
+/// Floats as they stand in a file; where memory is little-endian, what is there.
+pub fn floats_as_bytes(values: &[f32]) -> Cow<'_, [u8]> {
+    match cfg!(target_endian = "little") {
+        true => Cow::Borrowed(bytemuck::cast_slice(values)),
+        false => Cow::Owned(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
     }
-    hasher.finalize().into()
 }
 
 /// What has taken in all of [`tensor_digest`] but the bytes.

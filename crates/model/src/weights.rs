@@ -157,7 +157,7 @@ pub fn tensors(
     name: impl Fn(&str) -> String,
 ) -> BTreeMap<String, safetensors::Tensor> {
     let tensor = |(weight, shape, range): (&str, &[usize], Range<usize>)| {
-        let bytes = values[range].iter().flat_map(|value| value.to_le_bytes()).collect();
+        let bytes = safetensors::floats_as_bytes(&values[range]).into_owned();
         (name(weight), safetensors::Tensor { dtype: Dtype::F32, shape: shape.to_vec(), bytes })
     };
     layout.iter().map(tensor).collect()

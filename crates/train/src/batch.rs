@@ -17,9 +17,11 @@ pub struct Batch {
     pub inputs: Vec<u32>,
     /// The token after each; none where it does not count in the loss.
     pub targets: Vec<Option<u32>>,
-    /// BLAKE3, in its own domain, over the sequences' tokens (inputs and the last target), each a
-    /// little-endian `u32`.
+    /// BLAKE3, in its own domain, over the sequences' digests, in order.
     pub digest: Digest,
+    /// Of each sequence: BLAKE3, in its own domain, over its tokens (inputs and the last target) and
+    /// then the places of the targets that do not count, from 0, each a little-endian `u32`.
+    pub sequences: Vec<Digest>,
 }
 
 /// The batches of a run, each a function of its step alone.
@@ -102,20 +104,30 @@ impl Batches {
     /// # Errors
     /// If the run has no such step.
     pub fn batch(&self, step: Step) -> Result<Batch, TrainError> {
-        let (mut inputs, mut targets) = (Vec::new(), Vec::new());
-        let mut hasher = blake3::Hasher::new_derive_key("retrace 2026 batch");
+        let (mut inputs, mut targets, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
         for slot in 0..self.batch_size as u64 {
             let drawn = self.order.draw(step, slot)?;
             let shard = &self.shards[drawn.phase][drawn.source];
             let sequence = shard.sequence(drawn.sequence, self.sequence_length)?;
-            for token in &sequence {
-                hasher.update(&token.to_le_bytes());
-            }
+            let follow = targets_of(shard, drawn.sequence, &sequence, self.mask_document_ends);
+            sequences.push(sequence_digest(&sequence, &follow));
             inputs.extend_from_slice(&sequence[..self.sequence_length]);
-            targets.extend(targets_of(shard, drawn.sequence, &sequence, self.mask_document_ends));
+            targets.extend(follow);
         }
-        Ok(Batch { inputs, targets, digest: hasher.finalize().into() })
+        let mut hasher = blake3::Hasher::new_derive_key("retrace 2026 batch");
+        sequences.iter().for_each(|digest| {
+            hasher.update(digest.as_bytes());
+        });
+        Ok(Batch { inputs, targets, digest: hasher.finalize().into(), sequences })
     }
+}
+
+/// The digest of a sequence's tokens, and of which targets do not count.
+fn sequence_digest(tokens: &[u32], targets: &[Option<u32>]) -> Digest {
+    let masked = targets.iter().enumerate().filter(|(_, target)| target.is_none()).map(|(place, _)| place as u32);
+    let bytes: Vec<u8> = tokens.iter().copied().chain(masked).flat_map(u32::to_le_bytes).collect();
+    let mut hasher = blake3::Hasher::new_derive_key("retrace 2026 sequence");
+    hasher.update(&bytes).finalize().into()
 }
 
 /// Opens a token shard of at least so many sequences of `run`'s length.

@@ -8,7 +8,7 @@ use retrace_files::{FileError, write_whole};
 use retrace_spec::{Digest, Step, Tokens};
 use serde::{Deserialize, Serialize};
 
-use crate::TrainError;
+use crate::{Checks, TrainError};
 
 /// What is kept of a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,8 +36,15 @@ pub struct Line {
     pub validation_loss: Option<f64>,
     /// The batch's digest.
     pub batch: Digest,
-    /// The state's digest after the update.
-    pub state: Digest,
+    /// Of each sequence of the batch, in order.
+    pub sequences: Checks,
+    /// The tensor root of the weights after the update.
+    pub weights: Digest,
+    /// Of each tensor of the weights, sorted by name.
+    pub tensors: Checks,
+    /// The tensor root of weights and moments after the update, where a checkpoint is saved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Digest>,
     /// The digest of the line before; the run's, for the first.
     pub previous: Digest,
 }

@@ -5,17 +5,21 @@
 //! again and compares. This crate knows nothing of manifests, evaluation or the command line.
 
 mod batch;
+mod checks;
 mod error;
 mod journal;
 mod outliers;
+mod recorded;
 mod replay;
 mod schedule;
 mod state;
 mod trainer;
 
 pub use batch::{Batch, Batches};
+pub use checks::Checks;
 pub use error::TrainError;
 pub use journal::{Journal, Line};
+pub use recorded::{RECORDED_RUN, recorded_run};
 pub use replay::{Difference, Replay, What, replay};
 pub use schedule::learning_rate;
 pub use state::{State, checkpoints, directory_of, stated_digest};

@@ -53,8 +53,8 @@ pub enum What {
     Outlier,
     /// The loss on what is held out.
     ValidationLoss,
-    /// Weights or moments after the step.
-    State,
+    /// Weights after the step.
+    Weights,
     /// A saved checkpoint's tensors.
     Checkpoint,
 }
@@ -116,7 +116,7 @@ pub fn replay(root: &Path, run: &Run, from: Step, to: Step, progress: &dyn Progr
     while trainer.state().step < to && found.first().is_none() {
         let Some(line) = trainer.step()? else { break };
         let Some(recorded) = journal.line(line.step) else {
-            found.differ(line.step, What::State, "no line in the journal", line.state);
+            found.differ(line.step, What::Weights, "no line in the journal", line.weights);
             break;
         };
         found.compare_line(recorded, &line);
@@ -162,8 +162,8 @@ impl Replay {
             let told = |loss: Option<f64>| loss.map_or_else(|| "none".to_owned(), |loss| loss.to_string());
             self.differ(replayed.step, What::ValidationLoss, told(held_out), told(again));
         }
-        if recorded.state != replayed.state {
-            self.differ(replayed.step, What::State, recorded.state, replayed.state);
+        if recorded.weights != replayed.weights {
+            self.differ(replayed.step, What::Weights, recorded.weights, replayed.weights);
         }
     }
 

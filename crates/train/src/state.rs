@@ -1,6 +1,7 @@
 //! All that a run carries from step to step, and its checkpoints.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -108,14 +109,23 @@ impl State {
         parts.into_par_iter().map(digest).collect::<Vec<_>>().into_iter().collect()
     }
 
+    /// The digest of every tensor of the weights, sorted by name.
+    pub fn weight_digests(&self) -> Vec<(&str, Digest)> {
+        let tensors: Vec<_> = self.weights.layout().iter().collect();
+        let digest = |(name, shape, range): (_, &[usize], Range<usize>)| {
+            (name, floats_digest(shape, &self.weights.values()[range]))
+        };
+        tensors.into_par_iter().map(digest).collect()
+    }
+
     /// The tensor root over weights and moments.
     pub fn digest(&self) -> Digest {
         let digests = self.tensor_digests();
         tensor_root(digests.iter().map(|(name, digest)| (name.as_str(), *digest)))
     }
 
-    /// Saves the state as a checkpoint of `run` below `output`: the directory is there whole or not
-    /// at all.
+    /// Saves the state, which has the digest `state`, as a checkpoint of `run` below `output`: the
+    /// directory is there whole or not at all.
     ///
     /// # Errors
     /// If a file cannot be written.
@@ -125,6 +135,7 @@ impl State {
         output: &Path,
         tokenizer: &[u8],
         run_digest: Digest,
+        state: Digest,
         journal: Digest,
     ) -> Result<(), TrainError> {
         let path = directory_of(output, self.step);
@@ -141,7 +152,7 @@ impl State {
                 step: self.step,
                 tokens: self.tokens,
                 updates: self.updates,
-                state: self.digest(),
+                state,
                 journal,
             };
             let state_path = partial.join(STATE);

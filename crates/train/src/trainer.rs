@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use rayon::prelude::*;
+use retrace_files::safetensors::tensor_root;
 use retrace_files::{FileError, Progress, Unit, remove_partial_directories, remove_whole_directory};
 use retrace_model::{Dropout, Lesson, Network, Workspace};
 use retrace_numerics::adamw::{Hyperparameters, Update};
@@ -16,6 +17,7 @@ use retrace_spec::{Document, Run, Step, Tokens};
 
 use crate::batch::{Sequences, held_out};
 use crate::outliers::Recent;
+use crate::recorded::record;
 use crate::{Batches, Journal, Line, State, TrainError, checkpoints, directory_of, learning_rate};
 
 /// Computes the steps of a run.
@@ -110,6 +112,7 @@ impl<'a> Trainer<'a> {
         self.state.step = step;
         let validation_loss = self.run.validates(step).is_some().then(|| self.validation_loss()).transpose()?;
         self.state.tokens = Tokens(self.state.tokens.get() + batch.inputs.len() as u64);
+        let weights = self.state.weight_digests();
         Ok(Some(Line {
             step,
             phase: phase.name.clone(),
@@ -121,7 +124,10 @@ impl<'a> Trainer<'a> {
             outlier,
             validation_loss,
             batch: batch.digest,
-            state: self.state.digest(),
+            sequences: batch.sequences.iter().collect(),
+            weights: tensor_root(weights.iter().copied()),
+            tensors: weights.iter().map(|(_, digest)| digest).collect(),
+            state: self.run.saves(step).then(|| self.state.digest()),
             previous: self.run.digest()?,
         }))
     }
@@ -225,20 +231,22 @@ pub fn train(root: &Path, run: &Run, resume: bool, progress: &dyn Progress) -> R
                 true => Journal::read(&journal_path)?.cut_to(Step(0), run_digest, None)?,
                 false => Journal::create(&journal_path, run_digest)?,
             };
-            trainer.state().save(run, &output, &tokenizer, run_digest, journal.head())?;
+            let state = trainer.state().digest();
+            trainer.state().save(run, &output, &tokenizer, run_digest, state, journal.head())?;
             (trainer, journal)
         }
     };
+    record(run, &output)?;
     retain(run, &output)?;
     let (began, before) = (Instant::now(), trainer.state().tokens);
     let to_do = run.steps().get() - trainer.state().step.get();
     progress.begin(&format!("training {}", run.name), to_do, Unit::Steps);
     while let Some(line) = trainer.step()? {
-        let (step, loss) = (line.step, line.loss);
+        let (loss, state) = (line.loss, line.state);
         journal.append(line)?;
-        if run.saves(step) {
+        if let Some(state) = state {
             journal.sync()?;
-            trainer.state().save(run, &output, &tokenizer, run_digest, journal.head())?;
+            trainer.state().save(run, &output, &tokenizer, run_digest, state, journal.head())?;
             retain(run, &output)?;
         }
         let tokens_per_second = (trainer.state().tokens.get() - before.get()) as f64 / began.elapsed().as_secs_f64();

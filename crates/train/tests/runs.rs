@@ -138,7 +138,7 @@ fn a_replay_names_the_first_step_that_differs() {
     // Another learning rate in the second phase: seen at its first step.
     let text = RUN.replace("peak: 0.01,", "peak: 0.011,");
     let (first, kinds) = differs(&Run::parse(&text, "run").unwrap(), 4);
-    assert_eq!((first, kinds), (Some(Step(9)), vec![What::Run, What::LearningRate, What::State]));
+    assert_eq!((first, kinds), (Some(Step(9)), vec![What::Run, What::LearningRate, What::Weights]));
     // A token changed in the corpus.
     let mut tokens = fs::read(root.join("b.tokens")).unwrap();
     for at in (56..56 + 4000).step_by(2) {

@@ -144,7 +144,7 @@ const fn name(what: What) -> &'static str {
         What::GradNorm => "grad norm",
         What::Outlier => "outlier",
         What::ValidationLoss => "validation loss",
-        What::State => "state",
+        What::Weights => "weights",
         What::Checkpoint => "checkpoint",
     }
 }

@@ -6,7 +6,7 @@ use retrace_files::{FileError, Found, walk};
 use retrace_manifest::record::{self, Done};
 use retrace_spec::manifest::{Kind, StepKind};
 use retrace_spec::{Document, PathError, RelPath, Run};
-use retrace_train::{Journal, checkpoints, directory_of, train};
+use retrace_train::{Journal, RECORDED_RUN, checkpoints, directory_of, train};
 use serde_json::json;
 
 use super::{Exit, Opened, open_run};
@@ -90,7 +90,7 @@ impl Train {
         if let Some(last) = journal.lines().last() {
             let (steps, tokens) = (count(last.step.get(), "step"), count(last.tokens.get(), "token"));
             let said =
-                format!("{} for {steps}, {tokens}, to a loss of {:.4}; state {}", run.name, last.loss, last.state);
+                format!("{} for {steps}, {tokens}, to a loss of {:.4}; weights {}", run.name, last.loss, last.weights);
             terminal.say(Tone::Good, "trained", said);
         }
         Ok(Exit::Holds)
@@ -114,7 +114,11 @@ fn done(root: &Path, run: &Run, path: RelPath, config: Option<RelPath>) -> Resul
     if let Some(start) = &run.start {
         inputs.extend(files_of(root, &start.checkpoint)?);
     }
-    let kind = |path: &RelPath| if path.as_str().ends_with(Journal::NAME) { Kind::Log } else { Kind::Checkpoint };
+    let kind = |path: &RelPath| match path.as_str().rsplit('/').next() {
+        Some(Journal::NAME) => Kind::Log,
+        Some(RECORDED_RUN) => Kind::Config,
+        _ => Kind::Checkpoint,
+    };
     let outputs = files_of(root, &run.output)?.into_iter().map(|path| (path.clone(), kind(&path))).collect();
     let (id, kind) = (format!("train-{}", run.name), StepKind::Train);
     Ok(Done { id, kind, numerics: Some(run.numerics), config: Some(path), inputs, outputs })
