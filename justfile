@@ -25,6 +25,10 @@ fuzz CASES="100000":
 bits:
     tests/bits.sh
 
+# Runs that were tampered with in some forty ways, each found by a replay and named
+tampered:
+    cargo test -p retrace-train --test tampered -- --nocapture --test-threads 1
+
 # `retrace verify` beside b3sum and the reference OMS tool, same files, same run
 bench-verify:
     cargo build --release

@@ -106,16 +106,17 @@ fn threads_and_instruction_sets_make_no_difference() {
 fn a_replay_holds_until_the_seed_is_changed() {
     let release = trained();
     release.run(&["seal", "."]).code(0);
-    let replayed = release.run(&["replay", "manifest.yaml", "--json"]).code(0).json("replay/1");
+    let replayed = release.run(&["replay", "manifest.yaml", "--json"]).code(0).json("replay/2");
     assert_eq!(replayed["holds"], true);
-    assert_eq!((replayed["replay"]["from"].as_u64(), replayed["replay"]["to"].as_u64()), (Some(20), Some(30)));
+    let stretch = &replayed["replays"][0];
+    assert_eq!((stretch["from"].as_u64(), stretch["to"].as_u64()), (Some(20), Some(30)));
     release.run(&["replay", "manifest.yaml", "--from", "0", "--to", "40"]).code(0).says(&["the same bits"]);
 
     release.write("run.yaml", RUN.replace("seed: 1", "seed: 2"));
     let ran = release.run(&["replay", "manifest.yaml", "--from", "10", "--to", "20"]).code(1);
-    assert!(ran.out.contains("step 11, batch"), "{}", ran.out);
+    assert!(ran.out.contains("step 11, the config differs: seed was 1 and is 2"), "{}", ran.out);
     assert!(ran.out.contains("run.yaml"), "{}", ran.out);
-    ran.says(&["the first step that differs is 11"]);
+    ran.says(&["the first step that differs is 11: the config differs"]);
     // From the start, the initial weights differ already.
     release.run(&["replay", "manifest.yaml", "--from", "0", "--to", "10"]).code(1).says(&["differs is 0"]);
 
@@ -124,6 +125,38 @@ fn a_replay_holds_until_the_seed_is_changed() {
         .code(2)
         .says(&["no checkpoint of step 5", "0, 10, 20, 30, 40"]);
     release.run(&["replay", "manifest.yaml", "--step", "train-none"]).code(2).says(&["train-small"]);
+}
+
+#[test]
+fn a_sample_of_stretches_says_what_it_proves() {
+    let release = trained();
+    release.run(&["seal", "."]).code(0);
+    let sampled = |arguments: &[&str]| release.run(&[&["replay", "manifest.yaml"], arguments].concat());
+    sampled(&["--sample", "1", "--seed", "a"]).code(0).says(&["1 of 4 stretches", "4 or more", "95 %", "--seed a"]);
+    sampled(&["--sample", "9"]).code(0).says(&["4 of 4 stretches", "that is all of them"]);
+    let chosen = |seed: &str| {
+        let result = sampled(&["--sample", "2", "--seed", seed, "--json"]).code(0).json("replay/2");
+        result["sample"]["chosen"].to_string()
+    };
+    assert_eq!(chosen("a"), chosen("a"));
+    assert!(["b", "c", "d", "e", "f", "g"].iter().any(|seed| chosen(seed) != chosen("a")));
+    sampled(&["--sample", "1", "--from", "0"]).code(2);
+}
+
+#[test]
+fn a_checkpoint_that_is_not_the_runs_is_looked_into() {
+    let release = trained();
+    release.run(&["seal", "."]).code(0);
+    let path = "runs/small/step-000020/model.safetensors";
+    let mut bytes = release.read(path);
+    *bytes.last_mut().unwrap() ^= 0x40;
+    release.write(path, bytes);
+    let stretch = ["replay", "manifest.yaml", "--from", "20", "--to", "30"];
+    let ran = release.run(&stretch).code(1);
+    let said = "step 20, the checkpoint differs: 1 of its ";
+    assert!(ran.out.contains(said) && ran.out.contains("[model.norm.weight]"), "{}", ran.out);
+    let ran = release.run(&[&stretch[..], &["--localise"]].concat()).code(1);
+    assert!(ran.out.contains("model.norm.weight[") && ran.out.contains("recorded "), "{}", ran.out);
 }
 
 #[test]

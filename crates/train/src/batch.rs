@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use retrace_corpus::order::{DataOrder, PhaseOrder};
 use retrace_corpus::tokens::TokenShard;
-use retrace_spec::run::Validation;
+use retrace_spec::run::{Phase, Validation};
 use retrace_spec::{Digest, RelPath, Run, Step};
 
 use crate::TrainError;
@@ -30,6 +30,7 @@ pub struct Batches {
     order: DataOrder,
     /// By phase and source.
     shards: Vec<Vec<Arc<TokenShard>>>,
+    names: Vec<Vec<RelPath>>,
     batch_size: usize,
     sequence_length: usize,
     mask_document_ends: bool,
@@ -73,7 +74,9 @@ impl Batches {
             run.phases.iter().zip(&sizes).map(|(phase, sources)| PhaseOrder { steps: phase.steps, sources }).collect();
         let order = DataOrder::new(run.seed, run.batch_size as u64, &phases);
         let Run { batch_size, sequence_length, mask_document_ends, .. } = *run;
-        Ok(Self { order, shards, batch_size, sequence_length, mask_document_ends })
+        let of_phase = |phase: &Phase| phase.mix.iter().map(|source| source.tokens.clone()).collect();
+        let names = run.phases.iter().map(of_phase).collect();
+        Ok(Self { order, shards, names, batch_size, sequence_length, mask_document_ends })
     }
 
     /// The order that the sequences come in.
@@ -97,6 +100,24 @@ impl Batches {
             }
         }
         first
+    }
+
+    /// Where the sequence at `slot` of the batch of `step` lies, in words: the token shard, the
+    /// sequence, and the documents that it cuts through.
+    ///
+    /// # Errors
+    /// If the run has no such step.
+    pub(crate) fn place(&self, step: Step, slot: u64) -> Result<String, TrainError> {
+        let drawn = self.order.draw(step, slot)?;
+        let shard = &self.shards[drawn.phase][drawn.source];
+        let name = &self.names[drawn.phase][drawn.source];
+        let cut = |document: &usize| shard.sequences_of(*document, self.sequence_length).contains(&drawn.sequence);
+        let documents = (0..shard.documents().len()).filter(cut).filter_map(|at| {
+            let entry = shard.documents().get(at)?;
+            Some(format!("{}:{}", shard.shards().get(entry.shard as usize)?, entry.line))
+        });
+        let documents = documents.collect::<Vec<_>>().join(", ");
+        Ok(format!("sequence {} of {name} (documents {documents})", drawn.sequence))
     }
 
     /// The batch that update number `step` learns from.

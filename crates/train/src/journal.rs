@@ -105,6 +105,9 @@ impl Journal {
             let text = &text[..text.len() - 1];
             let refuse = |what: String| TrainError::Journal { path: path.to_owned(), line: at + 1, what };
             let line: Line = serde_json::from_slice(text).map_err(|e| refuse(e.to_string()))?;
+            if line.loss_bits != format!("{:016x}", line.loss.to_bits()) {
+                return Err(refuse(format!("says that the loss {} has the bits {}", line.loss, line.loss_bits)));
+            }
             if line.step.get() != at as u64 + 1 {
                 return Err(refuse(format!("is of step {}, where step {} should be", line.step, at + 1)));
             }
@@ -193,6 +196,15 @@ impl Journal {
     /// The digest of the last line; the run's, if there is none.
     pub const fn head(&self) -> Digest {
         self.head
+    }
+
+    /// The digest of the line of `step`, if the journal reaches it; the run's, for step 0.
+    pub fn head_at(&self, step: Step) -> Option<Digest> {
+        match step.get() as usize {
+            0 => Some(self.run),
+            at if at == self.lines.len() => Some(self.head),
+            at => self.lines.get(at).map(|next| next.previous),
+        }
     }
 
     /// The digest of the run that it is of, as its first line says.

@@ -6,7 +6,9 @@
 
 mod batch;
 mod checks;
+mod diagnosis;
 mod error;
+mod finding;
 mod journal;
 mod outliers;
 mod recorded;
@@ -18,9 +20,10 @@ mod trainer;
 pub use batch::{Batch, Batches};
 pub use checks::Checks;
 pub use error::TrainError;
+pub use finding::{Element, Finding, Kind};
 pub use journal::{Journal, Line};
 pub use recorded::{RECORDED_RUN, recorded_run};
-pub use replay::{Difference, Replay, What, replay};
+pub use replay::{Replay, replay};
 pub use schedule::learning_rate;
 pub use state::{State, checkpoints, directory_of, stated_digest};
 pub use trainer::{Trainer, train};

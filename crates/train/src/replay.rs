@@ -4,84 +4,56 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use retrace_files::{Progress, Unit};
-use retrace_spec::{Digest, Document, Run, Step};
+use retrace_spec::{Digest, Document, Run, Step, Tokens};
 use serde::Serialize;
 
-use crate::{Journal, Line, State, TrainError, Trainer, checkpoints};
+use crate::diagnosis::{Case, differing_run_fields};
+use crate::finding::{Element, Finding, Kind};
+use crate::state::Stated;
+use crate::{Journal, RECORDED_RUN, State, TrainError, Trainer, checkpoints, recorded_run};
 
 /// What a replay found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Replay {
     /// The checkpoint that it began with.
     pub from: Step,
-    /// The last step that it computed.
+    /// The last step that it was to compute.
     pub to: Step,
+    /// The last step that it computed.
+    pub reached: Step,
     /// The checkpoints in between and at the ends that were compared, and are the same.
     pub checkpoints: Vec<Step>,
-    /// What differs, in the order that it was found; empty if every bit is the same.
-    pub differences: Vec<Difference>,
-}
-
-/// Something that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// The step at which it shows: the first such.
-    pub step: Step,
-    /// What it is.
-    pub what: What,
-    /// What the release has.
-    pub recorded: String,
-    /// What the replay has.
-    pub replayed: String,
-}
-
-/// What can differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum What {
-    /// The run file is not the one that made the journal.
-    Run,
-    /// The tokens that a step learned from.
-    Batch,
-    /// The learning rate.
-    LearningRate,
-    /// The loss.
-    Loss,
-    /// The gradient's norm.
-    GradNorm,
-    /// Whether the step is an outlier.
-    Outlier,
-    /// The loss on what is held out.
-    ValidationLoss,
-    /// Weights after the step.
-    Weights,
-    /// A saved checkpoint's tensors.
-    Checkpoint,
+    /// What does not follow; empty if every bit is the same.
+    pub findings: Vec<Finding>,
 }
 
 impl Replay {
     /// Whether every bit is the same.
     pub fn holds(&self) -> bool {
-        self.differences.is_empty()
+        self.findings.is_empty()
     }
 
-    /// The first step that differs.
+    /// The first step at which anything shows.
     pub fn first(&self) -> Option<Step> {
-        self.differences
-            .iter()
-            .filter(|difference| difference.what != What::Run)
-            .map(|difference| difference.step)
-            .min()
+        self.findings.iter().map(|finding| finding.step).min()
     }
 }
 
 /// Computes steps `from` + 1 to `to` of `run` again, from the checkpoint of step `from`, and
 /// compares every line of the journal and every checkpoint on the way. It ends with the first step
-/// that differs: all later ones follow from it.
+/// whose weights differ: all later ones follow from it. With `localise`, where the checkpoint to
+/// begin with is not the journal's, the stretch before it is computed too, so that the number can be
+/// told that differs.
 ///
 /// # Errors
 /// If there is no such segment or no checkpoint to begin with, or a file cannot be read.
-pub fn replay(root: &Path, run: &Run, from: Step, to: Step, progress: &dyn Progress) -> Result<Replay, TrainError> {
+pub fn replay(
+    root: &Path,
+    run: &Run,
+    (from, to): (Step, Step),
+    localise: bool,
+    progress: &dyn Progress,
+) -> Result<Replay, TrainError> {
     let output = run.output.under(root);
     if from >= to || to > run.steps() {
         return Err(TrainError::Segment { from, to, steps: run.steps() });
@@ -91,94 +63,278 @@ pub fn replay(root: &Path, run: &Run, from: Step, to: Step, progress: &dyn Progr
         let there = saved.iter().map(Step::to_string).collect::<Vec<_>>().join(", ");
         return Err(TrainError::NoSuchCheckpoint { step: from, path: output, there });
     }
-    let journal = Journal::read(&output.join(Journal::NAME))?;
-    let mut found = Replay { from, to, checkpoints: Vec::new(), differences: Vec::new() };
-    let run_digest = run.digest()?;
-    if journal.run() != run_digest {
-        found.differ(from, What::Run, journal.run(), run_digest);
-    }
-    let (state, ..) = State::load(&output, from)?;
-    let state = match from {
-        // The start of a run is a function of the seed, so it is computed again too.
-        Step(0) => {
-            let initial = State::initial(root, run)?;
-            found.compare_checkpoint(Step(0), &state, &initial);
-            initial
+    let mut replay = Replay { from, to, reached: from, checkpoints: Vec::new(), findings: Vec::new() };
+    let journal = match Journal::read(&output.join(Journal::NAME)) {
+        Ok(journal) => journal,
+        Err(TrainError::Journal { line, what, .. }) => {
+            // Nothing can be held against a chain that is broken.
+            replay.find(Kind::Record, Step(line as u64), format!("line {line} of the journal {what}"), &["journal"]);
+            return Ok(replay);
         }
-        _ => {
-            found.checkpoints.push(from);
-            state
-        }
+        Err(other) => return Err(other),
     };
+    let config = replay.compare_runs(run, &journal, &output)?;
+    let Some(start) = replay.start(root, run, &journal, &output, localise, progress)? else { return Ok(replay) };
     let before = journal.lines().get(..from.get() as usize).unwrap_or_default();
-    let mut trainer = Trainer::new(root, run, state, before)?;
+    let mut trainer = Trainer::new(root, run, start, before)?;
     progress.begin(&format!("replaying {}", run.name), to.get() - from.get(), Unit::Steps);
-    while trainer.state().step < to && found.first().is_none() {
+    while trainer.state().step < to {
+        let before = recorded_weights(&journal, trainer.state().step, trainer.state());
         let Some(line) = trainer.step()? else { break };
+        replay.reached = line.step;
+        progress.advance(1);
         let Some(recorded) = journal.line(line.step) else {
-            found.differ(line.step, What::Weights, "no line in the journal", line.weights);
+            let what = format!("the journal ends before it, at step {}", journal.lines().len());
+            replay.find(Kind::Record, line.step, what, &["journal"]);
             break;
         };
-        found.compare_line(recorded, &line);
-        if saved.contains(&line.step) {
-            let (state, ..) = State::load(&output, line.step)?;
-            found.compare_checkpoint(line.step, &state, trainer.state());
+        let case = Case { run, batches: trainer.batches(), state: trainer.state(), before: Some(before) };
+        let found = case.compare(recorded, &line)?;
+        let diverged = recorded.weights != line.weights;
+        let checkpoint = saved.contains(&line.step).then(|| State::read(&output, line.step)).transpose()?;
+        if let Some(mut found) = found {
+            if let Some((state, _)) = &checkpoint {
+                found.element = first_element(state, trainer.state(), &found.places);
+                if found.places.is_empty() {
+                    found.places = differing_tensors(state, trainer.state());
+                }
+            }
+            // The next line tells a run that went another way from a line that was changed.
+            let next = journal.line(Step(line.step.get() + 1)).filter(|_| diverged && found.kind != Kind::Record);
+            if let Some(next) = next
+                && trainer.step()?.is_some_and(|after| after.weights == next.weights)
+            {
+                found.kind = Kind::Record;
+                found.what = "the line of the journal was changed: the step after it follows from the weights as \
+                              replayed, not as recorded"
+                    .to_owned();
+            }
+            if found.kind == Kind::Arithmetic && found.element.is_none() && localise {
+                found.what += "; no checkpoint of this step holds the numbers that were recorded";
+            }
+            replay.findings.push(found);
+        } else if let Some((state, stated)) = &checkpoint {
+            replay.compare_checkpoint(line.step, (state, stated), trainer.state(), (run, &journal));
         }
-        progress.advance(1);
+        if diverged || replay.findings.iter().any(|found| found.kind == Kind::Arithmetic) {
+            break;
+        }
     }
     progress.end();
-    Ok(found)
+    replay.blame(config);
+    Ok(replay)
 }
 
 impl Replay {
-    fn differ(&mut self, step: Step, what: What, recorded: impl ToString, replayed: impl ToString) {
-        self.differences.push(Difference {
-            step,
-            what,
-            recorded: recorded.to_string(),
-            replayed: replayed.to_string(),
-        });
+    fn find(&mut self, kind: Kind, step: Step, what: String, places: &[&str]) {
+        let places = places.iter().map(|place| (*place).to_owned()).collect();
+        self.findings.push(Finding { kind, step, what, places, element: None });
     }
 
-    fn compare_line(&mut self, recorded: &Line, replayed: &Line) {
-        let numbers = [
-            (What::LearningRate, recorded.learning_rate, replayed.learning_rate),
-            (What::Loss, recorded.loss, replayed.loss),
-            (What::GradNorm, recorded.grad_norm, replayed.grad_norm),
-        ];
-        if recorded.batch != replayed.batch {
-            self.differ(replayed.step, What::Batch, recorded.batch, replayed.batch);
-        }
-        for (what, recorded, value) in numbers {
-            if recorded.to_bits() != value.to_bits() {
-                self.differ(replayed.step, what, recorded, value);
+    /// The fields of the run file that are not those of the run that made the journal; empty names
+    /// where they differ but cannot be told.
+    fn compare_runs(&mut self, run: &Run, journal: &Journal, output: &Path) -> Result<Option<Finding>, TrainError> {
+        let recorded = recorded_run(output)?;
+        let file = run.digest()?;
+        let kept = recorded.as_ref().map(Document::digest).transpose()?;
+        if journal.run() == file || journal.lines().is_empty() {
+            if kept.is_some_and(|kept| kept != file) {
+                let what = format!("{RECORDED_RUN} is not the run that made the journal, although the run file is");
+                self.find(Kind::Record, self.from, what, &[RECORDED_RUN]);
             }
+            return Ok(None);
         }
-        if recorded.outlier != replayed.outlier {
-            self.differ(replayed.step, What::Outlier, recorded.outlier, replayed.outlier);
-        }
-        let (held_out, again) = (recorded.validation_loss, replayed.validation_loss);
-        if held_out.map(f64::to_bits) != again.map(f64::to_bits) {
-            let told = |loss: Option<f64>| loss.map_or_else(|| "none".to_owned(), |loss| loss.to_string());
-            self.differ(replayed.step, What::ValidationLoss, told(held_out), told(again));
-        }
-        if recorded.weights != replayed.weights {
-            self.differ(replayed.step, What::Weights, recorded.weights, replayed.weights);
-        }
+        let (what, places) = match recorded.filter(|_| kept == Some(journal.run())) {
+            Some(recorded) => {
+                let fields = differing_run_fields(&recorded, run)?;
+                let told = fields.iter().map(|(field, then, now)| format!("{field} was {then} and is {now}"));
+                (told.collect::<Vec<_>>().join(", "), fields.iter().map(|(field, ..)| field.clone()).collect())
+            }
+            None => (
+                "the run file is not the one that made the journal, which cannot be told field by field: no \
+                      run that did lies beside it"
+                    .to_owned(),
+                Vec::new(),
+            ),
+        };
+        Ok(Some(Finding { kind: Kind::Config, step: self.from, what, places, element: None }))
     }
 
-    fn compare_checkpoint(&mut self, step: Step, saved: &State, replayed: &State) {
-        let (saved, replayed): (BTreeMap<String, Digest>, _) = (saved.tensor_digests(), replayed.tensor_digests());
-        if saved == replayed {
-            self.checkpoints.push(step);
-            return;
-        }
-        for (name, digest) in &replayed {
-            let before = saved.get(name);
-            if before != Some(digest) {
-                let recorded = before.map_or_else(|| "missing".to_owned(), Digest::to_string);
-                self.differ(step, What::Checkpoint, format!("{name} {recorded}"), format!("{name} {digest}"));
+    /// Where the run file differs, what shows later is its consequence.
+    fn blame(&mut self, config: Option<Finding>) {
+        let Some(mut config) = config else { return };
+        let follows = |found: &Finding| match found.kind {
+            Kind::Config | Kind::Data | Kind::Arithmetic => true,
+            // The start follows from the seed.
+            Kind::Checkpoint => found.step == Step(0),
+            Kind::Record => false,
+        };
+        let (shown, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.findings).into_iter().partition(follows);
+        match shown.first() {
+            Some(first) => {
+                config.step = first.step;
+                config.what += &format!("; it shows first at step {}: {}", first.step, first.what);
             }
+            None => config.what += "; every bit of this stretch is the same",
         }
+        self.findings.push(config);
+        self.findings.extend(others);
     }
+
+    /// The state to begin with; none where it is not the one that the run had.
+    fn start(
+        &mut self,
+        root: &Path,
+        run: &Run,
+        journal: &Journal,
+        output: &Path,
+        localise: bool,
+        progress: &dyn Progress,
+    ) -> Result<Option<State>, TrainError> {
+        let from = self.from;
+        let (mut state, stated) = State::read(output, from)?;
+        if from == Step(0) {
+            // The start of a run is a function of its file, so it is computed again too.
+            let initial = State::initial(root, run)?;
+            let changed = journal.run() != run.digest()?;
+            if self.compare_checkpoint(from, (&state, &stated), &initial, (run, journal)) || changed {
+                return Ok(Some(if changed { state } else { initial }));
+            }
+            return Ok(None);
+        }
+        let Some(line) = journal.line(from) else {
+            let what = format!("the journal ends before it, at step {}", journal.lines().len());
+            self.find(Kind::Record, from, what, &["journal"]);
+            return Ok(None);
+        };
+        let digests = state.weight_digests();
+        let names = line.tensors.differ(&digests.iter().map(|(_, digest)| digest).collect());
+        let names: Vec<&str> = names.into_iter().filter_map(|at| digests.get(at).map(|(name, _)| *name)).collect();
+        let (same_weights, same) = (names.is_empty(), line.state == Some(state.digest()));
+        if same_weights && same {
+            if self.compare_stated(from, &state, &stated, (run, journal)) {
+                self.checkpoints.push(from);
+            }
+            (state.tokens, state.updates) = counts(run, journal, from);
+            return Ok(Some(state));
+        }
+        let whose = match stated.run == journal.run() {
+            true => String::new(),
+            false => format!("; its state.json says that run {} made it, not {}", stated.run, journal.run()),
+        };
+        let mut what = match same_weights {
+            true => "its weights are the journal's, but its moments are not".to_owned(),
+            false => format!("{} of its {} weight tensors are not the journal's", names.len(), digests.len()),
+        } + &whose;
+        let (mut places, mut element) = (names.into_iter().map(str::to_owned).collect::<Vec<_>>(), None);
+        if localise {
+            match self.truth(root, run, output, from, progress)? {
+                Some(truth) if truth.digest() == line.state.unwrap_or_else(|| state.digest()) => {
+                    places = differing_tensors(&state, &truth);
+                    element = first_element(&state, &truth, &places);
+                }
+                _ => what += "; the stretch before it does not lead to the journal's state either",
+            }
+        } else if same_weights {
+            what += "; --localise computes the stretch before it, and tells which";
+        }
+        self.findings.push(Finding { kind: Kind::Checkpoint, step: from, what, places, element });
+        Ok(None)
+    }
+
+    /// The state after step `at`, computed from the checkpoint before.
+    fn truth(
+        &self,
+        root: &Path,
+        run: &Run,
+        output: &Path,
+        at: Step,
+        progress: &dyn Progress,
+    ) -> Result<Option<State>, TrainError> {
+        let Some(before) = checkpoints(output)?.into_iter().rfind(|step| *step < at) else { return Ok(None) };
+        let journal = Journal::read(&output.join(Journal::NAME))?;
+        let lines = journal.lines().get(..before.get() as usize).unwrap_or_default();
+        let mut trainer = Trainer::new(root, run, State::read(output, before)?.0, lines)?;
+        progress.begin(&format!("computing step {at} of {}", run.name), at.get() - before.get(), Unit::Steps);
+        while trainer.state().step < at && trainer.step()?.is_some() {
+            progress.advance(1);
+        }
+        progress.end();
+        Ok(Some(trainer.into_state()))
+    }
+
+    /// Compares a saved checkpoint with the state that it should be; whether its tensors are.
+    fn compare_checkpoint(
+        &mut self,
+        step: Step,
+        (saved, stated): (&State, &Stated),
+        replayed: &State,
+        (run, journal): (&Run, &Journal),
+    ) -> bool {
+        let places = differing_tensors(saved, replayed);
+        if places.is_empty() {
+            if self.compare_stated(step, saved, stated, (run, journal)) {
+                self.checkpoints.push(step);
+            }
+            return true;
+        }
+        let whose = match stated.run == journal.run() {
+            true => String::new(),
+            false => format!("; its state.json says that run {} made it, not {}", stated.run, journal.run()),
+        };
+        let what = format!("{} of its tensors are not what the run leads to{whose}", places.len());
+        let element = first_element(saved, replayed, &places);
+        self.findings.push(Finding { kind: Kind::Checkpoint, step, what, places, element });
+        false
+    }
+
+    /// Compares what a checkpoint whose tensors are right says of itself.
+    fn compare_stated(&mut self, step: Step, state: &State, stated: &Stated, (run, journal): (&Run, &Journal)) -> bool {
+        let (tokens, updates) = counts(run, journal, step);
+        let wrong: Vec<&str> = [
+            ("step", stated.step != step),
+            ("tokens", stated.tokens != tokens),
+            ("updates", stated.updates != updates),
+            ("run", stated.run != journal.run()),
+            ("state", stated.state != state.digest()),
+            ("journal", journal.head_at(step).is_some_and(|head| head != stated.journal)),
+        ]
+        .into_iter()
+        .filter_map(|(field, wrong)| wrong.then_some(field))
+        .collect();
+        if !wrong.is_empty() {
+            let what =
+                format!("the checkpoint's tensors are right, but its state.json is not, in {}", wrong.join(", "));
+            self.find(Kind::Record, step, what, &wrong);
+        }
+        wrong.is_empty()
+    }
+}
+
+/// Tokens learned from, and updates of the optimizer, after the step, as the journal has it.
+fn counts(run: &Run, journal: &Journal, step: Step) -> (Tokens, u64) {
+    let lines = journal.lines().get(..step.get() as usize).unwrap_or_default();
+    let before = run.start.as_ref().and_then(|start| start.optimizer_updates).unwrap_or(0);
+    let updates = lines.iter().filter(|line| !line.outlier).count() as u64;
+    (lines.last().map_or(Tokens(0), |line| line.tokens), before + updates)
+}
+
+/// The root of the weights that a step began with, as recorded; of the start's, for the first.
+fn recorded_weights(journal: &Journal, step: Step, state: &State) -> Digest {
+    journal.line(step).map_or_else(|| state.weights_root(), |line| line.weights)
+}
+
+/// The tensors in which two states of one model differ, sorted by name, weights first.
+fn differing_tensors(a: &State, b: &State) -> Vec<String> {
+    let (a, b): (BTreeMap<String, Digest>, _) = (a.tensor_digests(), b.tensor_digests());
+    let mut names: Vec<String> =
+        a.keys().chain(b.keys()).filter(|name| a.get(*name) != b.get(*name)).cloned().collect();
+    names.sort_by_key(|name| (name.starts_with("first_moment.") || name.starts_with("second_moment."), name.clone()));
+    names.dedup();
+    names
+}
+
+/// The first number that differs in the first of these tensors in which one does.
+fn first_element(recorded: &State, replayed: &State, places: &[String]) -> Option<Element> {
+    places.iter().find_map(|name| Element::first(name, recorded.tensor(name)?, replayed.tensor(name)?))
 }

@@ -38,15 +38,18 @@ pub struct State {
 /// What `state.json` says.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stated {
+pub(crate) struct Stated {
     retrace: String,
-    run: Digest,
+    /// Which run made the checkpoint.
+    pub(crate) run: Digest,
     numerics: u32,
-    step: Step,
-    tokens: Tokens,
-    updates: u64,
-    state: Digest,
-    journal: Digest,
+    pub(crate) step: Step,
+    pub(crate) tokens: Tokens,
+    pub(crate) updates: u64,
+    /// The tensor root over weights and moments.
+    pub(crate) state: Digest,
+    /// The digest of the journal's last line then.
+    pub(crate) journal: Digest,
 }
 
 const SCHEMA: &str = "checkpoint/1";
@@ -118,6 +121,11 @@ impl State {
         tensors.into_par_iter().map(digest).collect()
     }
 
+    /// The tensor root over the weights: what a manifest says of `model.safetensors`.
+    pub fn weights_root(&self) -> Digest {
+        tensor_root(self.weight_digests().into_iter())
+    }
+
     /// The tensor root over weights and moments.
     pub fn digest(&self) -> Digest {
         let digests = self.tensor_digests();
@@ -169,27 +177,45 @@ impl State {
     }
 
     /// Loads the checkpoint of `step` below `output`, checking its tensors against what it states.
-    /// Gives also the digests of the run that made it and of its journal's last line.
+    /// Gives also the digests of the run that made it and of the journal's last line then.
     ///
     /// # Errors
-    /// If a file cannot be read, or the tensors are not those that were saved.
+    /// If a file cannot be read, or contradicts another.
     pub fn load(output: &Path, step: Step) -> Result<(Self, Digest, Digest), TrainError> {
-        let path = &directory_of(output, step);
-        let state_path = path.join(STATE);
-        let refuse = |what: String| FileError::Json { path: state_path.clone(), line: 1, what };
-        let stated = read_stated(&state_path)?;
+        let (state, stated) = Self::read(output, step)?;
+        let path = directory_of(output, step);
         if stated.step != step {
-            return Err(refuse(format!("step: is {}, in the directory of step {step}", stated.step)).into());
+            let what = format!("step: is {}, in the directory of step {step}", stated.step);
+            return Err(FileError::Json { path: path.join(STATE), line: 1, what }.into());
         }
-        let (_, weights) = hub::read(path)?;
-        let (first_moment, second_moment) = read_moments(path, &weights)?;
-        let Stated { step, tokens, updates, .. } = stated;
-        let state = Self { step, tokens, updates, weights, first_moment, second_moment };
-        let found = state.digest();
-        if found != stated.state {
-            return Err(TrainError::Damaged { path: path.to_owned(), stated: stated.state, found });
+        match state.digest() {
+            found if found == stated.state => Ok((state, stated.run, stated.journal)),
+            found => Err(TrainError::Damaged { path, stated: stated.state, found }),
         }
-        Ok((state, stated.run, stated.journal))
+    }
+
+    /// Reads the checkpoint of `step` below `output`, and what it states, without comparing them.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(crate) fn read(output: &Path, step: Step) -> Result<(Self, Stated), TrainError> {
+        let path = directory_of(output, step);
+        let stated = read_stated(&path.join(STATE))?;
+        let (_, weights) = hub::read(&path)?;
+        let (first_moment, second_moment) = read_moments(&path, &weights)?;
+        let Stated { tokens, updates, .. } = stated;
+        Ok((Self { step, tokens, updates, weights, first_moment, second_moment }, stated))
+    }
+
+    /// The numbers of the tensor called `name`, a weight or a moment.
+    pub(crate) fn tensor(&self, name: &str) -> Option<&[f32]> {
+        let (values, weight) = match name.split_once('.') {
+            Some(("first_moment", weight)) => (self.first_moment.as_slice(), weight),
+            Some(("second_moment", weight)) => (self.second_moment.as_slice(), weight),
+            _ => (self.weights.values(), name),
+        };
+        let (.., range) = self.weights.layout().iter().find(|(known, ..)| *known == weight)?;
+        values.get(range)
     }
 }
 

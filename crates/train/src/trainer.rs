@@ -58,6 +58,16 @@ impl<'a> Trainer<'a> {
         &self.state
     }
 
+    /// The state after the steps so far.
+    pub fn into_state(self) -> State {
+        self.state
+    }
+
+    /// What the steps learn from.
+    pub const fn batches(&self) -> &Batches {
+        &self.batches
+    }
+
     /// Computes the next step; `None` after the last. The line's `previous` is the run's digest
     /// until a journal takes it.
     ///

@@ -65,7 +65,7 @@ fn documents_do_not_follow_from_one_another() {
         assert_eq!(once, expected, "length {length}");
     }
     trained(root, &masked);
-    assert!(replay(root, &masked, Step(4), Step(12), &Silent).unwrap().holds());
+    assert!(replay(root, &masked, (Step(4), Step(12)), false, &Silent).unwrap().holds());
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn outliers_move_nothing_and_are_replayed_as_such() {
     let (last, ..) = State::load(&output, Step(12)).unwrap();
     assert_eq!(last.updates, 12 - outliers as u64, "the optimizer does not count them");
     for from in [0, 4, 8] {
-        assert!(replay(root, &run, Step(from), Step(12), &Silent).unwrap().holds(), "from {from}");
+        assert!(replay(root, &run, (Step(from), Step(12)), false, &Silent).unwrap().holds(), "from {from}");
     }
     // Killed after a checkpoint, it goes on with the same past.
     let expected = files(root);
@@ -121,7 +121,7 @@ fn the_validation_loss_is_that_of_the_saved_weights() {
         let found = journal.line(Step(step)).unwrap().validation_loss.unwrap();
         assert!((found - mean).abs() < 1e-6, "step {step}: {found}, not {mean}");
     }
-    assert!(replay(root, &run, Step(4), Step(12), &Silent).unwrap().holds());
+    assert!(replay(root, &run, (Step(4), Step(12)), false, &Silent).unwrap().holds());
     let many = with("validation: {tokens: b.tokens, sequences: 900, every: 8}");
     let error = train(&root.join("other"), &many, false, &Silent).unwrap_err();
     assert!(matches!(error, TrainError::File(_)), "{error}");
@@ -181,7 +181,7 @@ fn a_run_starts_from_a_checkpoint() {
     assert_ne!(state.digest(), saved.digest(), "its moments are zeros");
     for run in [&with_moments, &without] {
         train(root, run, false, &Silent).unwrap();
-        assert!(replay(root, run, Step(0), Step(12), &Silent).unwrap().holds());
+        assert!(replay(root, run, (Step(0), Step(12)), false, &Silent).unwrap().holds());
         fs::remove_dir_all(root.join("runs/then")).unwrap();
     }
     let refused = |run: &Run| State::initial(root, run).unwrap_err().to_string();

@@ -8,7 +8,7 @@ use std::path::Path;
 use retrace_files::{Progress, Silent};
 use retrace_numerics::isa::{self, Isa};
 use retrace_spec::{Document, Run, Step};
-use retrace_train::{Journal, What, checkpoints, directory_of, replay, train};
+use retrace_train::{Journal, checkpoints, directory_of, replay, train};
 
 mod small;
 
@@ -110,63 +110,13 @@ fn a_replay_gives_the_same_bits() {
     let directory = tempfile::tempdir().unwrap();
     trained(directory.path());
     for (from, to, compared) in [(0, 12, vec![0, 4, 8, 12]), (4, 8, vec![4, 8]), (8, 11, vec![8])] {
-        let replayed = replay(directory.path(), &run(), Step(from), Step(to), &Silent).unwrap();
+        let replayed = replay(directory.path(), &run(), (Step(from), Step(to)), false, &Silent).unwrap();
         assert!(replayed.holds(), "{replayed:?}");
         assert_eq!(replayed.checkpoints, compared.into_iter().map(Step).collect::<Vec<_>>());
     }
     for (from, to) in [(4, 4), (8, 4), (0, 13), (5, 8)] {
-        assert!(replay(directory.path(), &run(), Step(from), Step(to), &Silent).is_err());
+        assert!(replay(directory.path(), &run(), (Step(from), Step(to)), false, &Silent).is_err());
     }
-}
-
-#[test]
-fn a_replay_names_the_first_step_that_differs() {
-    let directory = tempfile::tempdir().unwrap();
-    let root = directory.path();
-    trained(root);
-    let differs = |run: &Run, from: u64| {
-        let replayed = replay(root, run, Step(from), Step(12), &Silent).unwrap();
-        let kinds: Vec<What> = replayed.differences.iter().map(|difference| difference.what).collect();
-        (replayed.first(), kinds)
-    };
-    // Another seed: other initial weights and another order.
-    let other = Run { seed: retrace_spec::Seed(2), ..run() };
-    assert_eq!(differs(&other, 0).0, Some(Step(0)));
-    let (first, kinds) = differs(&other, 4);
-    assert_eq!(first, Some(Step(5)));
-    assert!(kinds.contains(&What::Run) && kinds.contains(&What::Batch), "{kinds:?}");
-    // Another learning rate in the second phase: seen at its first step.
-    let text = RUN.replace("peak: 0.01,", "peak: 0.011,");
-    let (first, kinds) = differs(&Run::parse(&text, "run").unwrap(), 4);
-    assert_eq!((first, kinds), (Some(Step(9)), vec![What::Run, What::LearningRate, What::Weights]));
-    // A token changed in the corpus.
-    let mut tokens = fs::read(root.join("b.tokens")).unwrap();
-    for at in (56..56 + 4000).step_by(2) {
-        tokens[at] = (tokens[at] + 1) % 32;
-    }
-    fs::write(root.join("b.tokens"), tokens).unwrap();
-    let (first, kinds) = differs(&run(), 0);
-    assert_eq!(first, Some(Step(1)));
-    assert_eq!(kinds[0], What::Batch);
-}
-
-#[test]
-fn a_checkpoint_that_was_touched_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let root = directory.path();
-    trained(root);
-    let checkpoint = directory_of(&root.join("runs/small"), Step(8));
-    let weights = checkpoint.join("model.safetensors");
-    let mut bytes = fs::read(&weights).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
-    fs::write(&weights, bytes).unwrap();
-    let error = replay(root, &run(), Step(8), Step(12), &Silent).unwrap_err().to_string();
-    assert!(error.contains("step-000008") && error.contains("root"), "{error}");
-    // In another's place.
-    fs::remove_dir_all(&checkpoint).unwrap();
-    fs::rename(directory_of(&root.join("runs/small"), Step(4)), &checkpoint).unwrap();
-    let error = replay(root, &run(), Step(8), Step(12), &Silent).unwrap_err().to_string();
-    assert!(error.contains("in the directory of step 8"), "{error}");
 }
 
 #[test]

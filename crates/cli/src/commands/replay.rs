@@ -1,11 +1,13 @@
 //! `retrace replay`
 
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 
-use retrace_manifest::{Verdict, verify};
+use retrace_manifest::{Verdict, verify, would_find};
 use retrace_spec::manifest::{GraphStep, StepKind};
-use retrace_spec::{Manifest, Step};
-use retrace_train::{Difference, Replay, What, checkpoints, replay};
+use retrace_spec::{Digest, Manifest, Step};
+use retrace_train::{Element, Finding, Replay, checkpoints, replay};
+use serde::Serialize;
 use serde_json::json;
 
 use super::seal::inside;
@@ -13,16 +15,19 @@ use super::{Exit, Opened, open, open_run};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// Compute a stretch of a training run again and compare it, bit for bit
+/// Compute stretches of a training run again and compare them, bit for bit
 ///
 /// Begins with a checkpoint of the release and computes the steps after it from the run file and the
-/// tokens; every line of the journal and every checkpoint on the way must be the same. Prints what
-/// differs, and ends with the first step that does, since all later ones follow from it.
+/// tokens; every line of the journal and every checkpoint on the way must be the same. Where they are
+/// not, says which kind of difference it is (the record, the config, a checkpoint, the data or the
+/// arithmetic), the first step, and the fields, sequences or tensors; and ends there, since all later
+/// steps follow from it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   retrace replay release/manifest.yaml
-  retrace replay release/manifest.yaml --step train-base --from 60 --to 120
+  retrace replay release/manifest.yaml --step train-base --from 60 --to 120 --localise
+  retrace replay release/manifest.yaml --sample 5
   retrace replay --json release/manifest.yaml
 
 Exit codes: 0 every bit is the same, 1 something differs, 2 could not replay.")]
@@ -38,6 +43,17 @@ pub(crate) struct Replayed {
     /// The last step to compute [default: the next checkpoint]
     #[arg(long, value_name = "STEP")]
     to: Option<u64>,
+    /// Replay so many stretches between neighbouring checkpoints, chosen at random, and say what that
+    /// proves
+    #[arg(long, value_name = "K", conflicts_with_all = ["from", "to"], value_parser = clap::value_parser!(u64).range(1..))]
+    sample: Option<u64>,
+    /// Choose the stretches that this text gives, as another did
+    #[arg(long, value_name = "TEXT", requires = "sample")]
+    seed: Option<String>,
+    /// Where the checkpoint to begin with differs, compute the stretch before it too, to tell the
+    /// tensor and the number
+    #[arg(long)]
+    localise: bool,
 }
 
 impl Replayed {
@@ -54,57 +70,109 @@ impl Replayed {
         let changed: Vec<_> = verification.findings().filter(|entry| needed(entry.path.clone())).collect();
         let (Opened { document: run, .. }, _) = open_run(&config.under(&root))?;
         let saved = checkpoints(&run.output.under(&root))?;
-        let (from, to) = segment(&saved, self.from.map(Step), self.to.map(Step), run.steps());
-        let replayed = replay(&root, &run, from, to, terminal.progress().as_ref())?;
-        let holds = replayed.holds() && changed.is_empty();
+        let sample = self.sample.map(|stretches| {
+            let seed = self.seed.clone().unwrap_or_else(|| format!("{:016x}", RandomState::new().hash_one(())));
+            Sample::choose(&saved, stretches as usize, seed)
+        });
+        let stretches = match &sample {
+            Some(sample) => sample.chosen.clone(),
+            None => vec![segment(&saved, self.from.map(Step), self.to.map(Step), run.steps())],
+        };
+        let mut replays = Vec::new();
+        for stretch in stretches {
+            replays.push(replay(&root, &run, stretch, self.localise, terminal.progress().as_ref())?);
+        }
+        let holds = replays.iter().all(Replay::holds) && changed.is_empty();
 
-        let result = json!({"step": step.id, "holds": holds, "first_difference": replayed.first(), "changed": changed, "replay": replayed});
-        terminal.result("replay/1", &result, |out| {
+        let first = replays.iter().filter_map(Replay::first).min();
+        let result = json!({"step": step.id, "holds": holds, "first_difference": first, "changed": changed,
+            "sample": sample, "replays": replays});
+        terminal.result("replay/2", &result, |out| {
             let mut finding =
                 |word: &str, rest: String| writeln!(out, "{} {rest}", terminal.tone(Tone::Bad, format!("{word:<8}")));
             for entry in &changed {
                 let word = if entry.verdict == Verdict::Missing { "missing" } else { "changed" };
                 finding(word, format!("{}: {}", entry.path, entry.diagnosis))?;
             }
-            replayed.differences.iter().try_for_each(|difference| finding("differs", in_words(difference)))
+            let mut told = replays.iter().flat_map(|replay| &replay.findings);
+            told.try_for_each(|found| finding("differs", in_words(found)))
         })?;
-        say(terminal, &step.id, &replayed);
+        replays.iter().for_each(|replay| say(terminal, &step.id, replay));
+        if let Some(sample) = &sample {
+            terminal.say(Tone::Faint, "sample", sample.proves());
+        }
         Ok(Exit::holds(holds))
     }
 }
 
-/// A difference, as in `step 61, batch: recorded b3:…, replayed b3:…`.
-pub(super) fn in_words(difference: &Difference) -> String {
-    let Difference { step, what, recorded, replayed } = difference;
-    let at = match what {
-        What::Run => "run file".to_owned(),
-        _ => format!("step {step}, {}", name(*what)),
-    };
-    format!("{at}: recorded {recorded}, replayed {replayed}")
+/// Stretches between neighbouring checkpoints, chosen at random.
+#[derive(Debug, Serialize)]
+struct Sample {
+    /// The checkpoints that each lies between.
+    chosen: Vec<(Step, Step)>,
+    /// Of how many.
+    of: usize,
+    /// If so many stretches did not follow, the sample would have held one of them with a probability
+    /// of at least 95 %.
+    would_find: usize,
+    /// What the choice came from: with it, anyone can choose the same.
+    seed: String,
+}
+
+impl Sample {
+    /// Those with the smallest BLAKE3 over seed and first step: who does not know the seed beforehand
+    /// cannot know the choice.
+    fn choose(saved: &[Step], stretches: usize, seed: String) -> Self {
+        let all: Vec<(Step, Step)> = saved.windows(2).map(|pair| (pair[0], pair[1])).collect();
+        let mut chosen = all.clone();
+        chosen.sort_by_key(|(from, _)| Digest::of(format!("{seed}/{from}").as_bytes()));
+        chosen.truncate(stretches);
+        chosen.sort();
+        Self { would_find: would_find(chosen.len(), all.len(), 0.95), of: all.len(), chosen, seed }
+    }
+
+    fn proves(&self) -> String {
+        let (stretches, of) = (self.chosen.len(), self.of);
+        let proves = match self.would_find {
+            1 => "that is all of them".to_owned(),
+            find if find <= of => format!("had {find} or more not followed, this would have found one with 95 %"),
+            _ => "too few to prove anything with 95 %".to_owned(),
+        };
+        format!("{stretches} of {of} stretches; {proves}; --seed {}", self.seed)
+    }
+}
+
+/// A finding, as in `step 61, the data differ: it learned from the batch of step 62`.
+pub(super) fn in_words(found: &Finding) -> String {
+    let Finding { kind, step, what, places, element } = found;
+    let mut words = format!("step {step}, {}: {what}", kind.told());
+    if !places.is_empty() {
+        const MOST: usize = 8;
+        let more = places.len().saturating_sub(MOST);
+        let named = places.iter().take(MOST).cloned().collect::<Vec<_>>().join("; ");
+        words += &format!(" [{named}{}]", if more > 0 { format!("; and {more} more") } else { String::new() });
+    }
+    if let Some(Element { tensor, index, differing, recorded, replayed, units_in_last_place: units }) = element {
+        let others = if *differing > 1 { format!(", the first of {differing}") } else { String::new() };
+        words += &format!(
+            "; {tensor}[{index}]{others}: recorded {recorded:e}, replayed {replayed:e}, {} in the last place apart",
+            count(*units, "unit")
+        );
+    }
+    words
 }
 
 /// Says how a replay ended.
 pub(super) fn say(terminal: &Terminal, id: &str, replayed: &Replay) {
     let (from, to) = (replayed.from, replayed.to);
-    match replayed.first() {
-        Some(first) => terminal.say(Tone::Bad, "differs", format_args!("{id}: the first step that differs is {first}")),
-        None if replayed.holds() => {
-            let (steps, compared) =
-                (count(to.get() - from.get(), "step"), count(replayed.checkpoints.len(), "checkpoint"));
-            terminal.say(
-                Tone::Good,
-                "replayed",
-                format_args!("{id}: {steps} from {from} to {to}, {compared}: the same bits"),
-            );
-        }
-        None => terminal.say(
-            Tone::Bad,
-            "differs",
-            format_args!(
-                "{id}: the run file is not the one that made the journal, but every bit of this stretch is the same"
-            ),
-        ),
-    }
+    let Some(first) = replayed.findings.iter().min_by_key(|found| found.step) else {
+        let (steps, compared) = (count(to.get() - from.get(), "step"), count(replayed.checkpoints.len(), "checkpoint"));
+        let said = format_args!("{id}: {steps} from {from} to {to}, {compared}: the same bits");
+        return terminal.say(Tone::Good, "replayed", said);
+    };
+    let said =
+        format_args!("{id} from {from} to {to}: the first step that differs is {}: {}", first.step, first.kind.told());
+    terminal.say(Tone::Bad, "differs", said);
 }
 
 /// The training step called `id`, or the one that reads and makes most.
@@ -133,18 +201,4 @@ fn segment(saved: &[Step], from: Option<Step>, to: Option<Step>, end: Step) -> (
     let from = from.unwrap_or_else(middle);
     let next = saved.iter().copied().find(|step| *step > from).unwrap_or(end);
     (from, to.unwrap_or(next))
-}
-
-const fn name(what: What) -> &'static str {
-    match what {
-        What::Run => "run",
-        What::Batch => "batch",
-        What::LearningRate => "learning rate",
-        What::Loss => "loss",
-        What::GradNorm => "grad norm",
-        What::Outlier => "outlier",
-        What::ValidationLoss => "validation loss",
-        What::Weights => "weights",
-        What::Checkpoint => "checkpoint",
-    }
 }

@@ -263,7 +263,7 @@ fn seal_release(root: &Path, terminal: &Terminal) -> Result<Manifest, Failure> {
 fn replay_stretch(root: &Path, terminal: &Terminal) -> Result<Replay, Failure> {
     let (name, from, to) = REPLAYED;
     let Opened { document: run, .. } = open::<Run>(&root.join(format!("{name}.yaml")))?;
-    Ok(replay(root, &run, from, to, terminal.progress().as_ref())?)
+    Ok(replay(root, &run, (from, to), false, terminal.progress().as_ref())?)
 }
 
 /// What cleaning did, in the order of the recipe's rules.
@@ -313,7 +313,7 @@ fn checked(
             from: replayed.from.get(),
             to: replayed.to.get(),
             checkpoints: replayed.checkpoints.len() as u64,
-            differences: replayed.differences.iter().map(replaying::in_words).collect(),
+            differences: replayed.findings.iter().map(replaying::in_words).collect(),
         }],
         cleaning: Some(cleaning),
         // Four choices each.

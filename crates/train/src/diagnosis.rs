@@ -1,0 +1,187 @@
+//! Which kind a difference between two lines of a journal is.
+//!
+//! Both lines are of one step, the one recorded and the one computed again from the same weights. The
+//! rules, in their order, follow from what depends on what: the batch on data and order alone, the
+//! loss on weights and batch, the weights after the update on all of it. So where the weights
+//! after the step are the same, what else differs in the line was not so when the run was computed:
+//! the record was changed.
+
+use retrace_spec::{Digest, Run, Step};
+use serde_json::Value;
+
+use crate::finding::{Finding, Kind};
+use crate::{Batches, Line, State, TrainError};
+
+/// How far from its own step a batch is looked for, in steps.
+const NEAR: u64 = 200;
+/// How many places are named; the rest are counted.
+const MOST_PLACES: usize = 12;
+
+/// What a diagnosis looks at.
+pub(crate) struct Case<'a> {
+    pub(crate) run: &'a Run,
+    pub(crate) batches: &'a Batches,
+    /// The state after the step, computed again.
+    pub(crate) state: &'a State,
+    /// The recorded weights' root before the step, if it is known.
+    pub(crate) before: Option<Digest>,
+}
+
+impl Case<'_> {
+    /// The finding, if the lines differ in anything but what they follow.
+    ///
+    /// # Errors
+    /// If the tokens cannot be read.
+    pub(crate) fn compare(&self, recorded: &Line, replayed: &Line) -> Result<Option<Finding>, TrainError> {
+        let step = replayed.step;
+        let found = |kind, what: String, places| Ok(Some(Finding { kind, step, what, places, element: None }));
+        let fields = differing_fields(recorded, replayed)?;
+        let fields: Vec<String> = fields.into_iter().filter(|field| field != "previous").collect();
+        let differs = |name: &str| fields.iter().any(|field| field == name);
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        let told = |names: &[String]| names.join(", ");
+        if !differs("weights") && fields != ["state"] {
+            let what = format!(
+                "the weights after the step are the same, so the line of the journal was changed in {}",
+                told(&fields)
+            );
+            return found(Kind::Record, what, fields);
+        }
+        if !differs("weights") {
+            let what = "the weights are the same, but not the optimizer's moments".to_owned();
+            return found(Kind::Arithmetic, what, Vec::new());
+        }
+        if differs("batch") {
+            return self.of_data(recorded, replayed).map(Some);
+        }
+        if differs("learning_rate") {
+            let what = format!(
+                "the learning rate was {}, but phase {:?} gives {}",
+                recorded.learning_rate, replayed.phase, replayed.learning_rate
+            );
+            let phase = self.run.phases.iter().position(|phase| phase.name == replayed.phase).unwrap_or(0);
+            return found(Kind::Config, what, vec![format!("phases[{phase}].learning_rate")]);
+        }
+        let tensors = self.tensors(recorded, replayed);
+        if tensors.is_empty() {
+            let what = "the digest of the weights is not that of the tensors beside it".to_owned();
+            return found(Kind::Record, what, vec!["weights".to_owned()]);
+        }
+        let what = if differs("loss") {
+            "on the same weights and batch, another loss"
+        } else if differs("grad_norm") {
+            "at the same loss, another gradient"
+        } else if self.before == Some(recorded.weights) {
+            "the step moved nothing, although it is no outlier"
+        } else {
+            "with the same loss and gradient's norm, another update: the weights, the moments or the update itself"
+        };
+        found(Kind::Arithmetic, what.to_owned(), tensors)
+    }
+
+    /// The tensors that the lines say differ.
+    fn tensors(&self, recorded: &Line, replayed: &Line) -> Vec<String> {
+        let names: Vec<&str> = self.state.weights.layout().iter().map(|(name, ..)| name).collect();
+        let differ = recorded.tensors.differ(&replayed.tensors);
+        differ.into_iter().filter_map(|at| names.get(at).map(|name| (*name).to_owned())).collect()
+    }
+
+    fn of_data(&self, recorded: &Line, replayed: &Line) -> Result<Finding, TrainError> {
+        let step = replayed.step;
+        let finding = |what, places| Finding { kind: Kind::Data, step, what, places, element: None };
+        let steps = self.run.steps().get();
+        for other in step.get().saturating_sub(NEAR).max(1)..=(step.get() + NEAR).min(steps) {
+            if self.batches.batch(Step(other))?.digest == recorded.batch {
+                return Ok(finding(format!("it learned from the batch of step {other}"), Vec::new()));
+            }
+        }
+        let slots = recorded.sequences.differ(&replayed.sequences);
+        if slots.is_empty() {
+            let what = "the digest of the batch is not that of the sequences beside it".to_owned();
+            return Ok(Finding { kind: Kind::Record, ..finding(what, vec!["batch".to_owned()]) });
+        }
+        let all = replayed.sequences.count();
+        let mut places = Vec::new();
+        for slot in slots.iter().take(MOST_PLACES) {
+            places.push(self.batches.place(step, *slot as u64)?);
+        }
+        let rest = match slots.len().saturating_sub(MOST_PLACES) {
+            0 => String::new(),
+            more => format!(" ({more} more are not named)"),
+        };
+        let what = match slots.len() == all {
+            true => format!(
+                "none of its {all} sequences is the one that seed, order and shards give here, nor is it the batch of \
+                 a step near by{rest}"
+            ),
+            false => {
+                format!("{} of its {all} sequences are not those that order and shards give here{rest}", slots.len())
+            }
+        };
+        Ok(finding(what, places))
+    }
+}
+
+/// The names of the top-level fields in which two values differ.
+fn differing_fields(a: &Line, b: &Line) -> Result<Vec<String>, TrainError> {
+    Ok(differences(&value(a)?, &value(b)?)
+        .into_iter()
+        .map(|(field, ..)| field.split(['.', '[']).next().unwrap_or_default().to_owned())
+        .collect())
+}
+
+/// The fields in which two runs differ: path, in the first, in the second.
+///
+/// # Errors
+/// If a run has no JSON form.
+pub(crate) fn differing_run_fields(a: &Run, b: &Run) -> Result<Vec<(String, Value, Value)>, TrainError> {
+    Ok(differences(&value(a)?, &value(b)?))
+}
+
+fn value(of: &impl serde::Serialize) -> Result<Value, TrainError> {
+    serde_json::to_value(of).map_err(|e| retrace_spec::SpecError::Canonical(e.to_string()).into())
+}
+
+/// The leaves in which two values differ, by their path.
+fn differences(a: &Value, b: &Value) -> Vec<(String, Value, Value)> {
+    fn walk(path: &str, a: &Value, b: &Value, found: &mut Vec<(String, Value, Value)>) {
+        match (a, b) {
+            (Value::Object(left), Value::Object(right)) => {
+                let names: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+                for name in names {
+                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    let (a, b) = (left.get(name).unwrap_or(&Value::Null), right.get(name).unwrap_or(&Value::Null));
+                    walk(&path, a, b, found);
+                }
+            }
+            (Value::Array(left), Value::Array(right)) if left.len() == right.len() => {
+                for (at, (a, b)) in left.iter().zip(right).enumerate() {
+                    walk(&format!("{path}[{at}]"), a, b, found);
+                }
+            }
+            _ if a != b => found.push((path.to_owned(), a.clone(), b.clone())),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    walk("", a, b, &mut found);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn differences_are_named_by_their_path() {
+        let a = json!({"seed": 1, "phases": [{"steps": 3}, {"steps": 4}], "same": {"x": [1, 2]}, "only": true});
+        let b = json!({"seed": 2, "phases": [{"steps": 3}, {"steps": 5}], "same": {"x": [1, 2]}});
+        let paths: Vec<String> = differences(&a, &b).into_iter().map(|(path, ..)| path).collect();
+        assert_eq!(paths, ["only", "phases[1].steps", "seed"]);
+        let longer = json!({"phases": [1]});
+        assert_eq!(differences(&longer, &json!({"phases": [1, 2]}))[0].0, "phases");
+    }
+}

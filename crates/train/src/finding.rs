@@ -1,0 +1,101 @@
+//! What a replay finds, and which kind it is.
+
+use retrace_spec::Step;
+use serde::Serialize;
+
+/// Something that does not follow.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finding {
+    /// Which kind it is.
+    pub kind: Kind,
+    /// The first step at which it shows: of the checkpoint, for one; of what follows, for the run file.
+    pub step: Step,
+    /// In a sentence, what does not follow, and how that is known.
+    pub what: String,
+    /// Where: fields of the run file or journal, sequences of shards, tensors.
+    pub places: Vec<String>,
+    /// The first number that differs, where both are at hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub element: Option<Element>,
+}
+
+/// The kinds of what does not follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The record contradicts itself, or what was computed: its words were changed, not the run.
+    Record,
+    /// The run was computed with another configuration than the run file's.
+    Config,
+    /// A checkpoint is not the state that the run had then.
+    Checkpoint,
+    /// A step learned from other data than the run file's order gives.
+    Data,
+    /// From the same state, data and configuration, another result.
+    Arithmetic,
+}
+
+impl Kind {
+    /// As it is told: `the data differ`.
+    pub const fn told(self) -> &'static str {
+        match self {
+            Self::Record => "the record differs",
+            Self::Config => "the config differs",
+            Self::Checkpoint => "the checkpoint differs",
+            Self::Data => "the data differ",
+            Self::Arithmetic => "the arithmetic differs",
+        }
+    }
+}
+
+/// One number of a tensor that differs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Element {
+    /// The tensor.
+    pub tensor: String,
+    /// The number's place, row after row, from 0.
+    pub index: usize,
+    /// How many of the tensor's numbers differ.
+    pub differing: usize,
+    /// What the release has.
+    pub recorded: f32,
+    /// What the replay has.
+    pub replayed: f32,
+    /// How many binary32 numbers lie between the two, one of them counted.
+    pub units_in_last_place: u64,
+}
+
+impl Element {
+    /// The first difference between two tensors of one size.
+    pub(crate) fn first(tensor: &str, recorded: &[f32], replayed: &[f32]) -> Option<Self> {
+        let differ = |(a, b): &(&f32, &f32)| a.to_bits() != b.to_bits();
+        let pairs = || recorded.iter().zip(replayed);
+        let index = pairs().position(|pair| differ(&pair))?;
+        let (recorded, replayed, differing) = (recorded[index], replayed[index], pairs().filter(differ).count());
+        let units_in_last_place = order(recorded).abs_diff(order(replayed));
+        Some(Self { tensor: tensor.to_owned(), index, differing, recorded, replayed, units_in_last_place })
+    }
+}
+
+/// The place of a number among all, so that neighbours are 1 apart and −0 is +0.
+fn order(value: f32) -> i64 {
+    let magnitude = i64::from(value.to_bits() & 0x7fff_ffff);
+    if value.is_sign_negative() { -magnitude } else { magnitude }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_in_the_last_place_are_counted() {
+        let apart = |a: f32, b: f32| Element::first("t", &[a], &[b]).map(|element| element.units_in_last_place);
+        assert_eq!(apart(1.0, 1.0), None);
+        assert_eq!(apart(1.0, 1.0 + f32::EPSILON), Some(1));
+        assert_eq!(apart(1.0, 1.0 - f32::EPSILON), Some(2));
+        assert_eq!(apart(0.0, -0.0), Some(0));
+        assert_eq!(apart(f32::from_bits(1), -f32::from_bits(1)), Some(2));
+        let first = Element::first("t", &[1.0, 2.0, 3.0, 4.0], &[1.0, 2.5, 3.0, 5.0]).unwrap();
+        assert_eq!((first.index, first.differing, first.recorded, first.replayed), (1, 2, 2.0, 2.5));
+    }
+}
