@@ -144,6 +144,52 @@ fn a_sample_of_stretches_says_what_it_proves() {
 }
 
 #[test]
+fn every_step_of_a_release_is_done_again() {
+    let release = trained();
+    release.run(&["seal", "."]).code(0);
+    let all = |arguments: &[&str]| release.run(&[&["replay", "manifest.yaml", "--all"], arguments].concat());
+    all(&["-o", "replayed.json"]).code(0).says(&["same bits clean", "3 of 3 steps give the same bits"]);
+    let statement: serde_json::Value = serde_json::from_slice(&release.read("replayed.json")).unwrap();
+    let manifest = String::from_utf8(release.read("manifest.yaml")).unwrap();
+    let root = statement["subject"][0]["digest"]["retraceRoot"].as_str().unwrap();
+    assert!(manifest.contains(&format!("b3:{root}")), "{root}");
+    assert_eq!(statement["predicate"]["steps"].as_array().unwrap().len(), 3);
+    all(&[]).code(0).says(&["done again earlier"]);
+
+    // What a step made is not there any more.
+    let path = "clean/ledger.jsonl";
+    let (ledger, tokens) = (release.read(path), release.read("tokens/en.tokens"));
+    release.write(path, b"{}\n");
+    let ran = all(&[]).code(1);
+    assert!(ran.out.contains("clean: clean/ledger.jsonl here, which is not what the step made"), "{}", ran.out);
+    release.write(path, ledger);
+    // What a step read is not there any more: it cannot be done again, and is not said to differ.
+    release.write("tokens/en.tokens", [&tokens[..], b"x"].concat());
+    let ran = all(&[]).code(1);
+    assert!(ran.out.contains("not replayed  train-small: tokens/en.tokens is not what the step read"), "{}", ran.out);
+    release.write("tokens/en.tokens", tokens);
+    // A training that does not lead to what was published is looked into.
+    let path = "runs/small/step-000020/model.safetensors";
+    let mut bytes = release.read(path);
+    *bytes.last_mut().unwrap() ^= 0x40;
+    release.write(path, bytes);
+    let ran = all(&[]).code(1);
+    assert!(ran.out.contains("train-small: step 20, the checkpoint differs"), "{}", ran.out);
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_written_through_a_link_in_a_release() {
+    let release = trained();
+    release.run(&["seal", "."]).code(0);
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::remove_dir_all(release.path(".retrace")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), release.path(".retrace")).unwrap();
+    release.run(&["replay", "manifest.yaml", "--all"]).code(2).says(&["is a link"]);
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_checkpoint_that_is_not_the_runs_is_looked_into() {
     let release = trained();
     release.run(&["seal", "."]).code(0);

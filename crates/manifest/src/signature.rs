@@ -15,7 +15,7 @@ use crate::statement::{PAYLOAD, Statement, Subject};
 /// What a statement that a manifest's root is a release's says.
 const RELEASE: &str = "urn:retrace:release:1";
 /// What a root's hexadecimal digits are filed under, among a subject's digests.
-const ROOT: &str = "retraceRoot";
+pub(crate) const ROOT: &str = "retraceRoot";
 
 /// Counts, for who has the signature alone. The root covers what they count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

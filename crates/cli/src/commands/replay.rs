@@ -10,6 +10,8 @@ use retrace_train::{Element, Finding, Replay, checkpoints, replay};
 use serde::Serialize;
 use serde_json::json;
 
+mod all;
+
 use super::seal::inside;
 use super::{Exit, Opened, open, open_run};
 use crate::errors::Failure;
@@ -28,6 +30,7 @@ Examples:
   retrace replay release/manifest.yaml
   retrace replay release/manifest.yaml --step train-base --from 60 --to 120 --localise
   retrace replay release/manifest.yaml --sample 5
+  retrace replay release/manifest.yaml --all --output replayed.json --key key.pem
   retrace replay --json release/manifest.yaml
 
 Exit codes: 0 every bit is the same, 1 something differs, 2 could not replay.")]
@@ -54,11 +57,26 @@ pub(crate) struct Replayed {
     /// tensor and the number
     #[arg(long)]
     localise: bool,
+    /// Do every step of the release again, each in a directory of its own below `.retrace`; what gave
+    /// the same bits before is not done once more
+    #[arg(long, conflicts_with_all = ["step", "from", "to", "sample", "localise"])]
+    all: bool,
+    /// With --all: where to say what was replayed, by which version, on what kind of machine, as an
+    /// in-toto statement
+    #[arg(long, short, value_name = "FILE", requires = "all")]
+    output: Option<PathBuf>,
+    /// With --output: the private key that signs the statement, PEM
+    #[arg(long, value_name = "FILE", requires = "output")]
+    key: Option<PathBuf>,
 }
 
 impl Replayed {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let Opened { document: manifest, root, .. } = open::<Manifest>(&self.manifest)?;
+        let opened = open::<Manifest>(&self.manifest)?;
+        if self.all {
+            return all::all(self, &opened, terminal);
+        }
+        let Opened { document: manifest, root, .. } = opened;
         let step = training_step(&manifest, self.step.as_deref())?;
         let Some(config) = &step.config else {
             return Err(Failure::usage(format!("step {} has no run file", step.id), "replay a step that has one"));

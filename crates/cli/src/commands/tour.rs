@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use retrace_corpus::CleanReport;
-use retrace_corpus::synthetic::{Plan, generate};
+use retrace_corpus::synthetic::{Generated, Plan, generate};
 use retrace_files::{FileError, Unit, write_whole};
 use retrace_manifest::record::{self, Done};
 use retrace_manifest::{Comparison, Verdict, Verification, compare, verify};
 use retrace_query::Session;
 use retrace_report::{Checked, gather, release, release_page};
-use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::manifest::{GraphStep, Kind, StepKind};
 use retrace_spec::{CleanRecipe, Document, Manifest, RelPath, Run, Step};
 use retrace_train::{Replay, checkpoints, directory_of, replay};
 use serde_json::json;
@@ -62,6 +62,8 @@ const RUNS: [&str; 3] = ["tiny", "small", "base"];
 const TASKS: [&str; 4] = ["heldout-en", "heldout-zh", "facts-en", "facts-zh"];
 /// The run of which a stretch is replayed, and the stretch.
 const REPLAYED: (&str, Step, Step) = ("base", Step(120), Step(180));
+/// The release's name.
+const NAME: &str = "tour";
 const MANIFEST: &str = "manifest.yaml";
 const REPORT: &str = "report.html";
 
@@ -71,7 +73,12 @@ impl Tour {
         let root = &self.dir;
         let published = Manifest::parse(PUBLISHED, "the published manifest")?;
         begin(root)?;
-        corpus(root, terminal)?;
+        let made = generate_corpus(root, &root.join("corpus.yaml"), terminal)?;
+        terminal.say(
+            Tone::Good,
+            "wrote",
+            format_args!("{} in {}", count(made.documents, "document"), count(made.shards.len(), "shard")),
+        );
         let (cleaned, _) = clean::carry_out(&root.join("clean.yaml"), terminal)?;
         terminal.say(
             Tone::Good,
@@ -97,7 +104,7 @@ impl Tour {
             "evaluated",
             format_args!("{} on {}", count(evaluated, "checkpoint"), count(TASKS.len(), "task")),
         );
-        let too_short = tables::write(root, &runs, &TASKS, terminal.progress().as_ref())?;
+        let too_short = write_tables(root, &runs, terminal)?;
 
         let manifest = seal_release(root, terminal)?;
         let files = count(manifest.artifacts.len(), "file");
@@ -182,8 +189,9 @@ fn begin(root: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn corpus(root: &Path, terminal: &Terminal) -> Result<(), Failure> {
-    let Opened { document: plan, path, .. } = open::<Plan>(&root.join("corpus.yaml"))?;
+/// Writes the corpus of the plan at `config` below `root`, and records the step.
+pub(super) fn generate_corpus(root: &Path, config: &Path, terminal: &Terminal) -> Result<Generated, Failure> {
+    let Opened { document: plan, path, .. } = open::<Plan>(config)?;
     let made = generate(root, &plan, terminal.progress().as_ref())?;
     let shards = made.shards.iter().map(|shard| (shard.clone(), Kind::Shard));
     let benchmarks = made.benchmarks.iter().map(|benchmark| (benchmark.clone(), Kind::Benchmark));
@@ -196,12 +204,17 @@ fn corpus(root: &Path, terminal: &Terminal) -> Result<(), Failure> {
         outputs: shards.chain(benchmarks).collect(),
     };
     record::save(root, done)?;
-    terminal.say(
-        Tone::Good,
-        "wrote",
-        format_args!("{} in {}", count(made.documents, "document"), count(made.shards.len(), "shard")),
-    );
-    Ok(())
+    Ok(made)
+}
+
+/// Whether `step` of `manifest` is how a tour makes its tables.
+pub(super) fn is_tours(manifest: &Manifest, step: &GraphStep) -> bool {
+    manifest.name == NAME && step.id == tables::STEP
+}
+
+/// Writes the tables of a tour's release below `root`, and records the step.
+pub(super) fn write_tables(root: &Path, runs: &[Run], terminal: &Terminal) -> Result<BTreeMap<String, u64>, Failure> {
+    tables::write(root, runs, &TASKS, terminal.progress().as_ref())
 }
 
 /// Evaluates every checkpoint of every run; gives how many.
@@ -247,7 +260,7 @@ fn results_path(run: &Run, step: Step) -> Result<RelPath, Failure> {
 
 fn seal_release(root: &Path, terminal: &Terminal) -> Result<Manifest, Failure> {
     let options = retrace_manifest::SealOptions {
-        name: "tour".to_owned(),
+        name: NAME.to_owned(),
         tool: seal::TOOL.to_owned(),
         own: vec![MANIFEST.parse().map_err(named)?],
         // The report tells of the manifest, so the manifest cannot cover it.

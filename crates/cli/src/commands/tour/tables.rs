@@ -15,13 +15,13 @@ use retrace_spec::{RelPath, Run, Step, Tokens};
 use retrace_train::{Batches, Journal, checkpoints};
 
 use super::super::eval::{self, Results};
-use super::{named, results_path};
+use super::{NAME, named, results_path};
 use crate::errors::Failure;
 
 /// Units of an n-gram in which a benchmark's items are looked for in the corpus.
 const UNITS: usize = 8;
-/// The release's name in its tables.
-const RELEASE: &str = "tour";
+/// The id of the step that writes the tables.
+pub(super) const STEP: &str = "tables";
 
 /// Writes the tables below `root` and records the step. Gives, for each task, how many of its items
 /// are too short to be looked for in the corpus.
@@ -51,7 +51,7 @@ pub(super) fn write(
             let digest = retrace_train::stated_digest(&state.under(root))?;
             inputs.push(state);
             saved.push(Checkpoint {
-                release: RELEASE.to_owned(),
+                release: NAME.to_owned(),
                 run: run.name.clone(),
                 step,
                 tokens,
@@ -61,7 +61,7 @@ pub(super) fn write(
             });
         }
         log.extend(journal.lines().iter().map(|line| TrainLog {
-            release: RELEASE.to_owned(),
+            release: NAME.to_owned(),
             run: run.name.clone(),
             step: line.step,
             tokens: line.tokens,
@@ -93,7 +93,7 @@ pub(super) fn write(
         table(root, saved)?,
         table(root, contaminated)?,
     ];
-    let done = Done { id: "tables".to_owned(), kind: StepKind::Import, numerics: None, config: None, inputs, outputs };
+    let done = Done { id: STEP.to_owned(), kind: StepKind::Import, numerics: None, config: None, inputs, outputs };
     record::save(root, done)?;
     Ok(too_short)
 }
@@ -106,7 +106,7 @@ fn table<R: Row>(root: &Path, rows: Vec<R>) -> Result<(RelPath, Kind), Failure> 
 
 fn metric_rows(run: &Run, step: Step, tokens: Tokens, scores: &Scores, source: &RelPath) -> Vec<Metric> {
     let row = |metric: &retrace_eval::Metric| Metric {
-        release: RELEASE.to_owned(),
+        release: NAME.to_owned(),
         run: run.name.clone(),
         step,
         tokens,
@@ -122,7 +122,7 @@ fn metric_rows(run: &Run, step: Step, tokens: Tokens, scores: &Scores, source: &
 
 fn sample_rows(run: &Run, step: Step, scores: &Scores) -> Vec<Sample> {
     let row = |sample: &retrace_eval::Sample| Sample {
-        release: RELEASE.to_owned(),
+        release: NAME.to_owned(),
         run: run.name.clone(),
         step,
         task: scores.task.clone(),
