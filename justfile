@@ -38,6 +38,10 @@ bench-verify:
 bench-train MODEL="small" THREADS="1":
     benches/train.sh {{MODEL}} {{THREADS}}
 
+# What a replay costs beside the training that it repeats
+bench-replay:
+    benches/replay.sh
+
 # Loss curves over the token shard TOKENS, 30 M parameters: retrace and PyTorch from the same weights, and two seeds
 curves TOKENS:
     benches/curves.sh {{TOKENS}}

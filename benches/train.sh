@@ -45,4 +45,7 @@ for peer in sorted(rounds, key=lambda peer: peer != "retrace"):
     peak = max(r["peak_resident_bytes"] for r in rounds[peer])
     loss = rounds[peer][0]["losses"][-1]
     print(f"{peer:24} {seconds:7.3f} {tokens:9.0f} {seconds / ours:16.2f} {peak / 1e6:8.0f} {memory / peak:11.2f} {loss:10.6f}")
+digest, checkpoint = (statistics.median(r[key] for r in rounds["retrace"]) for key in ("digest_seconds", "checkpoint_seconds"))
+print(f"retrace's journal: {digest * 1e3:.1f} ms a step, {digest / ours:.1%} of it; a checkpoint: {checkpoint:.2f} s, "
+      f"{(digest + checkpoint / 100) / ours:.1%} with both if one is saved every 100 steps")
 END

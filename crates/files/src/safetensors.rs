@@ -65,6 +65,23 @@ pub struct Tensor {
     pub bytes: Vec<u8>,
 }
 
+/// A tensor whose numbers lie elsewhere.
+#[derive(Debug, Clone)]
+pub struct View<'a> {
+    /// What its numbers are.
+    pub dtype: Dtype,
+    /// Its size in every dimension.
+    pub shape: &'a [usize],
+    /// Its numbers, row after row, little-endian.
+    pub bytes: Cow<'a, [u8]>,
+}
+
+impl<'a> From<&'a Tensor> for View<'a> {
+    fn from(Tensor { dtype, shape, bytes }: &'a Tensor) -> Self {
+        Self { dtype: *dtype, shape, bytes: Cow::Borrowed(bytes) }
+    }
+}
+
 /// Where a tensor lies in its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -281,13 +298,21 @@ fn length_of(dtype: Dtype, shape: &[usize]) -> Option<u64> {
     shape.iter().try_fold(dtype.size(), |length, n| length.checked_mul(*n as u64))
 }
 
+/// As [`write_views`], of tensors that are held.
+///
+/// # Errors
+/// As there.
+pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<Digest, FileError> {
+    write_views(path, &tensors.iter().map(|(name, tensor)| (name.clone(), tensor.into())).collect())
+}
+
 /// Writes tensors to `path`, whole or not at all: sorted by name, one after another, after a header
 /// with one metadata entry, `format: pt`, padded with spaces to a multiple of 8.
 ///
 /// # Errors
 /// If a tensor could not be read again, because its bytes are not as many as its shape asks for or
 /// its name is the metadata's; or if the disk does not take them.
-pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<Digest, FileError> {
+pub fn write_views(path: &Path, tensors: &BTreeMap<String, View<'_>>) -> Result<Digest, FileError> {
     #[derive(Serialize)]
     struct Described<'a> {
         dtype: Dtype,
@@ -298,8 +323,8 @@ pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<Digest, 
     let mut text = format!("{{\"{METADATA}\":{{\"format\":\"pt\"}}").into_bytes();
     let mut at = 0;
     for (name, tensor) in tensors {
-        if name == METADATA || length_of(tensor.dtype, &tensor.shape) != Some(tensor.bytes.len() as u64) {
-            let Tensor { dtype, shape, bytes } = tensor;
+        if name == METADATA || length_of(tensor.dtype, tensor.shape) != Some(tensor.bytes.len() as u64) {
+            let View { dtype, shape, bytes } = tensor;
             let what = format!("{} bytes cannot be written as {dtype:?} of shape {shape:?} by this name", bytes.len());
             return Err(FileError::Safetensors { path: path.to_owned(), place: format!("tensor {name:?}"), what });
         }
@@ -307,7 +332,7 @@ pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<Digest, 
         text.push(b',');
         serde_json::to_writer(&mut text, name).map_err(json_error)?;
         text.push(b':');
-        let described = Described { dtype: tensor.dtype, shape: &tensor.shape, data_offsets: [at, end] };
+        let described = Described { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [at, end] };
         serde_json::to_writer(&mut text, &described).map_err(json_error)?;
         at = end;
     }

@@ -26,7 +26,7 @@ pub fn write(directory: &Path, model: &Model, weights: &Weights) -> Result<(), M
         .map_err(|e| ModelError::Config { path: path.clone(), what: e.to_string() })?;
     config.push('\n');
     write_whole(&path, config.as_bytes())?;
-    safetensors::write(&directory.join(WEIGHTS), &weights.to_tensors())?;
+    safetensors::write_views(&directory.join(WEIGHTS), &weights.to_tensors())?;
     Ok(())
 }
 

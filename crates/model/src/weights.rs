@@ -125,7 +125,7 @@ impl Weights {
     }
 
     /// The weights as they go to a file.
-    pub fn to_tensors(&self) -> BTreeMap<String, safetensors::Tensor> {
+    pub fn to_tensors(&self) -> BTreeMap<String, safetensors::View<'_>> {
         tensors(&self.layout, &self.values, |name| name.to_owned())
     }
 
@@ -151,14 +151,14 @@ impl Weights {
 
 /// Numbers that are laid out as weights are, as tensors called what `name` makes of the weights'
 /// names.
-pub fn tensors(
-    layout: &Layout,
-    values: &[f32],
+pub fn tensors<'a>(
+    layout: &'a Layout,
+    values: &'a [f32],
     name: impl Fn(&str) -> String,
-) -> BTreeMap<String, safetensors::Tensor> {
-    let tensor = |(weight, shape, range): (&str, &[usize], Range<usize>)| {
-        let bytes = safetensors::floats_as_bytes(&values[range]).into_owned();
-        (name(weight), safetensors::Tensor { dtype: Dtype::F32, shape: shape.to_vec(), bytes })
+) -> BTreeMap<String, safetensors::View<'a>> {
+    let tensor = |(weight, shape, range): (&str, &'a [usize], Range<usize>)| {
+        let bytes = safetensors::floats_as_bytes(&values[range]);
+        (name(weight), safetensors::View { dtype: Dtype::F32, shape, bytes })
     };
     layout.iter().map(tensor).collect()
 }

@@ -72,12 +72,32 @@ fn main() {
     let mut steady = seconds[2.min(seconds.len() - 1)..].to_vec();
     steady.sort_by(f64::total_cmp);
     let median = steady[steady.len() / 2];
+    // What a step spends on its line of the journal, nearly all of it on the weights' digest; and what
+    // a checkpoint takes, to the disk.
+    let fastest = |work: &dyn Fn()| {
+        let timed = (0..3).map(|_| {
+            let began = Instant::now();
+            work();
+            began.elapsed().as_secs_f64()
+        });
+        timed.fold(f64::MAX, f64::min)
+    };
+    let state = trainer.state();
+    let digest = fastest(&|| {
+        std::hint::black_box(state.weights_root());
+    });
+    let checkpoint = fastest(&|| {
+        let out = root.join("out");
+        let _ = std::fs::remove_dir_all(&out);
+        let run_digest = run.digest().unwrap();
+        state.save(&run, &out, b"{}", run_digest, state.digest(), run_digest).unwrap();
+    });
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let peak: u64 = peak.and_then(|kib| kib.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0);
     let report = serde_json::json!({
         "peer": "retrace", "threads": threads, "parameters": parameters, "losses": losses, "seconds": seconds,
-        "median_seconds": median, "tokens_per_second": f64::from(batch * length) / median, "peak_resident_bytes": peak * 1024,
+        "median_seconds": median, "digest_seconds": digest, "checkpoint_seconds": checkpoint, "tokens_per_second": f64::from(batch * length) / median, "peak_resident_bytes": peak * 1024,
     });
     println!("{report}");
 }

@@ -152,7 +152,7 @@ impl State {
             let layout = self.weights.layout();
             let mut moments = tensors(layout, &self.first_moment, |name| moment_names(name)[0].clone());
             moments.extend(tensors(layout, &self.second_moment, |name| moment_names(name)[1].clone()));
-            safetensors::write(&partial.join(OPTIMIZER), &moments)?;
+            safetensors::write_views(&partial.join(OPTIMIZER), &moments)?;
             let stated = Stated {
                 retrace: SCHEMA.to_owned(),
                 run: run_digest,
