@@ -71,7 +71,7 @@ impl Batches {
             .collect();
         let phases: Vec<PhaseOrder<'_>> =
             run.phases.iter().zip(&sizes).map(|(phase, sources)| PhaseOrder { steps: phase.steps, sources }).collect();
-        let order = DataOrder::new(run.seed, run.batch_size as u64, &phases);
+        let order = DataOrder::new(run.order, run.seed, run.batch_size as u64, &phases);
         let Run { batch_size, sequence_length, mask_document_ends, .. } = *run;
         Ok(Self { order, shards, batch_size, sequence_length, mask_document_ends })
     }
