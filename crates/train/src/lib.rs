@@ -22,5 +22,5 @@ pub use journal::{Journal, Line};
 pub use recorded::{RECORDED_RUN, recorded_run};
 pub use replay::{Difference, Replay, What, replay};
 pub use schedule::learning_rate;
-pub use state::{State, checkpoints, directory_of, stated_digest};
+pub use state::{State, checkpoints, directory_of, stated_digest, write_moments};
 pub use trainer::{Trainer, train};

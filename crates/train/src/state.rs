@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use retrace_files::safetensors::{self, floats_digest, tensor_root};
 use retrace_files::{FileError, write_whole, write_whole_directory};
-use retrace_model::{ModelError, Weights, hub, take_floats, tensors};
+use retrace_model::{Layout, ModelError, Weights, hub, take_floats, tensors};
 use retrace_spec::{Digest, Model, Run, Step, Tokens};
 use serde::{Deserialize, Serialize};
 
@@ -141,10 +141,7 @@ impl State {
         let path = directory_of(output, self.step);
         write_whole_directory(&path, |partial| {
             hub::write(partial, &run.model, &self.weights)?;
-            let layout = self.weights.layout();
-            let mut moments = tensors(layout, &self.first_moment, |name| moment_names(name)[0].clone());
-            moments.extend(tensors(layout, &self.second_moment, |name| moment_names(name)[1].clone()));
-            safetensors::write(&partial.join(OPTIMIZER), &moments)?;
+            write_moments(partial, self.weights.layout(), &self.first_moment, &self.second_moment)?;
             let stated = Stated {
                 retrace: SCHEMA.to_owned(),
                 run: run_digest,
@@ -191,6 +188,17 @@ impl State {
         }
         Ok((state, stated.run, stated.journal))
     }
+}
+
+/// Writes the optimizer's moments of weights with that layout into a checkpoint's directory.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_moments(directory: &Path, layout: &Layout, first: &[f32], second: &[f32]) -> Result<(), TrainError> {
+    let mut moments = tensors(layout, first, |name| moment_names(name)[0].clone());
+    moments.extend(tensors(layout, second, |name| moment_names(name)[1].clone()));
+    safetensors::write(&directory.join(OPTIMIZER), &moments)?;
+    Ok(())
 }
 
 /// The moments of `weights` in a checkpoint's directory.
