@@ -26,6 +26,7 @@ mod replay;
 mod seal;
 mod sign;
 mod tokenize;
+mod tolerance;
 mod tour;
 mod train;
 mod verify;

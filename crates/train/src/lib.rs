@@ -13,6 +13,7 @@ mod recorded;
 mod replay;
 mod schedule;
 mod state;
+mod tolerance;
 mod trainer;
 
 pub use batch::{Batch, Batches};
@@ -23,4 +24,5 @@ pub use recorded::{RECORDED_RUN, recorded_run};
 pub use replay::{Difference, Replay, What, replay};
 pub use schedule::learning_rate;
 pub use state::{State, checkpoints, directory_of, stated_digest, write_moments};
+pub use tolerance::{FURTHEST, Followed, Follows, LIMIT, Tolerance, tolerance};
 pub use trainer::{Trainer, train};

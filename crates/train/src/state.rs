@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::TrainError;
 
 /// The optimizer's moments, in their own file of a checkpoint.
-const OPTIMIZER: &str = "optimizer.safetensors";
+pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
 /// The rest of the state, in its own file of a checkpoint.
 const STATE: &str = "state.json";
 
@@ -61,26 +61,14 @@ impl State {
             return Ok(Self::before(Weights::initial(&run.model, run.seed)));
         };
         let path = start.checkpoint.under(root);
-        let refuse = |what: String| Err(TrainError::Start { path: path.clone(), what });
-        let (model, weights) = hub::read(&path)?;
-        // What may differ is how far it sees, and how its weights would have been drawn.
-        let seen = Model {
-            max_position_embeddings: run.model.max_position_embeddings,
-            rope_theta: run.model.rope_theta,
-            rope_scaling: run.model.rope_scaling.clone(),
-            initializer_range: run.model.initializer_range,
-            ..model
-        };
-        if seen != run.model {
-            return refuse("its config.json describes another model than the run file's `model`".to_owned());
-        }
-        let mut state = Self::before(weights);
+        let mut state = Self::before(of_model(&path, run)?);
         if let Some(updates) = start.optimizer_updates {
             let stated = path.join(STATE);
             if stated.exists() {
                 let found = read_stated(&stated)?.updates;
                 if found != updates {
-                    return refuse(format!("its moments have seen {found} updates, not {updates}"));
+                    let what = format!("its moments have seen {found} updates, not {updates}");
+                    return Err(TrainError::Start { path, what });
                 }
             }
             (state.first_moment, state.second_moment) = read_moments(&path, &state.weights)?;
@@ -190,6 +178,26 @@ impl State {
     }
 }
 
+/// The weights in a hub directory, which must be of the model of `run`.
+pub(crate) fn of_model(path: &Path, run: &Run) -> Result<Weights, TrainError> {
+    let (model, weights) = hub::read(path)?;
+    // What may differ is how far it sees, and how its weights would have been drawn.
+    let seen = Model {
+        max_position_embeddings: run.model.max_position_embeddings,
+        rope_theta: run.model.rope_theta,
+        rope_scaling: run.model.rope_scaling.clone(),
+        initializer_range: run.model.initializer_range,
+        ..model
+    };
+    match seen == run.model {
+        true => Ok(weights),
+        false => {
+            let what = "its config.json describes another model than the run file's `model`".to_owned();
+            Err(TrainError::Start { path: path.to_owned(), what })
+        }
+    }
+}
+
 /// Writes the optimizer's moments of weights with that layout into a checkpoint's directory.
 ///
 /// # Errors
@@ -202,7 +210,7 @@ pub fn write_moments(directory: &Path, layout: &Layout, first: &[f32], second: &
 }
 
 /// The moments of `weights` in a checkpoint's directory.
-fn read_moments(directory: &Path, weights: &Weights) -> Result<(Vec<f32>, Vec<f32>), TrainError> {
+pub(crate) fn read_moments(directory: &Path, weights: &Weights) -> Result<(Vec<f32>, Vec<f32>), TrainError> {
     let mut moments = safetensors::read(&directory.join(OPTIMIZER))?;
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for (name, shape, _) in weights.layout().iter() {

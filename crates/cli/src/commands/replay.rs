@@ -9,7 +9,7 @@ use retrace_train::{Difference, Replay, What, checkpoints, replay};
 use serde_json::json;
 
 use super::seal::inside;
-use super::{Exit, Opened, open, open_run};
+use super::{Exit, Opened, open, open_run, tolerance};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -18,16 +18,21 @@ use crate::terminal::{Terminal, Tone, count};
 /// Begins with a checkpoint of the release and computes the steps after it from the run file and the
 /// tokens; every line of the journal and every checkpoint on the way must be the same. Prints what
 /// differs, and ends with the first step that does, since all later ones follow from it.
+///
+/// Another framework's bits are not to be had. With --tolerance MANIFEST is a run file that starts
+/// from their checkpoint, and the end of the run is held against their later one, tensor by tensor:
+/// how far apart the two are, and how far that is of the way that the run went. Nothing is written.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   retrace replay release/manifest.yaml
   retrace replay release/manifest.yaml --step train-base --from 60 --to 120
   retrace replay --json release/manifest.yaml
+  retrace replay run.yaml --tolerance their/step-1000
 
-Exit codes: 0 every bit is the same, 1 something differs, 2 could not replay.")]
+Exit codes: 0 every bit is the same (follows to rounding), 1 something differs, 2 could not replay.")]
 pub(crate) struct Replayed {
-    /// The manifest, in the release's directory
+    /// The manifest, in the release's directory; with --tolerance, the run file
     manifest: PathBuf,
     /// The training step, by its id [default: the only one, or the largest]
     #[arg(long, value_name = "ID")]
@@ -38,10 +43,16 @@ pub(crate) struct Replayed {
     /// The last step to compute [default: the next checkpoint]
     #[arg(long, value_name = "STEP")]
     to: Option<u64>,
+    /// Where a run of another framework ended: a Hugging Face directory
+    #[arg(long, value_name = "THEIRS", conflicts_with_all = ["step", "from", "to"])]
+    tolerance: Option<PathBuf>,
 }
 
 impl Replayed {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        if let Some(theirs) = &self.tolerance {
+            return tolerance::follow(&self.manifest, theirs, terminal);
+        }
         let Opened { document: manifest, root, .. } = open::<Manifest>(&self.manifest)?;
         let step = training_step(&manifest, self.step.as_deref())?;
         let Some(config) = &step.config else {
