@@ -6,6 +6,7 @@
 //! itself; [`sign_manifest`] and [`Bundle`] are what is signed of it; [`diff()`] compares down to the tensor. Empty directories, times, owners and modes of files
 //! are not covered. This crate knows nothing of what the files are for.
 
+mod average;
 mod compare;
 mod diagnose;
 mod diff;
@@ -24,6 +25,7 @@ mod signature;
 mod statement;
 mod verify;
 
+pub use average::{AverageError, Averaged, Closeness, Mean, average};
 pub use compare::{Comparison, compare};
 pub use diff::{Change, CheckpointDiff, Diff, Difference, FileChange, Side, TensorChange, diff};
 pub use distance::Distance;

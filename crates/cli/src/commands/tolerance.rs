@@ -9,7 +9,7 @@ use super::{Exit, Opened, open_run};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// Tensors that are shown where all follow: those that come least close.
+/// Tensors that are shown: those that come least close.
 const SHOWN: usize = 10;
 
 /// Computes the run in the file at `path` and holds its end against the checkpoint `theirs`.
@@ -21,18 +21,15 @@ pub(super) fn follow(path: &Path, theirs: &Path, terminal: &Terminal) -> Result<
     let names: Vec<_> = findings.iter().map(|tensor| &tensor.name).collect();
     let result = json!({"run": run.name, "theirs": theirs, "holds": holds, "findings": names, "tolerance": found});
     terminal.result("tolerance/1", &result, |out| {
-        for tensor in &findings {
-            writeln!(out, "{} {}", terminal.tone(Tone::Bad, "apart   "), in_words(tensor))?;
+        let mut shown: Vec<_> = found.tensors.iter().filter(|tensor| holds || !tensor.follows).collect();
+        shown.sort_by(|a, b| b.excess().total_cmp(&a.excess()).then_with(|| a.name.cmp(&b.name)));
+        for tensor in shown.iter().take(SHOWN) {
+            let (tone, word) = if tensor.follows { (Tone::Good, "follows") } else { (Tone::Bad, "apart") };
+            writeln!(out, "{} {}", terminal.tone(tone, format!("{word:<8}")), in_words(tensor))?;
         }
-        let mut rest: Vec<_> = found.tensors.iter().filter(|tensor| tensor.follows).collect();
-        rest.sort_by(|a, b| b.excess().total_cmp(&a.excess()).then_with(|| a.name.cmp(&b.name)));
-        for tensor in rest.iter().take(SHOWN) {
-            writeln!(out, "{} {}", terminal.tone(Tone::Good, "follows "), in_words(tensor))?;
-        }
-        let more = rest.len().saturating_sub(SHOWN) as u64;
-        match more {
+        match shown.len().saturating_sub(SHOWN) {
             0 => Ok(()),
-            _ => writeln!(out, "{}", terminal.tone(Tone::Faint, format!("… and {more} that follow more closely"))),
+            more => writeln!(out, "{}", terminal.tone(Tone::Faint, format!("… and {more} less (--json has all)"))),
         }
     })?;
     say(terminal, &found);
