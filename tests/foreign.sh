@@ -41,7 +41,7 @@ updates=$(sed -n 's/.*`optimizer_updates: \([0-9]*\)`.*/\1/p' said)
 step "stories by the model itself, for both to learn from"
 mkdir clean
 for seed in $(seq 1 24); do
-  "$retrace" generate theirs-a --prefix '<s>' --seed "$seed" --temperature 0.9 --tokens 220 >story
+  "$retrace" --quiet generate theirs-a --prefix '<s>' --seed "$seed" --temperature 0.9 --tokens 220 >story
   "$python" -c 'import json, sys; print(json.dumps({"id": sys.argv[1], "text": sys.stdin.read().strip(), "source": "model", "lang": "en"}))' \
     "$seed" <story >>clean/stories.jsonl
 done
@@ -74,7 +74,7 @@ phases:
 checkpoint_every: 20
 END
 
-step "the same 20 steps in PyTorch"
+step "the batches, from the token shard"
 "$python" - <<'END'
 # The batches of `order: as_stored`, from the shard's bytes as its format says.
 import struct
@@ -93,6 +93,49 @@ rows = torch.from_numpy(rows).reshape(steps, batch, length + 1)
 save_file({"inputs": rows[..., :-1].contiguous(), "targets": rows[..., 1:].contiguous()}, "batches.safetensors")
 print(f"{steps * batch} sequences of {length} tokens from {sequences} different ones")
 END
+
+step "each moment belongs to its weight, row by row"
+PYTHONPATH=$peers "$python" - <<'END'
+# Second moments follow squared gradients: a tensor's own more closely than any other's of its shape, and
+# in the order that its rows have here more than in llama2.c's, in which RoPE takes them in pairs.
+from argparse import Namespace
+from pathlib import Path
+import torch
+import torch.nn.functional as F
+import train
+from safetensors.torch import load_file
+
+model = train.build(Namespace(weights=Path("theirs-a"), seed=None), 64)
+moments = load_file("theirs-a/optimizer.safetensors")
+batches = load_file("batches.safetensors")
+squares = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
+for inputs, targets in zip(batches["inputs"], batches["targets"]):
+    model.zero_grad()
+    F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten()).backward()
+    for name, weight in model.named_parameters():
+        squares[name] += weight.grad**2
+
+
+def alike(a, b):
+    return torch.corrcoef(torch.stack([(x + 1e-20).log().flatten() for x in (a, b)]))[0, 1].item()
+
+
+heads = {"q_proj": model.model.layers[0].self_attn.heads, "k_proj": model.model.layers[0].self_attn.key_heads}
+least = 1
+for name, square in squares.items():
+    moment = moments[f"second_moment.{name}"]
+    own = alike(moment, square)
+    least = min(least, own)
+    for other, theirs in squares.items():
+        assert other == name or theirs.shape != square.shape or alike(moment, theirs) < own, (name, other)
+    for part, count in heads.items():
+        if f".{part}." in name:
+            pairs = moment.view(count, 2, -1, moment.shape[1]).transpose(1, 2).reshape(moment.shape)
+            assert alike(pairs, square) < own, (name, "rows in pairs")
+print(f"{len(squares)} tensors: correlation of logarithms at least {least:.2f}, less with any other")
+END
+
+step "the same 20 steps in PyTorch"
 "$python" "$peers/train.py" --weights theirs-a --batches batches.safetensors --steps 20 --optimizer-updates "$updates" \
   --warmup 5 --peak 5e-4 --floor 5e-5 --output theirs-b >peer.json
 "$python" -c 'import json; l = json.load(open("peer.json"))["losses"]; print(f"loss {l[0]:.4f} to {l[-1]:.4f}")'

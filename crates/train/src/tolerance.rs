@@ -59,6 +59,9 @@ pub enum Follows {
     OutOfLine,
     /// Half of the tensors or more are not.
     Apart,
+    /// None is off by more than rounding explains, but half or more moved by less than that: numbers
+    /// stored in bf16 take a longer stretch to tell.
+    Unclear,
 }
 
 /// How close one tensor comes. Distances are between our end of the stretch and theirs.
@@ -79,6 +82,8 @@ pub struct Followed {
     pub ratio: Option<f64>,
     /// Whether it is as close as other roundings leave it.
     pub follows: bool,
+    /// Whether it moved by more than rounding would hide.
+    pub clear: bool,
 }
 
 impl Followed {
@@ -136,16 +141,23 @@ pub fn tolerance(root: &Path, run: &Run, theirs: &Path, progress: &dyn Progress)
         compare(&name(1), [&begin.second_moment, &end.second_moment, second]);
     }
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
-    let apart = tensors.iter().filter(|tensor| !tensor.follows).count();
-    let verdict = match apart {
-        0 => Follows::ToRounding,
-        _ if apart * 2 < tensors.len() => Follows::OutOfLine,
-        _ => Follows::Apart,
-    };
+    let verdict = verdict(&tensors);
     let mut ratios: Vec<f64> = tensors.iter().filter_map(|tensor| tensor.ratio).collect();
     ratios.sort_by(f64::total_cmp);
     let median_ratio = ratios.get(ratios.len() / 2).copied().unwrap_or_default();
     Ok(Tolerance { steps, verdict, limit: LIMIT, median_ratio, moments: moments.is_some(), tensors })
+}
+
+fn verdict(tensors: &[Followed]) -> Follows {
+    let most = |which: fn(&&Followed) -> bool| (tensors.iter().filter(which).count(), tensors.len().div_ceil(2));
+    let (apart, half) = most(|tensor| !tensor.follows);
+    let (unclear, _) = most(|tensor| !tensor.clear);
+    match apart {
+        0 if unclear >= half => Follows::Unclear,
+        0 => Follows::ToRounding,
+        _ if apart < half => Follows::OutOfLine,
+        _ => Follows::Apart,
+    }
 }
 
 /// Compares a tensor at the beginning, at our end and at theirs.
@@ -167,7 +179,16 @@ fn follow(name: String, [begin, ours, theirs]: [&[f32]; 3], steps: Step) -> Foll
     let computed = rounding(ours, 24) * 2.0 * steps.get() as f64;
     let rounding = mean(stored + computed);
     let ratio = (moved > 0.0).then(|| distance / moved);
-    let mut followed = Followed { name, distance, largest, moved, rounding, ratio, follows: true };
+    let mut followed = Followed {
+        name,
+        distance,
+        largest,
+        moved,
+        rounding,
+        ratio,
+        follows: true,
+        clear: moved > LIMIT * moved + ROUNDINGS * rounding,
+    };
     followed.follows = followed.excess() <= 1.0;
     followed
 }
@@ -192,7 +213,7 @@ mod tests {
     use super::*;
 
     fn moved(by: &[f32], off: &[f32]) -> Followed {
-        let begin: Vec<f32> = (1..).map(|i| i as f32 / 7.0).take(by.len()).collect();
+        let begin: Vec<f32> = (0..by.len()).map(|i| (i % 9 + 1) as f32 / 7.0).collect();
         let ours: Vec<f32> = begin.iter().zip(by).map(|(begin, by)| begin + by).collect();
         let theirs: Vec<f32> = ours.iter().zip(off).map(|(ours, off)| ours + off).collect();
         follow("x".to_owned(), [&begin, &ours, &theirs], Step(1))
@@ -225,6 +246,21 @@ mod tests {
             assert!(!moved(&[by; 3], &[0.0, 0.0, 100.0 * unit]).follows);
         }
         assert_eq!(moved(&[0.0], &[0.0]).ratio, None);
+    }
+
+    /// What is stored in bf16 and moves by less than a unit of it tells nothing, near or far.
+    #[test]
+    fn a_stretch_that_rounding_hides_is_unclear() {
+        let begin = [0.5f32, 0.753_906_25, 0.996_093_75];
+        let follow = |by: f32| follow("x".to_owned(), [&begin, &begin.map(|w| w + by), &begin], Step(1));
+        let (short, long) = (follow(0.001), follow(0.1));
+        assert!(short.follows && !short.clear, "{short:?}");
+        assert!(!long.follows && long.clear, "{long:?}");
+        let good = moved(&[3.0, 4.0], &[0.0, 0.0]);
+        assert_eq!(verdict(&[short.clone(), good.clone()]), Follows::Unclear);
+        assert_eq!(verdict(&[short.clone(), good.clone(), good.clone()]), Follows::ToRounding);
+        assert_eq!(verdict(&[long.clone(), good.clone(), good]), Follows::OutOfLine);
+        assert_eq!(verdict(&[long, short]), Follows::Apart);
     }
 
     #[test]

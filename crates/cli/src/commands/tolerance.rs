@@ -21,7 +21,7 @@ pub(super) fn follow(path: &Path, theirs: &Path, terminal: &Terminal) -> Result<
     let names: Vec<_> = findings.iter().map(|tensor| &tensor.name).collect();
     let result = json!({"run": run.name, "theirs": theirs, "holds": holds, "findings": names, "tolerance": found});
     terminal.result("tolerance/1", &result, |out| {
-        let mut shown: Vec<_> = found.tensors.iter().filter(|tensor| holds || !tensor.follows).collect();
+        let mut shown: Vec<_> = found.tensors.iter().filter(|tensor| findings.is_empty() || !tensor.follows).collect();
         shown.sort_by(|a, b| b.excess().total_cmp(&a.excess()).then_with(|| a.name.cmp(&b.name)));
         for tensor in shown.iter().take(SHOWN) {
             let (tone, word) = if tensor.follows { (Tone::Good, "follows") } else { (Tone::Bad, "apart") };
@@ -33,7 +33,11 @@ pub(super) fn follow(path: &Path, theirs: &Path, terminal: &Terminal) -> Result<
         }
     })?;
     say(terminal, &found);
-    Ok(Exit::holds(holds))
+    Ok(match found.verdict {
+        // What cannot be told is no finding, and does not hold either.
+        Follows::Unclear => Exit::Failed,
+        _ => Exit::holds(holds),
+    })
 }
 
 /// A tensor, as in `model.norm.weight: 1.2e-8 apart (largest 3.0e-8), moved 1.0e-4: 0.00012 of the way`.
@@ -56,6 +60,13 @@ fn say(terminal: &Terminal, found: &Tolerance) {
             "follows",
             format_args!(
                 "to rounding: {steps}, {all}, {of}; {median}. Not the same bits, which it cannot be asked for"
+            ),
+        ),
+        Follows::Unclear => terminal.say(
+            Tone::Bad,
+            "unclear",
+            format_args!(
+                "half of {all} ({of}) or more moved by less than rounding hides in {steps}; give a longer stretch"
             ),
         ),
         Follows::OutOfLine => terminal.say(
