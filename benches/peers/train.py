@@ -3,12 +3,15 @@
 Needs torch, safetensors and numpy. One process, float32, on the CPU.
 
     python train.py --weights DIR --batches FILE --steps N --threads T
+    python train.py --weights DIR --batches FILE --steps N --optimizer-updates U --output DIR
     python train.py --matmul --threads T
 
-DIR is a Hugging Face Llama directory (config.json and model.safetensors, untied head). FILE is
-safetensors with `inputs` and `targets`, I64 of [steps, batch, sequence]; step s trains on row s,
+DIR is a Hugging Face Llama directory (config.json and model.safetensors). FILE is safetensors with `inputs` and `targets`, I64 of [steps, batch, sequence]; step s trains on row s,
 from the top again when the rows run out. With --seed the weights are drawn anew and only
-config.json is read. --matmul times torch.mm alone. Prints one JSON document.
+config.json is read. With --optimizer-updates it goes on with the moments in DIR's
+optimizer.safetensors (first_moment.NAME, second_moment.NAME), which have seen U updates; --output
+is a directory for what came of it, in the same form. --matmul times torch.mm alone. Prints one JSON
+document.
 """
 
 import argparse
@@ -16,6 +19,7 @@ import json
 import math
 import platform
 import resource
+import shutil
 import statistics
 import sys
 import time
@@ -23,7 +27,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 MATMULS = [(2048, 256, 1024), (2048, 1024, 256), (1024, 1024, 1024), (256, 1024, 2048)]
@@ -104,6 +108,8 @@ class Llama(nn.Module):
         super().__init__()
         self.model = Body(config)
         self.lm_head = nn.Linear(config["hidden_size"], config["vocab_size"], bias=False)
+        if config.get("tie_word_embeddings"):
+            self.lm_head.weight = self.model.embed_tokens.weight
         theta = config.get("rope_theta") or config["rope_parameters"]["rope_theta"]
         cos, sin = rope_tables(positions, config["hidden_size"] // config["num_attention_heads"], theta)
         self.register_buffer("cos", cos, persistent=False)
@@ -118,11 +124,12 @@ class Llama(nn.Module):
 
 def build(args, positions):
     config = json.loads((args.weights / "config.json").read_text())
-    if config.get("tie_word_embeddings"):
-        sys.exit("the head must be untied")
     model = Llama(config, positions)
     if args.seed is None:
-        model.load_state_dict(load_file(args.weights / "model.safetensors"))
+        weights = load_file(args.weights / "model.safetensors")
+        if config.get("tie_word_embeddings"):
+            weights.setdefault("lm_head.weight", weights["model.embed_tokens.weight"])
+        model.load_state_dict(weights)
     else:
         torch.manual_seed(args.seed)
         for parameter in model.parameters():
@@ -141,6 +148,32 @@ def rate(args, step):
     return args.floor + (args.peak - args.floor) * (1 + math.cos(math.pi * done)) / 2
 
 
+MOMENTS = {"exp_avg": "first_moment", "exp_avg_sq": "second_moment"}
+
+
+def load_moments(args, model, optimizer):
+    moments = load_file(args.weights / "optimizer.safetensors")
+    for name, parameter in model.named_parameters():
+        state = {key: moments.pop(f"{moment}.{name}") for key, moment in MOMENTS.items()}
+        optimizer.state[parameter] = {"step": torch.tensor(float(args.optimizer_updates)), **state}
+    if moments:
+        sys.exit(f"no place for {sorted(moments)}")
+
+
+def save(args, model, optimizer):
+    args.output.mkdir(parents=True)
+    shutil.copy(args.weights / "config.json", args.output)
+    parameters = dict(model.named_parameters())
+    weights = {name: parameter.detach().contiguous() for name, parameter in parameters.items()}
+    save_file(weights, args.output / "model.safetensors", {"format": "pt"})
+    moments = {
+        f"{moment}.{name}": optimizer.state[parameter][key].contiguous()
+        for name, parameter in parameters.items()
+        for key, moment in MOMENTS.items()
+    }
+    save_file(moments, args.output / "optimizer.safetensors", {"format": "pt"})
+
+
 def train(args):
     batches = load_file(args.batches)
     inputs, targets = batches["inputs"], batches["targets"]
@@ -152,6 +185,8 @@ def train(args):
         {"params": [p for p in parameters if p.dim() == 1], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=args.peak, betas=tuple(args.betas), eps=args.eps, fused=True)
+    if args.optimizer_updates is not None:
+        load_moments(args, model, optimizer)
 
     losses, seconds = [], []
     for step in range(args.steps):
@@ -168,6 +203,8 @@ def train(args):
         losses.append(loss.item())
         seconds.append(time.perf_counter() - begin)
 
+    if args.output:
+        save(args, model, optimizer)
     median = statistics.median(seconds[2:] or seconds)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB, but in bytes on macOS
     return {
@@ -209,6 +246,8 @@ def main():
     parser.add_argument("--betas", type=float, nargs=2, default=[0.9, 0.95])
     parser.add_argument("--eps", type=float, default=1e-8)
     parser.add_argument("--weight-decay", type=float, default=0.1, help="of matrices; norms have none")
+    parser.add_argument("--optimizer-updates", type=int, metavar="U", help="go on with moments that have seen so many")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="write what came of it here")
     parser.add_argument("--matmul", action="store_true", help="time matrix products instead")
     args = parser.parse_args()
     if not args.matmul and not (args.weights and args.batches):

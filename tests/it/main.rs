@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may take a thing for granted")]
 #![allow(clippy::print_stdout, reason = "a test says what it skips")]
 
+mod average;
 mod corpus;
+mod foreign;
 mod interrupted;
 mod logits;
 mod query;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::{Release, retrace};
 
-const RUN: &str = "\
+pub(crate) const RUN: &str = "\
 retrace: run/1
 name: small
 seed: 1
@@ -50,7 +50,7 @@ fn tokenized() -> Release {
     release
 }
 
-fn trained() -> Release {
+pub(crate) fn trained() -> Release {
     let release = tokenized();
     release.run(&["train", "run.yaml"]).code(0);
     release

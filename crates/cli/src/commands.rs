@@ -13,6 +13,7 @@ use retrace_spec::{Document, PathError, RelPath, Run};
 use crate::errors::Failure;
 use crate::terminal::Terminal;
 
+mod average;
 mod clean;
 mod convert;
 mod diff;
@@ -26,6 +27,7 @@ mod replay;
 mod seal;
 mod sign;
 mod tokenize;
+mod tolerance;
 mod tour;
 mod train;
 mod verify;
@@ -48,6 +50,7 @@ pub(crate) enum Verb {
     Generate(generate::Generate),
     Convert(convert::Convert),
     Query(query::Query),
+    Average(average::Average),
 }
 
 impl Verb {
@@ -69,6 +72,7 @@ impl Verb {
             Self::Generate(verb) => verb.run(terminal),
             Self::Convert(verb) => verb.run(terminal),
             Self::Query(verb) => verb.run(terminal),
+            Self::Average(verb) => verb.run(terminal),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! time and with no stored index.
 
 use retrace_numerics::random::Stream;
+use retrace_spec::run::Order;
 use retrace_spec::{Seed, Step};
 
 use crate::CorpusError;
@@ -101,9 +102,10 @@ pub struct Drawn {
 /// position x is sent, by a permutation of 0..W with tweak x / W, to one of W places, of which the
 /// first source has the first, and so on. The j-th sequence that a source gives in a phase is
 /// number (j mod n) of its epoch j / n, where the epoch is the tweak of a permutation of its n
-/// sequences.
+/// sequences. In the stored order, every permutation is the identity.
 #[derive(Debug)]
 pub struct DataOrder {
+    order: Order,
     batch_size: u64,
     phases: Vec<Phase>,
 }
@@ -129,7 +131,7 @@ struct Source {
 impl DataOrder {
     /// The order of a run with the given seed. The streams are `data order/phase P` and
     /// `data order/phase P/source S`, numbered from 0.
-    pub fn new(seed: Seed, batch_size: u64, phases: &[PhaseOrder<'_>]) -> Self {
+    pub fn new(order: Order, seed: Seed, batch_size: u64, phases: &[PhaseOrder<'_>]) -> Self {
         let mut before = 0;
         let phases = phases.iter().enumerate().map(|(number, phase)| {
             let mut total = 0;
@@ -145,7 +147,23 @@ impl DataOrder {
             before += phase.steps;
             phase
         });
-        Self { batch_size, phases: phases.collect() }
+        Self { order, batch_size, phases: phases.collect() }
+    }
+
+    /// Where `at`, below n, is sent.
+    fn sent(&self, stream: Stream, tweak: u64, n: u64, at: u64) -> u64 {
+        match self.order {
+            Order::Shuffled => Permutation::new(stream, tweak, n).at(at),
+            Order::AsStored => at,
+        }
+    }
+
+    /// What is sent to `to`, below n.
+    fn sent_from(&self, stream: Stream, tweak: u64, n: u64, to: u64) -> u64 {
+        match self.order {
+            Order::Shuffled => Permutation::new(stream, tweak, n).inverse(to),
+            Order::AsStored => to,
+        }
     }
 
     /// The sequence at place `slot` of the batch of update number `step`, from 1.
@@ -160,12 +178,12 @@ impl DataOrder {
         let position = (before - phase.before) * self.batch_size + slot;
         let Some(block) = position.checked_div(phase.total) else { return Err(none) };
         let within = position % phase.total;
-        let place = Permutation::new(phase.mix, block, phase.total).at(within);
+        let place = self.sent(phase.mix, block, phase.total, within);
         let found = phase.sources.iter().enumerate().find(|(_, s)| (s.first..s.first + s.share).contains(&place));
         let Some((index, source)) = found else { return Err(none) };
         let drawn = block * source.share + (place - source.first);
         let Some(epoch) = drawn.checked_div(source.sequences) else { return Err(none) };
-        let sequence = Permutation::new(source.stream, epoch, source.sequences).at(drawn % source.sequences);
+        let sequence = self.sent(source.stream, epoch, source.sequences, drawn % source.sequences);
         Ok(Drawn { phase: number, source: index, epoch, sequence })
     }
 
@@ -184,10 +202,10 @@ impl DataOrder {
                     if first / source.share * phase.total >= positions {
                         return None;
                     }
-                    let drawn = first + Permutation::new(source.stream, epoch, source.sequences).inverse(sequence);
+                    let drawn = first + self.sent_from(source.stream, epoch, source.sequences, sequence);
                     let block = drawn / source.share;
                     let place = source.first + drawn % source.share;
-                    let position = block * phase.total + Permutation::new(phase.mix, block, phase.total).inverse(place);
+                    let position = block * phase.total + self.sent_from(phase.mix, block, phase.total, place);
                     Some(
                         (position < positions)
                             .then(|| (Step(phase.before + position / self.batch_size + 1), position % self.batch_size)),
@@ -227,9 +245,10 @@ mod tests {
 
         /// Against a table of all draws, made by going through the run.
         #[test]
-        fn every_draw_is_found_again(seed in any::<u64>(), batch in 1u64..9, steps in prop::collection::vec(1u64..12, 1..3), sources in prop::collection::vec((1u32..5, 1u64..9), 1..4)) {
+        fn every_draw_is_found_again(stored: bool, seed in any::<u64>(), batch in 1u64..9, steps in prop::collection::vec(1u64..12, 1..3), sources in prop::collection::vec((1u32..5, 1u64..9), 1..4)) {
             let phases: Vec<_> = steps.iter().map(|steps| PhaseOrder { steps: *steps, sources: &sources }).collect();
-            let order = DataOrder::new(Seed(seed), batch, &phases);
+            let order = if stored { Order::AsStored } else { Order::Shuffled };
+            let order = DataOrder::new(order, Seed(seed), batch, &phases);
             let total: u64 = sources.iter().map(|(share, _)| u64::from(*share)).sum();
             let mut before = 0;
             for (number, phase) in phases.iter().enumerate() {
@@ -267,7 +286,7 @@ mod tests {
     #[test]
     fn an_empty_source_is_an_error_and_is_never_seen() {
         for sources in [&[][..], &[(1, 0)], &[(0, 5)]] {
-            let order = DataOrder::new(Seed(1), 2, &[PhaseOrder { steps: 3, sources }]);
+            let order = DataOrder::new(Order::Shuffled, Seed(1), 2, &[PhaseOrder { steps: 3, sources }]);
             assert!(order.draw(Step(1), 0).is_err());
             assert_eq!(order.seen(0, 0, 0).take(1).count(), 0);
         }
@@ -278,7 +297,7 @@ mod tests {
         let sources = [(1, 20)];
         let phase = PhaseOrder { steps: 8, sources: &sources };
         let draws = |seed, steps: std::ops::RangeInclusive<u64>| -> Vec<u64> {
-            let order = DataOrder::new(Seed(seed), 5, &[phase, phase]);
+            let order = DataOrder::new(Order::Shuffled, Seed(seed), 5, &[phase, phase]);
             steps
                 .flat_map(|step| (0..5).map(move |slot| (step, slot)))
                 .map(|(step, slot)| order.draw(Step(step), slot).unwrap().sequence)
@@ -292,6 +311,15 @@ mod tests {
             sorted.sort_unstable();
             assert_eq!(sorted, (0..20).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn the_stored_order_goes_through_the_source_and_begins_again() {
+        let phase = PhaseOrder { steps: 3, sources: &[(2, 5)] };
+        let order = DataOrder::new(Order::AsStored, Seed(1), 3, &[phase, phase]);
+        let at = |step| [0, 1, 2].map(|slot| order.draw(Step(step), slot).unwrap().sequence);
+        assert_eq!([1, 2, 3, 4].map(at), [[0, 1, 2], [3, 4, 0], [1, 2, 3], [0, 1, 2]]);
+        assert_eq!(order.seen(1, 0, 0).collect::<Vec<_>>(), [(Step(4), 0), (Step(5), 2)]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub mod safetensors;
 mod stamp;
 mod stream;
 mod tensors;
-mod torch;
+pub mod torch;
 mod walk;
 mod whole;
 

@@ -5,7 +5,7 @@
 //! is a program that may call any Python function; [`pickle`] runs none of it and keeps only what it
 //! would be called with, among which a tensor is a call of `torch._utils._rebuild_tensor_v2`. So a
 //! tensor's name, type, shape and place in the file are known, and it is hashed as a safetensors
-//! file's would be.
+//! file's would be; the values beside the tensors are to be had as [`Plain`].
 //!
 //! Names within names are joined by `.`, as `model.layers.0.wq.weight`. A file is read as one of
 //! these only if each of its tensors is dense and row after row; older and big-endian files are not.
@@ -42,49 +42,155 @@ const MOST_SHARED: u64 = 16;
 /// # Errors
 /// If the file cannot be opened.
 pub(crate) fn read_header(path: &Path) -> Result<Option<BTreeMap<String, Place>>, FileError> {
-    let mut file = File::open(path).map_err(FileError::io(path, "open"))?;
-    let mut magic = [0; 4];
-    // ZIP archives alone are looked at; anything may be called `.bin`.
-    if file.read_exact(&mut magic).is_err() || magic != *b"PK\x03\x04" {
-        return Ok(None);
-    }
-    Ok(places(file))
+    Ok(Checkpoint::open(path)?.and_then(|checkpoint| checkpoint.places()))
 }
 
-fn places(file: File) -> Option<BTreeMap<String, Place>> {
-    let length = file.metadata().ok()?.len();
-    let mut archive = ZipArchive::new(file).ok().filter(|archive| archive.len() <= MOST_ENTRIES)?;
-    let mut storages = BTreeMap::new();
-    let mut pickle = None;
-    for at in 0..archive.len() {
-        let mut entry = archive.by_index_raw(at).ok()?;
-        // The archive's own directory, of whatever name, is before the first `/`.
-        let name = entry.name().ok()?.split_once('/')?.1.to_owned();
-        let size = entry.size();
-        if entry.compression() != CompressionMethod::Stored {
-            return None;
+/// What a checkpoint holds, as data.
+#[derive(Debug)]
+pub struct Checkpoint {
+    values: Values,
+    top: Id,
+    /// Where each storage begins, and its bytes.
+    storages: BTreeMap<String, (u64, u64)>,
+    /// Bytes of the file.
+    length: u64,
+}
+
+impl Checkpoint {
+    /// Reads the file at `path`, but for the numbers of its tensors; nothing if it is no such file.
+    ///
+    /// # Errors
+    /// If the file cannot be opened.
+    pub fn open(path: &Path) -> Result<Option<Self>, FileError> {
+        let mut file = File::open(path).map_err(FileError::io(path, "open"))?;
+        let mut magic = [0; 4];
+        // ZIP archives alone are looked at; anything may be called `.bin`.
+        if file.read_exact(&mut magic).is_err() || magic != *b"PK\x03\x04" {
+            return Ok(None);
         }
-        if name == "data.pkl" && size <= LONGEST_PICKLE {
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).ok()?;
-            pickle = Some(bytes);
-        } else if name == "byteorder" {
-            let mut order = String::new();
-            entry.take(16).read_to_string(&mut order).ok()?;
-            if order.trim() != "little" {
+        Ok(Self::read(file))
+    }
+
+    fn read(file: File) -> Option<Self> {
+        let length = file.metadata().ok()?.len();
+        let mut archive = ZipArchive::new(file).ok().filter(|archive| archive.len() <= MOST_ENTRIES)?;
+        let mut storages = BTreeMap::new();
+        let mut pickle = None;
+        for at in 0..archive.len() {
+            let mut entry = archive.by_index_raw(at).ok()?;
+            // The archive's own directory, of whatever name, is before the first `/`.
+            let name = entry.name().ok()?.split_once('/')?.1.to_owned();
+            let size = entry.size();
+            if entry.compression() != CompressionMethod::Stored {
                 return None;
             }
-        } else if let Some(key) = name.strip_prefix("data/") {
-            let begin = entry.data_start()?;
-            begin.checked_add(size).filter(|end| *end <= length)?;
-            storages.insert(key.to_owned(), (begin, size));
+            if name == "data.pkl" && size <= LONGEST_PICKLE {
+                let mut bytes = Vec::new();
+                entry.read_to_end(&mut bytes).ok()?;
+                pickle = Some(bytes);
+            } else if name == "byteorder" {
+                let mut order = String::new();
+                entry.take(16).read_to_string(&mut order).ok()?;
+                if order.trim() != "little" {
+                    return None;
+                }
+            } else if let Some(key) = name.strip_prefix("data/") {
+                let begin = entry.data_start()?;
+                begin.checked_add(size).filter(|end| *end <= length)?;
+                storages.insert(key.to_owned(), (begin, size));
+            }
+        }
+        let (values, top) = pickle::read(&pickle?)?;
+        Some(Self { values, top, storages, length })
+    }
+
+    /// The value that all others are in.
+    pub const fn top(&self) -> Plain<'_> {
+        Plain { values: &self.values, id: self.top }
+    }
+
+    /// Where each tensor lies; nothing if one of them cannot be read.
+    fn places(&self) -> Option<BTreeMap<String, Place>> {
+        let Self { values, top, storages, length } = self;
+        let mut found = Found { values, storages, places: BTreeMap::new(), looks: 0 };
+        found.look(*top, "", 0)?;
+        let bytes = found.places.values().try_fold(0u64, |sum, place| sum.checked_add(place.length))?;
+        (!found.places.is_empty() && bytes / MOST_SHARED <= *length).then_some(found.places)
+    }
+}
+
+/// One of a checkpoint's values. Those within it are looked at one by one, as they are asked for:
+/// nothing is unfolded, so that values within values without end cost nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Plain<'a> {
+    values: &'a Values,
+    id: Id,
+}
+
+impl<'a> Plain<'a> {
+    fn value(self) -> Option<&'a Value> {
+        self.values.get(self.id)
+    }
+
+    const fn at(self, id: Id) -> Self {
+        Self { values: self.values, id }
+    }
+
+    /// The keys and values of a dictionary, in the order that they were put in.
+    pub fn entries(self) -> impl DoubleEndedIterator<Item = (Self, Self)> {
+        let entries = match self.value() {
+            Some(Value::Dict(entries)) => entries.as_slice(),
+            _ => &[],
+        };
+        entries.iter().map(move |(key, value)| (self.at(*key), self.at(*value)))
+    }
+
+    /// The values of a list or tuple.
+    pub fn items(self) -> impl Iterator<Item = Self> {
+        let items = match self.value() {
+            Some(Value::Sequence(items)) => items.as_slice(),
+            _ => &[],
+        };
+        items.iter().map(move |item| self.at(*item))
+    }
+
+    /// What a dictionary has under `key`; of several, as in Python, the last.
+    pub fn get(self, key: &str) -> Option<Self> {
+        self.entries().rev().find(|(name, _)| name.text() == Some(key)).map(|(_, value)| value)
+    }
+
+    /// A text.
+    pub fn text(self) -> Option<&'a str> {
+        match self.value() {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
         }
     }
-    let (values, top) = pickle::read(&pickle?)?;
-    let mut found = Found { values: &values, storages: &storages, places: BTreeMap::new(), looks: 0 };
-    found.look(top, "", 0)?;
-    let bytes = found.places.values().try_fold(0u64, |sum, place| sum.checked_add(place.length))?;
-    (!found.places.is_empty() && bytes / MOST_SHARED <= length).then_some(found.places)
+
+    /// A whole number that is not negative.
+    pub fn count(self) -> Option<u64> {
+        match self.value() {
+            Some(Value::Int(number)) => u64::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+
+    /// A number.
+    pub fn number(self) -> Option<f64> {
+        match self.value() {
+            Some(Value::Int(number)) => Some(*number as f64),
+            Some(Value::Float(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// Yes or no.
+    pub fn boolean(self) -> Option<bool> {
+        match self.value() {
+            Some(Value::Bool(value)) => Some(*value),
+            _ => None,
+        }
+    }
 }
 
 /// The tensors that were found among the values of a pickle.

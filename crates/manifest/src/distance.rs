@@ -71,7 +71,7 @@ fn block((path, place): (&Path, &Place), first: u64, count: u64) -> Result<Vec<u
 }
 
 /// The numbers of a tensor. Integers beyond 2⁵³ are rounded, which only a distance shows.
-fn numbers(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
+pub(crate) fn numbers(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
     fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<f64> {
         bytes.as_chunks::<N>().0.iter().map(|bytes| number(*bytes)).collect()
     }
@@ -92,7 +92,7 @@ fn numbers(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
 }
 
 /// The bytes of a tensor rounded, ties to even, to a float of no more bytes.
-fn cast(from: Dtype, bytes: &[u8], to: Dtype) -> Option<Vec<u8>> {
+pub(crate) fn cast(from: Dtype, bytes: &[u8], to: Dtype) -> Option<Vec<u8>> {
     let floats = [Dtype::F16, Dtype::BF16, Dtype::F32, Dtype::F64];
     if !floats.contains(&from) {
         return None;

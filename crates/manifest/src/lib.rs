@@ -7,6 +7,7 @@
 //! are not covered. This crate knows nothing of what the files are for.
 
 mod attest;
+mod average;
 mod compare;
 mod diagnose;
 mod diff;
@@ -26,6 +27,7 @@ mod statement;
 mod verify;
 
 pub use attest::{Again, Outcome, Replayer, attestation};
+pub use average::{AverageError, Averaged, Closeness, Mean, average};
 pub use compare::{Comparison, compare};
 pub use diff::{Change, CheckpointDiff, Diff, Difference, FileChange, Side, TensorChange, diff};
 pub use distance::Distance;

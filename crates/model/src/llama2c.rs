@@ -1,27 +1,63 @@
-//! Models in the checkpoint format of llama2.c (github.com/karpathy/llama2.c), whose layout
-//! `retrace-files` knows.
+//! Models of llama2.c (github.com/karpathy/llama2.c): its export, whose layout `retrace-files` knows,
+//! and the PyTorch checkpoint that it trains from.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use retrace_files::read_tensors;
 use retrace_files::safetensors::Tensor;
+use retrace_files::{read_tensors, torch};
 use retrace_spec::Model;
 use retrace_spec::model::Architecture;
 
 use crate::{ModelError, Weights};
 
-/// Reads the Llama in the file at `path`. Its weights get their names and order in Hugging Face's
-/// directories; their bits stay.
+mod checkpoint;
+
+/// What a file of llama2.c holds. Names and order are those of Hugging Face's directories; bits stay.
+#[derive(Debug)]
+pub struct Released {
+    /// The model.
+    pub model: Model,
+    /// Its weights.
+    pub weights: Weights,
+    /// How far it was trained; only a PyTorch checkpoint says so.
+    pub iterations: Option<u64>,
+    /// The optimizer's state, where the file has it.
+    pub optimizer: Option<Moments>,
+}
+
+/// The state of AdamW.
+#[derive(Debug)]
+pub struct Moments {
+    /// The updates that the moments have seen.
+    pub updates: u64,
+    /// The first moment of each weight (`exp_avg`).
+    pub first: Weights,
+    /// The second (`exp_avg_sq`).
+    pub second: Weights,
+}
+
+/// Reads the Llama in the file at `path`: an export in llama2.c's first format, or a checkpoint.
 ///
 /// # Errors
-/// If it cannot be read, or is no such file.
-pub fn read(path: &Path) -> Result<(Model, Weights), ModelError> {
-    let refuse = |what: &str| ModelError::Config { path: path.to_owned(), what: what.to_owned() };
-    let tensors = read_tensors(path)?.filter(|tensors| tensors.contains_key("token_embedding_table"));
-    let mut tensors = tensors.ok_or_else(|| refuse("is no checkpoint of llama2.c"))?;
-    let model = describe(&tensors).ok_or_else(|| refuse("its tensors do not fit one another"))?;
-    model.check().map_err(|(field, what)| refuse(&format!("{field}: {what}")))?;
+/// If it cannot be read, or is neither.
+pub fn read(path: &Path) -> Result<Released, ModelError> {
+    let refuse = |what: String| ModelError::Config { path: path.to_owned(), what };
+    let tensors = read_tensors(path)?.unwrap_or_default();
+    if tensors.contains_key("token_embedding_table") {
+        let model = describe(&tensors).ok_or_else(|| refuse("its tensors do not fit one another".to_owned()))?;
+        model.check().map_err(|(field, what)| refuse(format!("{field}: {what}")))?;
+        let weights = place(&model, tensors)?;
+        return Ok(Released { model, weights, iterations: None, optimizer: None });
+    }
+    match torch::Checkpoint::open(path)? {
+        Some(found) if found.top().get("model_args").is_some() => checkpoint::read(path, found.top(), tensors),
+        _ => Err(refuse("is no checkpoint of llama2.c".to_owned())),
+    }
+}
+
+/// Weights, or what is laid out as they are, from tensors that are called as in the export.
+fn place(model: &Model, mut tensors: BTreeMap<String, Tensor>) -> Result<Weights, ModelError> {
     let heads = |name: &str| match name {
         "wq" => Some(model.num_attention_heads),
         "wk" => Some(model.num_key_value_heads),
@@ -57,11 +93,10 @@ pub fn read(path: &Path) -> Result<(Model, Weights), ModelError> {
         };
         renamed.insert(new, tensor);
     }
-    let weights = Weights::from_tensors(&model, renamed)?;
-    Ok((model, weights))
+    Weights::from_tensors(model, renamed)
 }
 
-/// The model, as the tensors' shapes tell it; what they don't tell is llama2.c's.
+/// The model, as the export's shapes tell it.
 fn describe(tensors: &BTreeMap<String, Tensor>) -> Option<Model> {
     let shape = |name: &str| tensors.get(name)?.shape.first_chunk::<2>().copied();
     let [vocab_size, hidden_size] = shape("token_embedding_table")?;
@@ -69,15 +104,30 @@ fn describe(tensors: &BTreeMap<String, Tensor>) -> Option<Model> {
     let [max_position_embeddings, half] = shape("freq_cis_real")?;
     let [keys, _] = shape("layers.0.wk")?;
     Some(Model {
-        architecture: Architecture::Llama,
         vocab_size,
         hidden_size,
         intermediate_size,
         num_hidden_layers: tensors.keys().filter(|name| name.ends_with(".wq")).count(),
         num_attention_heads: hidden_size.checked_div(2 * half)?,
         num_key_value_heads: keys.checked_div(2 * half)?,
-        head_dim: None,
         max_position_embeddings,
+        tie_word_embeddings: !tensors.contains_key("wcls"),
+        ..llama()
+    })
+}
+
+/// What all models of llama2.c have in common; the sizes are still to be given.
+const fn llama() -> Model {
+    Model {
+        architecture: Architecture::Llama,
+        vocab_size: 0,
+        hidden_size: 0,
+        intermediate_size: 0,
+        num_hidden_layers: 0,
+        num_attention_heads: 0,
+        num_key_value_heads: 0,
+        head_dim: None,
+        max_position_embeddings: 0,
         rope_theta: 10_000.0,
         rope_scaling: None,
         rotary_pct: None,
@@ -90,16 +140,20 @@ fn describe(tensors: &BTreeMap<String, Tensor>) -> Option<Model> {
         clip_qkv: None,
         sliding_window: None,
         layer_types: None,
-        tie_word_embeddings: !tensors.contains_key("wcls"),
+        tie_word_embeddings: true,
         initializer_range: 0.02,
-    })
+    }
 }
 
 /// Turns rows that RoPE takes in pairs, as in the paper (Su et al., 2021), into those that it takes
 /// from the two halves of a head, as in Hugging Face's models: row 2i to i, row 2i + 1 to i + half.
+/// A tensor of another shape stays, to be refused by it.
 fn split_pairs(tensor: &mut Tensor, heads: usize) {
-    let head = tensor.bytes.len() / heads;
-    let row = tensor.bytes.len() / tensor.shape[0];
+    let [rows, _] = tensor.shape[..] else { return };
+    if tensor.bytes.is_empty() || heads == 0 || !rows.is_multiple_of(2 * heads) {
+        return;
+    }
+    let (head, row) = (tensor.bytes.len() / heads, tensor.bytes.len() / rows);
     let mut split = Vec::with_capacity(tensor.bytes.len());
     for head in tensor.bytes.chunks(head) {
         for first in [0, 1] {

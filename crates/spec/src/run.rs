@@ -45,6 +45,9 @@ pub struct Run<M = Model> {
     /// end of the one before; Megatron's `--eod-mask-loss`. No if left out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mask_document_ends: bool,
+    /// The order that sequences come in; shuffled if left out.
+    #[serde(default, skip_serializing_if = "Order::is_shuffled")]
+    pub order: Order,
     /// Which steps are too far out to learn from; none if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outliers: Option<Outliers>,
@@ -74,6 +77,25 @@ pub struct Start {
     /// have seen. If left out no moments are read, and the optimizer begins anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optimizer_updates: Option<u64>,
+}
+
+/// The order that sequences come in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// As drawn from the seed, shares and epochs mixed.
+    #[default]
+    Shuffled,
+    /// As they stand in the one token shard of each phase: slot b of the phase's step s, counted from
+    /// 0, reads sequence s · `batch_size` + b, from the first again after the last. For data that
+    /// another framework has shuffled already.
+    AsStored,
+}
+
+impl Order {
+    fn is_shuffled(&self) -> bool {
+        *self == Self::Shuffled
+    }
 }
 
 /// Steps that change nothing: `SkipStepOptimizer` of OLMo-core.
@@ -327,6 +349,7 @@ impl<M> Run<M> {
             z_loss: self.z_loss,
             dropout: self.dropout,
             mask_document_ends: self.mask_document_ends,
+            order: self.order,
             outliers: self.outliers,
             phases: self.phases,
             checkpoint_every: self.checkpoint_every,
@@ -465,6 +488,9 @@ impl Document for Run {
             if phase.mix.is_empty() {
                 return complain(&field("mix"), "is empty".to_owned());
             }
+            if self.order == Order::AsStored && phase.mix.len() > 1 {
+                return complain(&field("mix"), "has several sources, but `order: as_stored` is of one".to_owned());
+            }
             let shares: u64 = phase.mix.iter().map(|source| u64::from(source.share)).sum();
             if phase.mix.iter().any(|source| source.share == 0) || shares > 1 << 20 {
                 return complain(&field("mix"), "has a share of 0, or shares that add up to over 2^20".to_owned());
@@ -527,6 +553,14 @@ checkpoint_every: 4
     }
 
     #[test]
+    fn the_usual_order_is_not_written_down() {
+        let digest = |text: &str| Run::parse(text, "run.yaml").unwrap().digest().unwrap();
+        assert_eq!(digest(&format!("{RUN}order: shuffled\n")), digest(RUN));
+        let one = RUN.replace("{tokens: a.tokens, share: 3}, ", "");
+        assert_ne!(digest(&format!("{one}order: as_stored\n")), digest(&one));
+    }
+
+    #[test]
     fn checkpoints_that_stay() {
         let text = RUN.replace("checkpoint_every: 4", "checkpoint_every: 2\nretention: {last: 2, every: 8}");
         let run = Run::parse(&text, "run.yaml").unwrap();
@@ -586,6 +620,8 @@ checkpoint_every: 4
                 "validation.every",
             ),
             ("checkpoint_every: 4", "checkpoint_every: 4\nstart: {checkpoint: ../x}", "`.` or `..`"),
+            ("checkpoint_every: 4", "checkpoint_every: 4\norder: as_stored", "phases[0].mix"),
+            ("checkpoint_every: 4", "checkpoint_every: 4\norder: sorted", "sorted"),
             (
                 "schedule: cosine, warmup: 2, peak: 0.003, floor: 0.0003",
                 "schedule: warmup_stable_decay, warmup: 2, peak: 0.003, decay: 9, floor: 0.0",

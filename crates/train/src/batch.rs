@@ -72,7 +72,7 @@ impl Batches {
             .collect();
         let phases: Vec<PhaseOrder<'_>> =
             run.phases.iter().zip(&sizes).map(|(phase, sources)| PhaseOrder { steps: phase.steps, sources }).collect();
-        let order = DataOrder::new(run.seed, run.batch_size as u64, &phases);
+        let order = DataOrder::new(run.order, run.seed, run.batch_size as u64, &phases);
         let Run { batch_size, sequence_length, mask_document_ends, .. } = *run;
         let of_phase = |phase: &Phase| phase.mix.iter().map(|source| source.tokens.clone()).collect();
         let names = run.phases.iter().map(of_phase).collect();

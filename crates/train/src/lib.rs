@@ -15,6 +15,7 @@ mod recorded;
 mod replay;
 mod schedule;
 mod state;
+mod tolerance;
 mod trainer;
 
 pub use batch::{Batch, Batches};
@@ -25,5 +26,6 @@ pub use journal::{Journal, Line};
 pub use recorded::{RECORDED_RUN, recorded_run};
 pub use replay::{Replay, replay};
 pub use schedule::learning_rate;
-pub use state::{State, checkpoints, directory_of, stated_digest};
+pub use state::{State, checkpoints, directory_of, stated_digest, write_moments};
+pub use tolerance::{FURTHEST, Followed, Follows, LIMIT, Tolerance, tolerance};
 pub use trainer::{Trainer, train};

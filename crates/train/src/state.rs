@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use retrace_files::safetensors::{self, floats_digest, tensor_root};
 use retrace_files::{FileError, write_whole, write_whole_directory};
-use retrace_model::{ModelError, Weights, hub, take_floats, tensors};
+use retrace_model::{Layout, ModelError, Weights, hub, take_floats, tensors};
 use retrace_spec::{Digest, Model, Run, Step, Tokens};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 
 /// The optimizer's moments, in their own file of a checkpoint.
-const OPTIMIZER: &str = "optimizer.safetensors";
+pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
 /// The rest of the state, in its own file of a checkpoint.
 const STATE: &str = "state.json";
 
@@ -64,26 +64,14 @@ impl State {
             return Ok(Self::before(Weights::initial(&run.model, run.seed)));
         };
         let path = start.checkpoint.under(root);
-        let refuse = |what: String| Err(TrainError::Start { path: path.clone(), what });
-        let (model, weights) = hub::read(&path)?;
-        // What may differ is how far it sees, and how its weights would have been drawn.
-        let seen = Model {
-            max_position_embeddings: run.model.max_position_embeddings,
-            rope_theta: run.model.rope_theta,
-            rope_scaling: run.model.rope_scaling.clone(),
-            initializer_range: run.model.initializer_range,
-            ..model
-        };
-        if seen != run.model {
-            return refuse("its config.json describes another model than the run file's `model`".to_owned());
-        }
-        let mut state = Self::before(weights);
+        let mut state = Self::before(of_model(&path, run)?);
         if let Some(updates) = start.optimizer_updates {
             let stated = path.join(STATE);
             if stated.exists() {
                 let found = read_stated(&stated)?.updates;
                 if found != updates {
-                    return refuse(format!("its moments have seen {found} updates, not {updates}"));
+                    let what = format!("its moments have seen {found} updates, not {updates}");
+                    return Err(TrainError::Start { path, what });
                 }
             }
             (state.first_moment, state.second_moment) = read_moments(&path, &state.weights)?;
@@ -149,10 +137,7 @@ impl State {
         let path = directory_of(output, self.step);
         write_whole_directory(&path, |partial| {
             hub::write(partial, &run.model, &self.weights)?;
-            let layout = self.weights.layout();
-            let mut moments = tensors(layout, &self.first_moment, |name| moment_names(name)[0].clone());
-            moments.extend(tensors(layout, &self.second_moment, |name| moment_names(name)[1].clone()));
-            safetensors::write_views(&partial.join(OPTIMIZER), &moments)?;
+            write_moments(partial, self.weights.layout(), &self.first_moment, &self.second_moment)?;
             let stated = Stated {
                 retrace: SCHEMA.to_owned(),
                 run: run_digest,
@@ -219,8 +204,39 @@ impl State {
     }
 }
 
+/// The weights in a hub directory, which must be of the model of `run`.
+pub(crate) fn of_model(path: &Path, run: &Run) -> Result<Weights, TrainError> {
+    let (model, weights) = hub::read(path)?;
+    // What may differ is how far it sees, and how its weights would have been drawn.
+    let seen = Model {
+        max_position_embeddings: run.model.max_position_embeddings,
+        rope_theta: run.model.rope_theta,
+        rope_scaling: run.model.rope_scaling.clone(),
+        initializer_range: run.model.initializer_range,
+        ..model
+    };
+    match seen == run.model {
+        true => Ok(weights),
+        false => {
+            let what = "its config.json describes another model than the run file's `model`".to_owned();
+            Err(TrainError::Start { path: path.to_owned(), what })
+        }
+    }
+}
+
+/// Writes the optimizer's moments of weights with that layout into a checkpoint's directory.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_moments(directory: &Path, layout: &Layout, first: &[f32], second: &[f32]) -> Result<(), TrainError> {
+    let mut moments = tensors(layout, first, |name| moment_names(name)[0].clone());
+    moments.extend(tensors(layout, second, |name| moment_names(name)[1].clone()));
+    safetensors::write_views(&directory.join(OPTIMIZER), &moments)?;
+    Ok(())
+}
+
 /// The moments of `weights` in a checkpoint's directory.
-fn read_moments(directory: &Path, weights: &Weights) -> Result<(Vec<f32>, Vec<f32>), TrainError> {
+pub(crate) fn read_moments(directory: &Path, weights: &Weights) -> Result<(Vec<f32>, Vec<f32>), TrainError> {
     let mut moments = safetensors::read(&directory.join(OPTIMIZER))?;
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for (name, shape, _) in weights.layout().iter() {

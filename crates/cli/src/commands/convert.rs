@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use retrace_corpus::tokenizer::Tokenizer;
 use retrace_files::{FileError, write_whole, write_whole_directory};
 use retrace_model::{hub, llama2c};
+use retrace_train::write_moments;
 use serde_json::json;
 
 use super::Exit;
@@ -13,16 +14,20 @@ use crate::terminal::{Terminal, Tone, count};
 
 /// Turn a checkpoint of llama2.c into a Hugging Face directory
 ///
-/// Writes `config.json` and `model.safetensors`, and `tokenizer.json` where the tokenizer is given.
+/// FILE is an export in llama2.c's first format, or the PyTorch checkpoint (`ckpt.pt`) that it trains
+/// from, of which nothing is executed; the moments of its optimizer go to `optimizer.safetensors`. A
+/// run file goes on from there with `start`; how many updates the moments have seen is said. Writes `config.json` and `model.safetensors`, and `tokenizer.json` where the tokenizer is given.
 /// The weights keep their bits; rows of queries and keys change their order, as Hugging Face's RoPE
 /// asks for.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   retrace convert stories260K.bin --tokenizer tok512.bin -o stories260K
-  retrace generate stories260K --prefix '<s>'")]
+  retrace generate stories260K --prefix '<s>'
+  retrace convert out/ckpt.pt -o checkpoint")]
 pub(crate) struct Convert {
-    /// The checkpoint, in llama2.c's first format
+    /// The checkpoint
+    #[arg(value_name = "FILE")]
     model: PathBuf,
     /// Its tokenizer, in llama2.c's format
     #[arg(long, value_name = "FILE")]
@@ -34,7 +39,7 @@ pub(crate) struct Convert {
 
 impl Convert {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let (model, weights) = llama2c::read(&self.model)?;
+        let llama2c::Released { model, weights, iterations, optimizer } = llama2c::read(&self.model)?;
         let tokenizer = match &self.tokenizer {
             None => None,
             Some(path) => {
@@ -50,15 +55,30 @@ impl Convert {
         }
         write_whole_directory(&self.output, |directory| -> Result<(), Failure> {
             hub::write(directory, &model, &weights)?;
+            if let Some(moments) = &optimizer {
+                write_moments(directory, weights.layout(), moments.first.values(), moments.second.values())?;
+            }
             if let Some(tokenizer) = &tokenizer {
                 write_whole(&directory.join("tokenizer.json"), tokenizer.json())?;
             }
             Ok(())
         })?;
         let parameters = weights.values().len();
-        let result = json!({"output": self.output, "model": model, "parameters": parameters});
+        let updates = optimizer.map(|moments| moments.updates);
+        let result = json!({
+            "output": self.output,
+            "model": model,
+            "parameters": parameters,
+            "iterations": iterations,
+            "optimizer_updates": updates,
+        });
         terminal.result("convert/1", &result, |out| writeln!(out, "{}", self.output.display()))?;
         terminal.say(Tone::Good, "converted", format_args!("a Llama of {}", count(parameters, "parameter")));
+        if let Some(updates) = updates {
+            let told =
+                format_args!("moments that have seen {updates} updates: `optimizer_updates: {updates}` in `start`");
+            terminal.say(Tone::Good, "converted", told);
+        }
         Ok(Exit::Holds)
     }
 }

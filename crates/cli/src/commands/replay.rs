@@ -13,7 +13,7 @@ use serde_json::json;
 mod all;
 
 use super::seal::inside;
-use super::{Exit, Opened, open, open_run};
+use super::{Exit, Opened, open, open_run, tolerance};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -24,6 +24,10 @@ use crate::terminal::{Terminal, Tone, count};
 /// not, says which kind of difference it is (the record, the config, a checkpoint, the data or the
 /// arithmetic), the first step, and the fields, sequences or tensors; and ends there, since all later
 /// steps follow from it.
+///
+/// Another framework's bits are not to be had. With --tolerance MANIFEST is a run file that starts
+/// from their checkpoint, and the end of the run is held against their later one, tensor by tensor:
+/// how far apart the two are, and how far that is of the way that the run went. Nothing is written.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,10 +36,11 @@ Examples:
   retrace replay release/manifest.yaml --sample 5
   retrace replay release/manifest.yaml --all --output replayed.json --key key.pem
   retrace replay --json release/manifest.yaml
+  retrace replay run.yaml --tolerance their/step-1000
 
-Exit codes: 0 every bit is the same, 1 something differs, 2 could not replay.")]
+Exit codes: 0 every bit is the same (follows to rounding), 1 something differs, 2 could not replay.")]
 pub(crate) struct Replayed {
-    /// The manifest, in the release's directory
+    /// The manifest, in the release's directory; with --tolerance, the run file
     manifest: PathBuf,
     /// The training step, by its id [default: the only one, or the largest]
     #[arg(long, value_name = "ID")]
@@ -68,10 +73,16 @@ pub(crate) struct Replayed {
     /// With --output: the private key that signs the statement, PEM
     #[arg(long, value_name = "FILE", requires = "output")]
     key: Option<PathBuf>,
+    /// Where a run of another framework ended: a Hugging Face directory
+    #[arg(long, value_name = "THEIRS", conflicts_with_all = ["step", "from", "to", "sample", "localise", "all"])]
+    tolerance: Option<PathBuf>,
 }
 
 impl Replayed {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        if let Some(theirs) = &self.tolerance {
+            return tolerance::follow(&self.manifest, theirs, terminal);
+        }
         let opened = open::<Manifest>(&self.manifest)?;
         if self.all {
             return all::all(self, &opened, terminal);

@@ -9,7 +9,9 @@ pub(super) struct Id(usize);
 /// What a pickle would build.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
+    Bool(bool),
     Int(i64),
+    Float(f64),
     Text(String),
     /// A tuple or list.
     Sequence(Vec<Id>),
@@ -24,7 +26,7 @@ pub(super) enum Value {
         function: Id,
         arguments: Id,
     },
-    /// Anything that tells nothing of tensors.
+    /// Anything else, as `None`.
     Other,
 }
 
@@ -70,10 +72,11 @@ impl<'a> Machine<'a> {
                 b'0' => drop(self.pop()?),
                 b'1' => drop(self.marked()?),
                 b'2' => self.stack.push(*self.stack.last()?),
-                b'N' | 0x88 | 0x89 => self.push(Value::Other),
+                b'N' => self.push(Value::Other),
+                code @ (0x88 | 0x89) => self.push(Value::Bool(code == 0x88)),
                 b'G' => {
-                    self.take(8)?;
-                    self.push(Value::Other);
+                    let number = f64::from_be_bytes(self.array()?);
+                    self.push(Value::Float(number));
                 }
                 b'J' => {
                     let number = i32::from_le_bytes(self.array()?);

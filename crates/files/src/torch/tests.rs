@@ -143,6 +143,48 @@ fn values_within_values_end() {
     assert_eq!(places_of(&archive(&[("data.pkl", b"\x80\x02]q\x00h\x00a.")], CompressionMethod::Stored)), None);
 }
 
+/// Made by Python's own `pickle.dumps(…, 2)` of `{"a": 3, "lr": 0.5, "on": True, "x": None, "l": [1, (2, 3)], "a": 4}`
+/// with the second `a` put in by hand.
+#[test]
+fn plain_values_are_what_python_wrote() {
+    let mut pickle =
+        b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01K\x03X\x02\x00\x00\x00lrq\x02G?\xe0\x00\x00\x00\x00\x00\x00".to_vec();
+    pickle.extend(b"X\x02\x00\x00\x00onq\x03\x88X\x01\x00\x00\x00xq\x04NX\x01\x00\x00\x00lq\x05]q\x06(K\x01K\x02K\x03");
+    pickle.extend(b"\x86q\x07eh\x01K\x04u.");
+    let (values, id) = pickle::read(&pickle).unwrap();
+    let top = Plain { values: &values, id };
+    let get = |key| top.get(key).unwrap();
+    assert_eq!((get("a").count(), get("a").number(), get("a").text()), (Some(4), Some(4.0), None));
+    assert_eq!((get("lr").number(), get("lr").count(), get("on").boolean()), (Some(0.5), None, Some(true)));
+    assert!(get("x").number().is_none() && get("x").entries().next().is_none() && top.get("y").is_none());
+    let list: Vec<_> = get("l").items().map(Plain::count).collect();
+    assert_eq!(list, [Some(1), None]);
+    assert_eq!(get("l").items().flat_map(Plain::items).map(Plain::count).collect::<Vec<_>>(), [Some(2), Some(3)]);
+    assert_eq!(top.entries().filter_map(|(key, _)| key.text()).collect::<Vec<_>>(), ["a", "lr", "on", "x", "l", "a"]);
+    // However it is cut or changed, an answer.
+    for cut in 0..pickle.len() {
+        assert!(pickle::read(&pickle[..cut]).is_none(), "{cut}");
+    }
+}
+
+/// A dictionary that holds itself, and lists as deep as the file is long: looked at no further than asked.
+#[test]
+fn plain_values_without_end_cost_nothing() {
+    let (values, id) = pickle::read(b"\x80\x02}q\x00X\x01\x00\x00\x00aq\x01h\x00s.").unwrap();
+    let mut inner = Plain { values: &values, id };
+    for _ in 0..1000 {
+        inner = inner.get("a").unwrap();
+    }
+    let deep = [b"\x80\x02".as_slice(), &vec![b']'; 1 << 20], &vec![b'a'; (1 << 20) - 1], b"."].concat();
+    let (values, id) = pickle::read(&deep).unwrap();
+    let mut inner = Plain { values: &values, id };
+    let mut depth = 0;
+    while let Some(next) = inner.items().next() {
+        (inner, depth) = (next, depth + 1);
+    }
+    assert_eq!(depth, (1 << 20) - 1);
+}
+
 /// A real checkpoint of a model and its optimizer, beside the model's export to llama2.c.
 #[test]
 fn a_real_checkpoint_has_the_numbers_of_its_export() {
@@ -191,6 +233,9 @@ proptest! {
         // Instructions alone, which go further than any bytes.
         let codes = b"(.0123NK\x01}]tesuadcab\n\n)RQbq\x00h\x00\x85\x86\x87\x94\x88\x93\x81X\x01\x00\x00\x00a";
         let program: Vec<u8> = bytes.iter().map(|byte| codes[usize::from(*byte) % codes.len()]).collect();
-        let _ = pickle::read(&program);
+        if let Some((values, id)) = pickle::read(&program) {
+            let top = Plain { values: &values, id };
+            let _ = (top.get("a"), top.count(), top.number(), top.items().count(), top.entries().count());
+        }
     }
 }

@@ -1,0 +1,95 @@
+//! `retrace average`
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use retrace_files::{FileError, safetensors, write_whole, write_whole_directory};
+use retrace_manifest::{Closeness, Mean, average};
+use serde_json::json;
+
+use super::Exit;
+use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone, count};
+
+/// Tensors that are shown: the worst.
+const SHOWN: usize = 10;
+
+/// Say whether a final model is the plain average of its ingredients
+///
+/// Each of INGREDIENT and FINAL is a directory with `model.safetensors` (whole or in shards), or one
+/// file of weights. The average is summed in binary64 in the order given, and rounded to the type that
+/// FINAL is stored in. FINAL may be it bit for bit, or to rounding: off by at most one unit in the last
+/// place, or by what sums in binary32 may add.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  retrace average seed-1 seed-2 seed-3 --against final
+  retrace average seed-1 seed-2 seed-3 --against final -o averaged
+
+Exit codes: 0 it is the average, 1 it is not, 2 could not tell.")]
+pub(crate) struct Average {
+    /// What it is said to be made of, in that order
+    #[arg(required = true, value_name = "INGREDIENT")]
+    ingredients: Vec<PathBuf>,
+    /// The final model
+    #[arg(long, value_name = "FINAL")]
+    against: PathBuf,
+    /// Write the average into this directory, which is made
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+}
+
+impl Average {
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let mut made = BTreeMap::new();
+        let found = average(&self.ingredients, &self.against, |name, tensor| {
+            if self.output.is_some() {
+                made.insert(name.to_owned(), tensor);
+            }
+        })?;
+        if let Some(output) = &self.output {
+            write_whole_directory(output, |directory| -> Result<(), Failure> {
+                safetensors::write(&directory.join("model.safetensors"), &made)?;
+                let config = self.against.join("config.json");
+                if config.exists() {
+                    let text = std::fs::read(&config).map_err(FileError::io(&config, "read"))?;
+                    write_whole(&directory.join("config.json"), &text)?;
+                }
+                Ok(())
+            })?;
+        }
+        let holds = found.closeness != Closeness::Apart;
+        let result =
+            json!({"holds": holds, "against": self.against, "ingredients": self.ingredients, "average": found});
+        let mut apart: Vec<_> = found.tensors.iter().filter(|tensor| tensor.closeness == Closeness::Apart).collect();
+        apart.sort_by(|a, b| b.largest_units.total_cmp(&a.largest_units).then_with(|| a.name.cmp(&b.name)));
+        terminal.result("average/1", &result, |out| {
+            for Mean { name, differing, of, largest_units, largest, .. } in apart.iter().take(SHOWN) {
+                let numbers = format!("{differing} of {of} numbers, at most {largest:.3e} or {largest_units:.1} units");
+                // A name is anyone's text, and this goes to terminals.
+                writeln!(out, "{} {}: {numbers}", terminal.tone(Tone::Bad, "apart   "), name.escape_debug())?;
+            }
+            match apart.len().saturating_sub(SHOWN) {
+                0 => Ok(()),
+                more => writeln!(out, "{}", terminal.tone(Tone::Faint, format!("… and {more} more (--json has all)"))),
+            }
+        })?;
+        let all = count(found.tensors.len() as u64, "tensor");
+        let of = count(self.ingredients.len() as u64, "ingredient");
+        let exact = found.tensors.iter().filter(|tensor| tensor.closeness == Closeness::Exact).count();
+        match found.closeness {
+            Closeness::Exact => terminal.say(Tone::Good, "average", format_args!("of {of}, bit for bit: {all}")),
+            Closeness::Rounding => {
+                terminal.say(Tone::Good, "average", format_args!("of {of}, to rounding: {exact} of {all} bit for bit"));
+            }
+            Closeness::Apart => {
+                terminal.say(
+                    Tone::Bad,
+                    "differs",
+                    format_args!("{} of {all} are not the average of {of}", apart.len()),
+                );
+            }
+        }
+        Ok(Exit::holds(holds))
+    }
+}

@@ -1,0 +1,85 @@
+//! `retrace replay --tolerance`
+
+use std::path::Path;
+
+use retrace_train::{Followed, Follows, Tolerance, tolerance};
+use serde_json::json;
+
+use super::{Exit, Opened, open_run};
+use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone, count};
+
+/// Tensors that are shown: those that come least close.
+const SHOWN: usize = 10;
+
+/// Computes the run in the file at `path` and holds its end against the checkpoint `theirs`.
+pub(super) fn follow(path: &Path, theirs: &Path, terminal: &Terminal) -> Result<Exit, Failure> {
+    let (Opened { document: run, root, .. }, _) = open_run(path)?;
+    let found = tolerance(&root, &run, theirs, terminal.progress().as_ref())?;
+    let holds = found.verdict == Follows::ToRounding;
+    let findings = found.findings();
+    let names: Vec<_> = findings.iter().map(|tensor| &tensor.name).collect();
+    let result = json!({"run": run.name, "theirs": theirs, "holds": holds, "findings": names, "tolerance": found});
+    terminal.result("tolerance/1", &result, |out| {
+        let mut shown: Vec<_> = found.tensors.iter().filter(|tensor| findings.is_empty() || !tensor.follows).collect();
+        shown.sort_by(|a, b| b.excess().total_cmp(&a.excess()).then_with(|| a.name.cmp(&b.name)));
+        for tensor in shown.iter().take(SHOWN) {
+            let (tone, word) = if tensor.follows { (Tone::Good, "follows") } else { (Tone::Bad, "apart") };
+            writeln!(out, "{} {}", terminal.tone(tone, format!("{word:<8}")), in_words(tensor))?;
+        }
+        match shown.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => writeln!(out, "{}", terminal.tone(Tone::Faint, format!("… and {more} less (--json has all)"))),
+        }
+    })?;
+    say(terminal, &found);
+    Ok(match found.verdict {
+        // What cannot be told is no finding, and does not hold either.
+        Follows::Unclear => Exit::Failed,
+        _ => Exit::holds(holds),
+    })
+}
+
+/// A tensor, as in `model.norm.weight: 1.2e-8 apart (largest 3.0e-8), moved 1.0e-4: 0.00012 of the way`.
+fn in_words(tensor: &Followed) -> String {
+    let Followed { name, distance, largest, moved, ratio, .. } = tensor;
+    let of = ratio.map_or_else(|| "it did not move".to_owned(), |ratio| format!("{ratio:.1e} of the way"));
+    format!("{name}: {distance:.1e} apart (largest {largest:.1e}), moved {moved:.1e}: {of}")
+}
+
+fn say(terminal: &Terminal, found: &Tolerance) {
+    let Tolerance { steps, verdict, median_ratio, moments, tensors, .. } = found;
+    let of = if *moments { "weights and moments" } else { "weights alone" };
+    let all = count(tensors.len() as u64, "tensor");
+    let steps = count(steps.get(), "step");
+    let apart = tensors.iter().filter(|tensor| !tensor.follows).count();
+    let median = format!("the median tensor is {median_ratio:.1e} of the way off");
+    match verdict {
+        Follows::ToRounding => terminal.say(
+            Tone::Good,
+            "follows",
+            format_args!(
+                "to rounding: {steps}, {all}, {of}; {median}. Not the same bits, which it cannot be asked for"
+            ),
+        ),
+        Follows::Unclear => terminal.say(
+            Tone::Bad,
+            "unclear",
+            format_args!(
+                "half of {all} ({of}) or more moved by less than rounding hides in {steps}; give a longer stretch"
+            ),
+        ),
+        Follows::OutOfLine => terminal.say(
+            Tone::Bad,
+            "differs",
+            format_args!("{apart} of {all} ({of}) are out of line, the others follow over {steps}; {median}"),
+        ),
+        Follows::Apart => terminal.say(
+            Tone::Bad,
+            "differs",
+            format_args!(
+                "{apart} of {all} ({of}) do not follow over {steps}; {median}: this is not how theirs was made"
+            ),
+        ),
+    }
+}

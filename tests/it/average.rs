@@ -1,0 +1,36 @@
+//! Whether a final model is the average of its ingredients.
+
+use std::fs;
+use std::path::Path;
+
+use crate::foreign::alter;
+use crate::support::{Ran, retrace};
+
+/// A model of two tensors of one number each, by hand: an eight-byte length, a header, the numbers.
+fn model(directory: &Path, name: &str, a: f32, b: f32) {
+    let header = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#;
+    let bytes =
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &a.to_le_bytes(), &b.to_le_bytes()].concat();
+    fs::create_dir_all(directory.join(name)).unwrap();
+    fs::write(directory.join(name).join("model.safetensors"), bytes).unwrap();
+}
+
+#[test]
+fn an_average_is_told_from_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    for (name, a, b) in [("x", 1.0, 0.5), ("y", 2.0, 0.25), ("final", 1.5, 0.375)] {
+        model(root, name, a, b);
+    }
+    let run = |arguments: &[&str]| Ran::from(retrace().current_dir(root).args(arguments).output().unwrap());
+    run(&["average", "x", "y", "--against", "final", "-o", "made"]).code(0).says(&["bit for bit", "2 tensors"]);
+    run(&["average", "made", "--against", "final"]).code(0).says(&["bit for bit"]);
+    alter(&root.join("final/model.safetensors"), "b", 1.0 + f32::EPSILON);
+    run(&["average", "x", "y", "--against", "final"]).code(0).says(&["to rounding: 1 of 2 tensors"]);
+    alter(&root.join("final/model.safetensors"), "b", 1.001);
+    let ran = run(&["average", "x", "y", "--against", "final"]).code(1);
+    assert!(ran.out.starts_with("apart    b: 1 of 1") && ran.out.lines().count() == 1, "{}", ran.out);
+    let told = run(&["average", "x", "y", "--against", "final", "--json"]).code(1).json("average/1");
+    assert_eq!(told["average"]["tensors"][0]["closeness"], "exact");
+    run(&["average", "x", "none", "--against", "final"]).code(2);
+}
