@@ -29,6 +29,10 @@ bits:
 tampered:
     cargo test -p retrace-train --test tampered -- --nocapture --test-threads 1
 
+# A PyTorch checkpoint of llama2.c gone on from by PyTorch and here: how closely the one follows the other
+foreign CHECKPOINT TOKENIZER:
+    tests/foreign.sh {{CHECKPOINT}} {{TOKENIZER}}
+
 # `retrace verify` beside b3sum and the reference OMS tool, same files, same run
 bench-verify:
     cargo build --release
