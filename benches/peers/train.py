@@ -6,8 +6,9 @@ Needs torch, safetensors and numpy. One process, float32, on the CPU.
     python train.py --weights DIR --batches FILE --steps N --optimizer-updates U --output DIR
     python train.py --matmul --threads T
 
-DIR is a Hugging Face Llama directory (config.json and model.safetensors). FILE is safetensors with `inputs` and `targets`, I64 of [steps, batch, sequence]; step s trains on row s,
-from the top again when the rows run out. With --seed the weights are drawn anew and only
+DIR is a Hugging Face Llama directory (config.json and model.safetensors). FILE is safetensors with
+`inputs` and `targets`, I64 of [steps, batch, sequence]; step s trains on row s, from the top again
+when the rows run out. With --seed the weights are drawn anew and only
 config.json is read. With --optimizer-updates it goes on with the moments in DIR's
 optimizer.safetensors (first_moment.NAME, second_moment.NAME), which have seen U updates; --output
 is a directory for what came of it, in the same form. --matmul times torch.mm alone. Prints one JSON

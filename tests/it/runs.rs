@@ -177,6 +177,22 @@ fn every_step_of_a_release_is_done_again() {
     assert!(ran.out.contains("train-small: step 20, the checkpoint differs"), "{}", ran.out);
 }
 
+#[test]
+fn what_cannot_be_replayed_is_no_success() {
+    let release = trained();
+    let step = serde_json::json!({"id": "../elsewhere", "kind": "import", "inputs": [], "outputs": []});
+    release.write(".retrace/steps/elsewhere.json", step.to_string());
+    release.run(&["seal", "."]).code(0);
+    let ran = release.run(&["replay", "manifest.yaml", "--all"]).code(2);
+    assert!(ran.out.contains("not replayed  ../elsewhere: what was imported"), "{}", ran.out);
+    ran.says(&["3 of 4 steps give the same bits; 1 could not be replayed here"]);
+
+    for step in [10, 20, 30, 40] {
+        std::fs::remove_dir_all(release.path(&format!("runs/small/step-0000{step}"))).unwrap();
+    }
+    release.run(&["replay", "manifest.yaml", "--sample", "2"]).code(2).says(&["no two checkpoints"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn nothing_is_written_through_a_link_in_a_release() {

@@ -74,7 +74,10 @@ pub fn replay(
         Err(other) => return Err(other),
     };
     let config = replay.compare_runs(run, &journal, &output)?;
-    let Some(start) = replay.start(root, run, &journal, &output, localise, progress)? else { return Ok(replay) };
+    let Some(start) = replay.start(root, run, &journal, &output, localise, progress)? else {
+        replay.blame(config);
+        return Ok(replay);
+    };
     let before = journal.lines().get(..from.get() as usize).unwrap_or_default();
     let mut trainer = Trainer::new(root, run, start, before)?;
     progress.begin(&format!("replaying {}", run.name), to.get() - from.get(), Unit::Steps);
@@ -175,7 +178,8 @@ impl Replay {
                 config.step = first.step;
                 config.what += &format!("; it shows first at step {}: {}", first.step, first.what);
             }
-            None => config.what += "; every bit of this stretch is the same",
+            None if others.is_empty() => config.what += "; every bit of this stretch is the same",
+            None => {}
         }
         self.findings.push(config);
         self.findings.extend(others);
@@ -218,14 +222,10 @@ impl Replay {
             (state.tokens, state.updates) = counts(run, journal, from);
             return Ok(Some(state));
         }
-        let whose = match stated.run == journal.run() {
-            true => String::new(),
-            false => format!("; its state.json says that run {} made it, not {}", stated.run, journal.run()),
-        };
         let mut what = match same_weights {
             true => "its weights are the journal's, but its moments are not".to_owned(),
             false => format!("{} of its {} weight tensors are not the journal's", names.len(), digests.len()),
-        } + &whose;
+        } + &whose(&stated, journal);
         let (mut places, mut element) = (names.into_iter().map(str::to_owned).collect::<Vec<_>>(), None);
         if localise {
             match self.truth(root, run, output, from, progress)? {
@@ -278,10 +278,7 @@ impl Replay {
             }
             return true;
         }
-        let whose = match stated.run == journal.run() {
-            true => String::new(),
-            false => format!("; its state.json says that run {} made it, not {}", stated.run, journal.run()),
-        };
+        let whose = whose(stated, journal);
         let what = format!("{} of its tensors are not what the run leads to{whose}", places.len());
         let element = first_element(saved, replayed, &places);
         self.findings.push(Finding { kind: Kind::Checkpoint, step, what, places, element });
@@ -308,6 +305,14 @@ impl Replay {
             self.find(Kind::Record, step, what, &wrong);
         }
         wrong.is_empty()
+    }
+}
+
+/// That a checkpoint says of itself to be another run's, if it does.
+fn whose(stated: &Stated, journal: &Journal) -> String {
+    match stated.run == journal.run() {
+        true => String::new(),
+        false => format!("; its state.json says that run {} made it, not {}", stated.run, journal.run()),
     }
 }
 

@@ -652,6 +652,19 @@ fn each_is_found_and_rightly_named() {
     assert_eq!(wrong, 0);
 }
 
+/// Neither hides the other.
+#[test]
+fn a_changed_run_file_and_a_changed_start_are_both_told() {
+    let directory = tempfile::tempdir().unwrap();
+    trained(directory.path(), honest);
+    number(&checkpoint(directory.path(), 4), UP, 3, up);
+    let replayed =
+        replay(directory.path(), &changed("seed: 1", "seed: 2"), (Step(4), Step(8)), false, &Silent).unwrap();
+    let kinds: Vec<Kind> = replayed.findings.iter().map(|found| found.kind).collect();
+    assert_eq!(kinds, [Kind::Config, Kind::Checkpoint]);
+    assert!(!replayed.findings[0].what.contains("the same"), "{}", replayed.findings[0].what);
+}
+
 #[test]
 fn an_honest_run_has_no_finding() {
     let directory = tempfile::tempdir().unwrap();

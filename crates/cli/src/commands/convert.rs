@@ -16,9 +16,9 @@ use crate::terminal::{Terminal, Tone, count};
 ///
 /// FILE is an export in llama2.c's first format, or the PyTorch checkpoint (`ckpt.pt`) that it trains
 /// from, of which nothing is executed; the moments of its optimizer go to `optimizer.safetensors`. A
-/// run file goes on from there with `start`; how many updates the moments have seen is said. Writes `config.json` and `model.safetensors`, and `tokenizer.json` where the tokenizer is given.
-/// The weights keep their bits; rows of queries and keys change their order, as Hugging Face's RoPE
-/// asks for.
+/// run file goes on from there with `start`; how many updates the moments have seen is said. Writes
+/// `config.json` and `model.safetensors`, and `tokenizer.json` where the tokenizer is given. The weights
+/// keep their bits; rows of queries and keys change their order, as Hugging Face's RoPE asks for.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -103,6 +103,10 @@ impl Replayed {
             let seed = self.seed.clone().unwrap_or_else(|| format!("{:016x}", RandomState::new().hash_one(())));
             Sample::choose(&saved, stretches as usize, seed)
         });
+        if sample.as_ref().is_some_and(|sample| sample.chosen.is_empty()) {
+            let what = format!("there are no two checkpoints in {} to replay between", run.output);
+            return Err(Failure::usage(what, "a stretch leads from one checkpoint to the next"));
+        }
         let stretches = match &sample {
             Some(sample) => sample.chosen.clone(),
             None => vec![segment(&saved, self.from.map(Step), self.to.map(Step), run.steps())],

@@ -160,6 +160,7 @@ fn again(
     if scratch.exists() {
         fs::remove_dir_all(scratch).map_err(FileError::io(scratch, "remove"))?;
     }
+    fs::create_dir_all(scratch).map_err(FileError::io(scratch, "create"))?;
     step.inputs.iter().try_for_each(|input| lend(root, scratch, &input.path))?;
     let done = carry_out(root, scratch, manifest, step, terminal);
     let because = done.unwrap_or_else(|failure| Some(failure.to_string()));
