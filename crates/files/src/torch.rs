@@ -183,14 +183,6 @@ impl<'a> Plain<'a> {
             _ => None,
         }
     }
-
-    /// Yes or no.
-    pub fn boolean(self) -> Option<bool> {
-        match self.value() {
-            Some(Value::Bool(value)) => Some(*value),
-            _ => None,
-        }
-    }
 }
 
 /// The tensors that were found among the values of a pickle.

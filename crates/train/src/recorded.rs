@@ -11,12 +11,9 @@ use crate::TrainError;
 /// The name of the run in its own directory.
 pub const RECORDED_RUN: &str = "run.json";
 
-/// Writes `run` into its directory `output`, unless a run is there already.
+/// Writes `run` into its directory `output`, in the place of what an earlier run may have left.
 pub(crate) fn record(run: &Run, output: &Path) -> Result<(), TrainError> {
     let path = output.join(RECORDED_RUN);
-    if path.exists() {
-        return Ok(());
-    }
     let json = |e: serde_json::Error| FileError::Json { path: path.clone(), line: 0, what: e.to_string() };
     let mut text = serde_json::to_vec_pretty(run).map_err(json)?;
     text.push(b'\n');

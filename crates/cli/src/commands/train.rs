@@ -72,6 +72,7 @@ inverse_sqrt {warmup, peak}. What may be left out:
   start: {checkpoint: step42000, optimizer_updates: 42000}   # weights, and moments after so many updates
   z_loss: 1.0e-4
   dropout: 0.1
+  order: shuffled                                 # or as_stored: a phase's one source, as it stands
   mask_document_ends: true                        # as Megatron's --eod-mask-loss
   outliers: {window: 128, deviations: 6.0}        # OLMo's: steps too far out move nothing
   retention: {last: 2, every: 10000}              # which checkpoints stay; all if left out
