@@ -27,9 +27,20 @@ impl TreeSum {
         self.free.push(leaf);
     }
 
+    /// Memory that nothing is in, if there is any.
+    pub fn spare(&mut self) -> Option<Vec<f32>> {
+        self.free.pop()
+    }
+
     /// Adds the next leaf. All leaves have one length.
     pub fn push(&mut self, leaf: Vec<f32>) {
-        let mut node = (1, leaf);
+        self.push_node(1, leaf);
+    }
+
+    /// Adds the next `leaves` leaves, of which `sum` is the tree's sum: a power of two, that divides
+    /// the number of leaves before.
+    pub fn push_node(&mut self, leaves: u64, sum: Vec<f32>) {
+        let mut node = (leaves, sum);
         while let Some((_, left)) = self.partial.pop_if(|(size, _)| *size == node.0) {
             let sum = add(left, &node.1);
             self.free.push(std::mem::replace(&mut node.1, sum));
@@ -84,5 +95,29 @@ mod tests {
             assert_eq!(sum.finish().unwrap()[0].to_bits(), by_the_contract(&leaves).to_bits(), "{n} leaves");
         }
         assert!(TreeSum::default().finish().is_none());
+    }
+
+    /// Leaves that were added elsewhere, in aligned blocks of any sizes, tails too.
+    #[test]
+    fn is_the_contract_over_nodes() {
+        let chance = crate::random::Stream::new(1, "cuts");
+        for n in 1..70usize {
+            let leaves: Vec<f32> = (0..n).map(|i| ((i * i * 7919 % 1013) as f32).sqrt() - 11.3).collect();
+            for time in 0..20 {
+                let (mut sum, mut at) = (TreeSum::default(), 0);
+                while at < n {
+                    let most = if at == 0 { 64 } else { 1 << at.trailing_zeros() };
+                    let mut size = 1 << chance.below(time, (n * 100 + at) as u64, 7);
+                    while size > most || at + size > n {
+                        size /= 2;
+                    }
+                    let mut node = TreeSum::default();
+                    leaves[at..at + size].iter().for_each(|leaf| node.push(vec![*leaf]));
+                    sum.push_node(size as u64, node.finish().unwrap());
+                    at += size;
+                }
+                assert_eq!(sum.finish().unwrap()[0].to_bits(), by_the_contract(&leaves).to_bits(), "{n} leaves");
+            }
+        }
     }
 }

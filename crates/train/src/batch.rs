@@ -24,6 +24,14 @@ pub struct Batch {
     pub sequences: Vec<Digest>,
 }
 
+impl Batch {
+    /// What makes the sum of its losses their mean: 1 / the number of targets that count, or 1 if
+    /// none does.
+    pub fn scale(&self) -> f64 {
+        1.0 / self.targets.iter().flatten().count().max(1) as f64
+    }
+}
+
 /// The batches of a run, each a function of its step alone.
 #[derive(Debug)]
 pub struct Batches {

@@ -7,18 +7,17 @@ use std::time::Instant;
 use rayon::prelude::*;
 use retrace_files::safetensors::tensor_root;
 use retrace_files::{FileError, Progress, Unit, remove_partial_directories, remove_whole_directory};
-use retrace_model::{Dropout, Lesson, Network, Workspace};
 use retrace_numerics::adamw::{Hyperparameters, Update};
-use retrace_numerics::cross_entropy::Loss;
 use retrace_numerics::environment;
 use retrace_numerics::sum::{sum_f64, sum_of_squares};
-use retrace_numerics::tree::TreeSum;
 use retrace_spec::{Document, Run, Step, Tokens};
 
 use crate::batch::{Sequences, held_out};
 use crate::outliers::Recent;
 use crate::recorded::record;
-use crate::{Batches, Journal, Line, State, TrainError, checkpoints, directory_of, learning_rate};
+use crate::{
+    Batches, Compute, Here, Journal, Learner, Line, State, TrainError, checkpoints, directory_of, learning_rate,
+};
 
 /// Computes the steps of a run.
 #[derive(Debug)]
@@ -26,9 +25,8 @@ pub struct Trainer<'a> {
     run: &'a Run,
     batches: Batches,
     state: State,
-    network: Network,
-    workspace: Workspace,
-    gradients: TreeSum,
+    learner: Learner<'a>,
+    compute: Box<dyn Compute + 'a>,
     recent: Option<Recent>,
     held_out: Option<Sequences>,
 }
@@ -41,7 +39,7 @@ impl<'a> Trainer<'a> {
     /// If the processor does not compute as it should, or the tokens cannot be read.
     pub fn new(root: &Path, run: &'a Run, state: State, before: &[Line]) -> Result<Self, TrainError> {
         environment::check()?;
-        let (batches, network) = (Batches::open(root, run)?, Network::new(&run.model)?);
+        let (batches, learner) = (Batches::open(root, run)?, Learner::new(run)?);
         let held_out = run.validation.as_ref().map(|validation| held_out(root, run, validation)).transpose()?;
         let mut recent = run.outliers.map(Recent::new);
         if let Some(recent) = &mut recent {
@@ -49,8 +47,13 @@ impl<'a> Trainer<'a> {
                 recent.judge(line.loss, line.grad_norm);
             });
         }
-        let (workspace, gradients) = (Workspace::default(), TreeSum::default());
-        Ok(Self { run, batches, state, network, workspace, gradients, recent, held_out })
+        Ok(Self { run, batches, state, learner, compute: Box::new(Here), recent, held_out })
+    }
+
+    /// The same trainer, whose micro-batches are computed by `compute`.
+    #[must_use]
+    pub fn by(self, compute: impl Compute + 'a) -> Self {
+        Self { compute: Box::new(compute), ..self }
     }
 
     /// The state after the steps so far.
@@ -89,36 +92,18 @@ impl<'a> Trainer<'a> {
         let batch = self.batches.batch(step)?;
         let rate = learning_rate(&phase.learning_rate, step.get() - before.get(), phase.steps);
 
-        let positions = self.run.sequence_length;
-        let micro = self.run.micro_batch_size * positions;
-        let scale = 1.0 / batch.targets.iter().flatten().count().max(1) as f64;
-        let mut loss = 0.0;
-        for (index, (inputs, targets)) in batch.inputs.chunks(micro).zip(batch.targets.chunks(micro)).enumerate() {
-            let lesson = Lesson {
-                inputs,
-                targets,
-                positions,
-                loss: Loss { z_weight: self.run.z_loss as f32 },
-                scale: scale as f32,
-                dropout: self.dropout(step, index),
-            };
-            let mut leaf = self.gradients.leaf(self.network.layout().parameters());
-            let costs = self.network.gradient(&self.state.weights, &self.workspace, &lesson, &mut leaf)?;
-            let costs: Vec<f32> = costs.iter().map(|row| row.loss).collect();
-            loss += sum_f64(&costs);
-            self.gradients.push(leaf);
-        }
-        loss *= scale;
+        let taught = self.compute.compute(&mut self.learner, &self.state.weights, step, &batch)?;
+        let loss = taught.losses.iter().fold(0.0, |sum, loss| sum + loss) * batch.scale();
         if !loss.is_finite() {
             return Err(not_finite(step, "the loss".to_owned()));
         }
-        let gradient = self.gradients.finish().unwrap_or_default();
+        let gradient = taught.gradient;
         let grad_norm = self.norm(step, &gradient)?;
         let outlier = self.recent.as_mut().is_some_and(|recent| recent.judge(loss, grad_norm));
         if !outlier {
             self.update(rate, grad_norm, &gradient);
         }
-        self.gradients.recycle(gradient);
+        self.compute.recycle(&mut self.learner, gradient);
         self.state.step = step;
         let validation_loss = self.run.validates(step).is_some().then(|| self.validation_loss()).transpose()?;
         self.state.tokens = Tokens(self.state.tokens.get() + batch.inputs.len() as u64);
@@ -142,20 +127,13 @@ impl<'a> Trainer<'a> {
         }))
     }
 
-    fn dropout(&self, step: Step, micro_batch: usize) -> Option<Dropout> {
-        let rate = self.run.dropout;
-        let (seed, step, micro_batch) = (self.run.seed.get(), step.get(), micro_batch as u64);
-        (rate > 0.0).then_some(Dropout { rate, seed, step, micro_batch })
-    }
-
     /// The mean loss on what is held out: as the batch's, over micro-batches of the same size.
     fn validation_loss(&self) -> Result<f64, TrainError> {
         let Some((inputs, targets)) = &self.held_out else { return Ok(0.0) };
-        let positions = self.run.sequence_length;
-        let micro = self.run.micro_batch_size * positions;
+        let micro = self.run.micro_batch_size * self.run.sequence_length;
         let mut loss = 0.0;
         for (inputs, targets) in inputs.chunks(micro).zip(targets.chunks(micro)) {
-            loss += sum_f64(&self.network.losses(&self.state.weights, &self.workspace, inputs, targets, positions)?);
+            loss += sum_f64(&self.learner.losses(&self.state.weights, inputs, targets)?);
         }
         match loss / targets.iter().flatten().count().max(1) as f64 {
             mean if mean.is_finite() => Ok(mean),
@@ -165,7 +143,7 @@ impl<'a> Trainer<'a> {
 
     /// The norm of `gradient`, all tensors' one after another, sorted by name.
     fn norm(&self, step: Step, gradient: &[f32]) -> Result<f64, TrainError> {
-        let tensors: Vec<_> = self.network.layout().iter().collect();
+        let tensors: Vec<_> = self.learner.network().layout().iter().collect();
         let square = |(_, _, range): &(&str, &[usize], Range<usize>)| sum_of_squares(&gradient[range.clone()]);
         let squares: Vec<f64> = tensors.par_iter().map(square).collect();
         match squares.iter().position(|square| !square.is_finite()) {
@@ -176,7 +154,7 @@ impl<'a> Trainer<'a> {
 
     /// Moves the weights against `gradient`, which has that norm.
     fn update(&mut self, rate: f64, norm: f64, gradient: &[f32]) {
-        let layout = self.network.layout();
+        let layout = self.learner.network().layout();
         let optimizer = &self.run.optimizer;
         let gradient_scale = if norm > optimizer.clip { optimizer.clip / norm } else { 1.0 };
         self.state.updates += 1;
@@ -209,6 +187,20 @@ fn not_finite(step: Step, what: String) -> TrainError {
 /// If there is a run where a fresh one should go, or none or another where one should be resumed;
 /// if a file cannot be read or written; if training diverges.
 pub fn train(root: &Path, run: &Run, resume: bool, progress: &dyn Progress) -> Result<Journal, TrainError> {
+    train_by(root, run, resume, &mut Here, progress)
+}
+
+/// As [`train`], with micro-batches computed by `compute`.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_by(
+    root: &Path,
+    run: &Run,
+    resume: bool,
+    compute: &mut dyn Compute,
+    progress: &dyn Progress,
+) -> Result<Journal, TrainError> {
     let output = run.output.under(root);
     let run_digest = run.digest()?;
     let journal_path = output.join(Journal::NAME);
@@ -246,6 +238,7 @@ pub fn train(root: &Path, run: &Run, resume: bool, progress: &dyn Progress) -> R
             (trainer, journal)
         }
     };
+    trainer = trainer.by(compute);
     record(run, &output)?;
     retain(run, &output)?;
     let (began, before) = (Instant::now(), trainer.state().tokens);
