@@ -12,20 +12,21 @@ fn metric(step: u64, task: &str, value: f64) -> Metric {
     Metric {
         release: "r".to_owned(),
         run: "base".to_owned(),
-        step: Step(step),
-        tokens: Tokens(step * 10),
+        step: Some(Step(step)),
+        tokens: Some(Tokens(step * 10)),
         task: task.to_owned(),
-        shots: 0,
+        shots: Some(0),
         metric: "acc".to_owned(),
         value,
         stderr: (step > 0).then_some(0.5),
         source: "eval, \"base\"".to_owned(),
+        place: "line 1".to_owned(),
     }
 }
 
 fn release(directory: &Path) -> Session {
     let rows = vec![metric(2, "事实", 0.1 + 0.2), metric(0, "b", 1.0), metric(0, "a", -0.0)];
-    tables::write(&directory.join("tables"), rows).unwrap();
+    tables::write(&directory.join("tables"), &rows).unwrap();
     Session::open(&[directory.to_owned()]).unwrap()
 }
 
@@ -65,9 +66,9 @@ fn rows_come_back_in_every_format() {
 fn the_same_rows_are_the_same_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let rows = [metric(2, "c", 1.0), metric(0, "b", 1.0), metric(0, "a", 2.0)];
-    let first = tables::write(directory.path(), rows.to_vec()).unwrap();
+    let first = tables::write(directory.path(), &rows).unwrap();
     let turned: Vec<Metric> = rows.into_iter().rev().collect();
-    assert_eq!(tables::write(directory.path(), turned).unwrap(), first);
+    assert_eq!(tables::write(directory.path(), &turned).unwrap(), first);
 }
 
 #[test]

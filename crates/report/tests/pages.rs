@@ -89,13 +89,16 @@ fn write_tables(directory: &Path) {
                 release: "tour".to_owned(),
                 run: run.to_owned(),
                 step: Step(step),
-                tokens: Tokens(step * BATCH),
-                phase: if step <= 180 { "fundamental" } else { "decay" }.to_owned(),
-                learning_rate: 4e-3,
-                loss: 1.6 * law(parameters, step * BATCH) + warm * 0.4 + 0.08 * noise(at)
-                    - if step > 180 { 0.15 } else { 0.0 },
-                grad_norm: 1.0,
+                tokens: Some(Tokens(step * BATCH)),
+                phase: Some(if step <= 180 { "fundamental" } else { "decay" }.to_owned()),
+                learning_rate: Some(4e-3),
+                loss: Some(
+                    1.6 * law(parameters, step * BATCH) + warm * 0.4 + 0.08 * noise(at)
+                        - if step > 180 { 0.15 } else { 0.0 },
+                ),
+                grad_norm: Some(1.0),
                 source: format!("runs/{run}/journal.jsonl"),
+                place: format!("line {step}"),
             });
         }
         for step in (0..=STEPS).step_by(EVERY as usize) {
@@ -103,24 +106,28 @@ fn write_tables(directory: &Path) {
             checkpoints.push(Checkpoint {
                 release: "tour".to_owned(),
                 run: run.to_owned(),
-                step: Step(step),
-                tokens,
-                parameters,
+                label: format!("step-{step:06}"),
+                step: Some(Step(step)),
+                tokens: Some(tokens),
+                parameters: Some(parameters),
                 path: format!("runs/{run}/step-{step:06}"),
-                state: Digest::of(run.as_bytes()),
+                state: Some(Digest::of(run.as_bytes())),
+                source: format!("runs/{run}/step-{step:06}/state.json"),
+                place: "/state".to_owned(),
             });
             let mut metric = |task: &str, name: &str, value: f64, stderr| {
                 metrics.push(Metric {
                     release: "tour".to_owned(),
                     run: run.to_owned(),
-                    step: Step(step),
-                    tokens,
+                    step: Some(Step(step)),
+                    tokens: Some(tokens),
                     task: task.to_owned(),
-                    shots: 0,
+                    shots: Some(0),
                     metric: name.to_owned(),
                     value,
                     stderr,
                     source: format!("eval/{run}-{step:06}.json"),
+                    place: format!("/results/{task}/{name},none"),
                 });
             };
             let loss = if step == 0 { 3.4 } else { law(parameters, step * BATCH) };
@@ -135,7 +142,7 @@ fn write_tables(directory: &Path) {
                     samples.push(Sample {
                         release: "tour".to_owned(),
                         run: run.to_owned(),
-                        step: Step(step),
+                        step: Some(Step(step)),
                         task: task.to_owned(),
                         item: format!("{task}-{item:03}"),
                         // Of the first six, which the corpus holds, five are right at the end.
@@ -144,7 +151,9 @@ fn write_tables(directory: &Path) {
                         } else {
                             item % 4 == 0
                         }),
-                        log_likelihood: -3.0,
+                        log_likelihood: Some(-3.0),
+                        source: format!("eval/{run}-{step:06}.json"),
+                        place: format!("/samples/{task}/{item}"),
                     });
                 }
             }
@@ -158,18 +167,18 @@ fn write_tables(directory: &Path) {
         line: 17 * (item + 3),
         overlap,
         run: seen_at.map(|_| "base".to_owned()),
-        seen_at,
+        seen_at: seen_at.map(Step),
     };
     let mut contamination: Vec<Contamination> =
         (0..6).map(|item| held(item, 1.0 - 0.09 * item as f64, Some(31 * (item + 1)))).collect();
     contamination[5].seen_at = None;
     contamination.push(held(0, 0.6, Some(90)));
     contamination.push(held(9, 0.2, Some(5)));
-    tables::write(&tables, logs).unwrap();
-    tables::write(&tables, metrics).unwrap();
-    tables::write(&tables, checkpoints).unwrap();
-    tables::write(&tables, samples).unwrap();
-    tables::write(&tables, contamination).unwrap();
+    tables::write(&tables, &logs).unwrap();
+    tables::write(&tables, &metrics).unwrap();
+    tables::write(&tables, &checkpoints).unwrap();
+    tables::write(&tables, &samples).unwrap();
+    tables::write(&tables, &contamination).unwrap();
 }
 
 fn checked() -> Checked {

@@ -43,33 +43,37 @@ pub(super) fn write(
             let results = Results::read(&path.under(root))?;
             for scores in &results.scores {
                 metrics.extend(metric_rows(run, step, tokens, scores, &path));
-                samples.extend(sample_rows(run, step, scores));
+                samples.extend(sample_rows(run, step, scores, &path));
             }
             inputs.push(path);
             let directory = format!("{}/step-{:06}", run.output, step.get());
             let state: RelPath = format!("{directory}/state.json").parse().map_err(named)?;
             let digest = retrace_train::stated_digest(&state.under(root))?;
-            inputs.push(state);
             saved.push(Checkpoint {
                 release: NAME.to_owned(),
                 run: run.name.clone(),
-                step,
-                tokens,
-                parameters,
+                label: format!("step-{:06}", step.get()),
+                step: Some(step),
+                tokens: Some(tokens),
+                parameters: Some(parameters),
                 path: directory,
-                state: digest,
+                state: Some(digest),
+                source: state.to_string(),
+                place: "/state".to_owned(),
             });
+            inputs.push(state);
         }
-        log.extend(journal.lines().iter().map(|line| TrainLog {
+        log.extend(journal.lines().iter().zip(1..).map(|(line, number)| TrainLog {
             release: NAME.to_owned(),
             run: run.name.clone(),
             step: line.step,
-            tokens: line.tokens,
-            phase: line.phase.clone(),
-            learning_rate: line.learning_rate,
-            loss: line.loss,
-            grad_norm: line.grad_norm,
+            tokens: Some(line.tokens),
+            phase: Some(line.phase.clone()),
+            learning_rate: Some(line.learning_rate),
+            loss: Some(line.loss),
+            grad_norm: Some(line.grad_norm),
             source: journal_path.to_string(),
+            place: format!("line {number}"),
         }));
         inputs.push(journal_path);
     }
@@ -87,18 +91,18 @@ pub(super) fn write(
         inputs.push(format!("tasks/{task}.jsonl").parse().map_err(named)?);
     }
     let outputs = vec![
-        table(root, log)?,
-        table(root, metrics)?,
-        table(root, samples)?,
-        table(root, saved)?,
-        table(root, contaminated)?,
+        table(root, &log)?,
+        table(root, &metrics)?,
+        table(root, &samples)?,
+        table(root, &saved)?,
+        table(root, &contaminated)?,
     ];
     let done = Done { id: STEP.to_owned(), kind: StepKind::Import, numerics: None, config: None, inputs, outputs };
     record::save(root, done)?;
     Ok(too_short)
 }
 
-fn table<R: Row>(root: &Path, rows: Vec<R>) -> Result<(RelPath, Kind), Failure> {
+fn table<R: Row>(root: &Path, rows: &[R]) -> Result<(RelPath, Kind), Failure> {
     tables::write(&root.join("tables"), rows)?;
     let path = format!("tables/{}.parquet", R::TABLE).parse().map_err(named)?;
     Ok((path, Kind::Table))
@@ -108,29 +112,32 @@ fn metric_rows(run: &Run, step: Step, tokens: Tokens, scores: &Scores, source: &
     let row = |metric: &retrace_eval::Metric| Metric {
         release: NAME.to_owned(),
         run: run.name.clone(),
-        step,
-        tokens,
+        step: Some(step),
+        tokens: Some(tokens),
         task: scores.task.clone(),
-        shots: 0,
+        shots: Some(0),
         metric: metric.name.clone(),
         value: metric.value,
         stderr: metric.stderr,
         source: source.to_string(),
+        place: format!("/results/{}/{},none", scores.task, metric.name),
     };
     scores.metrics.iter().map(row).collect()
 }
 
-fn sample_rows(run: &Run, step: Step, scores: &Scores) -> Vec<Sample> {
-    let row = |sample: &retrace_eval::Sample| Sample {
+fn sample_rows(run: &Run, step: Step, scores: &Scores, source: &RelPath) -> Vec<Sample> {
+    let row = |(at, sample): (usize, &retrace_eval::Sample)| Sample {
         release: NAME.to_owned(),
         run: run.name.clone(),
-        step,
+        step: Some(step),
         task: scores.task.clone(),
         item: sample.item.clone(),
         correct: sample.correct,
-        log_likelihood: sample.log_likelihoods.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        log_likelihood: Some(sample.log_likelihoods.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
+        source: source.to_string(),
+        place: format!("/samples/{}/{at}", scores.task),
     };
-    scores.samples.iter().map(row).collect()
+    scores.samples.iter().enumerate().map(row).collect()
 }
 
 /// Every item of a task that a cleaned document holds at least half of, and when each run saw it.
@@ -166,7 +173,7 @@ fn contamination(
                             line: line as u64,
                             overlap: hit.overlap,
                             run: Some(run.name.clone()),
-                            seen_at: batches.first_seen(shard, line).map(Step::get),
+                            seen_at: batches.first_seen(shard, line),
                         });
                     }
                 }
