@@ -46,6 +46,10 @@ bench-train MODEL="small" THREADS="1":
 bench-replay:
     benches/replay.sh
 
+# Two workers, each pinned to a core, beside one
+bench-workers:
+    benches/workers.sh
+
 # Loss curves over the token shard TOKENS, 30 M parameters: retrace and PyTorch from the same weights, and two seeds
 curves TOKENS:
     benches/curves.sh {{TOKENS}}

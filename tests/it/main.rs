@@ -17,3 +17,4 @@ mod shell;
 mod signing;
 mod stories;
 mod support;
+mod workers;

@@ -31,6 +31,7 @@ mod tolerance;
 mod tour;
 mod train;
 mod verify;
+mod work;
 
 /// What is to be done. A new verb is a file below `commands/` and a line in each list here.
 #[derive(Debug, Subcommand)]
@@ -44,6 +45,7 @@ pub(crate) enum Verb {
     Clean(clean::Clean),
     Tokenize(tokenize::Tokenize),
     Train(train::Train),
+    Work(work::Work),
     Replay(replay::Replayed),
     Eval(eval::Eval),
     Logits(logits::Logits),
@@ -66,6 +68,7 @@ impl Verb {
             Self::Clean(verb) => verb.run(terminal),
             Self::Tokenize(verb) => verb.run(terminal),
             Self::Train(verb) => verb.run(terminal),
+            Self::Work(verb) => verb.run(terminal),
             Self::Replay(verb) => verb.run(terminal),
             Self::Eval(verb) => verb.run(terminal),
             Self::Logits(verb) => verb.run(terminal),

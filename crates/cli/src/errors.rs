@@ -19,6 +19,7 @@ use retrace_query::QueryError;
 use retrace_report::ReportError;
 use retrace_spec::SpecError;
 use retrace_train::TrainError;
+use retrace_workers::WorkersError;
 use thiserror::Error;
 
 /// Why a verb could not do what it was asked.
@@ -40,6 +41,8 @@ pub(crate) enum Failure {
     Corpus(#[from] CorpusError),
     #[error(transparent)]
     Train(#[from] TrainError),
+    #[error(transparent)]
+    Workers(#[from] WorkersError),
     #[error(transparent)]
     Model(#[from] ModelError),
     #[error(transparent)]
@@ -86,6 +89,7 @@ impl Failure {
             Self::Export(error) => help_for_export(error),
             Self::Corpus(error) => help_for_corpus(error),
             Self::Train(error) => help_for_training(error),
+            Self::Workers(error) => help_for_workers(error),
             Self::Model(error) => help_for_model(error),
             Self::Eval(error) => help_for_evaluation(error),
             Self::Contamination(_) => "give every item of a benchmark an id of its own".to_owned(),
@@ -220,6 +224,29 @@ fn help_for_training(error: &TrainError) -> String {
             "give in `start` a checkpoint of the run's model, and in `model` what its config.json says"
         }
         TrainError::Segment { .. } => "give --from below --to, within the run",
+    }
+    .to_owned()
+}
+
+fn help_for_workers(error: &WorkersError) -> String {
+    match error {
+        WorkersError::Train(error) => return help_for_training(error),
+        WorkersError::Token { .. } => "make one with `head -c 32 /dev/urandom | base64 > token`",
+        WorkersError::Listen { .. } => "give an address of this machine and a free port, such as 127.0.0.1:7070",
+        WorkersError::Unreachable { .. } => {
+            "give the address at which `retrace train RUN --listen ADDRESS` says it listens"
+        }
+        WorkersError::Refused { .. } => {
+            "give the run file, the token and the version of retrace that the coordinator has"
+        }
+        WorkersError::Lost { .. } => {
+            "if training was stopped, resume it there and work here again; no bit depends on it"
+        }
+        WorkersError::OtherTokens { .. } => {
+            "fetch the token shards anew; `retrace verify` says which are not as released"
+        }
+        WorkersError::Damaged { .. } => "work again; see whether the machine or its network is faulty if it comes back",
+        WorkersError::Start(_) => "see how many threads and open files the system allows",
     }
     .to_owned()
 }

@@ -217,6 +217,15 @@ impl Progress for Listener {
         self.with(|work| work.bar.set_message(format!(", {text}")));
     }
 
+    fn remark(&self, text: &str) {
+        let say = || writeln!(io::stderr(), "{text}");
+        // If standard error is gone, there is nobody to tell.
+        let _ = match self.work.lock() {
+            Ok(work) if work.is_some() => work.as_ref().map_or(Ok(()), |work| work.bar.suspend(say)),
+            _ => say(),
+        };
+    }
+
     fn end(&self) {
         if let Ok(mut work) = self.work.lock()
             && let Some(work) = work.take()

@@ -16,13 +16,15 @@ pub enum Unit {
 }
 
 /// Someone who listens.
-pub trait Progress: Sync {
+pub trait Progress: Send + Sync {
     /// Work of `total` units begins.
     fn begin(&self, _what: &str, _total: u64, _unit: Unit) {}
     /// `by` more units are done.
     fn advance(&self, _by: u64) {}
     /// Something worth showing beside the count, such as the loss.
     fn note(&self, _text: &str) {}
+    /// Something that happened, worth a line of its own that stays.
+    fn remark(&self, _text: &str) {}
     /// The work is done.
     fn end(&self) {}
 }

@@ -1,29 +1,36 @@
 //! `retrace train`
 
-use std::path::{Path, PathBuf};
+mod local;
 
-use retrace_files::{FileError, Found, walk};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use retrace_files::{FileError, Found, Progress, walk};
 use retrace_manifest::record::{self, Done};
 use retrace_spec::manifest::{Kind, StepKind};
 use retrace_spec::{Document, PathError, RelPath, Run};
-use retrace_train::{Journal, RECORDED_RUN, checkpoints, directory_of, train};
+use retrace_train::{Journal, RECORDED_RUN, checkpoints, directory_of, train, train_by};
+use retrace_workers::{Event, Workers};
 use serde_json::json;
 
-use super::{Exit, Opened, open_run};
+use self::local::Crew;
+use super::{Exit, Opened, open_run, work};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
 /// Train a model as a run file says
 ///
 /// Writes checkpoints and a journal with a line a step. Every bit of them is a function of the run
-/// file, the tokens and the numerics version, so that threads, machine, and how often the run was
-/// killed and resumed make no difference. Prints the checkpoints that are there in the end.
+/// file, the tokens and the numerics version, so that threads, workers, machine, and how often the run
+/// was killed and resumed make no difference. Prints the checkpoints that are there in the end.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = RUN_FILE)]
 #[command(after_help = "\
 Examples:
   retrace train release/small.yaml
   retrace train release/small.yaml --resume
+  retrace train release/small.yaml --workers 4
+  retrace train release/small.yaml --listen 10.0.0.1:7070 --token token     with workers of other machines
   RETRACE_ISA=baseline retrace train release/small.yaml --threads 1     the same bits, slower")]
 pub(crate) struct Train {
     /// The run file
@@ -31,6 +38,15 @@ pub(crate) struct Train {
     /// Go on from the last whole checkpoint
     #[arg(long)]
     resume: bool,
+    /// Compute micro-batches in N processes of this machine; the bits are the same for every N
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// Let workers of other machines join at this address (see `retrace help work`)
+    #[arg(long, value_name = "ADDRESS", requires = "token")]
+    listen: Option<String>,
+    /// The file with the token that such workers must hold
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    token: Option<PathBuf>,
 }
 
 /// What `retrace help train` ends with.
@@ -38,6 +54,8 @@ const RUN_FILE: &str = "\
 Examples:
   retrace train release/small.yaml
   retrace train release/small.yaml --resume
+  retrace train release/small.yaml --workers 4
+  retrace train release/small.yaml --listen 10.0.0.1:7070 --token token     with workers of other machines
   RETRACE_ISA=baseline retrace train release/small.yaml --threads 1     the same bits, slower
 
 A run file, whose paths begin at its directory:
@@ -80,7 +98,10 @@ inverse_sqrt {warmup, peak}. What may be left out:
 
 impl Train {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let (run, journal, root) = carry_out(&self.run, self.resume, terminal)?;
+        let (run, journal, root) = match self.workers.is_some() || self.listen.is_some() {
+            true => self.with_workers(terminal)?,
+            false => carry_out(&self.run, self.resume, terminal)?,
+        };
         let output = run.output.under(&root);
         let steps = checkpoints(&output)?;
         let result =
@@ -95,6 +116,39 @@ impl Train {
             terminal.say(Tone::Good, "trained", said);
         }
         Ok(Exit::Holds)
+    }
+
+    fn with_workers(&self, terminal: &Terminal) -> Result<(Run, Journal, PathBuf), Failure> {
+        let (Opened { document: run, root, path }, config) = open_run(&self.run)?;
+        let progress: Arc<dyn Progress> = Arc::from(terminal.progress());
+        let token = match &self.token {
+            Some(file) => work::read_token(file)?,
+            None => local::token()?,
+        };
+        let address = self.listen.as_deref().unwrap_or("127.0.0.1:0");
+        let told = Arc::clone(&progress);
+        let mut workers = Workers::listen(&run, address, token.clone(), move |event| told.remark(&said(&event)))?;
+        if self.listen.is_some() {
+            progress.remark(&format!("workers can join at {}", workers.address()));
+        }
+        let crew = Crew::start(self.workers.unwrap_or(0), &self.run, workers.address(), &token, &progress);
+        // So that the first step is not computed here while they start.
+        workers.wait_for(self.workers.unwrap_or(0), || crew.has_given_up());
+        let journal = train_by(&root, &run, self.resume, &mut workers, progress.as_ref());
+        drop(workers);
+        crew.dismiss();
+        let journal = journal?;
+        record::save(&root, done(&root, &run, path, config)?)?;
+        Ok((run, journal, root))
+    }
+}
+
+/// What happened among the workers, in words.
+fn said(event: &Event) -> String {
+    match event {
+        Event::Joined { worker, from } => format!("worker {worker} joined from {from}"),
+        Event::Left { worker, why } => format!("worker {worker} is gone ({why}); others compute what it had not sent"),
+        Event::Refused { from, why } => format!("a worker from {from} was refused: {why}"),
     }
 }
 

@@ -1,0 +1,158 @@
+//! The workers of this machine: started, watched, and started again when one is lost.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{JoinHandle, sleep, spawn};
+use std::time::{Duration, Instant};
+
+use retrace_files::{FileError, Progress};
+use retrace_workers::Token;
+
+use crate::errors::Failure;
+
+/// A worker that ends sooner than this has not started.
+const STARTED: Duration = Duration::from_secs(5);
+/// After so many that have not started, no more are.
+const TRIES: usize = 3;
+/// How long a worker may take to leave by itself when training has ended.
+const LEAVING: Duration = Duration::from_secs(5);
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// A token for this run's own workers.
+pub(super) fn token() -> Result<Token, Failure> {
+    let mut random = [0; 32];
+    let path = Path::new("/dev/urandom");
+    let mut file = std::fs::File::open(path).map_err(FileError::io(path, "open"))?;
+    file.read_exact(&mut random).map_err(FileError::io(path, "read"))?;
+    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(hex.parse()?)
+}
+
+/// Processes of this machine that work.
+pub(super) struct Crew {
+    watchers: Vec<JoinHandle<()>>,
+    over: Arc<AtomicBool>,
+    /// How many places are filled no more.
+    given_up: Arc<AtomicUsize>,
+}
+
+impl Crew {
+    /// Starts `workers` of them for the coordinator at `address`.
+    pub(super) fn start(
+        workers: usize,
+        run: &Path,
+        address: SocketAddr,
+        token: &Token,
+        progress: &Arc<dyn Progress>,
+    ) -> Self {
+        let (over, given_up) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let threads = (rayon::current_num_threads() / workers.max(1)).max(1);
+        let place = || Place {
+            run: run.to_owned(),
+            // A coordinator that listens everywhere is reached from here all the same.
+            address: SocketAddr::new(
+                if address.ip().is_unspecified() { [127, 0, 0, 1].into() } else { address.ip() },
+                address.port(),
+            ),
+            token: token.clone(),
+            threads,
+            over: Arc::clone(&over),
+        };
+        let watch = |place: Place| {
+            let (given_up, progress) = (Arc::clone(&given_up), Arc::clone(progress));
+            spawn(move || {
+                if let Err(why) = place.keep_filled() {
+                    progress.remark(&format!("no more workers are started in place of one that ended: {why}"));
+                    given_up.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        };
+        let watchers = (0..workers).map(|_| watch(place())).collect();
+        Self { watchers, over, given_up }
+    }
+
+    /// Whether a worker could not be started.
+    pub(super) fn has_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed) > 0
+    }
+
+    /// Training has ended.
+    pub(super) fn dismiss(self) {
+        self.over.store(true, Ordering::Relaxed);
+        for watcher in self.watchers {
+            let _ = watcher.join();
+        }
+    }
+}
+
+/// Where one worker works, one after another.
+struct Place {
+    run: PathBuf,
+    address: SocketAddr,
+    token: Token,
+    threads: usize,
+    over: Arc<AtomicBool>,
+}
+
+impl Place {
+    /// Starts a worker, and another when it is lost, until training is over; the error is why the
+    /// last one did not start.
+    fn keep_filled(&self) -> Result<(), String> {
+        let mut tries = 0;
+        loop {
+            let began = Instant::now();
+            let mut child = self.start().map_err(|e| e.to_string())?;
+            let ended = loop {
+                match child.try_wait().map_err(|e| e.to_string())? {
+                    Some(status) => break status,
+                    None if self.over.load(Ordering::Relaxed) => return leave(child).map_err(|e| e.to_string()),
+                    None => sleep(GLANCE),
+                }
+            };
+            if ended.success() {
+                return Ok(());
+            }
+            tries = if began.elapsed() < STARTED { tries + 1 } else { 0 };
+            if tries == TRIES {
+                let mut said = String::new();
+                if let Some(mut stderr) = child.stderr.take() {
+                    let _ = stderr.read_to_string(&mut said);
+                }
+                let said = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim();
+                return Err(format!("{ended}, {said}"));
+            }
+        }
+    }
+
+    fn start(&self) -> std::io::Result<Child> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["work", "--quiet", "--token", "-", "--threads", &self.threads.to_string()])
+            .args(["--coordinator", &self.address.to_string()])
+            .arg(&self.run)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // One that is gone already is seen to be.
+            let _ = stdin.write_all(self.token.expose().as_bytes());
+        }
+        Ok(child)
+    }
+}
+
+/// Waits for a worker to leave; makes it.
+fn leave(mut child: Child) -> std::io::Result<()> {
+    let until = Instant::now() + LEAVING;
+    while child.try_wait()?.is_none() {
+        if Instant::now() > until {
+            child.kill()?;
+        }
+        sleep(GLANCE);
+    }
+    Ok(())
+}

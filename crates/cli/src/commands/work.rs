@@ -1,0 +1,77 @@
+//! `retrace work`
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use retrace_files::{FileError, Unit};
+use retrace_workers::Token;
+use serde_json::json;
+
+use super::{Exit, Opened, open_run};
+use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone, count};
+
+/// More than this is no token.
+const MOST_BYTES: u64 = 4096;
+
+/// Compute micro-batches for a run that another process trains
+///
+/// The other process is `retrace train RUN --listen ADDRESS --token FILE`. A worker needs the same run
+/// file, token shards and version of retrace as it, and is sent the weights. Workers can join, be slow
+/// and be lost at any time: no bit depends on it. What is sent is authenticated by the token, but not
+/// encrypted; between machines that others share, send it through a tunnel, such as
+/// `ssh -L 7070:localhost:7070 HOST`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  head -c 32 /dev/urandom | base64 > token          once; copy it to each machine
+  retrace train release/small.yaml --listen 10.0.0.1:7070 --token token
+  retrace work release/small.yaml --coordinator 10.0.0.1:7070 --token token
+  retrace work release/small.yaml --coordinator 10.0.0.1:7070 --token - < token")]
+pub(crate) struct Work {
+    /// The run file
+    run: PathBuf,
+    /// Where the process that trains listens
+    #[arg(long, value_name = "ADDRESS")]
+    coordinator: String,
+    /// The file with the token that both hold; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    token: PathBuf,
+    /// How long to wait for it to listen, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    patience: u64,
+}
+
+impl Work {
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let token = read_token(&self.token)?;
+        let (Opened { document: run, root, .. }, _) = open_run(&self.run)?;
+        let (patience, progress) = (Duration::from_secs(self.patience), terminal.progress());
+        progress.begin(&format!("working for {}", run.name), run.steps().get(), Unit::Steps);
+        let (mut micro_batches, mut last) = (0, None);
+        let mut done = |step: retrace_spec::Step, count: usize| {
+            micro_batches += count as u64;
+            // Steps that others computed alone are over too.
+            let before = last.replace(step).map_or(0, retrace_spec::Step::get);
+            progress.advance(step.get().saturating_sub(before));
+        };
+        retrace_workers::work(&root, &run, &self.coordinator, &token, patience, &mut done)?;
+        progress.end();
+        terminal.result("work/1", &json!({"name": run.name, "micro_batches": micro_batches}), |_| Ok(()))?;
+        terminal.say(Tone::Good, "worked", format!("{}: {}", run.name, count(micro_batches, "micro-batch")));
+        Ok(Exit::Holds)
+    }
+}
+
+/// The token in `file`; `-` is standard input.
+pub(super) fn read_token(file: &Path) -> Result<Token, Failure> {
+    let mut text = String::new();
+    let reader: Box<dyn Read> = match file == Path::new("-") {
+        true => Box::new(std::io::stdin()),
+        false => Box::new(File::open(file).map_err(FileError::io(file, "open"))?),
+    };
+    reader.take(MOST_BYTES).read_to_string(&mut text).map_err(FileError::io(file, "read"))?;
+    Ok(text.parse::<Token>()?)
+}

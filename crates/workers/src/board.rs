@@ -1,0 +1,197 @@
+//! What the trainer's thread and the workers' streams share: the step at hand, who computes what of
+//! it, and what has come back.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use prost::bytes::Bytes;
+use retrace_spec::{Digest, Step};
+use retrace_train::Block;
+use tokio::sync::Notify;
+
+use crate::schedule::{Schedule, Speeds, WorkerId};
+
+/// As many gradients' memory is kept to be used again.
+const SPARE: usize = 4;
+
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    inner: Mutex<Inner>,
+    /// There may be something to compute.
+    posted: Notify,
+    /// There may be something to add, or nobody to compute it any more.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    joined: u64,
+    speeds: Speeds,
+    work: Option<Work>,
+    /// Blocks that were computed, by their first micro-batch.
+    results: BTreeMap<usize, (usize, Block)>,
+    spare: Vec<Vec<f32>>,
+    closed: bool,
+}
+
+/// The step at hand.
+#[derive(Debug)]
+struct Work {
+    step: Step,
+    batch: Digest,
+    schedule: Schedule,
+    /// None if there was no worker when the step began.
+    weights: Option<SentWeights>,
+}
+
+/// The weights' bytes, and their digest.
+#[derive(Debug, Clone)]
+pub(crate) struct SentWeights {
+    pub(crate) bytes: Bytes,
+    pub(crate) digest: blake3::Hash,
+}
+
+/// What a worker is to compute.
+#[derive(Debug, Clone)]
+pub(crate) struct Assignment {
+    pub(crate) step: Step,
+    pub(crate) block: Range<usize>,
+    pub(crate) batch: Digest,
+    pub(crate) weights: SentWeights,
+}
+
+/// What the trainer's thread waited for.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// A block of so many micro-batches, the next of the step.
+    Block(usize, Block),
+    /// Nobody else can compute these.
+    Here(Range<usize>),
+}
+
+impl Board {
+    /// A thread that panicked has left nothing half done: every change is one call.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn join(&self) -> WorkerId {
+        let mut inner = self.lock();
+        inner.joined += 1;
+        let worker = WorkerId(inner.joined);
+        inner.speeds.join(worker);
+        self.changed.notify_all();
+        worker
+    }
+
+    /// Takes back what a worker leaves undone.
+    pub(crate) fn leave(&self, worker: WorkerId, undone: &[(Step, Range<usize>)]) {
+        let mut inner = self.lock();
+        inner.speeds.leave(worker);
+        if let Some(work) = &mut inner.work {
+            let of_this_step = undone.iter().filter(|(step, _)| *step == work.step);
+            of_this_step.for_each(|(_, block)| work.schedule.give_back(block));
+        }
+        self.changed.notify_all();
+        self.posted.notify_waiters();
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.lock().speeds.workers()
+    }
+
+    /// Waits until there are so many workers, or `done` says that none will come.
+    pub(crate) fn wait_for_workers(&self, workers: usize, mut done: impl FnMut() -> bool) {
+        let mut inner = self.lock();
+        while inner.speeds.workers() < workers && !done() {
+            let waited = self.changed.wait_timeout(inner, std::time::Duration::from_millis(50));
+            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Begins a step. `weights` is asked for only if there is a worker to send them to.
+    pub(crate) fn post(&self, step: Step, batch: Digest, micro_batches: usize, weights: impl FnOnce() -> SentWeights) {
+        let weights = (self.workers() > 0).then(weights);
+        let mut inner = self.lock();
+        inner.results.clear();
+        inner.work = Some(Work { step, batch, schedule: Schedule::new(micro_batches), weights });
+        drop(inner);
+        self.posted.notify_waiters();
+    }
+
+    /// Waits for the block that begins at micro-batch `at` of the step.
+    pub(crate) fn next(&self, at: usize) -> Next {
+        let mut inner = self.lock();
+        loop {
+            if let Some((count, block)) = inner.results.remove(&at) {
+                return Next::Block(count, block);
+            }
+            let workers = inner.speeds.workers();
+            if let Some(work) = &mut inner.work
+                && (workers == 0 || work.weights.is_none())
+                && let Some(block) = work.schedule.take_up_to(1)
+            {
+                return Next::Here(block);
+            }
+            inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// What `worker` is to compute next, as soon as there is something; `last` is the step of what it
+    /// computed before. None at the end. May be dropped while it waits.
+    pub(crate) async fn assignment(&self, worker: WorkerId, last: Option<Step>) -> Option<Assignment> {
+        loop {
+            let posted = self.posted.notified();
+            tokio::pin!(posted);
+            posted.as_mut().enable();
+            {
+                let mut inner = self.lock();
+                if inner.closed {
+                    return None;
+                }
+                let Inner { work, speeds, .. } = &mut *inner;
+                if let Some(Work { step, batch, schedule, weights: Some(weights) }) = work
+                    && let Some(block) = schedule.take(worker, speeds, last != Some(*step))
+                {
+                    return Some(Assignment { step: *step, block, batch: *batch, weights: weights.clone() });
+                }
+            }
+            posted.await;
+        }
+    }
+
+    pub(crate) fn measured(&self, worker: WorkerId, micro_batches: usize, seconds: f64) {
+        self.lock().speeds.measured(worker, micro_batches, seconds);
+    }
+
+    /// Hands in what was computed.
+    pub(crate) fn deliver(&self, step: Step, range: &Range<usize>, block: Block) {
+        let mut inner = self.lock();
+        if inner.work.as_ref().is_some_and(|work| work.step == step) {
+            inner.results.insert(range.start, (range.len(), block));
+        }
+        self.changed.notify_all();
+    }
+
+    /// Memory for a gradient of so many numbers.
+    pub(crate) fn spare(&self, parameters: usize) -> Vec<f32> {
+        let mut values = self.lock().spare.pop().unwrap_or_default();
+        values.resize(parameters, 0.0);
+        values
+    }
+
+    /// Keeps memory for the next gradient.
+    pub(crate) fn keep(&self, spare: Vec<f32>) {
+        let mut inner = self.lock();
+        if inner.spare.len() < SPARE {
+            inner.spare.push(spare);
+        }
+    }
+
+    /// There will be no more steps.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.posted.notify_waiters();
+    }
+}

@@ -1,0 +1,372 @@
+//! The process that trains, as its workers see it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use prost::bytes::Bytes;
+use retrace_model::Weights;
+use retrace_numerics::tree::TreeSum;
+use retrace_spec::{Digest, Document, Run, Step};
+use retrace_train::{Batch, Block, Compute, Learner, TrainError};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::codegen::{BoxFuture, Service, http};
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, Streaming};
+use tonic_prost::ProstCodec;
+
+use crate::board::{Assignment, Board, Next, SentWeights};
+use crate::floats::{self, Assembly};
+use crate::message::{Answer, FromWorker, Losses, NUMERICS, Order, PATH, RUN, Task, ToWorker};
+use crate::schedule::WorkerId;
+use crate::{Token, WorkersError};
+
+/// How much may be on its way before the other side has taken it.
+pub(crate) const WINDOW: u32 = 16 << 20;
+/// The most bytes of one frame of HTTP/2.
+pub(crate) const FRAME: u32 = 1 << 20;
+/// A connection is tried so often, and given up when nothing comes back for as long again.
+pub(crate) const ALIVE: Duration = Duration::from_secs(10);
+
+/// What happens among the workers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// One joined, from there.
+    Joined {
+        /// Which, from 1.
+        worker: u64,
+        /// Its address.
+        from: String,
+    },
+    /// One is gone. What it had not handed in is computed again.
+    Left {
+        /// Which, from 1.
+        worker: u64,
+        /// What is known of why.
+        why: String,
+    },
+    /// One was not let in.
+    Refused {
+        /// Its address.
+        from: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Is told what happens among the workers.
+type Listener = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// The workers of a run: a step's micro-batches are computed by whoever has joined, and here if
+/// nobody has.
+pub struct Workers {
+    board: Arc<Board>,
+    address: SocketAddr,
+    sum: TreeSum,
+    stop: Option<oneshot::Sender<()>>,
+    runtime: Option<Runtime>,
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workers").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Workers {
+    /// Lets workers that hold `token` and `run` join at `address` (`127.0.0.1:0`: any free port).
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub fn listen(
+        run: &Run,
+        address: &str,
+        token: Token,
+        listener: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Result<Self, WorkersError> {
+        let builder = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = builder.map_err(WorkersError::Start)?;
+        let refuse = |source| WorkersError::Listen { address: address.to_owned(), source };
+        let socket = runtime.block_on(TcpListener::bind(address)).map_err(refuse)?;
+        let bound = socket.local_addr().map_err(refuse)?;
+        let board = Arc::new(Board::default());
+        let parameters = retrace_model::Layout::of(&run.model).parameters();
+        let door = Door {
+            board: Arc::clone(&board),
+            token: Arc::new(token),
+            run: run.digest().map_err(TrainError::from)?,
+            numerics: run.numerics.to_string(),
+            parameters,
+            listener: Arc::new(listener),
+        };
+        let (stop, stopped) = oneshot::channel();
+        let server = Server::builder()
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .max_frame_size(FRAME)
+            .http2_keepalive_interval(Some(ALIVE))
+            .http2_keepalive_timeout(Some(ALIVE))
+            .serve_with_incoming_shutdown(door, TcpIncoming::from(socket).with_nodelay(Some(true)), async {
+                let _ = stopped.await;
+            });
+        runtime.spawn(server);
+        Ok(Self { board, address: bound, sum: TreeSum::default(), stop: Some(stop), runtime: Some(runtime) })
+    }
+
+    /// Where workers join.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until so many have joined, or `hopeless` says that they will not.
+    pub fn wait_for(&self, workers: usize, hopeless: impl FnMut() -> bool) {
+        self.board.wait_for_workers(workers, hopeless);
+    }
+}
+
+impl Compute for Workers {
+    fn compute(
+        &mut self,
+        here: &mut Learner<'_>,
+        weights: &Weights,
+        step: Step,
+        batch: &Batch,
+    ) -> Result<Block, TrainError> {
+        let micro_batches = here.micro_batches();
+        self.board.post(step, batch.digest, micro_batches, || {
+            let bytes = floats::to_bytes(weights.values().to_vec());
+            let digest = floats::digest(&bytes);
+            SentWeights { bytes, digest }
+        });
+        let mut losses = Vec::with_capacity(micro_batches);
+        while losses.len() < micro_batches {
+            match self.board.next(losses.len()) {
+                Next::Block(count, block) => {
+                    losses.extend(block.losses);
+                    self.sum.push_node(count as u64, block.gradient);
+                    if let Some(spare) = self.sum.spare() {
+                        self.board.keep(spare);
+                    }
+                }
+                Next::Here(range) => {
+                    let block = here.block(weights, step, batch, range.clone())?;
+                    self.board.deliver(step, &range, block);
+                }
+            }
+        }
+        Ok(Block { losses, gradient: self.sum.finish().unwrap_or_default() })
+    }
+
+    fn recycle(&mut self, _: &mut Learner<'_>, gradient: Vec<f32>) {
+        self.board.keep(gradient);
+    }
+}
+
+impl Drop for Workers {
+    /// Lets the workers go.
+    fn drop(&mut self) {
+        self.board.close();
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(2));
+        }
+    }
+}
+
+/// Where workers come in.
+#[derive(Clone)]
+struct Door {
+    board: Arc<Board>,
+    token: Arc<Token>,
+    run: Digest,
+    numerics: String,
+    parameters: usize,
+    listener: Listener,
+}
+
+impl Door {
+    /// Whether a worker that asks so may join, and if not, why.
+    fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let header = |name| request.metadata().get(name).map_or(&b""[..], |value| value.as_encoded_bytes());
+        if !self.token.admits(header("authorization")) {
+            return Err(Status::unauthenticated("it does not hold the token"));
+        }
+        for (name, ours) in [(NUMERICS, &self.numerics), (RUN, &self.run.to_string())] {
+            let theirs = header(name);
+            if theirs != ours.as_bytes() {
+                let theirs = String::from_utf8_lossy(theirs);
+                return Err(Status::failed_precondition(format!("its {name} is {theirs:?}, not {ours}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Service<http::Request<tonic::body::Body>> for Door {
+    type Response = http::Response<tonic::body::Body>;
+    type Error = std::convert::Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
+        let call = Join(self.clone());
+        Box::pin(async move {
+            if request.uri().path() != PATH {
+                return Ok(Status::unimplemented("there is nothing but workers here").into_http());
+            }
+            Ok(tonic::server::Grpc::new(ProstCodec::default()).streaming(call, request).await)
+        })
+    }
+}
+
+/// The call with which a worker joins.
+struct Join(Door);
+
+impl tonic::server::StreamingService<FromWorker> for Join {
+    type Response = ToWorker;
+    type ResponseStream = ReceiverStream<Result<ToWorker, Status>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Self::ResponseStream>, Status>> + Send>>;
+
+    fn call(&mut self, request: Request<Streaming<FromWorker>>) -> Self::Future {
+        let door = self.0.clone();
+        Box::pin(async move {
+            let from = request.remote_addr().map_or_else(|| "somewhere".to_owned(), |address| address.to_string());
+            if let Err(status) = door.admit(&request) {
+                (door.listener)(Event::Refused { from, why: status.message().to_owned() });
+                return Err(status);
+            }
+            let (orders, stream) = mpsc::channel(4);
+            let worker = door.board.join();
+            (door.listener)(Event::Joined { worker: worker.0, from });
+            tokio::spawn(async move {
+                let mut served = Served { door, worker, undone: Vec::new() };
+                if let Err(why) = served.serve(request.into_inner(), orders).await {
+                    (served.door.listener)(Event::Left { worker: worker.0, why });
+                }
+            });
+            Ok(Response::new(ReceiverStream::new(stream)))
+        })
+    }
+}
+
+/// A worker that has joined. What it leaves undone when this is dropped is for others.
+struct Served {
+    door: Door,
+    worker: WorkerId,
+    undone: Vec<(Step, Range<usize>)>,
+}
+
+/// A gradient on its way here.
+struct Arriving {
+    step: Step,
+    range: Range<usize>,
+    block: Block,
+    digest: Bytes,
+    assembly: Assembly,
+}
+
+impl Served {
+    /// Gives it work for as long as there is any; the error is why it is gone.
+    async fn serve(
+        &mut self,
+        mut answers: Streaming<FromWorker>,
+        orders: mpsc::Sender<Result<ToWorker, Status>>,
+    ) -> Result<(), String> {
+        let board = Arc::clone(&self.door.board);
+        let (mut last, mut computing, mut arriving) = (None, None, None);
+        loop {
+            tokio::select! {
+                // The next task goes out while the gradient of the one before is still coming in.
+                assignment = board.assignment(self.worker, last), if computing.is_none() => {
+                    let Some(assignment) = assignment else { return Ok(()) };
+                    self.undone.push((assignment.step, assignment.block.clone()));
+                    send(&orders, &assignment, last != Some(assignment.step)).await?;
+                    last = Some(assignment.step);
+                    computing = Some((assignment, Instant::now()));
+                }
+                answer = answers.message() => match answer.map_err(|status| status.message().to_owned())? {
+                    Some(FromWorker { answer: Some(Answer::Losses(losses)) }) => {
+                        let (assignment, began) = computing.take().ok_or("it answers what it was not asked")?;
+                        if arriving.is_some() {
+                            return Err("it did not send the whole gradient".to_owned());
+                        }
+                        board.measured(self.worker, assignment.block.len(), began.elapsed().as_secs_f64());
+                        arriving = Some(self.begin(assignment, losses)?);
+                    }
+                    Some(FromWorker { answer: Some(Answer::Gradient(bytes)) }) => {
+                        let mut gradient: Arriving = arriving.take().ok_or("it sends a gradient without losses")?;
+                        if !gradient.assembly.add(&mut gradient.block.gradient, &bytes) {
+                            return Err("it sends more than a gradient".to_owned());
+                        }
+                        match gradient.assembly.is_whole(&gradient.block.gradient) {
+                            true => self.hand_in(gradient)?,
+                            false => arriving = Some(gradient),
+                        }
+                    }
+                    Some(FromWorker { answer: Some(Answer::Failed(why)) }) => return Err(why),
+                    Some(FromWorker { answer: None }) => return Err("it says what is not understood here".to_owned()),
+                    None => return Err("it left".to_owned()),
+                },
+            }
+        }
+    }
+
+    fn begin(&self, assignment: Assignment, losses: Losses) -> Result<Arriving, String> {
+        let Assignment { step, block: range, .. } = assignment;
+        if losses.bits.len() != range.len() {
+            return Err(format!("it gives {} losses for {} micro-batches", losses.bits.len(), range.len()));
+        }
+        let gradient = self.door.board.spare(self.door.parameters);
+        let block = Block { losses: losses.bits.into_iter().map(f64::from_bits).collect(), gradient };
+        Ok(Arriving { step, range, block, digest: losses.gradient, assembly: Assembly::default() })
+    }
+
+    fn hand_in(&mut self, mut arrived: Arriving) -> Result<(), String> {
+        if !arrived.assembly.finish(&mut arrived.block.gradient, &arrived.digest) {
+            return Err("its gradient was changed on the way".to_owned());
+        }
+        self.undone.retain(|undone| *undone != (arrived.step, arrived.range.clone()));
+        self.door.board.deliver(arrived.step, &arrived.range, arrived.block);
+        Ok(())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.door.board.leave(self.worker, &self.undone);
+    }
+}
+
+/// Tells a worker what to compute, with the weights if it does not have them.
+async fn send(
+    orders: &mpsc::Sender<Result<ToWorker, Status>>,
+    assignment: &Assignment,
+    weights: bool,
+) -> Result<(), String> {
+    let Assignment { step, block, batch, weights: SentWeights { bytes, digest } } = assignment;
+    let pieces = floats::chunks(if weights { bytes.clone() } else { Bytes::new() }).map(Order::Weights);
+    let task = Task {
+        step: step.get(),
+        first: block.start as u64,
+        count: block.len() as u64,
+        batch: Bytes::copy_from_slice(batch.as_bytes()),
+        weights: Bytes::copy_from_slice(digest.as_bytes()),
+    };
+    for order in pieces.chain([Order::Task(task)]) {
+        orders.send(Ok(ToWorker { order: Some(order) })).await.map_err(|_| "its connection was lost".to_owned())?;
+    }
+    Ok(())
+}

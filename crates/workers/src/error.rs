@@ -1,0 +1,65 @@
+//! What can go wrong between a coordinator and its workers.
+
+use retrace_train::TrainError;
+use thiserror::Error;
+
+/// Why workers could not be coordinated, or could not work.
+#[derive(Debug, Error)]
+pub enum WorkersError {
+    /// The run could not be opened or computed.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// A token that guards nothing.
+    #[error("the token is not one: it is at least {least} printable characters without a space")]
+    Token {
+        /// How many.
+        least: usize,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There is no coordinator to be reached.
+    #[error("cannot reach a coordinator at {address}: {what}")]
+    Unreachable {
+        /// The address.
+        address: String,
+        /// Why.
+        what: String,
+    },
+    /// The coordinator does not want this worker.
+    #[error("the coordinator at {address} refuses this worker: {what}")]
+    Refused {
+        /// The address.
+        address: String,
+        /// Why.
+        what: String,
+    },
+    /// The coordinator, or the way to it, was lost.
+    #[error("the coordinator at {address} was lost: {what}")]
+    Lost {
+        /// The address.
+        address: String,
+        /// What is known of it.
+        what: String,
+    },
+    /// A worker's tokens are not the coordinator's.
+    #[error("step {step} learns from another batch here: the token shards are not the coordinator's")]
+    OtherTokens {
+        /// The step.
+        step: u64,
+    },
+    /// What came from the other side is not what it should be.
+    #[error("{what}")]
+    Damaged {
+        /// What.
+        what: &'static str,
+    },
+    /// No thread or socket could be had.
+    #[error("cannot start: {0}")]
+    Start(std::io::Error),
+}

@@ -1,0 +1,97 @@
+//! Numbers as the bytes that are sent: binary32, little-endian, one after another.
+
+use prost::bytes::Bytes;
+
+/// The most bytes of one message.
+pub(crate) const CHUNK: usize = 1 << 20;
+
+/// What can be sent without being copied first.
+#[derive(Debug)]
+struct Floats(Vec<f32>);
+
+impl AsRef<[u8]> for Floats {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+/// The numbers as bytes.
+pub(crate) fn to_bytes(mut values: Vec<f32>) -> Bytes {
+    if cfg!(target_endian = "big") {
+        values.iter_mut().for_each(|value| *value = f32::from_bits(value.to_bits().swap_bytes()));
+    }
+    Bytes::from_owner(Floats(values))
+}
+
+/// Bytes, in the pieces in which they are sent.
+pub(crate) fn chunks(bytes: Bytes) -> impl Iterator<Item = Bytes> {
+    (0..bytes.len()).step_by(CHUNK).map(move |at| bytes.slice(at..bytes.len().min(at + CHUNK)))
+}
+
+/// The digest of bytes that are sent.
+pub(crate) fn digest(bytes: &[u8]) -> blake3::Hash {
+    blake3::Hasher::new().update_rayon(bytes).finalize()
+}
+
+/// Numbers that come in pieces.
+#[derive(Debug, Default)]
+pub(crate) struct Assembly {
+    bytes: usize,
+    hasher: blake3::Hasher,
+}
+
+impl Assembly {
+    /// Puts the next piece into `values`; false if it is more than they hold.
+    pub(crate) fn add(&mut self, values: &mut [f32], chunk: &[u8]) -> bool {
+        let all: &mut [u8] = bytemuck::cast_slice_mut(values);
+        let Some(place) = all.get_mut(self.bytes..).and_then(|rest| rest.get_mut(..chunk.len())) else { return false };
+        place.copy_from_slice(chunk);
+        self.bytes += chunk.len();
+        self.hasher.update(chunk);
+        true
+    }
+
+    /// Whether `values` are whole.
+    pub(crate) const fn is_whole(&self, values: &[f32]) -> bool {
+        self.bytes == size_of_val(values)
+    }
+
+    /// Of `values`, which are whole: whether they have that digest. Begins anew.
+    pub(crate) fn finish(&mut self, values: &mut [f32], digest: &[u8]) -> bool {
+        let whole = self.is_whole(values);
+        if cfg!(target_endian = "big") {
+            values.iter_mut().for_each(|value| *value = f32::from_bits(value.to_bits().swap_bytes()));
+        }
+        let found = std::mem::take(self).hasher.finalize();
+        whole && blake3::Hash::from_slice(digest).is_ok_and(|stated| stated == found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_arrive_as_they_were_sent() {
+        let values: Vec<f32> = (0..700_001).map(|i| (i as f32).sin()).collect();
+        let bytes = to_bytes(values.clone());
+        assert_eq!(bytes[4..8], values[1].to_le_bytes());
+        let stated = digest(&bytes);
+        let (mut assembly, mut arrived) = (Assembly::default(), vec![0.0; values.len()]);
+        for chunk in chunks(bytes.clone()) {
+            assert!(!assembly.is_whole(&arrived) && assembly.add(&mut arrived, &chunk));
+        }
+        assert!(assembly.is_whole(&arrived) && !assembly.add(&mut arrived, &[0]));
+        assert!(assembly.finish(&mut arrived, stated.as_bytes()));
+        assert_eq!(arrived, values);
+        // One bit other, one piece missing, no digest at all.
+        for (spoil, stated) in [(true, stated.as_slice()), (false, &[7; 32]), (false, &[])] {
+            for mut chunk in chunks(bytes.clone()).map(Vec::from) {
+                chunk[5] ^= u8::from(spoil);
+                assembly.add(&mut arrived, &chunk);
+            }
+            assert!(!assembly.finish(&mut arrived, stated));
+        }
+        assert!(!assembly.finish(&mut arrived, stated.as_bytes()));
+    }
+}

@@ -1,0 +1,83 @@
+//! What a coordinator and a worker say to one another: one gRPC stream a worker, each way.
+//!
+//! A worker asks for the stream with [`RUN`], [`NUMERICS`] and its token among the request's headers.
+//! It is then sent the weights of a step, in pieces, before its first task of that step, and answers
+//! each task with losses and then the gradient, in pieces.
+
+use prost::bytes::Bytes;
+
+/// The call.
+pub(crate) const PATH: &str = "/retrace.Workers/Join";
+/// The header that names the run by its digest.
+pub(crate) const RUN: &str = "retrace-run";
+/// The header that names the numerics version.
+pub(crate) const NUMERICS: &str = "retrace-numerics";
+
+/// To a worker.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ToWorker {
+    #[prost(oneof = "Order", tags = "1, 2")]
+    pub(crate) order: Option<Order>,
+}
+
+/// What a worker is told.
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub(crate) enum Order {
+    /// The next bytes of the weights.
+    #[prost(bytes = "bytes", tag = "1")]
+    Weights(Bytes),
+    /// What to compute.
+    #[prost(message, tag = "2")]
+    Task(Task),
+}
+
+/// Micro-batches to compute.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct Task {
+    #[prost(uint64, tag = "1")]
+    pub(crate) step: u64,
+    /// The first of them.
+    #[prost(uint64, tag = "2")]
+    pub(crate) first: u64,
+    /// How many.
+    #[prost(uint64, tag = "3")]
+    pub(crate) count: u64,
+    /// The digest of the step's batch.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(crate) batch: Bytes,
+    /// The digest of the weights' bytes.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub(crate) weights: Bytes,
+}
+
+/// From a worker.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct FromWorker {
+    #[prost(oneof = "Answer", tags = "1, 2, 3")]
+    pub(crate) answer: Option<Answer>,
+}
+
+/// What a worker answers.
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub(crate) enum Answer {
+    /// The task is computed; its gradient follows.
+    #[prost(message, tag = "1")]
+    Losses(Losses),
+    /// The next bytes of the gradient.
+    #[prost(bytes = "bytes", tag = "2")]
+    Gradient(Bytes),
+    /// It cannot go on, and why.
+    #[prost(string, tag = "3")]
+    Failed(String),
+}
+
+/// What came of a task.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct Losses {
+    /// The bits of each micro-batch's loss, binary64.
+    #[prost(fixed64, repeated, tag = "1")]
+    pub(crate) bits: Vec<u64>,
+    /// The digest of the gradient's bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(crate) gradient: Bytes,
+}

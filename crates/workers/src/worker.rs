@@ -1,0 +1,182 @@
+//! A process that computes micro-batches for another.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use prost::bytes::Bytes;
+use retrace_model::{Layout, Weights};
+use retrace_numerics::environment;
+use retrace_spec::{Document, Run, Step};
+use retrace_train::{Batch, Batches, Learner, TrainError};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status, Streaming};
+use tonic_prost::ProstCodec;
+
+use crate::coordinator::{ALIVE, FRAME, WINDOW};
+use crate::floats::{self, Assembly};
+use crate::message::{Answer, FromWorker, Losses, NUMERICS, Order, PATH, RUN, Task, ToWorker};
+use crate::{Token, WorkersError};
+
+/// Computes micro-batches of `run`, whose paths are relative to `root`, for the coordinator at
+/// `address`, until that ends; `done` is told of every block. A coordinator that is not there yet is
+/// waited for, as long as `patience` says.
+///
+/// # Errors
+/// If the coordinator cannot be reached, does not want this worker, or is lost; if the tokens are
+/// not its tokens; if the micro-batches cannot be computed.
+pub fn work(
+    root: &Path,
+    run: &Run,
+    address: &str,
+    token: &Token,
+    patience: Duration,
+    done: &mut dyn FnMut(Step, usize),
+) -> Result<(), WorkersError> {
+    let weights = Weights::from_values(Layout::of(&run.model), vec![0.0; Layout::of(&run.model).parameters()]);
+    let mut worker = Worker {
+        learner: Learner::new(run)?,
+        batches: Batches::open(root, run)?,
+        weights: weights.map_err(TrainError::from)?,
+        assembly: Assembly::default(),
+        known: Bytes::new(),
+        batch: None,
+    };
+    // One thread speaks, while this one computes.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(WorkersError::Start)?;
+    let (answers, mut orders) = join(&runtime, run, address, token, patience)?;
+    let lost = |what: &str| WorkersError::Lost { address: address.to_owned(), what: what.to_owned() };
+    loop {
+        let order = runtime.block_on(orders.message()).map_err(|status| lost(status.message()))?;
+        let Some(ToWorker { order }) = order else { return Ok(()) };
+        match order {
+            Some(Order::Weights(bytes)) if worker.assembly.add(worker.weights.values_mut(), &bytes) => {}
+            Some(Order::Task(task)) => match worker.compute(&task, &answers) {
+                Ok(micro_batches) => done(Step(task.step), micro_batches),
+                Err(error) => {
+                    let _ = answers.send(FromWorker { answer: Some(Answer::Failed(error.to_string())) });
+                    // It closes the stream when it has read that.
+                    let _ = runtime.block_on(async { tokio::time::timeout(ALIVE, orders.message()).await });
+                    return Err(error);
+                }
+            },
+            _ => return Err(lost("it says what is not understood here")),
+        }
+    }
+}
+
+/// What a worker holds.
+struct Worker<'a> {
+    learner: Learner<'a>,
+    batches: Batches,
+    weights: Weights,
+    assembly: Assembly,
+    /// The digest of the weights, when they are whole.
+    known: Bytes,
+    batch: Option<(Step, Batch)>,
+}
+
+impl Worker<'_> {
+    /// Computes a task and answers it. Gives the number of micro-batches.
+    fn compute(&mut self, task: &Task, answers: &UnboundedSender<FromWorker>) -> Result<usize, WorkersError> {
+        environment::check().map_err(TrainError::from)?;
+        if self.known != task.weights {
+            if !self.assembly.finish(self.weights.values_mut(), &task.weights) {
+                return Err(WorkersError::Damaged { what: "the weights were changed on the way" });
+            }
+            self.known = task.weights.clone();
+        }
+        let step = Step(task.step);
+        let batch = match self.batch.take() {
+            Some((of, batch)) if of == step => batch,
+            _ => self.batches.batch(step)?,
+        };
+        if batch.digest.as_bytes()[..] != task.batch[..] {
+            return Err(WorkersError::OtherTokens { step: task.step });
+        }
+        let micro_batches = self.learner.micro_batches() as u64;
+        let range = match task.first.checked_add(task.count) {
+            Some(end) if end <= micro_batches => task.first as usize..end as usize,
+            _ => return Err(WorkersError::Damaged { what: "it asks for micro-batches that the step does not have" }),
+        };
+        let count = range.len();
+        let block = self.learner.block(&self.weights, step, &batch, range)?;
+        self.batch = Some((step, batch));
+        let gradient = floats::to_bytes(block.gradient);
+        let losses = Losses {
+            bits: block.losses.iter().map(|loss| loss.to_bits()).collect(),
+            gradient: Bytes::copy_from_slice(floats::digest(&gradient).as_bytes()),
+        };
+        // Whether they arrive shows when the next order is read.
+        for answer in [Answer::Losses(losses)].into_iter().chain(floats::chunks(gradient).map(Answer::Gradient)) {
+            let _ = answers.send(FromWorker { answer: Some(answer) });
+        }
+        Ok(count)
+    }
+}
+
+/// The two ways of a worker's stream.
+type Stream = (UnboundedSender<FromWorker>, Streaming<ToWorker>);
+
+fn join(
+    runtime: &Runtime,
+    run: &Run,
+    address: &str,
+    token: &Token,
+    patience: Duration,
+) -> Result<Stream, WorkersError> {
+    let unreachable = |what: String| WorkersError::Unreachable { address: address.to_owned(), what };
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|e| unreachable(said(&e)))?;
+    let endpoint = endpoint
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_frame_size(FRAME)
+        .http2_keep_alive_interval(ALIVE)
+        .keep_alive_timeout(ALIVE)
+        .keep_alive_while_idle(true)
+        .connect_timeout(ALIVE)
+        .tcp_nodelay(true);
+    let run_digest = run.digest().map_err(TrainError::from)?;
+    let (answers, outgoing) = unbounded_channel();
+    let mut request = Request::new(UnboundedReceiverStream::new(outgoing));
+    let headers =
+        [("authorization", token.bearer()), (NUMERICS, run.numerics.to_string()), (RUN, run_digest.to_string())];
+    for (name, value) in headers {
+        let value = value.parse().map_err(|_| unreachable(format!("{name} cannot be sent as a header")))?;
+        request.metadata_mut().insert(name, value);
+    }
+    let orders = runtime.block_on(async {
+        let channel = connect(&endpoint, patience).await.map_err(|e| unreachable(said(&e)))?;
+        let mut call = tonic::client::Grpc::new(channel);
+        call.ready().await.map_err(|e| unreachable(said(&e)))?;
+        let answer = call.streaming(request, PathAndQuery::from_static(PATH), ProstCodec::default()).await;
+        answer.map_err(|status: Status| match status.code() {
+            Code::Unauthenticated | Code::FailedPrecondition => {
+                WorkersError::Refused { address: address.to_owned(), what: status.message().to_owned() }
+            }
+            _ => unreachable(status.message().to_owned()),
+        })
+    })?;
+    Ok((answers, orders.into_inner()))
+}
+
+/// Connects, again and again until `patience` is over.
+async fn connect(endpoint: &Endpoint, patience: Duration) -> Result<Channel, tonic::transport::Error> {
+    let began = Instant::now();
+    loop {
+        match endpoint.connect().await {
+            Err(_) if began.elapsed() < patience => tokio::time::sleep(Duration::from_millis(100)).await,
+            outcome => return outcome,
+        }
+    }
+}
+
+/// An error and its causes, on one line.
+fn said(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

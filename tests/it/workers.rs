@@ -1,0 +1,193 @@
+//! Training with workers: whoever computes, is lost or is replaced, the same bits.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use retrace_corpus::tokens::Writer;
+use retrace_files::{hash_file, walk};
+use retrace_numerics::random::Stream;
+use retrace_spec::Digest;
+use tempfile::{TempDir, tempdir};
+
+use crate::support::{Ran, retrace};
+
+/// Seven micro-batches a step, which is no power of two and no multiple of any number of workers.
+const RUN: &str = "retrace: run/1
+name: small
+seed: 1
+numerics: 1
+model: {architecture: llama, vocab_size: 64, hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2,
+  num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 64, rope_theta: 10000.0,
+  rms_norm_eps: 1.0e-5, initializer_range: 0.05}
+tokenizer: tokenizer.json
+output: runs/small
+sequence_length: 64
+batch_size: 14
+micro_batch_size: 2
+dropout: 0.1
+optimizer: {beta1: 0.9, beta2: 0.95, epsilon: 1.0e-8, weight_decay: 0.1, clip: 1.0}
+phases:
+  - {name: one, steps: STEPS, learning_rate: {schedule: cosine, warmup: 10, peak: 0.01, floor: 0.001},
+     mix: [{tokens: a.tokens, share: 1}]}
+checkpoint_every: 20
+";
+
+const TOKEN: &str = "0123456789abcdef0123";
+
+fn prepare(root: &Path, steps: u64, offset: u64) {
+    fs::write(root.join("run.yaml"), RUN.replace("STEPS", &steps.to_string())).unwrap();
+    fs::write(root.join("tokenizer.json"), "{}").unwrap();
+    fs::write(root.join("token"), TOKEN).unwrap();
+    let mut writer = Writer::create(&root.join("a.tokens"), 64, Digest::of(b"")).unwrap();
+    writer.begin_shard("raw.jsonl".parse().unwrap());
+    let noise = Stream::new(1, "tokens");
+    let tokens: Vec<u32> = (0..9000).map(|i| (i * 7 + offset + noise.below(0, i, 3)) as u32 % 64).collect();
+    writer.add(1, &tokens).unwrap();
+    writer.finish().unwrap();
+}
+
+fn prepared(steps: u64) -> TempDir {
+    let directory = tempdir().unwrap();
+    prepare(directory.path(), steps, 0);
+    directory
+}
+
+fn train(root: &Path, more: &[&str]) -> Command {
+    let mut command = retrace();
+    command.current_dir(root).args(["train", "run.yaml"]).args(more);
+    command
+}
+
+/// Every file of the run, with its digest.
+fn files(root: &Path) -> Vec<(String, Digest)> {
+    let found = walk(&root.join("runs"), &|_| false).unwrap();
+    let path = |found: &retrace_files::Found| found.path().under(&root.join("runs"));
+    found.iter().map(|found| (found.path().to_string(), hash_file(&path(found)).unwrap().1)).collect()
+}
+
+/// Waits until `there` gives something.
+#[track_caller]
+fn wait_for<T>(what: &str, mut there: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = there() {
+            return found;
+        }
+        assert!(Instant::now() < until, "waited in vain for {what}");
+        sleep(Duration::from_millis(2));
+    }
+}
+
+fn steps(root: &Path) -> usize {
+    fs::read(root.join("runs/small/journal.jsonl"))
+        .map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count())
+}
+
+#[test]
+fn with_any_number_of_workers_the_same_bits() {
+    let alone = prepared(20);
+    Ran::from(train(alone.path(), &[]).output().unwrap()).code(0);
+    let expected = files(alone.path());
+    assert!(expected.len() > 5);
+    for workers in ["0", "1", "2", "3", "5"] {
+        let directory = prepared(20);
+        let ran = Ran::from(train(directory.path(), &["--workers", workers]).output().unwrap()).code(0);
+        assert_eq!(ran.err.matches(" joined from ").count().to_string(), workers, "{}", ran.err);
+        assert!(!ran.err.contains("is gone"), "{}", ran.err);
+        assert_eq!(files(directory.path()), expected, "{workers} workers");
+    }
+}
+
+/// A coordinator that listens, what it says on standard error, and where it listens.
+fn coordinator(root: &Path, more: &[&str]) -> (Child, String) {
+    let said = fs::File::create(root.join("said")).unwrap();
+    let arguments = ["--listen", "127.0.0.1:0", "--token", "token"];
+    let child = train(root, &arguments).args(more).stdout(Stdio::null()).stderr(said).spawn().unwrap();
+    let address = wait_for("the address", || {
+        let said = fs::read_to_string(root.join("said")).unwrap();
+        Some(said.split_once("join at ")?.1.split_once('\n')?.0.to_owned())
+    });
+    (child, address)
+}
+
+fn work(root: &Path, address: &str) -> Command {
+    let mut command = retrace();
+    command.current_dir(root).args(["work", "run.yaml", "--coordinator", address, "--token", "token"]);
+    command
+}
+
+#[test]
+fn killed_and_replaced_in_mid_run_the_same_bits() {
+    let alone = prepared(200);
+    Ran::from(train(alone.path(), &[]).output().unwrap()).code(0);
+    let directory = prepared(200);
+    let root = directory.path();
+    let (mut training, address) = coordinator(root, &["--workers", "1"]);
+    for kill in 0..3 {
+        let mut worker = work(root, &address).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let until = steps(root) + 15;
+        wait_for("steps", || (steps(root) >= until).then_some(()));
+        assert!(training.try_wait().unwrap().is_none(), "it had ended before kill {kill}");
+        worker.kill().unwrap();
+        worker.wait().unwrap();
+    }
+    // The worker that the coordinator started itself, which it replaces.
+    let child = wait_for("the worker's process", || {
+        let threads = fs::read_dir(format!("/proc/{}/task", training.id())).ok()?;
+        let children = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children")).ok();
+        let children: String = threads.filter_map(|thread| children(thread.ok()?)).collect();
+        children.split_whitespace().next().map(str::to_owned)
+    });
+    assert!(Command::new("kill").args(["-9", &child]).status().unwrap().success());
+    wait_for("the end", || training.try_wait().unwrap());
+    assert!(training.wait().unwrap().success());
+    let said = fs::read_to_string(root.join("said")).unwrap();
+    assert_eq!((said.matches(" is gone (").count(), said.matches(" joined from ").count()), (4, 5), "{said}");
+    assert_eq!(files(root), files(alone.path()));
+}
+
+#[test]
+fn a_worker_is_not_let_in_with_another_token_run_or_corpus() {
+    let directory = prepared(3000);
+    let root = directory.path();
+    let (mut training, address) = coordinator(root, &[]);
+    fs::write(root.join("token"), "fedcba9876543210").unwrap();
+    Ran::from(work(root, &address).output().unwrap())
+        .code(2)
+        .says(&["refuses this worker: it does not hold the token"]);
+    let other = prepared(3001);
+    Ran::from(work(other.path(), &address).output().unwrap())
+        .code(2)
+        .says(&["refuses this worker: its retrace-run is"]);
+    // Shards of the same name with other tokens.
+    prepare(other.path(), 3000, 1);
+    let ran = Ran::from(work(other.path(), &address).output().unwrap()).code(2);
+    ran.says(&["learns from another batch here"]);
+    training.kill().unwrap();
+    training.wait().unwrap();
+    let ran = Ran::from(work(root, &address).args(["--patience", "0"]).output().unwrap()).code(2);
+    ran.says(&["cannot reach a coordinator"]);
+    fs::write(root.join("token"), "short").unwrap();
+    Ran::from(work(root, &address).output().unwrap()).code(2).says(&["the token is not one"]);
+    Ran::from(train(root, &["--resume", "--listen", "nowhere", "--token", "token"]).output().unwrap()).code(2);
+}
+
+/// A worker that comes back after its coordinator was killed, and a coordinator that resumes.
+#[test]
+fn a_coordinator_that_is_killed_goes_on_to_the_same_bits() {
+    let alone = prepared(120);
+    Ran::from(train(alone.path(), &[]).output().unwrap()).code(0);
+    let directory = prepared(120);
+    let root = directory.path();
+    let (mut training, address) = coordinator(root, &[]);
+    let worker = work(root, &address).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    wait_for("steps", || (steps(root) >= 30).then_some(()));
+    training.kill().unwrap();
+    training.wait().unwrap();
+    Ran::from(worker.wait_with_output().unwrap()).code(2).says(&["was lost"]);
+    Ran::from(train(root, &["--resume", "--workers", "2"]).output().unwrap()).code(0);
+    assert_eq!(files(root), files(alone.path()));
+}
