@@ -15,6 +15,7 @@ mod runs;
 mod seal_and_verify;
 mod shell;
 mod signing;
+mod stats;
 mod stories;
 mod support;
 mod workers;

@@ -26,6 +26,7 @@ mod query;
 mod replay;
 mod seal;
 mod sign;
+mod stats;
 mod tokenize;
 mod tolerance;
 mod tour;
@@ -53,6 +54,7 @@ pub(crate) enum Verb {
     Convert(convert::Convert),
     Query(query::Query),
     Average(average::Average),
+    Stats(stats::Stats),
 }
 
 impl Verb {
@@ -76,6 +78,7 @@ impl Verb {
             Self::Convert(verb) => verb.run(terminal),
             Self::Query(verb) => verb.run(terminal),
             Self::Average(verb) => verb.run(terminal),
+            Self::Stats(verb) => verb.run(terminal),
         }
     }
 }

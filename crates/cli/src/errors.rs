@@ -13,12 +13,13 @@ use retrace_analysis::contamination::IndexError;
 use retrace_corpus::CorpusError;
 use retrace_eval::EvalError;
 use retrace_files::FileError;
-use retrace_manifest::{AverageError, BundlingError, ExportError, ListError, SealError};
+use retrace_manifest::{AverageError, BundlingError, ExportError, ListError, SealError, WeightsError};
 use retrace_model::ModelError;
 use retrace_query::QueryError;
 use retrace_report::ReportError;
 use retrace_spec::SpecError;
 use retrace_train::TrainError;
+use retrace_weights::StatsError;
 use retrace_workers::WorkersError;
 use thiserror::Error;
 
@@ -33,6 +34,8 @@ pub(crate) enum Failure {
     Seal(#[from] SealError),
     #[error(transparent)]
     Average(#[from] AverageError),
+    #[error(transparent)]
+    Stats(#[from] StatsError),
     #[error(transparent)]
     List(#[from] ListError),
     #[error(transparent)]
@@ -83,8 +86,14 @@ impl Failure {
             Self::Spec(error) => help_for_document(error),
             Self::File(error) => help_for_file(error),
             Self::Seal(error) => help_for_sealing(error),
-            Self::Average(AverageError::File(error)) => help_for_file(error),
+            Self::Average(AverageError::File(error) | AverageError::Weights(WeightsError::File(error))) => {
+                help_for_file(error)
+            }
             Self::Average(_) => "give checkpoints of one model, each a directory or a file with its weights".to_owned(),
+            Self::Stats(StatsError::File(error) | StatsError::Weights(WeightsError::File(error))) => {
+                help_for_file(error)
+            }
+            Self::Stats(_) => "give checkpoints, each a directory or a file with its weights".to_owned(),
             Self::List(_) => "fetch the list anew, or make a manifest with `retrace seal DIR`".to_owned(),
             Self::Export(error) => help_for_export(error),
             Self::Corpus(error) => help_for_corpus(error),

@@ -368,7 +368,7 @@ pub fn floats_as_bytes(values: &[f32]) -> Cow<'_, [u8]> {
 }
 
 /// What has taken in all of [`tensor_digest`] but the bytes.
-pub(crate) fn tensor_hasher(dtype: Dtype, shape: &[usize]) -> blake3::Hasher {
+pub fn tensor_hasher(dtype: Dtype, shape: &[usize]) -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new_derive_key("retrace 2026 tensor");
     let name = format!("{dtype:?}");
     hasher.update(&[name.len() as u8]).update(name.as_bytes());

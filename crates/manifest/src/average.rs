@@ -1,15 +1,15 @@
 //! Whether a model is the plain average of others.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use retrace_files::safetensors::{Dtype, Place, Tensor, read_tensor};
-use retrace_files::{FileError, tensor_places};
+use retrace_files::FileError;
+use retrace_files::safetensors::{Dtype, Tensor, read_tensor};
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::distance::{cast, numbers};
+use crate::weights::{Places, WeightsError, weights};
 
 /// Why there is no average.
 #[derive(Debug, Error)]
@@ -17,20 +17,9 @@ pub enum AverageError {
     /// A file could not be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A directory or file has no weights.
-    #[error("{} holds no weights", path.display())]
-    Empty {
-        /// The directory or file.
-        path: PathBuf,
-    },
-    /// A tensor is in two files of a checkpoint.
-    #[error("{}: has tensor {name:?} in two files", path.display())]
-    Twice {
-        /// The directory.
-        path: PathBuf,
-        /// The tensor.
-        name: String,
-    },
+    /// A checkpoint has no weights to be read.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// An ingredient has not the tensors of the final model.
     #[error("{}: tensor {name:?} {what}", path.display())]
     Unlike {
@@ -83,9 +72,6 @@ pub struct Mean {
     pub largest: f64,
 }
 
-/// Where the tensors of a checkpoint are.
-type Places = BTreeMap<String, (PathBuf, Place)>;
-
 /// Compares the checkpoint `last` with the average of `ingredients`, each a directory with weights or
 /// one file of them. The average is the binary64 sum in that order, divided by their number, rounded
 /// to the type that `last` has it in. Each of its tensors is handed to `take`, sorted by name.
@@ -102,8 +88,8 @@ pub fn average(
     last: &Path,
     mut take: impl FnMut(&str, Tensor),
 ) -> Result<Averaged, AverageError> {
-    let finals = places(last)?;
-    let parts: Vec<Places> = ingredients.iter().map(|path| places(path)).collect::<Result<_, _>>()?;
+    let finals = weights(last)?;
+    let parts: Vec<Places> = ingredients.iter().map(|path| weights(path)).collect::<Result<_, _>>()?;
     for (path, part) in ingredients.iter().zip(&parts) {
         if let Some(name) = part.keys().find(|name| !finals.contains_key(*name)) {
             return Err(unlike(path, name, "is not in the final model".to_owned()));
@@ -198,44 +184,10 @@ fn unit(dtype: Dtype, value: f64) -> f64 {
     2f64.powi(exponent.clamp(least, 1023) - bits)
 }
 
-/// The weights in a directory (`model*.safetensors`, or else `pytorch_model*.bin`) or file.
-fn places(path: &Path) -> Result<Places, AverageError> {
-    let mut files = Vec::new();
-    if path.is_dir() {
-        let mut named = BTreeMap::new();
-        for entry in std::fs::read_dir(path).map_err(FileError::io(path, "list"))? {
-            let entry = entry.map_err(FileError::io(path, "list"))?;
-            named.insert(entry.file_name().to_string_lossy().into_owned(), entry.path());
-        }
-        for [begin, end] in [["model", ".safetensors"], ["pytorch_model", ".bin"]] {
-            if files.is_empty() {
-                files.extend(
-                    named
-                        .iter()
-                        .filter(|(name, _)| name.starts_with(begin) && name.ends_with(end))
-                        .map(|(_, path)| path.clone()),
-                );
-            }
-        }
-    } else {
-        files.push(path.to_owned());
-    }
-    let mut places = BTreeMap::new();
-    for file in files {
-        for (name, place) in tensor_places(&file)?.unwrap_or_default() {
-            if places.insert(name.clone(), (file.clone(), place)).is_some() {
-                return Err(AverageError::Twice { path: path.to_owned(), name });
-            }
-        }
-    }
-    match places.is_empty() {
-        true => Err(AverageError::Empty { path: path.to_owned() }),
-        false => Ok(places),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use half::bf16;
     use retrace_files::safetensors;
 

@@ -71,7 +71,7 @@ fn block((path, place): (&Path, &Place), first: u64, count: u64) -> Result<Vec<u
 }
 
 /// The numbers of a tensor. Integers beyond 2⁵³ are rounded, which only a distance shows.
-pub(crate) fn numbers(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
+pub fn numbers(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
     fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<f64> {
         bytes.as_chunks::<N>().0.iter().map(|bytes| number(*bytes)).collect()
     }

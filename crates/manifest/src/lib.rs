@@ -25,12 +25,13 @@ mod sharded;
 mod signature;
 mod statement;
 mod verify;
+mod weights;
 
 pub use attest::{Again, Outcome, Replayer, attestation};
 pub use average::{AverageError, Averaged, Closeness, Mean, average};
 pub use compare::{Comparison, compare};
 pub use diff::{Change, CheckpointDiff, Diff, Difference, FileChange, Side, TensorChange, diff};
-pub use distance::Distance;
+pub use distance::{Distance, numbers};
 pub use export::{ExportError, bill_of_materials, checksum_list, model_signature, provenance};
 pub use graph::{GraphFinding, GraphRule, check_graph};
 pub use lists::{Disagreement, ListError, lfs_pointer, merge, read_list};
@@ -45,3 +46,4 @@ pub use verify::{
     Ahead, Entry, Expected, Scope, Until, Verdict, Verification, VerifyOptions, look_ahead, verify, verify_after,
     verify_expected,
 };
+pub use weights::{Places, WeightsError, weights};

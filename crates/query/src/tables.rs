@@ -195,13 +195,13 @@ table! {
         /// The root of the sum of squares.
         norm: f64,
         /// The mean.
-        mean: f64,
+        mean: Option<f64>,
         /// The standard deviation, of the population.
-        std: f64,
+        std: Option<f64>,
         /// The least.
-        min: f64,
+        min: Option<f64>,
         /// The greatest.
-        max: f64,
+        max: Option<f64>,
         /// The fourth central moment over the squared variance; 3 for a normal distribution.
         kurtosis: Option<f64>,
         /// Of a matrix: the squared Frobenius norm over the squared largest singular value.

@@ -1,0 +1,164 @@
+//! `retrace stats`
+
+use std::path::{Path, PathBuf};
+
+use retrace_query::tables::{self, Row, Tensor};
+use retrace_spec::Step;
+use retrace_weights::{TensorStats, stats};
+use serde_json::json;
+
+use super::Exit;
+use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone, count};
+
+/// Look at the weights of checkpoints, tensor by tensor
+///
+/// Each CHECKPOINT is a directory with `model.safetensors` (whole or in shards), or one file of weights;
+/// give them in the order of the run. Of every tensor: norm, mean, standard deviation, extremes,
+/// kurtosis, how many numbers are not finite, how far it moved from the checkpoint before and from the
+/// first, and its digest. Each file is read once. With `-o`, all of it becomes the table `tensors`, for
+/// `retrace query`; a checkpoint's step is what its name says (`step1000`).
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  retrace stats runs/base/step-000120
+  retrace stats runs/base/step-* -o .
+  retrace query \"select step, max(distance_to_previous) from tensors group by step order by step\"
+
+Exit codes: 0 all numbers are finite, 1 some are not, 2 could not look.")]
+pub(crate) struct Stats {
+    /// Checkpoints, in the order of the run
+    #[arg(required = true, value_name = "CHECKPOINT")]
+    checkpoints: Vec<PathBuf>,
+    /// Find the stable rank of every matrix too, which takes much longer
+    #[arg(long)]
+    stable_rank: bool,
+    /// Write the table into DIR/tables
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// The run that the checkpoints are of; the name of the directory that holds them, if left out
+    #[arg(long, value_name = "NAME")]
+    run: Option<String>,
+}
+
+impl Stats {
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let found = stats(&self.checkpoints, self.stable_rank, terminal.progress().as_ref())?;
+        if let Some(output) = &self.output {
+            let rows: Vec<Tensor> = found.iter().map(|tensor| self.row(tensor)).collect();
+            tables::write(&output.join("tables"), &rows)?;
+            let path = output.join("tables").join(format!("{}.parquet", Tensor::TABLE));
+            terminal.say(Tone::Good, "wrote", format!("{}: {}", path.display(), count(rows.len(), "row")));
+        }
+        let of = |at: usize| -> Vec<&TensorStats> { found.iter().filter(|tensor| tensor.checkpoint == at).collect() };
+        let checkpoints: Vec<_> = self
+            .checkpoints
+            .iter()
+            .enumerate()
+            .map(|(at, path)| json!({"checkpoint": path, "step": step_of(path), "tensors": of(at)}))
+            .collect();
+        terminal.result("stats/1", &json!({"checkpoints": checkpoints}), |out| {
+            if self.output.is_some() {
+                return Ok(());
+            }
+            for (at, path) in self.checkpoints.iter().enumerate() {
+                writeln!(out, "{}", path.display())?;
+                writeln!(
+                    out,
+                    "{:>11} {:>11} {:>11} {:>11} {:>11} {:>9} {:>11}  tensor",
+                    "norm", "mean", "std", "min", "max", "kurtosis", "moved"
+                )?;
+                for tensor in of(at) {
+                    writeln!(
+                        out,
+                        "{} {} {} {} {} {:>9} {}  {}{}",
+                        cell(Some(tensor.norm)),
+                        cell(tensor.mean),
+                        cell(tensor.std),
+                        cell(tensor.min),
+                        cell(tensor.max),
+                        tensor.kurtosis.map_or_else(String::new, |kurtosis| format!("{kurtosis:.2}")),
+                        cell(tensor.distance_to_previous),
+                        // A name is anyone's text, and this goes to terminals.
+                        tensor.tensor.escape_debug(),
+                        match tensor.non_finite {
+                            0 => String::new(),
+                            some => format!(
+                                "  {}",
+                                terminal.tone(Tone::Bad, format!("{some} of {} not finite", tensor.elements))
+                            ),
+                        },
+                    )?;
+                }
+            }
+            Ok(())
+        })?;
+        let non_finite = found.iter().filter(|tensor| tensor.non_finite > 0).count();
+        let all = count(found.len(), "tensor");
+        match non_finite {
+            0 => terminal.say(Tone::Good, "finite", format!("every number of {all}")),
+            some => terminal.say(Tone::Bad, "not finite", format!("numbers of {some} of {all}")),
+        }
+        Ok(Exit::holds(non_finite == 0))
+    }
+
+    fn row(&self, found: &TensorStats) -> Tensor {
+        let checkpoint = self.checkpoints.get(found.checkpoint).map(PathBuf::as_path).unwrap_or_else(|| Path::new(""));
+        let holder = checkpoint.parent().and_then(Path::file_name).unwrap_or_default();
+        Tensor {
+            run: self.run.clone().unwrap_or_else(|| holder.to_string_lossy().into_owned()),
+            checkpoint: checkpoint.display().to_string(),
+            step: step_of(checkpoint),
+            tensor: found.tensor.clone(),
+            dtype: format!("{:?}", found.dtype),
+            shape: format!("{:?}", found.shape),
+            elements: found.elements,
+            non_finite: found.non_finite,
+            norm: found.norm,
+            mean: found.mean,
+            std: found.std,
+            min: found.min,
+            max: found.max,
+            kurtosis: found.kurtosis,
+            stable_rank: found.stable_rank,
+            distance_to_previous: found.distance_to_previous,
+            cosine_to_previous: found.cosine_to_previous,
+            distance_to_first: found.distance_to_first,
+            cosine_to_first: found.cosine_to_first,
+            digest: found.digest,
+        }
+    }
+}
+
+/// A number in 11 columns.
+fn cell(number: Option<f64>) -> String {
+    number.map_or_else(|| " ".repeat(11), |number| format!("{number:>11.4e}"))
+}
+
+/// The step of the checkpoint at `path`, as its name says: `step1000`, `step-000120`,
+/// `stage1-step1000-tokens5B`.
+fn step_of(path: &Path) -> Option<Step> {
+    let name = path.file_stem()?.to_str()?;
+    let digits = name.split_once("step")?.1.trim_start_matches(['-', '_']);
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().ok().map(Step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_in_names() {
+        for (name, step) in [
+            ("runs/step-000120", Some(120)),
+            ("step1000", Some(1000)),
+            ("stage1-step5000-tokens21B", Some(5000)),
+            ("step_7.safetensors", Some(7)),
+            ("final", None),
+            ("steps", None),
+        ] {
+            assert_eq!(step_of(Path::new(name)), step.map(Step), "{name}");
+        }
+    }
+}

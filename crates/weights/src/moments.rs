@@ -1,0 +1,244 @@
+//! Sums over the numbers of a tensor, from which its statistics follow.
+
+/// How many sums are kept side by side, so that they can be kept in vectors. It fixes the order in
+/// which numbers are added, and so every bit.
+const LANES: usize = 16;
+
+/// Moments of numbers, those that are finite, about a number near them: their first, so that those
+/// of numbers far from 0 lose nothing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moments {
+    about: f64,
+    count: u64,
+    non_finite: u64,
+    /// Sums of the powers 1 to 4 of the distance from `about`.
+    powers: [f64; 4],
+    min: f64,
+    max: f64,
+}
+
+impl Moments {
+    /// Of nothing yet, about `first`, or about 0 if that is no number.
+    pub const fn about(first: f64) -> Self {
+        let about = if first.is_finite() { first } else { 0.0 };
+        Self { about, count: 0, non_finite: 0, powers: [0.0; 4], min: f64::INFINITY, max: f64::NEG_INFINITY }
+    }
+
+    /// Takes in more numbers, lane by lane, and adds the lanes' sums to those before.
+    pub fn add(&mut self, values: &[f64]) {
+        let mut lanes = Lanes::new();
+        let (whole, rest) = values.as_chunks::<LANES>();
+        for chunk in whole {
+            lanes.add(self.about, chunk);
+        }
+        if !rest.is_empty() {
+            // What fills the last chunk up is not finite, and counted off again.
+            let mut last = [f64::NAN; LANES];
+            last[..rest.len()].copy_from_slice(rest);
+            lanes.add(self.about, &last);
+        }
+        let finite = lanes.count.iter().sum::<f64>() as u64;
+        self.count += finite;
+        self.non_finite += values.len() as u64 - finite;
+        for (power, sum) in self.powers.iter_mut().zip(&lanes.powers) {
+            *power += sum.iter().sum::<f64>();
+        }
+        self.min = lanes.min.iter().fold(self.min, |least, value| least.min(*value));
+        self.max = lanes.max.iter().fold(self.max, |most, value| most.max(*value));
+    }
+
+    /// How many are finite.
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// How many are not.
+    pub const fn non_finite(&self) -> u64 {
+        self.non_finite
+    }
+
+    /// The least; none of none.
+    pub fn min(&self) -> Option<f64> {
+        (self.count > 0).then_some(self.min)
+    }
+
+    /// The greatest; none of none.
+    pub fn max(&self) -> Option<f64> {
+        (self.count > 0).then_some(self.max)
+    }
+
+    /// The mean of the powers of the distance from `about`.
+    fn raw(&self) -> Option<[f64; 4]> {
+        (self.count > 0).then(|| self.powers.map(|power| power / self.count as f64))
+    }
+
+    /// The mean.
+    pub fn mean(&self) -> Option<f64> {
+        self.raw().map(|raw| self.about + raw[0])
+    }
+
+    /// The variance, of the population.
+    pub fn variance(&self) -> Option<f64> {
+        self.raw().map(|[first, second, ..]| (second - first * first).max(0.0))
+    }
+
+    /// The root of the sum of squares.
+    pub fn norm(&self) -> f64 {
+        let [first, second, ..] = self.powers;
+        let square = second + self.about * (2.0 * first + self.about * self.count as f64);
+        square.max(0.0).sqrt()
+    }
+
+    /// The fourth central moment over the squared variance; none if all numbers are the same.
+    pub fn kurtosis(&self) -> Option<f64> {
+        let [first, second, third, fourth] = self.raw()?;
+        let variance = self.variance()?;
+        let square = first * first;
+        let central = fourth - 4.0 * first * third + 6.0 * square * second - 3.0 * square * square;
+        (variance > 0.0).then(|| central / (variance * variance)).filter(|kurtosis| kurtosis.is_finite())
+    }
+}
+
+struct Lanes {
+    count: [f64; LANES],
+    powers: [[f64; LANES]; 4],
+    min: [f64; LANES],
+    max: [f64; LANES],
+}
+
+impl Lanes {
+    const fn new() -> Self {
+        Self {
+            count: [0.0; LANES],
+            powers: [[0.0; LANES]; 4],
+            min: [f64::INFINITY; LANES],
+            max: [f64::NEG_INFINITY; LANES],
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, about: f64, values: &[f64; LANES]) {
+        for (lane, value) in values.iter().enumerate() {
+            let finite = value.is_finite();
+            let apart = if finite { value - about } else { 0.0 };
+            let square = apart * apart;
+            self.count[lane] += f64::from(u8::from(finite));
+            self.powers[0][lane] += apart;
+            self.powers[1][lane] += square;
+            self.powers[2][lane] += square * apart;
+            self.powers[3][lane] += square * square;
+            let (low, high) = if finite { (*value, *value) } else { (f64::INFINITY, f64::NEG_INFINITY) };
+            self.min[lane] = if low < self.min[lane] { low } else { self.min[lane] };
+            self.max[lane] = if high > self.max[lane] { high } else { self.max[lane] };
+        }
+    }
+}
+
+/// How two tensors of one shape lie to one another.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Pair {
+    /// Sums of (a − b)², ab, a² and b².
+    sums: [f64; 4],
+}
+
+impl Pair {
+    /// Takes in more numbers of both, lane by lane.
+    pub fn add(&mut self, a: &[f64], b: &[f64]) {
+        let mut lanes = [[0f64; LANES]; 4];
+        let add = |lanes: &mut [[f64; LANES]; 4], lane: usize, a: f64, b: f64| {
+            lanes[0][lane] += (a - b) * (a - b);
+            lanes[1][lane] += a * b;
+            lanes[2][lane] += a * a;
+            lanes[3][lane] += b * b;
+        };
+        let ((whole_a, rest_a), (whole_b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+        for (a, b) in whole_a.iter().zip(whole_b) {
+            for lane in 0..LANES {
+                add(&mut lanes, lane, a[lane], b[lane]);
+            }
+        }
+        for (lane, (a, b)) in rest_a.iter().zip(rest_b).enumerate() {
+            add(&mut lanes, lane, *a, *b);
+        }
+        for (sum, lanes) in self.sums.iter_mut().zip(&lanes) {
+            *sum += lanes.iter().sum::<f64>();
+        }
+    }
+
+    /// The norm of the difference; none where a number is not finite.
+    pub fn distance(&self) -> Option<f64> {
+        Some(self.sums[0].sqrt()).filter(|distance| distance.is_finite())
+    }
+
+    /// The cosine of the angle; none where one is all 0 or has a number that is not finite.
+    pub fn cosine(&self) -> Option<f64> {
+        let [_, product, a, b] = self.sums;
+        let cosine = product / (a.sqrt() * b.sqrt());
+        cosine.is_finite().then(|| cosine.clamp(-1.0, 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use retrace_numerics::random::Stream;
+
+    use super::*;
+
+    fn near(found: f64, expected: f64, tolerance: f64) {
+        assert!((found - expected).abs() <= tolerance * expected.abs().max(1e-300), "{found} is not {expected}");
+    }
+
+    /// In two passes, about the mean, as a textbook has it.
+    #[test]
+    fn as_in_a_textbook() {
+        for (offset, scale) in [(0.0, 1.0), (1.0, 0.01), (-3e5, 1e-2), (0.0, 1e-30)] {
+            let mut normal = vec![0f32; 10_007];
+            Stream::new(3, "moments").normal(0, 1.0, &mut normal);
+            let values: Vec<f64> = normal.iter().map(|x| offset + scale * f64::from(*x)).collect();
+            let n = values.len() as f64;
+            let mean = values.iter().sum::<f64>() / n;
+            let central = |power: i32| values.iter().map(|x| (x - mean).powi(power)).sum::<f64>() / n;
+            let mut moments = Moments::about(values[0]);
+            values.chunks(1000).for_each(|chunk| moments.add(chunk));
+            near(moments.mean().unwrap(), mean, 1e-11);
+            near(moments.variance().unwrap(), central(2), 1e-9);
+            near(moments.kurtosis().unwrap(), central(4) / central(2).powi(2), 1e-8);
+            near(moments.norm(), values.iter().map(|x| x * x).sum::<f64>().sqrt(), 1e-12);
+            assert_eq!(moments.min(), values.iter().copied().reduce(f64::min));
+            assert_eq!(moments.max(), values.iter().copied().reduce(f64::max));
+            assert_eq!((moments.count(), moments.non_finite()), (10_007, 0));
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_is_counted_and_left_out() {
+        let mut moments = Moments::about(f64::NAN);
+        moments.add(&[f64::NAN, 1.0, f64::INFINITY, 3.0, f64::NEG_INFINITY]);
+        assert_eq!((moments.count(), moments.non_finite()), (2, 3));
+        assert_eq!((moments.mean(), moments.variance(), moments.max()), (Some(2.0), Some(1.0), Some(3.0)));
+        assert_eq!(moments.kurtosis(), Some(1.0));
+        let mut none = Moments::about(0.0);
+        none.add(&[f64::NAN; 40]);
+        assert_eq!((none.mean(), none.min(), none.kurtosis(), none.norm()), (None, None, None, 0.0));
+        // All the same: no spread, not one made of rounding.
+        let mut same = Moments::about(0.1);
+        same.add(&[0.1; 1000]);
+        assert_eq!((same.variance(), same.kurtosis(), same.mean()), (Some(0.0), None, Some(0.1)));
+    }
+
+    #[test]
+    fn pairs_by_hand() {
+        let mut pair = Pair::default();
+        pair.add(&[3.0, 0.0], &[0.0, 4.0]);
+        assert_eq!((pair.distance(), pair.cosine()), (Some(5.0), Some(0.0)));
+        let mut same = Pair::default();
+        let values: Vec<f64> = (0..100).map(f64::from).collect();
+        same.add(&values, &values);
+        assert_eq!((same.distance(), same.cosine()), (Some(0.0), Some(1.0)));
+        let mut nothing = Pair::default();
+        nothing.add(&[0.0], &[1.0]);
+        assert_eq!((nothing.distance(), nothing.cosine()), (Some(1.0), None));
+        nothing.add(&[f64::NAN], &[1.0]);
+        assert_eq!(nothing.distance(), None);
+    }
+}
