@@ -104,9 +104,6 @@ impl Statistic<1> for Moments {
 }
 
 impl Moments {
-    pub(super) const fn count(&self) -> u64 {
-        self.count
-    }
 
     pub(super) fn mean(&self) -> f64 {
         self.x.mean(self.count)

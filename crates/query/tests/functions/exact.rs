@@ -6,7 +6,7 @@ use retrace_numerics::random::Stream;
 use retrace_query::functions::exact::Exact;
 
 /// A finite number in units of 2^-1074.
-pub fn whole(x: f64) -> BigInt {
+pub(crate) fn whole(x: f64) -> BigInt {
     let bits = x.to_bits();
     let (exponent, fraction) = (bits >> 52 & 0x7ff, bits & ((1 << 52) - 1));
     let magnitude = match exponent {
@@ -18,7 +18,7 @@ pub fn whole(x: f64) -> BigInt {
 
 /// The nearest float to `above`/`below`·2^-`units`, found by comparing with neighbours: slow, and
 /// with nothing in common with the code that is tested.
-pub fn nearest(above: &BigInt, below: &BigInt, units: u32) -> f64 {
+pub(crate) fn nearest(above: &BigInt, below: &BigInt, units: u32) -> f64 {
     assert!(below.sign() == Sign::Plus && units >= 1074);
     // x is too low if x·below < above, all in units of 2^-units.
     let scaled = |x: f64| (whole(x) * below) << (units - 1074);
@@ -41,13 +41,13 @@ pub fn nearest(above: &BigInt, below: &BigInt, units: u32) -> f64 {
     if negative { -magnitude } else { magnitude }
 }
 
-pub fn sum_of(values: &[f64]) -> f64 {
+pub(crate) fn sum_of(values: &[f64]) -> f64 {
     let total: BigInt = values.iter().map(|x| whole(*x)).sum();
     nearest(&total, &BigInt::from(1), 1074)
 }
 
 /// Random bit patterns; `spread` bounds the exponents, 2047 is all that are finite.
-pub fn patterns(name: &str, count: u64, spread: u64) -> Vec<f64> {
+pub(crate) fn patterns(name: &str, count: u64, spread: u64) -> Vec<f64> {
     let stream = Stream::new(7, name);
     let one = |index| {
         let [low, high, exponent, _] = stream.at(0, index);
