@@ -57,9 +57,7 @@ impl AnalyzerRule for OneAnswer {
 }
 
 fn node_of(node: LogicalPlan) -> Result<LogicalPlan> {
-    node.apply_expressions(|expr| {
-        expr.apply(|part| refuse(part).map(|()| TreeNodeRecursion::Continue))
-    })?;
+    node.apply_expressions(|expr| expr.apply(|part| refuse(part).map(|()| TreeNodeRecursion::Continue)))?;
     let node = match node {
         LogicalPlan::Sort(mut sort) => {
             break_ties(&mut sort.expr, &[], sort.input.schema())?;
@@ -127,9 +125,9 @@ fn break_ties(order: &mut Vec<SortExpr>, constant: &[Expr], schema: &DFSchema) -
     let columns: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
     // Of a grouped table, the groups' keys are enough.
     let fixed = |at: &usize| {
-        columns.get(*at).is_some_and(|column| {
-            constant.contains(column) || order.iter().any(|sorted| sorted.expr == *column)
-        })
+        columns
+            .get(*at)
+            .is_some_and(|column| constant.contains(column) || order.iter().any(|sorted| sorted.expr == *column))
     };
     let once = schema.functional_dependencies().iter().filter(|key| key.mode == Dependency::Single);
     let keys: Vec<&Vec<usize>> = once.map(|key| &key.source_indices).filter(|key| !key.is_empty()).collect();

@@ -3,6 +3,7 @@
 //! | function | what it is | file |
 //! |---|---|---|
 //! | `sum`, `avg`, `var*`, `stddev*`, `covar*`, `corr`, `regr_*` over floats | the exact result, rounded once, whatever the order of the rows | `moments.rs`, on `exact.rs` |
+//! | `min`, `max` over floats | by the total order of IEEE 754, so zeros of both signs have one | `extremes.rs` |
 //! | `spearman(x, y)`, `kendall(x, y)` | agreement of two rankings | `rank.rs` |
 //! | `log_slope(value, tokens)` | slope over ln tokens | `trajectory.rs` |
 //! | `first_reaching(step, value, threshold)` | first step from which on the value stays there | `trajectory.rs` |
@@ -22,6 +23,7 @@ mod aligned;
 mod bootstrap;
 mod elementary;
 pub mod exact;
+mod extremes;
 mod moments;
 mod rank;
 mod ratio;
@@ -45,7 +47,7 @@ use crate::determinism::OneAnswer;
 /// # Errors
 /// If the registry takes none.
 pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
-    for function in aggregates::all() {
+    for function in aggregates::all().into_iter().chain(extremes::all()) {
         registry.register_udaf(Arc::new(function))?;
     }
     for function in elementary::all() {

@@ -137,11 +137,7 @@ macro_rules! of_kind {
     }};
 }
 
-fn one<S: Statistic<N>, const N: usize>(
-    reading: Reading<S>,
-    distinct: bool,
-    to: &DataType,
-) -> Box<dyn Accumulator> {
+fn one<S: Statistic<N>, const N: usize>(reading: Reading<S>, distinct: bool, to: &DataType) -> Box<dyn Accumulator> {
     match distinct {
         false => Box::new(One::<S, S, N>::new(reading, to.clone())),
         true => Box::new(One::<Distinct<S, N>, S, N>::new(reading, to.clone())),

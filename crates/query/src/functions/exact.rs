@@ -265,8 +265,7 @@ impl<const WORDS: usize> Exact<WORDS> {
     fn wide(&mut self) -> &mut Wide {
         if matches!(self.form, Form::Window { .. }) {
             let window = std::mem::take(self);
-            self.form =
-                Form::Wide(Box::new(Wide { digits: [0; DIGITS], waiting: 0, nan: 0, above: 0, below: 0 }));
+            self.form = Form::Wide(Box::new(Wide { digits: [0; DIGITS], waiting: 0, nan: 0, above: 0, below: 0 }));
             self.merge(&window);
         }
         match &mut self.form {
@@ -477,8 +476,7 @@ impl Value {
         if dropped > 0 {
             let half = bits_from(dropped - 1) & 1 == 1;
             let (index, bit) = ((dropped - 1) / 64, (dropped - 1) % 64);
-            let below = word(index) & ((1 << bit) - 1) != 0
-                || words.iter().take(index as usize).any(|word| *word != 0);
+            let below = word(index) & ((1 << bit) - 1) != 0 || words.iter().take(index as usize).any(|word| *word != 0);
             if half && (below || whole & 1 == 1) {
                 whole += 1;
             }

@@ -104,7 +104,6 @@ impl Statistic<1> for Moments {
 }
 
 impl Moments {
-
     pub(super) fn mean(&self) -> f64 {
         self.x.mean(self.count)
     }

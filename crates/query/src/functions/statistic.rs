@@ -425,7 +425,11 @@ impl<const N: usize> Rows<N> {
     pub(super) fn sorted(&self) -> Vec<[f64; N]> {
         let mut rows = self.0.clone();
         rows.sort_unstable_by(|a, b| {
-            a.iter().zip(b).map(|(a, b)| a.total_cmp(b)).find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
+            a.iter()
+                .zip(b)
+                .map(|(a, b)| a.total_cmp(b))
+                .find(|order| order.is_ne())
+                .unwrap_or(std::cmp::Ordering::Equal)
         });
         rows
     }

@@ -78,7 +78,8 @@ async fn trajectories_by_hand() {
         ("value", float_column([0.25, 0.5, 0.375, 0.75, 0.625, 0.5])),
     ];
     spread(&session, "run", &table(&columns), 5, 2);
-    let sql = "select first_reaching(step, value, 0.5), first_reaching(step, value, 0.25), first_reaching(step, value, 0.9),
+    let sql =
+        "select first_reaching(step, value, 0.5), first_reaching(step, value, 0.25), first_reaching(step, value, 0.9),
          first_reaching(step, value, 0.55), arrow_typeof(first_reaching(step, value, 0.5)), forgetting(step, value),
          interpolate(tokens, value, 250), interpolate(tokens, value, 300), interpolate(tokens, value, 501),
          interpolate(tokens, value, 0), interpolate(tokens, value, -1) from run";
@@ -93,8 +94,14 @@ async fn trajectories_by_hand() {
     // Values at the same step or tokens.
     let sql = "select first_reaching(s, v, 1), forgetting(s, v), interpolate(s, v, 2) from (values (1, 1e0), (2, 3e0), (2, 0e0), (3, 1e0), (3, 2e0)) t(s, v)";
     assert_eq!(text(&session, sql).await, "3 1.5 1.5");
-    assert!(failure(&session, "select interpolate(tokens, value, step) from run").await.contains("at is not the same number"));
-    assert!(failure(&session, "select first_reaching(step, value) from run").await.contains("(step, value, threshold)"));
+    assert!(
+        failure(&session, "select interpolate(tokens, value, step) from run")
+            .await
+            .contains("at is not the same number")
+    );
+    assert!(
+        failure(&session, "select first_reaching(step, value) from run").await.contains("(step, value, threshold)")
+    );
     assert!(failure(&session, "select kendall(value, 'a') from run").await.contains("kendall"));
 }
 
@@ -125,7 +132,8 @@ async fn the_bootstrap_is_normal_for_many_pairs() {
         let error = (variance / n as f64).sqrt();
         let session = session(4);
         spread(&session, "t", &table(&[("a", float_column(a)), ("b", float_column(b))]), 8, 4);
-        let sql = "select r['difference'], r['low'], r['high'], r['p'] from (select paired_bootstrap(a, b) as r from t) t";
+        let sql =
+            "select r['difference'], r['low'], r['high'], r['p'] from (select paired_bootstrap(a, b) as r from t) t";
         let got: Vec<f64> = numbers(&session, sql).await.into_iter().map(Option::unwrap).collect();
         assert!((got[0] - mean).abs() < 1e-12);
         assert!((got[1] - (mean - 1.96 * error)).abs() < 0.12 * error, "{got:?} {mean} {error}");
@@ -176,12 +184,24 @@ async fn windows_by_hand() {
     let sql = format!("select step, ema(value, 1.5) over (order by step) from {rows}");
     assert!(failure(&session, &sql).await.contains("alpha is not one number"));
     // Before 10: 1, 3 and 2 have mean 2 and deviation 1. Before 5: 3, 2, 10 have mean 5.
-    let rows = "(values (1, 1e0), (2, 3e0), (3, 2e0), (4, 10e0), (5, 5e0), (6, 'inf'::double), (7, 5e0)) t(step, value)";
-    let sql = format!("select spike(value, 3, 7.9) over (order by step), spike(value, 3, 8) over (order by step) from {rows}");
-    let sql = format!("select array_agg(a order by step), array_agg(b order by step) from (select step, {} as b from {rows}) t",
-        sql.trim_start_matches("select ").split(" from ").next().unwrap().replacen("step),", "step) as a,", 1));
-    assert_eq!(text(&session, &sql).await, "[null, null, false, true, false, true, false] [null, null, false, false, false, true, false]");
-    assert!(failure(&session, "select spike(v, 1.5, 3) over (order by v) from (values (1e0)) t(v)").await.contains("window is not one whole number"));
+    let rows =
+        "(values (1, 1e0), (2, 3e0), (3, 2e0), (4, 10e0), (5, 5e0), (6, 'inf'::double), (7, 5e0)) t(step, value)";
+    let sql = format!(
+        "select spike(value, 3, 7.9) over (order by step), spike(value, 3, 8) over (order by step) from {rows}"
+    );
+    let sql = format!(
+        "select array_agg(a order by step), array_agg(b order by step) from (select step, {} as b from {rows}) t",
+        sql.trim_start_matches("select ").split(" from ").next().unwrap().replacen("step),", "step) as a,", 1)
+    );
+    assert_eq!(
+        text(&session, &sql).await,
+        "[null, null, false, true, false, true, false] [null, null, false, false, false, true, false]"
+    );
+    assert!(
+        failure(&session, "select spike(v, 1.5, 3) over (order by v) from (values (1e0)) t(v)")
+            .await
+            .contains("window is not one whole number")
+    );
 }
 
 #[tokio::test]
@@ -194,9 +214,30 @@ async fn elementary_functions_are_libms() {
          from (values ({x:?}::double)) t(x)"
     );
     let expected = [
-        libm::acos(x), libm::acosh(1.0 + x), libm::asin(x), libm::asinh(x), libm::atan(x), libm::atanh(x), libm::cbrt(x), libm::cos(x),
-        libm::cosh(x), libm::exp(x), libm::log(x), libm::log10(x), libm::log2(x), libm::sin(x), libm::sinh(x), libm::tan(x), libm::tanh(x),
-        libm::atan2(x, 3.0), libm::pow(x, 2.5), libm::pow(x, -1.0), libm::log10(x), libm::log2(x), libm::log10(x), libm::log(x) / libm::log(3.0),
+        libm::acos(x),
+        libm::acosh(1.0 + x),
+        libm::asin(x),
+        libm::asinh(x),
+        libm::atan(x),
+        libm::atanh(x),
+        libm::cbrt(x),
+        libm::cos(x),
+        libm::cosh(x),
+        libm::exp(x),
+        libm::log(x),
+        libm::log10(x),
+        libm::log2(x),
+        libm::sin(x),
+        libm::sinh(x),
+        libm::tan(x),
+        libm::tanh(x),
+        libm::atan2(x, 3.0),
+        libm::pow(x, 2.5),
+        libm::pow(x, -1.0),
+        libm::log10(x),
+        libm::log2(x),
+        libm::log10(x),
+        libm::log(x) / libm::log(3.0),
         1.0 / libm::tan(x),
     ];
     let got = numbers(&session, &sql).await;
@@ -205,7 +246,10 @@ async fn elementary_functions_are_libms() {
         assert_eq!(got.unwrap().to_bits(), expected.to_bits(), "column {at}");
     }
     // Of every kind of number.
-    assert_eq!(text(&session, "select exp(0), ln(arrow_cast(1, 'Float32')), power(2, 10), log(100), ln(null)").await, "1.0 0.0 1024.0 2.0 null");
+    assert_eq!(
+        text(&session, "select exp(0), ln(arrow_cast(1, 'Float32')), power(2, 10), log(100), ln(null)").await,
+        "1.0 0.0 1024.0 2.0 null"
+    );
 }
 
 #[tokio::test]
@@ -224,6 +268,9 @@ async fn aligned_runs_by_hand() {
     spread(&session, "metrics", &table(&columns), 4, 2);
     // Step 10: the mean of both; step 20: halfway between 150 and 250 tokens; step 30: nothing.
     let sql = "select task, metric, shots, step, tokens, a, b, difference from aligned('it''s', 'b') order by step";
-    assert_eq!(text(&session, sql).await, format!("t acc null 10 100 0.5 0.5 0.0\nt acc null 20 200 0.6 0.5 {:?}", 0.6 - 0.5));
+    assert_eq!(
+        text(&session, sql).await,
+        format!("t acc null 10 100 0.5 0.5 0.0\nt acc null 20 200 0.6 0.5 {:?}", 0.6 - 0.5)
+    );
     assert!(failure(&session, "select * from aligned('a')").await.contains("aligned takes the names of two runs"));
 }

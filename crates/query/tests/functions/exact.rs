@@ -68,7 +68,10 @@ fn exact(values: &[f64]) -> f64 {
 /// and as bytes), and with other numbers put in and taken out.
 fn every_way(values: &[f64], expected: f64) {
     let same = |way: &str, sum: f64| {
-        assert!(sum.to_bits() == expected.to_bits() || sum.is_nan() && expected.is_nan(), "{way}: {sum:e}, not {expected:e}");
+        assert!(
+            sum.to_bits() == expected.to_bits() || sum.is_nan() && expected.is_nan(),
+            "{way}: {sum:e}, not {expected:e}"
+        );
     };
     same("one by one", exact(values));
     let turned: Vec<f64> = values.iter().rev().copied().collect();
@@ -142,7 +145,8 @@ fn sums_of_random_bit_patterns() {
         let values = patterns(name, 100_000, spread);
         every_way(&values, sum_of(&values));
     }
-    let subnormal: Vec<f64> = patterns("subnormal", 5_000, 1).iter().map(|x| f64::from_bits(x.to_bits() & !(0x7ff << 52))).collect();
+    let subnormal: Vec<f64> =
+        patterns("subnormal", 5_000, 1).iter().map(|x| f64::from_bits(x.to_bits() & !(0x7ff << 52))).collect();
     every_way(&subnormal, sum_of(&subnormal));
     // All but the last place cancels.
     let mut values = patterns("cancels", 10_000, 2000);

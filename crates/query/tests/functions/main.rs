@@ -44,7 +44,8 @@ fn spread(session: &SessionContext, name: &str, rows: &RecordBatch, seed: u64, p
 }
 
 fn table(columns: &[(&str, ArrayRef)]) -> RecordBatch {
-    RecordBatch::try_from_iter_with_nullable(columns.iter().map(|(name, column)| (*name, Arc::clone(column), true))).unwrap()
+    RecordBatch::try_from_iter_with_nullable(columns.iter().map(|(name, column)| (*name, Arc::clone(column), true)))
+        .unwrap()
 }
 
 fn float_column(values: impl IntoIterator<Item = impl Into<Option<f64>>>) -> ArrayRef {
@@ -77,7 +78,8 @@ async fn text(session: &SessionContext, sql: &str) -> String {
         Err(error) => panic!("{sql}: {error}"),
     };
     let options = FormatOptions::default().with_null("null");
-    let columns: Vec<_> = answer.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+    let columns: Vec<_> =
+        answer.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
     let row = |row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" ");
     (0..answer.num_rows()).map(row).collect::<Vec<String>>().join("\n")
 }

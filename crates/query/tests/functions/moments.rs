@@ -117,7 +117,10 @@ async fn few_rows_nulls_and_what_is_no_number() {
         (vec![None, None], "null null null null null null"),
         (vec![Some(2.5), None], "2.5 2.5 null 0.0 null null"),
         (vec![Some(3.0), Some(3.0)], "6.0 3.0 0.0 0.0 0.0 null"),
-        (vec![Some(1.0), Some(2.0), Some(4.0), None], "7.0 2.3333333333333335 2.3333333333333335 1.5555555555555556 1.5275252316519468 1.0"),
+        (
+            vec![Some(1.0), Some(2.0), Some(4.0), None],
+            "7.0 2.3333333333333335 2.3333333333333335 1.5555555555555556 1.5275252316519468 1.0",
+        ),
         (vec![Some(inf), Some(1.0)], "inf inf NaN NaN NaN NaN"),
         (vec![Some(inf), Some(-inf)], "NaN NaN NaN NaN NaN NaN"),
         (vec![Some(f64::NAN), Some(1.0)], "NaN NaN NaN NaN NaN NaN"),
@@ -133,7 +136,9 @@ async fn few_rows_nulls_and_what_is_no_number() {
 #[tokio::test]
 async fn groups_are_exact() {
     let x = patterns("grouped", 6_000, 2000);
-    let key: Vec<f64> = (0..x.len()).map(|at| f64::from(at as u32 % 7) * f64::from(u8::from(at < 5_990)) + (at / 5_990 * at) as f64).collect();
+    let key: Vec<f64> = (0..x.len())
+        .map(|at| f64::from(at as u32 % 7) * f64::from(u8::from(at < 5_990)) + (at / 5_990 * at) as f64)
+        .collect();
     let mut keys = key.clone();
     keys.sort_by(f64::total_cmp);
     keys.dedup();
@@ -150,12 +155,30 @@ async fn groups_are_exact() {
     let key_twice: Vec<f64> = key.iter().chain(&key).copied().collect();
     for (partitions, seed) in [(1, 0), (2, 4), (8, 5)] {
         let session = session(partitions);
-        spread(&session, "t", &table(&[("k", float_column(key.clone())), ("x", float_column(x.clone()))]), seed, partitions);
+        spread(
+            &session,
+            "t",
+            &table(&[("k", float_column(key.clone())), ("x", float_column(x.clone()))]),
+            seed,
+            partitions,
+        );
         let sql = "select k, sum(x), sum(x) filter (where x > 0), sum(distinct x) from t group by k";
-        let floats = |text: String| text.lines().map(|line| line.split(' ').map(|n| n.parse::<f64>().ok()).collect::<Vec<_>>()).collect::<Vec<_>>();
+        let floats = |text: String| {
+            text.lines()
+                .map(|line| line.split(' ').map(|n| n.parse::<f64>().ok()).collect::<Vec<_>>())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(floats(text(&session, sql).await), floats(expected.join("\n")));
-        spread(&session, "t", &table(&[("k", float_column(key_twice.clone())), ("x", float_column(x_twice.clone()))]), seed, partitions);
-        let distinct = numbers(&session, "select sum(distinct x), avg(distinct x), count(distinct x), var(distinct x) from t").await;
+        spread(
+            &session,
+            "t",
+            &table(&[("k", float_column(key_twice.clone())), ("x", float_column(x_twice.clone()))]),
+            seed,
+            partitions,
+        );
+        let distinct =
+            numbers(&session, "select sum(distinct x), avg(distinct x), count(distinct x), var(distinct x) from t")
+                .await;
         check("distinct", distinct[0], sum_of(&x));
         let total: BigInt = x.iter().map(|x| whole(*x)).sum();
         check("distinct mean", distinct[1], nearest(&total, &BigInt::from(x.len()), 1074));
@@ -165,11 +188,21 @@ async fn groups_are_exact() {
 /// Each row's frame against its exact sum: nothing is left behind of what leaves the frame.
 #[tokio::test]
 async fn frames_that_slide_are_exact() {
-    let x: Vec<f64> = patterns("frames", 300, 300).iter().enumerate().map(|(at, x)| if at == 40 { f64::INFINITY } else { *x }).collect();
+    let x: Vec<f64> = patterns("frames", 300, 300)
+        .iter()
+        .enumerate()
+        .map(|(at, x)| if at == 40 { f64::INFINITY } else { *x })
+        .collect();
     let steps: Vec<f64> = (0..x.len()).map(|at| at as f64).collect();
     for partitions in [1, 4] {
         let session = session(partitions);
-        spread(&session, "t", &table(&[("s", float_column(steps.clone())), ("x", float_column(x.clone()))]), 9, partitions);
+        spread(
+            &session,
+            "t",
+            &table(&[("s", float_column(steps.clone())), ("x", float_column(x.clone()))]),
+            9,
+            partitions,
+        );
         let sql = "select s, sum(x) over w, avg(x) over w, var_pop(x) over w, sum(distinct x) over w, corr(x, s) over w
              from t window w as (order by s rows between 4 preceding and current row)";
         let answer = text(&session, sql).await;
@@ -186,7 +219,10 @@ async fn frames_that_slide_are_exact() {
             };
             for (cell, expected) in [(1, sum), (2, mean), (3, variance), (4, sum)] {
                 let got: f64 = cells[cell].parse().unwrap();
-                assert!(got == expected || got.is_nan() && expected.is_nan(), "row {at}, column {cell}: {got:e}, not {expected:e}");
+                assert!(
+                    got == expected || got.is_nan() && expected.is_nan(),
+                    "row {at}, column {cell}: {got:e}, not {expected:e}"
+                );
             }
         }
     }
@@ -195,9 +231,16 @@ async fn frames_that_slide_are_exact() {
 #[tokio::test]
 async fn whole_numbers_and_decimals_stay_what_they_are() {
     let session = session(2);
-    assert_eq!(text(&session, "select sum(v), sum(v + 1), avg(v) from (values (1), (2), (4)) t(v)").await, "7 10 2.3333333333333335");
     assert_eq!(
-        text(&session, "select sum(v), avg(v), arrow_typeof(sum(v)) from (values (1.10::decimal(4,2)), (2.20::decimal(4,2))) t(v)").await,
+        text(&session, "select sum(v), sum(v + 1), avg(v) from (values (1), (2), (4)) t(v)").await,
+        "7 10 2.3333333333333335"
+    );
+    assert_eq!(
+        text(
+            &session,
+            "select sum(v), avg(v), arrow_typeof(sum(v)) from (values (1.10::decimal(4,2)), (2.20::decimal(4,2))) t(v)"
+        )
+        .await,
         "3.30 1.650000 Decimal128(14, 2)"
     );
     // Each x + 0.1 is rounded, so this is not sum(x) + 3 * 0.1.
@@ -205,7 +248,11 @@ async fn whole_numbers_and_decimals_stay_what_they_are() {
     let got = numbers(&session, "select sum(v + 0.1::double) from (values (1e0), (1e16), (3e0)) t(v)").await;
     check("sum of sums", got[0], expected);
     // binary32 is widened, which is exact.
-    let got = numbers(&session, "select sum(v), avg(v) from (select arrow_cast(v, 'Float32') as v from (values (0.1), (0.2)) t(v)) s").await;
+    let got = numbers(
+        &session,
+        "select sum(v), avg(v) from (select arrow_cast(v, 'Float32') as v from (values (0.1), (0.2)) t(v)) s",
+    )
+    .await;
     check("binary32", got[0], f64::from(0.1f32) + f64::from(0.2f32));
     assert!(failure(&session, "select sum('a')").await.contains("sum"));
 }

@@ -131,7 +131,10 @@ async fn what_has_no_one_answer_is_refused() {
         ("select approx_median(v) from (values (1)) t(v)", "write median(x)"),
         ("select approx_percentile_cont(0.5) within group (order by v) from (values (1e0)) t(v)", "percentile_cont"),
         ("select any_value(v) from (values (1)) t(v)", "min(x)"),
-        ("select first_value(v) over (order by v range between 1 preceding and current row) from (values (1)) t(v)", "write ROWS"),
+        (
+            "select first_value(v) over (order by v range between 1 preceding and current row) from (values (1)) t(v)",
+            "write ROWS",
+        ),
     ] {
         let said = failure(&session, sql).await;
         assert!(said.contains(says), "{sql}: {said}");
