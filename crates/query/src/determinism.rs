@@ -6,7 +6,8 @@
 //!
 //! - **Rows have an order.** Without `ORDER BY`, the answer is sorted by its columns from left to
 //!   right, null first, numbers in IEEE 754's total order. Ties of an `ORDER BY`, wherever it stands,
-//!   are broken by all columns that it sees.
+//!   are broken by all columns that it sees; one in a subquery holds outside where nothing but a
+//!   selection of columns or a `LIMIT` is done to its rows.
 //! - **`LIMIT` takes the first rows of that order**, also in a subquery; so does `DISTINCT ON`.
 //! - **Windows have an order.** `row_number`, `ntile`, `lag`, `lead`, `ema`, `spike`, `first_value`,
 //!   `last_value`, `nth_value` and frames of `ROWS` break the ties of their `ORDER BY` by all columns
@@ -21,7 +22,7 @@
 
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, DataFusionError, Dependency, Result};
+use datafusion::common::{DataFusionError, Dependency, Result};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::{Sort as SortExpr, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -60,7 +61,7 @@ fn node_of(node: LogicalPlan) -> Result<LogicalPlan> {
     node.apply_expressions(|expr| expr.apply(|part| refuse(part).map(|()| TreeNodeRecursion::Continue)))?;
     let node = match node {
         LogicalPlan::Sort(mut sort) => {
-            break_ties(&mut sort.expr, &[], sort.input.schema())?;
+            break_ties(&mut sort.expr, &[], &sort.input)?;
             LogicalPlan::Sort(sort)
         }
         LogicalPlan::Limit(mut limit) => {
@@ -71,27 +72,27 @@ fn node_of(node: LogicalPlan) -> Result<LogicalPlan> {
             let ascending = |expr: &Expr| expr.clone().sort(true, true);
             let first = || on.on_expr.iter().map(ascending).collect();
             let mut sort = on.sort_expr.clone().unwrap_or_else(first);
-            break_ties(&mut sort, &[], on.input.schema())?;
+            break_ties(&mut sort, &[], &on.input)?;
             LogicalPlan::Distinct(Distinct::On(on.with_sort_expr(sort)?))
         }
         node => node,
     };
-    let schema = match &node {
-        LogicalPlan::Window(window) => Some(Arc::clone(window.input.schema())),
+    let input = match &node {
+        LogicalPlan::Window(window) => Some(Arc::clone(&window.input)),
         _ => None,
     };
     let names = NamePreserver::new(&node);
     let node = node.map_expressions(|expr| {
         let name = names.save(&expr);
-        let expr = expr.transform_up(|part| match (part, &schema) {
+        let expr = expr.transform_up(|part| match (part, &input) {
             (Expr::AggregateFunction(mut function), _) if sees_order(&function.func) => {
                 let arguments = function.params.args.iter().filter(|argument| !matches!(argument, Expr::Literal(..)));
                 let arguments: Vec<Expr> = arguments.cloned().collect();
                 extend(&mut function.params.order_by, arguments);
                 Ok(Transformed::yes(Expr::AggregateFunction(function)))
             }
-            (Expr::WindowFunction(mut function), Some(schema)) => {
-                window(&mut function, schema)?;
+            (Expr::WindowFunction(mut function), Some(input)) => {
+                window(&mut function, input)?;
                 Ok(Transformed::yes(Expr::WindowFunction(function)))
             }
             (part, _) => Ok(Transformed::no(part)),
@@ -108,6 +109,7 @@ fn in_order(plan: LogicalPlan) -> Result<LogicalPlan> {
             LogicalPlan::Sort(_) => true,
             LogicalPlan::Projection(projection) => sorted(&projection.input),
             LogicalPlan::Limit(limit) => sorted(&limit.input),
+            LogicalPlan::SubqueryAlias(alias) => sorted(&alias.input),
             _ => false,
         }
     }
@@ -115,40 +117,56 @@ fn in_order(plan: LogicalPlan) -> Result<LogicalPlan> {
         return Ok(plan);
     }
     let mut expr = Vec::new();
-    break_ties(&mut expr, &[], plan.schema())?;
+    break_ties(&mut expr, &[], &plan)?;
     Ok(LogicalPlan::Sort(Sort { expr, input: Arc::new(plan), fetch: None }))
 }
 
-/// Appends the columns of `schema` to `order`, from left to right, until rows that tie are the same;
-/// those of `constant` are known to be equal.
-fn break_ties(order: &mut Vec<SortExpr>, constant: &[Expr], schema: &DFSchema) -> Result<()> {
+/// Appends the columns of `plan` to `order`, from left to right, until no two rows tie that are not
+/// the same; those of `constant` are known to be equal.
+fn break_ties(order: &mut Vec<SortExpr>, constant: &[Expr], plan: &LogicalPlan) -> Result<()> {
+    let schema = plan.schema();
     let columns: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
-    // Of a grouped table, the groups' keys are enough.
-    let fixed = |at: &usize| {
-        columns
-            .get(*at)
-            .is_some_and(|column| constant.contains(column) || order.iter().any(|sorted| sorted.expr == *column))
-    };
-    let once = schema.functional_dependencies().iter().filter(|key| key.mode == Dependency::Single);
-    let keys: Vec<&Vec<usize>> = once.map(|key| &key.source_indices).filter(|key| !key.is_empty()).collect();
-    if keys.iter().any(|key| key.iter().all(fixed)) {
-        return Ok(());
-    }
-    let missing = columns.iter().enumerate().filter(|(at, _)| !fixed(at));
-    for (at, _) in missing.clone() {
-        let field = schema.field(at);
+    let keys = keys(plan);
+    for (column, field) in columns.iter().zip(schema.fields()) {
+        let fixed = |column: &Expr| constant.contains(column) || order.iter().any(|sorted| sorted.expr == *column);
+        if keys.iter().any(|key| key.iter().all(|at| columns.get(*at).is_some_and(fixed))) {
+            break;
+        }
+        if fixed(column) {
+            continue;
+        }
         if !RowConverter::supports_fields(&[SortField::new(field.data_type().clone())]) {
-            let message = format!(
+            return Err(DataFusionError::Plan(format!(
                 "the column {} of {} has no order, so the rows have none: select a part of it",
                 field.name(),
                 field.data_type()
-            );
-            return Err(DataFusionError::Plan(message));
+            )));
+        }
+        order.push(column.clone().sort(true, true));
+    }
+    Ok(())
+}
+
+/// Columns no two rows of `plan` agree in, where that is known: of a grouped table, the groups' keys.
+fn keys(plan: &LogicalPlan) -> Vec<&Vec<usize>> {
+    // What DataFusion says of other plans cannot be relied on: it calls keys what `unnest` repeats.
+    fn grouped(plan: &LogicalPlan) -> bool {
+        match plan {
+            LogicalPlan::Aggregate(_) => true,
+            LogicalPlan::Projection(projection) => grouped(&projection.input),
+            LogicalPlan::SubqueryAlias(alias) => grouped(&alias.input),
+            LogicalPlan::Filter(filter) => grouped(&filter.input),
+            LogicalPlan::Sort(sort) => grouped(&sort.input),
+            LogicalPlan::Limit(limit) => grouped(&limit.input),
+            LogicalPlan::Window(window) => grouped(&window.input),
+            _ => false,
         }
     }
-    let missing: Vec<Expr> = missing.map(|(_, column)| column.clone()).collect();
-    extend(order, missing);
-    Ok(())
+    if !grouped(plan) {
+        return Vec::new();
+    }
+    let once = plan.schema().functional_dependencies().iter().filter(|key| key.mode == Dependency::Single);
+    once.map(|key| &key.source_indices).filter(|key| !key.is_empty()).collect()
 }
 
 fn extend(order: &mut Vec<SortExpr>, by: Vec<Expr>) {
@@ -164,7 +182,7 @@ fn sees_order(function: &AggregateUDF) -> bool {
     matches!(function.name(), "array_agg" | "string_agg" | "first_value" | "last_value" | "nth_value")
 }
 
-fn window(function: &mut WindowFunction, schema: &DFSchema) -> Result<()> {
+fn window(function: &mut WindowFunction, input: &LogicalPlan) -> Result<()> {
     let params = &mut function.params;
     let frame = &params.window_frame;
     let (values, rows) = match &function.fun {
@@ -181,13 +199,12 @@ fn window(function: &mut WindowFunction, schema: &DFSchema) -> Result<()> {
     let counted = |bound: &WindowFrameBound| !bound.is_unbounded() && *bound != WindowFrameBound::CurrentRow;
     if values && frame.units != WindowFrameUnits::Rows && (counted(&frame.start_bound) || counted(&frame.end_bound)) {
         return Err(DataFusionError::Plan(format!(
-            "{} over {} {} has more than one answer where rows tie: write ROWS",
+            "{} over so many {} has more than one answer where rows tie: write ROWS",
             function.fun.name(),
-            frame.units,
-            "between such bounds"
+            frame.units
         )));
     }
-    break_ties(&mut params.order_by, &params.partition_by, schema)
+    break_ties(&mut params.order_by, &params.partition_by, input)
 }
 
 /// Refuses what has not one answer.

@@ -37,6 +37,7 @@ use datafusion::catalog::TableFunctionImpl;
 use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::optimizer::Optimizer;
 use datafusion::prelude::SessionConfig;
 
 use crate::determinism::OneAnswer;
@@ -69,10 +70,16 @@ pub fn table_functions() -> Vec<(&'static str, Arc<dyn TableFunctionImpl>)> {
 ///
 /// # Errors
 /// If a function cannot be registered.
-pub fn state(config: SessionConfig) -> Result<SessionState> {
+pub fn state(mut config: SessionConfig) -> Result<SessionState> {
+    // The order of a subquery is that of what is selected from it.
+    config.options_mut().sql_parser.enable_subquery_sort_elimination = false;
+    // It drops sort columns that DataFusion takes to depend on others, wrongly so behind `unnest`.
+    let mut rules = Optimizer::new().rules;
+    rules.retain(|rule| rule.name() != "eliminate_duplicated_expr");
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()
+        .with_optimizer_rules(rules)
         .with_analyzer_rule(Arc::new(OneAnswer))
         .build();
     register(&mut state)?;

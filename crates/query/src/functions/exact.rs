@@ -29,7 +29,7 @@ const PATIENCE: u32 = 1 << 29;
 
 /// A sum of binary64 numbers and of products of two of them, without rounding.
 ///
-/// `WORDS` is the size of its window, in words of 64 bits: 2 for numbers, 4 for products.
+/// `WORDS` is the size of its window, in words of 64 bits: 2, for numbers, or 4, for products.
 #[derive(Debug, Clone)]
 pub struct Exact<const WORDS: usize> {
     form: Form<WORDS>,
@@ -79,6 +79,11 @@ fn parts(bits: u64) -> (u64, i32, bool) {
 }
 
 impl<const WORDS: usize> Exact<WORDS> {
+    /// Bits of a window.
+    const BITS: i32 = 64 * WORDS as i32;
+    /// How many of them are below the first term, of 53 bits a factor.
+    const BELOW: i32 = (Self::BITS - 53 * WORDS as i32 / 2) * 5 / 8;
+
     /// Adds a number.
     #[inline]
     pub fn add(&mut self, x: f64) {
@@ -231,14 +236,21 @@ impl<const WORDS: usize> Exact<WORDS> {
     /// Adds ±`whole`, whose lowest bit stands at `position`.
     #[inline(always)]
     fn term(&mut self, whole: u128, position: i32, negative: bool) {
-        if let Form::Window { base, words } = &mut self.form {
-            let shift = position - i32::from(*base);
-            let bits = 128 - whole.leading_zeros() as i32;
-            if shift >= 0 && shift + bits < 64 * WORDS as i32 && add_to(words, whole, shift as u32, negative) {
-                return;
+        match &mut self.form {
+            Form::Window { base, words } => {
+                if *words == [0; WORDS] {
+                    // Nothing is lost, wherever the window stands: more room below the first term
+                    // than above, where only carries go.
+                    *base = (position - Self::BELOW).max(0) as u16;
+                }
+                let shift = position - i32::from(*base);
+                let bits = 128 - whole.leading_zeros() as i32;
+                if shift < 0 || shift + bits >= Self::BITS || !add_to(words, whole, shift as u32, negative) {
+                    self.term_outside(whole, position, negative);
+                }
             }
+            Form::Wide(wide) => wide.term(whole, position, negative),
         }
-        self.term_outside(whole, position, negative);
     }
 
     /// Adds a term that does not fit as it stands: moves the window, or widens it.
@@ -335,23 +347,21 @@ fn add_to<const WORDS: usize>(words: &mut [u64; WORDS], whole: u128, shift: u32,
         }
         return !over;
     }
-    let (word, bit) = ((shift / 64) as usize, shift % 64);
-    let low = whole << bit;
-    let high = if bit == 0 { 0 } else { (whole >> (128 - bit)) as u64 };
-    let term = [low as u64, (low >> 64) as u64, high];
-    let flip = if negative { u64::MAX } else { 0 };
-    let mut sum = *words;
-    let mut carry = negative;
-    for (at, sum) in sum.iter_mut().enumerate() {
-        let part = at.checked_sub(word).and_then(|at| term.get(at)).copied().unwrap_or_default();
-        let (partial, one) = sum.overflowing_add(part ^ flip);
-        let (total, two) = partial.overflowing_add(u64::from(carry));
-        (*sum, carry) = (total, one | two);
-    }
-    let (before, after) = (words[WORDS - 1] >> 63 == 1, sum[WORDS - 1] >> 63 == 1);
-    let over = before == negative && after != before;
+    let (low, high) = match shift {
+        0 => (whole, 0),
+        1..128 => (whole << shift, whole >> (128 - shift)),
+        _ => (0, whole << (shift - 128)),
+    };
+    let [a, b, c, d] = std::array::from_fn(|at| words.get(at).copied().map_or(0, u128::from));
+    let flip = if negative { u128::MAX } else { 0 };
+    let (partial, one) = (a | b << 64).overflowing_add(low ^ flip);
+    let (low, two) = partial.overflowing_add(u128::from(negative));
+    let before = c | d << 64;
+    let high = before.wrapping_add(high ^ flip).wrapping_add(u128::from(one | two));
+    let over = (before >> 127 == 1) == negative && (high >> 127 == 1) != negative;
     if !over {
-        *words = sum;
+        let sum = [low as u64, (low >> 64) as u64, high as u64, (high >> 64) as u64];
+        words.iter_mut().zip(sum).for_each(|(word, sum)| *word = sum);
     }
     !over
 }
@@ -372,13 +382,7 @@ fn moved<const WORDS: usize>(words: &[u64; WORDS], base: i32, low: i32, high: i3
     if negative {
         negate(&mut magnitude);
     }
-    let Some((first, last)) = span(&magnitude) else {
-        // The first term, as if all its bits were set: more room below it than above, where only
-        // carries go.
-        let full = 53 * WORDS as i32 / 2;
-        let base = (low.min(high - full) - (size - full) * 5 / 8).max(0);
-        return (high - base < size).then_some((base as u16, [0; WORDS]));
-    };
+    let (first, last) = span(&magnitude).unwrap_or((low - base, high - 1 - base));
     let (lowest, highest) = (low.min(base + first), high.max(base + last + 1));
     // Two bits for the carry and the sign.
     let room = size - 2 - (highest - lowest);
@@ -405,21 +409,26 @@ fn moved<const WORDS: usize>(words: &[u64; WORDS], base: i32, low: i32, high: i3
 }
 
 impl Wide {
+    #[inline]
     fn term(&mut self, whole: u128, position: i32, negative: bool) {
         let (digit, bit) = (position as usize / 32, position % 32);
-        for (half, at) in [(whole as u64, digit), ((whole >> 64) as u64, digit + 2)] {
-            let shifted = u128::from(half) << bit;
-            for part in 0..3 {
-                // Zeros may stand beyond the last digit.
-                if let Some(digit) = self.digits.get_mut(at + part) {
-                    let value = i64::from((shifted >> (32 * part)) as u32);
-                    *digit += if negative { -value } else { value };
-                }
-            }
+        self.half(whole as u64, digit, bit, negative);
+        if whole >> 64 != 0 {
+            self.half((whole >> 64) as u64, digit + 2, bit, negative);
         }
         self.waiting += 1;
         if self.waiting >= PATIENCE {
             self.carry();
+        }
+    }
+
+    #[inline(always)]
+    fn half(&mut self, half: u64, digit: usize, bit: i32, negative: bool) {
+        let shifted = u128::from(half) << bit;
+        let sign = if negative { -1 } else { 1 };
+        // Where there are fewer than three digits, what is beyond them is zero.
+        for (part, digit) in self.digits.iter_mut().skip(digit).take(3).enumerate() {
+            *digit += sign * i64::from((shifted >> (32 * part)) as u32);
         }
     }
 

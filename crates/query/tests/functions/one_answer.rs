@@ -33,7 +33,13 @@ fn metrics() -> RecordBatch {
     ])
 }
 
-const QUERIES: [&str; 31] = [
+const QUERIES: [&str; 37] = [
+    "select * from (select step, value from metrics order by value desc) s limit 5",
+    "with best as (select run, value from metrics order by step) select value from best",
+    "select run, array_agg(distinct step), string_agg(distinct task, ',' order by task desc), count(distinct value) from metrics group by run",
+    "select run, task, sum(value), array_agg(value order by step) from metrics group by rollup (run, task)",
+    "select run, unnest(array_agg(value order by tokens)) as v from metrics group by run limit 30",
+    "select run, sum(value) filter (where step > 5), avg(distinct value), corr(distinct value, step) from metrics group by run having count(*) > 1",
     "select value, count(*) from metrics group by value",
     "select value, run, count(*) from metrics group by value, run",
     "select min(value), max(value) from metrics where abs(value) = 0",
@@ -111,6 +117,8 @@ async fn rows_come_in_the_promised_order() {
     assert_eq!(text(&session, "select a, x from t limit 2").await, "null 3.0\n1 -1.0");
     assert_eq!(text(&session, "select x from t order by a desc nulls last").await, "0.5\n-1.0\ninf\n3.0");
     assert_eq!(text(&session, "select x from t order by a limit 1 offset 1").await, "inf");
+    assert_eq!(text(&session, "select * from (select x from t order by x desc) s limit 2").await, "inf\n3.0");
+    assert_eq!(text(&session, "with s as (select x, a from t order by x desc) select a from s").await, "1\nnull\n2\n1");
     assert_eq!(text(&session, "select array_agg(x) from t").await, "[-1.0, 0.5, 3.0, inf]");
     assert_eq!(text(&session, "select array_agg(x order by a desc nulls last) from t").await, "[0.5, -1.0, inf, 3.0]");
     assert_eq!(text(&session, "select first_value(x), last_value(x order by a nulls first) from t").await, "-1.0 0.5");
