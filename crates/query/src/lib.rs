@@ -5,7 +5,9 @@
 //! nothing of models or plots.
 
 mod answer;
+pub mod determinism;
 mod error;
+pub mod functions;
 mod session;
 pub mod tables;
 

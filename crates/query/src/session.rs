@@ -1,6 +1,7 @@
 //! Queries over the tables of releases.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,12 +14,11 @@ use retrace_files::FileError;
 use retrace_spec::{Document, Manifest};
 use tokio::runtime::Runtime;
 
-use crate::{Answer, QueryError};
+use crate::{Answer, QueryError, functions};
 
 /// Tables that can be asked.
 ///
-/// A query runs in one partition, in the order of the files and their rows, so that it has one
-/// answer: with more, DataFusion adds floats in the order in which its threads finish.
+/// A query has one answer, whatever the number of partitions that it runs in ([`crate::determinism`]).
 pub struct Session {
     context: SessionContext,
     runtime: Runtime,
@@ -39,6 +39,15 @@ impl Session {
     /// # Errors
     /// If a table cannot be read, or a directory has none.
     pub fn open(directories: &[PathBuf]) -> Result<Self, QueryError> {
+        Self::open_in(directories, std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    }
+
+    /// [`Session::open`], to answer in so many partitions, each on a thread; otherwise there are as
+    /// many as processors.
+    ///
+    /// # Errors
+    /// If a table cannot be read, or a directory has none.
+    pub fn open_in(directories: &[PathBuf], partitions: NonZeroUsize) -> Result<Self, QueryError> {
         let mut tables: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
         for directory in directories {
             let mut any = false;
@@ -59,8 +68,10 @@ impl Session {
                 return Err(QueryError::NoTables { path: directory.clone() });
             }
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(QueryError::Runtime)?;
-        let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+        let mut threads = tokio::runtime::Builder::new_multi_thread();
+        let runtime = threads.worker_threads(partitions.get()).build().map_err(QueryError::Runtime)?;
+        let config = SessionConfig::new().with_target_partitions(partitions.get());
+        let context = SessionContext::new_with_state(functions::state(config)?);
         let mut columns = BTreeMap::new();
         for (name, batches) in tables {
             let Some(schema) = batches.first().map(RecordBatch::schema) else { continue };
