@@ -15,6 +15,7 @@ use crate::terminal::Terminal;
 
 mod average;
 mod clean;
+mod cluster;
 mod convert;
 mod diff;
 mod eval;
@@ -54,6 +55,7 @@ pub(crate) enum Verb {
     Convert(convert::Convert),
     Query(query::Query),
     Average(average::Average),
+    Cluster(cluster::Cluster),
     Stats(stats::Stats),
 }
 
@@ -78,6 +80,7 @@ impl Verb {
             Self::Convert(verb) => verb.run(terminal),
             Self::Query(verb) => verb.run(terminal),
             Self::Average(verb) => verb.run(terminal),
+            Self::Cluster(verb) => verb.run(terminal),
             Self::Stats(verb) => verb.run(terminal),
         }
     }

@@ -10,6 +10,7 @@ use miette::{
     ThemeStyles,
 };
 use retrace_analysis::contamination::IndexError;
+use retrace_cluster::ClusterError;
 use retrace_corpus::CorpusError;
 use retrace_eval::EvalError;
 use retrace_files::FileError;
@@ -17,6 +18,7 @@ use retrace_manifest::{AverageError, BundlingError, ExportError, ListError, Seal
 use retrace_model::ModelError;
 use retrace_query::QueryError;
 use retrace_report::ReportError;
+use retrace_sign::TokenError;
 use retrace_spec::SpecError;
 use retrace_train::TrainError;
 use retrace_weights::StatsError;
@@ -44,6 +46,10 @@ pub(crate) enum Failure {
     Corpus(#[from] CorpusError),
     #[error(transparent)]
     Train(#[from] TrainError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     #[error(transparent)]
     Workers(#[from] WorkersError),
     #[error(transparent)]
@@ -98,6 +104,8 @@ impl Failure {
             Self::Export(error) => help_for_export(error),
             Self::Corpus(error) => help_for_corpus(error),
             Self::Train(error) => help_for_training(error),
+            Self::Token(_) => "make one with `head -c 32 /dev/urandom | base64 > token`".to_owned(),
+            Self::Cluster(error) => help_for_cluster(error),
             Self::Workers(error) => help_for_workers(error),
             Self::Model(error) => help_for_model(error),
             Self::Eval(error) => help_for_evaluation(error),
@@ -240,7 +248,6 @@ fn help_for_training(error: &TrainError) -> String {
 fn help_for_workers(error: &WorkersError) -> String {
     match error {
         WorkersError::Train(error) => return help_for_training(error),
-        WorkersError::Token { .. } => "make one with `head -c 32 /dev/urandom | base64 > token`",
         WorkersError::Listen { .. } => "give an address of this machine and a free port, such as 127.0.0.1:7070",
         WorkersError::Unreachable { .. } => {
             "give the address at which `retrace train RUN --listen ADDRESS` says it listens"
@@ -256,6 +263,18 @@ fn help_for_workers(error: &WorkersError) -> String {
         }
         WorkersError::Damaged { .. } => "work again; see whether the machine or its network is faulty if it comes back",
         WorkersError::Start(_) => "see how many threads and open files the system allows",
+    }
+    .to_owned()
+}
+
+fn help_for_cluster(error: &ClusterError) -> String {
+    match error {
+        ClusterError::Listen { .. } => "give an address of this machine and a free port, such as 127.0.0.1:50050",
+        ClusterError::Scheduler { .. } => {
+            "give the address at which `retrace cluster scheduler` says it listens, and its token"
+        }
+        ClusterError::Start(_) => "see how many threads and open files the system allows",
+        ClusterError::Query(_) => "see that this is the version of retrace that the scheduler has",
     }
     .to_owned()
 }

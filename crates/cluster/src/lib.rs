@@ -1,1 +1,21 @@
-//! stub
+//! The same SQL, functions and rules on many machines, by Apache Ballista.
+//!
+//! A [`scheduler()`] takes queries and cuts them into stages; each [`worker()`] asks it for tasks of
+//! them; [`connect()`] gives a session that sends its queries there. All three start from the query
+//! crate's one session state, so that a query has the same answer, to the bit, as in a single process,
+//! however many workers there are, and if one is lost on the way. Tables must lie at the same path, or
+//! URL, on every machine.
+//!
+//! Whoever asks a scheduler or a worker for anything must hold the cluster's token. What is sent is not
+//! encrypted. This crate knows nothing of what is asked, and prints nothing.
+
+mod error;
+mod guard;
+mod scheduler;
+mod session;
+mod worker;
+
+pub use error::ClusterError;
+pub use scheduler::scheduler;
+pub use session::connect;
+pub use worker::{Place, worker};

@@ -1,4 +1,5 @@
-//! Signatures over bytes: keys as PEM files hold them, DSSE envelopes, chains of certificates.
+//! Signatures over bytes: keys as PEM files hold them, DSSE envelopes, chains of certificates; and the
+//! token that processes show one another.
 //!
 //! This crate knows nothing of what is signed, of files, of networks or of the time: a caller that
 //! wants a certificate's validity checked says as of when. It makes no keys. A signature proves that
@@ -7,10 +8,12 @@
 mod certificate;
 mod envelope;
 mod key;
+mod token;
 
 pub use certificate::{CertificateError, Chain, Roots};
 pub use envelope::{Base64, Envelope, Signature};
 pub use key::{KeyError, PublicKey, SigningKey};
+pub use token::{Token, TokenError};
 
 use thiserror::Error;
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use prost::bytes::Bytes;
 use retrace_model::Weights;
 use retrace_numerics::tree::TreeSum;
+use retrace_sign::Token;
 use retrace_spec::{Digest, Document, Run, Step};
 use retrace_train::{Batch, Block, Compute, Learner, TrainError};
 use tokio::net::TcpListener;
@@ -23,11 +24,11 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
+use crate::WorkersError;
 use crate::board::{Assignment, Board, Next, SentWeights};
 use crate::floats::{self, Assembly};
 use crate::message::{Answer, FromWorker, Losses, NUMERICS, Order, PATH, RUN, Task, ToWorker};
 use crate::schedule::WorkerId;
-use crate::{Token, WorkersError};
 
 /// How much may be on its way before the other side has taken it.
 pub(crate) const WINDOW: u32 = 16 << 20;

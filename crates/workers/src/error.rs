@@ -9,12 +9,6 @@ pub enum WorkersError {
     /// The run could not be opened or computed.
     #[error(transparent)]
     Train(#[from] TrainError),
-    /// A token that guards nothing.
-    #[error("the token is not one: it is at least {least} printable characters without a space")]
-    Token {
-        /// How many.
-        least: usize,
-    },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {

@@ -16,10 +16,8 @@ mod error;
 mod floats;
 mod message;
 mod schedule;
-mod token;
 mod worker;
 
 pub use coordinator::{Event, Workers};
 pub use error::WorkersError;
-pub use token::Token;
 pub use worker::work;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use prost::bytes::Bytes;
 use retrace_model::{Layout, Weights};
 use retrace_numerics::environment;
+use retrace_sign::Token;
 use retrace_spec::{Document, Run, Step};
 use retrace_train::{Batch, Batches, Learner, TrainError};
 use tokio::runtime::Runtime;
@@ -16,10 +17,10 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
+use crate::WorkersError;
 use crate::coordinator::{ALIVE, FRAME, WINDOW};
 use crate::floats::{self, Assembly};
 use crate::message::{Answer, FromWorker, Losses, NUMERICS, Order, PATH, RUN, Task, ToWorker};
-use crate::{Token, WorkersError};
 
 /// Computes micro-batches of `run`, whose paths are relative to `root`, for the coordinator at
 /// `address`, until that ends; `done` is told of every block. A coordinator that is not there yet is

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use retrace_files::{FileError, Unit};
-use retrace_workers::Token;
+use retrace_sign::Token;
 use serde_json::json;
 
 use super::{Exit, Opened, open_run};

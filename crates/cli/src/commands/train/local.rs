@@ -10,7 +10,7 @@ use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
 use retrace_files::{FileError, Progress};
-use retrace_workers::Token;
+use retrace_sign::Token;
 
 use crate::errors::Failure;
 

@@ -1,11 +1,19 @@
-//! What those who may work for one another hold.
+//! A shared secret, with which processes know one another.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::WorkersError;
+use thiserror::Error;
 
-/// A secret that the coordinator and its workers share.
+/// A text that is not a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the token is not one: it is at least {least} printable characters without a space")]
+pub struct TokenError {
+    /// How many.
+    pub least: usize,
+}
+
+/// A secret that processes which work for one another share.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
@@ -18,13 +26,13 @@ impl Token {
     }
 
     /// What stands in a request's `authorization`.
-    pub(crate) fn bearer(&self) -> String {
+    pub fn bearer(&self) -> String {
         format!("Bearer {}", self.0)
     }
 
     /// Whether that is what stands in a request's `authorization`. It takes the same time whatever
     /// stands there: digests are compared, all bytes of them.
-    pub(crate) fn admits(&self, authorization: &[u8]) -> bool {
+    pub fn admits(&self, authorization: &[u8]) -> bool {
         blake3::hash(authorization) == blake3::hash(self.bearer().as_bytes())
     }
 }
@@ -37,13 +45,13 @@ impl fmt::Debug for Token {
 }
 
 impl FromStr for Token {
-    type Err = WorkersError;
+    type Err = TokenError;
 
-    fn from_str(text: &str) -> Result<Self, WorkersError> {
+    fn from_str(text: &str) -> Result<Self, TokenError> {
         let text = text.trim();
         match text.len() >= Self::LEAST && text.bytes().all(|byte| byte.is_ascii_graphic()) {
             true => Ok(Self(text.to_owned())),
-            false => Err(WorkersError::Token { least: Self::LEAST }),
+            false => Err(TokenError { least: Self::LEAST }),
         }
     }
 }

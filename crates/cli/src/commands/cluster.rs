@@ -1,0 +1,78 @@
+//! `retrace cluster`
+
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use retrace_cluster::Place;
+
+use super::Exit;
+use super::work::read_token;
+use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone};
+
+/// Start the parts of a cluster, to which `retrace query --cluster ADDRESS` sends its queries
+///
+/// A scheduler takes queries; workers work on them. The answers are those of a single process, to the
+/// bit, whatever the number of workers, and if one is lost on the way. Tables must lie at the same paths,
+/// or URLs, on every machine. Whoever submits a query, or works, must hold the token. What is sent is
+/// authenticated by it, but not encrypted: between machines that others share, send it through a tunnel.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  head -c 32 /dev/urandom | base64 > token          once; copy it to each machine
+  retrace cluster scheduler --token token
+  retrace cluster worker --scheduler 127.0.0.1:50050 --token token
+  retrace query @emergence release --cluster 127.0.0.1:50050 --token token")]
+pub(crate) struct Cluster {
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Part {
+    /// Take queries
+    Scheduler {
+        /// Where to listen
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50050")]
+        listen: String,
+        /// The file with the cluster's token; `-` is standard input
+        #[arg(long, value_name = "FILE")]
+        token: PathBuf,
+    },
+    /// Work on queries
+    Worker {
+        /// Where the scheduler listens
+        #[arg(long, value_name = "ADDRESS")]
+        scheduler: String,
+        /// The file with the cluster's token; `-` is standard input
+        #[arg(long, value_name = "FILE")]
+        token: PathBuf,
+        /// The address of this machine, at which the others reach it
+        #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+        host: IpAddr,
+        /// Work on so many tasks at once; one a thread, if left out
+        #[arg(long, value_name = "N")]
+        tasks: Option<NonZeroUsize>,
+    },
+}
+
+impl Cluster {
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        match &self.part {
+            Part::Scheduler { listen, token } => {
+                retrace_cluster::scheduler(listen, read_token(token)?, |address| {
+                    terminal.say(Tone::Good, "listening", format!("at {address}"));
+                })?;
+            }
+            Part::Worker { scheduler, token, host, tasks } => {
+                let cores = tasks.map_or_else(rayon::current_num_threads, NonZeroUsize::get);
+                let place = Place { host: *host, cores };
+                retrace_cluster::worker(scheduler, &read_token(token)?, &place, |address| {
+                    terminal.say(Tone::Good, "working", format!("for {scheduler}, results at {address}"));
+                })?;
+            }
+        }
+        Ok(Exit::Holds)
+    }
+}

@@ -1,0 +1,31 @@
+//! What can go wrong with a cluster.
+
+use datafusion::error::DataFusionError;
+use thiserror::Error;
+
+/// Why a part of a cluster cannot do its work.
+#[derive(Debug, Error)]
+pub enum ClusterError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The scheduler cannot be reached, does not want this process, or was lost.
+    #[error("the scheduler at {address}: {what}")]
+    Scheduler {
+        /// The address.
+        address: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// No thread, socket or directory could be had.
+    #[error("cannot start: {0}")]
+    Start(std::io::Error),
+    /// The session could not be made.
+    #[error("DataFusion: {0}")]
+    Query(#[from] DataFusionError),
+}

@@ -1,0 +1,39 @@
+//! A session whose queries a cluster answers.
+
+use ballista::extension::{SessionConfigExt, SessionContextExt};
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use retrace_query::functions;
+use retrace_sign::Token;
+
+use crate::{ClusterError, guard};
+
+/// What every part of a cluster starts from: the query crate's state, with Ballista's settings.
+pub(crate) fn state(config: SessionConfig) -> Result<SessionState, DataFusionError> {
+    functions::state(config)
+}
+
+/// The settings of a session in a cluster that holds `token`.
+pub(crate) fn config(token: &Token) -> SessionConfig {
+    SessionConfig::new_with_ballista().with_ballista_override_create_grpc_client_endpoint(guard::shows(token))
+}
+
+/// A context whose queries the scheduler at `address` (`HOST:PORT`) answers. `settings` may change the
+/// session's settings. It connects when it is asked.
+///
+/// # Errors
+/// If the address is none.
+pub async fn connect(
+    address: &str,
+    token: &Token,
+    settings: impl FnOnce(SessionConfig) -> SessionConfig,
+) -> Result<SessionContext, ClusterError> {
+    let state = state(settings(config(token)))?;
+    let context = SessionContext::remote_with_state(&format!("df://{address}"), state)
+        .await
+        .map_err(|e| ClusterError::Scheduler { address: address.to_owned(), what: e.strip_backtrace() })?;
+    // Ballista puts its own functions in the place of those that the state had.
+    functions::register(&mut *context.state_ref().write())?;
+    Ok(context)
+}

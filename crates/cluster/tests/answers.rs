@@ -1,0 +1,99 @@
+//! A cluster's answers beside a single process's.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may take a thing for granted")]
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+use retrace_cluster::{Place, connect, scheduler, worker};
+use retrace_query::functions;
+use retrace_query::tables::{self, Metric};
+use retrace_sign::Token;
+use retrace_spec::Step;
+
+const QUERIES: [&str; 6] = [
+    "select sum(value) as s, avg(value) as a, stddev(value) as d, corr(value, step) as c from metrics",
+    "select run, task, sum(value) as s, count(*) as n from metrics group by run, task",
+    "select task, kendall(step, value) as k, log_slope(value, step) as l from metrics group by task",
+    "select run, step, ema(value, 0.1) over (partition by run, task order by step) as e from metrics limit 20",
+    "select a.task, paired_bootstrap(a.value, b.value) as p from metrics a join metrics b using (step, task) where a.run = 'r0' and b.run = 'r1' group by a.task",
+    "select * from metrics where step < 40 order by task limit 25",
+];
+
+/// Rows whose sums depend on their order, if they are added as floats are.
+fn write(directory: &Path) {
+    for file in 0..6u64 {
+        let rows: Vec<Metric> = (0..400u64)
+            .map(|i| Metric {
+                release: "r".to_owned(),
+                run: format!("r{}", i % 3),
+                step: Some(Step(i / 3 + file * 200)),
+                tokens: None,
+                task: format!("t{}", file % 3),
+                shots: None,
+                metric: "m".to_owned(),
+                value: ((i * 7919 + file) as f64).sin() * 10f64.powi((i % 31) as i32 - 15),
+                stderr: None,
+                source: "s".to_owned(),
+                place: String::new(),
+            })
+            .collect();
+        tables::write(&directory.join(file.to_string()), &rows).unwrap();
+        let name = directory.join(file.to_string()).join("metrics.parquet");
+        std::fs::rename(name, directory.join(format!("{file}.parquet"))).unwrap();
+        std::fs::remove_dir(directory.join(file.to_string())).unwrap();
+    }
+}
+
+async fn answers(context: &SessionContext, directory: &Path) -> Vec<String> {
+    let path = directory.to_str().unwrap();
+    context.register_parquet("metrics", path, ParquetReadOptions::default()).await.unwrap();
+    let mut all = Vec::new();
+    for sql in QUERIES {
+        let rows = context.sql(sql).await.expect(sql).collect().await.expect(sql);
+        all.push(pretty_format_batches(&rows).unwrap().to_string());
+    }
+    all
+}
+
+#[test]
+fn a_cluster_answers_as_one_process_does() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path());
+    let token: Token = "0123456789abcdef".parse().unwrap();
+    let (tell, told) = mpsc::channel();
+    let held = token.clone();
+    thread::spawn(move || scheduler("127.0.0.1:0", held, |address| tell.send(address).unwrap()).unwrap());
+    let address = told.recv().unwrap().to_string();
+    let (tell, told) = mpsc::channel();
+    for _ in 0..2 {
+        let (address, token, tell) = (address.clone(), token.clone(), tell.clone());
+        let place = Place { host: "127.0.0.1".parse().unwrap(), cores: 2 };
+        thread::spawn(move || worker(&address, &token, &place, |at| tell.send(at).unwrap()).unwrap());
+    }
+    for _ in 0..2 {
+        told.recv().unwrap();
+    }
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let alone = functions::state(SessionConfig::new().with_target_partitions(1)).unwrap();
+        let expected = answers(&SessionContext::new_with_state(alone), directory.path()).await;
+        for partitions in [1, 5] {
+            let settings = |config: SessionConfig| config.with_target_partitions(partitions);
+            let context = connect(&address, &token, settings).await.unwrap();
+            assert_eq!(answers(&context, directory.path()).await, expected, "{partitions} partitions");
+        }
+        // Another token: neither a query nor a worker gets in.
+        let other: Token = "fedcba9876543210".parse().unwrap();
+        let context = connect(&address, &other, |config| config).await.unwrap();
+        let refused = context.sql("select 1").await.unwrap().collect().await.unwrap_err().to_string();
+        assert!(refused.contains("token"), "{refused}");
+        let place = Place { host: "127.0.0.1".parse().unwrap(), cores: 1 };
+        let refused = thread::spawn(move || worker(&address, &other, &place, |_| ())).join().unwrap();
+        assert!(refused.unwrap_err().to_string().contains("token"));
+    });
+}
