@@ -187,14 +187,19 @@ fn a_session_has_one_answer_in_any_number_of_partitions() {
     };
     let rows: Vec<Metric> = (0..).zip(patterns("session", 20_000, 60)).map(|(at, x)| metric(at, x)).collect();
     tables::write(directory.path(), &rows).unwrap();
-    let sql = "select run, sum(value) as s, stddev(value) as d, array_agg(place order by step) as p from metrics group by run";
-    let answers: BTreeSet<Vec<u8>> = [1, 2, 8]
-        .map(|partitions| {
-            let session = Session::open_in(&[directory.path().to_owned()], partitions.try_into().unwrap()).unwrap();
-            session.run(sql).unwrap().write(Format::Json).unwrap()
-        })
-        .into();
-    assert_eq!(answers.len(), 1);
+    for sql in [
+        "select run, sum(value) as s, stddev(value) as d, array_agg(place order by step) as p from metrics group by run",
+        "select * from metrics",
+    ] {
+        let answers: BTreeSet<[Vec<u8>; 2]> = [1, 2, 8]
+            .map(|partitions| {
+                let session = Session::open_in(&[directory.path().to_owned()], partitions.try_into().unwrap()).unwrap();
+                let answer = session.run(sql).unwrap();
+                [Format::Csv, Format::Parquet].map(|format| answer.write(format).unwrap())
+            })
+            .into();
+        assert_eq!(answers.len(), 1, "{sql}");
+    }
     let session = Session::open(&[directory.path().to_owned()]).unwrap();
     let sums = session.run("select sum(value) as s from metrics").unwrap().floats("s").unwrap();
     assert_eq!(sums[0].to_bits(), sum_of(&rows.iter().map(|row| row.value).collect::<Vec<_>>()).to_bits());
