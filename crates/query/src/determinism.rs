@@ -64,7 +64,9 @@ fn node_of(node: LogicalPlan) -> Result<LogicalPlan> {
             break_ties(&mut sort.expr, &[], &sort.input)?;
             LogicalPlan::Sort(sort)
         }
-        LogicalPlan::Limit(mut limit) => {
+        // A subquery that depends on the row outside may have a limit only within `exists`, which
+        // does not ask which rows there are; and a sort could not be planned there.
+        LogicalPlan::Limit(mut limit) if limit.input.all_out_ref_exprs().is_empty() => {
             limit.input = Arc::new(in_order(Arc::unwrap_or_clone(limit.input))?);
             LogicalPlan::Limit(limit)
         }

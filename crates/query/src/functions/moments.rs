@@ -82,6 +82,12 @@ impl Statistic<1> for Moments {
         self.xx.subtract_product(x, x);
     }
 
+    fn add_all(&mut self, [x]: [&[f64]; 1]) {
+        self.count += x.len() as u64;
+        self.x.add_all(x);
+        self.xx.add_products(x, x);
+    }
+
     fn merge(&mut self, other: Self) {
         self.count = self.count.saturating_add(other.count);
         self.x.merge(&other.x);
@@ -161,6 +167,15 @@ impl Statistic<2> for Pairs {
         self.yy.subtract_product(y, y);
         self.xx.subtract_product(x, x);
         self.xy.subtract_product(x, y);
+    }
+
+    fn add_all(&mut self, [y, x]: [&[f64]; 2]) {
+        self.count += x.len() as u64;
+        self.y.add_all(y);
+        self.x.add_all(x);
+        self.yy.add_products(y, y);
+        self.xx.add_products(x, x);
+        self.xy.add_products(x, y);
     }
 
     fn merge(&mut self, other: Self) {

@@ -158,13 +158,16 @@ fn sums_of_random_bit_patterns() {
 
 #[test]
 fn products_are_exact() {
-    for (name, spread) in [("narrow", 10), ("broad", 200), ("all", 2047)] {
+    for (name, spread) in [("one", 1), ("narrow", 10), ("middle", 60), ("broad", 200), ("all", 2047)] {
         let (x, y) = (patterns(name, 20_000, spread), patterns(&format!("{name} y"), 20_000, spread));
         let mut sum = Exact::<4>::default();
         x.iter().zip(&y).for_each(|(x, y)| sum.add_product(*x, *y));
         let total: BigInt = x.iter().zip(&y).map(|(x, y)| whole(*x) * whole(*y)).sum();
         let expected = nearest(&total, &BigInt::from(1), 2148);
         assert_eq!(sum.value().to_bits(), expected.to_bits(), "{name}");
+        let mut blocks = Exact::<4>::default();
+        blocks.add_products(&x, &y);
+        assert_eq!(blocks.value().to_bits(), expected.to_bits(), "{name}, in blocks");
         x.iter().zip(&y).skip(3).for_each(|(x, y)| sum.subtract_product(*x, *y));
         let total: BigInt = x.iter().zip(&y).take(3).map(|(x, y)| whole(*x) * whole(*y)).sum();
         assert_eq!(sum.value().to_bits(), nearest(&total, &BigInt::from(1), 2148).to_bits(), "{name}");

@@ -1,6 +1,13 @@
 //! Aggregates of moments, through SQL, against exact fractions worked out here.
 
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, LargeBinaryArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::function::AccumulatorArgs;
 use num_bigint::{BigInt, Sign};
+use retrace_numerics::random::Stream;
 
 use super::exact::{nearest, patterns, sum_of, whole};
 use super::{failure, float_column, numbers, session, spread, table, text};
@@ -255,4 +262,63 @@ async fn whole_numbers_and_decimals_stay_what_they_are() {
     .await;
     check("binary32", got[0], f64::from(0.1f32) + f64::from(0.2f32));
     assert!(failure(&session, "select sum('a')").await.contains("sum"));
+}
+
+/// States come from other machines: what is none is an error, and what is an odd one is no panic.
+#[test]
+fn states_that_are_none_are_refused() {
+    let session = session(1).state();
+    let stream = Stream::new(5, "states");
+    let float = Arc::new(Field::new("x", DataType::Float64, true));
+    for (name, arguments) in [
+        ("sum", 1),
+        ("avg", 1),
+        ("var", 1),
+        ("stddev_pop", 1),
+        ("corr", 2),
+        ("log_slope", 2),
+        ("kendall", 2),
+        ("spearman", 2),
+        ("forgetting", 2),
+        ("first_reaching", 3),
+        ("interpolate", 3),
+    ] {
+        let function = &session.aggregate_functions()[name];
+        let fields = vec![Arc::clone(&float); arguments];
+        let schema = Schema::new(fields.clone());
+        for distinct in [false, true] {
+            let args = AccumulatorArgs {
+                return_field: Arc::clone(&float),
+                schema: &schema,
+                ignore_nulls: false,
+                order_bys: &[],
+                is_reversed: false,
+                name,
+                is_distinct: distinct,
+                exprs: &[],
+                expr_fields: &fields,
+            };
+            let new = || function.accumulator(args.clone()).unwrap();
+            let mut honest = new();
+            let columns: Vec<ArrayRef> = (0..arguments).map(|_| float_column([1.0, 1e300, -5e-324])).collect();
+            honest.update_batch(&columns).unwrap();
+            let ScalarValue::LargeBinary(Some(state)) = honest.state().unwrap().remove(0) else { panic!("{name}") };
+            let merge = |bytes: &[u8]| {
+                let mut accumulator = new();
+                let merged = accumulator.merge_batch(&[Arc::new(LargeBinaryArray::from(vec![bytes])) as ArrayRef]);
+                merged.map(|()| accumulator.evaluate())
+            };
+            assert!(merge(&state).is_ok(), "{name}");
+            for cut in 0..state.len() {
+                assert!(merge(&state[..cut]).is_err(), "{name}: {cut} bytes of {}", state.len());
+            }
+            assert!(merge(&[state.as_slice(), &[0]].concat()).is_err(), "{name}: oversized");
+            for round in 0..500 {
+                let mut lie = state.clone();
+                let [at, byte, ..] = stream.at(0, round);
+                lie[at as usize % state.len()] = byte as u8;
+                let _ = merge(&lie);
+            }
+        }
+    }
 }

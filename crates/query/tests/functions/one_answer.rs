@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 
-use super::exact::patterns;
+use retrace_query::tables::{self, Metric};
+use retrace_query::{Format, Session};
+use retrace_spec::Step;
+
+use super::exact::{patterns, sum_of};
 use super::{failure, float_column, session, spread, table, text};
 
 /// Metrics with ties in everything but their value, and zeros of both signs.
@@ -149,7 +153,58 @@ async fn what_has_no_one_answer_is_refused() {
     }
 }
 
-/// Without the rule and the functions there would be something to find.
+/// A subquery that depends on the row outside is answered as it is without the rule.
+#[tokio::test]
+async fn subqueries_that_depend_on_the_row_outside() {
+    let session = session(2);
+    let columns = [("a", Arc::new(UInt64Array::from(vec![1, 2, 3])) as ArrayRef), ("x", float_column([0.5, 1.0, 1.5]))];
+    spread(&session, "t", &table(&columns), 1, 2);
+    for (sql, expected) in [
+        ("select a from t where exists (select 1 from t s where s.a = t.a + 1 limit 1)", "1\n2"),
+        ("select a from t where a in (select s.a from t s where s.x > 0.7 and s.a = t.a)", "2\n3"),
+        ("select a, (select sum(s.x) from t s where s.a = t.a) as n from t", "1 0.5\n2 1.0\n3 1.5"),
+    ] {
+        assert_eq!(text(&session, sql).await, expected, "{sql}");
+    }
+}
+
+/// Through Parquet and [`Session`], in as many partitions as it is told.
+#[test]
+fn a_session_has_one_answer_in_any_number_of_partitions() {
+    let directory = tempfile::tempdir().unwrap();
+    let metric = |at: u64, value: f64| Metric {
+        release: "r".to_owned(),
+        run: format!("run{}", at % 3),
+        step: Some(Step(at % 20)),
+        tokens: None,
+        task: "t".to_owned(),
+        shots: None,
+        metric: "acc".to_owned(),
+        value,
+        stderr: None,
+        source: "s".to_owned(),
+        place: format!("line {at}"),
+    };
+    let rows: Vec<Metric> = (0..).zip(patterns("session", 20_000, 60)).map(|(at, x)| metric(at, x)).collect();
+    tables::write(directory.path(), &rows).unwrap();
+    for sql in [
+        "select run, sum(value) as s, stddev(value) as d, array_agg(place order by step) as p from metrics group by run",
+        "select * from metrics",
+    ] {
+        let answers: BTreeSet<[Vec<u8>; 2]> = [1, 2, 8]
+            .map(|partitions| {
+                let session = Session::open_in(&[directory.path().to_owned()], partitions.try_into().unwrap()).unwrap();
+                let answer = session.run(sql).unwrap();
+                [Format::Csv, Format::Parquet].map(|format| answer.write(format).unwrap())
+            })
+            .into();
+        assert_eq!(answers.len(), 1, "{sql}");
+    }
+    let session = Session::open(&[directory.path().to_owned()]).unwrap();
+    let sums = session.run("select sum(value) as s from metrics").unwrap().floats("s").unwrap();
+    assert_eq!(sums[0].to_bits(), sum_of(&rows.iter().map(|row| row.value).collect::<Vec<_>>()).to_bits());
+}
+
 #[tokio::test]
 async fn an_explained_plan_shows_the_order() {
     let session = session(2);
