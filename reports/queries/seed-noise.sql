@@ -1,0 +1,11 @@
+-- question: How much do repeats of a run differ by chance alone?
+-- parameter runs = '%': the repeats: the runs whose names are like this, % for anything
+-- parameter metric = 'acc': the metric
+select
+  release, task, shots, step, count(*) as repeats,
+  avg(value) as mean, stddev(value) as deviation, max(value) - min(value) as range, avg(stderr) as mean_stderr
+from metrics
+where metric = $metric and run like $runs
+group by release, task, shots, step
+having count(distinct run) > 1
+order by release, task, shots, step
