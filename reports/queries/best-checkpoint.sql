@@ -1,7 +1,7 @@
 -- question: Which checkpoint of each run is the best, by the mean over its tasks?
 -- parameter metric = 'acc': the metric, of which more is better
 -- parameter shots = null: the number of examples in the prompt; each by itself where none is given
-select release, run, shots, step, tasks, mean
+select release, run, shots, mean, tasks, step
 from (
   select *, row_number() over (partition by release, run, shots order by tasks desc, mean desc, step) as place
   from (

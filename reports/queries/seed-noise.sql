@@ -2,8 +2,9 @@
 -- parameter runs = '%': the repeats: the runs whose names are like this, % for anything
 -- parameter metric = 'acc': the metric
 select
-  release, task, shots, step, count(*) as repeats,
-  avg(value) as mean, stddev(value) as deviation, max(value) - min(value) as range, avg(stderr) as mean_stderr
+  release, task, shots, step,
+  stddev(value) as deviation, avg(stderr) as mean_stderr, max(value) - min(value) as range,
+  avg(value) as mean, count(*) as repeats
 from metrics
 where metric = $metric and run like $runs
 group by release, task, shots, step
