@@ -11,7 +11,7 @@ from (
   from metrics as a
   join metrics as b
     on a.release = b.release and a.run = b.run and a.step = b.step and a.metric = b.metric
-    and a.shots is not distinct from b.shots and a.task < b.task
+    and (a.shots is not distinct from b.shots) and a.task < b.task
   where a.metric = $metric
   group by a.release, a.run, a.shots, a.task, b.task
   having count(*) > 2

@@ -11,7 +11,7 @@ from tasks
 join steps on tasks.release = steps.release and tasks.run = steps.run
 left join (select distinct release, run, task, shots, step from metrics) as there
   on there.release = tasks.release and there.run = tasks.run and there.task = tasks.task
-  and there.shots is not distinct from tasks.shots and there.step = steps.step
+  and (there.shots is not distinct from tasks.shots) and there.step = steps.step
 where there.step is null
 group by tasks.release, tasks.run, tasks.task, tasks.shots
 order by missing_at desc, tasks.release, tasks.run, tasks.task, tasks.shots

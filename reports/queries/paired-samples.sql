@@ -8,7 +8,7 @@ from (
     x.task, x.step, count(*) as items,
     paired_bootstrap(cast(cast(x.correct as int) as double), cast(cast(y.correct as int) as double)) as d
   from samples as x
-  join samples as y on x.task = y.task and x.item = y.item and x.step is not distinct from y.step
+  join samples as y on x.task = y.task and x.item = y.item and (x.step is not distinct from y.step)
   where x.run = $a and y.run = $b and x.correct is not null and y.correct is not null
     and ($task is null or x.task = $task)
   group by x.task, x.step

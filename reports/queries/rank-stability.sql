@@ -8,7 +8,7 @@ select
 from metrics as early
 join metrics as late
   on early.release = late.release and early.run = late.run and early.task = late.task
-  and early.metric = late.metric and early.shots is not distinct from late.shots
+  and early.metric = late.metric and (early.shots is not distinct from late.shots)
 join (
   select release, run, max(step) as step from metrics where metric = $metric group by release, run
 ) as end_of

@@ -8,7 +8,7 @@ select
   differs(x.value, x.stderr, y.value, y.stderr) as differs
 from metrics as x
 join metrics as y
-  on x.task = y.task and x.metric = y.metric and x.step is not distinct from y.step
-  and x.shots is not distinct from y.shots
+  on x.task = y.task and x.metric = y.metric and (x.step is not distinct from y.step)
+  and (x.shots is not distinct from y.shots)
 where x.run = $a and y.run = $b and x.metric = $metric
 order by differs desc, abs(x.value - y.value) desc, x.task, x.shots, x.step

@@ -9,6 +9,6 @@ select
 from metrics as a
 join metrics as b
   on a.release = b.release and a.run = b.run and a.task = b.task and a.metric = b.metric
-  and a.step is not distinct from b.step
+  and (a.step is not distinct from b.step)
 where a.shots = $few and b.shots = $none and a.metric = $metric and ($task is null or a.task = $task)
 order by b.release, b.run, b.task, b.step

@@ -121,14 +121,18 @@ fn bytes(sql: &str, span: Span) -> Option<Range<usize>> {
     (start <= end).then_some(start..end)
 }
 
-/// The token that begins at a line and column.
+/// The token that begins at a line and column; all that follows, where there is no token: a text
+/// without its end.
 fn token_at(sql: &str, line: u64, column: u64) -> Option<Range<usize>> {
     let start = byte(sql, line, column)?;
-    let token = tokens(sql).and_then(|tokens| {
-        let spans = tokens.iter().map(|token| token.span);
-        spans.into_iter().find(|span| (span.start.line, span.start.column) == (line, column))
-    });
-    let end = token.and_then(|span| byte(sql, span.end.line, span.end.column)).unwrap_or(start);
+    let end = match tokens(sql) {
+        None => sql.trim_end().len(),
+        Some(tokens) => {
+            let mut spans = tokens.iter().map(|token| token.span);
+            let span = spans.find(|span| (span.start.line, span.start.column) == (line, column));
+            span.and_then(|span| byte(sql, span.end.line, span.end.column)).unwrap_or(start)
+        }
+    };
     Some(start..end.max(start))
 }
 
@@ -179,9 +183,17 @@ fn keyword_nearby(sql: &str, place: Option<&Range<usize>>) -> String {
     let near = |word: &str| {
         let word = word.to_lowercase();
         let found = KEYWORDS.iter().map(|keyword| (distance(&word, keyword), *keyword)).min()?;
-        (found.0 == 1 || found.0 == 2 && word.len() > 4).then(|| format!("did you mean `{}` for `{word}`?", found.1))
+        let swapped = letters(&word) == letters(found.1);
+        (found.0 == 1 || found.0 == 2 && (swapped || word.len() > 4))
+            .then(|| format!("did you mean `{}` for `{word}`?", found.1))
     };
     sql.get(place.clone()).and_then(near).or_else(|| before.and_then(near)).unwrap_or_default()
+}
+
+fn letters(word: &str) -> Vec<char> {
+    let mut letters: Vec<char> = word.chars().collect();
+    letters.sort_unstable();
+    letters
 }
 
 /// A column as SQL takes it: in quotes, where it is no plain name.

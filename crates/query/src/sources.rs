@@ -221,6 +221,10 @@ async fn open_files(
         if object.size == 0 {
             return Err(refuse("it is empty".to_owned()));
         }
+        if form == Form::Parquet {
+            let end = store.get_range(url.prefix(), object.size.saturating_sub(8)..object.size).await;
+            footer(object.size, &end.map_err(unreachable)?).map_err(refuse)?;
+        }
         let schema = format.infer_schema(&state, &store, &[object]).await;
         let schema = schema.map_err(|e| refuse(e.strip_backtrace()))?;
         if schema.fields().is_empty() {
@@ -232,6 +236,19 @@ async fn open_files(
     let options = ListingOptions::new(format).with_file_extension("");
     let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
     Ok(Arc::new(ListingTable::try_new(config.with_schema(merged.schema()))?))
+}
+
+/// Whether a Parquet file may have the end that it has: the footer's length, and `PAR1`. Parquet's own
+/// reader subtracts that length without a look.
+fn footer(size: u64, end: &[u8]) -> Result<(), String> {
+    let Some(([a, b, c, d], b"PAR1")) = end.split_first_chunk::<4>() else {
+        return Err("it does not end with PAR1".to_owned());
+    };
+    let length = u64::from(u32::from_le_bytes([*a, *b, *c, *d]));
+    match length.checked_add(12) {
+        Some(least) if least <= size => Ok(()),
+        _ => Err(format!("its footer says that it has {length} bytes, in a file of {size}")),
+    }
 }
 
 /// The columns of several files, in the order in which they come up.

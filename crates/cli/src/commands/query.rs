@@ -40,10 +40,10 @@ Examples:
   retrace query release                    a shell: .help says what it knows
   retrace query \"show tables\" release
 
-The chart of --plot follows from the answer's columns. The first that is called tokens or step is
-the x axis (tokens by their logarithm, if they span a factor of ten), texts and shots name the lines,
-and the first other column of numbers is the y axis. Without such an x axis, rows with names of their
-own are bars; without names, the first two columns of numbers are points. stderr makes bars of error."
+The chart of --plot follows from the answer's columns. The first called tokens or step is the x axis
+(tokens by their logarithm, if they span a factor of ten), texts and shots name the lines, the first
+other column of numbers is the y axis. Without such an x axis, rows with names of their own are bars;
+without names, the first two columns of numbers are points. stderr makes bars of error."
 )]
 pub(crate) struct Query {
     /// The query, and what it is asked of; the directory here, if nothing is given

@@ -15,7 +15,7 @@ fn a_mistake_is_pointed_at_and_the_nearest_name_told() {
         ("select '事实', m.taks from metrics as m", "no column taks", "m.taks", "the nearest column is task"),
         ("select step from metrics where tokns > 3", "no column tokns", "tokns", "tokens"),
         ("select x.step from metrics", "no column step", "x.step", "reads no table x"),
-        ("select averge(value) from metrics", "no function averge", "averge", "the nearest function is average"),
+        ("select stdev(value) from metrics", "no function stdev", "stdev", "the nearest function is stddev"),
         ("select * from alignd('a', 'b')", "no function alignd", "alignd", ""),
         ("selec 1", "not SQL", "selec", "did you mean `select` for `selec`?"),
         ("select value form metrics", "not SQL", "metrics", "did you mean `from` for `form`?"),

@@ -114,7 +114,9 @@ fn what_is_no_table_is_refused() {
     for sql in ["select * from '/etc/passwd'", "select * from './no-such.csv'", "select * from '../x/'"] {
         assert!(session.run(sql).is_err(), "{sql}");
     }
-    for bytes in [&b""[..], b"PAR1", b"PAR1PAR1", b"not a table at all"] {
+    let lying = b"PAR1\xff\xff\xff\x7fPAR1";
+    let long = b"PAR1 a footer that says it is longer than the file \xff\xff\x00\x00PAR1";
+    for bytes in [&b""[..], b"PAR1", b"PAR1PAR1", b"PAR1\0\0\0\0PAR1", lying, long, b"not a table at all"] {
         fs::write(path("bad.parquet"), bytes).unwrap();
         refused(&[directory.path()], "bad.parquet");
         refused(&[&path("bad.parquet")], "bad.parquet");

@@ -89,7 +89,7 @@ fn serve(stream: TcpStream, bytes: &[u8], log: &Mutex<Vec<String>>, count: &Atom
 
 fn table() -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
-    let rows: Vec<Metric> = (0..20_000).map(|step| metric(step, &format!("task {step}"), step as f64)).collect();
+    let rows: Vec<Metric> = (0..100_000).map(|step| metric(step, &format!("task {step}"), step as f64)).collect();
     tables::write(directory.path(), &rows).unwrap();
     let mut bytes = Vec::new();
     std::fs::File::open(directory.path().join("metrics.parquet")).unwrap().read_to_end(&mut bytes).unwrap();
@@ -101,13 +101,13 @@ fn a_table_at_a_url_is_read_in_ranges() {
     let bytes = table();
     let server = Server::new(bytes.clone());
     let url = format!("http://{}/some/metrics.parquet", server.address);
-    // In the query, and as what is asked over. 0 + 1 + … + 19999, by Gauss.
+    // In the query, and as what is asked over. 0 + 1 + … + 99999, by Gauss.
     let session = Session::open(&[]).unwrap();
-    assert_eq!(csv(&session, &format!("select sum(value) as s from '{url}'")), "s\n199990000.0\n");
+    assert_eq!(csv(&session, &format!("select sum(value) as s from '{url}'")), "s\n4999950000.0\n");
     let sent = server.sent.load(Ordering::Relaxed);
     assert!(sent < bytes.len() / 2, "one column of eleven took {sent} of {} bytes", bytes.len());
     let session = Session::open(&[PathBuf::from(&url)]).unwrap();
-    assert_eq!(csv(&session, "select count(*) as n, max(step) as s from metrics"), "n,s\n20000,19999\n");
+    assert_eq!(csv(&session, "select count(*) as n, max(step) as s from metrics"), "n,s\n100000,99999\n");
     assert!(server.asked().iter().all(|line| line.starts_with("HEAD /some/") || line.starts_with("GET /some/")));
 }
 
@@ -125,7 +125,7 @@ fn a_table_in_a_bucket_is_read_with_the_credentials_given() {
     let stores = Stores::new(options.map(|(name, value)| (name.to_owned(), value)));
     assert!(!format!("{stores:?}").contains("very secret"));
     let session = Session::open_with(&[PathBuf::from("s3://bucket/dir/metrics.parquet")], stores).unwrap();
-    assert_eq!(csv(&session, "select count(*) as n from metrics"), "n\n20000\n");
+    assert_eq!(csv(&session, "select count(*) as n from metrics"), "n\n100000\n");
     let asked = server.asked();
     assert!(
         asked.iter().all(|line| line.contains("/bucket/dir/metrics.parquet") && line.ends_with("signed")),
