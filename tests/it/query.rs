@@ -78,3 +78,114 @@ fn a_query_only_reads() {
     }
     assert_eq!(release.content(), before);
 }
+
+#[test]
+fn files_are_asked_by_name_and_in_sql() {
+    let release = Release::new();
+    release.write("runs/val loss.csv", "step,loss\n1,2.5\n2,2.0\n");
+    release.write("runs/b.jsonl", "{\"step\":3,\"loss\":1.0}\n");
+    let mean = |arguments: &[&str]| query(&release, &[arguments, &["--format", "csv"]].concat()).code(0).out;
+    assert_eq!(mean(&["select max(loss) as m from 'runs/val loss.csv'"]), "m\n2.5\n");
+    assert_eq!(mean(&["--sql", "select max(loss) as m from val_loss", "runs/val loss.csv"]), "m\n2.5\n");
+    let both = "select max(loss) as m from (select loss from val_loss union all select loss from b)";
+    assert_eq!(mean(&["-c", both, "runs/val loss.csv", "runs/b.jsonl"]), "m\n2.5\n");
+    query(&release, &["runs/val loss.csv"]).code(2).says(&["not SQL", "white space", "--sql"]);
+    query(&release, &["select 1", "select 2"]).code(2).says(&["two queries"]);
+    query(&release, &["select * from 'raw/en-00.txt'"]).code(2).says(&["raw/en-00.txt", ".parquet"]);
+    query(&release, &["select 1", "clean.yaml"]).code(2).says(&["clean.yaml"]);
+}
+
+#[test]
+fn a_mistake_is_shown_where_it_is() {
+    let release = release();
+    let ran = query(&release, &["select path,\n  sise\nfrom artifacts"]).code(2);
+    let lines: Vec<&str> = ran.err.lines().collect();
+    assert!(ran.err.contains("[query:2:3]"), "{}", ran.err);
+    let at = lines.iter().position(|line| line.ends_with("|   sise")).unwrap_or_else(|| panic!("{}", ran.err));
+    // Under the very word, and as long as it.
+    let word = lines[at].find("sise").unwrap();
+    let marks = lines[at + 1];
+    assert_eq!(marks.chars().filter(|c| *c == '^').count(), 4, "{}", ran.err);
+    assert_eq!(marks.find('^'), Some(word), "{}", ran.err);
+    ran.says(&["there is no column sise", "help: the nearest column is size"]);
+    query(&release, &["select count(*) fro artifacts"]).code(2).says(&["[query:1:", "did you mean `from` for `fro`?"]);
+    query(&release, &["select lenght(path) from artifacts"]).code(2).says(&["no function lenght", "length"]);
+}
+
+#[test]
+fn a_query_comes_from_standard_input_where_there_is_no_terminal() {
+    use std::io::Write;
+    let release = release();
+    let ask = |sql: &str| {
+        let mut child = retrace()
+            .args(["query", "--format", "csv", "."])
+            .current_dir(release.root())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
+        Ran::from(child.wait_with_output().unwrap())
+    };
+    assert_eq!(ask("select count(*) as n\nfrom artifacts\nwhere path = 'clean.yaml';\n").code(0).out, "n\n1\n");
+    ask(" \n").code(2).says(&["there is no query"]);
+    query(&release, &["."]).code(2).says(&["there is no query"]);
+}
+
+#[test]
+fn named_queries_are_listed_told_and_asked() {
+    let release = Release::new();
+    let list = query(&release, &["--list"]).code(0).out;
+    assert!(list.contains("@emergence: ") && list.contains("    margin = 0.05: "), "{list}");
+    let json = query(&release, &["--list", "--json"]).code(0).json("queries/1");
+    assert!(json["queries"].as_array().unwrap().len() >= 15);
+    release.write(
+        "mine/of-kind.sql",
+        "-- question: Which files are of a kind?\n-- parameter kind: the kind\n-- parameter least = 0: bytes\n\
+         select path from artifacts where kind = $kind and size >= $least order by path\n",
+    );
+    release.run(&["seal", "."]).code(0);
+    let ask = |arguments: &[&str]| query(&release, &[&["--queries", "mine"], arguments].concat());
+    let list = ask(&["--list"]).code(0).out;
+    assert!(
+        list.contains("@of-kind: Which files are of a kind?\n    kind: the kind\n    least = 0: bytes\n"),
+        "{list}"
+    );
+    let none = ask(&["@of-kind", "--set", "kind=' or 1=1 --", "--format", "csv"]).code(0).out;
+    assert_eq!(none, "path\n");
+    let all = ask(&["@of-kind", "--set", "kind=other", "--set", "least=1", "--format", "csv"]).code(0).out;
+    assert!(all.starts_with("path\n"), "{all}");
+    ask(&["@of-kind"]).code(2).says(&["@of-kind", "kind is missing", "least = 0"]);
+    ask(&["@of-kind", "--set", "kind=a", "--set", "leest=1"]).code(2).says(&["leest", "least = 0"]);
+    ask(&["@of-kind", "--set", "kind=a", "--set", "least=many"]).code(2).says(&["many", "whole number"]);
+    ask(&["@of-kind", "--set", "kind"]).code(2).says(&["NAME=VALUE"]);
+    ask(&["@of-kin"]).code(2).says(&["@of-kin", "the nearest query is of-kind"]);
+    ask(&["select 1", "--set", "a=b"]).code(2).says(&["only a named query"]);
+}
+
+#[test]
+fn an_answer_is_drawn() {
+    let release = Release::new();
+    let rows: String =
+        (1..30).map(|step| format!("{step},{},one\n{step},{},two\n", 9.0 / f64::from(step), step)).collect();
+    release.write("curve.csv", format!("step,loss,run\n{rows}"));
+    let draw = |sql: &str, file: &str| query(&release, &[sql, "curve.csv", "--plot", file]);
+    let ran = draw("select * from curve", "a.svg").code(0).says(&["drew", "58 rows", "a.svg"]);
+    assert!(ran.out.is_empty(), "{}", ran.out);
+    let svg = String::from_utf8(release.read("a.svg")).unwrap();
+    for part in
+        ["<svg ", "loss (nats a token)", ">\nstep\n", ">\none\n", ">\ntwo\n", "aria-label=\"select * from curve\""]
+    {
+        assert!(svg.contains(part), "{part:?} is not in\n{svg}");
+    }
+    draw("select * from curve", "a.png").code(0);
+    assert!(release.read("a.png").starts_with(b"\x89PNG\r\n\x1a\n"));
+    // With a format, the answer is written too.
+    let both = query(&release, &["select count(*) as n from curve", "curve.csv", "--plot", "n.svg", "--format", "csv"]);
+    assert_eq!(both.code(0).out, "n\n58\n");
+    draw("select run from curve", "b.svg").code(2).says(&["no column of numbers"]);
+    draw("select * from curve where step > 99", "b.svg").code(2).says(&["no rows"]);
+    draw("select * from curve", "b.gif").code(2).says(&["b.gif", ".svg or .png"]);
+    assert!(!release.path("b.svg").exists() && !release.path("b.gif").exists());
+}

@@ -4,11 +4,15 @@
 //! |---|---|
 //! | `NO_COLOR` | not empty: no colour, unless `--color always` (no-color.org) |
 //! | `TERM` | `dumb`: no colour and no progress bars |
+//! | `XDG_STATE_HOME`, else `HOME` | where what was typed into the shell of `query` is kept: `retrace/history` there, or in `.local/state` of the home |
+//! | `AWS_…`, `GOOGLE_…` | how `s3://` and `gs://` are reached: `AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_SKIP_SIGNATURE`, `GOOGLE_SERVICE_ACCOUNT` and the others that the crate `object_store` names |
 //! | `RETRACE_ISA` | the instruction set that the kernels use, `baseline`, `avx2` or `avx512`: it makes no difference but to speed, and this is how to see that |
 //!
-//! The thread pool reads `RAYON_NUM_THREADS` by itself; `--threads` goes before it.
+//! The thread pool reads `RAYON_NUM_THREADS` by itself; `--threads` goes before it. Whatever fetches a
+//! URL reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` by itself.
 
 use std::env;
+use std::path::PathBuf;
 
 /// What the environment says.
 #[derive(Debug)]
@@ -30,4 +34,22 @@ impl Environment {
             isa: env::var_os("RETRACE_ISA").map(|value| value.to_string_lossy().into_owned()),
         }
     }
+}
+
+/// The file that keeps what was typed into a shell; none where there is no home.
+pub(crate) fn history_file() -> Option<PathBuf> {
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+    Some(state.join("retrace/history"))
+}
+
+/// How object stores are reached.
+pub(crate) fn object_stores() -> Vec<(String, String)> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    env::vars_os()
+        .filter_map(text)
+        .filter(|(name, _)| name.starts_with("AWS_") || name.starts_with("GOOGLE_"))
+        .collect()
 }

@@ -112,6 +112,9 @@ impl Failure {
             Self::Contamination(_) => "give every item of a benchmark an id of its own".to_owned(),
             Self::Query(error) => help_for_query(error),
             Self::Report(ReportError::Query(error)) => help_for_query(error),
+            Self::Report(ReportError::NotDrawn(_)) => {
+                "ask for a column of numbers; `retrace help query` says which columns make which chart".to_owned()
+            }
             Self::Report(_) => "see whether the tables hold what the report draws".to_owned(),
         }
     }
@@ -208,14 +211,26 @@ fn help_for_evaluation(error: &EvalError) -> String {
 
 fn help_for_query(error: &QueryError) -> String {
     match error {
-        QueryError::Sql { help, .. } if !help.is_empty() => help.clone(),
-        QueryError::File(error) => help_for_file(error),
-        QueryError::Spec(error) => help_for_document(error),
-        QueryError::NoTables { .. } => {
-            "give the directory of a release, such as one that `retrace tour` made".to_owned()
+        QueryError::Sql { help, .. } | QueryError::NoSuchQuery { help, .. } | QueryError::Parameter { help, .. }
+            if !help.is_empty() =>
+        {
+            return help.clone();
         }
-        _ => "see `retrace query \"show tables\" DIR` for what there is".to_owned(),
+        QueryError::File(error) => return help_for_file(error),
+        QueryError::Spec(error) => return help_for_document(error),
+        QueryError::NoTables { .. } => "give the directory of a release, such as one that `retrace tour` made",
+        QueryError::Form { .. } | QueryError::Table { .. } => {
+            "give a Parquet, CSV, TSV or JSON lines file under the name that says so, or fetch it anew"
+        }
+        QueryError::Unreachable { .. } => {
+            "check the URL; credentials are read from AWS_… and GOOGLE_… variables, and AWS_SKIP_SIGNATURE=true asks a public bucket without any"
+        }
+        QueryError::Clash { .. } => "rename one of the two, or ask it by its path in SQL: from 'PATH'",
+        QueryError::Columns { .. } => "ask the files one by one, by their paths in SQL, with a cast where they differ",
+        QueryError::Header { .. } => "`retrace help query` and reports/queries show how a named query begins",
+        _ => "see `retrace query \"show tables\" DIR` for what there is",
     }
+    .to_owned()
 }
 
 fn help_for_training(error: &TrainError) -> String {
@@ -336,26 +351,30 @@ impl Diagnostic for Shown<'_> {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let snippet = self.snippet.as_ref()?;
-        Some(Box::new(std::iter::once(LabeledSpan::new(None, snippet.offset, 0))))
+        Some(Box::new(std::iter::once(LabeledSpan::new(None, snippet.offset, snippet.length))))
     }
 }
 
-/// The lines of a document around what is wrong with it.
+/// The lines of a document or query around what is wrong with it.
 #[derive(Debug)]
 struct Snippet {
     text: NamedSource<String>,
     offset: usize,
+    length: usize,
 }
 
 impl Snippet {
-    /// If the failure is in a document that people write, and the document can be read.
+    /// If the failure is in a query, or in a document that people write and that can be read.
     fn of(failure: &Failure) -> Option<Self> {
         match failure {
             Failure::Helped { failure, .. } => Self::of(failure),
             Failure::Spec(SpecError::Parse { origin, line, column, .. }) if *line > 0 => {
                 let text = std::fs::read_to_string(Path::new(origin)).ok()?;
                 let offset = SourceOffset::from_location(&text, *line, (*column).max(1)).offset();
-                (offset < text.len()).then(|| Self { text: NamedSource::new(origin, text), offset })
+                (offset < text.len()).then(|| Self { text: NamedSource::new(origin, text), offset, length: 0 })
+            }
+            Failure::Query(QueryError::Sql { sql, place: Some(place), .. }) => {
+                Some(Self { text: NamedSource::new("query", sql.clone()), offset: place.start, length: place.len() })
             }
             _ => None,
         }

@@ -94,6 +94,12 @@ impl Terminal {
         self.shows_results
     }
 
+    /// How many columns the terminal has that results are shown on; none where it is none.
+    pub(crate) fn width(&self) -> Option<usize> {
+        let size = self.shows_results.then(|| terminal_size::terminal_size_of(io::stdout())).flatten();
+        size.map(|(width, _)| usize::from(width.0))
+    }
+
     /// Writes to standard output as `write` does, buffered.
     fn stream(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
         let mut out = BufWriter::new(io::stdout().lock());

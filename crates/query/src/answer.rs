@@ -1,6 +1,6 @@
 //! The answer to a query, and how it is written.
 
-use std::fmt::Write as _;
+mod table;
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::{cast, concat_batches};
@@ -10,11 +10,24 @@ use datafusion::parquet::arrow::ArrowWriter;
 
 use crate::QueryError;
 
+pub use table::Fitted;
+
 /// Rows and columns.
 #[derive(Debug, Clone)]
 pub struct Answer {
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
+}
+
+/// A column of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// What it holds, as Arrow calls it: `UInt64`, `Utf8`.
+    pub kind: String,
+    /// Whether it holds numbers.
+    pub numeric: bool,
 }
 
 /// How an answer can be written.
@@ -40,13 +53,23 @@ impl Answer {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
 
+    /// Its columns.
+    pub fn columns(&self) -> Vec<Column> {
+        let column = |field: &std::sync::Arc<datafusion::arrow::datatypes::Field>| Column {
+            name: field.name().clone(),
+            kind: field.data_type().to_string(),
+            numeric: field.data_type().is_numeric(),
+        };
+        self.schema.fields().iter().map(column).collect()
+    }
+
     /// The answer's bytes. Floats are written as the shortest decimal that is read back to the bit.
     ///
     /// # Errors
     /// If a value cannot be written so.
     pub fn write(&self, format: Format) -> Result<Vec<u8>, QueryError> {
         match format {
-            Format::Table => Ok(self.table()?.into_bytes()),
+            Format::Table => Ok(self.table(None, None)?.text.into_bytes()),
             Format::Csv => Ok(self.csv()?.into_bytes()),
             Format::Json => {
                 let mut json = serde_json::to_vec_pretty(&self.json()?).map_err(|e| QueryError::Runtime(e.into()))?;
@@ -64,8 +87,8 @@ impl Answer {
         }
     }
 
-    /// Every value as text, row by row; `None` for null.
-    fn cells(&self) -> Result<Vec<Vec<Option<String>>>, QueryError> {
+    /// Every value of the first `most` rows as text, row by row; `None` for null.
+    fn cells(&self, most: usize) -> Result<Vec<Vec<Option<String>>>, QueryError> {
         let options = FormatOptions::default();
         let mut rows = Vec::new();
         for batch in &self.batches {
@@ -74,7 +97,7 @@ impl Answer {
                 .iter()
                 .map(|column| ArrayFormatter::try_new(column, &options))
                 .collect::<Result<_, _>>()?;
-            for row in 0..batch.num_rows() {
+            for row in 0..batch.num_rows().min(most - rows.len()) {
                 let cell = |(at, column): (usize, &ArrayFormatter<'_>)| {
                     (!batch.column(at).is_null(row)).then(|| column.value(row).to_string())
                 };
@@ -88,30 +111,6 @@ impl Answer {
         self.schema.fields().iter().map(|field| field.name())
     }
 
-    fn table(&self) -> Result<String, QueryError> {
-        let mut rows: Vec<Vec<String>> = vec![self.names().cloned().collect()];
-        for row in self.cells()? {
-            rows.push(row.into_iter().map(Option::unwrap_or_default).collect());
-        }
-        let right: Vec<bool> = self.schema.fields().iter().map(|field| field.data_type().is_numeric()).collect();
-        let widths: Vec<usize> =
-            (0..right.len()).map(|at| rows.iter().map(|row| width(&row[at])).max().unwrap_or(0)).collect();
-        let mut out = String::new();
-        for (number, row) in rows.iter().enumerate() {
-            let mut line = String::new();
-            for ((cell, columns), right) in row.iter().zip(&widths).zip(&right) {
-                let gap = " ".repeat(columns - width(cell));
-                let _ = if *right { write!(line, "{gap}{cell}  ") } else { write!(line, "{cell}{gap}  ") };
-            }
-            let _ = writeln!(out, "{}", line.trim_end());
-            if number == 0 {
-                let rule: Vec<String> = widths.iter().map(|columns| "-".repeat(*columns)).collect();
-                let _ = writeln!(out, "{}", rule.join("  "));
-            }
-        }
-        Ok(out)
-    }
-
     fn csv(&self) -> Result<String, QueryError> {
         let quoted = |cell: &str| match cell.contains(['"', ',', '\n', '\r']) {
             true => format!("\"{}\"", cell.replace('"', "\"\"")),
@@ -119,7 +118,7 @@ impl Answer {
         };
         let mut out = self.names().map(|name| quoted(name)).collect::<Vec<_>>().join(",");
         out.push('\n');
-        for row in self.cells()? {
+        for row in self.cells(usize::MAX)? {
             let cells: Vec<String> = row.iter().map(|cell| cell.as_deref().map(quoted).unwrap_or_default()).collect();
             out.push_str(&cells.join(","));
             out.push('\n');
@@ -142,7 +141,7 @@ impl Answer {
             }
             Some(cell) => serde_json::Value::String(cell),
         };
-        let rows = self.cells()?.into_iter().map(|row| {
+        let rows = self.cells(usize::MAX)?.into_iter().map(|row| {
             let pairs =
                 names.iter().zip(&types).zip(row).map(|((name, kind), cell)| ((*name).clone(), value(kind, cell)));
             let sorted: std::collections::BTreeMap<String, serde_json::Value> = pairs.collect();
@@ -189,10 +188,4 @@ impl Answer {
         let column = self.column(name, &DataType::Utf8, "text")?;
         Ok(column.as_string::<i32>().iter().map(|value| value.unwrap_or_default().to_owned()).collect())
     }
-}
-
-/// How many columns of a terminal a text takes: two for a Chinese character or full-width form.
-fn width(text: &str) -> usize {
-    let wide = |c: char| matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}' | '\u{20000}'..='\u{3ffff}');
-    text.chars().map(|c| 1 + usize::from(wide(c))).sum()
 }

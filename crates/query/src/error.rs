@@ -1,5 +1,6 @@
 //! What can go wrong with a query.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use datafusion::arrow::error::ArrowError;
@@ -23,12 +24,86 @@ pub enum QueryError {
         /// The directory.
         path: PathBuf,
     },
+    /// A file's name does not say what it is.
+    #[error("{name} is no table: its name ends in none of .parquet, .csv, .tsv, .jsonl, .ndjson")]
+    Form {
+        /// The file or URL.
+        name: String,
+    },
+    /// A file is not what its name says.
+    #[error("{place} is not a {form} table: {what}")]
+    Table {
+        /// The file or URL.
+        place: String,
+        /// What its name says.
+        form: &'static str,
+        /// Why it is not.
+        what: String,
+    },
+    /// What is at a URL cannot be had.
+    #[error("cannot read {url}: {what}")]
+    Unreachable {
+        /// The file or URL.
+        url: String,
+        /// Why not.
+        what: String,
+    },
+    /// Two tables have one name.
+    #[error("{} and {} would both be the table {table}", files[0], files[1])]
+    Clash {
+        /// The name.
+        table: String,
+        /// Where both are.
+        files: [String; 2],
+    },
+    /// Files of one table disagree on what a column holds.
+    #[error("column {column} is {} in {} and {} in {}", types[0], files[0], types[1], files[1])]
+    Columns {
+        /// The column.
+        column: String,
+        /// The files.
+        files: [String; 2],
+        /// What it holds in each.
+        types: [String; 2],
+    },
     /// The query is not one, or names what is not there.
     #[error("{message}")]
     Sql {
-        /// What DataFusion says.
+        /// What is wrong.
         message: String,
         /// What may help: the nearest names, or what there is.
+        help: String,
+        /// The query.
+        sql: String,
+        /// The bytes of it that are wrong, if that is known.
+        place: Option<Range<usize>>,
+    },
+    /// A named query is not written as it should be.
+    #[error("{origin}, line {line}: {what}")]
+    Header {
+        /// Its file.
+        origin: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// No query has such a name.
+    #[error("there is no query @{name}")]
+    NoSuchQuery {
+        /// The name.
+        name: String,
+        /// What may help.
+        help: String,
+    },
+    /// A parameter is unknown, missing or of the wrong kind.
+    #[error("query @{query}: {what}")]
+    Parameter {
+        /// The query's name.
+        query: String,
+        /// What is wrong.
+        what: String,
+        /// The parameters that it has.
         help: String,
     },
     /// The answer has no such column.

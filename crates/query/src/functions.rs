@@ -71,6 +71,8 @@ pub fn table_functions() -> Vec<(&'static str, Arc<dyn TableFunctionImpl>)> {
 /// # Errors
 /// If a function cannot be registered.
 pub fn state(mut config: SessionConfig) -> Result<SessionState> {
+    // So that a mistake can be pointed at.
+    config.options_mut().sql_parser.collect_spans = true;
     // The order of a subquery is that of what is selected from it.
     config.options_mut().sql_parser.enable_subquery_sort_elimination = false;
     // It drops sort columns that DataFusion takes to depend on others, wrongly so behind `unnest`.

@@ -1,16 +1,25 @@
 //! Tables and SQL, on DataFusion: everything that is asked of a release in SQL is asked here.
 //!
 //! [`tables`] writes the tables of a release as Parquet, the same bytes for the same rows.
-//! [`Session`] answers a query over them, one answer whenever it is asked. This crate knows
-//! nothing of models or plots.
+//! [`Session`] answers a query over them, one answer whenever it is asked; a [`NamedQuery`] is one
+//! whose question stands beside it in words. This crate knows nothing of models or plots, and reads
+//! no environment: how a URL is reached is told by [`Stores`].
 
 mod answer;
 pub mod determinism;
 mod error;
+mod explain;
 pub mod functions;
+mod manifests;
+mod named;
 mod session;
+mod sources;
+mod stores;
 pub mod tables;
 
-pub use answer::{Answer, Format};
+pub use answer::{Answer, Column, Fitted, Format};
 pub use error::QueryError;
+pub use explain::is_whole;
+pub use named::{Literal, NamedQuery, Parameter};
 pub use session::Session;
+pub use stores::Stores;

@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
-use datafusion::datasource::MemTable;
+use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
-use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
-use retrace_files::FileError;
-use retrace_spec::{Document, Manifest};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{Expr, Value, visit_expressions_mut};
 use tokio::runtime::Runtime;
 
-use crate::{Answer, QueryError, functions};
+use crate::explain::{Names, explain};
+use crate::named::Literal;
+use crate::sources::{self, Sources};
+use crate::{Answer, NamedQuery, QueryError, Stores, functions};
 
 /// Tables that can be asked.
 ///
@@ -22,6 +24,7 @@ use crate::{Answer, QueryError, functions};
 pub struct Session {
     context: SessionContext,
     runtime: Runtime,
+    stores: Stores,
     columns: BTreeMap<String, Vec<String>>,
 }
 
@@ -32,53 +35,57 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// The tables of the releases in `directories`: every `*.parquet` in them and in their
-    /// `tables/`, by its name; rows of the same table in several releases come one after another.
-    /// Where there is a `manifest.yaml`, its `artifacts` and `steps` are tables too.
+    /// The tables at `paths`, as [`Session::open_with`] opens them, from places that ask for no
+    /// credentials.
     ///
     /// # Errors
     /// If a table cannot be read, or a directory has none.
-    pub fn open(directories: &[PathBuf]) -> Result<Self, QueryError> {
-        Self::open_in(directories, std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    pub fn open(paths: &[PathBuf]) -> Result<Self, QueryError> {
+        Self::open_with(paths, Stores::default())
     }
 
-    /// [`Session::open`], to answer in so many partitions, each on a thread; otherwise there are as
-    /// many as processors.
+    /// The tables at `paths`. Of a release's directory: every `*.parquet` in it and in its
+    /// `tables/`, by its name, and where there is a `manifest.yaml`, its `artifacts` and `steps`. A
+    /// manifest by itself: the same two. A Parquet, CSV, TSV or JSON lines file, or the `s3://`,
+    /// `gs://` or `https://` URL of one: a table named after the file.
+    ///
+    /// Tables of the same name are one table: it has the columns of all, and null where there was no
+    /// such column. Files are read when they are asked, and never held whole.
     ///
     /// # Errors
-    /// If a table cannot be read, or a directory has none.
-    pub fn open_in(directories: &[PathBuf], partitions: NonZeroUsize) -> Result<Self, QueryError> {
-        let mut tables: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
-        for directory in directories {
-            let mut any = false;
-            for path in parquet_files(directory)? {
-                any = true;
-                let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-                tables.entry(name).or_default().extend(read_parquet(&path)?);
-            }
-            let manifest = directory.join("manifest.yaml");
-            if manifest.exists() {
-                any = true;
-                let text = std::fs::read_to_string(&manifest).map_err(FileError::io(&manifest, "read"))?;
-                let manifest = Manifest::parse(&text, &manifest.display().to_string())?;
-                tables.entry("artifacts".to_owned()).or_default().push(artifacts(&manifest)?);
-                tables.entry("steps".to_owned()).or_default().push(steps(&manifest)?);
-            }
-            if !any {
-                return Err(QueryError::NoTables { path: directory.clone() });
-            }
-        }
-        let mut threads = tokio::runtime::Builder::new_multi_thread();
-        let runtime = threads.worker_threads(partitions.get()).build().map_err(QueryError::Runtime)?;
+    /// If a table cannot be read, a directory has none, or two of the same name do not go together.
+    pub fn open_with(paths: &[PathBuf], stores: Stores) -> Result<Self, QueryError> {
+        Self::open_in(paths, stores, std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    }
+
+    /// [`Session::open_with`], to answer in so many partitions, each on a thread; otherwise there are
+    /// as many as processors.
+    ///
+    /// # Errors
+    /// As [`Session::open_with`].
+    pub fn open_in(paths: &[PathBuf], stores: Stores, partitions: NonZeroUsize) -> Result<Self, QueryError> {
         let config = SessionConfig::new().with_target_partitions(partitions.get());
         let context = SessionContext::new_with_state(functions::state(config)?);
-        let mut columns = BTreeMap::new();
-        for (name, batches) in tables {
-            let Some(schema) = batches.first().map(RecordBatch::schema) else { continue };
-            columns.insert(name.clone(), schema.fields().iter().map(|field| field.name().clone()).collect());
-            context.register_table(name.as_str(), Arc::new(MemTable::try_new(schema, vec![batches])?))?;
-        }
-        Ok(Self { context, runtime, columns })
+        Self::on(context, paths, stores, partitions)
+    }
+
+    /// [`Session::open_with`], in a context whose state is that of [`functions::state`], with so many
+    /// threads.
+    ///
+    /// # Errors
+    /// As [`Session::open_with`].
+    pub fn on(
+        context: SessionContext,
+        paths: &[PathBuf],
+        stores: Stores,
+        threads: NonZeroUsize,
+    ) -> Result<Self, QueryError> {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(threads.get()).enable_all().build().map_err(QueryError::Runtime)?;
+        let sources = Sources::find(paths)?;
+        let columns = runtime.block_on(sources.register(&context, &stores))?;
+        Ok(Self { context, runtime, stores, columns })
+    }
     }
 
     /// The tables, and the columns of each.
@@ -86,146 +93,103 @@ impl Session {
         &self.columns
     }
 
-    /// The answer to a query, which may only read.
+    /// The names of all functions: of values, of groups, over windows, and those that make tables.
+    pub fn functions(&self) -> Vec<String> {
+        let state = self.context.state();
+        let mut names: Vec<String> = state.scalar_functions().keys().cloned().collect();
+        names.extend(state.aggregate_functions().keys().cloned());
+        names.extend(state.window_functions().keys().cloned());
+        names.extend(state.table_functions().keys().cloned());
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The answer to a query, which may only read. A table in it may be the path or URL of a file:
+    /// `select * from 'runs/val.csv'`.
     ///
     /// # Errors
     /// If the query is not one, names what is not there, or would change something.
     pub fn run(&self, sql: &str) -> Result<Answer, QueryError> {
+        self.answer(sql, &BTreeMap::new())
+    }
+
+    /// The answer to a named query, with the values that its parameters are given.
+    ///
+    /// # Errors
+    /// As [`Session::run`], or if a parameter is unknown, missing or of the wrong kind.
+    pub fn ask(&self, query: &NamedQuery, given: &BTreeMap<String, String>) -> Result<Answer, QueryError> {
+        self.answer(&query.sql, &query.bind(given)?)
+    }
+
+    fn answer(&self, sql: &str, values: &BTreeMap<String, Literal>) -> Result<Answer, QueryError> {
+        self.runtime.block_on(async {
+            let plan = self.plan(sql, values).await?;
+            let asked = async {
+                let frame = self.context.execute_logical_plan(plan).await?;
+                let schema = frame.schema().inner().clone();
+                Ok::<_, DataFusionError>(Answer::new(schema, frame.collect().await?))
+            };
+            asked.await.map_err(|error| self.explain(sql, &error))
+        })
+    }
+
+    /// The plan of a query, with its values in their places and its files opened.
+    async fn plan(&self, sql: &str, values: &BTreeMap<String, Literal>) -> Result<LogicalPlan, QueryError> {
         let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        let answer = self.runtime.block_on(async {
-            let frame = self.context.sql_with_options(sql, reading).await?;
-            let schema = Arc::new(frame.schema().as_arrow().clone());
-            Ok::<_, DataFusionError>(Answer::new(schema, frame.collect().await?))
-        });
-        answer.map_err(|error| self.explain(&error))
-    }
-
-    /// What DataFusion says, with what may help.
-    fn explain(&self, error: &DataFusionError) -> QueryError {
-        let message = error.strip_backtrace();
-        let lower = message.to_lowercase();
-        let quoted = message.split('\'').nth(1).unwrap_or_default();
-        let help = if lower.contains("table") && lower.contains("not found") {
-            let name = quoted.rsplit('.').next().unwrap_or_default();
-            nearest("table", name, self.columns.keys())
-        } else if lower.contains("no field named") {
-            let name = message.split("named ").nth(1).unwrap_or_default();
-            let name = name.split(['.', ' ']).next().unwrap_or_default();
-            nearest("column", name, self.columns.values().flatten())
-        } else {
-            String::new()
-        };
-        QueryError::Sql { message, help }
-    }
-}
-
-/// Names the one of `there` that is nearest to `name`, and all of them.
-fn nearest<'a>(what: &str, name: &str, there: impl Iterator<Item = &'a String>) -> String {
-    let mut there: Vec<&String> = there.collect();
-    there.sort();
-    there.dedup();
-    let all = there.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
-    match there.iter().map(|other| (distance(name, other), other)).min() {
-        Some((near, other)) if near <= name.len().div_ceil(2) => {
-            format!("the nearest {what} is {other}; there are {all}")
-        }
-        _ => format!("there are {all}"),
-    }
-}
-
-/// How many characters have to be changed (Levenshtein, 1966).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let kept = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = kept.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-fn parquet_files(directory: &Path) -> Result<Vec<PathBuf>, QueryError> {
-    let mut files = Vec::new();
-    for place in [directory.to_owned(), directory.join("tables")] {
-        if !place.is_dir() {
-            continue;
-        }
-        for entry in std::fs::read_dir(&place).map_err(FileError::io(&place, "list"))? {
-            let path = entry.map_err(FileError::io(&place, "list"))?.path();
-            let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-            if !hidden && path.extension().is_some_and(|extension| extension == "parquet") {
-                files.push(path);
+        let explained = |error| self.explain(sql, &error);
+        let state = self.context.state();
+        let dialect = state.config_options().sql_parser.dialect;
+        let mut statement = state.sql_to_statement(sql, &dialect).map_err(explained)?;
+        bind(&mut statement, values).map_err(explained)?;
+        // Each file is a table under its own path for as long as the query is planned.
+        let mut files = Vec::new();
+        for reference in state.resolve_table_references(&statement).map_err(explained)? {
+            if let TableReference::Bare { table } = &reference
+                && !self.columns.contains_key(table.as_ref())
+                && sources::is_file(table)
+            {
+                let file = sources::open_file(&self.context, &self.stores, table).await?;
+                self.context.register_table(reference.clone(), file)?;
+                files.push(reference);
             }
         }
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn read_parquet(path: &Path) -> Result<Vec<RecordBatch>, QueryError> {
-    let refuse =
-        |what: String| FileError::Name { path: path.to_owned(), what: format!("it is not a Parquet table: {what}") };
-    let file = std::fs::File::open(path).map_err(FileError::io(path, "open"))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| refuse(e.to_string()))?.build()?;
-    let schema = datafusion::arrow::array::RecordBatchReader::schema(&reader);
-    let mut batches = vec![RecordBatch::new_empty(schema)];
-    for batch in reader {
-        batches.push(batch.map_err(|e| refuse(e.to_string()))?);
-    }
-    Ok(batches)
-}
-
-fn artifacts(manifest: &Manifest) -> Result<RecordBatch, QueryError> {
-    let all = &manifest.artifacts;
-    let text = |of: &dyn Fn(&retrace_spec::manifest::Artifact) -> String| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(all.iter().map(of)))
-    };
-    let sizes: ArrayRef = Arc::new(UInt64Array::from_iter_values(all.iter().map(|artifact| artifact.size)));
-    let roots = all.iter().map(|artifact| artifact.tensors.as_ref().map(|tensors| tensors.root.to_string()));
-    let roots: ArrayRef = Arc::new(StringArray::from_iter(roots));
-    Ok(RecordBatch::try_from_iter_with_nullable([
-        ("release", text(&|_| manifest.name.clone()), false),
-        ("path", text(&|artifact| artifact.path.to_string()), false),
-        ("kind", text(&|artifact| format!("{:?}", artifact.kind).to_lowercase()), false),
-        ("size", sizes, false),
-        ("digest", text(&|artifact| artifact.digest.to_string()), false),
-        ("tensor_root", roots, true),
-    ])?)
-}
-
-fn steps(manifest: &Manifest) -> Result<RecordBatch, QueryError> {
-    let all = &manifest.steps;
-    let text = |of: &dyn Fn(&retrace_spec::manifest::GraphStep) -> Option<String>| -> ArrayRef {
-        Arc::new(StringArray::from_iter(all.iter().map(of)))
-    };
-    let number = |of: &dyn Fn(&retrace_spec::manifest::GraphStep) -> Option<u64>| -> ArrayRef {
-        Arc::new(UInt64Array::from_iter(all.iter().map(of)))
-    };
-    Ok(RecordBatch::try_from_iter_with_nullable([
-        ("release", text(&|_| Some(manifest.name.clone())), false),
-        ("id", text(&|step| Some(step.id.clone())), false),
-        ("kind", text(&|step| Some(format!("{:?}", step.kind).to_lowercase())), false),
-        ("config", text(&|step| step.config.as_ref().map(ToString::to_string)), true),
-        ("numerics", number(&|step| step.numerics.map(u64::from)), true),
-        ("inputs", number(&|step| Some(step.inputs.len() as u64)), false),
-        ("outputs", number(&|step| Some(step.outputs.len() as u64)), false),
-    ])?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn distances_by_hand() {
-        for (a, b, expected) in
-            [("", "", 0), ("a", "", 1), ("kitten", "sitting", 3), ("metric", "metrics", 1), ("ab", "ba", 2)]
-        {
-            assert_eq!(distance(a, b), expected);
+        let plan = state.statement_to_plan(statement).await;
+        for file in files {
+            self.context.deregister_table(file)?;
         }
+        let plan = plan.map_err(explained)?;
+        reading.verify_plan(&plan).map_err(explained)?;
+        Ok(plan)
+    }
+
+    fn explain(&self, sql: &str, error: &DataFusionError) -> QueryError {
+        let names = Names { tables: self.columns.keys().cloned().collect(), functions: self.functions() };
+        explain(sql, error, &names)
+    }
+}
+
+/// Puts `values` in the places of a statement that are `$name`.
+fn bind(statement: &mut Statement, values: &BTreeMap<String, Literal>) -> Result<(), DataFusionError> {
+    let inner = match statement {
+        Statement::Statement(inner) => inner.as_mut(),
+        Statement::Explain(explain) => return bind(&mut explain.statement, values),
+        // Whatever else there is would change something, and is refused.
+        _ => return Ok(()),
+    };
+    let unbound = visit_expressions_mut(inner, |expression| {
+        if let Expr::Value(at) = expression
+            && let Value::Placeholder(name) = &at.value
+        {
+            match values.get(name.trim_start_matches('$')) {
+                Some(literal) => at.value = literal.value(),
+                None => return ControlFlow::Break(name.clone()),
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    match unbound {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(name) => Err(DataFusionError::Plan(format!("parameter '{name}' has no value"))),
     }
 }

@@ -1,14 +1,26 @@
 //! Charts as SVG: lines and points on linear or logarithmic axes, labelled where they end.
 //!
 //! A chart is drawn at twice its size, so that plotters' whole pixels are half ones. Its axes are our
-//! own: plotters' logarithms are the platform's. Its colours are
+//! own: plotters' logarithms are the platform's. [`of_answer`] says which chart an answer's columns ask for. Its colours are
 //! a fixed few, which a page may override by attribute (`svg [stroke="#0072B2"]`) for a dark theme.
 
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+mod answer;
+mod bars;
+mod pen;
+mod png;
+mod ruler;
+
+use plotters::style::RGBColor;
+use plotters::style::text_anchor::{HPos, VPos};
 
 use crate::ReportError;
-use crate::numbers::short;
+
+pub use answer::{Drawn, of_answer};
+pub use bars::{Bar, Bars};
+pub use png::png;
+
+use pen::{Pen, TEXT, colour, wide};
+use ruler::{Ruler, on};
 
 /// Colours of series that people who see few colours can tell apart (after Okabe and Ito, 2008,
 /// darkened where thin lines on white would be faint).
@@ -25,9 +37,6 @@ pub const MARK: &str = "#7A838E";
 
 /// Width and height in drawn pixels: twice what they are shown at.
 const SIZE: (i32, i32) = (960, 620);
-
-/// Size of the words.
-const TEXT: i32 = 27;
 
 /// How values lie along an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,23 +135,10 @@ impl Chart {
         let y = Ruler::new(self.y.scale, ys, 0.06);
         let mut svg = String::new();
         self.draw(&mut svg, x, y).map_err(|what| ReportError::Plot { title: self.title.clone(), what })?;
-        // plotters' opening tag has the drawn size, and no words for those who cannot see it.
-        let body = svg.split_once(">\n").map_or("", |(_, body)| body);
-        let (width, height) = SIZE;
-        let title = escaped(&self.title);
-        Ok(format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" viewBox=\"0 0 {width} {height}\" \
-             role=\"img\" aria-label=\"{title}\" font-family=\"sans-serif\">\n{body}",
-            width / 2,
-            height / 2
-        ))
+        Ok(document(&svg, &self.title, SIZE))
     }
 
     fn draw(&self, svg: &mut String, x: Ruler, y: Ruler) -> Result<(), String> {
-        fn say(error: impl std::fmt::Display) -> String {
-            error.to_string()
-        }
-        let wide = |text: &str| (text.chars().count() as f64 * f64::from(TEXT) * 0.56) as i32;
         let left = y.ticks.iter().map(|tick| wide(&y.label(*tick))).max().unwrap_or(0) + 22;
         let beside =
             self.series.iter().map(|series| &series.label).chain(self.marks.iter().filter_map(|mark| match mark {
@@ -151,40 +147,32 @@ impl Chart {
             }));
         let right = beside.map(|label| wide(label)).max().unwrap_or(0) + 28;
         let (area_x, area_y) = ((left, SIZE.0 - right), (52, SIZE.1 - 86));
-        let root = SVGBackend::with_string(svg, (SIZE.0 as u32, SIZE.1 as u32)).into_drawing_area();
+        let pen = Pen::new(svg, SIZE);
         let ink = colour(INK);
-        let text = |text: &str, at: (i32, i32), h: HPos, v: VPos, colour: RGBColor| {
-            let style =
-                TextStyle::from(("sans-serif", f64::from(TEXT) * 1.24).into_font()).color(&colour).pos(Pos::new(h, v));
-            root.draw(&Text::new(text.to_owned(), at, style)).map_err(say)
-        };
-        let line = |from: (i32, i32), to: (i32, i32), colour: RGBColor, width: u32| {
-            root.draw(&PathElement::new(vec![from, to], colour.stroke_width(width))).map_err(say)
-        };
         for tick in &y.ticks {
             let at = y.map(*tick, (area_y.1, area_y.0));
-            line((area_x.0, at), (area_x.1, at), colour(GRID), 2)?;
-            text(&y.label(*tick), (area_x.0 - 12, at), HPos::Right, VPos::Center, ink)?;
+            pen.line((area_x.0, at), (area_x.1, at), colour(GRID), 2)?;
+            pen.text(&y.label(*tick), (area_x.0 - 12, at), HPos::Right, VPos::Center, ink)?;
         }
-        line((area_x.0, area_y.1), (area_x.1, area_y.1), colour(MARK), 2)?;
+        pen.line((area_x.0, area_y.1), (area_x.1, area_y.1), colour(MARK), 2)?;
         for tick in &x.ticks {
             let at = x.map(*tick, area_x);
-            line((at, area_y.1), (at, area_y.1 + 8), colour(MARK), 2)?;
-            text(&x.label(*tick), (at, area_y.1 + 14), HPos::Center, VPos::Top, ink)?;
+            pen.line((at, area_y.1), (at, area_y.1 + 8), colour(MARK), 2)?;
+            pen.text(&x.label(*tick), (at, area_y.1 + 14), HPos::Center, VPos::Top, ink)?;
         }
-        text(&self.y.label, (0, 4), HPos::Left, VPos::Top, ink)?;
-        text(&self.x.label, (area_x.0, SIZE.1 - 34), HPos::Left, VPos::Top, ink)?;
+        pen.text(&self.y.label, (0, 4), HPos::Left, VPos::Top, ink)?;
+        pen.text(&self.x.label, (area_x.0, SIZE.1 - 34), HPos::Left, VPos::Top, ink)?;
         let mut labels: Vec<(i32, &str, RGBColor)> = Vec::new();
         for mark in &self.marks {
             match mark {
                 Mark::X(value, label) => {
                     let at = x.map(*value, area_x);
-                    dashed(&root, [(at, area_y.0), (at, area_y.1)], colour(MARK), 2).map_err(say)?;
-                    text(label, (at + 8, area_y.0), HPos::Left, VPos::Top, colour(MARK))?;
+                    pen.dashed([(at, area_y.0), (at, area_y.1)], colour(MARK), 2)?;
+                    pen.text(label, (at + 8, area_y.0), HPos::Left, VPos::Top, colour(MARK))?;
                 }
                 Mark::Y(value, label) => {
                     let at = y.map(*value, (area_y.1, area_y.0));
-                    dashed(&root, [(area_x.0, at), (area_x.1, at)], colour(MARK), 2).map_err(say)?;
+                    pen.dashed([(area_x.0, at), (area_x.1, at)], colour(MARK), 2)?;
                     labels.push((at, label, colour(MARK)));
                 }
             }
@@ -197,19 +185,19 @@ impl Chart {
             for ((a, b), error) in series.points.iter().zip(&series.errors) {
                 if shown(&&(*a, *b)) && error.is_finite() {
                     let lowest = if y.scale == Scale::Log { (b - error).max(b / 1e3) } else { b - error };
-                    line(place((*a, lowest)), place((*a, b + error)), colour, 2)?;
+                    pen.line(place((*a, lowest)), place((*a, b + error)), colour, 2)?;
                 }
             }
             match series.style {
                 Style::Line | Style::Both => {
-                    root.draw(&PathElement::new(thinned(&places), colour.stroke_width(4))).map_err(say)?;
+                    pen.path(thinned(&places), colour, 4)?;
                 }
-                Style::Dashed => dashed(&root, places.iter().copied(), colour, 3).map_err(say)?,
+                Style::Dashed => pen.dashed(places.iter().copied(), colour, 3)?,
                 Style::Points => {}
             }
             if matches!(series.style, Style::Points | Style::Both) {
                 for at in &places {
-                    root.draw(&Circle::new(*at, 7, colour.filled())).map_err(say)?;
+                    pen.dot(*at, 7, colour)?;
                 }
             }
             if let Some((_, last)) = places.last().filter(|_| !series.label.is_empty()) {
@@ -218,47 +206,23 @@ impl Chart {
         }
         let heights: Vec<i32> = labels.iter().map(|(at, ..)| *at).collect();
         for ((_, label, colour), at) in labels.iter().zip(apart(&heights, TEXT + 5, area_y)) {
-            text(label, (area_x.1 + 14, at), HPos::Left, VPos::Center, *colour)?;
+            pen.text(label, (area_x.1 + 14, at), HPos::Left, VPos::Center, *colour)?;
         }
-        root.present().map_err(say)
+        pen.end()
     }
 }
 
-/// Draws a dashed line; plotters' own begins each dash anew at every point.
-fn dashed<'a>(
-    root: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>,
-    points: impl IntoIterator<Item = (i32, i32)>,
-    colour: RGBColor,
-    width: u32,
-) -> Result<(), DrawingAreaErrorKind<std::io::Error>> {
-    const DASH: f64 = 14.0;
-    let mut points = points.into_iter();
-    let Some(mut at) = points.next().map(|(x, y)| (f64::from(x), f64::from(y))) else { return Ok(()) };
-    let whole = |(x, y): (f64, f64)| (x.round() as i32, y.round() as i32);
-    let (mut drawing, mut left, mut dash) = (true, DASH, vec![whole(at)]);
-    for (x, y) in points {
-        let to = (f64::from(x), f64::from(y));
-        loop {
-            let (dx, dy) = (to.0 - at.0, to.1 - at.1);
-            let length = (dx * dx + dy * dy).sqrt();
-            if length <= left {
-                left -= length;
-                at = to;
-                dash.push(whole(at));
-                break;
-            }
-            at = (at.0 + dx * left / length, at.1 + dy * left / length);
-            dash.push(whole(at));
-            if drawing {
-                root.draw(&PathElement::new(std::mem::take(&mut dash), colour.stroke_width(width)))?;
-            }
-            (drawing, left, dash) = (!drawing, if drawing { DASH * 0.7 } else { DASH }, vec![whole(at)]);
-        }
-    }
-    if drawing && dash.len() > 1 {
-        root.draw(&PathElement::new(dash, colour.stroke_width(width)))?;
-    }
-    Ok(())
+/// What was drawn as an SVG document of its own: shown at half its size, with words for those who
+/// cannot see it, which plotters' opening tag has not.
+fn document(svg: &str, title: &str, (width, height): (i32, i32)) -> String {
+    let body = svg.split_once(">\n").map_or("", |(_, body)| body);
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" viewBox=\"0 0 {width} {height}\" \
+         role=\"img\" aria-label=\"{}\" font-family=\"sans-serif\">\n{body}",
+        width / 2,
+        height / 2,
+        escaped(title)
+    )
 }
 
 /// A line of at most four points a pixel column: its first, lowest, highest and last there, which is
@@ -297,93 +261,8 @@ fn apart(wanted: &[i32], gap: i32, area: (i32, i32)) -> Vec<i32> {
     places
 }
 
-fn colour(hex: &str) -> RGBColor {
-    let part = |at: usize| hex.get(at..at + 2).and_then(|part| u8::from_str_radix(part, 16).ok()).unwrap_or(0);
-    RGBColor(part(1), part(3), part(5))
-}
-
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// Whether an axis has such a value.
-fn on(scale: Scale, value: f64) -> bool {
-    value.is_finite() && (scale == Scale::Linear || value > 0.0)
-}
-
-/// An axis with its range and ticks.
-#[derive(Debug, Clone)]
-struct Ruler {
-    scale: Scale,
-    /// The ends, as they lie on the axis.
-    ends: (f64, f64),
-    /// The values that are named.
-    ticks: Vec<f64>,
-}
-
-impl Ruler {
-    /// An axis that has all `values`, and `margin` of its length at each end.
-    fn new(scale: Scale, values: Vec<f64>, margin: f64) -> Self {
-        let along: Vec<f64> = values.into_iter().filter(|v| on(scale, *v)).map(|v| along(scale, v)).collect();
-        let low = along.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = along.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let length = if high > low { high - low } else { (low.abs() * 0.2).max(1e-6) };
-        let ends = match high > low {
-            true => (low - margin * length, high + margin * length),
-            false => (low - length, low + length),
-        };
-        let ticks = match scale {
-            Scale::Linear => linear_ticks(ends),
-            Scale::Log => log_ticks(ends),
-        };
-        Self { scale, ends, ticks }
-    }
-
-    /// Where a value lies between two pixels.
-    fn map(&self, value: f64, pixels: (i32, i32)) -> i32 {
-        let share = (along(self.scale, value) - self.ends.0) / (self.ends.1 - self.ends.0);
-        pixels.0 + (share * f64::from(pixels.1 - pixels.0)).round() as i32
-    }
-
-    fn label(&self, tick: f64) -> String {
-        let step = self.ticks.windows(2).map(|pair| pair[1] - pair[0]).fold(tick.abs(), f64::min);
-        short(tick, step)
-    }
-}
-
-fn along(scale: Scale, value: f64) -> f64 {
-    match scale {
-        Scale::Linear => value,
-        Scale::Log => libm::log10(value),
-    }
-}
-
-/// Three to six round values.
-fn linear_ticks((low, high): (f64, f64)) -> Vec<f64> {
-    let power = libm::pow(10.0, libm::floor(libm::log10((high - low) / 4.0)));
-    let fits = |step: &f64| (high - low) / step <= 5.5;
-    let step = [1.0, 2.0, 5.0, 10.0].map(|times| times * power).into_iter().find(fits).unwrap_or(20.0 * power);
-    let (first, last) = (libm::ceil(low / step) as i64, libm::floor(high / step) as i64);
-    (first..=last).map(|n| n as f64 * step).collect()
-}
-
-/// Powers of ten, with their double and fivefold if there are few.
-fn log_ticks((low, high): (f64, f64)) -> Vec<f64> {
-    let (first, last) = (libm::floor(low) as i32, libm::ceil(high) as i32);
-    let ticks = |times: &[f64]| -> Vec<f64> {
-        let all = (first..=last).flat_map(|n| times.iter().map(move |t| t * libm::pow(10.0, f64::from(n))));
-        all.filter(|tick| (low..=high).contains(&libm::log10(*tick))).collect()
-    };
-    let mut found = ticks(&[1.0]);
-    if found.len() < 3 {
-        found = ticks(&[1.0, 2.0, 5.0]);
-    }
-    if found.len() < 3 {
-        let ends = (libm::pow(10.0, low), libm::pow(10.0, high));
-        found = linear_ticks(ends).into_iter().filter(|tick| *tick > 0.0).collect();
-    }
-    let every = found.len().div_ceil(7);
-    found.into_iter().step_by(every.max(1)).collect()
 }
 
 #[cfg(test)]
@@ -428,20 +307,6 @@ mod tests {
             }
         }
         assert!(chart(vec![(0.0, 1.0)], Scale::Log).svg().is_err());
-    }
-
-    #[test]
-    fn ticks_are_round_few_and_within() {
-        // By hand.
-        assert_eq!(linear_ticks((0.0, 10.0)), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
-        assert_eq!(linear_ticks((2.1, 4.4)), [2.5, 3.0, 3.5, 4.0]);
-        assert_eq!(log_ticks((-0.5, 3.5)), [1.0, 10.0, 100.0, 1000.0]);
-        assert_eq!(log_ticks((0.0, 1.0)), [1.0, 2.0, 5.0, 10.0]);
-        for (low, high) in [(0.0, 1e-9), (-3.7, 12.2), (1e8, 1.1e8), (0.123, 0.124)] {
-            let ticks = linear_ticks((low, high));
-            assert!((2..=7).contains(&ticks.len()), "{low} {high}: {ticks:?}");
-            assert!(ticks.iter().all(|tick| (low - 1e-9..=high + 1e-9).contains(tick)));
-        }
     }
 
     #[test]

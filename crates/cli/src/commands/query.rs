@@ -1,35 +1,72 @@
 //! `retrace query`
 
-use std::fs;
-use std::path::PathBuf;
+mod completion;
+mod shell;
 
-use retrace_query::{Format, Session};
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use retrace_files::{FileError, write_whole};
+use retrace_query::{Answer, Format, NamedQuery, QueryError, Session, Stores};
+use retrace_report::plot;
 
 use super::Exit;
+use crate::environment;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// Ask the tables of one or more releases, in SQL
+/// Ask the tables of releases, in SQL
 ///
-/// The tables are the Parquet files of the release and its `tables/`, each under its own name, and
-/// the manifest's `artifacts` and `steps`. Rows of the same table in several releases come one after
-/// another. A query can only read, and has one answer.
+/// What can be asked: releases (the Parquet files in the directory and its `tables/`, each by its
+/// name, and the manifest's `artifacts` and `steps`), manifests, and Parquet, CSV, TSV and JSON lines
+/// files by path or by s3://, gs:// or https:// URL, each a table named after its file; in SQL too:
+/// from 'runs/val.csv'. Tables of one name are one table. A query can only read, and has one answer.
+///
+/// An argument that begins with @ or has white space in it is the query; any other is a path. With
+/// --sql, all of them are paths. Without a query, a shell opens; where standard input is no terminal,
+/// the query is read from it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "retrace query [OPTIONS] [SQL | @NAME] [PATH | URL]...",
+    after_help = "\
 Examples:
   retrace query \"select step, task, value from metrics order by step\" release
   retrace query \"select kind, count(*), sum(size) from artifacts group by kind\" release --format csv
   retrace query \"select * from train_log\" a b --format parquet > both.parquet
-  retrace query \"show tables\" release")]
+  retrace query \"select max(loss) from 'runs/val.csv'\"
+  retrace query --list
+  retrace query @learning-curve --set task=lambada release --plot curve.png
+  retrace query release                    a shell: .help says what it knows
+  retrace query \"show tables\" release
+
+The chart of --plot follows from the answer's columns. The first called tokens or step is the x axis
+(tokens by their logarithm, if they span a factor of ten), texts and shots name the lines, the first
+other column of numbers is the y axis. Without such an x axis, rows with names of their own are bars;
+without names, the first two columns of numbers are points. stderr makes bars of error."
+)]
 pub(crate) struct Query {
-    /// The query
-    sql: String,
-    /// Releases, or directories of Parquet files
-    #[arg(default_value = ".")]
-    dirs: Vec<PathBuf>,
-    /// How the answer is written
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    format: Written,
+    /// The query, and what it is asked of; the directory here, if nothing is given
+    #[arg(value_name = "SQL|@NAME|PATH|URL")]
+    given: Vec<PathBuf>,
+    /// The query, so that every argument is a path
+    #[arg(long, short = 'c', value_name = "SQL")]
+    sql: Option<String>,
+    /// Give a parameter of a named query its value
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    set: Vec<(String, String)>,
+    /// Read named queries of your own from DIR too; they go before those that come with retrace
+    #[arg(long, value_name = "DIR")]
+    queries: Vec<PathBuf>,
+    /// List the named queries, each with its question
+    #[arg(long)]
+    list: bool,
+    /// How the answer is written; as a table, if nothing is said
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Written>,
+    /// Draw the answer into FILE, an SVG or PNG image
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
 }
 
 /// How an answer can be written.
@@ -45,35 +82,227 @@ enum Written {
     Parquet,
 }
 
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it is not NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Tables that can be asked, and queries to ask them.
+struct Library {
+    session: Session,
+    queries: Vec<NamedQuery>,
+}
+
+impl Library {
+    /// The answer to SQL, or to `@NAME` with values for its parameters.
+    fn answer(&self, asked: &str, values: &BTreeMap<String, String>) -> Result<Answer, Failure> {
+        match asked.trim().strip_prefix('@') {
+            Some(name) => Ok(self.session.ask(NamedQuery::find(&self.queries, name.trim_end_matches(';'))?, values)?),
+            None if values.is_empty() => Ok(self.session.run(asked)?),
+            None => Err(Failure::usage("only a named query has parameters", "write the values into the SQL")),
+        }
+    }
+
+    /// What is asked, in words.
+    fn title(&self, asked: &str) -> String {
+        let name = asked.trim().strip_prefix('@').map(|name| name.trim_end_matches(';'));
+        let named = name.and_then(|name| self.queries.iter().find(|query| query.name == name));
+        named.map_or_else(|| asked.trim().to_owned(), |query| query.question.clone())
+    }
+}
+
 impl Query {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        for dir in &self.dirs {
-            fs::metadata(dir).map_err(retrace_files::FileError::io(dir, "open"))?;
+        let queries = self.named()?;
+        if self.list {
+            return list(&queries, terminal);
         }
-        let session = Session::open(&self.dirs)?;
-        let words = self.sql.trim().trim_end_matches(';').to_lowercase();
-        if words.split_whitespace().eq(["show", "tables"]) {
-            terminal.result("tables/1", &serde_json::json!({"tables": session.tables()}), |out| {
-                session
-                    .tables()
-                    .iter()
-                    .try_for_each(|(table, columns)| writeln!(out, "{table}: {}", columns.join(", ")))
-            })?;
-            return Ok(Exit::Holds);
+        let (asked, paths) = self.arguments()?;
+        let library = Library { session: open(&paths)?, queries };
+        let asked = match asked {
+            Some(asked) => asked,
+            None if io::stdin().is_terminal() && terminal.shows_results() && self.plot.is_none() => {
+                return shell::open(&library, terminal);
+            }
+            None => read_input()?,
+        };
+        let values: BTreeMap<String, String> = self.set.iter().cloned().collect();
+        if asked.trim().trim_end_matches(';').to_lowercase().split_whitespace().eq(["show", "tables"]) {
+            return show_tables(&library, terminal);
         }
-        if matches!(self.format, Written::Parquet) && terminal.shows_results() {
+        if matches!(self.format, Some(Written::Parquet)) && terminal.shows_results() {
             return Err(Failure::usage("Parquet is not for a terminal to show", "send it to a file: > answer.parquet"));
         }
-        let answer = session.run(&self.sql)?;
-        let format = match self.format {
+        let picture = self.plot.as_deref().map(Picture::of).transpose()?;
+        let answer = library.answer(&asked, &values).map_err(|failure| path_with_spaces(failure, &asked))?;
+        if let Some(picture) = picture {
+            picture.draw(&answer, &library.title(&asked), terminal)?;
+            if self.format.is_none() {
+                terminal.result("query/1", &serde_json::json!({"rows": answer.json()?}), |_| Ok(()))?;
+                return Ok(Exit::Holds);
+            }
+        }
+        self.write(&answer, terminal)?;
+        Ok(Exit::Holds)
+    }
+
+    /// The named queries: one's own, then those that come with retrace and have other names.
+    fn named(&self) -> Result<Vec<NamedQuery>, Failure> {
+        let mut queries: Vec<NamedQuery> = Vec::new();
+        for directory in &self.queries {
+            queries.extend(NamedQuery::read(directory)?);
+        }
+        for query in NamedQuery::embedded()? {
+            if !queries.iter().any(|own| own.name == query.name) {
+                queries.push(query);
+            }
+        }
+        queries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(queries)
+    }
+
+    /// Which argument is the query, and which are paths.
+    fn arguments(&self) -> Result<(Option<String>, Vec<PathBuf>), Failure> {
+        let mut asked = self.sql.clone();
+        let mut paths = Vec::new();
+        for argument in &self.given {
+            let text = argument.to_string_lossy();
+            if self.sql.is_some() || !(text.starts_with('@') || text.contains(char::is_whitespace)) {
+                paths.push(argument.clone());
+            } else if let Some(other) = asked.replace(text.into_owned()) {
+                let what = format!("there are two queries: {other:?} and {:?}", asked.unwrap_or_default());
+                return Err(Failure::usage(what, "ask one; a path with white space in it needs the query in --sql"));
+            }
+        }
+        Ok((asked, paths))
+    }
+
+    fn write(&self, answer: &Answer, terminal: &Terminal) -> Result<(), Failure> {
+        let format = match self.format.unwrap_or(Written::Table) {
             Written::Table => Format::Table,
             Written::Csv => Format::Csv,
             Written::Json => Format::Json,
             Written::Parquet => Format::Parquet,
         };
+        if let (Format::Table, Some(width)) = (format, terminal.width()) {
+            return show(answer, Some(width), None, terminal);
+        }
         let bytes = answer.write(format)?;
         terminal.result("query/1", &serde_json::json!({"rows": answer.json()?}), |out| out.write_all(&bytes))?;
         terminal.say(Tone::Faint, &count(answer.rows(), "row"), "");
-        Ok(Exit::Holds)
+        Ok(())
+    }
+}
+
+/// Shows an answer on a terminal, at most so wide and long, and says what was left out.
+fn show(answer: &Answer, width: Option<usize>, rows: Option<usize>, terminal: &Terminal) -> Result<(), Failure> {
+    let fitted = answer.table(width, rows)?;
+    terminal.result("query/1", &serde_json::Value::Null, |out| out.write_all(fitted.text.as_bytes()))?;
+    let mut said = count(answer.rows(), "row");
+    if fitted.more_rows > 0 {
+        said += &format!(", {} more", count(fitted.more_rows, "row"));
+    }
+    if fitted.cut > 0 {
+        said += &format!("; {} cut to fit, marked …", count(fitted.cut, "cell"));
+    }
+    if !fitted.more_columns.is_empty() {
+        said += &format!("; no room for {}", fitted.more_columns.join(", "));
+    }
+    terminal.say(Tone::Faint, &said, "");
+    Ok(())
+}
+
+/// Opens what is asked; where nothing is named, the directory here if it has tables.
+fn open(paths: &[PathBuf]) -> Result<Session, Failure> {
+    let stores = || Stores::new(environment::object_stores());
+    if !paths.is_empty() {
+        return Ok(Session::open_with(paths, stores())?);
+    }
+    match Session::open_with(&[PathBuf::from(".")], stores()) {
+        Err(QueryError::NoTables { .. }) => Ok(Session::open_with(&[], stores())?),
+        opened => Ok(opened?),
+    }
+}
+
+/// More than this is read of no query.
+const LONGEST: u64 = 1 << 20;
+
+fn read_input() -> Result<String, Failure> {
+    let mut sql = String::new();
+    let read = io::stdin().lock().take(LONGEST).read_to_string(&mut sql);
+    read.map_err(FileError::io(Path::new("standard input"), "read"))?;
+    if sql.trim().is_empty() {
+        return Err(Failure::usage("there is no query", "give it as an argument, or on standard input"));
+    }
+    Ok(sql)
+}
+
+/// A path with white space in it was taken for a query: says so.
+fn path_with_spaces(failure: Failure, asked: &str) -> Failure {
+    if Path::new(asked).exists() {
+        let help = format!("an argument with white space in it is the query; ask {asked:?} with --sql SQL");
+        return Failure::Helped { failure: Box::new(failure), help };
+    }
+    failure
+}
+
+fn list(queries: &[NamedQuery], terminal: &Terminal) -> Result<Exit, Failure> {
+    let parameter = |of: &retrace_query::Parameter| {
+        let default = of.default.as_ref().map(ToString::to_string);
+        serde_json::json!({"name": of.name, "default": default, "about": of.about})
+    };
+    let document = queries.iter().map(|query| {
+        let parameters: Vec<serde_json::Value> = query.parameters.iter().map(parameter).collect();
+        serde_json::json!({"name": query.name, "question": query.question, "parameters": parameters})
+    });
+    let document = serde_json::json!({"queries": document.collect::<Vec<_>>()});
+    terminal.result("queries/1", &document, |out| {
+        queries.iter().try_for_each(|query| {
+            writeln!(out, "@{}: {}", query.name, query.question)?;
+            query.parameters.iter().try_for_each(|parameter| match &parameter.default {
+                None => writeln!(out, "    {}: {}", parameter.name, parameter.about),
+                Some(default) => writeln!(out, "    {} = {default}: {}", parameter.name, parameter.about),
+            })
+        })
+    })?;
+    Ok(Exit::Holds)
+}
+
+fn show_tables(library: &Library, terminal: &Terminal) -> Result<Exit, Failure> {
+    let tables = library.session.tables();
+    terminal.result("tables/1", &serde_json::json!({"tables": tables}), |out| {
+        tables.iter().try_for_each(|(table, columns)| writeln!(out, "{table}: {}", columns.join(", ")))
+    })?;
+    Ok(Exit::Holds)
+}
+
+/// The picture of an answer.
+struct Picture<'a> {
+    path: &'a Path,
+    png: bool,
+}
+
+impl<'a> Picture<'a> {
+    fn of(path: &'a Path) -> Result<Self, Failure> {
+        let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+        match extension.as_ref().and_then(|extension| extension.to_str()) {
+            Some("svg") => Ok(Self { path, png: false }),
+            Some("png") => Ok(Self { path, png: true }),
+            _ => {
+                let what = format!("{} is neither an SVG nor a PNG image", path.display());
+                Err(Failure::usage(what, "let the name end in .svg or .png"))
+            }
+        }
+    }
+
+    fn draw(&self, answer: &Answer, title: &str, terminal: &Terminal) -> Result<(), Failure> {
+        let drawn = plot::of_answer(answer, title)?;
+        let bytes = if self.png { plot::png(&drawn.svg)? } else { drawn.svg.into_bytes() };
+        write_whole(self.path, &bytes)?;
+        terminal.say(Tone::Good, "drew", format!("{} into {}", count(answer.rows(), "row"), self.path.display()));
+        for note in drawn.notes {
+            terminal.say(Tone::Faint, "note:", note);
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,222 @@
+//! The shell that SQL is typed into.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use retrace_query::is_whole;
+use rustyline::config::Config;
+use rustyline::error::ReadlineError;
+use rustyline::history::DefaultHistory;
+use rustyline::{CompletionType, Editor};
+
+use super::completion::Completion;
+use super::{Exit, Library, list, show};
+use crate::environment;
+use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone, count};
+
+/// So many rows are shown of an answer, until `.rows` says otherwise.
+const ROWS: usize = 40;
+
+/// So many entries are kept of what was typed.
+const HISTORY: usize = 2000;
+
+const HELP: &str = "\
+SELECT …;            a query, over as many lines as it takes, up to its ;
+@NAME NAME=VALUE …   a named query, with values for its parameters
+.list                the named queries, each with its question
+.tables              the tables
+.schema TABLE        a table's columns and what they hold
+.rows N              show N rows of an answer (0: all)
+.help                this
+.quit                leave, as Ctrl-D does
+
+Tab completes keywords, tables, columns, functions, names of queries, and paths in quotes.";
+
+/// What a line asks for.
+#[derive(Debug, PartialEq)]
+enum Line<'a> {
+    Empty,
+    Command(&'a str, &'a str),
+    Named(&'a str, BTreeMap<String, String>),
+    Sql(&'a str),
+}
+
+/// Whether a text can be answered as it stands, or more lines are needed.
+pub(super) fn is_answerable(text: &str) -> bool {
+    let text = text.trim();
+    text.is_empty() || text.starts_with(['.', '@']) || is_whole(text)
+}
+
+impl<'a> Line<'a> {
+    fn parse(text: &'a str) -> Result<Self, Failure> {
+        let text = text.trim();
+        if text.is_empty() || text == ";" {
+            return Ok(Self::Empty);
+        }
+        if text.starts_with('.') {
+            let (command, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+            return Ok(Self::Command(command.trim_end_matches(';'), rest.trim().trim_end_matches(';')));
+        }
+        match text.strip_prefix('@') {
+            None => Ok(Self::Sql(text)),
+            Some(named) => {
+                let named = named.trim_end_matches(';').trim();
+                let (name, rest) = named.split_once(char::is_whitespace).unwrap_or((named, ""));
+                Ok(Self::Named(name, values(rest)?))
+            }
+        }
+    }
+}
+
+/// `task=lambada like='a text'` as names and values.
+fn values(text: &str) -> Result<BTreeMap<String, String>, Failure> {
+    let mut values = BTreeMap::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let refuse = || Failure::usage(format!("{rest:?} is not NAME=VALUE"), "write @NAME task=lambada run='a b'");
+        let (name, after) = rest.split_once('=').ok_or_else(refuse)?;
+        let (value, after) = match after.strip_prefix('\'') {
+            Some(quoted) => quoted.split_once('\'').ok_or_else(refuse)?,
+            None => after.split_once(char::is_whitespace).unwrap_or((after, "")),
+        };
+        if name.is_empty() || name.contains(char::is_whitespace) {
+            return Err(refuse());
+        }
+        values.insert(name.to_owned(), value.to_owned());
+        rest = after.trim_start();
+    }
+    Ok(values)
+}
+
+/// Reads queries and answers them, until there are no more. A query that fails ends nothing.
+pub(super) fn open(library: &Library, terminal: &Terminal) -> Result<Exit, Failure> {
+    let config = Config::builder().completion_type(CompletionType::List).max_history_size(HISTORY);
+    let config = config.and_then(|config| config.history_ignore_dups(true)).map_err(unusable)?.build();
+    let mut editor: Editor<Completion, DefaultHistory> = Editor::with_config(config).map_err(unusable)?;
+    editor.set_helper(Some(Completion::new(library)));
+    let history = environment::history_file();
+    if let Some(history) = &history {
+        // The first time there is none; one that cannot be read is begun anew.
+        let _ = editor.load_history(history);
+    }
+    let tables = count(library.session.tables().len(), "table");
+    terminal.say(Tone::Faint, &format!("{tables}; .help says what there is, .quit leaves"), "");
+    let mut rows = Some(ROWS);
+    loop {
+        let text = match editor.readline("retrace> ") {
+            Ok(text) => text,
+            // Ctrl-C gives up the line.
+            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Eof) => break,
+            Err(error) => return Err(unusable(error)),
+        };
+        // A history that cannot be kept is no reason to stop.
+        let _ = editor.add_history_entry(text.trim());
+        let done = Line::parse(&text).and_then(|line| match line {
+            Line::Empty => Ok(true),
+            Line::Command(".quit" | ".exit", _) => Ok(false),
+            line => answer(library, terminal, &line, &mut rows).map(|()| true),
+        });
+        match done {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(failure) => {
+                terminal.fail(&failure);
+            }
+        }
+    }
+    if let Some(history) = history {
+        let kept = history.parent().map_or(Ok(()), fs::create_dir_all).map_err(ReadlineError::from);
+        if let Err(error) = kept.and_then(|()| editor.save_history(&history)) {
+            terminal.say(Tone::Faint, "history not kept:", format!("{}: {error}", history.display()));
+        }
+    }
+    Ok(Exit::Holds)
+}
+
+fn answer(library: &Library, terminal: &Terminal, line: &Line<'_>, rows: &mut Option<usize>) -> Result<(), Failure> {
+    let width = terminal.width();
+    match line {
+        Line::Empty => Ok(()),
+        Line::Sql(sql) => show(&library.answer(sql, &BTreeMap::new())?, width, *rows, terminal),
+        Line::Named(name, values) => show(&library.answer(&format!("@{name}"), values)?, width, *rows, terminal),
+        Line::Command(".help", _) => terminal.result("shell/1", &(), |out| writeln!(out, "{HELP}")),
+        Line::Command(".list", _) => list(&library.queries, terminal).map(|_| ()),
+        Line::Command(".tables", _) => terminal.result("shell/1", &(), |out| {
+            let tables = library.session.tables();
+            let width = tables.keys().map(|name| name.chars().count()).max().unwrap_or(0);
+            tables
+                .iter()
+                .try_for_each(|(name, columns)| writeln!(out, "{name:width$}  {}", count(columns.len(), "column")))
+        }),
+        Line::Command(".schema", table) => schema(library, table, terminal),
+        Line::Command(".rows", number) => {
+            let number: usize = number
+                .parse()
+                .map_err(|_| Failure::usage(format!("{number:?} is no number of rows"), "write .rows 100"))?;
+            *rows = (number > 0).then_some(number);
+            Ok(())
+        }
+        Line::Command(command, _) => {
+            Err(Failure::usage(format!("there is no command {command}"), ".help says what there is"))
+        }
+    }
+}
+
+fn schema(library: &Library, table: &str, terminal: &Terminal) -> Result<(), Failure> {
+    if table.is_empty() {
+        return Err(Failure::usage("which table?", "write .schema TABLE; .tables says what there is"));
+    }
+    // A path in quotes is a table too.
+    let name =
+        if table.starts_with(['\'', '"']) { table.to_owned() } else { format!("\"{}\"", table.replace('"', "\"\"")) };
+    let columns = library.session.run(&format!("select * from {name} limit 0"))?.columns();
+    let width = columns.iter().map(|column| column.name.chars().count()).max().unwrap_or(0);
+    terminal.result("shell/1", &(), |out| {
+        columns.iter().try_for_each(|column| writeln!(out, "{:width$}  {}", column.name, column.kind))
+    })
+}
+
+fn unusable(error: ReadlineError) -> Failure {
+    match error {
+        ReadlineError::Io(error) => Failure::Output(error),
+        other => Failure::usage(
+            format!("this terminal cannot be typed into: {other}"),
+            "give the query as an argument, or on standard input",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_told_apart() {
+        let values = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        for (text, line) in [
+            ("  ", Line::Empty),
+            (";", Line::Empty),
+            (".tables", Line::Command(".tables", "")),
+            (".schema metrics;", Line::Command(".schema", "metrics")),
+            ("@emergence", Line::Named("emergence", values(&[]))),
+            ("@a task=b  run='c d' e=f;", Line::Named("a", values(&[("task", "b"), ("run", "c d"), ("e", "f")]))),
+            ("select 1;", Line::Sql("select 1;")),
+        ] {
+            assert_eq!(Line::parse(text).unwrap_or(Line::Empty), line, "{text}");
+        }
+        assert!(Line::parse("@a task").is_err() && Line::parse("@a task='b").is_err());
+    }
+
+    #[test]
+    fn sql_goes_on_until_its_semicolon() {
+        for (text, whole) in
+            [("select 1", false), ("select\n1;", true), (".tables", true), ("@a b=c", true), ("", true)]
+        {
+            assert_eq!(is_answerable(text), whole, "{text}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! A manifest's graph as tables.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
+use retrace_spec::Manifest;
+
+use crate::QueryError;
+
+/// Every artifact.
+pub(crate) fn artifacts(manifest: &Manifest) -> Result<RecordBatch, QueryError> {
+    let all = &manifest.artifacts;
+    let text = |of: &dyn Fn(&retrace_spec::manifest::Artifact) -> String| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(all.iter().map(of)))
+    };
+    let sizes: ArrayRef = Arc::new(UInt64Array::from_iter_values(all.iter().map(|artifact| artifact.size)));
+    let roots = all.iter().map(|artifact| artifact.tensors.as_ref().map(|tensors| tensors.root.to_string()));
+    let roots: ArrayRef = Arc::new(StringArray::from_iter(roots));
+    Ok(RecordBatch::try_from_iter_with_nullable([
+        ("release", text(&|_| manifest.name.clone()), false),
+        ("path", text(&|artifact| artifact.path.to_string()), false),
+        ("kind", text(&|artifact| format!("{:?}", artifact.kind).to_lowercase()), false),
+        ("size", sizes, false),
+        ("digest", text(&|artifact| artifact.digest.to_string()), false),
+        ("tensor_root", roots, true),
+    ])?)
+}
+
+/// Every step of the graph.
+pub(crate) fn steps(manifest: &Manifest) -> Result<RecordBatch, QueryError> {
+    let all = &manifest.steps;
+    let text = |of: &dyn Fn(&retrace_spec::manifest::GraphStep) -> Option<String>| -> ArrayRef {
+        Arc::new(StringArray::from_iter(all.iter().map(of)))
+    };
+    let number = |of: &dyn Fn(&retrace_spec::manifest::GraphStep) -> Option<u64>| -> ArrayRef {
+        Arc::new(UInt64Array::from_iter(all.iter().map(of)))
+    };
+    Ok(RecordBatch::try_from_iter_with_nullable([
+        ("release", text(&|_| Some(manifest.name.clone())), false),
+        ("id", text(&|step| Some(step.id.clone())), false),
+        ("kind", text(&|step| Some(format!("{:?}", step.kind).to_lowercase())), false),
+        ("config", text(&|step| step.config.as_ref().map(ToString::to_string)), true),
+        ("numerics", number(&|step| step.numerics.map(u64::from)), true),
+        ("inputs", number(&|step| Some(step.inputs.len() as u64)), false),
+        ("outputs", number(&|step| Some(step.outputs.len() as u64)), false),
+    ])?)
+}

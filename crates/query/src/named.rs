@@ -1,0 +1,247 @@
+//! Named queries: SQL with a question in words, and parameters.
+//!
+//! A file begins with lines of comment, each `-- key: value`:
+//!
+//! ```sql
+//! -- question: From which step on does a task stay above chance?
+//! -- parameter task: the task
+//! -- parameter margin = 0.05: how far above chance
+//! select … where task = $task …
+//! ```
+//!
+//! A line that goes on is indented: `--   and its end`. The kind of a parameter is that of its
+//! default: a text `'in quotes'`, a whole number, a number, or `null`, which is no text at all; one
+//! without a default is a text that has to be given. A value is never put into the SQL's text: it
+//! takes the place of `$task` in the parsed query.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use datafusion::sql::sqlparser::ast::Value;
+use retrace_files::FileError;
+
+use crate::QueryError;
+use crate::explain::nearest;
+
+/// A query with a name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedQuery {
+    /// Its name: that of its file.
+    pub name: String,
+    /// What it answers, in words.
+    pub question: String,
+    /// What it can be told, in the order of its file.
+    pub parameters: Vec<Parameter>,
+    /// The file, comments and all.
+    pub sql: String,
+}
+
+/// What a named query can be told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    /// Its name, without the `$`.
+    pub name: String,
+    /// Its value where none is given; without one it has to be.
+    pub default: Option<Literal>,
+    /// What it is, in words.
+    pub about: String,
+}
+
+/// A value in SQL.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Literal {
+    /// A text, or null.
+    Text(Option<String>),
+    /// A whole number.
+    Whole(i64),
+    /// A number.
+    Number(f64),
+}
+
+/// As SQL writes it.
+impl std::fmt::Display for Literal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(None) => f.write_str("null"),
+            Self::Text(Some(text)) => write!(f, "'{}'", text.replace('\'', "''")),
+            Self::Whole(number) => write!(f, "{number}"),
+            Self::Number(number) => write!(f, "{number:?}"),
+        }
+    }
+}
+
+impl Literal {
+    /// A default, as a file writes it.
+    fn parse(text: &str) -> Option<Self> {
+        if text.eq_ignore_ascii_case("null") {
+            return Some(Self::Text(None));
+        }
+        if let Some(inner) = text.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
+            return Some(Self::Text(Some(inner.replace("''", "'"))));
+        }
+        match text.parse() {
+            Ok(number) => Some(Self::Whole(number)),
+            Err(_) => text.parse().ok().filter(|number: &f64| number.is_finite()).map(Self::Number),
+        }
+    }
+
+    /// Another value of the same kind, or what it should have been.
+    fn like(&self, value: &str) -> Result<Self, &'static str> {
+        match self {
+            Self::Text(_) => Ok(Self::Text(Some(value.to_owned()))),
+            Self::Whole(_) => value.trim().parse().map(Self::Whole).map_err(|_| "a whole number"),
+            Self::Number(_) => {
+                let number = value.trim().parse().ok().filter(|number: &f64| number.is_finite());
+                number.map(Self::Number).ok_or("a number")
+            }
+        }
+    }
+
+    pub(crate) fn value(&self) -> Value {
+        match self {
+            Self::Text(None) => Value::Null,
+            Self::Text(Some(text)) => Value::SingleQuotedString(text.clone()),
+            Self::Whole(number) => Value::Number(number.to_string(), false),
+            Self::Number(number) => Value::Number(format!("{number:?}"), false),
+        }
+    }
+}
+
+/// Embeds the queries of `reports/queries`, each by its name.
+macro_rules! embedded {
+    ($($name:literal)*) => {
+        &[$(($name, include_str!(concat!("../../../reports/queries/", $name, ".sql")))),*]
+    };
+}
+
+/// The queries that come with retrace, in the order in which they are told.
+const EMBEDDED: &[(&str, &str)] = embedded! {
+    "aligned-runs" "benchmarks-that-move-together" "best-checkpoint" "checkpoints-without-evals"
+    "contaminated-items" "emergence" "eval-coverage" "forgetting" "greatest-drops" "interpolated"
+    "layer-moves" "learning-curve" "paired-samples" "rank-stability" "runs-differ" "scaling-points"
+    "seed-noise" "shots-difference" "slope" "smooth-loss" "spikes" "tokens-per-step"
+    "tokens-to-threshold"
+};
+
+impl NamedQuery {
+    /// The queries that come with retrace, by name.
+    ///
+    /// # Errors
+    /// If one of them is not written as it should be, which the tests rule out.
+    pub fn embedded() -> Result<Vec<Self>, QueryError> {
+        EMBEDDED.iter().map(|(name, text)| Self::parse(name, text, &format!("@{name}"))).collect()
+    }
+
+    /// The queries in `directory`: every `*.sql`, by name.
+    ///
+    /// # Errors
+    /// If the directory or a file cannot be read, or a file is no query.
+    pub fn read(directory: &Path) -> Result<Vec<Self>, QueryError> {
+        let mut queries = Vec::new();
+        for entry in std::fs::read_dir(directory).map_err(FileError::io(directory, "list"))? {
+            let path = entry.map_err(FileError::io(directory, "list"))?.path();
+            let (Some(name), true) = (path.file_stem(), path.extension().is_some_and(|end| end == "sql")) else {
+                continue;
+            };
+            let text = std::fs::read_to_string(&path).map_err(FileError::io(&path, "read"))?;
+            queries.push(Self::parse(&name.to_string_lossy(), &text, &path.display().to_string())?);
+        }
+        queries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(queries)
+    }
+
+    /// A query from the text of its file, which errors call `origin`.
+    ///
+    /// # Errors
+    /// If its first lines do not say what it asks and what its parameters are.
+    pub fn parse(name: &str, text: &str, origin: &str) -> Result<Self, QueryError> {
+        let refuse = |line: usize, what: String| QueryError::Header { origin: origin.to_owned(), line, what };
+        let mut lines: Vec<(usize, String)> = Vec::new();
+        for (at, line) in text.lines().enumerate() {
+            let Some(comment) = line.strip_prefix("--") else { break };
+            match (comment.starts_with("  "), lines.last_mut()) {
+                (true, Some((_, last))) => {
+                    last.push(' ');
+                    last.push_str(comment.trim());
+                }
+                _ => lines.push((at + 1, comment.trim().to_owned())),
+            }
+        }
+        let mut query =
+            Self { name: name.to_owned(), question: String::new(), parameters: Vec::new(), sql: text.to_owned() };
+        for (line, comment) in lines {
+            let (key, value) = comment.split_once(": ").ok_or_else(|| {
+                refuse(line, "a line of the header is `-- question: …` or `-- parameter NAME = DEFAULT: …`".to_owned())
+            })?;
+            match key.split_once(' ') {
+                None if key == "question" && query.question.is_empty() => query.question = value.trim().to_owned(),
+                Some(("parameter", declared)) => {
+                    let (name, default) = match declared.split_once('=') {
+                        None => (declared.trim(), None),
+                        Some((name, default)) => {
+                            let default = default.trim();
+                            let literal = Literal::parse(default).ok_or_else(|| {
+                                refuse(line, format!("{default} is no default: 'text', a number, or null"))
+                            })?;
+                            (name.trim(), Some(literal))
+                        }
+                    };
+                    if query.parameters.iter().any(|other| other.name == name) {
+                        return Err(refuse(line, format!("parameter {name} is there twice")));
+                    }
+                    query.parameters.push(Parameter { name: name.to_owned(), default, about: value.trim().to_owned() });
+                }
+                _ => return Err(refuse(line, format!("unknown or doubled key {key}"))),
+            }
+        }
+        if query.question.is_empty() {
+            return Err(refuse(1, "its question is missing: `-- question: …`".to_owned()));
+        }
+        Ok(query)
+    }
+
+    /// The one of `queries` that has a name.
+    ///
+    /// # Errors
+    /// If there is none; the nearest is named.
+    pub fn find<'a>(queries: &'a [Self], name: &str) -> Result<&'a Self, QueryError> {
+        queries.iter().find(|query| query.name == name).ok_or_else(|| {
+            let names: Vec<String> = queries.iter().map(|query| query.name.clone()).collect();
+            QueryError::NoSuchQuery { name: name.to_owned(), help: nearest("query", name, &names) }
+        })
+    }
+
+    /// The value of every parameter, those that are given among them.
+    pub(crate) fn bind(&self, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, Literal>, QueryError> {
+        let refuse = |what: String| QueryError::Parameter { query: self.name.clone(), what, help: self.told() };
+        if let Some(unknown) = given.keys().find(|name| !self.parameters.iter().any(|of| of.name == **name)) {
+            return Err(refuse(format!("there is no parameter {unknown}")));
+        }
+        let mut values = BTreeMap::new();
+        for parameter in &self.parameters {
+            let name = &parameter.name;
+            let value = match (given.get(name), &parameter.default) {
+                (None, Some(default)) => default.clone(),
+                (None, None) => return Err(refuse(format!("parameter {name} is missing: {}", parameter.about))),
+                (Some(value), None) => Literal::Text(Some(value.clone())),
+                (Some(value), Some(default)) => {
+                    default.like(value).map_err(|kind| refuse(format!("{name} is {value:?}, which is not {kind}")))?
+                }
+            };
+            values.insert(name.clone(), value);
+        }
+        Ok(values)
+    }
+
+    /// The parameters, for people.
+    fn told(&self) -> String {
+        if self.parameters.is_empty() {
+            return "it has no parameters".to_owned();
+        }
+        let each = self.parameters.iter().map(|parameter| match &parameter.default {
+            None => format!("{} ({})", parameter.name, parameter.about),
+            Some(default) => format!("{} = {default} ({})", parameter.name, parameter.about),
+        });
+        format!("its parameters are {}", each.collect::<Vec<_>>().join(", "))
+    }
+}

@@ -1,0 +1,400 @@
+//! What can be asked: releases, manifests, and tables in files and at URLs.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs::{self, Metadata};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
+use datafusion::datasource::MemTable;
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::csv::CsvFormat;
+use datafusion::datasource::file_format::json::JsonFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::logical_expr::type_coercion::binary::type_union_resolution;
+use datafusion::prelude::SessionContext;
+use object_store::ObjectStoreExt;
+use retrace_files::FileError;
+use retrace_spec::{Document, Manifest};
+
+use crate::{QueryError, Stores, manifests};
+
+/// How many rows of a text file are looked at to tell what its columns hold.
+const LOOKED_AT: usize = 100_000;
+
+/// What a table's file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Parquet,
+    Csv,
+    Tsv,
+    JsonLines,
+}
+
+impl Form {
+    /// What a name says that the file is.
+    fn of(name: &str) -> Option<Self> {
+        // What comes after `?` in a URL is no part of the name.
+        let name = if Stores::knows(name) { name.split(['?', '#']).next().unwrap_or(name) } else { name };
+        match name.rsplit_once('.')?.1.to_ascii_lowercase().as_str() {
+            "parquet" => Some(Self::Parquet),
+            "csv" => Some(Self::Csv),
+            "tsv" => Some(Self::Tsv),
+            "jsonl" | "ndjson" => Some(Self::JsonLines),
+            _ => None,
+        }
+    }
+
+    fn format(self) -> Arc<dyn FileFormat> {
+        let text = CsvFormat::default()
+            .with_has_header(true)
+            .with_newlines_in_values(true)
+            .with_schema_infer_max_rec(LOOKED_AT);
+        match self {
+            Self::Parquet => Arc::new(ParquetFormat::default()),
+            Self::Csv => Arc::new(text),
+            Self::Tsv => Arc::new(text.with_delimiter(b'\t')),
+            Self::JsonLines => Arc::new(JsonFormat::default().with_schema_infer_max_rec(LOOKED_AT)),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Parquet => "Parquet",
+            Self::Csv => "CSV",
+            Self::Tsv => "TSV",
+            Self::JsonLines => "JSON lines",
+        }
+    }
+}
+
+/// A table, before it is opened.
+enum Found {
+    /// Rows of manifests.
+    Rows(Vec<RecordBatch>),
+    /// Files of one form, as they were named.
+    Files(Form, Vec<String>),
+}
+
+/// The tables of all that was named, each by its name.
+#[derive(Default)]
+pub(crate) struct Sources {
+    tables: BTreeMap<String, Found>,
+}
+
+impl Sources {
+    /// What is at `paths`: directories of releases, manifests, and tables in files or at URLs.
+    pub(crate) fn find(paths: &[PathBuf]) -> Result<Self, QueryError> {
+        let mut sources = Self::default();
+        for path in paths {
+            match path.to_str() {
+                Some(url) if Stores::knows(url) => {
+                    let form = Form::of(url).ok_or_else(|| unknown_form(url))?;
+                    sources.add_file(url.to_owned(), form)?;
+                }
+                _ if fs::metadata(path).map_err(FileError::io(path, "open"))?.is_dir() => sources.add_release(path)?,
+                _ => sources.add_path(path)?,
+            }
+        }
+        Ok(sources)
+    }
+
+    fn add_release(&mut self, directory: &Path) -> Result<(), QueryError> {
+        let files = parquet_files(directory)?;
+        let manifest = directory.join("manifest.yaml");
+        let sealed = manifest.try_exists().map_err(FileError::io(&manifest, "open"))?;
+        if files.is_empty() && !sealed {
+            return Err(QueryError::NoTables { path: directory.to_owned() });
+        }
+        for file in &files {
+            self.add_file(text(file)?, Form::Parquet)?;
+        }
+        if sealed { self.add_manifest(&manifest) } else { Ok(()) }
+    }
+
+    fn add_path(&mut self, path: &Path) -> Result<(), QueryError> {
+        let name = text(path)?;
+        match (Form::of(&name), path.extension().and_then(|extension| extension.to_str())) {
+            (Some(form), _) => self.add_file(name, form),
+            (None, Some("yaml" | "yml" | "json")) => self.add_manifest(path),
+            (None, _) => Err(unknown_form(&name)),
+        }
+    }
+
+    fn add_manifest(&mut self, path: &Path) -> Result<(), QueryError> {
+        regular(path, &fs::metadata(path).map_err(FileError::io(path, "open"))?)?;
+        let text = fs::read_to_string(path).map_err(FileError::io(path, "read"))?;
+        let manifest = Manifest::parse(&text, &path.display().to_string())?;
+        for (table, rows) in [("artifacts", manifests::artifacts(&manifest)?), ("steps", manifests::steps(&manifest)?)]
+        {
+            match self.tables.entry(table.to_owned()).or_insert_with(|| Found::Rows(Vec::new())) {
+                Found::Rows(batches) => batches.push(rows),
+                Found::Files(_, files) => return Err(clash(table, files, &path.display().to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    fn add_file(&mut self, file: String, form: Form) -> Result<(), QueryError> {
+        let table = table_name(&file);
+        match self.tables.entry(table) {
+            Entry::Vacant(entry) => {
+                entry.insert(Found::Files(form, vec![file]));
+            }
+            Entry::Occupied(mut entry) => {
+                let name = entry.key().clone();
+                match entry.get_mut() {
+                    Found::Files(other, files) if *other == form => files.push(file),
+                    Found::Files(_, files) => return Err(clash(&name, files, &file)),
+                    Found::Rows(_) => return Err(clash(&name, &["a manifest".to_owned()], &file)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes them known to `context`, and gives the columns of each.
+    pub(crate) async fn register(
+        self,
+        context: &SessionContext,
+        stores: &Stores,
+    ) -> Result<BTreeMap<String, Vec<String>>, QueryError> {
+        let mut columns = BTreeMap::new();
+        for (name, found) in self.tables {
+            let table = match found {
+                Found::Rows(batches) => rows(batches)?,
+                Found::Files(form, files) => open_files(context, stores, form, &files).await?,
+            };
+            columns.insert(name.clone(), table.schema().fields().iter().map(|field| field.name().clone()).collect());
+            context.register_table(TableReference::bare(name), table)?;
+        }
+        Ok(columns)
+    }
+}
+
+/// Whether a name that SQL gives a table is that of a file or URL.
+pub(crate) fn is_file(name: &str) -> bool {
+    Stores::knows(name) || name.contains('/') || Form::of(name).is_some()
+}
+
+/// The table in a file or at a URL.
+pub(crate) async fn open_file(
+    context: &SessionContext,
+    stores: &Stores,
+    name: &str,
+) -> Result<Arc<dyn TableProvider>, QueryError> {
+    let form = Form::of(name).ok_or_else(|| unknown_form(name))?;
+    open_files(context, stores, form, &[name.to_owned()]).await
+}
+
+fn rows(batches: Vec<RecordBatch>) -> Result<Arc<dyn TableProvider>, QueryError> {
+    let schema = batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
+    Ok(Arc::new(MemTable::try_new(schema, vec![batches])?))
+}
+
+/// One table of several files: it has the columns of all, and null where a file has no such column.
+/// It is read when it is asked, and never held whole.
+async fn open_files(
+    context: &SessionContext,
+    stores: &Stores,
+    form: Form,
+    files: &[String],
+) -> Result<Arc<dyn TableProvider>, QueryError> {
+    let state = context.state();
+    let format = form.format();
+    let mut urls = Vec::new();
+    let mut merged = Merged::default();
+    for file in files {
+        let refuse = |what: String| QueryError::Table { place: file.clone(), form: form.name(), what };
+        let url = locate(file)?;
+        if Stores::knows(file) {
+            context.runtime_env().register_object_store(url.object_store().as_ref(), stores.connect(&url)?);
+        }
+        let store = context.runtime_env().object_store(&url)?;
+        let unreachable = |e: object_store::Error| QueryError::Unreachable { url: file.clone(), what: e.to_string() };
+        let object = store.head(url.prefix()).await.map_err(unreachable)?;
+        if object.size == 0 {
+            return Err(refuse("it is empty".to_owned()));
+        }
+        if form == Form::Parquet {
+            let end = store.get_range(url.prefix(), object.size.saturating_sub(8)..object.size).await;
+            footer(object.size, &end.map_err(unreachable)?).map_err(refuse)?;
+        }
+        let schema = format.infer_schema(&state, &store, &[object]).await;
+        let schema = schema.map_err(|e| refuse(e.strip_backtrace()))?;
+        if schema.fields().is_empty() {
+            return Err(refuse("it has no columns".to_owned()));
+        }
+        merged.add(file, &schema)?;
+        urls.push(url);
+    }
+    let options = ListingOptions::new(format).with_file_extension("");
+    let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
+    Ok(Arc::new(ListingTable::try_new(config.with_schema(merged.schema()))?))
+}
+
+/// Whether a Parquet file may have the end that it has: the footer's length, and `PAR1`. Parquet's own
+/// reader subtracts that length without a look.
+fn footer(size: u64, end: &[u8]) -> Result<(), String> {
+    let Some(([a, b, c, d], b"PAR1")) = end.split_first_chunk::<4>() else {
+        return Err("it does not end with PAR1".to_owned());
+    };
+    let length = u64::from(u32::from_le_bytes([*a, *b, *c, *d]));
+    match length.checked_add(12) {
+        Some(least) if least <= size => Ok(()),
+        _ => Err(format!("its footer says that it has {length} bytes, in a file of {size}")),
+    }
+}
+
+/// The columns of several files, in the order in which they come up.
+#[derive(Default)]
+struct Merged {
+    columns: Vec<(Field, String)>,
+}
+
+impl Merged {
+    fn add(&mut self, file: &str, schema: &SchemaRef) -> Result<(), QueryError> {
+        for field in schema.fields() {
+            let field = field.as_ref().clone().with_nullable(true).with_metadata(Default::default());
+            match self.columns.iter_mut().find(|(other, _)| other.name() == field.name()) {
+                None => self.columns.push((field, file.to_owned())),
+                Some((known, from)) => {
+                    let types = [known.data_type().clone(), field.data_type().clone()];
+                    *known = known.clone().with_data_type(union(&types).ok_or_else(|| QueryError::Columns {
+                        column: field.name().clone(),
+                        files: [from.clone(), file.to_owned()],
+                        types: types.map(|of| of.to_string()),
+                    })?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn schema(self) -> SchemaRef {
+        Arc::new(Schema::new(self.columns.into_iter().map(|(field, _)| field).collect::<Fields>()))
+    }
+}
+
+/// A type that holds the values of both. A whole number and a fraction make a fraction; a column
+/// that is null throughout takes any type; text and numbers make nothing.
+fn union(types: &[DataType; 2]) -> Option<DataType> {
+    let [one, other] = types;
+    match (one, other) {
+        (DataType::Null, any) | (any, DataType::Null) => Some(any.clone()),
+        _ if one == other => Some(one.clone()),
+        _ if one.is_numeric() != other.is_numeric() => None,
+        _ => type_union_resolution(types),
+    }
+}
+
+/// The URL of a file or of itself. A path is taken as it stands: no character in it is a pattern.
+fn locate(name: &str) -> Result<ListingTableUrl, QueryError> {
+    let refuse = |e: datafusion::error::DataFusionError| QueryError::Unreachable {
+        url: name.to_owned(),
+        what: e.strip_backtrace(),
+    };
+    if Stores::knows(name) {
+        return ListingTableUrl::parse(name).map_err(refuse);
+    }
+    let path = Path::new(name);
+    regular(path, &fs::metadata(path).map_err(FileError::io(path, "open"))?)?;
+    let whole = std::path::absolute(path).map_err(FileError::io(path, "open"))?;
+    let mut url = "file://".to_owned();
+    for byte in text(&whole)?.bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' | b'~' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => url.push(char::from(byte)),
+            _ => url.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    ListingTableUrl::parse(&url).map_err(refuse)
+}
+
+/// The name of the table in a file: the file's own without its extension, in small letters, with `_`
+/// for whatever no plain name in SQL can have.
+fn table_name(file: &str) -> String {
+    let name = file.split(['?', '#']).next().filter(|_| Stores::knows(file)).unwrap_or(file);
+    let name = name.rsplit('/').next().unwrap_or(name);
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let plain = |c: char| if c.is_alphanumeric() || c == '_' { c } else { '_' };
+    let name: String = stem.to_lowercase().chars().map(plain).collect();
+    if name.is_empty() || name.starts_with(|c: char| c.is_numeric()) { format!("_{name}") } else { name }
+}
+
+/// The Parquet files of a release: those in its directory and in `tables/`. A link leads to nowhere
+/// that belongs to the release, so it is refused, as is a pipe, which would never end.
+fn parquet_files(directory: &Path) -> Result<Vec<PathBuf>, QueryError> {
+    let mut files = Vec::new();
+    for place in [directory.to_owned(), directory.join("tables")] {
+        if !place.is_dir() {
+            continue;
+        }
+        for entry in fs::read_dir(&place).map_err(FileError::io(&place, "list"))? {
+            let path = entry.map_err(FileError::io(&place, "list"))?.path();
+            let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            if !hidden && path.extension().is_some_and(|extension| extension == "parquet") {
+                regular(&path, &fs::symlink_metadata(&path).map_err(FileError::io(&path, "open"))?)?;
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn regular(path: &Path, of: &Metadata) -> Result<(), QueryError> {
+    let what = match of.file_type() {
+        kind if kind.is_file() => return Ok(()),
+        kind if kind.is_symlink() => "it is a link, which no file of a release is; name the file that it leads to",
+        kind if kind.is_dir() => "it is a directory",
+        _ => "it is no regular file",
+    };
+    Err(FileError::Name { path: path.to_owned(), what: what.to_owned() }.into())
+}
+
+fn text(path: &Path) -> Result<String, QueryError> {
+    let what = "its name is not UTF-8".to_owned();
+    Ok(path.to_str().ok_or_else(|| FileError::Name { path: path.to_owned(), what })?.to_owned())
+}
+
+fn unknown_form(name: &str) -> QueryError {
+    QueryError::Form { name: name.to_owned() }
+}
+
+fn clash(table: &str, files: &[String], other: &str) -> QueryError {
+    let one = files.first().cloned().unwrap_or_default();
+    QueryError::Clash { table: table.to_owned(), files: [one, other.to_owned()] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_named_after_their_files() {
+        for (file, name) in [
+            ("runs/val.csv", "val"),
+            ("/tmp/Train Full.v2.parquet", "train_full_v2"),
+            ("2024-runs.jsonl", "_2024_runs"),
+            ("https://example.org/a/x.parquet?token=a/b.c", "x"),
+            ("事实.csv", "事实"),
+            ("'; drop table x.csv", "___drop_table_x"),
+            (".csv", "_"),
+        ] {
+            assert_eq!(table_name(file), name);
+        }
+    }
+
+    #[test]
+    fn columns_of_several_files_take_the_wider_type() {
+        let small = DataType::Int64;
+        assert_eq!(union(&[small.clone(), DataType::Float64]), Some(DataType::Float64));
+        assert_eq!(union(&[DataType::Null, DataType::Utf8]), Some(DataType::Utf8));
+        assert_eq!(union(&[small, DataType::Utf8]), None);
+    }
+}

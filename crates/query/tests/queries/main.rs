@@ -1,0 +1,43 @@
+//! Queries over a small release.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod answers;
+mod mistakes;
+mod named;
+mod sources;
+mod urls;
+
+use std::path::Path;
+
+use retrace_query::Session;
+use retrace_query::tables::{self, Metric};
+use retrace_spec::{Step, Tokens};
+
+fn metric(step: u64, task: &str, value: f64) -> Metric {
+    Metric {
+        release: "r".to_owned(),
+        run: "base".to_owned(),
+        step: Some(Step(step)),
+        tokens: Some(Tokens(step * 10)),
+        task: task.to_owned(),
+        shots: Some(0),
+        metric: "acc".to_owned(),
+        value,
+        stderr: (step > 0).then_some(0.5),
+        source: "eval, \"base\"".to_owned(),
+        place: "line 1".to_owned(),
+    }
+}
+
+fn release(directory: &Path) -> Session {
+    let rows = vec![metric(2, "事实", 0.1 + 0.2), metric(0, "b", 1.0), metric(0, "a", -0.0)];
+    tables::write(&directory.join("tables"), &rows).unwrap();
+    Session::open(&[directory.to_owned()]).unwrap()
+}
+
+/// The answer as CSV.
+fn csv(session: &Session, sql: &str) -> String {
+    let answer = session.run(sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
+    String::from_utf8(answer.write(retrace_query::Format::Csv).unwrap()).unwrap()
+}

@@ -1,0 +1,320 @@
+//! Named queries: how they are written, what they are told, and what they answer, worked out by hand.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use retrace_query::tables::{self, Checkpoint, Contamination, Metric, Sample, Tensor, TrainLog};
+use retrace_query::{Format, Literal, NamedQuery, QueryError, Session};
+use retrace_spec::{Digest, Step, Tokens};
+
+use crate::metric;
+
+/// Functions of ours that named queries use.
+const OURS: [&str; 11] = [
+    "aligned",
+    "differs",
+    "ema",
+    "first_reaching",
+    "forgetting",
+    "interpolate",
+    "kendall",
+    "log_slope",
+    "paired_bootstrap",
+    "spearman",
+    "spike",
+];
+
+fn given(values: &[(&str, &str)]) -> BTreeMap<String, String> {
+    values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn named(name: &str) -> NamedQuery {
+    NamedQuery::find(&NamedQuery::embedded().unwrap(), name).unwrap().clone()
+}
+
+fn ask(session: &Session, name: &str, values: &[(&str, &str)]) -> String {
+    let answer = session.ask(&named(name), &given(values)).unwrap_or_else(|e| panic!("@{name}: {e}"));
+    String::from_utf8(answer.write(Format::Csv).unwrap()).unwrap()
+}
+
+#[test]
+fn a_query_says_what_it_asks_and_what_it_can_be_told() {
+    let text = "-- question: Which one,\n--   and why?\n-- parameter task: the task\n-- parameter few = 5: how many\n\
+                -- parameter share = 0.5: of all\n-- parameter run = null: a run\n-- parameter like = 'it''s %': a name\nselect 1";
+    let query = NamedQuery::parse("which", text, "which.sql").unwrap();
+    assert_eq!(query.question, "Which one, and why?");
+    let defaults: Vec<Option<Literal>> = query.parameters.iter().map(|parameter| parameter.default.clone()).collect();
+    let like = Literal::Text(Some("it's %".to_owned()));
+    assert_eq!(
+        defaults,
+        [None, Some(Literal::Whole(5)), Some(Literal::Number(0.5)), Some(Literal::Text(None)), Some(like)]
+    );
+    for (text, says) in [
+        ("select 1", "question is missing"),
+        ("", "question is missing"),
+        ("-- question: a\n-- question: b\nselect 1", "line 2"),
+        ("-- question: a\n-- why: b\nselect 1", "why"),
+        ("-- question: a\n-- parameter x = five: b\nselect 1", "five is no default"),
+        ("-- question: a\n-- parameter x = NaN: b\nselect 1", "NaN is no default"),
+        ("-- question: a\n-- parameter x: b\n-- parameter x: c\nselect 1", "twice"),
+        ("-- nothing\nselect 1", "line 1"),
+    ] {
+        let error = NamedQuery::parse("q", text, "q.sql").unwrap_err().to_string();
+        assert!(error.contains(says) && error.contains("q.sql"), "{text}: {error}");
+    }
+}
+
+#[test]
+fn values_are_bound_and_never_read_as_sql() {
+    let directory = tempfile::tempdir().unwrap();
+    let hostile = "x' or '1'='1";
+    tables::write(directory.path(), &[metric(0, hostile, 1.0), metric(1, "b", 2.0), metric(2, "$task", 3.0)]).unwrap();
+    let session = Session::open(&[directory.path().to_owned()]).unwrap();
+    let text = "-- question: ?\n-- parameter task: t\n-- parameter least = 0: l\n-- parameter share = 1.5: s\n\
+                select value * $share as v from metrics where task = $task and step >= $least limit $least + 9";
+    let query = NamedQuery::parse("q", text, "q.sql").unwrap();
+    let run = |values: &[(&str, &str)]| {
+        let answer = session.ask(&query, &given(values))?;
+        Ok::<_, QueryError>(String::from_utf8(answer.write(Format::Csv).unwrap()).unwrap())
+    };
+    assert_eq!(run(&[("task", hostile)]).unwrap(), "v\n1.5\n");
+    assert_eq!(run(&[("task", "$task")]).unwrap(), "v\n4.5\n");
+    assert_eq!(run(&[("task", "b"), ("share", "-2e0")]).unwrap(), "v\n-4.0\n");
+    assert_eq!(run(&[("task", "b"), ("least", "2")]).unwrap(), "v\n");
+    assert_eq!(run(&[("task", "'; drop table metrics; --")]).unwrap(), "v\n");
+    for (values, says) in [
+        (&[][..], "parameter task is missing"),
+        (&[("task", "b"), ("tsk", "c")], "no parameter tsk"),
+        (&[("task", "b"), ("least", "1 or 1=1")], "not a whole number"),
+        (&[("task", "b"), ("least", "1.5")], "not a whole number"),
+        (&[("task", "b"), ("share", "inf")], "not a number"),
+    ] {
+        match run(values) {
+            Err(QueryError::Parameter { query, what, help }) => {
+                assert!(
+                    query == "q" && what.contains(says) && help.contains("task (t), least = 0 (l)"),
+                    "{what} {help}"
+                );
+            }
+            other => panic!("{values:?}: {other:?}"),
+        }
+    }
+}
+
+/// A release with a few rows of every table.
+fn release(directory: &Path) -> Session {
+    let row = |run: &str, task: &str, shots: u64, step: u64, value: f64| Metric {
+        run: run.to_owned(),
+        shots: Some(shots),
+        stderr: Some(0.03),
+        ..metric(step, task, value)
+    };
+    let mut metrics = Vec::new();
+    for (step, a, b) in [(1, 0.25, 0.5), (2, 0.5, 0.25), (3, 0.75, 0.375)] {
+        metrics.extend([row("one", "a", 0, step, a), row("one", "b", 0, step, b)]);
+    }
+    metrics.extend([row("one", "a", 5, 2, 0.625), row("two", "a", 0, 2, 0.75), row("two", "a", 0, 3, 0.5)]);
+    metrics.push(row("one", "late", 0, 3, 0.5));
+    tables::write(directory, &metrics).unwrap();
+    let log = |run: &str, step: u64, tokens: u64, loss: f64| TrainLog {
+        release: "r".to_owned(),
+        run: run.to_owned(),
+        step: Step(step),
+        tokens: Some(Tokens(tokens)),
+        phase: None,
+        learning_rate: None,
+        loss: Some(loss),
+        grad_norm: None,
+        source: "s".to_owned(),
+        place: format!("line {step}"),
+    };
+    let logs = [log("one", 1, 10, 4.0), log("one", 2, 20, 3.0), log("one", 3, 40, 2.0), log("one", 4, 60, 1.0)];
+    tables::write(directory, &logs).unwrap();
+    let checkpoint = |run: &str, step: u64| Checkpoint {
+        release: "r".to_owned(),
+        run: run.to_owned(),
+        label: format!("step{step}"),
+        step: Some(Step(step)),
+        tokens: Some(Tokens(step * 10)),
+        parameters: Some(1000),
+        path: format!("{run}/{step}"),
+        state: None,
+        source: "s".to_owned(),
+        place: "line 1".to_owned(),
+    };
+    tables::write(directory, &[checkpoint("one", 1), checkpoint("one", 3), checkpoint("one", 4)]).unwrap();
+    let sample = |run: &str, step: u64, item: &str, correct: bool| Sample {
+        release: "r".to_owned(),
+        run: run.to_owned(),
+        step: Some(Step(step)),
+        task: "a".to_owned(),
+        item: item.to_owned(),
+        correct: Some(correct),
+        log_likelihood: None,
+        source: "s".to_owned(),
+        place: "line 1".to_owned(),
+    };
+    let mut samples = Vec::new();
+    for (item, early, late) in [("x", false, true), ("y", true, true), ("z", false, false)] {
+        samples.extend([sample("one", 1, item, early), sample("one", 3, item, late), sample("two", 3, item, early)]);
+    }
+    tables::write(directory, &samples).unwrap();
+    let seen = Contamination {
+        task: "a".to_owned(),
+        item: "x".to_owned(),
+        document: "d".to_owned(),
+        shard: "s".to_owned(),
+        line: 1,
+        overlap: 0.9,
+        run: Some("one".to_owned()),
+        seen_at: Some(Step(2)),
+    };
+    tables::write(directory, &[Contamination { item: "z".to_owned(), overlap: 0.1, ..seen.clone() }, seen]).unwrap();
+    let tensor = |step: u64, name: &str, moved: Option<f64>| Tensor {
+        run: "one".to_owned(),
+        checkpoint: format!("one/{step}"),
+        step: Some(Step(step)),
+        tensor: name.to_owned(),
+        dtype: "F32".to_owned(),
+        shape: "[2]".to_owned(),
+        elements: 2,
+        non_finite: 0,
+        norm: 2.0,
+        mean: 0.0,
+        std: 1.0,
+        min: -1.0,
+        max: 1.0,
+        kurtosis: None,
+        stable_rank: None,
+        distance_to_previous: moved,
+        cosine_to_previous: moved.map(|_| 0.5),
+        distance_to_first: moved,
+        cosine_to_first: None,
+        digest: Digest::of(name.as_bytes()),
+    };
+    let tensors =
+        [tensor(1, "w", None), tensor(3, "w", Some(1.0)), tensor(3, "v", Some(3.0)), tensor(3, "u", Some(0.5))];
+    tables::write(directory, &tensors).unwrap();
+    Session::open(&[directory.to_owned()]).unwrap()
+}
+
+#[test]
+fn all_that_lie_in_reports_are_there_and_can_be_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = release(directory.path());
+    let queries = NamedQuery::embedded().unwrap();
+    let lying = NamedQuery::read(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../reports/queries")).unwrap();
+    assert_eq!(queries, lying, "list in named.rs what lies in reports/queries");
+    assert!(queries.len() >= 15);
+    let functions = session.functions();
+    for query in &queries {
+        assert!(query.question.ends_with('?'), "@{}: {}", query.name, query.question);
+        for parameter in &query.parameters {
+            assert!(query.sql.contains(&format!("${}", parameter.name)), "@{}: {}", query.name, parameter.name);
+        }
+        let values: Vec<(&str, &str)> = query
+            .parameters
+            .iter()
+            .filter(|parameter| parameter.default.is_none())
+            .map(|parameter| {
+                (
+                    parameter.name.as_str(),
+                    if parameter.name == "task" {
+                        "a"
+                    } else if parameter.name == "a" {
+                        "one"
+                    } else {
+                        "two"
+                    },
+                )
+            })
+            .collect();
+        match session.ask(query, &given(&values)) {
+            Ok(answer) => assert!(answer.rows() > 0 || !answer.columns().is_empty()),
+            // Only for a function of ours that is not there yet.
+            Err(QueryError::Sql { message, .. }) => {
+                let missing = OURS.iter().find(|name| message == format!("there is no function {name}"));
+                assert!(
+                    missing.is_some_and(|name| !functions.contains(&(*name).to_owned())),
+                    "@{}: {message}",
+                    query.name
+                );
+                eprintln!("@{}: skipped: {message}", query.name);
+            }
+            Err(other) => panic!("@{}: {other:?}", query.name),
+        }
+    }
+}
+
+#[test]
+fn what_they_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = release(directory.path());
+    assert_eq!(
+        ask(&session, "learning-curve", &[("task", "a"), ("run", "two")]),
+        "tokens,step,release,run,task,shots,value,stderr\n20,2,r,two,a,0,0.75,0.03\n30,3,r,two,a,0,0.5,0.03\n"
+    );
+    // At step 3 run one has three tasks, and the mean of 0.75, 0.375 and 0.5.
+    let best = ask(&session, "best-checkpoint", &[("shots", "0")]);
+    assert_eq!(
+        best,
+        format!("release,run,shots,mean,tasks,step\nr,one,0,{},3,3\nr,two,0,0.75,1,2\n", (0.75 + 0.375 + 0.5) / 3.0)
+    );
+    assert_eq!(
+        ask(&session, "shots-difference", &[]),
+        "release,run,task,step,tokens,with_few,with_none,difference\nr,one,a,2,20,0.625,0.5,0.125\n"
+    );
+    // Two repeats at steps 2 and 3: 0.5 and 0.75, 0.75 and 0.5; the deviation of two is their distance over √2.
+    let deviation = 0.25 / f64::sqrt(2.0);
+    let noise = ask(&session, "seed-noise", &[]);
+    let rows: Vec<Vec<&str>> = noise.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.len(), 2, "{noise}");
+    for (row, step) in rows.iter().zip(["2", "3"]) {
+        assert_eq!((&row[..4], &row[6..]), (&["r", "a", "0", step][..], &["0.25", "0.625", "2"][..]));
+        assert!((row[4].parse::<f64>().unwrap() - deviation).abs() < 1e-15, "{noise}");
+    }
+    assert_eq!(ask(&session, "seed-noise", &[("runs", "one%")]).lines().count(), 1);
+    // The mean of the last two losses, 2 and 1.
+    assert_eq!(
+        ask(&session, "scaling-points", &[("last", "2")]),
+        "release,run,params,tokens,loss\nr,one,1000,60,1.5\n"
+    );
+    assert_eq!(
+        ask(&session, "contaminated-items", &[]),
+        "release,run,task,step,items,n,accuracy\nr,one,a,1,clean,2,0.5\nr,one,a,1,not seen yet,1,0.0\n\
+         r,one,a,3,clean,2,0.5\nr,one,a,3,seen before,1,1.0\nr,two,a,3,clean,3,0.3333333333333333\n"
+    );
+    assert_eq!(
+        ask(&session, "layer-moves", &[("most", "2")]),
+        "run,step,tensor,moved,cosine,norm\none,3,v,1.5,0.5,2.0\none,3,w,0.5,0.5,2.0\n"
+    );
+    assert_eq!(ask(&session, "checkpoints-without-evals", &[]), "release,run,label,step,tokens\nr,one,step4,4,40\n");
+    assert_eq!(
+        ask(&session, "eval-coverage", &[]),
+        "release,run,task,shots,missing_at,first_missing,last_missing\nr,one,a,5,2,1,3\nr,one,late,0,2,1,2\n"
+    );
+    let drops = ask(&session, "greatest-drops", &[]);
+    let rows: Vec<&str> = drops.lines().skip(1).collect();
+    assert_eq!(rows.len(), 2, "{drops}");
+    assert!(rows[0].starts_with("r,one,b,0,1,2,0.5,0.25,-0.25,-5.8925"), "{drops}");
+    assert!(rows[1].starts_with("r,two,a,0,2,3,0.75,0.5,-0.25,-5.8925"), "{drops}");
+    assert_eq!(
+        ask(&session, "tokens-per-step", &[]),
+        "release,run,tokens_per_step,steps,first_step,last_step\nr,one,10.0,1,2,2\nr,one,20.0,2,3,4\n"
+    );
+}
+
+#[test]
+fn queries_of_ones_own_are_read_from_a_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("mine.sql"), "-- question: Mine?\nselect 1 as n\n").unwrap();
+    std::fs::write(directory.path().join("notes.txt"), "not a query").unwrap();
+    let queries = NamedQuery::read(directory.path()).unwrap();
+    assert_eq!(queries.iter().map(|query| query.name.as_str()).collect::<Vec<_>>(), ["mine"]);
+    match NamedQuery::find(&queries, "mind") {
+        Err(QueryError::NoSuchQuery { name, help }) => assert!(name == "mind" && help.contains("mine"), "{help}"),
+        other => panic!("{other:?}"),
+    }
+    std::fs::write(directory.path().join("bad.sql"), "select 1").unwrap();
+    assert!(NamedQuery::read(directory.path()).unwrap_err().to_string().contains("bad.sql"));
+}

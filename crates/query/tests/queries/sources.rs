@@ -1,0 +1,166 @@
+//! What can be asked: releases, manifests and files, well-made and not.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use retrace_query::tables::{self, Metric};
+use retrace_query::{Format, QueryError, Session};
+
+use crate::{csv, metric, release};
+
+fn open(paths: &[&Path]) -> Result<Session, QueryError> {
+    Session::open(&paths.iter().map(PathBuf::from).collect::<Vec<_>>())
+}
+
+#[test]
+fn files_are_tables_by_their_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("Val Loss.csv"), "step,loss,note\n1,2.5,\"a, b\"\n2,2,\"two\nlines\"\n").unwrap();
+    fs::write(path("runs.tsv"), "run\tseed\na\t1\n").unwrap();
+    fs::write(path("items.jsonl"), "{\"id\":\"x\",\"n\":1}\n{\"id\":\"y\",\"n\":2.5}\n{\"m\":true}\n").unwrap();
+    let session = open(&[&path("Val Loss.csv"), &path("runs.tsv"), &path("items.jsonl")]).unwrap();
+    assert_eq!(session.tables().keys().collect::<Vec<_>>(), ["items", "runs", "val_loss"]);
+    assert_eq!(csv(&session, "select sum(loss) as s, max(note) as n from val_loss"), "s,n\n4.5,\"two\nlines\"\n");
+    assert_eq!(csv(&session, "select * from runs"), "run,seed\na,1\n");
+    assert_eq!(csv(&session, "select id, n from items order by n"), "id,n\nx,1.0\ny,2.5\n,\n");
+    // The same by their paths in SQL, with no table named beforehand.
+    let session = Session::open(&[]).unwrap();
+    let at = path("Val Loss.csv").display().to_string();
+    assert_eq!(csv(&session, &format!("select count(*) as n from '{at}' as v where v.loss > 2")), "n\n1\n");
+    let both =
+        format!("select a.run from '{}' as a cross join '{at}' as b where b.step = 1", path("runs.tsv").display());
+    assert_eq!(csv(&session, &both), "run\na\n");
+    // What was written meanwhile is there when it is asked again.
+    fs::write(path("runs.tsv"), "run\tseed\tmore\nb\t1\t2\n").unwrap();
+    assert_eq!(csv(&session, &format!("select more from '{}'", path("runs.tsv").display())), "more\n2\n");
+}
+
+#[test]
+fn several_releases_are_one_table_with_the_columns_of_all() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    release(one.path());
+    // An older release, without some columns, and with steps and values as other types.
+    let old = Session::open(&[one.path().to_owned()]).unwrap();
+    let old = old.run(
+        "select release, run, cast(step as int) as step, task, cast(1 as int) as value, 'x' as extra from metrics",
+    );
+    fs::write(two.path().join("metrics.parquet"), old.unwrap().write(Format::Parquet).unwrap()).unwrap();
+    let session = open(&[one.path(), two.path()]).unwrap();
+    let counts =
+        "select count(*) as n, count(metric) as m, count(extra) as x, sum(step) as s, sum(value) as v from metrics";
+    assert_eq!(csv(&session, counts), "n,m,x,s,v\n6,3,3,4,4.3\n");
+    assert_eq!(session.tables()["metrics"].last().map(String::as_str), Some("extra"));
+    // A column that is text here and a number there is no column of one table.
+    let odd = tempfile::tempdir().unwrap();
+    let text = session.run("select 'much' as value").unwrap().write(Format::Parquet).unwrap();
+    fs::write(odd.path().join("metrics.parquet"), text).unwrap();
+    let error = open(&[one.path(), odd.path()]).unwrap_err();
+    assert!(matches!(&error, QueryError::Columns { column, .. } if column == "value"), "{error}");
+}
+
+#[test]
+fn a_name_is_taken_as_it_stands() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in [
+        "a*b.csv",
+        "[x]?.csv",
+        "100%.csv",
+        "a%20b.csv",
+        "#1.csv",
+        " ' .csv",
+        "事 实.csv",
+        "{a,b}.csv",
+        "..csv",
+        "a;b.csv",
+    ] {
+        // Another file that a pattern would match too.
+        fs::write(directory.path().join("axb.csv"), "n\n7\n").unwrap();
+        let path = directory.path().join(name);
+        fs::write(&path, "n\n1\n").unwrap();
+        let session = open(&[&path]).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let table = session.tables().keys().next().unwrap().clone();
+        assert_eq!(csv(&session, &format!("select * from \"{table}\"")), "n\n1\n", "{name}");
+        let quoted = path.display().to_string().replace('\'', "''");
+        assert_eq!(csv(&session, &format!("select * from '{quoted}'")), "n\n1\n", "{name}");
+    }
+}
+
+#[test]
+fn what_is_no_table_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let refused = |paths: &[&Path], says: &str| {
+        let error = open(paths).map(|session| format!("{session:?}")).unwrap_err();
+        assert!(error.to_string().contains(says), "{says:?} is not in {error}");
+    };
+    refused(&[directory.path()], "has no tables");
+    refused(&[&path("nothing.csv")], "nothing.csv");
+    fs::write(path("notes.txt"), "a").unwrap();
+    refused(&[&path("notes.txt")], "ends in none of .parquet");
+    fs::write(path("empty.csv"), "").unwrap();
+    refused(&[&path("empty.csv")], "empty");
+    fs::write(path("odd.jsonl"), "{\"a\":1}\n{\"a\":\n").unwrap();
+    refused(&[&path("odd.jsonl")], "odd.jsonl");
+    fs::write(path("no.yaml"), "retrace: run/1\n").unwrap();
+    refused(&[&path("no.yaml")], "no.yaml");
+    fs::create_dir(path("dir.csv")).unwrap();
+    refused(&[&path("dir.csv")], "dir.csv");
+    // Two files of one name go together only where they are of one kind.
+    fs::write(path("a.csv"), "n\n1\n").unwrap();
+    fs::write(path("a.tsv"), "n\n1\n").unwrap();
+    refused(&[&path("a.csv"), &path("a.tsv")], "would both be the table a");
+    let session = Session::open(&[]).unwrap();
+    for sql in ["select * from '/etc/passwd'", "select * from './no-such.csv'", "select * from '../x/'"] {
+        assert!(session.run(sql).is_err(), "{sql}");
+    }
+    let lying = b"PAR1\xff\xff\xff\x7fPAR1";
+    let long = b"PAR1 a footer that says it is longer than the file \xff\xff\x00\x00PAR1";
+    for bytes in [&b""[..], b"PAR1", b"PAR1PAR1", b"PAR1\0\0\0\0PAR1", lying, long, b"not a table at all"] {
+        fs::write(path("bad.parquet"), bytes).unwrap();
+        refused(&[directory.path()], "bad.parquet");
+        refused(&[&path("bad.parquet")], "bad.parquet");
+    }
+    // A whole table of which the end, or the middle, is gone.
+    let rows: Vec<Metric> = (0..2000).map(|step| metric(step, "task", step as f64)).collect();
+    tables::write(&path("tables"), &rows).unwrap();
+    let whole = fs::read(path("tables/metrics.parquet")).unwrap();
+    fs::remove_file(path("bad.parquet")).unwrap();
+    fs::write(path("tables/metrics.parquet"), &whole[..whole.len() / 2]).unwrap();
+    refused(&[directory.path()], "metrics.parquet");
+    let mut holed = whole.clone();
+    holed[4..whole.len() / 2].fill(0xff);
+    fs::write(path("tables/metrics.parquet"), holed).unwrap();
+    let session = open(&[directory.path()]).unwrap();
+    assert!(session.run("select sum(value) from metrics where task = 'task'").is_err());
+}
+
+#[cfg(unix)]
+#[test]
+fn no_link_leads_out_of_a_release_and_no_pipe_is_waited_for() {
+    let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    release(outside.path());
+    let table = outside.path().join("tables/metrics.parquet");
+    let link = inside.path().join("metrics.parquet");
+    std::os::unix::fs::symlink(&table, &link).unwrap();
+    let error = open(&[inside.path()]).unwrap_err().to_string();
+    assert!(error.contains("link") && error.contains("metrics.parquet"), "{error}");
+    // Whoever names the link means what it leads to.
+    assert_eq!(csv(&open(&[&link]).unwrap(), "select count(*) as n from metrics"), "n\n3\n");
+    fs::remove_file(&link).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&link).status().unwrap().success());
+    for path in [inside.path(), &link] {
+        let error = open(&[path]).unwrap_err().to_string();
+        assert!(error.contains("no regular file"), "{error}");
+    }
+}
+
+#[test]
+fn a_manifest_is_asked_by_itself() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests/tour/manifest.yaml");
+    let session = open(&[&manifest]).unwrap();
+    // The published release, which the README counts too.
+    assert_eq!(csv(&session, "select count(*) as n from artifacts"), "n\n141\n");
+    let twice = open(&[&manifest, &manifest]).unwrap();
+    assert_eq!(csv(&twice, "select count(*) as n from artifacts"), "n\n282\n");
+}

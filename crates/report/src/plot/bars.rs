@@ -1,0 +1,142 @@
+//! Bars: a number for each name.
+
+use plotters::style::text_anchor::{HPos, VPos};
+
+use super::pen::{Pen, colour, wide};
+use super::ruler::Ruler;
+use super::{GRID, INK, MARK, SERIES, Scale, document};
+use crate::ReportError;
+use crate::numbers::short;
+
+/// Width in drawn pixels, and the height of a bar with its gap.
+const WIDTH: i32 = 960;
+const ROW: i32 = 44;
+
+/// A bar.
+#[derive(Debug, Clone)]
+pub struct Bar {
+    /// What it is of.
+    pub label: String,
+    /// How long it is; nothing is drawn where that is not finite.
+    pub value: f64,
+    /// How far the value may be off, to each side.
+    pub error: Option<f64>,
+}
+
+/// A chart of bars, one below the other.
+#[derive(Debug, Clone)]
+pub struct Bars {
+    /// What it shows; read aloud where it cannot be seen.
+    pub title: String,
+    /// What is measured, and in what.
+    pub label: String,
+    /// The bars, from the top.
+    pub bars: Vec<Bar>,
+}
+
+impl Bars {
+    /// The chart as an SVG document.
+    ///
+    /// # Errors
+    /// If no bar has a finite value.
+    pub fn svg(&self) -> Result<String, ReportError> {
+        let finite = self.bars.iter().filter(|bar| bar.value.is_finite());
+        let mut values: Vec<f64> = finite
+            .flat_map(|bar| {
+                let error = bar.error.filter(|error| error.is_finite()).unwrap_or(0.0);
+                [bar.value - error, bar.value + error]
+            })
+            .collect();
+        if values.is_empty() {
+            return Err(ReportError::Empty(self.title.clone()));
+        }
+        values.push(0.0);
+        let mut svg = String::new();
+        let height = 52 + self.bars.len() as i32 * ROW + 92;
+        self.draw(&mut svg, &Ruler::new(Scale::Linear, values, 0.03), height)
+            .map_err(|what| ReportError::Plot { title: self.title.clone(), what })?;
+        Ok(document(&svg, &self.title, (WIDTH, height)))
+    }
+
+    fn draw(&self, svg: &mut String, x: &Ruler, height: i32) -> Result<(), String> {
+        let left = self.bars.iter().map(|bar| wide(&bar.label)).max().unwrap_or(0) + 24;
+        let said = |bar: &Bar| if bar.value.is_finite() { digits(bar.value) } else { "none".to_owned() };
+        let right = self.bars.iter().map(|bar| wide(&said(bar))).max().unwrap_or(0) + 24;
+        let (across, down) = ((left, WIDTH - right), (52, height - 92));
+        let pen = Pen::new(svg, (WIDTH, height));
+        let ink = colour(INK);
+        pen.text(&self.label, (0, 4), HPos::Left, VPos::Top, ink)?;
+        for tick in &x.ticks {
+            let at = x.map(*tick, across);
+            pen.line((at, down.0), (at, down.1), colour(GRID), 2)?;
+            pen.text(&x.label(*tick), (at, down.1 + 14), HPos::Center, VPos::Top, ink)?;
+        }
+        let zero = x.map(0.0, across);
+        for (at, bar) in self.bars.iter().enumerate() {
+            let middle = down.0 + at as i32 * ROW + ROW / 2;
+            pen.text(&bar.label, (left - 14, middle), HPos::Right, VPos::Center, ink)?;
+            let mut end = zero;
+            if bar.value.is_finite() {
+                let value = x.map(bar.value, across);
+                pen.bar((zero.min(value), middle - 13), (zero.max(value), middle + 13), colour(SERIES[0]))?;
+                end = zero.max(value);
+                if let Some(error) = bar.error.filter(|error| error.is_finite() && *error > 0.0) {
+                    let ends = [bar.value - error, bar.value + error].map(|value| x.map(value, across));
+                    pen.line((ends[0], middle), (ends[1], middle), ink, 3)?;
+                    for at in ends {
+                        pen.line((at, middle - 7), (at, middle + 7), ink, 3)?;
+                    }
+                    end = end.max(ends[1]);
+                }
+            }
+            pen.text(&said(bar), (end + 10, middle), HPos::Left, VPos::Center, ink)?;
+        }
+        pen.line((zero, down.0), (zero, down.1), colour(MARK), 2)?;
+        pen.end()
+    }
+}
+
+/// A number in three digits.
+fn digits(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    if value == value.round() && value.abs() < 10_000.0 {
+        return format!("{value}");
+    }
+    short(value, libm::pow(10.0, libm::floor(libm::log10(value.abs())) - 2.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        // By hand.
+        for (value, text) in [
+            (0.0, "0"),
+            (0.123_45, "0.123"),
+            (-1.5, "-1.50"),
+            (42.0, "42"),
+            (1_234_567.0, "1.23M"),
+            (0.001_234, "0.00123"),
+        ] {
+            assert_eq!(digits(value), text);
+        }
+    }
+
+    #[test]
+    fn any_bars_make_a_chart_or_a_clear_error() {
+        let bars = |values: &[f64]| Bars {
+            title: "T".to_owned(),
+            label: "a < b".to_owned(),
+            bars: values.iter().map(|value| Bar { label: "x".to_owned(), value: *value, error: Some(1.0) }).collect(),
+        };
+        for values in [&[1.0][..], &[0.0], &[-1.0, 2.0, f64::NAN], &[1e300, -1e-300]] {
+            let svg = bars(values).svg().unwrap();
+            assert!(svg.starts_with("<svg ") && svg.contains("a &lt; b") && !svg.contains("NaN"));
+        }
+        assert!(bars(&[]).svg().is_err() && bars(&[f64::INFINITY]).svg().is_err());
+    }
+}

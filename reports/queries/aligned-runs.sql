@@ -1,0 +1,8 @@
+-- question: How far apart are two runs at the same step or, where their steps differ, the same number of tokens?
+-- parameter a: the one run
+-- parameter b: the other
+-- parameter task = null: the task; all of them where none is given
+select step, tokens, task, metric, shots, a, b, difference
+from aligned($a, $b)
+where $task is null or task = $task
+order by task, metric, shots, step

@@ -1,0 +1,12 @@
+-- question: On which tasks did a run end below its own best, and by how much?
+-- parameter metric = 'acc': the metric, of which more is better
+-- parameter at_least = 0.0: the least loss that is told
+select release, run, task, shots, peak, lost
+from (
+  select release, run, task, shots, max(value) as peak, forgetting(step, value) as lost
+  from metrics
+  where metric = $metric and step is not null
+  group by release, run, task, shots
+)
+where lost >= $at_least
+order by lost desc, release, run, task, shots

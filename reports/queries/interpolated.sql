@@ -1,0 +1,9 @@
+-- question: What would each run have scored after the same number of tokens?
+-- parameter tokens = 1000000000: the number of tokens
+-- parameter task = null: the task; all of them where none is given
+-- parameter metric = 'acc': the metric
+select release, run, task, shots, interpolate(tokens, value, $tokens) as value
+from metrics
+where metric = $metric and tokens is not null and ($task is null or task = $task)
+group by release, run, task, shots
+order by task, shots, value desc, release, run

@@ -1,0 +1,12 @@
+-- question: How much do repeats of a run differ by chance alone?
+-- parameter runs = '%': the repeats: the runs whose names are like this, % for anything
+-- parameter metric = 'acc': the metric
+select
+  release, task, shots, step,
+  stddev(value) as deviation, avg(stderr) as mean_stderr, max(value) - min(value) as range,
+  avg(value) as mean, count(*) as repeats
+from metrics
+where metric = $metric and run like $runs
+group by release, task, shots, step
+having count(distinct run) > 1
+order by release, task, shots, step

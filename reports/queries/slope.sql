@@ -1,0 +1,13 @@
+-- question: By how much does a task change with every factor e of tokens?
+-- parameter metric = 'acc': the metric
+-- parameter from_tokens = 0: only checkpoints that had learned from at least so many tokens
+select
+  release, run, task, shots,
+  log_slope(value, tokens) as slope,
+  log_slope(value, tokens) * ln(2.0) as by_doubling,
+  count(*) as checkpoints
+from metrics
+where metric = $metric and tokens > 0 and tokens >= $from_tokens
+group by release, run, task, shots
+having count(*) > 2
+order by slope desc, release, run, task, shots

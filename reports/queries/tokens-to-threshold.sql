@@ -1,0 +1,9 @@
+-- question: From how many tokens did each run have to learn until a task stayed above a threshold?
+-- parameter task: the task
+-- parameter threshold = 0.5: the value that it has to keep
+-- parameter metric = 'acc': the metric
+select release, run, shots, first_reaching(tokens, value, $threshold) as tokens, max(value) as best
+from metrics
+where metric = $metric and task = $task and tokens is not null
+group by release, run, shots
+order by tokens, release, run, shots
