@@ -7,12 +7,12 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
-use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use retrace_files::FileError;
 use retrace_spec::{Document, Manifest};
 use tokio::runtime::Runtime;
 
+use crate::tables::read_batches;
 use crate::{Answer, QueryError};
 
 /// Tables that can be asked.
@@ -45,7 +45,7 @@ impl Session {
             for path in parquet_files(directory)? {
                 any = true;
                 let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-                tables.entry(name).or_default().extend(read_parquet(&path)?);
+                tables.entry(name).or_default().extend(read_batches(&path)?);
             }
             let manifest = directory.join("manifest.yaml");
             if manifest.exists() {
@@ -153,19 +153,6 @@ fn parquet_files(directory: &Path) -> Result<Vec<PathBuf>, QueryError> {
     }
     files.sort();
     Ok(files)
-}
-
-fn read_parquet(path: &Path) -> Result<Vec<RecordBatch>, QueryError> {
-    let refuse =
-        |what: String| FileError::Name { path: path.to_owned(), what: format!("it is not a Parquet table: {what}") };
-    let file = std::fs::File::open(path).map_err(FileError::io(path, "open"))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| refuse(e.to_string()))?.build()?;
-    let schema = datafusion::arrow::array::RecordBatchReader::schema(&reader);
-    let mut batches = vec![RecordBatch::new_empty(schema)];
-    for batch in reader {
-        batches.push(batch.map_err(|e| refuse(e.to_string()))?);
-    }
-    Ok(batches)
 }
 
 fn artifacts(manifest: &Manifest) -> Result<RecordBatch, QueryError> {
