@@ -20,6 +20,7 @@ mod diff;
 mod eval;
 mod export;
 mod generate;
+mod import;
 mod keys;
 mod logits;
 mod query;
@@ -50,6 +51,7 @@ pub(crate) enum Verb {
     Generate(generate::Generate),
     Convert(convert::Convert),
     Query(query::Query),
+    Import(import::Import),
     Average(average::Average),
 }
 
@@ -72,6 +74,7 @@ impl Verb {
             Self::Generate(verb) => verb.run(terminal),
             Self::Convert(verb) => verb.run(terminal),
             Self::Query(verb) => verb.run(terminal),
+            Self::Import(verb) => verb.run(terminal),
             Self::Average(verb) => verb.run(terminal),
         }
     }

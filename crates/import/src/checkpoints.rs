@@ -69,3 +69,46 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::{read_as, survives};
+
+    /// Lines as OLMo's lists have them.
+    #[test]
+    fn lists_of_real_releases() {
+        let plain = b"Step,Checkpoint Directory\n150,https://example.org/peteish7/step150-unsharded/\n";
+        let ingredients = b"Ingredient,Step,Checkpoint Directory\n1,1000,https://example.org/a/step1000-unsharded/\nsoup,11921,https://example.org/soup/step11921-unsharded\n";
+        let stages = b"Stage,Step,Tokens Seen,Checkpoint Directory\nstage1_pretraining,1000,4194304000,https://example.org/stage1/step1000/\n";
+        let branches = b"revision\nstage1-step1000-tokens5B\n";
+        let rows = |bytes| read_as("list/OLMo-2.csv", bytes, read);
+        let told = |bytes| -> Vec<_> {
+            let rows = rows(bytes);
+            assert_eq!(rows.problems(), None);
+            rows.checkpoints.into_iter().map(|row| (row.run, row.label, row.step.map(|s| s.0), row.tokens.map(|t| t.0), row.place)).collect()
+        };
+        let row = |run: &str, label: &str, step, tokens, place: &str| (run.to_owned(), label.to_owned(), Some(step), tokens, place.to_owned());
+        assert_eq!(told(plain), [row("OLMo-2", "step150-unsharded", 150, None, "line 2")]);
+        assert_eq!(told(ingredients), [
+            row("OLMo-2/ingredient1", "step1000-unsharded", 1000, None, "line 2"),
+            row("OLMo-2/soup", "step11921-unsharded", 11921, None, "line 3"),
+        ]);
+        assert_eq!(told(stages), [row("OLMo-2/stage1_pretraining", "step1000", 1000, Some(4_194_304_000), "line 2")]);
+        assert_eq!(told(branches), [row("OLMo-2", "stage1-step1000-tokens5B", 1000, Some(5_000_000_000), "line 2")]);
+        survives("a.csv", stages, read);
+    }
+
+    #[test]
+    fn what_is_no_list_is_told() {
+        for (bytes, expected) in [
+            (&b"Dataset,Data Directory\na,b\n"[..], "line 1: no list of checkpoints"),
+            (b"Step,Checkpoint Directory\nx,y\n", "line 2: the step is \"x\""),
+            (b"Step,Checkpoint Directory\n1,\n", "line 2: it does not say where"),
+            (b"", "empty"),
+        ] {
+            let problems = read_as("a.csv", bytes, read).problems().unwrap();
+            assert!(problems.contains(expected), "{problems}");
+        }
+    }
+}

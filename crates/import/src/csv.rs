@@ -181,3 +181,82 @@ fn record(input: &Input<'_>, columns: &[Column], names: &[String], line: u64, ce
     }
     logged.give(input, &run, &place, rows);
 }
+
+#[cfg(test)]
+mod tests {
+    use retrace_spec::Document;
+
+    use super::*;
+    use crate::mapping::Mapping;
+    use crate::rows::{read_as, survives};
+
+    fn rows(mapping: &str, bytes: &[u8]) -> Rows {
+        let mapping = Mapping::parse(&format!("retrace: mapping/1\n{mapping}"), "m").unwrap();
+        read_as("dir/a run.csv", bytes, |input, rows| read(input, &Plan::new(&mapping), rows))
+    }
+
+    fn told(rows: &Rows) -> Vec<(&str, &str, &str, f64)> {
+        rows.metrics.iter().map(|row| (row.run.as_str(), row.task.as_str(), row.metric.as_str(), row.value)).collect()
+    }
+
+    #[test]
+    fn names_say_what_columns_are_where_no_mapping_does() {
+        let rows = rows("", b"\xef\xbb\xbf_step,optim/learning_rate_group0,eval/c4/CrossEntropyLoss,note,acc,acc_stderr\n200,0.5,6.25,hello,0.75,0.125\n400,,NaN,,,\n");
+        assert_eq!(rows.problems(), None);
+        assert_eq!(told(&rows)[..2], [("a run", "eval/c4", "CrossEntropyLoss", 6.25), ("a run", "", "acc", 0.75)]);
+        assert_eq!(rows.metrics[1].stderr, Some(0.125));
+        assert!(rows.metrics[2].value.is_nan() && rows.metrics.len() == 3);
+        let [log] = rows.train_log.as_slice() else { panic!("{:?}", rows.train_log) };
+        assert_eq!((log.step.0, log.learning_rate, log.loss, log.place.as_str()), (200, Some(0.5), None, "line 2"));
+    }
+
+    #[test]
+    fn a_mapping_says_what_columns_are() {
+        let mapping = "run: id\nstep: [none, s]\ntokens: t\nclaims: [gpu]\nskip: ['x.*']\nmetrics:\n  - {column: 'bpb/(?<task>.+)_(?<shots>[0-9]+)shot', metric: bpb}\n";
+        let rows = rows(mapping, b"id,s,t,gpu,x1,bpb/arc_easy_5shot,lr\nr1,10,2.0e3,H100,1,0.5,0.25\nr2,20,4000,A100,1,,\n");
+        assert_eq!(rows.problems(), None);
+        let row = &rows.metrics[0];
+        assert_eq!((row.run.as_str(), row.step.map(|s| s.0), row.tokens.map(|t| t.0), row.shots), ("r1", Some(10), Some(2000), Some(5)));
+        assert_eq!((row.task.as_str(), row.metric.as_str(), rows.metrics.len()), ("arc_easy", "bpb", 1));
+        assert_eq!(rows.train_log[0].learning_rate, Some(0.25));
+        let claims: Vec<_> = rows.claims.iter().map(|c| (c.subject.as_str(), c.name.as_str(), c.value.as_str())).collect();
+        assert_eq!(claims, [("r1", "gpu", "H100"), ("r2", "gpu", "A100")]);
+    }
+
+    #[test]
+    fn a_line_a_value() {
+        let rows = rows("", b"run,step,task,metric,value,stderr,shots\nr,1,arc,acc,0.5,0.25,3\n");
+        assert_eq!(told(&rows), [("r", "arc", "acc", 0.5)]);
+        assert_eq!((rows.metrics[0].stderr, rows.metrics[0].shots), (Some(0.25), Some(3)));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_and_the_rest_goes_on() {
+        for (mapping, bytes, expected, metrics) in [
+            ("", &b"step,m\n1,2\n1,2,3\n3,4\n"[..], "line 3: 3 cells where 2 are expected", 2),
+            ("", b"step,m\n1,2\nx,3\n", "line 3, column \"step\": \"x\" is no such number", 2),
+            ("", b"step,m\n1,2\n2,2\n3,bad\n", "line 4, column \"m\": \"bad\" is no such number", 2),
+            ("", b"step,m\n1,2\n2,\xff\n", "line 3, column \"m\": not UTF-8", 1),
+            ("", b"m,m\n1,2\n", "line 1: the column \"m\" is there twice", 0),
+            ("", b"", "empty", 0),
+            ("", b"\xff\xfe,a\n1,2\n", "line 1: not UTF-8", 0),
+            ("", b"a,b\nx,y\n", "none of its columns has numbers", 0),
+            ("step: t", b"m\n1\n", "no column t", 1),
+            ("", b"step,m\n-1,2\n", "\"-1\" is no such number", 1),
+        ] {
+            let rows = rows(mapping, bytes);
+            let problems = rows.problems().unwrap_or_default();
+            assert!(problems.contains(expected), "{problems:?} lacks {expected:?}");
+            assert_eq!(rows.metrics.len(), metrics, "{expected}");
+        }
+        survives("a.csv", b"step,\"m\nx\",lr\n1,\"2\",3\n4,5,6\n", |input, rows| read(input, &Plan::default(), rows));
+    }
+
+    #[test]
+    fn a_mapping_that_cannot_be_meant_is_refused() {
+        for (mapping, expected) in [("skip: ['(']", "skip.0"), ("metrics: [{column: '['}]", "metrics.0.column"), ("stepp: x", "stepp")] {
+            let error = Mapping::parse(&format!("retrace: mapping/1\n{mapping}\n"), "m").unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

@@ -190,3 +190,99 @@ fn likeliest(line: &Value<'_>) -> Option<f64> {
     let all: Option<Vec<f64>> = answers.iter().map(number).collect();
     all?.into_iter().max_by(f64::total_cmp)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::{read_as, survives};
+
+    /// Old and new form, as the harness writes them (0.3 and 0.4).
+    const OLD: &[u8] = br#"{"results": {"piqa": {"acc": 0.75, "acc_stderr": 0.01, "ppl": NaN}},
+        "versions": {"piqa": 0}, "config": {"model": "hf-causal", "num_fewshot": 5,
+        "model_args": "pretrained=EleutherAI/pythia-160m,revision=step3000"}}"#;
+    const NEW: &[u8] = br#"{"results": {"gsm8k": {"alias": "gsm8k", "exact_match,strict-match": 0.5,
+        "exact_match_stderr,strict-match": 0.125, "exact_match,flexible-extract": 0.25,
+        "exact_match_stderr,flexible-extract": "N/A"}, "a/b~c": {"acc,none": 1, "acc_stderr,none": 0}},
+        "groups": {"g": {"acc,none": 0.5}}, "n-shot": {"gsm8k": 8}, "configs": {"a/b~c": {"num_fewshot": 2}},
+        "model_name": "allenai/OLMo-2-1124-7B",
+        "config": {"model": "hf", "model_args": {"revision": "stage2-ingredient1-step1000-tokens5B"}}}"#;
+
+    #[test]
+    fn the_old_form() {
+        let rows = read_as("results.json", OLD, read);
+        assert_eq!(rows.problems(), None);
+        let [acc, ppl] = rows.metrics.as_slice() else { panic!("{:?}", rows.metrics) };
+        assert_eq!((acc.run.as_str(), acc.step, acc.task.as_str(), acc.shots), ("pythia-160m", Some(Step(3000)), "piqa", Some(5)));
+        assert_eq!((acc.metric.as_str(), acc.value, acc.stderr, acc.place.as_str()), ("acc", 0.75, Some(0.01), "/results/piqa/acc"));
+        assert!(ppl.value.is_nan() && ppl.stderr.is_none());
+        let claims: Vec<_> = rows.claims.iter().map(|claim| (claim.name.as_str(), claim.value.as_str(), claim.place.as_str())).collect();
+        assert_eq!(claims[0], ("versions.piqa", "0", "/versions/piqa"));
+        assert_eq!(claims[2], ("config.num_fewshot", "5", "/config/num_fewshot"));
+        assert_eq!(rows.claims[2].subject, "pythia-160m/step3000");
+    }
+
+    #[test]
+    fn the_new_form() {
+        let rows = read_as("results_1.json", NEW, read);
+        assert_eq!(rows.problems(), None);
+        let found: Vec<_> = rows.metrics.iter().map(|row| (row.metric.as_str(), row.shots, row.value, row.stderr)).collect();
+        assert_eq!(found, [
+            ("exact_match,strict-match", Some(8), 0.5, Some(0.125)),
+            ("exact_match,flexible-extract", Some(8), 0.25, None),
+            ("acc", Some(2), 1.0, Some(0.0)),
+        ]);
+        assert_eq!(rows.metrics[2].place, "/results/a~1b~0c/acc,none");
+        assert_eq!((rows.metrics[0].run.as_str(), rows.metrics[0].step), ("OLMo-2-1124-7B/stage2-ingredient1", Some(Step(1000))));
+    }
+
+    #[test]
+    fn samples_of_a_task() {
+        let lines = concat!(
+            r#"{"doc_id": 0, "filtered_resps": [[-1.5, false], [-0.5, true]], "acc": 1.0}"#, "\n",
+            r#"{"doc_id": 1, "filtered_resps": [[-1.5, false], [-2.5, true]], "acc": 0.0}"#, "\n",
+            r#"{"doc_id": 2, "filtered_resps": ["42"], "exact_match": 0.5}"#, "\n",
+            "{\"doc_id\": 3\n", r#"{"other": 1}"#, "\n",
+            r#"{"doc_id": "x", "filtered_resps": [-12.25]}"#,
+        );
+        let source = "out/EleutherAI__pythia-160m/samples_arc_easy_2024-05-01T12-30-00.123456.jsonl";
+        let rows = read_as(source, lines.as_bytes(), read);
+        let found: Vec<_> = rows.samples.iter().map(|row| (row.item.as_str(), row.correct, row.log_likelihood)).collect();
+        assert_eq!(found, [("0", Some(true), Some(-0.5)), ("1", Some(false), Some(-1.5)), ("2", None, None), ("x", None, Some(-12.25))]);
+        assert_eq!((rows.samples[0].task.as_str(), rows.samples[0].run.as_str()), ("arc_easy", "pythia-160m"));
+        assert_eq!(rows.samples[3].place, "line 6");
+        let problems = rows.problems().unwrap();
+        assert!(problems.contains("line 4") && problems.contains("line 5: no `doc_id`"), "{problems}");
+    }
+
+    #[test]
+    fn what_is_no_result_is_told() {
+        for (bytes, expected) in [
+            (&b"[]"[..], "no object `results`"),
+            (br#"{"results": []}"#, "no object `results`"),
+            (br#"{"results": {"a": 1}}"#, "/results/a: not an object"),
+            (br#"{"results": {"a": {"acc": [1]}}}"#, "/results/a/acc: not a number"),
+            (br#"{"results": {"a": {"acc": 1}, "a": {"acc": 2}}}"#, "\"a\" is there twice"),
+            (b"\xff\xfe", "not UTF-8"),
+        ] {
+            let problems = read_as("results.json", bytes, read).problems().unwrap();
+            assert!(problems.contains(expected), "{problems}");
+        }
+        survives("results.json", OLD, read);
+        survives("results.json", NEW, read);
+        assert!(read_as("s.jsonl", b"", read).problems().is_some());
+    }
+
+    #[test]
+    fn models_and_their_revisions() {
+        for (model, revision, run, step) in [
+            ("EleutherAI/pythia-70m", Some("step512"), "pythia-70m", Some(512)),
+            ("allenai/OLMo-1B", Some("main"), "OLMo-1B", None),
+            ("/ckpts/mine/checkpoint-500", None, "mine", Some(500)),
+            ("stepfun", None, "stepfun", None),
+            ("step100", None, "step100", None),
+            ("", None, "", None),
+        ] {
+            assert_eq!(Evaluated::new(model, revision), Evaluated { run: run.to_owned(), step }, "{model}");
+        }
+    }
+}

@@ -153,3 +153,30 @@ impl Rows {
         self.checkpoints.iter_mut().for_each(|row| fill(row.step, &mut row.tokens));
     }
 }
+
+/// What comes of these bytes, for tests of a reader.
+#[cfg(test)]
+pub(crate) fn read_as(
+    source: &str,
+    bytes: &[u8],
+    read: impl Fn(&Input<'_>, &mut Rows) -> Result<(), Problem>,
+) -> Rows {
+    let mut rows = Rows::default();
+    let path = Path::new("/somewhere").join(source);
+    if let Err(problem) = read(&Input { release: "r", source, path: &path, bytes }, &mut rows) {
+        rows.problem(problem);
+    }
+    rows
+}
+
+/// Asserts that no beginning of a file, and no file with a byte of it turned over, makes a reader
+/// panic.
+#[cfg(test)]
+pub(crate) fn survives(source: &str, bytes: &[u8], read: impl Fn(&Input<'_>, &mut Rows) -> Result<(), Problem>) {
+    for at in 0..bytes.len() {
+        read_as(source, &bytes[..at], &read);
+        let mut turned = bytes.to_vec();
+        turned[at] ^= 0xff;
+        read_as(source, &turned, &read);
+    }
+}

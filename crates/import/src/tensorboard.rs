@@ -183,3 +183,93 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) {
         Logged { step: Some(step), ..logged }.give(input, &run, &format!("byte {at}"), rows);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::{read_as, survives};
+
+    /// As tensorboardX 2.6.5 wrote it: the version, then train/loss 2.5, lr 0.125 and eval/c4/acc 0.25,
+    /// all of step 1.
+    const SIMPLE: &str = "1800000000000000a37f4b2209be227fbbdbc1da411a0d627261696e2e4576656e743a321eece2a7\
+        200000000000000029eda95009000000000000f03f10012a130a110a0a747261696e2f6c6f73731500002040d1595c87\
+        1800000000000000a37f4b2209000000000000f03f10012a0b0a090a026c72150000003e85a567a7\
+        210000000000000001 7becf609000000000000f03f10012a140a120a0b6576616c2f63342f616363150000803ef1643f03";
+    /// As tensorboard 2.21.0 wrote it: the version, then eval/acc of step 7 as an f32 tensor of 0.5 and
+    /// as an f64 tensor of 0.1.
+    const TENSORS: &str = "4800000000000000fe92489d09754f7ebbdbc1da411a0d627261696e2e4576656e743a32522e0a2c74656e736f\
+        72626f6172642e73756d6d6172792e7772697465722e6576656e745f66696c655f77726974657202f9895025\
+        00000000000000eabc36f309000000000000f03f10072a180a160a086576616c2f616363420a080112002a040000003f7de3104d\
+        290000000000000037ff5f0009000000000000f03f10072a1c0a1a0a086576616c2f616363420e0802120032089a9999999999b93f4ae4bf35";
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let digits: Vec<u8> = hex.bytes().filter_map(|digit| char::from(digit).to_digit(16)).map(|digit| digit as u8).collect();
+        digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+    }
+
+    fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
+        super::read(input, rows);
+        Ok(())
+    }
+
+    #[test]
+    fn checksums_of_rfc_3720() {
+        // Appendix B.4: 32 bytes of zeros, and of ones.
+        assert_eq!(crc32c::crc32c(&[0; 32]), 0x8a91_36aa);
+        assert_eq!(crc32c::crc32c(&[0xff; 32]), 0x62a8_ab43);
+    }
+
+    #[test]
+    fn scalars_of_both_writers() {
+        let rows = read_as("logs/a/b/events.out.tfevents.1", &bytes(SIMPLE), read);
+        assert_eq!(rows.problems(), None);
+        let [log] = rows.train_log.as_slice() else { panic!("{:?}", rows.train_log) };
+        assert_eq!((log.run.as_str(), log.step.0, log.loss, log.learning_rate, log.place.as_str()), ("a/b", 1, Some(2.5), Some(0.125), "byte 40"));
+        let [row] = rows.metrics.as_slice() else { panic!("{:?}", rows.metrics) };
+        assert_eq!((row.task.as_str(), row.metric.as_str(), row.value), ("eval/c4", "acc", 0.25));
+        let rows = read_as("logs/events.out.tfevents.1", &bytes(TENSORS), read);
+        assert_eq!(rows.problems(), None);
+        let found: Vec<_> = rows.metrics.iter().map(|row| (row.run.as_str(), row.step.map(|s| s.0), row.value)).collect();
+        assert_eq!(found, [("logs", Some(7), 0.5), ("logs", Some(7), 0.1)]);
+    }
+
+    #[test]
+    fn what_is_damaged_is_told_and_what_is_whole_is_kept() {
+        let whole = bytes(SIMPLE);
+        let changed = |at: usize| {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            bytes
+        };
+        let huge: Vec<u8> = {
+            let length = u64::MAX.to_le_bytes();
+            [&length[..], &masked(&length).to_le_bytes()].concat()
+        };
+        for (bytes, expected, left) in [
+            (whole[..whole.len() - 1].to_vec(), "byte 128: the file ends within a record", 1),
+            (whole[..45].to_vec(), "byte 40: the file ends within a record", 0),
+            (changed(40), "byte 40: the checksum of a record's length", 0),
+            (changed(60), "byte 40: the checksum of a record does not fit it", 2),
+            (huge, "byte 0: a record of 18446744073709551615 bytes", 0),
+            (b"not an event file".to_vec(), "byte 0: the checksum of a record's length", 0),
+        ] {
+            let rows = read_as("l/events.out.tfevents.1", &bytes, read);
+            let problems = rows.problems().unwrap_or_default();
+            assert!(problems.contains(expected), "{problems:?} lacks {expected:?}");
+            assert_eq!(rows.len(), left, "{expected}");
+        }
+        survives("l/e.tfevents.1", &whole, read);
+        survives("l/e.tfevents.1", &bytes(TENSORS), read);
+        assert_eq!(read_as("l/e.tfevents.1", b"", read).problems(), None);
+    }
+
+    /// A record whose checksums are right and whose bytes are no event.
+    #[test]
+    fn a_lying_record_is_told() {
+        let data = [0x2a, 0xff, 0xff, 0xff, 0xff, 0x0f];
+        let length = (data.len() as u64).to_le_bytes();
+        let record = [&length[..], &masked(&length).to_le_bytes(), &data, &masked(&data).to_le_bytes()].concat();
+        let problems = read_as("l/e.tfevents.1", &record, read).problems().unwrap();
+        assert!(problems.contains("byte 0: no event"), "{problems}");
+    }
+}

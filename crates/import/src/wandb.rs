@@ -90,3 +90,55 @@ fn history(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::{read_as, survives};
+
+    fn rows(source: &str, bytes: &[u8]) -> Rows {
+        read_as(source, bytes, |input, rows| read(input, &Plan::default(), rows))
+    }
+
+    #[test]
+    fn a_chart_has_a_column_a_run() {
+        let rows = rows("chart.csv", b"\"Step\",\"lucky - sun - train/loss\",\"lucky - sun - train/loss__MIN\",\"lucky - sun - train/loss__MAX\",\"b - eval/acc\",\"b - _step\"\n10,2.5,2.0,3.0,0.5,10\n20,2.25,,,,\n");
+        assert_eq!(rows.problems(), None);
+        let log: Vec<_> = rows.train_log.iter().map(|row| (row.run.as_str(), row.step.0, row.loss)).collect();
+        assert_eq!(log, [("lucky - sun", 10, Some(2.5)), ("lucky - sun", 20, Some(2.25))]);
+        let [row] = rows.metrics.as_slice() else { panic!("{:?}", rows.metrics) };
+        assert_eq!((row.run.as_str(), row.task.as_str(), row.metric.as_str(), row.value), ("b", "eval", "acc", 0.5));
+    }
+
+    #[test]
+    fn a_table_of_runs() {
+        let rows = rows("runs.csv", b"\"Name\",\"_wandb\",\"scaling/global_loss\"\n\"run one\",\"\",\"2.5\"\n");
+        let [row] = rows.metrics.as_slice() else { panic!("{:?}", rows.metrics) };
+        assert_eq!((row.run.as_str(), row.task.as_str(), row.metric.as_str(), row.step), ("run one", "scaling", "global_loss", None));
+    }
+
+    #[test]
+    fn a_history_of_json_lines() {
+        let lines = concat!(
+            r#"{"_step": 1, "_runtime": 1.5, "_timestamp": 1.7e9, "train/loss": 2.5, "lr": 0.5, "eval": {"acc": 0.25}, "h": {"_type": "histogram", "values": [1]}, "note": "x"}"#,
+            "\n\n", r#"{"_step": 2, "train/loss": NaN}"#, "\n", "{\"_step\": \n", "[1]\n", r#"{"_step": 1.5, "m": 1}"#, "\n",
+        );
+        let rows = rows("h.jsonl", lines.as_bytes());
+        let [first, second] = rows.train_log.as_slice() else { panic!("{:?}", rows.train_log) };
+        assert_eq!((first.step.0, first.loss, first.learning_rate), (1, Some(2.5), Some(0.5)));
+        assert!(second.loss.unwrap().is_nan() && second.place == "line 3");
+        assert_eq!((rows.metrics[0].metric.as_str(), rows.metrics[0].value, rows.metrics.len()), ("eval.acc", 0.25, 2));
+        let problems = rows.problems().unwrap();
+        for expected in ["line 4", "line 5: no object", "line 6: _step is 1.5"] {
+            assert!(problems.contains(expected), "{problems}");
+        }
+        survives("h.jsonl", lines.as_bytes(), |input, rows| read(input, &Plan::default(), rows));
+    }
+
+    #[test]
+    fn steps_and_values_that_are_none_are_told() {
+        let problems = rows("c.csv", b"Step,r - m\nx,1\n2,y\n").problems().unwrap();
+        assert!(problems.contains("line 2: its step") && problems.contains("line 3: \"y\", m of r"), "{problems}");
+        assert!(rows("h.jsonl", b"{\"a\": \"b\"}\n").problems().unwrap().contains("no numbers"));
+    }
+}
