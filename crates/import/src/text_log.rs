@@ -167,7 +167,7 @@ mod tests {
             ("", "no line of it"),
             (" iteration 1/ 2 | lm loss: x1 | learning rate: 1.0 |\n", "line 1: lm loss is \"x1\""),
             (" iteration 99999999999999999999999/ 2 | lm loss: 1.0 |\n", "line 1: its step"),
-            ("Epoch:[1/1](x/3) loss:1\n", "line 1: its step"),
+            ("Epoch:[1/1](x/3) loss:1\n", "no line of it"),
         ] {
             let problems = rows(text).problems().unwrap_or_default();
             assert!(problems.contains(expected), "{problems:?} lacks {expected:?}");
