@@ -23,12 +23,15 @@ fn csv(release: &Release, sql: &str) -> String {
     release.run(&["query", sql, "tables", "--format", "csv"]).code(0).out
 }
 
-const METRICS: &str = "select release, run, step, tokens, task, shots, metric, value, stderr, source, place from metrics";
+const METRICS: &str =
+    "select release, run, step, tokens, task, shots, metric, value, stderr, source, place from metrics";
 
 #[test]
 fn rows_say_where_they_are_from_and_a_damaged_file_stops_nothing() {
     let release = evaluations();
-    let ran = release.run(&["import", "pythia-evals", "evals", "--release", "Pythia", "--tokens-per-step", "2097152"]).code(1);
+    let ran = release
+        .run(&["import", "pythia-evals", "evals", "--release", "Pythia", "--tokens-per-step", "2097152"])
+        .code(1);
     assert!(ran.out.contains("metrics.parquet: 4 rows"), "{}", ran.out);
     ran.says(&["70m_step3000.json: line 1, column", "imported", "of 3 files, 1 with problems"]);
     assert_eq!(
@@ -82,11 +85,20 @@ fn a_mapping_says_what_a_tables_columns_are() {
     );
     let ran = release.run(&["import", "csv", "runs", "--mapping", "m.yaml", "--json"]).code(0);
     let report = ran.json("import/1");
-    assert_eq!((&report["rows"]["metrics"], &report["rows"]["train_log"], &report["rows"]["claims"]), (&2.into(), &2.into(), &2.into()));
-    assert_eq!(csv(&release, "select run, task, shots, metric, value from metrics order by run"), "run,task,shots,metric,value\na,arc,5,acc,0.5\nb,arc,5,acc,0.75\n");
+    assert_eq!(
+        (&report["rows"]["metrics"], &report["rows"]["train_log"], &report["rows"]["claims"]),
+        (&2.into(), &2.into(), &2.into())
+    );
+    assert_eq!(
+        csv(&release, "select run, task, shots, metric, value from metrics order by run"),
+        "run,task,shots,metric,value\na,arc,5,acc,0.5\nb,arc,5,acc,0.75\n"
+    );
     release.write("m.yaml", "retrace: mapping/1\nskip: ['(']\n");
     release.run(&["import", "csv", "runs", "--mapping", "m.yaml"]).code(2).says(&["skip.0", "help:"]);
-    release.run(&["import", "configs", "runs", "--mapping", "m.yaml"]).code(2).says(&["--mapping says nothing of configs"]);
+    release
+        .run(&["import", "configs", "runs", "--mapping", "m.yaml"])
+        .code(2)
+        .says(&["--mapping says nothing of configs"]);
 }
 
 #[test]
@@ -95,7 +107,10 @@ fn what_cannot_be_done_at_all_is_told() {
     release.write("a/x.csv", "step,m\n1,2\n");
     release.write("b/x.csv", "step,m\n1,2\n");
     release.run(&["import", "csv", "none"]).code(2).says(&["none", "help:"]);
-    release.run(&["import", "tensorboard", "a"]).code(2).says(&["no file in a is called as tensorboard is: *tfevents*", "help:"]);
+    release
+        .run(&["import", "tensorboard", "a"])
+        .code(2)
+        .says(&["no file in a is called as tensorboard is: *tfevents*", "help:"]);
     let clash = release.run(&["import", "csv", "a/x.csv", "b/x.csv", "--release", "r"]).code(2);
     clash.says(&["would both be the source \"x.csv\" of r", "help:"]);
     release.run(&["import", "excel", "a"]).code(2).says(&["excel", "tensorboard"]);

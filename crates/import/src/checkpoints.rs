@@ -86,14 +86,22 @@ mod tests {
         let told = |bytes| -> Vec<_> {
             let rows = rows(bytes);
             assert_eq!(rows.problems(), None);
-            rows.checkpoints.into_iter().map(|row| (row.run, row.label, row.step.map(|s| s.0), row.tokens.map(|t| t.0), row.place)).collect()
+            rows.checkpoints
+                .into_iter()
+                .map(|row| (row.run, row.label, row.step.map(|s| s.0), row.tokens.map(|t| t.0), row.place))
+                .collect()
         };
-        let row = |run: &str, label: &str, step, tokens, place: &str| (run.to_owned(), label.to_owned(), Some(step), tokens, place.to_owned());
+        let row = |run: &str, label: &str, step, tokens, place: &str| {
+            (run.to_owned(), label.to_owned(), Some(step), tokens, place.to_owned())
+        };
         assert_eq!(told(plain), [row("OLMo-2", "step150-unsharded", 150, None, "line 2")]);
-        assert_eq!(told(ingredients), [
-            row("OLMo-2/ingredient1", "step1000-unsharded", 1000, None, "line 2"),
-            row("OLMo-2/soup", "step11921-unsharded", 11921, None, "line 3"),
-        ]);
+        assert_eq!(
+            told(ingredients),
+            [
+                row("OLMo-2/ingredient1", "step1000-unsharded", 1000, None, "line 2"),
+                row("OLMo-2/soup", "step11921-unsharded", 11921, None, "line 3"),
+            ]
+        );
         assert_eq!(told(stages), [row("OLMo-2/stage1_pretraining", "step1000", 1000, Some(4_194_304_000), "line 2")]);
         assert_eq!(told(branches), [row("OLMo-2", "stage1-step1000-tokens5B", 1000, Some(5_000_000_000), "line 2")]);
         survives("a.csv", stages, read);

@@ -54,9 +54,14 @@ mod tests {
 
     #[test]
     fn values_by_dotted_names() {
-        let row = |name: &str, value: &str, number, place: &str| ("m".to_owned(), name.to_owned(), value.to_owned(), number, place.to_owned());
+        let row = |name: &str, value: &str, number, place: &str| {
+            ("m".to_owned(), name.to_owned(), value.to_owned(), number, place.to_owned())
+        };
         assert_eq!(
-            told("models/m/config.json", r#"{"hidden_size": 768, "rope": {"theta": 1e-05, "a/b": null}, "layers": ["x", []], "tied": false}"#),
+            told(
+                "models/m/config.json",
+                r#"{"hidden_size": 768, "rope": {"theta": 1e-05, "a/b": null}, "layers": ["x", []], "tied": false}"#
+            ),
             [
                 row("hidden_size", "768", Some(768.0), "/hidden_size"),
                 row("rope.theta", "1e-05", Some(1e-5), "/rope/theta"),

@@ -213,13 +213,18 @@ mod tests {
     #[test]
     fn a_mapping_says_what_columns_are() {
         let mapping = "run: id\nstep: [none, s]\ntokens: t\nclaims: [gpu]\nskip: ['x.*']\nmetrics:\n  - {column: 'bpb/(?<task>.+)_(?<shots>[0-9]+)shot', metric: bpb}\n";
-        let rows = rows(mapping, b"id,s,t,gpu,x1,bpb/arc_easy_5shot,lr\nr1,10,2.0e3,H100,1,0.5,0.25\nr2,20,4000,A100,1,,\n");
+        let rows =
+            rows(mapping, b"id,s,t,gpu,x1,bpb/arc_easy_5shot,lr\nr1,10,2.0e3,H100,1,0.5,0.25\nr2,20,4000,A100,1,,\n");
         assert_eq!(rows.problems(), None);
         let row = &rows.metrics[0];
-        assert_eq!((row.run.as_str(), row.step.map(|s| s.0), row.tokens.map(|t| t.0), row.shots), ("r1", Some(10), Some(2000), Some(5)));
+        assert_eq!(
+            (row.run.as_str(), row.step.map(|s| s.0), row.tokens.map(|t| t.0), row.shots),
+            ("r1", Some(10), Some(2000), Some(5))
+        );
         assert_eq!((row.task.as_str(), row.metric.as_str(), rows.metrics.len()), ("arc_easy", "bpb", 1));
         assert_eq!(rows.train_log[0].learning_rate, Some(0.25));
-        let claims: Vec<_> = rows.claims.iter().map(|c| (c.subject.as_str(), c.name.as_str(), c.value.as_str())).collect();
+        let claims: Vec<_> =
+            rows.claims.iter().map(|c| (c.subject.as_str(), c.name.as_str(), c.value.as_str())).collect();
         assert_eq!(claims, [("r1", "gpu", "H100"), ("r2", "gpu", "A100")]);
     }
 
@@ -254,7 +259,9 @@ mod tests {
 
     #[test]
     fn a_mapping_that_cannot_be_meant_is_refused() {
-        for (mapping, expected) in [("skip: ['(']", "skip.0"), ("metrics: [{column: '['}]", "metrics.0.column"), ("stepp: x", "stepp")] {
+        for (mapping, expected) in
+            [("skip: ['(']", "skip.0"), ("metrics: [{column: '['}]", "metrics.0.column"), ("stepp: x", "stepp")]
+        {
             let error = Mapping::parse(&format!("retrace: mapping/1\n{mapping}\n"), "m").unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use retrace_files::{FileError, Found, Progress, Unit, walk};
-use retrace_query::tables::{self, Row, Source};
+use retrace_query::QueryError;
+use retrace_query::tables::{self, Batch, Checkpoint, Claim, Metric, Row, Sample, Source, TrainLog};
 use retrace_spec::Digest;
 
 use crate::mapping::{Mapping, Plan};
@@ -80,30 +81,69 @@ pub fn import(
     progress.begin("importing", candidates.len() as u64, Unit::Files);
     let reader = Reader::new(kind, options);
     let read = candidates.into_par_iter().map(|candidate| {
-        let read = reader.read(candidate);
+        let (source, rows) = reader.read(candidate);
         progress.advance(1);
-        read
+        Ok((source, Columns::of(&rows)?))
     });
-    let read: Vec<(Source, Rows)> = read.collect();
+    let read: Result<Vec<(Source, Columns)>, QueryError> = read.collect();
     progress.end();
-    let mut rows = Rows::default();
-    let mut sources = Vec::with_capacity(read.len());
-    for (source, more) in read {
-        sources.push(source);
-        rows.append(more);
-    }
+    let (sources, columns): (Vec<_>, Vec<_>) = read?.into_iter().unzip();
+    let mut all = AllColumns::default();
+    columns.into_iter().for_each(|columns| all.append(columns));
     let replaced = sources.iter().map(|source| (source.release.clone(), source.source.clone())).collect();
     let target = Target { directory, replaced };
+    let (metrics, (claims, rest)) = rayon::join(
+        || target.put(all.metrics),
+        || {
+            let rest = || [target.put(all.train_log), target.put(all.samples), target.put(all.checkpoints)];
+            rayon::join(|| target.put(all.claims), rest)
+        },
+    );
+    let mut rows = [metrics, claims].into_iter().chain(rest).collect::<Result<BTreeMap<_, _>, _>>()?;
     // The sources last, so that what they say is there.
-    let counts = [
-        target.put(&rows.metrics)?,
-        target.put(&rows.train_log)?,
-        target.put(&rows.samples)?,
-        target.put(&rows.checkpoints)?,
-        target.put(&rows.claims)?,
-        target.put(&sources)?,
-    ];
-    Ok(Imported { sources, rows: counts.into_iter().collect() })
+    rows.extend([target.put(vec![Batch::of(&sources)?])?]);
+    Ok(Imported { sources, rows })
+}
+
+/// The rows of a file by column: less than half of the memory, and made by the thread that read it.
+struct Columns {
+    metrics: Batch<Metric>,
+    train_log: Batch<TrainLog>,
+    samples: Batch<Sample>,
+    checkpoints: Batch<Checkpoint>,
+    claims: Batch<Claim>,
+}
+
+impl Columns {
+    fn of(rows: &Rows) -> Result<Self, QueryError> {
+        Ok(Self {
+            metrics: Batch::of(&rows.metrics)?,
+            train_log: Batch::of(&rows.train_log)?,
+            samples: Batch::of(&rows.samples)?,
+            checkpoints: Batch::of(&rows.checkpoints)?,
+            claims: Batch::of(&rows.claims)?,
+        })
+    }
+}
+
+/// The rows of all files.
+#[derive(Default)]
+struct AllColumns {
+    metrics: Vec<Batch<Metric>>,
+    train_log: Vec<Batch<TrainLog>>,
+    samples: Vec<Batch<Sample>>,
+    checkpoints: Vec<Batch<Checkpoint>>,
+    claims: Vec<Batch<Claim>>,
+}
+
+impl AllColumns {
+    fn append(&mut self, columns: Columns) {
+        self.metrics.push(columns.metrics);
+        self.train_log.push(columns.train_log);
+        self.samples.push(columns.samples);
+        self.checkpoints.push(columns.checkpoints);
+        self.claims.push(columns.claims);
+    }
 }
 
 /// The tables, and the sources whose rows are made anew.
@@ -113,9 +153,11 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn put<R: Row>(&self, rows: &[R]) -> Result<(&'static str, usize), ImportError> {
-        tables::merge(self.directory, &self.replaced, rows)?;
-        Ok((R::TABLE, rows.len()))
+    fn put<R: Row>(&self, mut batches: Vec<Batch<R>>) -> Result<(&'static str, usize), QueryError> {
+        batches.retain(|batch| !batch.is_empty());
+        let rows = batches.iter().map(Batch::len).sum();
+        tables::merge(self.directory, &self.replaced, batches)?;
+        Ok((R::TABLE, rows))
     }
 }
 

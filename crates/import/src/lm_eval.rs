@@ -212,10 +212,17 @@ mod tests {
         let rows = read_as("results.json", OLD, read);
         assert_eq!(rows.problems(), None);
         let [acc, ppl] = rows.metrics.as_slice() else { panic!("{:?}", rows.metrics) };
-        assert_eq!((acc.run.as_str(), acc.step, acc.task.as_str(), acc.shots), ("pythia-160m", Some(Step(3000)), "piqa", Some(5)));
-        assert_eq!((acc.metric.as_str(), acc.value, acc.stderr, acc.place.as_str()), ("acc", 0.75, Some(0.01), "/results/piqa/acc"));
+        assert_eq!(
+            (acc.run.as_str(), acc.step, acc.task.as_str(), acc.shots),
+            ("pythia-160m", Some(Step(3000)), "piqa", Some(5))
+        );
+        assert_eq!(
+            (acc.metric.as_str(), acc.value, acc.stderr, acc.place.as_str()),
+            ("acc", 0.75, Some(0.01), "/results/piqa/acc")
+        );
         assert!(ppl.value.is_nan() && ppl.stderr.is_none());
-        let claims: Vec<_> = rows.claims.iter().map(|claim| (claim.name.as_str(), claim.value.as_str(), claim.place.as_str())).collect();
+        let claims: Vec<_> =
+            rows.claims.iter().map(|claim| (claim.name.as_str(), claim.value.as_str(), claim.place.as_str())).collect();
         assert_eq!(claims[0], ("versions.piqa", "0", "/versions/piqa"));
         assert_eq!(claims[2], ("config.num_fewshot", "5", "/config/num_fewshot"));
         assert_eq!(rows.claims[2].subject, "pythia-160m/step3000");
@@ -225,29 +232,50 @@ mod tests {
     fn the_new_form() {
         let rows = read_as("results_1.json", NEW, read);
         assert_eq!(rows.problems(), None);
-        let found: Vec<_> = rows.metrics.iter().map(|row| (row.metric.as_str(), row.shots, row.value, row.stderr)).collect();
-        assert_eq!(found, [
-            ("exact_match,strict-match", Some(8), 0.5, Some(0.125)),
-            ("exact_match,flexible-extract", Some(8), 0.25, None),
-            ("acc", Some(2), 1.0, Some(0.0)),
-        ]);
+        let found: Vec<_> =
+            rows.metrics.iter().map(|row| (row.metric.as_str(), row.shots, row.value, row.stderr)).collect();
+        assert_eq!(
+            found,
+            [
+                ("exact_match,strict-match", Some(8), 0.5, Some(0.125)),
+                ("exact_match,flexible-extract", Some(8), 0.25, None),
+                ("acc", Some(2), 1.0, Some(0.0)),
+            ]
+        );
         assert_eq!(rows.metrics[2].place, "/results/a~1b~0c/acc,none");
-        assert_eq!((rows.metrics[0].run.as_str(), rows.metrics[0].step), ("OLMo-2-1124-7B/stage2-ingredient1", Some(Step(1000))));
+        assert_eq!(
+            (rows.metrics[0].run.as_str(), rows.metrics[0].step),
+            ("OLMo-2-1124-7B/stage2-ingredient1", Some(Step(1000)))
+        );
     }
 
     #[test]
     fn samples_of_a_task() {
         let lines = concat!(
-            r#"{"doc_id": 0, "filtered_resps": [[-1.5, false], [-0.5, true]], "acc": 1.0}"#, "\n",
-            r#"{"doc_id": 1, "filtered_resps": [[-1.5, false], [-2.5, true]], "acc": 0.0}"#, "\n",
-            r#"{"doc_id": 2, "filtered_resps": ["42"], "exact_match": 0.5}"#, "\n",
-            "{\"doc_id\": 3\n", r#"{"other": 1}"#, "\n",
+            r#"{"doc_id": 0, "filtered_resps": [[-1.5, false], [-0.5, true]], "acc": 1.0}"#,
+            "\n",
+            r#"{"doc_id": 1, "filtered_resps": [[-1.5, false], [-2.5, true]], "acc": 0.0}"#,
+            "\n",
+            r#"{"doc_id": 2, "filtered_resps": ["42"], "exact_match": 0.5}"#,
+            "\n",
+            "{\"doc_id\": 3\n",
+            r#"{"other": 1}"#,
+            "\n",
             r#"{"doc_id": "x", "filtered_resps": [-12.25]}"#,
         );
         let source = "out/EleutherAI__pythia-160m/samples_arc_easy_2024-05-01T12-30-00.123456.jsonl";
         let rows = read_as(source, lines.as_bytes(), read);
-        let found: Vec<_> = rows.samples.iter().map(|row| (row.item.as_str(), row.correct, row.log_likelihood)).collect();
-        assert_eq!(found, [("0", Some(true), Some(-0.5)), ("1", Some(false), Some(-1.5)), ("2", None, None), ("x", None, Some(-12.25))]);
+        let found: Vec<_> =
+            rows.samples.iter().map(|row| (row.item.as_str(), row.correct, row.log_likelihood)).collect();
+        assert_eq!(
+            found,
+            [
+                ("0", Some(true), Some(-0.5)),
+                ("1", Some(false), Some(-1.5)),
+                ("2", None, None),
+                ("x", None, Some(-12.25))
+            ]
+        );
         assert_eq!((rows.samples[0].task.as_str(), rows.samples[0].run.as_str()), ("arc_easy", "pythia-160m"));
         assert_eq!(rows.samples[3].place, "line 6");
         let problems = rows.problems().unwrap();

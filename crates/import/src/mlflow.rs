@@ -56,17 +56,25 @@ mod tests {
     #[test]
     fn a_run() {
         let rows = read_as("mlruns/1/a3b7/metrics/train/loss", b"1795649267774 2.5 0\n1795649267775 1.5 10\n", read);
-        let log: Vec<_> = rows.train_log.iter().map(|row| (row.run.as_str(), row.step.0, row.loss, row.place.as_str())).collect();
+        let log: Vec<_> =
+            rows.train_log.iter().map(|row| (row.run.as_str(), row.step.0, row.loss, row.place.as_str())).collect();
         assert_eq!(log, [("a3b7", 0, Some(2.5), "line 1"), ("a3b7", 10, Some(1.5), "line 2")]);
-        let rows = read_as("a3b7/metrics/acc", b"1795649267775 nan 10\n1795649267776 inf 10\n1795649267776 -0.5\n", read);
+        let rows =
+            read_as("a3b7/metrics/acc", b"1795649267775 nan 10\n1795649267776 inf 10\n1795649267776 -0.5\n", read);
         assert_eq!(rows.problems(), None);
-        assert!(rows.metrics[0].value.is_nan() && rows.metrics[1].value == f64::INFINITY && rows.metrics[2].step.is_none());
+        assert!(
+            rows.metrics[0].value.is_nan() && rows.metrics[1].value == f64::INFINITY && rows.metrics[2].step.is_none()
+        );
         let rows = read_as("a3b7/params/lr", b"0.001", read);
         let claim = &rows.claims[0];
         assert_eq!((claim.subject.as_str(), claim.name.as_str(), claim.number), ("a3b7", "params.lr", Some(0.001)));
         let rows = read_as("1/a3b7/meta.yaml", b"run_id: a3b7\nrun_name: base\nstatus: 3\ntags: []\n", read);
-        let claims: Vec<_> = rows.claims.iter().map(|c| (c.subject.as_str(), c.name.as_str(), c.value.as_str())).collect();
-        assert_eq!(claims, [("a3b7", "run_id", "a3b7"), ("a3b7", "run_name", "base"), ("a3b7", "status", "3"), ("a3b7", "tags", "[]")]);
+        let claims: Vec<_> =
+            rows.claims.iter().map(|c| (c.subject.as_str(), c.name.as_str(), c.value.as_str())).collect();
+        assert_eq!(
+            claims,
+            [("a3b7", "run_id", "a3b7"), ("a3b7", "run_name", "base"), ("a3b7", "status", "3"), ("a3b7", "tags", "[]")]
+        );
     }
 
     #[test]

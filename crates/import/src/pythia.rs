@@ -116,20 +116,73 @@ mod tests {
         let hub = br#"{"results": {"wsc": {"acc": 0.25, "acc_stderr": 0.5}},
             "config": {"num_fewshot": 0, "model_args": "use_accelerate=True,pretrained=EleutherAI/pythia-v1.1-70m-deduped,revision=step32"}}"#;
         let old = br#"{"results": {"wsc": {"acc": 0.25, "acc_stderr": 0.5}}, "config": {"num_fewshot": 5, "model_args": {"iteration": 63000}}}"#;
-        let csv = b"model,checkpoint,task,fewshot,acc,acc_stderr\nEleutherAI/pythia-13b-deduped,13000,num_0,16,0.25,0.5\n";
+        let csv =
+            b"model,checkpoint,task,fewshot,acc,acc_stderr\nEleutherAI/pythia-13b-deduped,13000,num_0,16,0.25,0.5\n";
         for (source, bytes, run, step, task, shots, place) in [
-            ("p/evals/bias-evals/winobias/1.4B/eval_results_02.json", &prompts[..], "bias-evals/winobias/1.4B", 93_000, "wino+refers_to", Some(0), "/results/0/em"),
-            ("bias-evals/winobias/intervene_21/1.4B/eval_results_1.4b_127000.json", table, "bias-evals/winobias/intervene_21/1.4B", 127_000, "wino+refers_to", None, "/table_results/wino+refers_to/em"),
-            ("pythia-v1/pythia-70m-deduped/zero-shot/70m-deduped_step32.json", hub, "pythia-70m-deduped", 32, "wsc", Some(0), "/results/wsc/acc"),
-            ("evals/pythia-v0/pythia-70m/five-shot/pythia-70m-5shot-global_step63000_eval_results_11.json", old, "pythia-v0/pythia-70m", 63_000, "wsc", Some(5), "/results/wsc/acc"),
-            ("bias-evals/long-intervention-1.3b-deduped-step63000_eval_results_01.json", old, "bias-evals/long-intervention-1.3b-deduped", 63_000, "wsc", Some(5), "/results/wsc/acc"),
-            ("csv/pythia-13b-deduped/term_frquency_all_shots.csv", csv, "pythia-13b-deduped", 13_000, "num_0", Some(16), "line 2"),
+            (
+                "p/evals/bias-evals/winobias/1.4B/eval_results_02.json",
+                &prompts[..],
+                "bias-evals/winobias/1.4B",
+                93_000,
+                "wino+refers_to",
+                Some(0),
+                "/results/0/em",
+            ),
+            (
+                "bias-evals/winobias/intervene_21/1.4B/eval_results_1.4b_127000.json",
+                table,
+                "bias-evals/winobias/intervene_21/1.4B",
+                127_000,
+                "wino+refers_to",
+                None,
+                "/table_results/wino+refers_to/em",
+            ),
+            (
+                "pythia-v1/pythia-70m-deduped/zero-shot/70m-deduped_step32.json",
+                hub,
+                "pythia-70m-deduped",
+                32,
+                "wsc",
+                Some(0),
+                "/results/wsc/acc",
+            ),
+            (
+                "evals/pythia-v0/pythia-70m/five-shot/pythia-70m-5shot-global_step63000_eval_results_11.json",
+                old,
+                "pythia-v0/pythia-70m",
+                63_000,
+                "wsc",
+                Some(5),
+                "/results/wsc/acc",
+            ),
+            (
+                "bias-evals/long-intervention-1.3b-deduped-step63000_eval_results_01.json",
+                old,
+                "bias-evals/long-intervention-1.3b-deduped",
+                63_000,
+                "wsc",
+                Some(5),
+                "/results/wsc/acc",
+            ),
+            (
+                "csv/pythia-13b-deduped/term_frquency_all_shots.csv",
+                csv,
+                "pythia-13b-deduped",
+                13_000,
+                "num_0",
+                Some(16),
+                "line 2",
+            ),
         ] {
             let rows = rows(source, bytes);
             assert_eq!(rows.problems(), None, "{source}");
             let [row] = rows.metrics.as_slice() else { panic!("{source}: {:?}", rows.metrics) };
             assert_eq!((row.run.as_str(), row.step.map(|step| step.0), row.task.as_str()), (run, Some(step), task));
-            assert_eq!((row.shots, row.value, row.stderr, row.place.as_str()), (shots, 0.25, Some(0.5), place), "{source}");
+            assert_eq!(
+                (row.shots, row.value, row.stderr, row.place.as_str()),
+                (shots, 0.25, Some(0.5), place),
+                "{source}"
+            );
             survives(source, bytes, |input, rows| read(input, &term_frequencies(), rows));
         }
         assert!(rows("a.json", b"{\"results\": {}}").problems().unwrap().contains("model_args"));

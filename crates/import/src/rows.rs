@@ -134,15 +134,6 @@ impl Rows {
         self.metrics.len() + self.train_log.len() + self.samples.len() + self.checkpoints.len() + self.claims.len()
     }
 
-    /// Adds the rows of another file.
-    pub(crate) fn append(&mut self, mut other: Self) {
-        self.metrics.append(&mut other.metrics);
-        self.train_log.append(&mut other.train_log);
-        self.samples.append(&mut other.samples);
-        self.checkpoints.append(&mut other.checkpoints);
-        self.claims.append(&mut other.claims);
-    }
-
     /// Says how many tokens a row's checkpoint had learned from, where the file does not.
     pub(crate) fn fill_tokens(&mut self, per_step: u64) {
         let fill = |step: Option<Step>, tokens: &mut Option<Tokens>| {
@@ -156,11 +147,7 @@ impl Rows {
 
 /// What comes of these bytes, for tests of a reader.
 #[cfg(test)]
-pub(crate) fn read_as(
-    source: &str,
-    bytes: &[u8],
-    read: impl Fn(&Input<'_>, &mut Rows) -> Result<(), Problem>,
-) -> Rows {
+pub(crate) fn read_as(source: &str, bytes: &[u8], read: impl Fn(&Input<'_>, &mut Rows) -> Result<(), Problem>) -> Rows {
     let mut rows = Rows::default();
     let path = Path::new("/somewhere").join(source);
     if let Err(problem) = read(&Input { release: "r", source, path: &path, bytes }, &mut rows) {

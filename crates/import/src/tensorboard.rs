@@ -203,7 +203,8 @@ mod tests {
         290000000000000037ff5f0009000000000000f03f10072a1c0a1a0a086576616c2f616363420e0802120032089a9999999999b93f4ae4bf35";
 
     fn bytes(hex: &str) -> Vec<u8> {
-        let digits: Vec<u8> = hex.bytes().filter_map(|digit| char::from(digit).to_digit(16)).map(|digit| digit as u8).collect();
+        let digits: Vec<u8> =
+            hex.bytes().filter_map(|digit| char::from(digit).to_digit(16)).map(|digit| digit as u8).collect();
         digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
     }
 
@@ -224,12 +225,16 @@ mod tests {
         let rows = read_as("logs/a/b/events.out.tfevents.1", &bytes(SIMPLE), read);
         assert_eq!(rows.problems(), None);
         let [log] = rows.train_log.as_slice() else { panic!("{:?}", rows.train_log) };
-        assert_eq!((log.run.as_str(), log.step.0, log.loss, log.learning_rate, log.place.as_str()), ("a/b", 1, Some(2.5), Some(0.125), "byte 40"));
+        assert_eq!(
+            (log.run.as_str(), log.step.0, log.loss, log.learning_rate, log.place.as_str()),
+            ("a/b", 1, Some(2.5), Some(0.125), "byte 40")
+        );
         let [row] = rows.metrics.as_slice() else { panic!("{:?}", rows.metrics) };
         assert_eq!((row.task.as_str(), row.metric.as_str(), row.value), ("eval/c4", "acc", 0.25));
         let rows = read_as("logs/events.out.tfevents.1", &bytes(TENSORS), read);
         assert_eq!(rows.problems(), None);
-        let found: Vec<_> = rows.metrics.iter().map(|row| (row.run.as_str(), row.step.map(|s| s.0), row.value)).collect();
+        let found: Vec<_> =
+            rows.metrics.iter().map(|row| (row.run.as_str(), row.step.map(|s| s.0), row.value)).collect();
         assert_eq!(found, [("logs", Some(7), 0.5), ("logs", Some(7), 0.1)]);
     }
 

@@ -141,7 +141,8 @@ mod tests {
         assert_eq!((first.loss, first.learning_rate, first.grad_norm), (Some(2.5), Some(1e-5), Some(0.75)));
         assert!(second.step.0 == 200 && second.loss.unwrap().is_nan() && second.learning_rate == Some(6e-6));
         assert_eq!((third.step.0, third.place.as_str()), (300, "line 4"));
-        let metric = |name: &str| rows.metrics.iter().find(|row| row.metric == name).map(|row| (row.task.as_str(), row.value));
+        let metric =
+            |name: &str| rows.metrics.iter().find(|row| row.metric == name).map(|row| (row.task.as_str(), row.value));
         assert_eq!(metric("TFLOPs"), Some(("train", 50.25)));
         assert_eq!(metric("lm loss value"), Some(("validation", 2.25)));
         assert_eq!(metric("samples/sec"), Some(("train", 12.5)));
@@ -156,8 +157,17 @@ mod tests {
         assert_eq!(rows.problems(), None);
         let [log] = rows.train_log.as_slice() else { panic!("{:?}", rows.train_log) };
         assert_eq!((log.step.0, log.loss, log.learning_rate), (44_273, Some(6.46), Some(0.000_549_993_677)));
-        let found: Vec<_> = rows.metrics.iter().map(|row| (row.task.as_str(), row.metric.as_str(), row.value)).collect();
-        assert_eq!(found, [("train", "epoch_Time", 115.0), ("validation", "val_loss", 3.25), ("train", "train_time", 1500.0), ("train", "step_avg", 1.5)]);
+        let found: Vec<_> =
+            rows.metrics.iter().map(|row| (row.task.as_str(), row.metric.as_str(), row.value)).collect();
+        assert_eq!(
+            found,
+            [
+                ("train", "epoch_Time", 115.0),
+                ("validation", "val_loss", 3.25),
+                ("train", "train_time", 1500.0),
+                ("train", "step_avg", 1.5)
+            ]
+        );
     }
 
     #[test]

@@ -83,13 +83,25 @@ mod tests {
             let rows = read_as(source, STATE, read);
             assert_eq!(rows.problems(), None);
             let [log] = rows.train_log.as_slice() else { panic!("{:?}", rows.train_log) };
-            assert_eq!((log.run.as_str(), log.step.0, log.tokens.map(|t| t.0), log.loss), ("mine", 10, Some(4096), Some(2.5)));
-            assert_eq!((log.learning_rate, log.grad_norm, log.place.as_str()), (Some(5e-5), Some(1.25), "/log_history/0"));
+            assert_eq!(
+                (log.run.as_str(), log.step.0, log.tokens.map(|t| t.0), log.loss),
+                ("mine", 10, Some(4096), Some(2.5))
+            );
+            assert_eq!(
+                (log.learning_rate, log.grad_norm, log.place.as_str()),
+                (Some(5e-5), Some(1.25), "/log_history/0")
+            );
             let metrics: Vec<_> = rows.metrics.iter().map(|row| (row.task.as_str(), row.metric.as_str())).collect();
-            assert_eq!(metrics, [("eval", "accuracy"), ("eval", "loss"), ("eval", "runtime"), ("train", "loss"), ("train", "runtime")]);
+            assert_eq!(
+                metrics,
+                [("eval", "accuracy"), ("eval", "loss"), ("eval", "runtime"), ("train", "loss"), ("train", "runtime")]
+            );
             assert!(rows.metrics[1].value.is_nan());
             let claim = rows.claims.last().unwrap();
-            assert_eq!((claim.name.as_str(), claim.value.as_str(), claim.place.as_str()), ("total_flos", "1500000000000.0", "/total_flos"));
+            assert_eq!(
+                (claim.name.as_str(), claim.value.as_str(), claim.place.as_str()),
+                ("total_flos", "1500000000000.0", "/total_flos")
+            );
         }
     }
 
@@ -97,7 +109,10 @@ mod tests {
     fn what_does_not_fit_is_told() {
         for (bytes, expected) in [
             (&b"{}"[..], "no list `log_history`"),
-            (br#"{"log_history": [1, {"step": 1.5, "loss": 1}]}"#, "/log_history/0: no object; /log_history/1: step is 1.5"),
+            (
+                br#"{"log_history": [1, {"step": 1.5, "loss": 1}]}"#,
+                "/log_history/0: no object; /log_history/1: step is 1.5",
+            ),
             (br#"{"log_history": [], "log_history": []}"#, "twice"),
         ] {
             let problems = read_as("a/trainer_state.json", bytes, read).problems().unwrap();

@@ -114,14 +114,23 @@ mod tests {
     fn a_table_of_runs() {
         let rows = rows("runs.csv", b"\"Name\",\"_wandb\",\"scaling/global_loss\"\n\"run one\",\"\",\"2.5\"\n");
         let [row] = rows.metrics.as_slice() else { panic!("{:?}", rows.metrics) };
-        assert_eq!((row.run.as_str(), row.task.as_str(), row.metric.as_str(), row.step), ("run one", "scaling", "global_loss", None));
+        assert_eq!(
+            (row.run.as_str(), row.task.as_str(), row.metric.as_str(), row.step),
+            ("run one", "scaling", "global_loss", None)
+        );
     }
 
     #[test]
     fn a_history_of_json_lines() {
         let lines = concat!(
             r#"{"_step": 1, "_runtime": 1.5, "_timestamp": 1.7e9, "train/loss": 2.5, "lr": 0.5, "eval": {"acc": 0.25}, "h": {"_type": "histogram", "values": [1]}, "note": "x"}"#,
-            "\n\n", r#"{"_step": 2, "train/loss": NaN}"#, "\n", "{\"_step\": \n", "[1]\n", r#"{"_step": 1.5, "m": 1}"#, "\n",
+            "\n\n",
+            r#"{"_step": 2, "train/loss": NaN}"#,
+            "\n",
+            "{\"_step\": \n",
+            "[1]\n",
+            r#"{"_step": 1.5, "m": 1}"#,
+            "\n",
         );
         let rows = rows("h.jsonl", lines.as_bytes());
         let [first, second] = rows.train_log.as_slice() else { panic!("{:?}", rows.train_log) };

@@ -7,7 +7,7 @@ mod parquet;
 use retrace_spec::{Digest, Step, Tokens};
 
 pub(crate) use parquet::read_batches;
-pub use parquet::{Cell, Row, merge, write};
+pub use parquet::{Batch, Cell, Row, merge, write};
 
 /// Declares the rows of a table once: the struct, and its columns in order.
 macro_rules! table {
