@@ -8,6 +8,7 @@
 mod average;
 mod corpus;
 mod foreign;
+mod import;
 mod interrupted;
 mod logits;
 mod query;

@@ -21,6 +21,7 @@ mod diff;
 mod eval;
 mod export;
 mod generate;
+mod import;
 mod keys;
 mod logits;
 mod query;
@@ -54,6 +55,7 @@ pub(crate) enum Verb {
     Generate(generate::Generate),
     Convert(convert::Convert),
     Query(query::Query),
+    Import(import::Import),
     Average(average::Average),
     Cluster(cluster::Cluster),
     Stats(stats::Stats),
@@ -79,6 +81,7 @@ impl Verb {
             Self::Generate(verb) => verb.run(terminal),
             Self::Convert(verb) => verb.run(terminal),
             Self::Query(verb) => verb.run(terminal),
+            Self::Import(verb) => verb.run(terminal),
             Self::Average(verb) => verb.run(terminal),
             Self::Cluster(verb) => verb.run(terminal),
             Self::Stats(verb) => verb.run(terminal),

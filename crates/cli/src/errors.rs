@@ -14,6 +14,7 @@ use retrace_cluster::ClusterError;
 use retrace_corpus::CorpusError;
 use retrace_eval::EvalError;
 use retrace_files::FileError;
+use retrace_import::ImportError;
 use retrace_manifest::{AverageError, BundlingError, ExportError, ListError, SealError, WeightsError};
 use retrace_model::ModelError;
 use retrace_query::QueryError;
@@ -60,6 +61,8 @@ pub(crate) enum Failure {
     Contamination(#[from] IndexError),
     #[error(transparent)]
     Query(#[from] QueryError),
+    #[error(transparent)]
+    Import(#[from] ImportError),
     #[error(transparent)]
     Report(#[from] ReportError),
     /// The arguments cannot be meant.
@@ -111,6 +114,7 @@ impl Failure {
             Self::Eval(error) => help_for_evaluation(error),
             Self::Contamination(_) => "give every item of a benchmark an id of its own".to_owned(),
             Self::Query(error) => help_for_query(error),
+            Self::Import(error) => help_for_import(error),
             Self::Report(ReportError::Query(error)) => help_for_query(error),
             Self::Report(ReportError::NotDrawn(_)) => {
                 "ask for a column of numbers; `retrace help query` says which columns make which chart".to_owned()
@@ -231,6 +235,18 @@ fn help_for_query(error: &QueryError) -> String {
         _ => "see `retrace query \"show tables\" DIR` for what there is",
     }
     .to_owned()
+}
+
+fn help_for_import(error: &ImportError) -> String {
+    match error {
+        ImportError::File(error) => help_for_file(error),
+        ImportError::Query(error) => help_for_query(error),
+        ImportError::Nothing { .. } => "name the files themselves: those are read whatever they are called".to_owned(),
+        ImportError::Clash { .. } => {
+            "import them one after the other, each with a --release of its own, or their common directory".to_owned()
+        }
+        ImportError::Name { .. } => "rename it, or give a directory above it".to_owned(),
+    }
 }
 
 fn help_for_training(error: &TrainError) -> String {

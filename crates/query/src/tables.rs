@@ -1,12 +1,13 @@
 //! The tables of a release: what a row of each holds.
 //!
-//! [`write()`] makes them Parquet.
+//! [`write()`] makes them Parquet, [`merge()`] adds to what is there.
 
 mod parquet;
 
 use retrace_spec::{Digest, Step, Tokens};
 
-pub use parquet::{Cell, Row, write};
+pub(crate) use parquet::read_batches;
+pub use parquet::{Batch, Cell, Row, merge, write};
 
 /// Declares the rows of a table once: the struct, and its columns in order.
 macro_rules! table {

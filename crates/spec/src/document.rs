@@ -110,6 +110,19 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, S
         return serde_json::from_str(text).map_err(|e| refuse(e.line(), e.column(), without_place(e.to_string())));
     }
     refuse_indirection(text).map_err(|(line, column, what)| refuse(line, column, what))?;
+    read_yaml(text, origin)
+}
+
+/// Reads YAML that other programs wrote, into anything: unlike [`Document::parse`] with aliases, which
+/// serde_yaml follows only so often, and with fields that nobody knows.
+///
+/// # Errors
+/// If the text is not YAML, or not such a value.
+pub fn read_yaml<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, SpecError> {
+    let refuse = |line, column, what: String| SpecError::Parse { origin: origin.to_owned(), line, column, what };
+    if text.len() > MOST_BYTES {
+        return Err(refuse(0, 0, format!("{} bytes is no document; at most {MOST_BYTES} are read", text.len())));
+    }
     serde_yaml::from_str(text).map_err(|e| {
         let (line, column) = e.location().map_or((0, 0), |place| (place.line(), place.column()));
         refuse(line, column, without_place(e.to_string()))

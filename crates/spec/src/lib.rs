@@ -19,7 +19,7 @@ mod units;
 pub use canonical::canonical_digest;
 pub use checksum::{Algorithm, Checksum};
 pub use digest::{Digest, DigestError};
-pub use document::{Complaint, Document, SpecError};
+pub use document::{Complaint, Document, SpecError, read_yaml};
 pub use manifest::Manifest;
 pub use model::Model;
 pub use path::{PathError, RelPath};

@@ -3,15 +3,22 @@
 //! Rows are sorted before they are written, and the file names no clock, machine or version of a
 //! library, so the same rows are the same bytes.
 
-use std::path::Path;
+use std::collections::{BTreeSet, HashSet};
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, UInt64Array};
-use datafusion::arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
+use datafusion::arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, RecordBatch, RecordBatchReader, StringArray, UInt64Array,
+};
+use datafusion::arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
+use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::parquet::basic::Compression;
 use datafusion::parquet::file::properties::WriterProperties;
-use retrace_files::write_whole;
+use rayon::prelude::*;
+use retrace_files::{FileError, write_whole};
 use retrace_spec::{Digest, Step, Tokens};
 
 use crate::QueryError;
@@ -59,13 +66,92 @@ cell! {
     f64 => Float64Array, |number| *number;
 }
 
+/// Rows of a table, column by column, which take less memory than the rows themselves.
+#[derive(Debug, Clone)]
+pub struct Batch<R> {
+    columns: RecordBatch,
+    row: PhantomData<R>,
+}
+
+impl<R: Row> Batch<R> {
+    /// Of these rows.
+    ///
+    /// # Errors
+    /// If there are more than Arrow can hold.
+    pub fn of(rows: &[R]) -> Result<Self, QueryError> {
+        let columns = R::columns(rows).into_iter().map(|(name, column)| (name, column, true));
+        Ok(Self { columns: RecordBatch::try_from_iter_with_nullable(columns)?, row: PhantomData })
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.columns.num_rows()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// Writes `rows`, sorted by their columns from left to right, to the table's file in `directory`.
 ///
 /// # Errors
 /// If the disk does not take them.
 pub fn write<R: Row>(directory: &Path, rows: &[R]) -> Result<Digest, QueryError> {
-    let columns = R::columns(rows).into_iter().map(|(name, column)| (name, column, true));
-    let batch = sorted(&RecordBatch::try_from_iter_with_nullable(columns)?)?;
+    write_batch(&file::<R>(directory), &Batch::of(rows)?.columns)
+}
+
+/// Puts rows into the table's file in `directory`: the rows that it has of these releases and sources
+/// make place for them, and all others stay. No file is made for no rows.
+///
+/// # Errors
+/// If the file there is no such table, or the disk does not take the new one.
+pub fn merge<R: Row>(
+    directory: &Path,
+    sources: &BTreeSet<(String, String)>,
+    new: Vec<Batch<R>>,
+) -> Result<(), QueryError> {
+    let path = file::<R>(directory);
+    let schema = Batch::<R>::of(&[])?.columns.schema();
+    let mut batches = Vec::with_capacity(new.len() + 1);
+    if path.exists() {
+        for old in read_batches(&path)? {
+            if old.schema().fields() != schema.fields() {
+                let what = format!("it has other columns than the table {}", R::TABLE);
+                return Err(FileError::Name { path, what }.into());
+            }
+            batches.push(without(&old, sources)?);
+        }
+    } else if new.iter().all(Batch::is_empty) {
+        return Ok(());
+    }
+    batches.extend(new.into_iter().map(|batch| batch.columns));
+    let all = concat_batches(&schema, &batches)?;
+    drop(batches);
+    write_batch(&path, &all)?;
+    Ok(())
+}
+
+fn file<R: Row>(directory: &Path) -> PathBuf {
+    directory.join(format!("{}.parquet", R::TABLE))
+}
+
+/// The rows that are of none of these releases and sources.
+fn without(batch: &RecordBatch, sources: &BTreeSet<(String, String)>) -> Result<RecordBatch, QueryError> {
+    let text = |name| batch.column_by_name(name).and_then(|column| column.as_any().downcast_ref::<StringArray>());
+    let (Some(releases), Some(names)) = (text("release"), text("source")) else { return Ok(batch.clone()) };
+    let replaced: HashSet<(&str, &str)> = sources.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    let stays = |(release, source): (Option<&str>, Option<&str>)| match (release, source) {
+        (Some(release), Some(source)) => Some(!replaced.contains(&(release, source))),
+        _ => Some(true),
+    };
+    let stays: BooleanArray = releases.iter().zip(names.iter()).map(stays).collect();
+    Ok(filter_record_batch(batch, &stays)?)
+}
+
+fn write_batch(path: &Path, batch: &RecordBatch) -> Result<Digest, QueryError> {
+    let batch = sorted(batch)?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::UNCOMPRESSED)
         .set_created_by("retrace".to_owned())
@@ -74,13 +160,110 @@ pub fn write<R: Row>(directory: &Path, rows: &[R]) -> Result<Digest, QueryError>
     let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties))?;
     writer.write(&batch)?;
     writer.close()?;
-    Ok(write_whole(&directory.join(format!("{}.parquet", R::TABLE)), &bytes)?)
+    Ok(write_whole(path, &bytes)?)
+}
+
+/// The batches of a Parquet file, the first of which is empty and has its columns.
+pub(crate) fn read_batches(path: &Path) -> Result<Vec<RecordBatch>, QueryError> {
+    let refuse =
+        |what: String| FileError::Name { path: path.to_owned(), what: format!("it is not a Parquet table: {what}") };
+    let file = std::fs::File::open(path).map_err(FileError::io(path, "open"))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| refuse(e.to_string()))?.build()?;
+    let mut batches = vec![RecordBatch::new_empty(RecordBatchReader::schema(&reader))];
+    for batch in reader {
+        batches.push(batch.map_err(|e| refuse(e.to_string()))?);
+    }
+    Ok(batches)
 }
 
 /// The rows by their columns, from left to right: null first, then text by its bytes and numbers by
 /// their total order.
 fn sorted(batch: &RecordBatch) -> Result<RecordBatch, QueryError> {
-    let columns = batch.columns().iter().map(|column| SortColumn { values: Arc::clone(column), options: None });
-    let order = lexsort_to_indices(&columns.collect::<Vec<_>>(), None)?;
+    let fields = batch.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+    // Each row as bytes that sort as it does: compared at once, not column by column.
+    let keys = RowConverter::new(fields)?.convert_columns(batch.columns())?;
+    let mut order: Vec<(&[u8], u64)> = keys.iter().map(|key| key.data()).zip(0..).collect();
+    // Rows with one key are equal, so it is all the same which of them comes first.
+    order.par_sort_unstable();
+    let order = UInt64Array::from_iter_values(order.into_iter().map(|(_, index)| index));
     Ok(take_record_batch(batch, &order)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::{Claim, Metric};
+    use datafusion::arrow::compute::{SortColumn, lexsort_to_indices};
+
+    fn metric(source: &str, step: Option<u64>, value: f64) -> Metric {
+        Metric {
+            release: "r".to_owned(),
+            run: "run".to_owned(),
+            step: step.map(Step),
+            tokens: None,
+            task: source.chars().rev().collect(),
+            shots: None,
+            metric: "acc".to_owned(),
+            value,
+            stderr: None,
+            source: source.to_owned(),
+            place: "line 1".to_owned(),
+        }
+    }
+
+    /// Arrow's own sort by several columns is the judge.
+    #[test]
+    fn rows_are_sorted_as_arrow_sorts_them() {
+        let values = [0.0, -0.0, f64::NAN, -f64::NAN, f64::INFINITY, -1.5, 1e-310, f64::NEG_INFINITY];
+        let rows: Vec<Metric> = (0..300u64)
+            .map(|at| {
+                let source = [
+                    "",
+                    "a",
+                    "ab",
+                    "\u{0}",
+                    "a\u{0}b",
+                    "\u{e9}\u{1f600}",
+                    "a longer name than one block of thirty-two bytes",
+                ];
+                let step = (at * 7 % 5 > 0).then_some(at * 7 % 5);
+                metric(source[(at * 11 % 7) as usize], step, values[(at * 13 % 8) as usize])
+            })
+            .collect();
+        let batch = Batch::of(&rows).unwrap().columns;
+        let columns = batch.columns().iter().map(|column| SortColumn { values: Arc::clone(column), options: None });
+        let order = lexsort_to_indices(&columns.collect::<Vec<_>>(), None).unwrap();
+        let bits = |batch: &RecordBatch| format!("{:?}", batch.columns());
+        assert_eq!(bits(&sorted(&batch).unwrap()), bits(&take_record_batch(&batch, &order).unwrap()));
+    }
+
+    #[test]
+    fn rows_of_a_source_make_place_for_new_ones_and_others_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("metrics.parquet");
+        let merge = |sources: &[&str], rows: &[Metric]| {
+            let sources = sources.iter().map(|source| ("r".to_owned(), (*source).to_owned())).collect();
+            merge(directory.path(), &sources, vec![Batch::of(rows).unwrap()])
+        };
+        merge(&["a"], &[]).unwrap();
+        assert!(!path.exists(), "no file for no rows");
+        let (a, b) = (metric("a", Some(1), 0.5), metric("b", None, f64::NAN));
+        merge(&["a"], std::slice::from_ref(&a)).unwrap();
+        merge(&["b"], &[b.clone(), metric("b", Some(2), 1.0)]).unwrap();
+        let both = std::fs::read(&path).unwrap();
+        merge(&["b", "a"], &[metric("b", Some(2), 1.0), b, a.clone()]).unwrap();
+        assert_eq!(both, std::fs::read(&path).unwrap(), "the same rows are the same bytes, whatever came first");
+        merge(&["b"], &[]).unwrap();
+        let alone = tempfile::tempdir().unwrap();
+        write(alone.path(), std::slice::from_ref(&a)).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(alone.path().join("metrics.parquet")).unwrap());
+        // A file that is another table, and one that is none, are left as they are.
+        write::<Claim>(directory.path(), &[]).unwrap();
+        std::fs::rename(directory.path().join("claims.parquet"), &path).unwrap();
+        let there = std::fs::read(&path).unwrap();
+        assert!(merge(&["a"], std::slice::from_ref(&a)).unwrap_err().to_string().contains("other columns"));
+        assert_eq!(there, std::fs::read(&path).unwrap());
+        std::fs::write(&path, &there[..there.len() - 3]).unwrap();
+        assert!(merge(&["a"], &[a]).unwrap_err().to_string().contains("not a Parquet table"));
+    }
 }

@@ -1,0 +1,122 @@
+//! Lists of released checkpoints, as OLMo publishes them: a CSV with a line a checkpoint.
+//!
+//! The run is the file's name, with the stage and the ingredient where a line states them, because
+//! each of these counts its steps anew. The label is the last part of where the checkpoint lies.
+
+use retrace_query::tables::Checkpoint;
+use retrace_spec::{Step, Tokens};
+
+use crate::csv::Table;
+use crate::label::Label;
+use crate::rows::{Input, Problem, Rows};
+use crate::value::whole;
+
+pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
+    let table = Table::open(input.bytes)?;
+    let column = |wanted: &[&str]| {
+        table.names.iter().position(|name| wanted.iter().any(|wanted| name.eq_ignore_ascii_case(wanted)))
+    };
+    let path = column(&["checkpoint directory", "checkpoint", "directory", "path", "url", "revision", "branch"]);
+    let step = column(&["step"]);
+    let Some(path) = path.filter(|_| step.is_some() || column(&["revision", "branch"]).is_some()) else {
+        let names = table.names.join(", ");
+        return Err(Problem::at(
+            "line 1",
+            format!("no list of checkpoints: it has no step and directory, but {names}"),
+        ));
+    };
+    let tokens = column(&["tokens seen", "tokens"]);
+    let (stage, ingredient) = (column(&["stage"]), column(&["ingredient"]));
+    table.each(rows, |line, cells, rows| {
+        let place = format!("line {line}");
+        let Some(path) = cells.get(path) else {
+            return rows.problem(Problem::at(place, "it does not say where the checkpoint lies"));
+        };
+        let label = path.trim_end_matches('/').rsplit('/').next().unwrap_or(path);
+        let said = Label::of(label);
+        let mut number = |column: Option<usize>, what: &str| {
+            let text = cells.get(column?)?;
+            let number = whole(text);
+            if number.is_none() {
+                rows.problem(Problem::at(&place, format_args!("{what} is {text:?}, no whole number")));
+            }
+            number
+        };
+        let step = number(step, "the step").or(said.step);
+        let tokens = number(tokens, "tokens").or(said.tokens);
+        let mut run = input.stem().to_owned();
+        if let Some(stage) = stage.and_then(|column| cells.get(column)) {
+            run = format!("{run}/{stage}");
+        }
+        match ingredient.and_then(|column| cells.get(column)) {
+            Some(number) if whole(number).is_some() => run = format!("{run}/ingredient{number}"),
+            // Not one ingredient but what is made of them: `soup`.
+            Some(name) => run = format!("{run}/{name}"),
+            None => {}
+        }
+        rows.checkpoints.push(Checkpoint {
+            release: input.release.to_owned(),
+            run,
+            label: label.to_owned(),
+            step: step.map(Step),
+            tokens: tokens.map(Tokens),
+            parameters: None,
+            path: path.to_owned(),
+            state: None,
+            source: input.source.to_owned(),
+            place: place.clone(),
+        });
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::{read_as, survives};
+
+    /// Lines as OLMo's lists have them.
+    #[test]
+    fn lists_of_real_releases() {
+        let plain = b"Step,Checkpoint Directory\n150,https://example.org/peteish7/step150-unsharded/\n";
+        let ingredients = b"Ingredient,Step,Checkpoint Directory\n1,1000,https://example.org/a/step1000-unsharded/\nsoup,11921,https://example.org/soup/step11921-unsharded\n";
+        let stages = b"Stage,Step,Tokens Seen,Checkpoint Directory\nstage1_pretraining,1000,4194304000,https://example.org/stage1/step1000/\n";
+        let branches = b"revision\nstage1-step1000-tokens5B\n";
+        let rows = |bytes| read_as("list/OLMo-2.csv", bytes, read);
+        let told = |bytes| -> Vec<_> {
+            let rows = rows(bytes);
+            assert_eq!(rows.problems(), None);
+            rows.checkpoints
+                .into_iter()
+                .map(|row| (row.run, row.label, row.step.map(|s| s.0), row.tokens.map(|t| t.0), row.place))
+                .collect()
+        };
+        let row = |run: &str, label: &str, step, tokens, place: &str| {
+            (run.to_owned(), label.to_owned(), Some(step), tokens, place.to_owned())
+        };
+        assert_eq!(told(plain), [row("OLMo-2", "step150-unsharded", 150, None, "line 2")]);
+        assert_eq!(
+            told(ingredients),
+            [
+                row("OLMo-2/ingredient1", "step1000-unsharded", 1000, None, "line 2"),
+                row("OLMo-2/soup", "step11921-unsharded", 11921, None, "line 3"),
+            ]
+        );
+        assert_eq!(told(stages), [row("OLMo-2/stage1_pretraining", "step1000", 1000, Some(4_194_304_000), "line 2")]);
+        assert_eq!(told(branches), [row("OLMo-2", "stage1-step1000-tokens5B", 1000, Some(5_000_000_000), "line 2")]);
+        survives("a.csv", stages, read);
+    }
+
+    #[test]
+    fn what_is_no_list_is_told() {
+        for (bytes, expected) in [
+            (&b"Dataset,Data Directory\na,b\n"[..], "line 1: no list of checkpoints"),
+            (b"Step,Checkpoint Directory\nx,y\n", "line 2: the step is \"x\""),
+            (b"Step,Checkpoint Directory\n1,\n", "line 2: it does not say where"),
+            (b"", "empty"),
+        ] {
+            let problems = read_as("a.csv", bytes, read).problems().unwrap();
+            assert!(problems.contains(expected), "{problems}");
+        }
+    }
+}

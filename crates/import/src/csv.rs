@@ -1,0 +1,269 @@
+//! Comma-separated tables, by a mapping of their columns.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use ::csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
+
+use crate::mapping::{Column, Plan};
+use crate::rows::{Input, Problem, Rows};
+use crate::scalars::{Logged, Measured};
+use crate::value::whole;
+
+/// A table's text, record by record.
+pub(crate) struct Table<'a> {
+    reader: Reader<&'a [u8]>,
+    pub(crate) names: Vec<String>,
+}
+
+impl<'a> Table<'a> {
+    /// Reads the line with the columns' names, each of which must be there once.
+    pub(crate) fn open(bytes: &'a [u8]) -> Result<Self, Problem> {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let mut reader = ReaderBuilder::new().from_reader(bytes);
+        let refuse = |what: String| Problem::at("line 1", what);
+        let header = reader.headers().map_err(|e| refuse(reason(&e)))?;
+        let names: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
+        if names.is_empty() {
+            return Err(Problem::whole("no table: it is empty"));
+        }
+        let mut seen = HashSet::new();
+        if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
+            return Err(refuse(format!("the column {name:?} is there twice")));
+        }
+        Ok(Self { reader, names })
+    }
+
+    /// Tells `each` of every record that fits, with its line; the others are problems.
+    pub(crate) fn each(mut self, rows: &mut Rows, mut each: impl FnMut(u64, &Cells<'_>, &mut Rows)) {
+        let mut record = ByteRecord::new();
+        loop {
+            let next = self.reader.read_byte_record(&mut record);
+            let line = record.position().map_or(0, ::csv::Position::line);
+            match next {
+                Ok(false) => return,
+                Ok(true) => match record.iter().position(|cell| std::str::from_utf8(cell).is_err()) {
+                    None => each(line, &Cells(&record), rows),
+                    Some(at) => {
+                        let name = self.names.get(at).map_or("", String::as_str);
+                        rows.problem(Problem::at(format_args!("line {line}, column {name:?}"), "not UTF-8"));
+                    }
+                },
+                Err(error) => {
+                    let line = error.position().map_or(line, ::csv::Position::line);
+                    rows.problem(Problem::at(format_args!("line {line}"), reason(&error)));
+                    if !matches!(error.kind(), ErrorKind::UnequalLengths { .. }) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is wrong, without the place, which is told apart.
+fn reason(error: &::csv::Error) -> String {
+    match error.kind() {
+        ErrorKind::UnequalLengths { expected_len, len, .. } => format!("{len} cells where {expected_len} are expected"),
+        ErrorKind::Utf8 { .. } => "not UTF-8".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// The cells of a record.
+pub(crate) struct Cells<'a>(&'a ByteRecord);
+
+impl Cells<'_> {
+    /// The text of a cell; none if it is empty.
+    pub(crate) fn get(&self, column: usize) -> Option<&str> {
+        let text = std::str::from_utf8(self.0.get(column)?).ok()?.trim();
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// Reads a table: `metrics` and `train_log`, and claims of the columns that the mapping says so of.
+pub(crate) fn read(input: &Input<'_>, plan: &Plan, rows: &mut Rows) -> Result<(), Problem> {
+    let table = Table::open(input.bytes)?;
+    let (mut columns, problems) = plan.columns(&table.names);
+    problems.into_iter().for_each(|problem| rows.problem(problem));
+    texts(input.bytes, &mut columns)?;
+    let names = table.names.clone();
+    let before = rows.len();
+    let mut records = 0;
+    table.each(rows, |line, cells, rows| {
+        records += 1;
+        record(input, &columns, &names, line, cells, rows);
+    });
+    if records > 0 && rows.len() == before {
+        return Err(Problem::whole(format!("nothing to take: none of its columns has numbers: {}", names.join(", "))));
+    }
+    Ok(())
+}
+
+/// A column of which most cells are no numbers is text, and skipped.
+fn texts(bytes: &[u8], columns: &mut [Column]) -> Result<(), Problem> {
+    let mut votes = vec![0i64; columns.len()];
+    // Its problems are those of the second reading.
+    Table::open(bytes)?.each(&mut Rows::default(), |_, cells, _| {
+        for (column, vote) in votes.iter_mut().enumerate() {
+            if let Some(text) = cells.get(column) {
+                *vote += if text.parse::<f64>().is_ok() { 1 } else { -1 };
+            }
+        }
+    });
+    for (column, vote) in columns.iter_mut().zip(votes) {
+        if vote < 0 && matches!(column, Column::Measure { .. }) {
+            *column = Column::Skipped;
+        }
+    }
+    Ok(())
+}
+
+fn record(input: &Input<'_>, columns: &[Column], names: &[String], line: u64, cells: &Cells<'_>, rows: &mut Rows) {
+    let place = format!("line {line}");
+    let name = |at: usize| names.get(at).map_or("", String::as_str);
+    let mut run: Cow<'_, str> = input.stem().into();
+    let mut logged = Logged::default();
+    let (mut task, mut shots, mut metric, mut value, mut stderr) = (None, None, None, None, None);
+    let mut refused = |at: usize, text: &str| {
+        rows.problem(Problem::at(
+            format_args!("line {line}, column {:?}", name(at)),
+            format!("{text:?} is no such number"),
+        ));
+    };
+    for (at, column) in columns.iter().enumerate() {
+        let Some(text) = cells.get(at) else { continue };
+        let fits = match column {
+            Column::Skipped | Column::Claim => true,
+            Column::Run => {
+                run = text.to_owned().into();
+                true
+            }
+            Column::Task => task.replace(text).is_none(),
+            Column::Metric => metric.replace(text).is_none(),
+            Column::Shots => {
+                shots = whole(text);
+                shots.is_some()
+            }
+            Column::Value => {
+                value = text.parse().ok();
+                value.is_some()
+            }
+            Column::Stderr => {
+                stderr = text.parse().ok();
+                stderr.is_some()
+            }
+            Column::Scalar(meaning) => logged.take_as(*meaning, text),
+            Column::Measure { task, metric, shots, stderr } => {
+                let number = text.parse();
+                let stderr = stderr.and_then(|at| cells.get(at)?.parse().ok());
+                let measured = |value: &f64| Measured { task, shots: *shots, metric, value: *value, stderr };
+                logged.rest.extend(number.iter().map(measured));
+                number.is_ok()
+            }
+        };
+        if !fits {
+            refused(at, text);
+        }
+    }
+    for measured in &mut logged.rest {
+        measured.task = task.unwrap_or(measured.task);
+        measured.shots = shots.or(measured.shots);
+    }
+    if let Some(value) = value {
+        let (task, metric) = (task.unwrap_or_default(), metric.unwrap_or("value"));
+        logged.rest.push(Measured { task, shots, metric, value, stderr });
+    }
+    for (at, _) in columns.iter().enumerate().filter(|(_, column)| **column == Column::Claim) {
+        if let Some(text) = cells.get(at) {
+            rows.claims.push(input.claim(&run, name(at), text, text.parse().ok(), &place));
+        }
+    }
+    logged.give(input, &run, &place, rows);
+}
+
+#[cfg(test)]
+mod tests {
+    use retrace_spec::Document;
+
+    use super::*;
+    use crate::mapping::Mapping;
+    use crate::rows::{read_as, survives};
+
+    fn rows(mapping: &str, bytes: &[u8]) -> Rows {
+        let mapping = Mapping::parse(&format!("retrace: mapping/1\n{mapping}"), "m").unwrap();
+        read_as("dir/a run.csv", bytes, |input, rows| read(input, &Plan::new(&mapping), rows))
+    }
+
+    fn told(rows: &Rows) -> Vec<(&str, &str, &str, f64)> {
+        rows.metrics.iter().map(|row| (row.run.as_str(), row.task.as_str(), row.metric.as_str(), row.value)).collect()
+    }
+
+    #[test]
+    fn names_say_what_columns_are_where_no_mapping_does() {
+        let rows = rows("", b"\xef\xbb\xbf_step,optim/learning_rate_group0,eval/c4/CrossEntropyLoss,note,acc,acc_stderr\n200,0.5,6.25,hello,0.75,0.125\n400,,NaN,,,\n");
+        assert_eq!(rows.problems(), None);
+        assert_eq!(told(&rows)[..2], [("a run", "eval/c4", "CrossEntropyLoss", 6.25), ("a run", "", "acc", 0.75)]);
+        assert_eq!(rows.metrics[1].stderr, Some(0.125));
+        assert!(rows.metrics[2].value.is_nan() && rows.metrics.len() == 3);
+        let [log] = rows.train_log.as_slice() else { panic!("{:?}", rows.train_log) };
+        assert_eq!((log.step.0, log.learning_rate, log.loss, log.place.as_str()), (200, Some(0.5), None, "line 2"));
+    }
+
+    #[test]
+    fn a_mapping_says_what_columns_are() {
+        let mapping = "run: id\nstep: [none, s]\ntokens: t\nclaims: [gpu]\nskip: ['x.*']\nmetrics:\n  - {column: 'bpb/(?<task>.+)_(?<shots>[0-9]+)shot', metric: bpb}\n";
+        let rows =
+            rows(mapping, b"id,s,t,gpu,x1,bpb/arc_easy_5shot,lr\nr1,10,2.0e3,H100,1,0.5,0.25\nr2,20,4000,A100,1,,\n");
+        assert_eq!(rows.problems(), None);
+        let row = &rows.metrics[0];
+        assert_eq!(
+            (row.run.as_str(), row.step.map(|s| s.0), row.tokens.map(|t| t.0), row.shots),
+            ("r1", Some(10), Some(2000), Some(5))
+        );
+        assert_eq!((row.task.as_str(), row.metric.as_str(), rows.metrics.len()), ("arc_easy", "bpb", 1));
+        assert_eq!(rows.train_log[0].learning_rate, Some(0.25));
+        let claims: Vec<_> =
+            rows.claims.iter().map(|c| (c.subject.as_str(), c.name.as_str(), c.value.as_str())).collect();
+        assert_eq!(claims, [("r1", "gpu", "H100"), ("r2", "gpu", "A100")]);
+    }
+
+    #[test]
+    fn a_line_a_value() {
+        let rows = rows("", b"run,step,task,metric,value,stderr,shots\nr,1,arc,acc,0.5,0.25,3\n");
+        assert_eq!(told(&rows), [("r", "arc", "acc", 0.5)]);
+        assert_eq!((rows.metrics[0].stderr, rows.metrics[0].shots), (Some(0.25), Some(3)));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_and_the_rest_goes_on() {
+        for (mapping, bytes, expected, metrics) in [
+            ("", &b"step,m\n1,2\n1,2,3\n3,4\n"[..], "line 3: 3 cells where 2 are expected", 2),
+            ("", b"step,m\n1,2\nx,3\n", "line 3, column \"step\": \"x\" is no such number", 2),
+            ("", b"step,m\n1,2\n2,2\n3,bad\n", "line 4, column \"m\": \"bad\" is no such number", 2),
+            ("", b"step,m\n1,2\n2,\xff\n", "line 3, column \"m\": not UTF-8", 1),
+            ("", b"m,m\n1,2\n", "line 1: the column \"m\" is there twice", 0),
+            ("", b"", "empty", 0),
+            ("", b"\xff\xfe,a\n1,2\n", "line 1: not UTF-8", 0),
+            ("", b"a,b\nx,y\n", "none of its columns has numbers", 0),
+            ("step: t", b"m\n1\n", "no column t", 1),
+            ("", b"step,m\n-1,2\n", "\"-1\" is no such number", 1),
+        ] {
+            let rows = rows(mapping, bytes);
+            let problems = rows.problems().unwrap_or_default();
+            assert!(problems.contains(expected), "{problems:?} lacks {expected:?}");
+            assert_eq!(rows.metrics.len(), metrics, "{expected}");
+        }
+        survives("a.csv", b"step,\"m\nx\",lr\n1,\"2\",3\n4,5,6\n", |input, rows| read(input, &Plan::default(), rows));
+    }
+
+    #[test]
+    fn a_mapping_that_cannot_be_meant_is_refused() {
+        for (mapping, expected) in
+            [("skip: ['(']", "skip.0"), ("metrics: [{column: '['}]", "metrics.0.column"), ("stepp: x", "stepp")]
+        {
+            let error = Mapping::parse(&format!("retrace: mapping/1\n{mapping}\n"), "m").unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

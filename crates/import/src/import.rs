@@ -1,0 +1,267 @@
+//! Files found, read side by side, and put into the tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use retrace_files::{FileError, Found, Progress, Unit, walk};
+use retrace_query::QueryError;
+use retrace_query::tables::{self, Batch, Checkpoint, Claim, Metric, Row, Sample, Source, TrainLog};
+use retrace_spec::Digest;
+
+use crate::mapping::{Mapping, Plan};
+use crate::rows::{Input, Problem, Rows};
+use crate::{ImportError, Kind};
+use crate::{checkpoints, configs, csv, lm_eval, mlflow, pythia, tensorboard, text_log, trainer_state, wandb};
+
+/// A larger file is refused: it is read into memory as a whole.
+const LARGEST: u64 = 4 << 30;
+
+/// What an import is told besides the files.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The release; without it, the name of the directory given, or of that in which the file given lies.
+    pub release: Option<String>,
+    /// What the columns of tables mean.
+    pub mapping: Mapping,
+    /// How many tokens a step learns from, where the files do not say how many there were.
+    pub tokens_per_step: Option<u64>,
+}
+
+/// What came of an import.
+#[derive(Debug)]
+pub struct Imported {
+    /// Every file that was read, or should have been.
+    pub sources: Vec<Source>,
+    /// How many rows the files gave, by table.
+    pub rows: BTreeMap<&'static str, usize>,
+}
+
+/// A file that was found.
+struct Candidate {
+    release: String,
+    source: String,
+    path: PathBuf,
+    /// Why it cannot be read, if that shows already.
+    refused: Option<String>,
+}
+
+/// Imports the files at `paths`, and below those that are directories, into the tables in `directory`.
+///
+/// A source is named by the last part of the path given and what lies below it, wherever that is.
+/// The rows of a file that was imported before, known by release and source, are replaced; all others
+/// stay. The same files give the same bytes.
+///
+/// # Errors
+/// If a path cannot be read or has no file of this kind, two files have one name, or the tables cannot
+/// be written. What is wrong with a file is said in its row of `sources`.
+pub fn import(
+    kind: Kind,
+    paths: &[PathBuf],
+    options: &Options,
+    directory: &Path,
+    progress: &dyn Progress,
+) -> Result<Imported, ImportError> {
+    let mut candidates = Vec::new();
+    for path in paths {
+        find(kind, path, options, &mut candidates)?;
+    }
+    if candidates.is_empty() {
+        return Err(ImportError::Nothing { paths: paths.to_vec(), kind: kind.name(), names: kind.names() });
+    }
+    let mut named: BTreeMap<(&str, &str), &Path> = BTreeMap::new();
+    for Candidate { release, source, path, .. } in &candidates {
+        if let Some(one) = named.insert((release, source), path) {
+            let (source_name, release) = (source.clone(), release.clone());
+            return Err(ImportError::Clash { one: one.to_owned(), other: path.clone(), source_name, release });
+        }
+    }
+    progress.begin("importing", candidates.len() as u64, Unit::Files);
+    let reader = Reader::new(kind, options);
+    let read = candidates.into_par_iter().map(|candidate| {
+        let (source, rows) = reader.read(candidate);
+        progress.advance(1);
+        Ok((source, Columns::of(&rows)?))
+    });
+    let read: Result<Vec<(Source, Columns)>, QueryError> = read.collect();
+    progress.end();
+    let (sources, columns): (Vec<_>, Vec<_>) = read?.into_iter().unzip();
+    let mut all = AllColumns::default();
+    columns.into_iter().for_each(|columns| all.append(columns));
+    let replaced = sources.iter().map(|source| (source.release.clone(), source.source.clone())).collect();
+    let target = Target { directory, replaced };
+    let (metrics, (claims, rest)) = rayon::join(
+        || target.put(all.metrics),
+        || {
+            let rest = || [target.put(all.train_log), target.put(all.samples), target.put(all.checkpoints)];
+            rayon::join(|| target.put(all.claims), rest)
+        },
+    );
+    let mut rows = [metrics, claims].into_iter().chain(rest).collect::<Result<BTreeMap<_, _>, _>>()?;
+    // The sources last, so that what they say is there.
+    rows.extend([target.put(vec![Batch::of(&sources)?])?]);
+    Ok(Imported { sources, rows })
+}
+
+/// The rows of a file by column: less than half of the memory, and made by the thread that read it.
+struct Columns {
+    metrics: Batch<Metric>,
+    train_log: Batch<TrainLog>,
+    samples: Batch<Sample>,
+    checkpoints: Batch<Checkpoint>,
+    claims: Batch<Claim>,
+}
+
+impl Columns {
+    fn of(rows: &Rows) -> Result<Self, QueryError> {
+        Ok(Self {
+            metrics: Batch::of(&rows.metrics)?,
+            train_log: Batch::of(&rows.train_log)?,
+            samples: Batch::of(&rows.samples)?,
+            checkpoints: Batch::of(&rows.checkpoints)?,
+            claims: Batch::of(&rows.claims)?,
+        })
+    }
+}
+
+/// The rows of all files.
+#[derive(Default)]
+struct AllColumns {
+    metrics: Vec<Batch<Metric>>,
+    train_log: Vec<Batch<TrainLog>>,
+    samples: Vec<Batch<Sample>>,
+    checkpoints: Vec<Batch<Checkpoint>>,
+    claims: Vec<Batch<Claim>>,
+}
+
+impl AllColumns {
+    fn append(&mut self, columns: Columns) {
+        self.metrics.push(columns.metrics);
+        self.train_log.push(columns.train_log);
+        self.samples.push(columns.samples);
+        self.checkpoints.push(columns.checkpoints);
+        self.claims.push(columns.claims);
+    }
+}
+
+/// The tables, and the sources whose rows are made anew.
+struct Target<'a> {
+    directory: &'a Path,
+    replaced: BTreeSet<(String, String)>,
+}
+
+impl Target<'_> {
+    fn put<R: Row>(&self, mut batches: Vec<Batch<R>>) -> Result<(&'static str, usize), QueryError> {
+        batches.retain(|batch| !batch.is_empty());
+        let rows = batches.iter().map(Batch::len).sum();
+        tables::merge(self.directory, &self.replaced, batches)?;
+        Ok((R::TABLE, rows))
+    }
+}
+
+/// The files of this kind at a path.
+fn find(kind: Kind, path: &Path, options: &Options, candidates: &mut Vec<Candidate>) -> Result<(), ImportError> {
+    let unnamed = || ImportError::Name { path: path.to_owned() };
+    let metadata = path.metadata().map_err(FileError::io(path, "open"))?;
+    // `.` and `..` have names too.
+    let absolute = if path.file_name().is_some() {
+        std::path::absolute(path).map_err(FileError::io(path, "look at"))?
+    } else {
+        path.canonicalize().map_err(FileError::io(path, "look at"))?
+    };
+    let name = |path: Option<&Path>| path?.file_name()?.to_str().map(str::to_owned);
+    let own = name(Some(&absolute)).ok_or_else(unnamed)?;
+    let release = match &options.release {
+        Some(release) => release.clone(),
+        None if metadata.is_dir() => own.clone(),
+        None => name(absolute.parent()).unwrap_or_else(|| own.clone()),
+    };
+    if !metadata.is_dir() {
+        candidates.push(Candidate { release, source: own, path: path.to_owned(), refused: None });
+        return Ok(());
+    }
+    let hidden = |path: &retrace_spec::RelPath| path.file_name().starts_with('.');
+    for found in walk(path, &hidden)? {
+        let (below, refused) = match found {
+            Found::File(below) => (below, None),
+            Found::Special(below) => (below, Some("a link or special file, which is not followed".to_owned())),
+            Found::Refused { path, what } => (path, Some(what)),
+        };
+        let is_directory = refused.is_some() && below.under(path).is_dir();
+        if kind.takes(below.as_str()) || is_directory {
+            let source = format!("{own}/{below}");
+            candidates.push(Candidate { release: release.clone(), source, path: below.under(path), refused });
+        }
+    }
+    Ok(())
+}
+
+/// Reads files of a kind.
+struct Reader<'a> {
+    kind: Kind,
+    options: &'a Options,
+    plan: Plan,
+}
+
+impl<'a> Reader<'a> {
+    fn new(kind: Kind, options: &'a Options) -> Self {
+        let plan = if kind == Kind::PythiaEvals { pythia::term_frequencies() } else { Plan::new(&options.mapping) };
+        Self { kind, options, plan }
+    }
+
+    fn read(&self, candidate: Candidate) -> (Source, Rows) {
+        let Candidate { release, source, path, refused } = candidate;
+        let mut rows = Rows::default();
+        let bytes = match refused {
+            Some(what) => Err(Problem::whole(what)),
+            None => read_file(&path).map_err(Problem::whole),
+        };
+        let (mut digest, mut size) = (None, 0);
+        let problem = bytes.and_then(|bytes| {
+            (digest, size) = (Some(Digest::of(&bytes)), bytes.len() as u64);
+            self.rows(&Input { release: &release, source: &source, path: &path, bytes: &bytes }, &mut rows)
+        });
+        if let Err(problem) = problem {
+            rows.problem(problem);
+        }
+        if let Some(per_step) = self.options.tokens_per_step {
+            rows.fill_tokens(per_step);
+        }
+        let (kind, problem) = (self.kind.name().to_owned(), rows.problems());
+        (Source { release, source, digest, size, kind, rows: rows.len() as u64, problem }, rows)
+    }
+
+    /// The rows of a file. What is wrong with all of it is an error, with a part of it a problem of
+    /// the rows.
+    fn rows(&self, input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
+        match self.kind {
+            Kind::LmEval => lm_eval::read(input, rows),
+            Kind::PythiaEvals => pythia::read(input, &self.plan, rows),
+            Kind::CheckpointList => checkpoints::read(input, rows),
+            Kind::Csv => csv::read(input, &self.plan, rows),
+            Kind::Wandb => wandb::read(input, &self.plan, rows),
+            Kind::TensorBoard => {
+                tensorboard::read(input, rows);
+                Ok(())
+            }
+            Kind::MlFlow => mlflow::read(input, rows),
+            Kind::TrainerState => trainer_state::read(input, rows),
+            Kind::TextLog => text_log::read(input, rows),
+            Kind::Configs => configs::read(input, rows),
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    // Before it is opened, because the opening of a pipe waits for someone to write into it.
+    let metadata = path.metadata().map_err(|e| format!("cannot be looked at: {e}"))?;
+    if !metadata.is_file() {
+        return Err("not a regular file".to_owned());
+    }
+    let file = File::open(path).map_err(|e| format!("cannot be opened: {e}"))?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|e| format!("cannot be read: {e}"))?;
+    if bytes.len() as u64 > LARGEST { Err(format!("larger than {LARGEST} bytes")) } else { Ok(bytes) }
+}

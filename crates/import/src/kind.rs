@@ -1,0 +1,109 @@
+//! What can be imported.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Whose files they are, and so how they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// lm-evaluation-harness: results and samples.
+    LmEval,
+    /// EleutherAI's tree of evaluations of Pythia.
+    PythiaEvals,
+    /// A list of released checkpoints.
+    CheckpointList,
+    /// Any table, by a mapping of its columns.
+    Csv,
+    /// An export from Weights & Biases.
+    Wandb,
+    /// TensorBoard's event files.
+    TensorBoard,
+    /// MLflow's directories.
+    MlFlow,
+    /// The state of a Trainer of transformers.
+    TrainerState,
+    /// The text that trainers print.
+    TextLog,
+    /// `config.json` and YAML.
+    Configs,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::LmEval,
+        Self::PythiaEvals,
+        Self::CheckpointList,
+        Self::Csv,
+        Self::Wandb,
+        Self::TensorBoard,
+        Self::MlFlow,
+        Self::TrainerState,
+        Self::TextLog,
+        Self::Configs,
+    ];
+
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LmEval => "lm-eval",
+            Self::PythiaEvals => "pythia-evals",
+            Self::CheckpointList => "checkpoint-list",
+            Self::Csv => "csv",
+            Self::Wandb => "wandb",
+            Self::TensorBoard => "tensorboard",
+            Self::MlFlow => "mlflow",
+            Self::TrainerState => "trainer-state",
+            Self::TextLog => "text-log",
+            Self::Configs => "configs",
+        }
+    }
+
+    /// How its files in a directory are called.
+    pub const fn names(self) -> &'static str {
+        match self {
+            Self::LmEval => "*.json, samples_*.jsonl",
+            Self::PythiaEvals => "*.json, *.csv",
+            Self::CheckpointList | Self::Csv => "*.csv",
+            Self::Wandb => "*.csv, *.jsonl",
+            Self::TensorBoard => "*tfevents*",
+            Self::MlFlow => "meta.yaml, metrics/*, params/*",
+            Self::TrainerState => "trainer_state.json",
+            Self::TextLog => "*.log, *.out",
+            Self::Configs => "*.json, *.yaml, *.yml",
+        }
+    }
+
+    /// Whether a file in a directory, at this path below it, is one of its files.
+    pub(crate) fn takes(self, path: &str) -> bool {
+        let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+        match self {
+            Self::LmEval => ending == "json" || name.starts_with("samples_") && ending == "jsonl",
+            Self::PythiaEvals => matches!(ending, "json" | "csv"),
+            Self::CheckpointList | Self::Csv => ending == "csv",
+            Self::Wandb => matches!(ending, "csv" | "jsonl"),
+            Self::TensorBoard => name.contains("tfevents"),
+            Self::MlFlow => {
+                name == "meta.yaml" || folders.split('/').any(|folder| matches!(folder, "metrics" | "params"))
+            }
+            Self::TrainerState => name == "trainer_state.json",
+            Self::TextLog => matches!(ending, "log" | "out"),
+            Self::Configs => matches!(ending, "json" | "yaml" | "yml"),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| format!("{text:?} is no kind of import"))
+    }
+}

@@ -1,0 +1,169 @@
+//! What comes of a file: rows of tables, and what could not be read.
+
+use std::fmt::{self, Display};
+use std::path::Path;
+
+use retrace_query::tables::{Checkpoint, Claim, Metric, Sample, TrainLog};
+use retrace_spec::{Step, Tokens};
+
+/// Something that could not be read, where it stands and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem(String);
+
+impl Problem {
+    pub(crate) fn at(place: impl Display, what: impl Display) -> Self {
+        Self(format!("{place}: {what}"))
+    }
+
+    /// Of the file as a whole.
+    pub(crate) fn whole(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+}
+
+impl Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A file to be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Input<'a> {
+    /// The release that it belongs to.
+    pub(crate) release: &'a str,
+    /// What the tables call it.
+    pub(crate) source: &'a str,
+    /// Where it lies.
+    pub(crate) path: &'a Path,
+    /// What is in it.
+    pub(crate) bytes: &'a [u8],
+}
+
+impl Input<'_> {
+    /// The file's name.
+    pub(crate) fn name(&self) -> &str {
+        self.source.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The file's name without its ending.
+    pub(crate) fn stem(&self) -> &str {
+        self.name().rsplit_once('.').map_or(self.name(), |(stem, _)| stem)
+    }
+
+    /// The name of the directory that the file lies in, or of the one `above` it.
+    pub(crate) fn folder(&self, above: usize) -> String {
+        let path = std::path::absolute(self.path).unwrap_or_default();
+        let folder = path.ancestors().nth(above + 1).and_then(Path::file_name);
+        folder.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    pub(crate) fn metric(
+        &self,
+        run: &str,
+        step: Option<u64>,
+        task: &str,
+        metric: &str,
+        value: f64,
+        place: String,
+    ) -> Metric {
+        Metric {
+            release: self.release.to_owned(),
+            run: run.to_owned(),
+            step: step.map(Step),
+            tokens: None,
+            task: task.to_owned(),
+            shots: None,
+            metric: metric.to_owned(),
+            value,
+            stderr: None,
+            source: self.source.to_owned(),
+            place,
+        }
+    }
+
+    pub(crate) fn claim(&self, subject: &str, name: &str, value: &str, number: Option<f64>, place: &str) -> Claim {
+        Claim {
+            release: self.release.to_owned(),
+            subject: subject.to_owned(),
+            name: name.to_owned(),
+            value: value.to_owned(),
+            number,
+            source: self.source.to_owned(),
+            place: place.to_owned(),
+        }
+    }
+}
+
+/// The most problems of a file that are told one by one.
+const TOLD: usize = 3;
+
+/// The rows that a file gives, and its problems.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    pub(crate) metrics: Vec<Metric>,
+    pub(crate) train_log: Vec<TrainLog>,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) checkpoints: Vec<Checkpoint>,
+    pub(crate) claims: Vec<Claim>,
+    problems: Vec<Problem>,
+    untold: usize,
+}
+
+impl Rows {
+    /// Notes a problem; what else is in the file goes on.
+    pub(crate) fn problem(&mut self, problem: Problem) {
+        if self.problems.len() < TOLD {
+            self.problems.push(problem);
+        } else {
+            self.untold += 1;
+        }
+    }
+
+    /// All problems in a sentence, if there are any.
+    pub(crate) fn problems(&self) -> Option<String> {
+        let mut all = self.problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+        if self.untold > 0 {
+            all.push(format!("and {} more", self.untold));
+        }
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// How many rows there are, of all tables.
+    pub(crate) fn len(&self) -> usize {
+        self.metrics.len() + self.train_log.len() + self.samples.len() + self.checkpoints.len() + self.claims.len()
+    }
+
+    /// Says how many tokens a row's checkpoint had learned from, where the file does not.
+    pub(crate) fn fill_tokens(&mut self, per_step: u64) {
+        let fill = |step: Option<Step>, tokens: &mut Option<Tokens>| {
+            *tokens = tokens.or_else(|| step?.get().checked_mul(per_step).map(Tokens));
+        };
+        self.metrics.iter_mut().for_each(|row| fill(row.step, &mut row.tokens));
+        self.train_log.iter_mut().for_each(|row| fill(Some(row.step), &mut row.tokens));
+        self.checkpoints.iter_mut().for_each(|row| fill(row.step, &mut row.tokens));
+    }
+}
+
+/// What comes of these bytes, for tests of a reader.
+#[cfg(test)]
+pub(crate) fn read_as(source: &str, bytes: &[u8], read: impl Fn(&Input<'_>, &mut Rows) -> Result<(), Problem>) -> Rows {
+    let mut rows = Rows::default();
+    let path = Path::new("/somewhere").join(source);
+    if let Err(problem) = read(&Input { release: "r", source, path: &path, bytes }, &mut rows) {
+        rows.problem(problem);
+    }
+    rows
+}
+
+/// Asserts that no beginning of a file, and no file with a byte of it turned over, makes a reader
+/// panic.
+#[cfg(test)]
+pub(crate) fn survives(source: &str, bytes: &[u8], read: impl Fn(&Input<'_>, &mut Rows) -> Result<(), Problem>) {
+    for at in 0..bytes.len() {
+        read_as(source, &bytes[..at], &read);
+        let mut turned = bytes.to_vec();
+        turned[at] ^= 0xff;
+        read_as(source, &turned, &read);
+    }
+}

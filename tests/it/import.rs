@@ -1,0 +1,173 @@
+//! `import`: what others publish, in the tables, the same bytes however often it is imported.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::{Ran, Release, run};
+
+const OLD: &str = r#"{"results": {"piqa": {"acc": 0.75, "acc_stderr": 0.01}, "wsc": {"acc": NaN}}, "versions": {"piqa": 0},
+    "config": {"model_args": "pretrained=EleutherAI/pythia-v1.1-70m,revision=stepSTEP", "num_fewshot": 0}}"#;
+
+/// A directory with evaluations of two checkpoints, one of them damaged.
+fn evaluations() -> Release {
+    let release = Release::new();
+    for step in [1000, 2000] {
+        let path = format!("evals/pythia-v1/pythia-70m/zero-shot/70m_step{step}.json");
+        release.write(&path, OLD.replace("STEP", &step.to_string()));
+    }
+    release.write("evals/pythia-v1/pythia-70m/zero-shot/70m_step3000.json", &OLD[..80]);
+    release
+}
+
+fn csv(release: &Release, sql: &str) -> String {
+    release.run(&["query", sql, "tables", "--format", "csv"]).code(0).out
+}
+
+const METRICS: &str =
+    "select release, run, step, tokens, task, shots, metric, value, stderr, source, place from metrics";
+
+#[test]
+fn rows_say_where_they_are_from_and_a_damaged_file_stops_nothing() {
+    let release = evaluations();
+    let ran = release
+        .run(&["import", "pythia-evals", "evals", "--release", "Pythia", "--tokens-per-step", "2097152"])
+        .code(1);
+    assert!(ran.out.contains("metrics.parquet: 4 rows"), "{}", ran.out);
+    ran.says(&["70m_step3000.json: line 1, column", "imported", "of 3 files, 1 with problems"]);
+    assert_eq!(
+        csv(&release, &format!("{METRICS} where task = 'piqa' order by step")),
+        "release,run,step,tokens,task,shots,metric,value,stderr,source,place\n\
+         Pythia,pythia-70m,1000,2097152000,piqa,0,acc,0.75,0.01,evals/pythia-v1/pythia-70m/zero-shot/70m_step1000.json,/results/piqa/acc\n\
+         Pythia,pythia-70m,2000,4194304000,piqa,0,acc,0.75,0.01,evals/pythia-v1/pythia-70m/zero-shot/70m_step2000.json,/results/piqa/acc\n"
+    );
+    let digest = retrace_spec::Digest::of(&release.read("evals/pythia-v1/pythia-70m/zero-shot/70m_step1000.json"));
+    let sources = csv(&release, "select digest, kind, rows, problem is null as fine from sources order by source");
+    assert!(sources.contains(&format!("{digest},pythia-evals,5,true")), "{sources}");
+    assert!(sources.lines().nth(3).unwrap().ends_with("pythia-evals,0,false"), "{sources}");
+}
+
+#[test]
+fn importing_again_changes_nothing_and_a_changed_file_replaces_its_rows() {
+    let release = evaluations();
+    let import = |release: &Release| release.run(&["import", "pythia-evals", "evals"]);
+    import(&release).code(1);
+    let before = release.content();
+    import(&release).code(1);
+    release.run(&["import", "pythia-evals", "./evals", "--threads", "1"]).code(1);
+    assert!(before == release.content(), "the same bytes");
+    // From another place, by another path, the same.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let output = elsewhere.path().join("tables");
+    let (evals, output) = (release.path("evals"), output.to_str().unwrap());
+    run(&["import", "pythia-evals", evals.to_str().unwrap(), "-o", output]).code(1);
+    assert_eq!(release.read("tables/metrics.parquet"), fs::read(Path::new(output).join("metrics.parquet")).unwrap());
+    // Other sources and releases stay; only the changed file's rows are made anew.
+    release.run(&["import", "pythia-evals", "evals", "--release", "other"]).code(1);
+    let path = "evals/pythia-v1/pythia-70m/zero-shot/70m_step1000.json";
+    release.write(path, OLD.replace("STEP", "1000").replace("0.75", "0.5"));
+    release.run(&["import", "pythia-evals", "evals"]).code(1);
+    let values = csv(&release, "select release, step, value from metrics where task = 'piqa' order by release, step");
+    assert_eq!(values, "release,step,value\nevals,1000,0.5\nevals,2000,0.75\nother,1000,0.75\nother,2000,0.75\n");
+    // Put right again, it is as it was.
+    release.write(path, OLD.replace("STEP", "1000"));
+    import(&release).code(1);
+    let rows = csv(&release, "select count(*) as n from sources");
+    assert_eq!(rows, "n\n6\n");
+}
+
+#[test]
+fn a_mapping_says_what_a_tables_columns_are() {
+    let release = Release::new();
+    release.write("runs/r.csv", "id,s,gpu,eval/arc_5shot,lr\na,10,H100,0.5,0.25\nb,10,A100,0.75,0.25\n");
+    release.write(
+        "m.yaml",
+        "retrace: mapping/1\nrun: id\nstep: s\nclaims: [gpu]\nmetrics:\n  - {column: 'eval/(?<task>.+)_(?<shots>[0-9]+)shot', metric: acc}\n",
+    );
+    let ran = release.run(&["import", "csv", "runs", "--mapping", "m.yaml", "--json"]).code(0);
+    let report = ran.json("import/1");
+    assert_eq!(
+        (&report["rows"]["metrics"], &report["rows"]["train_log"], &report["rows"]["claims"]),
+        (&2.into(), &2.into(), &2.into())
+    );
+    assert_eq!(
+        csv(&release, "select run, task, shots, metric, value from metrics order by run"),
+        "run,task,shots,metric,value\na,arc,5,acc,0.5\nb,arc,5,acc,0.75\n"
+    );
+    release.write("m.yaml", "retrace: mapping/1\nskip: ['(']\n");
+    release.run(&["import", "csv", "runs", "--mapping", "m.yaml"]).code(2).says(&["skip.0", "help:"]);
+    release
+        .run(&["import", "configs", "runs", "--mapping", "m.yaml"])
+        .code(2)
+        .says(&["--mapping says nothing of configs"]);
+}
+
+#[test]
+fn what_cannot_be_done_at_all_is_told() {
+    let release = Release::new();
+    release.write("a/x.csv", "step,m\n1,2\n");
+    release.write("b/x.csv", "step,m\n1,2\n");
+    release.run(&["import", "csv", "none"]).code(2).says(&["none", "help:"]);
+    release
+        .run(&["import", "tensorboard", "a"])
+        .code(2)
+        .says(&["no file in a is called as tensorboard is: *tfevents*", "help:"]);
+    let clash = release.run(&["import", "csv", "a/x.csv", "b/x.csv", "--release", "r"]).code(2);
+    clash.says(&["would both be the source \"x.csv\" of r", "help:"]);
+    release.run(&["import", "excel", "a"]).code(2).says(&["excel", "tensorboard"]);
+    assert!(!release.path("tables").exists(), "nothing is written");
+    // Without --release they are of two releases.
+    release.run(&["import", "csv", "a/x.csv", "b/x.csv"]).code(0);
+    release.write("tables/metrics.parquet", "not Parquet");
+    release.run(&["import", "csv", "a"]).code(2).says(&["metrics.parquet", "not a Parquet table"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_not_followed_and_pipes_not_waited_for() {
+    let release = Release::new();
+    release.write("outside.csv", "step,m\n1,2\n");
+    release.write("in/x.csv", "step,m\n1,2\n");
+    std::os::unix::fs::symlink("../outside.csv", release.path("in/link.csv")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(release.path("in/pipe.csv")).status().unwrap();
+    assert!(made.success());
+    let ran = release.run(&["import", "csv", "in"]).code(1);
+    ran.says(&["in/link.csv: a link or special file", "in/pipe.csv: a link or special file", "1 row of 3 files"]);
+    release.run(&["import", "csv", "in/pipe.csv"]).code(1).says(&["not a regular file"]);
+}
+
+/// Real data, where it is there.
+fn shared(path: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(path);
+    if !path.exists() {
+        println!("skipped: {} is not there", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+fn import(kind: &str, path: &Path, output: &Path) -> Ran {
+    run(&["import", kind, path.to_str().unwrap(), "-o", output.to_str().unwrap(), "-q"])
+}
+
+/// The numbers of values are those that a count over the JSON itself gives (Python's json, once).
+#[test]
+fn one_model_of_the_real_pythia_tree() {
+    let Some(path) = shared("evals/pythia/evals/pythia-v1/pythia-70m") else { return };
+    let output = tempfile::tempdir().unwrap();
+    import("pythia-evals", &path, output.path()).code(0);
+    let ask = |sql: &str| run(&["query", sql, output.path().to_str().unwrap(), "--format", "csv"]).code(0).out;
+    let sql = "select count(*) as n, count(distinct step) as steps, count(distinct run) as runs from metrics";
+    let out = ask(sql);
+    let mut expected = 0;
+    let mut files = 0;
+    for shots in ["zero-shot", "five-shot"] {
+        for entry in fs::read_dir(path.join(shots)).unwrap() {
+            let value: serde_json::Value = serde_json::from_slice(&fs::read(entry.unwrap().path()).unwrap()).unwrap();
+            let metrics = value["results"].as_object().unwrap().values().flat_map(|task| task.as_object().unwrap());
+            expected += metrics.filter(|(name, _)| !name.ends_with("_stderr")).count();
+            files += 1;
+        }
+    }
+    assert_eq!(ask("select count(*) as n from sources"), format!("n\n{files}\n"));
+    assert_eq!(out, format!("n,steps,runs\n{expected},27,1\n"));
+}
