@@ -1,0 +1,82 @@
+-- title: Steps are missing
+-- severity: warning
+-- means: A series of checkpoints or evaluations that is regular around a place has a gap there, or an evaluation lacks most of what the others have.
+-- do: Publish what is missing, or say that it does not exist.
+-- A gap is reported where it is at least twice the usual stride of the ten rows around it, and of the strides before and after it, if there is one after.
+-- So a series that doubles its steps, changes its stride once, or has an extra checkpoint at a restart has no gap.
+with
+series as (
+    select distinct release, run, source, '' as what, cast(step as bigint) as step
+    from checkpoints where step is not null
+    union
+    select distinct release, run, '' as source, coalesce(cast(shots as varchar), '') as what, cast(step as bigint) as step
+    from metrics where step is not null
+),
+-- What a gap could be filled by: a run evaluated at other numbers of examples is another series.
+strides as (
+    select *, lag(step) over (partition by release, run, source, what order by step) as before,
+        row_number() over (partition by release, run, source, what order by step) as at
+    from series
+),
+lengths as (select *, step - before as stride from strides where before is not null),
+around as (
+    select a.release, a.run, a.source, a.what, a.step, a.before, a.stride, a.at, median(b.stride) as usual, count(*) as n
+    from lengths a join lengths b
+        on a.release = b.release and a.run = b.run and a.source = b.source and a.what = b.what
+        and b.at between a.at - 5 and a.at + 5 and b.at <> a.at
+    group by a.release, a.run, a.source, a.what, a.step, a.before, a.stride, a.at
+),
+gaps as (
+    select a.*, p.stride as stride_before, n.stride as stride_after
+    from around a
+    join lengths p on p.release = a.release and p.run = a.run and p.source = a.source and p.what = a.what and p.at = a.at - 1
+    left join lengths n on n.release = a.release and n.run = a.run and n.source = a.source and n.what = a.what and n.at = a.at + 1
+    where a.stride >= 2 * a.usual and a.stride >= 2 * p.stride and a.n >= 5
+        and (n.stride is null or a.stride >= 2 * n.stride)
+),
+places as (select release, run, source, cast(step as bigint) as step, min(place) as place from checkpoints group by release, run, source, step),
+files as (
+    select release, run, coalesce(cast(shots as varchar), '') as what, cast(step as bigint) as step, min(source) as source
+    from metrics group by release, run, coalesce(cast(shots as varchar), ''), cast(step as bigint)
+),
+-- How many results each evaluation has.
+evaluations as (
+    select release, run, coalesce(cast(shots as varchar), '') as what, cast(step as bigint) as step,
+        count(distinct task || ' ' || metric) as n, min(source) as source
+    from metrics where step is not null
+    group by release, run, coalesce(cast(shots as varchar), ''), cast(step as bigint)
+),
+usual as (select release, run, what, median(n) as n, count(*) as steps from evaluations group by release, run, what),
+-- Numbered parts of a list: part-07-00000.
+parts as (
+    select release, source, subject, name, place,
+        try_cast(regexp_replace(value, '^.*/part-([0-9]+)-[0-9]+[.].*$', '\1') as bigint) as part
+    from claims where name like 'dataset.%' and value like '%/part-%'
+),
+part_gaps as (
+    select *, lag(part) over (partition by release, source, subject, name order by part) as before,
+        lag(place) over (partition by release, source, subject, name order by part) as place_before
+    from parts where part is not null
+)
+select g.release, g.run as subject,
+    'nothing between step ' || cast(g.before as varchar) || ' and step ' || cast(g.step as varchar) || ', where every '
+        || cast(cast(g.usual as bigint) as varchar) || ' steps would be '
+        || cast(cast(round(g.stride / g.usual) - 1 as bigint) as varchar) || ' more' as finding,
+    coalesce(p.source || ' ' || p.place, f.source) as evidence,
+    'certain that they are not there; whether they ever were, no file says' as sure
+from gaps g
+left join places p on p.release = g.release and p.run = g.run and p.source = g.source and p.step = g.step
+left join files f on f.release = g.release and f.run = g.run and f.what = g.what and f.step = g.step and g.source = ''
+union all
+select e.release, e.run,
+    'at step ' || cast(e.step as varchar) || ' there are ' || cast(e.n as varchar) || ' results, where the others have '
+        || cast(cast(u.n as bigint) as varchar),
+    e.source, 'certain that they are not there'
+from evaluations e join usual u on u.release = e.release and u.run = e.run and u.what = e.what
+where u.steps >= 5 and e.n < 0.75 * u.n
+union all
+select release, subject || ' ' || name,
+    'no part between ' || cast(before as varchar) || ' and ' || cast(part as varchar) || ' of the list',
+    source || ' ' || place_before || ', ' || place,
+    'certain that they are not listed; whether they ever were, no file says'
+from part_gaps where part > before + 1
