@@ -2,135 +2,147 @@
 -- severity: error
 -- means: Results said to be of different models, steps or settings are the same to the last digit for far more tasks than by chance, though not all: the same weights may have been evaluated twice.
 -- do: Compare the two checkpoints' digests; if the weights are the same, one is under the wrong name.
--- How: for each task, how often two other runs of the release have the very same number is the chance that these two have.
--- With p the mean of these chances and k of n results equal, a Chernoff bound gives the chance of so many: e^(-n D(k/n || p)).
--- Tasks are not independent: so it is computed as if there were only a tenth as many, and reported below one in a million.
--- Where ten pairs or more can be compared at a step, none may be so far out: six median absolute deviations.
--- At least three of the equal numbers must be of metrics that hardly ever give one number twice: two models that both fail
--- at the same questions agree, and mean nothing by it.
+-- How: for each task, how often two runs of the release have the very same number at one step is the chance that these two have,
+-- what these two themselves add to it left out. With p the mean of these chances and k of n results equal, a Chernoff bound gives
+-- the chance of so many: e^(-n D(k/n || p)). Tasks are not independent: so it is computed as if there were only a tenth as many,
+-- and reported below one in a million. Where ten pairs or more can be compared at a step, none may be so far out: six median
+-- absolute deviations. At least three of the equal numbers must be of metrics that can give many: two models that both fail at
+-- the same questions agree, and mean nothing by it.
 -- The first hundredth of training is left out: runs that begin from the same weights are still nearly the same there.
 with
 evaluations as (
-    select release, run, coalesce(cast(step as bigint), -1) as step, coalesce(cast(shots as bigint), -1) as shots, source,
-        count(*) as n
+    select release, run, coalesce(cast(step as bigint), -1) as step, coalesce(cast(shots as bigint), -1) as shots, source, count(*) as n
     from metrics where task not in ('train', 'clock')
     group by release, run, coalesce(cast(step as bigint), -1), coalesce(cast(shots as bigint), -1), source
     having count(*) >= 20
 ),
 ends as (select release, run, max(step) as last from evaluations group by release, run),
-results as (
-    select m.release, m.run, e.step, e.shots, m.source, m.task, m.metric, m.value
-    from metrics m
-    join evaluations e on e.release = m.release and e.run = m.run and e.source = m.source
-        and e.step = coalesce(cast(m.step as bigint), -1) and e.shots = coalesce(cast(m.shots as bigint), -1)
-    join ends on ends.release = m.release and ends.run = m.run
-    where m.task not in ('train', 'clock') and (e.step < 0 or e.step >= 0.01 * ends.last)
+-- Each evaluation, run, place to compare at, and metric by a number: the joins below are large. Not by row_number(): DataFusion 55
+-- takes it for a key still after a join, and drops the other columns of a GROUP BY.
+numbered as (
+    select e.*, dense_rank() over (order by e.release, e.run, e.step, e.shots, e.source) as evaluation,
+        dense_rank() over (order by e.release, e.run) as run_number,
+        dense_rank() over (order by e.release, e.step, e.shots) as place
+    from evaluations e join ends on ends.release = e.release and ends.run = e.run
+    where e.step < 0 or e.step >= 0.01 * ends.last
 ),
--- Fine: a metric of which at least half the results are different numbers.
-fine as (
-    select release, task, metric, case when count(distinct value) >= 0.5 * count(*) then 1.0 else 0.0 end as fine
-    from results group by release, task, metric
+kinds as (
+    select release, task, metric, dense_rank() over (order by release, task, metric) as kind,
+        case when count(distinct value) >= 0.5 * count(*) or count(distinct value) >= 100 then 1.0 else 0.0 end as fine
+    from metrics where task not in ('train', 'clock') group by release, task, metric
+),
+results as (
+    select e.evaluation, e.run_number, e.place, k.kind, m.value
+    from metrics m
+    join numbered e on e.release = m.release and e.run = m.run and e.source = m.source
+        and e.step = coalesce(cast(m.step as bigint), -1) and e.shots = coalesce(cast(m.shots as bigint), -1)
+    join kinds k on k.release = m.release and k.task = m.task and k.metric = m.metric
+),
+-- Of each metric, the pairs of runs with one value, and all pairs of runs.
+values_of as (
+    select kind, place, value, cast(count(distinct run_number) as double) as runs from results group by kind, place, value
+),
+places as (
+    select kind, place, sum(runs * (runs - 1) / 2) as same from values_of group by kind, place
+),
+sizes as (select kind, place, cast(count(distinct run_number) as double) as runs from results group by kind, place),
+chances as (
+    select p.kind, (sum(p.same) + 0.5) / (sum(s.runs * (s.runs - 1) / 2) + 1) as chance,
+        1 / (sum(s.runs * (s.runs - 1) / 2) + 1) as weight, max(k.fine) as fine
+    from places p join sizes s on s.kind = p.kind and s.place = p.place
+    join kinds k on k.kind = p.kind
+    group by p.kind
 ),
 -- Two runs at one step.
 across as (
-    select a.release, a.task, a.metric, a.run as run_a, b.run as run_b, a.step, a.shots, a.source as source_a,
-        b.source as source_b, case when a.value = b.value then 1.0 else 0.0 end as same
-    from results a join results b
-        on a.release = b.release and a.task = b.task and a.metric = b.metric and a.step = b.step and a.shots = b.shots
-    where a.run < b.run
-),
-chances as (
-    select release, task, metric, sum(same) as same, cast(count(*) as double) as n
-    from across group by release, task, metric
-),
--- What this pair of runs adds to that, over all its steps: left out of its own chance.
-own as (
-    select release, task, metric, run_a, run_b, sum(same) as same, cast(count(*) as double) as n
-    from across group by release, task, metric, run_a, run_b
+    select a.evaluation as first, b.evaluation as last, a.run_number as run_a, b.run_number as run_b, max(a.place) as place,
+        sum(case when a.value = b.value then 1.0 else 0.0 end) as k, cast(count(*) as double) as n,
+        sum(case when a.value = b.value then c.fine else 0.0 end) as fine, sum(c.chance) as chances, sum(c.weight) as weights
+    from results a
+    join results b on a.kind = b.kind and a.place = b.place
+    join chances c on c.kind = a.kind
+    where a.run_number < b.run_number
+    group by a.evaluation, b.evaluation, a.run_number, b.run_number
 ),
 -- One run, one step, one number of examples as stated, in directories that say different numbers.
-directories as (select release, source, min(value) as shots from claims where name = 'path.shots' group by release, source),
+directories as (
+    select e.evaluation, min(c.value) as shots
+    from numbered e join claims c on c.release = e.release and c.source = e.source where c.name = 'path.shots' group by e.evaluation
+),
 within as (
-    select a.release, a.task, a.metric, a.run as run_a, b.run as run_b, a.step, a.source as source_a, b.source as source_b,
-        case when a.value = b.value then 1.0 else 0.0 end as same
-    from results a join results b
-        on a.release = b.release and a.run = b.run and a.step = b.step and a.task = b.task and a.metric = b.metric
-    join directories da on da.release = a.release and da.source = a.source
-    join directories db on db.release = b.release and db.source = b.source
+    select a.evaluation as first, b.evaluation as last, a.run_number as run_a, b.run_number as run_b, max(a.place) as place,
+        sum(case when a.value = b.value then 1.0 else 0.0 end) as k, cast(count(*) as double) as n,
+        sum(case when a.value = b.value then c.fine else 0.0 end) as fine, sum(c.chance) as chances, sum(c.weight) as weights
+    from results a
+    join results b on a.kind = b.kind and a.place = b.place and a.run_number = b.run_number
+    join chances c on c.kind = a.kind
+    join directories da on da.evaluation = a.evaluation
+    join directories db on db.evaluation = b.evaluation
     where da.shots < db.shots
+    group by a.evaluation, b.evaluation, a.run_number, b.run_number
+),
+totals as (
+    select run_a, run_b, cast(count(*) as double) as evaluations, sum(k) as k, sum(n) as n from across group by run_a, run_b
 ),
 pairs as (
-    select a.release, a.run_a, a.run_b, a.step, a.source_a, a.source_b, sum(a.same) as k, cast(count(*) as double) as n,
-        sum(a.same * f.fine) as fine, avg((c.same - o.same + 0.5) / (c.n - o.n + 1.0)) as p
-    from across a
-    join chances c on c.release = a.release and c.task = a.task and c.metric = a.metric
-    join fine f on f.release = a.release and f.task = a.task and f.metric = a.metric
-    join own o on o.release = a.release and o.task = a.task and o.metric = a.metric and o.run_a = a.run_a and o.run_b = a.run_b
-    group by a.release, a.run_a, a.run_b, a.step, a.source_a, a.source_b
+    select a.first, a.last, a.run_a, a.run_b, a.place, a.k, a.n, a.fine, t.evaluations, t.k as all_k, t.n as all_n,
+        (a.chances - t.evaluations * t.k / t.n * a.weights) / a.n / (1 - t.evaluations * a.weights / a.n) as p
+    from across a join totals t on t.run_a = a.run_a and t.run_b = a.run_b
     union all
-    select w.release, w.run_a, w.run_b, w.step, w.source_a, w.source_b, sum(w.same), cast(count(*) as double),
-        sum(w.same * f.fine), avg((coalesce(c.same, 0.0) + 0.5) / (coalesce(c.n, 0.0) + 1.0))
-    from within w
-    join fine f on f.release = w.release and f.task = w.task and f.metric = w.metric
-    left join chances c on c.release = w.release and c.task = w.task and c.metric = w.metric
-    group by w.release, w.run_a, w.run_b, w.step, w.source_a, w.source_b
+    select first, last, run_a, run_b, place, k, n, fine, 1, 0, 1, chances / n from within
 ),
+-- A chance of nothing is not believed.
+likely as (select *, case when p < 0.001 then 0.001 when p > 0.999 then 0.999 else p end as chance from pairs),
 bounds as (
-    select *, n * (k / n * ln(k / n / p) + case when k < n then (1 - k / n) * ln((1 - k / n) / (1 - p)) else 0.0 end)
-        as exponent
-    from pairs where k > n * p and k > 0
-),
--- Where every result of two runs is the same, same-content says so.
-slices as (
-    select release, run_a, run_b from pairs group by release, run_a, run_b having sum(k) = sum(n) and run_a < run_b
-),
-found as (
-    select b.* from bounds b left join slices s
-        on s.release = b.release and s.run_a = b.run_a and s.run_b = b.run_b
-    where s.release is null and b.exponent / 10 > ln(1e6) and b.fine >= 3
+    select *, n * (k / n * ln(k / n / chance)
+        + case when k < n then (1 - k / n) * ln((1 - k / n) / (1 - chance)) else 0.0 end) as exponent
+    from likely where k > n * chance and k > 0
 ),
 -- How much any two runs agree at that step: the median, and the median distance from it.
-shares as (select release, step, k / n as share from pairs where run_a < run_b),
-middles as (select release, step, median(share) as middle, count(*) as n from shares group by release, step),
+shares as (select place, k / n as share from across),
+middles as (select place, median(share) as middle, count(*) as n from shares group by place),
 spreads as (
-    select s.release, s.step, max(m.middle) as middle, max(m.n) as n, median(abs(s.share - m.middle)) as spread
-    from shares s join middles m on m.release = s.release and m.step = s.step group by s.release, s.step
+    select s.place, max(m.middle) as middle, max(m.n) as n, median(abs(s.share - m.middle)) as spread
+    from shares s join middles m on m.place = s.place group by s.place
 ),
-beyond as (
-    select f.* from found f left join spreads s on s.release = f.release and s.step = f.step
-    where s.n is null or s.n < 10 or f.k / f.n > s.middle + 6 * 1.4826 * s.spread
+found as (
+    -- Where every result of two runs is the same, same-content says so.
+    select b.* from bounds b left join spreads s on s.place = b.place
+    where b.exponent / 10 > ln(1e6) and b.fine >= 3 and b.all_k < b.all_n
+        and (s.n is null or s.n < 10 or b.k / b.n > s.middle + 6 * 1.4826 * s.spread)
 ),
-steps_in_all as (select release, run_a, run_b, count(*) as n from pairs group by release, run_a, run_b),
 -- Two steps of one run with all results the same.
-sizes as (
-    select release, run, source, step, shots, n, lead(source) over (partition by release, run, shots order by step) as source_b,
-        lead(step) over (partition by release, run, shots order by step) as step_b,
-        lead(n) over (partition by release, run, shots order by step) as n_b
+next_to as (
+    select release, run, source, step, n, lead(source) over (partition by release, run, shots order by step, source) as source_b,
+        lead(step) over (partition by release, run, shots order by step, source) as step_b,
+        lead(n) over (partition by release, run, shots order by step, source) as n_b
     from evaluations where step >= 0
 ),
 steps as (
     select s.release, s.run, s.step, s.step_b, s.source, s.source_b, s.n, count(*) as k, count(distinct a.value) as different
-    from sizes s
+    from next_to s
     join metrics a on a.release = s.release and a.source = s.source and a.run = s.run and cast(a.step as bigint) = s.step
     join metrics b on b.release = s.release and b.source = s.source_b and b.run = s.run and cast(b.step as bigint) = s.step_b
         and b.task = a.task and b.metric = a.metric and b.value = a.value
     where s.n = s.n_b and s.step < s.step_b and a.task not in ('train', 'clock')
     group by s.release, s.run, s.step, s.step_b, s.source, s.source_b, s.n
 )
-select f.release, case when f.run_a = f.run_b then f.run_a else f.run_a || ' and ' || f.run_b end as subject,
+select a.release, case when f.run_a = f.run_b then a.run else a.run || ' and ' || b.run end as subject,
     case when f.run_a = f.run_b then 'results of different directories agree at ' else 'results agree at ' end
-        || cast(count(*) as varchar) || ' of ' || cast(max(t.n) as varchar) || ' evaluations, steps '
-        || cast(min(f.step) as varchar) || ' to ' || cast(max(f.step) as varchar) || ': '
+        || cast(count(*) as varchar) || case when f.run_a = f.run_b then '' else ' of ' || cast(cast(max(f.evaluations) as bigint) as varchar) end
+        || ' evaluations, steps ' || cast(min(a.step) as varchar) || ' to ' || cast(max(a.step) as varchar) || ': '
         || cast(cast(sum(f.k) as bigint) as varchar) || ' of ' || cast(cast(sum(f.n) as bigint) as varchar)
         || ' numbers the same to the last digit' as finding,
-    min(f.source_a) || ' and ' || min(f.source_b) as evidence,
-    'by chance ' || cast(cast(round(sum(f.p * f.n)) as bigint) as varchar)
+    min(a.source) || ' and ' || min(b.source) as evidence,
+    'by chance ' || cast(cast(round(sum(f.chance * f.n)) as bigint) as varchar)
         || ' would be; one step''s agreement has a chance below 1 in 10^'
         || cast(cast(floor(min(f.exponent) / 10 / ln(10)) as bigint) as varchar) || ' to 1 in 10^'
         || cast(cast(floor(max(f.exponent) / 10 / ln(10)) as bigint) as varchar)
         || ', if only a tenth of the tasks are independent' as sure
-from beyond f join steps_in_all t on t.release = f.release and t.run_a = f.run_a and t.run_b = f.run_b
-group by f.release, f.run_a, f.run_b
+from found f
+join numbered a on a.evaluation = f.first
+join numbered b on b.evaluation = f.last
+group by a.release, a.run, b.run, f.run_a, f.run_b
 union all
 select release, case when count(*) = 1 then min(run) else cast(count(*) as varchar) || ' runs, the first is ' || min(run) end,
     'all results are the same at step ' || cast(step as varchar) || ' and at step ' || cast(step_b as varchar),

@@ -3,6 +3,7 @@
 -- means: At one step many results, or the norms of many tensors, lie outside what the steps before and after have, by far more than they usually move.
 -- do: Evaluate this step again with the same settings; compare its weights with its neighbours'.
 -- How far a result lies outside the two beside it is measured in median absolute deviations of the series from its neighbours' mean.
+-- The same questions are asked at each step, so results move by less than their standard error; a quarter of it is the least scale.
 -- The first twentieth of training is left out, where results move fast. Tasks of one kind move together: so it takes
 -- eight results and one in twenty, and if all are of one kind (the name before the first _) it says so.
 with
@@ -12,7 +13,8 @@ points as (
     from metrics where step is not null and task not in ('train', 'clock') and not isnan(value)
     group by release, run, coalesce(cast(shots as bigint), -1), cast(step as bigint), task, metric
     union all
-    select '' as release, run, -1, cast(step as bigint), tensor, 'norm', norm, 0.0, checkpoint, tensor
+    select '' as release, run, -1 as shots, cast(step as bigint) as step, tensor as task, 'norm' as metric, norm as value, 0.0 as stderr,
+        checkpoint as source, tensor as place
     from tensors where step is not null
 ),
 beside as (
@@ -33,7 +35,7 @@ scales as (
 ends as (select release, run, max(step) as last from points group by release, run),
 scored as (
     select p.release, p.run, p.shots, p.step, p.task, p.metric, p.value, p.source, p.place, p.before, p.after,
-        p.outside / (case when s.scale > p.stderr then s.scale else p.stderr end) as score
+        p.outside / (case when s.scale > 0.25 * p.stderr then s.scale else 0.25 * p.stderr end) as score
     from inner_points p
     join scales s on s.release = p.release and s.run = p.run and s.shots = p.shots and s.task = p.task and s.metric = p.metric
     join ends e on e.release = p.release and e.run = p.run

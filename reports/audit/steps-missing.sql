@@ -2,7 +2,8 @@
 -- severity: warning
 -- means: A series of checkpoints or evaluations that is regular around a place has a gap there, or an evaluation lacks most of what the others have.
 -- do: Publish what is missing, or say that it does not exist.
--- A gap is reported where it is at least twice the usual stride of the ten rows around it, and of the strides before and after it, if there is one after.
+-- A gap is reported where it is at least twice the usual stride of the ten rows around it, which most of these have, and of the
+-- strides before and after it, if there is one after.
 -- So a series that doubles its steps, changes its stride once, or has an extra checkpoint at a restart has no gap.
 with
 series as (
@@ -26,18 +27,35 @@ around as (
         and b.at between a.at - 5 and a.at + 5 and b.at <> a.at
     group by a.release, a.run, a.source, a.what, a.step, a.before, a.stride, a.at
 ),
+-- Regular: most of the strides around are the usual one.
+regular as (
+    select a.release, a.run, a.source, a.what, a.at, max(a.step) as step, max(a.before) as before, max(a.stride) as stride, max(a.usual) as usual
+    from around a join lengths b
+        on a.release = b.release and a.run = b.run and a.source = b.source and a.what = b.what
+        and b.at between a.at - 5 and a.at + 5 and b.at <> a.at
+    where a.stride >= 2 * a.usual and a.n >= 5
+    group by a.release, a.run, a.source, a.what, a.at
+    having avg(case when b.stride = a.usual then 1.0 else 0.0 end) > 0.5
+),
 gaps as (
-    select a.*, p.stride as stride_before, n.stride as stride_after
-    from around a
+    select a.*, round(a.stride / a.usual) - 1 as missing
+    from regular a
     join lengths p on p.release = a.release and p.run = a.run and p.source = a.source and p.what = a.what and p.at = a.at - 1
     left join lengths n on n.release = a.release and n.run = a.run and n.source = a.source and n.what = a.what and n.at = a.at + 1
-    where a.stride >= 2 * a.usual and a.stride >= 2 * p.stride and a.n >= 5
-        and (n.stride is null or a.stride >= 2 * n.stride)
+    where a.stride >= 2 * p.stride and (n.stride is null or a.stride >= 2 * n.stride)
 ),
-places as (select release, run, source, cast(step as bigint) as step, min(place) as place from checkpoints group by release, run, source, step),
+-- A series once, whatever the number of examples.
+holes as (select distinct release, run, source, before, step, usual, missing from gaps),
+largest as (
+    select *, row_number() over (partition by release, run, source order by missing desc, step) as at,
+        count(*) over (partition by release, run, source) as n, sum(missing) over (partition by release, run, source) as all_missing
+    from holes
+),
+places as (select release, run, source, cast(step as bigint) as step, min(place) as place from checkpoints
+    group by release, run, source, cast(step as bigint)),
 files as (
-    select release, run, coalesce(cast(shots as varchar), '') as what, cast(step as bigint) as step, min(source) as source
-    from metrics group by release, run, coalesce(cast(shots as varchar), ''), cast(step as bigint)
+    select release, run, cast(step as bigint) as step, min(source) as source
+    from metrics where step is not null group by release, run, cast(step as bigint)
 ),
 -- How many results each evaluation has.
 evaluations as (
@@ -59,14 +77,16 @@ part_gaps as (
     from parts where part is not null
 )
 select g.release, g.run as subject,
-    'nothing between step ' || cast(g.before as varchar) || ' and step ' || cast(g.step as varchar) || ', where every '
-        || cast(cast(g.usual as bigint) as varchar) || ' steps would be '
-        || cast(cast(round(g.stride / g.usual) - 1 as bigint) as varchar) || ' more' as finding,
+    case when g.n = 1 then 'nothing between step ' else cast(g.n as varchar) || ' gaps, ' || cast(cast(g.all_missing as bigint) as varchar)
+            || ' steps in all; the widest, nothing between step ' end
+        || cast(g.before as varchar) || ' and step ' || cast(g.step as varchar) || ', where every '
+        || cast(cast(g.usual as bigint) as varchar) || ' steps would be ' || cast(cast(g.missing as bigint) as varchar) || ' more' as finding,
     coalesce(p.source || ' ' || p.place, f.source) as evidence,
     'certain that they are not there; whether they ever were, no file says' as sure
-from gaps g
+from largest g
 left join places p on p.release = g.release and p.run = g.run and p.source = g.source and p.step = g.step
-left join files f on f.release = g.release and f.run = g.run and f.what = g.what and f.step = g.step and g.source = ''
+left join files f on f.release = g.release and f.run = g.run and f.step = g.step and g.source = ''
+where g.at = 1
 union all
 select e.release, e.run,
     'at step ' || cast(e.step as varchar) || ' there are ' || cast(e.n as varchar) || ' results, where the others have '
