@@ -43,14 +43,11 @@ values_of as (
     select kind, place, value, cast(count(distinct run_number) as double) as runs from results group by kind, place, value
 ),
 places as (
-    select kind, place, sum(runs * (runs - 1) / 2) as same from values_of group by kind, place
+    select kind, place, sum(runs * (runs - 1) / 2) as same, sum(runs) * (sum(runs) - 1) / 2 as pairs from values_of group by kind, place
 ),
-sizes as (select kind, place, cast(count(distinct run_number) as double) as runs from results group by kind, place),
 chances as (
-    select p.kind, (sum(p.same) + 0.5) / (sum(s.runs * (s.runs - 1) / 2) + 1) as chance,
-        1 / (sum(s.runs * (s.runs - 1) / 2) + 1) as weight, max(k.fine) as fine
-    from places p join sizes s on s.kind = p.kind and s.place = p.place
-    join kinds k on k.kind = p.kind
+    select p.kind, (sum(p.same) + 0.5) / (sum(p.pairs) + 1) as chance, 1 / (sum(p.pairs) + 1) as weight, max(k.fine) as fine
+    from places p join kinds k on k.kind = p.kind
     group by p.kind
 ),
 -- Two runs at one step.
@@ -81,15 +78,20 @@ within as (
     where da.shots < db.shots
     group by a.evaluation, b.evaluation, a.run_number, b.run_number
 ),
-totals as (
-    select run_a, run_b, cast(count(*) as double) as evaluations, sum(k) as k, sum(n) as n from across group by run_a, run_b
+-- What the two have in common at all their steps; and how much any two runs agree at this step, in the median.
+compared as (
+    select *, cast(count(*) over (partition by run_a, run_b) as double) as evaluations, sum(k) over (partition by run_a, run_b) as all_k,
+        sum(n) over (partition by run_a, run_b) as all_n, median(k / n) over (partition by place) as middle,
+        count(*) over (partition by place) as at_once
+    from across
 ),
 pairs as (
-    select a.first, a.last, a.run_a, a.run_b, a.place, a.k, a.n, a.fine, t.evaluations, t.k as all_k, t.n as all_n,
-        (a.chances - t.evaluations * t.k / t.n * a.weights) / a.n / (1 - t.evaluations * a.weights / a.n) as p
-    from across a join totals t on t.run_a = a.run_a and t.run_b = a.run_b
+    select first, last, run_a, run_b, k, n, fine, evaluations, all_k, all_n, middle, at_once,
+        median(abs(k / n - middle)) over (partition by place) as spread,
+        (chances - evaluations * all_k / all_n * weights) / n / (1 - evaluations * weights / n) as p
+    from compared
     union all
-    select first, last, run_a, run_b, place, k, n, fine, 1, 0, 1, chances / n from within
+    select first, last, run_a, run_b, k, n, fine, 1.0, 0.0, 1.0, 0.0, 0, 0.0, chances / n from within
 ),
 -- A chance of nothing is not believed.
 likely as (select *, case when p < 0.001 then 0.001 when p > 0.999 then 0.999 else p end as chance from pairs),
@@ -98,18 +100,10 @@ bounds as (
         + case when k < n then (1 - k / n) * ln((1 - k / n) / (1 - chance)) else 0.0 end) as exponent
     from likely where k > n * chance and k > 0
 ),
--- How much any two runs agree at that step: the median, and the median distance from it.
-shares as (select place, k / n as share from across),
-middles as (select place, median(share) as middle, count(*) as n from shares group by place),
-spreads as (
-    select s.place, max(m.middle) as middle, max(m.n) as n, median(abs(s.share - m.middle)) as spread
-    from shares s join middles m on m.place = s.place group by s.place
-),
 found as (
     -- Where every result of two runs is the same, same-content says so.
-    select b.* from bounds b left join spreads s on s.place = b.place
-    where b.exponent / 10 > ln(1e6) and b.fine >= 3 and b.all_k < b.all_n
-        and (s.n is null or s.n < 10 or b.k / b.n > s.middle + 6 * 1.4826 * s.spread)
+    select * from bounds
+    where exponent / 10 > ln(1e6) and fine >= 3 and all_k < all_n and (at_once < 10 or k / n > middle + 6 * 1.4826 * spread)
 ),
 -- Two steps of one run with all results the same.
 next_to as (

@@ -21,7 +21,7 @@ finals as (
 ),
 lasts as (
     select m.release, m.run, m.metric, m.value, m.source, m.place, cast(m.step as bigint) as step,
-        row_number() over (partition by m.release, m.run, m.metric order by m.step desc, m.value) as at,
+        row_number() over (partition by m.release, m.run, m.metric order by m.step desc, m.value) as nth,
         count(*) over (partition by m.release, m.run, m.metric, m.step) as at_once
     from metrics m join (select distinct release, subject, metric from finals) f
         on f.release = m.release and f.subject = m.run and f.metric = m.metric
@@ -85,7 +85,7 @@ select f.release, f.subject,
         || case when l.at_once > 1 then ', of ' || cast(l.at_once as varchar) || ' runs in the one log' else '' end,
     f.source || ' ' || f.place || ', ' || l.source || ' ' || l.place,
     'certain that they differ'
-from finals f join lasts l on l.release = f.release and l.run = f.subject and l.metric = f.metric and l.at = 1
+from finals f join lasts l on l.release = f.release and l.run = f.subject and l.metric = f.metric and l.nth = 1
 where abs(f.number - l.value) > 1e-9 * abs(l.value)
 union all
 select s.release, s.run, s.metric || ' is said to be ' || cast(p.value as varchar) || ' at ' || cast(p.n as varchar) || ' steps, from '

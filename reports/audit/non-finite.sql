@@ -13,10 +13,12 @@ results as (
     select release, run, 'grad_norm', cast(step as bigint), source, place from train_log
     where grad_norm is not null and (isnan(grad_norm) or abs(grad_norm) > 1.7976931348623157e308)
 )
-select release, run as subject, what || ' is not a number at ' || cast(count(*) as varchar) || ' places, first at step '
+select release, case when count(distinct run) = 1 then min(run) else cast(count(distinct run) as varchar) || ' runs, the first is ' || min(run) end
+        as subject,
+    what || ' is not a number at ' || cast(count(*) as varchar) || ' places, the first step is '
         || coalesce(cast(min(step) as varchar), 'unknown') as finding,
-    min(source) || ' ' || min(place) as evidence, 'certain' as sure
-from results group by release, run, what
+    min(source || ' ' || place) as evidence, 'certain' as sure
+from results group by release, what
 union all
 select '' as release, run || ' ' || checkpoint, tensor || ' has ' || cast(non_finite as varchar) || ' of ' || cast(elements as varchar)
         || ' elements that are not numbers', 'tensors: ' || checkpoint || ' ' || tensor, 'certain'

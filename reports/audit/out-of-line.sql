@@ -19,7 +19,8 @@ points as (
 ),
 beside as (
     select *, lag(value) over (partition by release, run, shots, task, metric order by step) as before,
-        lead(value) over (partition by release, run, shots, task, metric order by step) as after
+        lead(value) over (partition by release, run, shots, task, metric order by step) as after,
+        max(step) over (partition by release, run) as last
     from points
 ),
 inner_points as (
@@ -28,34 +29,28 @@ inner_points as (
             when value < least(before, after) then least(before, after) - value else 0.0 end as outside
     from beside where before is not null and after is not null
 ),
-scales as (
-    select release, run, shots, task, metric, 1.4826 * median(from_mean) as scale, count(*) as n
-    from inner_points group by release, run, shots, task, metric
+scaled as (
+    select *, 1.4826 * median(from_mean) over (partition by release, run, shots, task, metric) as scale,
+        count(*) over (partition by release, run, shots, task, metric) as n
+    from inner_points
 ),
-ends as (select release, run, max(step) as last from points group by release, run),
 scored as (
-    select p.release, p.run, p.shots, p.step, p.task, p.metric, p.value, p.source, p.place, p.before, p.after,
-        p.outside / (case when s.scale > 0.25 * p.stderr then s.scale else 0.25 * p.stderr end) as score
-    from inner_points p
-    join scales s on s.release = p.release and s.run = p.run and s.shots = p.shots and s.task = p.task and s.metric = p.metric
-    join ends e on e.release = p.release and e.run = p.run
-    where s.n >= 8 and (s.scale > 0 or p.stderr > 0) and p.step >= 0.05 * e.last
-),
-ranked as (
-    select *, row_number() over (partition by release, run, shots, step order by score desc, task, metric) as at from scored
+    select *, outside / (case when scale > 0.25 * stderr then scale else 0.25 * stderr end) as score
+    from scaled where n >= 8 and (scale > 0 or stderr > 0) and step >= 0.05 * last
 ),
 steps as (
-    select release, run, shots, step, count(*) as n, sum(case when score > 4 then 1 else 0 end) as far,
-        min(case when score > 4 then regexp_replace(task, '_.*$', '') end) as kind_a,
-        max(case when score > 4 then regexp_replace(task, '_.*$', '') end) as kind_b
-    from scored group by release, run, shots, step
+    select *, count(*) over (partition by release, run, shots, step) as results,
+        sum(case when score > 4 then 1 else 0 end) over (partition by release, run, shots, step) as far,
+        min(case when score > 4 then regexp_replace(task, '_.*$', '') end) over (partition by release, run, shots, step) as kind_a,
+        max(case when score > 4 then regexp_replace(task, '_.*$', '') end) over (partition by release, run, shots, step) as kind_b,
+        row_number() over (partition by release, run, shots, step order by score desc, task, metric) as nth
+    from scored
 )
-select s.release, s.run || ' step ' || cast(s.step as varchar) as subject,
-    cast(s.far as varchar) || ' of ' || cast(s.n as varchar) || ' results are out of line, most ' || r.task || '.' || r.metric || ': '
-        || cast(r.value as varchar) || ' between ' || cast(r.before as varchar) || ' and ' || cast(r.after as varchar) as finding,
-    r.source || ' ' || r.place as evidence,
-    'likely: ' || cast(round(r.score) as varchar) || ' deviations, where 4 are rare; '
-        || case when s.kind_a = s.kind_b then 'but all are of one kind of task, ' || s.kind_a || ', so it may be the evaluation'
+select release, run || ' step ' || cast(step as varchar) as subject,
+    cast(far as varchar) || ' of ' || cast(results as varchar) || ' results are out of line, most ' || task || '.' || metric || ': '
+        || cast(value as varchar) || ' between ' || cast(before as varchar) || ' and ' || cast(after as varchar) as finding,
+    source || ' ' || place as evidence,
+    'likely: ' || cast(round(score) as varchar) || ' deviations, where 4 are rare; '
+        || case when kind_a = kind_b then 'but all are of one kind of task, ' || kind_a || ', so it may be the evaluation'
         else 'of several kinds of task; a real jump in training cannot be told from a wrong file' end as sure
-from steps s join ranked r on r.release = s.release and r.run = s.run and r.shots = s.shots and r.step = s.step and r.at = 1
-where s.far >= 8 and s.far >= 0.05 * s.n
+from steps where nth = 1 and far >= 8 and far >= 0.05 * results

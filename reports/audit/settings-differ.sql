@@ -27,14 +27,14 @@ differing as (
 ),
 rare as (
     select c.release, c.run, c.shots, c.name, c.value, c.n, c.source, c.place,
-        row_number() over (partition by c.release, c.run, c.shots, c.name order by c.n, c.value) as at,
+        row_number() over (partition by c.release, c.run, c.shots, c.name order by c.n, c.value) as nth,
         row_number() over (partition by c.release, c.run, c.shots, c.name order by c.n desc, c.value desc) as last
     from counts c join differing d on d.release = c.release and d.run = c.run and d.shots = c.shots and d.name = c.name
 ),
 found as (
     select d.release, d.run, d.name, d.d, d.n, a.value as rarest, a.n as rare_n, a.source, a.place, z.value as usual, z.n as usual_n
     from differing d
-    join rare a on a.release = d.release and a.run = d.run and a.shots = d.shots and a.name = d.name and a.at = 1
+    join rare a on a.release = d.release and a.run = d.run and a.shots = d.shots and a.name = d.name and a.nth = 1
     join rare z on z.release = d.release and z.run = d.run and z.shots = d.shots and z.name = d.name and z.last = 1
 )
 select release, run as subject,

@@ -16,38 +16,39 @@ series as (
 -- What a gap could be filled by: a run evaluated at other numbers of examples is another series.
 strides as (
     select *, lag(step) over (partition by release, run, source, what order by step) as before,
-        row_number() over (partition by release, run, source, what order by step) as at
+        row_number() over (partition by release, run, source, what order by step) as nth
     from series
 ),
 lengths as (select *, step - before as stride from strides where before is not null),
+-- Only what is longer than the stride before it can be a gap.
+wide as (
+    select * from (
+        select *, lag(stride) over (partition by release, run, source, what order by nth) as stride_before,
+            lead(stride) over (partition by release, run, source, what order by nth) as stride_after
+        from lengths
+    ) as l where stride >= 2 * stride_before and (stride_after is null or stride >= 2 * stride_after)
+),
+offsets as (select o from (values (-5), (-4), (-3), (-2), (-1), (1), (2), (3), (4), (5)) as v(o)),
 around as (
-    select a.release, a.run, a.source, a.what, a.step, a.before, a.stride, a.at, median(b.stride) as usual, count(*) as n
-    from lengths a join lengths b
-        on a.release = b.release and a.run = b.run and a.source = b.source and a.what = b.what
-        and b.at between a.at - 5 and a.at + 5 and b.at <> a.at
-    group by a.release, a.run, a.source, a.what, a.step, a.before, a.stride, a.at
+    select a.release, a.run, a.source, a.what, a.step, a.before, a.stride, a.nth, median(cast(b.stride as double)) as usual, count(*) as n
+    from wide a cross join offsets
+    join lengths b on a.release = b.release and a.run = b.run and a.source = b.source and a.what = b.what and b.nth = a.nth + o
+    group by a.release, a.run, a.source, a.what, a.step, a.before, a.stride, a.nth
 ),
 -- Regular: most of the strides around are the usual one.
-regular as (
-    select a.release, a.run, a.source, a.what, a.at, max(a.step) as step, max(a.before) as before, max(a.stride) as stride, max(a.usual) as usual
-    from around a join lengths b
-        on a.release = b.release and a.run = b.run and a.source = b.source and a.what = b.what
-        and b.at between a.at - 5 and a.at + 5 and b.at <> a.at
-    where a.stride >= 2 * a.usual and a.n >= 5
-    group by a.release, a.run, a.source, a.what, a.at
-    having avg(case when b.stride = a.usual then 1.0 else 0.0 end) > 0.5
-),
 gaps as (
-    select a.*, round(a.stride / a.usual) - 1 as missing
-    from regular a
-    join lengths p on p.release = a.release and p.run = a.run and p.source = a.source and p.what = a.what and p.at = a.at - 1
-    left join lengths n on n.release = a.release and n.run = a.run and n.source = a.source and n.what = a.what and n.at = a.at + 1
-    where a.stride >= 2 * p.stride and (n.stride is null or a.stride >= 2 * n.stride)
+    select a.release, a.run, a.source, a.what, a.nth, max(a.step) as step, max(a.before) as before, max(a.usual) as usual,
+        max(round(a.stride / a.usual) - 1) as missing
+    from around a cross join offsets
+    join lengths b on a.release = b.release and a.run = b.run and a.source = b.source and a.what = b.what and b.nth = a.nth + o
+    where a.stride >= 2 * a.usual and a.n >= 5
+    group by a.release, a.run, a.source, a.what, a.nth
+    having avg(case when b.stride = a.usual then 1.0 else 0.0 end) > 0.5
 ),
 -- A series once, whatever the number of examples.
 holes as (select distinct release, run, source, before, step, usual, missing from gaps),
 largest as (
-    select *, row_number() over (partition by release, run, source order by missing desc, step) as at,
+    select *, row_number() over (partition by release, run, source order by missing desc, step) as nth,
         count(*) over (partition by release, run, source) as n, sum(missing) over (partition by release, run, source) as all_missing
     from holes
 ),
@@ -64,7 +65,7 @@ evaluations as (
     from metrics where step is not null
     group by release, run, coalesce(cast(shots as varchar), ''), cast(step as bigint)
 ),
-usual as (select release, run, what, median(n) as n, count(*) as steps from evaluations group by release, run, what),
+usual as (select release, run, what, median(cast(n as double)) as n, count(*) as steps from evaluations group by release, run, what),
 -- Numbered parts of a list: part-07-00000.
 parts as (
     select release, source, subject, name, place,
@@ -76,17 +77,19 @@ part_gaps as (
         lag(place) over (partition by release, source, subject, name order by part) as place_before
     from parts where part is not null
 )
-select g.release, g.run as subject,
+-- Runs with the very same gap, as by a schedule that they share, are one finding.
+select g.release, case when count(*) = 1 then min(g.run) else cast(count(*) as varchar) || ' runs, the first is ' || min(g.run) end as subject,
     case when g.n = 1 then 'nothing between step ' else cast(g.n as varchar) || ' gaps, ' || cast(cast(g.all_missing as bigint) as varchar)
             || ' steps in all; the widest, nothing between step ' end
         || cast(g.before as varchar) || ' and step ' || cast(g.step as varchar) || ', where every '
         || cast(cast(g.usual as bigint) as varchar) || ' steps would be ' || cast(cast(g.missing as bigint) as varchar) || ' more' as finding,
-    coalesce(p.source || ' ' || p.place, f.source) as evidence,
+    min(coalesce(p.source || ' ' || p.place, f.source)) as evidence,
     'certain that they are not there; whether they ever were, no file says' as sure
 from largest g
 left join places p on p.release = g.release and p.run = g.run and p.source = g.source and p.step = g.step
 left join files f on f.release = g.release and f.run = g.run and f.step = g.step and g.source = ''
-where g.at = 1
+where g.nth = 1
+group by g.release, g.source, g.before, g.step, g.usual, g.missing, g.n, g.all_missing
 union all
 select e.release, e.run,
     'at step ' || cast(e.step as varchar) || ' there are ' || cast(e.n as varchar) || ' results, where the others have '
