@@ -16,7 +16,7 @@ series as (
 -- What a gap could be filled by: a run evaluated at other numbers of examples is another series.
 strides as (
     select *, lag(step) over (partition by release, run, source, what order by step) as before,
-        row_number() over (partition by release, run, source, what order by step) as nth
+        cast(dense_rank() over (partition by release, run, source, what order by step) as bigint) as nth
     from series
 ),
 lengths as (select *, step - before as stride from strides where before is not null),
@@ -28,19 +28,20 @@ wide as (
         from lengths
     ) as l where stride >= 2 * stride_before and (stride_after is null or stride >= 2 * stride_after)
 ),
-offsets as (select o from (values (-5), (-4), (-3), (-2), (-1), (1), (2), (3), (4), (5)) as v(o)),
 around as (
     select a.release, a.run, a.source, a.what, a.step, a.before, a.stride, a.nth, median(cast(b.stride as double)) as usual, count(*) as n
-    from wide a cross join offsets
-    join lengths b on a.release = b.release and a.run = b.run and a.source = b.source and a.what = b.what and b.nth = a.nth + o
+    from wide a join lengths b
+        on a.release = b.release and a.run = b.run and a.source = b.source and a.what = b.what
+        and b.nth between a.nth - 5 and a.nth + 5 and b.nth <> a.nth
     group by a.release, a.run, a.source, a.what, a.step, a.before, a.stride, a.nth
 ),
 -- Regular: most of the strides around are the usual one.
 gaps as (
     select a.release, a.run, a.source, a.what, a.nth, max(a.step) as step, max(a.before) as before, max(a.usual) as usual,
         max(round(a.stride / a.usual) - 1) as missing
-    from around a cross join offsets
-    join lengths b on a.release = b.release and a.run = b.run and a.source = b.source and a.what = b.what and b.nth = a.nth + o
+    from around a join lengths b
+        on a.release = b.release and a.run = b.run and a.source = b.source and a.what = b.what
+        and b.nth between a.nth - 5 and a.nth + 5 and b.nth <> a.nth
     where a.stride >= 2 * a.usual and a.n >= 5
     group by a.release, a.run, a.source, a.what, a.nth
     having avg(case when b.stride = a.usual then 1.0 else 0.0 end) > 0.5
