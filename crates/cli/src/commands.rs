@@ -13,6 +13,7 @@ use retrace_spec::{Document, PathError, RelPath, Run};
 use crate::errors::Failure;
 use crate::terminal::Terminal;
 
+mod audit;
 mod average;
 mod clean;
 mod cluster;
@@ -24,6 +25,7 @@ mod generate;
 mod import;
 mod keys;
 mod logits;
+mod openness;
 mod query;
 mod replay;
 mod seal;
@@ -57,6 +59,8 @@ pub(crate) enum Verb {
     Query(query::Query),
     Import(import::Import),
     Average(average::Average),
+    Audit(audit::Audit),
+    Openness(openness::Openness),
     Cluster(cluster::Cluster),
     Stats(stats::Stats),
 }
@@ -83,6 +87,8 @@ impl Verb {
             Self::Query(verb) => verb.run(terminal),
             Self::Import(verb) => verb.run(terminal),
             Self::Average(verb) => verb.run(terminal),
+            Self::Audit(verb) => verb.run(terminal),
+            Self::Openness(verb) => verb.run(terminal),
             Self::Cluster(verb) => verb.run(terminal),
             Self::Stats(verb) => verb.run(terminal),
         }

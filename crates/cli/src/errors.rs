@@ -10,6 +10,7 @@ use miette::{
     ThemeStyles,
 };
 use retrace_analysis::contamination::IndexError;
+use retrace_audit::{AuditError, RuleError};
 use retrace_cluster::ClusterError;
 use retrace_corpus::CorpusError;
 use retrace_eval::EvalError;
@@ -49,6 +50,10 @@ pub(crate) enum Failure {
     Train(#[from] TrainError),
     #[error(transparent)]
     Token(#[from] TokenError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    #[error(transparent)]
+    Rule(#[from] RuleError),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     #[error(transparent)]
@@ -108,6 +113,8 @@ impl Failure {
             Self::Corpus(error) => help_for_corpus(error),
             Self::Train(error) => help_for_training(error),
             Self::Token(_) => "make one with `head -c 32 /dev/urandom | base64 > token`".to_owned(),
+            Self::Audit(AuditError::Rule { source, .. }) => help_for_query(source),
+            Self::Rule(_) => "a rule is a SQL file that begins with lines `-- title: …`, `-- severity: …`, `-- means: …` and `-- do: …`".to_owned(),
             Self::Cluster(error) => help_for_cluster(error),
             Self::Workers(error) => help_for_workers(error),
             Self::Model(error) => help_for_model(error),

@@ -24,15 +24,18 @@ pub(crate) fn config(token: &Token) -> SessionConfig {
 ///
 /// # Errors
 /// If the address is none.
-pub async fn connect(
+pub fn connect(
     address: &str,
     token: &Token,
     settings: impl FnOnce(SessionConfig) -> SessionConfig,
 ) -> Result<SessionContext, ClusterError> {
     let state = state(settings(config(token)))?;
-    let context = SessionContext::remote_with_state(&format!("df://{address}"), state)
-        .await
-        .map_err(|e| ClusterError::Scheduler { address: address.to_owned(), what: e.strip_backtrace() })?;
+    let failed =
+        |e: DataFusionError| ClusterError::Scheduler { address: address.to_owned(), what: e.strip_backtrace() };
+    let url = format!("df://{address}");
+    // Nothing is waited for: there is no connection yet.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(ClusterError::Start)?;
+    let context = runtime.block_on(SessionContext::remote_with_state(&url, state)).map_err(failed)?;
     // Ballista puts its own functions in the place of those that the state had.
     functions::register(&mut *context.state_ref().write())?;
     Ok(context)

@@ -79,21 +79,19 @@ fn a_cluster_answers_as_one_process_does() {
     }
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let alone = functions::state(SessionConfig::new().with_target_partitions(1)).unwrap();
-        let expected = answers(&SessionContext::new_with_state(alone), directory.path()).await;
-        for partitions in [1, 5] {
-            let settings = |config: SessionConfig| config.with_target_partitions(partitions);
-            let context = connect(&address, &token, settings).await.unwrap();
-            assert_eq!(answers(&context, directory.path()).await, expected, "{partitions} partitions");
-        }
-        // Another token: neither a query nor a worker gets in.
-        let other: Token = "fedcba9876543210".parse().unwrap();
-        let context = connect(&address, &other, |config| config).await.unwrap();
-        let refused = context.sql("select 1").await.unwrap().collect().await.unwrap_err().to_string();
-        assert!(refused.contains("token"), "{refused}");
-        let place = Place { host: "127.0.0.1".parse().unwrap(), cores: 1 };
-        let refused = thread::spawn(move || worker(&address, &other, &place, |_| ())).join().unwrap();
-        assert!(refused.unwrap_err().to_string().contains("token"));
-    });
+    let alone = functions::state(SessionConfig::new().with_target_partitions(1)).unwrap();
+    let expected = runtime.block_on(answers(&SessionContext::new_with_state(alone), directory.path()));
+    for partitions in [1, 5] {
+        let context = connect(&address, &token, |config| config.with_target_partitions(partitions)).unwrap();
+        assert_eq!(runtime.block_on(answers(&context, directory.path())), expected, "{partitions} partitions");
+    }
+    // Another token: neither a query nor a worker gets in.
+    let other: Token = "fedcba9876543210".parse().unwrap();
+    let context = connect(&address, &other, |config| config).unwrap();
+    let asked = async { context.sql("select 1").await.unwrap().collect().await };
+    let refused = runtime.block_on(asked).unwrap_err().to_string();
+    assert!(refused.contains("token"), "{refused}");
+    let place = Place { host: "127.0.0.1".parse().unwrap(), cores: 1 };
+    let refused = worker(&address, &other, &place, |_| ()).unwrap_err().to_string();
+    assert!(refused.contains("token"), "{refused}");
 }

@@ -26,6 +26,19 @@ pub enum GraphRule {
     Cycle,
 }
 
+impl GraphRule {
+    /// Its name, as in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SameWeightsAtTwoSteps => "same-weights-at-two-steps",
+            Self::MissingCheckpoint => "missing-checkpoint",
+            Self::UnprovidedFile => "unprovided-file",
+            Self::UnmadeArtifact => "unmade-artifact",
+            Self::Cycle => "cycle",
+        }
+    }
+}
+
 /// A rule broken.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct GraphFinding {

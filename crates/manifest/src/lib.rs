@@ -27,7 +27,7 @@ mod statement;
 mod verify;
 mod weights;
 
-pub use attest::{Again, Outcome, Replayer, attestation};
+pub use attest::{Again, Outcome, Replayer, attestation, read_attestation};
 pub use average::{AverageError, Averaged, Closeness, Mean, average};
 pub use compare::{Comparison, compare};
 pub use diff::{Change, CheckpointDiff, Diff, Difference, FileChange, Side, TensorChange, diff};

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
+use retrace_manifest::{GraphFinding, check_graph};
 use retrace_spec::Manifest;
 
 use crate::QueryError;
+use crate::tables::{Batch, Graph};
 
 /// Every artifact.
 pub(crate) fn artifacts(manifest: &Manifest) -> Result<RecordBatch, QueryError> {
@@ -24,6 +26,19 @@ pub(crate) fn artifacts(manifest: &Manifest) -> Result<RecordBatch, QueryError> 
         ("digest", text(&|artifact| artifact.digest.to_string()), false),
         ("tensor_root", roots, true),
     ])?)
+}
+
+/// Where the manifest, which lies at `source`, contradicts itself.
+pub(crate) fn graph(manifest: &Manifest, source: &str) -> Result<RecordBatch, QueryError> {
+    let row = |found: GraphFinding| Graph {
+        release: manifest.name.clone(),
+        rule: found.rule.name().to_owned(),
+        path: found.path,
+        finding: found.what,
+        source: source.to_owned(),
+    };
+    let rows: Vec<Graph> = check_graph(manifest).into_iter().map(row).collect();
+    Ok(Batch::of(&rows)?.into_columns())
 }
 
 /// Every step of the graph.

@@ -16,6 +16,7 @@ use tokio::runtime::Runtime;
 use crate::explain::{Names, explain};
 use crate::named::Literal;
 use crate::sources::{self, Sources};
+use crate::tables;
 use crate::{Answer, NamedQuery, QueryError, Stores, functions};
 
 /// Tables that can be asked.
@@ -86,6 +87,22 @@ impl Session {
         let columns = runtime.block_on(sources.register(&context, &stores))?;
         Ok(Self { context, runtime, stores, columns })
     }
+
+    /// The tables at `paths`, as [`Session::open`], and every other that there can be, without rows: for
+    /// questions that are asked of whatever is there.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn open_whole(paths: &[PathBuf]) -> Result<Self, QueryError> {
+        let mut session = Self::open(paths)?;
+        for (table, rows) in tables::empty()? {
+            if !session.columns.contains_key(table) {
+                let names = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
+                session.columns.insert(table.to_owned(), names);
+                session.context.register_batch(table, rows)?;
+            }
+        }
+        Ok(session)
     }
 
     /// The tables, and the columns of each.

@@ -130,7 +130,9 @@ impl Sources {
         regular(path, &fs::metadata(path).map_err(FileError::io(path, "open"))?)?;
         let text = fs::read_to_string(path).map_err(FileError::io(path, "read"))?;
         let manifest = Manifest::parse(&text, &path.display().to_string())?;
-        for (table, rows) in [("artifacts", manifests::artifacts(&manifest)?), ("steps", manifests::steps(&manifest)?)]
+        let graph = manifests::graph(&manifest, &path.display().to_string())?;
+        for (table, rows) in
+            [("artifacts", manifests::artifacts(&manifest)?), ("steps", manifests::steps(&manifest)?), ("graph", graph)]
         {
             match self.tables.entry(table.to_owned()).or_insert_with(|| Found::Rows(Vec::new())) {
                 Found::Rows(batches) => batches.push(rows),

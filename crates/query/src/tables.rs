@@ -4,10 +4,35 @@
 
 mod parquet;
 
+use datafusion::arrow::array::RecordBatch;
 use retrace_spec::{Digest, Step, Tokens};
 
-pub(crate) use parquet::read_batches;
+use crate::QueryError;
+
 pub use parquet::{Batch, Cell, Row, merge, write};
+
+/// Every table that there can be, without rows; of those of manifests, only `graph`.
+///
+/// # Errors
+/// Never: the columns of a table fit.
+pub(crate) fn empty() -> Result<Vec<(&'static str, RecordBatch)>, QueryError> {
+    fn of<R: Row>() -> Result<(&'static str, RecordBatch), QueryError> {
+        Ok((R::TABLE, Batch::<R>::of(&[])?.into_columns()))
+    }
+    let all = [
+        of::<Metric>()?,
+        of::<TrainLog>()?,
+        of::<Sample>()?,
+        of::<Checkpoint>()?,
+        of::<Claim>()?,
+        of::<Contamination>()?,
+        of::<Tensor>()?,
+        of::<Graph>()?,
+        of::<Average>()?,
+        of::<Source>()?,
+    ];
+    Ok(all.into())
+}
 
 /// Declares the rows of a table once: the struct, and its columns in order.
 macro_rules! table {
@@ -217,6 +242,46 @@ table! {
         cosine_to_first: Option<f64>,
         /// The digest of its bytes.
         digest: Digest,
+    }
+}
+
+table! {
+    /// Where a manifest contradicts itself.
+    "graph" Graph {
+        /// The release.
+        release: String,
+        /// The rule of the graph that is broken.
+        rule: String,
+        /// An artifact, or the directory of a series.
+        path: String,
+        /// In a sentence, how.
+        finding: String,
+        /// The manifest's file.
+        source: String,
+    }
+}
+
+table! {
+    /// A tensor of a model that is said to be the average of others.
+    "averages" Average {
+        /// The release.
+        release: String,
+        /// The model.
+        subject: String,
+        /// The tensor.
+        tensor: String,
+        /// What it is said to be the average of.
+        of: String,
+        /// The norm of its difference from the average, computed in binary64.
+        distance: f64,
+        /// Its norm.
+        norm: f64,
+        /// The greatest relative error of rounding once to the type that it is stored as.
+        unit: f64,
+        /// The file that it is from.
+        source: String,
+        /// Where in that file.
+        place: String,
     }
 }
 

@@ -27,14 +27,18 @@ impl Trusted {
     /// Reads the key or the certificates, if any are given.
     pub(super) fn read(&self) -> Result<Option<Trust>, Failure> {
         if let Some(path) = &self.public_key {
-            let key = PublicKey::from_pem(&read_text(path)?).map_err(|e| refuse(path, &e))?;
-            return Ok(Some(Trust::Key(key)));
+            return Ok(Some(Trust::Key(public_key(path)?)));
         }
         let Some(path) = &self.trust else { return Ok(None) };
         let roots = Roots::from_pem(&read_text(path)?).map_err(|e| refuse(path, &e))?;
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
         Ok(Some(Trust::Roots { roots, at: self.at.unwrap_or_else(now) }))
     }
+}
+
+/// The key that a signature is checked with.
+pub(super) fn public_key(path: &Path) -> Result<PublicKey, Failure> {
+    PublicKey::from_pem(&read_text(path)?).map_err(|e| refuse(path, &e))
 }
 
 /// The key that signs.

@@ -5,6 +5,7 @@ mod shell;
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Read};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use retrace_files::{FileError, write_whole};
@@ -12,6 +13,7 @@ use retrace_query::{Answer, Format, NamedQuery, QueryError, Session, Stores};
 use retrace_report::plot;
 
 use super::Exit;
+use super::work::read_token;
 use crate::environment;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
@@ -37,6 +39,7 @@ Examples:
   retrace query \"select max(loss) from 'runs/val.csv'\"
   retrace query --list
   retrace query @learning-curve --set task=lambada release --plot curve.png
+  retrace query @emergence release --cluster 10.0.0.1:50050 --token token
   retrace query release                    a shell: .help says what it knows
   retrace query \"show tables\" release
 
@@ -64,6 +67,12 @@ pub(crate) struct Query {
     /// How the answer is written; as a table, if nothing is said
     #[arg(long, value_name = "FORMAT")]
     format: Option<Written>,
+    /// Let the cluster whose scheduler listens there answer; paths must be the same on all its machines
+    #[arg(long, value_name = "ADDRESS", requires = "token")]
+    cluster: Option<String>,
+    /// The file with the cluster's token
+    #[arg(long, value_name = "FILE", requires = "cluster")]
+    token: Option<PathBuf>,
     /// Draw the answer into FILE, an SVG or PNG image
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
@@ -118,7 +127,7 @@ impl Query {
             return list(&queries, terminal);
         }
         let (asked, paths) = self.arguments()?;
-        let library = Library { session: open(&paths)?, queries };
+        let library = Library { session: self.open(&paths)?, queries };
         let asked = match asked {
             Some(asked) => asked,
             None if io::stdin().is_terminal() && terminal.shows_results() && self.plot.is_none() => {
@@ -144,6 +153,15 @@ impl Query {
         }
         self.write(&answer, terminal)?;
         Ok(Exit::Holds)
+    }
+
+    /// What is asked, here or in a cluster.
+    fn open(&self, paths: &[PathBuf]) -> Result<Session, Failure> {
+        let (Some(address), Some(token)) = (&self.cluster, &self.token) else { return open(paths) };
+        let context = retrace_cluster::connect(address, &read_token(token)?, |config| config)?;
+        let paths = if paths.is_empty() { &[PathBuf::from(".")] } else { paths };
+        let stores = Stores::new(environment::object_stores());
+        Ok(Session::on(context, paths, stores, NonZeroUsize::MIN)?)
     }
 
     /// The named queries: one's own, then those that come with retrace and have other names.

@@ -83,6 +83,11 @@ impl<R: Row> Batch<R> {
         Ok(Self { columns: RecordBatch::try_from_iter_with_nullable(columns)?, row: PhantomData })
     }
 
+    /// Its columns.
+    pub(crate) fn into_columns(self) -> RecordBatch {
+        self.columns
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.columns.num_rows()

@@ -1,0 +1,118 @@
+//! Rules asked of tables.
+
+use retrace_query::{QueryError, Session};
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::rule::{Rule, Severity};
+
+/// The columns of a rule's answer, which are its findings'.
+const COLUMNS: [&str; 5] = ["release", "subject", "finding", "evidence", "sure"];
+
+/// Something that a rule found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The rule.
+    pub rule: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The release.
+    pub release: String,
+    /// What it is about.
+    pub subject: String,
+    /// What was found, in a sentence.
+    pub finding: String,
+    /// Where that stands.
+    pub evidence: String,
+    /// How sure it is, and why.
+    pub sure: String,
+}
+
+/// What came of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was asked, and found so much.
+    Findings(usize),
+    /// It was not asked: these tables, that it needs, have no rows.
+    NothingToAsk(Vec<String>),
+}
+
+/// A rule and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Asked {
+    /// The rule.
+    pub rule: String,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of all rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Audited {
+    /// Each rule, in the order asked.
+    pub rules: Vec<Asked>,
+    /// The findings, the worst first, then by rule, release and subject.
+    pub findings: Vec<Finding>,
+}
+
+/// Why an audit could not be made.
+#[derive(Debug, Error)]
+pub enum AuditError {
+    /// A rule's question has no answer.
+    #[error("rule {rule}: {source}")]
+    Rule {
+        /// The rule.
+        rule: String,
+        /// Why.
+        source: Box<QueryError>,
+    },
+}
+
+/// Asks every rule. The tables that rules may ask, but that are not there, are empty in `session`.
+///
+/// # Errors
+/// If a rule's question has no answer, or one without the columns of a finding.
+pub fn audit(session: &Session, rules: &[Rule], mut begin: impl FnMut(&Rule)) -> Result<Audited, AuditError> {
+    let mut audited = Audited { rules: Vec::new(), findings: Vec::new() };
+    for rule in rules {
+        begin(rule);
+        let failed = |source| AuditError::Rule { rule: rule.id.clone(), source: Box::new(source) };
+        let mut empty = Vec::new();
+        for table in &rule.needs {
+            let quoted = table.replace('"', "\"\"");
+            if session.run(&format!("select 1 as one from \"{quoted}\" limit 1")).map_err(failed)?.rows() == 0 {
+                empty.push(table.clone());
+            }
+        }
+        let outcome = match empty.is_empty() {
+            true => {
+                let found = ask(session, rule).map_err(failed)?;
+                let count = found.len();
+                audited.findings.extend(found);
+                Outcome::Findings(count)
+            }
+            false => Outcome::NothingToAsk(empty),
+        };
+        audited.rules.push(Asked { rule: rule.id.clone(), outcome });
+    }
+    let key = |f: &Finding| (f.severity, f.rule.clone(), f.release.clone(), f.subject.clone(), f.finding.clone());
+    audited.findings.sort_by_cached_key(key);
+    Ok(audited)
+}
+
+fn ask(session: &Session, rule: &Rule) -> Result<Vec<Finding>, QueryError> {
+    let answer = session.run(&rule.sql)?;
+    let [release, subject, finding, evidence, sure] = COLUMNS.map(|column| answer.texts(column));
+    let rows = release?.into_iter().zip(subject?).zip(finding?).zip(evidence?).zip(sure?);
+    let row = |((((release, subject), finding), evidence), sure)| Finding {
+        rule: rule.id.clone(),
+        severity: rule.severity,
+        release,
+        subject,
+        finding,
+        evidence,
+        sure,
+    };
+    Ok(rows.map(row).collect())
+}

@@ -1,0 +1,261 @@
+//! How open a release is: the 17 components of the Model Openness Framework, and what is known of each.
+//!
+//! Components and classes as in White et al., The Model Openness Framework (2024), and the settings of
+//! its tool. That framework asks whether a component is there and under which licence; here is asked
+//! whether it is what it is said to be. Licences are not looked at.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use retrace_manifest::Again;
+use retrace_spec::manifest::{Artifact, Kind, StepKind};
+use retrace_spec::{Manifest, RelPath};
+use serde::Serialize;
+
+/// The classes of the framework, from the least open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Class {
+    /// Open Model.
+    #[serde(rename = "III Open Model")]
+    OpenModel,
+    /// Open Tooling.
+    #[serde(rename = "II Open Tooling")]
+    OpenTooling,
+    /// Open Science.
+    #[serde(rename = "I Open Science")]
+    OpenScience,
+}
+
+impl Class {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OpenModel => "III Open Model",
+            Self::OpenTooling => "II Open Tooling",
+            Self::OpenScience => "I Open Science",
+        }
+    }
+}
+
+/// What is known of a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It is not there, as far as can be told by kinds and names.
+    Absent,
+    /// It is named in the manifest.
+    Present,
+    /// Each of its files has the bytes that the manifest says.
+    Verified,
+    /// And those that a step made were made again, bit for bit.
+    Replayed,
+}
+
+/// What the status of components is told from, besides the manifest.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    /// Files that have the bytes that the manifest says.
+    pub verified: BTreeSet<RelPath>,
+    /// What came of doing each step again, by its id.
+    pub replayed: BTreeMap<String, Again>,
+}
+
+/// A component and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Component {
+    /// Its name in the framework.
+    pub name: &'static str,
+    /// The class that asks for it.
+    pub class: Class,
+    /// Whether that class cannot be reached without it.
+    pub required: bool,
+    /// What is known of it.
+    pub status: Status,
+    /// How many files it is.
+    pub files: usize,
+    /// One of them, or why it is taken to be there.
+    pub example: Option<String>,
+}
+
+/// How open a release is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Openness {
+    /// The release.
+    pub release: String,
+    /// The components, in the framework's order.
+    pub components: Vec<Component>,
+    /// The highest class all of whose required components, and of those below, are there.
+    pub class: Option<Class>,
+}
+
+/// How a component's files are known.
+type Is = fn(&Files<'_>, &Artifact) -> bool;
+
+/// The components in the framework's order.
+const COMPONENTS: [(&str, Class, bool, Is); 17] = [
+    ("Model architecture", Class::OpenModel, true, |_, a| named(a, &["config.json", "params.json"])),
+    ("Model parameters (final)", Class::OpenModel, true, |files, a| files.is_weights(a) && files.is_last(a)),
+    ("Technical report", Class::OpenModel, true, |_, a| about(a, &["report", "paper"]) && is_text(a)),
+    ("Evaluation results", Class::OpenModel, true, |files, a| {
+        files.made_by(a, StepKind::Eval) || in_directory(a, &["eval", "evals", "results"])
+    }),
+    ("Model card", Class::OpenModel, true, |_, a| {
+        about(a, &["model_card", "model-card", "modelcard"]) || a.path.as_str().eq_ignore_ascii_case("readme.md")
+    }),
+    ("Data card", Class::OpenModel, true, |_, a| {
+        about(a, &["data_card", "data-card", "datacard", "datasheet", "dataset_card"])
+    }),
+    ("Sample model outputs", Class::OpenModel, false, |_, a| {
+        about(a, &["sample", "generation", "outputs"]) && is_text(a)
+    }),
+    ("Training code", Class::OpenTooling, true, |_, a| is_code(a) && about(a, &["train"])),
+    ("Inference code", Class::OpenTooling, true, |_, a| {
+        is_code(a) && about(a, &["infer", "generate", "modeling", "serve"])
+    }),
+    ("Evaluation code", Class::OpenTooling, true, |_, a| is_code(a) && about(a, &["eval"])),
+    ("Evaluation data", Class::OpenTooling, true, |_, a| a.kind == Kind::Benchmark),
+    ("Supporting libraries and tools", Class::OpenTooling, false, |_, a| {
+        named(a, &["requirements.txt", "pyproject.toml", "setup.py", "environment.yml", "cargo.lock", "cargo.toml"])
+            || a.kind == Kind::Tokenizer
+    }),
+    ("Research paper", Class::OpenScience, true, |_, a| about(a, &["paper"]) && is_text(a)),
+    ("Datasets", Class::OpenScience, true, |_, a| matches!(a.kind, Kind::Shard | Kind::Tokens)),
+    ("Data preprocessing code", Class::OpenScience, true, |files, a| {
+        files.configures(a, &[StepKind::Generate, StepKind::Clean, StepKind::Tokenize])
+            || is_code(a) && about(a, &["clean", "preprocess", "tokenize", "dedup"])
+    }),
+    ("Model parameters (intermediate)", Class::OpenScience, true, |files, a| files.is_weights(a) && !files.is_last(a)),
+    ("Model metadata", Class::OpenScience, false, |files, a| {
+        files.configures(a, &[StepKind::Train])
+            || a.kind == Kind::Checkpoint && about(a, &["optim", "moment", "training_args", "trainer_state"])
+    }),
+];
+
+/// Code that these steps are done by, where the program that the manifest names does them.
+const BY_PROGRAM: [(&str, StepKind); 3] =
+    [("Training code", StepKind::Train), ("Inference code", StepKind::Eval), ("Evaluation code", StepKind::Eval)];
+
+/// How open the release of `manifest` is, as far as its files' kinds and names and `evidence` tell.
+pub fn openness(manifest: &Manifest, evidence: &Evidence) -> Openness {
+    let files = Files::of(manifest);
+    let mut components: Vec<Component> = COMPONENTS
+        .iter()
+        .map(|(name, class, required, is)| {
+            let found: Vec<&Artifact> = manifest.artifacts.iter().filter(|artifact| is(&files, artifact)).collect();
+            let by_program = BY_PROGRAM.iter().find(|(component, kind)| {
+                component == name
+                    && manifest.tool.starts_with("retrace")
+                    && manifest.steps.iter().any(|step| step.kind == *kind)
+            });
+            let statuses = found.iter().map(|artifact| files.status(artifact, evidence));
+            // Code is not among the files, but the program that is named can be had.
+            let status = statuses.min().unwrap_or(if by_program.is_some() { Status::Present } else { Status::Absent });
+            let example = found.first().map(|artifact| artifact.path.to_string());
+            let example = example.or_else(|| by_program.map(|_| format!("the program: {}", manifest.tool)));
+            Component { name, class: *class, required: *required, status, files: found.len(), example }
+        })
+        .collect();
+    // "A research paper may replace the technical report."
+    if let Some(paper) = components.iter().find(|c| c.name == "Research paper").cloned()
+        && let Some(report) = components.iter_mut().find(|c| c.name == "Technical report" && c.status == Status::Absent)
+    {
+        (report.status, report.files, report.example) = (paper.status, paper.files, paper.example);
+    }
+    let reached = |class: Class| components.iter().all(|c| c.class > class || !c.required || c.status > Status::Absent);
+    let class = [Class::OpenScience, Class::OpenTooling, Class::OpenModel].into_iter().find(|class| reached(*class));
+    Openness { release: manifest.name.clone(), components, class }
+}
+
+/// What the graph says of files.
+struct Files<'a> {
+    manifest: &'a Manifest,
+    /// The last directory of each run's checkpoints.
+    last: BTreeSet<&'a str>,
+}
+
+impl<'a> Files<'a> {
+    fn of(manifest: &'a Manifest) -> Self {
+        let mut last: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+        for artifact in manifest.artifacts.iter().filter(|artifact| artifact.kind == Kind::Checkpoint) {
+            let (directory, _) = split(&artifact.path);
+            let (series, step) = series(directory);
+            let known = last.entry(series).or_insert((step, directory));
+            if step > known.0 {
+                *known = (step, directory);
+            }
+        }
+        Self { manifest, last: last.into_values().map(|(_, directory)| directory).collect() }
+    }
+
+    fn is_weights(&self, artifact: &Artifact) -> bool {
+        let (_, name) = split(&artifact.path);
+        artifact.kind == Kind::Checkpoint
+            && artifact.tensors.is_some()
+            && !["optim", "moment"].iter().any(|word| name.contains(word))
+    }
+
+    fn is_last(&self, artifact: &Artifact) -> bool {
+        self.last.contains(split(&artifact.path).0)
+    }
+
+    fn made_by(&self, artifact: &Artifact, kind: StepKind) -> bool {
+        self.maker(artifact).is_some_and(|step| step.kind == kind)
+    }
+
+    fn maker(&self, artifact: &Artifact) -> Option<&'a retrace_spec::manifest::GraphStep> {
+        self.manifest.steps.iter().find(|step| step.outputs.iter().any(|output| output.path == artifact.path))
+    }
+
+    fn configures(&self, artifact: &Artifact, kinds: &[StepKind]) -> bool {
+        let of = |step: &&retrace_spec::manifest::GraphStep| kinds.contains(&step.kind);
+        self.manifest.steps.iter().filter(of).any(|step| step.config.as_ref() == Some(&artifact.path))
+    }
+
+    fn status(&self, artifact: &Artifact, evidence: &Evidence) -> Status {
+        let again =
+            |step: &retrace_spec::manifest::GraphStep| evidence.replayed.get(&step.id) == Some(&Again::SameBits);
+        match evidence.verified.contains(&artifact.path) {
+            false => Status::Present,
+            true if self.maker(artifact).is_some_and(again) => Status::Replayed,
+            true => Status::Verified,
+        }
+    }
+}
+
+/// A path's directory and name.
+fn split(path: &RelPath) -> (&str, &str) {
+    path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()))
+}
+
+/// A directory without the number that it ends with, and that number.
+fn series(directory: &str) -> (&str, u64) {
+    let before = directory.trim_end_matches(|c: char| c.is_ascii_digit());
+    (before, directory[before.len()..].parse().unwrap_or(0))
+}
+
+fn named(artifact: &Artifact, names: &[&str]) -> bool {
+    let name = split(&artifact.path).1.to_lowercase();
+    names.contains(&name.as_str())
+}
+
+fn about(artifact: &Artifact, words: &[&str]) -> bool {
+    let path = artifact.path.as_str().to_lowercase();
+    words.iter().any(|word| path.contains(word))
+}
+
+fn in_directory(artifact: &Artifact, names: &[&str]) -> bool {
+    let (directory, _) = split(&artifact.path);
+    directory.split('/').any(|part| names.contains(&part))
+}
+
+fn extension(artifact: &Artifact) -> &str {
+    split(&artifact.path).1.rsplit_once('.').map_or("", |(_, extension)| extension)
+}
+
+fn is_text(artifact: &Artifact) -> bool {
+    ["pdf", "md", "html", "txt", "tex", "json", "jsonl"].contains(&extension(artifact))
+        && artifact.kind != Kind::Checkpoint
+}
+
+fn is_code(artifact: &Artifact) -> bool {
+    ["py", "rs", "sh", "cpp", "cu", "ipynb", "jl"].contains(&extension(artifact))
+}

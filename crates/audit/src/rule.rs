@@ -1,0 +1,210 @@
+//! Rules: a header in comments, then SQL.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use thiserror::Error;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// What is said cannot be true, or what is there cannot be used.
+    Error,
+    /// Whoever relies on it may be misled.
+    Warning,
+    /// Worth knowing.
+    Note,
+}
+
+impl Severity {
+    /// Its word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// A question to the tables of a release, whose answers are findings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The name of its file, without `.sql`.
+    pub id: String,
+    /// What is wrong where it finds something.
+    pub title: String,
+    /// How bad that is.
+    pub severity: Severity,
+    /// What it means.
+    pub means: String,
+    /// What to do about it.
+    pub advice: String,
+    /// Tables without whose rows it has nothing to ask.
+    pub needs: Vec<String>,
+    /// The question.
+    pub sql: String,
+}
+
+/// Why there is no such rule.
+#[derive(Debug, Error)]
+pub enum RuleError {
+    /// The rule's header is not one.
+    #[error("{}: {what}", path.display())]
+    Header {
+        /// The rule's file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// It could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// More than this is no rule.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// The rules of `reports/audit`, by their files' names.
+macro_rules! built_in {
+    ($($id:literal),* $(,)?) => {
+        &[$(($id, include_str!(concat!("../../../reports/audit/", $id, ".sql")))),*]
+    };
+}
+
+const BUILT_IN: &[(&str, &str)] = built_in![
+    "agree-beyond-chance",
+    "claims-contradict",
+    "constant-metric",
+    "graph",
+    "label-contradicts",
+    "non-finite",
+    "not-the-average",
+    "out-of-line",
+    "same-content",
+    "settings-differ",
+    "sizes-disagree",
+    "stderr-does-not-fit",
+    "steps-doubled",
+    "steps-missing",
+    "tokens-do-not-fit",
+    "unreadable",
+];
+
+impl Rule {
+    /// Those that come with retrace.
+    ///
+    /// # Errors
+    /// Never: a test reads them all.
+    pub fn built_in() -> Result<Vec<Self>, RuleError> {
+        BUILT_IN.iter().map(|(id, text)| Self::parse(id, text, Path::new(id))).collect()
+    }
+
+    /// Those of the `*.sql` files in `directory`, by name.
+    ///
+    /// # Errors
+    /// If one cannot be read, or is no rule.
+    pub fn read_all(directory: &Path) -> Result<Vec<Self>, RuleError> {
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| RuleError::Io { path, source }
+        };
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(directory).map_err(io(directory))? {
+            let path = entry.map_err(io(directory))?.path();
+            if path.extension().is_some_and(|extension| extension == "sql") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        let read = |path: PathBuf| {
+            let length = path.metadata().map_err(io(&path))?.len();
+            if length > MOST_BYTES {
+                return Err(RuleError::Header { path, what: format!("it has {length} bytes, which is no rule") });
+            }
+            let text = std::fs::read_to_string(&path).map_err(io(&path))?;
+            let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            Self::parse(&id, &text, &path)
+        };
+        paths.into_iter().map(read).collect()
+    }
+
+    /// The rule that stands in `text`, the content of the file at `path`.
+    ///
+    /// # Errors
+    /// If its header lacks a field, or has one that is not known.
+    pub fn parse(id: &str, text: &str, path: &Path) -> Result<Self, RuleError> {
+        let refuse = |what: String| RuleError::Header { path: path.to_owned(), what };
+        let mut fields: BTreeMap<&str, String> = BTreeMap::new();
+        // The header is the comment lines at the beginning; those that are no fields are remarks.
+        for line in text.lines().map_while(|line| line.strip_prefix("--")) {
+            let Some((name, value)) = line.split_once(':') else { continue };
+            let name = name.trim();
+            if FIELDS.contains(&name) && fields.insert(name, value.trim().to_owned()).is_some() {
+                return Err(refuse(format!("`-- {name}:` stands there twice")));
+            }
+        }
+        let mut take = |name: &str| {
+            let missing = || refuse(format!("its header has no line `-- {name}: …`"));
+            fields.remove(name).filter(|value| !value.is_empty()).ok_or_else(missing)
+        };
+        let severity = match take("severity")?.as_str() {
+            "error" => Severity::Error,
+            "warning" => Severity::Warning,
+            "note" => Severity::Note,
+            other => return Err(refuse(format!("its severity is {other:?}, not error, warning or note"))),
+        };
+        let (title, means, advice) = (take("title")?, take("means")?, take("do")?);
+        let needs = take("needs").map(|needs| needs.split(',').map(|table| table.trim().to_owned()).collect());
+        Ok(Self {
+            id: id.to_owned(),
+            title,
+            severity,
+            means,
+            advice,
+            needs: needs.unwrap_or_default(),
+            sql: text.to_owned(),
+        })
+    }
+}
+
+/// What a header can say.
+const FIELDS: [&str; 5] = ["title", "severity", "means", "do", "needs"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_that_ships_is_listed_and_is_one() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports/audit");
+        let there = Rule::read_all(&directory).unwrap();
+        assert_eq!(Rule::built_in().unwrap(), there);
+        assert!(there.len() >= 15);
+    }
+
+    #[test]
+    fn headers_by_hand() {
+        let text = "-- title: T\n-- severity: warning\n-- means: M: so\n-- a remark\n-- do: D\n-- needs: graph, tensors\nselect 1\n-- title: no header";
+        let parse = |text: &str| Rule::parse("x", text, Path::new("x.sql"));
+        let rule = parse(text).unwrap();
+        assert_eq!((rule.title.as_str(), rule.severity, rule.means.as_str()), ("T", Severity::Warning, "M: so"));
+        assert_eq!(rule.needs, ["graph", "tensors"]);
+        for (spoil, says) in [
+            (text.replace("-- do: D\n", ""), "no line `-- do: …`"),
+            (text.replace("warning", "fatal"), "\"fatal\""),
+            (text.replace("-- a remark", "-- title: U"), "twice"),
+            (String::new(), "no line"),
+        ] {
+            let error = parse(&spoil).unwrap_err().to_string();
+            assert!(error.contains(says) && error.starts_with("x.sql: "), "{error}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! `retrace audit`
+
+use std::path::PathBuf;
+
+use retrace_audit::{Audited, Finding, Outcome, Rule, Severity, audit};
+use retrace_query::Session;
+use serde_json::json;
+
+use super::Exit;
+use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone, count};
+
+/// Check by rules whether what releases say of themselves is true
+///
+/// The rules are SQL over the tables of the releases, as `retrace import`, `stats`, `seal` and `tour`
+/// make them. Each finding says what is wrong, where that stands, and how sure it is and why; a clean
+/// release gives none. A rule of your own is a SQL file in a directory that you give with `--rules`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  retrace import pythia-evals evals -o pythia && retrace audit pythia
+  retrace audit release --rules my-rules --only same-content
+  retrace audit --list
+
+A rule, in a file NAME.sql, answers with columns release, subject, finding, evidence and sure:
+
+  -- title: A loss went up for good
+  -- severity: warning
+  -- means: The last loss of a run is above its first.
+  -- do: Look at the run.
+  select release, run as subject, …
+
+Exit codes: 0 no rule fires, 1 one does, 2 could not ask.")]
+pub(crate) struct Audit {
+    /// Releases, or directories of Parquet files
+    #[arg(default_value = ".")]
+    dirs: Vec<PathBuf>,
+    /// Ask the rules in DIR too
+    #[arg(long, value_name = "DIR")]
+    rules: Vec<PathBuf>,
+    /// Ask only these rules
+    #[arg(long, value_name = "RULE")]
+    only: Vec<String>,
+    /// List the rules
+    #[arg(long)]
+    list: bool,
+}
+
+impl Audit {
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let rules = self.chosen()?;
+        if self.list {
+            let listed: Vec<_> = rules
+                .iter()
+                .map(|rule| json!({"id": rule.id, "severity": rule.severity, "title": rule.title, "means": rule.means, "do": rule.advice}))
+                .collect();
+            terminal.result("rules/1", &json!({"rules": listed}), |out| {
+                rules
+                    .iter()
+                    .try_for_each(|rule| writeln!(out, "{:24} {:8} {}", rule.id, rule.severity.word(), rule.title))
+            })?;
+            return Ok(Exit::Holds);
+        }
+        let session = Session::open_whole(&self.dirs)?;
+        let progress = terminal.progress();
+        progress.begin("asking the rules", rules.len() as u64, retrace_files::Unit::Items);
+        let audited = audit(&session, &rules, |rule| {
+            progress.note(&rule.id);
+            progress.advance(1);
+        })?;
+        progress.end();
+        terminal.result("audit/1", &json!({"rules": audited.rules, "findings": audited.findings}), |out| {
+            let mut rule = "";
+            for finding in &audited.findings {
+                if finding.rule != rule {
+                    rule = &finding.rule;
+                    let Some(about) = rules.iter().find(|known| known.id == rule) else { continue };
+                    let tone = if finding.severity == Severity::Note { Tone::Faint } else { Tone::Bad };
+                    writeln!(out, "{} {}: {}", terminal.tone(tone, finding.severity.word()), about.id, about.title)?;
+                    writeln!(
+                        out,
+                        "  {}\n  {}",
+                        terminal.tone(Tone::Faint, &about.means),
+                        terminal.tone(Tone::Faint, &about.advice)
+                    )?;
+                }
+                let Finding { release, subject, finding: found, evidence, sure, .. } = finding;
+                // What a release says is anyone's text, and this goes to terminals.
+                let clean = |text: &str| text.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"");
+                writeln!(out, "  - {} {}: {}", clean(release), clean(subject), clean(found))?;
+                writeln!(out, "    at {}", clean(evidence))?;
+                writeln!(out, "    {}", clean(sure))?;
+            }
+            Ok(())
+        })?;
+        say(&audited, terminal);
+        Ok(Exit::holds(audited.findings.is_empty()))
+    }
+
+    /// The rules that are asked for.
+    fn chosen(&self) -> Result<Vec<Rule>, Failure> {
+        let mut rules = Rule::built_in()?;
+        for directory in &self.rules {
+            rules.extend(Rule::read_all(directory)?);
+        }
+        let names: Vec<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
+        if let Some(unknown) = self.only.iter().find(|only| !names.contains(&only.as_str())) {
+            return Err(Failure::usage(format!("there is no rule {unknown}"), &format!("one of {}", names.join(", "))));
+        }
+        rules.retain(|rule| self.only.is_empty() || self.only.contains(&rule.id));
+        Ok(rules)
+    }
+}
+
+/// The last lines: what was asked, and what was found.
+fn say(audited: &Audited, terminal: &Terminal) {
+    let silent: Vec<String> = audited
+        .rules
+        .iter()
+        .filter_map(|asked| match &asked.outcome {
+            Outcome::NothingToAsk(tables) => Some(format!("{} (no rows in {})", asked.rule, tables.join(", "))),
+            Outcome::Findings(_) => None,
+        })
+        .collect();
+    if !silent.is_empty() {
+        terminal.say(Tone::Faint, "not asked", silent.join(", "));
+    }
+    let of = |severity| audited.findings.iter().filter(|finding| finding.severity == severity).count();
+    let asked = count(audited.rules.len() - silent.len(), "rule");
+    match audited.findings.is_empty() {
+        true => terminal.say(Tone::Good, "clean", format!("{asked} found nothing")),
+        false => terminal.say(
+            Tone::Bad,
+            "found",
+            format!(
+                "{}, {}, {} by {asked}",
+                count(of(Severity::Error), "error"),
+                count(of(Severity::Warning), "warning"),
+                count(of(Severity::Note), "note")
+            ),
+        ),
+    }
+}

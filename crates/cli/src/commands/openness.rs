@@ -1,0 +1,97 @@
+//! `retrace openness`
+
+use std::path::PathBuf;
+
+use retrace_audit::{Evidence, Status, openness};
+use retrace_manifest::{Verdict, read_attestation, verify};
+use retrace_sign::PublicKey;
+use retrace_spec::Manifest;
+use serde_json::json;
+
+use super::{Exit, Opened, open, read_text};
+use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone};
+
+/// Say which components of the Model Openness Framework a release has, and what is known of each
+///
+/// Of each of the 17 components: absent, present (the manifest names it), verified (its files have the
+/// bytes that the manifest says) or replayed (the steps that made them were done again, bit for bit, as
+/// an attestation of `retrace replay --all -o FILE` says). Components are known by the kinds and names
+/// of files; licences are not looked at.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  retrace openness release/manifest.yaml
+  retrace replay release/manifest.yaml --all -o replayed.json
+  retrace openness release/manifest.yaml --replayed replayed.json")]
+pub(crate) struct Openness {
+    /// The manifest; the release lies beside it
+    manifest: PathBuf,
+    /// An attestation of what was replayed
+    #[arg(long, value_name = "FILE")]
+    replayed: Option<PathBuf>,
+    /// The key that the attestation must be signed with
+    #[arg(long, value_name = "FILE", requires = "replayed")]
+    public_key: Option<PathBuf>,
+}
+
+impl Openness {
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let Opened { document: manifest, root, path } = open::<Manifest>(&self.manifest)?;
+        let key = self.public_key.as_deref().map(super::keys::public_key).transpose()?;
+        let mut evidence = Evidence::default();
+        if let Some(file) = &self.replayed {
+            let outcomes = read_attestation(&manifest, &read_text(file)?, key.as_ref()).map_err(|e| {
+                Failure::usage(
+                    format!("{}: {e}", file.display()),
+                    "make it with `retrace replay MANIFEST --all -o FILE`",
+                )
+            })?;
+            evidence.replayed = outcomes.into_iter().map(|outcome| (outcome.step, outcome.again)).collect();
+        }
+        let verified = verify(&manifest, &root, Some(&path), terminal.progress().as_ref())?;
+        let good = verified.entries.into_iter().filter(|entry| entry.verdict == Verdict::Verified);
+        evidence.verified = good.map(|entry| entry.path).collect();
+        let found = openness(&manifest, &evidence);
+        terminal.result("openness/1", &json!({"openness": found}), |out| {
+            for component in &found.components {
+                let (tone, word) = match component.status {
+                    Status::Absent => (if component.required { Tone::Bad } else { Tone::Faint }, "absent  "),
+                    Status::Present => (Tone::Faint, "present "),
+                    Status::Verified => (Tone::Good, "verified"),
+                    Status::Replayed => (Tone::Good, "replayed"),
+                };
+                let class = component.class.name().split(' ').next().unwrap_or_default();
+                let required = if component.required { "" } else { ", optional" };
+                let example = component.example.as_deref().map_or_else(String::new, |example| match component.files {
+                    0 | 1 => format!("  {}", example.escape_debug()),
+                    files => format!("  {} and {} more", example.escape_debug(), files - 1),
+                });
+                let name = format!("{} ({class}{required})", component.name);
+                writeln!(out, "{} {name:44}{example}", terminal.tone(tone, word))?;
+            }
+            Ok(())
+        })?;
+        let of = |status| found.components.iter().filter(|component| component.status >= status).count();
+        let counts = format!(
+            "{}: {} of {} components present, {} verified, {} replayed",
+            found.release,
+            of(Status::Present),
+            found.components.len(),
+            of(Status::Verified),
+            of(Status::Replayed)
+        );
+        match found.class {
+            Some(class) => terminal.say(
+                Tone::Good,
+                "class",
+                format!("{} by its components, licences aside; {counts}", class.name()),
+            ),
+            None => terminal.say(Tone::Faint, "no class", counts),
+        }
+        if self.replayed.is_some() && self.public_key.is_none() {
+            terminal.say(Tone::Faint, "unsigned", "whoever wrote the attestation is believed; --public-key checks it");
+        }
+        Ok(Exit::Holds)
+    }
+}
