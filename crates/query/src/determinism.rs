@@ -154,7 +154,8 @@ fn keys(plan: &LogicalPlan) -> Vec<&Vec<usize>> {
     // What DataFusion says of other plans cannot be relied on: it calls keys what `unnest` repeats.
     fn grouped(plan: &LogicalPlan) -> bool {
         match plan {
-            LogicalPlan::Aggregate(_) => true,
+            // A null that `rollup` made looks like one that was there.
+            LogicalPlan::Aggregate(of) => !of.group_expr.iter().any(|key| matches!(key, Expr::GroupingSet(_))),
             LogicalPlan::Projection(projection) => grouped(&projection.input),
             LogicalPlan::SubqueryAlias(alias) => grouped(&alias.input),
             LogicalPlan::Filter(filter) => grouped(&filter.input),

@@ -275,7 +275,7 @@ where
 
     fn emit(&mut self, emit_to: EmitTo) -> Vec<T> {
         let emitted = emit_to.take_needed(&mut self.groups);
-        self.heap = self.groups.iter().map(T::heap).sum();
+        self.heap = self.heap.saturating_sub(emitted.iter().map(T::heap).sum());
         emitted
     }
 }

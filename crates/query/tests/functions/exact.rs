@@ -206,3 +206,16 @@ proptest! {
         }
     }
 }
+
+/// Most sums stay small: what a column of metrics holds takes a window, in memory and as bytes.
+#[test]
+fn sums_of_like_numbers_are_small() {
+    assert!(size_of::<Exact<2>>() <= 24 && size_of::<Exact<4>>() <= 40);
+    let mut sum = Exact::<2>::default();
+    // Twelve decimal orders, and as many terms as a large group has.
+    patterns("small", 100_000, 40).iter().for_each(|x| sum.add(*x));
+    assert_eq!(sum.heap(), 0);
+    let mut bytes = Vec::new();
+    sum.write(&mut bytes);
+    assert!(bytes.len() <= 20, "{}", bytes.len());
+}

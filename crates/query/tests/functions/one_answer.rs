@@ -127,6 +127,8 @@ async fn rows_come_in_the_promised_order() {
     assert_eq!(text(&session, "select array_agg(x order by a desc nulls last) from t").await, "[0.5, -1.0, inf, 3.0]");
     assert_eq!(text(&session, "select first_value(x), last_value(x order by a nulls first) from t").await, "-1.0 0.5");
     assert_eq!(text(&session, "select sum(a), row_number() over () from t group by a").await, "null 1\n2 2\n2 3");
+    // A key that is null, and the total, whose key is null too.
+    assert_eq!(text(&session, "select a, sum(x) from t group by rollup (a)").await, "null 3.0\nnull inf\n1 inf\n2 0.5");
 }
 
 #[tokio::test]
