@@ -79,9 +79,8 @@ impl Answer {
             Format::Parquet => {
                 let mut bytes = Vec::new();
                 let mut writer = ArrowWriter::try_new(&mut bytes, self.schema.clone(), None)?;
-                for batch in &self.batches {
-                    writer.write(batch)?;
-                }
+                // How the rows came in batches would show in the file's pages.
+                writer.write(&concat_batches(&self.schema, &self.batches)?)?;
                 writer.close()?;
                 Ok(bytes)
             }

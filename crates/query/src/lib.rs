@@ -6,8 +6,10 @@
 //! no environment: how a URL is reached is told by [`Stores`].
 
 mod answer;
+pub mod determinism;
 mod error;
 mod explain;
+pub mod functions;
 mod manifests;
 mod named;
 mod session;

@@ -1,6 +1,7 @@
 //! Queries over the tables of releases.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -15,12 +16,11 @@ use tokio::runtime::Runtime;
 use crate::explain::{Names, explain};
 use crate::named::Literal;
 use crate::sources::{self, Sources};
-use crate::{Answer, NamedQuery, QueryError, Stores};
+use crate::{Answer, NamedQuery, QueryError, Stores, functions};
 
 /// Tables that can be asked.
 ///
-/// A query runs in one partition, in the order of the files and their rows, so that it has one
-/// answer: with more, DataFusion adds floats in the order in which its threads finish.
+/// A query has one answer, whatever the number of partitions that it runs in ([`crate::determinism`]).
 pub struct Session {
     context: SessionContext,
     runtime: Runtime,
@@ -41,7 +41,16 @@ impl Session {
     /// # Errors
     /// If a table cannot be read, or a directory has none.
     pub fn open(paths: &[PathBuf]) -> Result<Self, QueryError> {
-        Self::open_with(paths, Stores::default())
+        Self::open_in(paths, std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    }
+
+    /// [`Session::open`], to answer in so many partitions, each on a thread; otherwise there are as
+    /// many as processors.
+    ///
+    /// # Errors
+    /// If a table cannot be read, or a directory has none.
+    pub fn open_in(paths: &[PathBuf], partitions: NonZeroUsize) -> Result<Self, QueryError> {
+        Self::open_with(paths, Stores::default(), partitions)
     }
 
     /// The tables at `paths`. Of a release's directory: every `*.parquet` in it and in its
@@ -54,12 +63,13 @@ impl Session {
     ///
     /// # Errors
     /// If a table cannot be read, a directory has none, or two of the same name do not go together.
-    pub fn open_with(paths: &[PathBuf], stores: Stores) -> Result<Self, QueryError> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(QueryError::Runtime)?;
-        let mut config = SessionConfig::new().with_target_partitions(1);
+    pub fn open_with(paths: &[PathBuf], stores: Stores, partitions: NonZeroUsize) -> Result<Self, QueryError> {
+        let mut threads = tokio::runtime::Builder::new_multi_thread();
+        let threads = threads.worker_threads(partitions.get()).enable_all();
+        let runtime = threads.build().map_err(QueryError::Runtime)?;
+        let mut config = SessionConfig::new().with_target_partitions(partitions.get());
         config.options_mut().sql_parser.collect_spans = true;
-        let context = SessionContext::new_with_config(config);
+        let context = SessionContext::new_with_state(functions::state(config)?);
         let sources = Sources::find(paths)?;
         let columns = runtime.block_on(sources.register(&context, &stores))?;
         Ok(Self { context, runtime, stores, columns })

@@ -5,6 +5,7 @@ mod shell;
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Read};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use retrace_files::{FileError, write_whole};
@@ -214,12 +215,13 @@ fn show(answer: &Answer, width: Option<usize>, rows: Option<usize>, terminal: &T
 
 /// Opens what is asked; where nothing is named, the directory here if it has tables.
 fn open(paths: &[PathBuf]) -> Result<Session, Failure> {
-    let stores = || Stores::new(environment::object_stores());
+    let partitions = NonZeroUsize::new(rayon::current_num_threads()).unwrap_or(NonZeroUsize::MIN);
+    let opened = |paths: &[PathBuf]| Session::open_with(paths, Stores::new(environment::object_stores()), partitions);
     if !paths.is_empty() {
-        return Ok(Session::open_with(paths, stores())?);
+        return Ok(opened(paths)?);
     }
-    match Session::open_with(&[PathBuf::from(".")], stores()) {
-        Err(QueryError::NoTables { .. }) => Ok(Session::open_with(&[], stores())?),
+    match opened(&[PathBuf::from(".")]) {
+        Err(QueryError::NoTables { .. }) => Ok(opened(&[])?),
         opened => Ok(opened?),
     }
 }

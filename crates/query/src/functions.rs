@@ -1,0 +1,90 @@
+//! The functions that SQL can call here beside DataFusion's, and instead of some of them.
+//!
+//! | function | what it is | file |
+//! |---|---|---|
+//! | `sum`, `avg`, `var*`, `stddev*`, `covar*`, `corr`, `regr_*` over floats | the exact result, rounded once, whatever the order of the rows | `moments.rs`, on `exact.rs` |
+//! | `min`, `max` over floats | by the total order of IEEE 754, so zeros of both signs have one | `extremes.rs` |
+//! | `spearman(x, y)`, `kendall(x, y)` | agreement of two rankings | `rank.rs` |
+//! | `log_slope(value, tokens)` | slope over ln tokens | `trajectory.rs` |
+//! | `first_reaching(step, value, threshold)` | first step from which on the value stays there | `trajectory.rs` |
+//! | `forgetting(step, value)` | peak minus last | `trajectory.rs` |
+//! | `interpolate(tokens, value, at)` | the value between two checkpoints | `trajectory.rs` |
+//! | `paired_bootstrap(a, b[, resamples])` | difference of means, its interval and p | `bootstrap.rs` |
+//! | `differs(a, stderr_a, b, stderr_b[, z])` | whether two estimates differ | `elementary.rs` |
+//! | `exp`, `ln`, `log*`, `power`, `sin` and kin | those of the pinned crate `libm` | `elementary.rs` |
+//! | `ema(value, alpha)`, `spike(value, window, deviations)` | along a run's steps | `window.rs` |
+//! | `aligned('run a', 'run b')` | two runs side by side, a table | `aligned.rs` |
+//!
+//! All are plain functions that a plan names by their names alone, so a plan can be sent to another
+//! process that has registered the same ones.
+
+mod aggregates;
+mod aligned;
+mod bootstrap;
+mod elementary;
+pub mod exact;
+mod extremes;
+mod moments;
+mod rank;
+mod ratio;
+mod statistic;
+mod trajectory;
+mod window;
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableFunctionImpl;
+use datafusion::common::Result;
+use datafusion::execution::FunctionRegistry;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::optimizer::Optimizer;
+use datafusion::prelude::SessionConfig;
+
+use crate::determinism::OneAnswer;
+
+/// Makes the functions known by their names, instead of those that have them. Table functions are
+/// known to sessions only: see [`table_functions`].
+///
+/// # Errors
+/// If the registry takes none.
+pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
+    for function in aggregates::all().into_iter().chain(extremes::all()) {
+        registry.register_udaf(Arc::new(function))?;
+    }
+    for function in elementary::all() {
+        registry.register_udf(Arc::new(function))?;
+    }
+    for function in window::all() {
+        registry.register_udwf(Arc::new(function))?;
+    }
+    Ok(())
+}
+
+/// The table functions, which become plain plans where a query is read.
+pub fn table_functions() -> Vec<(&'static str, Arc<dyn TableFunctionImpl>)> {
+    vec![("aligned", Arc::new(aligned::Aligned))]
+}
+
+/// The state of a session whose queries have one answer: DataFusion's, our functions, and the rule
+/// [`OneAnswer`]. Whoever plans or runs a part of a query starts from this.
+///
+/// # Errors
+/// If a function cannot be registered.
+pub fn state(mut config: SessionConfig) -> Result<SessionState> {
+    // The order of a subquery is that of what is selected from it.
+    config.options_mut().sql_parser.enable_subquery_sort_elimination = false;
+    // It drops sort columns that DataFusion takes to depend on others, wrongly so behind `unnest`.
+    let mut rules = Optimizer::new().rules;
+    rules.retain(|rule| rule.name() != "eliminate_duplicated_expr");
+    let mut state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .with_optimizer_rules(rules)
+        .with_analyzer_rule(Arc::new(OneAnswer))
+        .build();
+    register(&mut state)?;
+    for (name, function) in table_functions() {
+        state.register_udtf(name, function);
+    }
+    Ok(state)
+}

@@ -1,0 +1,289 @@
+//! The aggregates: those that stand in for DataFusion's under their names, and ours.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::functions_aggregate as stock;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Expr, GroupsAccumulator, Operator, ReversedUDAF, SetMonotonicity,
+    Signature, StatisticsArgs, Volatility, expr,
+};
+
+use super::bootstrap;
+use super::moments::{Moments, Pairs, Total};
+use super::rank::{kendall, spearman};
+use super::statistic::{Distinct, Groups, One, Reading, Rows, Statistic};
+use super::trajectory::{LogSlope, first_reaching, forgetting, interpolate};
+
+/// What an aggregate works out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Sum,
+    Mean,
+    /// With so many degrees of freedom fewer than rows.
+    Variance(u8),
+    Deviation(u8),
+    Covariance(u8),
+    Correlation,
+    Slope,
+    Intercept,
+    R2,
+    MeanX,
+    MeanY,
+    Sxx,
+    Syy,
+    Sxy,
+    LogSlope,
+    Spearman,
+    Kendall,
+    FirstReaching,
+    Forgetting,
+    Interpolate,
+    PairedBootstrap,
+}
+
+/// All of them.
+pub(super) fn all() -> Vec<AggregateUDF> {
+    let exact = |original: Arc<AggregateUDF>, kind| {
+        let (name, aliases) = (original.name().to_owned(), original.aliases().to_vec());
+        let signature = original.signature().clone();
+        AggregateUDF::new_from_impl(Aggregate { name, aliases, kind, signature, original: Some(original) })
+    };
+    let ours = |name: &str, kind| {
+        let signature = Signature::user_defined(Volatility::Immutable);
+        AggregateUDF::new_from_impl(Aggregate {
+            name: name.to_owned(),
+            aliases: Vec::new(),
+            kind,
+            signature,
+            original: None,
+        })
+    };
+    vec![
+        exact(stock::sum::sum_udaf(), Kind::Sum),
+        exact(stock::average::avg_udaf(), Kind::Mean),
+        exact(stock::variance::var_samp_udaf(), Kind::Variance(1)),
+        exact(stock::variance::var_pop_udaf(), Kind::Variance(0)),
+        exact(stock::stddev::stddev_udaf(), Kind::Deviation(1)),
+        exact(stock::stddev::stddev_pop_udaf(), Kind::Deviation(0)),
+        exact(stock::covariance::covar_samp_udaf(), Kind::Covariance(1)),
+        exact(stock::covariance::covar_pop_udaf(), Kind::Covariance(0)),
+        exact(stock::correlation::corr_udaf(), Kind::Correlation),
+        exact(stock::regr::regr_slope_udaf(), Kind::Slope),
+        exact(stock::regr::regr_intercept_udaf(), Kind::Intercept),
+        exact(stock::regr::regr_r2_udaf(), Kind::R2),
+        exact(stock::regr::regr_avgx_udaf(), Kind::MeanX),
+        exact(stock::regr::regr_avgy_udaf(), Kind::MeanY),
+        exact(stock::regr::regr_sxx_udaf(), Kind::Sxx),
+        exact(stock::regr::regr_syy_udaf(), Kind::Syy),
+        exact(stock::regr::regr_sxy_udaf(), Kind::Sxy),
+        ours("log_slope", Kind::LogSlope),
+        ours("spearman", Kind::Spearman),
+        ours("kendall", Kind::Kendall),
+        ours("first_reaching", Kind::FirstReaching),
+        ours("forgetting", Kind::Forgetting),
+        ours("interpolate", Kind::Interpolate),
+        ours("paired_bootstrap", Kind::PairedBootstrap),
+    ]
+}
+
+/// An aggregate over floats. Where it has an `original`, that one is DataFusion's of the same name,
+/// which still does what needs no rounding: whole numbers, decimals, durations.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Aggregate {
+    name: String,
+    aliases: Vec<String>,
+    kind: Kind,
+    signature: Signature,
+    original: Option<Arc<AggregateUDF>>,
+}
+
+/// Calls `$make` with what `$kind` keeps of its rows, how many columns they have, and how it is read.
+macro_rules! of_kind {
+    ($kind:expr, $arguments:expr, $make:ident($($with:expr),*)) => {{
+        use Reading::{Number, Value};
+        match $kind {
+            Kind::Sum => $make::<Total, 1>(Number(Total::sum), $($with),*),
+            Kind::Mean => $make::<Total, 1>(Number(Total::mean), $($with),*),
+            Kind::Variance(0) => $make::<Moments, 1>(Number(|m| m.variance(0)), $($with),*),
+            Kind::Variance(_) => $make::<Moments, 1>(Number(|m| m.variance(1)), $($with),*),
+            Kind::Deviation(0) => $make::<Moments, 1>(Number(|m| m.deviation(0)), $($with),*),
+            Kind::Deviation(_) => $make::<Moments, 1>(Number(|m| m.deviation(1)), $($with),*),
+            Kind::Covariance(0) => $make::<Pairs, 2>(Number(|p| p.covariance(0)), $($with),*),
+            Kind::Covariance(_) => $make::<Pairs, 2>(Number(|p| p.covariance(1)), $($with),*),
+            Kind::Correlation => $make::<Pairs, 2>(Number(Pairs::correlation), $($with),*),
+            Kind::Slope => $make::<Pairs, 2>(Number(Pairs::slope), $($with),*),
+            Kind::Intercept => $make::<Pairs, 2>(Number(Pairs::intercept), $($with),*),
+            Kind::R2 => $make::<Pairs, 2>(Number(Pairs::r2), $($with),*),
+            Kind::MeanX => $make::<Pairs, 2>(Number(Pairs::mean_x), $($with),*),
+            Kind::MeanY => $make::<Pairs, 2>(Number(Pairs::mean_y), $($with),*),
+            Kind::Sxx => $make::<Pairs, 2>(Number(Pairs::sxx), $($with),*),
+            Kind::Syy => $make::<Pairs, 2>(Number(Pairs::syy), $($with),*),
+            Kind::Sxy => $make::<Pairs, 2>(Number(Pairs::sxy), $($with),*),
+            Kind::LogSlope => $make::<LogSlope, 2>(Number(LogSlope::slope), $($with),*),
+            Kind::Spearman => $make::<Rows<2>, 2>(Value(spearman), $($with),*),
+            Kind::Kendall => $make::<Rows<2>, 2>(Value(kendall), $($with),*),
+            Kind::FirstReaching => $make::<Rows<3>, 3>(Value(first_reaching), $($with),*),
+            Kind::Forgetting => $make::<Rows<2>, 2>(Value(forgetting), $($with),*),
+            Kind::Interpolate => $make::<Rows<3>, 3>(Value(interpolate), $($with),*),
+            Kind::PairedBootstrap if $arguments == 2 => {
+                $make::<Rows<2>, 2>(Value(bootstrap::paired_bootstrap_as_usual), $($with),*)
+            }
+            Kind::PairedBootstrap => $make::<Rows<3>, 3>(Value(bootstrap::paired_bootstrap), $($with),*),
+        }
+    }};
+}
+
+fn one<S: Statistic<N>, const N: usize>(reading: Reading<S>, distinct: bool, to: &DataType) -> Box<dyn Accumulator> {
+    match distinct {
+        false => Box::new(One::<S, S, N>::new(reading, to.clone())),
+        true => Box::new(One::<Distinct<S, N>, S, N>::new(reading, to.clone())),
+    }
+}
+
+fn groups<S: Statistic<N>, const N: usize>(
+    reading: Reading<S>,
+    distinct: bool,
+    to: &DataType,
+) -> Box<dyn GroupsAccumulator> {
+    match distinct {
+        false => Box::new(Groups::<S, S, N>::new(reading, to.clone())),
+        true => Box::new(Groups::<Distinct<S, N>, S, N>::new(reading, to.clone())),
+    }
+}
+
+impl Aggregate {
+    /// DataFusion's own, where what it returns is no float.
+    fn original(&self, to: &DataType) -> Option<&Arc<AggregateUDF>> {
+        self.original.as_ref().filter(|_| *to != DataType::Float64)
+    }
+}
+
+impl AggregateUDFImpl for Aggregate {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let expected = match self.kind {
+            Kind::FirstReaching => "(step, value, threshold)",
+            Kind::Forgetting => "(step, value)",
+            Kind::Interpolate => "(tokens, value, at)",
+            Kind::PairedBootstrap => "(a, b), or (a, b, resamples)",
+            Kind::LogSlope => "(value, tokens)",
+            _ => "(x, y)",
+        };
+        let most = expected.matches(',').count() + 1;
+        let fits = match self.kind {
+            Kind::PairedBootstrap => [2, 3].contains(&types.len()),
+            _ => types.len() == most,
+        };
+        if !fits || !types.iter().all(|kind| kind.is_numeric() || kind.is_null()) {
+            return plan_err!("{} takes numbers: {expected}", self.name);
+        }
+        let mut coerced = vec![DataType::Float64; types.len()];
+        if self.kind == Kind::FirstReaching && types[0].is_integer() {
+            coerced[0] = if types[0].is_unsigned_integer() { DataType::UInt64 } else { DataType::Int64 };
+        }
+        Ok(coerced)
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match (&self.original, self.kind) {
+            (Some(original), _) => original.return_type(types),
+            (None, Kind::PairedBootstrap) => Ok(bootstrap::kind()),
+            // A step stays the whole number that it was.
+            (None, Kind::FirstReaching) => Ok(types.first().cloned().unwrap_or(DataType::Float64)),
+            (None, _) => Ok(DataType::Float64),
+        }
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        let to = args.return_field.data_type();
+        match self.original(to) {
+            Some(original) => original.accumulator(args),
+            None => Ok(of_kind!(self.kind, args.exprs.len(), one(args.is_distinct, to))),
+        }
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        match self.original(args.return_field.data_type()) {
+            Some(original) => original.create_sliding_accumulator(args),
+            None => self.accumulator(args),
+        }
+    }
+
+    fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
+        match self.original(args.return_field.data_type()) {
+            Some(original) => original.groups_accumulator_supported(args),
+            None => true,
+        }
+    }
+
+    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        let to = args.return_field.data_type();
+        match self.original(to) {
+            Some(original) => original.create_groups_accumulator(args),
+            None => Ok(of_kind!(self.kind, args.exprs.len(), groups(args.is_distinct, to))),
+        }
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        match self.original(args.return_field.data_type()) {
+            Some(original) => original.state_fields(args),
+            None => {
+                let name = format_state_name(args.name, "exact");
+                Ok(vec![Arc::new(Field::new(name, DataType::LargeBinary, true))])
+            }
+        }
+    }
+
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        AggregateOrderSensitivity::Insensitive
+    }
+
+    fn reverse_expr(&self) -> ReversedUDAF {
+        ReversedUDAF::Identical
+    }
+
+    fn set_monotonicity(&self, to: &DataType) -> SetMonotonicity {
+        match self.original(to) {
+            Some(original) => original.inner().set_monotonicity(to),
+            None => SetMonotonicity::NotMonotonic,
+        }
+    }
+
+    /// `sum(x + 1)` is `sum(x) + count(x)` for whole numbers, but not for floats, where each `x + 1`
+    /// is rounded.
+    fn simplify_expr_op_literal(
+        &self,
+        function: &expr::AggregateFunction,
+        argument: &Expr,
+        operator: Operator,
+        literal: &Expr,
+        argument_is_left: bool,
+    ) -> Result<Option<Expr>> {
+        let whole = matches!(literal, Expr::Literal(value, _) if value.data_type().is_integer());
+        match &self.original {
+            Some(original) if whole => {
+                original.simplify_expr_op_literal(function, argument, operator, literal, argument_is_left)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn value_from_stats(&self, args: &StatisticsArgs) -> Option<ScalarValue> {
+        self.original(args.return_type).and_then(|original| original.value_from_stats(args))
+    }
+}

@@ -1,0 +1,154 @@
+//! Scalar functions: those that stand in for DataFusion's under their names, and `differs`.
+//!
+//! DataFusion's logarithms, exponentials and angles are those of the platform's C library, which
+//! differ in the last bit from one to the next; these are those of the pinned crate `libm`, in
+//! binary64. `sqrt`, which IEEE 754 fixes, is left alone, and so are `degrees` and `radians`, which
+//! multiply.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array};
+use datafusion::arrow::compute::{binary, unary};
+use datafusion::arrow::datatypes::{DataType, Float64Type};
+use datafusion::common::{Result, exec_err};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+};
+
+/// What a function does with its arguments.
+#[derive(Clone, Copy)]
+enum Kernel {
+    One(fn(f64) -> f64),
+    Two(fn(f64, f64) -> f64),
+    /// The logarithm, to base 10 or to the base that comes first.
+    Log,
+    Differs,
+}
+
+/// All of them.
+pub(super) fn all() -> Vec<ScalarUDF> {
+    let one = |name, of: fn(f64) -> f64| function(name, &[], &[1], Kernel::One(of));
+    let two = |name, aliases, of: fn(f64, f64) -> f64| function(name, aliases, &[2], Kernel::Two(of));
+    vec![
+        one("acos", libm::acos),
+        one("acosh", libm::acosh),
+        one("asin", libm::asin),
+        one("asinh", libm::asinh),
+        one("atan", libm::atan),
+        one("atanh", libm::atanh),
+        one("cbrt", libm::cbrt),
+        one("cos", libm::cos),
+        one("cosh", libm::cosh),
+        one("cot", |x| 1.0 / libm::tan(x)),
+        one("exp", libm::exp),
+        one("ln", libm::log),
+        one("log10", libm::log10),
+        one("log2", libm::log2),
+        one("sin", libm::sin),
+        one("sinh", libm::sinh),
+        one("tan", libm::tan),
+        one("tanh", libm::tanh),
+        two("atan2", &[], libm::atan2),
+        two("power", &["pow"], libm::pow),
+        function("log", &[], &[1, 2], Kernel::Log),
+        function("differs", &[], &[4, 5], Kernel::Differs),
+    ]
+}
+
+fn function(name: &'static str, aliases: &[&str], arguments: &[usize], kernel: Kernel) -> ScalarUDF {
+    let exact = arguments.iter().map(|count| TypeSignature::Exact(vec![DataType::Float64; *count]));
+    let signature = Signature::one_of(exact.collect(), Volatility::Immutable);
+    let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
+    ScalarUDF::new_from_impl(Function { name, aliases, signature, kernel })
+}
+
+struct Function {
+    name: &'static str,
+    aliases: Vec<String>,
+    signature: Signature,
+    kernel: Kernel,
+}
+
+// A function is its name: there is one of each.
+impl PartialEq for Function {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Function {}
+
+impl std::hash::Hash for Function {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl ScalarUDFImpl for Function {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(if matches!(self.kernel, Kernel::Differs) { DataType::Boolean } else { DataType::Float64 })
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let columns: Option<Vec<&Float64Array>> =
+            arrays.iter().map(|column| column.as_primitive_opt::<Float64Type>()).collect();
+        let Some(columns) = columns else { return exec_err!("{} takes floats", self.name) };
+        let answer: ArrayRef = match (self.kernel, columns.as_slice()) {
+            (Kernel::One(of), [x]) => Arc::new(unary::<_, _, Float64Type>(x, of)),
+            (Kernel::Two(of), [x, y]) => Arc::new(binary::<_, _, _, Float64Type>(x, y, of)?),
+            (Kernel::Log, [x]) => Arc::new(unary::<_, _, Float64Type>(x, libm::log10)),
+            (Kernel::Log, [base, x]) => Arc::new(binary::<_, _, _, Float64Type>(base, x, logarithm)?),
+            (Kernel::Differs, [a, a_error, b, b_error]) => Arc::new(differs([a, a_error, b, b_error], None)),
+            (Kernel::Differs, [a, a_error, b, b_error, z]) => Arc::new(differs([a, a_error, b, b_error], Some(z))),
+            _ => return exec_err!("{} was given {} arguments", self.name, columns.len()),
+        };
+        Ok(ColumnarValue::Array(answer))
+    }
+}
+
+fn logarithm(base: f64, x: f64) -> f64 {
+    if base == 10.0 {
+        libm::log10(x)
+    } else if base == 2.0 {
+        libm::log2(x)
+    } else {
+        libm::log(x) / libm::log(base)
+    }
+}
+
+/// Where the normal distribution has 2.5 % above it.
+const Z: f64 = 1.959_963_984_540_054;
+
+/// Whether |a − b| is more than z standard errors of the difference, √(`error_a`² + `error_b`²):
+/// the two-sided z-test of independent estimates. Null where anything is.
+fn differs([a, error_a, b, error_b]: [&Float64Array; 4], z: Option<&Float64Array>) -> BooleanArray {
+    let rows = a.iter().zip(error_a).zip(b.iter().zip(error_b)).enumerate();
+    let one = |(row, ((a, error_a), (b, error_b)))| {
+        let (a, error_a, b, error_b): (f64, f64, f64, f64) = (a?, error_a?, b?, error_b?);
+        let z = match z {
+            Some(z) => z.is_valid(row).then(|| z.value(row))?,
+            None => Z,
+        };
+        Some((a - b).abs() > z * (error_a * error_a + error_b * error_b).sqrt())
+    };
+    rows.map(one).collect()
+}

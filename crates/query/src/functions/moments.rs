@@ -1,0 +1,295 @@
+//! Statistics that are made of sums: of numbers, squares and products. The sums are exact, and each
+//! result is the exact one rounded once to the nearest binary64 number.
+//!
+//! With n rows, and S for sums: Sxx = n·Σx² − (Σx)², Syy likewise, Sxy = n·Σxy − Σx·Σy. All of them
+//! are whole multiples of a power of two, so nothing is lost where large numbers cancel. A sum that
+//! is infinite or NaN makes everything but `sum` and `avg` NaN.
+
+use super::exact::{Exact, take};
+use super::ratio::Number;
+use super::statistic::Statistic;
+
+/// What `sum` and `avg` need of a column.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Total {
+    count: u64,
+    sum: Exact<2>,
+}
+
+impl Statistic<1> for Total {
+    fn add(&mut self, [x]: [f64; 1]) {
+        self.count += 1;
+        self.sum.add(x);
+    }
+
+    fn remove(&mut self, [x]: [f64; 1]) {
+        self.count = self.count.saturating_sub(1);
+        self.sum.subtract(x);
+    }
+
+    fn add_all(&mut self, [x]: [&[f64]; 1]) {
+        self.count += x.len() as u64;
+        self.sum.add_all(x);
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.sum.merge(&other.sum);
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend(self.count.to_le_bytes());
+        self.sum.write(out);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        Some(Self { count: u64::from_le_bytes(take(bytes)?), sum: Exact::read(bytes)? })
+    }
+
+    fn heap(&self) -> usize {
+        self.sum.heap()
+    }
+}
+
+impl Total {
+    pub(super) fn sum(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum.value())
+    }
+
+    pub(super) fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum.mean(self.count))
+    }
+}
+
+/// What the variance of a column needs.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Moments {
+    count: u64,
+    x: Exact<2>,
+    xx: Exact<4>,
+}
+
+impl Statistic<1> for Moments {
+    fn add(&mut self, [x]: [f64; 1]) {
+        self.count += 1;
+        self.x.add(x);
+        self.xx.add_product(x, x);
+    }
+
+    fn remove(&mut self, [x]: [f64; 1]) {
+        self.count = self.count.saturating_sub(1);
+        self.x.subtract(x);
+        self.xx.subtract_product(x, x);
+    }
+
+    fn add_all(&mut self, [x]: [&[f64]; 1]) {
+        self.count += x.len() as u64;
+        self.x.add_all(x);
+        self.xx.add_products(x, x);
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.x.merge(&other.x);
+        self.xx.merge(&other.xx);
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend(self.count.to_le_bytes());
+        self.x.write(out);
+        self.xx.write(out);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        Some(Self { count: u64::from_le_bytes(take(bytes)?), x: Exact::read(bytes)?, xx: Exact::read(bytes)? })
+    }
+
+    fn heap(&self) -> usize {
+        self.x.heap() + self.xx.heap()
+    }
+}
+
+impl Moments {
+    pub(super) fn mean(&self) -> f64 {
+        self.x.mean(self.count)
+    }
+
+    /// The variance, with `less` degrees of freedom fewer than rows: 1 of a sample, 0 of a population.
+    pub(super) fn variance(&self, less: u64) -> Option<f64> {
+        self.spread(less, Number::over)
+    }
+
+    /// The standard deviation, likewise.
+    pub(super) fn deviation(&self, less: u64) -> Option<f64> {
+        self.spread(less, Number::root_over)
+    }
+
+    fn spread(&self, less: u64, of: fn(&Number, &Number) -> f64) -> Option<f64> {
+        if self.count <= less {
+            return None;
+        }
+        let (Some(x), Some(xx)) = (finite(&self.x), finite(&self.xx)) else { return Some(f64::NAN) };
+        let n = Number::from(self.count);
+        let spread = n.times(&xx).minus(&x.times(&x));
+        Some(of(&spread, &n.times(&Number::from(self.count - less))))
+    }
+}
+
+fn finite<const WORDS: usize>(sum: &Exact<WORDS>) -> Option<Number> {
+    sum.exactly().ok().map(Number::from)
+}
+
+/// What covariance, correlation and regression need of the columns y and x.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pairs {
+    count: u64,
+    y: Exact<2>,
+    x: Exact<2>,
+    yy: Exact<4>,
+    xx: Exact<4>,
+    xy: Exact<4>,
+}
+
+impl Statistic<2> for Pairs {
+    fn add(&mut self, [y, x]: [f64; 2]) {
+        self.count += 1;
+        self.y.add(y);
+        self.x.add(x);
+        self.yy.add_product(y, y);
+        self.xx.add_product(x, x);
+        self.xy.add_product(x, y);
+    }
+
+    fn remove(&mut self, [y, x]: [f64; 2]) {
+        self.count = self.count.saturating_sub(1);
+        self.y.subtract(y);
+        self.x.subtract(x);
+        self.yy.subtract_product(y, y);
+        self.xx.subtract_product(x, x);
+        self.xy.subtract_product(x, y);
+    }
+
+    fn add_all(&mut self, [y, x]: [&[f64]; 2]) {
+        self.count += x.len() as u64;
+        self.y.add_all(y);
+        self.x.add_all(x);
+        self.yy.add_products(y, y);
+        self.xx.add_products(x, x);
+        self.xy.add_products(x, y);
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.y.merge(&other.y);
+        self.x.merge(&other.x);
+        self.yy.merge(&other.yy);
+        self.xx.merge(&other.xx);
+        self.xy.merge(&other.xy);
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend(self.count.to_le_bytes());
+        self.y.write(out);
+        self.x.write(out);
+        self.yy.write(out);
+        self.xx.write(out);
+        self.xy.write(out);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        Some(Self {
+            count: u64::from_le_bytes(take(bytes)?),
+            y: Exact::read(bytes)?,
+            x: Exact::read(bytes)?,
+            yy: Exact::read(bytes)?,
+            xx: Exact::read(bytes)?,
+            xy: Exact::read(bytes)?,
+        })
+    }
+
+    fn heap(&self) -> usize {
+        self.y.heap() + self.x.heap() + self.yy.heap() + self.xx.heap() + self.xy.heap()
+    }
+}
+
+/// The sums of a [`Pairs`], each times what makes it whole.
+struct Sums {
+    n: Number,
+    y: Number,
+    x: Number,
+    syy: Number,
+    sxx: Number,
+    sxy: Number,
+}
+
+impl Pairs {
+    fn sums(&self) -> Option<Sums> {
+        let (n, y, x) = (Number::from(self.count), finite(&self.y)?, finite(&self.x)?);
+        Some(Sums {
+            syy: n.times(&finite(&self.yy)?).minus(&y.times(&y)),
+            sxx: n.times(&finite(&self.xx)?).minus(&x.times(&x)),
+            sxy: n.times(&finite(&self.xy)?).minus(&x.times(&y)),
+            n,
+            y,
+            x,
+        })
+    }
+
+    /// `of` the sums of at least `least` rows; null of fewer, or where it says so.
+    fn of(&self, least: u64, of: impl Fn(&Sums) -> Option<f64>) -> Option<f64> {
+        if self.count < least {
+            return None;
+        }
+        match self.sums() {
+            Some(sums) => of(&sums),
+            None => Some(f64::NAN),
+        }
+    }
+
+    pub(super) fn covariance(&self, less: u64) -> Option<f64> {
+        self.of(less + 1, |s| Some(s.sxy.over(&s.n.times(&Number::from(self.count - less)))))
+    }
+
+    /// Pearson's r; null where a column does not vary.
+    pub(super) fn correlation(&self) -> Option<f64> {
+        self.of(2, |s| {
+            let varies = !s.sxx.is_zero() && !s.syy.is_zero();
+            let r = || s.sxy.times(&s.sxy).root_over(&s.sxx.times(&s.syy)).copysign(s.sxy.round());
+            varies.then(r)
+        })
+    }
+
+    pub(super) fn slope(&self) -> Option<f64> {
+        self.of(2, |s| (!s.sxx.is_zero()).then(|| s.sxy.over(&s.sxx)))
+    }
+
+    pub(super) fn intercept(&self) -> Option<f64> {
+        let intercept = |s: &Sums| s.y.times(&s.sxx).minus(&s.sxy.times(&s.x)).over(&s.n.times(&s.sxx));
+        self.of(2, |s| (!s.sxx.is_zero()).then(|| intercept(s)))
+    }
+
+    pub(super) fn r2(&self) -> Option<f64> {
+        let r2 = |s: &Sums| s.sxy.times(&s.sxy).over(&s.sxx.times(&s.syy));
+        self.of(2, |s| (!s.sxx.is_zero() && !s.syy.is_zero()).then(|| r2(s)))
+    }
+
+    pub(super) fn mean_x(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.x.mean(self.count))
+    }
+
+    pub(super) fn mean_y(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.y.mean(self.count))
+    }
+
+    pub(super) fn sxx(&self) -> Option<f64> {
+        self.of(1, |s| Some(s.sxx.over(&s.n)))
+    }
+
+    pub(super) fn syy(&self) -> Option<f64> {
+        self.of(1, |s| Some(s.syy.over(&s.n)))
+    }
+
+    pub(super) fn sxy(&self) -> Option<f64> {
+        self.of(1, |s| Some(s.sxy.over(&s.n)))
+    }
+}

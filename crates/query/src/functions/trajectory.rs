@@ -1,0 +1,98 @@
+//! What became of a value over a run: when it got somewhere, what it lost, where it was between.
+
+use datafusion::common::{Result, ScalarValue};
+
+use super::exact::Exact;
+use super::moments::Pairs;
+use super::statistic::{Rows, Statistic, refused};
+
+/// Of (step, value, threshold): the first step from which on no value is below the threshold, or
+/// NaN; null if there is none.
+pub(super) fn first_reaching(rows: &Rows<3>) -> Result<ScalarValue> {
+    let mut first = None;
+    for at_step in rows.sorted().chunk_by(|a, b| a[0] == b[0]) {
+        let stays = at_step.iter().all(|[_, value, threshold]| value >= threshold);
+        first = if stays { first.or(Some(at_step[0][0])) } else { None };
+    }
+    Ok(ScalarValue::Float64(first))
+}
+
+/// Of (step, value): the greatest value minus that at the last step, or minus the mean of those.
+pub(super) fn forgetting(rows: &Rows<2>) -> Result<ScalarValue> {
+    let rows = rows.sorted();
+    let peak = rows.iter().map(|row| row[1]).reduce(|a, b| if a.total_cmp(&b).is_ge() { a } else { b });
+    let last = rows.chunk_by(|a, b| a[0] == b[0]).last().map(mean);
+    Ok(ScalarValue::Float64(peak.zip(last).map(|(peak, last)| peak - last)))
+}
+
+/// The mean of the second column.
+fn mean<const N: usize>(rows: &[[f64; N]]) -> f64 {
+    let mut sum = Exact::<2>::default();
+    rows.iter().for_each(|row| sum.add(row[1]));
+    sum.mean(rows.len() as u64)
+}
+
+/// Of (tokens, value, at): the value at `at`, on the line between the two neighbours; null before
+/// the first and after the last. Values at the same tokens are their mean.
+pub(super) fn interpolate(rows: &Rows<3>) -> Result<ScalarValue> {
+    let rows = rows.sorted();
+    let Some([_, _, at]) = rows.first().copied() else { return Ok(ScalarValue::Float64(None)) };
+    if rows.iter().any(|row| row[2].to_bits() != at.to_bits()) {
+        return Err(refused("interpolate(tokens, value, at): at is not the same number in all rows of a group"));
+    }
+    let (mut before, mut after) = (None, None);
+    for same in rows.chunk_by(|a, b| a[0] == b[0]) {
+        if same[0][0] <= at {
+            before = Some(same);
+        }
+        if same[0][0] >= at && after.is_none() {
+            after = Some(same);
+        }
+    }
+    let value = before.zip(after).map(|(before, after)| {
+        let ((x0, y0), (x1, y1)) = ((before[0][0], mean(before)), (after[0][0], mean(after)));
+        if x0 == x1 { y0 } else { y0 + (y1 - y0) * ((at - x0) / (x1 - x0)) }
+    });
+    Ok(ScalarValue::Float64(value))
+}
+
+/// The slope of value over ln tokens by least squares. Rows of no tokens, which have no logarithm,
+/// are left out; null of fewer than two others, or where tokens do not vary.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LogSlope(Pairs);
+
+impl Statistic<2> for LogSlope {
+    fn add(&mut self, [value, tokens]: [f64; 2]) {
+        if tokens > 0.0 {
+            self.0.add([value, libm::log(tokens)]);
+        }
+    }
+
+    fn remove(&mut self, [value, tokens]: [f64; 2]) {
+        if tokens > 0.0 {
+            self.0.remove([value, libm::log(tokens)]);
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.0.merge(other.0);
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.write(out);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        Pairs::read(bytes).map(Self)
+    }
+
+    fn heap(&self) -> usize {
+        self.0.heap()
+    }
+}
+
+impl LogSlope {
+    pub(super) fn slope(&self) -> Option<f64> {
+        self.0.slope()
+    }
+}

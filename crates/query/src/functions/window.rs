@@ -1,0 +1,141 @@
+//! Window functions: along the rows of a partition, in their order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
+use datafusion::common::{Result, exec_datafusion_err};
+use datafusion::logical_expr::function::{PartitionEvaluatorArgs, WindowUDFFieldArgs};
+use datafusion::logical_expr::{PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl};
+
+use super::moments::Moments;
+use super::statistic::{Statistic, refused};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Ema,
+    Spike,
+}
+
+/// All of them.
+pub(super) fn all() -> Vec<WindowUDF> {
+    [Kind::Ema, Kind::Spike].map(|kind| WindowUDF::new_from_impl(Along::new(kind))).into()
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Along {
+    kind: Kind,
+    signature: Signature,
+}
+
+impl Along {
+    fn new(kind: Kind) -> Self {
+        let arguments = match kind {
+            Kind::Ema => 2,
+            Kind::Spike => 3,
+        };
+        Self { kind, signature: Signature::exact(vec![DataType::Float64; arguments], Volatility::Immutable) }
+    }
+}
+
+impl WindowUDFImpl for Along {
+    fn name(&self) -> &str {
+        match self.kind {
+            Kind::Ema => "ema",
+            Kind::Spike => "spike",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn field(&self, args: WindowUDFFieldArgs) -> Result<FieldRef> {
+        let kind = match self.kind {
+            Kind::Ema => DataType::Float64,
+            Kind::Spike => DataType::Boolean,
+        };
+        Ok(Arc::new(Field::new(args.name(), kind, true)))
+    }
+
+    fn partition_evaluator(&self, _: PartitionEvaluatorArgs) -> Result<Box<dyn PartitionEvaluator>> {
+        Ok(Box::new(Evaluator(self.kind)))
+    }
+}
+
+#[derive(Debug)]
+struct Evaluator(Kind);
+
+impl PartitionEvaluator for Evaluator {
+    fn evaluate_all(&mut self, values: &[ArrayRef], _: usize) -> Result<ArrayRef> {
+        let columns: Option<Vec<&Float64Array>> =
+            values.iter().map(|column| column.as_primitive_opt::<Float64Type>()).collect();
+        match (self.0, columns.as_deref()) {
+            (Kind::Ema, Some([value, alpha])) => ema(value, alpha),
+            (Kind::Spike, Some([value, window, deviations])) => spike(value, window, deviations),
+            _ => Err(exec_datafusion_err!("{:?} takes floats", self.0)),
+        }
+    }
+}
+
+/// The one number of a column that has to be constant, if it has rows.
+fn constant(column: &Float64Array, fits: impl Fn(f64) -> bool, what: &str) -> Result<Option<f64>> {
+    let Some(first) = column.iter().next() else { return Ok(None) };
+    match first {
+        Some(first) if column.null_count() == 0 && fits(first) && column.values().iter().all(|x| *x == first) => {
+            Ok(Some(first))
+        }
+        _ => Err(refused(what)),
+    }
+}
+
+/// The exponential moving average: the first value, then alpha·value + (1 − alpha)·average. Null
+/// where the value is; the average goes on behind it.
+fn ema(values: &Float64Array, alpha: &Float64Array) -> Result<ArrayRef> {
+    let refusal = "ema(value, alpha): alpha is not one number above 0 and at most 1";
+    let alpha = constant(alpha, |alpha| alpha > 0.0 && alpha <= 1.0, refusal)?.unwrap_or(1.0);
+    let mut average = None;
+    let each = values.iter().map(|value| {
+        let value = value?;
+        let next = average.map_or(value, |average| alpha * value + (1.0 - alpha) * average);
+        average = Some(next);
+        average
+    });
+    Ok(Arc::new(each.collect::<Float64Array>()))
+}
+
+/// Whether a value lies more than `deviations` sample standard deviations off the mean of the
+/// `window` values before it, or those that there are. Null where the value is, and where fewer than
+/// two are before it. An infinite value or NaN is always a spike, and nothing to measure others by.
+///
+/// (OLMo's spike score counts values seven deviations off the thousand before: "2 OLMo 2 Furious",
+/// 2025.)
+fn spike(values: &Float64Array, window: &Float64Array, deviations: &Float64Array) -> Result<ArrayRef> {
+    let refusal = "spike(value, window, deviations): window is not one whole number from 2 on";
+    let whole = |window: f64| window >= 2.0 && window <= f64::from(u32::MAX) && window.fract() == 0.0;
+    let window = constant(window, whole, refusal)?.unwrap_or(2.0) as usize;
+    let refusal = "spike(value, window, deviations): deviations is not one number from 0 on";
+    let deviations = constant(deviations, |deviations| deviations >= 0.0, refusal)?.unwrap_or_default();
+    let mut before = VecDeque::new();
+    let mut moments = Moments::default();
+    let each = values.iter().map(|value| {
+        let value = value?;
+        let spike = if value.is_finite() {
+            moments.deviation(1).map(|deviation| (value - moments.mean()).abs() > deviations * deviation)
+        } else {
+            Some(true)
+        };
+        if value.is_finite() {
+            before.push_back(value);
+            moments.add([value]);
+            if before.len() > window
+                && let Some(oldest) = before.pop_front()
+            {
+                moments.remove([oldest]);
+            }
+        }
+        spike
+    });
+    Ok(Arc::new(each.collect::<BooleanArray>()))
+}
