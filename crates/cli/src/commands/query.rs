@@ -299,9 +299,14 @@ impl<'a> Picture<'a> {
 
     fn draw(&self, answer: &Answer, title: &str, terminal: &Terminal) -> Result<(), Failure> {
         let drawn = plot::of_answer(answer, title)?;
-        let bytes = if self.png { plot::png(&drawn.svg)? } else { drawn.svg.into_bytes() };
+        let bytes = if self.png { plot::png(&drawn.svg)? } else { drawn.svg.clone().into_bytes() };
         write_whole(self.path, &bytes)?;
         terminal.say(Tone::Good, "drew", format!("{} into {}", count(answer.rows(), "row"), self.path.display()));
+        let far = |c: char| c >= '\u{2e80}';
+        if self.png && drawn.svg.contains(far) {
+            let note = "the PNG's font has no Chinese, Japanese or Korean; an SVG shows them as its reader's fonts do";
+            terminal.say(Tone::Faint, "note:", note);
+        }
         for note in drawn.notes {
             terminal.say(Tone::Faint, "note:", note);
         }
