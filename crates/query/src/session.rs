@@ -42,7 +42,16 @@ impl Session {
     /// # Errors
     /// If a table cannot be read, or a directory has none.
     pub fn open(paths: &[PathBuf]) -> Result<Self, QueryError> {
-        Self::open_with(paths, Stores::default())
+        Self::open_in(paths, std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    }
+
+    /// [`Session::open`], to answer in so many partitions, each on a thread; otherwise there are as
+    /// many as processors.
+    ///
+    /// # Errors
+    /// If a table cannot be read, or a directory has none.
+    pub fn open_in(paths: &[PathBuf], partitions: NonZeroUsize) -> Result<Self, QueryError> {
+        Self::open_with(paths, Stores::default(), partitions)
     }
 
     /// The tables at `paths`. Of a release's directory: every `*.parquet` in it and in its
@@ -55,19 +64,9 @@ impl Session {
     ///
     /// # Errors
     /// If a table cannot be read, a directory has none, or two of the same name do not go together.
-    pub fn open_with(paths: &[PathBuf], stores: Stores) -> Result<Self, QueryError> {
-        Self::open_in(paths, stores, std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
-    }
-
-    /// [`Session::open_with`], to answer in so many partitions, each on a thread; otherwise there are
-    /// as many as processors.
-    ///
-    /// # Errors
-    /// As [`Session::open_with`].
-    pub fn open_in(paths: &[PathBuf], stores: Stores, partitions: NonZeroUsize) -> Result<Self, QueryError> {
+    pub fn open_with(paths: &[PathBuf], stores: Stores, partitions: NonZeroUsize) -> Result<Self, QueryError> {
         let config = SessionConfig::new().with_target_partitions(partitions.get());
-        let context = SessionContext::new_with_state(functions::state(config)?);
-        Self::on(context, paths, stores, partitions)
+        Self::on(SessionContext::new_with_state(functions::state(config)?), paths, stores, partitions)
     }
 
     /// [`Session::open_with`], in a context whose state is that of [`functions::state`], with so many

@@ -15,6 +15,23 @@ pub(crate) fn short(value: f64, step: f64) -> String {
     format!("{:.places$}{suffix}", value / unit)
 }
 
+/// A number in three digits: 0.310, 42, 1.23M.
+pub(crate) fn three_digits(value: f64) -> String {
+    if value == value.round() && value.abs() < 10_000.0 {
+        return format!("{value}");
+    }
+    short(value, libm::pow(10.0, libm::floor(libm::log10(value.abs())) - 2.0))
+}
+
+/// A number in as many digits as it has, at most three: 1M, 2.5k, 20.
+pub(crate) fn digits(value: f64) -> String {
+    let text = three_digits(value);
+    let end = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, suffix) = text.split_at(end);
+    let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
+    format!("{number}{suffix}")
+}
+
 /// 1234567 as 1,234,567.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -75,6 +92,23 @@ mod tests {
             (999.0, 1.0, "999"),
         ] {
             assert_eq!(short(value, step), expected);
+        }
+    }
+
+    #[test]
+    fn numbers_have_three_digits() {
+        // By hand.
+        for (value, three, few) in [
+            (0.0, "0", "0"),
+            (0.123_45, "0.123", "0.123"),
+            (-1.5, "-1.50", "-1.5"),
+            (42.0, "42", "42"),
+            (1_000_000.0, "1.00M", "1M"),
+            (1_234_567.0, "1.23M", "1.23M"),
+            (20e9, "20.0B", "20B"),
+            (0.001_234, "0.00123", "0.00123"),
+        ] {
+            assert_eq!((three_digits(value).as_str(), digits(value).as_str()), (three, few));
         }
     }
 

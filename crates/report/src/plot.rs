@@ -54,6 +54,8 @@ pub struct Axis {
     pub label: String,
     /// How values lie on it.
     pub scale: Scale,
+    /// Whether it counts something: only whole numbers are named.
+    pub whole: bool,
 }
 
 /// How a series is drawn.
@@ -131,8 +133,8 @@ impl Chart {
         if all().next().is_none() {
             return Err(ReportError::Empty(self.title.clone()));
         }
-        let x = Ruler::new(self.x.scale, xs, 0.02);
-        let y = Ruler::new(self.y.scale, ys, 0.06);
+        let x = Ruler::of(&self.x, xs, 0.02);
+        let y = Ruler::of(&self.y, ys, 0.06);
         let mut svg = String::new();
         self.draw(&mut svg, x, y).map_err(|what| ReportError::Plot { title: self.title.clone(), what })?;
         Ok(document(&svg, &self.title, SIZE))
@@ -270,7 +272,7 @@ mod tests {
     use super::*;
 
     fn chart(points: Vec<(f64, f64)>, scale: Scale) -> Chart {
-        let axis = || Axis { label: "a < b".to_owned(), scale };
+        let axis = || Axis { label: "a < b".to_owned(), scale, whole: false };
         let style = if points.len() > 9 { Style::Line } else { Style::Both };
         let series = Series { label: "one".to_owned(), points, errors: Vec::new(), style, colour: 0 };
         Chart { title: "\"T\"".to_owned(), x: axis(), y: axis(), series: vec![series], marks: Vec::new() }

@@ -93,7 +93,7 @@ fn figure(chart: &Chart, caption: &Markup) -> Result<Markup, ReportError> {
 }
 
 fn axis(label: &str, scale: Scale) -> Axis {
-    Axis { label: label.to_owned(), scale }
+    Axis { label: label.to_owned(), scale, whole: false }
 }
 
 fn run_label(run: &str, params: Option<u64>) -> String {

@@ -232,12 +232,13 @@ fn show(answer: &Answer, width: Option<usize>, rows: Option<usize>, terminal: &T
 
 /// Opens what is asked; where nothing is named, the directory here if it has tables.
 fn open(paths: &[PathBuf]) -> Result<Session, Failure> {
-    let stores = || Stores::new(environment::object_stores());
+    let partitions = NonZeroUsize::new(rayon::current_num_threads()).unwrap_or(NonZeroUsize::MIN);
+    let opened = |paths: &[PathBuf]| Session::open_with(paths, Stores::new(environment::object_stores()), partitions);
     if !paths.is_empty() {
-        return Ok(Session::open_with(paths, stores())?);
+        return Ok(opened(paths)?);
     }
-    match Session::open_with(&[PathBuf::from(".")], stores()) {
-        Err(QueryError::NoTables { .. }) => Ok(Session::open_with(&[], stores())?),
+    match opened(&[PathBuf::from(".")]) {
+        Err(QueryError::NoTables { .. }) => Ok(opened(&[])?),
         opened => Ok(opened?),
     }
 }
@@ -315,9 +316,14 @@ impl<'a> Picture<'a> {
 
     fn draw(&self, answer: &Answer, title: &str, terminal: &Terminal) -> Result<(), Failure> {
         let drawn = plot::of_answer(answer, title)?;
-        let bytes = if self.png { plot::png(&drawn.svg)? } else { drawn.svg.into_bytes() };
+        let bytes = if self.png { plot::png(&drawn.svg)? } else { drawn.svg.clone().into_bytes() };
         write_whole(self.path, &bytes)?;
         terminal.say(Tone::Good, "drew", format!("{} into {}", count(answer.rows(), "row"), self.path.display()));
+        let far = |c: char| c >= '\u{2e80}';
+        if self.png && drawn.svg.contains(far) {
+            let note = "the PNG's font has no Chinese, Japanese or Korean; an SVG shows them as its reader's fonts do";
+            terminal.say(Tone::Faint, "note:", note);
+        }
         for note in drawn.notes {
             terminal.say(Tone::Faint, "note:", note);
         }

@@ -9,21 +9,6 @@ use retrace_spec::{Digest, Step, Tokens};
 
 use crate::metric;
 
-/// Functions of ours that named queries use.
-const OURS: [&str; 11] = [
-    "aligned",
-    "differs",
-    "ema",
-    "first_reaching",
-    "forgetting",
-    "interpolate",
-    "kendall",
-    "log_slope",
-    "paired_bootstrap",
-    "spearman",
-    "spike",
-];
-
 fn given(values: &[(&str, &str)]) -> BTreeMap<String, String> {
     values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
@@ -206,7 +191,6 @@ fn all_that_lie_in_reports_are_there_and_can_be_asked() {
     let lying = NamedQuery::read(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../reports/queries")).unwrap();
     assert_eq!(queries, lying, "list in named.rs what lies in reports/queries");
     assert!(queries.len() >= 15);
-    let functions = session.functions();
     for query in &queries {
         assert!(query.question.ends_with('?'), "@{}: {}", query.name, query.question);
         for parameter in &query.parameters {
@@ -229,20 +213,7 @@ fn all_that_lie_in_reports_are_there_and_can_be_asked() {
                 )
             })
             .collect();
-        match session.ask(query, &given(&values)) {
-            Ok(answer) => assert!(answer.rows() > 0 || !answer.columns().is_empty()),
-            // Only for a function of ours that is not there yet.
-            Err(QueryError::Sql { message, .. }) => {
-                let missing = OURS.iter().find(|name| message == format!("there is no function {name}"));
-                assert!(
-                    missing.is_some_and(|name| !functions.contains(&(*name).to_owned())),
-                    "@{}: {message}",
-                    query.name
-                );
-                eprintln!("@{}: skipped: {message}", query.name);
-            }
-            Err(other) => panic!("@{}: {other:?}", query.name),
-        }
+        session.ask(query, &given(&values)).unwrap_or_else(|e| panic!("@{}: {e}", query.name));
     }
 }
 
@@ -302,6 +273,60 @@ fn what_they_answer() {
         ask(&session, "tokens-per-step", &[]),
         "release,run,tokens_per_step,steps,first_step,last_step\nr,one,10.0,1,2,2\nr,one,20.0,2,3,4\n"
     );
+}
+
+#[test]
+fn what_they_answer_with_functions_of_ours() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = release(directory.path());
+    // At least 0.25 + 0.05, and from then on.
+    assert_eq!(
+        ask(&session, "emergence", &[]),
+        "release,run,task,shots,from_step,first_step,last_step,best\nr,one,a,0,2,1,3,0.75\nr,one,a,5,2,2,2,0.625\n\
+         r,one,b,0,3,1,3,0.5\nr,one,late,0,3,3,3,0.5\nr,two,a,0,2,2,3,0.75\n"
+    );
+    assert_eq!(ask(&session, "emergence", &[("task", "late")]).lines().count(), 2);
+    assert_eq!(
+        ask(&session, "forgetting", &[("at_least", "0.1")]),
+        "release,run,task,shots,peak,lost\nr,two,a,0,0.75,0.25\nr,one,b,0,0.5,0.125\n"
+    );
+    assert_eq!(
+        ask(&session, "tokens-to-threshold", &[("task", "a")]),
+        "release,run,shots,tokens,best\nr,one,0,20,0.75\nr,one,5,20,0.625\nr,two,0,20,0.75\n"
+    );
+    // Half way between two checkpoints; one alone has nothing around it.
+    assert_eq!(
+        ask(&session, "interpolated", &[("task", "a"), ("tokens", "25")]),
+        "release,run,task,shots,value\nr,one,a,0,0.625\nr,two,a,0,0.625\nr,one,a,5,\n"
+    );
+    let aligned = ask(&session, "aligned-runs", &[("a", "one"), ("b", "two"), ("task", "a")]);
+    for row in ["2,20,a,acc,0,0.5,0.75,-0.25\n", "3,30,a,acc,0,0.75,0.5,0.25\n"] {
+        assert!(aligned.contains(row), "{aligned}");
+    }
+    // 0.25 is 5.9 times √2 · 0.03.
+    assert_eq!(
+        ask(&session, "runs-differ", &[("a", "one"), ("b", "two")]),
+        "task,shots,step,a,stderr_a,b,stderr_b,difference,differs\na,0,2,0.5,0.03,0.75,0.03,-0.25,true\n\
+         a,0,3,0.75,0.03,0.5,0.03,0.25,true\n"
+    );
+    // 4, (4 + 3) / 2, (3.5 + 2) / 2, (2.75 + 1) / 2.
+    assert_eq!(
+        ask(&session, "smooth-loss", &[("alpha", "0.5")]),
+        "step,run,smooth_loss\n1,one,4.0\n2,one,3.5\n3,one,2.75\n4,one,1.875\n"
+    );
+    assert_eq!(
+        ask(&session, "rank-stability", &[]),
+        "release,run,shots,step,tasks,spearman,kendall\nr,one,0,3,3,1.0,1.0\n"
+    );
+    // Ranks 1 2 3 and 3 1 2: ρ = 1 - 6 · 6 / 24; of three pairs one agrees.
+    assert_eq!(
+        ask(&session, "benchmarks-that-move-together", &[]),
+        format!("release,run,shots,task_a,task_b,spearman,kendall,checkpoints\nr,one,0,a,b,-0.5,{},3\n", -1.0 / 3.0)
+    );
+    // Two of three right, and one of three.
+    let paired = ask(&session, "paired-samples", &[("a", "one"), ("b", "two")]);
+    assert!(paired.lines().nth(1).is_some_and(|row| row.starts_with("a,3,3,0.333333333333333")), "{paired}");
+    assert_eq!(ask(&session, "spikes", &[("window", "2")]).lines().count(), 1);
 }
 
 #[test]

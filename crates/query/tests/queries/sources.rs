@@ -132,7 +132,7 @@ fn what_is_no_table_is_refused() {
     holed[4..whole.len() / 2].fill(0xff);
     fs::write(path("tables/metrics.parquet"), holed).unwrap();
     let session = open(&[directory.path()]).unwrap();
-    assert!(session.run("select sum(value) from metrics where task = 'task'").is_err());
+    assert!(session.run("select * from metrics").is_err());
 }
 
 #[cfg(unix)]

@@ -124,7 +124,9 @@ fn a_table_in_a_bucket_is_read_with_the_credentials_given() {
     ];
     let stores = Stores::new(options.map(|(name, value)| (name.to_owned(), value)));
     assert!(!format!("{stores:?}").contains("very secret"));
-    let session = Session::open_with(&[PathBuf::from("s3://bucket/dir/metrics.parquet")], stores).unwrap();
+    let session =
+        Session::open_with(&[PathBuf::from("s3://bucket/dir/metrics.parquet")], stores, std::num::NonZeroUsize::MIN)
+            .unwrap();
     assert_eq!(csv(&session, "select count(*) as n from metrics"), "n\n100000\n");
     let asked = server.asked();
     assert!(

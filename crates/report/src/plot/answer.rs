@@ -25,7 +25,7 @@ const BARS: usize = 30;
 
 /// The longest name of a line, and of a bar.
 const LINE_NAME: usize = 24;
-const BAR_NAME: usize = 40;
+const BAR_NAME: usize = 30;
 
 /// With more points than this, a line has no marks at its points.
 const MARKED: usize = 40;
@@ -220,10 +220,11 @@ fn lines(
         [y] => label(y),
         several => shortened(&several.iter().map(|y| label(y)).collect::<Vec<_>>().join(", "), 2 * BAR_NAME),
     };
+    let whole = drawn.iter().flat_map(|(_, group)| group.iter()).all(|point| point.0.fract() == 0.0);
     let chart = Chart {
         title: title.to_owned(),
-        x: Axis { label: x_label, scale },
-        y: Axis { label: y_label, scale: Scale::Linear },
+        x: Axis { label: x_label, scale, whole },
+        y: Axis { label: y_label, scale: Scale::Linear, whole: false },
         series: series.collect(),
         marks: Vec::new(),
     };

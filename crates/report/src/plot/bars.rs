@@ -6,7 +6,7 @@ use super::pen::{Pen, colour, wide};
 use super::ruler::Ruler;
 use super::{GRID, INK, MARK, SERIES, Scale, document};
 use crate::ReportError;
-use crate::numbers::short;
+use crate::numbers::three_digits;
 
 /// Width in drawn pixels, and the height of a bar with its gap.
 const WIDTH: i32 = 960;
@@ -60,7 +60,7 @@ impl Bars {
 
     fn draw(&self, svg: &mut String, x: &Ruler, height: i32) -> Result<(), String> {
         let left = self.bars.iter().map(|bar| wide(&bar.label)).max().unwrap_or(0) + 24;
-        let said = |bar: &Bar| if bar.value.is_finite() { digits(bar.value) } else { "none".to_owned() };
+        let said = |bar: &Bar| if bar.value.is_finite() { three_digits(bar.value) } else { "none".to_owned() };
         let right = self.bars.iter().map(|bar| wide(&said(bar))).max().unwrap_or(0) + 24;
         let (across, down) = ((left, WIDTH - right), (52, height - 92));
         let pen = Pen::new(svg, (WIDTH, height));
@@ -96,35 +96,9 @@ impl Bars {
     }
 }
 
-/// A number in three digits.
-fn digits(value: f64) -> String {
-    if value == 0.0 {
-        return "0".to_owned();
-    }
-    if value == value.round() && value.abs() < 10_000.0 {
-        return format!("{value}");
-    }
-    short(value, libm::pow(10.0, libm::floor(libm::log10(value.abs())) - 2.0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_have_three_digits() {
-        // By hand.
-        for (value, text) in [
-            (0.0, "0"),
-            (0.123_45, "0.123"),
-            (-1.5, "-1.50"),
-            (42.0, "42"),
-            (1_234_567.0, "1.23M"),
-            (0.001_234, "0.00123"),
-        ] {
-            assert_eq!(digits(value), text);
-        }
-    }
 
     #[test]
     fn any_bars_make_a_chart_or_a_clear_error() {

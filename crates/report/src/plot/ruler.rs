@@ -1,7 +1,7 @@
 //! Axes: where values lie, and which are named.
 
-use super::Scale;
-use crate::numbers::short;
+use super::{Axis, Scale};
+use crate::numbers::{digits, short};
 
 /// Whether an axis has such a value.
 pub(super) fn on(scale: Scale, value: f64) -> bool {
@@ -16,9 +16,21 @@ pub(super) struct Ruler {
     ends: (f64, f64),
     /// The values that are named.
     pub(super) ticks: Vec<f64>,
+    /// Whether only whole numbers are named.
+    whole: bool,
 }
 
 impl Ruler {
+    /// The ruler of an axis, as [`Ruler::new`] makes it.
+    pub(super) fn of(axis: &Axis, values: Vec<f64>, margin: f64) -> Self {
+        let mut ruler = Self::new(axis.scale, values, margin);
+        if axis.whole && ruler.ticks.iter().any(|tick| tick.fract() == 0.0) {
+            ruler.whole = true;
+            ruler.ticks.retain(|tick| tick.fract() == 0.0);
+        }
+        ruler
+    }
+
     /// An axis that has all `values`, and `margin` of its length at each end.
     pub(super) fn new(scale: Scale, values: Vec<f64>, margin: f64) -> Self {
         let along: Vec<f64> = values.into_iter().filter(|v| on(scale, *v)).map(|v| along(scale, v)).collect();
@@ -33,7 +45,7 @@ impl Ruler {
             Scale::Linear => linear_ticks(ends),
             Scale::Log => log_ticks(ends),
         };
-        Self { scale, ends, ticks }
+        Self { scale, ends, ticks, whole: false }
     }
 
     /// Where a value lies between two pixels.
@@ -43,6 +55,10 @@ impl Ruler {
     }
 
     pub(super) fn label(&self, tick: f64) -> String {
+        if self.whole && self.scale == Scale::Log {
+            // Few digits by themselves: 1, 20M, 5B.
+            return digits(tick);
+        }
         let step = self.ticks.windows(2).map(|pair| pair[1] - pair[0]).fold(tick.abs(), f64::min);
         short(tick, step)
     }

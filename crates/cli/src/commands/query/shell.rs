@@ -54,6 +54,9 @@ impl<'a> Line<'a> {
         if text.is_empty() || text == ";" {
             return Ok(Self::Empty);
         }
+        if text.trim_end_matches(';').to_lowercase().split_whitespace().eq(["show", "tables"]) {
+            return Ok(Self::Command(".tables", ""));
+        }
         if text.starts_with('.') {
             let (command, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
             return Ok(Self::Command(command.trim_end_matches(';'), rest.trim().trim_end_matches(';')));
