@@ -4,17 +4,21 @@
 -- do: Compare only like with like, or evaluate anew. A batch's size or a device changes the last digits at most; a version or the evaluator's code may change anything.
 -- What names the checkpoint, or the job that made the file, is left out; of a device its number is.
 with
-directories as (select release, source, min(value) as shots from claims where name = 'path.shots' group by release, source),
+-- The run of a file, and the examples in its prompts as its directory says.
+files as (
+    select release, source, min(run) as run,
+        case when source like '%five-shot/%' then 'five-shot' when source like '%zero-shot/%' then 'zero-shot' else '' end as shots
+    from metrics group by release, source
+),
 settings as (
-    select c.release, c.subject as run, coalesce(d.shots, '') as shots, c.name,
+    select c.release, f.run, f.shots, c.name,
         case when c.name = 'config.device' then regexp_replace(c.value, ':[0-9]+$', '') else c.value end as value, c.source, c.place
-    from claims c left join directories d on d.release = c.release and d.source = c.source
+    from claims c join files f on f.release = c.release and f.source = c.source
     where (c.name like 'config.%' or c.name like 'versions.%') and c.value <> 'null'
         and c.name not in ('config.model_args', 'config.model_args.iteration', 'config.model_args.revision', 'config.model_args.pretrained',
-            'config.model_args.eval_results_prefix', 'config.model_args.save', 'config.model_args.config_files', 'config.model_args.user_script',
-            'config.num_fewshot')
+            'config.model_args.eval_results_prefix', 'config.model_args.save', 'config.model_args.user_script', 'config.num_fewshot')
         and c.name not like '%wandb%' and c.name not like 'config.model_args.master%'
-        and c.name not like 'config.model_args.config_files.%' and c.name not like 'config.model_args.save_iters%'
+        and c.name not like 'config.model_args.config_files%' and c.name not like 'config.model_args.eval_tasks%' and c.name not like 'config.model_args.save_iters%'
         and c.name not like 'config.model_args.%_dir' and c.name not like 'config.model_args.hostfile%'
 ),
 counts as (

@@ -40,7 +40,8 @@ by_file as (
 ),
 -- What the two files say they are of.
 models as (
-    select release, source, min(value) as model from claims where name = 'config.model_args.pretrained' group by release, source
+    select release, source, min(regexp_replace(value, '^.*pretrained=([^,]*).*$', '\1')) as model
+    from claims where name = 'config.model_args' and value like '%pretrained=%' group by release, source
 ),
 -- All of a run in one line, but each evaluation that differs much from its double in its own.
 files as (

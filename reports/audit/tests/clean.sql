@@ -23,9 +23,9 @@ create or replace view clean_claims as
 select 'release' as release, run as subject, c.name, replace(replace(c.value, '$STEP', cast(step as varchar)), '$RUN', run) as value,
     try_cast(replace(c.value, '$STEP', cast(step as varchar)) as double) as number, source, c.place
 from (select distinct run, step, source from clean_metrics) as files
-cross join (values ('path.step', '$STEP', ''), ('path.shots', '0', ''), ('path.model', '$RUN', ''), ('config.num_fewshot', '0', '/config/num_fewshot'),
+cross join (values ('config.num_fewshot', '0', '/config/num_fewshot'),
     ('config.batch_size', '32', '/config/batch_size'), ('config.device', 'cuda:0', '/config/device'), ('versions.task1', '1', '/versions/task1'),
-    ('config.model_args.revision', 'step$STEP', '/config/model_args'), ('config.model_args.pretrained', 'maker/$RUN', '/config/model_args'),
+    ('config.model_args', 'pretrained=maker/$RUN,revision=step$STEP', '/config/model_args'),
     ('config.model_args.git_hash', 'abc', '/config/model_args/git_hash')) as c(name, value, place)
 union all
 select 'release', subject, name, value, try_cast(value as double), source, place from (values
