@@ -36,7 +36,7 @@ settings as (
 ),
 setting_places as (
     select release, run, metric, value, count(*) as n, min(cast(step as bigint)) as first, max(cast(step as bigint)) as last,
-        min(place) as place
+        min(place) as place, dense_rank() over (partition by release, run, metric order by count(*), value) as nth
     from metrics where task = 'train' and (metric like '%_peak' or metric like 'batch_size%') group by release, run, metric, value
 ),
 -- A link to a file of the repository that lies elsewhere in it.
@@ -88,10 +88,11 @@ select f.release, f.subject,
 from finals f join lasts l on l.release = f.release and l.run = f.subject and l.metric = f.metric and l.nth = 1
 where abs(f.number - l.value) > 1e-9 * abs(l.value)
 union all
-select s.release, s.run, s.metric || ' is said to be ' || cast(p.value as varchar) || ' at ' || cast(p.n as varchar) || ' steps, from '
-        || cast(p.first as varchar) || ' to ' || cast(p.last as varchar) || ', of a run that has ' || cast(s.d as varchar) || ' such values',
+select s.release, s.run, s.metric || ' is from ' || cast(s.least as varchar) || ' to ' || cast(s.most as varchar) || ': '
+        || cast(p.value as varchar) || ' at ' || cast(p.n as varchar) || ' steps from ' || cast(p.first as varchar) || ' to '
+        || cast(p.last as varchar) || ', of a run that has ' || cast(s.d as varchar) || ' such values',
     s.source || ' ' || p.place, 'certain that it changes; a peak of a run is one number, unless the schedule was begun anew'
-from settings s join setting_places p on p.release = s.release and p.run = s.run and p.metric = s.metric
+from settings s join setting_places p on p.release = s.release and p.run = s.run and p.metric = s.metric and p.nth = 1
 union all
 select l.release, l.path, 'linked, but it lies at ' || f.source, l.source || ' ' || l.place,
     'certain for this state of the repository'

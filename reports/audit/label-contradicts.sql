@@ -8,29 +8,32 @@ labels as (
         try_cast(regexp_replace(label, '^.*step-?_?([0-9]+).*$', '\1') as bigint) as labelled
     from checkpoints where step is not null and label like '%step%'
 ),
--- An evaluation's path, and what the evaluation says of itself.
+-- What the path of an evaluation says: .../pythia-70m-deduped/five-shot/..._step3000....json
 paths as (
-    select release, source, min(subject) as run,
-        max(case when name = 'path.step' then number end) as step,
-        max(case when name = 'path.shots' then number end) as shots,
-        max(case when name = 'path.model' and value like '%-%' then value end) as model
-    from claims where name like 'path.%' group by release, source
+    select release, source, min(run) as run,
+        case when source like '%step%' then try_cast(regexp_replace(source, '^.*step-?_?([0-9]+)[^/]*$', '\1') as double) end as step,
+        case when source like '%five-shot/%' then 5.0 when source like '%zero-shot/%' then 0.0 end as shots,
+        case when regexp_replace(source, '^(.*/)?[a-z]+-[0-9.]+[mbMB][^/]*/.*$', 'model') = 'model'
+            then regexp_replace(source, '^(.*/)?([a-z]+-[0-9.]+[mbMB][^/]*)/.*$', '\2') end as model
+    from metrics group by release, source
 ),
+-- What it says of itself.
 selves as (
     select release, source,
         max(case when name = 'config.model_args.iteration' then number end) as iteration,
-        max(case when name = 'config.model_args.revision' and value like 'step%'
-            then try_cast(regexp_replace(value, '^step([0-9]+)$', '\1') as double) end) as revision,
+        max(case when name = 'config.model_args' and value like '%revision=step%'
+            then try_cast(regexp_replace(value, '^.*revision=step([0-9]+).*$', '\1') as double) end) as revision,
         max(case when name = 'config.num_fewshot' then number end) as shots,
-        max(case when name = 'config.model_args.pretrained' then value end) as pretrained,
-        max(case when name = 'config.model_args.train_data_paths' then value end) as data,
+        max(case when name = 'config.model_args' and value like '%pretrained=%' then regexp_replace(value, '^.*pretrained=([^,]*).*$', '\1') end)
+            as pretrained,
+        max(case when name like 'config.model_args.train_data_paths%' then value end) as data,
         max(case when name = 'config.model_args.eval_results_prefix' then value end) as prefix
     from claims where name like 'config.%' group by release, source
 ),
 both_of as (
     select p.release, p.source, p.run, p.step, p.shots, p.model, coalesce(s.iteration, s.revision) as own_step, s.shots as own_shots,
         s.pretrained, s.data,
-        case when s.prefix like '%step%' then try_cast(regexp_replace(s.prefix, '^.*step([0-9]+).*$', '\1') as double) end as prefix_step,
+        case when s.prefix like '%step%' then try_cast(regexp_replace(s.prefix, '^.*step-?_?([0-9]+).*$', '\1') as double) end as prefix_step,
         -- pythia-70m-deduped is EleutherAI/pythia-v1.1-70m-deduped: the name after the family's.
         regexp_replace(p.model, '^[a-z]+-', '') as size
     from paths p join selves s on s.release = p.release and s.source = p.source
@@ -50,12 +53,6 @@ lists as (
     from checkpoints a join checkpoints b
         on a.release = b.release and a.run = b.run and a.step = b.step and a.source < b.source
     group by a.release, a.run, a.source, b.source
-),
--- A directory named after a model, with results of another.
-rows_of as (
-    select release, subject, source, place, value as model,
-        regexp_replace(subject, '^.*/', '') as directory, regexp_replace(value, '^.*/', '') as own
-    from claims where name = 'model' and value like '%/%'
 )
 select release, run || ' ' || label as subject,
     'step ' || cast(step as varchar) || ' is labelled ' || label as finding,
@@ -101,6 +98,3 @@ select release, run, 'two lists of this name have ' || cast(n as varchar) || ' s
     source_a || ' ' || place_a || ' and ' || source_b || ' ' || place_b,
     'certain that they are lists of two runs'
 from lists where n >= 10 and same < 0.5 * n
-union all
-select release, subject, cast(count(*) as varchar) || ' rows are of ' || own, source || ' ' || min(place), 'certain that the names differ'
-from rows_of where directory <> own group by release, subject, own, source

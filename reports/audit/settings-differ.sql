@@ -4,17 +4,24 @@
 -- do: Compare only like with like, or evaluate anew. A batch's size or a device changes the last digits at most; a version or the evaluator's code may change anything.
 -- What names the checkpoint, or the job that made the file, is left out; of a device its number is.
 with
-directories as (select release, source, min(value) as shots from claims where name = 'path.shots' group by release, source),
+-- The run of a file, and the examples in its prompts as its directory says.
+files as (
+    select release, source, min(run) as run,
+        case when source like '%five-shot/%' then 'five-shot' when source like '%zero-shot/%' then 'zero-shot' else '' end as shots
+    from metrics group by release, source
+),
 settings as (
-    select c.release, c.subject as run, coalesce(d.shots, '') as shots, c.name,
-        case when c.name = 'config.device' then regexp_replace(c.value, ':[0-9]+$', '') else c.value end as value, c.source, c.place
-    from claims c left join directories d on d.release = c.release and d.source = c.source
+    select c.release, f.run, f.shots, c.name,
+        case when c.name = 'config.device' then regexp_replace(c.value, ':[0-9]+$', '')
+            -- Of arguments as one text, what names the checkpoint is left out.
+            when c.name = 'config.model_args' then regexp_replace(regexp_replace(c.value, '(^|,)pretrained=[^,]*', ''), '(^|,)revision=[^,]*', '')
+            else c.value end as value, c.source, c.place
+    from claims c join files f on f.release = c.release and f.source = c.source
     where (c.name like 'config.%' or c.name like 'versions.%') and c.value <> 'null'
-        and c.name not in ('config.model_args', 'config.model_args.iteration', 'config.model_args.revision', 'config.model_args.pretrained',
-            'config.model_args.eval_results_prefix', 'config.model_args.save', 'config.model_args.config_files', 'config.model_args.user_script',
-            'config.num_fewshot')
+        and c.name not in ('config.model_args.iteration', 'config.model_args.revision', 'config.model_args.pretrained',
+            'config.model_args.eval_results_prefix', 'config.model_args.save', 'config.model_args.user_script', 'config.num_fewshot')
         and c.name not like '%wandb%' and c.name not like 'config.model_args.master%'
-        and c.name not like 'config.model_args.config_files.%' and c.name not like 'config.model_args.save_iters%'
+        and c.name not like 'config.model_args.config_files%' and c.name not like 'config.model_args.eval_tasks%' and c.name not like 'config.model_args.save_iters%'
         and c.name not like 'config.model_args.%_dir' and c.name not like 'config.model_args.hostfile%'
 ),
 counts as (
@@ -42,11 +49,12 @@ select release, run as subject,
         || case when d > 2 then ', and ' || cast(d - 2 as varchar) || ' more' else '' end as finding,
     source || ' ' || place as evidence,
     'certain that they differ; the evaluator''s code or a version may change any result' as sure
-from found where name not in ('config.batch_size', 'config.device')
+from found where name not in ('config.batch_size', 'config.device', 'config.model_args')
 union all
 select release, cast(count(distinct run) as varchar) || ' runs, the first is ' || min(run),
-    name || ' differs between the evaluations of a run, as ' || min(rarest) || ' and ' || min(usual),
+    name || ' differs between the evaluations of a run, as "' || min(rarest) || '" and "' || max(usual) || '"',
     min(source) || ' ' || min(place),
-    'certain that they differ; it changes the last digits at most'
-from found where name in ('config.batch_size', 'config.device')
+    case when name = 'config.model_args' then 'certain that they differ; how a model is loaded may change its type of number, and so its results'
+        else 'certain that they differ; it changes the last digits at most' end
+from found where name in ('config.batch_size', 'config.device', 'config.model_args')
 group by release, name

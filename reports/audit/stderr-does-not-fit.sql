@@ -18,8 +18,8 @@ fractions as (
     having avg(case when abs(i.n - u.n) < 0.002 * u.n then 1.0 else 0.0 end) >= 0.6 and abs(max(u.n) - round(max(u.n))) < 0.01
 )
 select i.release, i.run || ' ' || i.task || '.' || i.metric as subject,
-    cast(i.value as varchar) || ' and ' || cast(i.stderr as varchar) || ' tell ' || cast(round(i.n) as varchar) || ' items, the others tell '
-        || cast(round(f.n) as varchar) as finding,
+    cast(i.value as varchar) || ' and ' || cast(i.stderr as varchar) || ' tell ' || cast(cast(round(i.n) as bigint) as varchar) || ' items, the others tell '
+        || cast(cast(round(f.n) as bigint) as varchar) as finding,
     i.source || ' ' || i.place as evidence,
     'certain, if the error is of a mean as for the others' as sure
 from implied i join fractions f on f.release = i.release and f.task = i.task and f.metric = i.metric
@@ -27,7 +27,7 @@ where abs(i.n - f.n) > 0.01 * f.n
 union all
 -- A whole number of items are right.
 select i.release, i.run || ' ' || i.task || '.' || i.metric,
-    cast(i.value as varchar) || ' of ' || cast(round(f.n) as varchar) || ' items is no whole number of items',
+    cast(i.value as varchar) || ' of ' || cast(cast(round(f.n) as bigint) as varchar) || ' items is no whole number of items',
     i.source || ' ' || i.place, 'certain, if each item is right or wrong'
 from implied i join fractions f on f.release = i.release and f.task = i.task and f.metric = i.metric
 where abs(i.n - f.n) <= 0.01 * f.n and abs(i.value * round(f.n) - round(i.value * round(f.n))) > 0.02

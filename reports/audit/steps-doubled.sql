@@ -40,7 +40,8 @@ by_file as (
 ),
 -- What the two files say they are of.
 models as (
-    select release, source, min(value) as model from claims where name = 'config.model_args.pretrained' group by release, source
+    select release, source, min(regexp_replace(value, '^.*pretrained=([^,]*).*$', '\1')) as model
+    from claims where name = 'config.model_args' and value like '%pretrained=%' group by release, source
 ),
 -- All of a run in one line, but each evaluation that differs much from its double in its own.
 files as (
@@ -64,8 +65,9 @@ within as (
     having count(*) > 1
 ),
 by_series as (
-    select release, run, source, task || '.' || metric as what, count(*) as steps, max(n) as most, sum(d) as d, sum(n) as n, min(place) as place
-    from within group by release, run, source, task || '.' || metric
+    select release, run, source, min(task || '.' || metric) as what, count(distinct task || '.' || metric) as series, count(distinct step) as steps,
+        max(n) as most, sum(case when d > 1 then 1 else 0 end) as differing, min(place) as place
+    from within group by release, run, source
 ),
 logged as (
     select release, run, source, count(*) as steps, sum(n) as n, min(place) as place from (
@@ -99,10 +101,12 @@ select release, run,
 from by_run
 union all
 select release, run,
-    cast(steps as varchar) || ' steps of ' || what || ' stand up to ' || cast(most as varchar) || ' times, '
-        || case when d > steps then 'with other values' else 'with the same values' end,
+    cast(steps as varchar) || ' steps of ' || what
+        || case when series > 1 then ' and ' || cast(series - 1 as varchar) || ' more series' else '' end
+        || ' stand up to ' || cast(most as varchar) || ' times, '
+        || case when differing > 0 then 'with other values' else 'with the same values' end,
     source || ' ' || place,
-    case when d > steps then 'certain: more than one run, or one that began again' else 'certain; harmless, a repeat' end
+    case when differing > 0 then 'certain: more than one run, or one that began again' else 'certain; harmless, a repeat' end
 from by_series
 union all
 select release, run, cast(steps as varchar) || ' steps of the log stand more than once', source || ' ' || place, 'certain'

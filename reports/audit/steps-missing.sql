@@ -6,14 +6,14 @@
 -- strides before and after it, if there is one after.
 -- So a series that doubles its steps, changes its stride once, or has an extra checkpoint at a restart has no gap.
 with
+-- The evaluations of a run that lie in one directory are a series.
 series as (
     select distinct release, run, source, '' as what, cast(step as bigint) as step
     from checkpoints where step is not null
     union
-    select distinct release, run, '' as source, coalesce(cast(shots as varchar), '') as what, cast(step as bigint) as step
+    select distinct release, run, '' as source, regexp_replace(source, '/[^/]*$', '') as what, cast(step as bigint) as step
     from metrics where step is not null
 ),
--- What a gap could be filled by: a run evaluated at other numbers of examples is another series.
 strides as (
     select *, lag(step) over (partition by release, run, source, what order by step) as before,
         cast(dense_rank() over (partition by release, run, source, what order by step) as bigint) as nth
@@ -46,7 +46,7 @@ gaps as (
     group by a.release, a.run, a.source, a.what, a.nth
     having avg(case when b.stride = a.usual then 1.0 else 0.0 end) > 0.5
 ),
--- A series once, whatever the number of examples.
+-- A series once, whatever the directory.
 holes as (select distinct release, run, source, before, step, usual, missing from gaps),
 largest as (
     select *, row_number() over (partition by release, run, source order by missing desc, step) as nth,
@@ -61,10 +61,10 @@ files as (
 ),
 -- How many results each evaluation has.
 evaluations as (
-    select release, run, coalesce(cast(shots as varchar), '') as what, cast(step as bigint) as step,
+    select release, run, regexp_replace(source, '/[^/]*$', '') as what, cast(step as bigint) as step,
         count(distinct task || ' ' || metric) as n, min(source) as source
     from metrics where step is not null
-    group by release, run, coalesce(cast(shots as varchar), ''), cast(step as bigint)
+    group by release, run, regexp_replace(source, '/[^/]*$', ''), cast(step as bigint)
 ),
 usual as (select release, run, what, median(cast(n as double)) as n, count(*) as steps from evaluations group by release, run, what),
 -- Numbered parts of a list: part-07-00000.
