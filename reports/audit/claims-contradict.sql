@@ -2,6 +2,7 @@
 -- severity: warning
 -- means: What a release says of itself in one place, another place says otherwise: a README against a list, a summary against its log, a configuration against the arguments of the run.
 -- do: Find out which is right, and say it in both.
+
 with
 -- A README's training tokens ("5.93 Trillion") against the last count of the first stage in the list of that name, its date left out.
 trillions as (

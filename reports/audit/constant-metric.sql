@@ -2,6 +2,7 @@
 -- severity: note
 -- means: A task gives one value at every step, though not the least or greatest possible, or a matrix is one number throughout: it measures, or does, nothing.
 -- do: Do not compare models by it; look at how the task is asked.
+
 -- Fewer than 8 steps, and 0 and 1, are left out: a task may be too hard or too easy.
 with
 series as (

@@ -2,6 +2,7 @@
 -- severity: error
 -- means: The name of a file, directory, list or path says another step, model or setting than what is in it.
 -- do: Find out which is right; a reader goes by the name.
+
 with
 labels as (
     select release, run, source, place, label, path, cast(step as bigint) as step,

@@ -2,6 +2,7 @@
 -- severity: error
 -- means: A result, a loss, a gradient's norm or a weight is not a number.
 -- do: Find the first step at which it is; what comes after it may be worth nothing.
+
 with
 results as (
     select release, run, task || '.' || metric as what, cast(step as bigint) as step, source, place from metrics

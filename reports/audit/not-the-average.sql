@@ -3,6 +3,7 @@
 -- needs: averages
 -- means: The release says that these weights are the plain average of others; they lie further from it than rounding to their stored type can put them.
 -- do: Average the ingredients again, in the order and type of the release, and publish which were taken.
+
 -- Needs a table that no importer makes: averages(release, subject, tensor, of, distance, norm, unit, source, place), one row a tensor.
 -- of names the ingredients; distance is the norm of (the tensor - their mean, in double precision); norm is the tensor's;
 -- unit is the greatest relative error of one rounding to the stored type: 2^-9 for bfloat16, 2^-24 for float32.

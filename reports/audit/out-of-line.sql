@@ -2,6 +2,7 @@
 -- severity: warning
 -- means: At one step many results, or the norms of many tensors, lie outside what the steps before and after have, by far more than they usually move.
 -- do: Evaluate this step again with the same settings; compare its weights with its neighbours'.
+
 -- How far a result lies outside the two beside it is measured in median absolute deviations of the series from its neighbours' mean.
 -- The same questions are asked at each step, so results move by less than their standard error; a quarter of it is the least scale.
 -- The first twentieth of training is left out, where results move fast. Tasks of one kind move together: so it takes

@@ -2,6 +2,7 @@
 -- severity: error
 -- means: Two files, checkpoints or rows of a list that are said to be different are the same, byte for byte or number for number.
 -- do: Find out which name is right; republish what the other name should hold, and say so in the release's notes.
+
 -- Byte equality is certain. What two names of one content mean is not: a log may lie in two folders on purpose.
 with
 -- Files with one digest.

@@ -2,6 +2,7 @@
 -- severity: warning
 -- means: The evaluations of one run, by which its steps are compared, were made with other settings, task versions or another evaluator.
 -- do: Compare only like with like, or evaluate anew. A batch's size or a device changes the last digits at most; a version or the evaluator's code may change anything.
+
 -- What names the checkpoint, or the job that made the file, is left out; of a device its number is.
 with
 -- The run of a file, and the examples in its prompts as its directory says.

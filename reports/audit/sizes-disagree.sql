@@ -2,6 +2,7 @@
 -- severity: error
 -- means: A model has fewer embedding rows than the tokenizer has tokens, a padded size that its own rule does not give, or a width that its heads do not divide.
 -- do: Check config.json against the weights and the tokenizer; a token without a row fails, or reads another's.
+
 with
 numbers as (
     select release, subject, source, place, number,

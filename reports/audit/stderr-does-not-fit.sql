@@ -2,6 +2,7 @@
 -- severity: warning
 -- means: For a fraction p of n items the standard error is sqrt(p (1 - p) / (n - 1)), so the two tell n. Here n is another than in the task's other results.
 -- do: Look whether a limit was set, items were dropped, or the numbers are of two evaluations.
+
 with
 implied as (
     select release, run, task, metric, cast(step as bigint) as step, value, stderr, source, place,

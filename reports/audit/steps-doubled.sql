@@ -2,6 +2,7 @@
 -- severity: warning
 -- means: One step of one run stands twice, with the same or with other numbers, or a list goes back.
 -- do: Keep one; where the numbers differ, find out which is of this run, and give the other its own name.
+
 with
 lines as (
     select release, run, source, place, cast(step as bigint) as step, path,

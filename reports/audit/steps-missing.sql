@@ -2,6 +2,7 @@
 -- severity: warning
 -- means: A series of checkpoints or evaluations that is regular around a place has a gap there, or an evaluation lacks most of what the others have.
 -- do: Publish what is missing, or say that it does not exist.
+
 -- A gap is reported where it is at least twice the usual stride of the ten rows around it, which most of these have, and of the
 -- strides before and after it, if there is one after.
 -- So a series that doubles its steps, changes its stride once, or has an extra checkpoint at a restart has no gap.

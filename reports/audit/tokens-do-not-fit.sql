@@ -2,6 +2,7 @@
 -- severity: error
 -- means: The tokens that a checkpoint is said to have seen do not follow from its step: the tokens of a step change midway, or a stage does not begin where the one before it ended.
 -- do: Recompute the count: the tokens before the stage, and the stage's tokens a step times its step.
+
 -- A stage that goes on from another begins with that one's last count, so at its own step s it must stand at last + s x (tokens a step).
 with
 counted as (

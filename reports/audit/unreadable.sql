@@ -2,6 +2,7 @@
 -- severity: error
 -- means: A file of the release does not parse, contradicts its own form, or gave no rows.
 -- do: Look at the place, and publish the file anew.
+
 select release, source as subject, problem as finding, source as evidence, 'certain: it was read by this build' as sure
 from sources where problem is not null
 union all

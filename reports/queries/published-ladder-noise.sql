@@ -1,6 +1,7 @@
 -- question: How much do a task's loss and accuracy move over the last evaluations of one run, as the OLMo ladder's paper measures noise?
 -- parameter run = 'ladder-runs/1B-10xC': the run; what the name ends with
 -- parameter last = 10: how many of its last evaluations
+
 -- The paper's figures/variance.csv takes the last 10 of 1B-10xC, and the deviation of the population.
 with
 final as (

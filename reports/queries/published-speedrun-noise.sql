@@ -1,6 +1,7 @@
 -- question: How far apart are the final losses of runs of the very same code, and are they below the speed run's mark?
 -- parameter mark = 3.28: the loss that the mean must be below
 -- parameter least = 20: only groups of at least so many runs
+
 -- t is that of a one-sided test of the mean against the mark. One log in two folders counts once.
 with
 runs as (

@@ -1,6 +1,7 @@
 -- question: How much better does a model multiply by small numbers, which texts have often, than by great ones, which they have seldom?
 -- parameter operation = 'multiplication': multiplication or addition
 -- parameter shots = 16: examples in the prompt
+
 -- Of the operands 0 to 99 the ten least and the ten greatest; Pythia's evaluations have a task for each operand.
 with
 results as (
