@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_mapping_says_what_columns_are() {
-        let mapping = "run: id\nstep: [none, s]\ntokens: t\nclaims: [gpu]\nskip: ['x.*']\nmetrics:\n  - {column: 'bpb/(?<task>.+)_(?<shots>[0-9]+)shot', metric: bpb}\n";
+        let mapping = "run: id\nstep: [none, s]\ntokens: t?\ngrad_norm: none?\nclaims: [gpu]\nskip: ['x.*']\nmetrics:\n  - {column: 'bpb/(?<task>.+)_(?<shots>[0-9]+)shot', metric: bpb}\n";
         let rows =
             rows(mapping, b"id,s,t,gpu,x1,bpb/arc_easy_5shot,lr\nr1,10,2.0e3,H100,1,0.5,0.25\nr2,20,4000,A100,1,,\n");
         assert_eq!(rows.problems(), None);
@@ -246,7 +246,7 @@ mod tests {
             ("", b"", "empty", 0),
             ("", b"\xff\xfe,a\n1,2\n", "line 1: not UTF-8", 0),
             ("", b"a,b\nx,y\n", "none of its columns has numbers", 0),
-            ("step: t", b"m\n1\n", "no column t", 1),
+            ("step: t\ntokens: u?", b"m\n1\n", "no column t", 1),
             ("", b"step,m\n-1,2\n", "\"-1\" is no such number", 1),
         ] {
             let rows = rows(mapping, bytes);

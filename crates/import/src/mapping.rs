@@ -12,13 +12,13 @@ use crate::scalars::{Meaning, task_and_metric};
 ///
 /// ```yaml
 /// retrace: mapping/1
-/// run: run_id                  # without it, the file's name
-/// step: [_step, step]          # the first of these that the table has
-/// tokens: throughput/total_tokens
+/// run: run_id                       # without it, the file's name
+/// step: [_step, step]               # the first of these that the table has
+/// tokens: throughput/total_tokens?   # with a question mark: a table may lack it
 /// learning_rate: optim/learning_rate_group0
-/// claims: [gpu, torch]         # what the table says of the run
-/// skip: ["_.*"]                # regular expressions, of whole names
-/// metrics:                     # the first that fits gives task, metric and shots
+/// claims: [gpu, torch]              # what the table says of the run
+/// skip: ["_.*"]                     # regular expressions, of whole names
+/// metrics:                          # the first that fits gives task, metric and shots
 ///   - {column: "eval/downstream_bpb/(?<task>.+)_(?<shots>[0-9]+)shot_bpb", metric: bpb}
 ///   - {column: "eval/(?<task>.+)-validation/(?<metric>.+)"}
 /// ```
@@ -148,10 +148,11 @@ impl Plan {
         let mut problems = Vec::new();
         let mut columns: Vec<Option<Column>> = vec![None; names.len()];
         let mut place = |wanted: &[String], column: Column, columns: &mut Vec<Option<Column>>| {
-            let found = wanted.iter().find_map(|name| names.iter().position(|other| other == name));
+            let plain = |name: &'_ String| name.strip_suffix('?').unwrap_or(name).to_owned();
+            let found = wanted.iter().find_map(|name| names.iter().position(|other| *other == plain(name)));
             match found.and_then(|at| columns.get_mut(at)) {
                 Some(slot) => *slot = Some(column),
-                None if wanted.is_empty() => {}
+                None if wanted.is_empty() || wanted.iter().any(|name| name.ends_with('?')) => {}
                 None => problems.push(Problem::whole(format!("no column {}", wanted.join(" or ")))),
             }
         };

@@ -68,17 +68,12 @@ fn history(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         let Some(entries) = line.object() else {
             return rows.problem(Problem::at(place, "no object"));
         };
-        let mut leaves = Vec::new();
-        // A value with a `_type` is a picture, a histogram, a table.
-        for (name, value) in entries.iter().filter(|(_, value)| value.get("_type").is_none()) {
-            value.leaves(name, "", &mut |name, _, text, number| {
-                leaves.extend(number.map(|_| (name.to_owned(), text.to_owned())));
-            });
-        }
+        let mut numbers = Vec::new();
+        entries.iter().for_each(|(name, value)| scalars(name, value, &mut numbers));
         let run = entries.iter().find(|(name, value)| Meaning::of(name) == Meaning::Run && value.text().is_some());
         let run = run.and_then(|(_, value)| Value::text(value)).unwrap_or_else(|| input.stem());
         let mut logged = Logged::default();
-        for (name, text) in &leaves {
+        for (name, text) in &numbers {
             if !logged.take(name, text) {
                 rows.problem(Problem::at(&place, format_args!("{name} is {text}, no whole number")));
             }
@@ -89,6 +84,18 @@ fn history(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         return Err(Problem::whole("no history of a run: its lines have no numbers"));
     }
     Ok(())
+}
+
+/// The numbers of a value, by their dotted names. A list is no scalar, and an object with a `_type` is a
+/// picture, a histogram or a table.
+fn scalars<'a>(name: &str, value: &'a Value<'_>, numbers: &mut Vec<(String, &'a str)>) {
+    match value {
+        Value::Number(text) => numbers.push((name.to_owned(), text)),
+        Value::Object(entries) if value.get("_type").is_none() => {
+            entries.iter().for_each(|(key, value)| scalars(&format!("{name}.{key}"), value, numbers));
+        }
+        _ => {}
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +130,7 @@ mod tests {
     #[test]
     fn a_history_of_json_lines() {
         let lines = concat!(
-            r#"{"_step": 1, "_runtime": 1.5, "_timestamp": 1.7e9, "train/loss": 2.5, "lr": 0.5, "eval": {"acc": 0.25}, "h": {"_type": "histogram", "values": [1]}, "note": "x"}"#,
+            r#"{"_step": 1, "_runtime": 1.5, "_timestamp": 1.7e9, "train/loss": 2.5, "lr": 0.5, "eval": {"acc": 0.25}, "h": {"_type": "histogram", "values": 1}, "ids": [1, 2], "note": "x"}"#,
             "\n\n",
             r#"{"_step": 2, "train/loss": NaN}"#,
             "\n",

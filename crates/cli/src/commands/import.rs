@@ -42,7 +42,7 @@ A mapping:
   retrace: mapping/1
   run: run_id                # without it, the file's name
   step: [_step, step]        # the first of these that the table has
-  tokens: throughput/total_tokens
+  tokens: throughput/total_tokens?   # with a question mark: a table may lack it
   claims: [gpu, torch]       # what a line says of its run
   skip: ['_.*']              # left out
   metrics:                   # regular expressions of whole names; groups: task, metric, shots
