@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use retrace_audit::{Evidence, Status, openness};
 use retrace_manifest::{Verdict, read_attestation, verify};
-use retrace_sign::PublicKey;
 use retrace_spec::Manifest;
 use serde_json::json;
 

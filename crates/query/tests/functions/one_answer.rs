@@ -195,12 +195,7 @@ fn a_session_has_one_answer_in_any_number_of_partitions() {
     ] {
         let answers: BTreeSet<[Vec<u8>; 2]> = [1, 2, 8]
             .map(|partitions| {
-                let session = Session::open_in(
-                    &[directory.path().to_owned()],
-                    retrace_query::Stores::default(),
-                    partitions.try_into().unwrap(),
-                )
-                .unwrap();
+                let session = Session::open_in(&[directory.path().to_owned()], partitions.try_into().unwrap()).unwrap();
                 let answer = session.run(sql).unwrap();
                 [Format::Csv, Format::Parquet].map(|format| answer.write(format).unwrap())
             })
