@@ -218,7 +218,7 @@ fn show(answer: &Answer, width: Option<usize>, rows: Option<usize>, terminal: &T
     terminal.result("query/1", &serde_json::Value::Null, |out| out.write_all(fitted.text.as_bytes()))?;
     let mut said = count(answer.rows(), "row");
     if fitted.more_rows > 0 {
-        said += &format!(", {} more", count(fitted.more_rows, "row"));
+        said += &format!(", {} more than shown", fitted.more_rows);
     }
     if fitted.cut > 0 {
         said += &format!("; {} cut to fit, marked …", count(fitted.cut, "cell"));

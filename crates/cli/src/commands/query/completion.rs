@@ -116,8 +116,11 @@ impl Completion {
         } else if !word.is_empty() {
             found.extend(self.tables.keys().filter(starts).cloned());
             found.extend(self.tables.values().flatten().filter(starts).cloned());
-            found.extend(self.functions.iter().filter(starts).map(|name| format!("{name}(")));
+            // Whoever shouts keywords shouts functions.
             let shouting = word.chars().all(char::is_uppercase);
+            let called =
+                |name: &String| if shouting { format!("{}(", name.to_uppercase()) } else { format!("{name}(") };
+            found.extend(self.functions.iter().filter(starts).map(called));
             let keywords = KEYWORDS.iter().filter(|keyword| keyword.starts_with(&lower));
             found.extend(keywords.map(|keyword| if shouting { keyword.to_uppercase() } else { (*keyword).to_owned() }));
         }
@@ -177,7 +180,7 @@ mod tests {
         };
         for (before, begin, words) in [
             ("select ste", 7, &["step", "steps"][..]),
-            ("select 事, STD", 12, &["stddev("]),
+            ("select 事, STD", 12, &["STDDEV("]),
             ("SEL", 0, &["SELECT"]),
             ("select metrics.", 15, &["stderr", "step"]),
             ("select m.st", 9, &["stderr", "step"]),
