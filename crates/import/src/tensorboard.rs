@@ -99,9 +99,12 @@ fn masked(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
+/// A record, or what is wrong with it.
+type Record<'a> = Result<&'a [u8], String>;
+
 /// The next record and what comes after it. What is wrong with one whose end is still known comes
 /// with that.
-fn record(bytes: &[u8]) -> Result<(Result<&[u8], String>, &[u8]), String> {
+fn record(bytes: &[u8]) -> Result<(Record<'_>, &[u8]), String> {
     let truncated = || "the file ends within a record".to_owned();
     let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(truncated)?;
     let (sum, rest) = rest.split_first_chunk::<4>().ok_or_else(truncated)?;

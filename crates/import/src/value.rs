@@ -62,11 +62,11 @@ impl<'a> Value<'a> {
     /// Tells `each` of everything that is neither a list nor an object, or is an empty one: its dotted
     /// name, where it stands as a JSON pointer (RFC 6901), what is written there, and the number that
     /// this is, if it is one. `name` and `pointer` are those of this value.
-    pub(crate) fn leaves(&self, name: &str, pointer: &str, each: &mut dyn FnMut(&str, &str, &str, Option<f64>)) {
+    pub(crate) fn leaves(&self, name: &str, pointer: &str, each: &mut Leaf<'_>) {
         self.walk(&mut name.to_owned(), &mut pointer.to_owned(), each);
     }
 
-    fn walk(&self, name: &mut String, pointer: &mut String, each: &mut dyn FnMut(&str, &str, &str, Option<f64>)) {
+    fn walk(&self, name: &mut String, pointer: &mut String, each: &mut Leaf<'_>) {
         let lengths = (name.len(), pointer.len());
         let mut below = |key: &str, value: &Self| {
             if !name.is_empty() {
@@ -89,6 +89,9 @@ impl<'a> Value<'a> {
         }
     }
 }
+
+/// Is told a dotted name, a JSON pointer, what is written there, and the number that this is.
+type Leaf<'a> = dyn FnMut(&str, &str, &str, Option<f64>) + 'a;
 
 /// Adds a key to a JSON pointer.
 pub(crate) fn push_key(pointer: &mut String, key: &str) {
