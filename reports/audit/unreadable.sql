@@ -8,4 +8,4 @@ from sources where problem is not null
 union all
 select release, source, 'it gave no rows', source || ': ' || cast(size as varchar) || ' bytes read as ' || kind,
     'certain that none were found; it may hold nothing of the kind'
-from sources where rows = 0 and problem is null and kind in ('csv', 'lm-eval', 'checkpoint-list', 'jsonl', 'tensorboard', 'mlflow', 'trainer-state', 'megatron-log')
+from sources where rows = 0 and problem is null and kind in ('csv', 'lm-eval', 'pythia-evals', 'checkpoint-list', 'wandb', 'tensorboard', 'trainer-state', 'text-log')

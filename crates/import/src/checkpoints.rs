@@ -2,6 +2,9 @@
 //!
 //! The run is the file's name, with the stage and the ingredient where a line states them, because
 //! each of these counts its steps anew. The label is the last part of where the checkpoint lies.
+//!
+//! A table of two columns, neither of which is a step or a directory, stands beside such lists to say
+//! something else of the run, as where each of its data sets lies: its lines are claims.
 
 use retrace_query::tables::Checkpoint;
 use retrace_spec::{Step, Tokens};
@@ -18,6 +21,16 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     };
     let path = column(&["checkpoint directory", "checkpoint", "directory", "path", "url", "revision", "branch"]);
     let step = column(&["step"]);
+    if let ([thing, _], None, None) = (table.names.as_slice(), path, step) {
+        let thing = thing.to_lowercase();
+        table.each(rows, |line, cells, rows| {
+            if let (Some(name), Some(value)) = (cells.get(0), cells.get(1)) {
+                let (name, place) = (format!("{thing}.{name}"), format!("line {line}"));
+                rows.claims.push(input.claim(input.stem(), &name, value, value.parse().ok(), &place));
+            }
+        });
+        return Ok(());
+    }
     let Some(path) = path.filter(|_| step.is_some() || column(&["revision", "branch"]).is_some()) else {
         let names = table.names.join(", ");
         return Err(Problem::at(
@@ -43,7 +56,8 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
             number
         };
         let step = number(step, "the step").or(said.step);
-        let tokens = number(tokens, "tokens").or(said.tokens);
+        // A label's tokens are rounded, so they are left in the label.
+        let tokens = number(tokens, "tokens");
         let mut run = input.stem().to_owned();
         if let Some(stage) = stage.and_then(|column| cells.get(column)) {
             run = format!("{run}/{stage}");
@@ -103,14 +117,23 @@ mod tests {
             ]
         );
         assert_eq!(told(stages), [row("OLMo-2/stage1_pretraining", "step1000", 1000, Some(4_194_304_000), "line 2")]);
-        assert_eq!(told(branches), [row("OLMo-2", "stage1-step1000-tokens5B", 1000, Some(5_000_000_000), "line 2")]);
+        assert_eq!(told(branches), [row("OLMo-2", "stage1-step1000-tokens5B", 1000, None, "line 2")]);
         survives("a.csv", stages, read);
+    }
+
+    #[test]
+    fn a_table_beside_lists_is_claims() {
+        let rows = read_as("list/provenance.csv", b"Dataset,Data Directory\ndolma,https://example.org/d\n", read);
+        assert_eq!((rows.problems(), rows.checkpoints.len()), (None, 0));
+        let told: Vec<_> =
+            rows.claims.iter().map(|c| (&c.subject[..], &c.name[..], &c.value[..], &c.place[..])).collect();
+        assert_eq!(told, [("provenance", "dataset.dolma", "https://example.org/d", "line 2")]);
     }
 
     #[test]
     fn what_is_no_list_is_told() {
         for (bytes, expected) in [
-            (&b"Dataset,Data Directory\na,b\n"[..], "line 1: no list of checkpoints"),
+            (&b"Dataset,Data Directory,Size\na,b,1\n"[..], "line 1: no list of checkpoints"),
             (b"Step,Checkpoint Directory\nx,y\n", "line 2: the step is \"x\""),
             (b"Step,Checkpoint Directory\n1,\n", "line 2: it does not say where"),
             (b"", "empty"),

@@ -122,7 +122,7 @@ fn texts(bytes: &[u8], columns: &mut [Column]) -> Result<(), Problem> {
 fn record(input: &Input<'_>, columns: &[Column], names: &[String], line: u64, cells: &Cells<'_>, rows: &mut Rows) {
     let place = format!("line {line}");
     let name = |at: usize| names.get(at).map_or("", String::as_str);
-    let mut run: Cow<'_, str> = input.stem().into();
+    let mut run: Cow<'_, str> = input.below().into();
     let mut logged = Logged::default();
     let (mut task, mut shots, mut metric, mut value, mut stderr) = (None, None, None, None, None);
     let mut refused = |at: usize, text: &str| {

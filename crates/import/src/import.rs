@@ -14,7 +14,7 @@ use retrace_spec::Digest;
 use crate::mapping::{Mapping, Plan};
 use crate::rows::{Input, Problem, Rows};
 use crate::{ImportError, Kind};
-use crate::{checkpoints, configs, csv, lm_eval, mlflow, pythia, tensorboard, text_log, trainer_state, wandb};
+use crate::{checkpoints, configs, csv, lm_eval, mlflow, pythia, readme, tensorboard, text_log, trainer_state, wandb};
 
 /// A larger file is refused: it is read into memory as a whole.
 const LARGEST: u64 = 4 << 30;
@@ -250,6 +250,7 @@ impl<'a> Reader<'a> {
             Kind::TrainerState => trainer_state::read(input, rows),
             Kind::TextLog => text_log::read(input, rows),
             Kind::Configs => configs::read(input, rows),
+            Kind::Readme => readme::read(input, rows),
         }
     }
 }

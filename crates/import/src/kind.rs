@@ -26,11 +26,13 @@ pub enum Kind {
     TextLog,
     /// `config.json` and YAML.
     Configs,
+    /// The tables of READMEs.
+    Readme,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::LmEval,
         Self::PythiaEvals,
         Self::CheckpointList,
@@ -41,6 +43,7 @@ impl Kind {
         Self::TrainerState,
         Self::TextLog,
         Self::Configs,
+        Self::Readme,
     ];
 
     /// What it is called.
@@ -56,6 +59,7 @@ impl Kind {
             Self::TrainerState => "trainer-state",
             Self::TextLog => "text-log",
             Self::Configs => "configs",
+            Self::Readme => "readme",
         }
     }
 
@@ -71,6 +75,7 @@ impl Kind {
             Self::TrainerState => "trainer_state.json",
             Self::TextLog => "*.log, *.out",
             Self::Configs => "*.json, *.yaml, *.yml",
+            Self::Readme => "*.md",
         }
     }
 
@@ -90,6 +95,7 @@ impl Kind {
             Self::TrainerState => name == "trainer_state.json",
             Self::TextLog => matches!(ending, "log" | "out"),
             Self::Configs => matches!(ending, "json" | "yaml" | "yml"),
+            Self::Readme => ending == "md",
         }
     }
 }

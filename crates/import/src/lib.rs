@@ -19,6 +19,7 @@ mod lm_eval;
 mod mapping;
 mod mlflow;
 mod pythia;
+mod readme;
 mod rows;
 mod scalars;
 mod tensorboard;

@@ -51,6 +51,14 @@ impl Input<'_> {
         self.name().rsplit_once('.').map_or(self.name(), |(stem, _)| stem)
     }
 
+    /// The file's path below the directory that was given, without its ending: files of one name in
+    /// several directories are told apart.
+    pub(crate) fn below(&self) -> &str {
+        let path = self.source.split_once('/').map_or(self.source, |(_, below)| below);
+        let ending = self.name().len() - self.stem().len();
+        &path[..path.len() - ending]
+    }
+
     /// The name of the directory that the file lies in, or of the one `above` it.
     pub(crate) fn folder(&self, above: usize) -> String {
         let path = std::path::absolute(self.path).unwrap_or_default();
