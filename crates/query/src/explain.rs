@@ -214,9 +214,13 @@ pub(crate) fn nearest(what: &str, name: &str, there: &[String]) -> String {
         _ => String::new(),
     };
     let lower = name.to_lowercase();
-    let near = there.iter().map(|other| (distance(&lower, &other.trim_matches('"').to_lowercase()), other)).min();
-    match near {
-        Some((steps, other)) if steps <= name.chars().count().div_ceil(2) => {
+    // Of two that are as near the longer one: a letter left out is the commoner mistake.
+    let near = there.iter().map(|other| {
+        let steps = distance(&lower, &other.trim_matches('"').to_lowercase());
+        (steps, std::cmp::Reverse(other.len()), other)
+    });
+    match near.min() {
+        Some((steps, _, other)) if steps <= name.chars().count().div_ceil(2) => {
             let rest = if all.is_empty() { String::new() } else { format!("; {all}") };
             format!("the nearest {what} is {other}{rest}")
         }

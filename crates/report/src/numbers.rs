@@ -17,15 +17,16 @@ pub(crate) fn short(value: f64, step: f64) -> String {
 
 /// A number in three digits: 0.310, 42, 1.23M.
 pub(crate) fn three_digits(value: f64) -> String {
-    if value == value.round() && value.abs() < 10_000.0 {
-        return format!("{value}");
-    }
+    if value == value.round() && value.abs() < 10_000.0 { format!("{value}") } else { rounded(value) }
+}
+
+fn rounded(value: f64) -> String {
     short(value, libm::pow(10.0, libm::floor(libm::log10(value.abs())) - 2.0))
 }
 
 /// A number in as many digits as it has, at most three: 1M, 2.5k, 20.
 pub(crate) fn digits(value: f64) -> String {
-    let text = three_digits(value);
+    let text = if value.abs() < 1000.0 { three_digits(value) } else { rounded(value) };
     let end = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
     let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
@@ -103,6 +104,7 @@ mod tests {
             (0.123_45, "0.123", "0.123"),
             (-1.5, "-1.50", "-1.5"),
             (42.0, "42", "42"),
+            (2500.0, "2500", "2.5k"),
             (1_000_000.0, "1.00M", "1M"),
             (1_234_567.0, "1.23M", "1.23M"),
             (20e9, "20.0B", "20B"),

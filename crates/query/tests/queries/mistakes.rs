@@ -16,6 +16,7 @@ fn a_mistake_is_pointed_at_and_the_nearest_name_told() {
         ("select step from metrics where tokns > 3", "no column tokns", "tokns", "tokens"),
         ("select x.step from metrics", "no column step", "x.step", "reads no table x"),
         ("select stdev(value) from metrics", "no function stdev", "stdev", "the nearest function is stddev"),
+        ("select cout(*) from metrics", "no function cout", "cout", "the nearest function is count"),
         ("select * from alignd('a', 'b')", "no function alignd", "alignd", ""),
         ("selec 1", "not SQL", "selec", "did you mean `select` for `selec`?"),
         ("select value form metrics", "not SQL", "metrics", "did you mean `from` for `form`?"),

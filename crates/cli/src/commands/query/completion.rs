@@ -180,7 +180,7 @@ mod tests {
         };
         for (before, begin, words) in [
             ("select ste", 7, &["step", "steps"][..]),
-            ("select 事, STD", 12, &["STDDEV("]),
+            ("select 事, STD", 12, &["STDDEV(", "stderr"]),
             ("SEL", 0, &["SELECT"]),
             ("select metrics.", 15, &["stderr", "step"]),
             ("select m.st", 9, &["stderr", "step"]),
