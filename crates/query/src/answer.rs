@@ -2,10 +2,13 @@
 
 mod table;
 
-use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::compute::{cast, concat_batches};
-use datafusion::arrow::datatypes::{DataType, Float64Type, SchemaRef, UInt64Type};
+use datafusion::arrow::datatypes::{DataType, Field, Fields, Float64Type, Schema, SchemaRef, UInt64Type};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::error::DataFusionError;
 use datafusion::parquet::arrow::ArrowWriter;
 
 use crate::QueryError;
@@ -44,8 +47,23 @@ pub enum Format {
 }
 
 impl Answer {
-    pub(crate) const fn new(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
-        Self { schema, batches }
+    /// Of these rows, which the plan said would have that schema. Where a plan says text, its parts may
+    /// hold it in other ways, and not all in one.
+    pub(crate) fn new(schema: &Schema, batches: Vec<RecordBatch>) -> Result<Self, DataFusionError> {
+        let plain = |field: &Field| match field.data_type() {
+            DataType::Utf8View | DataType::LargeUtf8 => field.clone().with_data_type(DataType::Utf8),
+            _ => field.clone(),
+        };
+        let fields: Fields = schema.fields().iter().map(|field| plain(field)).collect();
+        let schema = Arc::new(Schema::new(fields));
+        let fitted = |batch: RecordBatch| {
+            let columns = batch.columns().iter().zip(schema.fields());
+            let columns = columns.map(|(column, field)| cast(column, field.data_type())).collect::<Result<_, _>>()?;
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+        };
+        let batches = batches.into_iter().map(fitted).collect::<Result<_, _>>()?;
+        Ok(Self { schema, batches })
     }
 
     /// How many rows there are.
@@ -55,7 +73,7 @@ impl Answer {
 
     /// Its columns.
     pub fn columns(&self) -> Vec<Column> {
-        let column = |field: &std::sync::Arc<datafusion::arrow::datatypes::Field>| Column {
+        let column = |field: &Arc<Field>| Column {
             name: field.name().clone(),
             kind: field.data_type().to_string(),
             numeric: field.data_type().is_numeric(),

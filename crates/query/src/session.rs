@@ -144,7 +144,7 @@ impl Session {
             let asked = async {
                 let frame = self.context.execute_logical_plan(plan).await?;
                 let schema = frame.schema().inner().clone();
-                Ok::<_, DataFusionError>(Answer::new(schema, frame.collect().await?))
+                Answer::new(&schema, frame.collect().await?)
             };
             asked.await.map_err(|error| self.explain(sql, &error))
         })
