@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may take a thing for granted")]
 #![allow(clippy::print_stdout, reason = "a test says what it skips")]
 
+mod audit;
 mod average;
+mod cluster;
 mod corpus;
 mod foreign;
 mod import;

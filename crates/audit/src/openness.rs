@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use retrace_manifest::Again;
-use retrace_spec::manifest::{Artifact, Kind, StepKind};
+use retrace_spec::manifest::{Artifact, GraphStep, Kind, StepKind};
 use retrace_spec::{Manifest, RelPath};
 use serde::Serialize;
 
@@ -146,9 +146,11 @@ pub fn openness(manifest: &Manifest, evidence: &Evidence) -> Openness {
                     && manifest.tool.starts_with("retrace")
                     && manifest.steps.iter().any(|step| step.kind == *kind)
             });
-            let statuses = found.iter().map(|artifact| files.status(artifact, evidence));
             // Code is not among the files, but the program that is named can be had.
-            let status = statuses.min().unwrap_or(if by_program.is_some() { Status::Present } else { Status::Absent });
+            let status = match files.status(&found, evidence) {
+                Status::Absent if by_program.is_some() => Status::Present,
+                status => status,
+            };
             let example = found.first().map(|artifact| artifact.path.to_string());
             let example = example.or_else(|| by_program.map(|_| format!("the program: {}", manifest.tool)));
             Component { name, class: *class, required: *required, status, files: found.len(), example }
@@ -201,22 +203,28 @@ impl<'a> Files<'a> {
         self.maker(artifact).is_some_and(|step| step.kind == kind)
     }
 
-    fn maker(&self, artifact: &Artifact) -> Option<&'a retrace_spec::manifest::GraphStep> {
+    fn maker(&self, artifact: &Artifact) -> Option<&'a GraphStep> {
         self.manifest.steps.iter().find(|step| step.outputs.iter().any(|output| output.path == artifact.path))
     }
 
     fn configures(&self, artifact: &Artifact, kinds: &[StepKind]) -> bool {
-        let of = |step: &&retrace_spec::manifest::GraphStep| kinds.contains(&step.kind);
+        let of = |step: &&GraphStep| kinds.contains(&step.kind);
         self.manifest.steps.iter().filter(of).any(|step| step.config.as_ref() == Some(&artifact.path))
     }
 
-    fn status(&self, artifact: &Artifact, evidence: &Evidence) -> Status {
-        let again =
-            |step: &retrace_spec::manifest::GraphStep| evidence.replayed.get(&step.id) == Some(&Again::SameBits);
-        match evidence.verified.contains(&artifact.path) {
-            false => Status::Present,
-            true if self.maker(artifact).is_some_and(again) => Status::Replayed,
-            true => Status::Verified,
+    /// What is known of a component that is these files.
+    fn status(&self, artifacts: &[&Artifact], evidence: &Evidence) -> Status {
+        if artifacts.is_empty() {
+            return Status::Absent;
+        }
+        if !artifacts.iter().all(|artifact| evidence.verified.contains(&artifact.path)) {
+            return Status::Present;
+        }
+        let makers: Vec<&GraphStep> = artifacts.iter().filter_map(|artifact| self.maker(artifact)).collect();
+        let again = |step: &&GraphStep| evidence.replayed.get(&step.id) == Some(&Again::SameBits);
+        match !makers.is_empty() && makers.iter().all(again) {
+            true => Status::Replayed,
+            false => Status::Verified,
         }
     }
 }

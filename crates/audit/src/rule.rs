@@ -42,7 +42,7 @@ pub struct Rule {
     pub means: String,
     /// What to do about it.
     pub advice: String,
-    /// Tables without whose rows it has nothing to ask.
+    /// Tables without which it has nothing to ask.
     pub needs: Vec<String>,
     /// The question.
     pub sql: String,

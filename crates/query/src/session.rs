@@ -1,6 +1,6 @@
 //! Queries over the tables of releases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -27,6 +27,8 @@ pub struct Session {
     runtime: Runtime,
     stores: Stores,
     columns: BTreeMap<String, Vec<String>>,
+    /// Tables that are empty because nothing that was opened has them.
+    absent: BTreeSet<String>,
 }
 
 impl std::fmt::Debug for Session {
@@ -84,7 +86,7 @@ impl Session {
         let runtime = runtime.worker_threads(threads.get()).enable_all().build().map_err(QueryError::Runtime)?;
         let sources = Sources::find(paths)?;
         let columns = runtime.block_on(sources.register(&context, &stores))?;
-        Ok(Self { context, runtime, stores, columns })
+        Ok(Self { context, runtime, stores, columns, absent: BTreeSet::new() })
     }
 
     /// The tables at `paths`, as [`Session::open`], and every other that there can be, without rows: for
@@ -98,6 +100,7 @@ impl Session {
             if !session.columns.contains_key(table) {
                 let names = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
                 session.columns.insert(table.to_owned(), names);
+                session.absent.insert(table.to_owned());
                 session.context.register_batch(table, rows)?;
             }
         }
@@ -107,6 +110,11 @@ impl Session {
     /// The tables, and the columns of each.
     pub const fn tables(&self) -> &BTreeMap<String, Vec<String>> {
         &self.columns
+    }
+
+    /// Whether something that was opened has this table, be it without rows.
+    pub fn has(&self, table: &str) -> bool {
+        self.columns.contains_key(table) && !self.absent.contains(table)
     }
 
     /// The names of all functions: of values, of groups, over windows, and those that make tables.

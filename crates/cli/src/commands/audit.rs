@@ -118,7 +118,7 @@ fn say(audited: &Audited, terminal: &Terminal) {
         .rules
         .iter()
         .filter_map(|asked| match &asked.outcome {
-            Outcome::NothingToAsk(tables) => Some(format!("{} (no rows in {})", asked.rule, tables.join(", "))),
+            Outcome::NothingToAsk(tables) => Some(format!("{} (there is no {})", asked.rule, tables.join(", "))),
             Outcome::Findings(_) => None,
         })
         .collect();

@@ -1,0 +1,96 @@
+//! A cluster of processes: the answers of one, whoever is lost on the way, and nobody without the token.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use retrace_query::tables::{self, Metric};
+use retrace_spec::Step;
+use tempfile::tempdir;
+
+use crate::support::{Ran, retrace};
+
+/// Seconds of work for two processes: every pair of rows of a task.
+const SQL: &str = "select a.task, count(*) as pairs, sum(a.value * b.value) as product, corr(a.value, b.value) as c \
+    from metrics a join metrics b on a.task = b.task group by a.task order by a.task";
+
+fn write(directory: &Path) {
+    let row = |i: u64| Metric {
+        release: "r".to_owned(),
+        run: format!("run {}", i % 7),
+        step: Some(Step(i / 7)),
+        tokens: None,
+        task: format!("task {}", i % 5),
+        shots: None,
+        metric: "m".to_owned(),
+        value: ((i * 7919) as f64).sin() * 10f64.powi((i % 31) as i32 - 15),
+        stderr: None,
+        source: "s".to_owned(),
+        place: String::new(),
+    };
+    tables::write(directory, &(0..9000).map(row).collect::<Vec<_>>()).unwrap();
+}
+
+/// A process that is killed when the test ends.
+struct Part(Child);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a part of a cluster; gives what it says after `ready`.
+fn start(root: &Path, name: &str, arguments: &[&str], ready: &str) -> (Part, String) {
+    let said = root.join(name);
+    let mut command = retrace();
+    command.current_dir(root).arg("cluster").args(arguments).args(["--token", "token"]);
+    let child = command.stdout(Stdio::null()).stderr(fs::File::create(&said).unwrap()).spawn().unwrap();
+    let part = Part(child);
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let text = fs::read_to_string(&said).unwrap();
+        if let Some((found, _)) = text.split_once(ready).and_then(|(_, rest)| rest.split_once('\n')) {
+            return (part, found.to_owned());
+        }
+        assert!(Instant::now() < until, "{name} does not say {ready:?}: {text}");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+fn query(root: &Path, more: &[&str]) -> Command {
+    let mut command = retrace();
+    command.current_dir(root).args(["query", SQL, "tables", "--format", "csv"]).args(more);
+    command
+}
+
+#[test]
+fn a_worker_is_killed_in_the_middle_of_a_query() {
+    let directory = tempdir().unwrap();
+    let root = directory.path();
+    write(&root.join("tables"));
+    fs::write(root.join("token"), "0123456789abcdef").unwrap();
+    let expected = Ran::from(query(root, &[]).output().unwrap()).code(0).out;
+    assert_eq!(expected.lines().count(), 6, "{expected}");
+
+    let (_scheduler, address) = start(root, "scheduler", &["scheduler", "--listen", "127.0.0.1:0"], "listening at ");
+    let worker = |name: &str| start(root, name, &["worker", "--scheduler", &address, "--tasks", "2"], "results at ").0;
+    let (mut lost, _stays) = (worker("one"), worker("two"));
+    let cluster = ["--cluster", address.as_str(), "--token", "token"];
+    assert_eq!(Ran::from(query(root, &cluster).output().unwrap()).code(0).out, expected);
+
+    let mut asked = query(root, &cluster).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    sleep(Duration::from_millis(700));
+    assert!(asked.try_wait().unwrap().is_none(), "it had ended before the kill");
+    lost.0.kill().unwrap();
+    assert_eq!(Ran::from(asked.wait_with_output().unwrap()).code(0).out, expected);
+
+    fs::write(root.join("token"), "fedcba9876543210").unwrap();
+    Ran::from(query(root, &cluster).output().unwrap()).code(2).says(&["the cluster's token was not shown"]);
+    let mut other = retrace();
+    other.current_dir(root).args(["cluster", "worker", "--scheduler", &address, "--token", "token"]);
+    Ran::from(other.output().unwrap()).code(2).says(&["the cluster's token was not shown"]);
+}
