@@ -50,6 +50,22 @@ bench-replay:
 bench-workers:
     benches/workers.sh
 
+# Named queries over ten million rows beside DuckDB; TABLES are directories that were imported into
+bench-query +TABLES:
+    benches/query.sh {{TABLES}}
+
+# Importing a tree of evaluations beside pandas
+bench-import DIR:
+    benches/import.sh {{DIR}}
+
+# Statistics of 1 GB of weights beside b3sum
+bench-stats:
+    benches/stats.sh
+
+# Exact sums beside DataFusion's own
+bench-exact:
+    cargo bench -p retrace-query --bench exact
+
 # Loss curves over the token shard TOKENS, 30 M parameters: retrace and PyTorch from the same weights, and two seeds
 curves TOKENS:
     benches/curves.sh {{TOKENS}}

@@ -30,7 +30,7 @@ fn write(directory: &Path) {
         source: "s".to_owned(),
         place: String::new(),
     };
-    tables::write(directory, &(0..9000).map(row).collect::<Vec<_>>()).unwrap();
+    tables::write(directory, &(0..5000).map(row).collect::<Vec<_>>()).unwrap();
 }
 
 /// A process that is killed when the test ends.
