@@ -33,6 +33,10 @@ tampered:
 foreign CHECKPOINT TOKENIZER:
     tests/foreign.sh {{CHECKPOINT}} {{TOKENIZER}}
 
+# Every named query over TABLES (imported), 40 times in 1, 2 and 8 partitions and in a cluster: one answer each
+one-answer +TABLES:
+    tests/one-answer.sh {{TABLES}}
+
 # `retrace verify` beside b3sum and the reference OMS tool, same files, same run
 bench-verify:
     cargo build --release

@@ -4,9 +4,9 @@
 -- means: The release says that these weights are the plain average of others; they lie further from it than rounding to their stored type can put them.
 -- do: Average the ingredients again, in the order and type of the release, and publish which were taken.
 
--- Needs a table that no importer makes: averages(release, subject, tensor, of, distance, norm, unit, source, place), one row a tensor.
+-- Needs a table that `retrace average --table` makes: averages(release, subject, tensor, of, distance, norm, unit, source, place), one row a tensor.
 -- of names the ingredients; distance is the norm of (the tensor - their mean, in double precision); norm is the tensor's;
--- unit is the greatest relative error of one rounding to the stored type: 2^-9 for bfloat16, 2^-24 for float32.
+-- unit is the greatest relative error of one rounding to the stored type: 2^-8 for bfloat16, 2^-24 for float32.
 -- Twice the unit, as the mean itself may have been rounded once on the way.
 select release, subject,
     cast(count(*) as varchar) || ' tensors are not the average of ' || min(of) || ', most ' || max(tensor) as finding,

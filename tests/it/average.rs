@@ -32,5 +32,12 @@ fn an_average_is_told_from_none() {
     assert!(ran.out.starts_with("apart    b: 1 of 1") && ran.out.lines().count() == 1, "{}", ran.out);
     let told = run(&["average", "x", "y", "--against", "final", "--json"]).code(1).json("average/1");
     assert_eq!(told["average"]["tensors"][0]["closeness"], "exact");
+    // As a table, it is a finding of the audit; the true average is none.
+    run(&["average", "x", "y", "--against", "final", "--table", "tables"]).code(1);
+    let audited = run(&["audit", "tables"]).code(1);
+    assert!(audited.out.contains("error not-the-average"), "{}", audited.out);
+    assert!(audited.out.contains("1 tensors are not the average of x, y"), "{}", audited.out);
+    run(&["average", "x", "y", "--against", "made", "--table", "tables"]).code(0);
+    run(&["audit", "tables"]).code(0).says(&["clean"]);
     run(&["average", "x", "none", "--against", "final"]).code(2);
 }

@@ -70,6 +70,12 @@ pub struct Mean {
     pub largest_units: f64,
     /// The largest distance.
     pub largest: f64,
+    /// The norm of the difference between the final model's numbers and the average before rounding.
+    pub distance: f64,
+    /// The norm of the final model's numbers.
+    pub norm: f64,
+    /// The greatest relative error of rounding once to the type of the final model's numbers.
+    pub rounding: f64,
 }
 
 /// Compares the checkpoint `last` with the average of `ingredients`, each a directory with weights or
@@ -150,10 +156,15 @@ fn compare(name: &str, dtype: Dtype, n: f64, [means, sizes]: [&[f64]; 2], [round
         of: 0,
         largest_units: 0.0,
         largest: 0.0,
+        distance: 0.0,
+        norm: 0.0,
+        rounding: rounding(dtype),
     };
     let each = numbers(dtype, rounded).into_iter().zip(numbers(dtype, stored));
     for ((mean_of, size), (ours, theirs)) in means.iter().zip(sizes).zip(each) {
         mean.of += 1;
+        mean.distance += (mean_of - theirs) * (mean_of - theirs);
+        mean.norm += theirs * theirs;
         if ours.to_bits() == theirs.to_bits() {
             continue;
         }
@@ -168,7 +179,18 @@ fn compare(name: &str, dtype: Dtype, n: f64, [means, sizes]: [&[f64]; 2], [round
         mean.largest = mean.largest.max(apart);
         mean.largest_units = mean.largest_units.max((apart / unit).min(f64::MAX));
     }
+    (mean.distance, mean.norm) = (mean.distance.sqrt(), mean.norm.sqrt());
     mean
+}
+
+/// The greatest relative error of rounding once to that type: 2 to the minus number of significant bits.
+fn rounding(dtype: Dtype) -> f64 {
+    2f64.powi(-match dtype {
+        Dtype::BF16 => 8,
+        Dtype::F16 => 11,
+        Dtype::F32 => 24,
+        _ => 53,
+    })
 }
 
 /// The unit in the last place of a number of that type.
@@ -228,6 +250,13 @@ mod tests {
         assert_eq!(judge(Dtype::BF16, 2.328_125), Closeness::Exact);
         assert_eq!(judge(Dtype::BF16, 2.343_75), Closeness::Rounding);
         assert_eq!(judge(Dtype::BF16, 2.375), Closeness::Apart);
+        // By hand: both numbers are off by 2.375 − 7/3 = 1/24.
+        let last = write(root, "last", &[2], Dtype::BF16, &[2.375, -2.375]);
+        let mean = &average(&parts, &last, |_, _| ()).unwrap().tensors[0];
+        let near = |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 1e-12, "{found} {expected}");
+        near(mean.distance, 2f64.sqrt() / 24.0);
+        near(mean.norm, 2f64.sqrt() * 2.375);
+        assert_eq!(mean.rounding, 1.0 / 256.0);
         assert_eq!(judge(Dtype::F32, f32::NAN), Closeness::Apart);
     }
 

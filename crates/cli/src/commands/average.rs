@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use retrace_files::{FileError, safetensors, write_whole, write_whole_directory};
 use retrace_manifest::{Closeness, Mean, average};
+use retrace_query::tables;
 use serde_json::json;
 
 use super::Exit;
@@ -25,6 +26,7 @@ const SHOWN: usize = 10;
 Examples:
   retrace average seed-1 seed-2 seed-3 --against final
   retrace average seed-1 seed-2 seed-3 --against final -o averaged
+  retrace average seed-1 seed-2 seed-3 --against final --table tables; retrace audit tables
 
 Exit codes: 0 it is the average, 1 it is not, 2 could not tell.")]
 pub(crate) struct Average {
@@ -37,9 +39,31 @@ pub(crate) struct Average {
     /// Write the average into this directory, which is made
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Write what was found into DIR as the table `averages`, for `retrace audit`
+    #[arg(long, value_name = "DIR")]
+    table: Option<PathBuf>,
 }
 
 impl Average {
+    /// What was found of each tensor, as rows.
+    fn rows(&self, tensors: &[Mean]) -> Vec<tables::Average> {
+        let subject = self.against.display().to_string();
+        let of = self.ingredients.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        let release = self.against.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let row = |mean: &Mean| tables::Average {
+            release: release.clone(),
+            subject: subject.clone(),
+            tensor: mean.name.clone(),
+            of: of.clone(),
+            distance: mean.distance,
+            norm: mean.norm,
+            unit: mean.rounding,
+            source: subject.clone(),
+            place: mean.name.clone(),
+        };
+        tensors.iter().map(row).collect()
+    }
+
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let mut made = BTreeMap::new();
         let found = average(&self.ingredients, &self.against, |name, tensor| {
@@ -57,6 +81,9 @@ impl Average {
                 }
                 Ok(())
             })?;
+        }
+        if let Some(directory) = &self.table {
+            tables::write(directory, &self.rows(&found.tensors))?;
         }
         let holds = found.closeness != Closeness::Apart;
         let result =
