@@ -7,63 +7,24 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use retrace_corpus::tokens::Writer;
 use retrace_files::{hash_file, walk};
 use retrace_numerics::random::Stream;
 use retrace_spec::Digest;
 use tempfile::tempdir;
 
-use crate::support::{Ran, retrace};
+use crate::support::{Ran, run_files, small_run, train_small};
 
-const RUN: &str = "retrace: run/1
-name: small
-seed: 1
-numerics: 1
-model: {architecture: llama, vocab_size: 64, hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2,
-  num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 64, rope_theta: 10000.0,
-  rms_norm_eps: 1.0e-5, initializer_range: 0.05}
-tokenizer: tokenizer.json
-output: runs/small
-sequence_length: 64
-batch_size: 4
-micro_batch_size: 2
-optimizer: {beta1: 0.9, beta2: 0.95, epsilon: 1.0e-8, weight_decay: 0.1, clip: 1.0}
-phases:
-  - {name: one, steps: 300, learning_rate: {schedule: cosine, warmup: 10, peak: 0.01, floor: 0.001},
-     mix: [{tokens: a.tokens, share: 1}]}
-checkpoint_every: 7
-";
-
+/// Prepares the run that is interrupted here.
 fn prepare(root: &Path) {
-    fs::write(root.join("run.yaml"), RUN).unwrap();
-    fs::write(root.join("tokenizer.json"), "{}").unwrap();
-    let mut writer = Writer::create(&root.join("a.tokens"), 64, Digest::of(b"")).unwrap();
-    writer.begin_shard("raw.jsonl".parse().unwrap());
-    let noise = Stream::new(1, "tokens");
-    let tokens: Vec<u32> = (0..9000).map(|i| (i * 7 + noise.below(0, i, 3)) as u32 % 64).collect();
-    writer.add(1, &tokens).unwrap();
-    writer.finish().unwrap();
-}
-
-fn train(root: &Path, more: &[&str]) -> Command {
-    let mut command = retrace();
-    command.current_dir(root).args(["train", "run.yaml"]).args(more);
-    command
-}
-
-/// Every file of the run, with its digest.
-fn files(root: &Path) -> Vec<(String, Digest)> {
-    let found = walk(&root.join("runs"), &|_| false).unwrap();
-    let path = |found: &retrace_files::Found| found.path().under(&root.join("runs"));
-    found.iter().map(|found| (found.path().to_string(), hash_file(&path(found)).unwrap().1)).collect()
+    small_run(root, 300, 4, 7, 0);
 }
 
 /// What an undisturbed run leaves.
 fn undisturbed() -> Vec<(String, Digest)> {
     let directory = tempdir().unwrap();
     prepare(directory.path());
-    Ran::from(train(directory.path(), &[]).output().unwrap()).code(0);
-    files(directory.path())
+    Ran::from(train_small(directory.path(), &[]).output().unwrap()).code(0);
+    run_files(directory.path())
 }
 
 #[test]
@@ -78,7 +39,7 @@ fn killed_twelve_times_it_ends_in_the_same_bits() {
     let chance = Stream::new(std::process::id().into(), "kills");
     for kill in 0..12u64 {
         let resume: &[&str] = if kill == 0 { &[] } else { &["--resume"] };
-        let mut child = train(root, resume).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let mut child = train_small(root, resume).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         let until = lines() + chance.below(0, kill, 20) as usize;
         // The first kills come at any moment, before the first step too; the others after some steps.
         let mut waited = 0;
@@ -93,8 +54,8 @@ fn killed_twelve_times_it_ends_in_the_same_bits() {
         if kill == 0 && !journal.exists() {
             // Killed before it had begun: there is nothing to resume.
             fs::remove_dir_all(root.join("runs")).ok();
-            Ran::from(train(root, &["--resume"]).output().unwrap()).code(2).says(&["no whole checkpoint"]);
-            let mut child = train(root, &[]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+            Ran::from(train_small(root, &["--resume"]).output().unwrap()).code(2).says(&["no whole checkpoint"]);
+            let mut child = train_small(root, &[]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
             while !journal.exists() {
                 sleep(Duration::from_millis(1));
             }
@@ -103,8 +64,8 @@ fn killed_twelve_times_it_ends_in_the_same_bits() {
         }
     }
     assert!(lines() < 300, "it had ended before it was resumed for the last time");
-    Ran::from(train(root, &["--resume"]).output().unwrap()).code(0);
-    assert_eq!(files(root), expected);
+    Ran::from(train_small(root, &["--resume"]).output().unwrap()).code(0);
+    assert_eq!(run_files(root), expected);
 }
 
 /// In a mount namespace of its own, a small tmpfs holds the run's directory.
@@ -164,5 +125,5 @@ fn a_full_disk_loses_nothing() {
     assert_eq!(read("third.code").trim(), "0", "{}", read("third.err"));
     fs::remove_dir_all(root.join("runs")).unwrap();
     fs::rename(root.join("third"), root.join("runs")).unwrap();
-    assert_eq!(files(root), expected);
+    assert_eq!(run_files(root), expected);
 }

@@ -4,6 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use retrace_corpus::tokens::Writer;
+use retrace_files::{Found, hash_file, walk};
+use retrace_numerics::random::Stream;
+use retrace_spec::Digest;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -162,4 +166,54 @@ impl Release {
         content.sort();
         content
     }
+}
+
+/// A run file of a model so small that a step takes milliseconds; what differs from test to test stands
+/// in capitals.
+const SMALL_RUN: &str = "retrace: run/1
+name: small
+seed: 1
+numerics: 1
+model: {architecture: llama, vocab_size: 64, hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2,
+  num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 64, rope_theta: 10000.0,
+  rms_norm_eps: 1.0e-5, initializer_range: 0.05}
+tokenizer: tokenizer.json
+output: runs/small
+sequence_length: 64
+batch_size: BATCH
+micro_batch_size: 2
+dropout: 0.1
+optimizer: {beta1: 0.9, beta2: 0.95, epsilon: 1.0e-8, weight_decay: 0.1, clip: 1.0}
+phases:
+  - {name: one, steps: STEPS, learning_rate: {schedule: cosine, warmup: 10, peak: 0.01, floor: 0.001},
+     mix: [{tokens: a.tokens, share: 1}]}
+checkpoint_every: EVERY
+";
+
+/// A small run that can be trained in `root`, as `run.yaml`. Another `offset` is other tokens.
+pub(crate) fn small_run(root: &Path, steps: u64, batch: u64, every: u64, offset: u64) {
+    let numbers = [("STEPS", steps), ("BATCH", batch), ("EVERY", every)];
+    let run = numbers.iter().fold(SMALL_RUN.to_owned(), |run, (name, number)| run.replace(name, &number.to_string()));
+    fs::write(root.join("run.yaml"), run).unwrap();
+    fs::write(root.join("tokenizer.json"), "{}").unwrap();
+    let mut writer = Writer::create(&root.join("a.tokens"), 64, Digest::of(b"")).unwrap();
+    writer.begin_shard("raw.jsonl".parse().unwrap());
+    let noise = Stream::new(1, "tokens");
+    let tokens: Vec<u32> = (0..9000).map(|i| (i * 7 + offset + noise.below(0, i, 3)) as u32 % 64).collect();
+    writer.add(1, &tokens).unwrap();
+    writer.finish().unwrap();
+}
+
+/// `retrace train` of the small run in `root`.
+pub(crate) fn train_small(root: &Path, more: &[&str]) -> Command {
+    let mut command = retrace();
+    command.current_dir(root).args(["train", "run.yaml"]).args(more);
+    command
+}
+
+/// Every file of the runs in `root`, with its digest.
+pub(crate) fn run_files(root: &Path) -> Vec<(String, Digest)> {
+    let found = walk(&root.join("runs"), &|_| false).unwrap();
+    let path = |found: &Found| found.path().under(&root.join("runs"));
+    found.iter().map(|found| (found.path().to_string(), hash_file(&path(found)).unwrap().1)).collect()
 }

@@ -6,66 +6,22 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use retrace_corpus::tokens::Writer;
-use retrace_files::{hash_file, walk};
-use retrace_numerics::random::Stream;
-use retrace_spec::Digest;
 use tempfile::{TempDir, tempdir};
 
-use crate::support::{Ran, retrace};
-
-/// Seven micro-batches a step, which is no power of two and no multiple of any number of workers.
-const RUN: &str = "retrace: run/1
-name: small
-seed: 1
-numerics: 1
-model: {architecture: llama, vocab_size: 64, hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2,
-  num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 64, rope_theta: 10000.0,
-  rms_norm_eps: 1.0e-5, initializer_range: 0.05}
-tokenizer: tokenizer.json
-output: runs/small
-sequence_length: 64
-batch_size: 14
-micro_batch_size: 2
-dropout: 0.1
-optimizer: {beta1: 0.9, beta2: 0.95, epsilon: 1.0e-8, weight_decay: 0.1, clip: 1.0}
-phases:
-  - {name: one, steps: STEPS, learning_rate: {schedule: cosine, warmup: 10, peak: 0.01, floor: 0.001},
-     mix: [{tokens: a.tokens, share: 1}]}
-checkpoint_every: 20
-";
+use crate::support::{Ran, retrace, run_files, small_run, train_small};
 
 const TOKEN: &str = "0123456789abcdef0123";
 
+/// Seven micro-batches a step, which is no power of two and no multiple of any number of workers.
 fn prepare(root: &Path, steps: u64, offset: u64) {
-    fs::write(root.join("run.yaml"), RUN.replace("STEPS", &steps.to_string())).unwrap();
-    fs::write(root.join("tokenizer.json"), "{}").unwrap();
+    small_run(root, steps, 14, 20, offset);
     fs::write(root.join("token"), TOKEN).unwrap();
-    let mut writer = Writer::create(&root.join("a.tokens"), 64, Digest::of(b"")).unwrap();
-    writer.begin_shard("raw.jsonl".parse().unwrap());
-    let noise = Stream::new(1, "tokens");
-    let tokens: Vec<u32> = (0..9000).map(|i| (i * 7 + offset + noise.below(0, i, 3)) as u32 % 64).collect();
-    writer.add(1, &tokens).unwrap();
-    writer.finish().unwrap();
 }
 
 fn prepared(steps: u64) -> TempDir {
     let directory = tempdir().unwrap();
     prepare(directory.path(), steps, 0);
     directory
-}
-
-fn train(root: &Path, more: &[&str]) -> Command {
-    let mut command = retrace();
-    command.current_dir(root).args(["train", "run.yaml"]).args(more);
-    command
-}
-
-/// Every file of the run, with its digest.
-fn files(root: &Path) -> Vec<(String, Digest)> {
-    let found = walk(&root.join("runs"), &|_| false).unwrap();
-    let path = |found: &retrace_files::Found| found.path().under(&root.join("runs"));
-    found.iter().map(|found| (found.path().to_string(), hash_file(&path(found)).unwrap().1)).collect()
 }
 
 /// Waits until `there` gives something.
@@ -89,15 +45,15 @@ fn steps(root: &Path) -> usize {
 #[test]
 fn with_any_number_of_workers_the_same_bits() {
     let alone = prepared(20);
-    Ran::from(train(alone.path(), &[]).output().unwrap()).code(0);
-    let expected = files(alone.path());
+    Ran::from(train_small(alone.path(), &[]).output().unwrap()).code(0);
+    let expected = run_files(alone.path());
     assert!(expected.len() > 5);
     for workers in ["0", "1", "2", "3", "5"] {
         let directory = prepared(20);
-        let ran = Ran::from(train(directory.path(), &["--workers", workers]).output().unwrap()).code(0);
+        let ran = Ran::from(train_small(directory.path(), &["--workers", workers]).output().unwrap()).code(0);
         assert_eq!(ran.err.matches(" joined from ").count().to_string(), workers, "{}", ran.err);
         assert!(!ran.err.contains("is gone"), "{}", ran.err);
-        assert_eq!(files(directory.path()), expected, "{workers} workers");
+        assert_eq!(run_files(directory.path()), expected, "{workers} workers");
     }
 }
 
@@ -105,7 +61,7 @@ fn with_any_number_of_workers_the_same_bits() {
 fn coordinator(root: &Path, more: &[&str]) -> (Child, String) {
     let said = fs::File::create(root.join("said")).unwrap();
     let arguments = ["--listen", "127.0.0.1:0", "--token", "token"];
-    let child = train(root, &arguments).args(more).stdout(Stdio::null()).stderr(said).spawn().unwrap();
+    let child = train_small(root, &arguments).args(more).stdout(Stdio::null()).stderr(said).spawn().unwrap();
     let address = wait_for("the address", || {
         let said = fs::read_to_string(root.join("said")).unwrap();
         Some(said.split_once("join at ")?.1.split_once('\n')?.0.to_owned())
@@ -122,7 +78,7 @@ fn work(root: &Path, address: &str) -> Command {
 #[test]
 fn killed_and_replaced_in_mid_run_the_same_bits() {
     let alone = prepared(200);
-    Ran::from(train(alone.path(), &[]).output().unwrap()).code(0);
+    Ran::from(train_small(alone.path(), &[]).output().unwrap()).code(0);
     let directory = prepared(200);
     let root = directory.path();
     let (mut training, address) = coordinator(root, &["--workers", "1"]);
@@ -146,7 +102,7 @@ fn killed_and_replaced_in_mid_run_the_same_bits() {
     assert!(training.wait().unwrap().success());
     let said = fs::read_to_string(root.join("said")).unwrap();
     assert_eq!((said.matches(" is gone (").count(), said.matches(" joined from ").count()), (4, 5), "{said}");
-    assert_eq!(files(root), files(alone.path()));
+    assert_eq!(run_files(root), run_files(alone.path()));
 }
 
 #[test]
@@ -172,14 +128,14 @@ fn a_worker_is_not_let_in_with_another_token_run_or_corpus() {
     ran.says(&["cannot reach a coordinator"]);
     fs::write(root.join("token"), "short").unwrap();
     Ran::from(work(root, &address).output().unwrap()).code(2).says(&["the token is not one"]);
-    Ran::from(train(root, &["--resume", "--listen", "nowhere", "--token", "token"]).output().unwrap()).code(2);
+    Ran::from(train_small(root, &["--resume", "--listen", "nowhere", "--token", "token"]).output().unwrap()).code(2);
 }
 
 /// A worker that comes back after its coordinator was killed, and a coordinator that resumes.
 #[test]
 fn a_coordinator_that_is_killed_goes_on_to_the_same_bits() {
     let alone = prepared(120);
-    Ran::from(train(alone.path(), &[]).output().unwrap()).code(0);
+    Ran::from(train_small(alone.path(), &[]).output().unwrap()).code(0);
     let directory = prepared(120);
     let root = directory.path();
     let (mut training, address) = coordinator(root, &[]);
@@ -188,6 +144,6 @@ fn a_coordinator_that_is_killed_goes_on_to_the_same_bits() {
     training.kill().unwrap();
     training.wait().unwrap();
     Ran::from(worker.wait_with_output().unwrap()).code(2).says(&["was lost"]);
-    Ran::from(train(root, &["--resume", "--workers", "2"]).output().unwrap()).code(0);
-    assert_eq!(files(root), files(alone.path()));
+    Ran::from(train_small(root, &["--resume", "--workers", "2"]).output().unwrap()).code(0);
+    assert_eq!(run_files(root), run_files(alone.path()));
 }
