@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Steps of a 30 M model by one worker pinned to a core, by two pinned to a core each, and without
 # workers on one thread and on two, in rounds on the same tokens; prints seconds a step (of the steps
-# after the first two), what they are of one worker's, and whether all ended in the same weights.
+# after the first), what they are of one worker's, and whether all ended in the same weights.
 #
 #   benches/workers.sh [MICRO_BATCHES] [ROUNDS]
 #
 # RETRACE is the program; if it is not given, the release build is made first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-micro_batches=${1:-16} rounds=${2:-3}
+micro_batches=${1:-16} rounds=${2:-2}
 target=${CARGO_TARGET_DIR:-$PWD/target}
 if [ -z "${RETRACE:-}" ]; then
   cargo build --quiet --release --locked --workspace
@@ -21,7 +21,7 @@ trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$directory"' EXIT
 cd "$directory/tour"
 head -c 32 /dev/urandom | base64 >token
 vocabulary=$(sed -n 's/.*vocab_size: *\([0-9]*\).*/\1/p' base.yaml | head -1)
-for steps in 2 6; do
+for steps in 1 3; do
   cat >"bench-$steps.yaml" <<END
 retrace: run/1
 name: bench
@@ -32,9 +32,9 @@ model: {architecture: llama, vocab_size: ${vocabulary:-2048}, hidden_size: 512, 
   rms_norm_eps: 1.0e-5, initializer_range: 0.02}
 tokenizer: tokenizer/tokenizer.json
 output: runs/bench
-sequence_length: 256
-batch_size: $((micro_batches * 2))
-micro_batch_size: 2
+sequence_length: 128
+batch_size: $micro_batches
+micro_batch_size: 1
 optimizer: {beta1: 0.9, beta2: 0.95, epsilon: 1.0e-8, weight_decay: 0.1, clip: 1.0}
 phases: [{name: one, steps: $steps, learning_rate: {schedule: cosine, warmup: 1, peak: 0.001, floor: 0.0001},
   mix: [{tokens: $(ls tokens/*.tokens | head -1), share: 1}]}]
@@ -61,9 +61,9 @@ train() {
 for _ in $(seq "$rounds"); do
   for what in "one-worker 1 1" "two-workers 2 1" "one-thread 0 1" "two-threads 0 2"; do
     read -r name workers threads <<<"$what"
-    few=$(train 2 "$workers" "$threads")
-    many=$(train 6 "$workers" "$threads")
-    awk -v a="$few" -v b="$many" 'BEGIN { print (b - a) / 4 }' >>"$directory/$name"
+    few=$(train 1 "$workers" "$threads")
+    many=$(train 3 "$workers" "$threads")
+    awk -v a="$few" -v b="$many" 'BEGIN { print (b - a) / 2 }' >>"$directory/$name"
     sed -n 's/.*"weights":"\([^"]*\)".*/\1/p' runs/bench/journal.jsonl | tail -1 >>"$directory/weights"
   done
 done

@@ -82,6 +82,7 @@ fn killed_and_replaced_in_mid_run_the_same_bits() {
     let directory = prepared(200);
     let root = directory.path();
     let (mut training, address) = coordinator(root, &["--workers", "1"]);
+    let stays = work(root, &address).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     for kill in 0..3 {
         let mut worker = work(root, &address).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let until = steps(root) + 15;
@@ -100,8 +101,9 @@ fn killed_and_replaced_in_mid_run_the_same_bits() {
     assert!(Command::new("kill").args(["-9", &child]).status().unwrap().success());
     wait_for("the end", || training.try_wait().unwrap());
     assert!(training.wait().unwrap().success());
+    Ran::from(stays.wait_with_output().unwrap()).code(0).says(&["worked small: "]);
     let said = fs::read_to_string(root.join("said")).unwrap();
-    assert_eq!((said.matches(" is gone (").count(), said.matches(" joined from ").count()), (4, 5), "{said}");
+    assert_eq!((said.matches(" is gone (").count(), said.matches(" joined from ").count()), (4, 6), "{said}");
     assert_eq!(run_files(root), run_files(alone.path()));
 }
 

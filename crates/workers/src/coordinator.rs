@@ -17,6 +17,7 @@ use retrace_train::{Batch, Block, Compute, Learner, TrainError};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::transport::Server;
@@ -36,6 +37,9 @@ pub(crate) const WINDOW: u32 = 16 << 20;
 pub(crate) const FRAME: u32 = 1 << 20;
 /// A connection is tried so often, and given up when nothing comes back for as long again.
 pub(crate) const ALIVE: Duration = Duration::from_secs(10);
+
+/// As long is waited for workers to take their leave.
+const LEAVING: Duration = Duration::from_secs(2);
 
 /// What happens among the workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +77,7 @@ pub struct Workers {
     address: SocketAddr,
     sum: TreeSum,
     stop: Option<oneshot::Sender<()>>,
+    server: Option<JoinHandle<Result<(), tonic::transport::Error>>>,
     runtime: Option<Runtime>,
 }
 
@@ -118,8 +123,8 @@ impl Workers {
             .serve_with_incoming_shutdown(door, TcpIncoming::from(socket).with_nodelay(Some(true)), async {
                 let _ = stopped.await;
             });
-        runtime.spawn(server);
-        Ok(Self { board, address: bound, sum: TreeSum::default(), stop: Some(stop), runtime: Some(runtime) })
+        let server = Some(runtime.spawn(server));
+        Ok(Self { board, address: bound, sum: TreeSum::default(), stop: Some(stop), server, runtime: Some(runtime) })
     }
 
     /// Where workers join.
@@ -178,8 +183,10 @@ impl Drop for Workers {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_timeout(Duration::from_secs(2));
+        if let (Some(runtime), Some(server)) = (self.runtime.take(), self.server.take()) {
+            // It ends when every worker has been told that its stream is over.
+            let _ = runtime.block_on(async { tokio::time::timeout(LEAVING, server).await });
+            runtime.shutdown_background();
         }
     }
 }
