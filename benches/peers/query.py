@@ -107,9 +107,9 @@ QUERIES = {
 def repeat(source, table, rows, path):
     """Writes the rows of `table`, repeated as runs of other names, to `path`; gives how many."""
     files = [str(Path(d) / f"{table}.parquet") for d in source if (Path(d) / f"{table}.parquet").exists()]
-    count = duckdb.sql(f"select count(*) from read_parquet({files}, union_by_name = true)").fetchone()[0]
+    count = duckdb.sql(f"select count(*) from read_parquet({files}, union_by_name = true)").fetchall()[0][0]
     times = max(1, rows // count)
-    duckdb.sql(
+    duckdb.execute(
         f"copy (select * replace (case when i = 0 then run else i || '/' || run end as run) "
         f"from read_parquet({files}, union_by_name = true), range({times}) as r(i)) to '{path}' (format parquet)"
     )
@@ -145,9 +145,9 @@ def main():
                 ours.append(time.perf_counter() - began)
                 began = time.perf_counter()
                 connection = duckdb.connect()
-                connection.sql(f"set threads = {given.threads}")
+                connection.execute(f"set threads = {given.threads}")
                 for table in ("metrics", "train_log"):
-                    connection.sql(f"create view {table} as select * from '{directory}/{table}.parquet'")
+                    connection.execute(f"create view {table} as select * from '{directory}/{table}.parquet'")
                 connection.execute(f"copy ({sql.format(**names)}) to '/dev/null' (format csv)")
                 theirs.append(time.perf_counter() - began)
             pair = statistics.median(ours), statistics.median(theirs)

@@ -72,22 +72,30 @@ fn block((path, place): (&Path, &Place), first: u64, count: u64) -> Result<Vec<u
 
 /// The numbers of a tensor. Integers beyond 2⁵³ are rounded, which only a distance shows.
 pub fn numbers(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
-    fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<f64> {
-        bytes.as_chunks::<N>().0.iter().map(|bytes| number(*bytes)).collect()
+    let mut numbers = Vec::new();
+    numbers_into(dtype, bytes, &mut numbers);
+    numbers
+}
+
+/// [`numbers`], into memory that is used again.
+pub fn numbers_into(dtype: Dtype, bytes: &[u8], numbers: &mut Vec<f64>) {
+    fn each<const N: usize>(bytes: &[u8], numbers: &mut Vec<f64>, number: impl Fn([u8; N]) -> f64) {
+        numbers.extend(bytes.as_chunks::<N>().0.iter().map(|bytes| number(*bytes)));
     }
+    numbers.clear();
     match dtype {
-        Dtype::BOOL | Dtype::U8 => each(bytes, |[byte]| f64::from(byte)),
-        Dtype::I8 => each(bytes, |b| f64::from(i8::from_le_bytes(b))),
-        Dtype::U16 => each(bytes, |b| f64::from(u16::from_le_bytes(b))),
-        Dtype::I16 => each(bytes, |b| f64::from(i16::from_le_bytes(b))),
-        Dtype::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f64()),
-        Dtype::BF16 => each(bytes, |b| bf16::from_le_bytes(b).to_f64()),
-        Dtype::U32 => each(bytes, |b| f64::from(u32::from_le_bytes(b))),
-        Dtype::I32 => each(bytes, |b| f64::from(i32::from_le_bytes(b))),
-        Dtype::F32 => each(bytes, |b| f64::from(f32::from_le_bytes(b))),
-        Dtype::U64 => each(bytes, |b| u64::from_le_bytes(b) as f64),
-        Dtype::I64 => each(bytes, |b| i64::from_le_bytes(b) as f64),
-        Dtype::F64 => each(bytes, f64::from_le_bytes),
+        Dtype::BOOL | Dtype::U8 => each(bytes, numbers, |[byte]| f64::from(byte)),
+        Dtype::I8 => each(bytes, numbers, |b| f64::from(i8::from_le_bytes(b))),
+        Dtype::U16 => each(bytes, numbers, |b| f64::from(u16::from_le_bytes(b))),
+        Dtype::I16 => each(bytes, numbers, |b| f64::from(i16::from_le_bytes(b))),
+        Dtype::F16 => each(bytes, numbers, |b| f16::from_le_bytes(b).to_f64()),
+        Dtype::BF16 => each(bytes, numbers, |b| bf16::from_le_bytes(b).to_f64()),
+        Dtype::U32 => each(bytes, numbers, |b| f64::from(u32::from_le_bytes(b))),
+        Dtype::I32 => each(bytes, numbers, |b| f64::from(i32::from_le_bytes(b))),
+        Dtype::F32 => each(bytes, numbers, |b| f64::from(f32::from_le_bytes(b))),
+        Dtype::U64 => each(bytes, numbers, |b| u64::from_le_bytes(b) as f64),
+        Dtype::I64 => each(bytes, numbers, |b| i64::from_le_bytes(b) as f64),
+        Dtype::F64 => each(bytes, numbers, f64::from_le_bytes),
     }
 }
 

@@ -31,7 +31,7 @@ pub use attest::{Again, Outcome, Replayer, attestation, read_attestation};
 pub use average::{AverageError, Averaged, Closeness, Mean, average};
 pub use compare::{Comparison, compare};
 pub use diff::{Change, CheckpointDiff, Diff, Difference, FileChange, Side, TensorChange, diff};
-pub use distance::{Distance, numbers};
+pub use distance::{Distance, numbers, numbers_into};
 pub use export::{ExportError, bill_of_materials, checksum_list, model_signature, provenance};
 pub use graph::{GraphFinding, GraphRule, check_graph};
 pub use lists::{Disagreement, ListError, lfs_pointer, merge, read_list};

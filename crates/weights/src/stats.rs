@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use retrace_files::safetensors::{Dtype, Place, read_tensor, tensor_hasher};
 use retrace_files::{FileError, Progress, Unit};
-use retrace_manifest::{Places, WeightsError, numbers, weights};
+use retrace_manifest::{Places, WeightsError, numbers, numbers_into, weights};
 use retrace_spec::Digest;
 use serde::Serialize;
 use thiserror::Error;
@@ -16,7 +16,7 @@ use thiserror::Error;
 use crate::{Moments, Pair, largest_singular_value};
 
 /// Numbers that are looked at at once: few enough to stay in a processor's cache.
-const BLOCK: u64 = 1 << 15;
+const BLOCK: u64 = 1 << 14;
 
 /// Why there are no statistics.
 #[derive(Debug, Error)]
@@ -129,18 +129,18 @@ impl<'a> Reading<'a> {
         Ok(Self { checkpoint, name, path, place, file, hasher, moments: None, previous: None, first: None })
     }
 
-    /// The next numbers; none at the end.
-    fn next(&mut self, from: u64, bytes: &mut Vec<u8>) -> Result<Vec<f64>, FileError> {
+    /// Reads the next numbers; none at the end.
+    fn next(&mut self, from: u64, bytes: &mut Vec<u8>, values: &mut Vec<f64>) -> Result<(), FileError> {
         let size = self.place.dtype.size();
         let length = self.place.length.saturating_sub(from * size).min(BLOCK * size);
         bytes.resize(length as usize, 0);
         self.file.read_exact(bytes).map_err(FileError::io(self.path, "read"))?;
         self.hasher.update(bytes);
-        let values = numbers(self.place.dtype, bytes);
+        numbers_into(self.place.dtype, bytes, values);
         if let Some(first) = values.first() {
-            self.moments.get_or_insert_with(|| Moments::about(*first)).add(&values);
+            self.moments.get_or_insert_with(|| Moments::about(*first)).add(values);
         }
-        Ok(values)
+        Ok(())
     }
 
     fn finish(self, stable_rank: bool) -> Result<TensorStats, FileError> {
@@ -178,29 +178,25 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Some numbers of a tensor, and what it is like.
-type Block<'a> = (&'a Place, Vec<f64>);
-
 /// The statistics of one tensor in every checkpoint that has it, all read side by side.
 fn of_tensor(mut tensors: Vec<Reading<'_>>, stable_rank: bool) -> Result<Vec<TensorStats>, StatsError> {
     let elements = |reading: &Reading<'_>| reading.place.length / reading.place.dtype.size();
     let most = tensors.iter().map(elements).max().unwrap_or_default();
-    let mut bytes = Vec::new();
+    let (mut bytes, mut values) = (Vec::new(), Vec::new());
+    let (mut first, mut previous) = (Vec::new(), Vec::new());
+    let places: Vec<&Place> = tensors.iter().map(|reading| reading.place).collect();
     for from in (0..most).step_by(BLOCK as usize) {
-        let (mut first, mut previous): (Option<Block<'_>>, Option<Block<'_>>) = (None, None);
-        for reading in &mut tensors {
-            let values = reading.next(from, &mut bytes)?;
-            for (other, pair) in [(&previous, &mut reading.previous), (&first, &mut reading.first)] {
-                if let Some((place, other)) = other
-                    && place.shape == reading.place.shape
-                {
-                    pair.get_or_insert_default().add(other, &values);
-                }
+        for (at, reading) in tensors.iter_mut().enumerate() {
+            reading.next(from, &mut bytes, &mut values)?;
+            let alike = |other: usize| places[other].shape == places[at].shape;
+            if at > 0 && alike(at - 1) {
+                reading.previous.get_or_insert_default().add(if at == 1 { &first } else { &previous }, &values);
             }
-            match first {
-                Some(_) => previous = Some((reading.place, values)),
-                None => (first, previous) = (Some((reading.place, values.clone())), Some((reading.place, values))),
+            if at > 0 && alike(0) {
+                reading.first.get_or_insert_default().add(&first, &values);
             }
+            // The memory of what is not needed any more is read into next.
+            std::mem::swap(if at == 0 { &mut first } else { &mut previous }, &mut values);
         }
     }
     tensors.into_iter().map(|reading| Ok(reading.finish(stable_rank)?)).collect()
