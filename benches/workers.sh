@@ -8,7 +8,7 @@
 # RETRACE is the program; if it is not given, the release build is made first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-micro_batches=${1:-16} rounds=${2:-2}
+micro_batches=${1:-64} rounds=${2:-2}
 target=${CARGO_TARGET_DIR:-$PWD/target}
 if [ -z "${RETRACE:-}" ]; then
   cargo build --quiet --release --locked --workspace
