@@ -33,9 +33,9 @@ mapfile -t runs < <("$RETRACE" query "select run from metrics where metric = '$m
 task=$(metrics "select task from metrics where metric = '$metric' group by task order by count(*) desc, task limit 1")
 digest() { sha256sum | cut -c1-16; }
 different=0 queries=0
-for name in $("$RETRACE" query --list --json | sed -n 's/.*"name": "\([^"]*\)".*/\1/p'); do
+for sql in "$here"/reports/queries/*.sql; do
+  name=$(basename "$sql" .sql)
   sets=()
-  sql=$here/reports/queries/$name.sql
   grep -q '^-- parameter a:' "$sql" && sets+=(--set "a=${runs[0]}" --set "b=${runs[1]}")
   grep -q '^-- parameter task:' "$sql" && sets+=(--set "task=$task")
   grep -q '^-- parameter metric' "$sql" && sets+=(--set "metric=$metric")
