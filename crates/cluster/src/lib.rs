@@ -18,4 +18,4 @@ mod worker;
 pub use error::ClusterError;
 pub use scheduler::scheduler;
 pub use session::connect;
-pub use worker::{Place, worker};
+pub use worker::{Offer, worker};

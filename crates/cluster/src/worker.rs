@@ -27,27 +27,27 @@ use tonic::transport::{Endpoint, Server};
 use crate::guard::{Guard, shows};
 use crate::{ClusterError, session};
 
-/// Where a worker works.
+/// What a worker offers.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct Offer {
     /// The address that other workers and sessions reach it at.
     pub host: IpAddr,
     /// Tasks that it works on at once.
-    pub cores: usize,
+    pub tasks: usize,
 }
 
 /// Works on the queries of the scheduler at `address` (`HOST:PORT`) until the process is interrupted;
 /// `ready` is told where it hands results over. What it keeps meanwhile lies in a temporary directory.
 ///
 /// # Errors
-/// If the scheduler cannot be reached or does not want it, or it cannot listen at its place.
-pub fn worker(address: &str, token: &Token, place: &Place, ready: impl FnOnce(SocketAddr)) -> Result<(), ClusterError> {
+/// If the scheduler cannot be reached or does not want it, or it cannot listen there.
+pub fn worker(address: &str, token: &Token, offer: &Offer, ready: impl FnOnce(SocketAddr)) -> Result<(), ClusterError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ClusterError::Start)?;
     let directory = tempfile::Builder::new().prefix("retrace-cluster-").tempdir().map_err(ClusterError::Start)?;
     let kept = directory.path().to_string_lossy().into_owned();
     runtime.block_on(async {
-        let refuse = |source| ClusterError::Listen { address: place.host.to_string(), source };
-        let listener = TcpListener::bind((place.host, 0)).await.map_err(refuse)?;
+        let refuse = |source| ClusterError::Listen { address: offer.host.to_string(), source };
+        let listener = TcpListener::bind((offer.host, 0)).await.map_err(refuse)?;
         let bound = listener.local_addr().map_err(refuse)?;
         let failed = |what: String| ClusterError::Scheduler { address: address.to_owned(), what };
 
@@ -73,7 +73,7 @@ pub fn worker(address: &str, token: &Token, place: &Place, ready: impl FnOnce(So
             host: Some(bound.ip().to_string()),
             port: bound.port().into(),
             grpc_port: bound.port().into(),
-            specification: Some(ExecutorSpecification::default().with_vcores(place.cores as u32).into()),
+            specification: Some(ExecutorSpecification::default().with_vcores(offer.tasks as u32).into()),
             os_info: Some(ExecutorOperatingSystemSpecification::default().into()),
             ballista_protocol_version: BALLISTA_PROTOCOL_VERSION,
         };
@@ -84,7 +84,7 @@ pub fn worker(address: &str, token: &Token, place: &Place, ready: impl FnOnce(So
             Arc::new(move || settings.clone()),
             Arc::new(BallistaFunctionRegistry::from(&state)),
             Arc::new(LoggingMetricsCollector::default()),
-            place.cores,
+            offer.tasks,
             Arc::new(DefaultExecutionEngine::new()),
         );
         let results = FlightServiceServer::new(BallistaFlightService::new(kept.clone()));

@@ -8,7 +8,7 @@ use std::thread;
 
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
-use retrace_cluster::{Place, connect, scheduler, worker};
+use retrace_cluster::{Offer, connect, scheduler, worker};
 use retrace_query::functions;
 use retrace_query::tables::{self, Metric};
 use retrace_sign::Token;
@@ -71,8 +71,8 @@ fn a_cluster_answers_as_one_process_does() {
     let (tell, told) = mpsc::channel();
     for _ in 0..2 {
         let (address, token, tell) = (address.clone(), token.clone(), tell.clone());
-        let place = Place { host: "127.0.0.1".parse().unwrap(), cores: 2 };
-        thread::spawn(move || worker(&address, &token, &place, |at| tell.send(at).unwrap()).unwrap());
+        let offer = Offer { host: "127.0.0.1".parse().unwrap(), tasks: 2 };
+        thread::spawn(move || worker(&address, &token, &offer, |at| tell.send(at).unwrap()).unwrap());
     }
     for _ in 0..2 {
         told.recv().unwrap();
@@ -91,7 +91,7 @@ fn a_cluster_answers_as_one_process_does() {
     let asked = async { context.sql("select 1").await.unwrap().collect().await };
     let refused = runtime.block_on(asked).unwrap_err().to_string();
     assert!(refused.contains("token"), "{refused}");
-    let place = Place { host: "127.0.0.1".parse().unwrap(), cores: 1 };
-    let refused = worker(&address, &other, &place, |_| ()).unwrap_err().to_string();
+    let offer = Offer { host: "127.0.0.1".parse().unwrap(), tasks: 1 };
+    let refused = worker(&address, &other, &offer, |_| ()).unwrap_err().to_string();
     assert!(refused.contains("token"), "{refused}");
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use retrace_cluster::Place;
+use retrace_cluster::Offer;
 
 use super::Exit;
 use super::work::read_token;
@@ -66,9 +66,9 @@ impl Cluster {
                 })?;
             }
             Part::Worker { scheduler, token, host, tasks } => {
-                let cores = tasks.map_or_else(rayon::current_num_threads, NonZeroUsize::get);
-                let place = Place { host: *host, cores };
-                retrace_cluster::worker(scheduler, &read_token(token)?, &place, |address| {
+                let tasks = tasks.map_or_else(rayon::current_num_threads, NonZeroUsize::get);
+                let offer = Offer { host: *host, tasks };
+                retrace_cluster::worker(scheduler, &read_token(token)?, &offer, |address| {
                     terminal.say(Tone::Good, "working", format!("for {scheduler}, results at {address}"));
                 })?;
             }

@@ -36,7 +36,7 @@ pub(super) fn token() -> Result<Token, Failure> {
 pub(super) struct Crew {
     watchers: Vec<JoinHandle<()>>,
     over: Arc<AtomicBool>,
-    /// How many places are filled no more.
+    /// How many seats are filled no more.
     given_up: Arc<AtomicUsize>,
 }
 
@@ -51,7 +51,7 @@ impl Crew {
     ) -> Self {
         let (over, given_up) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let threads = (rayon::current_num_threads() / workers.max(1)).max(1);
-        let place = || Place {
+        let seat = || Seat {
             run: run.to_owned(),
             // A coordinator that listens everywhere is reached from here all the same.
             address: SocketAddr::new(
@@ -62,16 +62,16 @@ impl Crew {
             threads,
             over: Arc::clone(&over),
         };
-        let watch = |place: Place| {
+        let watch = |seat: Seat| {
             let (given_up, progress) = (Arc::clone(&given_up), Arc::clone(progress));
             spawn(move || {
-                if let Err(why) = place.keep_filled() {
+                if let Err(why) = seat.keep_filled() {
                     progress.remark(&format!("no more workers are started in place of one that ended: {why}"));
                     given_up.fetch_add(1, Ordering::Relaxed);
                 }
             })
         };
-        let watchers = (0..workers).map(|_| watch(place())).collect();
+        let watchers = (0..workers).map(|_| watch(seat())).collect();
         Self { watchers, over, given_up }
     }
 
@@ -90,7 +90,7 @@ impl Crew {
 }
 
 /// Where one worker works, one after another.
-struct Place {
+struct Seat {
     run: PathBuf,
     address: SocketAddr,
     token: Token,
@@ -98,7 +98,7 @@ struct Place {
     over: Arc<AtomicBool>,
 }
 
-impl Place {
+impl Seat {
     /// Starts a worker, and another when it is lost, until training is over; the error is why the
     /// last one did not start.
     fn keep_filled(&self) -> Result<(), String> {
