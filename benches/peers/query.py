@@ -31,10 +31,11 @@ QUERIES = {
         steps as (select distinct release, run, step from metrics where step is not null)
         select tasks.release, tasks.run, tasks.task, tasks.shots, count(*) as missing_at, min(steps.step), max(steps.step)
         from tasks join steps on tasks.release = steps.release and tasks.run = steps.run
-        left join (select distinct release, run, task, shots, step from metrics) as there
-          on there.release = tasks.release and there.run = tasks.run and there.task = tasks.task
-          and there.shots is not distinct from tasks.shots and there.step = steps.step
-        where there.step is null group by all order by missing_at desc, 1, 2, 3, 4"""),
+        where not exists (
+          select 1 from metrics as there
+          where there.release = tasks.release and there.run = tasks.run and there.task = tasks.task
+            and there.shots is not distinct from tasks.shots and there.step = steps.step)
+        group by all order by missing_at desc, 1, 2, 3, 4"""),
     "forgetting": ([], """
         select * from (select release, run, task, shots, max(value) as peak, max(value) - arg_max(value, step) as lost
           from metrics where metric = 'acc' and step is not null group by all)

@@ -2,14 +2,19 @@
 
 mod table;
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::compute::{cast, concat_batches};
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Float64Type, Schema, SchemaRef, UInt64Type};
+use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::error::DataFusionError;
 use datafusion::parquet::arrow::ArrowWriter;
+use serde::ser::{Error as _, SerializeSeq};
+use serde::{Serialize, Serializer};
 
 use crate::QueryError;
 
@@ -90,7 +95,7 @@ impl Answer {
             Format::Table => Ok(self.table(None, None)?.text.into_bytes()),
             Format::Csv => Ok(self.csv()?.into_bytes()),
             Format::Json => {
-                let mut json = serde_json::to_vec_pretty(&self.json()?).map_err(|e| QueryError::Runtime(e.into()))?;
+                let mut json = serde_json::to_vec_pretty(self).map_err(|e| QueryError::Runtime(e.into()))?;
                 json.push(b'\n');
                 Ok(json)
             }
@@ -107,14 +112,9 @@ impl Answer {
 
     /// Every value of the first `most` rows as text, row by row; `None` for null.
     fn cells(&self, most: usize) -> Result<Vec<Vec<Option<String>>>, QueryError> {
-        let options = FormatOptions::default();
         let mut rows = Vec::new();
         for batch in &self.batches {
-            let columns: Vec<ArrayFormatter<'_>> = batch
-                .columns()
-                .iter()
-                .map(|column| ArrayFormatter::try_new(column, &options))
-                .collect::<Result<_, _>>()?;
+            let columns = formatters(batch)?;
             for row in 0..batch.num_rows().min(most - rows.len()) {
                 let cell = |(at, column): (usize, &ArrayFormatter<'_>)| {
                     (!batch.column(at).is_null(row)).then(|| column.value(row).to_string())
@@ -130,42 +130,24 @@ impl Answer {
     }
 
     fn csv(&self) -> Result<String, QueryError> {
-        let quoted = |cell: &str| match cell.contains(['"', ',', '\n', '\r']) {
-            true => format!("\"{}\"", cell.replace('"', "\"\"")),
-            false => cell.to_owned(),
-        };
-        let mut out = self.names().map(|name| quoted(name)).collect::<Vec<_>>().join(",");
+        let mut out = String::new();
+        for (at, name) in self.names().enumerate() {
+            cell(&mut out, at, |out| out.push_str(name));
+        }
         out.push('\n');
-        for row in self.cells(usize::MAX)? {
-            let cells: Vec<String> = row.iter().map(|cell| cell.as_deref().map(quoted).unwrap_or_default()).collect();
-            out.push_str(&cells.join(","));
-            out.push('\n');
+        for batch in &self.batches {
+            let columns = formatters(batch)?;
+            for row in 0..batch.num_rows() {
+                for (at, column) in columns.iter().enumerate() {
+                    // Null is written as nothing; a string takes whatever is written to it.
+                    cell(&mut out, at, |out| {
+                        let _ = write!(out, "{}", column.value(row));
+                    });
+                }
+                out.push('\n');
+            }
         }
         Ok(out)
-    }
-
-    /// The rows as objects. Numbers and truth values stay what they are, null is null, and anything
-    /// else is text.
-    ///
-    /// # Errors
-    /// If a value has no such form.
-    pub fn json(&self) -> Result<serde_json::Value, QueryError> {
-        let names: Vec<&String> = self.names().collect();
-        let types: Vec<&DataType> = self.schema.fields().iter().map(|field| field.data_type()).collect();
-        let value = |kind: &DataType, cell: Option<String>| match cell {
-            None => serde_json::Value::Null,
-            Some(cell) if kind.is_numeric() || *kind == DataType::Boolean => {
-                serde_json::from_str(&cell).unwrap_or(serde_json::Value::String(cell))
-            }
-            Some(cell) => serde_json::Value::String(cell),
-        };
-        let rows = self.cells(usize::MAX)?.into_iter().map(|row| {
-            let pairs =
-                names.iter().zip(&types).zip(row).map(|((name, kind), cell)| ((*name).clone(), value(kind, cell)));
-            let sorted: std::collections::BTreeMap<String, serde_json::Value> = pairs.collect();
-            serde_json::Value::Object(sorted.into_iter().collect())
-        });
-        Ok(serde_json::Value::Array(rows.collect()))
     }
 
     fn column(
@@ -205,5 +187,61 @@ impl Answer {
     pub fn texts(&self, name: &str) -> Result<Vec<String>, QueryError> {
         let column = self.column(name, &DataType::Utf8, "text")?;
         Ok(column.as_string::<i32>().iter().map(|value| value.unwrap_or_default().to_owned()).collect())
+    }
+}
+
+/// The rows as objects, keys sorted. Numbers and truth values stay what they are, null is null, and
+/// anything else is text.
+impl Serialize for Answer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Of two columns of one name, the last.
+        let names: BTreeMap<&String, usize> = self.names().enumerate().map(|(at, name)| (name, at)).collect();
+        let mut rows = serializer.serialize_seq(Some(self.rows()))?;
+        for batch in &self.batches {
+            let columns = formatters(batch).map_err(S::Error::custom)?;
+            for row in 0..batch.num_rows() {
+                let value = |at: usize| {
+                    let (array, column) = (batch.columns().get(at)?, columns.get(at)?);
+                    (!array.is_null(row)).then(|| as_json(array.data_type(), column.value(row).to_string()))
+                };
+                rows.serialize_element(&Row(names.iter().map(|(name, at)| (*name, value(*at))).collect()))?;
+            }
+        }
+        rows.end()
+    }
+}
+
+/// The cells of a row by the names of their columns.
+struct Row<'a>(Vec<(&'a String, Option<serde_json::Value>)>);
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+fn as_json(kind: &DataType, cell: String) -> serde_json::Value {
+    if kind.is_numeric() || *kind == DataType::Boolean {
+        serde_json::from_str(&cell).unwrap_or(serde_json::Value::String(cell))
+    } else {
+        serde_json::Value::String(cell)
+    }
+}
+
+fn formatters(batch: &RecordBatch) -> Result<Vec<ArrayFormatter<'_>>, ArrowError> {
+    const PLAIN: FormatOptions<'_> = FormatOptions::new();
+    batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &PLAIN)).collect()
+}
+
+/// Appends the cell of column `at` to a line of comma-separated values.
+fn cell(out: &mut String, at: usize, write: impl FnOnce(&mut String)) {
+    if at > 0 {
+        out.push(',');
+    }
+    let begin = out.len();
+    write(out);
+    if out.as_bytes().iter().skip(begin).any(|byte| matches!(byte, b'"' | b',' | b'\n' | b'\r')) {
+        let quoted = format!("\"{}\"", out.split_off(begin).replace('"', "\"\""));
+        out.push_str(&quoted);
     }
 }

@@ -6,12 +6,12 @@
 //!
 //! - **Rows have an order.** Without `ORDER BY`, the answer is sorted by its columns from left to
 //!   right, null first, numbers in IEEE 754's total order. Ties of an `ORDER BY`, wherever it stands,
-//!   are broken by all columns that it sees; one in a subquery holds outside where nothing but a
-//!   selection of columns or a `LIMIT` is done to its rows.
+//!   are broken by all columns that it sees and the query uses; one in a subquery holds outside where
+//!   nothing but a selection of columns or a `LIMIT` is done to its rows.
 //! - **`LIMIT` takes the first rows of that order**, also in a subquery; so does `DISTINCT ON`.
 //! - **Windows have an order.** `row_number`, `ntile`, `lag`, `lead`, `ema`, `spike`, `first_value`,
 //!   `last_value`, `nth_value` and frames of `ROWS` break the ties of their `ORDER BY` by all columns
-//!   of their input. (So rows that a `RANGE` frame of `last_value` would call peers are none.) `rank`
+//!   of their input that the query uses. (So rows that a `RANGE` frame of `last_value` would call peers are none.) `rank`
 //!   and its kin, and exact sums over peers, need no such thing and are left alone.
 //! - **Aggregates that see the order** (`array_agg`, `string_agg`, `first_value`, `last_value`,
 //!   `nth_value`) take their rows in the order of their `ORDER BY`, then of their arguments.
@@ -30,7 +30,8 @@ use datafusion::logical_expr::{
     AggregateUDF, Distinct, Expr, LogicalPlan, Sort, Volatility, WindowFrameBound, WindowFrameUnits,
     WindowFunctionDefinition,
 };
-use datafusion::optimizer::AnalyzerRule;
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::{AnalyzerRule, Optimizer, OptimizerContext};
 use std::sync::Arc;
 
 /// The rule that gives a query one answer.
@@ -43,6 +44,10 @@ impl AnalyzerRule for OneAnswer {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        // Columns that nothing asks for break no ties: rows that differ in them alone are the same rows
+        // to the query, and sorting by them would cost most of its time.
+        let only_used = Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]);
+        let plan = only_used.optimize(plan, &OptimizerContext::new(), |_, _| {})?;
         let plan = plan.transform_up_with_subqueries(|node| node_of(node).map(Transformed::yes))?.data;
         match &plan {
             LogicalPlan::Ddl(_)

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `sum`, `avg`, `var*`, `stddev*`, `covar*`, `corr`, `regr_*` over floats | the exact result, rounded once, whatever the order of the rows | `moments.rs`, on `exact.rs` |
 //! | `min`, `max` over floats | by the total order of IEEE 754, so zeros of both signs have one | `extremes.rs` |
+//! | `count(distinct x)` of texts | DataFusion's count, with one table of texts for all groups | `distinct.rs` |
 //! | `spearman(x, y)`, `kendall(x, y)` | agreement of two rankings | `rank.rs` |
 //! | `log_slope(value, tokens)` | slope over ln tokens | `trajectory.rs` |
 //! | `first_reaching(step, value, threshold)` | first step from which on the value stays there | `trajectory.rs` |
@@ -21,6 +22,7 @@
 mod aggregates;
 mod aligned;
 mod bootstrap;
+mod distinct;
 mod elementary;
 pub mod exact;
 mod extremes;
@@ -41,6 +43,8 @@ use datafusion::optimizer::Optimizer;
 use datafusion::prelude::SessionConfig;
 
 use crate::determinism::OneAnswer;
+use crate::lag::QuickLag;
+use crate::scan::Dealt;
 
 /// Makes the functions known by their names, instead of those that have them. Table functions are
 /// known to sessions only: see [`table_functions`].
@@ -48,7 +52,7 @@ use crate::determinism::OneAnswer;
 /// # Errors
 /// If the registry takes none.
 pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
-    for function in aggregates::all().into_iter().chain(extremes::all()) {
+    for function in aggregates::all().into_iter().chain(extremes::all()).chain(distinct::all()) {
         registry.register_udaf(Arc::new(function))?;
     }
     for function in elementary::all() {
@@ -65,8 +69,17 @@ pub fn table_functions() -> Vec<(&'static str, Arc<dyn TableFunctionImpl>)> {
     vec![("aligned", Arc::new(aligned::Aligned))]
 }
 
+/// [`state`], for queries that stay in this process: with an operator of ours that cannot be sent.
+///
+/// # Errors
+/// If a function cannot be registered.
+pub fn local_state(config: SessionConfig) -> Result<SessionState> {
+    let state = SessionStateBuilder::new_from_existing(state(config)?);
+    Ok(state.with_physical_optimizer_rule(Arc::new(QuickLag)).build())
+}
+
 /// The state of a session whose queries have one answer: DataFusion's, our functions, and the rule
-/// [`OneAnswer`]. Whoever plans or runs a part of a query starts from this.
+/// [`OneAnswer`]. Whoever plans or runs a part of a query that is sent to others starts from this.
 ///
 /// # Errors
 /// If a function cannot be registered.
@@ -83,6 +96,7 @@ pub fn state(mut config: SessionConfig) -> Result<SessionState> {
         .with_default_features()
         .with_optimizer_rules(rules)
         .with_analyzer_rule(Arc::new(OneAnswer))
+        .with_physical_optimizer_rule(Arc::new(Dealt))
         .build();
     register(&mut state)?;
     for (name, function) in table_functions() {

@@ -68,7 +68,7 @@ impl Session {
     /// If a table cannot be read, a directory has none, or two of the same name do not go together.
     pub fn open_with(paths: &[PathBuf], stores: Stores, partitions: NonZeroUsize) -> Result<Self, QueryError> {
         let config = SessionConfig::new().with_target_partitions(partitions.get());
-        Self::on(SessionContext::new_with_state(functions::state(config)?), paths, stores, partitions)
+        Self::on(SessionContext::new_with_state(functions::local_state(config)?), paths, stores, partitions)
     }
 
     /// [`Session::open_with`], in a context whose state is that of [`functions::state`], with so many

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use retrace_files::{FileError, write_whole};
 use retrace_query::{Answer, Format, NamedQuery, QueryError, Session, Stores};
 use retrace_report::plot;
+use serde::Serialize;
 
 use super::Exit;
 use super::work::read_token;
@@ -96,6 +97,12 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// The document of an answer, with `--json`.
+#[derive(Serialize)]
+struct Rows<'a> {
+    rows: &'a Answer,
+}
+
 /// Tables that can be asked, and queries to ask them.
 struct Library {
     session: Session,
@@ -147,7 +154,7 @@ impl Query {
         if let Some(picture) = picture {
             picture.draw(&answer, &library.title(&asked), terminal)?;
             if self.format.is_none() {
-                terminal.result("query/1", &serde_json::json!({"rows": answer.json()?}), |_| Ok(()))?;
+                terminal.result("query/1", &Rows { rows: &answer }, |_| Ok(()))?;
                 return Ok(Exit::Holds);
             }
         }
@@ -206,7 +213,7 @@ impl Query {
             return show(answer, Some(width), None, terminal);
         }
         let bytes = answer.write(format)?;
-        terminal.result("query/1", &serde_json::json!({"rows": answer.json()?}), |out| out.write_all(&bytes))?;
+        terminal.result("query/1", &Rows { rows: answer }, |out| out.write_all(&bytes))?;
         terminal.say(Tone::Faint, &count(answer.rows(), "row"), "");
         Ok(())
     }
