@@ -105,23 +105,27 @@ pub fn import(
     Ok(Imported { sources, rows })
 }
 
-/// The rows of a file by column: less than half of the memory, and made by the thread that read it.
+/// The rows of a file by column, of the tables that it has some of: less than half of the memory, and
+/// made by the thread that read it.
 struct Columns {
-    metrics: Batch<Metric>,
-    train_log: Batch<TrainLog>,
-    samples: Batch<Sample>,
-    checkpoints: Batch<Checkpoint>,
-    claims: Batch<Claim>,
+    metrics: Option<Batch<Metric>>,
+    train_log: Option<Batch<TrainLog>>,
+    samples: Option<Batch<Sample>>,
+    checkpoints: Option<Batch<Checkpoint>>,
+    claims: Option<Batch<Claim>>,
 }
 
 impl Columns {
     fn of(rows: &Rows) -> Result<Self, QueryError> {
+        fn some<R: Row>(rows: &[R]) -> Result<Option<Batch<R>>, QueryError> {
+            (!rows.is_empty()).then(|| Batch::of(rows)).transpose()
+        }
         Ok(Self {
-            metrics: Batch::of(&rows.metrics)?,
-            train_log: Batch::of(&rows.train_log)?,
-            samples: Batch::of(&rows.samples)?,
-            checkpoints: Batch::of(&rows.checkpoints)?,
-            claims: Batch::of(&rows.claims)?,
+            metrics: some(&rows.metrics)?,
+            train_log: some(&rows.train_log)?,
+            samples: some(&rows.samples)?,
+            checkpoints: some(&rows.checkpoints)?,
+            claims: some(&rows.claims)?,
         })
     }
 }
@@ -138,11 +142,11 @@ struct AllColumns {
 
 impl AllColumns {
     fn append(&mut self, columns: Columns) {
-        self.metrics.push(columns.metrics);
-        self.train_log.push(columns.train_log);
-        self.samples.push(columns.samples);
-        self.checkpoints.push(columns.checkpoints);
-        self.claims.push(columns.claims);
+        self.metrics.extend(columns.metrics);
+        self.train_log.extend(columns.train_log);
+        self.samples.extend(columns.samples);
+        self.checkpoints.extend(columns.checkpoints);
+        self.claims.extend(columns.claims);
     }
 }
 
@@ -153,8 +157,7 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn put<R: Row>(&self, mut batches: Vec<Batch<R>>) -> Result<(&'static str, usize), QueryError> {
-        batches.retain(|batch| !batch.is_empty());
+    fn put<R: Row>(&self, batches: Vec<Batch<R>>) -> Result<(&'static str, usize), QueryError> {
         let rows = batches.iter().map(Batch::len).sum();
         tables::merge(self.directory, &self.replaced, batches)?;
         Ok((R::TABLE, rows))

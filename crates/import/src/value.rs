@@ -96,6 +96,9 @@ type Leaf<'a> = dyn FnMut(&str, &str, &str, Option<f64>) + 'a;
 /// Adds a key to a JSON pointer.
 pub(crate) fn push_key(pointer: &mut String, key: &str) {
     pointer.push('/');
+    if !key.contains(['~', '/']) {
+        return pointer.push_str(key);
+    }
     for c in key.chars() {
         match c {
             '~' => pointer.push_str("~0"),
@@ -107,7 +110,8 @@ pub(crate) fn push_key(pointer: &mut String, key: &str) {
 
 /// The JSON pointer to where these keys lead.
 pub(crate) fn pointer<'a>(keys: impl IntoIterator<Item = &'a str>) -> String {
-    let mut pointer = String::new();
+    // Most are shorter, and none is made longer a few bytes at a time.
+    let mut pointer = String::with_capacity(64);
     keys.into_iter().for_each(|key| push_key(&mut pointer, key));
     pointer
 }

@@ -116,6 +116,30 @@ pub(crate) fn run_on<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
     }
 }
 
+/// A body of plain arithmetic that is compiled for each instruction set, for what other crates compute
+/// over many numbers. `run` must be `#[inline(always)]`, as must be whatever it calls in its loops.
+/// Rust joins and reorders no operations on floats, so it has the same bits everywhere.
+pub trait Plain {
+    /// What it gives.
+    type Output;
+    /// Computes it.
+    fn run(self) -> Self::Output;
+}
+
+/// Runs `body` with the instruction set in use.
+pub fn plain<P: Plain>(body: P) -> P::Output {
+    struct OnAny<P>(P);
+    impl<P: Plain> Kernel for OnAny<P> {
+        type Output = P::Output;
+
+        #[inline(always)]
+        fn run<M: Machine>(self) -> P::Output {
+            self.0.run()
+        }
+    }
+    dispatch(OnAny(body))
+}
+
 /// As [`Kernel`], for one that keeps a tile of `ROWS` × (`VECTORS` · 16) sums in registers.
 pub(crate) trait TiledKernel {
     type Output;

@@ -38,7 +38,7 @@ pub(crate) fn graph(manifest: &Manifest, source: &str) -> Result<RecordBatch, Qu
         source: source.to_owned(),
     };
     let rows: Vec<Graph> = check_graph(manifest).into_iter().map(row).collect();
-    Ok(Batch::of(&rows)?.into_columns())
+    Batch::of(&rows)?.into_columns()
 }
 
 /// Every step of the graph.

@@ -2,6 +2,7 @@
 //!
 //! [`write()`] makes them Parquet, [`merge()`] adds to what is there.
 
+mod order;
 mod parquet;
 
 use datafusion::arrow::array::RecordBatch;
@@ -17,7 +18,7 @@ pub use parquet::{Batch, Cell, Row, merge, write};
 /// Never: the columns of a table fit.
 pub(crate) fn empty() -> Result<Vec<(&'static str, RecordBatch)>, QueryError> {
     fn of<R: Row>() -> Result<(&'static str, RecordBatch), QueryError> {
-        Ok((R::TABLE, Batch::<R>::of(&[])?.into_columns()))
+        Ok((R::TABLE, Batch::<R>::of(&[])?.into_columns()?))
     }
     let all = [
         of::<Metric>()?,

@@ -1,5 +1,7 @@
 //! Sums over the numbers of a tensor, from which its statistics follow.
 
+use retrace_numerics::isa::{Plain, plain};
+
 /// How many sums are kept side by side, so that they can be kept in vectors. It fixes the order in
 /// which numbers are added, and so every bit.
 const LANES: usize = 16;
@@ -26,17 +28,7 @@ impl Moments {
 
     /// Takes in more numbers, lane by lane, and adds the lanes' sums to those before.
     pub fn add(&mut self, values: &[f64]) {
-        let mut lanes = Lanes::new();
-        let (whole, rest) = values.as_chunks::<LANES>();
-        for chunk in whole {
-            lanes.add(self.about, chunk);
-        }
-        if !rest.is_empty() {
-            // What fills the last chunk up is not finite, and counted off again.
-            let mut last = [f64::NAN; LANES];
-            last[..rest.len()].copy_from_slice(rest);
-            lanes.add(self.about, &last);
-        }
+        let lanes = plain(Block { about: self.about, values });
         let finite = lanes.count.iter().sum::<f64>() as u64;
         self.count += finite;
         self.non_finite += values.len() as u64 - finite;
@@ -99,6 +91,32 @@ impl Moments {
     }
 }
 
+/// Numbers whose lanes' sums are wanted.
+struct Block<'a> {
+    about: f64,
+    values: &'a [f64],
+}
+
+impl Plain for Block<'_> {
+    type Output = Lanes;
+
+    #[inline(always)]
+    fn run(self) -> Lanes {
+        let mut lanes = Lanes::new();
+        let (whole, rest) = self.values.as_chunks::<LANES>();
+        for chunk in whole {
+            lanes.add(self.about, chunk);
+        }
+        if !rest.is_empty() {
+            // What fills the last chunk up is not finite, and counted off again.
+            let mut last = [f64::NAN; LANES];
+            last[..rest.len()].copy_from_slice(rest);
+            lanes.add(self.about, &last);
+        }
+        lanes
+    }
+}
+
 struct Lanes {
     count: [f64; LANES],
     powers: [[f64; LANES]; 4],
@@ -116,7 +134,7 @@ impl Lanes {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, about: f64, values: &[f64; LANES]) {
         for (lane, value) in values.iter().enumerate() {
             let finite = value.is_finite();
@@ -134,6 +152,32 @@ impl Lanes {
     }
 }
 
+/// Numbers of two tensors, of whose products the lanes' sums are wanted.
+struct Both<'a> {
+    a: &'a [f64],
+    b: &'a [f64],
+}
+
+impl Plain for Both<'_> {
+    type Output = [[f64; LANES]; 4];
+
+    #[inline(always)]
+    fn run(self) -> [[f64; LANES]; 4] {
+        let mut lanes = [[0f64; LANES]; 4];
+        let (whole_a, rest_a) = self.a.as_chunks::<LANES>();
+        let (whole_b, rest_b) = self.b.as_chunks::<LANES>();
+        for (a, b) in whole_a.iter().zip(whole_b) {
+            for lane in 0..LANES {
+                Pair::add_one(&mut lanes, lane, a[lane], b[lane]);
+            }
+        }
+        for (lane, (a, b)) in rest_a.iter().zip(rest_b).enumerate() {
+            Pair::add_one(&mut lanes, lane, *a, *b);
+        }
+        lanes
+    }
+}
+
 /// How two tensors of one shape lie to one another.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Pair {
@@ -144,25 +188,17 @@ pub struct Pair {
 impl Pair {
     /// Takes in more numbers of both, lane by lane.
     pub fn add(&mut self, a: &[f64], b: &[f64]) {
-        let mut lanes = [[0f64; LANES]; 4];
-        let add = |lanes: &mut [[f64; LANES]; 4], lane: usize, a: f64, b: f64| {
-            lanes[0][lane] += (a - b) * (a - b);
-            lanes[1][lane] += a * b;
-            lanes[2][lane] += a * a;
-            lanes[3][lane] += b * b;
-        };
-        let ((whole_a, rest_a), (whole_b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-        for (a, b) in whole_a.iter().zip(whole_b) {
-            for lane in 0..LANES {
-                add(&mut lanes, lane, a[lane], b[lane]);
-            }
-        }
-        for (lane, (a, b)) in rest_a.iter().zip(rest_b).enumerate() {
-            add(&mut lanes, lane, *a, *b);
-        }
-        for (sum, lanes) in self.sums.iter_mut().zip(&lanes) {
+        for (sum, lanes) in self.sums.iter_mut().zip(&plain(Both { a, b })) {
             *sum += lanes.iter().sum::<f64>();
         }
+    }
+
+    #[inline(always)]
+    fn add_one(lanes: &mut [[f64; LANES]; 4], lane: usize, a: f64, b: f64) {
+        lanes[0][lane] += (a - b) * (a - b);
+        lanes[1][lane] += a * b;
+        lanes[2][lane] += a * a;
+        lanes[3][lane] += b * b;
     }
 
     /// The norm of the difference; none where a number is not finite.
@@ -180,12 +216,28 @@ impl Pair {
 
 #[cfg(test)]
 mod tests {
+    use retrace_numerics::isa::{Isa, force};
     use retrace_numerics::random::Stream;
 
     use super::*;
 
     fn near(found: f64, expected: f64, tolerance: f64) {
         assert!((found - expected).abs() <= tolerance * expected.abs().max(1e-300), "{found} is not {expected}");
+    }
+
+    #[test]
+    fn every_instruction_set_has_the_same_bits() {
+        let mut normal = vec![0f32; 10_007];
+        Stream::new(5, "moments").normal(0, 1.0, &mut normal);
+        let values: Vec<f64> = normal.iter().map(|x| if *x > 3.5 { f64::NAN } else { f64::from(*x) }).collect();
+        let all = Isa::ALL.into_iter().filter(|isa| force(*isa)).map(|_| {
+            let (mut moments, mut pair) = (Moments::about(values[0]), Pair::default());
+            moments.add(&values);
+            pair.add(&values[1..5000], &values[5001..]);
+            format!("{moments:?} {pair:?}")
+        });
+        let all: Vec<String> = all.collect();
+        assert!(all.iter().all(|found| *found == all[0]), "{all:?}");
     }
 
     /// In two passes, about the mean, as a textbook has it.

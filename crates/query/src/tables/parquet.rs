@@ -9,18 +9,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, RecordBatch, RecordBatchReader, StringArray, UInt64Array,
+    Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, RecordBatch, RecordBatchReader, StringArray,
+    UInt64Array,
 };
-use datafusion::arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
-use datafusion::arrow::row::{RowConverter, SortField};
+use datafusion::arrow::compute::{cast, filter_record_batch};
+use datafusion::arrow::datatypes::{DataType, Int32Type, SchemaRef};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::parquet::basic::Compression;
 use datafusion::parquet::file::properties::WriterProperties;
-use rayon::prelude::*;
 use retrace_files::{FileError, write_whole};
 use retrace_spec::{Digest, Step, Tokens};
 
+use super::order::{Ordered, texts_once};
 use crate::QueryError;
 
 /// A kind of row, and the table it makes.
@@ -38,6 +39,9 @@ pub trait Cell: Sized {
     where
         Self: 'a;
 }
+
+/// Texts, each kept once.
+type Texts = DictionaryArray<Int32Type>;
 
 /// A cell, and the same where it may be missing, as an array of its values.
 macro_rules! cell {
@@ -57,7 +61,7 @@ macro_rules! cell {
 }
 
 cell! {
-    String => StringArray, |text| text.as_str();
+    String => Texts, |text| text.as_str();
     Digest => StringArray, |digest| digest.to_string();
     bool => BooleanArray, |truth| *truth;
     u64 => UInt64Array, |number| *number;
@@ -83,9 +87,20 @@ impl<R: Row> Batch<R> {
         Ok(Self { columns: RecordBatch::try_from_iter_with_nullable(columns)?, row: PhantomData })
     }
 
-    /// Its columns.
-    pub(crate) fn into_columns(self) -> RecordBatch {
-        self.columns
+    /// Its columns, as they are in the table's file.
+    ///
+    /// # Errors
+    /// Never: a text can be written out.
+    pub(crate) fn into_columns(self) -> Result<RecordBatch, QueryError> {
+        let plain = |column: &ArrayRef| match column.data_type() {
+            DataType::Dictionary(_, texts) => cast(column, texts),
+            _ => Ok(Arc::clone(column)),
+        };
+        let columns = self.columns.columns().iter().map(plain).collect::<Result<Vec<_>, _>>()?;
+        let names = self.columns.schema();
+        let names = names.fields().iter().map(|field| field.name());
+        let columns = names.zip(columns).map(|(name, column)| (name, column, true));
+        Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
     }
 
     /// How many rows there are.
@@ -104,7 +119,7 @@ impl<R: Row> Batch<R> {
 /// # Errors
 /// If the disk does not take them.
 pub fn write<R: Row>(directory: &Path, rows: &[R]) -> Result<Digest, QueryError> {
-    write_batch(&file::<R>(directory), &Batch::of(rows)?.columns)
+    write_batches::<R>(&file::<R>(directory), &[Batch::of(rows)?.columns])
 }
 
 /// Puts rows into the table's file in `directory`: the rows that it has of these releases and sources
@@ -118,7 +133,7 @@ pub fn merge<R: Row>(
     new: Vec<Batch<R>>,
 ) -> Result<(), QueryError> {
     let path = file::<R>(directory);
-    let schema = Batch::<R>::of(&[])?.columns.schema();
+    let schema = schema::<R>()?;
     let mut batches = Vec::with_capacity(new.len() + 1);
     if path.exists() {
         for old in read_batches(&path)? {
@@ -132,10 +147,12 @@ pub fn merge<R: Row>(
         return Ok(());
     }
     batches.extend(new.into_iter().map(|batch| batch.columns));
-    let all = concat_batches(&schema, &batches)?;
-    drop(batches);
-    write_batch(&path, &all)?;
+    write_batches::<R>(&path, &batches)?;
     Ok(())
+}
+
+fn schema<R: Row>() -> Result<SchemaRef, QueryError> {
+    Ok(Batch::<R>::of(&[])?.into_columns()?.schema())
 }
 
 fn file<R: Row>(directory: &Path) -> PathBuf {
@@ -155,15 +172,21 @@ fn without(batch: &RecordBatch, sources: &BTreeSet<(String, String)>) -> Result<
     Ok(filter_record_batch(batch, &stays)?)
 }
 
-fn write_batch(path: &Path, batch: &RecordBatch) -> Result<Digest, QueryError> {
-    let batch = sorted(batch)?;
+/// How many rows are written at a time. A part of the format: other numbers cut pages elsewhere.
+const AT_ONCE: usize = 1 << 16;
+
+fn write_batches<R: Row>(path: &Path, batches: &[RecordBatch]) -> Result<Digest, QueryError> {
+    let batches = batches.iter().map(texts_once).collect::<Result<Vec<_>, _>>()?;
+    let ordered = Ordered::new(schema::<R>()?, &batches)?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::UNCOMPRESSED)
         .set_created_by("retrace".to_owned())
         .build();
     let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties))?;
-    writer.write(&batch)?;
+    let mut writer = ArrowWriter::try_new(&mut bytes, schema::<R>()?, Some(properties))?;
+    for batch in ordered.batches(AT_ONCE) {
+        writer.write(&batch?)?;
+    }
     writer.close()?;
     Ok(write_whole(path, &bytes)?)
 }
@@ -181,24 +204,11 @@ pub(crate) fn read_batches(path: &Path) -> Result<Vec<RecordBatch>, QueryError> 
     Ok(batches)
 }
 
-/// The rows by their columns, from left to right: null first, then text by its bytes and numbers by
-/// their total order.
-fn sorted(batch: &RecordBatch) -> Result<RecordBatch, QueryError> {
-    let fields = batch.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
-    // Each row as bytes that sort as it does: compared at once, not column by column.
-    let keys = RowConverter::new(fields)?.convert_columns(batch.columns())?;
-    let mut order: Vec<(&[u8], u64)> = keys.iter().map(|key| key.data()).zip(0..).collect();
-    // Rows with one key are equal, so it is all the same which of them comes first.
-    order.par_sort_unstable();
-    let order = UInt64Array::from_iter_values(order.into_iter().map(|(_, index)| index));
-    Ok(take_record_batch(batch, &order)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tables::{Claim, Metric};
-    use datafusion::arrow::compute::{SortColumn, lexsort_to_indices};
+    use datafusion::arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
 
     fn metric(source: &str, step: Option<u64>, value: f64) -> Metric {
         Metric {
@@ -235,11 +245,17 @@ mod tests {
                 metric(source[(at * 11 % 7) as usize], step, values[(at * 13 % 8) as usize])
             })
             .collect();
-        let batch = Batch::of(&rows).unwrap().columns;
+        let batch = Batch::of(&rows).unwrap().into_columns().unwrap();
         let columns = batch.columns().iter().map(|column| SortColumn { values: Arc::clone(column), options: None });
         let order = lexsort_to_indices(&columns.collect::<Vec<_>>(), None).unwrap();
         let bits = |batch: &RecordBatch| format!("{:?}", batch.columns());
-        assert_eq!(bits(&sorted(&batch).unwrap()), bits(&take_record_batch(&batch, &order).unwrap()));
+        let expected = bits(&take_record_batch(&batch, &order).unwrap());
+        let parts = [texts_once(&batch.slice(0, 170)).unwrap(), texts_once(&batch.slice(170, 130)).unwrap()];
+        let ordered = Ordered::new(batch.schema(), &parts).unwrap();
+        for at_once in [1, 7, 300] {
+            let batches: Vec<RecordBatch> = ordered.batches(at_once).map(Result::unwrap).collect();
+            assert_eq!(bits(&concat_batches(&batch.schema(), &batches).unwrap()), expected);
+        }
     }
 
     #[test]
