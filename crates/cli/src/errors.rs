@@ -233,6 +233,9 @@ fn help_for_query(error: &QueryError) -> String {
         QueryError::Form { .. } | QueryError::Table { .. } => {
             "give a Parquet, CSV, TSV or JSON lines file under the name that says so, or fetch it anew"
         }
+        QueryError::Damaged { .. } => {
+            "verify the files, or fetch them anew; if they are whole, this is a bug: please report it with the command that led to it"
+        }
         QueryError::Unreachable { .. } => {
             "check the URL; credentials are read from AWS_… and GOOGLE_… variables, and AWS_SKIP_SIGNATURE=true asks a public bucket without any"
         }
@@ -404,9 +407,14 @@ impl Snippet {
     }
 }
 
-/// From now on a panic, which is a bug, says so in plain words.
+/// From now on a panic, which is a bug, says so in plain words; but not one in a library that is told
+/// as an error.
 pub(crate) fn report_panics() {
     panic::set_hook(Box::new(|info| {
+        let ours = info.location().is_some_and(|place| place.file().starts_with("crates/"));
+        if retrace_query::guarded() && !ours {
+            return;
+        }
         let what = info.payload_as_str().unwrap_or("no message");
         let place = info.location().map_or_else(String::new, |place| format!(" ({place})"));
         let backtrace = std::backtrace::Backtrace::capture();

@@ -40,6 +40,12 @@ pub enum QueryError {
         /// Why it is not.
         what: String,
     },
+    /// A library gave up in the middle of its work.
+    #[error("a file that was asked seems to be damaged, as its reader gave up: {what}")]
+    Damaged {
+        /// What it said.
+        what: String,
+    },
     /// What is at a URL cannot be had.
     #[error("cannot read {url}: {what}")]
     Unreachable {

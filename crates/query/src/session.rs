@@ -14,6 +14,7 @@ use datafusion::sql::sqlparser::ast::{Expr, Value, visit_expressions_mut};
 use tokio::runtime::Runtime;
 
 use crate::explain::{Names, explain};
+use crate::guard::guard;
 use crate::named::Literal;
 use crate::sources::{self, Sources};
 use crate::tables;
@@ -85,7 +86,7 @@ impl Session {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(threads.get()).enable_all().build().map_err(QueryError::Runtime)?;
         let sources = Sources::find(paths)?;
-        let columns = runtime.block_on(sources.register(&context, &stores))?;
+        let columns = guard(|| runtime.block_on(sources.register(&context, &stores)))?;
         Ok(Self { context, runtime, stores, columns, absent: BTreeSet::new() })
     }
 
@@ -147,7 +148,7 @@ impl Session {
     }
 
     fn answer(&self, sql: &str, values: &BTreeMap<String, Literal>) -> Result<Answer, QueryError> {
-        self.runtime.block_on(async {
+        let answer = async {
             let plan = self.plan(sql, values).await?;
             let asked = async {
                 let frame = self.context.execute_logical_plan(plan).await?;
@@ -155,7 +156,8 @@ impl Session {
                 Answer::new(&schema, frame.collect().await?)
             };
             asked.await.map_err(|error| self.explain(sql, &error))
-        })
+        };
+        guard(|| self.runtime.block_on(answer))
     }
 
     /// The plan of a query, with its values in their places and its files opened.

@@ -23,6 +23,7 @@ use retrace_spec::{Digest, Step, Tokens};
 
 use super::order::{Ordered, texts_once};
 use crate::QueryError;
+use crate::guard::guard;
 
 /// A kind of row, and the table it makes.
 pub trait Row: Sized {
@@ -196,12 +197,14 @@ pub(crate) fn read_batches(path: &Path) -> Result<Vec<RecordBatch>, QueryError> 
     let refuse =
         |what: String| FileError::Name { path: path.to_owned(), what: format!("it is not a Parquet table: {what}") };
     let file = std::fs::File::open(path).map_err(FileError::io(path, "open"))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| refuse(e.to_string()))?.build()?;
-    let mut batches = vec![RecordBatch::new_empty(RecordBatchReader::schema(&reader))];
-    for batch in reader {
-        batches.push(batch.map_err(|e| refuse(e.to_string()))?);
-    }
-    Ok(batches)
+    guard(|| {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| refuse(e.to_string()))?.build()?;
+        let mut batches = vec![RecordBatch::new_empty(RecordBatchReader::schema(&reader))];
+        for batch in reader {
+            batches.push(batch.map_err(|e| refuse(e.to_string()))?);
+        }
+        Ok(batches)
+    })
 }
 
 #[cfg(test)]

@@ -164,3 +164,25 @@ fn a_manifest_is_asked_by_itself() {
     let twice = open(&[&manifest, &manifest]).unwrap();
     assert_eq!(csv(&twice, "select count(*) as n from artifacts"), "n\n282\n");
 }
+
+/// Each byte of a Parquet file's footer turned over: some of these make Parquet's and Arrow's readers panic.
+#[test]
+fn damaged_files_are_errors() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.parquet");
+    let answer = release(directory.path()).run("select value, task from metrics").unwrap();
+    let whole = answer.write(Format::Parquet).unwrap();
+    let footer = u32::from_le_bytes(*whole[..whole.len() - 4].last_chunk().unwrap()) as usize;
+    let mut damaged = 0;
+    for at in whole.len() - 8 - footer..whole.len() {
+        for byte in [0xff, 0x45] {
+            let mut bytes = whole.clone();
+            bytes[at] = byte;
+            fs::write(&path, &bytes).unwrap();
+            let answer =
+                open(&[&path]).and_then(|session| session.run("select count(*), sum(value), max(task) from x"));
+            damaged += usize::from(matches!(answer, Err(QueryError::Damaged { .. })));
+        }
+    }
+    assert!(damaged > 0, "the readers panic no more: what guards against it can go");
+}
