@@ -11,8 +11,8 @@
 //! - **`LIMIT` takes the first rows of that order**, also in a subquery; so does `DISTINCT ON`.
 //! - **Windows have an order.** `row_number`, `ntile`, `lag`, `lead`, `ema`, `spike`, `first_value`,
 //!   `last_value`, `nth_value` and frames of `ROWS` break the ties of their `ORDER BY` by all columns
-//!   of their input that the query uses. (So rows that a `RANGE` frame of `last_value` would call peers are none.) `rank`
-//!   and its kin, and exact sums over peers, need no such thing and are left alone.
+//!   of their input that the query uses. (So rows that a `RANGE` frame of `last_value` would call peers
+//!   are none.) `rank` and its kin, and exact sums over peers, need no such thing and are left alone.
 //! - **Aggregates that see the order** (`array_agg`, `string_agg`, `first_value`, `last_value`,
 //!   `nth_value`) take their rows in the order of their `ORDER BY`, then of their arguments.
 //! - **Sums of floats are exact** ([`crate::functions`]), and their elementary functions are the same
@@ -30,8 +30,9 @@ use datafusion::logical_expr::{
     AggregateUDF, Distinct, Expr, LogicalPlan, Sort, Volatility, WindowFrameBound, WindowFrameUnits,
     WindowFunctionDefinition,
 };
+use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::{AnalyzerRule, Optimizer, OptimizerContext};
+use datafusion::optimizer::{AnalyzerRule, Optimizer, OptimizerContext, OptimizerRule};
 use std::sync::Arc;
 
 /// The rule that gives a query one answer.
@@ -46,7 +47,10 @@ impl AnalyzerRule for OneAnswer {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         // Columns that nothing asks for break no ties: rows that differ in them alone are the same rows
         // to the query, and sorting by them would cost most of its time.
-        let only_used = Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]);
+        // (A lateral join has to be made a plain one before, or its columns cannot be told.)
+        let only_used: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
+            vec![Arc::new(DecorrelateLateralJoin::new()), Arc::new(OptimizeProjections::new())];
+        let only_used = Optimizer::with_rules(only_used);
         let plan = only_used.optimize(plan, &OptimizerContext::new(), |_, _| {})?;
         let plan = plan.transform_up_with_subqueries(|node| node_of(node).map(Transformed::yes))?.data;
         match &plan {

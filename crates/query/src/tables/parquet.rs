@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, RecordBatch, RecordBatchReader, StringArray,
-    UInt64Array,
+    StringDictionaryBuilder, UInt64Array,
 };
 use datafusion::arrow::compute::{cast, filter_record_batch};
 use datafusion::arrow::datatypes::{DataType, Int32Type, SchemaRef};
@@ -42,7 +42,23 @@ pub trait Cell: Sized {
 }
 
 /// Texts, each kept once.
-type Texts = DictionaryArray<Int32Type>;
+struct Texts;
+
+impl Texts {
+    fn from_iter<'a>(cells: impl Iterator<Item = Option<&'a str>>) -> DictionaryArray<Int32Type> {
+        let mut column = StringDictionaryBuilder::new();
+        let mut cells = cells.peekable();
+        // Neighbours are often the same: the rows of a file have one release, one source, one run.
+        while let Some(cell) = cells.next() {
+            let mut times = 1;
+            while cells.next_if_eq(&cell).is_some() {
+                times += 1;
+            }
+            column.append_options(cell, times);
+        }
+        column.finish()
+    }
+}
 
 /// A cell, and the same where it may be missing, as an array of its values.
 macro_rules! cell {

@@ -165,6 +165,8 @@ async fn subqueries_that_depend_on_the_row_outside() {
         ("select a from t where exists (select 1 from t s where s.a = t.a + 1 limit 1)", "1\n2"),
         ("select a from t where a in (select s.a from t s where s.x > 0.7 and s.a = t.a)", "2\n3"),
         ("select a, (select sum(s.x) from t s where s.a = t.a) as n from t", "1 0.5\n2 1.0\n3 1.5"),
+        ("select t.a, y.n from t, lateral (select sum(s.x) as n from t s where s.a = t.a) y", "1 0.5\n2 1.0\n3 1.5"),
+        ("select t.a, y.x from t, lateral (select s.x, s.a from t s where s.a = t.a and s.x > 0.7) y", "2 1.0\n3 1.5"),
     ] {
         assert_eq!(text(&session, sql).await, expected, "{sql}");
     }
