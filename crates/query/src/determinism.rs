@@ -27,8 +27,8 @@ use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::{Sort as SortExpr, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    AggregateUDF, Distinct, Expr, LogicalPlan, Sort, Volatility, WindowFrameBound, WindowFrameUnits,
-    WindowFunctionDefinition,
+    AggregateUDF, Distinct, Expr, LogicalPlan, Projection, Sort, Volatility, Window, WindowFrameBound,
+    WindowFrameUnits, WindowFunctionDefinition,
 };
 use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
@@ -110,7 +110,37 @@ fn node_of(node: LogicalPlan) -> Result<LogicalPlan> {
         })?;
         Ok(expr.update_data(|expr| name.restore(expr)))
     })?;
-    Ok(node.data)
+    match node.data {
+        LogicalPlan::Window(window) => one_order_each(window),
+        node => Ok(node),
+    }
+}
+
+/// The functions of a window whose order differs now that ties are broken, each order in a window of
+/// its own: DataFusion sorts the rows of one as its first function asks.
+fn one_order_each(window: Window) -> Result<LogicalPlan> {
+    fn order(function: &Expr) -> Option<(&[Expr], &[SortExpr])> {
+        match function {
+            Expr::Alias(alias) => order(&alias.expr),
+            Expr::WindowFunction(function) => Some((&function.params.partition_by, &function.params.order_by)),
+            _ => None,
+        }
+    }
+    let mut groups: Vec<Vec<Expr>> = Vec::new();
+    for function in &window.window_expr {
+        let alike = |group: &&mut Vec<Expr>| group.first().is_some_and(|first| order(first) == order(function));
+        match groups.iter_mut().find(alike) {
+            Some(group) => group.push(function.clone()),
+            None => groups.push(vec![function.clone()]),
+        }
+    }
+    if groups.len() < 2 {
+        return Ok(LogicalPlan::Window(window));
+    }
+    let columns: Vec<Expr> = window.schema.columns().into_iter().map(Expr::Column).collect();
+    let one = |input, group| Window::try_new(group, Arc::new(input)).map(LogicalPlan::Window);
+    let windows = groups.into_iter().try_fold(Arc::unwrap_or_clone(window.input), one)?;
+    Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(windows))?))
 }
 
 /// The plan, sorted by all its columns unless it is sorted.

@@ -172,6 +172,28 @@ async fn subqueries_that_depend_on_the_row_outside() {
     }
 }
 
+/// Functions of one window of which some see how ties are broken and some do not.
+#[tokio::test]
+async fn functions_of_one_window_may_have_orders_of_their_own() {
+    let columns = [
+        ("a", Arc::new(UInt64Array::from(vec![1, 1, 2, 2, 3])) as ArrayRef),
+        ("x", float_column([5.0, 4.0, 3.0, 2.0, 1.0])),
+    ];
+    let over = "over (order by a)";
+    for (of, expected) in [
+        (["rank()", "lag(x)"], ["1 null", "1 4.0", "3 5.0", "3 2.0", "5 3.0"]),
+        (["lag(x)", "rank()"], ["null 1", "4.0 1", "5.0 3", "2.0 3", "3.0 5"]),
+        (["sum(x)", "row_number()"], ["9.0 1", "9.0 2", "14.0 3", "14.0 4", "15.0 5"]),
+    ] {
+        let sql = format!("select {} {over} as p, {} {over} as q from t order by a, x", of[0], of[1]);
+        for (partitions, seed) in [(1, 0), (2, 5), (4, 9)] {
+            let session = session(partitions);
+            spread(&session, "t", &table(&columns), seed, 3);
+            assert_eq!(text(&session, &sql).await, expected.join("\n"), "{sql}");
+        }
+    }
+}
+
 /// Through Parquet and [`Session`], in as many partitions as it is told.
 #[test]
 fn a_session_has_one_answer_in_any_number_of_partitions() {
