@@ -37,7 +37,7 @@ fn metrics() -> RecordBatch {
     ])
 }
 
-const QUERIES: [&str; 37] = [
+const QUERIES: [&str; 48] = [
     "select * from (select step, value from metrics order by value desc) s limit 5",
     "with best as (select run, value from metrics order by step) select value from best",
     "select run, array_agg(distinct step), string_agg(distinct task, ',' order by task desc), count(distinct value) from metrics group by run",
@@ -75,6 +75,17 @@ const QUERIES: [&str; 37] = [
     "select a.run, b.run, a.value from metrics a join metrics b on a.step = b.step and a.task = b.task where a.run < b.run limit 50",
     "select task, value from metrics where run = 'run0' union all select task, value from metrics where run = 'run1' order by task",
     "select * from aligned('run0', 'run1') limit 60",
+    "select run, lag(value) over (partition by run order by step), rank() over (partition by run order by step) from metrics",
+    "select run, count(*) from (select run, value from metrics order by step limit 40) group by run",
+    "select count(*) from (select row_number() over (order by step) as n, value from metrics) where n < 30 and value > 0",
+    "select m.run, x.v from (select distinct run from metrics) m, lateral (select max(value) as v from metrics where metrics.run = m.run) x",
+    "select run, lead(step) over (partition by run order by task), last_value(task) over (order by step rows between unbounded preceding and unbounded following) from metrics",
+    "select sum(step) from (select step, value, ntile(3) over (order by task) as n from metrics) where n = 2",
+    "select run, v from (select run, max(value) over (partition by run) as v, row_number() over (partition by run order by step) as r from metrics) where r = 1",
+    "select step, count(distinct task), count(distinct run), count(distinct value) from metrics group by step",
+    "select run, percent_rank() over (order by step), cume_dist() over (order by step), dense_rank() over (order by task) from metrics",
+    "select run, array_agg(task order by step)[2], count(distinct task) from metrics group by run",
+    "select run, step, nth_value(value, 2) over (partition by run order by task), lag(task, 2, 'none') over (partition by run order by task) from metrics",
 ];
 
 /// Every query over the rows in `runs` other orders, each in 1, 2 and 8 partitions.
