@@ -46,7 +46,8 @@ struct Texts;
 
 impl Texts {
     fn from_iter<'a>(cells: impl Iterator<Item = Option<&'a str>>) -> DictionaryArray<Int32Type> {
-        let mut column = StringDictionaryBuilder::new();
+        // Many files have few rows, and each of them columns.
+        let mut column = StringDictionaryBuilder::with_capacity(cells.size_hint().0, 16, 256);
         let mut cells = cells.peekable();
         // Neighbours are often the same: the rows of a file have one release, one source, one run.
         while let Some(cell) = cells.next() {
