@@ -13,6 +13,7 @@ mod error;
 mod guard;
 mod scheduler;
 mod session;
+mod spelled;
 mod worker;
 
 pub use error::ClusterError;

@@ -1,17 +1,22 @@
 //! A session whose queries a cluster answers.
 
+use std::sync::Arc;
+
 use ballista::extension::{SessionConfigExt, SessionContextExt};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use retrace_query::functions;
 use retrace_sign::Token;
 
+use crate::spelled::Spelled;
 use crate::{ClusterError, guard};
 
 /// What every part of a cluster starts from: the query crate's state, with Ballista's settings.
 pub(crate) fn state(config: SessionConfig) -> Result<SessionState, DataFusionError> {
-    functions::state(config)
+    let state = SessionStateBuilder::new_from_existing(functions::state(config)?);
+    Ok(state.with_physical_optimizer_rule(Arc::new(Spelled)).build())
 }
 
 /// The settings of a session in a cluster that holds `token`.

@@ -14,7 +14,7 @@ use retrace_query::tables::{self, Metric};
 use retrace_sign::Token;
 use retrace_spec::Step;
 
-const QUERIES: [&str; 8] = [
+const QUERIES: [&str; 11] = [
     "select sum(value) as s, avg(value) as a, stddev(value) as d, corr(value, step) as c from metrics",
     "select run, task, sum(value) as s, count(*) as n from metrics group by run, task",
     "select task, kendall(step, value) as k, log_slope(value, step) as l from metrics group by task",
@@ -22,6 +22,9 @@ const QUERIES: [&str; 8] = [
     "select a.task, paired_bootstrap(a.value, b.value) as p from metrics a join metrics b using (step, task) where a.run = 'r0' and b.run = 'r1' group by a.task",
     "select * from metrics where step < 40 order by task limit 25",
     "select run, ema(value, 0.1) over (partition by run order by step) as e from metrics where tokens is not null",
+    "select run, rank() over (partition by run order by step) as r, ema(value, 0.1) over (partition by run, task order by step) as e from metrics where run = 'r1'",
+    "select step, sum(value) over (partition by run) as s from metrics where run = 'r1' and step < 5",
+    "select sum(value) over (partition by run order by task, step) as s from metrics where run = 'nothing'",
     "select run, task, lag(value) over w as l, rank() over w as r from metrics where step < 9 window w as (partition by run order by step)",
 ];
 
