@@ -63,3 +63,40 @@ fn dealt(groups: &[FileGroup]) -> Option<Vec<FileGroup>> {
     }
     Some(dealt)
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::datasource::listing::PartitionedFile;
+
+    use super::*;
+
+    /// Every byte of every file is read once, and a stretch of a file by more than one partition.
+    #[test]
+    fn pieces_are_all_there_is_once() {
+        let sizes: [u64; 3] = [9_000_001, 1, 2_500_000];
+        let file = |at: usize| PartitionedFile::new(format!("{at}.parquet"), sizes[at]);
+        for partitions in [2, 3, 8] {
+            let mut groups = vec![FileGroup::default(); partitions];
+            (0..3).for_each(|at| groups[at % partitions].push(file(at)));
+            let dealt = dealt(&groups).unwrap();
+            assert_eq!(dealt.len(), partitions);
+            for (at, size) in sizes.iter().enumerate() {
+                let name = format!("{at}.parquet");
+                let files = dealt.iter().flat_map(FileGroup::files);
+                let ours = files.filter(|file| file.object_meta.location.as_ref() == name);
+                let mut ranges: Vec<(u64, u64)> = ours.map(PartitionedFile::range).collect();
+                ranges.sort_unstable();
+                let end = ranges.iter().fold(0, |end, range| {
+                    assert_eq!(range.0, end, "{name}: {ranges:?}");
+                    range.1
+                });
+                assert_eq!(end, *size);
+            }
+            let first = |group: &FileGroup| group.files().iter().any(|file| file.range().0 < 5_000_000);
+            assert!(dealt.iter().filter(|group| first(group)).count() > 1);
+        }
+        // What is small is not cut, nor what one partition reads.
+        assert!(super::dealt(&[FileGroup::new(vec![file(0)])]).is_none());
+        assert!(super::dealt(&[FileGroup::new(vec![file(1)]), FileGroup::default()]).is_none());
+    }
+}
