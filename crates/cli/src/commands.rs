@@ -1,12 +1,10 @@
 //! The verbs: each is one file with its arguments, its help and what it does.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use retrace_files::FileError;
+use retrace_files::{FileError, RegularFile, Root};
 use retrace_model::hub;
 use retrace_spec::{Document, PathError, RelPath, Run};
 
@@ -125,7 +123,7 @@ impl From<Exit> for ExitCode {
 struct Opened<T> {
     document: T,
     /// The directory that it lies in, where its paths begin: the release's.
-    root: PathBuf,
+    root: Root,
     /// Its path in the release.
     path: RelPath,
 }
@@ -135,10 +133,7 @@ const MOST_BYTES: u64 = 1 << 30;
 
 /// The text of the file at `path`.
 fn read_text(path: &Path) -> Result<String, FileError> {
-    let file = File::open(path).map_err(FileError::io(path, "open"))?;
-    let mut text = String::new();
-    file.take(MOST_BYTES).read_to_string(&mut text).map_err(FileError::io(path, "read"))?;
-    Ok(text)
+    RegularFile::open(path)?.text(MOST_BYTES)
 }
 
 /// Reads the document at `path`.
@@ -150,10 +145,15 @@ fn open<T: Document>(path: &Path) -> Result<Opened<T>, Failure> {
 /// Reads the run file at `path`; gives also the path of the hub's `config.json`, where that describes
 /// the model.
 fn open_run(path: &Path) -> Result<(Opened<Run>, Option<RelPath>), Failure> {
-    let root = directory_of(path);
-    let config = |config: &RelPath| -> Result<_, Failure> { Ok(hub::read_config(&config.under(&root))?) };
+    let root = Root::open(&directory_of(path))?;
+    let config = |config: &RelPath| -> Result<_, Failure> { Ok(hub::read_config(root.file(config)?)?) };
     let (run, config) = Run::parse_with(&read_text(path)?, &path.display().to_string(), config)?;
     Ok((opened(run, path)?, config))
+}
+
+/// The path in a release that a text is.
+fn in_release(path: &str) -> Result<RelPath, Failure> {
+    path.parse().map_err(|e: PathError| FileError::Name { path: path.into(), what: e.to_string() }.into())
 }
 
 /// The directory that the file at `path` lies in.
@@ -165,7 +165,7 @@ fn directory_of(path: &Path) -> PathBuf {
 }
 
 fn opened<T>(document: T, path: &Path) -> Result<Opened<T>, Failure> {
-    let root = directory_of(path);
+    let root = Root::open(&directory_of(path))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let path = name.parse().map_err(|e: PathError| FileError::Name { path: path.to_owned(), what: e.to_string() })?;
     Ok(Opened { document, root, path })

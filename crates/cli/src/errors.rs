@@ -166,6 +166,11 @@ fn help_for_file(error: &FileError) -> String {
             io::ErrorKind::AlreadyExists => "move it away first; nothing is overwritten",
             _ => "see what the system says of the disk and the file",
         },
+        FileError::Link { .. } => {
+            "put the file itself in its place; below a release no link is followed, as it could lead anywhere"
+        }
+        FileError::TooLarge { .. } => "see whether this is the file that is meant",
+        FileError::Locked { .. } => "wait until it has ended, or write to another place; what reads need not wait",
         FileError::Changed { .. } => "do it again when nothing writes to the file any more",
         FileError::Json { .. } => "correct that line, or fetch the file anew; `retrace verify` finds every file that is not as released",
         FileError::Safetensors { .. } => "fetch the file anew; `retrace verify` finds every file that is not as released",

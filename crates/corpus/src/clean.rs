@@ -1,12 +1,10 @@
 //! Cleaning: rules in order, then exact deduplication, each drop accounted for.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
 
 use rayon::prelude::*;
-use retrace_files::{FileError, Progress, Unit, WholeFile, expand, json_lines};
+use retrace_files::{FileError, Progress, Root, Unit, WholeFile, expand, json_lines};
 use retrace_spec::recipe::Deduplicate;
 use retrace_spec::{CleanRecipe, Digest, RelPath};
 use serde::{Deserialize, Serialize};
@@ -63,7 +61,7 @@ struct Judged {
 ///
 /// # Errors
 /// If a file cannot be read or written, or a line is not a document.
-pub fn clean(root: &Path, recipe: &CleanRecipe, progress: &dyn Progress) -> Result<CleanReport, CorpusError> {
+pub fn clean(root: &Root, recipe: &CleanRecipe, progress: &dyn Progress) -> Result<CleanReport, CorpusError> {
     let inputs = expand(root, &recipe.input)?;
     let ledger = recipe.output.join("ledger.jsonl")?;
     let mut outputs: BTreeMap<RelPath, &RelPath> = BTreeMap::new();
@@ -104,7 +102,7 @@ pub fn clean(root: &Path, recipe: &CleanRecipe, progress: &dyn Progress) -> Resu
         drops.push(dropped.collect());
     }
     inputs.par_iter().zip(&drops).try_for_each(|(shard, drops)| write_kept(root, shard, &recipe.output, drops))?;
-    write_ledger(&ledger.under(root), drops.iter().flatten())?;
+    write_ledger(root.create(&ledger)?, drops.iter().flatten())?;
     progress.end();
     let mut dropped = BTreeMap::new();
     for drop in drops.iter().flatten() {
@@ -115,8 +113,8 @@ pub fn clean(root: &Path, recipe: &CleanRecipe, progress: &dyn Progress) -> Resu
     Ok(CleanReport { documents, kept, dropped, inputs, outputs, ledger })
 }
 
-fn judge(root: &Path, shard: &RelPath, recipe: &CleanRecipe) -> Result<Vec<Judged>, CorpusError> {
-    json_lines::<Document>(&shard.under(root))?
+fn judge(root: &Root, shard: &RelPath, recipe: &CleanRecipe) -> Result<Vec<Judged>, CorpusError> {
+    json_lines::<Document>(root.file(shard)?)
         .map(|line| {
             let (line, document) = line?;
             let first = recipe.rules.iter().find_map(|rule| Some((rule.name().to_owned(), broken(rule, &document)?)));
@@ -126,11 +124,13 @@ fn judge(root: &Path, shard: &RelPath, recipe: &CleanRecipe) -> Result<Vec<Judge
         .collect()
 }
 
-fn write_kept(root: &Path, shard: &RelPath, output: &RelPath, drops: &[Drop]) -> Result<(), CorpusError> {
+fn write_kept(root: &Root, shard: &RelPath, output: &RelPath, drops: &[Drop]) -> Result<(), CorpusError> {
     let dropped: HashSet<usize> = drops.iter().map(|drop| drop.line).collect();
-    let (from, to) = (shard.under(root), output.join(shard.file_name())?.under(root));
-    let mut reader = BufReader::new(File::open(&from).map_err(FileError::io(&from, "open"))?);
-    let mut writer = WholeFile::create(&to)?;
+    let file = root.file(shard)?;
+    let from = file.path().to_owned();
+    let mut reader = BufReader::new(file.into_file());
+    let mut writer = root.create(&output.join(shard.file_name())?)?;
+    let to = writer.path();
     let mut bytes = Vec::new();
     for line in 1.. {
         bytes.clear();
@@ -145,8 +145,8 @@ fn write_kept(root: &Path, shard: &RelPath, output: &RelPath, drops: &[Drop]) ->
     Ok(())
 }
 
-fn write_ledger<'a>(path: &Path, drops: impl Iterator<Item = &'a Drop>) -> Result<(), CorpusError> {
-    let mut writer = WholeFile::create(path)?;
+fn write_ledger<'a>(mut writer: WholeFile, drops: impl Iterator<Item = &'a Drop>) -> Result<(), CorpusError> {
+    let path = &writer.path();
     for drop in drops {
         let mut line = serde_json::to_vec(drop).map_err(|e| FileError::Json {
             path: path.to_owned(),

@@ -1,9 +1,7 @@
 //! Documents to token shards.
 
-use std::path::Path;
-
 use rayon::prelude::*;
-use retrace_files::{Progress, Unit, expand, json_lines, write_whole};
+use retrace_files::{Progress, Root, Unit, expand, json_lines};
 use retrace_spec::recipe::TokenizerSource;
 use retrace_spec::{RelPath, TokenizeRecipe};
 use serde::Serialize;
@@ -34,12 +32,12 @@ pub struct TokenizeReport {
 ///
 /// # Errors
 /// If a file cannot be read or written, or a document or the tokenizer is not one.
-pub fn tokenize(root: &Path, recipe: &TokenizeRecipe, progress: &dyn Progress) -> Result<TokenizeReport, CorpusError> {
+pub fn tokenize(root: &Root, recipe: &TokenizeRecipe, progress: &dyn Progress) -> Result<TokenizeReport, CorpusError> {
     let inputs: Vec<Vec<RelPath>> =
         recipe.shards.iter().map(|shard| expand(root, &shard.input)).collect::<Result<_, _>>()?;
     let path = recipe.tokenizer.path();
     let tokenizer = match &recipe.tokenizer {
-        TokenizerSource::File { .. } => Tokenizer::open(&path.under(root))?,
+        TokenizerSource::File { .. } => Tokenizer::read(root.file(path)?)?,
         TokenizerSource::Train { vocab_size, end_of_text, .. } => {
             let mut texts = Vec::new();
             for shard in inputs.iter().flatten() {
@@ -47,9 +45,9 @@ pub fn tokenize(root: &Path, recipe: &TokenizeRecipe, progress: &dyn Progress) -
             }
             progress.begin("training the tokenizer", 0, Unit::Documents);
             let tokenizer =
-                Tokenizer::train(&path.under(root), texts.iter().map(String::as_str), *vocab_size, end_of_text)?;
+                Tokenizer::train(&path.under(root.path()), texts.iter().map(String::as_str), *vocab_size, end_of_text)?;
             progress.end();
-            write_whole(&path.under(root), tokenizer.json())?;
+            root.write(path, tokenizer.json())?;
             tokenizer
         }
     };
@@ -59,7 +57,7 @@ pub fn tokenize(root: &Path, recipe: &TokenizeRecipe, progress: &dyn Progress) -
         TokenizeReport { documents: 0, bytes: 0, tokens: 0, inputs: Vec::new(), outputs: Vec::new(), trained };
     progress.begin("tokenizing", inputs.iter().flatten().count() as u64, Unit::Files);
     for (shard, inputs) in recipe.shards.iter().zip(inputs) {
-        let mut writer = Writer::create(&shard.output.under(root), tokenizer.vocabulary(), tokenizer.digest())?;
+        let mut writer = Writer::create(root.create(&shard.output)?, tokenizer.vocabulary(), tokenizer.digest())?;
         for input in inputs {
             let documents = read(root, &input)?;
             let tokens: Vec<Vec<u32>> =
@@ -83,8 +81,8 @@ pub fn tokenize(root: &Path, recipe: &TokenizeRecipe, progress: &dyn Progress) -
     Ok(report)
 }
 
-fn read(root: &Path, shard: &RelPath) -> Result<Vec<(usize, Document)>, CorpusError> {
-    Ok(json_lines(&shard.under(root))?.collect::<Result<_, _>>()?)
+fn read(root: &Root, shard: &RelPath) -> Result<Vec<(usize, Document)>, CorpusError> {
+    Ok(json_lines(root.file(shard)?).collect::<Result<_, _>>()?)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use retrace_files::FileError;
+use retrace_files::RegularFile;
 use retrace_spec::Digest;
 use serde_json::json;
 use tokenizers::models::TrainerWrapper;
@@ -12,6 +12,9 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as Hub};
 
 use crate::CorpusError;
+
+/// More than this no `tokenizer.json` has: those with the largest vocabularies have some thirty megabytes.
+const LONGEST: u64 = 256 << 20;
 
 /// A tokenizer, as its `tokenizer.json` has it.
 #[derive(Debug)]
@@ -23,14 +26,15 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Opens the `tokenizer.json` at `path`.
+    /// Reads the `tokenizer.json` that is `file`.
     ///
     /// # Errors
     /// If it cannot be read, or is not one.
-    pub fn open(path: &Path) -> Result<Self, CorpusError> {
-        let json = std::fs::read(path).map_err(FileError::io(path, "read"))?;
-        let hub = Hub::from_bytes(&json).map_err(|e| refuse(path, &e))?;
-        Self::of(path, hub, json)
+    pub fn read(file: RegularFile) -> Result<Self, CorpusError> {
+        let path = file.path().to_owned();
+        let json = file.read(LONGEST)?;
+        let hub = Hub::from_bytes(&json).map_err(|e| refuse(&path, &e))?;
+        Self::of(&path, hub, json)
     }
 
     /// A byte-pair encoding in llama2.c's form: the longest token's length, then each token's score

@@ -15,10 +15,10 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use retrace_files::{FileError, WholeFile};
+use retrace_files::{FileError, RegularFile, WholeFile};
 use retrace_spec::{Digest, RelPath};
 
 use crate::CorpusError;
@@ -54,13 +54,13 @@ pub struct TokenShard {
 }
 
 impl TokenShard {
-    /// Opens the shard at `path`.
+    /// Opens the shard that is `opened`.
     ///
     /// # Errors
     /// If it cannot be read, or is not a token shard in which every byte is accounted for.
-    pub fn open(path: &Path) -> Result<Self, CorpusError> {
-        let mut file = File::open(path).map_err(FileError::io(path, "open"))?;
-        let length = file.metadata().map_err(FileError::io(path, "look at"))?.len();
+    pub fn open(opened: RegularFile) -> Result<Self, CorpusError> {
+        let (path, length) = (&opened.path().to_owned(), opened.size());
+        let mut file = opened.into_file();
         let refuse = |at: u64, what: String| CorpusError::Tokens { path: path.to_owned(), at, what };
         if length < HEAD_LENGTH + TAIL_LENGTH {
             return Err(refuse(
@@ -261,20 +261,13 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins the shard at `path`, of tokens below `vocabulary`.
+    /// Begins the shard that will be `file`, of tokens below `vocabulary`.
     ///
     /// # Errors
-    /// If it cannot be made.
-    pub fn create(path: &Path, vocabulary: u32, tokenizer: Digest) -> Result<Self, CorpusError> {
+    /// If it cannot be written.
+    pub fn create(file: WholeFile, vocabulary: u32, tokenizer: Digest) -> Result<Self, CorpusError> {
         let wide = width_of(vocabulary) == 4;
-        let mut writer = Self {
-            path: path.to_owned(),
-            file: WholeFile::create(path)?,
-            wide,
-            tokens: 0,
-            documents: Vec::new(),
-            shards: Vec::new(),
-        };
+        let mut writer = Self { path: file.path(), file, wide, tokens: 0, documents: Vec::new(), shards: Vec::new() };
         writer.put(HEAD)?;
         for number in [1, vocabulary, if wide { 4 } else { 2 }, 0] {
             writer.put(&number.to_le_bytes())?;

@@ -1,8 +1,6 @@
 //! A task with its items.
 
-use std::path::Path;
-
-use retrace_files::json_lines;
+use retrace_files::{Root, json_lines};
 use retrace_spec::Task;
 use retrace_spec::task::Measure;
 use serde::Deserialize;
@@ -55,13 +53,13 @@ impl LoadedTask {
     ///
     /// # Errors
     /// If they cannot be read, there are none, or one is not what the task needs.
-    pub fn read(root: &Path, task: Task) -> Result<Self, EvalError> {
-        let path = task.items.under(root);
+    pub fn read(root: &Root, task: Task) -> Result<Self, EvalError> {
+        let path = task.items.under(root.path());
         let refuse = |line: usize, what: &str| EvalError::Item { path: path.clone(), line, what: what.to_owned() };
         let items = match task.measure {
             Measure::BitsPerByte => {
                 let mut texts: Vec<Text> = Vec::new();
-                for item in json_lines::<Text>(&path)? {
+                for item in json_lines::<Text>(root.file(&task.items)?) {
                     let (line, text) = item?;
                     if text.text.is_empty() {
                         return Err(refuse(line, "the text is empty"));
@@ -72,7 +70,7 @@ impl LoadedTask {
             }
             Measure::MultipleChoice => {
                 let mut questions: Vec<Question> = Vec::new();
-                for item in json_lines::<Question>(&path)? {
+                for item in json_lines::<Question>(root.file(&task.items)?) {
                     let (line, question) = item?;
                     if question.answer >= question.choices.len() {
                         return Err(refuse(line, "the answer is none of the choices"));

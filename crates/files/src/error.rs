@@ -17,6 +17,28 @@ pub enum FileError {
         /// Why not.
         source: std::io::Error,
     },
+    /// A part of the way to a file of a release is a link, and none is followed there.
+    #[error("{} is, or lies behind, a symbolic link, which is not followed", path.display())]
+    Link {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file is longer than is ever read of its kind.
+    #[error("{} has more than {most} bytes, which is the most that is read of such a file", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Bytes.
+        most: u64,
+    },
+    /// Another process is writing there.
+    #[error("{} is being written by {holder}", path.display())]
+    Locked {
+        /// What is being written.
+        path: PathBuf,
+        /// Which process, as far as it is known.
+        holder: String,
+    },
     /// The file changed while it was read.
     #[error("{} changed while it was read: {what}", path.display())]
     Changed {

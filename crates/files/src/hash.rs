@@ -1,6 +1,6 @@
 //! What a file's bytes come to: its digest and all else that is computed from them, in one pass.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::path::Path;
 
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root};
@@ -11,7 +11,7 @@ use retrace_spec::{Algorithm, Checksum, Digest, RelPath};
 use sha2::Digest as _;
 
 use crate::map::map;
-use crate::open::{Root, open_regular};
+use crate::open::{RegularFile, Root};
 use crate::stamp::Stamp;
 use crate::stream::TensorStream;
 use crate::{FileError, Progress};
@@ -57,7 +57,7 @@ pub struct Hashed {
 /// # Errors
 /// As [`hash_beneath`].
 pub fn hash_file(path: &Path) -> Result<(u64, Digest), FileError> {
-    let hashed = hash(path, open_regular(path)?, Wanted::default(), &crate::Silent)?;
+    let hashed = hash(&RegularFile::open(path)?, Wanted::default(), &crate::Silent)?;
     Ok((hashed.size, hashed.digest))
 }
 
@@ -75,7 +75,7 @@ pub fn hash_beneath(
     wanted: Wanted<'_>,
     progress: &dyn Progress,
 ) -> Result<Hashed, FileError> {
-    hash(&path.under(root.path()), root.file(path)?, wanted, progress)
+    hash(&root.file(path)?, wanted, progress)
 }
 
 /// As [`hash_beneath`], with the plain BLAKE3 alone and of files of at most `most` bytes; nothing of
@@ -85,19 +85,18 @@ pub fn hash_beneath(
 /// As [`hash_beneath`].
 pub fn hash_small_beneath(root: &Root, path: &RelPath, most: u64) -> Result<Option<Hashed>, FileError> {
     let opened = root.file(path)?;
-    if opened.1.len() > most {
+    if opened.size() > most {
         return Ok(None);
     }
-    hash(&path.under(root.path()), opened, Wanted::default(), &crate::Silent).map(Some)
+    hash(&opened, Wanted::default(), &crate::Silent).map(Some)
 }
 
-fn hash(
-    path: &Path,
-    (file, before): (File, Metadata),
-    wanted: Wanted<'_>,
-    progress: &dyn Progress,
-) -> Result<Hashed, FileError> {
-    let file = &file;
+/// As [`hash_beneath`], of a file that is open.
+///
+/// # Errors
+/// If it cannot be read, or changes meanwhile.
+pub fn hash(opened: &RegularFile, wanted: Wanted<'_>, progress: &dyn Progress) -> Result<Hashed, FileError> {
+    let (path, file, before) = (opened.path(), opened.file(), opened.metadata());
     let size = before.len();
     let mut hashed = match wanted.tensors || wanted.checksums.iter().any(|a| *a != Algorithm::Blake3) {
         true => together(path, file, size, wanted, progress)?,
@@ -121,10 +120,10 @@ fn hash(
     if after.len() != size {
         return changed(format!("it had {size} bytes and now has {}", after.len()));
     }
-    if Stamp::of(&before) != Stamp::of(&after) {
+    if Stamp::of(before) != Stamp::of(&after) {
         return changed("its time of change is another".to_owned());
     }
-    hashed.stamp = Some(Stamp::of(&before));
+    hashed.stamp = Some(Stamp::of(before));
     let own = |algorithm: &Algorithm| *algorithm == Algorithm::Blake3;
     if let Some(at) = wanted.checksums.iter().position(own) {
         hashed.checksums.insert(at, hashed.digest.into());
@@ -300,7 +299,7 @@ pub fn checksum(algorithm: Algorithm, bytes: &[u8]) -> Option<Checksum> {
 }
 
 /// Fills `buffer` with the bytes at `offset`, which the file had when it was opened.
-fn read_at(path: &Path, file: &File, buffer: &mut [u8], offset: u64) -> Result<(), FileError> {
+pub(crate) fn read_at(path: &Path, file: &File, buffer: &mut [u8], offset: u64) -> Result<(), FileError> {
     #[cfg(unix)]
     let read = std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset);
     #[cfg(windows)]

@@ -2,28 +2,27 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 
-use crate::FileError;
+use crate::{FileError, RegularFile};
 
 /// The longest line that is read: the largest document of a corpus fits well.
 const LONGEST: u64 = 64 << 20;
 
 /// The values of a file of JSON lines, each with its line's number from 1.
 ///
-/// # Errors
-/// If the file cannot be opened. Each item is an error if its line is not UTF-8 or not such a value,
+/// Each item is an error if its line is not UTF-8 or not such a value,
 /// is empty or too long, or is the last and lacks its line's end: then the file was truncated. After
 /// an error nothing more comes.
 pub fn json_lines<T: DeserializeOwned>(
-    path: &Path,
-) -> Result<impl Iterator<Item = Result<(usize, T), FileError>> + use<T>, FileError> {
-    let file = File::open(path).map_err(FileError::io(path, "open"))?;
-    let lines =
-        Lines { path: path.to_owned(), reader: BufReader::with_capacity(1 << 18, file), line: 0, at: 0, ended: false };
-    Ok(lines.map(|line| {
+    file: RegularFile,
+) -> impl Iterator<Item = Result<(usize, T), FileError>> + use<T> {
+    let path = file.path().to_owned();
+    let reader = BufReader::with_capacity(1 << 18, file.into_file());
+    let lines = Lines { path, reader, line: 0, at: 0, ended: false };
+    lines.map(|line| {
         let (path, number, text) = line?;
         let value = serde_json::from_str(&text);
         value.map(|value| (number, value)).map_err(|e| {
@@ -35,7 +34,7 @@ pub fn json_lines<T: DeserializeOwned>(
             };
             FileError::Json { path, line: number, what }
         })
-    }))
+    })
 }
 
 struct Lines {
@@ -97,7 +96,7 @@ mod tests {
         let path = directory.path().join("shard.jsonl");
         let read = |bytes: &[u8]| -> Result<Vec<(usize, u32)>, FileError> {
             std::fs::write(&path, bytes).unwrap();
-            json_lines::<u32>(&path)?.collect()
+            json_lines::<u32>(RegularFile::open(&path)?).collect()
         };
         assert_eq!(read(b"").unwrap(), []);
         assert_eq!(read(b"1\n22\n").unwrap(), [(1, 1), (2, 22)]);

@@ -6,30 +6,26 @@
 //! is no name and no magic number in it: a file is one if its header gives its very length.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 
-use crate::FileError;
 use crate::safetensors::{Dtype, Place};
+use crate::{FileError, RegularFile};
 
 /// Bytes of the header.
 const HEADER: u64 = 28;
 /// More layers than any model has: what a header may make this allocate is bounded.
 const MOST_LAYERS: u64 = 10_000;
 
-/// Where each tensor of the file at `path` lies, layer by layer; nothing if it is no such file.
+/// Where each tensor of `file` lies, layer by layer; nothing if it is no such file.
 ///
 /// # Errors
 /// If the file cannot be read.
-pub(crate) fn read_header(path: &Path) -> Result<Option<BTreeMap<String, Place>>, FileError> {
-    let mut file = File::open(path).map_err(FileError::io(path, "open"))?;
-    let length = file.metadata().map_err(FileError::io(path, "look at"))?.len();
+pub(crate) fn read_header(file: &RegularFile) -> Result<Option<BTreeMap<String, Place>>, FileError> {
+    let length = file.size();
     let mut header = [0; HEADER as usize];
     if length <= HEADER {
         return Ok(None);
     }
-    file.read_exact(&mut header).map_err(FileError::io(path, "read"))?;
+    file.read_at(&mut header, 0)?;
     let numbers: Vec<i32> = header.as_chunks::<4>().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect();
     Ok(places(&numbers, length))
 }

@@ -1,19 +1,128 @@
-//! Files opened so that no link leads out of a release.
+//! Files opened so that nothing but a regular file is read, and no link leads out of a release.
 
 use std::fs::{File, Metadata};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use retrace_spec::RelPath;
+use retrace_spec::{Digest, RelPath};
 
 use crate::FileError;
+use crate::beneath::Directory;
+use crate::hash::read_at;
+use crate::whole::{WholeFile, remove_whole_directory, write_all, write_whole_directory_in};
 
-/// A directory below which files are opened. It may itself be reached by links; below it none is
-/// followed, whatever is put there meanwhile.
+/// A regular file, opened for reading, and where it lies.
+#[derive(Debug)]
+pub struct RegularFile {
+    path: PathBuf,
+    file: File,
+    metadata: Metadata,
+}
+
+impl RegularFile {
+    /// Opens the file at `path`, which a user named: links are followed. A pipe, a device or a
+    /// directory is refused before it is opened.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or is no regular file.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        if !path.metadata().map_err(FileError::io(path, "open"))?.is_file() {
+            return Err(not_regular(path));
+        }
+        Self::of(path.to_owned(), Directory::open_anywhere(path).map_err(FileError::io(path, "open"))?)
+    }
+
+    fn of(path: PathBuf, file: File) -> Result<Self, FileError> {
+        let metadata = file.metadata().map_err(FileError::io(&path, "look at"))?;
+        if metadata.is_file() { Ok(Self { path, file, metadata }) } else { Err(not_regular(&path)) }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The bytes that it had when it was opened.
+    pub fn size(&self) -> u64 {
+        self.metadata.len()
+    }
+
+    /// What the system said of it when it was opened.
+    pub const fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The open file.
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The open file, to be read from its beginning.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+
+    /// Fills `buffer` with the bytes at `offset`, which it had when it was opened. Several threads may
+    /// read at once.
+    ///
+    /// # Errors
+    /// If they cannot be read: the file has become shorter, say.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), FileError> {
+        read_at(&self.path, &self.file, buffer, offset)
+    }
+
+    /// All its bytes, of which there may be at most `most`.
+    ///
+    /// # Errors
+    /// If it cannot be read, or has more: this is looked at while reading, as a file can grow.
+    pub fn read(self, most: u64) -> Result<Vec<u8>, FileError> {
+        let Self { path, file, metadata } = self;
+        let too_large = || FileError::TooLarge { path: path.clone(), most };
+        if metadata.len() > most {
+            return Err(too_large());
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+        let read = file.take(most.saturating_add(1)).read_to_end(&mut bytes);
+        match read.map_err(FileError::io(&path, "read"))? as u64 {
+            read if read > most => Err(too_large()),
+            _ => Ok(bytes),
+        }
+    }
+
+    /// All its text, of at most `most` bytes.
+    ///
+    /// # Errors
+    /// As [`Self::read`], or if it is not UTF-8.
+    pub fn text(self, most: u64) -> Result<String, FileError> {
+        let path = self.path.clone();
+        String::from_utf8(self.read(most)?).map_err(|e| {
+            let what = format!("it is not UTF-8 at byte {}", e.utf8_error().valid_up_to());
+            FileError::io(&path, "read")(std::io::Error::new(std::io::ErrorKind::InvalidData, what))
+        })
+    }
+}
+
+/// What an entry of a directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// A pipe, a device, a socket.
+    Special,
+}
+
+/// A directory below which files are opened and made. It may itself be reached by links; below it
+/// none is followed, whatever is put there meanwhile.
 #[derive(Debug)]
 pub struct Root {
     path: PathBuf,
-    #[cfg(unix)]
-    directory: std::os::fd::OwnedFd,
+    directory: Directory,
+    /// Of a snapshot in a hub's cache: where its links may lead.
+    blobs: Option<Box<Root>>,
 }
 
 impl Root {
@@ -22,12 +131,52 @@ impl Root {
     /// # Errors
     /// If it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, FileError> {
-        Ok(Self {
-            #[cfg(unix)]
-            directory: rustix::fs::openat(rustix::fs::CWD, path, DIRECTORY, rustix::fs::Mode::empty())
-                .map_err(|e| FileError::io(path, "open directory")(e.into()))?,
+        let directory = Directory::open(path).map_err(FileError::io(path, "open directory"))?;
+        Ok(Self { path: path.to_owned(), directory, blobs: None })
+    }
+
+    /// Opens the directory of a model at `path`, which a user named. If it is a snapshot in a hub's
+    /// cache (`snapshots/REVISION`, beside `blobs`), its files may be links into those blobs, and such
+    /// links are followed; no others are.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn open_snapshot(path: &Path) -> Result<Self, FileError> {
+        let mut root = Self::open(path)?;
+        let whole = path.canonicalize().map_err(FileError::io(path, "open directory"))?;
+        if let Some(snapshots) = whole.parent().filter(|parent| parent.ends_with("snapshots"))
+            && let Some(cache) = snapshots.parent()
+        {
+            root.blobs = Self::open(&cache.join("blobs")).ok().map(Box::new);
+        }
+        Ok(root)
+    }
+
+    /// Opens the directory at `path`, which a user named; makes it first, if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be made or opened.
+    pub fn make(path: &Path) -> Result<Self, FileError> {
+        std::fs::create_dir_all(path).map_err(FileError::io(path, "make directory"))?;
+        Self::open(path)
+    }
+
+    /// The directory that the file at `path` lies in, and its name there. The path is one that a
+    /// user named: links are followed on the way to the directory.
+    ///
+    /// # Errors
+    /// If the path ends in no name, or the directory cannot be opened.
+    pub fn of_file(path: &Path) -> Result<(Self, &std::ffi::OsStr), FileError> {
+        let name = path.file_name().ok_or_else(|| FileError::Name {
             path: path.to_owned(),
-        })
+            what: "it ends in no name of a file".to_owned(),
+        })?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        Ok((Self::make(parent.unwrap_or(Path::new(".")))?, name))
+    }
+
+    pub(crate) const fn of_directory(path: PathBuf, directory: Directory) -> Self {
+        Self { path, directory, blobs: None }
     }
 
     /// Where it is.
@@ -35,82 +184,179 @@ impl Root {
         &self.path
     }
 
-    /// Opens the regular file at `path` for reading, and what the system says of it. Never waits, be it
-    /// a pipe.
+    pub(crate) const fn directory_itself(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Opens the regular file at `path` for reading. Never waits, be it a pipe.
     ///
     /// # Errors
     /// If it cannot be opened, a part of the way is a link, or it is no regular file.
-    pub fn file(&self, path: &RelPath) -> Result<(File, Metadata), FileError> {
+    pub fn file(&self, path: &RelPath) -> Result<RegularFile, FileError> {
         let whole = path.under(&self.path);
-        let file = self.beneath(path).map_err(FileError::io(&whole, "open"))?;
-        regular(&whole, file)
+        match self.directory.file(path.as_str()) {
+            Err(error) if crate::beneath::is_link(&error) => match self.blob(path) {
+                Some((blobs, name)) => {
+                    let file = blobs.directory.file(name.as_str()).map_err(link_or_io(&whole, "open"))?;
+                    RegularFile::of(whole, file)
+                }
+                None => Err(FileError::Link { path: whole }),
+            },
+            file => RegularFile::of(whole.clone(), file.map_err(FileError::io(&whole, "open"))?),
+        }
     }
 
-    #[cfg(unix)]
-    fn beneath(&self, path: &RelPath) -> std::io::Result<File> {
-        use rustix::fs::{Mode, OFlags, openat};
-
-        let file = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        #[cfg(target_os = "linux")]
-        {
-            use rustix::fs::{ResolveFlags, openat2};
-            use rustix::io::Errno;
-            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-            match openat2(&self.directory, path.as_str(), file, Mode::empty(), resolve) {
-                // A kernel or a sandbox that does not know the call: part by part, as elsewhere.
-                Err(Errno::NOSYS | Errno::PERM) => {}
-                opened => return Ok(opened?.into()),
-            }
-        }
-        let mut at = None;
-        if let Some(parent) = path.parent() {
-            for part in parent.as_str().split('/') {
-                let from = at.as_ref().unwrap_or(&self.directory);
-                at = Some(openat(from, part, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?);
-            }
-        }
-        Ok(openat(at.as_ref().unwrap_or(&self.directory), path.file_name(), file, Mode::empty())?.into())
+    /// What a file of a snapshot links to in the cache's blobs: `../../blobs/NAME`, with one more `..`
+    /// for each directory that the file lies in.
+    fn blob(&self, path: &RelPath) -> Option<(&Self, RelPath)> {
+        let blobs = self.blobs.as_deref()?;
+        let target = self.directory.link(path.as_str()).ok()?;
+        let up = "../".repeat(path.as_str().split('/').count() + 1);
+        let name: RelPath = target.strip_prefix(&up)?.strip_prefix("blobs/")?.parse().ok()?;
+        (name.parent().is_none()).then_some((blobs, name))
     }
 
-    #[cfg(not(unix))]
-    fn beneath(&self, path: &RelPath) -> std::io::Result<File> {
-        // There is no portable way to open without following; a link put there after this look wins.
-        let mut whole = self.path.clone();
-        for part in path.as_str().split('/') {
-            whole.push(part);
-            if whole.symlink_metadata()?.is_symlink() {
-                return Err(std::io::Error::other("a part of the way is a symbolic link"));
+    /// Opens the directory at `path`.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or a part of the way is a link or no directory.
+    pub fn directory(&self, path: &RelPath) -> Result<Self, FileError> {
+        let whole = path.under(&self.path);
+        let directory = self.directory.directory(path.as_str()).map_err(link_or_io(&whole, "open directory"))?;
+        Ok(Self { path: whole, directory, blobs: None })
+    }
+
+    /// Opens the directory at `path`; makes it first, with what is missing of the way to it.
+    ///
+    /// # Errors
+    /// If it cannot be made or opened, or a part of the way is a link or no directory.
+    pub fn make_directory(&self, path: &RelPath) -> Result<Self, FileError> {
+        let whole = path.under(&self.path);
+        let made = self.directory.make_directory(path.as_str()).map_err(link_or_io(&whole, "make directory"))?;
+        Ok(Self { path: whole, directory: made, blobs: None })
+    }
+
+    /// Whether anything lies at `path`, be it only a link. What cannot be looked at counts as there.
+    pub fn has(&self, path: &RelPath) -> bool {
+        let parent = path.parent().map(|parent| self.directory.directory(parent.as_str()));
+        let there = match &parent {
+            None => self.directory.has(path.file_name().as_ref()),
+            Some(Ok(parent)) => parent.has(path.file_name().as_ref()),
+            Some(Err(error)) => return error.kind() != std::io::ErrorKind::NotFound,
+        };
+        there.unwrap_or(true)
+    }
+
+    /// The names of what lies directly in it, sorted, each with what it is; a name that is not UTF-8 is
+    /// left out.
+    ///
+    /// # Errors
+    /// If it cannot be listed.
+    pub fn list(&self) -> Result<Vec<(String, EntryKind)>, FileError> {
+        let mut names = self.directory.list().map_err(FileError::io(&self.path, "list"))?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// The directory that `path` lies in, made if need be.
+    fn parent(&self, path: &RelPath) -> Result<Self, FileError> {
+        match path.parent() {
+            Some(parent) => self.make_directory(&parent),
+            None => {
+                let again = self.directory.again().map_err(FileError::io(&self.path, "open directory"))?;
+                Ok(Self { path: self.path.clone(), directory: again, blobs: None })
             }
         }
-        File::open(whole)
+    }
+
+    /// Begins the file at `path`, making its directory if need be. One that is there stays until the
+    /// new one is whole.
+    ///
+    /// # Errors
+    /// If the directory or file cannot be made, or a part of the way is a link.
+    pub fn create(&self, path: &RelPath) -> Result<WholeFile, FileError> {
+        WholeFile::create_in(self.parent(path)?, path.file_name().as_ref())
+    }
+
+    /// Writes `bytes` to `path`, whole or not at all, and gives their digest.
+    ///
+    /// # Errors
+    /// As [`Self::create`], or if the disk does not take them.
+    pub fn write(&self, path: &RelPath, bytes: &[u8]) -> Result<Digest, FileError> {
+        write_all(self.create(path)?, bytes)
+    }
+
+    /// Opens the regular file at `path` to write at its end.
+    ///
+    /// # Errors
+    /// If it cannot be opened, a part of the way is a link, or it is no regular file.
+    pub fn append(&self, path: &RelPath) -> Result<File, FileError> {
+        let whole = path.under(&self.path);
+        let file = self.directory.append(path.as_str()).map_err(link_or_io(&whole, "open"))?;
+        RegularFile::of(whole, file).map(RegularFile::into_file)
+    }
+
+    /// Makes the directory at `path` whole or not at all: `fill` is given an empty directory beside it,
+    /// which is forced to the disk with all that is in it, and then takes its place.
+    ///
+    /// # Errors
+    /// What `fill` returns, or if `path` is there already or the disk refuses.
+    pub fn whole_directory<E: From<FileError>>(
+        &self,
+        path: &RelPath,
+        fill: impl FnOnce(&Self) -> Result<(), E>,
+    ) -> Result<(), E> {
+        write_whole_directory_in(&self.parent(path)?, path.file_name().as_ref(), fill)
+    }
+
+    /// Removes what lies at `path`, with all that is in it; a link itself, not what it leads to.
+    ///
+    /// # Errors
+    /// If the disk refuses; nothing there is no error.
+    pub fn remove(&self, path: &RelPath) -> Result<(), FileError> {
+        let whole = path.under(&self.path);
+        let parent = match path.parent() {
+            Some(parent) => Some(self.directory.directory(parent.as_str()).map_err(link_or_io(&whole, "remove"))?),
+            None => None,
+        };
+        let parent = parent.as_ref().unwrap_or(&self.directory);
+        parent.remove(path.file_name().as_ref()).map_err(FileError::io(&whole, "remove"))
+    }
+
+    /// Removes the directory at `path`: it is there whole or not at all, if this is killed on the way.
+    ///
+    /// # Errors
+    /// If the disk refuses; one that is not there is no error.
+    pub fn remove_directory(&self, path: &RelPath) -> Result<(), FileError> {
+        match path.parent().map(|parent| self.directory(&parent)) {
+            Some(Err(FileError::Io { source, .. })) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Some(parent) => remove_whole_directory(&parent?, path.file_name().as_ref()),
+            None => remove_whole_directory(self, path.file_name().as_ref()),
+        }
     }
 }
 
-#[cfg(unix)]
-const DIRECTORY: rustix::fs::OFlags =
-    rustix::fs::OFlags::RDONLY.union(rustix::fs::OFlags::DIRECTORY).union(rustix::fs::OFlags::CLOEXEC);
-
-/// Opens the regular file at `path`, following links; never waits.
-pub(crate) fn open_regular(path: &Path) -> Result<(File, Metadata), FileError> {
-    // Before it is opened, because the opening of a pipe waits for someone to write into it.
-    if !path.metadata().map_err(FileError::io(path, "open"))?.is_file() {
-        return Err(not_regular(path));
+/// A part of the way that is a link is told as such, whatever words the system has for it.
+fn link_or_io(path: &Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> FileError {
+    let path = path.to_owned();
+    move |error| match crate::beneath::is_link(&error) {
+        true => FileError::Link { path },
+        false => FileError::Io { path, doing, source: error },
     }
-    regular(path, File::open(path).map_err(FileError::io(path, "open"))?)
 }
 
-fn regular(path: &Path, file: File) -> Result<(File, Metadata), FileError> {
-    let metadata = file.metadata().map_err(FileError::io(path, "look at"))?;
-    if metadata.is_file() { Ok((file, metadata)) } else { Err(not_regular(path)) }
-}
-
-fn not_regular(path: &Path) -> FileError {
+pub(crate) fn not_regular(path: &Path) -> FileError {
     FileError::Name { path: path.to_owned(), what: "it is not a regular file".to_owned() }
 }
 
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+
+    fn pipe(path: &Path) {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    }
 
     #[test]
     fn no_link_is_followed_below_the_root() {
@@ -129,21 +375,101 @@ mod tests {
         for refused in ["link/file", "a/alias", "a/b", "a/none", "a/b/file/c"] {
             assert!(open(&root, refused).is_err(), "{refused}");
         }
+        for link in ["link/file", "a/alias"] {
+            assert!(matches!(open(&root, link), Err(FileError::Link { .. })), "{link}");
+        }
+    }
+
+    #[test]
+    fn of_a_snapshot_only_links_into_its_blobs_are_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = directory.path().join("models--acme--tiny");
+        let snapshot = cache.join("snapshots/0123");
+        std::fs::create_dir_all(snapshot.join("deep")).unwrap();
+        std::fs::create_dir_all(cache.join("blobs/inner")).unwrap();
+        std::fs::write(cache.join("blobs/abc"), "blob").unwrap();
+        std::fs::write(directory.path().join("secret"), "secret").unwrap();
+        std::os::unix::fs::symlink("../../secret", cache.join("blobs/link")).unwrap();
+        let link = |target: &str, name: &str| std::os::unix::fs::symlink(target, snapshot.join(name)).unwrap();
+        link("../../blobs/abc", "good");
+        link("../../../blobs/abc", "deep/good");
+        link("../../../secret", "out");
+        link("../../blobs/link", "through");
+        link("../../blobs/../../secret", "up");
+        link("good", "again");
+        let read = |root: &Root, path: &str| root.file(&path.parse().unwrap())?.text(99);
+        let root = Root::open_snapshot(&snapshot).unwrap();
+        for good in ["good", "deep/good"] {
+            assert_eq!(read(&root, good).unwrap(), "blob");
+            assert!(read(&Root::open(&snapshot).unwrap(), good).is_err());
+        }
+        for bad in ["out", "through", "up", "again"] {
+            assert!(matches!(read(&root, bad), Err(FileError::Link { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_made_or_removed_through_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let (root, outside) = (directory.path().join("root"), directory.path().join("outside"));
+        std::fs::create_dir(&root).unwrap();
+        std::fs::create_dir(&outside).unwrap();
+        std::fs::write(outside.join("file"), "kept").unwrap();
+        std::fs::create_dir(outside.join("directory")).unwrap();
+        std::os::unix::fs::symlink(&outside, root.join("link")).unwrap();
+        std::os::unix::fs::symlink(outside.join("file"), root.join("alias")).unwrap();
+        let opened = Root::open(&root).unwrap();
+        let path = |text: &str| text.parse::<RelPath>().unwrap();
+        for through in ["link/file", "link/new", "link/directory/deep/new"] {
+            assert!(opened.write(&path(through), b"x").is_err(), "{through}");
+            assert!(opened.append(&path(through)).is_err(), "{through}");
+            assert!(opened.make_directory(&path(through)).is_err(), "{through}");
+            assert!(opened.whole_directory(&path(through), |_| Ok::<(), FileError>(())).is_err(), "{through}");
+        }
+        assert!(opened.append(&path("alias")).is_err());
+        assert!(opened.remove_directory(&path("link/directory")).is_err());
+        // A link that stands where the file should is replaced itself, not what it leads to.
+        opened.write(&path("alias"), b"new").unwrap();
+        assert_eq!(std::fs::read(outside.join("file")).unwrap(), b"kept");
+        assert_eq!(std::fs::read(root.join("alias")).unwrap(), b"new");
+        opened.write(&path("a/b/c"), b"1").unwrap();
+        assert_eq!(opened.file(&path("a/b/c")).unwrap().text(9).unwrap(), "1");
+        opened.remove_directory(&path("link")).unwrap();
+        let left: Vec<_> = std::fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 2, "{left:?}");
     }
 
     #[test]
     fn a_pipe_is_refused_without_waiting() {
         let directory = tempfile::tempdir().unwrap();
-        let pipe = directory.path().join("pipe");
-        let made = rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &pipe,
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::from_raw_mode(0o600),
-            0,
-        );
-        made.unwrap();
-        assert!(Root::open(directory.path()).unwrap().file(&"pipe".parse().unwrap()).is_err());
-        assert!(open_regular(&pipe).is_err());
+        let path = directory.path().join("pipe");
+        pipe(&path);
+        std::os::unix::fs::symlink(&path, directory.path().join("link")).unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        assert!(root.file(&"pipe".parse().unwrap()).is_err());
+        assert!(root.append(&"pipe".parse().unwrap()).is_err());
+        assert!(RegularFile::open(&path).is_err());
+        assert!(RegularFile::open(&directory.path().join("link")).is_err());
+        assert!(RegularFile::open(Path::new("/dev/zero")).is_err());
+        assert!(RegularFile::open(directory.path()).is_err());
+    }
+
+    #[test]
+    fn no_more_is_read_than_allowed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(&path, "four").unwrap();
+        let open = || RegularFile::open(&path).unwrap();
+        assert_eq!(open().read(4).unwrap(), b"four");
+        assert!(matches!(open().read(3), Err(FileError::TooLarge { most: 3, .. })));
+        // One that grows after it was opened.
+        let opened = open();
+        std::fs::write(&path, "fourteen").unwrap();
+        assert!(matches!(opened.read(4), Err(FileError::TooLarge { most: 4, .. })));
+        std::fs::write(&path, b"ab\xff").unwrap();
+        assert!(open().text(9).unwrap_err().to_string().contains("not UTF-8 at byte 2"));
+        // A file that has no blocks on the disk is as long as it says.
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert!(matches!(open().read(1 << 30), Err(FileError::TooLarge { .. })));
     }
 }

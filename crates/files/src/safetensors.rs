@@ -8,15 +8,14 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Write;
 use std::path::Path;
 
 use retrace_spec::Digest;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{FileError, WholeFile};
+use crate::{FileError, RegularFile, WholeFile};
 
 /// The longest header that is read, as in the reference implementation.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -95,23 +94,18 @@ pub struct Place {
     pub length: u64,
 }
 
-/// Reads and checks the header of the file at `path`: every tensor's place, by name.
+/// Reads and checks the header of `file`: every tensor's place, by name.
 ///
 /// # Errors
 /// If the file cannot be read, or any of its bytes is not accounted for.
-pub fn read_header(path: &Path) -> Result<BTreeMap<String, Place>, FileError> {
-    let mut file = File::open(path).map_err(FileError::io(path, "open"))?;
-    header(path, &mut file)
-}
-
-fn header(path: &Path, file: &mut File) -> Result<BTreeMap<String, Place>, FileError> {
-    let length = file.metadata().map_err(FileError::io(path, "look at"))?.len();
+pub fn read_header(file: &RegularFile) -> Result<BTreeMap<String, Place>, FileError> {
+    let (path, length) = (file.path(), file.size());
     let mut first = [0; 8];
     if length >= 8 {
-        file.read_exact(&mut first).map_err(FileError::io(path, "read"))?;
+        file.read_at(&mut first, 0)?;
     }
     let mut text = vec![0; header_length(path, first, length)?];
-    file.read_exact(&mut text).map_err(FileError::io(path, "read"))?;
+    file.read_at(&mut text, 8)?;
     places(path, &text, length)
 }
 
@@ -255,42 +249,35 @@ impl<'de> Deserialize<'de> for Metadata {
     }
 }
 
-/// Reads all tensors of the file at `path`.
+/// Reads all tensors of the file at `path`, which a user named.
 ///
 /// # Errors
 /// As [`read_header`].
 pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, FileError> {
-    let mut tensors = BTreeMap::new();
-    for_each(path, |name, place, bytes| {
-        tensors.insert(name.to_owned(), Tensor { dtype: place.dtype, shape: place.shape.clone(), bytes });
-    })?;
-    Ok(tensors)
+    read_all(&RegularFile::open(path)?)
 }
 
-/// The bytes of the tensor at `place` in the file at `path`.
+/// Reads all tensors of `file`.
+///
+/// # Errors
+/// As [`read_header`].
+pub fn read_all(file: &RegularFile) -> Result<BTreeMap<String, Tensor>, FileError> {
+    let read = |(name, place): (String, Place)| {
+        let bytes = read_tensor(file, &place)?;
+        Ok((name, Tensor { dtype: place.dtype, shape: place.shape, bytes }))
+    };
+    read_header(file)?.into_iter().map(read).collect()
+}
+
+/// The bytes of the tensor at `place` in `file`.
 ///
 /// # Errors
 /// If they cannot be read.
-pub fn read_tensor(path: &Path, place: &Place) -> Result<Vec<u8>, FileError> {
-    let mut file = File::open(path).map_err(FileError::io(path, "open"))?;
-    read_place(path, &mut file, place)
-}
-
-fn read_place(path: &Path, file: &mut File, place: &Place) -> Result<Vec<u8>, FileError> {
-    file.seek(SeekFrom::Start(place.begin)).map_err(FileError::io(path, "read"))?;
+pub fn read_tensor(file: &RegularFile, place: &Place) -> Result<Vec<u8>, FileError> {
     // The header was checked against the file's length, so this is no more than the file has.
     let mut bytes = vec![0; place.length as usize];
-    file.read_exact(&mut bytes).map_err(FileError::io(path, "read"))?;
+    file.read_at(&mut bytes, place.begin)?;
     Ok(bytes)
-}
-
-fn for_each(path: &Path, mut take: impl FnMut(&str, &Place, Vec<u8>)) -> Result<(), FileError> {
-    let mut file = File::open(path).map_err(FileError::io(path, "open"))?;
-    for (name, place) in header(path, &mut file)? {
-        let bytes = read_place(path, &mut file, &place)?;
-        take(&name, &place, bytes);
-    }
-    Ok(())
 }
 
 /// The bytes of a tensor, if any file could hold so many.
@@ -298,21 +285,22 @@ fn length_of(dtype: Dtype, shape: &[usize]) -> Option<u64> {
     shape.iter().try_fold(dtype.size(), |length, n| length.checked_mul(*n as u64))
 }
 
-/// As [`write_views`], of tensors that are held.
+/// As [`write_views`], of tensors that are held, to the file at `path`, which a user named.
 ///
 /// # Errors
 /// As there.
 pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<Digest, FileError> {
-    write_views(path, &tensors.iter().map(|(name, tensor)| (name.clone(), tensor.into())).collect())
+    write_views(WholeFile::create(path)?, &tensors.iter().map(|(name, tensor)| (name.clone(), tensor.into())).collect())
 }
 
-/// Writes tensors to `path`, whole or not at all: sorted by name, one after another, after a header
+/// Writes tensors to `file` and commits it: sorted by name, one after another, after a header
 /// with one metadata entry, `format: pt`, padded with spaces to a multiple of 8.
 ///
 /// # Errors
 /// If a tensor could not be read again, because its bytes are not as many as its shape asks for or
 /// its name is the metadata's; or if the disk does not take them.
-pub fn write_views(path: &Path, tensors: &BTreeMap<String, View<'_>>) -> Result<Digest, FileError> {
+pub fn write_views(mut file: WholeFile, tensors: &BTreeMap<String, View<'_>>) -> Result<Digest, FileError> {
+    let path = &file.path();
     #[derive(Serialize)]
     struct Described<'a> {
         dtype: Dtype,
@@ -338,7 +326,6 @@ pub fn write_views(path: &Path, tensors: &BTreeMap<String, View<'_>>) -> Result<
     }
     text.push(b'}');
     text.resize(text.len().next_multiple_of(8), b' ');
-    let mut file = WholeFile::create(path)?;
     let mut put = |bytes: &[u8]| file.write_all(bytes).map_err(FileError::io(path, "write"));
     put(&(text.len() as u64).to_le_bytes())?;
     put(&text)?;
@@ -395,7 +382,7 @@ pub fn tensor_root<'a>(tensors: impl Iterator<Item = (&'a str, Digest)>) -> Dige
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Root, Wanted, file_tensors, hash_beneath};
+    use crate::{RegularFile, Root, Wanted, file_tensors, hash_beneath};
     use proptest::prelude::*;
 
     fn tensor(dtype: Dtype, shape: &[usize], seed: u8) -> Tensor {
@@ -531,11 +518,12 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let (path, other) = (directory.path().join("x.safetensors"), directory.path().join("y.safetensors"));
             write(&path, &some()).unwrap();
-            let root = file_tensors(&path).unwrap().unwrap().root;
+            let tensors_of = |path: &Path| file_tensors(&RegularFile::open(path).unwrap(), "x.safetensors").unwrap().unwrap();
+            let root = tensors_of(&path).root;
             // The digests that come with the file's own, in one pass, are the same.
             let (opened, wanted) = (Root::open(directory.path()).unwrap(), Wanted { tensors: true, ..Wanted::default() });
             let hashed = hash_beneath(&opened, &"x.safetensors".parse().unwrap(), wanted, &crate::Silent).unwrap();
-            prop_assert_eq!(hashed.tensors.unwrap().unwrap(), file_tensors(&path).unwrap().unwrap());
+            prop_assert_eq!(hashed.tensors.unwrap().unwrap(), tensors_of(&path));
             // Tensors in reverse order, other metadata, other padding.
             let (mut entries, mut data) = (vec![format!("\"__metadata__\":{{\"m\":\"{metadata}\"}}")], Vec::new());
             for (name, tensor) in some().iter().rev() {
@@ -546,17 +534,17 @@ mod tests {
             }
             let header = format!("{{{}}}{}", entries.join(","), " ".repeat(spaces));
             std::fs::write(&other, file(&header, &data)).unwrap();
-            prop_assert_eq!(file_tensors(&other).unwrap().unwrap().root, root);
+            prop_assert_eq!(tensors_of(&other).root, root);
             // Any flipped bit, name, dtype or shape shows.
             let flip = flip % data.len();
             data[flip] ^= 1;
             std::fs::write(&other, file(&header, &data)).unwrap();
-            prop_assert_ne!(file_tensors(&other).unwrap().unwrap().root, root);
+            prop_assert_ne!(tensors_of(&other).root, root);
             data[flip] ^= 1;
             for (from, to) in [("b.weight", "b.height"), ("\"F32\"", "\"I32\""), ("[2, 3]", "[3, 2]")] {
                 prop_assert!(header.contains(from));
                 std::fs::write(&other, file(&header.replace(from, to), &data)).unwrap();
-                prop_assert_ne!(file_tensors(&other).unwrap().unwrap().root, root);
+                prop_assert_ne!(tensors_of(&other).root, root);
             }
         }
     }

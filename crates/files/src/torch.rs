@@ -12,13 +12,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use std::io::{Read, Seek};
 
 use zip::{CompressionMethod, ZipArchive};
 
-use crate::FileError;
 use crate::safetensors::{Dtype, Place};
+use crate::{FileError, RegularFile};
 
 mod pickle;
 
@@ -37,12 +36,12 @@ const MOST_LOOKS: usize = 8 << 20;
 /// Tied tensors share bytes; more often than this none does.
 const MOST_SHARED: u64 = 16;
 
-/// Where each tensor of the file at `path` lies; nothing if it is no such file.
+/// Where each tensor of `file` lies; nothing if it is no such file.
 ///
 /// # Errors
-/// If the file cannot be opened.
-pub(crate) fn read_header(path: &Path) -> Result<Option<BTreeMap<String, Place>>, FileError> {
-    Ok(Checkpoint::open(path)?.and_then(|checkpoint| checkpoint.places()))
+/// If the file cannot be read.
+pub(crate) fn read_header(file: &RegularFile) -> Result<Option<BTreeMap<String, Place>>, FileError> {
+    Ok(Checkpoint::read(file)?.and_then(|checkpoint| checkpoint.places()))
 }
 
 /// What a checkpoint holds, as data.
@@ -57,22 +56,26 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads the file at `path`, but for the numbers of its tensors; nothing if it is no such file.
+    /// Reads `file`, but for the numbers of its tensors; nothing if it is no such file.
     ///
     /// # Errors
-    /// If the file cannot be opened.
-    pub fn open(path: &Path) -> Result<Option<Self>, FileError> {
-        let mut file = File::open(path).map_err(FileError::io(path, "open"))?;
+    /// If the file cannot be read.
+    pub fn read(file: &RegularFile) -> Result<Option<Self>, FileError> {
         let mut magic = [0; 4];
         // ZIP archives alone are looked at; anything may be called `.bin`.
-        if file.read_exact(&mut magic).is_err() || magic != *b"PK\x03\x04" {
+        if file.size() < 4 {
             return Ok(None);
         }
-        Ok(Self::read(file))
+        file.read_at(&mut magic, 0)?;
+        if magic != *b"PK\x03\x04" {
+            return Ok(None);
+        }
+        let mut again = file.file().try_clone().map_err(FileError::io(file.path(), "open"))?;
+        again.rewind().map_err(FileError::io(file.path(), "read"))?;
+        Ok(Self::archive(again, file.size()))
     }
 
-    fn read(file: File) -> Option<Self> {
-        let length = file.metadata().ok()?.len();
+    fn archive(file: File, length: u64) -> Option<Self> {
         let mut archive = ZipArchive::new(file).ok().filter(|archive| archive.len() <= MOST_ENTRIES)?;
         let mut storages = BTreeMap::new();
         let mut pickle = None;

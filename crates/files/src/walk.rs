@@ -6,7 +6,8 @@ use std::path::Path;
 use rayon::prelude::*;
 use retrace_spec::RelPath;
 
-use crate::FileError;
+use crate::open::not_regular;
+use crate::{EntryKind, FileError, Root};
 
 /// Something that lies in a directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,27 +96,34 @@ fn list(
 /// matched only by a pattern that does.
 ///
 /// # Errors
-/// If a pattern is no path, or matches nothing.
-pub fn expand(root: &Path, patterns: &[String]) -> Result<Vec<RelPath>, FileError> {
+/// If a pattern is no path, or matches nothing, or matches a link or a special file.
+pub fn expand(root: &Root, patterns: &[String]) -> Result<Vec<RelPath>, FileError> {
     let mut all = Vec::new();
     for pattern in patterns {
-        let no_match = || FileError::NoMatch { root: root.to_owned(), pattern: pattern.clone() };
+        let no_match = || FileError::NoMatch { root: root.path().to_owned(), pattern: pattern.clone() };
         let path: RelPath = pattern
             .parse()
             .map_err(|e: retrace_spec::PathError| FileError::Name { path: pattern.into(), what: e.to_string() })?;
         let directory = path.parent();
-        let place = directory.as_ref().map_or_else(|| root.to_owned(), |path| path.under(root));
-        if !place.is_dir() {
-            return Err(no_match());
-        }
+        let entries = match directory.as_ref().map(|directory| root.directory(directory)) {
+            None => root.list()?,
+            Some(Err(FileError::Io { source, .. })) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Err(no_match());
+            }
+            Some(inside) => inside?.list()?,
+        };
         let before = all.len();
-        for entry in fs::read_dir(&place).map_err(FileError::io(&place, "list"))? {
-            let entry = entry.map_err(FileError::io(&place, "list"))?;
-            let is_file = entry.file_type().map_err(FileError::io(&place, "look at"))?.is_file();
-            let name = entry.file_name();
-            let Some(name) = name.to_str().filter(|name| is_file && matches(path.file_name(), name)) else { continue };
-            let found = directory.as_ref().map_or_else(|| name.parse(), |directory| directory.join(name));
-            all.push(found.map_err(|e| FileError::Name { path: entry.path(), what: e.to_string() })?);
+        for (name, kind) in entries {
+            if kind == EntryKind::Directory || !matches(path.file_name(), &name) {
+                continue;
+            }
+            let found = directory.as_ref().map_or_else(|| name.parse(), |directory| directory.join(&name));
+            let found = found.map_err(|e| FileError::Name { path: root.path().join(&name), what: e.to_string() })?;
+            match kind {
+                EntryKind::Link => return Err(FileError::Link { path: found.under(root.path()) }),
+                EntryKind::Special => return Err(not_regular(&found.under(root.path()))),
+                EntryKind::File | EntryKind::Directory => all.push(found),
+            }
         }
         if all.len() == before {
             return Err(no_match());
@@ -185,11 +193,18 @@ mod tests {
             }
         );
         assert!(!cfg!(unix) || matches!(found.last(), Some(Found::Special(_))));
-        let expanded = expand(root, &["b/*".to_owned(), "b/1".to_owned(), "a".to_owned()]).unwrap();
+        let expand = |patterns: &[&str]| {
+            let patterns: Vec<String> = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+            expand(&Root::open(root).unwrap(), &patterns)
+        };
+        let expanded = expand(&["b/*", "b/1", "a"]).unwrap();
         assert_eq!(expanded.iter().map(RelPath::as_str).collect::<Vec<_>>(), ["a", "b/1", "b/2"]);
-        assert!(expand(root, &["c/*".to_owned()]).is_err());
-        assert!(expand(root, &["b/x*".to_owned()]).is_err());
-        assert!(expand(root, &["../*".to_owned()]).is_err());
+        assert!(expand(&["c/*"]).is_err());
+        assert!(expand(&["b/x*"]).is_err());
+        assert!(expand(&["../*"]).is_err());
+        // What is left out must be said.
+        assert!(!cfg!(unix) || matches!(expand(&["*"]), Err(FileError::Link { .. })));
+        assert!(!cfg!(unix) || matches!(expand(&["link/passwd"]), Err(FileError::Link { .. })));
     }
     #[cfg(unix)]
     #[test]

@@ -1,44 +1,64 @@
 //! Files and directories that are there whole or not at all.
 //!
-//! Each is written beside its place under a hidden name, forced to the disk, and renamed.
+//! Each is written beside its place under a hidden name of its own, forced to the disk, and renamed.
+//! The name ends in `.retrace-partial`, and what is under it is locked while it is written: so what a
+//! killed process left can be told from what another is just writing, and is swept.
 
-use std::fs::{self, File};
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, TryLockError};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use retrace_spec::Digest;
 
-use crate::FileError;
+use crate::{FileError, Root};
+
+/// What the names of files and directories in the making end in.
+const PARTIAL: &str = ".retrace-partial";
+/// At most so many bytes of a file's name stand in that of its partial file: systems take 255 in all.
+const LONGEST_NAME: usize = 180;
 
 /// A file in the making. Dropped before [`Self::commit`], it leaves nothing.
 #[derive(Debug)]
 pub struct WholeFile {
-    path: PathBuf,
-    partial: PathBuf,
+    root: Root,
+    name: OsString,
+    partial: OsString,
     writer: Option<BufWriter<File>>,
     hasher: blake3::Hasher,
     committed: bool,
 }
 
 impl WholeFile {
-    /// Begins the file at `path`, making its directory if need be. One that is there stays until
-    /// the new one is whole.
+    /// Begins the file at `path`, which a user named, making its directory if need be. One that is
+    /// there stays until the new one is whole. Below a release, see [`Root::create`].
     ///
     /// # Errors
     /// If the directory or file cannot be made.
     pub fn create(path: &Path) -> Result<Self, FileError> {
-        let partial = partial_name(path)?;
-        if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory).map_err(FileError::io(directory, "make directory"))?;
-        }
-        // A killed attempt's remains, or a link that was put there to lead the bytes elsewhere.
-        match fs::remove_file(&partial) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(FileError::io(&partial, "remove")(e)),
-            _ => {}
-        }
-        let file = File::create_new(&partial).map_err(FileError::io(path, "create"))?;
+        let (root, name) = Root::of_file(path)?;
+        Self::create_in(root, name)
+    }
+
+    /// Begins the file `name` directly in `root`.
+    pub(crate) fn create_in(root: Root, name: &OsStr) -> Result<Self, FileError> {
+        let path = root.path().join(name);
+        let (file, partial) = new_partial(name, |partial| {
+            let file = root.directory_itself().new_file(partial)?;
+            // Where the file system knows no locks, what is left over is never swept.
+            let _ = file.try_lock();
+            // Whoever sweeps may have come between.
+            Ok(root.directory_itself().is(partial, &file)?.then_some(file))
+        })
+        .map_err(FileError::io(&path, "create"))?;
         let writer = Some(BufWriter::with_capacity(1 << 18, file));
-        Ok(Self { path: path.to_owned(), partial, writer, hasher: blake3::Hasher::new(), committed: false })
+        Ok(Self { root, name: name.to_owned(), partial, writer, hasher: blake3::Hasher::new(), committed: false })
+    }
+
+    /// Where the file will be.
+    pub fn path(&self) -> PathBuf {
+        self.root.path().join(&self.name)
     }
 
     /// Puts the file in its place and gives its digest.
@@ -46,13 +66,19 @@ impl WholeFile {
     /// # Errors
     /// If the disk does not take it.
     pub fn commit(mut self) -> Result<Digest, FileError> {
+        let path = self.path();
+        // Open, and so locked, until it has its name.
+        let mut written = None;
         if let Some(writer) = self.writer.take() {
-            let file = writer.into_inner().map_err(|e| FileError::io(&self.path, "write")(e.into_error()))?;
-            file.sync_all().map_err(FileError::io(&self.path, "sync"))?;
+            let file = writer.into_inner().map_err(|e| FileError::io(&path, "write")(e.into_error()))?;
+            file.sync_all().map_err(FileError::io(&path, "sync"))?;
+            written = Some(file);
         }
-        fs::rename(&self.partial, &self.path).map_err(FileError::io(&self.path, "rename into place"))?;
+        let directory = self.root.directory_itself();
+        directory.rename(&self.partial, &self.name).map_err(FileError::io(&path, "rename into place"))?;
+        drop(written);
         self.committed = true;
-        sync_parent(&self.path)?;
+        directory.sync().map_err(FileError::io(self.root.path(), "sync"))?;
         Ok(self.hasher.finalize().into())
     }
 }
@@ -73,133 +99,158 @@ impl Write for WholeFile {
 impl Drop for WholeFile {
     fn drop(&mut self) {
         if !self.committed {
-            self.writer = None;
             // Nothing to do about a file that cannot be removed: its name says what it is.
-            let _ = fs::remove_file(&self.partial);
+            let _ = self.root.directory_itself().remove(&self.partial);
+            self.writer = None;
         }
     }
 }
 
-/// Writes `bytes` to `path`, whole or not at all, and gives their digest.
+/// Writes `bytes` to `path`, which a user named, whole or not at all, and gives their digest. Below a
+/// release, see [`Root::write`].
 ///
 /// # Errors
 /// If the disk does not take them.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<Digest, FileError> {
-    let mut file = WholeFile::create(path)?;
-    file.write_all(bytes).map_err(FileError::io(path, "write"))?;
+    write_all(WholeFile::create(path)?, bytes)
+}
+
+pub(crate) fn write_all(mut file: WholeFile, bytes: &[u8]) -> Result<Digest, FileError> {
+    let path = file.path();
+    file.write_all(bytes).map_err(FileError::io(&path, "write"))?;
     file.commit()
 }
 
-/// Makes the directory `path` whole or not at all: `fill` is given an empty directory beside it,
-/// which is forced to the disk with all that is in it, and then takes its place. What an earlier, killed attempt left beside it is removed.
+/// Makes the directory `path`, which a user named, whole or not at all. Below a release, see
+/// [`Root::whole_directory`].
 ///
 /// # Errors
-/// What `fill` returns, or if `path` is there already or the disk refuses.
+/// As there.
 pub fn write_whole_directory<E: From<FileError>>(
     path: &Path,
-    fill: impl FnOnce(&Path) -> Result<(), E>,
+    fill: impl FnOnce(&Root) -> Result<(), E>,
 ) -> Result<(), E> {
-    let partial = partial_name(path)?;
-    if path.symlink_metadata().is_ok() {
+    let (root, name) = Root::of_file(path)?;
+    write_whole_directory_in(&root, name, fill)
+}
+
+pub(crate) fn write_whole_directory_in<E: From<FileError>>(
+    root: &Root,
+    name: &OsStr,
+    fill: impl FnOnce(&Root) -> Result<(), E>,
+) -> Result<(), E> {
+    let (path, directory) = (root.path().join(name), root.directory_itself());
+    if directory.has(name).map_err(FileError::io(&path, "look at"))? {
         let exists = std::io::ErrorKind::AlreadyExists.into();
-        return Err(FileError::io(path, "make directory")(exists).into());
+        return Err(FileError::io(&path, "make directory")(exists).into());
     }
-    if partial.symlink_metadata().is_ok() {
-        fs::remove_dir_all(&partial).map_err(FileError::io(&partial, "remove"))?;
-    }
-    fs::create_dir_all(&partial).map_err(FileError::io(&partial, "make directory"))?;
-    let placed = fill(&partial).and_then(|()| {
-        sync_all(&partial)?;
-        Ok(fs::rename(&partial, path).map_err(FileError::io(path, "rename into place"))?)
+    let (made, partial) = new_partial(name, |partial| {
+        let made = directory.new_directory(partial)?;
+        let lock = made.as_file()?;
+        // Where the file system knows no locks, what is left over is never swept.
+        let _ = lock.try_lock();
+        Ok(directory.is(partial, &lock)?.then_some((made, lock)))
+    })
+    .map_err(FileError::io(&path, "make directory"))?;
+    let (made, _lock) = made;
+    let inside = Root::of_directory(root.path().join(&partial), made);
+    let placed = fill(&inside).and_then(|()| {
+        inside.directory_itself().sync_all().map_err(FileError::io(&path, "sync"))?;
+        Ok(directory.rename(&partial, name).map_err(FileError::io(&path, "rename into place"))?)
     });
     if placed.is_err() {
         // The error that matters is the one that is returned.
-        let _ = fs::remove_dir_all(&partial);
+        let _ = directory.remove(&partial);
         return placed;
     }
-    Ok(sync_parent(path)?)
+    Ok(directory.sync().map_err(FileError::io(root.path(), "sync"))?)
 }
 
-/// Removes the directory `path`: it is there whole or not at all, if this is killed on the way. What
-/// an earlier, killed attempt left beside it is removed too.
+/// Removes the directory `name` of `root`: it is there whole or not at all, if this is killed on the way.
+pub(crate) fn remove_whole_directory(root: &Root, name: &OsStr) -> Result<(), FileError> {
+    let (path, directory) = (root.path().join(name), root.directory_itself());
+    match directory.has(name) {
+        Ok(false) => return Ok(()),
+        there => there.map_err(FileError::io(&path, "remove"))?,
+    };
+    let partial = partial_name(name);
+    directory.rename(name, &partial).map_err(FileError::io(&path, "remove"))?;
+    directory.remove(&partial).map_err(FileError::io(&path, "remove"))
+}
+
+/// Whether a file or directory of this name is one that retrace was making when it was killed, or is
+/// making: see [`sweep`].
+pub fn is_partial(name: &str) -> bool {
+    let random =
+        name.strip_prefix('.').and_then(|name| name.strip_suffix(PARTIAL)).and_then(|name| name.rsplit_once('.'));
+    random.is_some_and(|(_, random)| random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Removes the partial file or directory `name` directly in `root`, unless another process is just
+/// writing it; says whether it is gone.
 ///
 /// # Errors
 /// If the disk refuses.
-pub fn remove_whole_directory(path: &Path) -> Result<(), FileError> {
-    let partial = partial_name(path)?;
-    if partial.symlink_metadata().is_ok() {
-        fs::remove_dir_all(&partial).map_err(FileError::io(&partial, "remove"))?;
+pub fn sweep(root: &Root, name: &str) -> Result<bool, FileError> {
+    let (path, directory) = (root.path().join(name), root.directory_itself());
+    let entry = match directory.entry(name.as_ref()) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        // A link under such a name, which only another can have put there: the link itself goes.
+        Err(error) if crate::beneath::is_link(&error) => None,
+        entry => Some(entry.map_err(FileError::io(&path, "open"))?),
+    };
+    match entry.as_ref().map(File::try_lock) {
+        Some(Err(TryLockError::WouldBlock)) => return Ok(false),
+        Some(Err(TryLockError::Error(error))) => return Err(FileError::io(&path, "lock")(error)),
+        Some(Ok(())) | None => {}
     }
-    match fs::rename(path, &partial) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(FileError::io(path, "remove")(e)),
-        Ok(()) => fs::remove_dir_all(&partial).map_err(FileError::io(&partial, "remove")),
-    }
+    directory.remove(name.as_ref()).map_err(FileError::io(&path, "remove"))?;
+    Ok(true)
 }
 
-/// Removes what killed attempts to make or remove directories left in `directory`.
+/// Removes what killed attempts to make or remove files and directories left directly in `root`.
 ///
 /// # Errors
-/// If the disk refuses; a directory that is not there holds nothing.
-pub fn remove_partial_directories(directory: &Path) -> Result<(), FileError> {
-    let entries = match fs::read_dir(directory) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(FileError::io(directory, "list"))?,
-    };
-    for entry in entries {
-        let entry = entry.map_err(FileError::io(directory, "list"))?;
-        let (path, name) = (entry.path(), entry.file_name());
-        let partial = name.to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(".partial"));
-        if partial && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            fs::remove_dir_all(&path).map_err(FileError::io(&path, "remove"))?;
+/// If the disk refuses.
+pub fn sweep_all(root: &Root) -> Result<(), FileError> {
+    for (name, _) in root.list()? {
+        if is_partial(&name) {
+            sweep(root, &name)?;
         }
     }
     Ok(())
 }
 
-/// `.NAME.partial`, beside `path`.
-fn partial_name(path: &Path) -> Result<PathBuf, FileError> {
-    match path.file_name().and_then(|name| name.to_str()) {
-        Some(name) => Ok(path.with_file_name(format!(".{name}.partial"))),
-        None => Err(FileError::Name { path: path.to_owned(), what: "it has no name, or not one in UTF-8".to_owned() }),
-    }
+/// `.NAME.RANDOM.retrace-partial`.
+fn partial_name(name: &OsStr) -> OsString {
+    let name = name.to_string_lossy();
+    let cut = (0..=name.len().min(LONGEST_NAME)).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
+    let random = RandomState::new().hash_one(std::process::id());
+    format!(".{}.{random:016x}{PARTIAL}", &name[..cut]).into()
 }
 
-/// Forces a directory to the disk, with everything below it.
-fn sync_all(directory: &Path) -> Result<(), FileError> {
-    for entry in fs::read_dir(directory).map_err(FileError::io(directory, "list"))? {
-        let entry = entry.map_err(FileError::io(directory, "list"))?;
-        let (path, kind) = (entry.path(), entry.file_type().map_err(FileError::io(directory, "look at"))?);
-        if kind.is_dir() {
-            sync_all(&path)?;
-        } else if kind.is_file() {
-            // For writing, because some systems force only what is open so.
-            let file = fs::OpenOptions::new().write(true).open(&path).map_err(FileError::io(&path, "open"))?;
-            file.sync_all().map_err(FileError::io(&path, "sync"))?;
+/// What `make` makes under a partial name that nobody else has.
+fn new_partial<T>(
+    name: &OsStr,
+    mut make: impl FnMut(&OsStr) -> std::io::Result<Option<T>>,
+) -> std::io::Result<(T, OsString)> {
+    loop {
+        let partial = partial_name(name);
+        match make(&partial) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+            Ok(Some(made)) => return Ok((made, partial)),
+            Ok(None) => {}
         }
-    }
-    sync(directory)
-}
-
-/// Forces a directory's entries to the disk; what can be renamed can also be opened on Unix, and
-/// elsewhere there is nothing to do.
-fn sync(directory: &Path) -> Result<(), FileError> {
-    if cfg!(unix) {
-        File::open(directory).and_then(|file| file.sync_all()).map_err(FileError::io(directory, "sync"))?;
-    }
-    Ok(())
-}
-
-fn sync_parent(path: &Path) -> Result<(), FileError> {
-    match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => sync(Path::new(".")),
-        Some(parent) => sync(parent),
-        None => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use retrace_spec::RelPath;
+
     use super::*;
 
     fn names(directory: &Path) -> Vec<String> {
@@ -226,16 +277,14 @@ mod tests {
     fn a_directory_is_whole_or_absent() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("step");
+        let a: RelPath = "a".parse().unwrap();
         let fails = write_whole_directory(&path, |partial| {
-            write_whole(&partial.join("a"), b"1")?;
+            partial.write(&a, b"1")?;
             Err::<(), _>(FileError::Name { path: path.clone(), what: "a test".to_owned() })
         });
         assert!(fails.is_err());
         assert!(names(directory.path()).is_empty());
-        // A killed attempt's remains are replaced.
-        fs::create_dir(directory.path().join(".step.partial")).unwrap();
-        fs::write(directory.path().join(".step.partial/stale"), b"").unwrap();
-        write_whole_directory(&path, |partial| write_whole(&partial.join("a"), b"1").map(|_| ())).unwrap();
+        write_whole_directory(&path, |partial| partial.write(&a, b"1").map(|_| ())).unwrap();
         assert_eq!(names(directory.path()), ["step"]);
         assert_eq!(names(&path), ["a"]);
         assert!(write_whole_directory(&path, |_| Ok::<(), FileError>(())).is_err(), "never replaced");
@@ -249,18 +298,58 @@ mod tests {
         assert_eq!(names(directory.path()), ["taken"]);
     }
 
-    /// A planted link at the name of the file in the making must not lead the bytes elsewhere.
+    #[test]
+    fn what_a_killed_process_left_is_swept_and_what_is_being_written_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let left = ".file.0123456789abcdef.retrace-partial";
+        fs::write(directory.path().join(left), "half").unwrap();
+        let left_directory = ".step.0123456789abcdef.retrace-partial";
+        fs::create_dir_all(directory.path().join(left_directory).join("deep")).unwrap();
+        fs::write(directory.path().join(left_directory).join("deep/file"), "half").unwrap();
+        for not_ours in [".file.partial", "file.0123456789abcdef.retrace-partial", ".file.retrace-partial"] {
+            fs::write(directory.path().join(not_ours), "kept").unwrap();
+        }
+        let mut writing = root.create(&"file".parse().unwrap()).unwrap();
+        writing.write_all(b"whole").unwrap();
+        root.whole_directory(&"step".parse().unwrap(), |inside| {
+            inside.write(&"a".parse().unwrap(), b"1")?;
+            sweep_all(&root)
+        })
+        .unwrap();
+        writing.commit().unwrap();
+        assert_eq!(fs::read(directory.path().join("file")).unwrap(), b"whole");
+        assert_eq!(
+            names(directory.path()),
+            [".file.partial", ".file.retrace-partial", "file", "file.0123456789abcdef.retrace-partial", "step"]
+        );
+    }
+
+    #[test]
+    fn two_that_write_one_file_do_not_share_a_partial_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let mut first = WholeFile::create(&path).unwrap();
+        let mut second = WholeFile::create(&path).unwrap();
+        first.write_all(b"first").unwrap();
+        second.write_all(b"second").unwrap();
+        second.commit().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        first.commit().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert_eq!(names(directory.path()), ["file"]);
+    }
+
     #[cfg(unix)]
     #[test]
-    fn a_planted_link_is_not_written_through() {
+    fn any_name_that_the_system_takes_can_be_written() {
+        use std::os::unix::ffi::OsStrExt;
         let directory = tempfile::tempdir().unwrap();
-        let (path, victim) = (directory.path().join("file"), directory.path().join("victim"));
-        fs::write(&victim, b"kept").unwrap();
-        std::os::unix::fs::symlink(&victim, directory.path().join(".file.partial")).unwrap();
-        write_whole(&path, b"abc").unwrap();
-        assert_eq!(fs::read(&victim).unwrap(), b"kept");
-        assert!(fs::symlink_metadata(&path).unwrap().is_file());
-        assert_eq!(fs::read(&path).unwrap(), b"abc");
+        let long = "文".repeat(85);
+        for name in [OsStr::from_bytes(b"not\xffutf8"), OsStr::new(&long)] {
+            write_whole(&directory.path().join(name), b"1").unwrap();
+            assert_eq!(fs::read(directory.path().join(name)).unwrap(), b"1");
+        }
     }
 
     #[cfg(unix)]

@@ -116,7 +116,7 @@ pub fn average(
                 );
                 return Err(unlike(path, name, what));
             }
-            let values = numbers(part.dtype, &read_tensor(file, part)?);
+            let values = numbers(part.dtype, &read_tensor(&file.open()?, part)?);
             sums.par_iter_mut().zip(&mut sizes).zip(values).for_each(|((sum, size), value)| {
                 *sum += value;
                 *size += value.abs();
@@ -129,7 +129,7 @@ pub fn average(
             Dtype::F64 => exact,
             dtype => cast(Dtype::F64, &exact, dtype).unwrap_or_default(),
         };
-        let stored = read_tensor(file, place)?;
+        let stored = read_tensor(&file.open()?, place)?;
         tensors.push(compare(name, place.dtype, n, [&sums, &sizes], [&rounded, &stored]));
         take(name, Tensor { dtype: place.dtype, shape: place.shape.clone(), bytes: rounded });
     }

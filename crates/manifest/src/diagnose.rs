@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::Path;
 
-use retrace_files::{Algorithm, Checksum, FileError, Hashed, Root, SLICE, checksum, file_tensors_named, slices_agree};
+use retrace_files::{Algorithm, Checksum, FileError, Hashed, Root, SLICE, checksum, file_tensors, slices_agree};
 use retrace_spec::RelPath;
 use retrace_spec::manifest::Tensors;
 
@@ -35,7 +34,7 @@ pub(crate) fn diagnose((root, at): (&Root, &RelPath), expected: &Expected, found
     }
     match &expected.tensors {
         Some(sealed) => {
-            let (told, tensors) = tensors(&at.under(root.path()), expected, sealed);
+            let (told, tensors) = tensors(root, at, expected, sealed);
             (format!("{said}; {told}"), tensors)
         }
         None => (said, Vec::new()),
@@ -56,7 +55,7 @@ fn sizes(expected: &Expected, found: &Hashed) -> String {
 /// As much of the file as is looked at.
 fn start(root: &Root, at: &RelPath, size: u64) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    root.file(at).ok()?.0.take(size.min(LOOK)).read_to_end(&mut bytes).ok()?;
+    root.file(at).ok()?.into_file().take(size.min(LOOK)).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 
@@ -156,8 +155,8 @@ fn ranges(expected: &Expected, found: &Hashed, bytes: &[u8]) -> Option<String> {
 }
 
 /// Which tensors differ from the sealed ones.
-fn tensors(file: &Path, expected: &Expected, sealed: &Tensors) -> (String, Vec<String>) {
-    let found = match file_tensors_named(file, expected.path.file_name()) {
+fn tensors(root: &Root, at: &RelPath, expected: &Expected, sealed: &Tensors) -> (String, Vec<String>) {
+    let found = match root.file(at).and_then(|file| file_tensors(&file, expected.path.file_name())) {
         Ok(Some(found)) => found,
         Ok(None) => return ("it no longer holds tensors that can be read here".to_owned(), Vec::new()),
         Err(FileError::Safetensors { place, what, .. }) => {

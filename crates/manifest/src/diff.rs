@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use retrace_files::safetensors::{Dtype, Place};
 use retrace_files::{
-    FileError, Found, Progress, Root, Unit, Wanted, file_tensors, hash_beneath, hash_file, tensor_places, walk,
+    FileError, Found, Progress, Root, Unit, Wanted, file_tensors, hash_beneath, hash_file, may_hold_tensors,
+    tensor_places, walk,
 };
 use retrace_spec::manifest::Tensors;
 use retrace_spec::{Digest, Manifest, RelPath};
@@ -14,30 +16,44 @@ use serde::Serialize;
 
 use crate::distance::{Apart, Distance, apart, same_bytes};
 use crate::record::SCRATCH;
+use crate::weights::Shard;
 
 /// One side: what lies where.
 #[derive(Debug)]
 pub struct Side {
     files: BTreeMap<RelPath, (u64, Digest, Option<Tensors>)>,
     /// Where the bytes are, if they are here.
-    root: Option<PathBuf>,
-    /// Whether this is one file, whose name does not count.
-    single: bool,
+    root: Option<Arc<Root>>,
+    /// One file, whose name does not count.
+    single: Option<PathBuf>,
 }
 
 impl Side {
     /// What a manifest says; numbers can be compared if the files lie below `root`.
-    pub fn of_manifest(manifest: &Manifest, root: Option<&Path>) -> Self {
+    ///
+    /// # Errors
+    /// If `root` cannot be opened.
+    pub fn of_manifest(manifest: &Manifest, root: Option<&Path>) -> Result<Self, FileError> {
         let files = manifest
             .artifacts
             .iter()
             .map(|artifact| (artifact.path.clone(), (artifact.size, artifact.digest, artifact.tensors.clone())));
-        Self { files: files.collect(), root: root.map(Path::to_owned), single: false }
+        let root = root.map(Root::open).transpose()?.map(Arc::new);
+        Ok(Self { files: files.collect(), root, single: None })
     }
 
     fn may_hold_tensors(&self, path: &RelPath) -> bool {
         let sealed = self.files.get(path).is_some_and(|(.., tensors)| tensors.is_some());
-        sealed || [".safetensors", ".bin", ".pt", ".pth", ".ckpt"].iter().any(|ending| path.as_str().ends_with(ending))
+        sealed || may_hold_tensors(path.file_name())
+    }
+
+    /// Where the bytes of the file are, if they are here.
+    fn shard(&self, path: &RelPath) -> Option<Shard> {
+        match (&self.single, &self.root) {
+            (Some(file), _) => Some(Shard::Named(file.clone())),
+            (None, Some(root)) => root.has(path).then(|| Shard::Inside(Arc::clone(root), path.clone())),
+            (None, None) => None,
+        }
     }
 
     /// What lies in a directory.
@@ -58,7 +74,7 @@ impl Side {
         }
         let total = paths.iter().filter_map(|path| path.under(root).metadata().ok()).map(|file| file.len()).sum();
         progress.begin("hashing", total, Unit::Bytes);
-        let opened = Root::open(root)?;
+        let opened = Arc::new(Root::open(root)?);
         let hashed: Result<_, FileError> = paths
             .into_par_iter()
             .map(|path| {
@@ -67,7 +83,7 @@ impl Side {
             })
             .collect();
         progress.end();
-        Ok(Self { files: hashed?, root: Some(root.to_owned()), single: false })
+        Ok(Self { files: hashed?, root: Some(opened), single: None })
     }
 
     /// One file.
@@ -81,8 +97,7 @@ impl Side {
             path: file.to_owned(),
             what: "its name cannot be in a release".to_owned(),
         })?;
-        let root = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Ok(Self { files: [(name, (size, digest, None))].into(), root: Some(root.to_owned()), single: true })
+        Ok(Self { files: [(name, (size, digest, None))].into(), root: None, single: Some(file.to_owned()) })
     }
 }
 
@@ -189,7 +204,7 @@ pub enum Difference {
 /// If a tensor that is to be compared cannot be read.
 pub fn diff(a: &Side, b: &Side) -> Result<Diff, FileError> {
     let mut result = Diff::default();
-    if a.single && b.single {
+    if a.single.is_some() && b.single.is_some() {
         if let (Some((from, (size_a, digest_a, _))), Some((path, (size_b, digest_b, _)))) =
             (a.files.first_key_value(), b.files.first_key_value())
         {
@@ -239,11 +254,11 @@ fn files(a: &Side, b: &Side, result: &mut Diff) {
 /// A tensor on one side: its digest, and where it lies if its bytes are here.
 struct Held {
     digest: Digest,
-    place: Option<(PathBuf, Place)>,
+    place: Option<(Shard, Place)>,
 }
 
 fn checkpoints(a: &Side, b: &Side, result: &mut Diff) -> Result<(), FileError> {
-    let name = |path: &RelPath, side: &Side| match (side.single, path.parent()) {
+    let name = |path: &RelPath, side: &Side| match (side.single.is_some(), path.parent()) {
         (true, _) => String::new(),
         (false, Some(parent)) => parent.to_string(),
         (false, None) => ".".to_owned(),
@@ -266,7 +281,7 @@ fn checkpoints(a: &Side, b: &Side, result: &mut Diff) -> Result<(), FileError> {
             continue;
         }
         let mut checkpoint = CheckpointDiff { checkpoint: directory, equal: 0, tensors: Vec::new() };
-        if a.single {
+        if a.single.is_some() {
             checkpoint.checkpoint = in_b.first().map_or_else(String::new, |path| path.to_string());
         }
         let names: BTreeSet<&String> = held_a.keys().chain(held_b.keys()).collect();
@@ -300,18 +315,21 @@ fn hold(side: &Side, paths: &[&RelPath]) -> Result<BTreeMap<String, Held>, FileE
     let mut held = BTreeMap::new();
     for path in paths {
         let sealed = side.files.get(*path).and_then(|(.., tensors)| tensors.clone());
-        let on_disk = side.root.as_ref().map(|root| path.under(root)).filter(|file| file.exists());
-        let mut places = on_disk.as_deref().map(tensor_places).transpose()?.flatten().unwrap_or_default();
-        let tensors = match (sealed, &on_disk) {
+        let shard = side.shard(path);
+        let opened = shard.as_ref().map(Shard::open).transpose()?;
+        let name = path.file_name();
+        let mut places =
+            opened.as_ref().map(|file| tensor_places(file, name)).transpose()?.flatten().unwrap_or_default();
+        let tensors = match (sealed, &opened) {
             (Some(sealed), _) => sealed,
-            (None, Some(file)) => match file_tensors(file)? {
+            (None, Some(file)) => match file_tensors(file, name)? {
                 Some(tensors) => tensors,
                 None => continue,
             },
             (None, None) => continue,
         };
         for (name, digest) in tensors.digests {
-            let place = on_disk.clone().zip(places.remove(&name));
+            let place = shard.clone().zip(places.remove(&name));
             held.insert(name, Held { digest, place });
         }
     }
@@ -322,6 +340,7 @@ fn compare(a: &Held, b: &Held) -> Result<Difference, FileError> {
     let (Some((file_a, a)), Some((file_b, b))) = (&a.place, &b.place) else {
         return Ok(Difference::Changed { distance: None });
     };
+    let (file_a, file_b) = (&file_a.open()?, &file_b.open()?);
     if a.shape != b.shape {
         let shapes = [a.shape.clone(), b.shape.clone()];
         let same_numbers = a.dtype == b.dtype && a.length == b.length && same_bytes((file_a, a), (file_b, b))?;

@@ -95,7 +95,7 @@ impl Parts {
 
     /// The manifest that the artifact is, if it is there with the sealed bytes.
     fn read(&self, artifact: &Artifact) -> Option<Manifest> {
-        let (file, _) = self.root.as_ref()?.file(&artifact.path).ok()?;
+        let file = self.root.as_ref()?.file(&artifact.path).ok()?.into_file();
         let mut text = String::new();
         file.take(LONGEST).read_to_string(&mut text).ok()?;
         let sealed = Digest::of(text.as_bytes()) == artifact.digest;
@@ -109,7 +109,7 @@ impl Parts {
 /// If there is none or there are two, or it cannot be read; in a sentence.
 pub(crate) fn part(root: &Root, directory: &RelPath) -> Result<(RelPath, Manifest), String> {
     let names = ["manifest.yaml", "manifest.json"].map(|name| directory.join(name));
-    let mut there = names.into_iter().flatten().filter_map(|path| Some((root.file(&path).ok()?.0, path)));
+    let mut there = names.into_iter().flatten().filter_map(|path| Some((root.file(&path).ok()?.into_file(), path)));
     let (file, path) = there.next().ok_or("it has no manifest.yaml or manifest.json")?;
     if there.next().is_some() {
         return Err("it has both a manifest.yaml and a manifest.json".to_owned());

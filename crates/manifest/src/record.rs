@@ -1,14 +1,16 @@
 //! What verbs leave for the seal: one file a step, of what it read and made.
 
-use std::path::Path;
-
 use rayon::prelude::*;
-use retrace_files::{FileError, hash_file, write_whole};
+use retrace_files::{FileError, Root, Silent, Wanted, hash};
 use retrace_spec::RelPath;
 use retrace_spec::manifest::{GraphStep, Kind, Output, Reference, StepKind};
 
 /// The directory of a release that holds what is not part of it.
 pub const SCRATCH: &str = ".retrace";
+/// The directory below it that holds the records.
+const STEPS: &str = "steps";
+/// More than this no record has: one of a million files has some 200 megabytes.
+const LONGEST: u64 = 512 << 20;
 
 /// A step that was done.
 #[derive(Debug, Clone)]
@@ -32,12 +34,13 @@ pub struct Done {
 ///
 /// # Errors
 /// If the id cannot be a file's name, a file cannot be read, or the record not written.
-pub fn save(root: &Path, done: Done) -> Result<GraphStep, FileError> {
-    let path = root.join(SCRATCH).join("steps").join(format!("{}.json", done.id));
-    if done.id.contains('/') || done.id.parse::<RelPath>().is_err() {
-        return Err(FileError::Name { path, what: format!("{:?} cannot be the id of a step", done.id) });
-    }
-    let digest = |path: &RelPath| hash_file(&path.under(root)).map(|(_, digest)| digest);
+pub fn save(root: &Root, done: Done) -> Result<GraphStep, FileError> {
+    let refuse =
+        || FileError::Name { path: root.path().to_owned(), what: format!("{:?} cannot be the id of a step", done.id) };
+    let id = done.id.parse::<RelPath>().ok().filter(|id| id.parent().is_none()).ok_or_else(refuse)?;
+    let record: RelPath = format!("{SCRATCH}/{STEPS}/{id}.json").parse().map_err(|_| refuse())?;
+    let path = record.under(root.path());
+    let digest = |path: &RelPath| Ok(hash(&root.file(path)?, Wanted::default(), &Silent)?.digest);
     let mut inputs = done.inputs;
     inputs.extend(done.config.clone());
     inputs.sort();
@@ -56,7 +59,7 @@ pub fn save(root: &Path, done: Done) -> Result<GraphStep, FileError> {
     let json_error = |e: serde_json::Error| FileError::Json { path: path.clone(), line: 1, what: e.to_string() };
     let mut json = serde_json::to_vec_pretty(&step).map_err(json_error)?;
     json.push(b'\n');
-    write_whole(&path, &json)?;
+    root.write(&record, &json)?;
     Ok(step)
 }
 
@@ -64,16 +67,19 @@ pub fn save(root: &Path, done: Done) -> Result<GraphStep, FileError> {
 ///
 /// # Errors
 /// If one cannot be read, or is not one.
-pub fn load_all(root: &Path) -> Result<Vec<GraphStep>, FileError> {
-    let directory = root.join(SCRATCH).join("steps");
-    if !directory.exists() {
+pub fn load_all(root: &Root) -> Result<Vec<GraphStep>, FileError> {
+    let Ok(directory) = format!("{SCRATCH}/{STEPS}").parse::<RelPath>() else { return Ok(Vec::new()) };
+    if !root.has(&directory) {
         return Ok(Vec::new());
     }
+    let directory = root.directory(&directory)?;
     let mut steps = Vec::new();
-    for entry in std::fs::read_dir(&directory).map_err(FileError::io(&directory, "list"))? {
-        let path = entry.map_err(FileError::io(&directory, "list"))?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            let text = std::fs::read(&path).map_err(FileError::io(&path, "read"))?;
+    for (name, _) in directory.list()? {
+        let path = directory.path().join(&name);
+        if let Ok(name) = name.parse::<RelPath>()
+            && name.as_str().ends_with(".json")
+        {
+            let text = directory.file(&name)?.read(LONGEST)?;
             let step: GraphStep = serde_json::from_slice(&text).map_err(|e| FileError::Json {
                 path: path.clone(),
                 line: e.line(),

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use retrace_files::{FileError, Found, Hashed, Progress, Root, Unit, Wanted, file_tensors, hash_beneath, walk};
+use retrace_files::{
+    FileError, Found, Hashed, Progress, Root, Unit, Wanted, file_tensors, hash_beneath, may_hold_tensors, walk,
+};
 use retrace_spec::manifest::{Artifact, Kind};
 use retrace_spec::{Algorithm, Digest, Manifest, RelPath, SpecError};
 use thiserror::Error;
@@ -99,7 +101,7 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
     let mut ignored = options.ignore.clone();
     ignored.sort();
     ignored.dedup();
-    let steps = load_all(root)?;
+    let steps = load_all(&opened)?;
     let kinds: BTreeMap<&RelPath, Kind> =
         steps.iter().flat_map(|step| &step.outputs).map(|output| (&output.path, output.kind)).collect();
     let configs: BTreeSet<&RelPath> = steps.iter().filter_map(|step| step.config.as_ref()).collect();
@@ -116,7 +118,8 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
             let tensors = match tensors {
                 Some(tensors) => Some(tensors?),
                 // Of the formats without a name of their own, found only by looking.
-                None => file_tensors(&path.under(root))?,
+                None if may_hold_tensors(path.file_name()) => file_tensors(&opened.file(&path)?, path.file_name())?,
+                None => None,
             };
             let kind = match kinds.get(&path) {
                 _ if parts.iter().any(|(manifest, _)| *manifest == path) => Kind::Manifest,

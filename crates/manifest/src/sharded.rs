@@ -64,7 +64,7 @@ pub(crate) fn index_tensors(
 ) -> Result<Option<Tensors>, FileError> {
     let mut text = String::new();
     let whole = path.under(root.path());
-    let read = root.file(path)?.0.take(LONGEST).read_to_string(&mut text);
+    let read = root.file(path)?.into_file().take(LONGEST).read_to_string(&mut text);
     let index: Option<Index> = match read {
         Ok(_) => serde_json::from_str(&text).ok(),
         Err(e) if e.kind() == std::io::ErrorKind::InvalidData => None,

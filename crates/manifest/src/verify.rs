@@ -309,10 +309,10 @@ pub fn verify_after(
         let Some(resume) = &options.resume else {
             return check(wanted, (root, at, options.mapped), ahead, &places, progress).0;
         };
-        if let Ok((_, metadata)) = root.file(&at)
-            && resume.knows(&wanted.path, Stamp::of(&metadata))
+        if let Ok(file) = root.file(&at)
+            && resume.knows(&wanted.path, Stamp::of(file.metadata()))
         {
-            progress.advance(metadata.len());
+            progress.advance(file.size());
             return entry(&wanted.path, Verdict::Verified, String::new());
         }
         let (checked, stamp) = check(wanted, (root, at, options.mapped), ahead, &places, progress);
@@ -390,7 +390,7 @@ pub fn verify_after(
         entries.entry(path.clone()).or_insert_with(|| entry(&path, Verdict::Skipped, diagnosis.to_owned()));
     }
     name_twins(&mut entries);
-    tell_of_resharding(expected, root, &mut entries);
+    tell_of_resharding(expected, &opened, &mut entries);
     Ok(Verification { entries: entries.into_values().collect() })
 }
 
@@ -540,7 +540,7 @@ fn judge<'a>(
 }
 
 /// Where the files of a checkpoint were cut otherwise, every tensor being the sealed one, says so.
-fn tell_of_resharding(expected: &[Expected], root: &Path, entries: &mut BTreeMap<RelPath, Entry>) {
+fn tell_of_resharding(expected: &[Expected], opened: &Root, entries: &mut BTreeMap<RelPath, Entry>) {
     let mut sealed: BTreeMap<RelPath, BTreeMap<&String, Digest>> = BTreeMap::new();
     for wanted in expected {
         if let (Some(directory), Some(tensors)) = (wanted.path.parent(), &wanted.tensors) {
@@ -562,7 +562,7 @@ fn tell_of_resharding(expected: &[Expected], root: &Path, entries: &mut BTreeMap
         let mut found: BTreeMap<String, Digest> = BTreeMap::new();
         let mut whole = true;
         for path in there.map(|entry| &entry.path) {
-            match file_tensors(&path.under(root)) {
+            match opened.file(path).and_then(|file| file_tensors(&file, path.file_name())) {
                 Ok(Some(tensors)) => {
                     for (name, digest) in tensors.digests {
                         whole &= found.insert(name, digest).is_none();

@@ -1,10 +1,9 @@
 //! Hugging Face directories: `config.json`, and `model.safetensors` whole or in shards.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use retrace_files::{FileError, safetensors, write_whole};
-use retrace_spec::Model;
+use retrace_files::{FileError, RegularFile, Root, safetensors};
+use retrace_spec::{Model, PathError, RelPath};
 use serde::Deserialize;
 
 use crate::{ModelError, Weights, config};
@@ -15,18 +14,22 @@ const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 /// The name of the list of shards.
 const INDEX: &str = "model.safetensors.index.json";
+/// More than this no `config.json` has; those of the largest models have some kilobytes.
+const LONGEST_CONFIG: u64 = 4 << 20;
+/// More than this no list of shards has; one of 100,000 tensors has some ten megabytes.
+const LONGEST_INDEX: u64 = 64 << 20;
 
 /// Writes the model into `directory`, so that `transformers` opens it too.
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn write(directory: &Path, model: &Model, weights: &Weights) -> Result<(), ModelError> {
-    let path = directory.join(CONFIG);
+pub fn write(directory: &Root, model: &Model, weights: &Weights) -> Result<(), ModelError> {
+    let path = directory.path().join(CONFIG);
     let mut config = serde_json::to_string_pretty(&config::to_json(model))
         .map_err(|e| ModelError::Config { path: path.clone(), what: e.to_string() })?;
     config.push('\n');
-    write_whole(&path, config.as_bytes())?;
-    safetensors::write_views(&directory.join(WEIGHTS), &weights.to_tensors())?;
+    directory.write(&name(CONFIG)?, config.as_bytes())?;
+    safetensors::write_views(directory.create(&name(WEIGHTS)?)?, &weights.to_tensors())?;
     Ok(())
 }
 
@@ -35,19 +38,24 @@ pub fn write(directory: &Path, model: &Model, weights: &Weights) -> Result<(), M
 /// # Errors
 /// If a file cannot be read, or describes a model that cannot be computed here, or the weights are
 /// not its.
-pub fn read(directory: &Path) -> Result<(Model, Weights), ModelError> {
-    let model = read_config(&directory.join(CONFIG))?;
+pub fn read(directory: &Root) -> Result<(Model, Weights), ModelError> {
+    let model = read_config(directory.file(&name(CONFIG)?)?)?;
     let weights = Weights::from_tensors(&model, read_tensors(directory)?)?;
     Ok((model, weights))
 }
 
-/// Reads the `config.json` at `path`.
+/// Reads the `config.json` that is `file`.
 ///
 /// # Errors
 /// If it cannot be read, or describes a model that cannot be computed here.
-pub fn read_config(path: &Path) -> Result<Model, ModelError> {
-    let text = std::fs::read_to_string(path).map_err(FileError::io(path, "read"))?;
-    config::from_json(&text).map_err(|what| ModelError::Config { path: path.to_owned(), what })
+pub fn read_config(file: RegularFile) -> Result<Model, ModelError> {
+    let path = file.path().to_owned();
+    config::from_json(&file.text(LONGEST_CONFIG)?).map_err(|what| ModelError::Config { path, what })
+}
+
+/// The path of a file directly in the directory.
+fn name(name: &str) -> Result<RelPath, ModelError> {
+    name.parse().map_err(|e: PathError| ModelError::File(FileError::Name { path: name.into(), what: e.to_string() }))
 }
 
 /// Which file holds which tensor.
@@ -56,13 +64,14 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-fn read_tensors(directory: &Path) -> Result<BTreeMap<String, safetensors::Tensor>, ModelError> {
-    let (whole, path) = (directory.join(WEIGHTS), directory.join(INDEX));
-    if whole.exists() || !path.exists() {
-        return Ok(safetensors::read(&whole)?);
+fn read_tensors(directory: &Root) -> Result<BTreeMap<String, safetensors::Tensor>, ModelError> {
+    let (whole, index) = (name(WEIGHTS)?, name(INDEX)?);
+    if directory.has(&whole) || !directory.has(&index) {
+        return Ok(safetensors::read_all(&directory.file(&whole)?)?);
     }
+    let path = index.under(directory.path());
     let refuse = |what: String| ModelError::Config { path: path.clone(), what };
-    let text = std::fs::read_to_string(&path).map_err(FileError::io(&path, "read"))?;
+    let text = directory.file(&index)?.text(LONGEST_INDEX)?;
     let Index { weight_map } = serde_json::from_str(&text).map_err(|e| refuse(e.to_string()))?;
     let mut shards: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (tensor, shard) in &weight_map {
@@ -70,10 +79,11 @@ fn read_tensors(directory: &Path) -> Result<BTreeMap<String, safetensors::Tensor
     }
     let mut tensors = BTreeMap::new();
     for (shard, names) in shards {
-        if shard.contains(['/', '\\']) || !shard.ends_with(".safetensors") {
+        let beside = shard.parse::<RelPath>().ok().filter(|path| path.parent().is_none());
+        let Some(beside) = beside.filter(|_| shard.ends_with(".safetensors")) else {
             return Err(refuse(format!("{shard:?} is not the name of a shard beside it")));
-        }
-        let mut held = safetensors::read(&directory.join(shard))?;
+        };
+        let mut held = safetensors::read_all(&directory.file(&beside)?)?;
         for name in names {
             let Some(tensor) = held.remove(name) else {
                 return Err(refuse(format!("{name} is said to be in {shard}, but is not")));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use retrace_files::safetensors::Tensor;
-use retrace_files::{read_tensors, torch};
+use retrace_files::{RegularFile, read_tensors, torch};
 use retrace_spec::Model;
 use retrace_spec::model::Architecture;
 
@@ -43,14 +43,16 @@ pub struct Moments {
 /// If it cannot be read, or is neither.
 pub fn read(path: &Path) -> Result<Released, ModelError> {
     let refuse = |what: String| ModelError::Config { path: path.to_owned(), what };
-    let tensors = read_tensors(path)?.unwrap_or_default();
+    let file = RegularFile::open(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let tensors = read_tensors(&file, &name)?.unwrap_or_default();
     if tensors.contains_key("token_embedding_table") {
         let model = describe(&tensors).ok_or_else(|| refuse("its tensors do not fit one another".to_owned()))?;
         model.check().map_err(|(field, what)| refuse(format!("{field}: {what}")))?;
         let weights = place(&model, tensors)?;
         return Ok(Released { model, weights, iterations: None, optimizer: None });
     }
-    match torch::Checkpoint::open(path)? {
+    match torch::Checkpoint::read(&file)? {
         Some(found) if found.top().get("model_args").is_some() => checkpoint::read(path, found.top(), tensors),
         _ => Err(refuse("is no checkpoint of llama2.c".to_owned())),
     }

@@ -1,10 +1,10 @@
 //! The batch of any step.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use retrace_corpus::order::{DataOrder, PhaseOrder};
 use retrace_corpus::tokens::TokenShard;
+use retrace_files::Root;
 use retrace_spec::run::{Phase, Validation};
 use retrace_spec::{Digest, RelPath, Run, Step};
 
@@ -50,17 +50,17 @@ impl Batches {
     /// # Errors
     /// If a shard cannot be read, is too short for one sequence, or holds tokens that the model has
     /// no embedding for.
-    pub fn open(root: &Path, run: &Run) -> Result<Self, TrainError> {
+    pub fn open(root: &Root, run: &Run) -> Result<Self, TrainError> {
         let mut opened = std::collections::BTreeMap::new();
         let mut shards = Vec::new();
         for phase in &run.phases {
             let mut sources = Vec::new();
             for source in &phase.mix {
-                let path = source.tokens.under(root);
-                let shard = match opened.get(&path) {
+                let path = &source.tokens;
+                let shard = match opened.get(path) {
                     Some(shard) => Arc::clone(shard),
                     None => {
-                        let shard = Arc::new(open_shard(&path, run, 1)?);
+                        let shard = Arc::new(open_shard(root, path, run, 1)?);
                         opened.insert(path.clone(), Arc::clone(&shard));
                         shard
                     }
@@ -160,9 +160,9 @@ fn sequence_digest(tokens: &[u32], targets: &[Option<u32>]) -> Digest {
 }
 
 /// Opens a token shard of at least so many sequences of `run`'s length.
-fn open_shard(path: &Path, run: &Run, sequences: u64) -> Result<TokenShard, TrainError> {
-    let shard = TokenShard::open(path)?;
-    let refuse = |what: String| Err(TrainError::Tokens { path: path.to_owned(), what });
+fn open_shard(root: &Root, path: &RelPath, run: &Run, sequences: u64) -> Result<TokenShard, TrainError> {
+    let shard = TokenShard::open(root.file(path)?)?;
+    let refuse = |what: String| Err(TrainError::Tokens { path: path.under(root.path()), what });
     let (length, vocabulary) = (run.sequence_length, run.model.vocab_size);
     if shard.vocabulary() as usize > vocabulary {
         return refuse(format!("its tokenizer has {} tokens, but the model embeds {vocabulary}", shard.vocabulary()));
@@ -190,9 +190,9 @@ fn targets_of(shard: &TokenShard, index: u64, sequence: &[u32], mask: bool) -> V
 /// # Errors
 /// If the shard cannot be read, has too few sequences, or holds tokens that the model has no
 /// embedding for.
-pub(crate) fn held_out(root: &Path, run: &Run, validation: &Validation) -> Result<Sequences, TrainError> {
+pub(crate) fn held_out(root: &Root, run: &Run, validation: &Validation) -> Result<Sequences, TrainError> {
     let (mut inputs, mut targets) = (Vec::new(), Vec::new());
-    let shard = open_shard(&validation.tokens.under(root), run, validation.sequences)?;
+    let shard = open_shard(root, &validation.tokens, run, validation.sequences)?;
     for index in 0..validation.sequences {
         let sequence = shard.sequence(index, run.sequence_length)?;
         inputs.extend_from_slice(&sequence[..run.sequence_length]);

@@ -1,13 +1,14 @@
 //! The journal: a line a step, each with the digest of the line before.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use retrace_files::{FileError, write_whole};
+use retrace_files::{FileError, Root};
 use retrace_spec::{Digest, Step, Tokens};
 use serde::{Deserialize, Serialize};
 
+use crate::state::inside;
 use crate::{Checks, TrainError};
 
 /// What is kept of a step.
@@ -60,6 +61,9 @@ impl Line {
     }
 }
 
+/// More than this is not read of a journal: at some hundred bytes a line it has tens of millions of steps.
+const LONGEST: u64 = 16 << 30;
+
 /// A journal on disk.
 #[derive(Debug)]
 pub struct Journal {
@@ -75,28 +79,27 @@ impl Journal {
     /// The journal's name in a run's directory.
     pub const NAME: &'static str = "journal.jsonl";
 
-    /// Begins a journal for the run with the given digest.
+    /// Begins a journal in the directory of the run with the given digest.
     ///
     /// # Errors
     /// If there is one, or it cannot be written.
-    pub fn create(path: &Path, run: Digest) -> Result<Self, TrainError> {
-        if path.exists() {
-            return Err(TrainError::Exists { path: path.to_owned() });
+    pub fn create(directory: &Root, run: Digest) -> Result<Self, TrainError> {
+        let (name, path) = (inside(Self::NAME)?, directory.path().join(Self::NAME));
+        if directory.has(&name) {
+            return Err(TrainError::Exists { path });
         }
-        write_whole(path, b"")?;
-        let mut journal = Self { path: path.to_owned(), run, lines: Vec::new(), head: run, file: None };
-        journal.open_for_appending()?;
-        Ok(journal)
+        directory.write(&name, b"")?;
+        Ok(Self { path, run, lines: Vec::new(), head: run, file: Some(directory.append(&name)?) })
     }
 
-    /// Reads a journal, checking its chain. A torn last line, as a killed process leaves, is left
+    /// Reads the journal in a run's directory, checking its chain. A torn last line, as a killed process leaves, is left
     /// out.
     ///
     /// # Errors
     /// If it cannot be read, or a line is not one or does not follow from the one before.
-    pub fn read(path: &Path) -> Result<Self, TrainError> {
-        let io = |source| FileError::Io { path: path.to_owned(), doing: "read", source };
-        let bytes = std::fs::read(path).map_err(io)?;
+    pub fn read(directory: &Root) -> Result<Self, TrainError> {
+        let path = &directory.path().join(Self::NAME);
+        let bytes = directory.file(&inside(Self::NAME)?)?.read(LONGEST)?;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let mut lines: Vec<Line> = Vec::new();
         let mut head: Option<Digest> = None;
@@ -132,7 +135,13 @@ impl Journal {
     ///
     /// # Errors
     /// If it does not reach that step, ends otherwise, or cannot be written.
-    pub fn cut_to(mut self, step: Step, run: Digest, saved: Option<Digest>) -> Result<Self, TrainError> {
+    pub fn cut_to(
+        mut self,
+        directory: &Root,
+        step: Step,
+        run: Digest,
+        saved: Option<Digest>,
+    ) -> Result<Self, TrainError> {
         if (self.lines.len() as u64) < step.get() {
             let what = format!("ends at step {}, before the checkpoint of step {step}", self.lines.len());
             return Err(TrainError::Journal { path: self.path, line: self.lines.len(), what });
@@ -153,15 +162,9 @@ impl Journal {
                 format!("its line has digest {}, but the checkpoint was saved after one with {saved}", self.head);
             return Err(TrainError::Journal { path: self.path, line: step.get() as usize, what });
         }
-        write_whole(&self.path, &bytes)?;
-        self.open_for_appending()?;
+        directory.write(&inside(Self::NAME)?, &bytes)?;
+        self.file = Some(directory.append(&inside(Self::NAME)?)?);
         Ok(self)
-    }
-
-    fn open_for_appending(&mut self) -> Result<(), TrainError> {
-        let opened = OpenOptions::new().append(true).open(&self.path);
-        self.file = Some(opened.map_err(|source| FileError::Io { path: self.path.clone(), doing: "open", source })?);
-        Ok(())
     }
 
     /// Adds a line, whose `previous` is set here.

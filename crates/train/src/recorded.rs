@@ -1,23 +1,24 @@
 //! The run as it was trained, kept beside its journal, so that a replay can say which field of a run
 //! file was changed afterwards.
 
-use std::path::Path;
-
-use retrace_files::{FileError, write_whole};
+use retrace_files::{FileError, Root};
 use retrace_spec::{Document, Run};
 
 use crate::TrainError;
+use crate::state::inside;
 
 /// The name of the run in its own directory.
 pub const RECORDED_RUN: &str = "run.json";
+/// More than this no run has.
+const LONGEST: u64 = 16 << 20;
 
 /// Writes `run` into its directory `output`, in the place of what an earlier run may have left.
-pub(crate) fn record(run: &Run, output: &Path) -> Result<(), TrainError> {
-    let path = output.join(RECORDED_RUN);
+pub(crate) fn record(run: &Run, output: &Root) -> Result<(), TrainError> {
+    let path = output.path().join(RECORDED_RUN);
     let json = |e: serde_json::Error| FileError::Json { path: path.clone(), line: 0, what: e.to_string() };
     let mut text = serde_json::to_vec_pretty(run).map_err(json)?;
     text.push(b'\n');
-    write_whole(&path, &text)?;
+    output.write(&inside(RECORDED_RUN)?, &text)?;
     Ok(())
 }
 
@@ -25,11 +26,11 @@ pub(crate) fn record(run: &Run, output: &Path) -> Result<(), TrainError> {
 ///
 /// # Errors
 /// If it cannot be read, or is not a run.
-pub fn recorded_run(output: &Path) -> Result<Option<Run>, TrainError> {
-    let path = output.join(RECORDED_RUN);
-    if !path.exists() {
+pub fn recorded_run(output: &Root) -> Result<Option<Run>, TrainError> {
+    let name = inside(RECORDED_RUN)?;
+    if !output.has(&name) {
         return Ok(None);
     }
-    let text = std::fs::read_to_string(&path).map_err(FileError::io(&path, "read"))?;
-    Ok(Some(Run::parse(&text, &path.display().to_string())?))
+    let origin = name.under(output.path()).display().to_string();
+    Ok(Some(Run::parse(&output.file(&name)?.text(LONGEST)?, &origin)?))
 }

@@ -1,11 +1,9 @@
 //! Computing a stretch of a run again.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
-use retrace_files::{Progress, Unit};
+use retrace_files::{Progress, Root, Unit};
 use retrace_spec::{Digest, Document, Run, Step, Tokens};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 use crate::diagnosis::{Case, differing_run_fields};
 use crate::finding::{Element, Finding, Kind};
@@ -48,23 +46,23 @@ impl Replay {
 /// # Errors
 /// If there is no such segment or no checkpoint to begin with, or a file cannot be read.
 pub fn replay(
-    root: &Path,
+    root: &Root,
     run: &Run,
     (from, to): (Step, Step),
     localise: bool,
     progress: &dyn Progress,
 ) -> Result<Replay, TrainError> {
-    let output = run.output.under(root);
+    let output = root.directory(&run.output)?;
     if from >= to || to > run.steps() {
         return Err(TrainError::Segment { from, to, steps: run.steps() });
     }
     let saved = checkpoints(&output)?;
     if !saved.contains(&from) {
         let there = saved.iter().map(Step::to_string).collect::<Vec<_>>().join(", ");
-        return Err(TrainError::NoSuchCheckpoint { step: from, path: output, there });
+        return Err(TrainError::NoSuchCheckpoint { step: from, path: output.path().to_owned(), there });
     }
     let mut replay = Replay { from, to, reached: from, checkpoints: Vec::new(), findings: Vec::new() };
-    let journal = match Journal::read(&output.join(Journal::NAME)) {
+    let journal = match Journal::read(&output) {
         Ok(journal) => journal,
         Err(TrainError::Journal { line, what, .. }) => {
             // Nothing can be held against a chain that is broken.
@@ -136,7 +134,7 @@ impl Replay {
 
     /// The fields of the run file that are not those of the run that made the journal; empty names
     /// where they differ but cannot be told.
-    fn compare_runs(&mut self, run: &Run, journal: &Journal, output: &Path) -> Result<Option<Finding>, TrainError> {
+    fn compare_runs(&mut self, run: &Run, journal: &Journal, output: &Root) -> Result<Option<Finding>, TrainError> {
         let recorded = recorded_run(output)?;
         let file = run.digest()?;
         let kept = recorded.as_ref().map(Document::digest).transpose()?;
@@ -188,10 +186,10 @@ impl Replay {
     /// The state to begin with; none where it is not the one that the run had.
     fn start(
         &mut self,
-        root: &Path,
+        root: &Root,
         run: &Run,
         journal: &Journal,
-        output: &Path,
+        output: &Root,
         localise: bool,
         progress: &dyn Progress,
     ) -> Result<Option<State>, TrainError> {
@@ -245,14 +243,14 @@ impl Replay {
     /// The state after step `at`, computed from the checkpoint before.
     fn truth(
         &self,
-        root: &Path,
+        root: &Root,
         run: &Run,
-        output: &Path,
+        output: &Root,
         at: Step,
         progress: &dyn Progress,
     ) -> Result<Option<State>, TrainError> {
         let Some(before) = checkpoints(output)?.into_iter().rfind(|step| *step < at) else { return Ok(None) };
-        let journal = Journal::read(&output.join(Journal::NAME))?;
+        let journal = Journal::read(output)?;
         let lines = journal.lines().get(..before.get() as usize).unwrap_or_default();
         let mut trainer = Trainer::new(root, run, State::read(output, before)?.0, lines)?;
         progress.begin(&format!("computing step {at} of {}", run.name), at.get() - before.get(), Unit::Steps);

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use retrace_files::safetensors::{self, floats_digest, tensor_root};
-use retrace_files::{FileError, write_whole, write_whole_directory};
+use retrace_files::{EntryKind, FileError, RegularFile, Root};
 use retrace_model::{Layout, ModelError, Weights, hub, take_floats, tensors};
-use retrace_spec::{Digest, Model, Run, Step, Tokens};
+use retrace_spec::{Digest, Model, PathError, RelPath, Run, Step, Tokens};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -52,6 +51,8 @@ pub(crate) struct Stated {
     pub(crate) journal: Digest,
 }
 
+/// More than this no `state.json` has.
+const LONGEST_STATE: u64 = 1 << 20;
 const SCHEMA: &str = "checkpoint/1";
 
 impl State {
@@ -59,22 +60,22 @@ impl State {
     ///
     /// # Errors
     /// If the checkpoint to start with cannot be read, or is not of the run's model.
-    pub fn initial(root: &Path, run: &Run) -> Result<Self, TrainError> {
+    pub fn initial(root: &Root, run: &Run) -> Result<Self, TrainError> {
         let Some(start) = &run.start else {
             return Ok(Self::before(Weights::initial(&run.model, run.seed)));
         };
-        let path = start.checkpoint.under(root);
-        let mut state = Self::before(of_model(&path, run)?);
+        let directory = root.directory(&start.checkpoint)?;
+        let path = directory.path().to_owned();
+        let mut state = Self::before(of_model(&directory, run)?);
         if let Some(updates) = start.optimizer_updates {
-            let stated = path.join(STATE);
-            if stated.exists() {
-                let found = read_stated(&stated)?.updates;
+            if directory.has(&inside(STATE)?) {
+                let found = read_stated(directory.file(&inside(STATE)?)?)?.updates;
                 if found != updates {
                     let what = format!("its moments have seen {found} updates, not {updates}");
                     return Err(TrainError::Start { path, what });
                 }
             }
-            (state.first_moment, state.second_moment) = read_moments(&path, &state.weights)?;
+            (state.first_moment, state.second_moment) = read_moments(&directory, &state.weights)?;
             state.updates = updates;
         }
         Ok(state)
@@ -128,14 +129,13 @@ impl State {
     pub fn save(
         &self,
         run: &Run,
-        output: &Path,
+        output: &Root,
         tokenizer: &[u8],
         run_digest: Digest,
         state: Digest,
         journal: Digest,
     ) -> Result<(), TrainError> {
-        let path = directory_of(output, self.step);
-        write_whole_directory(&path, |partial| {
+        output.whole_directory(&directory_of(self.step)?, |partial| {
             hub::write(partial, &run.model, &self.weights)?;
             write_moments(partial, self.weights.layout(), &self.first_moment, &self.second_moment)?;
             let stated = Stated {
@@ -148,15 +148,15 @@ impl State {
                 state,
                 journal,
             };
-            let state_path = partial.join(STATE);
+            let state_path = partial.path().join(STATE);
             let mut json = serde_json::to_vec_pretty(&stated).map_err(|e| FileError::Json {
                 path: state_path.clone(),
                 line: 0,
                 what: e.to_string(),
             })?;
             json.push(b'\n');
-            write_whole(&state_path, &json)?;
-            write_whole(&partial.join("tokenizer.json"), tokenizer)?;
+            partial.write(&inside(STATE)?, &json)?;
+            partial.write(&inside("tokenizer.json")?, tokenizer)?;
             Ok::<(), TrainError>(())
         })
     }
@@ -166,9 +166,9 @@ impl State {
     ///
     /// # Errors
     /// If a file cannot be read, or contradicts another.
-    pub fn load(output: &Path, step: Step) -> Result<(Self, Digest, Digest), TrainError> {
+    pub fn load(output: &Root, step: Step) -> Result<(Self, Digest, Digest), TrainError> {
         let (state, stated) = Self::read(output, step)?;
-        let path = directory_of(output, step);
+        let path = directory_of(step)?.under(output.path());
         if stated.step != step {
             let what = format!("step: is {}, in the directory of step {step}", stated.step);
             return Err(FileError::Json { path: path.join(STATE), line: 1, what }.into());
@@ -183,11 +183,11 @@ impl State {
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub(crate) fn read(output: &Path, step: Step) -> Result<(Self, Stated), TrainError> {
-        let path = directory_of(output, step);
-        let stated = read_stated(&path.join(STATE))?;
-        let (_, weights) = hub::read(&path)?;
-        let (first_moment, second_moment) = read_moments(&path, &weights)?;
+    pub(crate) fn read(output: &Root, step: Step) -> Result<(Self, Stated), TrainError> {
+        let directory = output.directory(&directory_of(step)?)?;
+        let stated = read_stated(directory.file(&inside(STATE)?)?)?;
+        let (_, weights) = hub::read(&directory)?;
+        let (first_moment, second_moment) = read_moments(&directory, &weights)?;
         let Stated { tokens, updates, .. } = stated;
         Ok((Self { step, tokens, updates, weights, first_moment, second_moment }, stated))
     }
@@ -205,8 +205,8 @@ impl State {
 }
 
 /// The weights in a hub directory, which must be of the model of `run`.
-pub(crate) fn of_model(path: &Path, run: &Run) -> Result<Weights, TrainError> {
-    let (model, weights) = hub::read(path)?;
+pub(crate) fn of_model(directory: &Root, run: &Run) -> Result<Weights, TrainError> {
+    let (model, weights) = hub::read(directory)?;
     // What may differ is how far it sees, and how its weights would have been drawn.
     let seen = Model {
         max_position_embeddings: run.model.max_position_embeddings,
@@ -219,7 +219,7 @@ pub(crate) fn of_model(path: &Path, run: &Run) -> Result<Weights, TrainError> {
         true => Ok(weights),
         false => {
             let what = "its config.json describes another model than the run file's `model`".to_owned();
-            Err(TrainError::Start { path: path.to_owned(), what })
+            Err(TrainError::Start { path: directory.path().to_owned(), what })
         }
     }
 }
@@ -228,16 +228,16 @@ pub(crate) fn of_model(path: &Path, run: &Run) -> Result<Weights, TrainError> {
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn write_moments(directory: &Path, layout: &Layout, first: &[f32], second: &[f32]) -> Result<(), TrainError> {
+pub fn write_moments(directory: &Root, layout: &Layout, first: &[f32], second: &[f32]) -> Result<(), TrainError> {
     let mut moments = tensors(layout, first, |name| moment_names(name)[0].clone());
     moments.extend(tensors(layout, second, |name| moment_names(name)[1].clone()));
-    safetensors::write_views(&directory.join(OPTIMIZER), &moments)?;
+    safetensors::write_views(directory.create(&inside(OPTIMIZER)?)?, &moments)?;
     Ok(())
 }
 
 /// The moments of `weights` in a checkpoint's directory.
-pub(crate) fn read_moments(directory: &Path, weights: &Weights) -> Result<(Vec<f32>, Vec<f32>), TrainError> {
-    let mut moments = safetensors::read(&directory.join(OPTIMIZER))?;
+pub(crate) fn read_moments(directory: &Root, weights: &Weights) -> Result<(Vec<f32>, Vec<f32>), TrainError> {
+    let mut moments = safetensors::read_all(&directory.file(&inside(OPTIMIZER)?)?)?;
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for (name, shape, _) in weights.layout().iter() {
         let names = moment_names(name);
@@ -250,9 +250,10 @@ pub(crate) fn read_moments(directory: &Path, weights: &Weights) -> Result<(Vec<f
     }
 }
 
-fn read_stated(path: &Path) -> Result<Stated, FileError> {
-    let refuse = |line: usize, what: String| FileError::Json { path: path.to_owned(), line, what };
-    let text = std::fs::read(path).map_err(FileError::io(path, "read"))?;
+fn read_stated(file: RegularFile) -> Result<Stated, FileError> {
+    let path = file.path().to_owned();
+    let refuse = |line: usize, what: String| FileError::Json { path: path.clone(), line, what };
+    let text = file.read(LONGEST_STATE)?;
     let stated: Stated = serde_json::from_slice(&text).map_err(|e| refuse(e.line(), e.to_string()))?;
     match stated.retrace == SCHEMA {
         true => Ok(stated),
@@ -260,12 +261,12 @@ fn read_stated(path: &Path) -> Result<Stated, FileError> {
     }
 }
 
-/// The digest of the state that the `state.json` at `path` states.
+/// The digest of the state that the `state.json` that is `file` states.
 ///
 /// # Errors
 /// If it cannot be read, or is not one.
-pub fn stated_digest(path: &Path) -> Result<Digest, TrainError> {
-    Ok(read_stated(path)?.state)
+pub fn stated_digest(file: RegularFile) -> Result<Digest, TrainError> {
+    Ok(read_stated(file)?.state)
 }
 
 /// What the moments of the weight called `name` are called.
@@ -274,25 +275,29 @@ pub(crate) fn moment_names(name: &str) -> [String; 2] {
 }
 
 /// Where the checkpoint of `step` lies below a run's directory.
-pub fn directory_of(output: &Path, step: Step) -> PathBuf {
-    output.join(format!("step-{:06}", step.get()))
+///
+/// # Errors
+/// None but in theory: such a name is a path.
+pub fn directory_of(step: Step) -> Result<RelPath, FileError> {
+    inside(&format!("step-{:06}", step.get()))
+}
+
+/// The path of something directly inside a directory.
+pub(crate) fn inside(name: &str) -> Result<RelPath, FileError> {
+    name.parse().map_err(|e: PathError| FileError::Name { path: name.into(), what: e.to_string() })
 }
 
 /// The steps that have a whole checkpoint below a run's directory, ascending.
 ///
 /// # Errors
-/// If the directory cannot be read; one that is not there has none.
-pub fn checkpoints(output: &Path) -> Result<Vec<Step>, TrainError> {
-    let io = |source| FileError::Io { path: output.to_owned(), doing: "list", source };
-    let mut steps = Vec::new();
-    if !output.exists() {
-        return Ok(steps);
-    }
-    for entry in std::fs::read_dir(output).map_err(io)? {
-        let name = entry.map_err(io)?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix("step-")).and_then(|digits| digits.parse().ok());
-        steps.extend(number.map(Step));
-    }
+/// If the directory cannot be read.
+pub fn checkpoints(output: &Root) -> Result<Vec<Step>, TrainError> {
+    let step = |(name, kind): (String, EntryKind)| match kind {
+        EntryKind::Directory => Some(Step(name.strip_prefix("step-")?.parse().ok()?)),
+        // A link in the place of a checkpoint is refused when it is opened.
+        _ => None,
+    };
+    let mut steps: Vec<Step> = output.list()?.into_iter().filter_map(step).collect();
     steps.sort();
     Ok(steps)
 }

@@ -5,13 +5,11 @@
 //! a step both are within a few roundings of the same real number; a mistake of any size (another
 //! batch, rate, decay, an altered tensor) leaves a trace of the size of a step, or of itself.
 
-use std::path::Path;
-
-use retrace_files::{Progress, Unit};
+use retrace_files::{Progress, Root, Unit};
 use retrace_spec::{Run, Step};
 use serde::Serialize;
 
-use crate::state::{OPTIMIZER, moment_names, of_model, read_moments};
+use crate::state::{OPTIMIZER, inside, moment_names, of_model, read_moments};
 use crate::{State, TrainError, Trainer};
 
 /// A tensor follows if the two ends are no further apart than this share of the way (both as root
@@ -112,10 +110,10 @@ impl Tolerance {
 ///
 /// # Errors
 /// If something cannot be read, or `theirs` is of another model.
-pub fn tolerance(root: &Path, run: &Run, theirs: &Path, progress: &dyn Progress) -> Result<Tolerance, TrainError> {
+pub fn tolerance(root: &Root, run: &Run, theirs: &Root, progress: &dyn Progress) -> Result<Tolerance, TrainError> {
     let begin = State::initial(root, run)?;
     let weights = of_model(theirs, run)?;
-    let moments = match theirs.join(OPTIMIZER).exists() {
+    let moments = match theirs.has(&inside(OPTIMIZER)?) {
         true => Some(read_moments(theirs, &weights)?),
         false => None,
     };

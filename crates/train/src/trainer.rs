@@ -1,12 +1,11 @@
 //! One step after another.
 
 use std::ops::Range;
-use std::path::Path;
 use std::time::Instant;
 
 use rayon::prelude::*;
 use retrace_files::safetensors::tensor_root;
-use retrace_files::{FileError, Progress, Unit, remove_partial_directories, remove_whole_directory};
+use retrace_files::{FileError, Lock, Progress, Root, Unit, sweep_all};
 use retrace_numerics::adamw::{Hyperparameters, Update};
 use retrace_numerics::environment;
 use retrace_numerics::sum::{sum_f64, sum_of_squares};
@@ -15,9 +14,13 @@ use retrace_spec::{Document, Run, Step, Tokens};
 use crate::batch::{Sequences, held_out};
 use crate::outliers::Recent;
 use crate::recorded::record;
+use crate::state::inside;
 use crate::{
     Batches, Compute, Here, Journal, Learner, Line, State, TrainError, checkpoints, directory_of, learning_rate,
 };
+
+/// More than this no `tokenizer.json` has.
+const LONGEST_TOKENIZER: u64 = 256 << 20;
 
 /// Computes the steps of a run.
 #[derive(Debug)]
@@ -37,7 +40,7 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// If the processor does not compute as it should, or the tokens cannot be read.
-    pub fn new(root: &Path, run: &'a Run, state: State, before: &[Line]) -> Result<Self, TrainError> {
+    pub fn new(root: &Root, run: &'a Run, state: State, before: &[Line]) -> Result<Self, TrainError> {
         environment::check()?;
         let (batches, learner) = (Batches::open(root, run)?, Learner::new(run)?);
         let held_out = run.validation.as_ref().map(|validation| held_out(root, run, validation)).transpose()?;
@@ -186,7 +189,7 @@ fn not_finite(step: Step, what: String) -> TrainError {
 /// # Errors
 /// If there is a run where a fresh one should go, or none or another where one should be resumed;
 /// if a file cannot be read or written; if training diverges.
-pub fn train(root: &Path, run: &Run, resume: bool, progress: &dyn Progress) -> Result<Journal, TrainError> {
+pub fn train(root: &Root, run: &Run, resume: bool, progress: &dyn Progress) -> Result<Journal, TrainError> {
     train_by(root, run, resume, &mut Here, progress)
 }
 
@@ -195,43 +198,41 @@ pub fn train(root: &Path, run: &Run, resume: bool, progress: &dyn Progress) -> R
 /// # Errors
 /// As [`train`].
 pub fn train_by(
-    root: &Path,
+    root: &Root,
     run: &Run,
     resume: bool,
     compute: &mut dyn Compute,
     progress: &dyn Progress,
 ) -> Result<Journal, TrainError> {
-    let output = run.output.under(root);
+    let output = root.make_directory(&run.output)?;
+    // Two that train one run would each cut the other's journal.
+    let _lock = Lock::directory(root.make_directory(&run.output)?)?;
     let run_digest = run.digest()?;
-    let journal_path = output.join(Journal::NAME);
-    let tokenizer_path = run.tokenizer.under(root);
-    let tokenizer = std::fs::read(&tokenizer_path).map_err(|source| FileError::Io {
-        path: tokenizer_path,
-        doing: "read",
-        source,
-    })?;
-    if resume {
-        remove_partial_directories(&output)?;
-    }
+    let tokenizer = root.file(&run.tokenizer)?.read(LONGEST_TOKENIZER)?;
+    sweep_all(&output)?;
+    let has_journal = output.has(&inside(Journal::NAME)?);
+    let path_of = |step: Step| Ok::<_, FileError>(directory_of(step)?.under(output.path()));
     let last = checkpoints(&output)?.pop();
     let (mut trainer, mut journal) = match last {
         Some(last) if resume => {
-            let path = directory_of(&output, last);
+            let path = path_of(last)?;
             let (state, made_by, head) = State::load(&output, last)?;
             if made_by != run_digest {
                 return Err(TrainError::OtherRun { path, made_by, run: run_digest });
             }
-            let journal = Journal::read(&journal_path)?.cut_to(last, run_digest, Some(head))?;
+            let journal = Journal::read(&output)?.cut_to(&output, last, run_digest, Some(head))?;
             (Trainer::new(root, run, state, journal.lines())?, journal)
         }
-        None if resume && !journal_path.exists() => return Err(TrainError::NoCheckpoint { path: output }),
-        Some(last) => return Err(TrainError::Exists { path: directory_of(&output, last) }),
+        None if resume && !has_journal => {
+            return Err(TrainError::NoCheckpoint { path: output.path().to_owned() });
+        }
+        Some(last) => return Err(TrainError::Exists { path: path_of(last)? }),
         None => {
             let trainer = Trainer::new(root, run, State::initial(root, run)?, &[])?;
             // A run that was killed before its first checkpoint has a journal, of nothing.
             let journal = match resume {
-                true => Journal::read(&journal_path)?.cut_to(Step(0), run_digest, None)?,
-                false => Journal::create(&journal_path, run_digest)?,
+                true => Journal::read(&output)?.cut_to(&output, Step(0), run_digest, None)?,
+                false => Journal::create(&output, run_digest)?,
             };
             let state = trainer.state().digest();
             trainer.state().save(run, &output, &tokenizer, run_digest, state, journal.head())?;
@@ -262,11 +263,11 @@ pub fn train_by(
 }
 
 /// Removes the checkpoints that need not stay.
-fn retain(run: &Run, output: &Path) -> Result<(), TrainError> {
+fn retain(run: &Run, output: &Root) -> Result<(), TrainError> {
     let saved = checkpoints(output)?;
     for (newer, step) in saved.iter().rev().enumerate() {
         if !run.retains(*step, newer as u64) {
-            remove_whole_directory(&directory_of(output, *step))?;
+            output.remove_directory(&directory_of(*step)?)?;
         }
     }
     Ok(())

@@ -1,14 +1,12 @@
 //! Statistics of every tensor of some checkpoints.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 use retrace_files::safetensors::{Dtype, Place, read_tensor, tensor_hasher};
-use retrace_files::{FileError, Progress, Unit};
-use retrace_manifest::{Places, WeightsError, numbers, numbers_into, weights};
+use retrace_files::{FileError, Progress, RegularFile, Unit};
+use retrace_manifest::{Places, Shard, WeightsError, numbers, numbers_into, weights};
 use retrace_spec::Digest;
 use serde::Serialize;
 use thiserror::Error;
@@ -89,7 +87,7 @@ pub fn stats(
     let of = |name: &&String| -> Result<Vec<TensorStats>, StatsError> {
         let there =
             places.iter().enumerate().filter_map(|(at, places)| places.get_key_value(*name).map(|found| (at, found)));
-        let tensors = there.map(|(at, (name, (path, place)))| Reading::begin(at, name, path, place));
+        let tensors = there.map(|(at, (name, (shard, place)))| Reading::begin(at, name, shard, place));
         let found = of_tensor(tensors.collect::<Result<_, _>>()?, stable_rank)?;
         progress.advance(places.iter().filter_map(|places| places.get(*name)).map(|(_, place)| place.length).sum());
         Ok(found)
@@ -112,9 +110,10 @@ pub fn stats(
 struct Reading<'a> {
     checkpoint: usize,
     name: &'a str,
-    path: &'a Path,
     place: &'a Place,
-    file: File,
+    file: RegularFile,
+    /// Bytes of the tensor that were read.
+    read: u64,
     hasher: blake3::Hasher,
     moments: Option<Moments>,
     previous: Option<Pair>,
@@ -122,11 +121,10 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn begin(checkpoint: usize, name: &'a str, path: &'a Path, place: &'a Place) -> Result<Self, FileError> {
-        let mut file = File::open(path).map_err(FileError::io(path, "open"))?;
-        file.seek(SeekFrom::Start(place.begin)).map_err(FileError::io(path, "read"))?;
+    fn begin(checkpoint: usize, name: &'a str, shard: &Shard, place: &'a Place) -> Result<Self, FileError> {
+        let file = shard.open()?;
         let hasher = tensor_hasher(place.dtype, &place.shape);
-        Ok(Self { checkpoint, name, path, place, file, hasher, moments: None, previous: None, first: None })
+        Ok(Self { checkpoint, name, place, file, read: 0, hasher, moments: None, previous: None, first: None })
     }
 
     /// Reads the next numbers; none at the end.
@@ -134,7 +132,8 @@ impl<'a> Reading<'a> {
         let size = self.place.dtype.size();
         let length = self.place.length.saturating_sub(from * size).min(BLOCK * size);
         bytes.resize(length as usize, 0);
-        self.file.read_exact(bytes).map_err(FileError::io(self.path, "read"))?;
+        self.file.read_at(bytes, self.place.begin + self.read)?;
+        self.read += length;
         self.hasher.update(bytes);
         numbers_into(self.place.dtype, bytes, values);
         if let Some(first) = values.first() {
@@ -148,7 +147,7 @@ impl<'a> Reading<'a> {
         let moments = self.moments.unwrap_or_else(|| Moments::about(0.0));
         let stable_rank = match shape[..] {
             [rows, columns] if stable_rank && moments.non_finite() == 0 && moments.norm() > 0.0 => {
-                let bytes = read_tensor(self.path, self.place)?;
+                let bytes = read_tensor(&self.file, self.place)?;
                 let values: Vec<f32> = numbers(*dtype, &bytes).into_iter().map(|value| value as f32).collect();
                 let largest = largest_singular_value(&values, rows, columns);
                 Some((moments.norm() / largest).powi(2))

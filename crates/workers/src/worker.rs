@@ -1,6 +1,6 @@
 //! A process that computes micro-batches for another.
 
-use std::path::Path;
+use retrace_files::Root;
 use std::time::{Duration, Instant};
 
 use prost::bytes::Bytes;
@@ -30,7 +30,7 @@ use crate::message::{Answer, FromWorker, Losses, NUMERICS, Order, PATH, RUN, Tas
 /// If the coordinator cannot be reached, does not want this worker, or is lost; if the tokens are
 /// not its tokens; if the micro-batches cannot be computed.
 pub fn work(
-    root: &Path,
+    root: &Root,
     run: &Run,
     address: &str,
     token: &Token,

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use retrace_files::{FileError, safetensors, write_whole, write_whole_directory};
+use retrace_files::{Root, safetensors, write_whole_directory};
 use retrace_manifest::{Closeness, Mean, average};
 use retrace_query::tables;
 use serde_json::json;
 
-use super::Exit;
+use super::{Exit, MOST_BYTES, in_release};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -73,11 +73,14 @@ impl Average {
         })?;
         if let Some(output) = &self.output {
             write_whole_directory(output, |directory| -> Result<(), Failure> {
-                safetensors::write(&directory.join("model.safetensors"), &made)?;
-                let config = self.against.join("config.json");
-                if config.exists() {
-                    let text = std::fs::read(&config).map_err(FileError::io(&config, "read"))?;
-                    write_whole(&directory.join("config.json"), &text)?;
+                let views = made.iter().map(|(name, tensor)| (name.clone(), tensor.into())).collect();
+                safetensors::write_views(directory.create(&in_release("model.safetensors")?)?, &views)?;
+                let config = in_release("config.json")?;
+                if self.against.is_dir()
+                    && let against = Root::open_snapshot(&self.against)?
+                    && against.has(&config)
+                {
+                    directory.write(&config, &against.file(&config)?.read(MOST_BYTES)?)?;
                 }
                 Ok(())
             })?;

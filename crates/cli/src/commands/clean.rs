@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use retrace_corpus::CleanReport;
+use retrace_files::Root;
 use retrace_manifest::record::{self, Done};
 use retrace_spec::CleanRecipe;
 use retrace_spec::manifest::{Kind, StepKind};
@@ -40,7 +41,7 @@ impl Clean {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let (report, root) = carry_out(&self.recipe, terminal)?;
         terminal.result("clean/1", &report, |out| {
-            report.outputs.iter().try_for_each(|path| writeln!(out, "{}", path.under(&root).display()))
+            report.outputs.iter().try_for_each(|path| writeln!(out, "{}", path.under(root.path()).display()))
         })?;
         terminal.say(
             Tone::Good,
@@ -50,13 +51,13 @@ impl Clean {
         for (rule, dropped) in &report.dropped {
             terminal.say(Tone::Faint, &format!("  {dropped:>9}"), format_args!("dropped by {rule}"));
         }
-        terminal.say(Tone::Faint, "ledger", report.ledger.under(&root).display());
+        terminal.say(Tone::Faint, "ledger", report.ledger.under(root.path()).display());
         Ok(Exit::Holds)
     }
 }
 
 /// Cleans and records the step; gives the report and the release's directory.
-pub(super) fn carry_out(recipe: &Path, terminal: &Terminal) -> Result<(CleanReport, PathBuf), Failure> {
+pub(super) fn carry_out(recipe: &Path, terminal: &Terminal) -> Result<(CleanReport, Root), Failure> {
     let Opened { document: recipe, root, path } = open::<CleanRecipe>(recipe)?;
     let report = retrace_corpus::clean(&root, &recipe, terminal.progress().as_ref())?;
     let shards = report.outputs.iter().map(|shard| (shard.clone(), Kind::Shard));

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use retrace_corpus::tokenizer::Tokenizer;
-use retrace_files::{FileError, write_whole, write_whole_directory};
+use retrace_files::{RegularFile, write_whole_directory};
 use retrace_model::{hub, llama2c};
 use retrace_train::write_moments;
 use serde_json::json;
 
-use super::Exit;
+use super::{Exit, MOST_BYTES, in_release};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -43,7 +43,7 @@ impl Convert {
         let tokenizer = match &self.tokenizer {
             None => None,
             Some(path) => {
-                let bytes = std::fs::read(path).map_err(FileError::io(path, "read"))?;
+                let bytes = RegularFile::open(path)?.read(MOST_BYTES)?;
                 Some(Tokenizer::from_llama2c(path, &bytes)?)
             }
         };
@@ -59,7 +59,7 @@ impl Convert {
                 write_moments(directory, weights.layout(), moments.first.values(), moments.second.values())?;
             }
             if let Some(tokenizer) = &tokenizer {
-                write_whole(&directory.join("tokenizer.json"), tokenizer.json())?;
+                directory.write(&in_release("tokenizer.json")?, tokenizer.json())?;
             }
             Ok(())
         })?;

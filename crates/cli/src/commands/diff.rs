@@ -144,7 +144,7 @@ fn side(path: &Path, terminal: &Terminal) -> Result<Side, Failure> {
     // A manifest that is broken is an error, not some file: what it says of others would be passed over.
     if a_document && read_text(path).is_ok_and(|text| text.get(..4096).unwrap_or(&text).contains(Manifest::SCHEMA)) {
         let opened = open::<Manifest>(path)?;
-        return Ok(Side::of_manifest(&opened.document, Some(&opened.root)));
+        return Ok(Side::of_manifest(&opened.document, Some(opened.root.path()))?);
     }
     Ok(Side::of_file(path)?)
 }

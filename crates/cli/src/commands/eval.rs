@@ -1,16 +1,17 @@
 //! `retrace eval`
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use retrace_corpus::tokenizer::Tokenizer;
 use retrace_eval::{LoadedTask, Scores, score};
-use retrace_files::{Progress, Unit, write_whole};
+use retrace_files::{FileError, Progress, Root, Unit, WholeFile};
 use retrace_model::{Inference, hub};
 use retrace_spec::Task;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Exit, Opened, open};
+use super::{Exit, Opened, in_release, open};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -62,7 +63,7 @@ impl Eval {
             if let Some(directory) = &self.output {
                 let name = model.components().rev().take(2).map(|c| c.as_os_str().to_string_lossy().into_owned());
                 let name = name.collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("-");
-                results.write(&directory.join(format!("{name}.json")))?;
+                results.write(WholeFile::create(&directory.join(format!("{name}.json")))?)?;
             }
             all.push((model, results));
         }
@@ -127,7 +128,7 @@ impl Results {
     }
 
     /// Writes the results file, keys sorted.
-    pub(super) fn write(&self, path: &Path) -> Result<(), Failure> {
+    pub(super) fn write(&self, mut file: WholeFile) -> Result<(), Failure> {
         let samples: Map<String, Value> = self
             .scores
             .iter()
@@ -135,16 +136,19 @@ impl Results {
             .collect();
         let mut value = json!({"results": self.harness(), "samples": samples});
         value.sort_all_objects();
-        write_whole(path, format!("{value:#}\n").as_bytes())?;
+        let path = file.path();
+        writeln!(file, "{value:#}").map_err(FileError::io(&path, "write"))?;
+        file.commit()?;
         Ok(())
     }
 }
 
 /// Scores the model in a directory on every task.
 pub(super) fn evaluate(model: &Path, tasks: &[LoadedTask], progress: &dyn Progress) -> Result<Results, Failure> {
-    let (description, weights) = hub::read(model)?;
+    let model = Root::open_snapshot(model)?;
+    let (description, weights) = hub::read(&model)?;
     let inference = Inference::new(&description, weights)?;
-    let tokenizer = Tokenizer::open(&model.join("tokenizer.json"))?;
+    let tokenizer = Tokenizer::read(model.file(&in_release("tokenizer.json")?)?)?;
     let mut scores = Vec::new();
     for task in tasks {
         scores.push(score(&inference, &tokenizer, task)?);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use retrace_files::{Root, Silent, Wanted, hash_beneath, write_whole};
+use retrace_files::{Silent, Wanted, hash_beneath, write_whole};
 use retrace_manifest::{ExportError, Signed, bill_of_materials, checksum_list, model_signature, provenance};
 use retrace_sign::Chain;
 use retrace_spec::{Algorithm, Manifest, RelPath};
@@ -113,12 +113,12 @@ impl Export {
         let Opened { document: manifest, root, path } = opened;
         // The manifest lies among the files, so that others count it as one.
         let wanted = Wanted { checksums: &[Algorithm::Sha256], ..Wanted::default() };
-        let own = hash_beneath(&Root::open(root)?, path, wanted, &Silent)?;
+        let own = hash_beneath(root, path, wanted, &Silent)?;
         let sha256 = own.checksums.into_iter().next();
         let sha256 = sha256.ok_or_else(|| ExportError::NoSha256 { path: path.clone() })?;
         let beside = Signed { path: path.clone(), size: own.size, sha256 };
         let apart = [Some(signature_of(&self.manifest)), self.output.clone()];
-        let apart: Vec<RelPath> = apart.into_iter().flatten().filter_map(|file| inside(root, &file)).collect();
+        let apart: Vec<RelPath> = apart.into_iter().flatten().filter_map(|file| inside(root.path(), &file)).collect();
         Ok(model_signature(manifest, Some(beside), &apart, &key, chain.as_ref())?)
     }
 }

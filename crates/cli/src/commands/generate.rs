@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use retrace_corpus::tokenizer::Tokenizer;
-use retrace_files::Unit;
+use retrace_files::{Root, Unit};
 use retrace_model::{Inference, Sampler, hub};
 use serde_json::json;
 
-use super::Exit;
+use super::{Exit, in_release};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -46,8 +46,9 @@ impl Generate {
         if !(0.0..=100.0).contains(&self.temperature) {
             return Err(Failure::usage(format!("a temperature of {}", self.temperature), "give one from 0 to 100"));
         }
-        let tokenizer = Tokenizer::open(&self.model.join("tokenizer.json"))?;
-        let (description, weights) = hub::read(&self.model)?;
+        let model = Root::open_snapshot(&self.model)?;
+        let tokenizer = Tokenizer::read(model.file(&in_release("tokenizer.json")?)?)?;
+        let (description, weights) = hub::read(&model)?;
         let model = Inference::new(&description, weights)?;
         let sampler = Sampler::new(self.temperature, self.seed);
         let prefix = self.prefix.as_deref().map(|token| tokenizer.id_of(token)).transpose()?;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use retrace_files::FileError;
 use retrace_files::safetensors::{self, Dtype, Tensor};
+use retrace_files::{FileError, RegularFile, Root};
 use retrace_model::{Inference, hub};
 use serde_json::json;
 
-use super::Exit;
+use super::{Exit, MOST_BYTES};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone};
 
@@ -35,7 +35,7 @@ pub(crate) struct Logits {
 
 impl Logits {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let text = std::fs::read(&self.tokens).map_err(FileError::io(&self.tokens, "read"))?;
+        let text = RegularFile::open(&self.tokens)?.read(MOST_BYTES)?;
         let sequences: Vec<Vec<u32>> = serde_json::from_slice(&text).map_err(|e| FileError::Json {
             path: self.tokens.clone(),
             line: e.line(),
@@ -46,7 +46,7 @@ impl Logits {
             let what = format!("{} holds no sequences of one length", self.tokens.display());
             return Err(Failure::usage(what, "give sequences of as many ids each, at least one"));
         }
-        let (description, weights) = hub::read(&self.model)?;
+        let (description, weights) = hub::read(&Root::open_snapshot(&self.model)?)?;
         let model = Inference::new(&description, weights)?;
         let logits = model.logits(&sequences.concat(), positions)?;
         let shape = vec![sequences.len(), positions, description.vocab_size];

@@ -48,7 +48,7 @@ impl Openness {
             })?;
             evidence.replayed = outcomes.into_iter().map(|outcome| (outcome.step, outcome.again)).collect();
         }
-        let verified = verify(&manifest, &root, Some(&path), terminal.progress().as_ref())?;
+        let verified = verify(&manifest, root.path(), Some(&path), terminal.progress().as_ref())?;
         let good = verified.entries.into_iter().filter(|entry| entry.verdict == Verdict::Verified);
         evidence.verified = good.map(|entry| entry.path).collect();
         let found = openness(&manifest, &evidence);

@@ -95,10 +95,10 @@ impl Replayed {
         // What the replay reads must be what was sealed, or it replays something else.
         let needed = |path| step.inputs.iter().any(|i| i.path == path) || step.outputs.iter().any(|o| o.path == path);
         let verification =
-            verify(&manifest, &root, inside(&root, &self.manifest).as_ref(), terminal.progress().as_ref())?;
+            verify(&manifest, root.path(), inside(root.path(), &self.manifest).as_ref(), terminal.progress().as_ref())?;
         let changed: Vec<_> = verification.findings().filter(|entry| needed(entry.path.clone())).collect();
-        let (Opened { document: run, .. }, _) = open_run(&config.under(&root))?;
-        let saved = checkpoints(&run.output.under(&root))?;
+        let (Opened { document: run, .. }, _) = open_run(&config.under(root.path()))?;
+        let saved = checkpoints(&root.directory(&run.output)?)?;
         let sample = self.sample.map(|stretches| {
             let seed = self.seed.clone().unwrap_or_else(|| format!("{:016x}", RandomState::new().hash_one(())));
             Sample::choose(&saved, stretches as usize, seed)

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use retrace_corpus::TokenizeReport;
+use retrace_files::Root;
 use retrace_manifest::record::{self, Done};
 use retrace_spec::TokenizeRecipe;
 use retrace_spec::manifest::{Kind, StepKind};
@@ -37,7 +38,7 @@ impl Tokenize {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let (report, root) = carry_out(&self.recipe, terminal)?;
         terminal.result("tokenize/1", &report, |out| {
-            report.outputs.iter().try_for_each(|path| writeln!(out, "{}", path.under(&root).display()))
+            report.outputs.iter().try_for_each(|path| writeln!(out, "{}", path.under(root.path()).display()))
         })?;
         let (documents, text) = (count(report.documents, "document"), bytes(report.bytes));
         terminal.say(
@@ -46,14 +47,14 @@ impl Tokenize {
             format_args!("{documents}, {text}, to {}", count(report.tokens, "token")),
         );
         if let Some(tokenizer) = &report.trained {
-            terminal.say(Tone::Faint, "trained", tokenizer.under(&root).display());
+            terminal.say(Tone::Faint, "trained", tokenizer.under(root.path()).display());
         }
         Ok(Exit::Holds)
     }
 }
 
 /// Tokenizes and records the step; gives the report and the release's directory.
-pub(super) fn carry_out(recipe: &Path, terminal: &Terminal) -> Result<(TokenizeReport, PathBuf), Failure> {
+pub(super) fn carry_out(recipe: &Path, terminal: &Terminal) -> Result<(TokenizeReport, Root), Failure> {
     let Opened { document: recipe, root, path } = open::<TokenizeRecipe>(recipe)?;
     let report = retrace_corpus::tokenize(&root, &recipe, terminal.progress().as_ref())?;
     let mut inputs = report.inputs.clone();

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use retrace_files::Root;
 use retrace_train::{Followed, Follows, Tolerance, tolerance};
 use serde_json::json;
 
@@ -15,7 +16,7 @@ const SHOWN: usize = 10;
 /// Computes the run in the file at `path` and holds its end against the checkpoint `theirs`.
 pub(super) fn follow(path: &Path, theirs: &Path, terminal: &Terminal) -> Result<Exit, Failure> {
     let (Opened { document: run, root, .. }, _) = open_run(path)?;
-    let found = tolerance(&root, &run, theirs, terminal.progress().as_ref())?;
+    let found = tolerance(&root, &run, &Root::open_snapshot(theirs)?, terminal.progress().as_ref())?;
     let holds = found.verdict == Follows::ToRounding;
     let findings = found.findings();
     let names: Vec<_> = findings.iter().map(|tensor| &tensor.name).collect();

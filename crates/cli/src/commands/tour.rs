@@ -1,13 +1,12 @@
 //! `retrace tour`
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use retrace_corpus::CleanReport;
 use retrace_corpus::synthetic::{Generated, Plan, generate};
-use retrace_files::{FileError, Unit, write_whole};
+use retrace_files::{Found, Root, Silent, Unit, Wanted, hash, is_lock, is_partial, walk};
 use retrace_manifest::record::{self, Done};
 use retrace_manifest::{Comparison, Verdict, Verification, compare, verify};
 use retrace_query::Session;
@@ -17,7 +16,7 @@ use retrace_spec::{CleanRecipe, Document, Manifest, RelPath, Run, Step};
 use retrace_train::{Replay, checkpoints, directory_of, replay};
 use serde_json::json;
 
-use super::{Exit, Opened, clean, eval, open, replay as replaying, seal, tokenize, train};
+use super::{Exit, Opened, clean, eval, in_release, open, replay as replaying, seal, tokenize, train};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -38,7 +37,7 @@ Examples:
 
 Exit codes: 0 identical to the published release, 1 something differs, 2 could not do it.")]
 pub(crate) struct Tour {
-    /// Where it is made; what an earlier tour left there is removed first
+    /// Where it is made; what an earlier tour left there is removed first, if nothing else is there
     #[arg(default_value = "retrace-tour")]
     dir: PathBuf,
 }
@@ -66,30 +65,31 @@ const REPLAYED: (&str, Step, Step) = ("base", Step(120), Step(180));
 const NAME: &str = "tour";
 const MANIFEST: &str = "manifest.yaml";
 const REPORT: &str = "report.html";
+/// Where a tour says that the directory is its.
+const MARK: &str = ".retrace/tour";
 
 impl Tour {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let began = Instant::now();
-        let root = &self.dir;
         let published = Manifest::parse(PUBLISHED, "the published manifest")?;
-        begin(root)?;
-        let made = generate_corpus(root, &root.join("corpus.yaml"), terminal)?;
+        let root = &begin(&self.dir, &published)?;
+        let made = generate_corpus(root, &root.path().join("corpus.yaml"), terminal)?;
         terminal.say(
             Tone::Good,
             "wrote",
             format_args!("{} in {}", count(made.documents, "document"), count(made.shards.len(), "shard")),
         );
-        let (cleaned, _) = clean::carry_out(&root.join("clean.yaml"), terminal)?;
+        let (cleaned, _) = clean::carry_out(&root.path().join("clean.yaml"), terminal)?;
         terminal.say(
             Tone::Good,
             "cleaned",
             format_args!("{}, kept {}", count(cleaned.documents, "document"), cleaned.kept),
         );
-        let (tokenized, _) = tokenize::carry_out(&root.join("tokenize.yaml"), terminal)?;
+        let (tokenized, _) = tokenize::carry_out(&root.path().join("tokenize.yaml"), terminal)?;
         terminal.say(Tone::Good, "tokenized", count(tokenized.tokens, "token"));
         let mut runs = Vec::new();
         for name in RUNS {
-            let (run, journal, _) = train::carry_out(&root.join(format!("{name}.yaml")), false, terminal)?;
+            let (run, journal, _) = train::carry_out(&root.path().join(format!("{name}.yaml")), false, terminal)?;
             let loss = journal.lines().last().map_or(f64::NAN, |line| line.loss);
             terminal.say(
                 Tone::Good,
@@ -113,8 +113,8 @@ impl Tour {
             "sealed",
             format_args!("{files}, {}; root {}", count(manifest.steps.len(), "step"), manifest.root),
         );
-        let manifest_path: RelPath = MANIFEST.parse().map_err(named)?;
-        let verification = verify(&manifest, root, Some(&manifest_path), terminal.progress().as_ref())?;
+        let manifest_path: RelPath = in_release(MANIFEST)?;
+        let verification = verify(&manifest, root.path(), Some(&manifest_path), terminal.progress().as_ref())?;
         match verification.holds() {
             true => terminal.say(Tone::Good, "verified", format_args!("{files}: all as sealed")),
             false => terminal.say(Tone::Bad, "verified", count(verification.findings().count(), "finding")),
@@ -169,28 +169,56 @@ impl Tour {
     }
 }
 
-/// Empties the directory, if it is a tour's, and writes the tour's documents.
-fn begin(root: &Path) -> Result<(), Failure> {
-    let mark = root.join(record::SCRATCH).join("tour");
-    if root.exists() {
-        let empty = fs::read_dir(root).map_err(FileError::io(root, "list"))?.next().is_none();
-        if !empty && !mark.exists() {
-            let what = format!("{} is not empty, and not of an earlier tour", root.display());
-            return Err(Failure::usage(what, "give a directory that is empty or not there yet"));
-        }
-        if mark.exists() {
-            fs::remove_dir_all(root).map_err(FileError::io(root, "remove"))?;
+/// Empties the directory of what an earlier tour made, and writes the tour's documents. Nothing is
+/// removed unless all that lies there is known to be the tour's.
+fn begin(directory: &Path, published: &Manifest) -> Result<Root, Failure> {
+    let root = Root::make(directory)?;
+    let mark = in_release(MARK)?;
+    let entries = root.list()?;
+    if !entries.is_empty() && !root.has(&mark) {
+        let what = format!("{} is not empty, and not of an earlier tour", directory.display());
+        return Err(Failure::usage(what, "give a directory that is empty or not there yet"));
+    }
+    for found in walk(directory, &|_| false)? {
+        if !is_the_tours(&root, &found, published) {
+            let what = format!(
+                "{} holds {}, which is not as this version's tour makes it; nothing was removed",
+                directory.display(),
+                found.path()
+            );
+            return Err(Failure::usage(what, "give another directory, or remove that one yourself"));
         }
     }
-    write_whole(&mark, b"retrace tour may empty this directory\n")?;
+    for (name, _) in entries {
+        root.remove(&in_release(&name)?)?;
+    }
+    root.write(&mark, b"made by retrace tour\n")?;
     for (path, text) in DOCUMENTS {
-        write_whole(&root.join(path), text.as_bytes())?;
+        root.write(&in_release(path)?, text.as_bytes())?;
     }
-    Ok(())
+    Ok(root)
+}
+
+/// Whether the tour made this: a file whose bytes are those of the tour's documents or published
+/// artifacts, or one of a name that only retrace gives.
+fn is_the_tours(root: &Root, found: &Found, published: &Manifest) -> bool {
+    let Found::File(path) = found else { return false };
+    let name = path.file_name();
+    let records = path.as_str().strip_prefix(record::SCRATCH).is_some_and(|rest| rest.starts_with('/'));
+    if records || is_lock(name) || is_partial(name) || [MANIFEST, REPORT].contains(&path.as_str()) {
+        return true;
+    }
+    let document = DOCUMENTS.iter().find(|(document, _)| *document == path.as_str());
+    let made = match document {
+        Some((_, text)) => Some(retrace_spec::Digest::of(text.as_bytes())),
+        None => published.artifact(path).map(|artifact| artifact.digest),
+    };
+    let there = root.file(path).and_then(|file| hash(&file, Wanted::default(), &Silent));
+    made.is_some_and(|made| there.is_ok_and(|there| there.digest == made))
 }
 
 /// Writes the corpus of the plan at `config` below `root`, and records the step.
-pub(super) fn generate_corpus(root: &Path, config: &Path, terminal: &Terminal) -> Result<Generated, Failure> {
+pub(super) fn generate_corpus(root: &Root, config: &Path, terminal: &Terminal) -> Result<Generated, Failure> {
     let Opened { document: plan, path, .. } = open::<Plan>(config)?;
     let made = generate(root, &plan, terminal.progress().as_ref())?;
     let shards = made.shards.iter().map(|shard| (shard.clone(), Kind::Shard));
@@ -213,34 +241,34 @@ pub(super) fn is_tours(manifest: &Manifest, step: &GraphStep) -> bool {
 }
 
 /// Writes the tables of a tour's release below `root`, and records the step.
-pub(super) fn write_tables(root: &Path, runs: &[Run], terminal: &Terminal) -> Result<BTreeMap<String, u64>, Failure> {
+pub(super) fn write_tables(root: &Root, runs: &[Run], terminal: &Terminal) -> Result<BTreeMap<String, u64>, Failure> {
     tables::write(root, runs, &TASKS, terminal.progress().as_ref())
 }
 
 /// Evaluates every checkpoint of every run; gives how many.
-fn evaluate(root: &Path, runs: &[Run], terminal: &Terminal) -> Result<usize, Failure> {
+fn evaluate(root: &Root, runs: &[Run], terminal: &Terminal) -> Result<usize, Failure> {
     let mut tasks = Vec::new();
     let mut read = Vec::new();
     for name in TASKS {
-        let task = eval::load(&root.join("tasks").join(format!("{name}.yaml")))?;
-        read.push(format!("tasks/{name}.yaml").parse().map_err(named)?);
-        read.push(format!("tasks/{}", task.task.items).parse().map_err(named)?);
+        let task = eval::load(&root.path().join("tasks").join(format!("{name}.yaml")))?;
+        read.push(in_release(&format!("tasks/{name}.yaml"))?);
+        read.push(in_release(&format!("tasks/{}", task.task.items))?);
         tasks.push(task);
     }
     let mut total = 0;
     let progress = terminal.progress();
     for run in runs {
-        let output = run.output.under(root);
+        let output = root.directory(&run.output)?;
         let steps = checkpoints(&output)?;
         progress.begin(&format!("evaluating {}", run.name), (steps.len() * tasks.len()) as u64, Unit::Items);
         let (mut inputs, mut outputs) = (read.clone(), Vec::new());
         for step in &steps {
-            let results = eval::evaluate(&directory_of(&output, *step), &tasks, progress.as_ref())?;
+            let results = eval::evaluate(&directory_of(*step)?.under(output.path()), &tasks, progress.as_ref())?;
             let path = results_path(run, *step)?;
-            results.write(&path.under(root))?;
+            results.write(root.create(&path)?)?;
             outputs.push((path, Kind::Log));
             for file in ["config.json", "model.safetensors", "tokenizer.json"] {
-                inputs.push(format!("{}/step-{:06}/{file}", run.output, step.get()).parse().map_err(named)?);
+                inputs.push(in_release(&format!("{}/step-{:06}/{file}", run.output, step.get()))?);
             }
         }
         progress.end();
@@ -255,33 +283,33 @@ fn evaluate(root: &Path, runs: &[Run], terminal: &Terminal) -> Result<usize, Fai
 
 /// Where the results of a checkpoint lie.
 fn results_path(run: &Run, step: Step) -> Result<RelPath, Failure> {
-    format!("eval/{}/step-{:06}.json", run.name, step.get()).parse().map_err(named)
+    in_release(&format!("eval/{}/step-{:06}.json", run.name, step.get()))
 }
 
-fn seal_release(root: &Path, terminal: &Terminal) -> Result<Manifest, Failure> {
+fn seal_release(root: &Root, terminal: &Terminal) -> Result<Manifest, Failure> {
     let options = retrace_manifest::SealOptions {
         name: NAME.to_owned(),
         tool: seal::TOOL.to_owned(),
-        own: vec![MANIFEST.parse().map_err(named)?],
+        own: vec![in_release(MANIFEST)?],
         // The report tells of the manifest, so the manifest cannot cover it.
-        ignore: vec![REPORT.parse().map_err(named)?],
+        ignore: vec![in_release(REPORT)?],
         sha256: false,
         nest: vec![],
     };
-    let manifest = retrace_manifest::seal(root, &options, terminal.progress().as_ref())?;
-    write_whole(&root.join(MANIFEST), manifest.to_yaml()?.as_bytes())?;
+    let manifest = retrace_manifest::seal(root.path(), &options, terminal.progress().as_ref())?;
+    root.write(&in_release(MANIFEST)?, manifest.to_yaml()?.as_bytes())?;
     Ok(manifest)
 }
 
-fn replay_stretch(root: &Path, terminal: &Terminal) -> Result<Replay, Failure> {
+fn replay_stretch(root: &Root, terminal: &Terminal) -> Result<Replay, Failure> {
     let (name, from, to) = REPLAYED;
-    let Opened { document: run, .. } = open::<Run>(&root.join(format!("{name}.yaml")))?;
+    let Opened { document: run, .. } = open::<Run>(&root.path().join(format!("{name}.yaml")))?;
     Ok(replay(root, &run, (from, to), false, terminal.progress().as_ref())?)
 }
 
 /// What cleaning did, in the order of the recipe's rules.
-fn cleaning(root: &Path, cleaned: &CleanReport) -> Result<release::Cleaning, Failure> {
-    let Opened { document: recipe, .. } = open::<CleanRecipe>(&root.join("clean.yaml"))?;
+fn cleaning(root: &Root, cleaned: &CleanReport) -> Result<release::Cleaning, Failure> {
+    let Opened { document: recipe, .. } = open::<CleanRecipe>(&root.path().join("clean.yaml"))?;
     let place = |rule: &str| recipe.rules.iter().position(|known| known.name() == rule).unwrap_or(usize::MAX);
     let mut dropped: Vec<(String, u64)> = cleaned.dropped.clone().into_iter().collect();
     dropped.sort_by_key(|(rule, _)| place(rule));
@@ -335,13 +363,9 @@ fn checked(
     }
 }
 
-fn report(root: &Path, checked: Checked) -> Result<PathBuf, Failure> {
-    let session = Session::open(&[root.to_owned()])?;
-    let path = root.join(REPORT);
-    write_whole(&path, release_page(&gather(&session, checked)?)?.as_bytes())?;
-    Ok(path)
-}
-
-fn named(error: retrace_spec::PathError) -> Failure {
-    FileError::Name { path: PathBuf::from(&error.path), what: error.to_string() }.into()
+fn report(root: &Root, checked: Checked) -> Result<PathBuf, Failure> {
+    let session = Session::open(&[root.path().to_owned()])?;
+    let path = in_release(REPORT)?;
+    root.write(&path, release_page(&gather(&session, checked)?)?.as_bytes())?;
+    Ok(path.under(root.path()))
 }

@@ -5,16 +5,16 @@ mod local;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use retrace_files::{FileError, Found, Progress, walk};
+use retrace_files::{Found, Progress, Root, is_lock, walk};
 use retrace_manifest::record::{self, Done};
 use retrace_spec::manifest::{Kind, StepKind};
-use retrace_spec::{Document, PathError, RelPath, Run};
+use retrace_spec::{Document, RelPath, Run};
 use retrace_train::{Journal, RECORDED_RUN, checkpoints, directory_of, train, train_by};
 use retrace_workers::{Event, Workers};
 use serde_json::json;
 
 use self::local::Crew;
-use super::{Exit, Opened, open_run, work};
+use super::{Exit, Opened, in_release, open_run, work};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -102,12 +102,13 @@ impl Train {
             true => self.with_workers(terminal)?,
             false => carry_out(&self.run, self.resume, terminal)?,
         };
-        let output = run.output.under(&root);
+        let output = root.directory(&run.output)?;
         let steps = checkpoints(&output)?;
+        let saved = steps.iter().map(|step| directory_of(*step)).collect::<Result<Vec<_>, _>>()?;
         let result =
             json!({"name": run.name, "run": run.digest()?, "checkpoints": steps, "last": journal.lines().last()});
         terminal.result("train/1", &result, |out| {
-            steps.iter().try_for_each(|step| writeln!(out, "{}", directory_of(&output, *step).display()))
+            saved.iter().try_for_each(|path| writeln!(out, "{}", path.under(output.path()).display()))
         })?;
         if let Some(last) = journal.lines().last() {
             let (steps, tokens) = (count(last.step.get(), "step"), count(last.tokens.get(), "token"));
@@ -118,7 +119,7 @@ impl Train {
         Ok(Exit::Holds)
     }
 
-    fn with_workers(&self, terminal: &Terminal) -> Result<(Run, Journal, PathBuf), Failure> {
+    fn with_workers(&self, terminal: &Terminal) -> Result<(Run, Journal, Root), Failure> {
         let (Opened { document: run, root, path }, config) = open_run(&self.run)?;
         let progress: Arc<dyn Progress> = Arc::from(terminal.progress());
         let token = match &self.token {
@@ -153,7 +154,7 @@ fn said(event: &Event) -> String {
 }
 
 /// Trains and records the step; gives the run, its journal and the release's directory.
-pub(super) fn carry_out(run: &Path, resume: bool, terminal: &Terminal) -> Result<(Run, Journal, PathBuf), Failure> {
+pub(super) fn carry_out(run: &Path, resume: bool, terminal: &Terminal) -> Result<(Run, Journal, Root), Failure> {
     let (Opened { document: run, root, path }, config) = open_run(run)?;
     let journal = train(&root, &run, resume, terminal.progress().as_ref())?;
     record::save(&root, done(&root, &run, path, config)?)?;
@@ -161,7 +162,7 @@ pub(super) fn carry_out(run: &Path, resume: bool, terminal: &Terminal) -> Result
 }
 
 /// What the run, of the run file at `path`, read and made: everything below its output is its own.
-fn done(root: &Path, run: &Run, path: RelPath, config: Option<RelPath>) -> Result<Done, Failure> {
+fn done(root: &Root, run: &Run, path: RelPath, config: Option<RelPath>) -> Result<Done, Failure> {
     let mut inputs = vec![run.tokenizer.clone()];
     inputs.extend(config);
     inputs.extend(run.phases.iter().flat_map(|phase| &phase.mix).map(|source| source.tokens.clone()));
@@ -180,12 +181,13 @@ fn done(root: &Path, run: &Run, path: RelPath, config: Option<RelPath>) -> Resul
 }
 
 /// The files below `directory`.
-fn files_of(root: &Path, directory: &RelPath) -> Result<Vec<RelPath>, Failure> {
+fn files_of(root: &Root, directory: &RelPath) -> Result<Vec<RelPath>, Failure> {
     let mut files = Vec::new();
-    for found in walk(&directory.under(root), &|_| false)? {
+    let inside = root.directory(directory)?;
+    // The lock that is held here, by this very process.
+    for found in walk(inside.path(), &|path| is_lock(path.as_str()))? {
         let Found::File(path) = found else { continue };
-        let named = |e: PathError| FileError::Name { path: path.under(&directory.under(root)), what: e.to_string() };
-        files.push(directory.join(path.as_str()).map_err(named)?);
+        files.push(in_release(&format!("{directory}/{path}"))?);
     }
     Ok(files)
 }

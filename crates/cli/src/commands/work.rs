@@ -1,11 +1,10 @@
 //! `retrace work`
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use retrace_files::{FileError, Unit};
+use retrace_files::{FileError, RegularFile, Unit};
 use retrace_sign::Token;
 use serde_json::json;
 
@@ -67,11 +66,13 @@ impl Work {
 
 /// The token in `file`; `-` is standard input.
 pub(super) fn read_token(file: &Path) -> Result<Token, Failure> {
-    let mut text = String::new();
-    let reader: Box<dyn Read> = match file == Path::new("-") {
-        true => Box::new(std::io::stdin()),
-        false => Box::new(File::open(file).map_err(FileError::io(file, "open"))?),
+    let text = match file == Path::new("-") {
+        true => {
+            let mut text = String::new();
+            std::io::stdin().take(MOST_BYTES).read_to_string(&mut text).map_err(FileError::io(file, "read"))?;
+            text
+        }
+        false => RegularFile::open(file)?.text(MOST_BYTES)?,
     };
-    reader.take(MOST_BYTES).read_to_string(&mut text).map_err(FileError::io(file, "read"))?;
     Ok(text.parse::<Token>()?)
 }

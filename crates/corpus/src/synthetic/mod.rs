@@ -11,9 +11,8 @@ mod plant;
 mod world;
 
 use std::io::Write;
-use std::path::Path;
 
-use retrace_files::{FileError, Progress, Unit, WholeFile};
+use retrace_files::{FileError, Progress, Root, Unit, WholeFile};
 use retrace_numerics::random::Stream;
 use retrace_spec::{Complaint, RelPath, Seed};
 use serde::{Deserialize, Serialize};
@@ -107,7 +106,7 @@ const SHARD: usize = 1000;
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn generate(root: &Path, plan: &Plan, progress: &dyn Progress) -> Result<Generated, CorpusError> {
+pub fn generate(root: &Root, plan: &Plan, progress: &dyn Progress) -> Result<Generated, CorpusError> {
     let world = World::new(plan.seed, plan.questions as usize);
     let mut made = Generated { documents: 0, planted: Planted::default(), shards: Vec::new(), benchmarks: Vec::new() };
     progress.begin("writing the corpus", 2 * (plan.documents + plan.selected), Unit::Documents);
@@ -147,7 +146,7 @@ pub fn generate(root: &Path, plan: &Plan, progress: &dyn Progress) -> Result<Gen
         for (name, documents) in [(code.to_owned(), &general), (format!("select-{code}"), &selected)] {
             for (number, shard) in documents.chunks(SHARD).enumerate() {
                 let path: RelPath = format!("raw/{name}-{number:05}.jsonl").parse()?;
-                write_lines(&path.under(root), shard)?;
+                write_lines(root.create(&path)?, shard)?;
                 made.shards.push(path);
             }
             made.documents += documents.len() as u64;
@@ -155,10 +154,10 @@ pub fn generate(root: &Path, plan: &Plan, progress: &dyn Progress) -> Result<Gen
         let held_out: Vec<Document> =
             part("held-out", plan.held_out, Kind::GENERAL).map(|d| document("held-out", d)).collect();
         let path: RelPath = format!("tasks/heldout-{code}.jsonl").parse()?;
-        write_lines(&path.under(root), &held_out)?;
+        write_lines(root.create(&path)?, &held_out)?;
         made.benchmarks.push(path);
         let path: RelPath = format!("tasks/facts-{code}.jsonl").parse()?;
-        write_lines(&path.under(root), &questions)?;
+        write_lines(root.create(&path)?, &questions)?;
         made.benchmarks.push(path);
     }
     progress.end();
@@ -194,8 +193,8 @@ fn questions(world: &World, plan: &Plan, language: Language) -> Vec<Question> {
         .collect()
 }
 
-fn write_lines<T: Serialize>(path: &Path, values: &[T]) -> Result<(), CorpusError> {
-    let mut file = WholeFile::create(path)?;
+fn write_lines<T: Serialize>(mut file: WholeFile, values: &[T]) -> Result<(), CorpusError> {
+    let path = &file.path();
     for (at, value) in values.iter().enumerate() {
         let mut line = serde_json::to_vec(value).map_err(|e| FileError::Json {
             path: path.to_owned(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use retrace_files::{FileError, hash_file, write_whole};
+use retrace_files::{FileError, Root, hash_file, write_whole};
 use retrace_manifest::record::SCRATCH;
 use retrace_manifest::{Again, Outcome, Replayer, attestation};
 use retrace_numerics::isa;
@@ -32,6 +32,7 @@ struct Kept {
 /// Does every step of the release again, in the order in which they depend on each other.
 pub(super) fn all(arguments: &Replayed, opened: &Opened<Manifest>, terminal: &Terminal) -> Result<Exit, Failure> {
     let Opened { document: manifest, root, .. } = opened;
+    let root = root.path();
     let key = arguments.key.as_deref().map(signing_key).transpose()?;
     let own = own_directory(root)?;
     let mut outcomes = Vec::new();
@@ -207,14 +208,16 @@ fn carry_out(
 ) -> Result<Option<String>, Failure> {
     let config = step.config.as_ref().map(|config| config.under(scratch));
     match (step.kind, config) {
-        (StepKind::Generate, Some(config)) => tour::generate_corpus(scratch, &config, terminal).map(drop)?,
+        (StepKind::Generate, Some(config)) => {
+            tour::generate_corpus(&Root::open(scratch)?, &config, terminal).map(drop)?
+        }
         (StepKind::Clean, Some(config)) => clean::carry_out(&config, terminal).map(drop)?,
         (StepKind::Tokenize, Some(config)) => tokenize::carry_out(&config, terminal).map(drop)?,
         (StepKind::Train, Some(config)) => train::carry_out(&config, false, terminal).map(drop)?,
         (StepKind::Eval, _) => return evaluate(scratch, step, terminal),
         (StepKind::Import, _) if tour::is_tours(manifest, step) => {
             let runs = runs(root, manifest, step)?;
-            tour::write_tables(scratch, &runs, terminal)?;
+            tour::write_tables(&Root::open(scratch)?, &runs, terminal)?;
         }
         (StepKind::Import, _) => return Ok(Some("what was imported leaves no recipe to do it again by".to_owned())),
         (_, None) => return Ok(Some("it has no document that says how it was done".to_owned())),
@@ -250,7 +253,7 @@ fn evaluate(scratch: &Path, step: &GraphStep, terminal: &Terminal) -> Result<Opt
             return Ok(Some(format!("which model {} is of cannot be told", output.path)));
         };
         let results = eval::evaluate(&scratch.join(model), &tasks, terminal.progress().as_ref())?;
-        results.write(&output.path.under(scratch))?;
+        results.write(Root::open(scratch)?.create(&output.path)?)?;
     }
     Ok(None)
 }
@@ -260,6 +263,6 @@ fn diagnosed(root: &Path, step: &GraphStep, terminal: &Terminal) -> Result<Vec<S
     let Some(config) = &step.config else { return Ok(Vec::new()) };
     let (Opened { document: run, .. }, _) = open_run(&config.under(root))?;
     let stretch = (Step(0), run.steps());
-    let replayed = replay(root, &run, stretch, true, terminal.progress().as_ref())?;
+    let replayed = replay(&Root::open(root)?, &run, stretch, true, terminal.progress().as_ref())?;
     Ok(replayed.findings.iter().map(in_words).collect())
 }

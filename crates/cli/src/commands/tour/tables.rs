@@ -1,12 +1,11 @@
 //! The tour's tables: what its journals, results and corpus say, as rows.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use retrace_analysis::contamination::{Index, Item};
 use retrace_corpus::Document;
 use retrace_eval::{Items, LoadedTask, Scores};
-use retrace_files::{FileError, Progress, Unit, expand, json_lines};
+use retrace_files::{FileError, Progress, RegularFile, Root, Unit, expand, json_lines};
 use retrace_manifest::record::{self, Done};
 use retrace_model::Layout;
 use retrace_query::tables::{self, Checkpoint, Contamination, Metric, Row, Sample, TrainLog};
@@ -15,7 +14,8 @@ use retrace_spec::{RelPath, Run, Step, Tokens};
 use retrace_train::{Batches, Journal, checkpoints};
 
 use super::super::eval::{self, Results};
-use super::{NAME, named, results_path};
+use super::super::{MOST_BYTES, in_release};
+use super::{NAME, results_path};
 use crate::errors::Failure;
 
 /// Units of an n-gram in which a benchmark's items are looked for in the corpus.
@@ -26,7 +26,7 @@ pub(super) const STEP: &str = "tables";
 /// Writes the tables below `root` and records the step. Gives, for each task, how many of its items
 /// are too short to be looked for in the corpus.
 pub(super) fn write(
-    root: &Path,
+    root: &Root,
     runs: &[Run],
     tasks: &[&str],
     progress: &dyn Progress,
@@ -34,21 +34,22 @@ pub(super) fn write(
     let mut inputs = Vec::new();
     let (mut log, mut metrics, mut samples, mut saved) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for run in runs {
-        let journal_path = run.output.join(Journal::NAME).map_err(named)?;
-        let journal = Journal::read(&journal_path.under(root))?;
+        let journal_path = in_release(&format!("{}/{}", run.output, Journal::NAME))?;
+        let output = root.directory(&run.output)?;
+        let journal = Journal::read(&output)?;
         let parameters = Layout::of(&run.model).parameters() as u64;
-        for step in checkpoints(&run.output.under(root))? {
+        for step in checkpoints(&output)? {
             let tokens = journal.line(step).map_or(Tokens(0), |line| line.tokens);
             let path = results_path(run, step)?;
-            let results = Results::read(&path.under(root))?;
+            let results = Results::read(root.file(&path)?)?;
             for scores in &results.scores {
                 metrics.extend(metric_rows(run, step, tokens, scores, &path));
                 samples.extend(sample_rows(run, step, scores, &path));
             }
             inputs.push(path);
             let directory = format!("{}/step-{:06}", run.output, step.get());
-            let state: RelPath = format!("{directory}/state.json").parse().map_err(named)?;
-            let digest = retrace_train::stated_digest(&state.under(root))?;
+            let state: RelPath = in_release(&format!("{directory}/state.json"))?;
+            let digest = retrace_train::stated_digest(root.file(&state)?)?;
             saved.push(Checkpoint {
                 release: NAME.to_owned(),
                 run: run.name.clone(),
@@ -87,8 +88,8 @@ pub(super) fn write(
         runs.iter().flat_map(|run| &run.phases).flat_map(|phase| &phase.mix).map(|source| source.tokens.clone()),
     );
     for task in tasks {
-        inputs.push(format!("tasks/{task}.yaml").parse().map_err(named)?);
-        inputs.push(format!("tasks/{task}.jsonl").parse().map_err(named)?);
+        inputs.push(in_release(&format!("tasks/{task}.yaml"))?);
+        inputs.push(in_release(&format!("tasks/{task}.jsonl"))?);
     }
     let outputs = vec![
         table(root, &log)?,
@@ -102,9 +103,9 @@ pub(super) fn write(
     Ok(too_short)
 }
 
-fn table<R: Row>(root: &Path, rows: &[R]) -> Result<(RelPath, Kind), Failure> {
-    tables::write(&root.join("tables"), rows)?;
-    let path = format!("tables/{}.parquet", R::TABLE).parse().map_err(named)?;
+fn table<R: Row>(root: &Root, rows: &[R]) -> Result<(RelPath, Kind), Failure> {
+    tables::write(&root.path().join("tables"), rows)?;
+    let path = in_release(&format!("tables/{}.parquet", R::TABLE))?;
     Ok((path, Kind::Table))
 }
 
@@ -142,7 +143,7 @@ fn sample_rows(run: &Run, step: Step, scores: &Scores, source: &RelPath) -> Vec<
 
 /// Every item of a task that a cleaned document holds at least half of, and when each run saw it.
 fn contamination(
-    root: &Path,
+    root: &Root,
     runs: &[Run],
     tasks: &[&str],
     shards: &[RelPath],
@@ -150,7 +151,7 @@ fn contamination(
 ) -> Result<(Vec<Contamination>, BTreeMap<String, u64>), Failure> {
     let mut indexes = Vec::new();
     for name in tasks {
-        let task = eval::load(&root.join("tasks").join(format!("{name}.yaml")))?;
+        let task = eval::load(&root.path().join("tasks").join(format!("{name}.yaml")))?;
         indexes.push((*name, Index::new(&items(&task), UNITS)?));
     }
     let mut batches = Vec::new();
@@ -160,7 +161,7 @@ fn contamination(
     let mut rows = Vec::new();
     progress.begin("looking for the benchmarks in the corpus", shards.len() as u64, Unit::Files);
     for shard in shards {
-        for line in json_lines::<Document>(&shard.under(root))? {
+        for line in json_lines::<Document>(root.file(shard)?) {
             let (line, document) = line?;
             for (task, index) in &indexes {
                 for hit in index.scan(&document.text).into_iter().filter(|hit| hit.flagged) {
@@ -203,9 +204,10 @@ fn items(task: &LoadedTask) -> Vec<Item> {
 
 impl Results {
     /// Reads a results file back.
-    fn read(path: &Path) -> Result<Self, Failure> {
-        let text = std::fs::read(path).map_err(FileError::io(path, "read"))?;
-        let refuse = |what: String| FileError::Json { path: path.to_owned(), line: 1, what };
+    fn read(file: RegularFile) -> Result<Self, Failure> {
+        let path = file.path().to_owned();
+        let text = file.read(MOST_BYTES)?;
+        let refuse = |what: String| FileError::Json { path: path.clone(), line: 1, what };
         let value: serde_json::Value = serde_json::from_slice(&text).map_err(|e| refuse(e.to_string()))?;
         let mut scores = Vec::new();
         for (task, samples) in value["samples"].as_object().into_iter().flatten() {

@@ -1,0 +1,390 @@
+//! What the system offers for names below an open directory. No call here follows a link below it.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Error, Result};
+use std::path::Path;
+
+use crate::EntryKind;
+
+#[cfg(not(unix))]
+pub(crate) use portable::Directory;
+#[cfg(unix)]
+pub(crate) use unix::Directory;
+
+/// Whether the system refused because a part of the way is a link.
+pub(crate) fn is_link(error: &Error) -> bool {
+    #[cfg(unix)]
+    return error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    #[cfg(not(unix))]
+    return error.kind() == std::io::ErrorKind::Other && error.to_string() == portable::IS_LINK;
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::os::unix::ffi::OsStrExt;
+
+    use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, mkdirat, openat, renameat, statat, unlinkat};
+    use rustix::io::Errno;
+
+    use super::{EntryKind, Error, File, OsStr, Path, Result};
+
+    const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+    /// Neither waits for the other end of a pipe nor takes over a terminal.
+    const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+    const APPEND: OFlags = OFlags::WRONLY.union(OFlags::APPEND).union(READ);
+
+    #[derive(Debug)]
+    pub(crate) struct Directory(OwnedFd);
+
+    impl Directory {
+        pub(crate) fn open(path: &Path) -> Result<Self> {
+            Ok(Self(openat(CWD, path, DIRECTORY, Mode::empty())?))
+        }
+
+        /// The file at `path`, links followed.
+        pub(crate) fn open_anywhere(path: &Path) -> Result<File> {
+            Ok(openat(CWD, path, READ, Mode::empty())?.into())
+        }
+
+        /// Opened a second time.
+        pub(crate) fn again(&self) -> Result<Self> {
+            Ok(Self(self.0.try_clone()?))
+        }
+
+        /// As a file, to be locked or forced to the disk.
+        pub(crate) fn as_file(&self) -> Result<File> {
+            Ok(openat(&self.0, ".", DIRECTORY, Mode::empty())?.into())
+        }
+
+        pub(crate) fn file(&self, path: &str) -> Result<File> {
+            Ok(self.open_beneath(path, READ)?.into())
+        }
+
+        pub(crate) fn append(&self, path: &str) -> Result<File> {
+            Ok(self.open_beneath(path, APPEND)?.into())
+        }
+
+        pub(crate) fn directory(&self, path: &str) -> Result<Self> {
+            self.open_beneath(path, DIRECTORY).map(Self)
+        }
+
+        /// What the link at `path` says.
+        pub(crate) fn link(&self, path: &str) -> Result<String> {
+            let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
+            let parent = self.open_beneath(parent, DIRECTORY)?;
+            let target = rustix::fs::readlinkat(parent, name, Vec::new())?;
+            target.into_string().map_err(|_| std::io::ErrorKind::InvalidData.into())
+        }
+
+        fn open_beneath(&self, path: &str, flags: OFlags) -> Result<OwnedFd> {
+            let flags = flags | OFlags::NOFOLLOW;
+            #[cfg(target_os = "linux")]
+            {
+                use rustix::fs::{ResolveFlags, openat2};
+                let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+                match openat2(&self.0, path, flags, Mode::empty(), resolve) {
+                    // A kernel or a sandbox that does not know the call: part by part, as elsewhere.
+                    Err(Errno::NOSYS | Errno::PERM) => {}
+                    opened => return Ok(opened?),
+                }
+            }
+            let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let mut at = None;
+            for part in parents.split('/').filter(|part| !part.is_empty()) {
+                at = Some(self.child(at.as_ref(), part)?);
+            }
+            let from = at.as_ref().unwrap_or(&self.0);
+            openat(from, name, flags, Mode::empty()).map_err(|error| told(from, name, error))
+        }
+
+        /// The directory `part` directly below `at`, or below this one.
+        fn child(&self, at: Option<&OwnedFd>, part: &str) -> Result<OwnedFd> {
+            let from = at.unwrap_or(&self.0);
+            openat(from, part, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()).map_err(|error| told(from, part, error))
+        }
+
+        pub(crate) fn make_directory(&self, path: &str) -> Result<Self> {
+            let mut at: Option<OwnedFd> = None;
+            for part in path.split('/') {
+                match mkdirat(at.as_ref().unwrap_or(&self.0), part, Mode::from_raw_mode(0o777)) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                at = Some(self.child(at.as_ref(), part)?);
+            }
+            at.map_or_else(|| self.again(), |at| Ok(Self(at)))
+        }
+
+        /// A new directory of this name, which must not be there yet.
+        pub(crate) fn new_directory(&self, name: &OsStr) -> Result<Self> {
+            mkdirat(&self.0, name, Mode::from_raw_mode(0o777))?;
+            Ok(Self(openat(&self.0, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?))
+        }
+
+        /// A new file of this name, which must not be there yet.
+        pub(crate) fn new_file(&self, name: &OsStr) -> Result<File> {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            Ok(openat(&self.0, name, flags, Mode::from_raw_mode(0o666))?.into())
+        }
+
+        /// The file of this name for reading and writing; made, if it is not there.
+        pub(crate) fn file_to_lock(&self, name: &OsStr) -> Result<File> {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            Ok(openat(&self.0, name, flags, Mode::from_raw_mode(0o666))?.into())
+        }
+
+        /// What lies under this name, opened to be locked: a file or a directory, no link.
+        pub(crate) fn entry(&self, name: &OsStr) -> Result<File> {
+            Ok(openat(&self.0, name, READ | OFlags::NOFOLLOW, Mode::empty())?.into())
+        }
+
+        pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> Result<()> {
+            Ok(renameat(&self.0, from, &self.0, to)?)
+        }
+
+        pub(crate) fn has(&self, name: &OsStr) -> Result<bool> {
+            match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(_) => Ok(true),
+                Err(Errno::NOENT) => Ok(false),
+                Err(error) => Err(error.into()),
+            }
+        }
+
+        /// Whether what lies under this name is the open file.
+        pub(crate) fn is(&self, name: &OsStr, file: &File) -> Result<bool> {
+            let open = rustix::fs::fstat(file.as_fd())?;
+            Ok(statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|there| (there.st_dev, there.st_ino) == (open.st_dev, open.st_ino)))
+        }
+
+        pub(crate) fn list(&self) -> Result<Vec<(String, EntryKind)>> {
+            let mut names = Vec::new();
+            for entry in rustix::fs::Dir::read_from(&self.0)? {
+                let entry = entry?;
+                let Ok(name) = entry.file_name().to_str() else { continue };
+                if name == "." || name == ".." {
+                    continue;
+                }
+                let kind = match entry.file_type() {
+                    // Some file systems do not say it in a listing.
+                    FileType::Unknown => match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+                        Ok(there) => FileType::from_raw_mode(there.st_mode),
+                        Err(Errno::NOENT) => continue,
+                        Err(error) => return Err(error.into()),
+                    },
+                    kind => kind,
+                };
+                let kind = match kind {
+                    FileType::RegularFile => EntryKind::File,
+                    FileType::Directory => EntryKind::Directory,
+                    FileType::Symlink => EntryKind::Link,
+                    _ => EntryKind::Special,
+                };
+                names.push((name.to_owned(), kind));
+            }
+            Ok(names)
+        }
+
+        /// Removes what lies under this name, with all that is in it; nothing there is no error.
+        pub(crate) fn remove(&self, name: &OsStr) -> Result<()> {
+            match unlinkat(&self.0, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => return Ok(()),
+                // What systems say of a directory.
+                Err(Errno::ISDIR | Errno::PERM) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let inside = Self(openat(&self.0, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?);
+            for entry in rustix::fs::Dir::read_from(&inside.0)? {
+                let entry = entry?;
+                let name = OsStr::from_bytes(entry.file_name().to_bytes());
+                if name != "." && name != ".." {
+                    inside.remove(name)?;
+                }
+            }
+            match unlinkat(&self.0, name, AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        }
+
+        /// Forces the entries to the disk.
+        pub(crate) fn sync(&self) -> Result<()> {
+            self.as_file()?.sync_all()
+        }
+
+        /// Forces the entries to the disk, with everything below.
+        pub(crate) fn sync_all(&self) -> Result<()> {
+            for entry in rustix::fs::Dir::read_from(&self.0)? {
+                let entry = entry?;
+                let name = OsStr::from_bytes(entry.file_name().to_bytes());
+                if name == "." || name == ".." {
+                    continue;
+                }
+                match openat(&self.0, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
+                    Ok(directory) => Self(directory).sync_all()?,
+                    Err(Errno::NOTDIR | Errno::LOOP) => {
+                        if let Ok(file) = self.entry(name) {
+                            file.sync_all()?;
+                        }
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            self.sync()
+        }
+    }
+
+    /// Systems say of a link in place of a directory that it is none; here it is told apart.
+    fn told(from: &OwnedFd, name: &str, error: Errno) -> Error {
+        let is_link = |there: rustix::fs::Stat| FileType::from_raw_mode(there.st_mode).is_symlink();
+        match error {
+            Errno::NOTDIR if statat(from, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(is_link) => Errno::LOOP.into(),
+            error => error.into(),
+        }
+    }
+}
+
+/// Where there is no way to open below a directory without following: each part is looked at before, and
+/// a link that is put there after the look wins.
+#[cfg(not(unix))]
+mod portable {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::{EntryKind, Error, File, OsStr, Path, Result};
+
+    pub(crate) const IS_LINK: &str = "a part of the way is a symbolic link";
+
+    #[derive(Debug)]
+    pub(crate) struct Directory(PathBuf);
+
+    impl Directory {
+        pub(crate) fn open(path: &Path) -> Result<Self> {
+            match fs::metadata(path)?.is_dir() {
+                true => Ok(Self(path.to_owned())),
+                false => Err(std::io::ErrorKind::NotADirectory.into()),
+            }
+        }
+
+        pub(crate) fn open_anywhere(path: &Path) -> Result<File> {
+            File::open(path)
+        }
+
+        pub(crate) fn again(&self) -> Result<Self> {
+            Ok(Self(self.0.clone()))
+        }
+
+        fn beneath(&self, path: &str) -> Result<PathBuf> {
+            let mut whole = self.0.clone();
+            for part in path.split('/') {
+                whole.push(part);
+                if whole.symlink_metadata().is_ok_and(|there| there.is_symlink()) {
+                    return Err(Error::other(IS_LINK));
+                }
+            }
+            Ok(whole)
+        }
+
+        pub(crate) fn file(&self, path: &str) -> Result<File> {
+            File::open(self.beneath(path)?)
+        }
+
+        pub(crate) fn link(&self, path: &str) -> Result<String> {
+            let target = fs::read_link(self.0.join(path))?;
+            Ok(target.to_string_lossy().replace('\\', "/"))
+        }
+
+        pub(crate) fn append(&self, path: &str) -> Result<File> {
+            fs::OpenOptions::new().append(true).open(self.beneath(path)?)
+        }
+
+        pub(crate) fn directory(&self, path: &str) -> Result<Self> {
+            Self::open(&self.beneath(path)?)
+        }
+
+        pub(crate) fn make_directory(&self, path: &str) -> Result<Self> {
+            let whole = self.beneath(path)?;
+            fs::create_dir_all(&whole)?;
+            Self::open(&whole)
+        }
+
+        pub(crate) fn new_directory(&self, name: &OsStr) -> Result<Self> {
+            fs::create_dir(self.0.join(name))?;
+            Ok(Self(self.0.join(name)))
+        }
+
+        pub(crate) fn new_file(&self, name: &OsStr) -> Result<File> {
+            fs::OpenOptions::new().read(true).write(true).create_new(true).open(self.0.join(name))
+        }
+
+        pub(crate) fn file_to_lock(&self, name: &OsStr) -> Result<File> {
+            let mut options = fs::OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false).open(self.0.join(name))
+        }
+
+        pub(crate) fn entry(&self, name: &OsStr) -> Result<File> {
+            File::open(self.0.join(name))
+        }
+
+        pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> Result<()> {
+            fs::rename(self.0.join(from), self.0.join(to))
+        }
+
+        pub(crate) fn has(&self, name: &OsStr) -> Result<bool> {
+            match self.0.join(name).symlink_metadata() {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+                there => there.map(|_| true),
+            }
+        }
+
+        pub(crate) fn is(&self, name: &OsStr, _: &File) -> Result<bool> {
+            self.has(name)
+        }
+
+        pub(crate) fn list(&self) -> Result<Vec<(String, EntryKind)>> {
+            let mut names = Vec::new();
+            for entry in fs::read_dir(&self.0)? {
+                let entry = entry?;
+                let kind = match entry.file_type()? {
+                    kind if kind.is_file() => EntryKind::File,
+                    kind if kind.is_dir() => EntryKind::Directory,
+                    kind if kind.is_symlink() => EntryKind::Link,
+                    _ => EntryKind::Special,
+                };
+                if let Ok(name) = entry.file_name().into_string() {
+                    names.push((name, kind));
+                }
+            }
+            Ok(names)
+        }
+
+        pub(crate) fn remove(&self, name: &OsStr) -> Result<()> {
+            let path = self.0.join(name);
+            match path.symlink_metadata() {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(error),
+                Ok(there) if there.is_dir() => fs::remove_dir_all(path),
+                Ok(_) => fs::remove_file(path),
+            }
+        }
+
+        pub(crate) fn sync(&self) -> Result<()> {
+            Ok(())
+        }
+
+        pub(crate) fn sync_all(&self) -> Result<()> {
+            for entry in fs::read_dir(&self.0)? {
+                let (path, kind) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))?;
+                if kind.is_dir() {
+                    Self(path).sync_all()?;
+                } else if kind.is_file() {
+                    // For writing, because some systems force only what is open so.
+                    fs::OpenOptions::new().write(true).open(path)?.sync_all()?;
+                }
+            }
+            Ok(())
+        }
+    }
+}
