@@ -10,6 +10,8 @@ mod average;
 mod cluster;
 mod corpus;
 mod foreign;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod import;
 mod interrupted;
 mod logits;

@@ -196,7 +196,8 @@ pub(crate) fn small_run(root: &Path, steps: u64, batch: u64, every: u64, offset:
     let run = numbers.iter().fold(SMALL_RUN.to_owned(), |run, (name, number)| run.replace(name, &number.to_string()));
     fs::write(root.join("run.yaml"), run).unwrap();
     fs::write(root.join("tokenizer.json"), "{}").unwrap();
-    let mut writer = Writer::create(&root.join("a.tokens"), 64, Digest::of(b"")).unwrap();
+    let mut writer =
+        Writer::create(retrace_files::WholeFile::create(&root.join("a.tokens")).unwrap(), 64, Digest::of(b"")).unwrap();
     writer.begin_shard("raw.jsonl".parse().unwrap());
     let noise = Stream::new(1, "tokens");
     let tokens: Vec<u32> = (0..9000).map(|i| (i * 7 + offset + noise.below(0, i, 3)) as u32 % 64).collect();

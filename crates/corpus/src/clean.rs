@@ -163,7 +163,7 @@ fn write_ledger<'a>(mut writer: WholeFile, drops: impl Iterator<Item = &'a Drop>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use retrace_files::Silent;
+    use retrace_files::{RegularFile, Silent};
     use retrace_spec::Document as _;
 
     const RECIPE: &str = "retrace: clean/1
@@ -189,7 +189,7 @@ deduplicate: exact
         std::fs::write(root.join("raw/a.jsonl"), shard(&["one two", "x", "three"])).unwrap();
         std::fs::write(root.join("raw/b.jsonl"), shard(&["One  Ｔwo", "four", "three", "three"])).unwrap();
         let recipe = CleanRecipe::parse(RECIPE, "clean.yaml").unwrap();
-        let report = clean(root, &recipe, &Silent).unwrap();
+        let report = clean(&Root::open(root).unwrap(), &recipe, &Silent).unwrap();
         assert_eq!((report.documents, report.kept), (7, 3));
         assert_eq!(report.dropped, [("characters".to_owned(), 1), ("duplicate".to_owned(), 3)].into());
         // Kept lines are the very bytes.
@@ -197,7 +197,7 @@ deduplicate: exact
         let kept: String = a.split_inclusive('\n').enumerate().filter(|(i, _)| *i != 1).map(|(_, line)| line).collect();
         assert_eq!(std::fs::read_to_string(root.join("clean/a.jsonl")).unwrap(), kept);
         let ledger: Vec<(usize, Drop)> =
-            json_lines(&root.join("clean/ledger.jsonl")).unwrap().collect::<Result<_, _>>().unwrap();
+            json_lines(RegularFile::open(&root.join("clean/ledger.jsonl")).unwrap()).collect::<Result<_, _>>().unwrap();
         let places: Vec<_> = ledger.iter().map(|(_, d)| (d.shard.as_str(), d.line, d.rule.as_str())).collect();
         assert_eq!(
             places,
@@ -227,7 +227,7 @@ deduplicate: exact
                 std::fs::write(root.join(file), shard(&["one two"])).unwrap();
             }
             let recipe = CleanRecipe::parse(&RECIPE.replace(from, to), "clean.yaml").unwrap();
-            let error = clean(root, &recipe, &Silent).unwrap_err().to_string();
+            let error = clean(&Root::open(root).unwrap(), &recipe, &Silent).unwrap_err().to_string();
             assert!(error.contains("would both be at"), "{error}");
             assert!(!root.join("clean").exists());
             assert!(files.iter().all(|file| std::fs::read_to_string(root.join(file)).unwrap() == shard(&["one two"])));
@@ -248,7 +248,7 @@ deduplicate: exact
             ("{\"id\":\"1\",\"text\":\"a\",\"lang\":\"xx\"}\n", "unknown variant"),
         ] {
             std::fs::write(root.join("raw/b.jsonl"), bad).unwrap();
-            let error = clean(root, &recipe, &Silent).unwrap_err().to_string();
+            let error = clean(&Root::open(root).unwrap(), &recipe, &Silent).unwrap_err().to_string();
             assert!(error.contains("b.jsonl:1") && error.contains(expected), "{error}");
             assert!(!root.join("clean").exists());
         }

@@ -89,7 +89,7 @@ fn read(root: &Root, shard: &RelPath) -> Result<Vec<(usize, Document)>, CorpusEr
 mod tests {
     use super::*;
     use crate::tokens::TokenShard;
-    use retrace_files::Silent;
+    use retrace_files::{RegularFile, Silent};
     use retrace_spec::Document as _;
 
     #[test]
@@ -110,10 +110,10 @@ tokenizer: {from: train, path: tokenizer/tokenizer.json, vocab_size: 270, end_of
 shards: [{input: [clean/*.jsonl], output: tokens/a.tokens}]
 ";
         let recipe = TokenizeRecipe::parse(recipe, "tokenize.yaml").unwrap();
-        let report = tokenize(root, &recipe, &Silent).unwrap();
-        let shard = TokenShard::open(&root.join("tokens/a.tokens")).unwrap();
+        let report = tokenize(&Root::open(root).unwrap(), &recipe, &Silent).unwrap();
+        let shard = TokenShard::open(RegularFile::open(&root.join("tokens/a.tokens")).unwrap()).unwrap();
         assert_eq!((report.documents, report.tokens), (3, shard.tokens()));
-        let tokenizer = Tokenizer::open(&root.join("tokenizer/tokenizer.json")).unwrap();
+        let tokenizer = Tokenizer::read(RegularFile::open(&root.join("tokenizer/tokenizer.json")).unwrap()).unwrap();
         assert_eq!(shard.tokenizer(), tokenizer.digest());
         let all = shard.sequence(0, shard.tokens() as usize - 1).unwrap();
         let joined: String = texts.iter().map(|text| format!("{text}<|end|>")).collect();

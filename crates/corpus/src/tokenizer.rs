@@ -244,6 +244,10 @@ mod tests {
         assert!(!tokenizer.encode("a cat<|end|>a mat").unwrap().contains(&end));
     }
 
+    fn open(path: &Path) -> Result<Tokenizer, CorpusError> {
+        Tokenizer::read(RegularFile::open(path)?)
+    }
+
     #[test]
     fn what_cannot_be_used_is_refused_and_nothing_is_cut() {
         let directory = tempfile::tempdir().unwrap();
@@ -255,10 +259,10 @@ mod tests {
         assert!(unknown != json && largest != json);
         for bad in ["", "{}", "[]", &json[..json.len() / 2], &unknown, &largest] {
             std::fs::write(&path, bad).unwrap();
-            let error = Tokenizer::open(&path).unwrap_err().to_string();
+            let error = open(&path).unwrap_err().to_string();
             assert!(error.contains("tokenizer.json"), "{error}");
         }
-        assert!(Tokenizer::open(directory.path()).is_err());
+        assert!(open(directory.path()).is_err());
         // A file that was saved while cutting to two tokens and filling up to forty.
         let cut = r#"{"direction":"Right","max_length":2,"strategy":"LongestFirst","stride":0}"#;
         let fill = r#"{"strategy":{"Fixed":40},"direction":"Right","pad_to_multiple_of":null,"pad_id":0,"pad_type_id":0,"pad_token":"<|end|>"}"#;
@@ -268,7 +272,7 @@ mod tests {
         assert_ne!(changed, json);
         std::fs::write(&path, changed).unwrap();
         let text = "the mat sat on the cat";
-        assert_eq!(Tokenizer::open(&path).unwrap().encode(text).unwrap(), whole.encode(text).unwrap());
+        assert_eq!(open(&path).unwrap().encode(text).unwrap(), whole.encode(text).unwrap());
     }
 
     /// A form with the tokens given, whose scores fall from one to the next.
@@ -315,7 +319,7 @@ mod tests {
         if !path.exists() {
             return;
         }
-        let tokenizer = Tokenizer::open(&path).unwrap();
+        let tokenizer = open(&path).unwrap();
         assert_eq!(tokenizer.vocabulary(), 6400);
         let text = "松下问童子，言师采药去。";
         assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), text);

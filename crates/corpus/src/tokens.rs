@@ -330,10 +330,12 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn write(path: &Path, vocabulary: u32) {
-        let mut writer = Writer::create(path, vocabulary, Digest::of(b"t")).unwrap();
+        let mut writer = Writer::create(WholeFile::create(path).unwrap(), vocabulary, Digest::of(b"t")).unwrap();
         writer.begin_shard("clean/a.jsonl".parse().unwrap());
         writer.add(1, &[1, 2, 3, 0]).unwrap();
         writer.add(4, &[4, 0]).unwrap();
@@ -348,7 +350,7 @@ mod tests {
         let path = directory.path().join("x.tokens");
         for vocabulary in [9, 1 << 17] {
             write(&path, vocabulary);
-            let shard = TokenShard::open(&path).unwrap();
+            let shard = TokenShard::open(RegularFile::open(&path).unwrap()).unwrap();
             assert_eq!((shard.tokens(), shard.vocabulary(), shard.tokenizer()), (11, vocabulary, Digest::of(b"t")));
             assert_eq!(shard.sequences(5), 2);
             assert_eq!(shard.sequence(0, 5).unwrap(), [1, 2, 3, 0, 4, 0]);
@@ -364,7 +366,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x.tokens");
         write(&path, 9);
-        let shard = TokenShard::open(&path).unwrap();
+        let shard = TokenShard::open(RegularFile::open(&path).unwrap()).unwrap();
         for length in 1..=10 {
             for (number, bounds) in [0..4u64, 4..6, 6..11].into_iter().enumerate() {
                 let holds = |sequence: u64| {
@@ -381,9 +383,9 @@ mod tests {
     fn no_tokens_are_a_shard_too() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x.tokens");
-        let writer = Writer::create(&path, 9, Digest::of(b"t")).unwrap();
+        let writer = Writer::create(WholeFile::create(&path).unwrap(), 9, Digest::of(b"t")).unwrap();
         assert_eq!(writer.finish().unwrap(), 0);
-        let shard = TokenShard::open(&path).unwrap();
+        let shard = TokenShard::open(RegularFile::open(&path).unwrap()).unwrap();
         for length in [0, 1, 5] {
             assert_eq!((shard.sequences(length), shard.sequences_of(0, length)), (0, 0..0));
             assert!(shard.sequence(0, length).is_err());
@@ -398,7 +400,7 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         let refused = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            TokenShard::open(&path)
+            TokenShard::open(RegularFile::open(&path).unwrap())
                 .and_then(|shard| (0..shard.sequences(2)).try_for_each(|i| shard.sequence(i, 2).map(|_| ())))
                 .is_err()
         };

@@ -4,6 +4,7 @@
 
 use retrace_corpus::tokenizer::Tokenizer;
 use retrace_eval::{Items, LoadedTask, Question, Text, score};
+use retrace_files::Root;
 use retrace_model::{Inference, Weights};
 use retrace_spec::model::Model;
 use retrace_spec::{Document, Seed, Task};
@@ -106,7 +107,8 @@ fn items_that_are_not_are_refused() {
         ("multiple_choice", "{\"id\":\"1\",\"question\":\"q\",\"cho", "truncated"),
     ] {
         std::fs::write(&path, text).unwrap();
-        let error = LoadedTask::read(directory.path(), task(measure, " ")).unwrap_err().to_string();
+        let error =
+            LoadedTask::read(&Root::open(directory.path()).unwrap(), task(measure, " ")).unwrap_err().to_string();
         assert!(error.contains(expected) && error.contains("i.jsonl:1"), "{error}");
     }
 }

@@ -87,6 +87,8 @@ mod unix {
                 match openat2(&self.0, path, flags, Mode::empty(), resolve) {
                     // A kernel or a sandbox that does not know the call: part by part, as elsewhere.
                     Err(Errno::NOSYS | Errno::PERM) => {}
+                    // Said of a link in the place of a directory.
+                    Err(Errno::NOTDIR) if self.link(path).is_ok() => return Err(Errno::LOOP.into()),
                     opened => return Ok(opened?),
                 }
             }

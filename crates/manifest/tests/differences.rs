@@ -167,7 +167,9 @@ fn manifests_tell_what_they_can() {
     };
     let (sealed_a, sealed_b) = (sealed(a.path()), sealed(b.path()));
     let told = |root_a: Option<&Path>, root_b: Option<&Path>| {
-        let found = diff(&Side::of_manifest(&sealed_a, root_a), &Side::of_manifest(&sealed_b, root_b)).unwrap();
+        let found =
+            diff(&Side::of_manifest(&sealed_a, root_a).unwrap(), &Side::of_manifest(&sealed_b, root_b).unwrap())
+                .unwrap();
         assert_eq!(found.checkpoints[0].equal, 1);
         found.checkpoints[0].tensors.iter().map(|t| (t.name.clone(), t.difference.clone())).collect::<Vec<_>>()
     };

@@ -194,7 +194,9 @@ fn a_hub_cache_is_followed_into_its_blobs_and_nowhere_else() {
         safetensors::write(&blobs.join("b3"), &BTreeMap::from([("w".to_owned(), tensor)])).unwrap();
     };
     tensors(1);
-    let sealed = retrace_files::file_tensors_named(&blobs.join("b3"), "x.safetensors").unwrap();
+    let sealed =
+        retrace_files::file_tensors(&retrace_files::RegularFile::open(&blobs.join("b3")).unwrap(), "x.safetensors")
+            .unwrap();
     let file = Expected { tensors: sealed, ..listed("x.safetensors", &fs::read(blobs.join("b3")).unwrap()) };
     tensors(2);
     symlink("../../blobs/b3", snapshot.join("x.safetensors")).unwrap();
@@ -280,7 +282,7 @@ fn a_step_cannot_be_recorded_outside_the_scratch_directory() {
             inputs: vec![],
             outputs: vec![],
         };
-        assert!(record::save(directory.path(), done).is_err(), "{id:?}");
+        assert!(record::save(&retrace_files::Root::open(directory.path()).unwrap(), done).is_err(), "{id:?}");
     }
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }

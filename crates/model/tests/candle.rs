@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
+use retrace_files::Root;
 use retrace_model::candle::{attend, cross_entropy, embed, gate, linear, rms_norm, turn};
 use retrace_model::{Lesson, Network, Workspace, hub};
 use retrace_numerics::attention::Attention;
@@ -17,7 +18,8 @@ use retrace_numerics::rope::Tables;
 
 #[test]
 fn the_tape_goes_back_as_candle_does() {
-    let (model, weights) = hub::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hub/llama")).unwrap();
+    let (model, weights) =
+        hub::read(&Root::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hub/llama")).unwrap()).unwrap();
     let (positions, epsilon, loss) = (7, model.norm_epsilon() as f32, Loss { z_weight: 1e-3 });
     let ids: Vec<u32> = (0..21).map(|i| i * 11 % 40).collect();
     let targets: Vec<Option<u32>> = (0..21).map(|i| (i % 5 != 0).then_some(i * 7 % 40)).collect();

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use retrace_files::safetensors;
+use retrace_files::{Root, safetensors};
 use retrace_model::{Dropout, Inference, Lesson, Network, Weights, Workspace, hub};
 use retrace_numerics::cross_entropy::Loss;
 
@@ -32,7 +32,7 @@ fn logits_are_those_of_transformers() {
     for case in cases() {
         let name = case.file_name().unwrap().to_string_lossy().into_owned();
         let (ids, expected, positions) = expected(&case);
-        let (model, weights) = hub::read(&case).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let (model, weights) = hub::read(&Root::open(&case).unwrap()).unwrap_or_else(|e| panic!("{name}: {e}"));
         let logits = Inference::new(&model, weights).unwrap().logits(&ids, positions).unwrap();
         assert_eq!(logits.len(), expected.len(), "{name}");
         let off = logits.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
@@ -44,10 +44,10 @@ fn logits_are_those_of_transformers() {
 #[test]
 fn what_is_written_is_read_back() {
     for case in cases() {
-        let (model, weights) = hub::read(&case).unwrap();
+        let (model, weights) = hub::read(&Root::open(&case).unwrap()).unwrap();
         let directory = tempfile::tempdir().unwrap();
-        hub::write(directory.path(), &model, &weights).unwrap();
-        assert_eq!(hub::read(directory.path()).unwrap(), (model, weights), "{}", case.display());
+        hub::write(&Root::open(directory.path()).unwrap(), &model, &weights).unwrap();
+        assert_eq!(hub::read(&Root::open(directory.path()).unwrap()).unwrap(), (model, weights), "{}", case.display());
     }
 }
 
@@ -58,7 +58,7 @@ fn gradients_are_slopes() {
     for case in cases() {
         let name = case.file_name().unwrap().to_string_lossy().into_owned();
         let (ids, _, positions) = expected(&case);
-        let (model, weights) = hub::read(&case).unwrap();
+        let (model, weights) = hub::read(&Root::open(&case).unwrap()).unwrap();
         let network = Network::new(&model).unwrap();
         let mut targets: Vec<Option<u32>> = ids.iter().skip(1).chain(&ids[..1]).copied().map(Some).collect();
         targets[5] = None;

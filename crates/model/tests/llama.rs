@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use retrace_files::Root;
 use retrace_model::{Inference, Lesson, Network, Weights, Workspace, hub};
 use retrace_numerics::cross_entropy::Loss;
 use retrace_numerics::random::Stream;
@@ -182,8 +183,8 @@ fn a_model_is_read_as_it_was_written() {
     let directory = tempfile::tempdir().unwrap();
     let model = model();
     let weights = weights(&model);
-    hub::write(directory.path(), &model, &weights).unwrap();
-    let (read_model, read_weights) = hub::read(directory.path()).unwrap();
+    hub::write(&Root::open(directory.path()).unwrap(), &model, &weights).unwrap();
+    let (read_model, read_weights) = hub::read(&Root::open(directory.path()).unwrap()).unwrap();
     assert_eq!(read_model, model);
     assert_eq!(read_weights, weights);
     // Contradictions between configuration and weights are named.
@@ -201,7 +202,7 @@ fn a_model_is_read_as_it_was_written() {
     ] {
         assert!(text.contains(from), "{from} in {text}");
         std::fs::write(&config, text.replace(from, to)).unwrap();
-        let error = hub::read(directory.path()).unwrap_err().to_string();
+        let error = hub::read(&Root::open(directory.path()).unwrap()).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
 }

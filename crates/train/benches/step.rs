@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use retrace_corpus::tokens::Writer;
 use retrace_files::safetensors::{self, Dtype, Tensor};
+use retrace_files::{Root, WholeFile};
 use retrace_model::hub;
 use retrace_numerics::random::Stream;
 use retrace_spec::{Digest, Document, Run, Step};
@@ -56,12 +57,12 @@ fn main() {
             std::fs::copy(shard, root.join("a.tokens")).unwrap();
         }
     }
-    let initial = State::initial(root, &run).unwrap();
+    let initial = State::initial(&Root::open(root).unwrap(), &run).unwrap();
     let parameters = initial.weights.values().len();
-    hub::write(root, &run.model, &initial.weights).unwrap();
+    hub::write(&Root::open(root).unwrap(), &run.model, &initial.weights).unwrap();
     batches(root, &run, steps);
 
-    let mut trainer = Trainer::new(root, &run, initial, &[]).unwrap();
+    let mut trainer = Trainer::new(&Root::open(root).unwrap(), &run, initial, &[]).unwrap();
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
     loop {
         let began = Instant::now();
@@ -87,8 +88,8 @@ fn main() {
         std::hint::black_box(state.weights_root());
     });
     let checkpoint = fastest(&|| {
-        let out = root.join("out");
-        let _ = std::fs::remove_dir_all(&out);
+        let _ = std::fs::remove_dir_all(root.join("out"));
+        let out = Root::make(&root.join("out")).unwrap();
         let run_digest = run.digest().unwrap();
         state.save(&run, &out, b"{}", run_digest, state.digest(), run_digest).unwrap();
     });
@@ -104,7 +105,8 @@ fn main() {
 
 /// Text-like tokens: each follows from the one before, but for some noise.
 fn tokens(root: &Path, vocabulary: u64, count: usize) {
-    let mut writer = Writer::create(&root.join("a.tokens"), vocabulary as u32, Digest::of(b"")).unwrap();
+    let mut writer =
+        Writer::create(WholeFile::create(&root.join("a.tokens")).unwrap(), vocabulary as u32, Digest::of(b"")).unwrap();
     writer.begin_shard("raw.jsonl".parse().unwrap());
     let (noise, mut token) = (Stream::new(1, "tokens"), 1);
     let tokens: Vec<u32> = (0..count as u64)
@@ -120,7 +122,7 @@ fn tokens(root: &Path, vocabulary: u64, count: usize) {
 
 /// `inputs` and `targets` of every step, for the peers.
 fn batches(root: &Path, run: &Run, steps: u64) {
-    let batches = Batches::open(root, run).unwrap();
+    let batches = Batches::open(&Root::open(root).unwrap(), run).unwrap();
     let (mut inputs, mut targets) = (Vec::new(), Vec::new());
     for step in 1..=steps {
         let batch = batches.batch(Step(step)).unwrap();

@@ -13,7 +13,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use retrace_corpus::tokens::Writer;
-use retrace_files::Progress;
+use retrace_files::{Progress, Root, WholeFile};
 use retrace_numerics::isa;
 use retrace_numerics::random::Stream;
 use retrace_spec::{Digest, Document, Run};
@@ -104,7 +104,7 @@ fn main() {
     for (name, more) in MODELS {
         let run = Run::parse(&format!("{COMMON}name: {name}\noutput: runs/{name}\n{more}\n"), name).unwrap();
         let resume = run.output.under(root).join(Journal::NAME).exists();
-        let journal = train(root, &run, resume, &death).unwrap();
+        let journal = train(&Root::open(root).unwrap(), &run, resume, &death).unwrap();
         all.update(journal.head().as_bytes());
     }
     println!("{} {}", Digest::from(all.finalize()), isa::detect().name());
@@ -114,7 +114,7 @@ fn main() {
 fn prepare(root: &Path) {
     std::fs::create_dir_all(root).unwrap();
     std::fs::write(root.join("tokenizer.json"), "{}").unwrap();
-    let mut writer = Writer::create(&root.join("a.tokens"), 301, Digest::of(b"")).unwrap();
+    let mut writer = Writer::create(WholeFile::create(&root.join("a.tokens")).unwrap(), 301, Digest::of(b"")).unwrap();
     writer.begin_shard("raw.jsonl".parse().unwrap());
     let (noise, mut token) = (Stream::new(1, "tokens"), 1u64);
     for line in 1..200usize {

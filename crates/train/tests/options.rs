@@ -6,15 +6,16 @@ use std::fs;
 use std::path::Path;
 
 use retrace_corpus::tokens::TokenShard;
+use retrace_files::RegularFile;
 use retrace_files::safetensors::tensor_root;
 use retrace_files::{Progress, Silent};
 use retrace_model::{Inference, hub};
 use retrace_spec::{Document, Run, Step};
-use retrace_train::{Batch, Batches, Journal, State, TrainError, checkpoints, directory_of, replay, train};
+use retrace_train::{Batch, Batches, Journal, State, TrainError, checkpoints, replay, train};
 
 mod small;
 
-use small::{RUN, files, prepare};
+use small::{RUN, checkpoint, files, opened, prepare};
 
 /// The small run with more lines in its file.
 fn with(lines: &str) -> Run {
@@ -23,7 +24,7 @@ fn with(lines: &str) -> Run {
 
 fn trained(root: &Path, run: &Run) -> Journal {
     prepare(root);
-    train(root, run, false, &Silent).unwrap()
+    train(&opened(root), run, false, &Silent).unwrap()
 }
 
 #[test]
@@ -34,7 +35,7 @@ fn documents_do_not_follow_from_one_another() {
     let (plain, masked) = (with(""), with("mask_document_ends: true"));
     let mut counts = [0, 0];
     for step in 1..=12 {
-        let batch = |run: &Run| Batches::open(root, run).unwrap().batch(Step(step)).unwrap();
+        let batch = |run: &Run| Batches::open(&opened(root), run).unwrap().batch(Step(step)).unwrap();
         let (plain, masked) = (batch(&plain), batch(&masked));
         assert_eq!(plain.inputs, masked.inputs, "the same tokens are read");
         let unmasked = |batch: &Batch, at: usize| batch.targets[at * 16..][..16].iter().all(Option::is_some);
@@ -48,7 +49,7 @@ fn documents_do_not_follow_from_one_another() {
     }
     assert!(counts[0] == 12 * 6 * 16 && counts[1] < counts[0], "{counts:?}");
     // Which they are: each document's first token, wherever the sequences are cut.
-    let shard = TokenShard::open(&root.join("a.tokens")).unwrap();
+    let shard = TokenShard::open(RegularFile::open(&root.join("a.tokens")).unwrap()).unwrap();
     for length in [1, 7, 16, 700, 1999] {
         let found: Vec<u64> = (0..shard.sequences(length))
             .flat_map(|index| {
@@ -65,7 +66,7 @@ fn documents_do_not_follow_from_one_another() {
         assert_eq!(once, expected, "length {length}");
     }
     trained(root, &masked);
-    assert!(replay(root, &masked, (Step(4), Step(12)), false, &Silent).unwrap().holds());
+    assert!(replay(&opened(root), &masked, (Step(4), Step(12)), false, &Silent).unwrap().holds());
 }
 
 #[test]
@@ -78,21 +79,21 @@ fn outliers_move_nothing_and_are_replayed_as_such() {
     let outliers = journal.lines().iter().filter(|line| line.outlier).count();
     assert!((1..10).contains(&outliers), "{outliers}");
     let output = root.join("runs/small");
-    let (start, ..) = State::load(&output, Step(0)).unwrap();
+    let (start, ..) = State::load(&opened(&output), Step(0)).unwrap();
     let mut weights = tensor_root(start.weight_digests().into_iter());
     for line in journal.lines() {
         assert_eq!(line.weights == weights, line.outlier, "step {}", line.step);
         weights = line.weights;
     }
-    let (last, ..) = State::load(&output, Step(12)).unwrap();
+    let (last, ..) = State::load(&opened(&output), Step(12)).unwrap();
     assert_eq!(last.updates, 12 - outliers as u64, "the optimizer does not count them");
     for from in [0, 4, 8] {
-        assert!(replay(root, &run, (Step(from), Step(12)), false, &Silent).unwrap().holds(), "from {from}");
+        assert!(replay(&opened(root), &run, (Step(from), Step(12)), false, &Silent).unwrap().holds(), "from {from}");
     }
     // Killed after a checkpoint, it goes on with the same past.
     let expected = files(root);
-    fs::remove_dir_all(directory_of(&output, Step(12))).unwrap();
-    train(root, &run, true, &Silent).unwrap();
+    fs::remove_dir_all(checkpoint(&output, Step(12))).unwrap();
+    train(&opened(root), &run, true, &Silent).unwrap();
     assert_eq!(files(root), expected);
 }
 
@@ -105,9 +106,9 @@ fn the_validation_loss_is_that_of_the_saved_weights() {
     let measured: Vec<u64> =
         journal.lines().iter().filter(|line| line.validation_loss.is_some()).map(|line| line.step.get()).collect();
     assert_eq!(measured, [8, 12]);
-    let shard = TokenShard::open(&root.join("b.tokens")).unwrap();
+    let shard = TokenShard::open(RegularFile::open(&root.join("b.tokens")).unwrap()).unwrap();
     for step in [8, 12] {
-        let (model, weights) = hub::read(&directory_of(&root.join("runs/small"), Step(step))).unwrap();
+        let (model, weights) = hub::read(&opened(checkpoint(root.join("runs/small"), Step(step)))).unwrap();
         let model = Inference::new(&model, weights).unwrap();
         let losses: Vec<f32> = (0..9)
             .flat_map(|index| {
@@ -121,12 +122,13 @@ fn the_validation_loss_is_that_of_the_saved_weights() {
         let found = journal.line(Step(step)).unwrap().validation_loss.unwrap();
         assert!((found - mean).abs() < 1e-6, "step {step}: {found}, not {mean}");
     }
-    assert!(replay(root, &run, (Step(4), Step(12)), false, &Silent).unwrap().holds());
+    assert!(replay(&opened(root), &run, (Step(4), Step(12)), false, &Silent).unwrap().holds());
     let many = with("validation: {tokens: b.tokens, sequences: 900, every: 8}");
-    let error = train(&root.join("other"), &many, false, &Silent).unwrap_err();
+    fs::create_dir(root.join("other")).unwrap();
+    let error = train(&opened(root.join("other")), &many, false, &Silent).unwrap_err();
     assert!(matches!(error, TrainError::File(_)), "{error}");
     fs::remove_dir_all(root.join("runs")).unwrap();
-    let error = train(root, &many, false, &Silent).unwrap_err().to_string();
+    let error = train(&opened(root), &many, false, &Silent).unwrap_err().to_string();
     assert!(error.contains("124 sequences") && error.contains("900"), "{error}");
 }
 
@@ -148,17 +150,17 @@ fn checkpoints_that_need_not_stay_are_removed() {
     let output = root.join("runs/small");
     trained(root, &run);
     let expected = files(root);
-    assert_eq!(checkpoints(&output).unwrap(), [0, 5, 8, 10, 11, 12].map(Step));
+    assert_eq!(checkpoints(&opened(&output)).unwrap(), [0, 5, 8, 10, 11, 12].map(Step));
     for after in [3, 7, 11] {
         fs::remove_dir_all(&output).unwrap();
         let stop = Stop(after.into());
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| train(root, &run, false, &stop)));
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| train(&opened(root), &run, false, &stop)));
         assert!(ended.is_err());
         // Killed while one was being removed, which leaves a part of it under a hidden name.
-        fs::create_dir_all(output.join(".step-000001.partial")).unwrap();
-        train(root, &run, true, &Silent).unwrap();
+        fs::create_dir_all(output.join(".step-000001.0123456789abcdef.retrace-partial")).unwrap();
+        train(&opened(root), &run, true, &Silent).unwrap();
         assert_eq!(files(root), expected, "after {after} steps");
-        assert!(!output.join(".step-000001.partial").exists());
+        assert!(!output.join(".step-000001.0123456789abcdef.retrace-partial").exists());
     }
 }
 
@@ -168,23 +170,23 @@ fn a_run_starts_from_a_checkpoint() {
     let root = directory.path();
     let first = with("");
     trained(root, &first);
-    let (saved, ..) = State::load(&root.join("runs/small"), Step(8)).unwrap();
+    let (saved, ..) = State::load(&opened(&root.join("runs/small")), Step(8)).unwrap();
     let then = |start: &str| {
         let text = format!("{RUN}start: {{checkpoint: runs/small/step-000008{start}}}\n");
         Run::parse(&text.replace("output: runs/small", "output: runs/then"), "then.yaml").unwrap()
     };
     let (with_moments, without) = (then(", optimizer_updates: 8"), then(""));
-    let state = State::initial(root, &with_moments).unwrap();
+    let state = State::initial(&opened(root), &with_moments).unwrap();
     assert_eq!((state.digest(), state.updates, state.step), (saved.digest(), 8, Step(0)));
-    let state = State::initial(root, &without).unwrap();
+    let state = State::initial(&opened(root), &without).unwrap();
     assert_eq!((&state.weights, state.updates), (&saved.weights, 0));
     assert_ne!(state.digest(), saved.digest(), "its moments are zeros");
     for run in [&with_moments, &without] {
-        train(root, run, false, &Silent).unwrap();
-        assert!(replay(root, run, (Step(0), Step(12)), false, &Silent).unwrap().holds());
+        train(&opened(root), run, false, &Silent).unwrap();
+        assert!(replay(&opened(root), run, (Step(0), Step(12)), false, &Silent).unwrap().holds());
         fs::remove_dir_all(root.join("runs/then")).unwrap();
     }
-    let refused = |run: &Run| State::initial(root, run).unwrap_err().to_string();
+    let refused = |run: &Run| State::initial(&opened(root), run).unwrap_err().to_string();
     assert!(refused(&then(", optimizer_updates: 9")).contains("have seen 8 updates"));
     let text = RUN.replace("num_key_value_heads: 2", "num_key_value_heads: 4");
     let other = Run { start: without.start.clone(), ..Run::parse(&text, "other.yaml").unwrap() };
@@ -192,7 +194,7 @@ fn a_run_starts_from_a_checkpoint() {
     // A model may be taught to see further than it was.
     let text = RUN.replace("max_position_embeddings: 32", "max_position_embeddings: 64");
     let longer = Run { start: without.start.clone(), ..Run::parse(&text, "longer.yaml").unwrap() };
-    assert!(State::initial(root, &longer).is_ok());
+    assert!(State::initial(&opened(root), &longer).is_ok());
     fs::remove_file(root.join("runs/small/step-000008/model.safetensors")).unwrap();
     assert!(refused(&without).contains("model.safetensors"));
 }

@@ -8,15 +8,15 @@ use std::path::Path;
 use retrace_files::{Progress, Silent};
 use retrace_numerics::isa::{self, Isa};
 use retrace_spec::{Document, Run, Step};
-use retrace_train::{Journal, checkpoints, directory_of, replay, train};
+use retrace_train::{Journal, checkpoints, replay, train};
 
 mod small;
 
-use small::{RUN, files, prepare, run};
+use small::{RUN, checkpoint, files, opened, prepare, run};
 
 fn trained(root: &Path) -> Journal {
     prepare(root);
-    train(root, &run(), false, &Silent).unwrap()
+    train(&opened(root), &run(), false, &Silent).unwrap()
 }
 
 #[test]
@@ -24,17 +24,17 @@ fn it_learns_and_leaves_checkpoints() {
     let directory = tempfile::tempdir().unwrap();
     let journal = trained(directory.path());
     let output = directory.path().join("runs/small");
-    assert_eq!(checkpoints(&output).unwrap(), [0, 4, 8, 12].map(Step));
+    assert_eq!(checkpoints(&opened(&output)).unwrap(), [0, 4, 8, 12].map(Step));
     let losses: Vec<f64> = journal.lines().iter().map(|line| line.loss).collect();
     assert_eq!(losses.len(), 12);
     // An untrained model is about as good as none: ln 32 nats a token.
     assert!((losses[0] - 32f64.ln()).abs() < 0.3, "{losses:?}");
     assert!(losses[11] < losses[0] - 0.5, "{losses:?}");
     assert_eq!(journal.lines()[11].tokens.get(), 12 * 6 * 16);
-    let read = Journal::read(&output.join(Journal::NAME)).unwrap();
+    let read = Journal::read(&opened(&output)).unwrap();
     assert_eq!(read.lines(), journal.lines());
     assert_eq!(read.run(), run().digest().unwrap());
-    assert!(train(directory.path(), &run(), false, &Silent).is_err(), "a run is not overwritten");
+    assert!(train(&opened(directory.path()), &run(), false, &Silent).is_err(), "a run is not overwritten");
 }
 
 /// A journal that does not lead to the checkpoint is refused, and stays as it is.
@@ -44,13 +44,13 @@ fn another_journal_is_not_cut() {
     trained(mine.path());
     prepare(other.path());
     let changed = Run::parse(&RUN.replace("peak: 0.02", "peak: 0.03"), "run.yaml").unwrap();
-    train(other.path(), &changed, false, &Silent).unwrap();
+    train(&opened(other.path()), &changed, false, &Silent).unwrap();
     let journal = Path::new("runs/small").join(Journal::NAME);
     fs::copy(other.path().join(&journal), mine.path().join(&journal)).unwrap();
     // So that there is something to cut.
-    fs::remove_dir_all(directory_of(&mine.path().join("runs/small"), Step(12))).unwrap();
+    fs::remove_dir_all(checkpoint(&mine.path().join("runs/small"), Step(12))).unwrap();
     let before = files(mine.path());
-    let error = train(mine.path(), &run(), true, &Silent).unwrap_err().to_string();
+    let error = train(&opened(mine.path()), &run(), true, &Silent).unwrap_err().to_string();
     assert!(error.contains("saved after one with"), "{error}");
     assert_eq!(files(mine.path()), before);
 }
@@ -92,15 +92,16 @@ fn a_run_that_was_interrupted_is_resumed_to_the_same_bits() {
         let root = directory.path();
         prepare(root);
         let bomb = Bomb(after.into());
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| train(root, &run(), false, &bomb)));
+        let ended =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| train(&opened(root), &run(), false, &bomb)));
         assert!(ended.is_err());
         // A kill may tear the last line and leave a partial checkpoint.
         let journal = root.join("runs/small").join(Journal::NAME);
         let mut bytes = fs::read(&journal).unwrap();
         bytes.extend(b"{\"step\":99,\"pha");
         fs::write(&journal, bytes).unwrap();
-        fs::create_dir_all(root.join("runs/small/.step-000012.partial")).unwrap();
-        train(root, &run(), true, &Silent).unwrap();
+        fs::create_dir_all(root.join("runs/small/.step-000012.0123456789abcdef.retrace-partial")).unwrap();
+        train(&opened(root), &run(), true, &Silent).unwrap();
         assert_eq!(files(root), expected, "after {after} steps");
     }
 }
@@ -110,12 +111,12 @@ fn a_replay_gives_the_same_bits() {
     let directory = tempfile::tempdir().unwrap();
     trained(directory.path());
     for (from, to, compared) in [(0, 12, vec![0, 4, 8, 12]), (4, 8, vec![4, 8]), (8, 11, vec![8])] {
-        let replayed = replay(directory.path(), &run(), (Step(from), Step(to)), false, &Silent).unwrap();
+        let replayed = replay(&opened(directory.path()), &run(), (Step(from), Step(to)), false, &Silent).unwrap();
         assert!(replayed.holds(), "{replayed:?}");
         assert_eq!(replayed.checkpoints, compared.into_iter().map(Step).collect::<Vec<_>>());
     }
     for (from, to) in [(4, 4), (8, 4), (0, 13), (5, 8)] {
-        assert!(replay(directory.path(), &run(), (Step(from), Step(to)), false, &Silent).is_err());
+        assert!(replay(&opened(directory.path()), &run(), (Step(from), Step(to)), false, &Silent).is_err());
     }
 }
 
@@ -136,7 +137,7 @@ fn a_journal_that_was_touched_is_refused() {
         (text.replacen("\"step\":7,", "\"stop\":7,", 1), ":7:"),
     ] {
         fs::write(&path, touched).unwrap();
-        let error = Journal::read(&path).unwrap_err().to_string();
+        let error = Journal::read(&opened(directory.path())).unwrap_err().to_string();
         assert!(error.contains(place), "{error}");
     }
 }
@@ -147,9 +148,9 @@ fn what_does_not_fit_the_run_is_refused() {
     let root = directory.path();
     prepare(root);
     let small = Run::parse(&RUN.replace("vocab_size: 32", "vocab_size: 31"), "run").unwrap();
-    assert!(train(root, &small, false, &Silent).unwrap_err().to_string().contains("a.tokens"));
-    assert!(train(root, &run(), true, &Silent).unwrap_err().to_string().contains("no whole checkpoint"));
-    train(root, &run(), false, &Silent).unwrap();
+    assert!(train(&opened(root), &small, false, &Silent).unwrap_err().to_string().contains("a.tokens"));
+    assert!(train(&opened(root), &run(), true, &Silent).unwrap_err().to_string().contains("no whole checkpoint"));
+    train(&opened(root), &run(), false, &Silent).unwrap();
     let other = Run { seed: retrace_spec::Seed(2), ..run() };
-    assert!(train(root, &other, true, &Silent).unwrap_err().to_string().contains("made by run"));
+    assert!(train(&opened(root), &other, true, &Silent).unwrap_err().to_string().contains("made by run"));
 }

@@ -13,14 +13,12 @@ use std::path::{Path, PathBuf};
 use retrace_files::Silent;
 use retrace_files::safetensors::{self, tensor_digest, tensor_root};
 use retrace_spec::{Digest, Document, Run, Seed, Step};
-use retrace_train::{
-    Batches, Checks, Finding, Journal, Kind, Line, RECORDED_RUN, Replay, State, Trainer, directory_of, replay,
-};
+use retrace_train::{Batches, Checks, Finding, Journal, Kind, Line, RECORDED_RUN, Replay, State, Trainer, replay};
 use serde_json::{Value, json};
 
 mod small;
 
-use small::{RUN, prepare};
+use small::{RUN, opened, prepare};
 
 /// A run whose first phase is long enough for what is done to it.
 fn run() -> Run {
@@ -38,7 +36,7 @@ fn output(root: &Path) -> PathBuf {
 
 /// One step of `with`, which leads to step `step` of the run.
 fn step_of(root: &Path, with: &Run, state: State, lines: &[Line]) -> (State, Line) {
-    let mut trainer = Trainer::new(root, with, state, lines).unwrap();
+    let mut trainer = Trainer::new(&opened(root), with, state, lines).unwrap();
     let line = trainer.step().unwrap().unwrap();
     (trainer.into_state(), line)
 }
@@ -55,7 +53,7 @@ fn describe(line: &mut Line, state: &State) {
 fn trained(root: &Path, cheat: impl Fn(&Path, State, &[Line]) -> (State, Line)) {
     prepare(root);
     let run = run();
-    let mut state = State::initial(root, &run).unwrap();
+    let mut state = State::initial(&opened(root), &run).unwrap();
     let mut saved = vec![state.clone()];
     let mut lines: Vec<Line> = Vec::new();
     for step in 1..=run.steps().get() {
@@ -84,7 +82,7 @@ fn publish(root: &Path, run: &Run, lines: Vec<Line>, saved: &[State]) {
     let heads = chain(root, digest, lines);
     for state in saved {
         let head = heads[state.step.get() as usize];
-        state.save(run, &output, b"{}", digest, state.digest(), head).unwrap();
+        state.save(run, &opened(&output), b"{}", digest, state.digest(), head).unwrap();
     }
 }
 
@@ -103,7 +101,7 @@ fn chain(root: &Path, run: Digest, lines: Vec<Line>) -> Vec<Digest> {
 }
 
 fn lines(root: &Path) -> Vec<Line> {
-    Journal::read(&output(root).join(Journal::NAME)).unwrap().lines().to_vec()
+    Journal::read(&opened(output(root))).unwrap().lines().to_vec()
 }
 
 /// Rewrites the journal after an honest run, chain and checkpoints' references and all.
@@ -112,7 +110,7 @@ fn rewritten(root: &Path, change: impl FnOnce(&mut Vec<Line>)) {
     let mut changed = lines(root);
     change(&mut changed);
     for (step, head) in chain(root, run().digest().unwrap(), changed).into_iter().enumerate() {
-        if directory_of(&output(root), Step(step as u64)).exists() {
+        if checkpoint(root, step as u64).exists() {
             stated(root, step as u64, |state| state["journal"] = json!(head));
         }
     }
@@ -124,7 +122,7 @@ fn at(lines: &mut [Line], step: usize) -> &mut Line {
 
 /// Changes what a checkpoint says of itself.
 fn stated(root: &Path, step: u64, change: impl FnOnce(&mut Value)) {
-    let path = directory_of(&output(root), Step(step)).join("state.json");
+    let path = checkpoint(root, step).join("state.json");
     let mut state: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     change(&mut state);
     fs::write(&path, serde_json::to_vec_pretty(&state).unwrap()).unwrap();
@@ -157,11 +155,11 @@ fn without_moment(state: State, tensor: &str) -> State {
     let directory = tempfile::tempdir().unwrap();
     let (run, step) = (run(), state.step);
     let digest = run.digest().unwrap();
-    state.save(&run, directory.path(), b"{}", digest, state.digest(), digest).unwrap();
-    let path = directory_of(directory.path(), step);
+    state.save(&run, &opened(directory.path()), b"{}", digest, state.digest(), digest).unwrap();
+    let path = small::checkpoint(directory.path(), step);
     let size = safetensors::read(&path.join("optimizer.safetensors")).unwrap()[tensor].bytes.len() / 4;
     (0..size).for_each(|index| number(&path, tensor, index, |_| 0.0));
-    State::load(directory.path(), step).unwrap().0
+    State::load(&opened(directory.path()), step).unwrap().0
 }
 
 fn up(value: f32) -> f32 {
@@ -234,7 +232,7 @@ fn localised(case: Case) -> Case {
 }
 
 fn checkpoint(root: &Path, step: u64) -> PathBuf {
-    directory_of(&output(root), Step(step))
+    small::checkpoint(output(root), Step(step))
 }
 
 #[allow(clippy::too_many_lines, reason = "a table")]
@@ -398,7 +396,7 @@ fn cases() -> Vec<Case> {
                 trained(root, honest);
                 let other = tempfile::tempdir().unwrap();
                 prepare(other.path());
-                retrace_train::train(other.path(), &changed("seed: 1", "seed: 2"), false, &Silent).unwrap();
+                retrace_train::train(&opened(other.path()), &changed("seed: 1", "seed: 2"), false, &Silent).unwrap();
                 fs::remove_dir_all(checkpoint(root, 4)).unwrap();
                 copy(&checkpoint(other.path(), 4), &checkpoint(root, 4));
             },
@@ -439,8 +437,9 @@ fn cases() -> Vec<Case> {
             "a document edited",
             |root| {
                 trained(root, honest);
-                let read =
-                    || (1..=12).map(|step| Batches::open(root, &run()).unwrap().batch(Step(step)).unwrap().inputs);
+                let read = || {
+                    (1..=12).map(|step| Batches::open(&opened(root), &run()).unwrap().batch(Step(step)).unwrap().inputs)
+                };
                 let before: Vec<_> = read().collect();
                 edit(&root.join("b.tokens"), 700);
                 let first = before.iter().zip(read()).position(|(before, after)| *before != after);
@@ -637,7 +636,8 @@ fn each_is_found_and_rightly_named() {
     for Case { name, make, run, stretch: (from, to), localise, kind, step, says } in &cases {
         let directory = tempfile::tempdir().unwrap();
         make(directory.path());
-        let replayed: Replay = replay(directory.path(), run, (Step(*from), Step(*to)), *localise, &Silent).unwrap();
+        let replayed: Replay =
+            replay(&opened(directory.path()), run, (Step(*from), Step(*to)), *localise, &Silent).unwrap();
         let all = replayed.findings.iter().map(told).collect::<Vec<_>>();
         // Nothing of another kind may be said beside it.
         let right = replayed.findings.iter().all(|found| found.kind == *kind)
@@ -659,7 +659,7 @@ fn a_changed_run_file_and_a_changed_start_are_both_told() {
     trained(directory.path(), honest);
     number(&checkpoint(directory.path(), 4), UP, 3, up);
     let replayed =
-        replay(directory.path(), &changed("seed: 1", "seed: 2"), (Step(4), Step(8)), false, &Silent).unwrap();
+        replay(&opened(directory.path()), &changed("seed: 1", "seed: 2"), (Step(4), Step(8)), false, &Silent).unwrap();
     let kinds: Vec<Kind> = replayed.findings.iter().map(|found| found.kind).collect();
     assert_eq!(kinds, [Kind::Config, Kind::Checkpoint]);
     assert!(!replayed.findings[0].what.contains("the same"), "{}", replayed.findings[0].what);
@@ -672,7 +672,7 @@ fn an_honest_run_has_no_finding() {
     for stretch in [(0, 12), (4, 8), (8, 12), (4, 7)] {
         for localise in [false, true] {
             let stretch = (Step(stretch.0), Step(stretch.1));
-            let replayed = replay(directory.path(), &run(), stretch, localise, &Silent).unwrap();
+            let replayed = replay(&opened(directory.path()), &run(), stretch, localise, &Silent).unwrap();
             assert!(replayed.holds() && replayed.reached == stretch.1, "{replayed:?}");
         }
     }

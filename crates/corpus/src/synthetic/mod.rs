@@ -288,7 +288,7 @@ impl Pen {
 mod tests {
     use super::*;
     use crate::clean;
-    use retrace_files::{Silent, json_lines};
+    use retrace_files::{RegularFile, Silent, json_lines};
     use retrace_spec::{CleanRecipe, Document as _};
 
     fn plan(seed: u64) -> Plan {
@@ -302,7 +302,7 @@ mod tests {
     fn the_seed_decides_every_byte() {
         let bytes = |seed| {
             let directory = tempfile::tempdir().unwrap();
-            let made = generate(directory.path(), &plan(seed), &Silent).unwrap();
+            let made = generate(&Root::open(directory.path()).unwrap(), &plan(seed), &Silent).unwrap();
             made.shards
                 .iter()
                 .chain(&made.benchmarks)
@@ -316,10 +316,10 @@ mod tests {
     #[test]
     fn what_is_planted_is_what_cleaning_finds() {
         let directory = tempfile::tempdir().unwrap();
-        let made = generate(directory.path(), &plan(1), &Silent).unwrap();
+        let made = generate(&Root::open(directory.path()).unwrap(), &plan(1), &Silent).unwrap();
         let recipe = include_str!("../../../../manifests/tour/clean.yaml");
         let recipe = CleanRecipe::parse(recipe, "clean.yaml").unwrap();
-        let report = clean(directory.path(), &recipe, &Silent).unwrap();
+        let report = clean(&Root::open(directory.path()).unwrap(), &recipe, &Silent).unwrap();
         let planted = made.planted;
         let found = |rule: &str| report.dropped.get(rule).copied().unwrap_or(0);
         assert_eq!(found("boilerplate"), planted.boilerplate);
@@ -344,11 +344,11 @@ mod tests {
     #[test]
     fn questions_have_one_right_answer_and_some_are_leaked() {
         let directory = tempfile::tempdir().unwrap();
-        let made = generate(directory.path(), &plan(1), &Silent).unwrap();
+        let made = generate(&Root::open(directory.path()).unwrap(), &plan(1), &Silent).unwrap();
         let world = World::new(Seed(1), 40);
         let mut all = String::new();
         for shard in &made.shards {
-            for line in json_lines::<Document>(&shard.under(directory.path())).unwrap() {
+            for line in json_lines::<Document>(RegularFile::open(&shard.under(directory.path())).unwrap()) {
                 all.push_str(&line.unwrap().1.text);
                 all.push('\n');
             }

@@ -43,7 +43,7 @@ pub(crate) fn release(root: &Path) -> Manifest {
         inputs: vec![path("raw/b.jsonl"), path("raw/a.jsonl")],
         outputs: vec![(path(MODEL), Kind::Checkpoint)],
     };
-    record::save(root, done).unwrap();
+    record::save(&retrace_files::Root::open(root).unwrap(), done).unwrap();
     seal_again(root).unwrap()
 }
 

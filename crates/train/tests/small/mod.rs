@@ -3,11 +3,12 @@
 #![allow(dead_code, reason = "each test file uses what it needs")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use retrace_corpus::tokens::Writer;
+use retrace_files::{Root, WholeFile};
 use retrace_numerics::random::Stream;
-use retrace_spec::{Digest, Document, Run};
+use retrace_spec::{Digest, Document, Run, Step};
 
 /// The run file.
 pub(crate) const RUN: &str = "retrace: run/1
@@ -53,7 +54,9 @@ pub(crate) fn run() -> Run {
 pub(crate) fn prepare(root: &Path) {
     fs::write(root.join("tokenizer.json"), "{}").unwrap();
     for (name, step) in [("a", 3), ("b", 5)] {
-        let mut writer = Writer::create(&root.join(format!("{name}.tokens")), 32, Digest::of(b"")).unwrap();
+        let mut writer =
+            Writer::create(WholeFile::create(&root.join(format!("{name}.tokens"))).unwrap(), 32, Digest::of(b""))
+                .unwrap();
         writer.begin_shard("raw.jsonl".parse().unwrap());
         let noise = Stream::new(1, name);
         let mut token = 1;
@@ -68,6 +71,16 @@ pub(crate) fn prepare(root: &Path) {
         rest.chunks(90).zip(2..).for_each(|(part, line)| writer.add(line, part).unwrap());
         writer.finish().unwrap();
     }
+}
+
+/// The directory at `path`.
+pub(crate) fn opened(path: impl AsRef<Path>) -> Root {
+    Root::open(path.as_ref()).unwrap()
+}
+
+/// Where the checkpoint of `step` lies below the run's directory `output`.
+pub(crate) fn checkpoint(output: impl AsRef<Path>, step: Step) -> PathBuf {
+    retrace_train::directory_of(step).unwrap().under(output.as_ref())
 }
 
 /// Every file below `root`, with its digest.
