@@ -137,7 +137,7 @@ fn a_journal_that_was_touched_is_refused() {
         (text.replacen("\"step\":7,", "\"stop\":7,", 1), ":7:"),
     ] {
         fs::write(&path, touched).unwrap();
-        let error = Journal::read(&opened(directory.path())).unwrap_err().to_string();
+        let error = Journal::read(&opened(path.parent().unwrap())).unwrap_err().to_string();
         assert!(error.contains(place), "{error}");
     }
 }
