@@ -12,6 +12,7 @@ mod corpus;
 mod foreign;
 #[cfg(target_os = "linux")]
 mod hostile;
+mod house;
 mod import;
 mod interrupted;
 mod logits;
