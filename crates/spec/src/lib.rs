@@ -8,6 +8,7 @@ mod canonical;
 mod checksum;
 mod digest;
 mod document;
+pub mod foreign;
 pub mod manifest;
 pub mod model;
 mod path;

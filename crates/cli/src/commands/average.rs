@@ -96,8 +96,7 @@ impl Average {
         terminal.result("average/1", &result, |out| {
             for Mean { name, differing, of, largest_units, largest, .. } in apart.iter().take(SHOWN) {
                 let numbers = format!("{differing} of {of} numbers, at most {largest:.3e} or {largest_units:.1} units");
-                // A name is anyone's text, and this goes to terminals.
-                writeln!(out, "{} {}: {numbers}", terminal.tone(Tone::Bad, "apart   "), name.escape_debug())?;
+                writeln!(out, "{} {name}: {numbers}", terminal.tone(Tone::Bad, "apart   "))?;
             }
             match apart.len().saturating_sub(SHOWN) {
                 0 => Ok(()),

@@ -89,10 +89,10 @@ impl Export {
         if let Some(output) = &self.output {
             write_whole(output, text.as_bytes())?;
         }
-        terminal.result("export/1", &result, |out| match &self.output {
-            Some(output) => writeln!(out, "{}", output.display()),
-            None => out.write_all(text.as_bytes()),
-        })?;
+        match &self.output {
+            Some(output) => terminal.result("export/1", &result, |out| writeln!(out, "{}", output.display()))?,
+            None => terminal.data("export/1", &result, text.as_bytes())?,
+        }
         if self.output.is_some() {
             let files = count(manifest.artifacts.len() as u64, "file");
             terminal.say(Tone::Good, "exported", format_args!("{files} of {}", manifest.name));

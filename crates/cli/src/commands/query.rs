@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use retrace_files::{FileError, write_whole};
 use retrace_query::{Answer, Format, NamedQuery, QueryError, Session, Stores};
 use retrace_report::plot;
+use retrace_spec::foreign::shown_json;
 use serde::Serialize;
 
 use super::Exit;
@@ -213,7 +214,14 @@ impl Query {
             return show(answer, Some(width), None, terminal);
         }
         let bytes = answer.write(format)?;
-        terminal.result("query/1", &Rows { rows: answer }, |out| out.write_all(&bytes))?;
+        let rows = Rows { rows: answer };
+        match format {
+            Format::Table => terminal.result("query/1", &rows, |out| out.write_all(&bytes))?,
+            Format::Json => {
+                terminal.data("query/1", &rows, shown_json(&String::from_utf8_lossy(&bytes)).as_bytes())?;
+            }
+            Format::Csv | Format::Parquet => terminal.data("query/1", &rows, &bytes)?,
+        }
         terminal.say(Tone::Faint, &count(answer.rows(), "row"), "");
         Ok(())
     }
