@@ -23,4 +23,5 @@ mod signing;
 mod stats;
 mod stories;
 mod support;
+mod terminal;
 mod workers;

@@ -20,8 +20,8 @@ use retrace_model::ModelError;
 use retrace_query::QueryError;
 use retrace_report::ReportError;
 use retrace_sign::TokenError;
-use retrace_spec::SpecError;
 use retrace_spec::foreign::{Snippet, concise, shortened, shown};
+use retrace_spec::{SpecError, guard};
 use retrace_train::TrainError;
 use retrace_weights::StatsError;
 use retrace_workers::WorkersError;
@@ -349,7 +349,8 @@ pub(crate) fn render(failure: &Failure, colour: bool, live: bool) -> String {
         .build();
     let shown =
         Shown { what: sentence(&failure.to_string()), help: sentence(&failure.help()), source: Source::of(failure) };
-    fmt::from_fn(|f| handler.debug(&shown, f)).to_string()
+    guard(|| fmt::from_fn(|f| handler.debug(&shown, f)).to_string())
+        .unwrap_or_else(|_| format!("  error: {}\n  help: {}\n", shown.what, shown.help))
 }
 
 /// The most characters of what an error says, and of its help, whatever they consist of.
@@ -435,7 +436,7 @@ impl SourceCode for Source {
 pub(crate) fn report_panics() {
     panic::set_hook(Box::new(|info| {
         let ours = info.location().is_some_and(|place| place.file().starts_with("crates/"));
-        if retrace_query::guarded() && !ours {
+        if retrace_spec::guarded() && !ours {
             return;
         }
         let what = sentence(info.payload_as_str().unwrap_or("no message"));

@@ -12,7 +12,7 @@ use clap::ColorChoice;
 use clap::builder::styling::{AnsiColor, Style};
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use retrace_files::{Progress, Silent, Unit};
-use retrace_spec::foreign::{concise, shortened, shown};
+use retrace_spec::foreign::{concise, excerpt, shortened, shown};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -230,7 +230,7 @@ impl Progress for Listener {
         let now = Instant::now();
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
         bar.set_style(style(total, unit));
-        bar.set_prefix(shown(what).into_owned());
+        bar.set_prefix(named(what));
         if self.bars && total == 0 {
             // Work of unknown length tells nothing on the way, so its name has to be there at once.
             bar.set_draw_target(ProgressDrawTarget::stderr());
@@ -249,11 +249,11 @@ impl Progress for Listener {
     }
 
     fn note(&self, text: &str) {
-        self.with(|work| work.bar.set_message(format!(", {}", shown(text))));
+        self.with(|work| work.bar.set_message(format!(", {}", named(text))));
     }
 
     fn remark(&self, text: &str) {
-        let say = || tell(&shortened(text, SENTENCE));
+        let say = || tell(&concise(text));
         match self.work.lock().as_deref() {
             Ok(Some(work)) => work.bar.suspend(say),
             _ => say(),
@@ -267,6 +267,11 @@ impl Progress for Listener {
             work.bar.finish_and_clear();
         }
     }
+}
+
+/// A name beside a bar, which is not written through [`safe`].
+fn named(text: &str) -> String {
+    shown(&excerpt(text)).into_owned()
 }
 
 impl Drop for Listener {

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::foreign::{Snippet, concise, excerpt};
-use crate::{Digest, canonical_digest};
+use crate::{Digest, canonical_digest, guard};
 
 /// The most text that is taken for a document: a manifest of a million entries fits well.
 const MOST_BYTES: usize = 512 << 20;
@@ -134,7 +134,7 @@ pub fn read_yaml<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, Spe
     if text.len() > MOST_BYTES {
         return Err(refuse(0, 0, format!("{} bytes is no document; at most {MOST_BYTES} are read", text.len())));
     }
-    serde_yaml::from_str(text).map_err(|e| {
+    guard(|| serde_yaml::from_str(text)).map_err(|e| refuse(0, 0, e.to_string()))?.map_err(|e| {
         let (line, column) = e.location().map_or((0, 0), |place| (place.line(), place.column()));
         refuse(line, column, without_place(e.to_string()))
     })

@@ -192,10 +192,14 @@ impl Query {
         let mut asked = self.sql.clone();
         let mut paths = Vec::new();
         for argument in &self.given {
-            let text = argument.to_string_lossy();
-            if self.sql.is_some() || !(text.starts_with('@') || text.contains(char::is_whitespace)) {
+            // SQL is UTF-8, and a path need not be.
+            let text = argument.to_str().filter(|_| self.sql.is_none());
+            let query = text.filter(|text| text.starts_with('@') || text.contains(char::is_whitespace));
+            let Some(query) = query else {
                 paths.push(argument.clone());
-            } else if let Some(other) = asked.replace(text.into_owned()) {
+                continue;
+            };
+            if let Some(other) = asked.replace(query.to_owned()) {
                 let what = format!("there are two queries: {other:?} and {:?}", asked.unwrap_or_default());
                 return Err(Failure::usage(what, "ask one; a path with white space in it needs the query in --sql"));
             }

@@ -55,7 +55,7 @@ impl Stats {
             .checkpoints
             .iter()
             .enumerate()
-            .map(|(at, path)| json!({"checkpoint": path, "step": step_of(path), "tensors": of(at)}))
+            .map(|(at, path)| json!({"checkpoint": path.display().to_string(), "step": step_of(path), "tensors": of(at)}))
             .collect();
         terminal.result("stats/1", &json!({"checkpoints": checkpoints}), |out| {
             if self.output.is_some() {

@@ -8,9 +8,12 @@ use std::io::{self, Write};
 use std::sync::LazyLock;
 
 use clap::builder::styling::Reset;
-use retrace_spec::foreign::{shown, shown_json, shown_lines};
+use retrace_spec::foreign::{shortened, shown, shown_json, shown_lines};
 
 use super::Tone;
+
+/// The most characters of a line. No name needs so many.
+const LINE: usize = 20_000;
 
 /// Marks where a tone begins and ends, until it is written. Nobody else knows it: it is new in every
 /// process.
@@ -35,12 +38,17 @@ pub(super) fn lines(text: &str) -> String {
 fn with_tones(text: &str, escape: fn(&str) -> Cow<'_, str>) -> String {
     let mut parts = text.split(MARK.as_str());
     let mut out = escape(parts.next().unwrap_or_default()).into_owned();
+    let mut tone = None;
     for part in parts {
         let mut rest = part.chars();
         let letter = rest.next();
-        let tone = [Tone::Good, Tone::Bad, Tone::Faint].into_iter().find(|tone| Some(tone.letter()) == letter);
+        tone = [Tone::Good, Tone::Bad, Tone::Faint].into_iter().find(|tone| Some(tone.letter()) == letter);
         out += &tone.map_or_else(|| Reset.render().to_string(), |tone| tone.style().render().to_string());
         out += &escape(rest.as_str());
+    }
+    // Its end may have been cut off.
+    if tone.is_some() {
+        out += &Reset.render().to_string();
     }
     out
 }
@@ -58,7 +66,7 @@ impl<W: Write> Write for ForPeople<W> {
     fn write_fmt(&mut self, formatted: fmt::Arguments<'_>) -> io::Result<()> {
         let text = formatted.to_string();
         let (text, end) = text.strip_suffix('\n').map_or((text.as_str(), ""), |text| (text, "\n"));
-        self.0.write_all(line(text).as_bytes())?;
+        self.0.write_all(line(&shortened(text, LINE)).as_bytes())?;
         self.0.write_all(end.as_bytes())
     }
 
