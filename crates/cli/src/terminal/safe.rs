@@ -113,8 +113,9 @@ mod tests {
 
     #[test]
     fn one_writeln_is_one_line() {
-        assert_eq!(written(|out| writeln!(out, "{}", "a\n\nb\n")), "a\\n\\nb\\n\n");
-        assert_eq!(written(|out| write!(out, "{}", "a")), "a");
+        let name = "a\n\nb\n";
+        assert_eq!(written(|out| writeln!(out, "{name}")), "a\\n\\nb\\n\n");
+        assert_eq!(written(|out| write!(out, "a")), "a");
         assert_eq!(written(|out| out.write_all(b"a\n\tb\x1b\xff\n")), "a\n\tb\\u{1b}\u{fffd}\n");
     }
 
