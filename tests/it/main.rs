@@ -24,4 +24,6 @@ mod signing;
 mod stats;
 mod stories;
 mod support;
+#[cfg(target_os = "linux")] // Elsewhere there are no such names, nor a device that is always full.
+mod terminal;
 mod workers;

@@ -166,7 +166,9 @@ fn directory_of(path: &Path) -> PathBuf {
 
 fn opened<T>(document: T, path: &Path) -> Result<Opened<T>, Failure> {
     let root = Root::open(&directory_of(path))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let path = name.parse().map_err(|e: PathError| FileError::Name { path: path.to_owned(), what: e.to_string() })?;
+    let refuse = |what: String| FileError::Name { path: path.to_owned(), what };
+    let name = path.file_name().unwrap_or_default().to_str();
+    let name = name.ok_or_else(|| refuse("its name is not UTF-8".to_owned()))?;
+    let path = name.parse().map_err(|e: PathError| refuse(e.to_string()))?;
     Ok(Opened { document, root, path })
 }

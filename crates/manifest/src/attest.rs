@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use retrace_sign::{Envelope, PublicKey, SigningKey};
+use retrace_spec::guard;
 use retrace_spec::{Checksum, Manifest};
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +98,7 @@ pub fn read_attestation(
     let other = |what: String| ManifestSignatureError::Other { what };
     let payload = match (serde_json::from_str::<Envelope>(text), key) {
         (Ok(envelope), Some(key)) => {
-            envelope.check(key)?;
+            guard(|| envelope.check(key))??;
             envelope.payload.0
         }
         (Ok(envelope), None) => envelope.payload.0,

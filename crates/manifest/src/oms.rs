@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use retrace_files::{Algorithm, Checksum, checksum};
 use retrace_sign::{Base64, Chain, Envelope, PublicKey, Roots, SignatureError, SigningKey};
 use retrace_spec::RelPath;
+use retrace_spec::foreign::excerpt;
+use retrace_spec::{GaveUp, guard};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -67,8 +69,11 @@ pub enum BundleError {
     /// It does not hold.
     #[error(transparent)]
     Signature(#[from] SignatureError),
+    /// Its keys or certificates are damaged.
+    #[error(transparent)]
+    GaveUp(#[from] GaveUp),
     /// The bundle names another key.
-    #[error("the bundle names the key {named}, and the one given is {given}")]
+    #[error("the bundle names the key {}, and the one given is {given}", excerpt(named))]
     Hint {
         /// The key that the bundle names.
         named: String,
@@ -217,7 +222,8 @@ impl Bundle {
         if !MEDIA_TYPES.contains(&outer.media_type.as_str()) {
             return Err(refuse(format!("its media type is {:?}", outer.media_type)));
         }
-        let signer = signer(outer.verification_material).map_err(&refuse)?;
+        let signer = guard(|| signer(outer.verification_material)).map_err(|e| refuse(e.to_string()))?;
+        let signer = signer.map_err(&refuse)?;
         let envelope = outer.dsse_envelope;
         if envelope.signatures.len() != 1 {
             return Err(refuse(format!("it has {} signatures, and must have one", envelope.signatures.len())));
@@ -231,6 +237,10 @@ impl Bundle {
     /// # Errors
     /// If not, why.
     pub fn check(&self, trust: &Trust) -> Result<(), BundleError> {
+        guard(|| self.is_signed_by(trust))?
+    }
+
+    fn is_signed_by(&self, trust: &Trust) -> Result<(), BundleError> {
         match (&self.signer, trust) {
             (Signer::Keyless, _) => Err(BundleError::Keyless),
             (Signer::Key(hint), Trust::Key(key)) => {
@@ -255,7 +265,7 @@ impl Bundle {
     /// Who signed, as the bundle says: not to be believed before [`Self::check`].
     pub fn signer(&self) -> String {
         match &self.signer {
-            Signer::Key(hint) => format!("key {}", hint.as_deref().unwrap_or("without a name")),
+            Signer::Key(hint) => format!("key {}", excerpt(hint.as_deref().unwrap_or("without a name"))),
             Signer::Chain(chain) => chain.signer(),
             Signer::Keyless => "a certificate of the moment (Sigstore)".to_owned(),
         }

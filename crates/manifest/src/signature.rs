@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use retrace_sign::{Envelope, PublicKey, SignatureError, SigningKey};
+use retrace_spec::foreign::excerpt;
 use retrace_spec::{Digest, Manifest};
+use retrace_spec::{GaveUp, guard};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -32,6 +34,9 @@ pub enum ManifestSignatureError {
     /// The signature does not hold.
     #[error(transparent)]
     Signature(#[from] SignatureError),
+    /// It is damaged.
+    #[error(transparent)]
+    GaveUp(#[from] GaveUp),
     /// It is the signature of something else than a manifest.
     #[error("the signature is good, but of no manifest: {what}")]
     Other {
@@ -40,14 +45,15 @@ pub enum ManifestSignatureError {
     },
     /// It is the signature of another root.
     #[error(
-        "the signature is good, but of a manifest with the root {signed}: this one was sealed anew since, or is another's"
+        "the signature is good, but of a manifest with the root {}: this one was sealed anew since, or is another's",
+        excerpt(signed)
     )]
     Root {
         /// The root that was signed.
         signed: String,
     },
     /// It is the signature of a release of another name.
-    #[error("the signature is good, but of a release called {signed:?}")]
+    #[error("the signature is good, but of a release called {:?}", excerpt(signed))]
     Name {
         /// The name that was signed.
         signed: String,
@@ -74,7 +80,7 @@ pub fn sign_manifest(manifest: &Manifest, key: &SigningKey) -> Result<Envelope, 
 /// # Errors
 /// If it is not, what it is.
 pub fn check_manifest(manifest: &Manifest, envelope: &Envelope, key: &PublicKey) -> Result<(), ManifestSignatureError> {
-    envelope.check(key)?;
+    guard(|| envelope.check(key))??;
     let other = |what: String| ManifestSignatureError::Other { what };
     if envelope.payload_type != PAYLOAD {
         return Err(other(format!("its payload is {:?}", envelope.payload_type)));

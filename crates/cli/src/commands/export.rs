@@ -8,10 +8,10 @@ use retrace_sign::Chain;
 use retrace_spec::{Algorithm, Manifest, RelPath};
 use serde_json::json;
 
-use super::keys::{refuse, signing_key};
+use super::keys::{of_pem, signing_key};
 use super::seal::inside;
 use super::sign::signature_of;
-use super::{Exit, Opened, open, read_text};
+use super::{Exit, Opened, open};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -89,10 +89,10 @@ impl Export {
         if let Some(output) = &self.output {
             write_whole(output, text.as_bytes())?;
         }
-        terminal.result("export/1", &result, |out| match &self.output {
-            Some(output) => writeln!(out, "{}", output.display()),
-            None => out.write_all(text.as_bytes()),
-        })?;
+        match &self.output {
+            Some(output) => terminal.result("export/1", &result, |out| writeln!(out, "{}", output.display()))?,
+            None => terminal.data("export/1", &result, text.as_bytes())?,
+        }
         if self.output.is_some() {
             let files = count(manifest.artifacts.len() as u64, "file");
             terminal.say(Tone::Good, "exported", format_args!("{files} of {}", manifest.name));
@@ -107,7 +107,7 @@ impl Export {
         };
         let key = signing_key(key)?;
         let chain = match &self.certificates {
-            Some(path) => Some(Chain::from_pem(&read_text(path)?).map_err(|e| refuse(path, &e))?),
+            Some(path) => Some(of_pem(path, Chain::from_pem)?),
             None => None,
         };
         let Opened { document: manifest, root, path } = opened;

@@ -1,10 +1,12 @@
 //! Keys and certificates as arguments, for the verbs that sign and that check.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use retrace_manifest::Trust;
 use retrace_sign::{KeyError, PublicKey, Roots, SigningKey};
+use retrace_spec::guard;
 
 use super::read_text;
 use crate::errors::Failure;
@@ -30,7 +32,7 @@ impl Trusted {
             return Ok(Some(Trust::Key(public_key(path)?)));
         }
         let Some(path) = &self.trust else { return Ok(None) };
-        let roots = Roots::from_pem(&read_text(path)?).map_err(|e| refuse(path, &e))?;
+        let roots = of_pem(path, Roots::from_pem)?;
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
         Ok(Some(Trust::Roots { roots, at: self.at.unwrap_or_else(now) }))
     }
@@ -38,12 +40,12 @@ impl Trusted {
 
 /// The key that a signature is checked with.
 pub(super) fn public_key(path: &Path) -> Result<PublicKey, Failure> {
-    PublicKey::from_pem(&read_text(path)?).map_err(|e| refuse(path, &e))
+    of_pem(path, PublicKey::from_pem)
 }
 
 /// The key that signs.
 pub(super) fn signing_key(path: &Path) -> Result<SigningKey, Failure> {
-    SigningKey::from_pem(&read_text(path)?).map_err(|e| refuse(path, &e))
+    of_pem(path, SigningKey::from_pem)
 }
 
 /// For people, which key that is.
@@ -51,7 +53,13 @@ pub(super) fn name(key: &PublicKey) -> String {
     format!("{} key {:.16}", key.kind(), key.hint().unwrap_or_default())
 }
 
-pub(super) fn refuse(path: &Path, error: &KeyError) -> Failure {
+/// What the PEM file at `path` holds.
+pub(super) fn of_pem<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, KeyError>) -> Result<T, Failure> {
+    let text = read_text(path)?;
+    guard(|| parse(&text)).map_err(|e| refuse(path, &e))?.map_err(|e| refuse(path, &e))
+}
+
+fn refuse(path: &Path, error: &dyn Display) -> Failure {
     let help = "keys are PEM files; `openssl genpkey -algorithm ed25519 -out key.pem` makes one, and `openssl pkey \
                 -in key.pem -pubout -out key.pub.pem` its public half";
     Failure::usage(format!("{}: {error}", path.display()), help)

@@ -63,8 +63,8 @@ impl Openness {
                 let class = component.class.name().split(' ').next().unwrap_or_default();
                 let required = if component.required { "" } else { ", optional" };
                 let example = component.example.as_deref().map_or_else(String::new, |example| match component.files {
-                    0 | 1 => format!("  {}", example.escape_debug()),
-                    files => format!("  {} and {} more", example.escape_debug(), files - 1),
+                    0 | 1 => format!("  {example}"),
+                    files => format!("  {example} and {} more", files - 1),
                 });
                 let name = format!("{} ({class}{required})", component.name);
                 writeln!(out, "{} {name:44}{example}", terminal.tone(tone, word))?;

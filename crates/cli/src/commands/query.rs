@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use retrace_files::{FileError, write_whole};
 use retrace_query::{Answer, Format, NamedQuery, QueryError, Session, Stores};
 use retrace_report::plot;
+use retrace_spec::foreign::shown_json;
 use serde::Serialize;
 
 use super::Exit;
@@ -191,10 +192,14 @@ impl Query {
         let mut asked = self.sql.clone();
         let mut paths = Vec::new();
         for argument in &self.given {
-            let text = argument.to_string_lossy();
-            if self.sql.is_some() || !(text.starts_with('@') || text.contains(char::is_whitespace)) {
+            // SQL is UTF-8, and a path need not be.
+            let text = argument.to_str().filter(|_| self.sql.is_none());
+            let query = text.filter(|text| text.starts_with('@') || text.contains(char::is_whitespace));
+            let Some(query) = query else {
                 paths.push(argument.clone());
-            } else if let Some(other) = asked.replace(text.into_owned()) {
+                continue;
+            };
+            if let Some(other) = asked.replace(query.to_owned()) {
                 let what = format!("there are two queries: {other:?} and {:?}", asked.unwrap_or_default());
                 return Err(Failure::usage(what, "ask one; a path with white space in it needs the query in --sql"));
             }
@@ -213,7 +218,14 @@ impl Query {
             return show(answer, Some(width), None, terminal);
         }
         let bytes = answer.write(format)?;
-        terminal.result("query/1", &Rows { rows: answer }, |out| out.write_all(&bytes))?;
+        let rows = Rows { rows: answer };
+        match format {
+            Format::Table => terminal.result("query/1", &rows, |out| out.write_all(&bytes))?,
+            Format::Json => {
+                terminal.data("query/1", &rows, shown_json(&String::from_utf8_lossy(&bytes)).as_bytes())?;
+            }
+            Format::Csv | Format::Parquet => terminal.data("query/1", &rows, &bytes)?,
+        }
         terminal.say(Tone::Faint, &count(answer.rows(), "row"), "");
         Ok(())
     }
