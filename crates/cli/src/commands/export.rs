@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use retrace_files::{Silent, Wanted, hash_beneath, write_whole};
+use retrace_files::{RegularFile, Silent, Wanted, hash_beneath, write_whole};
 use retrace_manifest::{ExportError, Signed, bill_of_materials, checksum_list, model_signature, provenance};
 use retrace_sign::Chain;
 use retrace_spec::{Algorithm, Manifest, RelPath};
@@ -108,7 +108,9 @@ impl Export {
         };
         let key = signing_key(key, terminal)?;
         let chain = match &self.certificates {
-            Some(path) => Some(Chain::from_pem(&RegularFile::open(path)?.text(MOST_BYTES)?).map_err(|e| refuse(path, &e))?),
+            Some(path) => {
+                Some(Chain::from_pem(&RegularFile::open(path)?.text(MOST_BYTES)?).map_err(|e| refuse(path, &e))?)
+            }
             None => None,
         };
         let Opened { document: manifest, root, path } = opened;
