@@ -280,13 +280,17 @@ proptest! {
         der[0][at / 8] ^= 1 << (at % 8);
         let roots = Roots::from_pem(&pem(&["root"])).unwrap();
         if let Ok(chain) = Chain::from_der(der.iter().map(Vec::as_slice)) {
+            let _ = chain.identities();
             prop_assert!(chain.verify(&roots, NOW).is_err());
         }
     }
 
     #[test]
     fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Chain::from_der([bytes.as_slice()]);
+        let _ = Chain::from_der([bytes.as_slice()]).map(|chain| chain.identities());
+        // An alternative name, whatever it holds.
+        let leaf = certificate("leaf", "root", &edwards_info(), &[&signing(), &extension(17, &bytes)], None);
+        let _ = Chain::from_der([leaf.as_slice()]).unwrap().identities();
         let _ = Chain::from_pem(&String::from_utf8_lossy(&bytes));
     }
 }

@@ -1,5 +1,5 @@
-//! The documents people write and read: manifest, run, recipes, task. Each is typed, validated on
-//! reading, and has a canonical digest that depends on its meaning and not on its YAML.
+//! The documents people write and read: manifest, run, recipes, task, known roots. Each is typed,
+//! validated on reading, and has a canonical digest that depends on its meaning and not on its YAML.
 //!
 //! This crate does no I/O and knows nothing of tensors, SQL or the command line. Everything else
 //! in the workspace speaks in its words: [`Digest`], [`Step`], [`Tokens`], [`RelPath`].
