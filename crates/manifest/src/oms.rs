@@ -78,7 +78,7 @@ pub enum BundleError {
         given: String,
     },
     /// A root that is trusted vouches for the signer, but he is another than was asked for.
-    #[error("it was signed by another than {wanted}: by {}", listed(signer))]
+    #[error("it was signed by another than {wanted}: by {}", listed(signer, ", "))]
     Identity {
         /// Who was asked for.
         wanted: String,
@@ -268,7 +268,7 @@ impl Bundle {
                 if identities.is_empty() || identities.iter().any(|wanted| signer.contains(wanted)) {
                     return Ok(signer);
                 }
-                Err(BundleError::Identity { wanted: listed(identities), signer })
+                Err(BundleError::Identity { wanted: listed(identities, " or "), signer })
             }
         }
     }
@@ -284,9 +284,9 @@ impl Bundle {
 }
 
 /// The first of them, for a message.
-fn listed(identities: &[Identity]) -> String {
+fn listed(identities: &[Identity], between: &str) -> String {
     let first: Vec<String> = identities.iter().take(8).map(ToString::to_string).collect();
-    short(&first.join(" or "))
+    short(&first.join(between))
 }
 
 fn signer(material: Material) -> Result<Signer, String> {

@@ -8,7 +8,7 @@ use retrace_manifest::Trust;
 use retrace_sign::{Identity, KeyError, PublicKey, Roots, SigningKey};
 
 use crate::errors::Failure;
-use crate::terminal::{Terminal, Tone};
+use crate::terminal::{Terminal, Tone, count};
 
 /// No key, signature of a manifest, or list of authorities is larger, so that no more is read.
 pub(super) const MOST_BYTES: u64 = 8 << 20;
@@ -58,7 +58,7 @@ pub(super) fn signing_key(path: &Path, terminal: &Terminal) -> Result<SigningKey
     let key = SigningKey::from_pem(&RegularFile::open(path)?.text(MOST_BYTES)?).map_err(|e| refuse(path, &e))?;
     if let Some(how) = exposed(path) {
         let file = path.display();
-        terminal.say(Tone::Bad, "exposed", format_args!("{file}: {how}; `chmod 600 {file}` in a directory of yours"));
+        terminal.say(Tone::Bad, "exposed", format_args!("{file}: {how}: keep it in a directory of your own, and `chmod 600 {file}`"));
     }
     Ok(key)
 }
@@ -84,7 +84,7 @@ pub(super) fn listed(signer: &[Identity]) -> String {
     let names = signer.iter().filter(|identity| !matches!(identity, Identity::Key(_)));
     let mut all: Vec<String> = names.take(MOST).map(|name| retrace_sign::short(&name.to_string())).collect();
     if signer.len() > MOST + 1 {
-        all.push(format!("{} names more", signer.len() - MOST - 1));
+        all.push(format!("{} more", count((signer.len() - MOST - 1) as u64, "name")));
     }
     all.extend(keys.map(|key| format!("key {key}")));
     all.join(", ")
