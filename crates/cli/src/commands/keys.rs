@@ -27,11 +27,12 @@ pub(super) struct Trusted {
     /// subject (CN=alice,O=Example), a mail address, URI or DNS name among its alternative names, or his
     /// key (sha256:…), to the letter; of several, one is enough. What `model_signing` calls an identity is
     /// such a name too, of a Sigstore certificate
-    #[arg(long, value_name = "NAME", requires = "trust")]
+    // Of two that exclude each other clap lets one be missing: so both are named.
+    #[arg(long, value_name = "NAME", requires = "trust", conflicts_with = "public_key")]
     pub(super) identity: Vec<Identity>,
     /// Take certificates as of this day, when they were still valid, as 2026-03-01 [default: today]; when a
     /// bundle was signed, it does not prove
-    #[arg(long, value_name = "DAY", value_parser = day, requires = "trust")]
+    #[arg(long, value_name = "DAY", value_parser = day, requires = "trust", conflicts_with = "public_key")]
     pub(super) at: Option<u64>,
 }
 
@@ -58,7 +59,11 @@ pub(super) fn signing_key(path: &Path, terminal: &Terminal) -> Result<SigningKey
     let key = SigningKey::from_pem(&RegularFile::open(path)?.text(MOST_BYTES)?).map_err(|e| refuse(path, &e))?;
     if let Some(how) = exposed(path) {
         let file = path.display();
-        terminal.say(Tone::Bad, "exposed", format_args!("{file}: {how}: keep it in a directory of your own, and `chmod 600 {file}`"));
+        terminal.say(
+            Tone::Bad,
+            "exposed",
+            format_args!("{file}: {how}: keep it in a directory of your own, and `chmod 600 {file}`"),
+        );
     }
     Ok(key)
 }
