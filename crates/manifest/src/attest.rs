@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use retrace_sign::{Envelope, PublicKey, SigningKey, short};
+use retrace_sign::{Envelope, PublicKey, SigningKey};
 use retrace_spec::{Checksum, Manifest};
 use serde::{Deserialize, Serialize};
 
@@ -95,21 +95,24 @@ pub fn read_attestation(
         steps: Vec<Outcome>,
     }
     let other = |what: String| ManifestSignatureError::Other { what };
-    let statement: Statement<Replayed> = match (serde_json::from_str::<Envelope>(text), key) {
-        (Ok(envelope), key) => {
-            key.map_or(Ok(()), |key| envelope.check(key))?;
-            Statement::within(&envelope, REPLAY)
+    let payload = match (serde_json::from_str::<Envelope>(text), key) {
+        (Ok(envelope), Some(key)) => {
+            envelope.check(key)?;
+            envelope.payload.0
         }
-        (Err(_), None) => Statement::parse(text.as_bytes(), REPLAY),
+        (Ok(envelope), None) => envelope.payload.0,
+        (Err(_), None) => text.as_bytes().to_vec(),
         (Err(_), Some(_)) => return Err(retrace_sign::SignatureError::None.into()),
-    }
-    .map_err(other)?;
+    };
+    let statement: Statement<serde_json::Value> = serde_json::from_slice(&payload).map_err(|e| other(e.to_string()))?;
+    statement.is(REPLAY).map_err(other)?;
     let [subject] = statement.subject.as_slice() else {
         return Err(other(format!("it states something of {} subjects", statement.subject.len())));
     };
     let signed = subject.digest.get(ROOT).cloned().unwrap_or_default();
     if signed != Checksum::from(manifest.root).hex() {
-        return Err(ManifestSignatureError::Root { signed: short(&format!("b3:{signed}")) });
+        return Err(ManifestSignatureError::Root { signed: format!("b3:{signed}") });
     }
-    Ok(statement.predicate.steps)
+    let replayed: Replayed = serde_json::from_value(statement.predicate).map_err(|e| other(e.to_string()))?;
+    Ok(replayed.steps)
 }

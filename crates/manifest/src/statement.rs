@@ -39,7 +39,7 @@ impl<P> Statement<P> {
     }
 
     /// Whether it is a statement of this predicate; if not, what it is.
-    fn is(&self, predicate_type: &str) -> Result<(), String> {
+    pub(crate) fn is(&self, predicate_type: &str) -> Result<(), String> {
         if self.kind != STATEMENT {
             return Err(format!("it is a {:?}, not an in-toto statement of version 1", short(&self.kind)));
         }
@@ -56,11 +56,7 @@ impl<P: DeserializeOwned> Statement<P> {
         if envelope.payload_type != PAYLOAD {
             return Err(format!("its payload is {:?}", short(&envelope.payload_type)));
         }
-        Self::parse(&envelope.payload.0, predicate_type)
-    }
-
-    /// The statement of this predicate that `json` is.
-    pub(crate) fn parse(json: &[u8], predicate_type: &str) -> Result<Self, String> {
+        let json = envelope.payload.0.as_slice();
         let form = |e: serde_json::Error| format!("its statement: {}", short(&e.to_string()));
         // What it states is looked at before its form is: another statement has another form.
         serde_json::from_slice::<Statement<IgnoredAny>>(json).map_err(form)?.is(predicate_type)?;

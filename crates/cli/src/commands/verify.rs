@@ -254,10 +254,8 @@ impl Verify {
         }
         signatures.iter().for_each(|signature| signature.say(terminal));
         if standing == Standing::Unsigned {
-            let what = match manifest.is_some() {
-                true => "nobody vouches for this manifest; give --public-key, or the published root with --root",
-                false => "nobody vouches for this list; whoever can change a file can write it anew",
-            };
+            let what =
+                "nobody vouches for it here: whoever can change a file can make it anew; see --public-key and --root";
             terminal.say(Tone::Faint, "unsigned", what);
         }
         if let Some(root) = sealed_root {
