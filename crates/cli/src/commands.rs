@@ -28,6 +28,7 @@ mod query;
 mod replay;
 mod seal;
 mod sign;
+mod signatures;
 mod stats;
 mod tokenize;
 mod tolerance;

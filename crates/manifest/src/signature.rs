@@ -28,6 +28,16 @@ struct Release {
     steps: usize,
 }
 
+impl Release {
+    fn of(manifest: &Manifest) -> Self {
+        Self {
+            artifacts: manifest.artifacts.len(),
+            bytes: manifest.artifacts.iter().fold(0, |bytes, artifact| bytes.saturating_add(artifact.size)),
+            steps: manifest.steps.len(),
+        }
+    }
+}
+
 /// Why a manifest is not as it was signed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ManifestSignatureError {
@@ -66,12 +76,8 @@ pub enum ManifestSignatureError {
 /// Never for a manifest; the encoder's signature allows it.
 pub fn sign_manifest(manifest: &Manifest, key: &SigningKey) -> Result<Envelope, serde_json::Error> {
     let digest = BTreeMap::from([(ROOT.to_owned(), hex(manifest.root))]);
-    let release = Release {
-        artifacts: manifest.artifacts.len(),
-        bytes: manifest.artifacts.iter().map(|artifact| artifact.size).sum(),
-        steps: manifest.steps.len(),
-    };
-    let statement = Statement::new(vec![Subject { name: manifest.name.clone(), digest }], RELEASE, release);
+    let subject = Subject { name: manifest.name.clone(), digest };
+    let statement = Statement::new(vec![subject], RELEASE, Release::of(manifest));
     Ok(Envelope::seal(PAYLOAD, serde_json::to_vec(&statement)?, key))
 }
 
@@ -82,21 +88,19 @@ pub fn sign_manifest(manifest: &Manifest, key: &SigningKey) -> Result<Envelope, 
 pub fn check_manifest(manifest: &Manifest, envelope: &Envelope, key: &PublicKey) -> Result<(), ManifestSignatureError> {
     guard(|| envelope.check(key))??;
     let other = |what: String| ManifestSignatureError::Other { what };
-    if envelope.payload_type != PAYLOAD {
-        return Err(other(format!("its payload is {:?}", envelope.payload_type)));
-    }
-    let statement: Statement<serde_json::Value> =
-        serde_json::from_slice(&envelope.payload.0).map_err(|e| other(e.to_string()))?;
-    statement.is(RELEASE).map_err(other)?;
+    let statement: Statement<Release> = Statement::within(envelope, RELEASE).map_err(other)?;
     let [subject] = statement.subject.as_slice() else {
         return Err(other(format!("it states something of {} subjects", statement.subject.len())));
     };
     let signed = subject.digest.get(ROOT).cloned().unwrap_or_default();
     if signed != hex(manifest.root) {
-        return Err(ManifestSignatureError::Root { signed: format!("b3:{signed}") });
+        return Err(ManifestSignatureError::Root { signed: excerpt(&format!("b3:{signed}")) });
     }
     if subject.name != manifest.name {
-        return Err(ManifestSignatureError::Name { signed: subject.name.clone() });
+        return Err(ManifestSignatureError::Name { signed: excerpt(&subject.name) });
+    }
+    if statement.predicate != Release::of(manifest) {
+        return Err(other("it counts other artifacts, bytes and steps than the root covers".to_owned()));
     }
     Ok(())
 }

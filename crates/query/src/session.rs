@@ -11,14 +11,14 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Expr, Value, visit_expressions_mut};
-use retrace_spec::guard;
+use retrace_spec::{KnownRoots, guard};
 use tokio::runtime::Runtime;
 
 use crate::explain::{Names, explain};
 use crate::named::Literal;
 use crate::sources::{self, Sources};
-use crate::tables;
-use crate::{Answer, NamedQuery, QueryError, Stores, functions};
+use crate::tables::{self, PublishedRoot, Row};
+use crate::{Answer, NamedQuery, QueryError, Stores, functions, manifests};
 
 /// Tables that can be asked.
 ///
@@ -106,6 +106,18 @@ impl Session {
             }
         }
         Ok(session)
+    }
+
+    /// Adds the table `known-roots`, with what the document that lies at `source` says.
+    ///
+    /// # Errors
+    /// Never: the columns of a table fit.
+    pub fn know(&mut self, known: &KnownRoots, source: &str) -> Result<(), QueryError> {
+        let (table, rows) = (PublishedRoot::TABLE, manifests::known_roots(known, source)?);
+        self.absent.remove(table);
+        self.context.deregister_table(TableReference::bare(table))?;
+        self.context.register_batch(table, rows)?;
+        Ok(())
     }
 
     /// The tables, and the columns of each.

@@ -131,9 +131,13 @@ impl Sources {
         let text = fs::read_to_string(path).map_err(FileError::io(path, "read"))?;
         let manifest = Manifest::parse(&text, &path.display().to_string())?;
         let graph = manifests::graph(&manifest, &path.display().to_string())?;
-        for (table, rows) in
-            [("artifacts", manifests::artifacts(&manifest)?), ("steps", manifests::steps(&manifest)?), ("graph", graph)]
-        {
+        let root = manifests::root(&manifest, &path.display().to_string())?;
+        for (table, rows) in [
+            ("artifacts", manifests::artifacts(&manifest)?),
+            ("steps", manifests::steps(&manifest)?),
+            ("graph", graph),
+            ("manifests", root),
+        ] {
             match self.tables.entry(table.to_owned()).or_insert_with(|| Found::Rows(Vec::new())) {
                 Found::Rows(batches) => batches.push(rows),
                 Found::Files(_, files) => return Err(clash(table, files, &path.display().to_string())),

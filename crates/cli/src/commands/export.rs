@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use retrace_files::{Silent, Wanted, hash_beneath, write_whole};
+use retrace_files::{RegularFile, Silent, Wanted, hash_beneath, write_whole};
 use retrace_manifest::{ExportError, Signed, bill_of_materials, checksum_list, model_signature, provenance};
 use retrace_sign::Chain;
 use retrace_spec::{Algorithm, Manifest, RelPath};
@@ -72,9 +72,9 @@ impl Export {
         let opened = open::<Manifest>(&self.manifest)?;
         let manifest = &opened.document;
         let text = match self.format {
-            Format::Oms => self.oms(&opened)?,
+            Format::Oms => self.oms(&opened, terminal)?,
             Format::Slsa => {
-                let key = self.key.as_deref().map(signing_key).transpose()?;
+                let key = self.key.as_deref().map(|key| signing_key(key, terminal)).transpose()?;
                 provenance(manifest, self.step.as_deref(), key.as_ref())?
             }
             Format::Cyclonedx => bill_of_materials(manifest)?,
@@ -82,6 +82,7 @@ impl Export {
             Format::B3sums => checksum_list(manifest, Algorithm::Blake3)?,
         };
         let result = json!({
+            "key_exposed": self.key.as_deref().and_then(exposed),
             "output": self.output.as_ref().map(|output| output.display().to_string()),
             "root": manifest.root,
             "text": if self.output.is_none() { Some(&text) } else { None },
@@ -100,12 +101,12 @@ impl Export {
         Ok(Exit::Holds)
     }
 
-    fn oms(&self, opened: &Opened<Manifest>) -> Result<String, Failure> {
+    fn oms(&self, opened: &Opened<Manifest>, terminal: &Terminal) -> Result<String, Failure> {
         let Some(key) = &self.key else {
             let help = "give --key FILE, a P-256, P-384 or P-521 key";
             return Err(Failure::usage("an OMS bundle is signed, and no key is given", help));
         };
-        let key = signing_key(key)?;
+        let key = signing_key(key, terminal)?;
         let chain = match &self.certificates {
             Some(path) => Some(of_pem(path, Chain::from_pem)?),
             None => None,

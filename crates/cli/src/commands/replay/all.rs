@@ -33,7 +33,7 @@ struct Kept {
 pub(super) fn all(arguments: &Replayed, opened: &Opened<Manifest>, terminal: &Terminal) -> Result<Exit, Failure> {
     let Opened { document: manifest, root, .. } = opened;
     let root = root.path();
-    let key = arguments.key.as_deref().map(signing_key).transpose()?;
+    let key = arguments.key.as_deref().map(|key| signing_key(key, terminal)).transpose()?;
     let own = own_directory(root)?;
     let mut outcomes = Vec::new();
     for step in in_order(&manifest.steps) {
