@@ -1,19 +1,22 @@
 //! `retrace replay`
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 
-use retrace_manifest::{Verdict, verify, would_find};
+use retrace_files::Root;
+use retrace_manifest::{Entry, Expected, Scope, Verdict, VerifyOptions, verify_expected, would_find};
 use retrace_spec::manifest::{GraphStep, StepKind};
-use retrace_spec::{Digest, Manifest, Step};
-use retrace_train::{Element, Finding, Replay, checkpoints, replay};
+use retrace_spec::{Digest, Manifest, RelPath, Run, Step};
+use retrace_train::{Element, Finding, Journal, RECORDED_RUN, Replay, checkpoints, directory_of, replay};
 use serde::Serialize;
 use serde_json::json;
 
+mod again;
 mod all;
+mod notes;
 
-use super::seal::inside;
-use super::{Exit, Opened, open, open_run, tolerance};
+use super::{Exit, Opened, open, run_of, tolerance, train};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -27,14 +30,18 @@ use crate::terminal::{Terminal, Tone, count};
 ///
 /// Another framework's bits are not to be had. With --tolerance MANIFEST is a run file that starts
 /// from their checkpoint, and the end of the run is held against their later one, tensor by tensor:
-/// how far apart the two are, and how far that is of the way that the run went. Nothing is written.
+/// how far apart the two are, and how far that is of the way that the run went.
+///
+/// Everything that the step read or made is held against the manifest, too, and what of it was not
+/// computed again is told. The release's directory is read alone: nothing in it is written, nothing but
+/// what the manifest names is believed, and no link out of it is followed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   retrace replay release/manifest.yaml
   retrace replay release/manifest.yaml --step train-base --from 60 --to 120 --localise
   retrace replay release/manifest.yaml --sample 5
-  retrace replay release/manifest.yaml --all --output replayed.json --key key.pem
+  retrace replay release/manifest.yaml --all --output replayed.json --key key.pem --notes notes
   retrace replay --json release/manifest.yaml
   retrace replay run.yaml --tolerance their/step-1000
 
@@ -62,10 +69,19 @@ pub(crate) struct Replayed {
     /// tensor and the number
     #[arg(long)]
     localise: bool,
-    /// Do every step of the release again, each in a directory of its own below `.retrace`; what gave
-    /// the same bits before is not done once more
+    /// Do every step of the release again, each in a private directory of its own, from copies of what it
+    /// read
     #[arg(long, conflicts_with_all = ["step", "from", "to", "sample", "localise"])]
     all: bool,
+    /// With --all: your own notes of earlier replays, outside the release. A step that a note of this
+    /// release, version and kind of machine says gave the same bits is not done once more, if its files
+    /// are as they were; with --key the notes are signed too
+    #[arg(long, value_name = "DIR", requires = "all")]
+    notes: Option<PathBuf>,
+    /// With --all: where steps are done, outside the release; it takes the room of the largest step's
+    /// inputs and outputs [default: the system's directory for temporary files]
+    #[arg(long, value_name = "DIR", requires = "all")]
+    scratch: Option<PathBuf>,
     /// With --all: where to say what was replayed, by which version, on what kind of machine, as an
     /// in-toto statement
     #[arg(long, short, value_name = "FILE", requires = "all")]
@@ -92,12 +108,10 @@ impl Replayed {
         let Some(config) = &step.config else {
             return Err(Failure::usage(format!("step {} has no run file", step.id), "replay a step that has one"));
         };
-        // What the replay reads must be what was sealed, or it replays something else.
-        let needed = |path| step.inputs.iter().any(|i| i.path == path) || step.outputs.iter().any(|o| o.path == path);
-        let verification =
-            verify(&manifest, root.path(), inside(root.path(), &self.manifest).as_ref(), terminal.progress().as_ref())?;
-        let changed: Vec<_> = verification.findings().filter(|entry| needed(entry.path.clone())).collect();
-        let (Opened { document: run, .. }, _) = open_run(&config.under(root.path()))?;
+        let (Opened { document: run, .. }, model) = run_of(&root, config)?;
+        let mut reads = train::inputs(&root, &run, model)?;
+        reads.push(config.clone());
+        let changed = changed(&manifest, step, &root, &run, reads, terminal)?;
         let saved = checkpoints(&root.directory(&run.output)?)?;
         let sample = self.sample.map(|stretches| {
             let seed = self.seed.clone().unwrap_or_else(|| format!("{:016x}", RandomState::new().hash_one(())));
@@ -118,24 +132,109 @@ impl Replayed {
         let holds = replays.iter().all(Replay::holds) && changed.is_empty();
 
         let first = replays.iter().filter_map(Replay::first).min();
+        let not_computed = not_computed(step, &run, &replays);
         let result = json!({"step": step.id, "holds": holds, "first_difference": first, "changed": changed,
-            "sample": sample, "replays": replays});
+            "sample": sample, "replays": replays, "outputs": step.outputs.len(), "not_computed": not_computed});
         terminal.result("replay/2", &result, |out| {
             let mut finding =
                 |word: &str, rest: String| writeln!(out, "{} {rest}", terminal.tone(Tone::Bad, format!("{word:<8}")));
             for entry in &changed {
-                let word = if entry.verdict == Verdict::Missing { "missing" } else { "changed" };
+                let word = match entry.verdict {
+                    Verdict::Missing => "missing",
+                    Verdict::Extra => "extra",
+                    _ => "changed",
+                };
                 finding(word, format!("{}: {}", entry.path, entry.diagnosis))?;
             }
             let mut told = replays.iter().flat_map(|replay| &replay.findings);
             told.try_for_each(|found| finding("differs", in_words(found)))
         })?;
         replays.iter().for_each(|replay| say(terminal, &step.id, replay));
+        if !not_computed.is_empty() {
+            terminal.say(Tone::Faint, "not computed", not_computed_in_words(&not_computed, step.outputs.len()));
+        }
         if let Some(sample) = &sample {
             terminal.say(Tone::Faint, "sample", sample.proves());
         }
         Ok(Exit::holds(holds))
     }
+}
+
+/// What is not as the manifest says, of all that the step read and made, and of all that the replay
+/// `reads`: it must be what was sealed, or something else is replayed.
+fn changed(
+    manifest: &Manifest,
+    step: &GraphStep,
+    root: &Root,
+    run: &Run,
+    reads: Vec<RelPath>,
+    terminal: &Terminal,
+) -> Result<Vec<Entry>, Failure> {
+    let artifact = |path: &RelPath| manifest.artifact(path).map(Expected::from);
+    let inputs = step.inputs.iter().map(|input| (&input.path, input.digest));
+    let outputs = step.outputs.iter().map(|output| (&output.path, output.digest));
+    let mut expected: BTreeMap<RelPath, Expected> = inputs
+        .chain(outputs)
+        .map(|(path, digest)| {
+            let checksums = vec![digest.into()];
+            let alone = Expected { path: path.clone(), size: None, checksums, slices: vec![], tensors: None };
+            let sealed = artifact(path).filter(|sealed| sealed.checksums == alone.checksums);
+            (path.clone(), sealed.unwrap_or(alone))
+        })
+        .collect();
+    let mut unsealed = Vec::new();
+    let looked_at: BTreeSet<RelPath> = reads.into_iter().chain(train::files_of(root, &run.output)?).collect();
+    for path in looked_at {
+        if !expected.contains_key(&path) {
+            match artifact(&path) {
+                Some(sealed) => drop(expected.insert(path, sealed)),
+                None => {
+                    let diagnosis = "it is read or made by the run, and the manifest does not have it".to_owned();
+                    let (was, size, tensors) = (None, None, Vec::new());
+                    unsealed.push(Entry { path, verdict: Verdict::Extra, diagnosis, was, size, tensors });
+                }
+            }
+        }
+    }
+    let expected: Vec<Expected> = expected.into_values().collect();
+    let only = expected.iter().map(|expected| expected.path.clone()).collect();
+    let options = VerifyOptions { scope: Scope::Only(only), ..VerifyOptions::default() };
+    let verification = verify_expected(&expected, root.path(), &options, terminal.progress().as_ref())?;
+    Ok(verification.findings().cloned().chain(unsealed).collect())
+}
+
+/// Outputs of the step whose content these replays did not compute again, or not all of it: they are
+/// held against the manifest alone.
+fn not_computed(step: &GraphStep, run: &Run, replays: &[Replay]) -> Vec<RelPath> {
+    let below = |path: &RelPath| path.as_str().strip_prefix(run.output.as_str())?.strip_prefix('/').map(str::to_owned);
+    let directories = replays.iter().flat_map(Replay::computed).filter_map(|step| directory_of(step).ok());
+    let checkpoints: BTreeSet<String> = directories.map(|directory| directory.to_string()).collect();
+    // Stretches do not overlap: they lie between neighbouring checkpoints, or there is one.
+    let steps: u64 = replays.iter().map(|replay| replay.reached.get() - replay.from.get()).sum();
+    let computed = |path: &RelPath| match below(path).as_deref().map(|name| name.split_once('/').ok_or(name)) {
+        Some(Ok((directory, file))) => CHECKPOINT.contains(&file) && checkpoints.contains(directory),
+        Some(Err(RECORDED_RUN)) => true,
+        Some(Err(Journal::NAME)) => steps == run.steps().get(),
+        _ => false,
+    };
+    step.outputs.iter().map(|output| &output.path).filter(|path| !computed(path)).cloned().collect()
+}
+
+/// The files of a checkpoint that a replay compares with what it computes.
+const CHECKPOINT: [&str; 5] =
+    ["config.json", "model.safetensors", "optimizer.safetensors", "state.json", "tokenizer.json"];
+
+/// As in `18 of 27 outputs, which are as sealed, but were not made again: journal.jsonl in part, …`.
+fn not_computed_in_words(paths: &[RelPath], of: usize) -> String {
+    const MOST: usize = 3;
+    let named = paths.iter().take(MOST).map(|path| match path.file_name() {
+        Journal::NAME => format!("{path} (but for these steps)"),
+        _ => path.to_string(),
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    let more = paths.len().saturating_sub(MOST);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{} of {}, held against the manifest alone: {named}{more}", paths.len(), count(of as u64, "output"))
 }
 
 /// Stretches between neighbouring checkpoints, chosen at random.
