@@ -71,8 +71,9 @@ fn verdicts(ran: &Ran) -> BTreeMap<String, (String, bool)> {
 
 fn key(directory: &Path, name: &str) -> String {
     let path = directory.join(name);
-    let made = std::process::Command::new("openssl").args(["genpkey", "-algorithm", "ed25519", "-out"]).arg(&path);
-    assert!(made.output().unwrap().status.success());
+    let arguments = ["genpkey", "-algorithm", "ed25519", "-out"];
+    let made = std::process::Command::new("openssl").args(arguments).arg(&path).output();
+    assert!(made.unwrap().status.success());
     path.to_str().unwrap().to_owned()
 }
 
