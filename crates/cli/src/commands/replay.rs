@@ -183,18 +183,16 @@ fn changed(
         })
         .collect();
     let mut unsealed = Vec::new();
-    let looked_at: BTreeSet<RelPath> = reads.into_iter().chain(train::files_of(root, &run.output)?).collect();
-    for path in looked_at {
-        if !expected.contains_key(&path) {
-            match artifact(&path) {
-                Some(sealed) => drop(expected.insert(path, sealed)),
-                None => {
-                    let diagnosis = "it is read or made by the run, and the manifest does not have it".to_owned();
-                    let (was, size, tensors) = (None, None, Vec::new());
-                    unsealed.push(Entry { path, verdict: Verdict::Extra, diagnosis, was, size, tensors });
-                }
-            }
+    let mut others: BTreeSet<RelPath> = reads.into_iter().chain(train::files_of(root, &run.output)?).collect();
+    others.retain(|path| !expected.contains_key(path));
+    for path in others {
+        if let Some(sealed) = artifact(&path) {
+            expected.insert(path, sealed);
+            continue;
         }
+        let diagnosis = "it is read or made by the run, and the manifest does not have it".to_owned();
+        let (was, size, tensors) = (None, None, Vec::new());
+        unsealed.push(Entry { path, verdict: Verdict::Extra, diagnosis, was, size, tensors });
     }
     let expected: Vec<Expected> = expected.into_values().collect();
     let only = expected.iter().map(|expected| expected.path.clone()).collect();

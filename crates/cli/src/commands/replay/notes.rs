@@ -89,7 +89,8 @@ impl<'a> Notes<'a> {
             let mut file = NamedTempFile::with_prefix_in(".note", self.root.path())?;
             file.write_all(text.as_bytes())?;
             file.as_file().sync_all()?;
-            Ok(drop(file.persist(&path)?))
+            file.persist(&path)?;
+            Ok(())
         };
         Ok(write().map_err(FileError::io(&path, "write"))?)
     }
