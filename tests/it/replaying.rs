@@ -360,6 +360,22 @@ fn a_replay_tells_what_it_did_not_compute() {
     let ran = release.run(&["replay", "manifest.yaml", "--from", "20", "--to", "30"]).code(1);
     assert!(ran.out.contains(&format!("changed  {path}")), "{}", ran.out);
     release.write(path, config);
+    // What the step is said to have made is what its run file names.
+    let record = release.read(".retrace/steps/train-small.json");
+    release.write("runs/bad/journal.jsonl", "{}");
+    recorded(&release, "train-small", |record| {
+        record["outputs"].as_array_mut().unwrap().retain(|output| output["path"] != "runs/small/journal.jsonl");
+        record["outputs"].as_array_mut().unwrap().push(made(&release, "runs/bad/journal.jsonl"));
+    });
+    let ran = release.run(&["replay", "manifest.yaml", "--from", "20", "--to", "30"]).code(1);
+    for said in
+        ["runs/bad/journal.jsonl: the step is said to have made it", "runs/small/journal.jsonl: it is the run's"]
+    {
+        assert!(ran.out.contains(said), "{said}: {}", ran.out);
+    }
+    fs::remove_dir_all(release.path("runs/bad")).unwrap();
+    release.write(".retrace/steps/train-small.json", record);
+    release.run(&["seal", "."]).code(0);
     // A checkpoint that nobody sealed is not one of the run's.
     for file in ["config.json", "model.safetensors", "optimizer.safetensors", "state.json", "tokenizer.json"] {
         let bytes = release.read(&format!("runs/small/step-000020/{file}"));

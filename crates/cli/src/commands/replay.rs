@@ -111,8 +111,11 @@ impl Replayed {
         let (Opened { document: run, .. }, model) = run_of(&root, config)?;
         let mut reads = train::inputs(&root, &run, model)?;
         reads.push(config.clone());
-        let changed = changed(&manifest, step, &root, &run, reads, terminal)?;
         let saved = checkpoints(&root.directory(&run.output)?)?;
+        let mut changed = changed(&manifest, step, &root, &run, reads, terminal)?;
+        let known: BTreeSet<RelPath> = changed.iter().map(|entry| entry.path.clone()).collect();
+        let not_the_steps = not_the_steps(step, &run, &saved, &train::files_of(&root, &run.output)?);
+        changed.extend(not_the_steps.into_iter().filter(|entry| !known.contains(&entry.path)));
         let sample = self.sample.map(|stretches| {
             let seed = self.seed.clone().unwrap_or_else(|| format!("{:016x}", RandomState::new().hash_one(())));
             Sample::choose(&saved, stretches as usize, seed)
@@ -190,15 +193,36 @@ fn changed(
             expected.insert(path, sealed);
             continue;
         }
-        let diagnosis = "it is read or made by the run, and the manifest does not have it".to_owned();
-        let (was, size, tensors) = (None, None, Vec::new());
-        unsealed.push(Entry { path, verdict: Verdict::Extra, diagnosis, was, size, tensors });
+        unsealed.push(extra(path, "it is read or made by the run, and the manifest does not have it"));
     }
     let expected: Vec<Expected> = expected.into_values().collect();
     let only = expected.iter().map(|expected| expected.path.clone()).collect();
     let options = VerifyOptions { scope: Scope::Only(only), ..VerifyOptions::default() };
     let verification = verify_expected(&expected, root.path(), &options, terminal.progress().as_ref())?;
     Ok(verification.findings().cloned().chain(unsealed).collect())
+}
+
+/// Where the run file and the manifest do not speak of the same outputs: checkpoints and journal that the
+/// replay takes for the step's, and what the step is said to have made elsewhere.
+fn not_the_steps(step: &GraphStep, run: &Run, saved: &[Step], there: &[RelPath]) -> Vec<Entry> {
+    let made: BTreeSet<&RelPath> = step.outputs.iter().map(|output| &output.path).collect();
+    let own = |name: &str| run.output.join(name).ok();
+    let directories = saved.iter().filter_map(|step| own(directory_of(*step).ok()?.as_str()));
+    let runs: Vec<RelPath> = directories.chain(own(Journal::NAME)).chain(own(RECORDED_RUN)).collect();
+    let runs: BTreeSet<&RelPath> = runs.iter().collect();
+    let of_run = |path: &&RelPath| runs.contains(path) || path.parent().is_some_and(|parent| runs.contains(&parent));
+    let unsaid = there.iter().filter(of_run).filter(|path| !made.contains(path));
+    let unsaid =
+        unsaid.map(|path| extra(path.clone(), "it is the run's, and the manifest does not say that the step made it"));
+    let elsewhere = made.iter().filter(|path| !path.is_within(&run.output));
+    let elsewhere = elsewhere
+        .map(|path| extra((*path).clone(), "the step is said to have made it, and its run file puts nothing there"));
+    unsaid.chain(elsewhere).collect()
+}
+
+fn extra(path: RelPath, diagnosis: &str) -> Entry {
+    let (was, size, tensors) = (None, None, Vec::new());
+    Entry { path, verdict: Verdict::Extra, diagnosis: diagnosis.to_owned(), was, size, tensors }
 }
 
 /// Outputs of the step whose content these replays did not compute again, or not all of it: they are
@@ -222,7 +246,7 @@ fn not_computed(step: &GraphStep, run: &Run, replays: &[Replay]) -> Vec<RelPath>
 const CHECKPOINT: [&str; 5] =
     ["config.json", "model.safetensors", "optimizer.safetensors", "state.json", "tokenizer.json"];
 
-/// As in `18 of 27 outputs, which are as sealed, but were not made again: journal.jsonl in part, …`.
+/// As in `21 of 27 outputs, held against the manifest alone: runs/a/journal.jsonl (but for these steps), …`.
 fn not_computed_in_words(paths: &[RelPath], of: usize) -> String {
     const MOST: usize = 3;
     let named = paths.iter().take(MOST).map(|path| match path.file_name() {
