@@ -17,6 +17,7 @@ mod import;
 mod interrupted;
 mod logits;
 mod query;
+mod replaying;
 mod runs;
 mod seal_and_verify;
 mod shell;

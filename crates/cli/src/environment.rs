@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `NO_COLOR` | not empty: no colour, unless `--color always` (no-color.org) |
 //! | `TERM` | `dumb`: no colour and no progress bars |
+//! | `TMPDIR` | where `replay --all` does steps, unless `--scratch` says where (elsewhere than on Unix, what the system names) |
 //! | `XDG_STATE_HOME`, else `HOME` | where what was typed into the shell of `query` is kept: `retrace/history` there, or in `.local/state` of the home |
 //! | `AWS_…`, `GOOGLE_…` | how `s3://` and `gs://` are reached: `AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_SKIP_SIGNATURE`, `GOOGLE_SERVICE_ACCOUNT` and the others that the crate `object_store` names |
 //! | `RETRACE_ISA` | the instruction set that the kernels use, `baseline`, `avx2` or `avx512`: it makes no difference but to speed, and this is how to see that |
@@ -41,6 +42,11 @@ pub(crate) fn history_file() -> Option<PathBuf> {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
     Some(state.join("retrace/history"))
+}
+
+/// Where temporary files go.
+pub(crate) fn scratch_directory() -> PathBuf {
+    env::temp_dir()
 }
 
 /// How object stores are reached.

@@ -57,7 +57,11 @@ impl<P: DeserializeOwned> Statement<P> {
         if envelope.payload_type != PAYLOAD {
             return Err(format!("its payload is {:?}", excerpt(&envelope.payload_type)));
         }
-        let json = envelope.payload.0.as_slice();
+        Self::parse(&envelope.payload.0, predicate_type)
+    }
+
+    /// The statement of this predicate that is `json`.
+    pub(crate) fn parse(json: &[u8], predicate_type: &str) -> Result<Self, String> {
         let form = |e: serde_json::Error| format!("its statement: {}", excerpt(&e.to_string()));
         // What it states is looked at before its form is: another statement has another form.
         serde_json::from_slice::<Statement<IgnoredAny>>(json).map_err(form)?.is(predicate_type)?;

@@ -163,13 +163,7 @@ pub(super) fn carry_out(run: &Path, resume: bool, terminal: &Terminal) -> Result
 
 /// What the run, of the run file at `path`, read and made: everything below its output is its own.
 fn done(root: &Root, run: &Run, path: RelPath, config: Option<RelPath>) -> Result<Done, Failure> {
-    let mut inputs = vec![run.tokenizer.clone()];
-    inputs.extend(config);
-    inputs.extend(run.phases.iter().flat_map(|phase| &phase.mix).map(|source| source.tokens.clone()));
-    inputs.extend(run.validation.iter().map(|validation| validation.tokens.clone()));
-    if let Some(start) = &run.start {
-        inputs.extend(files_of(root, &start.checkpoint)?);
-    }
+    let inputs = inputs(root, run, config)?;
     let kind = |path: &RelPath| match path.as_str().rsplit('/').next() {
         Some(Journal::NAME) => Kind::Log,
         Some(RECORDED_RUN) => Kind::Config,
@@ -180,8 +174,20 @@ fn done(root: &Root, run: &Run, path: RelPath, config: Option<RelPath>) -> Resul
     Ok(Done { id, kind, numerics: Some(run.numerics), config: Some(path), inputs, outputs })
 }
 
+/// What the run reads beside its run file; `config` is where its model is described, if in a file.
+pub(super) fn inputs(root: &Root, run: &Run, config: Option<RelPath>) -> Result<Vec<RelPath>, Failure> {
+    let mut inputs = vec![run.tokenizer.clone()];
+    inputs.extend(config);
+    inputs.extend(run.phases.iter().flat_map(|phase| &phase.mix).map(|source| source.tokens.clone()));
+    inputs.extend(run.validation.iter().map(|validation| validation.tokens.clone()));
+    if let Some(start) = &run.start {
+        inputs.extend(files_of(root, &start.checkpoint)?);
+    }
+    Ok(inputs)
+}
+
 /// The files below `directory`.
-fn files_of(root: &Root, directory: &RelPath) -> Result<Vec<RelPath>, Failure> {
+pub(super) fn files_of(root: &Root, directory: &RelPath) -> Result<Vec<RelPath>, Failure> {
     let mut files = Vec::new();
     let inside = root.directory(directory)?;
     // The lock that is held here, by this very process.
