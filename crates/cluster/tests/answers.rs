@@ -71,7 +71,7 @@ fn a_cluster_answers_as_one_process_does() {
     let token: Token = "0123456789abcdef".parse().unwrap();
     let (tell, told) = mpsc::channel();
     let held = token.clone();
-    thread::spawn(move || scheduler("127.0.0.1:0", held, |address| tell.send(address).unwrap()).unwrap());
+    thread::spawn(move || scheduler("127.0.0.1:0", &held, |address| tell.send(address).unwrap()).unwrap());
     let address = told.recv().unwrap().to_string();
     let (tell, told) = mpsc::channel();
     for _ in 0..2 {

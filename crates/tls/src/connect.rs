@@ -49,5 +49,26 @@ pub fn reason(error: &(dyn Error + 'static)) -> Reason {
             None => {}
         }
     }
-    Reason::Other(causes().map(ToString::to_string).collect::<Vec<_>>().join(": "))
+    Reason::Other(said(&causes().map(ToString::to_string).collect::<Vec<_>>().join(": ")))
+}
+
+/// What the other side said, of which at most 200 characters are shown.
+pub fn said(text: &str) -> String {
+    const MOST: usize = 200;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(said("short"), "short");
+        assert_eq!(said(&"é".repeat(200)), "é".repeat(200));
+        assert_eq!(said(&"é".repeat(201)), "é".repeat(200) + "…");
+    }
 }

@@ -15,7 +15,7 @@ mod connect;
 
 pub use accept::{Connection, Stranger, accept};
 pub use certificate::Credentials;
-pub use connect::{Reason, endpoint, reason};
+pub use connect::{Reason, endpoint, reason, said};
 
 use thiserror::Error;
 

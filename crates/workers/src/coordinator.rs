@@ -13,6 +13,7 @@ use retrace_model::Weights;
 use retrace_numerics::tree::TreeSum;
 use retrace_sign::Token;
 use retrace_spec::{Digest, Document, Run, Step};
+use retrace_tls::{Stranger, said};
 use retrace_train::{Batch, Block, Compute, Learner, TrainError};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -21,7 +22,6 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
@@ -29,7 +29,7 @@ use crate::WorkersError;
 use crate::board::{Assignment, Board, Next, SentWeights};
 use crate::floats::{self, Assembly};
 use crate::message::{Answer, FromWorker, Losses, NUMERICS, Order, PATH, RUN, Task, ToWorker};
-use crate::schedule::WorkerId;
+use crate::schedule::{Patience, WorkerId};
 
 /// How much may be on its way before the other side has taken it.
 pub(crate) const WINDOW: u32 = 16 << 20;
@@ -40,6 +40,8 @@ pub(crate) const ALIVE: Duration = Duration::from_secs(10);
 
 /// As long is waited for workers to take their leave.
 const LEAVING: Duration = Duration::from_secs(2);
+/// No more workers are let in: each is a connection, and checkpoints need open files too.
+const MOST_WORKERS: usize = 256;
 
 /// What happens among the workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,12 +60,30 @@ pub enum Event {
         /// What is known of why.
         why: String,
     },
+    /// One has had half of the time for a task, and has not answered.
+    Slow {
+        /// Which, from 1.
+        worker: u64,
+        /// What it was given.
+        task: String,
+        /// How long it has had it.
+        waited: Duration,
+        /// When it is let go.
+        deadline: Duration,
+    },
     /// One was not let in.
     Refused {
         /// Its address.
         from: String,
         /// Why.
         why: String,
+    },
+    /// Connections did not prove that they hold the token, the last from there.
+    Strangers {
+        /// Its address.
+        from: String,
+        /// How many there were since strangers were told of.
+        connections: u64,
     },
 }
 
@@ -88,14 +108,17 @@ impl fmt::Debug for Workers {
 }
 
 impl Workers {
-    /// Lets workers that hold `token` and `run` join at `address` (`127.0.0.1:0`: any free port).
+    /// Lets workers that hold `token` and `run` join at `address` (`127.0.0.1:0`: any free port). A task
+    /// that is not handed in within ten times as long as its worker took before, but at least
+    /// `deadline`, is given to another, and the worker is let go.
     ///
     /// # Errors
     /// If the address cannot be listened on.
     pub fn listen(
         run: &Run,
         address: &str,
-        token: Token,
+        token: &Token,
+        deadline: Duration,
         listener: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Self, WorkersError> {
         let builder = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -103,15 +126,22 @@ impl Workers {
         let refuse = |source| WorkersError::Listen { address: address.to_owned(), source };
         let socket = runtime.block_on(TcpListener::bind(address)).map_err(refuse)?;
         let bound = socket.local_addr().map_err(refuse)?;
-        let board = Arc::new(Board::default());
         let parameters = retrace_model::Layout::of(&run.model).parameters();
+        let tokens = run.micro_batch_size * run.sequence_length;
+        let board = Arc::new(Board::new(Patience::new(deadline, parameters, tokens)));
         let door = Door {
             board: Arc::clone(&board),
-            token: Arc::new(token),
             run: run.digest().map_err(TrainError::from)?,
             numerics: run.numerics.to_string(),
             parameters,
             listener: Arc::new(listener),
+        };
+        let told = Arc::clone(&door.listener);
+        let connections = {
+            let _within = runtime.enter();
+            retrace_tls::accept(socket, token, move |Stranger { from, connections }| {
+                told(Event::Strangers { from: from.to_string(), connections });
+            })?
         };
         let (stop, stopped) = oneshot::channel();
         let server = Server::builder()
@@ -120,7 +150,7 @@ impl Workers {
             .max_frame_size(FRAME)
             .http2_keepalive_interval(Some(ALIVE))
             .http2_keepalive_timeout(Some(ALIVE))
-            .serve_with_incoming_shutdown(door, TcpIncoming::from(socket).with_nodelay(Some(true)), async {
+            .serve_with_incoming_shutdown(door, connections, async {
                 let _ = stopped.await;
             });
         let server = Some(runtime.spawn(server));
@@ -195,7 +225,6 @@ impl Drop for Workers {
 #[derive(Clone)]
 struct Door {
     board: Arc<Board>,
-    token: Arc<Token>,
     run: Digest,
     numerics: String,
     parameters: usize,
@@ -206,13 +235,13 @@ impl Door {
     /// Whether a worker that asks so may join, and if not, why.
     fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
         let header = |name| request.metadata().get(name).map_or(&b""[..], |value| value.as_encoded_bytes());
-        if !self.token.admits(header("authorization")) {
-            return Err(Status::unauthenticated("it does not hold the token"));
+        if self.board.workers() >= MOST_WORKERS {
+            return Err(Status::resource_exhausted(format!("there are {MOST_WORKERS} workers, and no more are taken")));
         }
         for (name, ours) in [(NUMERICS, &self.numerics), (RUN, &self.run.to_string())] {
             let theirs = header(name);
             if theirs != ours.as_bytes() {
-                let theirs = String::from_utf8_lossy(theirs);
+                let theirs = said(&String::from_utf8_lossy(theirs));
                 return Err(Status::failed_precondition(format!("its {name} is {theirs:?}, not {ours}")));
             }
         }
@@ -261,9 +290,12 @@ impl tonic::server::StreamingService<FromWorker> for Join {
             (door.listener)(Event::Joined { worker: worker.0, from });
             tokio::spawn(async move {
                 let mut served = Served { door, worker, undone: Vec::new() };
-                if let Err(why) = served.serve(request.into_inner(), orders).await {
-                    (served.door.listener)(Event::Left { worker: worker.0, why });
-                }
+                let Err(why) = served.serve(request.into_inner(), &orders).await else { return };
+                let listener = Arc::clone(&served.door.listener);
+                // What it leaves undone is for others at once, whether or not it hears why.
+                drop(served);
+                listener(Event::Left { worker: worker.0, why: why.clone() });
+                let _ = tokio::time::timeout(ALIVE, orders.send(Err(Status::aborted(why)))).await;
             });
             Ok(Response::new(ReceiverStream::new(stream)))
         })
@@ -274,7 +306,40 @@ impl tonic::server::StreamingService<FromWorker> for Join {
 struct Served {
     door: Door,
     worker: WorkerId,
-    undone: Vec<(Step, Range<usize>)>,
+    undone: Vec<Given>,
+}
+
+/// A task that a worker was given and has not handed in.
+struct Given {
+    step: Step,
+    block: Range<usize>,
+    since: Instant,
+    deadline: Duration,
+    /// Whether somebody was told that it takes long.
+    told: bool,
+}
+
+impl Given {
+    fn new(assignment: &Assignment) -> Self {
+        let Assignment { step, ref block, deadline, .. } = *assignment;
+        Self { step, block: block.clone(), since: Instant::now(), deadline, told: false }
+    }
+
+    /// When something is to be said or done about it: at half of its time, and when that is over.
+    fn alarm(&self) -> Instant {
+        self.since + if self.told { self.deadline } else { self.deadline / 2 }
+    }
+
+    /// What it is, in words.
+    fn task(&self) -> String {
+        let (first, last) = (self.block.start + 1, self.block.end);
+        format!("micro-batches {first} to {last} of step {}", self.step.get())
+    }
+
+    /// Why its worker is let go.
+    fn overdue(&self) -> String {
+        format!("it did not hand in {} within {:.0} s", self.task(), self.deadline.as_secs_f64())
+    }
 }
 
 /// A gradient on its way here.
@@ -291,21 +356,28 @@ impl Served {
     async fn serve(
         &mut self,
         mut answers: Streaming<FromWorker>,
-        orders: mpsc::Sender<Result<ToWorker, Status>>,
+        orders: &mpsc::Sender<Result<ToWorker, Status>>,
     ) -> Result<(), String> {
         let board = Arc::clone(&self.door.board);
         let (mut last, mut computing, mut arriving) = (None, None, None);
         loop {
+            let alarm = self.undone.iter().map(Given::alarm).min();
             tokio::select! {
+                () = until(alarm) => self.see_what_is_late()?,
                 // The next task goes out while the gradient of the one before is still coming in.
                 assignment = board.assignment(self.worker, last), if computing.is_none() => {
                     let Some(assignment) = assignment else { return Ok(()) };
-                    self.undone.push((assignment.step, assignment.block.clone()));
-                    send(&orders, &assignment, last != Some(assignment.step)).await?;
+                    let given = Given::new(&assignment);
+                    // A worker that takes nothing is as late as one that gives nothing.
+                    let sent = send(orders, &assignment, last != Some(assignment.step));
+                    let sent = tokio::time::timeout(given.deadline, sent).await;
+                    let late = given.overdue();
+                    self.undone.push(given);
+                    sent.map_err(|_| late)??;
                     last = Some(assignment.step);
                     computing = Some((assignment, Instant::now()));
                 }
-                answer = answers.message() => match answer.map_err(|status| status.message().to_owned())? {
+                answer = answers.message() => match answer.map_err(|status| said(status.message()))? {
                     Some(FromWorker { answer: Some(Answer::Losses(losses)) }) => {
                         let (assignment, began) = computing.take().ok_or("it answers what it was not asked")?;
                         if arriving.is_some() {
@@ -324,12 +396,30 @@ impl Served {
                             false => arriving = Some(gradient),
                         }
                     }
-                    Some(FromWorker { answer: Some(Answer::Failed(why)) }) => return Err(why),
+                    Some(FromWorker { answer: Some(Answer::Failed(why)) }) => return Err(said(&why)),
                     Some(FromWorker { answer: None }) => return Err("it says what is not understood here".to_owned()),
                     None => return Err("it left".to_owned()),
                 },
             }
         }
+    }
+
+    /// Tells of tasks that take long; the error is that one has taken too long.
+    fn see_what_is_late(&mut self) -> Result<(), String> {
+        let now = Instant::now();
+        for given in self.undone.iter_mut().filter(|given| given.alarm() <= now) {
+            if given.told {
+                return Err(given.overdue());
+            }
+            given.told = true;
+            (self.door.listener)(Event::Slow {
+                worker: self.worker.0,
+                task: given.task(),
+                waited: given.since.elapsed(),
+                deadline: given.deadline,
+            });
+        }
+        Ok(())
     }
 
     fn begin(&self, assignment: Assignment, losses: Losses) -> Result<Arriving, String> {
@@ -346,7 +436,11 @@ impl Served {
         if !arrived.assembly.finish(&mut arrived.block.gradient, &arrived.digest) {
             return Err("its gradient was changed on the way".to_owned());
         }
-        self.undone.retain(|undone| *undone != (arrived.step, arrived.range.clone()));
+        let is_it = |given: &Given| given.step == arrived.step && given.block == arrived.range;
+        if let Some(at) = self.undone.iter().position(is_it) {
+            let given = self.undone.swap_remove(at);
+            self.door.board.handed_in(self.worker, given.block.len(), given.since.elapsed().as_secs_f64());
+        }
         self.door.board.deliver(arrived.step, &arrived.range, arrived.block);
         Ok(())
     }
@@ -354,7 +448,17 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        self.door.board.leave(self.worker, &self.undone);
+        let undone = std::mem::take(&mut self.undone);
+        let undone: Vec<_> = undone.into_iter().map(|given| (given.step, given.block)).collect();
+        self.door.board.leave(self.worker, &undone);
+    }
+}
+
+/// Waits until then; for ever, if there is nothing to wait for.
+async fn until(alarm: Option<Instant>) {
+    match alarm {
+        Some(alarm) => tokio::time::sleep_until(alarm.into()).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -378,3 +482,6 @@ async fn send(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

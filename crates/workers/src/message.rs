@@ -1,6 +1,6 @@
 //! What a coordinator and a worker say to one another: one gRPC stream a worker, each way.
 //!
-//! A worker asks for the stream with [`RUN`], [`NUMERICS`] and its token among the request's headers.
+//! A worker asks for the stream with [`RUN`] and [`NUMERICS`] among the request's headers.
 //! It is then sent the weights of a step, in pieces, before its first task of that step, and answers
 //! each task with losses and then the gradient, in pieces.
 

@@ -8,6 +8,7 @@ use retrace_model::{Layout, Weights};
 use retrace_numerics::environment;
 use retrace_sign::Token;
 use retrace_spec::{Document, Run, Step};
+use retrace_tls::{Reason, said};
 use retrace_train::{Batch, Batches, Learner, TrainError};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -52,7 +53,7 @@ pub fn work(
     let (answers, mut orders) = join(&runtime, run, address, token, patience)?;
     let lost = |what: &str| WorkersError::Lost { address: address.to_owned(), what: what.to_owned() };
     loop {
-        let order = runtime.block_on(orders.message()).map_err(|status| lost(status.message()))?;
+        let order = runtime.block_on(orders.message()).map_err(|status| lost(&said(status.message())))?;
         let Some(ToWorker { order }) = order else { return Ok(()) };
         match order {
             Some(Order::Weights(bytes)) if worker.assembly.add(worker.weights.values_mut(), &bytes) => {}
@@ -121,63 +122,62 @@ impl Worker<'_> {
 }
 
 /// The two ways of a worker's stream.
-type Stream = (UnboundedSender<FromWorker>, Streaming<ToWorker>);
+pub(crate) type Stream = (UnboundedSender<FromWorker>, Streaming<ToWorker>);
 
-fn join(
+pub(crate) fn join(
     runtime: &Runtime,
     run: &Run,
     address: &str,
     token: &Token,
     patience: Duration,
 ) -> Result<Stream, WorkersError> {
-    let unreachable = |what: String| WorkersError::Unreachable { address: address.to_owned(), what };
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|e| unreachable(said(&e)))?;
+    let address = || address.to_owned();
+    let unreachable = |what: String| WorkersError::Unreachable { address: address(), what };
+    let not_connected = |error: tonic::transport::Error| match retrace_tls::reason(&error) {
+        Reason::NotProven(what) => WorkersError::NotProven { address: address(), what },
+        Reason::Other(what) => unreachable(what),
+    };
+    let endpoint = retrace_tls::endpoint(&address(), token).map_err(|e| unreachable(e.to_string()))?;
     let endpoint = endpoint
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_frame_size(FRAME)
         .http2_keep_alive_interval(ALIVE)
         .keep_alive_timeout(ALIVE)
-        .keep_alive_while_idle(true)
-        .connect_timeout(ALIVE)
-        .tcp_nodelay(true);
+        .keep_alive_while_idle(true);
     let run_digest = run.digest().map_err(TrainError::from)?;
     let (answers, outgoing) = unbounded_channel();
     let mut request = Request::new(UnboundedReceiverStream::new(outgoing));
-    let headers =
-        [("authorization", token.bearer()), (NUMERICS, run.numerics.to_string()), (RUN, run_digest.to_string())];
-    for (name, value) in headers {
+    for (name, value) in [(NUMERICS, run.numerics.to_string()), (RUN, run_digest.to_string())] {
         let value = value.parse().map_err(|_| unreachable(format!("{name} cannot be sent as a header")))?;
         request.metadata_mut().insert(name, value);
     }
     let orders = runtime.block_on(async {
-        let channel = connect(&endpoint, patience).await.map_err(|e| unreachable(said(&e)))?;
+        let channel = connect(&endpoint, patience).await.map_err(not_connected)?;
         let mut call = tonic::client::Grpc::new(channel);
-        call.ready().await.map_err(|e| unreachable(said(&e)))?;
+        call.ready().await.map_err(not_connected)?;
         let answer = call.streaming(request, PathAndQuery::from_static(PATH), ProstCodec::default()).await;
         answer.map_err(|status: Status| match status.code() {
-            Code::Unauthenticated | Code::FailedPrecondition => {
-                WorkersError::Refused { address: address.to_owned(), what: status.message().to_owned() }
+            Code::ResourceExhausted | Code::FailedPrecondition => {
+                WorkersError::Refused { address: address(), what: said(status.message()) }
             }
-            _ => unreachable(status.message().to_owned()),
+            _ => unreachable(said(status.message())),
         })
     })?;
     Ok((answers, orders.into_inner()))
 }
 
-/// Connects, again and again until `patience` is over.
+/// Connects, again and again until `patience` is over or what listens there is not the coordinator.
 async fn connect(endpoint: &Endpoint, patience: Duration) -> Result<Channel, tonic::transport::Error> {
     let began = Instant::now();
     loop {
         match endpoint.connect().await {
-            Err(_) if began.elapsed() < patience => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(error)
+                if began.elapsed() < patience && !matches!(retrace_tls::reason(&error), Reason::NotProven(_)) =>
+            {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
             outcome => return outcome,
         }
     }
-}
-
-/// An error and its causes, on one line.
-fn said(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

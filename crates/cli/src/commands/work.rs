@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use retrace_files::{FileError, RegularFile, Unit};
+use retrace_files::{FileError, RegularFile, Unit, exposure};
 use retrace_sign::Token;
 use serde_json::json;
 
@@ -12,20 +12,20 @@ use super::{Exit, Opened, open_run};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// More than this is no token.
+/// No token is longer, so that no more is read.
 const MOST_BYTES: u64 = 4096;
 
 /// Compute micro-batches for a run that another process trains
 ///
 /// The other process is `retrace train RUN --listen ADDRESS --token FILE`. A worker needs the same run
 /// file, token shards and version of retrace as it, and is sent the weights. Workers can join, be slow
-/// and be lost at any time: no bit depends on it. What is sent is authenticated by the token, but not
-/// encrypted; between machines that others share, send it through a tunnel, such as
-/// `ssh -L 7070:localhost:7070 HOST`.
+/// and be lost at any time: no bit depends on it. Both sides prove to one another that they hold the
+/// token; it is never sent, and all that is sent is encrypted (TLS 1.3). What can be seen on the way is
+/// who talks to whom, when, and how much. A token has to be random: whoever can connect can try guesses.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  head -c 32 /dev/urandom | base64 > token          once; copy it to each machine
+  (umask 077; head -c 32 /dev/urandom | base64 > token)     once; copy it to each machine
   retrace train release/small.yaml --listen 10.0.0.1:7070 --token token
   retrace work release/small.yaml --coordinator 10.0.0.1:7070 --token token
   retrace work release/small.yaml --coordinator 10.0.0.1:7070 --token - < token")]
@@ -45,7 +45,7 @@ pub(crate) struct Work {
 
 impl Work {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let token = read_token(&self.token)?;
+        let token = read_token(&self.token, terminal)?;
         let (Opened { document: run, root, .. }, _) = open_run(&self.run)?;
         let (patience, progress) = (Duration::from_secs(self.patience), terminal.progress());
         progress.begin(&format!("working for {}", run.name), run.steps().get(), Unit::Steps);
@@ -64,15 +64,25 @@ impl Work {
     }
 }
 
-/// The token in `file`; `-` is standard input.
-pub(super) fn read_token(file: &Path) -> Result<Token, Failure> {
+/// The token in `file`; `-` is standard input. Says so if others can get at the file.
+pub(super) fn read_token(file: &Path, terminal: &Terminal) -> Result<Token, Failure> {
     let text = match file == Path::new("-") {
         true => {
             let mut text = String::new();
             std::io::stdin().take(MOST_BYTES).read_to_string(&mut text).map_err(FileError::io(file, "read"))?;
             text
         }
-        false => RegularFile::open(file)?.text(MOST_BYTES)?,
+        false => {
+            let opened = RegularFile::open(file)?;
+            let directory = file.parent().map(|parent| if parent == Path::new("") { Path::new(".") } else { parent });
+            let directory = directory.and_then(|directory| directory.metadata().ok());
+            if let Some(how) = exposure(opened.metadata(), directory.as_ref()) {
+                let file = file.display();
+                let advice = format!("{file}: {how}; `chmod 600 {file}` in a directory of yours");
+                terminal.say(Tone::Bad, "exposed", advice);
+            }
+            opened.text(MOST_BYTES)?
+        }
     };
     Ok(text.parse::<Token>()?)
 }
