@@ -38,10 +38,9 @@ fn endpoint_at(address: &str, token: &Token) -> Result<Endpoint, TlsError> {
 
 /// A connection to the scheduler at `address`, which has proved that it holds `token`.
 pub(crate) async fn reach(address: &str, token: &Token) -> Result<Channel, ClusterError> {
-    let connected = endpoint_at(address, token)
-        .map_err(|error| ClusterError::Scheduler { address: address.to_owned(), what: error.to_string() })?
-        .connect();
-    connected.await.map_err(|error| match reason(&error) {
+    let endpoint = endpoint_at(address, token)
+        .map_err(|error| ClusterError::Scheduler { address: address.to_owned(), what: error.to_string() })?;
+    endpoint.connect().await.map_err(|error| match reason(&error) {
         Reason::NotProven(what) => ClusterError::NotProven { address: address.to_owned(), what },
         Reason::Other(what) => {
             ClusterError::Scheduler { address: address.to_owned(), what: format!("cannot be reached: {what}") }

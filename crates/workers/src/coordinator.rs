@@ -468,7 +468,7 @@ async fn send(
     assignment: &Assignment,
     weights: bool,
 ) -> Result<(), String> {
-    let Assignment { step, block, batch, weights: SentWeights { bytes, digest } } = assignment;
+    let Assignment { step, block, batch, weights: SentWeights { bytes, digest }, .. } = assignment;
     let pieces = floats::chunks(if weights { bytes.clone() } else { Bytes::new() }).map(Order::Weights);
     let task = Task {
         step: step.get(),
