@@ -223,7 +223,7 @@ fn a_token_that_others_can_read_is_told() {
     use std::os::unix::fs::PermissionsExt;
     let directory = prepared(20);
     let root = directory.path();
-    let mut ask = |mode: u32| {
+    let ask = |mode: u32| {
         fs::set_permissions(root.join("token"), fs::Permissions::from_mode(mode)).unwrap();
         // Nobody listens there: what is looked at is what was said before.
         Ran::from(work(root, "127.0.0.1:1").args(["--patience", "0"]).output().unwrap()).code(2).err
