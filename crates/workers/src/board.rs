@@ -43,15 +43,8 @@ struct Work {
     step: Step,
     batch: Digest,
     schedule: Schedule,
-    /// None if there was no worker when the step began.
-    weights: Option<SentWeights>,
-}
-
-/// The weights' bytes, and their digest.
-#[derive(Debug, Clone)]
-pub(crate) struct SentWeights {
-    pub(crate) bytes: Bytes,
-    pub(crate) digest: blake3::Hash,
+    /// Their bytes; none if there was no worker when the step began.
+    weights: Option<Bytes>,
 }
 
 /// What a worker is to compute.
@@ -60,7 +53,8 @@ pub(crate) struct Assignment {
     pub(crate) step: Step,
     pub(crate) block: Range<usize>,
     pub(crate) batch: Digest,
-    pub(crate) weights: SentWeights,
+    /// The weights' bytes.
+    pub(crate) weights: Bytes,
     /// How long it may take.
     pub(crate) deadline: Duration,
 }
@@ -120,7 +114,7 @@ impl Board {
     }
 
     /// Begins a step. `weights` is asked for only if there is a worker to send them to.
-    pub(crate) fn post(&self, step: Step, batch: Digest, micro_batches: usize, weights: impl FnOnce() -> SentWeights) {
+    pub(crate) fn post(&self, step: Step, batch: Digest, micro_batches: usize, weights: impl FnOnce() -> Bytes) {
         let weights = (self.workers() > 0).then(weights);
         let mut inner = self.lock();
         inner.results.clear();

@@ -26,7 +26,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use crate::WorkersError;
-use crate::board::{Assignment, Board, Next, SentWeights};
+use crate::board::{Assignment, Board, Next};
 use crate::floats::{self, Assembly};
 use crate::message::{Answer, FromWorker, Losses, NUMERICS, Order, PATH, RUN, Task, ToWorker};
 use crate::schedule::{Patience, WorkerId};
@@ -177,11 +177,7 @@ impl Compute for Workers {
         batch: &Batch,
     ) -> Result<Block, TrainError> {
         let micro_batches = here.micro_batches();
-        self.board.post(step, batch.digest, micro_batches, || {
-            let bytes = floats::to_bytes(weights.values().to_vec());
-            let digest = floats::digest(&bytes);
-            SentWeights { bytes, digest }
-        });
+        self.board.post(step, batch.digest, micro_batches, || floats::to_bytes(weights.values().to_vec()));
         let mut losses = Vec::with_capacity(micro_batches);
         while losses.len() < micro_batches {
             match self.board.next(losses.len()) {
@@ -347,7 +343,6 @@ struct Arriving {
     step: Step,
     range: Range<usize>,
     block: Block,
-    digest: Bytes,
     assembly: Assembly,
 }
 
@@ -392,7 +387,7 @@ impl Served {
                             return Err("it sends more than a gradient".to_owned());
                         }
                         match gradient.assembly.is_whole(&gradient.block.gradient) {
-                            true => self.hand_in(gradient)?,
+                            true => self.hand_in(gradient),
                             false => arriving = Some(gradient),
                         }
                     }
@@ -429,20 +424,17 @@ impl Served {
         }
         let gradient = self.door.board.spare(self.door.parameters);
         let block = Block { losses: losses.bits.into_iter().map(f64::from_bits).collect(), gradient };
-        Ok(Arriving { step, range, block, digest: losses.gradient, assembly: Assembly::default() })
+        Ok(Arriving { step, range, block, assembly: Assembly::default() })
     }
 
-    fn hand_in(&mut self, mut arrived: Arriving) -> Result<(), String> {
-        if !arrived.assembly.finish(&mut arrived.block.gradient, &arrived.digest) {
-            return Err("its gradient was changed on the way".to_owned());
-        }
+    fn hand_in(&mut self, mut arrived: Arriving) {
+        arrived.assembly.finish(&mut arrived.block.gradient);
         let is_it = |given: &Given| given.step == arrived.step && given.block == arrived.range;
         if let Some(at) = self.undone.iter().position(is_it) {
             let given = self.undone.swap_remove(at);
             self.door.board.handed_in(self.worker, given.block.len(), given.since.elapsed().as_secs_f64());
         }
         self.door.board.deliver(arrived.step, &arrived.range, arrived.block);
-        Ok(())
     }
 }
 
@@ -468,14 +460,13 @@ async fn send(
     assignment: &Assignment,
     weights: bool,
 ) -> Result<(), String> {
-    let Assignment { step, block, batch, weights: SentWeights { bytes, digest }, .. } = assignment;
+    let Assignment { step, block, batch, weights: bytes, .. } = assignment;
     let pieces = floats::chunks(if weights { bytes.clone() } else { Bytes::new() }).map(Order::Weights);
     let task = Task {
         step: step.get(),
         first: block.start as u64,
         count: block.len() as u64,
         batch: Bytes::copy_from_slice(batch.as_bytes()),
-        weights: Bytes::copy_from_slice(digest.as_bytes()),
     };
     for order in pieces.chain([Order::Task(task)]) {
         orders.send(Ok(ToWorker { order: Some(order) })).await.map_err(|_| "its connection was lost".to_owned())?;

@@ -45,9 +45,6 @@ pub(crate) struct Task {
     /// The digest of the step's batch.
     #[prost(bytes = "bytes", tag = "4")]
     pub(crate) batch: Bytes,
-    /// The digest of the weights' bytes.
-    #[prost(bytes = "bytes", tag = "5")]
-    pub(crate) weights: Bytes,
 }
 
 /// From a worker.
@@ -77,7 +74,4 @@ pub(crate) struct Losses {
     /// The bits of each micro-batch's loss, binary64.
     #[prost(fixed64, repeated, tag = "1")]
     pub(crate) bits: Vec<u64>,
-    /// The digest of the gradient's bytes.
-    #[prost(bytes = "bytes", tag = "2")]
-    pub(crate) gradient: Bytes,
 }

@@ -3,7 +3,6 @@
 use retrace_files::Root;
 use std::time::{Duration, Instant};
 
-use prost::bytes::Bytes;
 use retrace_model::{Layout, Weights};
 use retrace_numerics::environment;
 use retrace_sign::Token;
@@ -44,7 +43,7 @@ pub fn work(
         batches: Batches::open(root, run)?,
         weights: weights.map_err(TrainError::from)?,
         assembly: Assembly::default(),
-        known: Bytes::new(),
+        known: None,
         batch: None,
     };
     // One thread speaks, while this one computes.
@@ -77,8 +76,8 @@ struct Worker<'a> {
     batches: Batches,
     weights: Weights,
     assembly: Assembly,
-    /// The digest of the weights, when they are whole.
-    known: Bytes,
+    /// The step whose weights these are, when they are whole.
+    known: Option<Step>,
     batch: Option<(Step, Batch)>,
 }
 
@@ -86,13 +85,13 @@ impl Worker<'_> {
     /// Computes a task and answers it. Gives the number of micro-batches.
     fn compute(&mut self, task: &Task, answers: &UnboundedSender<FromWorker>) -> Result<usize, WorkersError> {
         environment::check().map_err(TrainError::from)?;
-        if self.known != task.weights {
-            if !self.assembly.finish(self.weights.values_mut(), &task.weights) {
-                return Err(WorkersError::Damaged { what: "the weights were changed on the way" });
-            }
-            self.known = task.weights.clone();
-        }
         let step = Step(task.step);
+        if self.known != Some(step) {
+            if !self.assembly.finish(self.weights.values_mut()) {
+                return Err(WorkersError::Damaged { what: "it does not send all of the weights" });
+            }
+            self.known = Some(step);
+        }
         let batch = match self.batch.take() {
             Some((of, batch)) if of == step => batch,
             _ => self.batches.batch(step)?,
@@ -109,10 +108,7 @@ impl Worker<'_> {
         let block = self.learner.block(&self.weights, step, &batch, range)?;
         self.batch = Some((step, batch));
         let gradient = floats::to_bytes(block.gradient);
-        let losses = Losses {
-            bits: block.losses.iter().map(|loss| loss.to_bits()).collect(),
-            gradient: Bytes::copy_from_slice(floats::digest(&gradient).as_bytes()),
-        };
+        let losses = Losses { bits: block.losses.iter().map(|loss| loss.to_bits()).collect() };
         // Whether they arrive shows when the next order is read.
         for answer in [Answer::Losses(losses)].into_iter().chain(floats::chunks(gradient).map(Answer::Gradient)) {
             let _ = answers.send(FromWorker { answer: Some(answer) });

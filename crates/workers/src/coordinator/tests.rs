@@ -59,11 +59,8 @@ impl Scene {
 
     /// Begins a step with so many bytes of weights.
     fn post(&self, bytes: usize) {
-        self.workers.board.post(Step(1), Digest::of(b"batch"), MICRO_BATCHES, || {
-            let bytes = Bytes::from(vec![7; bytes]);
-            let digest = floats::digest(&bytes);
-            SentWeights { bytes, digest }
-        });
+        let weights = || Bytes::from(vec![7; bytes]);
+        self.workers.board.post(Step(1), Digest::of(b"batch"), MICRO_BATCHES, weights);
     }
 
     /// Takes part in the step as a worker should, until all micro-batches but so many are handed in.
@@ -106,10 +103,7 @@ impl Scene {
 fn answer(stream: &Stream, task: &Task, most: usize) {
     let parameters = retrace_model::Layout::of(&Run::parse(RUN, "run.yaml").unwrap().model).parameters();
     let gradient = floats::to_bytes(vec![0.5; parameters]);
-    let losses = Losses {
-        bits: vec![1f64.to_bits(); task.count as usize],
-        gradient: Bytes::copy_from_slice(floats::digest(&gradient).as_bytes()),
-    };
+    let losses = Losses { bits: vec![1f64.to_bits(); task.count as usize] };
     let sent = gradient.slice(..gradient.len().min(most));
     for answer in [Answer::Losses(losses)].into_iter().chain(floats::chunks(sent).map(Answer::Gradient)) {
         stream.0.send(FromWorker { answer: Some(answer) }).unwrap();
