@@ -1,6 +1,7 @@
 //! The process that trains, as its workers see it.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::pin::Pin;
@@ -15,6 +16,7 @@ use retrace_sign::Token;
 use retrace_spec::{Digest, Document, Run, Step};
 use retrace_tls::{Stranger, said};
 use retrace_train::{Batch, Block, Compute, Learner, TrainError};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
@@ -22,14 +24,15 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::transport::Server;
+use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use crate::WorkersError;
 use crate::board::{Assignment, Board, Next};
 use crate::floats::{self, Assembly};
 use crate::message::{Answer, FromWorker, Losses, NUMERICS, Order, PATH, RUN, Task, ToWorker};
 use crate::schedule::{Patience, WorkerId};
+use crate::{Local, WorkersError};
 
 /// How much may be on its way before the other side has taken it.
 pub(crate) const WINDOW: u32 = 16 << 20;
@@ -93,56 +96,78 @@ type Listener = Arc<dyn Fn(Event) + Send + Sync>;
 /// The workers of a run: a step's micro-batches are computed by whoever has joined, and here if
 /// nobody has.
 pub struct Workers {
-    board: Arc<Board>,
-    address: SocketAddr,
+    door: Door,
     sum: TreeSum,
-    stop: Option<oneshot::Sender<()>>,
-    server: Option<JoinHandle<Result<(), tonic::transport::Error>>>,
+    local: Local,
+    servers: Vec<(oneshot::Sender<()>, JoinHandle<Result<(), tonic::transport::Error>>)>,
     runtime: Option<Runtime>,
 }
 
 impl fmt::Debug for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Workers").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Workers").field("run", &self.door.run).finish_non_exhaustive()
     }
 }
 
 impl Workers {
-    /// Lets workers that hold `token` and `run` join at `address` (`127.0.0.1:0`: any free port). A task
-    /// that is not handed in within ten times as long as its worker took before, but at least
-    /// `deadline`, is given to another, and the worker is let go.
+    /// Lets workers that hold `run` join. A task that is not handed in within ten times as long as its
+    /// worker took before, but at least `deadline`, is given to another, and the worker is let go.
+    /// `listener` is told what happens.
     ///
     /// # Errors
-    /// If the address cannot be listened on.
-    pub fn listen(
+    /// If no thread can be had.
+    pub fn new(
         run: &Run,
-        address: &str,
-        token: &Token,
         deadline: Duration,
         listener: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Self, WorkersError> {
         let builder = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = builder.map_err(WorkersError::Start)?;
-        let refuse = |source| WorkersError::Listen { address: address.to_owned(), source };
-        let socket = runtime.block_on(TcpListener::bind(address)).map_err(refuse)?;
-        let bound = socket.local_addr().map_err(refuse)?;
         let parameters = retrace_model::Layout::of(&run.model).parameters();
         let tokens = run.micro_batch_size * run.sequence_length;
-        let board = Arc::new(Board::new(Patience::new(deadline, parameters, tokens)));
         let door = Door {
-            board: Arc::clone(&board),
+            board: Arc::new(Board::new(Patience::new(deadline, parameters, tokens))),
             run: run.digest().map_err(TrainError::from)?,
             numerics: run.numerics.to_string(),
             parameters,
             listener: Arc::new(listener),
         };
-        let told = Arc::clone(&door.listener);
-        let connections = {
-            let _within = runtime.enter();
-            retrace_tls::accept(socket, token, move |Stranger { from, connections }| {
-                told(Event::Strangers { from: from.to_string(), connections });
-            })?
-        };
+        let (connections, handed_over) = mpsc::channel(1);
+        let local = Local { runtime: runtime.handle().clone(), connections };
+        let mut workers = Self { door, sum: TreeSum::default(), local, servers: Vec::new(), runtime: Some(runtime) };
+        workers.serve(ReceiverStream::new(handed_over));
+        Ok(workers)
+    }
+
+    /// Connections for processes of this machine.
+    pub fn local(&self) -> Local {
+        self.local.clone()
+    }
+
+    /// Lets workers of other machines that hold `token` join at `address` (`127.0.0.1:0`: any free
+    /// port); gives where it listens.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub fn listen(&mut self, address: &str, token: &Token) -> Result<SocketAddr, WorkersError> {
+        let refuse = |source| WorkersError::Listen { address: address.to_owned(), source };
+        let runtime = self.local.runtime.clone();
+        let socket = runtime.block_on(TcpListener::bind(address)).map_err(refuse)?;
+        let bound = socket.local_addr().map_err(refuse)?;
+        let told = Arc::clone(&self.door.listener);
+        let _within = runtime.enter();
+        let connections = retrace_tls::accept(socket, token, move |Stranger { from, connections }| {
+            told(Event::Strangers { from: from.to_string(), connections });
+        })?;
+        self.serve(connections);
+        Ok(bound)
+    }
+
+    /// Serves the workers that come by these connections.
+    fn serve<C>(&mut self, connections: ReceiverStream<io::Result<C>>)
+    where
+        C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    {
         let (stop, stopped) = oneshot::channel();
         let server = Server::builder()
             .initial_stream_window_size(WINDOW)
@@ -150,21 +175,15 @@ impl Workers {
             .max_frame_size(FRAME)
             .http2_keepalive_interval(Some(ALIVE))
             .http2_keepalive_timeout(Some(ALIVE))
-            .serve_with_incoming_shutdown(door, connections, async {
+            .serve_with_incoming_shutdown(self.door.clone(), connections, async {
                 let _ = stopped.await;
             });
-        let server = Some(runtime.spawn(server));
-        Ok(Self { board, address: bound, sum: TreeSum::default(), stop: Some(stop), server, runtime: Some(runtime) })
-    }
-
-    /// Where workers join.
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.servers.push((stop, self.local.runtime.spawn(server)));
     }
 
     /// Waits until so many have joined, or `hopeless` says that they will not.
     pub fn wait_for(&self, workers: usize, hopeless: impl FnMut() -> bool) {
-        self.board.wait_for_workers(workers, hopeless);
+        self.door.board.wait_for_workers(workers, hopeless);
     }
 }
 
@@ -177,20 +196,20 @@ impl Compute for Workers {
         batch: &Batch,
     ) -> Result<Block, TrainError> {
         let micro_batches = here.micro_batches();
-        self.board.post(step, batch.digest, micro_batches, || floats::to_bytes(weights.values().to_vec()));
+        self.door.board.post(step, batch.digest, micro_batches, || floats::to_bytes(weights.values().to_vec()));
         let mut losses = Vec::with_capacity(micro_batches);
         while losses.len() < micro_batches {
-            match self.board.next(losses.len()) {
+            match self.door.board.next(losses.len()) {
                 Next::Block(count, block) => {
                     losses.extend(block.losses);
                     self.sum.push_node(count as u64, block.gradient);
                     if let Some(spare) = self.sum.spare() {
-                        self.board.keep(spare);
+                        self.door.board.keep(spare);
                     }
                 }
                 Next::Here(range) => {
                     let block = here.block(weights, step, batch, range.clone())?;
-                    self.board.deliver(step, &range, block);
+                    self.door.board.deliver(step, &range, block);
                 }
             }
         }
@@ -198,20 +217,26 @@ impl Compute for Workers {
     }
 
     fn recycle(&mut self, _: &mut Learner<'_>, gradient: Vec<f32>) {
-        self.board.keep(gradient);
+        self.door.board.keep(gradient);
     }
 }
 
 impl Drop for Workers {
     /// Lets the workers go.
     fn drop(&mut self) {
-        self.board.close();
-        if let Some(stop) = self.stop.take() {
+        self.door.board.close();
+        let (stops, servers): (Vec<_>, Vec<_>) = self.servers.drain(..).unzip();
+        stops.into_iter().for_each(|stop| {
             let _ = stop.send(());
-        }
-        if let (Some(runtime), Some(server)) = (self.runtime.take(), self.server.take()) {
-            // It ends when every worker has been told that its stream is over.
-            let _ = runtime.block_on(async { tokio::time::timeout(LEAVING, server).await });
+        });
+        if let Some(runtime) = self.runtime.take() {
+            // They end when every worker has been told that its stream is over.
+            let ended = async {
+                for server in servers {
+                    let _ = server.await;
+                }
+            };
+            let _ = runtime.block_on(async { tokio::time::timeout(LEAVING, ended).await });
             runtime.shutdown_background();
         }
     }
@@ -276,7 +301,7 @@ impl tonic::server::StreamingService<FromWorker> for Join {
     fn call(&mut self, request: Request<Streaming<FromWorker>>) -> Self::Future {
         let door = self.0.clone();
         Box::pin(async move {
-            let from = request.remote_addr().map_or_else(|| "somewhere".to_owned(), |address| address.to_string());
+            let from = request.remote_addr().map_or_else(|| "this machine".to_owned(), |address| address.to_string());
             if let Err(status) = door.admit(&request) {
                 (door.listener)(Event::Refused { from, why: status.message().to_owned() });
                 return Err(status);

@@ -20,23 +20,32 @@ use tonic_prost::ProstCodec;
 use crate::WorkersError;
 use crate::coordinator::{ALIVE, FRAME, WINDOW};
 use crate::floats::{self, Assembly};
+use crate::local::Inherited;
 use crate::message::{Answer, FromWorker, Losses, NUMERICS, Order, PATH, RUN, Task, ToWorker};
 
-/// Computes micro-batches of `run`, whose paths are relative to `root`, for the coordinator at
-/// `address`, until that ends; `done` is told of every block. A coordinator that is not there yet is
-/// waited for, as long as `patience` says.
+/// How a worker comes to its coordinator.
+#[derive(Debug, Clone, Copy)]
+pub enum Way<'a> {
+    /// By an address, where both prove that they hold the token.
+    Address {
+        /// `HOST:PORT`.
+        address: &'a str,
+        /// The token.
+        token: &'a Token,
+        /// A coordinator that is not there yet is waited for so long.
+        patience: Duration,
+    },
+    /// By standard input, a connection of [`Local`](crate::Local).
+    Inherited,
+}
+
+/// Computes micro-batches of `run`, whose paths are relative to `root`, for the coordinator there, until
+/// that ends; `done` is told of every block.
 ///
 /// # Errors
 /// If the coordinator cannot be reached, does not want this worker, or is lost; if the tokens are
 /// not its tokens; if the micro-batches cannot be computed.
-pub fn work(
-    root: &Root,
-    run: &Run,
-    address: &str,
-    token: &Token,
-    patience: Duration,
-    done: &mut dyn FnMut(Step, usize),
-) -> Result<(), WorkersError> {
+pub fn work(root: &Root, run: &Run, way: Way<'_>, done: &mut dyn FnMut(Step, usize)) -> Result<(), WorkersError> {
     let weights = Weights::from_values(Layout::of(&run.model), vec![0.0; Layout::of(&run.model).parameters()]);
     let mut worker = Worker {
         learner: Learner::new(run)?,
@@ -49,8 +58,8 @@ pub fn work(
     // One thread speaks, while this one computes.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(WorkersError::Start)?;
-    let (answers, mut orders) = join(&runtime, run, address, token, patience)?;
-    let lost = |what: &str| WorkersError::Lost { address: address.to_owned(), what: what.to_owned() };
+    let (answers, mut orders) = join(&runtime, run, way)?;
+    let lost = |what: &str| WorkersError::Lost { address: way.address(), what: what.to_owned() };
     loop {
         let order = runtime.block_on(orders.message()).map_err(|status| lost(&said(status.message())))?;
         let Some(ToWorker { order }) = order else { return Ok(()) };
@@ -117,24 +126,30 @@ impl Worker<'_> {
     }
 }
 
-/// The two ways of a worker's stream.
+impl Way<'_> {
+    fn address(&self) -> String {
+        match self {
+            Self::Address { address, .. } => (*address).to_owned(),
+            Self::Inherited => "standard input".to_owned(),
+        }
+    }
+}
+
+/// The two directions of a worker's stream.
 pub(crate) type Stream = (UnboundedSender<FromWorker>, Streaming<ToWorker>);
 
-pub(crate) fn join(
-    runtime: &Runtime,
-    run: &Run,
-    address: &str,
-    token: &Token,
-    patience: Duration,
-) -> Result<Stream, WorkersError> {
-    let address = || address.to_owned();
-    let unreachable = |what: String| WorkersError::Unreachable { address: address(), what };
+pub(crate) fn join(runtime: &Runtime, run: &Run, way: Way<'_>) -> Result<Stream, WorkersError> {
+    let unreachable = |what: String| WorkersError::Unreachable { address: way.address(), what };
     let not_connected = |error: tonic::transport::Error| match retrace_tls::reason(&error) {
-        Reason::NotProven(what) => WorkersError::NotProven { address: address(), what },
+        Reason::NotProven(what) => WorkersError::NotProven { address: way.address(), what },
         Reason::Other(what) => unreachable(what),
     };
-    let endpoint = retrace_tls::endpoint(&address(), token).map_err(|e| unreachable(e.to_string()))?;
+    let endpoint = match way {
+        Way::Address { address, token, .. } => retrace_tls::endpoint(address, token),
+        Way::Inherited => Ok(Endpoint::from_static("http://coordinator")),
+    };
     let endpoint = endpoint
+        .map_err(|e| unreachable(e.to_string()))?
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_frame_size(FRAME)
@@ -149,13 +164,20 @@ pub(crate) fn join(
         request.metadata_mut().insert(name, value);
     }
     let orders = runtime.block_on(async {
-        let channel = connect(&endpoint, patience).await.map_err(not_connected)?;
+        let channel = match way {
+            Way::Address { patience, .. } => connect(&endpoint, patience).await,
+            Way::Inherited => {
+                let connection = Inherited::new().map_err(|e| unreachable(e.to_string()))?;
+                endpoint.connect_with_connector(connection).await
+            }
+        };
+        let channel = channel.map_err(not_connected)?;
         let mut call = tonic::client::Grpc::new(channel);
         call.ready().await.map_err(not_connected)?;
         let answer = call.streaming(request, PathAndQuery::from_static(PATH), ProstCodec::default()).await;
         answer.map_err(|status: Status| match status.code() {
             Code::ResourceExhausted | Code::FailedPrecondition => {
-                WorkersError::Refused { address: address(), what: said(status.message()) }
+                WorkersError::Refused { address: way.address(), what: said(status.message()) }
             }
             _ => unreachable(said(status.message())),
         })

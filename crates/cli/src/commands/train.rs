@@ -132,18 +132,14 @@ impl Train {
     fn with_workers(&self, terminal: &Terminal) -> Result<(Run, Journal, Root), Failure> {
         let (Opened { document: run, root, path }, config) = open_run(&self.run)?;
         let progress: Arc<dyn Progress> = Arc::from(terminal.progress());
-        let token = match &self.token {
-            Some(file) => work::read_token(file, terminal)?,
-            None => local::token()?,
-        };
-        let address = self.listen.as_deref().unwrap_or("127.0.0.1:0");
         let told = Arc::clone(&progress);
         let deadline = Duration::from_secs(self.deadline.map_or(DEADLINE, NonZeroU64::get));
-        let mut workers = Workers::listen(&run, address, &token, deadline, move |event| told.remark(&said(&event)))?;
-        if self.listen.is_some() {
-            progress.remark(&format!("workers can join at {}", workers.address()));
+        let mut workers = Workers::new(&run, deadline, move |event| told.remark(&said(&event)))?;
+        if let (Some(address), Some(token)) = (&self.listen, &self.token) {
+            let address = workers.listen(address, &work::read_token(token, terminal)?)?;
+            progress.remark(&format!("workers can join at {address}"));
         }
-        let crew = Crew::start(self.workers.unwrap_or(0), &self.run, workers.address(), &token, &progress);
+        let crew = Crew::start(self.workers.unwrap_or(0), &self.run, &workers.local(), &progress);
         // So that the first step is not computed here while they start.
         workers.wait_for(self.workers.unwrap_or(0), || crew.has_given_up());
         let journal = train_by(&root, &run, self.resume, &mut workers, progress.as_ref());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use retrace_files::{FileError, RegularFile, Unit, exposure};
 use retrace_sign::Token;
+use retrace_workers::Way;
 use serde_json::json;
 
 use super::{Exit, Opened, open_run};
@@ -32,12 +33,13 @@ Examples:
 pub(crate) struct Work {
     /// The run file
     run: PathBuf,
-    /// Where the process that trains listens
+    /// Where the process that trains listens; `-`, standard input is a connection to it, as
+    /// `train --workers` starts its own
     #[arg(long, value_name = "ADDRESS")]
     coordinator: String,
     /// The file with the token that both hold; `-` is standard input
     #[arg(long, value_name = "FILE")]
-    token: PathBuf,
+    token: Option<PathBuf>,
     /// How long to wait for it to listen, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     patience: u64,
@@ -45,9 +47,21 @@ pub(crate) struct Work {
 
 impl Work {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let token = read_token(&self.token, terminal)?;
+        let token = self.token.as_deref().map(|file| read_token(file, terminal)).transpose()?;
+        let patience = Duration::from_secs(self.patience);
+        let way = match (self.coordinator.as_str(), &token) {
+            ("-", None) => Way::Inherited,
+            ("-", Some(_)) => {
+                return Err(Failure::usage("a connection that is there needs no token", "leave out --token"));
+            }
+            (address, Some(token)) => Way::Address { address, token, patience },
+            (_, None) => {
+                let help = "give the file with the token that the coordinator was given: --token FILE";
+                return Err(Failure::usage("an address needs a token, which both sides prove that they hold", help));
+            }
+        };
         let (Opened { document: run, root, .. }, _) = open_run(&self.run)?;
-        let (patience, progress) = (Duration::from_secs(self.patience), terminal.progress());
+        let progress = terminal.progress();
         progress.begin(&format!("working for {}", run.name), run.steps().get(), Unit::Steps);
         let (mut micro_batches, mut last) = (0, None);
         let mut done = |step: retrace_spec::Step, count: usize| {
@@ -56,7 +70,7 @@ impl Work {
             let before = last.replace(step).map_or(0, retrace_spec::Step::get);
             progress.advance(step.get().saturating_sub(before));
         };
-        retrace_workers::work(&root, &run, &self.coordinator, &token, patience, &mut done)?;
+        retrace_workers::work(&root, &run, way, &mut done)?;
         progress.end();
         terminal.result("work/1", &json!({"name": run.name, "micro_batches": micro_batches}), |_| Ok(()))?;
         terminal.say(Tone::Good, "worked", format!("{}: {}", run.name, count(micro_batches, "micro-batch")));

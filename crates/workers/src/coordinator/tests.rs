@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
-use crate::worker::{Stream, join};
+use crate::worker::{Stream, Way, join};
 
 const RUN: &str = "retrace: run/1
 name: small
@@ -31,6 +31,7 @@ struct Scene {
     run: Run,
     token: Token,
     workers: Workers,
+    address: String,
     events: Receiver<Event>,
     runtime: Runtime,
 }
@@ -39,16 +40,18 @@ impl Scene {
     fn new() -> Self {
         let (run, token): (Run, Token) = (Run::parse(RUN, "run.yaml").unwrap(), "0123456789abcdef".parse().unwrap());
         let (tell, events) = channel();
-        let workers = Workers::listen(&run, "127.0.0.1:0", &token, DEADLINE, move |event| {
+        let mut workers = Workers::new(&run, DEADLINE, move |event| {
             let _ = tell.send(event);
-        });
+        })
+        .unwrap();
+        let address = workers.listen("127.0.0.1:0", &token).unwrap().to_string();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        Self { run, token, workers: workers.unwrap(), events, runtime }
+        Self { run, token, workers, address, events, runtime }
     }
 
     fn join(&self) -> Stream {
-        let address = self.workers.address().to_string();
-        let joined = join(&self.runtime, &self.run, &address, &self.token, Duration::ZERO).unwrap();
+        let way = Way::Address { address: &self.address, token: &self.token, patience: Duration::ZERO };
+        let joined = join(&self.runtime, &self.run, way).unwrap();
         assert!(matches!(self.event(), Event::Joined { .. }));
         joined
     }
@@ -60,7 +63,7 @@ impl Scene {
     /// Begins a step with so many bytes of weights.
     fn post(&self, bytes: usize) {
         let weights = || Bytes::from(vec![7; bytes]);
-        self.workers.board.post(Step(1), Digest::of(b"batch"), MICRO_BATCHES, weights);
+        self.workers.door.board.post(Step(1), Digest::of(b"batch"), MICRO_BATCHES, weights);
     }
 
     /// Takes part in the step as a worker should, until all micro-batches but so many are handed in.
@@ -131,7 +134,7 @@ fn a_silent_worker_is_let_go_and_its_task_is_anothers() {
     scene.honest(&mut other, MICRO_BATCHES - 1);
     let mut at = 0;
     while at < MICRO_BATCHES {
-        match scene.workers.board.next(at) {
+        match scene.workers.door.board.next(at) {
             Next::Block(count, _) => at += count,
             Next::Here(range) => panic!("{range:?} was nobody's"),
         }
@@ -145,7 +148,7 @@ fn the_last_worker_to_be_silent_leaves_its_work_to_the_trainer() {
     let _silent = scene.join();
     let began = Instant::now();
     scene.post(1000);
-    assert!(matches!(scene.workers.board.next(0), Next::Here(range) if range == (0..1)));
+    assert!(matches!(scene.workers.door.board.next(0), Next::Here(range) if range == (0..1)));
     scene.is_let_go(began, 1);
 }
 
