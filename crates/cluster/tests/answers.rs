@@ -92,7 +92,7 @@ fn a_cluster_answers_as_one_process_does() {
     }
     // Another token: neither a query nor a worker gets in.
     let other: Token = "fedcba9876543210".parse().unwrap();
-    let refused = connect(&address, &other, |config| config).unwrap_err().to_string();
+    let refused = connect(&address, &other, |config| config).err().unwrap().to_string();
     assert!(refused.contains("token"), "{refused}");
     let offer = Offer { host: "127.0.0.1".parse().unwrap(), tasks: 1 };
     let refused = worker(&address, &other, &offer, |_| ()).unwrap_err().to_string();

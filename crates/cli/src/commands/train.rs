@@ -40,7 +40,8 @@ pub(crate) struct Train {
     /// Go on from the last whole checkpoint
     #[arg(long)]
     resume: bool,
-    /// Compute micro-batches in N processes of this machine; the bits are the same for every N
+    /// Compute micro-batches in N processes of this machine; the bits are the same for every N. They are
+    /// handed their connections: no port is listened on, and what is sent stays in this machine, unencrypted
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// Let workers of other machines join at this address; all that is sent is encrypted (see `retrace help work`)
