@@ -1,21 +1,24 @@
 //! Where a worker keeps results until they are fetched: a directory that its user alone can read, and
 //! that is removed when the worker ends, or, if it was killed, when the next one begins.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use retrace_files::{Lock, Root};
 use tempfile::{Builder, TempDir};
 
 /// What the names of such directories begin with.
 const PREFIX: &str = "retrace-cluster-";
+/// A new directory may be swept by another worker before it is locked; then another is made, so often.
+const TRIES: usize = 8;
 
 /// A worker's own directory. It is locked as long as the worker lives.
 #[derive(Debug)]
 pub(crate) struct Kept {
     directory: TempDir,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Kept {
@@ -24,13 +27,14 @@ impl Kept {
     /// # Errors
     /// If it cannot be made.
     pub(crate) fn new(temporary: &Path) -> io::Result<Self> {
+        let mut tries = 1..=TRIES;
         let kept = loop {
             let private = fs::Permissions::from_mode(0o700);
             let directory = Builder::new().prefix(PREFIX).permissions(private).tempdir_in(temporary)?;
-            let lock = File::open(directory.path())?;
-            // One that was swept between the two is not there any more, and another is made.
-            if lock.try_lock().is_ok() && is_at(&lock, directory.path()) {
-                break Self { directory, _lock: lock };
+            match lock(directory.path()) {
+                Ok(lock) => break Self { directory, _lock: lock },
+                Err(error) if tries.next().is_none() => return Err(error),
+                Err(_) => {}
             }
         };
         kept.sweep(temporary)?;
@@ -51,10 +55,7 @@ impl Kept {
             }
             // Nobody else can put a link in the place of what belongs to this user.
             let ours = fs::symlink_metadata(entry.path()).is_ok_and(|found| found.is_dir() && found.uid() == user);
-            if ours
-                && let Ok(lock) = File::open(entry.path())
-                && lock.try_lock().is_ok()
-            {
+            if ours && let Ok(_lock) = lock(&entry.path()) {
                 // What cannot be removed now is tried again by the next worker.
                 let _ = fs::remove_dir_all(entry.path());
             }
@@ -63,10 +64,9 @@ impl Kept {
     }
 }
 
-/// Whether the open directory is still the one at `path`.
-fn is_at(open: &File, path: &Path) -> bool {
-    let same = |open: fs::Metadata, there: fs::Metadata| (open.dev(), open.ino()) == (there.dev(), there.ino());
-    open.metadata().is_ok_and(|open| fs::symlink_metadata(path).is_ok_and(|there| same(open, there)))
+/// Locks a worker's directory, as only its worker does as long as it lives.
+fn lock(directory: &Path) -> io::Result<Lock> {
+    Root::open(directory).and_then(Lock::directory).map_err(io::Error::other)
 }
 
 #[cfg(test)]
