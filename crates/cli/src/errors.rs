@@ -107,7 +107,7 @@ impl Failure {
             Self::Export(error) => help_for_export(error),
             Self::Corpus(error) => help_for_corpus(error),
             Self::Train(error) => help_for_training(error),
-            Self::Token(_) => "make one with `head -c 32 /dev/urandom | base64 > token`".to_owned(),
+            Self::Token(_) => "make one with `(umask 077; head -c 32 /dev/urandom | base64 > token)`".to_owned(),
             Self::Audit(AuditError::Rule { source, .. }) => help_for_query(source),
             Self::Rule(_) => "a rule is a SQL file that begins with lines `-- title: …`, `-- severity: …`, `-- means: …` and `-- do: …`".to_owned(),
             Self::Cluster(error) => help_for_cluster(error),
@@ -290,11 +290,14 @@ fn help_for_workers(error: &WorkersError) -> String {
     match error {
         WorkersError::Train(error) => return help_for_training(error),
         WorkersError::Listen { .. } => "give an address of this machine and a free port, such as 127.0.0.1:7070",
+        WorkersError::NotProven { .. } | WorkersError::Tls(_) => {
+            "give the address at which `retrace train RUN --listen ADDRESS` says it listens, and the token that it was given; the version of retrace must be the same"
+        }
         WorkersError::Unreachable { .. } => {
             "give the address at which `retrace train RUN --listen ADDRESS` says it listens"
         }
         WorkersError::Refused { .. } => {
-            "give the run file, the token and the version of retrace that the coordinator has"
+            "give the run file and the version of retrace that the coordinator has"
         }
         WorkersError::Lost { .. } => {
             "if training was stopped, resume it there and work here again; no bit depends on it"
@@ -311,8 +314,8 @@ fn help_for_workers(error: &WorkersError) -> String {
 fn help_for_cluster(error: &ClusterError) -> String {
     match error {
         ClusterError::Listen { .. } => "give an address of this machine and a free port, such as 127.0.0.1:50050",
-        ClusterError::Scheduler { .. } => {
-            "give the address at which `retrace cluster scheduler` says it listens, and its token"
+        ClusterError::Scheduler { .. } | ClusterError::NotProven { .. } | ClusterError::Tls(_) => {
+            "give the address at which `retrace cluster scheduler` says it listens, and its token; the version of retrace must be the same"
         }
         ClusterError::Start(_) => "see how many threads and open files the system allows",
         ClusterError::Query(_) => "see that this is the version of retrace that the scheduler has",

@@ -1,5 +1,5 @@
 //! Signatures over bytes: keys as PEM files hold them, DSSE envelopes, chains of certificates; and the
-//! token that processes show one another.
+//! token that processes prove to one another.
 //!
 //! This crate knows nothing of what is signed, of files, of networks or of the time: a caller that
 //! wants a certificate's validity checked says as of when. It makes no keys. A signature proves that

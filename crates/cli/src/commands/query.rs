@@ -69,7 +69,8 @@ pub(crate) struct Query {
     /// How the answer is written; as a table, if nothing is said
     #[arg(long, value_name = "FORMAT")]
     format: Option<Written>,
-    /// Let the cluster whose scheduler listens there answer; paths must be the same on all its machines
+    /// Let the cluster whose scheduler listens there answer; paths must be the same on all its machines.
+    /// It is asked only once it has proved that it holds the token, which is never sent (see `retrace help cluster`)
     #[arg(long, value_name = "ADDRESS", requires = "token")]
     cluster: Option<String>,
     /// The file with the cluster's token
@@ -135,7 +136,7 @@ impl Query {
             return list(&queries, terminal);
         }
         let (asked, paths) = self.arguments()?;
-        let library = Library { session: self.open(&paths)?, queries };
+        let library = Library { session: self.open(&paths, terminal)?, queries };
         let asked = match asked {
             Some(asked) => asked,
             None if io::stdin().is_terminal() && terminal.shows_results() && self.plot.is_none() => {
@@ -164,9 +165,9 @@ impl Query {
     }
 
     /// What is asked, here or in a cluster.
-    fn open(&self, paths: &[PathBuf]) -> Result<Session, Failure> {
+    fn open(&self, paths: &[PathBuf], terminal: &Terminal) -> Result<Session, Failure> {
         let (Some(address), Some(token)) = (&self.cluster, &self.token) else { return open(paths) };
-        let context = retrace_cluster::connect(address, &read_token(token)?, |config| config)?;
+        let context = retrace_cluster::connect(address, &read_token(token, terminal)?, |config| config)?;
         let paths = if paths.is_empty() { &[PathBuf::from(".")] } else { paths };
         let stores = Stores::new(environment::object_stores());
         Ok(Session::on(context, paths, stores, NonZeroUsize::MIN)?)
