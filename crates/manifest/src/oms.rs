@@ -368,9 +368,14 @@ fn files(envelope: &Envelope) -> Result<(Vec<Expected>, Vec<RelPath>), String> {
     let ignored = serialization.ignore_paths.iter().map(String::as_str).chain(NEVER_SIGNED);
     let ignored: BTreeSet<RelPath> = ignored.filter_map(|path| path.parse().ok()).collect();
     // What is listed is looked at, also where it lies in what is left out by default: a signer may sign that.
-    let listed = |ignored: &RelPath| files.keys().any(|path: &RelPath| path.is_within(ignored));
-    let ignored = ignored.into_iter().filter(|path| !listed(path));
-    let ignored = ignored.collect();
+    let mut names: Vec<&str> = files.keys().map(RelPath::as_str).collect();
+    names.sort_unstable();
+    let listed = |ignored: &RelPath| {
+        let below = format!("{ignored}/");
+        let first = names.partition_point(|name| *name < below.as_str());
+        files.contains_key(ignored) || names.get(first).is_some_and(|name| name.starts_with(&below))
+    };
+    let ignored = ignored.into_iter().filter(|path| !listed(path)).collect();
     Ok((files.into_values().collect(), ignored))
 }
 
