@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::Command;
 
+use retrace_files::{Lock, Root};
+
 use crate::support::{Release, retrace};
 
 /// A safetensors file, written out by hand from the format's description: 16 bytes of data, two
@@ -277,13 +279,208 @@ fn a_part_that_was_sealed_stands_for_its_files_in_the_whole() {
     let told = verify().code(1).out;
     assert!(told.contains("changed      weights/model.safetensors") && told.contains("tensor b differs"), "{told}");
     assert!(told.contains("extra        weights/more"), "{told}");
-    // The part sealed anew is not the part that was sealed: one finding, and what is unknown is said.
+    // The part sealed anew is not the part that was sealed: that is a finding, and that nothing in it was
+    // looked at is one too.
     release.run(&["seal", "weights"]).code(0);
-    let told = verify().code(1).says(&["unknown what weights should hold"]).out;
-    assert!(told.starts_with("changed      weights/manifest.yaml") && told.lines().count() == 1, "{told}");
+    let told = verify().code(1).says(&["2 findings"]).out;
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines.len() == 2 && lines[1].starts_with("changed      weights/manifest.yaml"), "{told}");
+    assert!(
+        lines[0].starts_with("unverifiable weights: ") && lines[0].contains("nothing in it was looked at"),
+        "{told}"
+    );
     fs::remove_file(release.path("weights/manifest.yaml")).unwrap();
     let told = verify().code(1).out;
-    assert!(told.starts_with("missing      weights/manifest.yaml") && told.lines().count() == 1, "{told}");
+    assert!(told.lines().count() == 2 && told.contains("missing      weights/manifest.yaml"), "{told}");
+    let json = release.run(&["verify", "manifest.yaml", "--json"]).code(1).json("verify/1");
+    assert_eq!((&json["holds"], &json["counts"]["unverifiable"]), (&false.into(), &1.into()));
+    let entry = json["entries"].as_array().unwrap().iter().find(|entry| entry["path"] == "weights").unwrap();
+    assert!(entry["diagnosis"].as_str().unwrap().contains("cannot be read"), "{entry}");
+    // Where something else is asked for it is none; where it might be in the part it is.
+    let only = |what: &str| release.run(&["verify", "manifest.yaml", "--only", what]);
+    only("raw").code(0);
+    only("kind=config").code(1);
+    only("weights").code(1);
+    release.run(&["export", "b3sums", "manifest.yaml"]).code(2).says(&["weights cannot be exported"]);
+    release.run(&["diff", "manifest.yaml", "manifest.yaml"]).code(0).says(&["not compared what weights"]);
+}
+
+/// What two releases of one digest hold is told of the parts too.
+#[test]
+fn what_parts_hold_is_exported_and_compared() {
+    let release = Release::new();
+    for whole in ["a", "b"] {
+        release.write(&format!("{whole}/part/x"), whole);
+        release.run(&["seal", &format!("{whole}/part")]).code(0);
+        release.run(&["seal", whole, "--nest", "part"]).code(0);
+    }
+    let list = release.run(&["export", "b3sums", "a/manifest.yaml"]).code(0).out;
+    assert!(list.contains("  part/x\n") && list.contains("  part/manifest.yaml\n"), "{list}");
+    let told = release.run(&["diff", "a/manifest.yaml", "b/manifest.yaml"]).code(1).out;
+    assert!(told.contains("changed  part/x"), "{told}");
+}
+
+/// Parts deeper than verify follows are not sealed, and a finding where another sealed them.
+#[test]
+fn parts_are_nested_as_deep_as_they_are_followed() {
+    let release = Release::new();
+    let directory = |depth: usize| format!("deep{}", "/p".repeat(depth));
+    release.write(&format!("{}/x", directory(9)), "x");
+    release.run(&["seal", &directory(9)]).code(0);
+    for depth in (1..9).rev() {
+        release.run(&["seal", &directory(depth), "--nest", "p"]).code(0);
+    }
+    let told = release.run(&["seal", "deep", "--nest", "p"]).code(2);
+    told.says(&["p/p/p/p/p/p/p/p/p cannot be nested", "deeper than 8"]);
+    release.run(&["verify", "deep/p/manifest.yaml"]).code(0);
+    release.write(&format!("{}/x", directory(9)), "y");
+    release.run(&["verify", "deep/p/manifest.yaml"]).code(1);
+}
+
+/// A pipeline that ends in `verify manifest.json` is told when that is only somebody's list.
+#[test]
+fn a_list_that_is_called_a_manifest_is_said_to_be_a_list() {
+    let release = Release::new();
+    release.write("copy/x", "abc");
+    // FIPS 180: of "abc"; git's name of it, from `git hash-object`.
+    let sums = "SHA256 (x) = ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n";
+    let tree = r#"[{"type":"file","oid":"f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f","size":3,"path":"x"}]"#;
+    for text in [sums, tree] {
+        release.write("copy/manifest.json", text);
+        let verify = |more: &[&str]| release.run(&[&["verify", "copy/manifest.json"], more].concat());
+        verify(&[]).code(0).says(&["as listed", "a list manifest.json is a list of checksums, not a manifest"]);
+        let told = verify(&["--json"]).code(0).json("verify/1");
+        assert_eq!((&told["listing"], &told["root"]), (&"list".into(), &serde_json::Value::Null));
+        let root = format!("b3:{}", "0".repeat(64));
+        assert!(verify(&["--root", &root]).code(1).out.starts_with("root "));
+        release.write("copy/manifest.yaml", text);
+        release.run(&["verify", "copy/manifest.yaml"]).code(2).says(&["manifest.yaml"]);
+        fs::remove_file(release.path("copy/manifest.yaml")).unwrap();
+    }
+    let (sealed, _) = sealed();
+    let told = sealed.run(&["verify", "manifest.yaml", "--json"]).code(0).json("verify/1");
+    assert_eq!(told["listing"], "manifest");
+}
+
+#[test]
+fn what_a_killed_seal_left_is_swept_and_never_covered() {
+    let release = Release::new();
+    release.write("model/a", "a");
+    let left = [
+        "model/.manifest.yaml.partial",
+        "model/.manifest.yaml.0123456789abcdef.retrace-partial",
+        "model/sub/.b.fedcba9876543210.retrace-partial",
+    ];
+    for path in left {
+        release.write(path, "half");
+    }
+    release.write("model/.manifest.yaml.retrace-lock", "process 1 on elsewhere");
+    release.run(&["seal", "model"]).code(0).says(&["1 file"]);
+    let verify = || release.run(&["verify", "model/manifest.yaml"]);
+    verify().code(0).says(&["verified 1 file"]);
+    assert!(left.iter().all(|path| !release.path(path).exists()));
+    release.write(left[2], "half");
+    let told = verify().code(1).out;
+    assert!(told.starts_with(&format!("extra        {}", &left[2]["model/".len()..])), "{told}");
+    assert!(told.contains("retrace leaves such a file when it is killed"), "{told}");
+}
+
+#[test]
+fn of_two_seals_at_once_the_second_says_who_holds_it() {
+    let (release, _) = sealed();
+    let before = release.read("manifest.yaml");
+    let held = Lock::file(Root::open(release.root()).unwrap(), "manifest.yaml".as_ref()).unwrap();
+    let holder = format!("process {}", std::process::id());
+    release.run(&["seal", "."]).code(2).says(&["manifest.yaml is being written by", &holder]);
+    // Another manifest is another's business, and the lock is not covered.
+    release.run(&["seal", ".", "-o", "other.json", "--ignore", "manifest.yaml"]).code(0);
+    assert!(!String::from_utf8(release.read("other.json")).unwrap().contains("retrace-lock"));
+    assert_eq!(release.read("manifest.yaml"), before);
+    drop(held);
+    release.run(&["seal", "."]).code(0);
+}
+
+/// Many at once, for real: whatever is there afterwards is whole.
+#[test]
+fn seals_at_once_leave_a_whole_manifest() {
+    let release = Release::new();
+    for k in 0..200 {
+        release.write(&format!("many/{k}"), k.to_string());
+    }
+    let seals: Vec<_> = (0..4)
+        .map(|_| retrace().args(["-q", "seal", "many"]).current_dir(release.root()).output())
+        .map(|ran| crate::support::Ran::from(ran.unwrap()))
+        .collect();
+    assert!(seals.iter().all(|ran| ran.code == 0), "one after the other");
+    let children: Vec<_> = (0..4)
+        .map(|_| {
+            let mut seal = retrace();
+            seal.args(["-q", "seal", "many"]).current_dir(release.root()).stderr(std::process::Stdio::piped());
+            seal.stdout(std::process::Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let ended: Vec<_> = children.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+    assert!(ended.iter().any(|ran| ran.status.success()));
+    for ran in ended.iter().filter(|ran| !ran.status.success()) {
+        let told = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.code() == Some(2) && told.contains("is being written by"), "{told}");
+    }
+    release.run(&["verify", "many/manifest.yaml"]).code(0).says(&["verified 200 files"]);
+}
+
+/// Pipes, devices and directories in the place of what verify reads: told at once.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_no_file_is_not_read() {
+    let key = format!("{}/../sign/tests/data/ed25519.pub.pem", env!("CARGO_MANIFEST_DIR"));
+    let strange: [(&str, &dyn Fn(&std::path::Path)); 3] = [
+        ("a pipe", &|path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success())),
+        ("a device", &|path| std::os::unix::fs::symlink("/dev/zero", path).unwrap()),
+        ("a directory", &|path| fs::create_dir(path).unwrap()),
+    ];
+    for (what, put) in strange {
+        let (release, _) = sealed();
+        let timed = |arguments: &[&str]| {
+            let program = env!("CARGO_BIN_EXE_retrace");
+            let mut command = Command::new("timeout");
+            let ran = command.args(["60", program]).args(arguments).current_dir(release.root()).output().unwrap();
+            crate::support::Ran::from(ran)
+        };
+        let public_key = ["verify", "manifest.yaml", "--public-key", &key];
+        put(&release.path("manifest.yaml.sig"));
+        let told = timed(&public_key).code(1).out;
+        assert!(told.starts_with("signature ") && told.contains("not a regular file"), "{what}: {told}");
+        put(&release.path("strange.yaml"));
+        for verb in
+            [&["verify", "strange.yaml"][..], &["export", "b3sums", "strange.yaml"], &["openness", "strange.yaml"]]
+        {
+            timed(verb).code(2).says(&["strange.yaml", "not a regular file"]);
+        }
+        timed(&["sign", "strange.yaml", "--key", &key]).code(2);
+        timed(&["verify", "manifest.yaml", "--also", "strange.yaml"]).code(2);
+        if what != "a directory" {
+            timed(&["diff", "manifest.yaml", "strange.yaml"]).code(2);
+        }
+        timed(&["verify", "manifest.yaml", "--resume", "strange.yaml"]).code(2);
+        fs::rename(release.path("manifest.yaml"), release.path("good")).unwrap();
+        put(&release.path("manifest.yaml"));
+        timed(&["verify", "manifest.yaml"]).code(2).says(&["not a regular file"]);
+    }
+}
+
+#[test]
+fn what_rests_on_notes_is_counted() {
+    let (release, _) = sealed();
+    let place = tempfile::tempdir().unwrap();
+    let notes = place.path().join("notes").display().to_string();
+    let verify = |more: &[&str]| release.run(&[&["verify", "manifest.yaml", "--resume", &notes], more].concat());
+    assert_eq!(verify(&["--json"]).code(0).json("verify/1")["verified_before"], 0);
+    verify(&[]).code(0).says(&["all as sealed, of which 10 files not read now, but noted before"]);
+    assert_eq!(verify(&["--json"]).code(0).json("verify/1")["verified_before"], 10);
+    release.write("extra", "");
+    verify(&[]).code(1).says(&["not read now 10 files"]);
+    let told = release.run(&["verify", "manifest.yaml", "--resume", "inside"]).code(2);
+    told.says(&["inside", "vouches for itself", "outside DIR"]);
 }
 
 /// A clone without its large files says what those should be.

@@ -55,6 +55,23 @@ fn a_signature_is_checked_when_asked_for_and_told_of_when_not() {
     assert_eq!(told["signatures"][0]["holds"], true);
 }
 
+/// Which program sealed a release nobody signs, so no export says it.
+#[test]
+fn what_is_not_signed_is_exported_nowhere() {
+    let release = sealed();
+    release.run(&["sign", "manifest.yaml", "--key", &key("ed25519.key")]).code(0);
+    let manifest = String::from_utf8(release.read("manifest.yaml")).unwrap();
+    let tool = manifest.lines().find(|line| line.starts_with("tool: ")).unwrap();
+    release.write("manifest.yaml", manifest.replace(tool, "tool: somebody-else 9.9"));
+    release.run(&["verify", "manifest.yaml", "--public-key", &key("ed25519.pub")]).code(0);
+    for form in ["slsa", "cyclonedx", "sha256sums", "b3sums"] {
+        let text = release.run(&["export", form, "manifest.yaml"]).code(0).out;
+        assert!(!text.contains("somebody"), "{form}: {text}");
+    }
+    let help = release.run(&["sign", "--help"]).code(0).out;
+    assert!(help.contains("`tool`"), "{help}");
+}
+
 #[test]
 fn keys_that_cannot_be_used_are_named() {
     let release = sealed();

@@ -130,7 +130,7 @@ const COMPONENTS: [(&str, Class, bool, Is); 17] = [
     }),
 ];
 
-/// Code that these steps are done by, where the program that the manifest names does them.
+/// Code that these steps are done by, where they are retrace's: a numerics version is no other's.
 const BY_PROGRAM: [(&str, StepKind); 3] =
     [("Training code", StepKind::Train), ("Inference code", StepKind::Eval), ("Evaluation code", StepKind::Eval)];
 
@@ -141,18 +141,18 @@ pub fn openness(manifest: &Manifest, evidence: &Evidence) -> Openness {
         .iter()
         .map(|(name, class, required, is)| {
             let found: Vec<&Artifact> = manifest.artifacts.iter().filter(|artifact| is(&files, artifact)).collect();
-            let by_program = BY_PROGRAM.iter().find(|(component, kind)| {
-                component == name
-                    && manifest.tool.starts_with("retrace")
-                    && manifest.steps.iter().any(|step| step.kind == *kind)
-            });
+            // Not by the manifest's field `tool`, which no root covers.
+            let ours = |kind: StepKind| manifest.steps.iter().find(|step| step.kind == kind && step.numerics.is_some());
+            let of_component = BY_PROGRAM.iter().filter(|(component, _)| component == name);
+            let by_program = of_component.filter_map(|(_, kind)| ours(*kind)?.numerics).next();
             // Code is not among the files, but the program that is named can be had.
             let status = match files.status(&found, evidence) {
                 Status::Absent if by_program.is_some() => Status::Present,
                 status => status,
             };
             let example = found.first().map(|artifact| artifact.path.to_string());
-            let example = example.or_else(|| by_program.map(|_| format!("the program: {}", manifest.tool)));
+            let example =
+                example.or_else(|| by_program.map(|version| format!("the program: retrace, numerics {version}")));
             Component { name, class: *class, required: *required, status, files: found.len(), example }
         })
         .collect();

@@ -14,6 +14,7 @@ mod llama2c;
 mod lock;
 mod map;
 mod open;
+mod private;
 mod progress;
 pub mod safetensors;
 mod secret;
@@ -29,6 +30,7 @@ pub use hash::{Hashed, SLICE, Wanted, checksum, hash, hash_beneath, hash_file, h
 pub use lines::json_lines;
 pub use lock::{Lock, is_lock};
 pub use open::{EntryKind, RegularFile, Root};
+pub use private::writable_by_others;
 pub use progress::{Progress, Silent, Unit};
 pub use retrace_spec::{Algorithm, Checksum};
 pub use secret::exposure;

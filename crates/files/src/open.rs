@@ -366,6 +366,7 @@ pub(crate) fn not_regular(path: &Path) -> FileError {
 mod tests {
     use super::*;
 
+    #[allow(clippy::unwrap_used, reason = "a test")]
     fn pipe(path: &Path) {
         use rustix::fs::{CWD, FileType, Mode, mknodat};
         mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();

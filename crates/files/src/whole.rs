@@ -56,6 +56,14 @@ impl WholeFile {
         Ok(Self { root, name: name.to_owned(), partial, writer, hasher: blake3::Hasher::new(), committed: false })
     }
 
+    /// What the system says of it, as far as it is written.
+    pub(crate) fn metadata(&self) -> std::io::Result<std::fs::Metadata> {
+        match &self.writer {
+            Some(writer) => writer.get_ref().metadata(),
+            None => Err(std::io::ErrorKind::NotConnected.into()),
+        }
+    }
+
     /// Where the file will be.
     pub fn path(&self) -> PathBuf {
         self.root.path().join(&self.name)

@@ -44,7 +44,7 @@ pub(crate) fn diagnose((root, at): (&Root, &RelPath), expected: &Expected, found
 
 fn sizes(expected: &Expected, found: &Hashed) -> String {
     let size = found.size;
-    let hash = || found.checksums.first().cloned().unwrap_or_else(|| found.digest.into());
+    let hash = || found.checksums.first().copied().unwrap_or_else(|| found.digest.into());
     match expected.size {
         Some(wanted) if size < wanted => format!("it has {size} bytes and should have {wanted}: it may be truncated"),
         Some(wanted) if size > wanted => format!("it has {size} bytes and should have {wanted}"),

@@ -21,7 +21,7 @@ use crate::weights::Shard;
 /// One side: what lies where.
 #[derive(Debug)]
 pub struct Side {
-    files: BTreeMap<RelPath, (u64, Digest, Option<Tensors>)>,
+    files: BTreeMap<RelPath, (u64, Digest, Option<Box<Tensors>>)>,
     /// Where the bytes are, if they are here.
     root: Option<Arc<Root>>,
     /// One file, whose name does not count.
@@ -321,7 +321,7 @@ fn hold(side: &Side, paths: &[&RelPath]) -> Result<BTreeMap<String, Held>, FileE
         let mut places =
             opened.as_ref().map(|file| tensor_places(file, name)).transpose()?.flatten().unwrap_or_default();
         let tensors = match (sealed, &opened) {
-            (Some(sealed), _) => sealed,
+            (Some(sealed), _) => *sealed,
             (None, Some(file)) => match file_tensors(file, name)? {
                 Some(tensors) => tensors,
                 None => continue,

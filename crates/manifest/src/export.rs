@@ -1,10 +1,13 @@
 //! A manifest's facts in the forms of other tools.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 
 use retrace_sign::{Chain, SigningKey};
 use retrace_spec::manifest::{Artifact, GraphStep, Kind, StepKind};
 use retrace_spec::{Algorithm, Checksum, Digest, Manifest, RelPath};
+use serde::Serialize;
 use serde_json::{Value, json};
 use thiserror::Error;
 
@@ -56,7 +59,7 @@ pub fn checksum_list(manifest: &Manifest, algorithm: Algorithm) -> Result<String
 }
 
 fn sha256(artifact: &Artifact) -> Result<Checksum, ExportError> {
-    artifact.sha256.clone().ok_or_else(|| ExportError::NoSha256 { path: artifact.path.clone() })
+    artifact.sha256.ok_or_else(|| ExportError::NoSha256 { path: artifact.path.clone() })
 }
 
 /// An OMS bundle over every file of the manifest and what else is `beside` them, as the manifest
@@ -110,6 +113,9 @@ pub fn provenance(manifest: &Manifest, id: Option<&str>, key: Option<&SigningKey
     Ok(lines)
 }
 
+/// The builder of a step in a provenance, which must name one: a manifest does not prove who it was.
+const NOT_ATTESTED: &str = "urn:retrace:builder:not-attested";
+
 fn statement(manifest: &Manifest, step: &GraphStep) -> Statement<Value> {
     let digests = |path: &RelPath, digest: Digest| {
         let mut digests = BTreeMap::from([("blake3".to_owned(), Checksum::from(digest).hex())]);
@@ -123,6 +129,7 @@ fn statement(manifest: &Manifest, step: &GraphStep) -> Statement<Value> {
     let made = step.outputs.iter().map(|o| Subject { name: o.path.to_string(), digest: digests(&o.path, o.digest) });
     let read: Vec<Value> =
         step.inputs.iter().map(|i| json!({"name": i.path, "digest": digests(&i.path, i.digest)})).collect();
+    // Who ran the step is not covered by the root, so no statement that is signed says it.
     let predicate = json!({
         "buildDefinition": {
             "buildType": format!("urn:retrace:step:{}:1", name(step.kind)),
@@ -131,7 +138,7 @@ fn statement(manifest: &Manifest, step: &GraphStep) -> Statement<Value> {
             "resolvedDependencies": read,
         },
         "runDetails": {
-            "builder": {"id": format!("urn:retrace:tool:{}", manifest.tool.replace(' ', ":"))},
+            "builder": {"id": NOT_ATTESTED},
         },
     });
     Statement::new(made.collect(), "https://slsa.dev/provenance/v1", predicate)
@@ -148,103 +155,242 @@ const fn name(kind: StepKind) -> &'static str {
     }
 }
 
-/// The manifest as a CycloneDX 1.6 machine-learning bill of materials: a component a file, a model a
-/// checkpoint, and the steps as dependencies and as tasks of one workflow.
-/// <https://cyclonedx.org/docs/1.6/json/>
+/// More dependencies than this are not written: a step can have as many outputs as it has inputs, and
+/// each of the ones depends on each of the others.
+const MOST_DEPENDENCIES: usize = 20_000_000;
+
+/// Writes the manifest as a CycloneDX 1.6 machine-learning bill of materials, in little memory: a
+/// component a file, a model a checkpoint, and the steps as dependencies and as tasks of one workflow.
+/// `exporter` is the program that writes, with its version. What the manifest's root does not cover is
+/// not written. <https://cyclonedx.org/docs/1.6/json/>
 ///
 /// # Errors
-/// If it cannot be written.
-pub fn bill_of_materials(manifest: &Manifest) -> Result<String, ExportError> {
-    let mut models: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
-    let mut components = Vec::new();
-    let mut datasets = Vec::new();
-    for artifact in &manifest.artifacts {
-        let parent = artifact.path.as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
-        match artifact.kind {
-            Kind::Checkpoint => models.entry(parent).or_default().push(component("file", artifact)),
-            Kind::Shard | Kind::Tokens | Kind::Benchmark => {
-                datasets.push(json!({"ref": reference(&artifact.path)}));
-                let mut data = component("data", artifact);
-                data["data"] = json!([{"type": "dataset", "name": artifact.path}]);
-                components.push(data);
-            }
-            _ => components.push(component("file", artifact)),
-        }
-    }
-    for (directory, files) in models {
-        let name = if directory.is_empty() { manifest.name.as_str() } else { directory };
-        components.push(json!({
-            "type": "machine-learning-model",
-            "bom-ref": format!("checkpoint:{directory}"),
-            "name": name,
-            "modelCard": {"modelParameters": {"datasets": datasets}},
-            "components": files,
-        }));
-    }
-    // What a step read or made and the release does not have as it was then.
-    let met = manifest.steps.iter().flat_map(|step| {
-        let read = step.inputs.iter().map(|input| (&input.path, input.digest));
-        read.chain(step.outputs.iter().map(|output| (&output.path, output.digest)))
-    });
-    let absent: BTreeMap<&RelPath, Digest> = met.filter(|(path, _)| manifest.artifact(path).is_none()).collect();
-    for (path, digest) in absent {
-        components.push(json!({
-            "type": "file",
-            "bom-ref": reference(path),
-            "name": path,
-            "scope": "excluded",
-            "hashes": [{"alg": "BLAKE3", "content": Checksum::from(digest).hex()}],
-        }));
-    }
-    let mut dependencies: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for step in &manifest.steps {
-        for output in &step.outputs {
-            let inputs = step.inputs.iter().filter(|input| input.path != output.path);
-            dependencies.entry(reference(&output.path)).or_default().extend(inputs.map(|i| reference(&i.path)));
-        }
-    }
-    let dependencies: Vec<Value> =
-        dependencies.into_iter().map(|(from, on)| json!({"ref": from, "dependsOn": on})).collect();
-    let tasks: Vec<Value> = manifest.steps.iter().map(task).collect();
-    let mut bom = json!({
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "version": 1,
-        "metadata": {
-            "component": {
-                "type": "machine-learning-model",
-                "bom-ref": "release",
-                "name": manifest.name,
-                "properties": [{"name": "retrace:root", "value": manifest.root}],
-            },
-            "tools": {"components": [{"type": "application", "name": manifest.tool}]},
-        },
-        "components": components,
-        "dependencies": dependencies,
-    });
-    if !tasks.is_empty() {
-        let workflow = json!({"bom-ref": "workflow", "uid": "release", "taskTypes": ["build"], "tasks": tasks});
-        bom["formulation"] = json!([{"workflows": [workflow]}]);
+/// If it cannot be written, or would be far longer than the manifest.
+pub fn bill_of_materials(manifest: &Manifest, exporter: &str, out: &mut dyn Write) -> Result<(), ExportError> {
+    let dependencies = |step: &GraphStep| step.outputs.len().saturating_mul(step.inputs.len());
+    let dependencies = manifest.steps.iter().map(dependencies).fold(0, usize::saturating_add);
+    if dependencies > MOST_DEPENDENCIES {
+        let what = format!("its outputs depend on inputs in {dependencies} ways, and {MOST_DEPENDENCIES} are written");
+        return Err(ExportError::Form { what });
     }
     let form = |e: serde_json::Error| ExportError::Form { what: e.to_string() };
-    Ok(serde_json::to_string_pretty(&bom).map_err(form)? + "\n")
+    let mut serializer = serde_json::Serializer::pretty(&mut *out);
+    Bill::of(manifest, exporter).serialize(&mut serializer).map_err(form)?;
+    writeln!(out).map_err(|e| ExportError::Form { what: e.to_string() })
+}
+
+/// A list that is written as it is gone through.
+struct Each<F>(F);
+
+impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<F> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
+
+/// Fields in the order of their names.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Bill<C, D, M> {
+    bom_format: &'static str,
+    components: C,
+    dependencies: D,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    formulation: Option<Value>,
+    metadata: M,
+    spec_version: &'static str,
+    version: u32,
+}
+
+impl Bill<(), (), ()> {
+    fn of(manifest: &Manifest, exporter: &str) -> impl Serialize {
+        let is_data = |artifact: &Artifact| matches!(artifact.kind, Kind::Shard | Kind::Tokens | Kind::Benchmark);
+        let mut models: BTreeMap<&str, Vec<&Artifact>> = BTreeMap::new();
+        for artifact in manifest.artifacts.iter().filter(|artifact| artifact.kind == Kind::Checkpoint) {
+            let parent = artifact.path.as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
+            models.entry(parent).or_default().push(artifact);
+        }
+        // What a step read or made and the release does not have as it was then.
+        let met = manifest.steps.iter().flat_map(|step| {
+            let read = step.inputs.iter().map(|input| (&input.path, input.digest));
+            read.chain(step.outputs.iter().map(|output| (&output.path, output.digest)))
+        });
+        let absent: BTreeMap<&RelPath, Digest> = met.filter(|(path, _)| manifest.artifact(path).is_none()).collect();
+        // The outputs by path; no two steps have made one.
+        let mut made: Vec<(&RelPath, &GraphStep)> = manifest
+            .steps
+            .iter()
+            .flat_map(|step| step.outputs.iter().map(move |output| (&output.path, step)))
+            .collect();
+        made.sort_by_key(|(path, _)| *path);
+
+        let components = Each(move || {
+            let files = manifest.artifacts.iter().filter(|artifact| artifact.kind != Kind::Checkpoint);
+            let files = files.map(move |artifact| component(artifact, is_data(artifact)));
+            let models = models.iter().map(|(directory, files)| Component {
+                components: files.iter().map(|artifact| component(artifact, false)).collect(),
+                name: if directory.is_empty() { manifest.name.as_str().into() } else { (*directory).into() },
+                ..Component::new("machine-learning-model", format!("checkpoint:{directory}"))
+            });
+            let absent = absent.iter().map(|(path, digest)| Component {
+                hashes: vec![Hash { alg: "BLAKE3", content: Checksum::from(*digest).hex() }],
+                name: path.as_str().into(),
+                scope: Some("excluded"),
+                ..Component::new("file", reference(path))
+            });
+            // Not collected: there may be very many files.
+            files.chain(models.collect::<Vec<_>>()).chain(absent.collect::<Vec<_>>())
+        });
+        let dependencies = Each(move || {
+            made.clone().into_iter().map(|(path, step)| {
+                let inputs: BTreeSet<&RelPath> =
+                    step.inputs.iter().map(|input| &input.path).filter(|input| *input != path).collect();
+                Dependency { depends_on: inputs.into_iter().map(reference).collect(), from: reference(path) }
+            })
+        });
+        let tasks: Vec<Value> = manifest.steps.iter().map(task).collect();
+        let workflow = json!({"bom-ref": "workflow", "uid": "release", "taskTypes": ["build"], "tasks": tasks});
+        let formulation = (!manifest.steps.is_empty()).then(|| json!([{"workflows": [workflow]}]));
+        let datasets = Each(move || {
+            let data = manifest.artifacts.iter().filter(move |artifact| is_data(artifact));
+            data.map(|artifact| Reference { to: reference(&artifact.path) })
+        });
+        let metadata = Metadata {
+            component: Release {
+                bom_ref: "release",
+                // Of the whole, and not again of each checkpoint: those may be as many as the datasets.
+                model_card: ModelCard { model_parameters: ModelParameters { datasets } },
+                name: &manifest.name,
+                properties: [Property { name: "retrace:root", value: manifest.root.to_string() }],
+                kind: "machine-learning-model",
+            },
+            tools: json!({"components": [{"type": "application", "name": exporter}]}),
+        };
+        Bill {
+            bom_format: "CycloneDX",
+            components,
+            dependencies,
+            formulation,
+            metadata,
+            spec_version: "1.6",
+            version: 1,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Metadata<'a, D> {
+    component: Release<'a, D>,
+    tools: Value,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Release<'a, D> {
+    #[serde(rename = "bom-ref")]
+    bom_ref: &'static str,
+    model_card: ModelCard<D>,
+    name: &'a str,
+    properties: [Property; 1],
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ModelCard<D> {
+    model_parameters: ModelParameters<D>,
+}
+
+#[derive(Serialize)]
+struct ModelParameters<D> {
+    datasets: D,
+}
+
+#[derive(Serialize)]
+struct Reference {
+    #[serde(rename = "ref")]
+    to: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Dependency {
+    depends_on: Vec<String>,
+    #[serde(rename = "ref")]
+    from: String,
+}
+
+#[derive(Serialize)]
+struct Component<'a> {
+    #[serde(rename = "bom-ref")]
+    bom_ref: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    components: Vec<Component<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<[Data<'a>; 1]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hashes: Vec<Hash>,
+    name: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    properties: Vec<Property>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'static str>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+impl Component<'_> {
+    const fn new(kind: &'static str, bom_ref: String) -> Self {
+        Self {
+            bom_ref,
+            components: Vec::new(),
+            data: None,
+            hashes: Vec::new(),
+            name: Cow::Borrowed(""),
+            properties: Vec::new(),
+            scope: None,
+            kind,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    name: &'a RelPath,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+#[derive(Serialize)]
+struct Hash {
+    alg: &'static str,
+    content: String,
+}
+
+#[derive(Serialize)]
+struct Property {
+    name: &'static str,
+    value: String,
 }
 
 fn reference(path: &RelPath) -> String {
     format!("file:{path}")
 }
 
-fn component(kind: &str, artifact: &Artifact) -> Value {
-    let mut hashes = vec![json!({"alg": "BLAKE3", "content": Checksum::from(artifact.digest).hex()})];
-    if let Some(sha256) = &artifact.sha256 {
-        hashes.push(json!({"alg": "SHA-256", "content": sha256.hex()}));
+fn component(artifact: &Artifact, is_data: bool) -> Component<'_> {
+    let mut hashes = vec![Hash { alg: "BLAKE3", content: Checksum::from(artifact.digest).hex() }];
+    hashes.extend(artifact.sha256.as_ref().map(|sha256| Hash { alg: "SHA-256", content: sha256.hex() }));
+    let mut properties = vec![Property { name: "retrace:size", value: artifact.size.to_string() }];
+    let root = artifact.tensors.as_ref().map(|tensors| tensors.root.to_string());
+    properties.extend(root.map(|value| Property { name: "retrace:tensor-root", value }));
+    Component {
+        data: is_data.then_some([Data { name: &artifact.path, kind: "dataset" }]),
+        hashes,
+        name: artifact.path.as_str().into(),
+        properties,
+        ..Component::new(if is_data { "data" } else { "file" }, reference(&artifact.path))
     }
-    let mut properties = vec![json!({"name": "retrace:size", "value": artifact.size.to_string()})];
-    if let Some(tensors) = &artifact.tensors {
-        properties.push(json!({"name": "retrace:tensor-root", "value": tensors.root}));
-    }
-    let bom_ref = reference(&artifact.path);
-    json!({"type": kind, "bom-ref": bom_ref, "name": artifact.path, "hashes": hashes, "properties": properties})
 }
 
 fn task(step: &GraphStep) -> Value {

@@ -91,10 +91,10 @@ fn same_weights(manifest: &Manifest, tell: &mut Tell<'_>) {
     const ENDINGS: [&str; 5] = [".safetensors", ".bin", ".pt", ".pth", ".gguf"];
     let mut first: BTreeMap<(&str, Digest), (u64, &RelPath)> = BTreeMap::new();
     for artifact in &manifest.artifacts {
-        let Some((series, step, _)) = at_step(&artifact.path) else { continue };
         if !ENDINGS.iter().any(|ending| artifact.path.as_str().ends_with(ending)) {
             continue;
         }
+        let Some((series, step, _)) = at_step(&artifact.path) else { continue };
         // By its tensors where they are known: another header makes another file of the same weights.
         let content = artifact.tensors.as_ref().map_or(artifact.digest, |tensors| tensors.root);
         match first.get(&(series, content)) {

@@ -2,68 +2,88 @@
 //!
 //! A part is a directory with a manifest of its own. The whole's manifest has that manifest as an
 //! artifact of kind `manifest`, by its digest, and none of the part's files: whoever has the whole
-//! checks the part's manifest against that digest, and the files against the part's manifest.
+//! checks the part's manifest against that digest, and the files against the part's manifest. A part
+//! that cannot be followed is never passed over: see [`Unknown`].
 
-use std::io::Read;
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use retrace_files::{FileError, Root};
+use retrace_files::Root;
 use retrace_spec::manifest::{Artifact, GraphStep, Kind, Output, Reference};
-use retrace_spec::{Digest, Document, Manifest, RelPath, SpecError};
+use retrace_spec::{Digest, Document, Manifest, RelPath};
+use serde::Serialize;
 
 use crate::record::SCRATCH;
 
-/// Parts within parts deeper than this are none that a person made.
+/// Parts within parts deeper than this are not followed.
 const DEEPEST: usize = 8;
-/// No manifest is longer.
-const LONGEST: u64 = 1 << 30;
+/// A part's manifest of more bytes is not read.
+const LONGEST: u64 = 512 << 20;
 
 /// A manifest with those of its parts in it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unfolded {
-    /// Every artifact and step of the whole and its parts, by paths in the whole. Its root is its own,
-    /// and not the sealed one.
+    /// Every artifact and step of the whole and its parts, by paths in the whole. Its root is that of
+    /// the whole as it was sealed.
     pub manifest: Manifest,
-    /// Directories of parts whose manifest is not there or not the sealed one, so that nothing is
-    /// known of what they hold.
-    pub unknown: Vec<RelPath>,
+    /// What of the parts is not known.
+    pub unknown: Vec<Unknown>,
+}
+
+/// A part of which it is not known what it should hold, so that nothing in it can be looked at; or a
+/// path of which two manifests say something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unknown {
+    /// The part's directory, or the path.
+    pub at: RelPath,
+    /// In a sentence, why.
+    pub why: String,
 }
 
 /// The manifest of what lies below `root` with those of its parts in it; nothing if it has no parts.
-///
-/// # Errors
-/// If the whole cannot be meant together, as when two parts have made one path.
-pub fn unfold(manifest: &Manifest, root: &Path) -> Result<Option<Unfolded>, SpecError> {
+pub fn unfold(manifest: &Manifest, root: &Path) -> Option<Unfolded> {
     if manifest.artifacts.iter().all(|artifact| artifact.kind != Kind::Manifest) {
-        return Ok(None);
+        return None;
     }
-    let mut unfolded =
-        Parts { root: Root::open(root).ok(), ignored: vec![], artifacts: vec![], steps: vec![], unknown: vec![] };
-    unfolded.add(manifest, None, 0);
-    let Parts { ignored, artifacts, steps, unknown, .. } = unfolded;
-    let manifest = Manifest::new(&manifest.name, &manifest.tool, ignored, artifacts, steps)?;
-    Ok(Some(Unfolded { manifest, unknown }))
+    let mut parts =
+        Parts { root: Root::open(root).ok(), whole: empty(manifest), seen: BTreeSet::new(), unknown: vec![] };
+    parts.add(manifest, None, 0);
+    Some(parts.finish())
+}
+
+/// `manifest` without what it lists.
+fn empty(manifest: &Manifest) -> Manifest {
+    let Manifest { retrace, name, tool, root, .. } = manifest;
+    Manifest {
+        retrace: retrace.clone(),
+        name: name.clone(),
+        tool: tool.clone(),
+        root: *root,
+        ignored: vec![],
+        artifacts: vec![],
+        steps: vec![],
+    }
 }
 
 struct Parts {
     root: Option<Root>,
-    ignored: Vec<RelPath>,
-    artifacts: Vec<Artifact>,
-    steps: Vec<GraphStep>,
-    unknown: Vec<RelPath>,
+    whole: Manifest,
+    /// Manifests that were read, or tried: each once, so that many that name each other's parts end.
+    seen: BTreeSet<RelPath>,
+    unknown: Vec<Unknown>,
 }
 
 impl Parts {
-    /// Adds a manifest that lies in `directory`.
+    /// Adds a manifest that lies in `directory`; nothing stands for the root.
     fn add(&mut self, manifest: &Manifest, directory: Option<&RelPath>, depth: usize) {
         // Two good paths joined are one.
         let within = |path: &RelPath| match directory {
             Some(directory) => directory.join(path.as_str()).unwrap_or_else(|_| path.clone()),
             None => path.clone(),
         };
-        self.ignored.extend(manifest.ignored.iter().map(within));
+        self.whole.ignored.extend(manifest.ignored.iter().map(within));
         for step in &manifest.steps {
-            self.steps.push(GraphStep {
+            self.whole.steps.push(GraphStep {
                 id: directory.map_or_else(|| step.id.clone(), |directory| format!("{directory}/{}", step.id)),
                 config: step.config.as_ref().map(within),
                 inputs: step.inputs.iter().map(|i| Reference { path: within(&i.path), digest: i.digest }).collect(),
@@ -77,46 +97,100 @@ impl Parts {
         }
         for artifact in &manifest.artifacts {
             let artifact = Artifact { path: within(&artifact.path), ..artifact.clone() };
-            let part = artifact.path.parent().filter(|_| artifact.kind == Kind::Manifest);
-            if let Some(part) = part {
-                // Beside a part's manifest its signature and the records of its steps may lie.
-                let signature = format!("{}.sig", artifact.path).parse().ok();
-                let beside = signature.into_iter().chain(part.join(SCRATCH).ok());
-                let root = self.root.as_ref().map(Root::path);
-                self.ignored.extend(beside.filter(|path| root.is_some_and(|root| path.under(root).exists())));
-                match self.read(&artifact).filter(|_| depth < DEEPEST) {
-                    Some(manifest) => self.add(&manifest, Some(&part), depth + 1),
-                    None => self.unknown.push(part),
-                }
+            if artifact.kind == Kind::Manifest {
+                self.part(&artifact, depth);
             }
-            self.artifacts.push(artifact);
+            self.whole.artifacts.push(artifact);
+        }
+    }
+
+    /// Adds what the part holds whose manifest is `artifact`.
+    fn part(&mut self, artifact: &Artifact, depth: usize) {
+        let part = artifact.path.parent();
+        // Beside a part's manifest its signature and the records of its steps may lie.
+        if let Some(root) = self.root.as_ref().map(Root::path) {
+            let signature = format!("{}.sig", artifact.path).parse().ok();
+            let signature = signature.filter(|path: &RelPath| path.under(root).is_file());
+            let records = part.as_ref().and_then(|part| part.join(SCRATCH).ok());
+            let records = records.filter(|path| path.under(root).symlink_metadata().is_ok());
+            self.whole.ignored.extend(signature.into_iter().chain(records));
+        }
+        if !self.seen.insert(artifact.path.clone()) {
+            return;
+        }
+        let read = match depth < DEEPEST {
+            true => self.read(artifact),
+            false => Err(format!("it lies deeper than {DEEPEST} parts within parts")),
+        };
+        match read {
+            Ok(manifest) => self.add(&manifest, part.as_ref(), depth + 1),
+            Err(why) => {
+                let at = part.unwrap_or_else(|| artifact.path.clone());
+                self.unknown.push(Unknown { at, why: format!("{why}, so nothing in it was looked at") });
+            }
         }
     }
 
     /// The manifest that the artifact is, if it is there with the sealed bytes.
-    fn read(&self, artifact: &Artifact) -> Option<Manifest> {
-        let file = self.root.as_ref()?.file(&artifact.path).ok()?.into_file();
-        let mut text = String::new();
-        file.take(LONGEST).read_to_string(&mut text).ok()?;
-        let sealed = Digest::of(text.as_bytes()) == artifact.digest;
-        Manifest::parse(&text, artifact.path.as_str()).ok().filter(|_| sealed)
+    fn read(&self, artifact: &Artifact) -> Result<Manifest, String> {
+        let path = &artifact.path;
+        if artifact.size > LONGEST {
+            return Err(format!("its manifest {path} has {} bytes, and at most {LONGEST} are read", artifact.size));
+        }
+        let not_there = || format!("its manifest {path} cannot be read");
+        let file = self.root.as_ref().and_then(|root| root.file(path).ok()).ok_or_else(not_there)?;
+        let other = || format!("its manifest {path} is not the sealed one");
+        if file.size() != artifact.size {
+            return Err(other());
+        }
+        let bytes = file.read(LONGEST).map_err(|_| not_there())?;
+        if Digest::of(&bytes) != artifact.digest {
+            return Err(other());
+        }
+        let text = String::from_utf8(bytes).map_err(|_| format!("its manifest {path} is not UTF-8"))?;
+        Manifest::parse(&text, path.as_str()).map_err(|e| format!("its manifest is not one that is read here ({e})"))
+    }
+
+    fn finish(self) -> Unfolded {
+        let Self { mut whole, mut unknown, .. } = self;
+        whole.ignored.sort();
+        whole.ignored.dedup();
+        // Of two promises for one path the outer one, which was added first, is kept.
+        whole.artifacts.sort_by(|a, b| a.path.cmp(&b.path));
+        whole.artifacts.dedup_by(|twice, first| {
+            let same = twice.path == first.path;
+            if same {
+                let why = "two manifests promise it, and one of the two was not looked at".to_owned();
+                unknown.push(Unknown { at: twice.path.clone(), why });
+            }
+            same
+        });
+        whole.steps.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut made = BTreeSet::new();
+        for output in whole.steps.iter().flat_map(|step| &step.outputs) {
+            if !made.insert(&output.path) {
+                let why = "steps of two manifests claim to have made it".to_owned();
+                unknown.push(Unknown { at: output.path.clone(), why });
+            }
+        }
+        unknown.sort_by(|a, b| a.at.cmp(&b.at));
+        Unfolded { manifest: whole, unknown }
     }
 }
 
-/// The manifest of the part in `directory`, and where it lies.
+/// Where the manifest of the part in `directory` lies.
 ///
 /// # Errors
 /// If there is none or there are two, or it cannot be read; in a sentence.
-pub(crate) fn part(root: &Root, directory: &RelPath) -> Result<(RelPath, Manifest), String> {
+pub(crate) fn part(root: &Root, directory: &RelPath) -> Result<RelPath, String> {
     let names = ["manifest.yaml", "manifest.json"].map(|name| directory.join(name));
-    let mut there = names.into_iter().flatten().filter_map(|path| Some((root.file(&path).ok()?.into_file(), path)));
+    let mut there = names.into_iter().flatten().filter_map(|path| Some((root.file(&path).ok()?, path)));
     let (file, path) = there.next().ok_or("it has no manifest.yaml or manifest.json")?;
     if there.next().is_some() {
         return Err("it has both a manifest.yaml and a manifest.json".to_owned());
     }
-    let mut text = String::new();
-    let io = |e| FileError::io(&path.under(root.path()), "read")(e).to_string();
-    file.take(LONGEST).read_to_string(&mut text).map_err(io)?;
-    let manifest = Manifest::parse(&text, path.as_str()).map_err(|e| e.to_string())?;
-    Ok((path, manifest))
+    let text = file.text(LONGEST).map_err(|e| e.to_string())?;
+    // Whether its own parts can be followed shows when the whole is sealed.
+    Manifest::parse(&text, path.as_str()).map_err(|e| e.to_string())?;
+    Ok(path)
 }

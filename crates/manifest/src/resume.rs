@@ -2,28 +2,40 @@
 //!
 //! A file of the caller's, not the release's, gets a line for each file that was found to be as
 //! expected, with its stamp then. Whoever goes on reads it and passes over each file whose stamp is
-//! the same. It is written line by line: of what a kill cuts off the last line at most is lost, and
-//! that file is read again.
+//! the same. So whoever can write it decides what is not read: it must be the caller's alone, lie
+//! outside what is verified, and be of the same manifest and directory. It is written line by line: of
+//! what a kill cuts off the last line at most is lost, and that file is read again.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use retrace_files::{FileError, Stamp};
+use retrace_files::{FileError, Stamp, writable_by_others};
 use retrace_spec::{Digest, RelPath};
 use serde::{Deserialize, Serialize};
 
 use crate::verify::Expected;
 
 /// What the first line is called, and of what version.
-const SCHEMA: &str = "verify-progress/1";
+const SCHEMA: &str = "verify-progress/2";
 /// With which it begins, as [`First`] is written.
 const BEGINNING: &str = "{\"retrace\"";
 /// More is no such file.
 const LONGEST: u64 = 1 << 32;
+
+/// What notes are of, and count for nothing elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub struct Basis<'a> {
+    /// The directory that is verified.
+    pub directory: &'a Path,
+    /// The root of the manifest, if it is one.
+    pub root: Option<Digest>,
+    /// All that is expected.
+    pub expected: &'a [Expected],
+}
 
 /// What was verified before, and a file for what is verified now.
 #[derive(Debug)]
@@ -34,11 +46,14 @@ pub struct Resume {
     file: Mutex<File>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct First {
     retrace: String,
-    /// Over all that is expected: what was verified against another list counts for nothing.
+    root: Option<Digest>,
+    /// As the system has it, without links.
+    directory: String,
+    /// Over all that is expected, lists beside the manifest too.
     of: Digest,
 }
 
@@ -50,46 +65,68 @@ struct Line {
 }
 
 impl Resume {
-    /// Opens the file at `path`, or begins it, for verifying against `expected`.
+    /// Opens the file at `path`, or begins it, for verifying what `basis` says.
     ///
     /// # Errors
-    /// If it cannot be read or written, is of something else, or was made for another list.
-    pub fn open(path: &Path, expected: &[Expected]) -> Result<Self, FileError> {
+    /// If it lies in that directory, others could write it, it cannot be read or written, is of
+    /// something else, or was made for another manifest, list or directory.
+    pub fn open(path: &Path, basis: &Basis<'_>) -> Result<Self, FileError> {
         let io = |did| FileError::io(path, did);
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io("open"))?;
-        let mut text = String::new();
-        (&mut file).take(LONGEST).read_to_string(&mut text).map_err(io("read"))?;
-        let refuse = |what: &str| FileError::Json { path: path.to_owned(), line: 1, what: what.to_owned() };
-        // What a kill cut off ends without a line end.
-        let whole = text.rfind('\n').map_or(0, |at| at + 1);
-        let mut lines = text[..whole].lines();
-        let of = of(expected);
+        let wrong = |line: usize, what: String| FileError::Json { path: path.to_owned(), line, what };
+        let refuse = |what: &str| io("use")(std::io::Error::other(what.to_owned()));
+        let first = First::of(basis)?;
+        let place = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let place = place.canonicalize().map_err(FileError::io(place, "open directory"))?;
+        if place.starts_with(&first.directory) {
+            return Err(refuse("it lies in the directory that is verified, and nothing there vouches for itself"));
+        }
+        let is_new = path.symlink_metadata().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create_new(is_new);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        // Before it is opened, because a pipe might wait for ever.
+        if !is_new && !path.symlink_metadata().map_err(io("open"))?.is_file() {
+            return Err(refuse("it is no regular file"));
+        }
+        let mut file = options.open(path).map_err(io("open"))?;
+        if let Some(what) = writable_by_others(path)? {
+            return Err(refuse(&format!("others could have written it: {what}")));
+        }
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(refuse("another `verify --resume` is using it")),
+            Err(TryLockError::Error(error)) => return Err(io("lock")(error)),
+            Ok(()) => {}
+        }
         let mut before = HashMap::new();
-        match lines.next() {
-            None if !text.starts_with(BEGINNING) && !BEGINNING.starts_with(&text) => {
-                return Err(refuse("it is no file of `verify --resume`"));
-            }
-            None => {}
-            Some(first) => {
-                let first: First = serde_json::from_str(first).map_err(|e| refuse(&e.to_string()))?;
-                if first.retrace != SCHEMA || first.of != of {
-                    return Err(refuse("what it tells of was verified against another manifest or list"));
+        let mut whole = 0;
+        let mut reader = BufReader::new((&file).take(LONGEST));
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            let read = reader.read_until(b'\n', &mut line).map_err(io("read"))?;
+            // What a kill cut off ends without a line end.
+            if !line.ends_with(b"\n") {
+                let begun = line.starts_with(BEGINNING.as_bytes()) || BEGINNING.as_bytes().starts_with(&line);
+                if number == 1 && !begun {
+                    return Err(wrong(1, "it is no file of `verify --resume`".to_owned()));
                 }
+                break;
+            }
+            whole += read as u64;
+            let form = |e: serde_json::Error| wrong(number, e.to_string());
+            if number == 1 {
+                first.agree(&serde_json::from_slice(&line).map_err(form)?).map_err(|what| wrong(1, what))?;
+            } else {
+                let Line { path, stamp } = serde_json::from_slice(&line).map_err(form)?;
+                before.insert(path, stamp);
             }
         }
-        for (number, line) in (2..).zip(lines) {
-            let line: Line = serde_json::from_str(line).map_err(|e| FileError::Json {
-                path: path.to_owned(),
-                line: number,
-                what: e.to_string(),
-            })?;
-            before.insert(line.path, line.stamp);
-        }
-        file.set_len(whole as u64).map_err(io("write"))?;
+        file.set_len(whole).map_err(io("write"))?;
         file.seek(SeekFrom::End(0)).map_err(io("write"))?;
         let resume = Self { path: path.to_owned(), before, reused: AtomicUsize::new(0), file: Mutex::new(file) };
         if whole == 0 {
-            resume.write(&First { retrace: SCHEMA.to_owned(), of })?;
+            resume.write(&first)?;
         }
         Ok(resume)
     }
@@ -123,17 +160,34 @@ impl Resume {
     }
 }
 
-/// The digest of all that is expected of content.
-fn of(expected: &[Expected]) -> Digest {
-    let mut hasher = blake3::Hasher::new_derive_key("retrace 2026 verify progress");
-    for entry in expected {
-        let mut text = |text: &str| {
-            hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
-        };
-        text(entry.path.as_str());
-        text(&entry.size.map_or_else(String::new, |size| size.to_string()));
-        entry.checksums.iter().for_each(|checksum| text(&checksum.to_string()));
-        text("");
+impl First {
+    fn of(basis: &Basis<'_>) -> Result<Self, FileError> {
+        let directory = basis.directory.canonicalize().map_err(FileError::io(basis.directory, "open directory"))?;
+        let mut hasher = blake3::Hasher::new_derive_key("retrace 2026 verify progress");
+        for entry in basis.expected {
+            let mut text = |text: &str| {
+                hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+            };
+            text(entry.path.as_str());
+            text(&entry.size.map_or_else(String::new, |size| size.to_string()));
+            entry.checksums.iter().for_each(|checksum| text(&checksum.to_string()));
+            text("");
+        }
+        let directory = directory.to_string_lossy().into_owned();
+        Ok(Self { retrace: SCHEMA.to_owned(), root: basis.root, directory, of: hasher.finalize().into() })
     }
-    hasher.finalize().into()
+
+    /// Whether notes that begin with `noted` are of the same.
+    fn agree(&self, noted: &Self) -> Result<(), String> {
+        if noted.retrace != SCHEMA {
+            return Err(format!("it is {:?}, and {SCHEMA:?} is read here: begin anew, in another file", noted.retrace));
+        }
+        if (noted.root, noted.of) != (self.root, self.of) {
+            return Err("what it tells of was verified against another manifest or list".to_owned());
+        }
+        if noted.directory != self.directory {
+            return Err(format!("what it tells of was verified in {:?}, which is another directory", noted.directory));
+        }
+        Ok(())
+    }
 }

@@ -1,17 +1,19 @@
 //! Sealing: hashing everything, once, into a manifest.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use retrace_files::{
-    FileError, Found, Hashed, Progress, Root, Unit, Wanted, file_tensors, hash_beneath, may_hold_tensors, walk,
+    FileError, Found, Hashed, Progress, Root, Unit, Wanted, file_tensors, hash_beneath, is_lock, is_partial,
+    may_hold_tensors, sweep, walk,
 };
 use retrace_spec::manifest::{Artifact, Kind};
 use retrace_spec::{Algorithm, Digest, Manifest, RelPath, SpecError};
 use thiserror::Error;
 
-use crate::nested::{part, unfold};
+use crate::nested::{Unknown, part, unfold};
 use crate::record::{SCRATCH, load_all};
 use crate::sharded::{index_tensors, is_index};
 
@@ -72,7 +74,8 @@ pub enum SealError {
     },
 }
 
-/// The manifest of what lies below `root`, with the steps that were recorded there.
+/// The manifest of what lies below `root`, with the steps that were recorded there. Files of ours that a
+/// killed process left half written are removed first, and never covered, nor are locks.
 ///
 /// # Errors
 /// If something cannot be read or is not a file, or a step's inputs or outputs have changed since.
@@ -84,17 +87,37 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
     let parts = parts.collect::<Result<Vec<_>, _>>()?;
     let nested = |path: &RelPath| {
         options.nest.iter().any(|directory| path != directory && path.is_within(directory))
-            && !parts.iter().any(|(manifest, _)| manifest.is_within(path))
+            && !parts.iter().any(|manifest| manifest.is_within(path))
     };
+    let left_over = RefCell::new(Vec::new());
     let skip = |path: &RelPath| {
-        path.as_str() == SCRATCH || options.own.contains(path) || options.ignore.contains(path) || nested(path)
+        let ours = is_partial(path.file_name());
+        if ours {
+            left_over.borrow_mut().push(path.clone());
+        }
+        ours || path.as_str() == SCRATCH || options.ignore.contains(path) || nested(path)
     };
+    let found = walk(root, &skip)?;
+    for path in left_over.take() {
+        let parent = path.parent().map(|parent| opened.directory(&parent)).transpose()?;
+        sweep(parent.as_ref().unwrap_or(&opened), path.file_name())?;
+    }
     let mut paths = Vec::new();
-    for found in walk(root, &skip)? {
+    for found in found {
         match found {
+            // A directory of that name is covered like any other.
+            Found::File(path) | Found::Special(path) if options.own.contains(&path) => {}
+            // Held by this very process, or left over.
+            Found::File(path) if is_lock(path.file_name()) => {}
             Found::File(path) => paths.push(path),
             Found::Special(path) => return Err(SealError::Special { path: path.under(root) }),
             Found::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }.into()),
+        }
+    }
+    for (directory, manifest) in options.nest.iter().zip(&parts) {
+        if paths.binary_search(manifest).is_err() {
+            let what = "its manifest would not be covered".to_owned();
+            return Err(SealError::Nest { directory: directory.clone(), what });
         }
     }
     // Whether they are there or not: a report that comes after the seal must not change the root.
@@ -122,13 +145,13 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
                 None => None,
             };
             let kind = match kinds.get(&path) {
-                _ if parts.iter().any(|(manifest, _)| *manifest == path) => Kind::Manifest,
+                _ if parts.contains(&path) => Kind::Manifest,
                 Some(kind) => *kind,
                 None if configs.contains(&path) => Kind::Config,
                 None if tensors.is_some() => Kind::Checkpoint,
                 None => kind_by_name(&path),
             };
-            Ok(Artifact { path, kind, size, digest, sha256, slices, tensors })
+            Ok(Artifact { path, kind, size, digest, sha256, slices, tensors: tensors.map(Box::new) })
         })
         .collect();
     progress.end();
@@ -141,22 +164,22 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
     });
     let indices = indices.collect::<Result<Vec<_>, _>>()?;
     for (artifact, set) in artifacts.iter_mut().zip(indices) {
-        artifact.tensors = artifact.tensors.take().or(set);
+        artifact.tensors = artifact.tensors.take().or(set.map(Box::new));
     }
-    let mut now: BTreeMap<RelPath, Digest> =
-        artifacts.iter().map(|artifact| (artifact.path.clone(), artifact.digest)).collect();
-    // What parts hold was sealed with them, and is not read again.
-    for (directory, (_, manifest)) in options.nest.iter().zip(&parts) {
-        let unfolded = unfold(manifest, &directory.under(root))?;
-        let sealed = &unfolded.as_ref().map_or(manifest, |whole| &whole.manifest).artifacts;
-        now.extend(sealed.iter().filter_map(|a| Some((directory.join(a.path.as_str()).ok()?, a.digest))));
+    let manifest = Manifest::new(&options.name, &options.tool, ignored, artifacts, steps)?;
+    // What parts hold was sealed with them, and is not read again; but their manifests are, so that
+    // nothing is sealed that cannot be verified.
+    let unfolded = unfold(&manifest, root);
+    if let Some(Unknown { at, why }) = unfolded.as_ref().and_then(|unfolded| unfolded.unknown.first()) {
+        return Err(SealError::Nest { directory: at.clone(), what: why.clone() });
     }
-    for step in &steps {
+    let whole = unfolded.as_ref().map_or(&manifest, |unfolded| &unfolded.manifest);
+    for step in &manifest.steps {
         let read = step.inputs.iter().map(|input| (&input.path, input.digest, "read"));
         let made = step.outputs.iter().map(|output| (&output.path, output.digest, "made"));
         for (path, recorded, did) in read.chain(made) {
-            let found = now.get(path);
-            if found != Some(&recorded) {
+            let found = whole.artifact(path).map(|artifact| artifact.digest);
+            if found != Some(recorded) {
                 let found = match found {
                     Some(digest) => digest.to_string(),
                     None if path.under(root).exists() => "not covered".to_owned(),
@@ -166,7 +189,7 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
             }
         }
     }
-    Ok(Manifest::new(&options.name, &options.tool, ignored, artifacts, steps)?)
+    Ok(manifest)
 }
 
 /// Whether a file is a safetensors file, by its name.

@@ -1,24 +1,25 @@
 //! Verifying: what lies there against what a manifest or another list says.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rayon::prelude::*;
 use retrace_files::{
-    Algorithm, Checksum, FileError, Found, Hashed, Progress, Root, Stamp, Unit, Wanted, file_tensors, hash_beneath,
+    Algorithm, Checksum, FileError, Found, Hashed, Progress, RegularFile, Root, Stamp, Unit, Wanted, hash,
     hash_small_beneath, walk,
 };
 use retrace_spec::manifest::{Artifact, Tensors};
 use retrace_spec::{Digest, Manifest, RelPath};
 use serde::Serialize;
-use unicode_normalization::UnicodeNormalization;
 
 use crate::diagnose::diagnose;
+use crate::nested::{Unknown, unfold};
 use crate::record::SCRATCH;
 use crate::resume::Resume;
-use crate::seal::is_safetensors;
+use crate::sharded::tell_of_resharding;
+use crate::unlisted::{Told, Unlisted, is_sparse};
 
 /// What is said of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -73,19 +74,25 @@ pub struct Expected {
     /// The subtree values of its BLAKE3, if they are said.
     pub slices: Vec<Digest>,
     /// What its tensors should be, if that is said.
-    pub tensors: Option<Tensors>,
+    pub tensors: Option<Box<Tensors>>,
+}
+
+impl From<Artifact> for Expected {
+    fn from(artifact: Artifact) -> Self {
+        Self {
+            path: artifact.path,
+            size: Some(artifact.size),
+            checksums: vec![artifact.digest.into()],
+            slices: artifact.slices,
+            // The index of a sharded checkpoint has a root over them, and holds none itself.
+            tensors: artifact.tensors.filter(|tensors| !tensors.digests.is_empty()),
+        }
+    }
 }
 
 impl From<&Artifact> for Expected {
     fn from(artifact: &Artifact) -> Self {
-        Self {
-            path: artifact.path.clone(),
-            size: Some(artifact.size),
-            checksums: vec![artifact.digest.into()],
-            slices: artifact.slices.clone(),
-            // The index of a sharded checkpoint has a root over them, and holds none itself.
-            tensors: artifact.tensors.clone().filter(|tensors| !tensors.digests.is_empty()),
-        }
+        artifact.clone().into()
     }
 }
 
@@ -119,8 +126,8 @@ pub struct VerifyOptions {
     pub ignored: Vec<RelPath>,
     /// The manifest and the lists themselves, where they lie below the root.
     pub own: Vec<RelPath>,
-    /// Directories of which it is not known what should lie there.
-    pub unknown: Vec<RelPath>,
+    /// Parts of which it is not known what should lie there. Each is a finding.
+    pub unknown: Vec<Unknown>,
     /// Whether only some files are listed, so that others may lie there.
     pub partial: bool,
     /// Whether links from a hub cache's snapshot into its `blobs` are followed.
@@ -135,8 +142,8 @@ pub struct VerifyOptions {
 #[derive(Debug)]
 pub struct Ahead {
     there: Vec<Found>,
-    /// Plain BLAKE3 alone.
-    hashed: HashMap<RelPath, Hashed>,
+    /// Of the first of them: length and plain BLAKE3, if it is a small file.
+    hashed: Vec<Option<(u64, Digest)>>,
 }
 
 /// Files up to this length are hashed ahead: a larger one is worth all threads.
@@ -159,16 +166,16 @@ pub struct Until {
 pub fn look_ahead(root: &Path, until: &Until) -> Result<Ahead, FileError> {
     let there = walk(root, &|_| until.given_up.load(Ordering::Relaxed))?;
     let opened = Root::open(root)?;
-    let mut hashed = HashMap::new();
+    let mut hashed = Vec::new();
     for found in &there {
         if until.known.load(Ordering::Relaxed) || until.given_up.load(Ordering::Relaxed) {
             break;
         }
-        if let Found::File(path) = found
-            && let Ok(Some(file)) = hash_small_beneath(&opened, path, AHEAD)
-        {
-            hashed.insert(path.clone(), file);
-        }
+        let file = match found {
+            Found::File(path) => hash_small_beneath(&opened, path, AHEAD).ok().flatten(),
+            _ => None,
+        };
+        hashed.push(file.map(|file| (file.size, file.digest)));
     }
     Ok(Ahead { there, hashed })
 }
@@ -178,6 +185,9 @@ pub fn look_ahead(root: &Path, until: &Until) -> Result<Ahead, FileError> {
 pub struct Verification {
     /// Sorted by path.
     pub entries: Vec<Entry>,
+    /// Bytes of the files that are verified, if the length of each is listed.
+    #[serde(skip)]
+    pub bytes: Option<u64>,
 }
 
 impl Verification {
@@ -188,7 +198,7 @@ impl Verification {
 
     /// The entries that are findings.
     pub fn findings(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| !matches!(entry.verdict, Verdict::Verified | Verdict::Skipped))
+        self.entries.iter().filter(|entry| entry.is_finding())
     }
 
     /// How many entries have each verdict.
@@ -201,8 +211,8 @@ impl Verification {
     }
 }
 
-/// Verifies what lies below `root` against `manifest`, which itself lies at `manifest_path`, if that
-/// is below the root. Everything is looked at, whatever is found on the way.
+/// Verifies what lies below `root` against `manifest` and those of its parts. It lies itself at
+/// `manifest_path`, if that is below the root. Everything is looked at, whatever is found on the way.
 ///
 /// # Errors
 /// If the directory cannot be listed.
@@ -212,17 +222,22 @@ pub fn verify(
     manifest_path: Option<&RelPath>,
     progress: &dyn Progress,
 ) -> Result<Verification, FileError> {
-    let expected: Vec<Expected> = manifest.artifacts.iter().map(Expected::from).collect();
+    let (whole, unknown) = match unfold(manifest, root) {
+        Some(unfolded) => (unfolded.manifest, unfolded.unknown),
+        None => (manifest.clone(), Vec::new()),
+    };
     let options = VerifyOptions {
-        ignored: manifest.ignored.clone(),
+        ignored: whole.ignored,
         own: manifest_path.cloned().into_iter().collect(),
+        unknown,
         ..VerifyOptions::default()
     };
-    verify_expected(&expected, root, &options, progress)
+    let expected = whole.artifacts.into_iter().map(Expected::from).collect();
+    verify_after(None, expected, root, &options, progress)
 }
 
-/// Verifies what lies below `root` against `expected`, sorted by path. Everything in the scope is
-/// looked at, whatever is found on the way; each file is opened once, through no link.
+/// Verifies what lies below `root` against `expected`. Everything in the scope is looked at, whatever
+/// is found on the way; each file is opened once, through no link.
 ///
 /// # Errors
 /// If the directory cannot be listed.
@@ -232,7 +247,7 @@ pub fn verify_expected(
     options: &VerifyOptions,
     progress: &dyn Progress,
 ) -> Result<Verification, FileError> {
-    verify_after(None, expected, root, options, progress)
+    verify_after(None, expected.to_vec(), root, options, progress)
 }
 
 /// As [`verify_expected`]; what was found `ahead` to be as expected is not looked at again.
@@ -241,31 +256,79 @@ pub fn verify_expected(
 /// If the directory cannot be listed.
 pub fn verify_after(
     ahead: Option<Ahead>,
-    expected: &[Expected],
+    mut expected: Vec<Expected>,
     root: &Path,
     options: &VerifyOptions,
     progress: &dyn Progress,
 ) -> Result<Verification, FileError> {
+    if !expected.is_sorted_by(|a, b| a.path < b.path) {
+        expected.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+    let (said, mut entries, bytes) = look(ahead, &expected, root, options, progress)?;
+    // There may be very many: each gives its path away rather than a copy of it.
+    entries.reserve(expected.len());
+    entries.extend(expected.into_iter().zip(said).filter_map(|(Expected { path, .. }, said)| said.entry(path)));
+    entries.par_sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(Verification { entries, bytes })
+}
+
+/// What is said of a listed file. There may be very many of which little is said.
+#[derive(Debug, Clone)]
+pub(crate) enum Said {
+    Verified,
+    Missing,
+    NotChosen,
+    /// It is missing, and told of under the name that it has now.
+    Elsewhere,
+    Told(Box<Entry>),
+}
+
+impl Said {
+    fn told(entry: Entry) -> Self {
+        Self::Told(Box::new(entry))
+    }
+
+    fn entry(self, path: RelPath) -> Option<Entry> {
+        let (verdict, diagnosis) = match self {
+            Self::Verified => (Verdict::Verified, ""),
+            Self::Missing => (Verdict::Missing, "it is not there"),
+            Self::NotChosen => (Verdict::Skipped, "it was not chosen"),
+            Self::Elsewhere => return None,
+            Self::Told(entry) => return Some(*entry),
+        };
+        Some(Entry { path, verdict, diagnosis: diagnosis.to_owned(), was: None, size: None, tensors: Vec::new() })
+    }
+
+    /// What is said of the file at `path`, to be added to; nothing where nothing is said under this path.
+    pub(crate) fn as_entry(&mut self, path: &RelPath) -> Option<&mut Entry> {
+        if !matches!(self, Self::Told(_)) {
+            *self = Self::told(self.clone().entry(path.clone())?);
+        }
+        match self {
+            Self::Told(entry) => Some(entry),
+            _ => None,
+        }
+    }
+}
+
+/// What is said of each listed file, and of all else; and the bytes of what is verified, if the length of
+/// each is listed. `expected` is sorted by path.
+fn look(
+    ahead: Option<Ahead>,
+    expected: &[Expected],
+    root: &Path,
+    options: &VerifyOptions,
+    progress: &dyn Progress,
+) -> Result<(Vec<Said>, Vec<Entry>, Option<u64>), FileError> {
     // Another tool's list may have taken our records in.
     let records: Option<RelPath> =
         SCRATCH.parse().ok().filter(|records| !expected.iter().any(|entry| entry.path.is_within(records)));
-    let by_path: BTreeMap<&RelPath, &Expected> = expected.iter().map(|entry| (&entry.path, entry)).collect();
-    // A list may itself be sealed, and is then looked at like any other file.
-    let own = options.own.iter().filter(|path| !by_path.contains_key(path));
-    let skipped: Vec<&RelPath> = own.chain(&options.ignored).chain(&records).collect();
-    let (there, hashed_ahead) = match ahead {
-        Some(Ahead { mut there, hashed }) => {
-            there.retain(|found| !skipped.iter().any(|skipped| found.path().is_within(skipped)));
-            (there, hashed)
-        }
-        None => (walk(root, &|path| skipped.contains(&path))?, HashMap::new()),
+    let skipped: BTreeSet<&str> = options.ignored.iter().chain(&records).map(RelPath::as_str).collect();
+    let Ahead { there, hashed } = match ahead {
+        Some(ahead) => ahead,
+        None => Ahead { there: walk(root, &|path| skipped.contains(path.as_str()))?, hashed: Vec::new() },
     };
     let links = if options.hub_cache { hub_links(root, &there) } else { BTreeMap::new() };
-    let files: BTreeSet<&RelPath> = there
-        .iter()
-        .filter(|found| matches!(found, Found::File(_)) || links.contains_key(found.path()))
-        .map(Found::path)
-        .collect();
     let opened = Root::open(root)?;
     let blobs = links.values().next().map(|(blobs, _)| Root::open(blobs)).transpose()?;
     // Where a file is read: below the root, or in the hub cache's blobs.
@@ -273,128 +336,168 @@ pub fn verify_after(
         (Some((_, name)), Some(blobs)) => (blobs, name.clone()),
         _ => (&opened, path.clone()),
     };
-    // A file that nobody lists is read only where its being there is a finding.
-    let unknown = |path: &RelPath| options.unknown.iter().any(|directory| path.is_within(directory));
+    // Why what was found is not read, if it is not.
+    let refused = |found: &Found| match found {
+        Found::File(_) => None,
+        found if links.contains_key(found.path()) => None,
+        Found::Special(_) => Some("it is a symbolic link or a special file, which is not followed".to_owned()),
+        Found::Refused { what, .. } => Some(what.clone()),
+    };
+    let is_skipped = |found: &Found| !skipped.is_empty() && found.path().ancestors().any(|path| skipped.contains(path));
+    let (listed, unlisted) = pair(expected, &there, &is_skipped);
     let wanted_extras = !options.partial && !matches!(options.scope, Scope::Only(_));
-    let (extras, others): (Vec<&RelPath>, Vec<&RelPath>) = files
-        .iter()
-        .copied()
-        .filter(|path| !by_path.contains_key(path))
-        .partition(|path| wanted_extras && !unknown(path));
-    let mut algorithms: Vec<Algorithm> =
-        expected.iter().flat_map(|entry| &entry.checksums).map(Checksum::algorithm).collect();
-    algorithms.sort();
-    algorithms.dedup();
+    let unknown: BTreeSet<&str> = options.unknown.iter().map(|unknown| unknown.at.as_str()).collect();
+    let of_unknown = |path: &RelPath| !unknown.is_empty() && path.ancestors().any(|path| unknown.contains(path));
     // Where else a content is expected: asked only when something is not as it should be.
-    let listed = LazyLock::new(|| {
-        let mut listed: BTreeMap<&Checksum, Vec<&RelPath>> = BTreeMap::new();
-        for entry in expected {
-            for checksum in &entry.checksums {
-                listed.entry(checksum).or_default().push(&entry.path);
-            }
-        }
-        listed
+    let by_checksum = LazyLock::new(|| {
+        // By one thread: a worker that waits for others may be given a task that asks for this very list.
+        let all = expected.iter().flat_map(|entry| entry.checksums.iter().map(|sum| (sum, &entry.path)));
+        let mut all: Vec<(&Checksum, &RelPath)> = all.collect();
+        all.sort_unstable();
+        all
     });
-    let places = |checksum: &Checksum| listed.get(checksum).map_or(&[][..], Vec::as_slice);
+    let places = |checksum: &Checksum| {
+        let begin = by_checksum.partition_point(|(known, _)| *known < checksum);
+        let end = by_checksum.partition_point(|(known, _)| *known <= checksum);
+        by_checksum.get(begin..end).unwrap_or_default()
+    };
+
+    let mut extras = Unlisted::new(expected);
+    let mut told = Vec::new();
+    for found in unlisted.iter().filter_map(|at| there.get(*at)) {
+        let path = found.path();
+        match refused(found) {
+            // The manifest, its signature and the lists themselves. A directory of that name hides nothing.
+            _ if options.own.contains(path) => {}
+            Some(diagnosis) if wanted_extras => told.push(entry(path, Verdict::Unverifiable, diagnosis)),
+            Some(_) => {}
+            // A file that nobody lists is read only where its being there is a finding.
+            None if wanted_extras && !of_unknown(path) => {
+                let (root, at) = place(path);
+                extras.add(path, root, at);
+            }
+            None if of_unknown(path) => {
+                told.push(entry(path, Verdict::Skipped, "it belongs to a part of which nothing is known".to_owned()));
+            }
+            None => told.push(entry(path, Verdict::Skipped, "nothing is said of it".to_owned())),
+        }
+    }
 
     let noted: Mutex<Option<FileError>> = Mutex::new(None);
     let length = |path: &RelPath| {
         let (root, path) = place(path);
         path.under(root.path()).metadata().map_or(0, |file| file.len())
     };
-    let read = expected.iter().filter(|entry| options.scope.has(&entry.path) && files.contains(&entry.path));
-    let total: u64 = read.map(|entry| entry.size.unwrap_or_else(|| length(&entry.path))).sum();
-    progress.begin("verifying", total + extras.iter().map(|path| length(path)).sum::<u64>(), Unit::Bytes);
-    let look = |wanted: &Expected, at: RelPath, root: &Root, ahead: Option<&Hashed>| {
-        let Some(resume) = &options.resume else {
-            return check(wanted, (root, at, options.mapped), ahead, &places, progress).0;
+    let chosen = expected.iter().zip(&listed).filter(|(entry, at)| at.is_some() && options.scope.has(&entry.path));
+    let lengths = chosen.map(|(entry, _)| entry.size.unwrap_or_else(|| length(&entry.path)));
+    // What a manifest says can be any number.
+    let total = lengths.fold(extras.to_read(), u64::saturating_add);
+    progress.begin("verifying", total, Unit::Bytes);
+    let read = |wanted: &Expected, at: usize| {
+        // What was found ahead to be as it should be is not looked at again; anything else is, in full,
+        // to tell what is wrong with it.
+        if let Some((size, digest)) = hashed.get(at).copied().flatten()
+            && wanted.checksums == [Checksum::from(digest)]
+            && wanted.size.is_none_or(|wanted| wanted == size)
+        {
+            progress.advance(size);
+            return Said::Verified;
+        }
+        let (root, path) = place(&wanted.path);
+        let file = match root.file(&path) {
+            Ok(file) => file,
+            Err(error) => return Said::told(entry(&wanted.path, Verdict::Unverifiable, error.to_string())),
         };
-        if let Ok(file) = root.file(&at)
+        if let Some(resume) = &options.resume
             && resume.knows(&wanted.path, Stamp::of(file.metadata()))
         {
             progress.advance(file.size());
-            return entry(&wanted.path, Verdict::Verified, String::new());
+            return Said::Verified;
         }
-        let (checked, stamp) = check(wanted, (root, at, options.mapped), ahead, &places, progress);
-        // Of what is verified weakly a note is taken each time.
-        if let Some(stamp) = stamp.filter(|_| checked.verdict == Verdict::Verified && checked.diagnosis.is_empty())
+        let (said, stamp) = check(wanted, &file, (root, path), options.mapped, &places, progress);
+        // Of what is verified weakly none is taken, so that it is told each time.
+        if let (Some(resume), Some(stamp), Said::Verified) = (&options.resume, stamp, &said)
             && let Err(error) = resume.note(&wanted.path, stamp)
         {
             noted.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         }
-        checked
+        said
     };
-    let checked: Vec<Entry> = expected
+    let said: Vec<Said> = expected
         .par_iter()
-        .map(|wanted| {
+        .zip(&listed)
+        .map(|(wanted, at)| {
             let path = &wanted.path;
-            match (files.contains(path), options.scope.has(path)) {
-                (true, true) => {
-                    let (root, at) = place(path);
-                    look(wanted, at, root, hashed_ahead.get(path))
+            let chosen = options.scope.has(path);
+            let found = at.and_then(|at| Some((at, there.get(at)?)));
+            match (found.map(|(at, found)| (at, refused(found))), chosen) {
+                (Some((_, Some(diagnosis))), chosen) if chosen || wanted_extras => {
+                    Said::told(entry(path, Verdict::Unverifiable, diagnosis))
                 }
-                (false, true) => entry(path, Verdict::Missing, "it is not there".to_owned()),
-                (false, false) if matches!(options.scope, Scope::Sample(_)) => {
-                    entry(path, Verdict::Missing, "it is not there".to_owned())
-                }
-                (_, false) => entry(path, Verdict::Skipped, "it was not chosen".to_owned()),
+                (Some((at, _)), true) => read(wanted, at),
+                (None, chosen) if chosen || matches!(options.scope, Scope::Sample(_)) => Said::Missing,
+                (_, _) => Said::NotChosen,
             }
         })
         .collect();
-    let hashed: Vec<_> = extras
-        .into_par_iter()
-        .map(|path| {
-            let (root, at) = place(path);
-            let wanted = Wanted { checksums: &algorithms, mapped: options.mapped, tensors: false };
-            (path, hash_beneath(root, &at, wanted, progress))
-        })
-        .collect();
+    let algorithms: BTreeSet<Algorithm> = match extras.is_empty() {
+        true => BTreeSet::new(),
+        false => expected.iter().flat_map(|entry| &entry.checksums).map(Checksum::algorithm).collect(),
+    };
+    let algorithms: Vec<Algorithm> = algorithms.into_iter().collect();
+    let hashed = extras.hash(Wanted { checksums: &algorithms, mapped: options.mapped, tensors: false }, progress);
     progress.end();
     if let Some(error) = noted.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
 
-    let mut entries: BTreeMap<RelPath, Entry> = checked.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
-    for (path, hashed) in hashed {
-        let entry = match hashed {
-            Ok(hashed) => {
-                let same = hashed.checksums.iter().map(places).find(|paths| !paths.is_empty());
-                extra(path, same.unwrap_or_default(), &mut entries)
-            }
-            Err(error) => entry(path, Verdict::Unverifiable, error.to_string()),
-        };
-        entries.insert(path.clone(), entry);
+    let good = |said: &Said| match said {
+        Said::Verified => true,
+        Said::Told(entry) => entry.verdict == Verdict::Verified,
+        _ => false,
+    };
+    let mut sizes = expected.iter().zip(&said).filter(|(_, said)| good(said)).map(|(entry, _)| entry.size);
+    let bytes = sizes.try_fold(0, |sum: u64, size| sum.checked_add(size?));
+    let mut findings = Told::new(expected, said);
+    for (extra, hashed) in hashed {
+        findings.extra(&extra, hashed, &places);
     }
-    for path in others {
-        let what = match unknown(path) {
-            true => "it belongs to a part whose manifest is not the sealed one",
-            false => "nothing is said of it",
-        };
-        entries.insert(path.clone(), entry(path, Verdict::Skipped, what.to_owned()));
-    }
-    for found in &there {
-        let (path, diagnosis) = match found {
-            Found::File(_) => continue,
-            found if links.contains_key(found.path()) => continue,
-            Found::Special(path) => (path, "it is a symbolic link or a special file, which is not followed".to_owned()),
-            Found::Refused { path, what } => (path, what.clone()),
-        };
-        if wanted_extras || (by_path.contains_key(path) && options.scope.has(path)) {
-            entries.insert(path.clone(), entry(path, Verdict::Unverifiable, diagnosis));
-        }
-    }
-    let scratch = records.into_iter().map(|path| (path, "it is not part of the release"));
-    let said = options.ignored.iter().map(|path| (path.clone(), "the manifest does not cover it, and says so"));
-    for (path, diagnosis) in said.chain(scratch).filter(|(path, _)| path.under(root).exists()) {
-        // Never in place of a finding: a manifest that seals a path and ignores it promises it still.
-        entries.entry(path.clone()).or_insert_with(|| entry(&path, Verdict::Skipped, diagnosis.to_owned()));
-    }
-    name_twins(&mut entries);
-    tell_of_resharding(expected, &opened, &mut entries);
-    Ok(Verification { entries: entries.into_values().collect() })
+    let (mut said, mut entries) = findings.finish();
+    tell_of_resharding(expected, &opened, &mut said, &mut entries);
+    entries.append(&mut told);
+    entries.extend(options.unknown.iter().map(|Unknown { at, why }| entry(at, Verdict::Unverifiable, why.clone())));
+    let scratch = records.iter().map(|path| (path, "it is not part of the release"));
+    let ignored = options.ignored.iter().map(|path| (path, "the manifest does not cover it, and says so"));
+    // Never in place of a finding: a manifest that seals a path and ignores it promises it still.
+    let promised = |path: &RelPath| expected.binary_search_by(|entry| entry.path.cmp(path)).is_ok();
+    let ignored = ignored.chain(scratch).filter(|(path, _)| path.under(root).exists() && !promised(path));
+    entries.extend(ignored.map(|(path, diagnosis)| entry(path, Verdict::Skipped, diagnosis.to_owned())));
+    Ok((said, entries, bytes))
 }
 
-fn entry(path: &RelPath, verdict: Verdict, diagnosis: String) -> Entry {
+/// For each that is expected, which of those that are there it is; and which of them are none. Both
+/// are sorted by path.
+fn pair(expected: &[Expected], there: &[Found], skipped: &dyn Fn(&Found) -> bool) -> (Vec<Option<usize>>, Vec<usize>) {
+    let (mut listed, mut unlisted) = (Vec::with_capacity(expected.len()), Vec::new());
+    let mut found = there.iter().enumerate().filter(|(_, found)| !skipped(found)).peekable();
+    for wanted in expected {
+        while let Some((at, _)) = found.next_if(|(_, found)| *found.path() < wanted.path) {
+            unlisted.push(at);
+        }
+        listed.push(found.next_if(|(_, found)| *found.path() == wanted.path).map(|(at, _)| at));
+    }
+    unlisted.extend(found.map(|(at, _)| at));
+    (listed, unlisted)
+}
+
+impl Entry {
+    /// Whether something is not as it should be, or could not be looked at.
+    pub const fn is_finding(&self) -> bool {
+        !matches!(self.verdict, Verdict::Verified | Verdict::Skipped)
+    }
+}
+
+pub(crate) fn entry(path: &RelPath, verdict: Verdict, diagnosis: String) -> Entry {
     Entry { path: path.clone(), verdict, diagnosis, was: None, size: None, tensors: Vec::new() }
 }
 
@@ -418,109 +521,65 @@ fn hub_links(root: &Path, there: &[Found]) -> BTreeMap<RelPath, (PathBuf, RelPat
     links
 }
 
-/// A file that nobody lists, whose bytes are listed at `same`. If one of those is missing, it was
-/// renamed, and what was missing is told as that: once, under its new name.
-fn extra(path: &RelPath, same: &[&RelPath], entries: &mut BTreeMap<RelPath, Entry>) -> Entry {
-    let missing = |old: &&&RelPath| entries.get(**old).is_some_and(|entry| entry.verdict == Verdict::Missing);
-    if let Some(old) = same.iter().find(missing).copied() {
-        entries.remove(old);
-        let how = match twin(old, path) {
-            Some(how) => format!("it was {old}: {how}"),
-            None => format!("it was {old}"),
-        };
-        return Entry { was: Some(old.clone()), ..entry(path, Verdict::Renamed, how) };
-    }
-    let Some(original) = same.first() else {
-        let unfinished = [".incomplete", ".part", ".partial", ".tmp", ".crdownload", ".aria2"];
-        let diagnosis = match unfinished.iter().find(|ending| path.as_str().ends_with(**ending)) {
-            Some(ending) => format!("the manifest does not have it; {ending} is how unfinished downloads are called"),
-            None => "the manifest does not have it".to_owned(),
-        };
-        return entry(path, Verdict::Extra, diagnosis);
-    };
-    let diagnosis = format!("it is a copy of {original}, and the manifest does not have it");
-    Entry { was: Some((*original).clone()), ..entry(path, Verdict::Extra, diagnosis) }
-}
+/// Where else the content of a checksum is listed.
+pub(crate) type Places<'a> = dyn Fn(&Checksum) -> &'a [(&'a Checksum, &'a RelPath)] + Sync + 'a;
 
-/// How two names are one name for some systems.
-fn twin(a: &RelPath, b: &RelPath) -> Option<&'static str> {
-    let composed = |path: &RelPath| path.as_str().nfc().collect::<String>();
-    if composed(a) == composed(b) {
-        return Some("only the Unicode form of its name differs");
-    }
-    (composed(a).to_lowercase() == composed(b).to_lowercase()).then_some("only the case of its name differs")
-}
-
-/// A missing file and one of other bytes under what is nearly its name are told of each other.
-fn name_twins(entries: &mut BTreeMap<RelPath, Entry>) {
-    let of = |verdict| entries.values().filter(move |e| e.verdict == verdict).map(|e| e.path.clone());
-    let key = |path: &RelPath| path.as_str().nfc().collect::<String>().to_lowercase();
-    let extras: BTreeMap<String, RelPath> = of(Verdict::Extra).map(|path| (key(&path), path)).collect();
-    let twins: Vec<_> =
-        of(Verdict::Missing).filter_map(|path| Some((extras.get(&key(&path))?.clone(), path))).collect();
-    for (there, missing) in twins {
-        let Some(how) = twin(&there, &missing) else { continue };
-        if let Some(entry) = entries.get_mut(&missing) {
-            entry.diagnosis = format!("it is not there, but {there} is, with other bytes: {how}");
-        }
-    }
-}
-
-/// What is said of a file that is there, read at `at` below `root`.
+/// What is said of a file that is there, open as `file` at `at` below `root`.
 fn check<'a>(
     wanted: &Expected,
-    (root, at, mapped): (&Root, RelPath, bool),
-    ahead: Option<&Hashed>,
-    places: &(dyn Fn(&Checksum) -> &'a [&'a RelPath] + Sync),
+    file: &RegularFile,
+    (root, at): (&Root, RelPath),
+    mapped: bool,
+    places: &Places<'a>,
     progress: &dyn Progress,
-) -> (Entry, Option<Stamp>) {
+) -> (Said, Option<Stamp>) {
     let path = &wanted.path;
-    if let Some(Hashed { size, digest, stamp, .. }) = ahead
-        && wanted.checksums == [Checksum::from(*digest)]
-        && wanted.size.is_none_or(|wanted| wanted == *size)
-    {
-        progress.advance(*size);
-        return (entry(path, Verdict::Verified, String::new()), *stamp);
+    if let Some(length) = wanted.size.filter(|length| !is_worth_reading(file, *length)) {
+        let size = file.size();
+        let what = format!("it has {size} bytes and should have {length}, and was not read");
+        return (Said::told(Entry { size: Some(size), ..entry(path, Verdict::Changed, what) }), None);
     }
-    // Anything else is looked at in full, to tell what is wrong with it.
     let algorithms: Vec<Algorithm> = wanted.checksums.iter().map(Checksum::algorithm).collect();
-    match hash_beneath(root, &at, Wanted { checksums: &algorithms, mapped, tensors: false }, progress) {
+    match hash(file, Wanted { checksums: &algorithms, mapped, tensors: false }, progress) {
         Ok(hashed) => (judge(wanted, at, root, &hashed, places), hashed.stamp),
-        Err(error) => (entry(path, Verdict::Unverifiable, error.to_string()), None),
+        Err(error) => (Said::told(entry(path, Verdict::Unverifiable, error.to_string())), None),
     }
+}
+
+/// Whether a file is read that should have `length` bytes. One that has not is changed whatever it holds,
+/// and is read only to tell how.
+fn is_worth_reading(file: &RegularFile, length: u64) -> bool {
+    const MORE: u64 = 64 << 20;
+    let most = length.saturating_add(length.max(MORE));
+    file.size() == length || (file.size() <= most && !is_sparse(file.metadata()))
 }
 
 /// What is said of a file that was read.
-fn judge<'a>(
-    wanted: &Expected,
-    at: RelPath,
-    root: &Root,
-    hashed: &Hashed,
-    places: &(dyn Fn(&Checksum) -> &'a [&'a RelPath] + Sync),
-) -> Entry {
+fn judge<'a>(wanted: &Expected, at: RelPath, root: &Root, hashed: &Hashed, places: &Places<'a>) -> Said {
     let path = &wanted.path;
     let Hashed { size, checksums, .. } = hashed;
     let disagreeing: Vec<_> =
         wanted.checksums.iter().zip(checksums).filter(|(wanted, found)| wanted != found).map(|(w, _)| w).collect();
     if disagreeing.is_empty() && wanted.size.is_none_or(|wanted| wanted == *size) {
-        return match wanted.checksums.iter().any(|checksum| checksum.algorithm().is_strong()) {
-            true => entry(path, Verdict::Verified, String::new()),
+        let (verdict, diagnosis) = match wanted.checksums.iter().any(|checksum| checksum.algorithm().is_strong()) {
+            true => return Said::Verified,
             false if wanted.checksums.is_empty() => {
                 let diagnosis = "it has the length that it should have, but no checksum is listed".to_owned();
-                entry(path, Verdict::Unverifiable, diagnosis)
+                (Verdict::Unverifiable, diagnosis)
             }
             false => {
                 let weak: Vec<_> = checksums.iter().map(|checksum| checksum.algorithm().name()).collect();
-                entry(path, Verdict::Verified, format!("by {} alone, which can be forged", weak.join(" and ")))
+                (Verdict::Verified, format!("by {} alone, which can be forged", weak.join(" and ")))
             }
         };
+        return Said::told(entry(path, verdict, diagnosis));
     }
     let mut changed = Entry { size: Some(*size), ..entry(path, Verdict::Changed, String::new()) };
     if let (true, false, Some(listed)) = (disagreeing.is_empty(), wanted.checksums.is_empty(), wanted.size) {
         changed.diagnosis = format!(
             "what is listed contradicts itself: the bytes agree with the checksum, but are {size}, not the {listed} that are listed"
         );
-        return changed;
+        return Said::told(changed);
     }
     if !disagreeing.is_empty() && disagreeing.len() < wanted.checksums.len() {
         let told: Vec<_> = disagreeing.iter().map(|checksum| checksum.algorithm().name()).collect();
@@ -528,63 +587,14 @@ fn judge<'a>(
             "what is listed contradicts itself: the bytes agree with some checksums, not with {}",
             told.join(", ")
         );
-        return changed;
+        return Said::told(changed);
     }
-    let other = checksums.iter().find_map(|found| places(found).iter().find(|other| **other != path));
-    changed.was = other.map(|other| (*other).clone());
+    let elsewhere = |found| places(found).iter().map(|(_, other)| *other).find(|other| *other != path);
+    let other = checksums.iter().find_map(elsewhere);
+    changed.was = other.cloned();
     (changed.diagnosis, changed.tensors) = match other {
         Some(other) => (format!("it holds the content of {other}"), Vec::new()),
         None => diagnose((root, &at), wanted, hashed),
     };
-    changed
-}
-
-/// Where the files of a checkpoint were cut otherwise, every tensor being the sealed one, says so.
-fn tell_of_resharding(expected: &[Expected], opened: &Root, entries: &mut BTreeMap<RelPath, Entry>) {
-    let mut sealed: BTreeMap<RelPath, BTreeMap<&String, Digest>> = BTreeMap::new();
-    for wanted in expected {
-        if let (Some(directory), Some(tensors)) = (wanted.path.parent(), &wanted.tensors) {
-            sealed.entry(directory).or_default().extend(tensors.digests.iter().map(|(name, digest)| (name, *digest)));
-        }
-    }
-    for (directory, sealed) in sealed {
-        let inside = |path: &RelPath| path.parent().as_ref() == Some(&directory) && is_safetensors(path);
-        let differing: Vec<RelPath> = entries
-            .values()
-            .filter(|entry| inside(&entry.path) && !matches!(entry.verdict, Verdict::Verified | Verdict::Skipped))
-            .map(|entry| entry.path.clone())
-            .collect();
-        // One file that holds other tensors, or none that could hold the missing ones: not this.
-        if differing.len() < 2 {
-            continue;
-        }
-        let there = entries.values().filter(|entry| inside(&entry.path) && entry.verdict != Verdict::Missing);
-        let mut found: BTreeMap<String, Digest> = BTreeMap::new();
-        let mut whole = true;
-        for path in there.map(|entry| &entry.path) {
-            match opened.file(path).and_then(|file| file_tensors(&file, path.file_name())) {
-                Ok(Some(tensors)) => {
-                    for (name, digest) in tensors.digests {
-                        whole &= found.insert(name, digest).is_none();
-                    }
-                }
-                _ => whole = false,
-            }
-        }
-        if whole && found.len() == sealed.len() && sealed.iter().all(|(name, digest)| found.get(*name) == Some(digest))
-        {
-            for path in differing {
-                if let Some(entry) = entries.get_mut(&path) {
-                    let told =
-                        format!("yet every tensor in {directory} is the sealed one: they were only sharded anew");
-                    entry.diagnosis = match entry.verdict {
-                        Verdict::Missing => format!("it is not there, {told}"),
-                        Verdict::Extra => format!("the manifest does not have it, {told}"),
-                        _ => format!("its bytes are others, {told}"),
-                    };
-                    entry.tensors.clear();
-                }
-            }
-        }
-    }
+    Said::told(changed)
 }

@@ -5,13 +5,14 @@
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use retrace_files::Silent;
+use retrace_files::{Silent, checksum};
 use retrace_manifest::{
     Bundle, BundleError, BundlingError, ExportError, SealOptions, Trust, bill_of_materials, check_manifest,
     checksum_list, model_signature, provenance, seal, sign_manifest,
 };
 use retrace_sign::{Base64, Chain, Envelope, Identity, PublicKey, Roots, SigningKey};
-use retrace_spec::{Algorithm, Document, Manifest};
+use retrace_spec::manifest::{Artifact, GraphStep, Kind, Output, Reference, StepKind, Tensors};
+use retrace_spec::{Algorithm, Digest, Document, Manifest};
 use serde_json::{Value, json};
 
 /// The first of March 2026.
@@ -116,6 +117,85 @@ fn bundle_of(manifest: &Manifest, kind: &str, chain: Option<&str>) -> String {
     model_signature(manifest, None, &["model.sig".parse().unwrap()], &key(kind), chain.as_ref()).unwrap()
 }
 
+/// Each place of a manifest where a value stands, as JSON pointers.
+fn places(value: &Value, at: &str) -> Vec<String> {
+    match value {
+        Value::Object(fields) => {
+            fields.iter().flat_map(|(name, value)| places(value, &format!("{at}/{name}"))).collect()
+        }
+        Value::Array(items) => {
+            (0..).zip(items).flat_map(|(k, value): (usize, _)| places(value, &format!("{at}/{k}"))).collect()
+        }
+        _ => vec![at.to_owned()],
+    }
+}
+
+/// Field by field: another value is either seen by the signature, or stands in what is not signed, and
+/// then it is exported nowhere.
+#[test]
+fn every_field_is_signed_or_not_exported() {
+    let sealed = Manifest::new(
+        "small",
+        "a program",
+        vec!["left/out".parse().unwrap()],
+        vec![Artifact {
+            path: "model/a.safetensors".parse().unwrap(),
+            kind: Kind::Checkpoint,
+            size: 7,
+            digest: Digest::of(b"1"),
+            sha256: checksum(Algorithm::Sha256, b"1"),
+            slices: vec![Digest::of(b"2")],
+            tensors: Some(Box::new(Tensors {
+                root: Digest::of(b"3"),
+                digests: [("w".to_owned(), Digest::of(b"4"))].into(),
+            })),
+        }],
+        vec![GraphStep {
+            id: "train".to_owned(),
+            kind: StepKind::Train,
+            numerics: Some(1),
+            config: Some("run.yaml".parse().unwrap()),
+            inputs: vec![Reference { path: "run.yaml".parse().unwrap(), digest: Digest::of(b"5") }],
+            outputs: vec![Output { path: "model/b".parse().unwrap(), kind: Kind::Log, digest: Digest::of(b"6") }],
+        }],
+    )
+    .unwrap();
+    let exported = |manifest: &Manifest| {
+        let mut bill = Vec::new();
+        bill_of_materials(manifest, "exporter 1", &mut bill).unwrap();
+        let lists = [Algorithm::Blake3, Algorithm::Sha256].map(|algorithm| checksum_list(manifest, algorithm).unwrap());
+        let provenance = provenance(manifest, None, Some(&key("ed25519"))).unwrap();
+        [provenance, String::from_utf8(bill).unwrap(), bundle_of(manifest, "p-256", None), lists.concat()]
+    };
+    let (key, public) = (key("ed25519"), PublicKey::from_pem(&pem(&["ed25519.pub"])).unwrap());
+    let signature = sign_manifest(&sealed, &key).unwrap();
+    let json = serde_json::to_value(&sealed).unwrap();
+    let mut unsigned = Vec::new();
+    let places = places(&json, "");
+    assert!(places.len() > 20, "{places:?}");
+    for place in places {
+        let mut changed = json.clone();
+        let value = changed.pointer_mut(&place).unwrap();
+        *value = match &*value {
+            Value::Number(number) => json!(number.as_u64().unwrap() + 1),
+            Value::String(text) if text == "checkpoint" || text == "log" => json!("other"),
+            Value::String(text) if text == "train" && place.ends_with("kind") => json!("eval"),
+            Value::String(text) if text.starts_with("b3:") => json!(Digest::of(text.as_bytes())),
+            Value::String(text) if text.starts_with("sha256:") => json!(checksum(Algorithm::Sha256, b"other")),
+            Value::String(text) => json!(format!("{text}x")),
+            other => panic!("{place}: {other}"),
+        };
+        let Ok(changed) = Manifest::parse(&changed.to_string(), "m") else { continue };
+        if check_manifest(&changed, &signature, &public).is_err() {
+            continue;
+        }
+        assert_eq!(exported(&changed), exported(&sealed), "{place} is not signed, and exported");
+        unsigned.push(place);
+    }
+    // As the help of `retrace sign` says.
+    assert_eq!(unsigned, ["/tool"]);
+}
+
 #[test]
 fn a_bundle_says_what_was_sealed() {
     let directory = tempfile::tempdir().unwrap();
@@ -126,7 +206,7 @@ fn a_bundle_says_what_was_sealed() {
         let bundle = Bundle::parse("model.sig", &text).unwrap();
         let listed: Vec<_> = bundle.files.iter().map(|f| (f.path.clone(), f.size, f.checksums.clone())).collect();
         let sealed = manifest.artifacts.iter();
-        let sealed: Vec<_> = sealed.map(|a| (a.path.clone(), Some(a.size), vec![a.sha256.clone().unwrap()])).collect();
+        let sealed: Vec<_> = sealed.map(|a| (a.path.clone(), Some(a.size), vec![a.sha256.unwrap()])).collect();
         assert_eq!(listed, sealed);
         assert!(bundle.ignored.iter().any(|path| path.as_str() == "model.sig"));
         bundle.check(&trust(kind)).unwrap();
@@ -503,7 +583,12 @@ fn provenance_and_bill_are_of_every_step_and_file() {
     assert!(one.starts_with("{\"_type\"") && one.lines().count() == 1);
     assert!(provenance(&manifest, Some("none"), None).is_err());
 
-    let bill: Value = serde_json::from_str(&bill_of_materials(&manifest).unwrap()).unwrap();
+    let mut text = Vec::new();
+    bill_of_materials(&manifest, "exporter 1", &mut text).unwrap();
+    let bill: Value = serde_json::from_slice(&text).unwrap();
+    let data = manifest.artifacts.iter().filter(|a| matches!(a.kind, Kind::Shard | Kind::Tokens | Kind::Benchmark));
+    let datasets = &bill["metadata"]["component"]["modelCard"]["modelParameters"]["datasets"];
+    assert_eq!(datasets.as_array().unwrap().len(), data.count());
     let mut files = 0;
     let mut references = std::collections::BTreeSet::new();
     for component in bill["components"].as_array().unwrap() {

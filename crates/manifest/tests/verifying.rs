@@ -11,7 +11,8 @@ use retrace_files::safetensors::{self, Dtype, Tensor};
 use retrace_files::{Algorithm, Silent, checksum};
 use retrace_manifest::record::{self, Done};
 use retrace_manifest::{
-    Expected, Resume, Scope, SealError, SealOptions, Verdict, VerifyOptions, compare, seal, verify, verify_expected,
+    Basis, Expected, Resume, Scope, SealError, SealOptions, Verdict, VerifyOptions, compare, seal, verify,
+    verify_expected,
 };
 use retrace_spec::Manifest;
 use retrace_spec::manifest::StepKind;
@@ -92,7 +93,8 @@ fn what_was_verified_before_an_interruption_is_not_read_again() {
     let manifest = release(root);
     let expected: Vec<Expected> = manifest.artifacts.iter().map(Expected::from).collect();
     let run = |expected: &[Expected]| {
-        let resume = Arc::new(Resume::open(&notes, expected)?);
+        let basis = Basis { directory: root, root: Some(manifest.root), expected };
+        let resume = Arc::new(Resume::open(&notes, &basis)?);
         let ignored = manifest.ignored.clone();
         let options = VerifyOptions { ignored, resume: Some(Arc::clone(&resume)), ..VerifyOptions::default() };
         let found = verify_expected(expected, root, &options, &Silent)?;
@@ -129,6 +131,105 @@ fn what_was_verified_before_an_interruption_is_not_read_again() {
         fs::write(&notes, &text[..cut]).unwrap();
         assert!(run(&expected).is_ok(), "{cut}");
     }
+}
+
+/// Whoever can write the notes decides what is not read.
+#[cfg(unix)]
+#[test]
+fn notes_are_ones_own_and_of_this_manifest_and_directory() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let (directory, other, place) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let root = directory.path();
+    let manifest = release(root);
+    let expected: Vec<Expected> = manifest.artifacts.iter().map(Expected::from).collect();
+    let basis = Basis { directory: root, root: Some(manifest.root), expected: &expected };
+    let told = |notes: &std::path::Path, basis: &Basis<'_>| {
+        Resume::open(notes, basis).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let notes = place.path().join("notes");
+    assert_eq!(told(&notes, &basis), Ok(()));
+    assert_eq!(notes.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let others = [
+        (Basis { root: None, ..basis }, "another manifest"),
+        (Basis { expected: &expected[1..], ..basis }, "another manifest"),
+        (Basis { directory: other.path(), ..basis }, "another directory"),
+    ];
+    for (basis, what) in others {
+        let told = told(&notes, &basis).unwrap_err();
+        assert!(told.contains(what), "{told}");
+    }
+    let held = Resume::open(&notes, &basis).unwrap();
+    assert!(told(&notes, &basis).unwrap_err().contains("is using it"));
+    drop(held);
+    // Below what is verified, by whatever way.
+    symlink(root, place.path().join("way in")).unwrap();
+    for inside in [root.join("notes"), root.join("sub/notes"), place.path().join("way in/notes")] {
+        let told = told(&inside, &basis).unwrap_err();
+        assert!(told.contains("vouches for itself") && !inside.exists(), "{told}");
+    }
+    symlink(&notes, place.path().join("link")).unwrap();
+    assert!(told(&place.path().join("link"), &basis).unwrap_err().contains("no regular file"));
+    let mode = |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(&notes, 0o620);
+    assert!(told(&notes, &basis).unwrap_err().contains("written by others"));
+    mode(&notes, 0o600);
+    mode(place.path(), 0o777);
+    assert!(told(&notes, &basis).unwrap_err().contains("written by others"));
+    mode(place.path(), 0o700);
+    assert_eq!(told(&notes, &basis), Ok(()));
+}
+
+/// What is not listed is a finding whatever it holds: it is not read for days to say so.
+#[cfg(unix)]
+#[test]
+fn what_says_nothing_is_not_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let sparse = |name: &str, length: u64| fs::File::create(root.join(name)).unwrap().set_len(length).unwrap();
+    let manifest = release(root);
+    // Sparse files of 8 TB would take hours: one beside what is listed, one in the place of a listed one.
+    sparse("extra", 8 << 40);
+    sparse("raw/a.jsonl", 8 << 40);
+    fs::rename(root.join("raw/b.jsonl"), root.join("raw/c.jsonl")).unwrap();
+    fs::write(root.join("same length"), "{\"c\":3}\n").unwrap();
+    let found = findings(&manifest, root);
+    let told: Vec<_> = found.iter().map(|(path, verdict, _)| (path.as_str(), *verdict)).collect();
+    use Verdict::{Changed, Extra, Renamed};
+    assert_eq!(told, [("extra", Extra), ("raw/a.jsonl", Changed), ("raw/c.jsonl", Renamed), ("same length", Extra)]);
+    assert!(found[1].2.contains("should have 8") && found[1].2.contains("not read"), "{}", found[1].2);
+    // Where a listed file has as many bytes, or no lengths are listed.
+    let listed = |size| {
+        let checksums = vec![checksum(Algorithm::Blake3, b"gone").unwrap()];
+        [Expected { path: path("gone"), size, checksums, slices: vec![], tensors: None }]
+    };
+    for (size, what) in [(Some(8 << 40), "holes"), (None, "no lengths")] {
+        let said = verify_expected(&listed(size), root, &VerifyOptions::default(), &Silent).unwrap();
+        let extra = said.findings().find(|entry| entry.path.as_str() == "extra").unwrap();
+        assert!(extra.diagnosis.contains(what), "{}", extra.diagnosis);
+    }
+    fs::write(root.join("found"), "gone").unwrap();
+    let said = verify_expected(&listed(None), root, &VerifyOptions::default(), &Silent).unwrap();
+    assert!(said.findings().any(|entry| entry.path.as_str() == "found" && entry.verdict == Renamed));
+}
+
+/// The manifest and what signs it lie beside what they cover, but nothing can hide in their names.
+#[test]
+fn a_directory_in_the_place_of_a_signature_hides_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    release(root);
+    fs::create_dir(root.join("manifest.yaml.sig")).unwrap();
+    fs::write(root.join("manifest.yaml.sig/payload"), "x").unwrap();
+    let own = vec![path("manifest.yaml"), path("manifest.yaml.sig")];
+    let options = SealOptions { name: "t".to_owned(), tool: "r".to_owned(), own, ..SealOptions::default() };
+    let sealed = seal(root, &options, &Silent).unwrap();
+    assert!(sealed.artifact(&path("manifest.yaml.sig/payload")).is_some());
+    fs::write(root.join("manifest.yaml.sig/more"), "x").unwrap();
+    let expected: Vec<Expected> = sealed.artifacts.iter().map(Expected::from).collect();
+    let options = VerifyOptions { own: options.own, ..VerifyOptions::default() };
+    let said = verify_expected(&expected, root, &options, &Silent).unwrap();
+    assert_eq!(said.findings().map(|e| e.path.as_str()).collect::<Vec<_>>(), ["manifest.yaml.sig/more"]);
 }
 
 #[test]
@@ -197,7 +298,8 @@ fn a_hub_cache_is_followed_into_its_blobs_and_nowhere_else() {
     let sealed =
         retrace_files::file_tensors(&retrace_files::RegularFile::open(&blobs.join("b3")).unwrap(), "x.safetensors")
             .unwrap();
-    let file = Expected { tensors: sealed, ..listed("x.safetensors", &fs::read(blobs.join("b3")).unwrap()) };
+    let file =
+        Expected { tensors: sealed.map(Box::new), ..listed("x.safetensors", &fs::read(blobs.join("b3")).unwrap()) };
     tensors(2);
     symlink("../../blobs/b3", snapshot.join("x.safetensors")).unwrap();
     let options = VerifyOptions { hub_cache: true, partial: true, ..VerifyOptions::default() };
@@ -290,14 +392,15 @@ fn a_step_cannot_be_recorded_outside_the_scratch_directory() {
 proptest! {
     #[test]
     fn any_notes_of_a_resumed_run_are_survived(text in any::<String>(), line in "[{}\":,a-z/.0-9\n]{0,60}", cut: prop::sample::Index) {
-        let directory = tempfile::tempdir().unwrap();
-        let notes = directory.path().join("notes");
-        drop(Resume::open(&notes, &[]).unwrap());
+        let (directory, notes) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let basis = Basis { directory: directory.path(), root: None, expected: &[] };
+        let notes = notes.path().join("notes");
+        drop(Resume::open(&notes, &basis).unwrap());
         let first = fs::read_to_string(&notes).unwrap();
         for text in [text, first[..cut.index(first.len())].to_owned(), first + &line] {
             fs::write(&notes, &text).unwrap();
             // What is not read is left as it is.
-            if Resume::open(&notes, &[]).is_err() {
+            if Resume::open(&notes, &basis).is_err() {
                 prop_assert_eq!(fs::read_to_string(&notes).unwrap(), text);
             }
         }

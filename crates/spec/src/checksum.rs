@@ -53,16 +53,19 @@ impl Algorithm {
 }
 
 /// A checksum and how it was computed.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Checksum {
     algorithm: Algorithm,
-    bytes: Vec<u8>,
+    /// Zeros after as many as the algorithm has.
+    bytes: [u8; 32],
 }
 
 impl Checksum {
     /// A checksum of `bytes`, if that is as many as `algorithm` has.
     pub fn new(algorithm: Algorithm, bytes: &[u8]) -> Option<Self> {
-        (bytes.len() == algorithm.length()).then(|| Self { algorithm, bytes: bytes.to_vec() })
+        let mut all = [0; 32];
+        all.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        (bytes.len() == algorithm.length()).then_some(Self { algorithm, bytes: all })
     }
 
     /// A checksum from its hexadecimal digits, of either case.
@@ -80,18 +83,25 @@ impl Checksum {
 
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[..self.algorithm.length()]
     }
 
     /// The hexadecimal digits, without the algorithm.
     pub fn hex(&self) -> String {
-        self.bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(self.bytes())
     }
+}
+
+/// The hexadecimal digits of `bytes`.
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |four: u8| char::from(DIGITS[usize::from(four & 15)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
 impl From<Digest> for Checksum {
     fn from(digest: Digest) -> Self {
-        Self { algorithm: Algorithm::Blake3, bytes: digest.as_bytes().to_vec() }
+        Self { algorithm: Algorithm::Blake3, bytes: *digest.as_bytes() }
     }
 }
 
@@ -139,9 +149,9 @@ mod tests {
     fn is_read_as_it_is_written_and_refuses_other_lengths() {
         for algorithm in Algorithm::ALL {
             let checksum = Checksum::new(algorithm, &vec![0xa5; algorithm.length()]).unwrap();
-            assert_eq!(Checksum::from_hex(algorithm, &checksum.hex()), Some(checksum.clone()));
-            assert_eq!(Checksum::from_hex(algorithm, &checksum.hex().to_uppercase()), Some(checksum.clone()));
-            assert_eq!(checksum.to_string().parse(), Ok(checksum.clone()));
+            assert_eq!(Checksum::from_hex(algorithm, &checksum.hex()), Some(checksum));
+            assert_eq!(Checksum::from_hex(algorithm, &checksum.hex().to_uppercase()), Some(checksum));
+            assert_eq!(checksum.to_string().parse(), Ok(checksum));
             assert!(checksum.hex().parse::<Checksum>().is_err());
             for wrong in ["", "a", "+5", "zz", "é", &checksum.hex()[1..], &format!("{}00", checksum.hex())] {
                 assert_eq!(Checksum::from_hex(algorithm, wrong), None, "{wrong:?}");

@@ -52,7 +52,7 @@ pub struct Artifact {
     /// For checkpoints (safetensors, PyTorch, llama2.c): what is inside, whatever the header looks like.
     /// For the index of a sharded one: the root over all its shards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tensors: Option<Tensors>,
+    pub tensors: Option<Box<Tensors>>,
 }
 
 /// The digests of a file's tensors.
@@ -248,17 +248,25 @@ impl Document for Manifest {
 /// artifacts, the steps and the ignored paths, in the manifest's order.
 fn root(ignored: &[RelPath], artifacts: &[Artifact], steps: &[GraphStep]) -> Result<Digest, SpecError> {
     let mut hasher = blake3::Hasher::new_derive_key("retrace 2026 release root");
-    let mut part = |domain: &str, digests: Vec<Result<Digest, SpecError>>| -> Result<(), SpecError> {
-        hasher.update(domain.as_bytes());
-        hasher.update(&(digests.len() as u64).to_le_bytes());
-        for digest in digests {
-            hasher.update(digest?.as_bytes());
-        }
-        Ok(())
+    let begin = |hasher: &mut blake3::Hasher, domain: &str, count: usize| {
+        hasher.update(domain.as_bytes()).update(&(count as u64).to_le_bytes());
     };
-    part("artifacts", artifacts.par_iter().map(|entry| canonical_digest("artifact/1", entry)).collect())?;
-    part("steps", steps.iter().map(|entry| canonical_digest("step/1", entry)).collect())?;
-    part("ignored", ignored.iter().map(|entry| canonical_digest("ignored/1", entry)).collect())?;
+    begin(&mut hasher, "artifacts", artifacts.len());
+    // A million digests are not held at once.
+    for some in artifacts.chunks(1 << 14) {
+        let digests = some.par_iter().map(|entry| canonical_digest("artifact/1", entry));
+        for digest in digests.collect::<Result<Vec<_>, _>>()? {
+            hasher.update(digest.as_bytes());
+        }
+    }
+    begin(&mut hasher, "steps", steps.len());
+    for entry in steps {
+        hasher.update(canonical_digest("step/1", entry)?.as_bytes());
+    }
+    begin(&mut hasher, "ignored", ignored.len());
+    for entry in ignored {
+        hasher.update(canonical_digest("ignored/1", entry)?.as_bytes());
+    }
     Ok(hasher.finalize().into())
 }
 

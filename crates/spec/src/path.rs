@@ -36,7 +36,7 @@ impl RelPath {
 
     /// The path below this one that ends in `name`.
     pub fn join(&self, name: &str) -> Result<Self, PathError> {
-        format!("{}/{name}", self.0).parse()
+        format!("{}/{name}", self.0).try_into()
     }
 
     /// The last part.
@@ -49,34 +49,54 @@ impl RelPath {
         self.0.rsplit_once('/').map(|(parent, _)| Self(parent.to_owned()))
     }
 
+    /// This path and the directories that it lies in, the nearest first.
+    pub fn ancestors(&self) -> impl Iterator<Item = &str> {
+        std::iter::successors(Some(self.as_str()), |path| path.rsplit_once('/').map(|(parent, _)| parent))
+    }
+
     /// Whether this is `directory` or lies below it.
     pub fn is_within(&self, directory: &Self) -> bool {
         self.0.strip_prefix(&directory.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 
+impl TryFrom<String> for RelPath {
+    type Error = PathError;
+
+    fn try_from(path: String) -> Result<Self, PathError> {
+        match complaint(&path) {
+            Some(why) => Err(PathError { path, why }),
+            None => Ok(Self(path)),
+        }
+    }
+}
+
+/// Why a text is no path inside a release.
+fn complaint(path: &str) -> Option<&'static str> {
+    if path.is_empty() {
+        return Some("is empty");
+    }
+    if path.starts_with('/') {
+        return Some("is absolute; give it relative to the release's directory");
+    }
+    // The control characters beyond ASCII begin with this byte in UTF-8.
+    let may_be_control = |byte: u8| byte < b' ' || byte == 0x7f || byte == 0xc2;
+    let strange = path.bytes().any(|byte| matches!(byte, b'\\' | b':') || may_be_control(byte));
+    if strange && path.chars().any(|c| matches!(c, '\\' | ':') || c.is_control()) {
+        return Some("holds a backslash, colon or control character, which not every system can name");
+    }
+    path.split('/').find_map(|part| match part {
+        "" => Some("has an empty part"),
+        "." | ".." => Some("has a `.` or `..` part; write it out below the release's directory"),
+        _ => None,
+    })
+}
+
 impl FromStr for RelPath {
     type Err = PathError;
 
     fn from_str(path: &str) -> Result<Self, PathError> {
-        let refuse = |why| Err(PathError { path: path.to_owned(), why });
-        if path.is_empty() {
-            return refuse("is empty");
-        }
-        if path.starts_with('/') {
-            return refuse("is absolute; give it relative to the release's directory");
-        }
-        if path.contains(['\\', ':']) || path.chars().any(char::is_control) {
-            return refuse("holds a backslash, colon or control character, which not every system can name");
-        }
-        for part in path.split('/') {
-            match part {
-                "" => return refuse("has an empty part"),
-                "." | ".." => return refuse("has a `.` or `..` part; write it out below the release's directory"),
-                _ => {}
-            }
-        }
-        Ok(Self(path.to_owned()))
+        Self::try_from(path.to_owned())
     }
 }
 
@@ -88,7 +108,7 @@ impl fmt::Display for RelPath {
 
 impl<'de> Deserialize<'de> for RelPath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
     }
 }
 
@@ -98,7 +118,22 @@ mod tests {
 
     #[test]
     fn no_path_leaves_its_directory() {
-        for path in ["", "/etc/passwd", "..", "../x", "a/../b", "a//b", "a/", "./a", "C:/x", "a\\b", "a\nb", "a\0"] {
+        for path in [
+            "",
+            "/etc/passwd",
+            "..",
+            "../x",
+            "a/../b",
+            "a//b",
+            "a/",
+            "./a",
+            "C:/x",
+            "a\\b",
+            "a\nb",
+            "a\0",
+            "a\u{7f}",
+            "\u{85}a",
+        ] {
             assert!(path.parse::<RelPath>().is_err(), "{path:?} was taken");
         }
         for path in ["a", "a/b.c", "语料/zh 0.jsonl", "..a", ".hidden"] {
@@ -109,6 +144,7 @@ mod tests {
     #[test]
     fn within_is_by_parts() {
         let path = |text: &str| text.parse::<RelPath>().expect("a path");
+        assert_eq!(path("runs/a/x").ancestors().collect::<Vec<_>>(), ["runs/a/x", "runs/a", "runs"]);
         assert!(path("runs/a/x").is_within(&path("runs/a")));
         assert!(path("runs/a").is_within(&path("runs/a")));
         assert!(!path("runs/ab").is_within(&path("runs/a")));

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use retrace_files::FileError;
-use retrace_manifest::{Change, CheckpointDiff, Difference, Side, diff};
+use retrace_manifest::{Change, CheckpointDiff, Difference, Side, Unknown, diff, unfold};
 use retrace_spec::{Document, Manifest};
 use serde_json::json;
 
@@ -39,7 +39,8 @@ pub(crate) struct Diff {
 
 impl Diff {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let (a, b) = (side(&self.a, terminal)?, side(&self.b, terminal)?);
+        let ((a, unknown_a), (b, unknown_b)) = (side(&self.a, terminal)?, side(&self.b, terminal)?);
+        let unknown = [(&self.a, unknown_a), (&self.b, unknown_b)];
         let found = diff(&a, &b)?;
         let holds = found.files.is_empty() && found.checkpoints.iter().all(|c| c.tensors.is_empty());
         let result = json!({
@@ -47,6 +48,7 @@ impl Diff {
             "equal": found.equal,
             "files": found.files,
             "checkpoints": found.checkpoints,
+            "unknown": unknown.each_ref().map(|(_, unknown)| unknown),
         });
         terminal.result("diff/1", &result, |out| {
             for file in &found.files {
@@ -77,6 +79,11 @@ impl Diff {
                 "differ",
                 format_args!("{files}, {tensors}; {} equal", count(found.equal as u64, "file")),
             );
+        }
+        // No finding: two such parts are the same if their manifests are, and those are compared.
+        for (side, Unknown { at, why }) in unknown.iter().flat_map(|(side, all)| all.iter().map(move |one| (side, one)))
+        {
+            terminal.say(Tone::Bad, "not compared", format_args!("what {at} of {} holds: {why}", side.display()));
         }
         Ok(Exit::holds(holds))
     }
@@ -133,17 +140,23 @@ fn in_words(difference: &Difference) -> String {
     }
 }
 
-/// What `path` names: a directory, a manifest, or one file.
-fn side(path: &Path, terminal: &Terminal) -> Result<Side, Failure> {
+/// What `path` names: a directory, a manifest, or one file; and of a manifest the parts that cannot be
+/// looked into.
+fn side(path: &Path, terminal: &Terminal) -> Result<(Side, Vec<Unknown>), Failure> {
     let metadata = path.metadata().map_err(FileError::io(path, "open"))?;
     if metadata.is_dir() {
-        return Ok(Side::of_directory(path, terminal.progress().as_ref())?);
+        return Ok((Side::of_directory(path, terminal.progress().as_ref())?, Vec::new()));
     }
     let a_document = path.extension().is_some_and(|e| ["yaml", "yml", "json"].iter().any(|known| e == *known));
     // A manifest that is broken is an error, not some file: what it says of others would be passed over.
     if a_document && read_text(path).is_ok_and(|text| text.get(..4096).unwrap_or(&text).contains(Manifest::SCHEMA)) {
         let opened = open::<Manifest>(path)?;
-        return Ok(Side::of_manifest(&opened.document, Some(opened.root.path()))?);
+        let unfolded = unfold(&opened.document, opened.root.path());
+        let (whole, unknown) = match unfolded {
+            Some(unfolded) => (unfolded.manifest, unfolded.unknown),
+            None => (opened.document, Vec::new()),
+        };
+        return Ok((Side::of_manifest(&whole, Some(opened.root.path()))?, unknown));
     }
-    Ok(Side::of_file(path)?)
+    Ok((Side::of_file(path)?, Vec::new()))
 }

@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 
-use retrace_files::{Silent, Wanted, hash_beneath, write_whole};
-use retrace_manifest::{ExportError, Signed, bill_of_materials, checksum_list, model_signature, provenance};
+use retrace_files::{Silent, Wanted, WholeFile, hash_beneath, write_whole};
+use retrace_manifest::{
+    ExportError, Signed, Unfolded, Unknown, bill_of_materials, checksum_list, model_signature, provenance, unfold,
+};
 use retrace_sign::Chain;
 use retrace_spec::{Algorithm, Manifest, RelPath};
 use serde_json::json;
 
 use super::keys::{exposed, of_pem, signing_key};
-use super::seal::inside;
+use super::seal::{TOOL, inside};
 use super::sign::signature_of;
 use super::{Exit, Opened, open};
 use crate::errors::Failure;
@@ -21,7 +23,11 @@ use crate::terminal::{Terminal, Tone, count};
 /// sealed file and the manifest itself. slsa: the provenance of each step, an in-toto statement a
 /// line, in DSSE envelopes if a key is given. cyclonedx: a machine-learning bill of materials, version
 /// 1.6. sha256sums and b3sums: lists for `sha256sum --check` and `b3sum --check`, which say nothing of
-/// files that were added. What needs SHA-256 needs a manifest that was sealed with `--sha256`.
+/// files that were added. What needs SHA-256 needs a manifest that was sealed with `--sha256`. All that
+/// the parts of the release hold is in it too.
+///
+/// Nothing is written that the manifest's root does not cover, but for the release's name: so the
+/// provenance names no builder, as whoever holds the manifest can write any into it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -69,30 +75,46 @@ impl Export {
         if self.step.is_some() && self.format != Format::Slsa {
             return Err(misplaced("step", "slsa"));
         }
-        let opened = open::<Manifest>(&self.manifest)?;
-        let manifest = &opened.document;
-        let text = match self.format {
-            Format::Oms => self.oms(&opened, terminal)?,
-            Format::Slsa => {
-                let key = self.key.as_deref().map(|key| signing_key(key, terminal)).transpose()?;
-                provenance(manifest, self.step.as_deref(), key.as_ref())?
+        let mut opened = open::<Manifest>(&self.manifest)?;
+        // With what its parts hold: a list of the whole that passes over them would say too little.
+        if let Some(Unfolded { manifest, unknown }) = unfold(&opened.document, opened.root.path()) {
+            if let Some(Unknown { at, why }) = unknown.first() {
+                let help = "fetch the release's part as it was sealed, or export a manifest without parts";
+                return Err(Failure::usage(format!("{at} cannot be exported: {why}"), help));
             }
-            Format::Cyclonedx => bill_of_materials(manifest)?,
-            Format::Sha256sums => checksum_list(manifest, Algorithm::Sha256)?,
-            Format::B3sums => checksum_list(manifest, Algorithm::Blake3)?,
-        };
+            opened.document = manifest;
+        }
+        let manifest = &opened.document;
+        let mut text = Vec::new();
+        match (self.format, &self.output) {
+            (Format::Oms, _) => text = self.oms(&opened, terminal)?.into_bytes(),
+            (Format::Slsa, _) => {
+                let key = self.key.as_deref().map(|key| signing_key(key, terminal)).transpose()?;
+                text = provenance(manifest, self.step.as_deref(), key.as_ref())?.into_bytes();
+            }
+            // Many times as long as the manifest, so it is not held in memory without need.
+            (Format::Cyclonedx, Some(output)) => {
+                let mut file = WholeFile::create(output)?;
+                bill_of_materials(manifest, TOOL, &mut file)?;
+                file.commit()?;
+            }
+            (Format::Cyclonedx, None) => bill_of_materials(manifest, TOOL, &mut text)?,
+            (Format::Sha256sums, _) => text = checksum_list(manifest, Algorithm::Sha256)?.into_bytes(),
+            (Format::B3sums, _) => text = checksum_list(manifest, Algorithm::Blake3)?.into_bytes(),
+        }
+        if let Some(output) = self.output.as_ref().filter(|_| self.format != Format::Cyclonedx) {
+            write_whole(output, &text)?;
+        }
+        let told = self.output.is_none().then(|| String::from_utf8_lossy(&text));
         let result = json!({
             "key_exposed": self.key.as_deref().and_then(exposed),
             "output": self.output.as_ref().map(|output| output.display().to_string()),
             "root": manifest.root,
-            "text": if self.output.is_none() { Some(&text) } else { None },
+            "text": told,
         });
-        if let Some(output) = &self.output {
-            write_whole(output, text.as_bytes())?;
-        }
         match &self.output {
             Some(output) => terminal.result("export/1", &result, |out| writeln!(out, "{}", output.display()))?,
-            None => terminal.data("export/1", &result, text.as_bytes())?,
+            None => terminal.data("export/1", &result, &text)?,
         }
         if self.output.is_some() {
             let files = count(manifest.artifacts.len() as u64, "file");

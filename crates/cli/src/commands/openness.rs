@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use retrace_audit::{Evidence, Status, openness};
-use retrace_manifest::{Verdict, read_attestation, verify};
+use retrace_manifest::{Unknown, Verdict, read_attestation, unfold, verify};
 use retrace_spec::Manifest;
 use serde_json::json;
 
@@ -51,7 +51,12 @@ impl Openness {
         let verified = verify(&manifest, root.path(), Some(&path), terminal.progress().as_ref())?;
         let good = verified.entries.into_iter().filter(|entry| entry.verdict == Verdict::Verified);
         evidence.verified = good.map(|entry| entry.path).collect();
-        let found = openness(&manifest, &evidence);
+        // With what the parts hold that can be followed; what cannot is not there, as far as is known.
+        let unfolded = unfold(&manifest, root.path());
+        let found = openness(unfolded.as_ref().map_or(&manifest, |unfolded| &unfolded.manifest), &evidence);
+        for Unknown { at, why } in unfolded.iter().flat_map(|unfolded| &unfolded.unknown) {
+            terminal.say(Tone::Bad, "not looked at", format_args!("{at}: {why}"));
+        }
         terminal.result("openness/1", &json!({"openness": found}), |out| {
             for component in &found.components {
                 let (tone, word) = match component.status {

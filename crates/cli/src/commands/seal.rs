@@ -1,8 +1,9 @@
 //! `retrace seal`
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use retrace_files::{FileError, write_whole};
+use retrace_files::{FileError, Lock, Root, sweep, write_whole};
 use retrace_manifest::{SealOptions, is_index, seal};
 use retrace_spec::{Document, RelPath};
 use serde_json::json;
@@ -58,6 +59,16 @@ impl Seal {
         let many = self.output.is_none() && more_files_than(MOST_IN_YAML, &self.dir)?;
         let output = self.output.clone().unwrap_or(if many { json } else { yaml });
         let whole = self.dir.canonicalize().map_err(FileError::io(&self.dir, "open directory"))?;
+        let (place, file) = Root::of_file(&output)?;
+        // What a killed seal of an earlier version left.
+        let mut left_over = OsString::from(".");
+        left_over.push(file);
+        left_over.push(".partial");
+        // Before anything is read, so that two seals at once do not each miss what the other writes.
+        let lock = Lock::file(Root::of_file(&output)?.0, file)?;
+        if let Some(left_over) = left_over.to_str().filter(|name| place.path().join(name).is_file()) {
+            sweep(&place, left_over)?;
+        }
         let name = self.name.clone().or_else(|| Some(whole.file_name()?.to_string_lossy().into_owned()));
         let options = SealOptions {
             name: name.unwrap_or_else(|| "release".to_owned()),
@@ -75,6 +86,7 @@ impl Seal {
             manifest.to_yaml()?
         };
         write_whole(&output, text.as_bytes())?;
+        drop(lock);
         let size: u64 = manifest.artifacts.iter().map(|artifact| artifact.size).sum();
         let result = json!({
             "manifest": output.display().to_string(),

@@ -14,10 +14,13 @@ use crate::terminal::{Terminal, Tone};
 
 /// Sign a manifest
 ///
-/// Signs the release's name and root, which covers every file, tensor and step in the manifest, in a
-/// DSSE envelope beside it. Written as YAML or JSON, the manifest's signature holds. Not signed are
-/// what the manifest leaves out (it says so), empty directories, times, owners and modes. A signature
-/// says who vouches for the release; that the run happened is what `retrace replay` shows.
+/// Signs the release's name and root, which covers every field of every file, tensor and step in the
+/// manifest, and the list of what it leaves out, in a DSSE envelope beside it. A part of the release is
+/// covered by the digest of its manifest. Written as YAML or JSON, the manifest's signature holds. Not
+/// signed are the manifest's field `tool` (which program sealed it: anyone can change it, and it is
+/// exported nowhere), its comments and spelling, what it leaves out (it says so), empty directories,
+/// times, owners and modes. A signature says who vouches for the release; that the run happened is what
+/// `retrace replay` shows.
 ///
 /// For the bundles that OpenSSF's model-signing reads, see `retrace export oms`.
 #[derive(Debug, clap::Args)]

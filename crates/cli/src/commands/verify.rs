@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
-use retrace_files::{Found, walk};
+use retrace_files::{Found, Root, walk};
 use retrace_manifest::{
-    Ahead, Bundle, Disagreement, Entry, Expected, GraphFinding, Resume, Sample, Scope, Until, Verdict, VerifyOptions,
-    check_graph, lfs_pointer, look_ahead, merge, read_list, sample, unfold, verify_after,
+    Ahead, Basis, Bundle, Disagreement, Entry, Expected, GraphFinding, Resume, Sample, Scope, Unknown, Until, Verdict,
+    VerifyOptions, check_graph, lfs_pointer, look_ahead, merge, read_list, sample, unfold, verify_after,
 };
 use retrace_spec::manifest::Kind;
 use retrace_spec::{Digest, Document, Manifest, RelPath};
@@ -30,7 +30,9 @@ use crate::terminal::{Terminal, Tone, bytes, count};
 /// where the manifest contradicts itself: one step's weights under two steps, a gap in a series of
 /// checkpoints, a file that a step read and nobody has. Prints one finding a line, nothing if all
 /// holds. Check also that the root is the one that was published: whoever can change a file can
-/// seal it again.
+/// seal it again. A part of the release that cannot be followed, because its manifest is not here as it
+/// was sealed, say, is a finding too: nothing in it was looked at. Not looked at, and no finding, are
+/// what the manifest says that it leaves out, and `.retrace`.
 ///
 /// MANIFEST may also be a list that another tool wrote: SHA256SUMS, B3SUMS, an MD5 list, their BSD
 /// form, a model hub's file tree as JSON, Croissant's description of a dataset, DVC's list of a
@@ -86,7 +88,8 @@ pub(crate) struct Verify {
     #[arg(long)]
     hub_cache: bool,
     /// Note in FILE what is verified, and pass over what it notes already and has not moved since: to
-    /// go on after an interruption
+    /// go on after an interruption. FILE decides what is not read, so it must be yours alone, outside
+    /// DIR, and is for this manifest and DIR only
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
     /// Read large files through a memory map: faster where they are in memory already; but if one is
@@ -106,8 +109,13 @@ impl Verify {
         let (source, ahead) = self.read()?;
         let Source { manifest, bundle, expected, root } = source;
         let root = self.dir.clone().unwrap_or(root);
+        let kind = match (&manifest, &bundle) {
+            (Some(_), _) => Listing::Manifest,
+            (None, Some(_)) => Listing::Bundle,
+            (None, None) => Listing::List,
+        };
         // With those of its parts, which it seals by their digests.
-        let unfolded = manifest.as_ref().map(|manifest| unfold(manifest, &root)).transpose()?.flatten();
+        let unfolded = manifest.as_ref().and_then(|manifest| unfold(manifest, &root));
         let whole = unfolded.as_ref().map(|unfolded| &unfolded.manifest).or(manifest.as_ref());
         let unknown = unfolded.as_ref().map_or(&[][..], |unfolded| &unfolded.unknown);
         let mut expected = match whole {
@@ -117,7 +125,7 @@ impl Verify {
         let mut disagreements = Vec::new();
         let mut bundles: Vec<(String, Bundle)> = bundle.into_iter().map(|b| (file_name(&self.manifest), b)).collect();
         // The first list says what else may lie there; those beside it only add to it.
-        let complete = manifest.is_some() || !bundles.is_empty();
+        let complete = kind != Listing::List;
         let mut ignored = whole.map_or_else(Vec::new, |whole| whole.ignored.clone());
         ignored.extend(
             bundles.iter().flat_map(|(_, bundle)| &bundle.ignored).filter(|p| p.under(&root).exists()).cloned(),
@@ -152,22 +160,28 @@ impl Verify {
             None if self.only.is_empty() => Scope::All,
             None => Scope::Only(self.chosen(whole, &expected)?),
         };
-        let resume = self.resume.as_deref().map(|file| Resume::open(file, &expected)).transpose()?.map(Arc::new);
+        let sealed_root = manifest.as_ref().map(|manifest| manifest.root);
+        let graph = whole.map_or_else(Vec::new, check_graph);
+        let basis = Basis { directory: &root, root: sealed_root, expected: &expected };
+        let help = "give --resume a file of its own, outside DIR, in a directory that only you can write";
+        let resume = self.resume.as_deref().map(|file| Resume::open(file, &basis).or_help(help));
+        let resume = resume.transpose()?.map(Arc::new);
         let own = [self.manifest.clone(), self.signature_path()].into_iter();
-        let own = own.chain(self.also.iter().cloned()).chain(self.resume.clone());
+        let own = own.chain(self.also.iter().cloned());
         let options = VerifyOptions {
             scope,
             ignored: ignored.clone(),
             own: own.filter_map(|list| inside(&root, &list)).collect(),
-            unknown: unknown.to_vec(),
+            unknown: unknown.iter().filter(|unknown| self.asks_for(unknown)).cloned().collect(),
             mapped: self.mmap,
             partial: !complete,
             hub_cache: self.hub_cache,
             resume: resume.clone(),
         };
-        let verification = verify_after(ahead, &expected, &root, &options, terminal.progress().as_ref())?;
-        let graph = whole.map_or_else(Vec::new, check_graph);
-        let sealed_root = manifest.as_ref().map(|manifest| manifest.root);
+        // A large manifest takes much memory, and all that is asked of it is known.
+        drop((unfolded, manifest));
+        let listed = expected.len();
+        let verification = verify_after(ahead, expected, &root, &options, terminal.progress().as_ref())?;
         let other_root = self.root.filter(|published| Some(*published) != sealed_root);
         let published = self.root.is_some() && other_root.is_none();
         let standing = Standing::of(&signatures, published);
@@ -175,8 +189,11 @@ impl Verify {
         let others = graph.len() + disagreements.len() + usize::from(other_root.is_some()) + refused;
         let holds = verification.holds() && others == 0;
 
+        let before = resume.as_ref().map(|resume| resume.reused());
         let result = Said {
             holds,
+            listing: kind,
+            verified_before: before,
             root: sealed_root,
             published_root: self.root,
             sample: sampled.as_ref(),
@@ -210,21 +227,21 @@ impl Verify {
 
         let counts = verification.counts();
         let verified = counts.get(&Verdict::Verified).copied().unwrap_or(0);
-        let files = count(expected.len() as u64, "file");
+        let files = count(listed as u64, "file");
         if holds {
-            let part = if verified == expected.len() {
-                files
-            } else {
-                format!("{} of {files}", count(verified as u64, "file"))
+            let part =
+                if verified == listed { files } else { format!("{} of {files}", count(verified as u64, "file")) };
+            let how = match kind {
+                Listing::Manifest => "as sealed",
+                Listing::Bundle => "as signed",
+                Listing::List => "as listed",
             };
-            let how = if manifest.is_some() {
-                "as sealed"
-            } else if complete {
-                "as signed"
-            } else {
-                "as listed"
-            };
-            terminal.say(Tone::Good, "verified", format_args!("{part}{}: all {how}", size(&verification, &expected)));
+            // Nothing where lengths are not listed.
+            let size = verification.bytes.map_or_else(String::new, |size| format!(", {}", bytes(size)));
+            let unread = before.filter(|before| *before > 0).map_or_else(String::new, |before| {
+                format!(", of which {} not read now, but noted before", count(before as u64, "file"))
+            });
+            terminal.say(Tone::Good, "verified", format_args!("{part}{size}: all {how}{unread}"));
         } else {
             let findings = verification.findings().count() + others;
             terminal.say(Tone::Bad, &count(findings as u64, "finding"), format_args!("among {files}"));
@@ -245,15 +262,20 @@ impl Verify {
             };
             terminal.say(Tone::Faint, "sample", format_args!("{files} of {of} files; {proves}; --seed {seed}"));
         }
-        if let Some(reused) = resume.as_ref().map(|resume| resume.reused()).filter(|reused| *reused > 0) {
+        if let (Some(before @ 1..), Some(file), false) = (before, &self.resume, holds) {
+            let files = count(before as u64, "file");
             terminal.say(
                 Tone::Faint,
-                "verified before",
-                format_args!("{}, not moved since", count(reused as u64, "file")),
+                "not read now",
+                format_args!("{files}, which {} notes as verified", file.display()),
             );
         }
+        if kind == Listing::List {
+            let what = "is a list of checksums, not a manifest: it has no root and bears no signature";
+            terminal.say(Tone::Bad, "a list", format_args!("{} {what}", file_name(&self.manifest)));
+        }
         signatures.iter().for_each(|signature| signature.say(terminal));
-        if standing == Standing::Unsigned {
+        if standing == Standing::Unsigned && kind != Listing::List {
             let what =
                 "nobody vouches for it here: whoever can change a file can make it anew; see --public-key and --root";
             terminal.say(Tone::Faint, "unsigned", what);
@@ -266,18 +288,11 @@ impl Verify {
             let unlisted = counts.get(&Verdict::Skipped).copied().unwrap_or(0);
             terminal.say(Tone::Faint, "not listed", count(unlisted as u64, "path"));
         }
-        for path in unknown {
-            terminal.say(
-                Tone::Bad,
-                "unknown",
-                format_args!("what {path} should hold: its manifest is not the sealed one"),
-            );
-        }
         for path in &ignored {
             terminal.say(Tone::Faint, "not covered", path);
         }
-        // The program ends here; to free what a large manifest takes, bit by bit, takes time.
-        std::mem::forget((verification, expected, unfolded, manifest));
+        // The program ends here; to free what a large verification takes, bit by bit, takes time.
+        std::mem::forget(verification);
         Ok(Exit::holds(holds))
     }
 
@@ -298,6 +313,15 @@ impl Verify {
             // What went wrong there goes wrong again where it is told of.
             Ok((source?, ahead.join().ok().and_then(Result::ok)))
         })
+    }
+
+    /// Whether something in a part would have been looked at, as far as `--only` tells.
+    fn asks_for(&self, unknown: &Unknown) -> bool {
+        let overlaps = |only: &String| match only.trim_end_matches('/').parse::<RelPath>() {
+            Ok(path) => path.is_within(&unknown.at) || unknown.at.is_within(&path),
+            Err(_) => true,
+        };
+        self.only.is_empty() || self.only.iter().any(|only| only.starts_with("kind=") || overlaps(only))
     }
 
     /// Where the manifest's signature lies, or would.
@@ -339,6 +363,11 @@ impl Verify {
 #[derive(serde::Serialize)]
 struct Said<'a> {
     holds: bool,
+    /// What the files were held against.
+    listing: Listing,
+    /// With `--resume`, how many files were not read now, being noted as verified before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified_before: Option<usize>,
     root: Option<Digest>,
     published_root: Option<Digest>,
     sample: Option<&'a Sample>,
@@ -348,6 +377,15 @@ struct Said<'a> {
     disagreements: &'a [Disagreement],
     signatures: &'a [Signed],
     trust: Standing,
+}
+
+/// What kind of thing says what files should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Listing {
+    Manifest,
+    Bundle,
+    List,
 }
 
 /// What the files are held against.
@@ -397,12 +435,11 @@ fn is_dataset(text: &str) -> bool {
 /// What the Git LFS pointers below `root`, as a clone without its large files has them, say of those.
 fn pointers(root: &Path) -> Result<Vec<Expected>, Failure> {
     const LONGEST: u64 = 1024;
+    let opened = Root::open(root)?;
     let mut expected = Vec::new();
     for found in walk(root, &|path| path.as_str() == ".git")? {
         let Found::File(path) = found else { continue };
-        let file = path.under(root);
-        if file.metadata().is_ok_and(|metadata| metadata.len() < LONGEST)
-            && let Ok(text) = std::fs::read_to_string(&file)
+        if let Ok(text) = opened.file(&path).and_then(|file| file.text(LONGEST))
             && lfs_pointer(&text).is_some()
         {
             expected.extend(read_list(path.as_str(), &text)?);
@@ -421,14 +458,6 @@ fn directory_of(path: &Path) -> PathBuf {
 
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// Bytes that were verified, for people; nothing where lengths are not listed.
-fn size(verification: &retrace_manifest::Verification, expected: &[Expected]) -> String {
-    let verified: BTreeSet<&RelPath> =
-        verification.entries.iter().filter(|e| e.verdict == Verdict::Verified).map(|e| &e.path).collect();
-    let sizes: Option<Vec<u64>> = expected.iter().filter(|e| verified.contains(&e.path)).map(|e| e.size).collect();
-    sizes.map_or_else(String::new, |sizes| format!(", {}", bytes(sizes.iter().sum())))
 }
 
 /// A part of the whole, as `5%` or `0.05`.

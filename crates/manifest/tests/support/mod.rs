@@ -66,6 +66,6 @@ pub(crate) fn findings(manifest: &Manifest, root: &Path) -> Vec<(String, Verdict
     let (ignored, own) = (manifest.ignored.clone(), vec![path("manifest.yaml")]);
     let options = VerifyOptions { ignored, own, ..VerifyOptions::default() };
     let ahead = look_ahead(root, &Until::default()).unwrap();
-    assert_eq!(verify_after(Some(ahead), &expected, root, &options, &Silent).unwrap(), found);
+    assert_eq!(verify_after(Some(ahead), expected, root, &options, &Silent).unwrap(), found);
     found.findings().map(|e| (e.path.to_string(), e.verdict, e.diagnosis.clone())).collect()
 }
