@@ -68,5 +68,9 @@ fn no_crate_opens_a_file_by_itself() {
             }
         }
     }
-    assert!(found.is_empty(), "use RegularFile, Root, WholeFile or write_whole of retrace-files:\n{}", found.join("\n"));
+    assert!(
+        found.is_empty(),
+        "use RegularFile, Root, WholeFile or write_whole of retrace-files:\n{}",
+        found.join("\n")
+    );
 }

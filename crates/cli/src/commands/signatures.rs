@@ -145,8 +145,7 @@ impl Verified<'_> {
                     false => Err("it is not there".to_owned()),
                 };
                 let parse = |text: String| {
-                    let form =
-                        |e: serde_json::Error| format!("it is no signature: {}", excerpt(&e.to_string()));
+                    let form = |e: serde_json::Error| format!("it is no signature: {}", excerpt(&e.to_string()));
                     serde_json::from_str::<Envelope>(&text).map_err(form)
                 };
                 let checked = envelope.and_then(parse);

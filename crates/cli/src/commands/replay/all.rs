@@ -7,7 +7,9 @@
 use std::path::{Path, PathBuf};
 
 use retrace_files::{FileError, write_whole};
-use retrace_manifest::{Again, Order, Outcome, Replayed as Statement, Replayer, attestation, circle_in_words, unfold};
+use retrace_manifest::{
+    Again, Order, Outcome, Replayed as Statement, Replayer, Unknown, attestation, circle_in_words, unfold,
+};
 use retrace_numerics::isa;
 use retrace_spec::manifest::GraphStep;
 use retrace_spec::{Manifest, canonical_digest};
@@ -27,10 +29,10 @@ use crate::terminal::{Terminal, Tone, count};
 pub(super) fn all(arguments: &Replayed, opened: &Opened<Manifest>, terminal: &Terminal) -> Result<Exit, Failure> {
     let Opened { document: manifest, root, .. } = opened;
     let key = arguments.key.as_deref().map(|key| signing_key(key, terminal)).transpose()?;
-    let unfolded = unfold(manifest, root.path())?;
+    let unfolded = unfold(manifest, root.path());
     let whole = unfolded.as_ref().map_or(manifest, |unfolded| &unfolded.manifest);
-    let unknown = unfolded.as_ref().map_or_else(Vec::new, |unfolded| unfolded.unknown.clone());
-    if whole.steps.is_empty() && unknown.is_empty() {
+    let parts: &[Unknown] = unfolded.as_ref().map_or(&[], |unfolded| &unfolded.unknown);
+    if whole.steps.is_empty() && parts.is_empty() {
         let what = format!("{} has no step that could be done again", manifest.name);
         return Err(Failure::usage(what, "steps are recorded by the verbs that make files, and sealed with them"));
     }
@@ -76,6 +78,7 @@ pub(super) fn all(arguments: &Replayed, opened: &Opened<Manifest>, terminal: &Te
         outcomes.push(outcome);
     }
     scratch.close().map_err(FileError::io(Path::new("the scratch directory"), "remove"))?;
+    let unknown = parts.iter().map(|part| part.at.clone()).collect();
     let statement = Statement { replayer, steps: outcomes, unknown };
     if let Some(output) = &arguments.output {
         write_whole(output, attestation(manifest, &statement, key.as_ref())?.as_bytes())?;
@@ -114,7 +117,7 @@ fn conclude(manifest: &Manifest, statement: &Statement, terminal: &Terminal) -> 
             }
         }
         for part in unknown {
-            writeln!(out, "not replayed  {part}: its manifest is not here as it was sealed")?;
+            writeln!(out, "not replayed  {part}: what its manifest says is not known; `retrace verify` tells why")?;
         }
         Ok(())
     })?;
