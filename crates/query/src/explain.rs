@@ -20,6 +20,10 @@ pub(crate) struct Names {
 pub(crate) fn explain(sql: &str, error: &DataFusionError, names: &Names) -> QueryError {
     let mut place = error.diagnostic().and_then(|diagnostic| diagnostic.span).and_then(|span| bytes(sql, span));
     let raw = error.find_root().strip_backtrace();
+    if let DataFusionError::ResourcesExhausted(what) = error.find_root() {
+        // What each of its operators holds is of no use to who asked.
+        return QueryError::Exhausted { what: what.lines().next().unwrap_or_default().to_owned() };
+    }
     let (message, help) = match error.find_root() {
         DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
             SchemaError::FieldNotFound { field, valid_fields } => {
