@@ -92,7 +92,7 @@ pub fn is_whole(sql: &str) -> bool {
         .is_some_and(|last| last.token == Token::SemiColon)
 }
 
-fn tokens(sql: &str) -> Option<Vec<TokenWithSpan>> {
+pub(crate) fn tokens(sql: &str) -> Option<Vec<TokenWithSpan>> {
     Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().ok()
 }
 

@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use retrace_files::{FileError, Silent, Stamp, Wanted, hash_beneath, write_whole};
+use retrace_files::{FileError, RegularFile, Silent, Stamp, Wanted, hash_beneath, write_whole};
 use retrace_spec::{Digest, RelPath};
 use serde::{Deserialize, Serialize};
 
-use crate::releases::{Opened, Release, open_named};
+use crate::releases::Release;
 use crate::{QueryError, Stores, tables};
 
 /// What a file was held against.
@@ -75,11 +75,11 @@ impl Holder {
     }
 
     /// Opens a file, which has to be a regular one, and through no link if it is in a release.
-    pub(crate) fn open(&self, path: &Path) -> Result<Opened, QueryError> {
-        match self.place(path)? {
-            Place::Release(release, below) => release.file(&below),
-            Place::Named => open_named(path),
-        }
+    pub(crate) fn open(&self, path: &Path) -> Result<RegularFile, QueryError> {
+        Ok(match self.place(path)? {
+            Place::Release(release, below) => release.directory().file(&below)?,
+            Place::Named => RegularFile::open(path)?,
+        })
     }
 
     /// Holds a file or URL that is about to be asked, and gives its stamp, if it is a file.
@@ -92,7 +92,7 @@ impl Holder {
             return Ok(None);
         }
         let path = Path::new(name);
-        let stamp = Stamp::of(&self.open(path)?.metadata);
+        let stamp = Stamp::of(self.open(path)?.metadata());
         if self.lock().get(name).is_none_or(|(known, _)| *known != Some(stamp)) {
             let by = if self.checked { self.hold_anew(path, stamp)? } else { By::Nothing };
             self.lock().insert(name.to_owned(), (Some(stamp), by));
@@ -106,9 +106,11 @@ impl Holder {
     /// If it is another.
     pub(crate) fn unchanged(&self, name: &str, stamp: Stamp) -> Result<(), QueryError> {
         let path = Path::new(name);
-        match Stamp::of(&self.open(path)?.metadata) == stamp {
+        match Stamp::of(self.open(path)?.metadata()) == stamp {
             true => Ok(()),
-            false => Err(FileError::Changed { path: path.to_owned(), what: "it is another file now".to_owned() }.into()),
+            false => {
+                Err(FileError::Changed { path: path.to_owned(), what: "it is another file now".to_owned() }.into())
+            }
         }
     }
 
@@ -161,7 +163,7 @@ impl Holder {
             None => {
                 let checksum = match note.checksum {
                     Some(checksum) => checksum,
-                    None => own_checksum(self.open(path)?, path)?,
+                    None => own_checksum(self.open(path)?)?,
                 };
                 note.checksum = Some(checksum);
                 if checksum { By::Checksum } else { By::Nothing }
@@ -177,13 +179,13 @@ impl Holder {
 }
 
 /// Whether a file has a checksum of its own. It holds, or that is an error.
-fn own_checksum(opened: Opened, path: &Path) -> Result<bool, QueryError> {
+fn own_checksum(opened: RegularFile) -> Result<bool, QueryError> {
+    let path = opened.path().to_owned();
     if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("parquet")) {
         return Ok(false);
     }
-    let mut file = opened.file;
-    match tables::holds(&mut file).map_err(FileError::io(path, "read"))? {
-        Some(false) => Err(QueryError::Checksum { path: path.to_owned() }),
+    match tables::holds(&mut opened.into_file()).map_err(FileError::io(&path, "read"))? {
+        Some(false) => Err(QueryError::Checksum { path }),
         found => Ok(found.is_some()),
     }
 }
@@ -239,7 +241,9 @@ impl Notes {
 
     /// Notes what was found. Where it cannot be kept, the file is read again the next time.
     fn keep(mut self, path: &Path, note: Note) {
-        let (Some(name), Ok(metadata)) = (path.file_name().and_then(|name| name.to_str()), path.metadata()) else { return };
+        let (Some(name), Ok(metadata)) = (path.file_name().and_then(|name| name.to_str()), path.metadata()) else {
+            return;
+        };
         if !is_settled(&metadata) {
             return;
         }
@@ -259,11 +263,11 @@ impl Notes {
 /// Notes that their user alone can have written.
 fn read(directory: &Path, place: &Path) -> Option<BTreeMap<String, Note>> {
     let metadata = directory.metadata().ok()?;
-    let opened = open_named(place).ok()?;
-    if !is_own(&metadata) || !is_own(&opened.metadata) || opened.metadata.len() > LONGEST_NOTES {
+    let opened = RegularFile::open(place).ok()?;
+    if !is_own(&metadata) || !is_own(opened.metadata()) {
         return None;
     }
-    let document: Document = serde_json::from_str(&opened.text(place).ok()?).ok()?;
+    let document: Document = serde_json::from_str(&opened.text(LONGEST_NOTES).ok()?).ok()?;
     (document.retrace == SCHEMA).then_some(document.files)
 }
 
@@ -307,7 +311,8 @@ fn is_settled(metadata: &std::fs::Metadata) -> bool {
     #[cfg(unix)]
     let changed = {
         use std::os::unix::fs::MetadataExt;
-        let (seconds, nanos) = (metadata.ctime().max(metadata.mtime()), metadata.ctime_nsec().max(metadata.mtime_nsec()));
+        let (seconds, nanos) =
+            (metadata.ctime().max(metadata.mtime()), metadata.ctime_nsec().max(metadata.mtime_nsec()));
         let since = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
         since.map(|(seconds, nanos)| SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos))
     };

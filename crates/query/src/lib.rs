@@ -6,6 +6,7 @@
 //! no environment: how a URL is reached is told by [`Stores`].
 
 mod answer;
+mod depth;
 pub mod determinism;
 mod error;
 mod explain;

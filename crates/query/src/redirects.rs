@@ -85,7 +85,8 @@ impl HttpConnector for Redirects {
         let told = |key| options.get_config_value(&key);
         let whether = |key| told(key).is_some_and(|value| value == "true");
         let seconds = |key, usual: u64| {
-            let told = told(key).and_then(|value| value.trim_end_matches(" seconds").trim_end_matches('s').parse().ok());
+            let told =
+                told(key).and_then(|value| value.trim_end_matches(" seconds").trim_end_matches('s').parse().ok());
             Duration::from_secs(told.unwrap_or(usual))
         };
         let mut client = Client::builder()
@@ -219,9 +220,29 @@ mod tests {
             assert!(is_public(public.parse().unwrap()), "{public}");
         }
         for private in [
-            "0.0.0.0", "10.1.2.3", "127.8.8.8", "100.64.0.1", "169.254.0.1", "172.31.255.255", "192.168.0.1",
-            "192.0.0.8", "198.18.0.1", "224.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fc00::1", "fd12::1",
-            "ff02::1", "::ffff:127.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "2002:a00:1::", "2001::1", "2001:db8::1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "127.8.8.8",
+            "100.64.0.1",
+            "169.254.0.1",
+            "172.31.255.255",
+            "192.168.0.1",
+            "192.0.0.8",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fe80::1",
+            "fc00::1",
+            "fd12::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:a00:1::",
+            "2001::1",
+            "2001:db8::1",
         ] {
             assert!(!is_public(private.parse().unwrap()), "{private}");
         }

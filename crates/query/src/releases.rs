@@ -3,12 +3,10 @@
 //! A stranger's release is a stranger: below its directory no link is followed, and nothing but a regular
 //! file is opened. What the user names elsewhere is opened as he names it, links and all.
 
-use std::fs::{File, Metadata};
-use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 
-use retrace_files::{FileError, Root};
+use retrace_files::{FileError, RegularFile, Root};
 use retrace_manifest::unfold;
 use retrace_spec::manifest::Artifact;
 use retrace_spec::{Document, Manifest, PathError, RelPath};
@@ -38,23 +36,16 @@ pub(crate) struct Sealed {
     whole: OnceLock<Option<Manifest>>,
 }
 
-/// A regular file that is open.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) file: File,
-    pub(crate) metadata: Metadata,
-}
-
 impl Release {
     /// The release at `path`, with its `manifest.yaml`, or else its `manifest.json` if that is one of
     /// ours.
     pub(crate) fn open(path: &Path) -> Result<Self, QueryError> {
         let mut release = Self::without_manifest(path)?;
-        let there = |name: &str| path.join(name).symlink_metadata().is_ok();
-        if there("manifest.yaml") {
-            release.read_manifest("manifest.yaml", false)?;
-        } else if there("manifest.json") {
-            release.read_manifest("manifest.json", true)?;
+        let (yaml, json) = (relative("manifest.yaml")?, relative("manifest.json")?);
+        if release.directory.has(&yaml) {
+            release.read_manifest(&yaml, false)?;
+        } else if release.directory.has(&json) {
+            release.read_manifest(&json, true)?;
         }
         Ok(release)
     }
@@ -64,7 +55,7 @@ impl Release {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut release = Self::without_manifest(directory)?;
         // It was named, so it may be a link.
-        let text = open_named(path)?.text(path)?;
+        let text = RegularFile::open(path)?.text(LONGEST)?;
         release.manifest = Some(Sealed::parse(path, &text)?);
         Ok(release)
     }
@@ -80,9 +71,9 @@ impl Release {
 
     /// Lists of others are called `manifest.json` too: where `ours` is in doubt, one that does not say
     /// that it is ours is no manifest.
-    fn read_manifest(&mut self, name: &str, doubtful: bool) -> Result<(), QueryError> {
-        let path = self.directory.path().join(name);
-        let text = self.file(&relative(name)?)?.text(&path)?;
+    fn read_manifest(&mut self, name: &RelPath, doubtful: bool) -> Result<(), QueryError> {
+        let path = name.under(self.path());
+        let text = self.directory.file(name)?.text(LONGEST)?;
         if !doubtful || text.contains("\"retrace\"") {
             self.manifest = Some(Sealed::parse(&path, &text)?);
         }
@@ -104,17 +95,6 @@ impl Release {
         &self.directory
     }
 
-    /// The regular file at `path` in it.
-    pub(crate) fn file(&self, path: &RelPath) -> Result<Opened, QueryError> {
-        let whole = path.under(self.path());
-        if whole.symlink_metadata().is_ok_and(|there| there.is_symlink()) {
-            let what = "it is a link, which no file of a release is; name the file that it leads to".to_owned();
-            return Err(FileError::Name { path: whole, what }.into());
-        }
-        let (file, metadata) = self.directory.file(path)?;
-        Ok(Opened { file, metadata })
-    }
-
     /// The path that `path` has in this release, if it lies below it: as it is written, or as it is when
     /// links above the file are followed.
     pub(crate) fn place(&self, path: &Path) -> Result<Option<RelPath>, QueryError> {
@@ -126,7 +106,8 @@ impl Release {
         };
         let Some(below) = below else { return Ok(None) };
         let parts: Option<Vec<&str>> = below.iter().map(|part| part.to_str()).collect();
-        let parts = parts.ok_or_else(|| FileError::Name { path: path.to_owned(), what: "its name is not UTF-8".to_owned() })?;
+        let parts =
+            parts.ok_or_else(|| FileError::Name { path: path.to_owned(), what: "its name is not UTF-8".to_owned() })?;
         relative(&parts.join("/")).map(Some)
     }
 }
@@ -162,33 +143,4 @@ impl Sealed {
         let whole = self.whole.get().and_then(Option::as_ref);
         Ok(whole.and_then(|whole| whole.artifacts.get(of(whole)?)))
     }
-}
-
-impl Opened {
-    /// The text in it, at most as long as a manifest.
-    pub(crate) fn text(self, path: &Path) -> Result<String, QueryError> {
-        let mut text = String::new();
-        let read = self.file.take(LONGEST + 1).read_to_string(&mut text).map_err(FileError::io(path, "read"))?;
-        if read as u64 > LONGEST {
-            let what = format!("it has more than {LONGEST} bytes");
-            return Err(FileError::Name { path: path.to_owned(), what }.into());
-        }
-        Ok(text)
-    }
-}
-
-/// Opens a file that the user named, wherever it is. Never waits, be it a pipe.
-pub(crate) fn open_named(path: &Path) -> Result<Opened, QueryError> {
-    let there = path.metadata().map_err(FileError::io(path, "open"))?;
-    let what = match there.file_type() {
-        kind if kind.is_file() => None,
-        kind if kind.is_dir() => Some("it is a directory"),
-        _ => Some("it is not a regular file"),
-    };
-    if let Some(what) = what {
-        return Err(FileError::Name { path: path.to_owned(), what: what.to_owned() }.into());
-    }
-    let file = File::open(path).map_err(FileError::io(path, "open"))?;
-    let metadata = file.metadata().map_err(FileError::io(path, "open"))?;
-    Ok(Opened { file, metadata })
 }

@@ -21,7 +21,7 @@ use crate::held::{Held, Holder};
 use crate::named::Literal;
 use crate::sources::{self, Sources};
 use crate::tables;
-use crate::{Answer, Limits, NamedQuery, QueryError, Stores, functions};
+use crate::{Answer, Limits, NamedQuery, QueryError, Stores, depth, functions};
 
 /// How tables are opened and asked.
 #[derive(Debug, Clone)]
@@ -248,7 +248,8 @@ impl Opened {
         limits: &Limits,
     ) -> Result<Answer, QueryError> {
         let (plan, files) = self.plan(sql, values, whose).await.map_err(|error| limits.told(error))?;
-        let held = files.iter().map(|file| Ok((file, self.holder.hold(file)?))).collect::<Result<Vec<_>, QueryError>>()?;
+        let held =
+            files.iter().map(|file| Ok((file, self.holder.hold(file)?))).collect::<Result<Vec<_>, QueryError>>()?;
         let asked = async {
             let frame = self.context.execute_logical_plan(plan).await?;
             let schema = frame.schema().inner().clone();
@@ -271,6 +272,7 @@ impl Opened {
         values: &BTreeMap<String, Literal>,
         whose: Whose,
     ) -> Result<(LogicalPlan, BTreeSet<String>), QueryError> {
+        depth::check(sql)?;
         let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let explained = |error| self.explain(sql, &error);
         let state = self.context.state();

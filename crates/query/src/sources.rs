@@ -19,7 +19,7 @@ use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTable
 use datafusion::logical_expr::type_coercion::binary::type_union_resolution;
 use datafusion::prelude::SessionContext;
 use object_store::ObjectStoreExt;
-use retrace_files::FileError;
+use retrace_files::{EntryKind, FileError};
 use retrace_spec::RelPath;
 
 use crate::held::Holder;
@@ -360,27 +360,20 @@ fn table_name(file: &str) -> String {
 /// The Parquet files of a release: those in its directory and in `tables/`. A link leads to nowhere
 /// that belongs to the release, so it is refused, as is a pipe, which would never end.
 fn parquet_files(release: &Release) -> Result<Vec<RelPath>, QueryError> {
+    let root = release.directory();
+    let tables = relative("tables")?;
+    let inner = match root.list()?.iter().find(|(name, _)| name == tables.as_str()) {
+        Some((_, EntryKind::Directory)) => root.directory(&tables)?.list()?,
+        Some((_, EntryKind::Link)) => return Err(FileError::Link { path: tables.under(root.path()) }.into()),
+        // A file of that name is none of ours.
+        _ => Vec::new(),
+    };
     let mut files = Vec::new();
-    for directory in ["", "tables/"] {
-        let place = release.path().join(directory);
-        // Without its last `/`, a link is looked at and not what it leads to.
-        match release.path().join(directory.trim_end_matches('/')).symlink_metadata() {
-            Ok(there) if there.is_symlink() && !directory.is_empty() => {
-                let what = "it is a link, which no directory of a release is".to_owned();
-                return Err(FileError::Name { path: place, what }.into());
-            }
-            _ if !place.is_dir() => continue,
-            _ => {}
-        }
-        for entry in fs::read_dir(&place).map_err(FileError::io(&place, "list"))? {
-            let path = entry.map_err(FileError::io(&place, "list"))?.path();
-            let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-            if !hidden && path.extension().is_some_and(|extension| extension == "parquet") {
-                let name = text(Path::new(path.file_name().unwrap_or_default()))?;
-                let below = relative(&format!("{directory}{name}"))?;
-                release.file(&below)?;
-                files.push(below);
-            }
+    for (prefix, entries) in [("", root.list()?), ("tables/", inner)] {
+        for (name, _) in entries.into_iter().filter(|(name, _)| !name.starts_with('.') && name.ends_with(".parquet")) {
+            let path = relative(&format!("{prefix}{name}"))?;
+            root.file(&path)?;
+            files.push(path);
         }
     }
     files.sort();

@@ -1,9 +1,9 @@
 //! SQL that comes in files: named queries, rules.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use retrace_files::{FileError, Root};
+use retrace_spec::PathError;
 
 /// More than this is no query of a person.
 const LONGEST: u64 = 1 << 20;
@@ -27,22 +27,12 @@ pub struct SqlFile {
 pub fn read_sql(directory: &Path) -> Result<Vec<SqlFile>, FileError> {
     let root = Root::open(directory)?;
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(FileError::io(directory, "list"))? {
-        let path = entry.map_err(FileError::io(directory, "list"))?.path();
-        if path.extension().is_none_or(|extension| extension != "sql") {
-            continue;
-        }
-        let refuse = |what: String| FileError::Name { path: path.clone(), what };
-        let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| refuse("its name is not UTF-8".to_owned()))?;
-        let (file, _) = root.file(&name.parse().map_err(|e: retrace_spec::PathError| refuse(e.to_string()))?)?;
-        let mut text = String::new();
-        let read = file.take(LONGEST + 1).read_to_string(&mut text).map_err(FileError::io(&path, "read"))?;
-        if read as u64 > LONGEST {
-            return Err(refuse(format!("it has more than {LONGEST} bytes, which no query has")));
-        }
-        files.push(SqlFile { name: name.trim_end_matches(".sql").to_owned(), path, text });
+    for (file, _) in root.list()? {
+        let Some(name) = file.strip_suffix(".sql").filter(|name| !name.is_empty()) else { continue };
+        let path = directory.join(&file);
+        let refuse = |e: PathError| FileError::Name { path: path.clone(), what: e.to_string() };
+        let text = root.file(&file.parse().map_err(refuse)?)?.text(LONGEST)?;
+        files.push(SqlFile { name: name.to_owned(), path, text });
     }
-    files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
 }

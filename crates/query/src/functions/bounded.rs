@@ -16,7 +16,7 @@ use datafusion::arrow::compute::kernels::concat_elements::concat_elements_dyn;
 use datafusion::arrow::compute::{cast, concat};
 use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNanoType, IntervalUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::expr::ScalarFunction;
@@ -111,7 +111,7 @@ pub(super) fn all(registry: &dyn FunctionRegistry) -> Vec<ScalarUDF> {
 
 /// `a || b` of texts.
 fn joined() -> ScalarUDF {
-    let signature = Signature::any(2, Volatility::Immutable);
+    let signature = Signature::variadic_any(Volatility::Immutable);
     Bounded::of(Arc::new(ScalarUDF::new_from_impl(Joined { signature })), Growth::All(1))
 }
 
@@ -222,7 +222,9 @@ impl Widths {
             DataType::Utf8 => Self::Each(lengths(array.as_string::<i32>().value_offsets())),
             DataType::LargeUtf8 => Self::Each(large(array.as_string::<i64>().value_offsets())),
             // The low half of a view's lowest number is the length.
-            DataType::Utf8View => Self::Each(array.as_string_view().views().iter().map(|v| u64::from(*v as u32)).collect()),
+            DataType::Utf8View => {
+                Self::Each(array.as_string_view().views().iter().map(|v| u64::from(*v as u32)).collect())
+            }
             DataType::BinaryView => {
                 Self::Each(array.as_binary_view().views().iter().map(|v| u64::from(*v as u32)).collect())
             }
@@ -231,12 +233,22 @@ impl Widths {
             DataType::List(_) => {
                 let list = array.as_list::<i32>();
                 let values = Self::of(list.values())?;
-                Self::Each(list.value_offsets().windows(2).map(|pair| values.between(pair[0] as usize, pair[1] as usize)).collect())
+                Self::Each(
+                    list.value_offsets()
+                        .windows(2)
+                        .map(|pair| values.between(pair[0] as usize, pair[1] as usize))
+                        .collect(),
+                )
             }
             DataType::LargeList(_) => {
                 let list = array.as_list::<i64>();
                 let values = Self::of(list.values())?;
-                Self::Each(list.value_offsets().windows(2).map(|pair| values.between(pair[0] as usize, pair[1] as usize)).collect())
+                Self::Each(
+                    list.value_offsets()
+                        .windows(2)
+                        .map(|pair| values.between(pair[0] as usize, pair[1] as usize))
+                        .collect(),
+                )
             }
             DataType::FixedSizeList(_, length) => {
                 let (values, length) = (Self::of(array.as_fixed_size_list().values())?, *length as usize);
@@ -353,12 +365,12 @@ fn bytes_of(growth: Growth, args: &[ColumnarValue], rows: usize) -> Result<u64> 
 /// How many elements the lists of an array have.
 fn elements(array: &ArrayRef) -> Widths {
     match array.data_type() {
-        DataType::List(_) => {
-            Widths::Each(array.as_list::<i32>().value_offsets().windows(2).map(|pair| (pair[1] - pair[0]) as u64).collect())
-        }
-        DataType::LargeList(_) => {
-            Widths::Each(array.as_list::<i64>().value_offsets().windows(2).map(|pair| (pair[1] - pair[0]) as u64).collect())
-        }
+        DataType::List(_) => Widths::Each(
+            array.as_list::<i32>().value_offsets().windows(2).map(|pair| (pair[1] - pair[0]) as u64).collect(),
+        ),
+        DataType::LargeList(_) => Widths::Each(
+            array.as_list::<i64>().value_offsets().windows(2).map(|pair| (pair[1] - pair[0]) as u64).collect(),
+        ),
         DataType::FixedSizeList(_, length) => Widths::Same(*length as u64),
         _ => Widths::Same(0),
     }
@@ -409,7 +421,9 @@ fn between(arrays: &[ArrayRef]) -> Result<Vec<u64>> {
             }
             _ => (DataType::Int64, 1),
         };
-        let numbers = cast(&cast(array, &to)?, &DataType::Int64)?.as_primitive_opt::<datafusion::arrow::datatypes::Int64Type>().cloned();
+        let numbers = cast(&cast(array, &to)?, &DataType::Int64)?
+            .as_primitive_opt::<datafusion::arrow::datatypes::Int64Type>()
+            .cloned();
         Ok(Box::new(move |row| {
             let Some(numbers) = &numbers else { return 0 };
             i128::from(numbers.value(if numbers.len() == 1 { 0 } else { row })) * unit
@@ -425,7 +439,7 @@ fn between(arrays: &[ArrayRef]) -> Result<Vec<u64>> {
     Ok((0..rows).map(|row| u64::try_from(length(row) / step(row) + 1).unwrap_or(u64::MAX)).collect())
 }
 
-/// Two texts as one, null where either is: what `||` is.
+/// Texts as one, null where one of them is: what `||` is.
 #[derive(Debug)]
 struct Joined {
     signature: Signature,
@@ -461,10 +475,10 @@ impl ScalarUDFImpl for Joined {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let constant = args.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
-        let [a, b] = args.args.as_slice() else {
-            return Err(DataFusionError::Execution("|| takes two texts".to_owned()));
-        };
-        let whole = concat_elements_dyn(&a.to_array(rows)?, &b.to_array(rows)?)?;
+        let mut texts = args.args.iter().map(|text| text.to_array(rows));
+        let first = texts.next().unwrap_or_else(|| exec_err!("|| takes texts"))?;
+        let whole =
+            texts.try_fold(first, |whole, text| Ok::<_, DataFusionError>(concat_elements_dyn(&whole, &text?)?))?;
         match constant {
             true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&whole, 0)?)),
             false => Ok(ColumnarValue::Array(whole)),
@@ -496,15 +510,22 @@ impl Bounds {
                     None => Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args }))),
                 }
             }
-            Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
-                // Lists have a function for it already; here both are texts of one kind.
-                let (a, b) = (left.get_type(schema), right.get_type(schema));
-                if a.is_ok_and(|a| b.is_ok_and(|b| a == b)) {
-                    let args = vec![*left, *right];
-                    let func = Arc::clone(&self.joined);
-                    return Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })));
+            Expr::BinaryExpr(BinaryExpr { op: Operator::StringConcat, .. }) => {
+                // `a || b || c` is one function of all three. Lists have a function for it already; here
+                // all are texts, of one kind where no cast stands between them.
+                let mut texts = Vec::new();
+                let mut rest = &expr;
+                while let Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) = rest {
+                    texts.push(right.as_ref());
+                    rest = left;
                 }
-                Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right })))
+                texts.push(rest);
+                let kind = rest.get_type(schema)?;
+                if !texts.iter().all(|text| text.get_type(schema).is_ok_and(|of| of == kind)) {
+                    return Ok(Transformed::no(expr));
+                }
+                let args = texts.into_iter().rev().cloned().collect();
+                Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func: Arc::clone(&self.joined), args })))
             }
             other => Ok(Transformed::no(other)),
         }
@@ -523,7 +544,7 @@ impl AnalyzerRule for Bounds {
             let names = NamePreserver::new(&node);
             node.map_expressions(|expr| {
                 let name = names.save(&expr);
-                let bounded = expr.transform_up(|part| self.bounded(part, &schema))?;
+                let bounded = expr.transform_down(|part| self.bounded(part, &schema))?;
                 Ok(bounded.update_data(|expr| name.restore(expr)))
             })
         })?;

@@ -18,14 +18,13 @@ use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::parquet::basic::Compression;
 use datafusion::parquet::file::properties::WriterProperties;
-use retrace_files::{FileError, write_whole};
+use retrace_files::{FileError, RegularFile, write_whole};
 use retrace_spec::{Digest, Step, Tokens};
 
 use super::checksums::{holds, with_checksums};
 use super::order::{Ordered, texts_once};
 use crate::QueryError;
 use crate::guard::guard;
-use crate::releases::open_named;
 
 /// A kind of row, and the table it makes.
 pub trait Row: Sized {
@@ -215,7 +214,7 @@ fn write_batches<R: Row>(path: &Path, batches: &[RecordBatch]) -> Result<Digest,
 pub(crate) fn read_batches(path: &Path) -> Result<Vec<RecordBatch>, QueryError> {
     let refuse =
         |what: String| FileError::Name { path: path.to_owned(), what: format!("it is not a Parquet table: {what}") };
-    let mut file = open_named(path)?.file;
+    let mut file = RegularFile::open(path)?.into_file();
     if holds(&mut file).map_err(FileError::io(path, "read"))? == Some(false) {
         return Err(QueryError::Checksum { path: path.to_owned() });
     }

@@ -43,7 +43,10 @@ fn size(text: &str) -> Result<usize, String> {
     };
     let number = if shift == 0 { text } else { &text[..text.len() - 1] };
     let number: usize = number.parse().map_err(|_| "it is not a size such as 800M or 4G")?;
-    number.checked_shl(shift).filter(|size| size >> shift == number && *size > 0).ok_or("there is no such size".to_owned())
+    number
+        .checked_shl(shift)
+        .filter(|size| size >> shift == number && *size > 0)
+        .ok_or("there is no such size".to_owned())
 }
 
 impl Asking {
