@@ -305,8 +305,7 @@ fn no_function_makes_what_does_not_fit() {
         "select range(100000000000)",
         "select generate_series(1, 100000000000, 2)",
         "select length(cast(range(1, -9223372036854775807, -1) as varchar))",
-        "select generate_series(date '0001-01-01', date '9999-01-01', interval '1 day'), \
-           generate_series(timestamp '1700-01-01', timestamp '2200-01-01', interval '1 microsecond')",
+        "select generate_series(timestamp '1700-01-01', timestamp '2200-01-01', interval '1 microsecond')",
         "select array_resize([1], 100000000000)",
         "select array_resize([1], 2000000000, 7)",
         "select array_to_string(range(1000000), repeat('x', 1000000))",

@@ -76,13 +76,13 @@ impl Asking {
             files.map(|held| held.file).collect::<Vec<_>>()
         };
         for (by, what) in [
-            (By::Checksum, "no manifest covers it; its own checksum holds"),
-            (By::Nothing, "no manifest covers it, and it has no checksum"),
+            (By::Checksum, "no manifest covers them, and they are as their own checksums say"),
+            (By::Nothing, "no manifest covers them, and they have no checksums of their own"),
         ] {
             let files = new(by);
             if let Some((first, more)) = files.split_first() {
-                let more = if more.is_empty() { String::new() } else { format!(", nor {} more", more.len()) };
-                terminal.say(Tone::Faint, "not sealed:", format!("{first}: {what}{more}"));
+                let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+                terminal.say(Tone::Faint, "not sealed", format!("{first}{more}: {what}"));
             }
         }
     }
