@@ -65,6 +65,57 @@ fn a_rule_of_ones_own_is_a_file() {
     assert!(listed.json("rules/1")["rules"].as_array().unwrap().len() >= 15);
 }
 
+/// The auditor's own list says which root is the latest; nothing in the release does.
+#[test]
+fn an_old_manifest_is_told_by_the_roots_that_are_known() {
+    let release = Release::new();
+    let seal = |name: &str, note: &str| {
+        release.write("note.txt", note);
+        release.run(&["seal", ".", "--name", name, "--json"]).code(0).json("seal/1")["root"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let (first, second) = (seal("small", "1"), seal("small", "2"));
+    let auditors = tempfile::tempdir().unwrap();
+    let list = auditors.path().join("known.yaml");
+    let known = |roots: &[&str]| {
+        let roots: String =
+            roots.iter().map(|root| format!("      - root: {root}\n        seen: on paper\n")).collect();
+        std::fs::write(&list, format!("retrace: known-roots/1\nreleases:\n  - name: small\n    roots:\n{roots}"))
+            .unwrap();
+    };
+    let list = list.to_str().unwrap();
+    let only = ["--only", "rolled-back", "--only", "unknown-root"];
+    let audit = || release.run(&[&["audit", ".", "--known-roots", list][..], &only].concat());
+    known(&[&first, &second]);
+    audit().code(0).says(&["clean"]);
+    let unasked = release.run(&[&["audit", "."][..], &only].concat()).code(0);
+    unasked.says(&["not asked", "rolled-back (there is no known-roots)"]);
+    // Given back as it was; and the same under another name.
+    for name in ["small", "renamed"] {
+        assert_eq!(seal(name, "1"), first);
+        let ran = audit().code(1);
+        assert!(ran.out.contains("error rolled-back") && ran.out.contains("number 1 of the 2"), "{}", ran.out);
+        assert!(ran.out.contains(&second) && ran.out.contains("on paper"), "{}", ran.out);
+        assert!(!ran.out.contains("unknown-root"), "{}", ran.out);
+    }
+    known(&[&second]);
+    let ran = audit().code(1);
+    assert!(
+        ran.out.contains("note unknown-root") && ran.out.contains("nor any of a release of this name"),
+        "{}",
+        ran.out
+    );
+    seal("small", "3");
+    let json = [&["audit", ".", "--json", "--known-roots", list][..], &only].concat();
+    let report = release.run(&json).code(1).json("audit/1");
+    assert_eq!(report["findings"][0]["rule"], "unknown-root");
+    assert!(report["findings"][0]["finding"].as_str().unwrap().contains("none of the 1 that are known of it"));
+    known(&[&first, &first]);
+    audit().code(2).says(&["known.yaml", "releases[0].roots[1]"]);
+}
+
 #[test]
 fn a_component_is_absent_present_verified_or_replayed() {
     let release = Release::new();

@@ -1,7 +1,8 @@
 //! A cluster of processes: the answers of one, whoever is lost on the way, and nobody without the token.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -47,7 +48,12 @@ impl Drop for Part {
 fn start(root: &Path, name: &str, arguments: &[&str], ready: &str) -> (Part, String) {
     let said = root.join(name);
     let mut command = retrace();
-    command.current_dir(root).arg("cluster").args(arguments).args(["--token", "token"]);
+    command
+        .current_dir(root)
+        .arg("cluster")
+        .args(arguments)
+        .args(["--token", "token"])
+        .env("TMPDIR", root.join("kept"));
     let child = command.stdout(Stdio::null()).stderr(fs::File::create(&said).unwrap()).spawn().unwrap();
     let part = Part(child);
     let until = Instant::now() + Duration::from_secs(60);
@@ -67,11 +73,26 @@ fn query(root: &Path, more: &[&str]) -> Command {
     command
 }
 
+/// The directories of workers, and everything in them.
+fn kept(root: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let list = |of: &Path| fs::read_dir(of).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let directories = list(&root.join("kept"));
+    let (mut all, mut at) = (directories.clone(), 0);
+    while at < all.len() {
+        if all[at].is_dir() {
+            all.extend(list(&all[at]));
+        }
+        at += 1;
+    }
+    (directories, all)
+}
+
 #[test]
 fn a_worker_is_killed_in_the_middle_of_a_query() {
     let directory = tempdir().unwrap();
     let root = directory.path();
     write(&root.join("tables"));
+    fs::create_dir(root.join("kept")).unwrap();
     fs::write(root.join("token"), "0123456789abcdef").unwrap();
     let expected = Ran::from(query(root, &[]).output().unwrap()).code(0).out;
     assert_eq!(expected.lines().count(), 6, "{expected}");
@@ -85,12 +106,31 @@ fn a_worker_is_killed_in_the_middle_of_a_query() {
     let mut asked = query(root, &cluster).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     sleep(Duration::from_millis(700));
     assert!(asked.try_wait().unwrap().is_none(), "it had ended before the kill");
+    let (directories, all) = kept(root);
+    assert!(directories.len() == 2 && all.len() > 2, "{all:?}");
+    for path in all {
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "others can read {}", path.display());
+    }
     lost.0.kill().unwrap();
     assert_eq!(Ran::from(asked.wait_with_output().unwrap()).code(0).out, expected);
 
+    // What the one that was killed kept is removed by the next, what the next keeps when it is asked to end.
+    lost.0.wait().unwrap();
+    assert_eq!(kept(root).0.len(), 2);
+    let mut next = worker("three");
+    assert_eq!(kept(root).0.len(), 2);
+    let asked_to_end = Command::new("kill").args(["-TERM", &next.0.id().to_string()]).status().unwrap();
+    assert!(asked_to_end.success() && next.0.wait().unwrap().success());
+    assert_eq!(kept(root).0.len(), 1);
+
     fs::write(root.join("token"), "fedcba9876543210").unwrap();
-    Ran::from(query(root, &cluster).output().unwrap()).code(2).says(&["the cluster's token was not shown"]);
+    Ran::from(query(root, &cluster).output().unwrap())
+        .code(2)
+        .says(&["does not prove that it holds the token: it holds another token"]);
     let mut other = retrace();
     other.current_dir(root).args(["cluster", "worker", "--scheduler", &address, "--token", "token"]);
-    Ran::from(other.output().unwrap()).code(2).says(&["the cluster's token was not shown"]);
+    Ran::from(other.output().unwrap())
+        .code(2)
+        .says(&["does not prove that it holds the token: it holds another token"]);
 }

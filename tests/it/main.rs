@@ -12,10 +12,12 @@ mod corpus;
 mod foreign;
 #[cfg(target_os = "linux")]
 mod hostile;
+mod house;
 mod import;
 mod interrupted;
 mod logits;
 mod query;
+mod replaying;
 mod runs;
 mod seal_and_verify;
 mod shell;
@@ -23,4 +25,6 @@ mod signing;
 mod stats;
 mod stories;
 mod support;
+#[cfg(target_os = "linux")] // Elsewhere there are no such names, nor a device that is always full.
+mod terminal;
 mod workers;

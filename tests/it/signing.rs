@@ -111,6 +111,190 @@ fn a_bundle_is_verified_like_a_manifest() {
     verify(&["model.sig"]).code(2).says(&["model.sig:1", "no OMS bundle"]);
 }
 
+/// A root vouches for many: whose certificate signed is told, and can be asked for.
+#[test]
+fn a_certificates_signer_is_told_and_can_be_named() {
+    let release = sealed();
+    let outside = tempfile::tempdir().unwrap();
+    let within = |name: &str| outside.path().join(name).to_str().unwrap().to_owned();
+    let (sig, chain) = (within("model.sig"), within("chain.pem"));
+    let sign = |certificate: &str, private: &str| {
+        let both = [certificate, "intermediate"].map(|name| std::fs::read_to_string(key(name)).unwrap());
+        std::fs::write(&chain, both.concat()).unwrap();
+        let oms = ["export", "oms", "manifest.yaml", "--key", &key(private), "--certificates", &chain, "-o", &sig];
+        release.run(&oms).code(0);
+    };
+    sign("named", "p-256.key");
+    let root = release.root().to_str().unwrap().to_owned();
+    let verify = |more: &[&str]| release.run(&[&["verify", &sig, &root, "--trust", &key("root")], more].concat());
+    let any =
+        verify(&[]).code(0).says(&["signed the bundle, by CN=named,O=retrace test", "alice@example.org", "not pinned"]);
+    assert!(any.err.contains("--identity"), "{}", any.err);
+    let told = verify(&["--json"]).code(0).json("verify/1");
+    assert_eq!((&told["trust"], &told["signatures"][0]["pinned"]), (&"signed".into(), &false.into()));
+    let signer = told["signatures"][0]["signer"].as_array().unwrap();
+    assert!(signer.contains(&"https://example.org/alice".into()) && signer.contains(&"CN=named,O=retrace test".into()));
+    let fingerprint = signer[0].as_str().unwrap().to_owned();
+    for name in ["CN=named,O=retrace test", "alice@example.org", "alice.example.org", &fingerprint] {
+        let pinned = verify(&["--identity", "nobody", "--identity", name]).code(0).says(&["signed"]);
+        assert!(!pinned.err.contains("not pinned"), "{}", pinned.err);
+        let told = verify(&["--identity", name, "--json"]).code(0).json("verify/1");
+        assert_eq!(told["signatures"][0]["pinned"], true);
+    }
+    for name in ["CN=signer,O=retrace test", "alice@example.or", "example.org", "https://example.org/"] {
+        let ran = verify(&["--identity", name]).code(1);
+        assert!(ran.out.contains("by another than") && ran.out.contains("alice@example.org"), "{}", ran.out);
+    }
+    for wrong in ["", "sha256:00", "two words"] {
+        verify(&["--identity", wrong]).code(2);
+    }
+    // It is for certificates; a key is whoever has it.
+    for ignored in [["--identity", "x"], ["--at", "2026-03-01"]] {
+        release.run(&[&["verify", &sig, &root, "--public-key", &key("p-256.pub")][..], &ignored].concat()).code(2);
+        release.run(&[&["verify", "manifest.yaml"][..], &ignored].concat()).code(2);
+    }
+    let by_key = release.run(&["verify", &sig, &root, "--public-key", &key("p-256.pub")]).code(0);
+    assert!(by_key.err.contains(&fingerprint) && !by_key.err.contains("CN="), "{}", by_key.err);
+    // Another's certificate under the same root, whose URI reads like the first one's names.
+    sign("lookalike", "p-384.key");
+    verify(&[]).code(0);
+    for name in ["alice@example.org", "CN=signer,O=retrace test", &fingerprint] {
+        verify(&["--identity", name]).code(1);
+    }
+}
+
+/// What is verified and not signed by whom was named is a finding, however it came to be verified.
+#[test]
+fn nothing_is_signed_by_being_near_a_signature() {
+    let release = sealed();
+    let signed = ["export", "oms", "manifest.yaml", "--key", &key("p-256.key"), "-o", "model.sig"];
+    release.run(&signed).code(0);
+    let public = ["--public-key", &key("p-256.pub")];
+    let verify = |first: &[&str]| release.run(&[&["verify"], first, &public].concat());
+    let list = release.run(&["export", "b3sums", "manifest.yaml"]).code(0).out;
+    release.write("B3SUMS", &list);
+    // A list bears no signature, whatever it is called and with whatever lies beside it.
+    for name in ["B3SUMS", "list.b3", "manifest.b3"] {
+        release.write(name, &list);
+        release.write(&format!("{name}.sig"), "{}");
+        verify(&[name]).code(2).says(&["bears no signature"]);
+        for file in [name.to_owned(), format!("{name}.sig")] {
+            std::fs::remove_file(release.path(&file)).unwrap();
+        }
+    }
+    // Beside a bundle, or beside a signed manifest, it adds nothing that is signed.
+    std::fs::create_dir(release.path("more")).unwrap();
+    release.write("more/file", "");
+    // The BLAKE3 of nothing, from BLAKE3's own vectors.
+    let more = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262  more/file\n";
+    release.write("B3SUMS", more);
+    release.run(&["sign", "manifest.yaml", "--key", &key("p-256.key")]).code(0);
+    for first in [&["model.sig", "--also", "B3SUMS"][..], &["manifest.yaml", "--also", "B3SUMS"]] {
+        let ran = verify(first).code(1);
+        assert!(ran.out.contains("signature ") && ran.out.contains("no signature is of 1 listed file"), "{}", ran.out);
+    }
+    let ran = verify(&["B3SUMS", "--also", "model.sig"]).code(1);
+    assert!(ran.out.contains("no signature is of 1 listed file"), "{}", ran.out);
+    // A manifest that a bundle's files are in, but that it does not sign itself.
+    std::fs::remove_dir_all(release.path("more")).unwrap();
+    for file in ["B3SUMS", "manifest.yaml.sig"] {
+        std::fs::remove_file(release.path(file)).unwrap();
+    }
+    let other = tempfile::tempdir().unwrap();
+    let other = other.path().join("other.yaml");
+    std::fs::copy(release.path("manifest.yaml"), &other).unwrap();
+    let (other, root) = (other.to_str().unwrap(), release.root().to_str().unwrap());
+    let sig = release.path("model.sig");
+    let ran = verify(&[other, root, "--also", sig.to_str().unwrap()]).code(1);
+    assert!(ran.out.contains("no bundle signs the manifest itself"), "{}", ran.out);
+}
+
+/// With a key that was named, there is no way to "all as sealed" without its signature; without one, what
+/// stands behind the manifest is told.
+#[test]
+fn who_vouches_is_told_each_time() {
+    let release = sealed();
+    let trust = |arguments: &[&str], code: i32| {
+        let arguments = [&["verify", "manifest.yaml", "--json"], arguments].concat();
+        release.run(&arguments).code(code).json("verify/1")["trust"].as_str().unwrap().to_owned()
+    };
+    let public = key("ed25519.pub");
+    let root = release.run(&["verify", "manifest.yaml", "--json"]).code(0).json("verify/1")["root"].clone();
+    let root = root.as_str().unwrap();
+    assert_eq!(trust(&[], 0), "unsigned");
+    release.run(&["verify", "manifest.yaml"]).code(0).says(&["unsigned", "nobody vouches for it", "--root"]);
+    assert_eq!(trust(&["--root", root], 0), "published");
+    let ran = release.run(&["verify", "manifest.yaml", "--root", root]).code(0).says(&["the one that was given"]);
+    assert!(!ran.err.contains("unsigned"), "{}", ran.err);
+    assert_eq!(trust(&["--root", &format!("b3:{}", "0".repeat(64))], 1), "unsigned");
+    assert_eq!(trust(&["--public-key", &public], 1), "refused");
+    assert_eq!(trust(&["--public-key", &public, "--signature", "nowhere"], 1), "refused");
+    assert_eq!(trust(&["--signature", "nowhere"], 0), "unchecked");
+    release.run(&["sign", "manifest.yaml", "--key", &key("ed25519.key")]).code(0);
+    assert_eq!(trust(&[], 0), "unchecked");
+    release.run(&["verify", "manifest.yaml"]).code(0).says(&["unchecked", "the signature was not checked"]);
+    assert_eq!(trust(&["--public-key", &public], 0), "signed");
+    assert_eq!(trust(&["--public-key", &key("p-256.pub")], 1), "refused");
+    // Another release's signature, of another root; and too much to be one.
+    let other = sealed();
+    other.write("notes.txt", "more");
+    other.run(&["seal", ".", "--sha256", "--name", "small"]).code(0);
+    other.run(&["sign", "manifest.yaml", "--key", &key("ed25519.key")]).code(0);
+    let signature = release.read("manifest.yaml.sig");
+    release.write("manifest.yaml.sig", other.read("manifest.yaml.sig"));
+    assert_eq!(trust(&["--public-key", &public], 1), "refused");
+    release.write("manifest.yaml.sig", " ".repeat(2 << 20));
+    assert_eq!(trust(&["--public-key", &public], 1), "refused");
+    std::fs::remove_file(release.path("manifest.yaml.sig")).unwrap();
+    std::fs::create_dir(release.path("manifest.yaml.sig")).unwrap();
+    assert_eq!(trust(&["--public-key", &public], 1), "refused");
+    std::fs::remove_dir(release.path("manifest.yaml.sig")).unwrap();
+    release.write("manifest.yaml.sig", signature);
+    // A list is unsigned, and says so.
+    let list = release.run(&["export", "b3sums", "manifest.yaml"]).code(0).out;
+    release.write("B3SUMS", &list);
+    release.run(&["verify", "B3SUMS"]).code(0).says(&["as listed", "unsigned"]);
+    assert_eq!(release.run(&["verify", "B3SUMS", "--json"]).code(0).json("verify/1")["trust"], "unsigned");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_key_that_others_can_get_at_is_told() {
+    use std::os::unix::fs::PermissionsExt;
+    let release = sealed();
+    let keys = tempfile::tempdir().unwrap();
+    let private = keys.path().join("key.pem");
+    std::fs::copy(key("p-256.key"), &private).unwrap();
+    let mode = |path: &Path, mode: u32| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    let private = private.to_str().unwrap();
+    let verbs: [&[&str]; 3] = [
+        &["sign", "manifest.yaml", "--key", private],
+        &["export", "oms", "manifest.yaml", "-o", "model.sig", "--key", private],
+        &["export", "slsa", "manifest.yaml", "-o", "slsa.jsonl", "--key", private],
+    ];
+    for (file, directory, how) in [
+        (0o600, 0o700, None),
+        (0o400, 0o755, None),
+        (0o600, 0o1777, None),
+        (0o640, 0o700, Some("others can read it")),
+        (0o644, 0o700, Some("others can read it")),
+        (0o660, 0o700, Some("others can read and replace it")),
+        (0o600, 0o777, Some("others can replace it")),
+    ] {
+        mode(private.as_ref(), file);
+        mode(keys.path(), directory);
+        for verb in verbs {
+            let ran = release.run(verb).code(0);
+            match how {
+                Some(how) => drop(ran.says(&["exposed", how, "chmod 600"])),
+                None => assert!(!ran.err.contains("exposed"), "{file:o} {directory:o}: {}", ran.err),
+            }
+        }
+        let told = release.run(&[verbs[0], &["--json"]].concat()).code(0).json("sign/1");
+        assert_eq!(told["key_exposed"].as_str(), how);
+    }
+}
+
 #[test]
 fn lists_that_are_written_are_read() {
     let release = sealed();

@@ -1,6 +1,8 @@
 //! Training with workers: whoever computes, is lost or is replaced, the same bits.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -115,7 +117,7 @@ fn a_worker_is_not_let_in_with_another_token_run_or_corpus() {
     fs::write(root.join("token"), "fedcba9876543210").unwrap();
     Ran::from(work(root, &address).output().unwrap())
         .code(2)
-        .says(&["refuses this worker: it does not hold the token"]);
+        .says(&["does not prove that it holds the token: it holds another token"]);
     let other = prepared(3001);
     Ran::from(work(other.path(), &address).output().unwrap())
         .code(2)
@@ -148,4 +150,85 @@ fn a_coordinator_that_is_killed_goes_on_to_the_same_bits() {
     Ran::from(worker.wait_with_output().unwrap()).code(2).says(&["was lost"]);
     Ran::from(train_small(root, &["--resume", "--workers", "2"]).output().unwrap()).code(0);
     assert_eq!(run_files(root), run_files(alone.path()));
+}
+
+/// Connections that prove nothing, and the few open files that a process is allowed.
+#[test]
+fn a_flood_of_idle_connections_does_not_end_a_training() {
+    let alone = prepared(60);
+    Ran::from(train_small(alone.path(), &[]).output().unwrap()).code(0);
+    let directory = prepared(60);
+    let root = directory.path();
+    let train = train_small(root, &["--listen", "127.0.0.1:0", "--token", "token", "--workers", "1"]);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 96; exec \"$0\" \"$@\""]).arg(train.get_program()).args(train.get_args());
+    let said = fs::File::create(root.join("said")).unwrap();
+    let mut training = limited.current_dir(root).stdout(Stdio::null()).stderr(said).spawn().unwrap();
+    let address = wait_for("the address", || {
+        let said = fs::read_to_string(root.join("said")).unwrap();
+        Some(said.split_once("join at ")?.1.split_once('\n')?.0.to_owned())
+    });
+    let mut idle = Vec::new();
+    for at in 0..400 {
+        // Where the machine is slow to take them, fewer are a flood too.
+        let Ok(mut socket) = TcpStream::connect(&address) else { break };
+        if at % 2 == 0 {
+            let _ = socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        }
+        idle.push(socket);
+    }
+    assert!(idle.len() > 96);
+    wait_for("the end", || training.try_wait().unwrap());
+    let said = fs::read_to_string(root.join("said")).unwrap();
+    assert!(training.wait().unwrap().success(), "{said}");
+    assert_eq!(said.matches("not prove that").count(), 1, "{said}");
+    assert_eq!(run_files(root), run_files(alone.path()));
+}
+
+/// Who listens without the token, and says what it likes.
+#[test]
+fn a_listener_without_the_token_is_told_nothing() {
+    let directory = prepared(20);
+    let root = directory.path();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let heard = std::thread::spawn(move || {
+        let heard = |_| {
+            let (mut socket, _) = listener.accept().unwrap();
+            let (mut all, mut some) = (Vec::new(), [0; 4096]);
+            let read = socket.read(&mut some).unwrap();
+            all.extend_from_slice(&some[..read]);
+            let _ = socket.write_all(b"\0\0\0\x04\0\0\0\0\0 \x1b]0;taken\x07\x1b[2J");
+            let _ = socket.shutdown(std::net::Shutdown::Write);
+            let _ = socket.read_to_end(&mut all);
+            all
+        };
+        (0..2).flat_map(heard).collect::<Vec<u8>>()
+    });
+    let ran = Ran::from(work(root, &address).args(["--patience", "0"]).output().unwrap()).code(2);
+    assert!(!ran.err.contains('\x1b'), "{:?}", ran.err);
+    ran.says(&["does not prove that it holds the token"]);
+    let mut query = retrace();
+    query.current_dir(root).args(["query", "select 1", "--cluster", &address, "--token", "token"]);
+    let ran = Ran::from(query.output().unwrap()).code(2);
+    assert!(!ran.err.contains('\x1b'), "{:?}", ran.err);
+    ran.says(&["does not prove that it holds the token"]);
+    let heard = heard.join().unwrap();
+    let part = |window: &[u8]| TOKEN.as_bytes().windows(8).any(|part| part == window);
+    assert!(heard.len() > 100 && !heard.windows(8).any(part));
+}
+
+#[test]
+fn a_token_that_others_can_read_is_told() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = prepared(20);
+    let root = directory.path();
+    let ask = |mode: u32| {
+        fs::set_permissions(root.join("token"), fs::Permissions::from_mode(mode)).unwrap();
+        // Nobody listens there: what is looked at is what was said before.
+        Ran::from(work(root, "127.0.0.1:1").args(["--patience", "0"]).output().unwrap()).code(2).err
+    };
+    let said = "exposed token: others can read it; `chmod 600 token`";
+    assert!(ask(0o644).contains(said) && ask(0o640).contains(said) && ask(0o604).contains(said));
+    assert!(!ask(0o600).contains("exposed"));
 }

@@ -82,6 +82,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "non-finite",
     "not-the-average",
     "out-of-line",
+    "rolled-back",
     "same-content",
     "settings-differ",
     "sizes-disagree",
@@ -89,6 +90,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "steps-doubled",
     "steps-missing",
     "tokens-do-not-fit",
+    "unknown-root",
     "unreadable",
 ];
 

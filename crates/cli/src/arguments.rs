@@ -1,14 +1,17 @@
 //! What is said on the command line, and what it leads to.
 
+use std::ffi::OsStr;
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::sync::LazyLock;
 
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser};
 use retrace_numerics::isa::{self, Isa};
+use retrace_spec::foreign::{excerpt, shown};
 
 use crate::commands::{Exit, Verb};
 use crate::environment::Environment;
-use crate::errors::Failure;
+use crate::errors::{Failure, render};
 use crate::terminal::Terminal;
 
 static VERSION: LazyLock<String> =
@@ -54,13 +57,24 @@ pub(crate) fn run() -> Exit {
     if let Some(color) = color_before_parsing() {
         command = command.color(color);
     }
-    let parsed = command.try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
+    let parsed = command.clone().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
     let Arguments { global, verb } = match parsed {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version come this way too. If nobody listens, there is nobody to tell.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Failed } else { Exit::Holds };
+        Err(error) if error.use_stderr() => {
+            // If nobody listens, there is nobody to tell.
+            let _ = in_shown_words(command, error).print();
+            return Exit::Failed;
+        }
+        Err(help) => {
+            // What clap prints by itself follows the colours that are asked for.
+            let printed = help.print().and_then(|()| io::stdout().flush());
+            return match printed {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    let _ = io::stderr().write_all(render(&Failure::Output(error), false, false).as_bytes());
+                    Exit::Failed
+                }
+                _ => Exit::Holds,
+            };
         }
     };
     let environment = Environment::read();
@@ -71,9 +85,30 @@ pub(crate) fn run() -> Exit {
     }
 }
 
+/// The error that the same arguments lead to if they are written as they can be shown: clap repeats them.
+fn in_shown_words(command: clap::Command, error: clap::Error) -> clap::Error {
+    let given: Vec<_> = std::env::args_os().collect();
+    let shown: Vec<_> = given.iter().map(|argument| sayable(argument)).collect();
+    if shown.iter().zip(&given).all(|(shown, given)| given == shown.as_str()) {
+        return error;
+    }
+    let said = command.clone().try_get_matches_from(shown);
+    let said = said.and_then(|matches| Arguments::from_arg_matches(&matches)).err();
+    said.unwrap_or_else(|| {
+        let what = format!("an argument that cannot be read: {}", sayable(error.to_string().as_ref()));
+        command.clone().error(error.kind(), what)
+    })
+}
+
+/// What of an argument can be repeated.
+fn sayable(argument: &OsStr) -> String {
+    excerpt(&shown(&argument.to_string_lossy())).into_owned()
+}
+
 /// What `--color` says, for help and usage errors, which come before the arguments are parsed.
 fn color_before_parsing() -> Option<ColorChoice> {
-    let mut words = std::env::args().skip_while(|word| !word.starts_with("--color"));
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let mut words = words.skip_while(|word| !word.starts_with("--color"));
     let first = words.next()?;
     let value = first.strip_prefix("--color=").map(str::to_owned).or_else(|| words.next())?;
     clap::ValueEnum::from_str(&value, false).ok()

@@ -28,6 +28,7 @@ mod query;
 mod replay;
 mod seal;
 mod sign;
+mod signatures;
 mod stats;
 mod tokenize;
 mod tolerance;
@@ -151,6 +152,19 @@ fn open_run(path: &Path) -> Result<(Opened<Run>, Option<RelPath>), Failure> {
     Ok((opened(run, path)?, config))
 }
 
+/// As [`open_run`], of a run file that a release names: no link is followed to it.
+fn run_of(root: &Root, path: &RelPath) -> Result<(Opened<Run>, Option<RelPath>), Failure> {
+    let whole = path.under(root.path());
+    let inside = match path.parent() {
+        Some(parent) => root.directory(&parent)?,
+        None => Root::open(root.path())?,
+    };
+    let config = |config: &RelPath| -> Result<_, Failure> { Ok(hub::read_config(inside.file(config)?)?) };
+    let text = root.file(path)?.text(MOST_BYTES)?;
+    let (document, config) = Run::parse_with(&text, &whole.display().to_string(), config)?;
+    Ok((Opened { document, root: inside, path: in_release(path.file_name())? }, config))
+}
+
 /// The path in a release that a text is.
 fn in_release(path: &str) -> Result<RelPath, Failure> {
     path.parse().map_err(|e: PathError| FileError::Name { path: path.into(), what: e.to_string() }.into())
@@ -166,7 +180,9 @@ fn directory_of(path: &Path) -> PathBuf {
 
 fn opened<T>(document: T, path: &Path) -> Result<Opened<T>, Failure> {
     let root = Root::open(&directory_of(path))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let path = name.parse().map_err(|e: PathError| FileError::Name { path: path.to_owned(), what: e.to_string() })?;
+    let refuse = |what: String| FileError::Name { path: path.to_owned(), what };
+    let name = path.file_name().unwrap_or_default().to_str();
+    let name = name.ok_or_else(|| refuse("its name is not UTF-8".to_owned()))?;
+    let path = name.parse().map_err(|e: PathError| refuse(e.to_string()))?;
     Ok(Opened { document, root, path })
 }

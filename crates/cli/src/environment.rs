@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `NO_COLOR` | not empty: no colour, unless `--color always` (no-color.org) |
 //! | `TERM` | `dumb`: no colour and no progress bars |
+//! | `TMPDIR` | where `replay --all` does steps, unless `--scratch` says where (elsewhere than on Unix, what the system names) |
 //! | `XDG_STATE_HOME`, else `HOME` | where what was typed into the shell of `query` is kept: `retrace/history` there, or in `.local/state` of the home |
 //! | `XDG_CACHE_HOME`, else `HOME` | where `query` and `audit` note which files they have read whole: `retrace/checked` there, or in `.cache` of the home; without either they note nothing |
 //! | `AWS_…`, `GOOGLE_…` | how `s3://` and `gs://` are reached: `AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_SKIP_SIGNATURE`, `GOOGLE_SERVICE_ACCOUNT` and the others that the crate `object_store` names |
@@ -13,7 +14,9 @@
 //! URL reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` by itself.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use retrace_files::RegularFile;
 
 /// What the environment says.
 #[derive(Debug)]
@@ -54,7 +57,7 @@ pub(crate) fn cache_directory() -> Option<PathBuf> {
 /// Bytes of memory that this process may have at most: the machine's, or what the limits of its control
 /// group or process leave. Nothing where the system does not say.
 pub(crate) fn memory() -> Option<usize> {
-    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let read = |path: &str| RegularFile::open(Path::new(path)).ok()?.text(1 << 16).ok();
     let machine = read("/proc/meminfo").and_then(|text| {
         let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
         line.trim().split(' ').next()?.parse::<usize>().ok()?.checked_mul(1024)
@@ -70,6 +73,11 @@ pub(crate) fn memory() -> Option<usize> {
 /// The proxies that URLs are fetched through.
 pub(crate) fn proxies() -> Vec<String> {
     ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].iter().filter_map(|name| env::var(name).ok()).collect()
+}
+
+/// Where temporary files go.
+pub(crate) fn scratch_directory() -> PathBuf {
+    env::temp_dir()
 }
 
 /// How object stores are reached.

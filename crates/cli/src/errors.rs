@@ -3,11 +3,10 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::panic;
-use std::path::Path;
 
 use miette::{
-    Diagnostic, GraphicalTheme, LabeledSpan, MietteHandlerOpts, NamedSource, ReportHandler, SourceCode, SourceOffset,
-    ThemeStyles,
+    Diagnostic, GraphicalTheme, LabeledSpan, MietteError, MietteHandlerOpts, MietteSpanContents, ReportHandler,
+    SourceCode, SourceSpan, SpanContents, ThemeStyles,
 };
 use retrace_analysis::contamination::IndexError;
 use retrace_audit::{AuditError, RuleError};
@@ -21,7 +20,8 @@ use retrace_model::ModelError;
 use retrace_query::QueryError;
 use retrace_report::ReportError;
 use retrace_sign::TokenError;
-use retrace_spec::SpecError;
+use retrace_spec::foreign::{Snippet, concise, shortened, shown};
+use retrace_spec::{SpecError, guard};
 use retrace_train::TrainError;
 use retrace_weights::StatsError;
 use retrace_workers::WorkersError;
@@ -87,11 +87,6 @@ impl Failure {
         Self::Usage { what: what.into(), help: help.to_owned() }
     }
 
-    /// Whether whoever read the result has gone away, which is no failure.
-    pub(crate) fn is_broken_pipe(&self) -> bool {
-        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
-    }
-
     /// What to do about it.
     pub(crate) fn help(&self) -> String {
         match self {
@@ -112,7 +107,7 @@ impl Failure {
             Self::Export(error) => help_for_export(error),
             Self::Corpus(error) => help_for_corpus(error),
             Self::Train(error) => help_for_training(error),
-            Self::Token(_) => "make one with `head -c 32 /dev/urandom | base64 > token`".to_owned(),
+            Self::Token(_) => "make one with `(umask 077; head -c 32 /dev/urandom | base64 > token)`".to_owned(),
             Self::Audit(AuditError::Rule { source, .. }) => help_for_query(source),
             Self::Rule(RuleError::File(error)) => help_for_file(error),
             Self::Rule(_) => "a rule is a SQL file that begins with lines `-- title: …`, `-- severity: …`, `-- means: …` and `-- do: …`".to_owned(),
@@ -306,11 +301,14 @@ fn help_for_workers(error: &WorkersError) -> String {
     match error {
         WorkersError::Train(error) => return help_for_training(error),
         WorkersError::Listen { .. } => "give an address of this machine and a free port, such as 127.0.0.1:7070",
+        WorkersError::NotProven { .. } | WorkersError::Tls(_) => {
+            "give the address at which `retrace train RUN --listen ADDRESS` says it listens, and the token that it was given; the version of retrace must be the same"
+        }
         WorkersError::Unreachable { .. } => {
             "give the address at which `retrace train RUN --listen ADDRESS` says it listens"
         }
         WorkersError::Refused { .. } => {
-            "give the run file, the token and the version of retrace that the coordinator has"
+            "give the run file and the version of retrace that the coordinator has"
         }
         WorkersError::Lost { .. } => {
             "if training was stopped, resume it there and work here again; no bit depends on it"
@@ -327,8 +325,8 @@ fn help_for_workers(error: &WorkersError) -> String {
 fn help_for_cluster(error: &ClusterError) -> String {
     match error {
         ClusterError::Listen { .. } => "give an address of this machine and a free port, such as 127.0.0.1:50050",
-        ClusterError::Scheduler { .. } => {
-            "give the address at which `retrace cluster scheduler` says it listens, and its token"
+        ClusterError::Scheduler { .. } | ClusterError::NotProven { .. } | ClusterError::Tls(_) => {
+            "give the address at which `retrace cluster scheduler` says it listens, and its token; the version of retrace must be the same"
         }
         ClusterError::Start(_) => "see how many threads and open files the system allows",
         ClusterError::Query(_) => "see that this is the version of retrace that the scheduler has",
@@ -363,63 +361,87 @@ pub(crate) fn render(failure: &Failure, colour: bool, live: bool) -> String {
         .break_words(false)
         .terminal_links(false)
         .build();
-    let shown = Shown { failure, snippet: Snippet::of(failure) };
-    fmt::from_fn(|f| handler.debug(&shown, f)).to_string()
+    let shown =
+        Shown { what: sentence(&failure.to_string()), help: sentence(&failure.help()), source: Source::of(failure) };
+    guard(|| fmt::from_fn(|f| handler.debug(&shown, f)).to_string())
+        .unwrap_or_else(|_| format!("  error: {}\n  help: {}\n", shown.what, shown.help))
 }
 
-/// A failure as miette shows one.
+/// The most characters of what an error says, and of its help, whatever they consist of.
+const SENTENCE: usize = 2000;
+
+/// A text that may quote others, on one line that can be shown.
+fn sentence(text: &str) -> String {
+    shortened(&shown(&concise(text)), SENTENCE)
+}
+
+/// A failure as miette shows one. Nothing in it needs to be escaped any more.
 #[derive(Debug)]
-struct Shown<'a> {
-    failure: &'a Failure,
-    snippet: Option<Snippet>,
+struct Shown {
+    what: String,
+    help: String,
+    source: Option<Source>,
 }
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self.failure, f)
+        f.write_str(&self.what)
     }
 }
 
-impl std::error::Error for Shown<'_> {}
+impl std::error::Error for Shown {}
 
-impl Diagnostic for Shown<'_> {
+impl Diagnostic for Shown {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(self.failure.help()))
+        Some(Box::new(&self.help))
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.snippet.as_ref().map(|snippet| &snippet.text as &dyn SourceCode)
+        self.source.as_ref().map(|source| source as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let snippet = self.snippet.as_ref()?;
-        Some(Box::new(std::iter::once(LabeledSpan::new(None, snippet.offset, snippet.length))))
+        let Source { snippet, .. } = self.source.as_ref()?;
+        Some(Box::new(std::iter::once(LabeledSpan::new(None, snippet.at, snippet.length))))
     }
 }
 
 /// The lines of a document or query around what is wrong with it.
 #[derive(Debug)]
-struct Snippet {
-    text: NamedSource<String>,
-    offset: usize,
-    length: usize,
+struct Source {
+    name: String,
+    snippet: Snippet,
 }
 
-impl Snippet {
-    /// If the failure is in a query, or in a document that people write and that can be read.
+impl Source {
+    /// If the failure is in a query, or at a place of a document.
     fn of(failure: &Failure) -> Option<Self> {
         match failure {
             Failure::Helped { failure, .. } => Self::of(failure),
-            Failure::Spec(SpecError::Parse { origin, line, column, .. }) if *line > 0 => {
-                let text = std::fs::read_to_string(Path::new(origin)).ok()?;
-                let offset = SourceOffset::from_location(&text, *line, (*column).max(1)).offset();
-                (offset < text.len()).then(|| Self { text: NamedSource::new(origin, text), offset, length: 0 })
+            Failure::Spec(SpecError::Parse { origin, snippet: Some(snippet), .. }) => {
+                Some(Self { name: sentence(origin), snippet: (**snippet).clone() })
             }
             Failure::Query(QueryError::Sql { sql, place: Some(place), .. }) => {
-                Some(Self { text: NamedSource::new("query", sql.clone()), offset: place.start, length: place.len() })
+                Some(Self { name: "query".to_owned(), snippet: Snippet::of(sql, place.start, place.len())? })
             }
             _ => None,
         }
+    }
+}
+
+impl SourceCode for Source {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let found = self.snippet.lines.read_span(span, before, after)?;
+        let line = self.snippet.before + found.line();
+        // Where nothing around the place is asked for, what is wanted is the place itself.
+        let column = if before == 0 { self.snippet.column - 1 } else { found.column() };
+        let (data, span, lines) = (found.data(), *found.span(), found.line_count());
+        Ok(Box::new(MietteSpanContents::new_named(self.name.clone(), data, span, line, column, lines)))
     }
 }
 
@@ -428,10 +450,10 @@ impl Snippet {
 pub(crate) fn report_panics() {
     panic::set_hook(Box::new(|info| {
         let ours = info.location().is_some_and(|place| place.file().starts_with("crates/"));
-        if retrace_query::guarded() && !ours {
+        if retrace_spec::guarded() && !ours {
             return;
         }
-        let what = info.payload_as_str().unwrap_or("no message");
+        let what = sentence(info.payload_as_str().unwrap_or("no message"));
         let place = info.location().map_or_else(String::new, |place| format!(" ({place})"));
         let backtrace = std::backtrace::Backtrace::capture();
         let mut stderr = io::stderr().lock();

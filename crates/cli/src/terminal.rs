@@ -1,4 +1,7 @@
 //! Standard output for results, standard error for people.
+//!
+//! What was found decides the exit code, not who reads of it: a pipe that nobody reads any more is no
+//! failure and no success. Text that others wrote is escaped on its way out, in [`safe`].
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -9,6 +12,7 @@ use clap::ColorChoice;
 use clap::builder::styling::{AnsiColor, Style};
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use retrace_files::{Progress, Silent, Unit};
+use retrace_spec::foreign::{concise, excerpt, shortened, shown};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -16,6 +20,9 @@ use crate::arguments::Global;
 use crate::commands::Exit;
 use crate::environment::Environment;
 use crate::errors::{self, Failure};
+use safe::{ForPeople, ForPrograms};
+
+mod safe;
 
 /// Where a verb says what it has to say.
 #[derive(Debug)]
@@ -46,6 +53,14 @@ impl Tone {
             Self::Faint => Style::new().dimmed(),
         }
     }
+
+    const fn letter(self) -> char {
+        match self {
+            Self::Good => 'g',
+            Self::Bad => 'b',
+            Self::Faint => 'f',
+        }
+    }
 }
 
 impl Terminal {
@@ -68,25 +83,35 @@ impl Terminal {
     }
 
     /// The result of a verb on standard output: with `--json` the document `retrace.SCHEMA`, which
-    /// is `value` with that name added; otherwise what `human` writes.
+    /// is `value` with that name added; otherwise what `human` writes, of which each `writeln!` is a
+    /// line, whatever it formats.
     pub(crate) fn result(
         &self,
         schema: &str,
         value: &impl Serialize,
         human: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<(), Failure> {
-        self.stream(|out| {
+        stream(|out| {
             if self.json {
                 let mut value = serde_json::to_value(value)?;
                 if let Value::Object(fields) = &mut value {
                     fields.insert("schema".to_owned(), format!("retrace.{schema}").into());
                 }
                 value.sort_all_objects();
-                writeln!(out, "{value:#}")
+                writeln!(ForPrograms(out), "{value:#}")
             } else {
-                human(out)
+                human(&mut ForPeople(out))
             }
         })
+    }
+
+    /// As [`Self::result`], for data that programs read also without `--json`: byte for byte, unless a
+    /// terminal shows them.
+    pub(crate) fn data(&self, schema: &str, value: &impl Serialize, bytes: &[u8]) -> Result<(), Failure> {
+        if self.json || self.shows_results {
+            return self.result(schema, value, |out| out.write_all(bytes));
+        }
+        stream(|out| out.write_all(bytes))
     }
 
     /// Whether the result is shown on a terminal, which only text should be.
@@ -100,12 +125,6 @@ impl Terminal {
         size.map(|(width, _)| usize::from(width.0))
     }
 
-    /// Writes to standard output as `write` does, buffered.
-    fn stream(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
-        let mut out = BufWriter::new(io::stdout().lock());
-        write(&mut out).and_then(|()| out.flush()).map_err(Failure::Output)
-    }
-
     /// A word in a result, in its tone.
     pub(crate) fn tone(&self, tone: Tone, text: impl Display) -> String {
         paint(self.colour_out, tone, text)
@@ -114,9 +133,8 @@ impl Terminal {
     /// A sentence about what was done, for people: a verb in its tone, and the rest.
     pub(crate) fn say(&self, tone: Tone, verb: &str, rest: impl Display) {
         if !self.quiet && !self.json {
-            // If standard error is gone, there is nobody to tell.
-            let said = format!("{} {rest}", paint(self.colour_err, tone, verb));
-            let _ = writeln!(io::stderr(), "{}", said.trim_end());
+            let said = format!("{} {}", paint(self.colour_err, tone, verb), shortened(&rest.to_string(), SENTENCE));
+            tell(said.trim_end());
         }
     }
 
@@ -131,13 +149,10 @@ impl Terminal {
 
     /// Tells of a failure, with `--json` on standard output too, and gives its exit code.
     pub(crate) fn fail(&self, failure: &Failure) -> Exit {
-        if failure.is_broken_pipe() {
-            return Exit::Holds;
-        }
         // If standard error is gone, there is nobody to tell.
         let _ = io::stderr().write_all(errors::render(failure, self.colour_err, self.live).as_bytes());
         if self.json {
-            let value = serde_json::json!({"error": failure.to_string(), "help": failure.help()});
+            let value = serde_json::json!({"error": concise(&failure.to_string()), "help": failure.help()});
             let _ = self.result("error/1", &value, |_| Ok(()));
         }
         Exit::Failed
@@ -145,11 +160,25 @@ impl Terminal {
 }
 
 fn paint(colour: bool, tone: Tone, text: impl Display) -> String {
-    if colour {
-        let style = tone.style();
-        format!("{style}{text}{style:#}")
-    } else {
-        text.to_string()
+    if colour { safe::painted(tone, text) } else { text.to_string() }
+}
+
+/// The most characters of a sentence.
+const SENTENCE: usize = 4000;
+
+/// A line on standard error.
+fn tell(sentence: &str) {
+    // If standard error is gone, there is nobody to tell.
+    let _ = writeln!(ForPeople(io::stderr()), "{sentence}");
+}
+
+/// Writes to standard output as `write` does, buffered. If its reader has gone, that is their decision,
+/// and changes nothing of what was found.
+pub(crate) fn stream(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(Failure::Output),
     }
 }
 
@@ -190,7 +219,7 @@ impl Listener {
             work.told = Instant::now();
             let (done, total) = (work.bar.position(), work.bar.length().unwrap_or_default());
             let (note, left) = (work.bar.message(), HumanDuration(work.bar.eta()));
-            let _ = writeln!(io::stderr(), "{}: {}, {left} left{note}", work.what, amount(done, total, work.unit));
+            tell(&format!("{}: {}, {left} left{note}", work.what, amount(done, total, work.unit)));
         }
     }
 }
@@ -201,7 +230,7 @@ impl Progress for Listener {
         let now = Instant::now();
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
         bar.set_style(style(total, unit));
-        bar.set_prefix(what.to_owned());
+        bar.set_prefix(named(what));
         if self.bars && total == 0 {
             // Work of unknown length tells nothing on the way, so its name has to be there at once.
             bar.set_draw_target(ProgressDrawTarget::stderr());
@@ -220,16 +249,15 @@ impl Progress for Listener {
     }
 
     fn note(&self, text: &str) {
-        self.with(|work| work.bar.set_message(format!(", {text}")));
+        self.with(|work| work.bar.set_message(format!(", {}", named(text))));
     }
 
     fn remark(&self, text: &str) {
-        let say = || writeln!(io::stderr(), "{text}");
-        // If standard error is gone, there is nobody to tell.
-        let _ = match self.work.lock() {
-            Ok(work) if work.is_some() => work.as_ref().map_or(Ok(()), |work| work.bar.suspend(say)),
+        let say = || tell(&concise(text));
+        match self.work.lock().as_deref() {
+            Ok(Some(work)) => work.bar.suspend(say),
             _ => say(),
-        };
+        }
     }
 
     fn end(&self) {
@@ -239,6 +267,11 @@ impl Progress for Listener {
             work.bar.finish_and_clear();
         }
     }
+}
+
+/// A name beside a bar, which is not written through [`safe`].
+fn named(text: &str) -> String {
+    shown(&excerpt(text)).into_owned()
 }
 
 impl Drop for Listener {

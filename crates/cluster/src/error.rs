@@ -1,6 +1,7 @@
 //! What can go wrong with a cluster.
 
 use datafusion::error::DataFusionError;
+use retrace_tls::TlsError;
 use thiserror::Error;
 
 /// Why a part of a cluster cannot do its work.
@@ -13,6 +14,17 @@ pub enum ClusterError {
         address: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// The connections that are to be taken cannot be.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// What listens there does not prove that it holds the token, and is told nothing.
+    #[error("what listens at {address} does not prove that it holds the token: {what}")]
+    NotProven {
+        /// The address.
+        address: String,
+        /// How this is known.
+        what: &'static str,
     },
     /// The scheduler cannot be reached, does not want this process, or was lost.
     #[error("the scheduler at {address}: {what}")]

@@ -6,11 +6,13 @@
 //! however many workers there are, and if one is lost on the way. Tables must lie at the same path, or
 //! URL, on every machine.
 //!
-//! Whoever asks a scheduler or a worker for anything must hold the cluster's token. What is sent is not
-//! encrypted. This crate knows nothing of what is asked, and prints nothing.
+//! All of them talk over TLS in which both sides prove that they hold the cluster's token
+//! ([`retrace_tls`]). Whoever holds it is trusted. What a worker keeps, its user alone can read. This crate
+//! knows nothing of what is asked, and prints nothing.
 
+mod connections;
 mod error;
-mod guard;
+mod kept;
 mod scheduler;
 mod session;
 mod spelled;

@@ -11,11 +11,9 @@ use ballista_scheduler::scheduler_process::create_scheduler;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use retrace_sign::Token;
 use tokio::net::TcpListener;
-use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
-use crate::guard::{Guard, shows};
+use crate::connections::{interruption, proven};
 use crate::{ClusterError, session};
 
 /// A worker that has not asked for work for so many seconds is lost, and its tasks are others'.
@@ -26,14 +24,14 @@ const LOST_AFTER: u64 = 6;
 ///
 /// # Errors
 /// If it cannot listen there.
-pub fn scheduler(address: &str, token: Token, ready: impl FnOnce(SocketAddr)) -> Result<(), ClusterError> {
+pub fn scheduler(address: &str, token: &Token, ready: impl FnOnce(SocketAddr)) -> Result<(), ClusterError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ClusterError::Start)?;
     runtime.block_on(async {
         let refuse = |source| ClusterError::Listen { address: address.to_owned(), source };
         let listener = TcpListener::bind(address).await.map_err(refuse)?;
         let bound = listener.local_addr().map_err(refuse)?;
         let failed = |what: String| ClusterError::Scheduler { address: bound.to_string(), what };
-        let settings = session::config(&token);
+        let settings = session::config(token);
         let config = SchedulerConfig {
             external_host: bound.ip().to_string(),
             bind_port: bound.port(),
@@ -42,7 +40,7 @@ pub fn scheduler(address: &str, token: Token, ready: impl FnOnce(SocketAddr)) ->
             expire_dead_executor_interval_seconds: 1,
             override_session_builder: Some(Arc::new(session::state)),
             override_config_producer: Some(Arc::new(move || settings.clone())),
-            override_create_grpc_client_endpoint: Some(shows(&token)),
+            override_create_grpc_client_endpoint: Some(proven(token)),
             ..SchedulerConfig::default()
         };
         let (most_in, most_out) = (
@@ -54,13 +52,14 @@ pub fn scheduler(address: &str, token: Token, ready: impl FnOnce(SocketAddr)) ->
         let server = SchedulerGrpcServer::new(server.map_err(|e| failed(e.to_string()))?)
             .max_decoding_message_size(most_in)
             .max_encoding_message_size(most_out);
+        let interrupted = interruption()?;
+        let connections = retrace_tls::accept(listener, token, |_| ())?;
         ready(bound);
-        let guarded = InterceptedService::new(server, Guard(Arc::new(token)));
-        let interrupted = async {
-            let _ = tokio::signal::ctrl_c().await;
-        };
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let served = Server::builder().add_service(guarded).serve_with_incoming_shutdown(incoming, interrupted);
-        served.await.map_err(|e| failed(e.to_string()))
+        tokio::select! {
+            served = Server::builder().add_service(server).serve_with_incoming(connections) => {
+                served.map_err(|e| failed(e.to_string()))
+            }
+            () = interrupted => Ok(()),
+        }
     })
 }

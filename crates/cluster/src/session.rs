@@ -11,7 +11,7 @@ use retrace_query::functions;
 use retrace_sign::Token;
 
 use crate::spelled::Spelled;
-use crate::{ClusterError, guard};
+use crate::{ClusterError, connections};
 
 /// What every part of a cluster starts from: the query crate's state, with Ballista's settings.
 pub(crate) fn state(config: SessionConfig) -> Result<SessionState, DataFusionError> {
@@ -24,14 +24,14 @@ pub(crate) fn config(token: &Token) -> SessionConfig {
     // Planned anew in the middle, some queries never end: a window over what turns out to have no rows,
     // and whatever fails in a way that the scheduler does not look for then.
     let config = SessionConfig::new_with_ballista().set_bool("ballista.planner.adaptive.enabled", false);
-    config.with_ballista_override_create_grpc_client_endpoint(guard::shows(token))
+    config.with_ballista_override_create_grpc_client_endpoint(connections::proven(token))
 }
 
 /// A context whose queries the scheduler at `address` (`HOST:PORT`) answers. `settings` may change the
-/// session's settings. It connects when it is asked.
+/// session's settings.
 ///
 /// # Errors
-/// If the address is none.
+/// If the scheduler cannot be reached, or does not prove that it holds `token`.
 pub fn connect(
     address: &str,
     token: &Token,
@@ -41,9 +41,12 @@ pub fn connect(
     let failed =
         |e: DataFusionError| ClusterError::Scheduler { address: address.to_owned(), what: e.strip_backtrace() };
     let url = format!("df://{address}");
-    // Nothing is waited for: there is no connection yet.
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(ClusterError::Start)?;
-    let context = runtime.block_on(SessionContext::remote_with_state(&url, state)).map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ClusterError::Start)?;
+    let context = runtime.block_on(async {
+        // Ballista connects for each query; whether there is a scheduler to connect to is known here.
+        connections::reach(address, token).await?;
+        SessionContext::remote_with_state(&url, state).await.map_err(failed)
+    })?;
     // Ballista puts its own functions in the place of those that the state had.
     functions::register(&mut *context.state_ref().write())?;
     Ok(context)

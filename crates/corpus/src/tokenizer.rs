@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use retrace_files::RegularFile;
 use retrace_spec::Digest;
+use retrace_spec::foreign::concise;
+use retrace_spec::guard;
 use serde_json::json;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -33,8 +35,7 @@ impl Tokenizer {
     pub fn read(file: RegularFile) -> Result<Self, CorpusError> {
         let path = file.path().to_owned();
         let json = file.read(LONGEST)?;
-        let hub = Hub::from_bytes(&json).map_err(|e| refuse(&path, &e))?;
-        Self::of(&path, hub, json)
+        Self::of(&path, read(&path, &json)?, json)
     }
 
     /// A byte-pair encoding in llama2.c's form: the longest token's length, then each token's score
@@ -77,17 +78,16 @@ impl Tokenizer {
         });
         let mut json = serde_json::to_vec_pretty(&json).map_err(|e| refuse_form(e.to_string()))?;
         json.push(b'\n');
-        let hub = Hub::from_bytes(&json).map_err(|e| refuse(path, &e))?;
-        Self::of(path, hub, json)
+        Self::of(path, read(path, &json)?, json)
     }
 
     fn of(path: &Path, mut hub: Hub, json: Vec<u8>) -> Result<Self, CorpusError> {
         // A document is neither cut nor filled up, whatever the file was last used for.
-        hub.with_truncation(None).map_err(|e| refuse(path, &e))?;
+        guarded(path, || hub.with_truncation(None).map(drop))?;
         hub.with_padding(None);
         // Text that spells a special token is text: no document can forge its own end.
         hub.set_encode_special_tokens(true);
-        let largest = hub.get_vocab(true).into_values().max();
+        let largest = guarded(path, || Ok(hub.get_vocab(true).into_values().max()))?;
         let Some(vocabulary) = largest.map_or(Some(0), |id| id.checked_add(1)) else {
             let what = format!("its largest id, {}, leaves no size for the vocabulary", u32::MAX);
             return Err(CorpusError::Tokenizer { path: path.to_owned(), what });
@@ -121,8 +121,8 @@ impl Tokenizer {
             .special_tokens(vec![AddedToken::from(end_of_text, true)])
             .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             .build();
-        hub.train(&mut TrainerWrapper::from(trainer), texts).map_err(|e| refuse(path, &e))?;
-        let json = hub.to_string(true).map_err(|e| refuse(path, &e))?.into_bytes();
+        guarded(path, || hub.train(&mut TrainerWrapper::from(trainer), texts).map(drop))?;
+        let json = guarded(path, || hub.to_string(true))?.into_bytes();
         Self::of(path, hub, json)
     }
 
@@ -155,7 +155,7 @@ impl Tokenizer {
     /// # Errors
     /// If the text cannot be encoded.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, CorpusError> {
-        let encoding = self.hub.encode_fast(text, false).map_err(|e| refuse(&self.path, &e))?;
+        let encoding = guarded(&self.path, || self.hub.encode_fast(text, false))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -164,7 +164,7 @@ impl Tokenizer {
     /// # Errors
     /// If they cannot be decoded.
     pub fn decode(&self, tokens: &[u32]) -> Result<String, CorpusError> {
-        self.hub.decode(tokens, false).map_err(|e| refuse(&self.path, &e))
+        guarded(&self.path, || self.hub.decode(tokens, false))
     }
 }
 
@@ -191,8 +191,15 @@ fn llama2c_pieces(bytes: &[u8]) -> Result<Vec<(&str, f32)>, String> {
     }
 }
 
-fn refuse(path: &Path, e: &tokenizers::Error) -> CorpusError {
-    CorpusError::Tokenizer { path: path.to_owned(), what: e.to_string() }
+/// A `tokenizer.json` as the library reads it.
+fn read(path: &Path, json: &[u8]) -> Result<Hub, CorpusError> {
+    guarded(path, || Hub::from_bytes(json))
+}
+
+/// What the library gives. At some that are damaged, or of which a part does not fit another, it panics.
+fn guarded<T>(path: &Path, work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, CorpusError> {
+    let refuse = |what: String| CorpusError::Tokenizer { path: path.to_owned(), what: concise(&what) };
+    guard(work).map_err(|e| refuse(e.to_string()))?.map_err(|e| refuse(e.to_string()))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek};
 
+use retrace_spec::guard;
 use zip::{CompressionMethod, ZipArchive};
 
 use crate::safetensors::{Dtype, Place};
@@ -72,7 +73,8 @@ impl Checkpoint {
         }
         let mut again = file.file().try_clone().map_err(FileError::io(file.path(), "open"))?;
         again.rewind().map_err(FileError::io(file.path(), "read"))?;
-        Ok(Self::archive(again, file.size()))
+        // An archive at which its reader panics is none.
+        Ok(guard(|| Self::archive(again, file.size())).ok().flatten())
     }
 
     fn archive(file: File, length: u64) -> Option<Self> {

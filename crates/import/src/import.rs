@@ -10,6 +10,7 @@ use retrace_files::{FileError, Found, Progress, Unit, walk};
 use retrace_query::QueryError;
 use retrace_query::tables::{self, Batch, Checkpoint, Claim, Metric, Row, Sample, Source, TrainLog};
 use retrace_spec::Digest;
+use retrace_spec::guard;
 
 use crate::mapping::{Mapping, Plan};
 use crate::rows::{Input, Problem, Rows};
@@ -224,7 +225,8 @@ impl<'a> Reader<'a> {
         let (mut digest, mut size) = (None, 0);
         let problem = bytes.and_then(|bytes| {
             (digest, size) = (Some(Digest::of(&bytes)), bytes.len() as u64);
-            self.rows(&Input { release: &release, source: &source, path: &path, bytes: &bytes }, &mut rows)
+            let input = Input { release: &release, source: &source, path: &path, bytes: &bytes };
+            guard(|| self.rows(&input, &mut rows)).unwrap_or_else(|gave_up| Err(Problem::whole(gave_up.to_string())))
         });
         if let Err(problem) = problem {
             rows.problem(problem);

@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 use std::path::Path;
 
 use retrace_query::tables::{Checkpoint, Claim, Metric, Sample, TrainLog};
+use retrace_spec::foreign::concise;
 use retrace_spec::{Step, Tokens};
 
 /// Something that could not be read, where it stands and why.
@@ -12,12 +13,12 @@ pub(crate) struct Problem(String);
 
 impl Problem {
     pub(crate) fn at(place: impl Display, what: impl Display) -> Self {
-        Self(format!("{place}: {what}"))
+        Self(concise(&format!("{place}: {what}")))
     }
 
     /// Of the file as a whole.
     pub(crate) fn whole(what: impl Into<String>) -> Self {
-        Self(what.into())
+        Self(concise(&what.into()))
     }
 }
 

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use retrace_sign::{Envelope, PublicKey, SigningKey};
-use retrace_spec::{Checksum, Manifest};
+use retrace_sign::{Envelope, PublicKey, SignatureError, SigningKey};
+use retrace_spec::{Checksum, Digest, GaveUp, Manifest, RelPath, guard};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::export::ExportError;
-use crate::signature::{ManifestSignatureError, ROOT};
+use crate::signature::ROOT;
 use crate::statement::{PAYLOAD, Statement, Subject};
 
-/// What a statement that steps were done again says.
-const REPLAY: &str = "urn:retrace:replay:1";
+/// What a statement that steps were done again says. Those of version 1 may rest on notes that came
+/// with the release, so they are not believed.
+const REPLAY: &str = "urn:retrace:replay:2";
 
 /// What came of doing a step again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +25,12 @@ pub enum Again {
     Differs {
         /// Which, and as far as that is known, why.
         outputs: Vec<String>,
+    },
+    /// What the manifest says of the step cannot be true, or could not be told from what is not true
+    /// by doing it again: a step that reads what it makes would be lent its own answer.
+    Invalid {
+        /// Why.
+        because: String,
     },
     /// It could not be done here.
     NotReplayed {
@@ -36,13 +44,19 @@ pub enum Again {
 pub struct Outcome {
     /// The step's id.
     pub step: String,
+    /// The digest of all that the manifest says of the step.
+    pub digest: Digest,
     /// What came of it.
     #[serde(flatten)]
     pub again: Again,
+    /// The digest of the auditor's note of an earlier replay that this rests on; none if the step was
+    /// done again for this statement.
+    pub note: Option<Digest>,
 }
 
 /// By what, and on what kind of machine, steps were done again. No name, place or time of one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Replayer {
     /// Program and version.
     pub tool: String,
@@ -52,36 +66,56 @@ pub struct Replayer {
     pub machine: String,
 }
 
-/// The statement that these steps of `manifest` were done again, with what came of each; signed, in a
-/// DSSE envelope, if there is a key.
+/// What was replayed of a release, and by what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replayed {
+    /// By what.
+    pub replayer: Replayer,
+    /// The steps that were looked at.
+    pub steps: Vec<Outcome>,
+    /// Parts of the release whose manifest is not here as it was sealed, so that their steps are not known.
+    pub unknown: Vec<RelPath>,
+}
+
+/// Why a text says nothing of what was replayed of a release.
+#[derive(Debug, Error)]
+pub enum AttestationError {
+    /// It is not signed by the key.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// A library gave up over it.
+    #[error(transparent)]
+    GaveUp(#[from] GaveUp),
+    /// It states something else.
+    #[error("it is no attestation of a replay: {0}")]
+    Other(String),
+    /// It is of another release, or of this one before it was sealed anew.
+    #[error("it is of a release with the root {0}, not of this one")]
+    Root(String),
+}
+
+/// The statement of what was replayed of `manifest`; signed, in a DSSE envelope, if there is a key.
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn attestation(
-    manifest: &Manifest,
-    replayer: &Replayer,
-    outcomes: &[Outcome],
-    key: Option<&SigningKey>,
-) -> Result<String, ExportError> {
+pub fn attestation(manifest: &Manifest, replayed: &Replayed, key: Option<&SigningKey>) -> Result<String, ExportError> {
     let form = |e: serde_json::Error| ExportError::Form { what: e.to_string() };
     let root = BTreeMap::from([(ROOT.to_owned(), Checksum::from(manifest.root).hex())]);
-    let statement = Statement::new(
-        vec![Subject { name: manifest.name.clone(), digest: root }],
-        REPLAY,
-        serde_json::json!({"replayer": replayer, "steps": outcomes}),
-    );
+    let subject = vec![Subject { name: manifest.name.clone(), digest: root }];
+    let statement = Statement::new(subject, REPLAY, replayed);
     let text = match key {
         Some(key) => {
             let payload = serde_json::to_vec(&statement).map_err(form)?;
-            serde_json::to_string_pretty(&retrace_sign::Envelope::seal(PAYLOAD, payload, key))
+            serde_json::to_string_pretty(&Envelope::seal(PAYLOAD, payload, key))
         }
         None => serde_json::to_string_pretty(&statement),
     };
     Ok(text.map_err(form)? + "\n")
 }
 
-/// What came of each step, as an attestation of `manifest` says. With a key, it must be signed by it;
-/// without one, whoever wrote it is believed.
+/// What an attestation says was replayed of `manifest`. With a key, it must be signed by it; without
+/// one, whoever wrote it is believed.
 ///
 /// # Errors
 /// If it is none, is of another release, or is not signed by `key`.
@@ -89,30 +123,23 @@ pub fn read_attestation(
     manifest: &Manifest,
     text: &str,
     key: Option<&PublicKey>,
-) -> Result<Vec<Outcome>, ManifestSignatureError> {
-    #[derive(Deserialize)]
-    struct Replayed {
-        steps: Vec<Outcome>,
-    }
-    let other = |what: String| ManifestSignatureError::Other { what };
-    let payload = match (serde_json::from_str::<Envelope>(text), key) {
-        (Ok(envelope), Some(key)) => {
-            envelope.check(key)?;
-            envelope.payload.0
+) -> Result<Replayed, AttestationError> {
+    let other = AttestationError::Other;
+    let statement = match (serde_json::from_str::<Envelope>(text), key) {
+        (Ok(envelope), key) => {
+            key.map(|key| guard(|| envelope.check(key))).transpose()?.transpose()?;
+            Statement::within(&envelope, REPLAY)
         }
-        (Ok(envelope), None) => envelope.payload.0,
-        (Err(_), None) => text.as_bytes().to_vec(),
-        (Err(_), Some(_)) => return Err(retrace_sign::SignatureError::None.into()),
+        (Err(_), None) => Statement::parse(text.as_bytes(), REPLAY),
+        (Err(_), Some(_)) => return Err(SignatureError::None.into()),
     };
-    let statement: Statement<serde_json::Value> = serde_json::from_slice(&payload).map_err(|e| other(e.to_string()))?;
-    statement.is(REPLAY).map_err(other)?;
+    let statement: Statement<Replayed> = statement.map_err(other)?;
     let [subject] = statement.subject.as_slice() else {
         return Err(other(format!("it states something of {} subjects", statement.subject.len())));
     };
     let signed = subject.digest.get(ROOT).cloned().unwrap_or_default();
     if signed != Checksum::from(manifest.root).hex() {
-        return Err(ManifestSignatureError::Root { signed: format!("b3:{signed}") });
+        return Err(AttestationError::Root(format!("b3:{signed}")));
     }
-    let replayed: Replayed = serde_json::from_value(statement.predicate).map_err(|e| other(e.to_string()))?;
-    Ok(replayed.steps)
+    Ok(statement.predicate)
 }

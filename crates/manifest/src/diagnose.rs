@@ -5,6 +5,7 @@ use std::io::Read;
 
 use retrace_files::{Algorithm, Checksum, FileError, Hashed, Root, SLICE, checksum, file_tensors, slices_agree};
 use retrace_spec::RelPath;
+use retrace_spec::foreign::excerpt;
 use retrace_spec::manifest::Tensors;
 
 use crate::verify::Expected;
@@ -175,13 +176,12 @@ fn tensors(root: &Root, at: &RelPath, expected: &Expected, sealed: &Tensors) -> 
         let what = match (sealed.digests.get(*name), found.digests.get(*name)) {
             (Some(_), Some(_)) => "differs".to_owned(),
             (Some(gone), None) => match found.digests.iter().find(|(_, digest)| *digest == gone) {
-                Some((twin, _)) => format!("is missing, but {} has its bytes", twin.escape_debug()),
+                Some((twin, _)) => format!("is missing, but {} has its bytes", excerpt(twin)),
                 None => "is missing".to_owned(),
             },
             _ => "is extra".to_owned(),
         };
-        // A name is anyone's text, and a diagnosis goes to terminals.
-        format!("tensor {} {what}", name.escape_debug())
+        format!("tensor {} {what}", excerpt(name))
     });
     let mut told = parts.collect::<Vec<_>>().join(", ");
     match differing.len() {

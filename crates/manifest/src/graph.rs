@@ -9,6 +9,8 @@ use retrace_spec::manifest::Kind;
 use retrace_spec::{Digest, Manifest, RelPath};
 use serde::Serialize;
 
+use crate::order::{Order, circle_in_words};
+
 /// A rule that a graph of artifacts and steps should keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -164,38 +166,12 @@ fn unprovided(manifest: &Manifest, tell: &mut Tell<'_>) {
 }
 
 fn cycles(manifest: &Manifest, tell: &mut Tell<'_>) {
-    let maker: BTreeMap<&RelPath, usize> =
-        (0..).zip(&manifest.steps).flat_map(|(at, step)| step.outputs.iter().map(move |o| (&o.path, at))).collect();
-    let needs: Vec<BTreeSet<usize>> = manifest
-        .steps
-        .iter()
-        .map(|step| step.inputs.iter().filter_map(|input| maker.get(&input.path).copied()).collect())
-        .collect();
-    // Steps whose needs are all done are done; what is left lies on a cycle, or behind one. Likewise
-    // from the other side: what nothing left needs lies behind the cycle. Each in linear time (Kahn).
-    let mut left: BTreeSet<usize> = (0..needs.len()).collect();
-    let mut needed_by = vec![BTreeSet::new(); needs.len()];
-    for (at, needs) in needs.iter().enumerate() {
-        for need in needs {
-            needed_by[*need].insert(at);
-        }
-    }
-    for (before, after) in [(&needs, &needed_by), (&needed_by, &needs)] {
-        let mut open: Vec<usize> = before.iter().map(|before| before.intersection(&left).count()).collect();
-        let mut ready: Vec<usize> = left.iter().copied().filter(|at| open[*at] == 0).collect();
-        while let Some(at) = ready.pop() {
-            left.remove(&at);
-            for next in after[at].intersection(&left) {
-                open[*next] -= 1;
-                if open[*next] == 0 {
-                    ready.push(*next);
-                }
-            }
-        }
-    }
-    let ids: Vec<&str> = left.iter().map(|at| manifest.steps[*at].id.as_str()).collect();
-    if let Some(first) = ids.first() {
-        let what = format!("each of these steps needs what another of them makes: {}", ids.join(", "));
+    for circle in Order::of(&manifest.steps).circles {
+        let what = format!(
+            "each of these steps needs what another of them makes: {}",
+            circle_in_words(&circle, &manifest.steps)
+        );
+        let first = circle.first().map_or("", |at| manifest.steps[*at].id.as_str());
         tell(GraphRule::Cycle, first, what);
     }
 }

@@ -8,8 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use retrace_files::{Algorithm, Checksum, checksum};
-use retrace_sign::{Base64, Chain, Envelope, PublicKey, Roots, SignatureError, SigningKey};
-use retrace_spec::RelPath;
+use retrace_sign::{Base64, Chain, Envelope, Identity, PublicKey, Roots, SignatureError, SigningKey};
+use retrace_spec::foreign::excerpt;
+use retrace_spec::{GaveUp, PathError, RelPath, guard};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -52,12 +53,14 @@ enum Signer {
 pub enum Trust {
     /// Who has the other half of this key.
     Key(PublicKey),
-    /// Whoever has a certificate that leads to one of these.
+    /// Whoever has a certificate that leads to one of these roots.
     Roots {
         /// The roots.
         roots: Roots,
         /// The moment at which the certificates must be valid, in seconds after 1970.
         at: u64,
+        /// The certificate must be of one of these; if there are none, any will do.
+        identities: Vec<Identity>,
     },
 }
 
@@ -67,13 +70,24 @@ pub enum BundleError {
     /// It does not hold.
     #[error(transparent)]
     Signature(#[from] SignatureError),
+    /// Its keys or certificates are damaged.
+    #[error(transparent)]
+    GaveUp(#[from] GaveUp),
     /// The bundle names another key.
-    #[error("the bundle names the key {named}, and the one given is {given}")]
+    #[error("the bundle names the key {}, and the one given is {given}", excerpt(named))]
     Hint {
         /// The key that the bundle names.
         named: String,
         /// The key that was given, by the SHA-256 of its PEM text.
         given: String,
+    },
+    /// A root that is trusted vouches for the signer, but he is another than was asked for.
+    #[error("it was signed by another than {wanted}: by {}", listed(signer, ", "))]
+    Identity {
+        /// Who was asked for.
+        wanted: String,
+        /// Who signed.
+        signer: Vec<Identity>,
     },
     /// The bundle was signed with a key alone.
     #[error("it was signed with a key, so that certificates say nothing of it: give the public key")]
@@ -212,12 +226,13 @@ impl Bundle {
                 what: format!("it is no OMS bundle: {what}"),
             }
         };
-        let outer: Outer = serde_json::from_str(text).map_err(|e| at(e.line())(e.to_string()))?;
+        let outer: Outer = serde_json::from_str(text).map_err(|e| at(e.line())(excerpt(&e.to_string())))?;
         let refuse = at(0);
         if !MEDIA_TYPES.contains(&outer.media_type.as_str()) {
-            return Err(refuse(format!("its media type is {:?}", outer.media_type)));
+            return Err(refuse(format!("its media type is {:?}", excerpt(&outer.media_type))));
         }
-        let signer = signer(outer.verification_material).map_err(&refuse)?;
+        let signer = guard(|| signer(outer.verification_material)).map_err(|e| refuse(e.to_string()))?;
+        let signer = signer.map_err(&refuse)?;
         let envelope = outer.dsse_envelope;
         if envelope.signatures.len() != 1 {
             return Err(refuse(format!("it has {} signatures, and must have one", envelope.signatures.len())));
@@ -226,11 +241,17 @@ impl Bundle {
         Ok(Self { envelope, signer, files, ignored })
     }
 
-    /// Whether someone whom `trust` names signed these files.
+    /// Who signed these files, if it is someone whom `trust` names: what a key shows by itself, or what the
+    /// certificate says for which a root vouches. Never what the bundle says besides.
     ///
     /// # Errors
-    /// If not, why.
-    pub fn check(&self, trust: &Trust) -> Result<(), BundleError> {
+    /// If it is someone else, why.
+    pub fn check(&self, trust: &Trust) -> Result<Vec<Identity>, BundleError> {
+        guard(|| self.signed_by(trust))?
+    }
+
+    fn signed_by(&self, trust: &Trust) -> Result<Vec<Identity>, BundleError> {
+        let of_key = |key: &PublicKey| Identity::of(key).into_iter().collect();
         match (&self.signer, trust) {
             (Signer::Keyless, _) => Err(BundleError::Keyless),
             (Signer::Key(hint), Trust::Key(key)) => {
@@ -238,28 +259,43 @@ impl Bundle {
                 match hint {
                     // A wrong key fails below in any case; this says why.
                     Some(named) if !named.eq_ignore_ascii_case(&given) => {
-                        Err(BundleError::Hint { named: named.clone(), given })
+                        return Err(BundleError::Hint { named: excerpt(named), given });
                     }
-                    _ => Ok(self.envelope.check(key)?),
+                    _ => self.envelope.check(key)?,
                 }
+                Ok(of_key(key))
             }
-            (Signer::Chain(_), Trust::Key(key)) => Ok(self.envelope.check(key)?),
+            (Signer::Chain(_), Trust::Key(key)) => {
+                self.envelope.check(key)?;
+                Ok(of_key(key))
+            }
             (Signer::Key(_), Trust::Roots { .. }) => Err(BundleError::NoCertificates),
-            (Signer::Chain(chain), Trust::Roots { roots, at }) => {
+            (Signer::Chain(chain), Trust::Roots { roots, at, identities }) => {
                 let key = chain.verify(roots, *at).map_err(SignatureError::from)?;
-                Ok(self.envelope.check(&key)?)
+                self.envelope.check(&key)?;
+                let signer = chain.identities().map_err(SignatureError::from)?;
+                if identities.is_empty() || identities.iter().any(|wanted| signer.contains(wanted)) {
+                    return Ok(signer);
+                }
+                Err(BundleError::Identity { wanted: listed(identities, " or "), signer })
             }
         }
     }
 
-    /// Who signed, as the bundle says: not to be believed before [`Self::check`].
+    /// Who signed, as the bundle says: not to be believed.
     pub fn signer(&self) -> String {
         match &self.signer {
-            Signer::Key(hint) => format!("key {}", hint.as_deref().unwrap_or("without a name")),
+            Signer::Key(hint) => format!("key {}", excerpt(hint.as_deref().unwrap_or("without a name"))),
             Signer::Chain(chain) => chain.signer(),
             Signer::Keyless => "a certificate of the moment (Sigstore)".to_owned(),
         }
     }
+}
+
+/// The first of them, for a message.
+fn listed(identities: &[Identity], between: &str) -> String {
+    let first: Vec<String> = identities.iter().take(8).map(ToString::to_string).collect();
+    excerpt(&first.join(between))
 }
 
 fn signer(material: Material) -> Result<Signer, String> {
@@ -286,25 +322,17 @@ fn signer(material: Material) -> Result<Signer, String> {
 
 /// What the signed statement says of the files, and what it leaves out.
 fn files(envelope: &Envelope) -> Result<(Vec<Expected>, Vec<RelPath>), String> {
-    if envelope.payload_type != PAYLOAD {
-        return Err(format!("its payload is {:?}", envelope.payload_type));
-    }
-    // What it states is looked at before its form is: another statement has another form.
-    let any: Statement<serde_json::Value> =
-        serde_json::from_slice(&envelope.payload.0).map_err(|e| format!("its statement: {e}"))?;
-    any.is(PREDICATE)?;
-    let statement: Statement<Predicate> =
-        serde_json::from_slice(&envelope.payload.0).map_err(|e| format!("its statement: {e}"))?;
+    let statement: Statement<Predicate> = Statement::within(envelope, PREDICATE)?;
     let Predicate { resources, serialization } = statement.predicate;
     let algorithm = match serialization.hash_type.as_str() {
         "sha256" => Algorithm::Sha256,
         "blake3" => Algorithm::Blake3,
-        other => return Err(format!("its hashes are {other:?}; SHA-256 and BLAKE3 are read")),
+        other => return Err(format!("its hashes are {:?}; SHA-256 and BLAKE3 are read", excerpt(other))),
     };
     match serialization.method.as_str() {
         "files" => {}
         "shards" => return Err("it hashes files in shards, which is not read here: sign whole files".to_owned()),
-        other => return Err(format!("its method is {other:?}")),
+        other => return Err(format!("its method is {:?}", excerpt(other))),
     }
     if serialization.shard_size.is_some() {
         return Err("it hashes whole files, and has a shard size".to_owned());
@@ -316,16 +344,17 @@ fn files(envelope: &Envelope) -> Result<(Vec<Expected>, Vec<RelPath>), String> {
     let mut all = Vec::new();
     for Resource { name, digest, algorithm: of_file, size } in resources {
         if of_file != serialization.hash_type {
+            let (name, of_file) = (excerpt(&name), excerpt(&of_file));
             return Err(format!("the hash of {name} is {of_file:?}, the others {:?}", serialization.hash_type));
         }
-        let checksum =
-            Checksum::from_hex(algorithm, &digest).ok_or_else(|| format!("{name}: {digest:?} is no {of_file}"))?;
+        let checksum = Checksum::from_hex(algorithm, &digest)
+            .ok_or_else(|| format!("{}: {:?} is no {of_file}", excerpt(&name), excerpt(&digest)))?;
         all.extend_from_slice(checksum.bytes());
-        let path: RelPath = name.parse().map_err(|e| format!("{e}"))?;
+        let path: RelPath = name.parse().map_err(|e: PathError| excerpt(&e.to_string()))?;
         let size = size.and_then(|size| size.as_u64());
         let file = Expected { path: path.clone(), size, checksums: vec![checksum], slices: Vec::new(), tensors: None };
         if files.insert(path, file).is_some() {
-            return Err(format!("it lists {name} twice"));
+            return Err(format!("it lists {} twice", excerpt(&name)));
         }
     }
     let [subject] = statement.subject.as_slice() else {

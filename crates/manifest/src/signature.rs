@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use retrace_sign::{Envelope, PublicKey, SignatureError, SigningKey};
+use retrace_spec::foreign::excerpt;
 use retrace_spec::{Digest, Manifest};
+use retrace_spec::{GaveUp, guard};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -26,12 +28,25 @@ struct Release {
     steps: usize,
 }
 
+impl Release {
+    fn of(manifest: &Manifest) -> Self {
+        Self {
+            artifacts: manifest.artifacts.len(),
+            bytes: manifest.artifacts.iter().fold(0, |bytes, artifact| bytes.saturating_add(artifact.size)),
+            steps: manifest.steps.len(),
+        }
+    }
+}
+
 /// Why a manifest is not as it was signed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ManifestSignatureError {
     /// The signature does not hold.
     #[error(transparent)]
     Signature(#[from] SignatureError),
+    /// It is damaged.
+    #[error(transparent)]
+    GaveUp(#[from] GaveUp),
     /// It is the signature of something else than a manifest.
     #[error("the signature is good, but of no manifest: {what}")]
     Other {
@@ -40,14 +55,15 @@ pub enum ManifestSignatureError {
     },
     /// It is the signature of another root.
     #[error(
-        "the signature is good, but of a manifest with the root {signed}: this one was sealed anew since, or is another's"
+        "the signature is good, but of a manifest with the root {}: this one was sealed anew since, or is another's",
+        excerpt(signed)
     )]
     Root {
         /// The root that was signed.
         signed: String,
     },
     /// It is the signature of a release of another name.
-    #[error("the signature is good, but of a release called {signed:?}")]
+    #[error("the signature is good, but of a release called {:?}", excerpt(signed))]
     Name {
         /// The name that was signed.
         signed: String,
@@ -60,12 +76,8 @@ pub enum ManifestSignatureError {
 /// Never for a manifest; the encoder's signature allows it.
 pub fn sign_manifest(manifest: &Manifest, key: &SigningKey) -> Result<Envelope, serde_json::Error> {
     let digest = BTreeMap::from([(ROOT.to_owned(), hex(manifest.root))]);
-    let release = Release {
-        artifacts: manifest.artifacts.len(),
-        bytes: manifest.artifacts.iter().map(|artifact| artifact.size).sum(),
-        steps: manifest.steps.len(),
-    };
-    let statement = Statement::new(vec![Subject { name: manifest.name.clone(), digest }], RELEASE, release);
+    let subject = Subject { name: manifest.name.clone(), digest };
+    let statement = Statement::new(vec![subject], RELEASE, Release::of(manifest));
     Ok(Envelope::seal(PAYLOAD, serde_json::to_vec(&statement)?, key))
 }
 
@@ -74,23 +86,21 @@ pub fn sign_manifest(manifest: &Manifest, key: &SigningKey) -> Result<Envelope, 
 /// # Errors
 /// If it is not, what it is.
 pub fn check_manifest(manifest: &Manifest, envelope: &Envelope, key: &PublicKey) -> Result<(), ManifestSignatureError> {
-    envelope.check(key)?;
+    guard(|| envelope.check(key))??;
     let other = |what: String| ManifestSignatureError::Other { what };
-    if envelope.payload_type != PAYLOAD {
-        return Err(other(format!("its payload is {:?}", envelope.payload_type)));
-    }
-    let statement: Statement<serde_json::Value> =
-        serde_json::from_slice(&envelope.payload.0).map_err(|e| other(e.to_string()))?;
-    statement.is(RELEASE).map_err(other)?;
+    let statement: Statement<Release> = Statement::within(envelope, RELEASE).map_err(other)?;
     let [subject] = statement.subject.as_slice() else {
         return Err(other(format!("it states something of {} subjects", statement.subject.len())));
     };
     let signed = subject.digest.get(ROOT).cloned().unwrap_or_default();
     if signed != hex(manifest.root) {
-        return Err(ManifestSignatureError::Root { signed: format!("b3:{signed}") });
+        return Err(ManifestSignatureError::Root { signed: excerpt(&format!("b3:{signed}")) });
     }
     if subject.name != manifest.name {
-        return Err(ManifestSignatureError::Name { signed: subject.name.clone() });
+        return Err(ManifestSignatureError::Name { signed: excerpt(&subject.name) });
+    }
+    if statement.predicate != Release::of(manifest) {
+        return Err(other("it counts other artifacts, bytes and steps than the root covers".to_owned()));
     }
     Ok(())
 }

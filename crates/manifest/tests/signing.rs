@@ -10,7 +10,7 @@ use retrace_manifest::{
     Bundle, BundleError, BundlingError, ExportError, SealOptions, Trust, bill_of_materials, check_manifest,
     checksum_list, model_signature, provenance, seal, sign_manifest,
 };
-use retrace_sign::{Base64, Chain, Envelope, PublicKey, Roots, SigningKey};
+use retrace_sign::{Base64, Chain, Envelope, Identity, PublicKey, Roots, SigningKey};
 use retrace_spec::{Algorithm, Document, Manifest};
 use serde_json::{Value, json};
 
@@ -31,7 +31,12 @@ fn trust(kind: &str) -> Trust {
 }
 
 fn roots(name: &str, at: u64) -> Trust {
-    Trust::Roots { roots: Roots::from_pem(&pem(&[name])).unwrap(), at }
+    pinned(name, at, &[])
+}
+
+fn pinned(name: &str, at: u64, identities: &[&str]) -> Trust {
+    let identities = identities.iter().map(|text| text.parse().unwrap()).collect();
+    Trust::Roots { roots: Roots::from_pem(&pem(&[name])).unwrap(), at, identities }
 }
 
 fn release(root: &Path) -> Manifest {
@@ -70,6 +75,8 @@ fn a_manifests_signature_is_of_its_root_and_name() {
         assert!(told(&manifest, &cut, &public).contains("no signature"));
         // By the right key, but of something else.
         let of_other = |kind: &str, payload: &str| Envelope::seal(kind, payload.into(), &key("p-256"));
+        const PAYLOAD: &str = "application/vnd.in-toto+json";
+        let statement = String::from_utf8(envelope.payload.0.clone()).unwrap();
         let Trust::Key(public) = trust("p-256") else { unreachable!() };
         for (payload_type, payload) in [
             ("text/plain", "{}"),
@@ -82,8 +89,19 @@ fn a_manifests_signature_is_of_its_root_and_name() {
                 "application/vnd.in-toto+json",
                 r#"{"_type":"https://in-toto.io/Statement/v1","subject":[],"predicateType":"urn:retrace:release:1","predicate":{}}"#,
             ),
+            ("application/vnd.in-toto+json; x", &statement),
+            ("APPLICATION/VND.IN-TOTO+JSON", &statement),
+            // Two roots, of which another reader might take the first; other counts; something more.
+            (PAYLOAD, &statement.replace("\"retraceRoot\"", "\"retraceRoot\":\"00\",\"retraceRoot\"")),
+            (PAYLOAD, &statement.replace("\"artifacts\":4", "\"artifacts\":5")),
+            (PAYLOAD, &statement.replace("\"artifacts\":4", "\"artifacts\":4,\"more\":1")),
+            (PAYLOAD, &statement.replace("\"subject\":[", "\"subject\":[{\"digest\":{}},")),
+            (PAYLOAD, &"[".repeat(100_000)),
+            (PAYLOAD, &format!("{{{:?}:1}}", "x".repeat(100_000))),
         ] {
-            assert!(told(&manifest, &of_other(payload_type, payload), &public).contains("of no manifest"), "{payload}");
+            assert_ne!((payload_type, payload), (PAYLOAD, statement.as_str()));
+            let told = told(&manifest, &of_other(payload_type, payload), &public);
+            assert!(told.contains("of no manifest") && told.len() < 500, "{payload:.500}: {told}");
         }
     }
     let envelope = sign_manifest(&manifest, &key("p-256")).unwrap();
@@ -117,14 +135,96 @@ fn a_bundle_says_what_was_sealed() {
     }
     let bundle = Bundle::parse("c", &bundle_of(&manifest, "p-256", Some("signer"))).unwrap();
     assert!(bundle.signer().contains("signer"));
-    for accepted in [roots("root", NOW), trust("p-256")] {
-        bundle.check(&accepted).unwrap();
-    }
+    let key = Identity::of(&key("p-256").public()).unwrap();
+    assert_eq!(bundle.check(&trust("p-256")).unwrap(), std::slice::from_ref(&key));
+    assert_eq!(bundle.check(&roots("root", NOW)).unwrap(), [key, "CN=signer,O=retrace test".parse().unwrap()]);
     for refused in [roots("other-root", NOW), roots("root", 0), trust("p-384")] {
         assert!(bundle.check(&refused).is_err());
     }
     let bundle = Bundle::parse("c", &bundle_of(&manifest, "p-256", Some("server"))).unwrap();
     assert!(bundle.check(&roots("root", NOW)).unwrap_err().to_string().contains("other uses"));
+}
+
+/// A root vouches for many; a name says which of them is meant.
+#[test]
+fn a_bundles_signer_can_be_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let manifest = release(directory.path());
+    let key_of = |name: &str| Identity::of(&PublicKey::from_pem(&pem(&[name])).unwrap()).unwrap().to_string();
+    let key = key_of("p-256.pub");
+    let named = Bundle::parse("c", &bundle_of(&manifest, "p-256", Some("named"))).unwrap();
+    let lookalike = Bundle::parse("c", &bundle_of(&manifest, "p-384", Some("lookalike"))).unwrap();
+    let comma = Bundle::parse("c", &bundle_of(&manifest, "p-384", Some("comma"))).unwrap();
+    for bundle in [&named, &lookalike, &comma] {
+        bundle.check(&roots("root", NOW)).unwrap();
+    }
+    for name in ["CN=named,O=retrace test", "alice@example.org", "https://example.org/alice", "alice.example.org", &key]
+    {
+        named.check(&pinned("root", NOW, &[name])).unwrap();
+        named.check(&pinned("root", NOW, &["nobody@example.org", name])).unwrap();
+        for other in [&lookalike, &comma] {
+            let told = other.check(&pinned("root", NOW, &[name, "CN=signer,O=retrace test"])).unwrap_err();
+            assert!(matches!(told, BundleError::Identity { .. }), "{name}: {told}");
+        }
+    }
+    for name in ["alice@example.or", "CN=named", "*.example.org", &key_of("p-384.pub")] {
+        let told = named.check(&pinned("root", NOW, &[name])).unwrap_err().to_string();
+        assert!(told.contains(name) && told.contains(&key), "{told}");
+    }
+    // The right name, and nobody who vouches for it.
+    assert!(named.check(&pinned("other-root", NOW, &["alice@example.org"])).is_err());
+}
+
+/// With a key, what a bundle says of certificates is not signed by anyone who is trusted.
+#[test]
+fn a_certificate_that_nobody_checked_names_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let manifest = release(directory.path());
+    let good = bundle_of(&manifest, "p-256", None);
+    let strangers: Value = serde_json::from_str(&bundle_of(&manifest, "p-384", Some("comma"))).unwrap();
+    let text = outer(&good, |b| b["verificationMaterial"] = strangers["verificationMaterial"].clone());
+    let signer = Bundle::parse("c", &text).unwrap().check(&trust("p-256")).unwrap();
+    assert_eq!(signer, [Identity::of(&key("p-256").public()).unwrap()]);
+    assert!(Bundle::parse("c", &text).unwrap().check(&roots("root", NOW)).is_err());
+}
+
+/// Bundles that are large, deep or full of certificates cost what their length does, and no more is told.
+#[test]
+fn hostile_bundles_are_refused_soon() {
+    let begun = std::time::Instant::now();
+    let directory = tempfile::tempdir().unwrap();
+    let manifest = release(directory.path());
+    let certified = bundle_of(&manifest, "p-256", Some("signer"));
+    let long = "x".repeat(1 << 20);
+    let chain = |change: &dyn Fn(&mut Value)| {
+        outer(&certified, |b| change(&mut b["verificationMaterial"]["x509CertificateChain"]["certificates"]))
+    };
+    let resource = |field: &str, to: &str| inner(&certified, |s| s["predicate"]["resources"][0][field] = json!(to));
+    let bundles = [
+        (chain(&|all| *all = json!(vec![all[0].clone(); 10_000])), "more than 10"),
+        (chain(&|all| all[1]["rawBytes"] = json!(Base64(vec![0x30; 1 << 20]))), "64 KiB"),
+        (outer(&certified, |b| b["dsseEnvelope"]["payload"] = json!("A".repeat(8 << 20))), "statement"),
+        (outer(&certified, |b| b["dsseEnvelope"]["payloadType"] = json!(long)), "payload is"),
+        (outer(&certified, |b| b["mediaType"] = json!(long)), "media type"),
+        (outer(&certified, |b| b[&long] = json!(1)), "unknown field"),
+        (resource("name", &format!("../{long}")), "path \"../x"),
+        (resource("digest", &long), "is no sha256"),
+        (resource("algorithm", &long), "the others"),
+        (inner(&certified, |s| s["predicate"]["serialization"]["hash_type"] = json!(long)), "hashes are"),
+        (inner(&certified, |s| s["predicate"]["serialization"]["method"] = json!(long)), "method is"),
+        (inner(&certified, |s| s["predicateType"] = json!(long)), "states"),
+        (inner(&certified, |s| s["_type"] = json!(long)), "not an in-toto statement"),
+        (format!("{{\"mediaType\":{}", "[".repeat(1 << 20)), ""),
+    ];
+    for (text, what) in bundles {
+        let told = Bundle::parse("model.sig", &text).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(!told.is_empty() && told.contains(what) && told.len() < 600, "{what}: {told:.600}");
+    }
+    let hint =
+        outer(&bundle_of(&manifest, "p-256", None), |b| b["verificationMaterial"]["publicKey"]["hint"] = json!(long));
+    let hint = Bundle::parse("model.sig", &hint).unwrap();
+    assert!(hint.check(&trust("p-256")).unwrap_err().to_string().len() < 600 && hint.signer().len() < 600);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
 /// The reference tool signs git's files too, if it is told to: they are then looked at.
@@ -163,13 +263,21 @@ fn outer(text: &str, change: impl FnOnce(&mut Value)) -> String {
     value.to_string()
 }
 
-/// The bundle with its statement changed, and not signed anew.
-fn inner(text: &str, change: impl FnOnce(&mut Value)) -> String {
+/// The bundle with its statement's text changed, and not signed anew.
+fn payload(text: &str, change: impl FnOnce(String) -> String) -> String {
     outer(text, |value| {
         let payload: Base64 = serde_json::from_value(value["dsseEnvelope"]["payload"].clone()).unwrap();
-        let mut statement: Value = serde_json::from_slice(&payload.0).unwrap();
+        let statement = change(String::from_utf8(payload.0).unwrap());
+        value["dsseEnvelope"]["payload"] = json!(Base64(statement.into()));
+    })
+}
+
+/// The same with its statement's values changed.
+fn inner(text: &str, change: impl FnOnce(&mut Value)) -> String {
+    payload(text, |text| {
+        let mut statement: Value = serde_json::from_str(&text).unwrap();
         change(&mut statement);
-        value["dsseEnvelope"]["payload"] = json!(Base64(statement.to_string().into()));
+        statement.to_string()
     })
 }
 
@@ -226,6 +334,10 @@ fn every_tampered_bundle_is_refused_with_its_reason() {
         (inner(&good, |s| s["predicate"]["more"] = json!(1)), "more"),
         (inner(&good, |s| s["subject"] = json!([])), "0 subjects"),
         (inner(&good, |s| s["subject"][0]["digest"]["sha256"] = json!("00")), "not the digest"),
+        (
+            payload(&good, |statement| statement.replace("\"digest\":{", "\"digest\":{\"sha256\":\"00\",")),
+            "two digests by one algorithm",
+        ),
         (inner(&good, |s| remove(&mut s["predicate"]["serialization"], "allow_symlinks")), "allow_symlinks"),
         (inner(&good, |s| s["predicate"]["serialization"]["method"] = json!("shards")), "shards"),
         (inner(&good, |s| s["predicate"]["serialization"]["method"] = json!("x")), "method"),

@@ -13,6 +13,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::error::DataFusionError;
 use datafusion::parquet::arrow::ArrowWriter;
+use retrace_spec::guard;
 use serde::ser::{Error as _, SerializeSeq};
 use serde::{Serialize, Serializer};
 
@@ -92,6 +93,10 @@ impl Answer {
     /// # Errors
     /// If a value cannot be written so.
     pub fn write(&self, format: Format) -> Result<Vec<u8>, QueryError> {
+        guard(|| self.bytes(format))?
+    }
+
+    fn bytes(&self, format: Format) -> Result<Vec<u8>, QueryError> {
         match format {
             Format::Table => Ok(self.table(None, None)?.text.into_bytes()),
             Format::Csv => Ok(self.csv()?.into_bytes()),

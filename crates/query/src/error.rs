@@ -8,7 +8,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use datafusion::parquet::errors::ParquetError;
 use retrace_files::FileError;
-use retrace_spec::Digest;
+use retrace_spec::{Digest, GaveUp};
 use thiserror::Error;
 
 /// Why a query has no answer.
@@ -93,11 +93,8 @@ pub enum QueryError {
         what: String,
     },
     /// A library gave up in the middle of its work.
-    #[error("a file that was asked seems to be damaged, as its reader gave up: {what}")]
-    Damaged {
-        /// What it said.
-        what: String,
-    },
+    #[error("a file that was asked seems to be damaged, as its reader gave up: {}", .0.what)]
+    Damaged(#[from] GaveUp),
     /// What is at a URL cannot be had.
     #[error("cannot read {url}: {what}")]
     Unreachable {

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::panic::resume_unwind;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use retrace_files::RegularFile;
 use tokio::runtime::Runtime;
 
 use crate::QueryError;
@@ -87,7 +89,8 @@ impl Limits {
 
 /// Bytes of memory that the process has; zero where the system does not say.
 fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = RegularFile::open(Path::new("/proc/self/status")).and_then(|file| file.text(1 << 16));
+    let status = status.unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kibibytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<usize>().ok());
     kibibytes.unwrap_or(0).saturating_mul(1024)

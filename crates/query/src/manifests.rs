@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 use retrace_manifest::{GraphFinding, check_graph};
-use retrace_spec::Manifest;
+use retrace_spec::{KnownRoots, Manifest};
 
 use crate::QueryError;
-use crate::tables::{Batch, Graph};
+use crate::tables::{Batch, Graph, ManifestRoot, PublishedRoot};
 
 /// Every artifact.
 pub(crate) fn artifacts(manifest: &Manifest) -> Result<RecordBatch, QueryError> {
@@ -39,6 +39,26 @@ pub(crate) fn graph(manifest: &Manifest, source: &str) -> Result<RecordBatch, Qu
     };
     let rows: Vec<Graph> = check_graph(manifest).into_iter().map(row).collect();
     Batch::of(&rows)?.into_columns()
+}
+
+/// The manifest itself, which lies at `source`.
+pub(crate) fn root(manifest: &Manifest, source: &str) -> Result<RecordBatch, QueryError> {
+    let row = ManifestRoot { release: manifest.name.clone(), root: manifest.root, source: source.to_owned() };
+    Batch::of(&[row])?.into_columns()
+}
+
+/// The roots in the document that lies at `source`.
+pub(crate) fn known_roots(known: &KnownRoots, source: &str) -> Result<RecordBatch, QueryError> {
+    let rows = known.releases.iter().flat_map(|release| {
+        (1..).zip(&release.roots).map(|(place, root)| PublishedRoot {
+            release: release.name.clone(),
+            place,
+            root: root.root,
+            seen: root.seen.clone(),
+            source: source.to_owned(),
+        })
+    });
+    Batch::of(&rows.collect::<Vec<_>>())?.into_columns()
 }
 
 /// Every step of the graph.

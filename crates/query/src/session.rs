@@ -13,15 +13,15 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Expr, Value, visit_expressions_mut};
+use retrace_spec::{KnownRoots, guard};
 use tokio::runtime::Runtime;
 
 use crate::explain::{Names, explain};
-use crate::guard::guard;
 use crate::held::{Held, Holder};
 use crate::named::Literal;
 use crate::sources::{self, Sources};
-use crate::tables;
-use crate::{Answer, Limits, NamedQuery, QueryError, Stores, depth, functions};
+use crate::tables::{self, PublishedRoot, Row};
+use crate::{Answer, Limits, NamedQuery, QueryError, Stores, depth, functions, manifests};
 
 /// How tables are opened and asked.
 #[derive(Debug, Clone)]
@@ -153,7 +153,7 @@ impl Session {
             Ok(Opened { context, stores, holder, columns, files, absent: BTreeSet::new(), trusting })
         };
         let opened = guard(|| limits.within(&runtime, opening));
-        match opened {
+        match opened.map_err(QueryError::from).flatten() {
             Ok(opened) => Ok(Self { opened: Arc::new(opened), runtime: Some(runtime), limits }),
             Err(error) => {
                 runtime.shutdown_background();
@@ -181,6 +181,21 @@ impl Session {
             }
         }
         Ok(session)
+    }
+
+    /// Adds the table `known-roots`, with what the document that lies at `source` says.
+    ///
+    /// # Errors
+    /// Never: the columns of a table fit.
+    pub fn know(&mut self, known: &KnownRoots, source: &str) -> Result<(), QueryError> {
+        let (table, rows) = (PublishedRoot::TABLE, manifests::known_roots(known, source)?);
+        // Nobody else has it yet.
+        if let Some(opened) = Arc::get_mut(&mut self.opened) {
+            opened.absent.remove(table);
+            opened.context.deregister_table(TableReference::bare(table))?;
+            opened.context.register_batch(table, rows)?;
+        }
+        Ok(())
     }
 
     /// The tables, and the columns of each.
@@ -235,7 +250,7 @@ impl Session {
             return Err(QueryError::Runtime(std::io::ErrorKind::NotConnected.into()));
         };
         let (opened, sql, limits) = (Arc::clone(&self.opened), sql.to_owned(), self.limits);
-        guard(|| limits.within(runtime, async move { opened.answer(&sql, &values, whose, &limits).await }))
+        guard(|| limits.within(runtime, async move { opened.answer(&sql, &values, whose, &limits).await }))?
     }
 }
 

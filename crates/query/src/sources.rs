@@ -153,9 +153,13 @@ impl Sources {
     fn add_manifest(&mut self, sealed: &Sealed) -> Result<(), QueryError> {
         let (manifest, path) = (&sealed.manifest, sealed.path.display().to_string());
         let graph = manifests::graph(manifest, &path)?;
-        for (table, rows) in
-            [("artifacts", manifests::artifacts(manifest)?), ("steps", manifests::steps(manifest)?), ("graph", graph)]
-        {
+        let root = manifests::root(manifest, &path)?;
+        for (table, rows) in [
+            ("artifacts", manifests::artifacts(manifest)?),
+            ("steps", manifests::steps(manifest)?),
+            ("graph", graph),
+            ("manifests", root),
+        ] {
             match self.tables.entry(table.to_owned()).or_insert_with(|| Found::Rows(Vec::new())) {
                 Found::Rows(batches) => batches.push(rows),
                 Found::Files(_, files) => return Err(clash(table, files, &path)),

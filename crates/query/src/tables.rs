@@ -14,7 +14,7 @@ use crate::QueryError;
 pub(crate) use checksums::{holds, with_checksums};
 pub use parquet::{Batch, Cell, Row, merge, write};
 
-/// Every table that there can be, without rows; of those of manifests, only `graph`.
+/// Every table that there can be, without rows; of those of manifests, only `graph` and `manifests`.
 ///
 /// # Errors
 /// Never: the columns of a table fit.
@@ -31,6 +31,8 @@ pub(crate) fn empty() -> Result<Vec<(&'static str, RecordBatch)>, QueryError> {
         of::<Contamination>()?,
         of::<Tensor>()?,
         of::<Graph>()?,
+        of::<ManifestRoot>()?,
+        of::<PublishedRoot>()?,
         of::<Average>()?,
         of::<Source>()?,
     ];
@@ -260,6 +262,35 @@ table! {
         /// In a sentence, how.
         finding: String,
         /// The manifest's file.
+        source: String,
+    }
+}
+
+table! {
+    /// A manifest.
+    "manifests" ManifestRoot {
+        /// The release.
+        release: String,
+        /// Its root.
+        root: Digest,
+        /// The manifest's file.
+        source: String,
+    }
+}
+
+table! {
+    /// A root that an auditor knows of a release ([`crate::Session::know`]). No file is a table of this name, as
+    /// a `-` in a file's name becomes `_`: a release does not say which of its own manifests is the latest.
+    "known-roots" PublishedRoot {
+        /// The release.
+        release: String,
+        /// Its place among the release's roots in the order in which they were published, from 1.
+        place: u64,
+        /// The root.
+        root: Digest,
+        /// When and where it was seen.
+        seen: Option<String>,
+        /// The file that says so.
         source: String,
     }
 }

@@ -1,6 +1,7 @@
 //! A release's page: one HTML file that needs nothing else.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use retrace_spec::foreign::shown_lines;
 
 use crate::ReportError;
 use crate::numbers::grouped;
@@ -47,7 +48,9 @@ pub fn release_page(report: &ReleaseReport) -> Result<String, ReportError> {
         }
     };
     // Inside a page the SVG needs no name space, and so the page names no other place at all.
-    Ok(page.into_string().replace(" xmlns=\"http://www.w3.org/2000/svg\"", ""))
+    let page = page.into_string().replace(" xmlns=\"http://www.w3.org/2000/svg\"", "");
+    // Tags are escaped above, name by name; what hides or turns text is, here, in all of it.
+    Ok(shown_lines(&page).into_owned())
 }
 
 /// How a check ended.

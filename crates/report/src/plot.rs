@@ -12,6 +12,8 @@ mod ruler;
 
 use plotters::style::RGBColor;
 use plotters::style::text_anchor::{HPos, VPos};
+use retrace_spec::foreign::shown;
+use retrace_spec::guard;
 
 use crate::ReportError;
 
@@ -136,7 +138,7 @@ impl Chart {
         let x = Ruler::of(&self.x, xs, 0.02);
         let y = Ruler::of(&self.y, ys, 0.06);
         let mut svg = String::new();
-        self.draw(&mut svg, x, y).map_err(|what| ReportError::Plot { title: self.title.clone(), what })?;
+        drawn(&self.title, || self.draw(&mut svg, x, y))?;
         Ok(document(&svg, &self.title, SIZE))
     }
 
@@ -214,6 +216,12 @@ impl Chart {
     }
 }
 
+/// Draws, with texts that anyone may have written.
+fn drawn(title: &str, draw: impl FnOnce() -> Result<(), String>) -> Result<(), ReportError> {
+    let drawn = guard(draw).unwrap_or_else(|gave_up| Err(gave_up.to_string()));
+    drawn.map_err(|what| ReportError::Plot { title: title.to_owned(), what })
+}
+
 /// What was drawn as an SVG document of its own: shown at half its size, with words for those who
 /// cannot see it, which plotters' opening tag has not.
 fn document(svg: &str, title: &str, (width, height): (i32, i32)) -> String {
@@ -263,8 +271,9 @@ fn apart(wanted: &[i32], gap: i32, area: (i32, i32)) -> Vec<i32> {
     places
 }
 
+/// A text in SVG. XML has no way to write most control characters.
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    shown(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

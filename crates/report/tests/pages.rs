@@ -326,3 +326,91 @@ fn a_release_of_few_tables_has_a_short_page() {
     let page = release_page(&gather(&session, Checked::default()).unwrap()).unwrap();
     assert!(page.contains("How it was made") && !page.contains("Evaluation") && !page.contains("<svg"));
 }
+
+/// Ends a text, an attribute or a tag, and begins something that acts; turns the text around; clears a
+/// terminal.
+const HOSTILE: &str = "</title></style></text>\"'><script>alert(1)</script><img src=x onerror=alert(1)>&amp;javascript:x\u{202e}\u{1b}[2J\u{9b}\u{200b}\u{2028}";
+
+/// Asserts that a page or drawing has no tag, attribute or character that a text brought.
+fn is_harmless(page: &str) {
+    let lower = page.to_lowercase();
+    for tag in ["<script", "<img", "<a ", "<iframe", "<foreignobject", "<!entity"] {
+        assert!(!lower.contains(tag), "{tag} is in the page");
+    }
+    // What stands between the brackets of tags has no handler and leads nowhere, but where it is a text in quotes.
+    for tag in page.split('<').skip(1).filter_map(|rest| rest.split_once('>')).map(|(tag, _)| tag) {
+        let bare: String = tag.split('"').step_by(2).collect();
+        assert!(tag.matches('"').count() % 2 == 0 && !bare.contains("onerror") && !bare.contains("alert"), "<{tag}>");
+        assert!(!bare.contains("href") && !bare.contains("src"), "<{tag}>");
+    }
+    let hidden = |c: &char| (c.is_control() && *c != '\n') || "\u{202e}\u{200b}\u{2028}".contains(*c);
+    assert_eq!(page.chars().find(hidden), None);
+}
+
+#[test]
+fn hostile_names_are_texts() {
+    let name = || HOSTILE.to_owned();
+    let points: Vec<(f64, f64)> = (1..9).map(|n| (f64::from(n) * 1000.0, 1.0 + 1.0 / f64::from(n))).collect();
+    use retrace_report::release as of;
+    let report = ReleaseReport {
+        checked: Checked {
+            name: name(),
+            root: Some(name()),
+            comparison: Some(Comparison {
+                identical: 1,
+                different: vec![name()],
+                missing: vec![name()],
+                extra: vec![name()],
+            }),
+            verification: Some(Verification {
+                verified: 1,
+                skipped: 1,
+                findings: vec![Finding { path: name(), verdict: name(), diagnosis: name() }],
+            }),
+            replays: vec![Replayed { run: name(), from: 0, to: 9, checkpoints: 1, differences: vec![name()] }],
+            cleaning: Some(Cleaning { documents: 2, kept: 1, dropped: vec![(name(), 1)] }),
+            ..Checked::default()
+        },
+        steps: vec![of::MadeBy {
+            id: name(),
+            kind: name(),
+            config: name(),
+            digest: name(),
+            inputs: 1,
+            outputs: 1,
+            numerics: Some(1),
+        }],
+        kinds: vec![of::KindOf { kind: name(), files: 1, bytes: 1 }],
+        losses: vec![of::Loss { run: name(), params: None, points: points.clone(), phases: vec![(name(), 3000.0)] }],
+        metrics: vec![of::MetricOverTokens {
+            task: name(),
+            metric: name(),
+            chance: Some(0.5),
+            runs: vec![of::MetricOfRun { run: name(), points, errors: Vec::new() }],
+        }],
+        ..ReleaseReport::default()
+    };
+    let page = release_page(&report).unwrap();
+    is_harmless(&page);
+    for shown in ["&lt;script&gt;", "\\u{202e}", "\\u{1b}[2J", "\\u{9b}"] {
+        assert!(page.contains(shown), "{shown} is not in the page");
+    }
+}
+
+#[test]
+fn hostile_answers_make_harmless_drawings() {
+    let session = Session::open(&[]).unwrap();
+    let (text, column) = (HOSTILE.replace('\'', "''"), HOSTILE.replace('"', "\"\""));
+    for sql in [
+        format!("select * from (values ('{text}', 1.5), ('b', 2.5)) as t (run, \"{column}\")"),
+        format!(
+            "select * from (values (1, 'a{text}', 1.5), (2, 'a{text}', 2.5), (1, 'b', 1.0)) as t (step, run, \"{column}\")"
+        ),
+        format!("select 1 as \"{column}\", 2 as \"x{column}\""),
+    ] {
+        let drawn = retrace_report::plot::of_answer(&session.run(&sql).unwrap(), HOSTILE).unwrap();
+        is_harmless(&drawn.svg.replace(" xmlns=\"http://www.w3.org/2000/svg\"", ""));
+        assert!(drawn.svg.contains("\\u{") && drawn.svg.contains("&lt;script"), "{}", drawn.svg);
+        assert!(retrace_report::plot::png(&drawn.svg).unwrap().starts_with(b"\x89PNG"));
+    }
+}

@@ -10,11 +10,13 @@ use thiserror::Error;
 use x509_cert::Certificate;
 use x509_cert::der::oid::{AssociatedOid, ObjectIdentifier};
 use x509_cert::der::{Decode, Encode};
+use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName, SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, NameConstraints, SubjectAltName,
+    SubjectKeyIdentifier,
 };
 
-use crate::{KeyError, PublicKey};
+use crate::{Identity, KeyError, PublicKey, short};
 
 /// Why certificates do not make a signer known.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -66,6 +68,9 @@ const ANY_USE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 /// More certificates than this are on no real way, nor are bigger ones.
 const MOST: usize = 10;
 const MOST_BYTES: usize = 1 << 16;
+const TOO_MANY: &str = "more than 10, or one of more than 64 KiB, are refused";
+/// Every authority that browsers trust takes a twentieth of this.
+const MOST_ROOTS: usize = 4 << 20;
 
 /// The certificates that a caller trusts.
 #[derive(Debug, Clone)]
@@ -77,14 +82,18 @@ impl Roots {
     /// # Errors
     /// If there is none, or one cannot be read.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
-        let refuse = |what: String| KeyError { what };
-        let roots =
-            Certificate::load_pem_chain(text.as_bytes()).map_err(|e| refuse(format!("no certificates: {e}")))?;
-        if roots.is_empty() {
-            return Err(refuse("it holds no certificate".to_owned()));
-        }
-        Ok(Self(roots))
+        certificates(text, MOST_ROOTS).map(Self)
     }
+}
+
+/// The certificates in a PEM text of at most so many bytes: one or more.
+fn certificates(text: &str, most: usize) -> Result<Vec<Certificate>, KeyError> {
+    let refuse = |what: String| KeyError { what };
+    if text.len() > most {
+        return Err(refuse(format!("it has {} bytes, and certificates of at most {most} are read", text.len())));
+    }
+    let all = Certificate::load_pem_chain(text.as_bytes()).map_err(|e| refuse(format!("no certificates: {e}")))?;
+    if all.is_empty() { Err(refuse("it holds no certificate".to_owned())) } else { Ok(all) }
 }
 
 /// A signer's certificate, and those that lead from it towards a root.
@@ -101,7 +110,7 @@ impl Chain {
         for (at, der) in (1..).zip(certificates) {
             let form = |what: String| CertificateError::Form { at, what };
             if at > MOST || der.len() > MOST_BYTES {
-                return Err(form(format!("more than {MOST}, or one of more than {MOST_BYTES} bytes, are refused")));
+                return Err(form(TOO_MANY.to_owned()));
             }
             chain.push(Certificate::from_der(der).map_err(|e| form(e.to_string()))?);
         }
@@ -113,7 +122,9 @@ impl Chain {
     /// # Errors
     /// If there is none, or one cannot be read.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
-        Roots::from_pem(text).map(|Roots(chain)| Self(chain))
+        // PEM takes four bytes for three, and may have remarks.
+        let chain = certificates(text, 2 * MOST * MOST_BYTES)?;
+        if chain.len() > MOST { Err(KeyError { what: TOO_MANY.to_owned() }) } else { Ok(Self(chain)) }
     }
 
     /// The certificates as DER, the signer's first.
@@ -138,6 +149,27 @@ impl Chain {
         let der = leaf.tbs_certificate().subject_public_key_info().to_der();
         let key = der.ok().and_then(|der| PublicKey::from_der(&der));
         key.ok_or_else(|| forbidden(leaf, "has a key of a kind that does not sign here"))
+    }
+
+    /// What the signer's certificate calls him: his key, his subject, his alternative names. Nothing in it
+    /// is to be believed before [`Self::verify`].
+    ///
+    /// # Errors
+    /// If there is a name that cannot be read.
+    pub fn identities(&self) -> Result<Vec<Identity>, CertificateError> {
+        let leaf = self.0.first().ok_or(CertificateError::Empty)?;
+        let mut identities: Vec<Identity> = Identity::of(&self.key()?).into_iter().collect();
+        identities.push(Identity::Subject(leaf.tbs_certificate().subject().to_string()));
+        let names = extension::<SubjectAltName>(leaf)?.map_or_else(Vec::new, |SubjectAltName(names)| names);
+        identities.extend(names.into_iter().filter_map(|name| match name {
+            GeneralName::Rfc822Name(text) => Some(Identity::Email(text.to_string())),
+            GeneralName::UniformResourceIdentifier(text) => Some(Identity::Uri(text.to_string())),
+            GeneralName::DnsName(text) => Some(Identity::Dns(text.to_string())),
+            _ => None,
+        }));
+        // A subject may be empty; and whoever may write a DNS name may write there what is none.
+        identities.retain(Identity::is_plain);
+        Ok(identities)
     }
 
     /// The signer's key, if the certificates lead from it to one of `roots`, each valid at `at`
@@ -165,13 +197,14 @@ impl Chain {
             may_certify(issuer, below)?;
             current = issuer;
         }
-        let issuer = current.tbs_certificate().issuer().to_string();
+        let issuer = short(&current.tbs_certificate().issuer().to_string());
         Err(CertificateError::Untrusted { subject: subject(current), issuer })
     }
 }
 
+/// For messages, whose certificate it is.
 fn subject(certificate: &Certificate) -> String {
-    certificate.tbs_certificate().subject().to_string()
+    short(&certificate.tbs_certificate().subject().to_string())
 }
 
 fn forbidden(certificate: &Certificate, what: &str) -> CertificateError {
@@ -215,6 +248,10 @@ fn understood(certificate: &Certificate) -> Result<(), CertificateError> {
         AuthorityKeyIdentifier::OID,
     ];
     let mut all = certificate.tbs_certificate().extensions().into_iter().flatten();
+    // It should be critical, but is not everywhere; whom it excludes must not be accepted.
+    if all.clone().any(|extension| extension.extn_id == NameConstraints::OID) {
+        return Err(forbidden(certificate, "may vouch for some names alone, which is not checked here"));
+    }
     match all.find(|extension| extension.critical && !KNOWN.contains(&extension.extn_id)) {
         None => Ok(()),
         Some(extension) => {
@@ -222,6 +259,10 @@ fn understood(certificate: &Certificate) -> Result<(), CertificateError> {
             Err(forbidden(certificate, &what))
         }
     }
+}
+
+fn for_code(uses: &ExtendedKeyUsage) -> bool {
+    uses.0.contains(&CODE_SIGNING) || uses.0.contains(&ANY_USE)
 }
 
 /// Whether the certificate's key is for signing what is released.
@@ -232,7 +273,6 @@ fn may_sign(certificate: &Certificate) -> Result<(), CertificateError> {
     if usage.is_some_and(|usage| !usage.digital_signature()) {
         return Err(forbidden(certificate, "is not for signatures"));
     }
-    let for_code = |uses: &ExtendedKeyUsage| uses.0.contains(&CODE_SIGNING) || uses.0.contains(&ANY_USE);
     if extended.as_ref().is_some_and(|uses| !for_code(uses)) {
         return Err(forbidden(certificate, "is for other uses than signing code"));
     }
@@ -254,6 +294,10 @@ fn may_certify(certificate: &Certificate, below: usize) -> Result<(), Certificat
         }
         _ => return Err(forbidden(certificate, "signed another, but is no authority's")),
     }
+    // What an authority may have its signers do (RFC 5280 leaves it open; OpenSSL and others hold it so).
+    if extension::<ExtendedKeyUsage>(certificate)?.is_some_and(|uses| !for_code(&uses)) {
+        return Err(forbidden(certificate, "vouches for other uses than signing code"));
+    }
     match extension::<KeyUsage>(certificate)? {
         Some(usage) if !usage.key_cert_sign() => Err(forbidden(certificate, "signed another, but is not for that")),
         _ => Ok(()),
@@ -267,7 +311,7 @@ const RSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.11354
 const RSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.12");
 const RSA_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.13");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-/// Shorter RSA keys can be factored in a lifetime.
+/// Shorter RSA keys can be factored in a lifetime; longer ones than 8192 bits `rsa` does not read.
 const LEAST_RSA_BITS: u32 = 2048;
 
 /// Whether `issuer`'s key made the signature on `certificate`; nothing if that cannot be told.

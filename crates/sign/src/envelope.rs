@@ -40,6 +40,9 @@ impl<'de> Deserialize<'de> for Base64 {
     }
 }
 
+/// So many parties sign no release, and looking at one signature takes up to milliseconds.
+const MOST_SIGNATURES: usize = 16;
+
 /// A payload and who signed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -75,11 +78,16 @@ impl Envelope {
         }
     }
 
-    /// Whether one of the signatures is by `key`.
+    /// Whether one of the signatures is by `key`: others may have signed too, and are not looked at. What
+    /// the signatures call their keys plays no part.
     ///
     /// # Errors
-    /// If none is.
+    /// If none is, or there are more than anyone needs.
     pub fn check(&self, key: &PublicKey) -> Result<(), SignatureError> {
+        let count = self.signatures.len();
+        if count > MOST_SIGNATURES {
+            return Err(SignatureError::Many { count, most: MOST_SIGNATURES });
+        }
         let message = authenticated(&self.payload_type, &self.payload.0);
         let mut outcome = Err(SignatureError::None);
         for signature in &self.signatures {

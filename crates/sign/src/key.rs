@@ -20,6 +20,9 @@ fn refuse(what: &str) -> KeyError {
     KeyError { what: what.to_owned() }
 }
 
+/// More than this is no key. A file may have remarks beside it.
+const MOST_BYTES: usize = 1 << 16;
+
 const KINDS: &str = "Ed25519, P-256, P-384 and P-521 keys are known";
 
 /// A key that signs.
@@ -107,7 +110,7 @@ impl PublicKey {
     /// # Errors
     /// If there is none, or it is of another kind.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
-        if text.contains("PRIVATE KEY-----") {
+        if text.len() <= MOST_BYTES && text.contains("PRIVATE KEY-----") {
             return Err(refuse("this is a private key: give the public one, as from `openssl pkey -pubout`"));
         }
         let (label, block) = block(text, "PUBLIC KEY")?;
@@ -183,11 +186,17 @@ impl PublicKey {
 /// parameters before the key.
 fn block<'a>(text: &'a str, ending: &str) -> Result<(&'a str, &'a str), KeyError> {
     let none = || refuse(&format!("it holds no PEM block that ends in {ending:?}"));
+    if text.len() > MOST_BYTES {
+        return Err(refuse(&format!("it has {} bytes, and keys of at most {MOST_BYTES} are read", text.len())));
+    }
     let mut rest = text;
     loop {
         let at = rest.find("-----BEGIN ").ok_or_else(none)?;
         rest = &rest[at..];
         let label = rest["-----BEGIN ".len()..].split("-----").next().unwrap_or_default();
+        if label.len() > 64 {
+            return Err(none());
+        }
         let end = format!("-----END {label}-----");
         let length = rest.find(&end).ok_or_else(|| refuse(&format!("its {label} has no end: the file is cut off")))?;
         if label.ends_with(ending) {

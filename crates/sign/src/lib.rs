@@ -1,5 +1,5 @@
 //! Signatures over bytes: keys as PEM files hold them, DSSE envelopes, chains of certificates; and the
-//! token that processes show one another.
+//! token that processes prove to one another.
 //!
 //! This crate knows nothing of what is signed, of files, of networks or of the time: a caller that
 //! wants a certificate's validity checked says as of when. It makes no keys. A signature proves that
@@ -7,11 +7,13 @@
 
 mod certificate;
 mod envelope;
+mod identity;
 mod key;
 mod token;
 
 pub use certificate::{CertificateError, Chain, Roots};
 pub use envelope::{Base64, Envelope, Signature};
+pub use identity::{Identity, IdentityError};
 pub use key::{KeyError, PublicKey, SigningKey};
 pub use token::{Token, TokenError};
 
@@ -23,6 +25,14 @@ pub enum SignatureError {
     /// There is none.
     #[error("it bears no signature")]
     None,
+    /// Nobody signs so often.
+    #[error("it bears {count} signatures, and at most {most} are looked at")]
+    Many {
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// None of the signatures is one of these bytes by this key.
     #[error(
         "no signature of these bytes by this {kind} key: either they or the signature were changed, or another key signed them"
@@ -34,4 +44,13 @@ pub enum SignatureError {
     /// The certificates do not lead to a root that is trusted.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+}
+
+/// The beginning of a text from outside, for a message.
+pub(crate) fn short(text: &str) -> String {
+    const MOST: usize = 200;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }

@@ -62,6 +62,88 @@ fn what_is_no_key_is_refused_with_its_reason() {
     assert!(refused(&text("root.pem")).contains("no PEM block"));
 }
 
+/// What an envelope's reader is given by strangers. Elsewhere: a flipped bit, a type that is no type.
+#[test]
+fn an_envelope_is_one_thing_to_all_readers() {
+    let (key, public) = keys("p-256");
+    let good = serde_json::to_string(&Envelope::seal("text/x", b"payload".to_vec(), &key)).unwrap();
+    let read = |text: &str| serde_json::from_str::<Envelope>(text);
+    assert_eq!(read(&good).unwrap().check(&public), Ok(()));
+    let twice = |field: &str, value: &str| {
+        good.replacen(&format!("\"{field}\":"), &format!("\"{field}\":{value},\"{field}\":"), 1)
+    };
+    for (text, what) in [
+        (twice("payload", "\"\""), "duplicate field"),
+        (twice("payloadType", "\"text/y\""), "duplicate field"),
+        (twice("signatures", "[]"), "duplicate field"),
+        (twice("sig", "\"\""), "duplicate field"),
+        (twice("keyid", "\"\""), "duplicate field"),
+        (good.replacen("\"payload\":", "\"more\":1,\"payload\":", 1), "unknown field"),
+        (good.replacen("\"payload\":\"cGF5bG9hZA==\"", "\"payload\":7", 1), "invalid type"),
+        (good.replacen("\"payload\":\"cGF5bG9hZA==\"", "\"payload\":[112]", 1), "invalid type"),
+        (good.replacen("\"text/x\"", "[\"text/x\"]", 1), "invalid type"),
+        (good.replacen("cGF5bG9hZA==", "cGF5bG9hZB==", 1), "base64"),
+        (good.replacen("cGF5bG9hZA==", "cGF5\\nbG9hZA==", 1), "base64"),
+        (good.replacen("cGF5bG9hZA==", "cGF5bG9hZA==cGF5", 1), "base64"),
+        (format!("{good}{good}"), "trailing"),
+        (format!("[{good}]"), ""),
+        ("[".repeat(100_000), ""),
+    ] {
+        let told = read(&text).unwrap_err().to_string();
+        assert!(told.contains(what), "{text:.200}: {told}");
+    }
+    // The same bytes in the other alphabet, or without padding, are the same envelope.
+    assert_eq!(read(&good.replacen("cGF5bG9hZA==", "cGF5bG9hZA", 1)).unwrap().check(&public), Ok(()));
+}
+
+/// Several may sign; one who is trusted is enough, wherever he stands and whatever the names of keys say.
+#[test]
+fn names_of_keys_decide_nothing() {
+    let (key, public) = keys("p-256");
+    let (other, _) = keys("p-384");
+    let seal = |key: &SigningKey| Envelope::seal("text/x", b"payload".to_vec(), key);
+    let mut envelope = seal(&other);
+    envelope.signatures[0].keyid = Some(public.hint().unwrap());
+    assert_eq!(envelope.check(&public), Err(SignatureError::Wrong { kind: "P-256" }), "another's, under this name");
+    let mut good = seal(&key).signatures.remove(0);
+    good.keyid = Some("x".repeat(1 << 20));
+    envelope.signatures.push(good.clone());
+    assert_eq!(envelope.check(&public), Ok(()));
+    envelope.signatures = vec![seal(&other).signatures.remove(0); 15];
+    envelope.signatures.push(good.clone());
+    assert_eq!(envelope.check(&public), Ok(()));
+    envelope.signatures.insert(0, good);
+    assert_eq!(envelope.check(&public), Err(SignatureError::Many { count: 17, most: 16 }));
+}
+
+/// Time and memory go with the length, whatever is in it.
+#[test]
+fn large_input_is_linear() {
+    let begun = std::time::Instant::now();
+    let (key, public) = keys("ed25519");
+    let envelope = Envelope::seal("text/x", vec![b'x'; 8 << 20], &key);
+    let text = serde_json::to_string(&envelope).unwrap();
+    assert_eq!(serde_json::from_str::<Envelope>(&text).unwrap().check(&public), Ok(()));
+    // 100,000 signatures are read, and not looked at.
+    let signature = r#"{"sig":"AAAA","keyid":"x"}"#;
+    let many = vec![signature; 100_000].join(",");
+    let text = format!(r#"{{"payload":"","payloadType":"x","signatures":[{many}]}}"#);
+    let told = serde_json::from_str::<Envelope>(&text).unwrap().check(&public).unwrap_err().to_string();
+    assert!(told.contains("100000 signatures"), "{told}");
+    for text in [
+        "-----BEGIN ".repeat(1 << 20),
+        "-----BEGIN A-----\n-----END A-----\n".repeat(1 << 17),
+        format!("-----BEGIN {}-----", "x".repeat(1 << 20)),
+        format!("-----BEGIN {}-----", "x".repeat(1 << 15)),
+        "x".repeat(10 << 20),
+    ] {
+        for told in [PublicKey::from_pem(&text).unwrap_err().what, SigningKey::from_pem(&text).unwrap_err().what] {
+            assert!(told.len() < 300, "{}", told.len());
+        }
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{:?}", begun.elapsed());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use crate::{Digest, canonical_digest};
+use crate::foreign::{Snippet, concise, excerpt};
+use crate::{Digest, canonical_digest, guard};
 
 /// The most text that is taken for a document: a manifest of a million entries fits well.
 const MOST_BYTES: usize = 512 << 20;
@@ -25,6 +26,8 @@ pub enum SpecError {
         column: usize,
         /// What is wrong there.
         what: String,
+        /// The lines there, if the place is known.
+        snippet: Option<Box<Snippet>>,
     },
     /// The document reads well, but its values cannot be meant.
     #[error("{origin}: {field}: {what}")]
@@ -39,6 +42,14 @@ pub enum SpecError {
     /// A value has no canonical form.
     #[error("no canonical form: {0}")]
     Canonical(String),
+}
+
+impl SpecError {
+    /// The text cannot be read at a line and column, from 1; zeros where that is not known.
+    fn parse(text: &str, origin: &str, (line, column): (usize, usize), what: &str) -> Self {
+        let snippet = Snippet::at(text, line, column).map(Box::new);
+        Self::Parse { origin: origin.to_owned(), line, column, what: concise(what), snippet }
+    }
 }
 
 struct Place(usize, usize);
@@ -102,7 +113,7 @@ pub trait Document: Serialize + DeserializeOwned {
 
 /// Reads YAML or JSON, strictly.
 pub(crate) fn read<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, SpecError> {
-    let refuse = |line, column, what: String| SpecError::Parse { origin: origin.to_owned(), line, column, what };
+    let refuse = |line, column, what: String| SpecError::parse(text, origin, (line, column), &what);
     if text.len() > MOST_BYTES {
         return Err(refuse(0, 0, format!("{} bytes is no document; at most {MOST_BYTES} are read", text.len())));
     }
@@ -119,11 +130,11 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, S
 /// # Errors
 /// If the text is not YAML, or not such a value.
 pub fn read_yaml<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, SpecError> {
-    let refuse = |line, column, what: String| SpecError::Parse { origin: origin.to_owned(), line, column, what };
+    let refuse = |line, column, what: String| SpecError::parse(text, origin, (line, column), &what);
     if text.len() > MOST_BYTES {
         return Err(refuse(0, 0, format!("{} bytes is no document; at most {MOST_BYTES} are read", text.len())));
     }
-    serde_yaml::from_str(text).map_err(|e| {
+    guard(|| serde_yaml::from_str(text)).map_err(|e| refuse(0, 0, e.to_string()))?.map_err(|e| {
         let (line, column) = e.location().map_or((0, 0), |place| (place.line(), place.column()));
         refuse(line, column, without_place(e.to_string()))
     })
@@ -133,7 +144,7 @@ pub fn read_yaml<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, Spe
 pub(crate) fn accept<D: Document>(document: &D, origin: &str) -> Result<(), SpecError> {
     let invalid = |(field, what)| SpecError::Invalid { origin: origin.to_owned(), field, what };
     if document.schema() != D::SCHEMA {
-        let what = format!("is {:?}; this version reads {:?}", document.schema(), D::SCHEMA);
+        let what = format!("is {:?}; this version reads {:?}", excerpt(document.schema()), D::SCHEMA);
         return Err(invalid(("retrace".to_owned(), what)));
     }
     document.check().map_err(invalid)

@@ -1,5 +1,5 @@
-//! The documents people write and read: manifest, run, recipes, task. Each is typed, validated on
-//! reading, and has a canonical digest that depends on its meaning and not on its YAML.
+//! The documents people write and read: manifest, run, recipes, task, known roots. Each is typed,
+//! validated on reading, and has a canonical digest that depends on its meaning and not on its YAML.
 //!
 //! This crate does no I/O and knows nothing of tensors, SQL or the command line. Everything else
 //! in the workspace speaks in its words: [`Digest`], [`Step`], [`Tokens`], [`RelPath`].
@@ -8,6 +8,9 @@ mod canonical;
 mod checksum;
 mod digest;
 mod document;
+pub mod foreign;
+mod guard;
+mod known_roots;
 pub mod manifest;
 pub mod model;
 mod path;
@@ -20,6 +23,8 @@ pub use canonical::canonical_digest;
 pub use checksum::{Algorithm, Checksum};
 pub use digest::{Digest, DigestError};
 pub use document::{Complaint, Document, SpecError, read_yaml};
+pub use guard::{GaveUp, guard, guarded};
+pub use known_roots::{KnownRelease, KnownRoot, KnownRoots};
 pub use manifest::Manifest;
 pub use model::Model;
 pub use path::{PathError, RelPath};

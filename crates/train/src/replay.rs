@@ -1,14 +1,16 @@
 //! Computing a stretch of a run again.
 
-use retrace_files::{Progress, Root, Unit};
+use std::collections::BTreeMap;
+
+use retrace_files::{Progress, RegularFile, Root, Silent, Unit, Wanted, hash};
+use retrace_model::hub;
 use retrace_spec::{Digest, Document, Run, Step, Tokens};
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 use crate::diagnosis::{Case, differing_run_fields};
 use crate::finding::{Element, Finding, Kind};
-use crate::state::Stated;
-use crate::{Journal, RECORDED_RUN, State, TrainError, Trainer, checkpoints, recorded_run};
+use crate::state::{Stated, inside};
+use crate::{Journal, RECORDED_RUN, State, TrainError, Trainer, checkpoints, directory_of, recorded_run};
 
 /// What a replay found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -29,6 +31,13 @@ impl Replay {
     /// Whether every bit is the same.
     pub fn holds(&self) -> bool {
         self.findings.is_empty()
+    }
+
+    /// The checkpoints whose content was computed again, and is the same: all that were compared, but for
+    /// the one that it began with, which was held against the journal alone. That of step 0 follows from
+    /// the run file.
+    pub fn computed(&self) -> impl Iterator<Item = Step> {
+        self.checkpoints.iter().copied().filter(|step| *step > self.from || *step == Step(0))
     }
 
     /// The first step at which anything shows.
@@ -122,6 +131,9 @@ pub fn replay(
         }
     }
     progress.end();
+    if config.is_none() {
+        replay.compare_copies(root, run, &output)?;
+    }
     replay.blame(config);
     Ok(replay)
 }
@@ -281,6 +293,27 @@ impl Replay {
         let element = first_element(saved, replayed, &places);
         self.findings.push(Finding { kind: Kind::Checkpoint, step, what, places, element });
         false
+    }
+
+    /// Compares what lies beside the tensors of the checkpoints that are the same, of which neither weights
+    /// nor moments tell: the model's description and the tokenizer.
+    fn compare_copies(&mut self, root: &Root, run: &Run, output: &Root) -> Result<(), TrainError> {
+        let digest = |file: RegularFile| Ok::<_, TrainError>(hash(&file, Wanted::default(), &Silent)?.digest);
+        let tokenizer = digest(root.file(&run.tokenizer)?)?;
+        for step in std::mem::take(&mut self.checkpoints) {
+            let directory = output.directory(&directory_of(step)?)?;
+            let model = hub::read_config(directory.file(&inside("config.json")?)?)?;
+            let copy = digest(directory.file(&inside("tokenizer.json")?)?)?;
+            let wrong = [("config.json", model != run.model), ("tokenizer.json", copy != tokenizer)];
+            let wrong: Vec<&str> = wrong.into_iter().filter_map(|(name, wrong)| wrong.then_some(name)).collect();
+            if wrong.is_empty() {
+                self.checkpoints.push(step);
+            } else {
+                let what = format!("the checkpoint's tensors are right, but the run has another {}", wrong.join(", "));
+                self.find(Kind::Record, step, what, &wrong);
+            }
+        }
+        Ok(())
     }
 
     /// Compares what a checkpoint whose tensors are right says of itself.

@@ -432,6 +432,27 @@ fn cases() -> Vec<Case> {
             (4, 8),
             (Record, 8, &["tokens"]),
         ),
+        case(
+            "how far apart positions are, in a checkpoint's config.json",
+            |root| {
+                trained(root, honest);
+                let path = checkpoint(root, 8).join("config.json");
+                let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+                config["rope_theta"] = json!(7.5);
+                fs::write(&path, config.to_string()).unwrap();
+            },
+            (4, 8),
+            (Record, 8, &["config.json"]),
+        ),
+        case(
+            "a checkpoint's tokenizer",
+            |root| {
+                trained(root, honest);
+                fs::write(checkpoint(root, 4).join("tokenizer.json"), "{ }").unwrap();
+            },
+            (4, 8),
+            (Record, 4, &["tokenizer.json"]),
+        ),
         // The tokens, after the fact.
         case(
             "a document edited",

@@ -4,19 +4,21 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use prost::bytes::Bytes;
 use retrace_spec::{Digest, Step};
 use retrace_train::Block;
 use tokio::sync::Notify;
 
-use crate::schedule::{Schedule, Speeds, WorkerId};
+use crate::schedule::{Patience, Schedule, Speeds, WorkerId};
 
 /// As many gradients' memory is kept to be used again.
 const SPARE: usize = 4;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Board {
+    patience: Patience,
     inner: Mutex<Inner>,
     /// There may be something to compute.
     posted: Notify,
@@ -41,15 +43,8 @@ struct Work {
     step: Step,
     batch: Digest,
     schedule: Schedule,
-    /// None if there was no worker when the step began.
-    weights: Option<SentWeights>,
-}
-
-/// The weights' bytes, and their digest.
-#[derive(Debug, Clone)]
-pub(crate) struct SentWeights {
-    pub(crate) bytes: Bytes,
-    pub(crate) digest: blake3::Hash,
+    /// Their bytes; none if there was no worker when the step began.
+    weights: Option<Bytes>,
 }
 
 /// What a worker is to compute.
@@ -58,7 +53,10 @@ pub(crate) struct Assignment {
     pub(crate) step: Step,
     pub(crate) block: Range<usize>,
     pub(crate) batch: Digest,
-    pub(crate) weights: SentWeights,
+    /// The weights' bytes.
+    pub(crate) weights: Bytes,
+    /// How long it may take.
+    pub(crate) deadline: Duration,
 }
 
 /// What the trainer's thread waited for.
@@ -71,6 +69,11 @@ pub(crate) enum Next {
 }
 
 impl Board {
+    /// An empty one.
+    pub(crate) fn new(patience: Patience) -> Self {
+        Self { patience, inner: Mutex::default(), posted: Notify::new(), changed: Condvar::new() }
+    }
+
     /// A thread that panicked has left nothing half done: every change is one call.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -105,13 +108,13 @@ impl Board {
     pub(crate) fn wait_for_workers(&self, workers: usize, mut done: impl FnMut() -> bool) {
         let mut inner = self.lock();
         while inner.speeds.workers() < workers && !done() {
-            let waited = self.changed.wait_timeout(inner, std::time::Duration::from_millis(50));
+            let waited = self.changed.wait_timeout(inner, Duration::from_millis(50));
             inner = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// Begins a step. `weights` is asked for only if there is a worker to send them to.
-    pub(crate) fn post(&self, step: Step, batch: Digest, micro_batches: usize, weights: impl FnOnce() -> SentWeights) {
+    pub(crate) fn post(&self, step: Step, batch: Digest, micro_batches: usize, weights: impl FnOnce() -> Bytes) {
         let weights = (self.workers() > 0).then(weights);
         let mut inner = self.lock();
         inner.results.clear();
@@ -154,7 +157,8 @@ impl Board {
                 if let Some(Work { step, batch, schedule, weights: Some(weights) }) = work
                     && let Some(block) = schedule.take(worker, speeds, last != Some(*step))
                 {
-                    return Some(Assignment { step: *step, block, batch: *batch, weights: weights.clone() });
+                    let deadline = speeds.deadline(worker, block.len(), self.patience);
+                    return Some(Assignment { step: *step, block, batch: *batch, weights: weights.clone(), deadline });
                 }
             }
             posted.await;
@@ -163,6 +167,10 @@ impl Board {
 
     pub(crate) fn measured(&self, worker: WorkerId, micro_batches: usize, seconds: f64) {
         self.lock().speeds.measured(worker, micro_batches, seconds);
+    }
+
+    pub(crate) fn handed_in(&self, worker: WorkerId, micro_batches: usize, seconds: f64) {
+        self.lock().speeds.handed_in(worker, micro_batches, seconds);
     }
 
     /// Hands in what was computed.

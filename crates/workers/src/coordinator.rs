@@ -1,6 +1,7 @@
 //! The process that trains, as its workers see it.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::pin::Pin;
@@ -13,7 +14,9 @@ use retrace_model::Weights;
 use retrace_numerics::tree::TreeSum;
 use retrace_sign::Token;
 use retrace_spec::{Digest, Document, Run, Step};
+use retrace_tls::{Stranger, said};
 use retrace_train::{Batch, Block, Compute, Learner, TrainError};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
@@ -21,15 +24,15 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use crate::WorkersError;
-use crate::board::{Assignment, Board, Next, SentWeights};
+use crate::board::{Assignment, Board, Next};
 use crate::floats::{self, Assembly};
 use crate::message::{Answer, FromWorker, Losses, NUMERICS, Order, PATH, RUN, Task, ToWorker};
-use crate::schedule::WorkerId;
+use crate::schedule::{Patience, WorkerId};
+use crate::{Local, WorkersError};
 
 /// How much may be on its way before the other side has taken it.
 pub(crate) const WINDOW: u32 = 16 << 20;
@@ -40,6 +43,8 @@ pub(crate) const ALIVE: Duration = Duration::from_secs(10);
 
 /// As long is waited for workers to take their leave.
 const LEAVING: Duration = Duration::from_secs(2);
+/// No more workers are let in: each is a connection, and checkpoints need open files too.
+const MOST_WORKERS: usize = 256;
 
 /// What happens among the workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,12 +63,30 @@ pub enum Event {
         /// What is known of why.
         why: String,
     },
+    /// One has had half of the time for a task, and has not answered.
+    Slow {
+        /// Which, from 1.
+        worker: u64,
+        /// What it was given.
+        task: String,
+        /// How long it has had it.
+        waited: Duration,
+        /// When it is let go.
+        deadline: Duration,
+    },
     /// One was not let in.
     Refused {
         /// Its address.
         from: String,
         /// Why.
         why: String,
+    },
+    /// Connections did not prove that they hold the token, the last from there.
+    Strangers {
+        /// Its address.
+        from: String,
+        /// How many there were since strangers were told of.
+        connections: u64,
     },
 }
 
@@ -73,46 +96,78 @@ type Listener = Arc<dyn Fn(Event) + Send + Sync>;
 /// The workers of a run: a step's micro-batches are computed by whoever has joined, and here if
 /// nobody has.
 pub struct Workers {
-    board: Arc<Board>,
-    address: SocketAddr,
+    door: Door,
     sum: TreeSum,
-    stop: Option<oneshot::Sender<()>>,
-    server: Option<JoinHandle<Result<(), tonic::transport::Error>>>,
+    local: Local,
+    servers: Vec<(oneshot::Sender<()>, JoinHandle<Result<(), tonic::transport::Error>>)>,
     runtime: Option<Runtime>,
 }
 
 impl fmt::Debug for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Workers").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Workers").field("run", &self.door.run).finish_non_exhaustive()
     }
 }
 
 impl Workers {
-    /// Lets workers that hold `token` and `run` join at `address` (`127.0.0.1:0`: any free port).
+    /// Lets workers that hold `run` join. A task that is not handed in within ten times as long as its
+    /// worker took before, but at least `deadline`, is given to another, and the worker is let go.
+    /// `listener` is told what happens.
     ///
     /// # Errors
-    /// If the address cannot be listened on.
-    pub fn listen(
+    /// If no thread can be had.
+    pub fn new(
         run: &Run,
-        address: &str,
-        token: Token,
+        deadline: Duration,
         listener: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Self, WorkersError> {
         let builder = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = builder.map_err(WorkersError::Start)?;
-        let refuse = |source| WorkersError::Listen { address: address.to_owned(), source };
-        let socket = runtime.block_on(TcpListener::bind(address)).map_err(refuse)?;
-        let bound = socket.local_addr().map_err(refuse)?;
-        let board = Arc::new(Board::default());
         let parameters = retrace_model::Layout::of(&run.model).parameters();
+        let tokens = run.micro_batch_size * run.sequence_length;
         let door = Door {
-            board: Arc::clone(&board),
-            token: Arc::new(token),
+            board: Arc::new(Board::new(Patience::new(deadline, parameters, tokens))),
             run: run.digest().map_err(TrainError::from)?,
             numerics: run.numerics.to_string(),
             parameters,
             listener: Arc::new(listener),
         };
+        let (connections, handed_over) = mpsc::channel(1);
+        let local = Local { runtime: runtime.handle().clone(), connections };
+        let mut workers = Self { door, sum: TreeSum::default(), local, servers: Vec::new(), runtime: Some(runtime) };
+        workers.serve(ReceiverStream::new(handed_over));
+        Ok(workers)
+    }
+
+    /// Connections for processes of this machine.
+    pub fn local(&self) -> Local {
+        self.local.clone()
+    }
+
+    /// Lets workers of other machines that hold `token` join at `address` (`127.0.0.1:0`: any free
+    /// port); gives where it listens.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub fn listen(&mut self, address: &str, token: &Token) -> Result<SocketAddr, WorkersError> {
+        let refuse = |source| WorkersError::Listen { address: address.to_owned(), source };
+        let runtime = self.local.runtime.clone();
+        let socket = runtime.block_on(TcpListener::bind(address)).map_err(refuse)?;
+        let bound = socket.local_addr().map_err(refuse)?;
+        let told = Arc::clone(&self.door.listener);
+        let _within = runtime.enter();
+        let connections = retrace_tls::accept(socket, token, move |Stranger { from, connections }| {
+            told(Event::Strangers { from: from.to_string(), connections });
+        })?;
+        self.serve(connections);
+        Ok(bound)
+    }
+
+    /// Serves the workers that come by these connections.
+    fn serve<C>(&mut self, connections: ReceiverStream<io::Result<C>>)
+    where
+        C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    {
         let (stop, stopped) = oneshot::channel();
         let server = Server::builder()
             .initial_stream_window_size(WINDOW)
@@ -120,21 +175,15 @@ impl Workers {
             .max_frame_size(FRAME)
             .http2_keepalive_interval(Some(ALIVE))
             .http2_keepalive_timeout(Some(ALIVE))
-            .serve_with_incoming_shutdown(door, TcpIncoming::from(socket).with_nodelay(Some(true)), async {
+            .serve_with_incoming_shutdown(self.door.clone(), connections, async {
                 let _ = stopped.await;
             });
-        let server = Some(runtime.spawn(server));
-        Ok(Self { board, address: bound, sum: TreeSum::default(), stop: Some(stop), server, runtime: Some(runtime) })
-    }
-
-    /// Where workers join.
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.servers.push((stop, self.local.runtime.spawn(server)));
     }
 
     /// Waits until so many have joined, or `hopeless` says that they will not.
     pub fn wait_for(&self, workers: usize, hopeless: impl FnMut() -> bool) {
-        self.board.wait_for_workers(workers, hopeless);
+        self.door.board.wait_for_workers(workers, hopeless);
     }
 }
 
@@ -147,24 +196,20 @@ impl Compute for Workers {
         batch: &Batch,
     ) -> Result<Block, TrainError> {
         let micro_batches = here.micro_batches();
-        self.board.post(step, batch.digest, micro_batches, || {
-            let bytes = floats::to_bytes(weights.values().to_vec());
-            let digest = floats::digest(&bytes);
-            SentWeights { bytes, digest }
-        });
+        self.door.board.post(step, batch.digest, micro_batches, || floats::to_bytes(weights.values().to_vec()));
         let mut losses = Vec::with_capacity(micro_batches);
         while losses.len() < micro_batches {
-            match self.board.next(losses.len()) {
+            match self.door.board.next(losses.len()) {
                 Next::Block(count, block) => {
                     losses.extend(block.losses);
                     self.sum.push_node(count as u64, block.gradient);
                     if let Some(spare) = self.sum.spare() {
-                        self.board.keep(spare);
+                        self.door.board.keep(spare);
                     }
                 }
                 Next::Here(range) => {
                     let block = here.block(weights, step, batch, range.clone())?;
-                    self.board.deliver(step, &range, block);
+                    self.door.board.deliver(step, &range, block);
                 }
             }
         }
@@ -172,20 +217,26 @@ impl Compute for Workers {
     }
 
     fn recycle(&mut self, _: &mut Learner<'_>, gradient: Vec<f32>) {
-        self.board.keep(gradient);
+        self.door.board.keep(gradient);
     }
 }
 
 impl Drop for Workers {
     /// Lets the workers go.
     fn drop(&mut self) {
-        self.board.close();
-        if let Some(stop) = self.stop.take() {
+        self.door.board.close();
+        let (stops, servers): (Vec<_>, Vec<_>) = self.servers.drain(..).unzip();
+        stops.into_iter().for_each(|stop| {
             let _ = stop.send(());
-        }
-        if let (Some(runtime), Some(server)) = (self.runtime.take(), self.server.take()) {
-            // It ends when every worker has been told that its stream is over.
-            let _ = runtime.block_on(async { tokio::time::timeout(LEAVING, server).await });
+        });
+        if let Some(runtime) = self.runtime.take() {
+            // They end when every worker has been told that its stream is over.
+            let ended = async {
+                for server in servers {
+                    let _ = server.await;
+                }
+            };
+            let _ = runtime.block_on(async { tokio::time::timeout(LEAVING, ended).await });
             runtime.shutdown_background();
         }
     }
@@ -195,7 +246,6 @@ impl Drop for Workers {
 #[derive(Clone)]
 struct Door {
     board: Arc<Board>,
-    token: Arc<Token>,
     run: Digest,
     numerics: String,
     parameters: usize,
@@ -206,13 +256,13 @@ impl Door {
     /// Whether a worker that asks so may join, and if not, why.
     fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
         let header = |name| request.metadata().get(name).map_or(&b""[..], |value| value.as_encoded_bytes());
-        if !self.token.admits(header("authorization")) {
-            return Err(Status::unauthenticated("it does not hold the token"));
+        if self.board.workers() >= MOST_WORKERS {
+            return Err(Status::resource_exhausted(format!("there are {MOST_WORKERS} workers, and no more are taken")));
         }
         for (name, ours) in [(NUMERICS, &self.numerics), (RUN, &self.run.to_string())] {
             let theirs = header(name);
             if theirs != ours.as_bytes() {
-                let theirs = String::from_utf8_lossy(theirs);
+                let theirs = said(&String::from_utf8_lossy(theirs));
                 return Err(Status::failed_precondition(format!("its {name} is {theirs:?}, not {ours}")));
             }
         }
@@ -251,7 +301,7 @@ impl tonic::server::StreamingService<FromWorker> for Join {
     fn call(&mut self, request: Request<Streaming<FromWorker>>) -> Self::Future {
         let door = self.0.clone();
         Box::pin(async move {
-            let from = request.remote_addr().map_or_else(|| "somewhere".to_owned(), |address| address.to_string());
+            let from = request.remote_addr().map_or_else(|| "this machine".to_owned(), |address| address.to_string());
             if let Err(status) = door.admit(&request) {
                 (door.listener)(Event::Refused { from, why: status.message().to_owned() });
                 return Err(status);
@@ -261,9 +311,12 @@ impl tonic::server::StreamingService<FromWorker> for Join {
             (door.listener)(Event::Joined { worker: worker.0, from });
             tokio::spawn(async move {
                 let mut served = Served { door, worker, undone: Vec::new() };
-                if let Err(why) = served.serve(request.into_inner(), orders).await {
-                    (served.door.listener)(Event::Left { worker: worker.0, why });
-                }
+                let Err(why) = served.serve(request.into_inner(), &orders).await else { return };
+                let listener = Arc::clone(&served.door.listener);
+                // What it leaves undone is for others at once, whether or not it hears why.
+                drop(served);
+                listener(Event::Left { worker: worker.0, why: why.clone() });
+                let _ = tokio::time::timeout(ALIVE, orders.send(Err(Status::aborted(why)))).await;
             });
             Ok(Response::new(ReceiverStream::new(stream)))
         })
@@ -274,7 +327,40 @@ impl tonic::server::StreamingService<FromWorker> for Join {
 struct Served {
     door: Door,
     worker: WorkerId,
-    undone: Vec<(Step, Range<usize>)>,
+    undone: Vec<Given>,
+}
+
+/// A task that a worker was given and has not handed in.
+struct Given {
+    step: Step,
+    block: Range<usize>,
+    since: Instant,
+    deadline: Duration,
+    /// Whether somebody was told that it takes long.
+    told: bool,
+}
+
+impl Given {
+    fn new(assignment: &Assignment) -> Self {
+        let Assignment { step, ref block, deadline, .. } = *assignment;
+        Self { step, block: block.clone(), since: Instant::now(), deadline, told: false }
+    }
+
+    /// When something is to be said or done about it: at half of its time, and when that is over.
+    fn alarm(&self) -> Instant {
+        self.since + if self.told { self.deadline } else { self.deadline / 2 }
+    }
+
+    /// What it is, in words.
+    fn task(&self) -> String {
+        let (first, last) = (self.block.start + 1, self.block.end);
+        format!("micro-batches {first} to {last} of step {}", self.step.get())
+    }
+
+    /// Why its worker is let go.
+    fn overdue(&self) -> String {
+        format!("it did not hand in {} within {:.0} s", self.task(), self.deadline.as_secs_f64())
+    }
 }
 
 /// A gradient on its way here.
@@ -282,7 +368,6 @@ struct Arriving {
     step: Step,
     range: Range<usize>,
     block: Block,
-    digest: Bytes,
     assembly: Assembly,
 }
 
@@ -291,21 +376,28 @@ impl Served {
     async fn serve(
         &mut self,
         mut answers: Streaming<FromWorker>,
-        orders: mpsc::Sender<Result<ToWorker, Status>>,
+        orders: &mpsc::Sender<Result<ToWorker, Status>>,
     ) -> Result<(), String> {
         let board = Arc::clone(&self.door.board);
         let (mut last, mut computing, mut arriving) = (None, None, None);
         loop {
+            let alarm = self.undone.iter().map(Given::alarm).min();
             tokio::select! {
+                () = until(alarm) => self.see_what_is_late()?,
                 // The next task goes out while the gradient of the one before is still coming in.
                 assignment = board.assignment(self.worker, last), if computing.is_none() => {
                     let Some(assignment) = assignment else { return Ok(()) };
-                    self.undone.push((assignment.step, assignment.block.clone()));
-                    send(&orders, &assignment, last != Some(assignment.step)).await?;
+                    let given = Given::new(&assignment);
+                    // A worker that takes nothing is as late as one that gives nothing.
+                    let sent = send(orders, &assignment, last != Some(assignment.step));
+                    let sent = tokio::time::timeout(given.deadline, sent).await;
+                    let late = given.overdue();
+                    self.undone.push(given);
+                    sent.map_err(|_| late)??;
                     last = Some(assignment.step);
                     computing = Some((assignment, Instant::now()));
                 }
-                answer = answers.message() => match answer.map_err(|status| status.message().to_owned())? {
+                answer = answers.message() => match answer.map_err(|status| said(status.message()))? {
                     Some(FromWorker { answer: Some(Answer::Losses(losses)) }) => {
                         let (assignment, began) = computing.take().ok_or("it answers what it was not asked")?;
                         if arriving.is_some() {
@@ -320,16 +412,34 @@ impl Served {
                             return Err("it sends more than a gradient".to_owned());
                         }
                         match gradient.assembly.is_whole(&gradient.block.gradient) {
-                            true => self.hand_in(gradient)?,
+                            true => self.hand_in(gradient),
                             false => arriving = Some(gradient),
                         }
                     }
-                    Some(FromWorker { answer: Some(Answer::Failed(why)) }) => return Err(why),
+                    Some(FromWorker { answer: Some(Answer::Failed(why)) }) => return Err(said(&why)),
                     Some(FromWorker { answer: None }) => return Err("it says what is not understood here".to_owned()),
                     None => return Err("it left".to_owned()),
                 },
             }
         }
+    }
+
+    /// Tells of tasks that take long; the error is that one has taken too long.
+    fn see_what_is_late(&mut self) -> Result<(), String> {
+        let now = Instant::now();
+        for given in self.undone.iter_mut().filter(|given| given.alarm() <= now) {
+            if given.told {
+                return Err(given.overdue());
+            }
+            given.told = true;
+            (self.door.listener)(Event::Slow {
+                worker: self.worker.0,
+                task: given.task(),
+                waited: given.since.elapsed(),
+                deadline: given.deadline,
+            });
+        }
+        Ok(())
     }
 
     fn begin(&self, assignment: Assignment, losses: Losses) -> Result<Arriving, String> {
@@ -339,22 +449,33 @@ impl Served {
         }
         let gradient = self.door.board.spare(self.door.parameters);
         let block = Block { losses: losses.bits.into_iter().map(f64::from_bits).collect(), gradient };
-        Ok(Arriving { step, range, block, digest: losses.gradient, assembly: Assembly::default() })
+        Ok(Arriving { step, range, block, assembly: Assembly::default() })
     }
 
-    fn hand_in(&mut self, mut arrived: Arriving) -> Result<(), String> {
-        if !arrived.assembly.finish(&mut arrived.block.gradient, &arrived.digest) {
-            return Err("its gradient was changed on the way".to_owned());
+    fn hand_in(&mut self, mut arrived: Arriving) {
+        arrived.assembly.finish(&mut arrived.block.gradient);
+        let is_it = |given: &Given| given.step == arrived.step && given.block == arrived.range;
+        if let Some(at) = self.undone.iter().position(is_it) {
+            let given = self.undone.swap_remove(at);
+            self.door.board.handed_in(self.worker, given.block.len(), given.since.elapsed().as_secs_f64());
         }
-        self.undone.retain(|undone| *undone != (arrived.step, arrived.range.clone()));
         self.door.board.deliver(arrived.step, &arrived.range, arrived.block);
-        Ok(())
     }
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
-        self.door.board.leave(self.worker, &self.undone);
+        let undone = std::mem::take(&mut self.undone);
+        let undone: Vec<_> = undone.into_iter().map(|given| (given.step, given.block)).collect();
+        self.door.board.leave(self.worker, &undone);
+    }
+}
+
+/// Waits until then; for ever, if there is nothing to wait for.
+async fn until(alarm: Option<Instant>) {
+    match alarm {
+        Some(alarm) => tokio::time::sleep_until(alarm.into()).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -364,17 +485,19 @@ async fn send(
     assignment: &Assignment,
     weights: bool,
 ) -> Result<(), String> {
-    let Assignment { step, block, batch, weights: SentWeights { bytes, digest } } = assignment;
+    let Assignment { step, block, batch, weights: bytes, .. } = assignment;
     let pieces = floats::chunks(if weights { bytes.clone() } else { Bytes::new() }).map(Order::Weights);
     let task = Task {
         step: step.get(),
         first: block.start as u64,
         count: block.len() as u64,
         batch: Bytes::copy_from_slice(batch.as_bytes()),
-        weights: Bytes::copy_from_slice(digest.as_bytes()),
     };
     for order in pieces.chain([Order::Task(task)]) {
         orders.send(Ok(ToWorker { order: Some(order) })).await.map_err(|_| "its connection was lost".to_owned())?;
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

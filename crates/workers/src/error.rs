@@ -1,5 +1,6 @@
 //! What can go wrong between a coordinator and its workers.
 
+use retrace_tls::TlsError;
 use retrace_train::TrainError;
 use thiserror::Error;
 
@@ -16,6 +17,17 @@ pub enum WorkersError {
         address: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// The connections that are to be taken cannot be.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// What listens there does not prove that it holds the token, and is told nothing.
+    #[error("what listens at {address} does not prove that it holds the token: {what}")]
+    NotProven {
+        /// The address.
+        address: String,
+        /// How this is known.
+        what: &'static str,
     },
     /// There is no coordinator to be reached.
     #[error("cannot reach a coordinator at {address}: {what}")]

@@ -1,6 +1,6 @@
 //! What a coordinator and a worker say to one another: one gRPC stream a worker, each way.
 //!
-//! A worker asks for the stream with [`RUN`], [`NUMERICS`] and its token among the request's headers.
+//! A worker asks for the stream with [`RUN`] and [`NUMERICS`] among the request's headers.
 //! It is then sent the weights of a step, in pieces, before its first task of that step, and answers
 //! each task with losses and then the gradient, in pieces.
 
@@ -45,9 +45,6 @@ pub(crate) struct Task {
     /// The digest of the step's batch.
     #[prost(bytes = "bytes", tag = "4")]
     pub(crate) batch: Bytes,
-    /// The digest of the weights' bytes.
-    #[prost(bytes = "bytes", tag = "5")]
-    pub(crate) weights: Bytes,
 }
 
 /// From a worker.
@@ -77,7 +74,4 @@ pub(crate) struct Losses {
     /// The bits of each micro-batch's loss, binary64.
     #[prost(fixed64, repeated, tag = "1")]
     pub(crate) bits: Vec<u64>,
-    /// The digest of the gradient's bytes.
-    #[prost(bytes = "bytes", tag = "2")]
-    pub(crate) gradient: Bytes,
 }

@@ -2,18 +2,69 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 /// A worker, by the order in which they joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WorkerId(pub(crate) u64);
 
+/// A worker is given so many times as long as it took before, as machines have other things to do too.
+const SLACK: f64 = 10.0;
+/// No machine that trains is slower than this, in operations a second: a core's, without wide
+/// instructions.
+const SLOWEST_MACHINE: f64 = 4e9;
+/// No task is waited for longer, whatever was measured.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// No network that is trained over is slower than this, in bytes a second.
+const SLOWEST_NETWORK: f64 = 1e7;
+
 /// How fast the workers are, as far as they have shown it.
 #[derive(Debug, Default)]
-pub(crate) struct Speeds(BTreeMap<WorkerId, Option<f64>>);
+pub(crate) struct Speeds(BTreeMap<WorkerId, Shown>);
+
+/// What a worker has shown.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shown {
+    /// Micro-batches a second, as it computes.
+    speed: Option<f64>,
+    /// How long its tasks took, with all that was sent.
+    turn: Option<Turn>,
+}
+
+/// How long tasks took from being given out to being handed in, in seconds, at most.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    task: f64,
+    micro_batch: f64,
+}
+
+impl Turn {
+    fn longer(self, other: Self) -> Self {
+        Self { task: self.task.max(other.task), micro_batch: self.micro_batch.max(other.micro_batch) }
+    }
+}
+
+/// How long a task may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// No task is given less.
+    pub(crate) least: Duration,
+    /// Seconds a micro-batch, as long as nobody has shown anything.
+    guess: f64,
+}
+
+impl Patience {
+    /// For a run whose model has so many parameters and whose micro-batches have so many tokens.
+    pub(crate) fn new(least: Duration, parameters: usize, tokens: usize) -> Self {
+        // A token costs 6 operations a parameter, there and back; weights and gradient are 4 bytes each.
+        let (parameters, tokens) = (parameters as f64, tokens as f64);
+        Self { least, guess: 6.0 * parameters * tokens / SLOWEST_MACHINE + 8.0 * parameters / SLOWEST_NETWORK }
+    }
+}
 
 impl Speeds {
     pub(crate) fn join(&mut self, worker: WorkerId) {
-        self.0.insert(worker, None);
+        self.0.insert(worker, Shown::default());
     }
 
     pub(crate) fn leave(&mut self, worker: WorkerId) {
@@ -29,18 +80,38 @@ impl Speeds {
     /// known of it before the other half.
     pub(crate) fn measured(&mut self, worker: WorkerId, micro_batches: usize, seconds: f64) {
         let now = micro_batches as f64 / seconds.max(1e-9);
-        if let Some(speed) = self.0.get_mut(&worker) {
+        if let Some(Shown { speed, .. }) = self.0.get_mut(&worker) {
             *speed = Some(speed.map_or(now, |before| f64::midpoint(before, now)));
         }
     }
 
-    /// The worker's part of what all of them do in the same time; one that has shown nothing yet is
-    /// as fast as the mean of those that have.
-    fn share(&self, worker: WorkerId) -> f64 {
-        let known: Vec<f64> = self.0.values().flatten().copied().collect();
-        let mean = if known.is_empty() { 1.0 } else { known.iter().sum::<f64>() / known.len() as f64 };
-        let all: f64 = self.0.values().map(|speed| speed.unwrap_or(mean)).sum();
-        self.0.get(&worker).map_or(0.0, |speed| speed.unwrap_or(mean) / all)
+    /// `worker` handed in a task of so many micro-batches so many seconds after it was given it.
+    pub(crate) fn handed_in(&mut self, worker: WorkerId, micro_batches: usize, seconds: f64) {
+        let now = Turn { task: seconds, micro_batch: seconds / micro_batches as f64 };
+        if let Some(Shown { turn, .. }) = self.0.get_mut(&worker) {
+            *turn = Some(turn.map_or(now, |before| before.longer(now)));
+        }
+    }
+
+    /// How long `worker` may take for a task of so many micro-batches: ten times as long as its slowest
+    /// before, or, as long as it has shown nothing, as the slowest of the others.
+    pub(crate) fn deadline(&self, worker: WorkerId, micro_batches: usize, patience: Patience) -> Duration {
+        let own = self.0.get(&worker).and_then(|shown| shown.turn);
+        let turn = own.or_else(|| self.0.values().filter_map(|shown| shown.turn).reduce(Turn::longer));
+        let seconds = match turn {
+            Some(turn) => SLACK * turn.task.max(turn.micro_batch * micro_batches as f64),
+            None => patience.guess * micro_batches as f64,
+        };
+        Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST).max(patience.least).min(LONGEST)
+    }
+
+    /// The worker's part of what all of them do in the same time; none as long as it has shown nothing.
+    fn share(&self, worker: WorkerId) -> Option<f64> {
+        let own = self.0.get(&worker)?.speed?;
+        let known: Vec<f64> = self.0.values().filter_map(|shown| shown.speed).collect();
+        let mean = known.iter().sum::<f64>() / known.len() as f64;
+        let all: f64 = self.0.values().map(|shown| shown.speed.unwrap_or(mean)).sum();
+        Some(own / all)
     }
 }
 
@@ -60,10 +131,11 @@ impl Schedule {
 
     /// The next block for `worker`. Its first of a step is what it can be expected to do of the whole,
     /// so that there is little to send; those after it are what it can be expected to do of the rest.
-    /// It is 2^k micro-batches, and begins at a multiple of that.
+    /// A worker that has shown nothing yet gets one micro-batch, to show what it can do.
+    /// A block is 2^k micro-batches, and begins at a multiple of that.
     pub(crate) fn take(&mut self, worker: WorkerId, speeds: &Speeds, first: bool) -> Option<Range<usize>> {
         let of = if first { self.micro_batches } else { self.free.values().sum() };
-        self.take_up_to((speeds.share(worker) * of as f64) as usize)
+        self.take_up_to((speeds.share(worker).unwrap_or(0.0) * of as f64) as usize)
     }
 
     /// The next block of at most `most` micro-batches, or of one.
@@ -96,30 +168,62 @@ mod tests {
     const TWO: WorkerId = WorkerId(2);
 
     fn both(one: Option<f64>, two: Option<f64>) -> Speeds {
-        Speeds(BTreeMap::from([(ONE, one), (TWO, two)]))
+        let shown = |speed| Shown { speed, turn: None };
+        Speeds(BTreeMap::from([(ONE, shown(one)), (TWO, shown(two))]))
     }
 
     #[test]
     fn shares_worked_out_by_hand() {
-        assert_eq!(both(None, None).share(ONE), 0.5);
-        assert_eq!(both(Some(3.0), Some(1.0)).share(ONE), 0.75);
-        assert_eq!(both(Some(3.0), None).share(TWO), 0.5);
-        assert_eq!(both(None, None).share(WorkerId(7)), 0.0);
+        assert_eq!(both(None, None).share(ONE), None);
+        assert_eq!(both(Some(3.0), Some(1.0)).share(ONE), Some(0.75));
+        assert_eq!(both(Some(3.0), None).share(ONE), Some(0.5));
+        assert_eq!(both(Some(3.0), None).share(TWO), None);
+        assert_eq!(both(Some(3.0), None).share(WorkerId(7)), None);
         let mut speeds = both(None, None);
         speeds.measured(ONE, 8, 2.0);
         speeds.measured(ONE, 8, 1.0);
         speeds.measured(TWO, 2, 1.0);
-        assert_eq!(speeds.share(ONE), 0.75);
+        assert_eq!(speeds.share(ONE), Some(0.75));
         speeds.leave(TWO);
-        assert_eq!((speeds.share(ONE), speeds.workers()), (1.0, 1));
+        assert_eq!((speeds.share(ONE), speeds.workers()), (Some(1.0), 1));
+    }
+
+    #[test]
+    fn deadlines_worked_out_by_hand() {
+        let seconds = Duration::from_secs;
+        // 6e6 operations a token and 4000 tokens at 4e9 a second, and 8e6 bytes at 1e7: 6.8 s.
+        let patience = Patience::new(seconds(30), 1_000_000, 4000);
+        let mut speeds = both(None, None);
+        assert_eq!(speeds.deadline(ONE, 1, patience), seconds(30));
+        assert_eq!(speeds.deadline(ONE, 10, patience), seconds(68));
+        // Two micro-batches in 8 s: 4 s each, so 10 x 4 x 5, and no task less than 10 x 8.
+        speeds.handed_in(ONE, 2, 8.0);
+        assert_eq!(speeds.deadline(ONE, 5, patience), seconds(200));
+        assert_eq!(speeds.deadline(ONE, 1, patience), seconds(80));
+        // Another is held against it; its own is what counts once there is one.
+        assert_eq!(speeds.deadline(TWO, 1, patience), seconds(80));
+        speeds.handed_in(TWO, 1, 0.5);
+        assert_eq!(speeds.deadline(TWO, 1, patience), seconds(30));
+        // The slowest counts, not the last.
+        speeds.handed_in(ONE, 2, 0.1);
+        assert_eq!(speeds.deadline(ONE, 1, patience), seconds(80));
+        speeds.handed_in(ONE, 1, f64::INFINITY);
+        assert_eq!(speeds.deadline(ONE, 1, patience), LONGEST);
     }
 
     #[test]
     fn two_equal_workers_send_one_gradient_each() {
-        let (mut schedule, speeds) = (Schedule::new(16), both(None, None));
+        let (mut schedule, speeds) = (Schedule::new(16), both(Some(2.0), Some(2.0)));
         assert_eq!(schedule.take(TWO, &speeds, true), Some(0..8));
         assert_eq!(schedule.take(ONE, &speeds, true), Some(8..16));
         assert_eq!(schedule.take(ONE, &speeds, false), None);
+    }
+
+    #[test]
+    fn a_worker_that_has_shown_nothing_gets_one_micro_batch() {
+        let (mut schedule, speeds) = (Schedule::new(16), both(Some(2.0), None));
+        assert_eq!(schedule.take(TWO, &speeds, true), Some(0..1));
+        assert_eq!(schedule.take(WorkerId(3), &speeds, true), Some(1..2));
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use retrace_files::Root;
 use std::time::{Duration, Instant};
 
-use prost::bytes::Bytes;
 use retrace_model::{Layout, Weights};
 use retrace_numerics::environment;
 use retrace_sign::Token;
 use retrace_spec::{Document, Run, Step};
+use retrace_tls::{Reason, said};
 use retrace_train::{Batch, Batches, Learner, TrainError};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -20,39 +20,48 @@ use tonic_prost::ProstCodec;
 use crate::WorkersError;
 use crate::coordinator::{ALIVE, FRAME, WINDOW};
 use crate::floats::{self, Assembly};
+use crate::local::Inherited;
 use crate::message::{Answer, FromWorker, Losses, NUMERICS, Order, PATH, RUN, Task, ToWorker};
 
-/// Computes micro-batches of `run`, whose paths are relative to `root`, for the coordinator at
-/// `address`, until that ends; `done` is told of every block. A coordinator that is not there yet is
-/// waited for, as long as `patience` says.
+/// How a worker comes to its coordinator.
+#[derive(Debug, Clone, Copy)]
+pub enum Way<'a> {
+    /// By an address, where both prove that they hold the token.
+    Address {
+        /// `HOST:PORT`.
+        address: &'a str,
+        /// The token.
+        token: &'a Token,
+        /// A coordinator that is not there yet is waited for so long.
+        patience: Duration,
+    },
+    /// By standard input, a connection of [`Local`](crate::Local).
+    Inherited,
+}
+
+/// Computes micro-batches of `run`, whose paths are relative to `root`, for the coordinator there, until
+/// that ends; `done` is told of every block.
 ///
 /// # Errors
 /// If the coordinator cannot be reached, does not want this worker, or is lost; if the tokens are
 /// not its tokens; if the micro-batches cannot be computed.
-pub fn work(
-    root: &Root,
-    run: &Run,
-    address: &str,
-    token: &Token,
-    patience: Duration,
-    done: &mut dyn FnMut(Step, usize),
-) -> Result<(), WorkersError> {
+pub fn work(root: &Root, run: &Run, way: Way<'_>, done: &mut dyn FnMut(Step, usize)) -> Result<(), WorkersError> {
     let weights = Weights::from_values(Layout::of(&run.model), vec![0.0; Layout::of(&run.model).parameters()]);
     let mut worker = Worker {
         learner: Learner::new(run)?,
         batches: Batches::open(root, run)?,
         weights: weights.map_err(TrainError::from)?,
         assembly: Assembly::default(),
-        known: Bytes::new(),
+        known: None,
         batch: None,
     };
     // One thread speaks, while this one computes.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(WorkersError::Start)?;
-    let (answers, mut orders) = join(&runtime, run, address, token, patience)?;
-    let lost = |what: &str| WorkersError::Lost { address: address.to_owned(), what: what.to_owned() };
+    let (answers, mut orders) = join(&runtime, run, way)?;
+    let lost = |what: &str| WorkersError::Lost { address: way.address(), what: what.to_owned() };
     loop {
-        let order = runtime.block_on(orders.message()).map_err(|status| lost(status.message()))?;
+        let order = runtime.block_on(orders.message()).map_err(|status| lost(&said(status.message())))?;
         let Some(ToWorker { order }) = order else { return Ok(()) };
         match order {
             Some(Order::Weights(bytes)) if worker.assembly.add(worker.weights.values_mut(), &bytes) => {}
@@ -76,8 +85,8 @@ struct Worker<'a> {
     batches: Batches,
     weights: Weights,
     assembly: Assembly,
-    /// The digest of the weights, when they are whole.
-    known: Bytes,
+    /// The step whose weights these are, when they are whole.
+    known: Option<Step>,
     batch: Option<(Step, Batch)>,
 }
 
@@ -85,13 +94,13 @@ impl Worker<'_> {
     /// Computes a task and answers it. Gives the number of micro-batches.
     fn compute(&mut self, task: &Task, answers: &UnboundedSender<FromWorker>) -> Result<usize, WorkersError> {
         environment::check().map_err(TrainError::from)?;
-        if self.known != task.weights {
-            if !self.assembly.finish(self.weights.values_mut(), &task.weights) {
-                return Err(WorkersError::Damaged { what: "the weights were changed on the way" });
-            }
-            self.known = task.weights.clone();
-        }
         let step = Step(task.step);
+        if self.known != Some(step) {
+            if !self.assembly.finish(self.weights.values_mut()) {
+                return Err(WorkersError::Damaged { what: "it does not send all of the weights" });
+            }
+            self.known = Some(step);
+        }
         let batch = match self.batch.take() {
             Some((of, batch)) if of == step => batch,
             _ => self.batches.batch(step)?,
@@ -108,10 +117,7 @@ impl Worker<'_> {
         let block = self.learner.block(&self.weights, step, &batch, range)?;
         self.batch = Some((step, batch));
         let gradient = floats::to_bytes(block.gradient);
-        let losses = Losses {
-            bits: block.losses.iter().map(|loss| loss.to_bits()).collect(),
-            gradient: Bytes::copy_from_slice(floats::digest(&gradient).as_bytes()),
-        };
+        let losses = Losses { bits: block.losses.iter().map(|loss| loss.to_bits()).collect() };
         // Whether they arrive shows when the next order is read.
         for answer in [Answer::Losses(losses)].into_iter().chain(floats::chunks(gradient).map(Answer::Gradient)) {
             let _ = answers.send(FromWorker { answer: Some(answer) });
@@ -120,64 +126,76 @@ impl Worker<'_> {
     }
 }
 
-/// The two ways of a worker's stream.
-type Stream = (UnboundedSender<FromWorker>, Streaming<ToWorker>);
+impl Way<'_> {
+    fn address(&self) -> String {
+        match self {
+            Self::Address { address, .. } => (*address).to_owned(),
+            Self::Inherited => "standard input".to_owned(),
+        }
+    }
+}
 
-fn join(
-    runtime: &Runtime,
-    run: &Run,
-    address: &str,
-    token: &Token,
-    patience: Duration,
-) -> Result<Stream, WorkersError> {
-    let unreachable = |what: String| WorkersError::Unreachable { address: address.to_owned(), what };
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|e| unreachable(said(&e)))?;
+/// The two directions of a worker's stream.
+pub(crate) type Stream = (UnboundedSender<FromWorker>, Streaming<ToWorker>);
+
+pub(crate) fn join(runtime: &Runtime, run: &Run, way: Way<'_>) -> Result<Stream, WorkersError> {
+    let unreachable = |what: String| WorkersError::Unreachable { address: way.address(), what };
+    let not_connected = |error: tonic::transport::Error| match retrace_tls::reason(&error) {
+        Reason::NotProven(what) => WorkersError::NotProven { address: way.address(), what },
+        Reason::Other(what) => unreachable(what),
+    };
+    let endpoint = match way {
+        Way::Address { address, token, .. } => retrace_tls::endpoint(address, token),
+        Way::Inherited => Ok(Endpoint::from_static("http://coordinator")),
+    };
     let endpoint = endpoint
+        .map_err(|e| unreachable(e.to_string()))?
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_frame_size(FRAME)
         .http2_keep_alive_interval(ALIVE)
         .keep_alive_timeout(ALIVE)
-        .keep_alive_while_idle(true)
-        .connect_timeout(ALIVE)
-        .tcp_nodelay(true);
+        .keep_alive_while_idle(true);
     let run_digest = run.digest().map_err(TrainError::from)?;
     let (answers, outgoing) = unbounded_channel();
     let mut request = Request::new(UnboundedReceiverStream::new(outgoing));
-    let headers =
-        [("authorization", token.bearer()), (NUMERICS, run.numerics.to_string()), (RUN, run_digest.to_string())];
-    for (name, value) in headers {
+    for (name, value) in [(NUMERICS, run.numerics.to_string()), (RUN, run_digest.to_string())] {
         let value = value.parse().map_err(|_| unreachable(format!("{name} cannot be sent as a header")))?;
         request.metadata_mut().insert(name, value);
     }
     let orders = runtime.block_on(async {
-        let channel = connect(&endpoint, patience).await.map_err(|e| unreachable(said(&e)))?;
+        let channel = match way {
+            Way::Address { patience, .. } => connect(&endpoint, patience).await,
+            Way::Inherited => {
+                let connection = Inherited::new().map_err(|e| unreachable(e.to_string()))?;
+                endpoint.connect_with_connector(connection).await
+            }
+        };
+        let channel = channel.map_err(not_connected)?;
         let mut call = tonic::client::Grpc::new(channel);
-        call.ready().await.map_err(|e| unreachable(said(&e)))?;
+        call.ready().await.map_err(not_connected)?;
         let answer = call.streaming(request, PathAndQuery::from_static(PATH), ProstCodec::default()).await;
         answer.map_err(|status: Status| match status.code() {
-            Code::Unauthenticated | Code::FailedPrecondition => {
-                WorkersError::Refused { address: address.to_owned(), what: status.message().to_owned() }
+            Code::ResourceExhausted | Code::FailedPrecondition => {
+                WorkersError::Refused { address: way.address(), what: said(status.message()) }
             }
-            _ => unreachable(status.message().to_owned()),
+            _ => unreachable(said(status.message())),
         })
     })?;
     Ok((answers, orders.into_inner()))
 }
 
-/// Connects, again and again until `patience` is over.
+/// Connects, again and again until `patience` is over or what listens there is not the coordinator.
 async fn connect(endpoint: &Endpoint, patience: Duration) -> Result<Channel, tonic::transport::Error> {
     let began = Instant::now();
     loop {
         match endpoint.connect().await {
-            Err(_) if began.elapsed() < patience => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(error)
+                if began.elapsed() < patience && !matches!(retrace_tls::reason(&error), Reason::NotProven(_)) =>
+            {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
             outcome => return outcome,
         }
     }
-}
-
-/// An error and its causes, on one line.
-fn said(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -91,6 +91,11 @@ select 'release' as release, 'model-1m' as subject, 'layer.1.weight' as tensor, 
 create or replace view clean_graph as
 select 'release' as release, 'cycle' as rule, 'a' as path, 'finding' as finding, 'manifest.json' as source where 1 = 0;
 
+-- The latest of two manifests.
+create or replace view clean_manifests as select 'release' as release, 'b3:bb' as root, 'manifest.yaml' as source;
+create or replace view "known-roots" as select 'release' as release, n.place, n.root, n.seen, 'known-roots.yaml' as source
+from (values (1, 'b3:aa', null), (2, 'b3:bb', 'today, https://example.org')) as n(place, root, seen);
+
 create or replace view metrics as select * from clean_metrics;
 create or replace view claims as select * from clean_claims;
 create or replace view checkpoints as select * from clean_checkpoints;
@@ -99,3 +104,4 @@ create or replace view tensors as select * from clean_tensors;
 create or replace view sources as select * from clean_sources;
 create or replace view averages as select * from clean_averages;
 create or replace view graph as select * from clean_graph;
+create or replace view manifests as select * from clean_manifests;

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use retrace_audit::{Audited, Finding, Outcome, Rule, Severity, audit};
 use retrace_query::Session;
+use retrace_spec::KnownRoots;
 use serde_json::json;
 
-use super::Exit;
 use super::query::Asking;
+use super::{Exit, open};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -26,7 +27,18 @@ use crate::terminal::{Terminal, Tone, count};
 Examples:
   retrace import pythia-evals evals -o pythia && retrace audit pythia
   retrace audit release --rules my-rules --only same-content
+  retrace audit release --known-roots known-roots.yaml
   retrace audit --list
+
+Roots that you have seen are kept in a document, each release's in the order in which they were published:
+
+  retrace: known-roots/1
+  releases:
+    - name: tour
+      roots:
+        - root: b3:…
+          seen: 2026-01-02, on the project's page
+        - root: b3:…
 
 A rule, in a file NAME.sql, answers with columns release, subject, finding, evidence and sure:
 
@@ -47,6 +59,9 @@ pub(crate) struct Audit {
     /// Ask only these rules
     #[arg(long, value_name = "RULE")]
     only: Vec<String>,
+    /// Tell which manifests are not the latest of their releases, or are unknown, by the roots in FILE
+    #[arg(long, value_name = "FILE")]
+    known_roots: Option<PathBuf>,
     /// List the rules
     #[arg(long)]
     list: bool,
@@ -69,7 +84,10 @@ impl Audit {
             })?;
             return Ok(Exit::Holds);
         }
-        let session = Session::open_whole(&self.dirs, self.asking.options())?;
+        let mut session = Session::open_whole(&self.dirs, self.asking.options())?;
+        if let Some(file) = &self.known_roots {
+            session.know(&open::<KnownRoots>(file)?.document, &file.display().to_string())?;
+        }
         let progress = terminal.progress();
         progress.begin("asking the rules", rules.len() as u64, retrace_files::Unit::Items);
         let audited = audit(&session, &rules, |rule| {
@@ -86,19 +104,13 @@ impl Audit {
                     let Some(about) = rules.iter().find(|known| known.id == rule) else { continue };
                     let tone = if finding.severity == Severity::Note { Tone::Faint } else { Tone::Bad };
                     writeln!(out, "{} {}: {}", terminal.tone(tone, finding.severity.word()), about.id, about.title)?;
-                    writeln!(
-                        out,
-                        "  {}\n  {}",
-                        terminal.tone(Tone::Faint, &about.means),
-                        terminal.tone(Tone::Faint, &about.advice)
-                    )?;
+                    writeln!(out, "  {}", terminal.tone(Tone::Faint, &about.means))?;
+                    writeln!(out, "  {}", terminal.tone(Tone::Faint, &about.advice))?;
                 }
                 let Finding { release, subject, finding: found, evidence, sure, .. } = finding;
-                // What a release says is anyone's text, and this goes to terminals.
-                let clean = |text: &str| text.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"");
-                writeln!(out, "  - {} {}: {}", clean(release), clean(subject), clean(found))?;
-                writeln!(out, "    at {}", clean(evidence))?;
-                writeln!(out, "    {}", clean(sure))?;
+                writeln!(out, "  - {release} {subject}: {found}")?;
+                writeln!(out, "    at {evidence}")?;
+                writeln!(out, "    {sure}")?;
             }
             Ok(())
         })?;

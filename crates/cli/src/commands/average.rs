@@ -89,15 +89,15 @@ impl Average {
             tables::write(directory, &self.rows(&found.tensors))?;
         }
         let holds = found.closeness != Closeness::Apart;
-        let result =
-            json!({"holds": holds, "against": self.against, "ingredients": self.ingredients, "average": found});
+        let ingredients: Vec<_> = self.ingredients.iter().map(|path| path.display().to_string()).collect();
+        let against = self.against.display().to_string();
+        let result = json!({"holds": holds, "against": against, "ingredients": ingredients, "average": found});
         let mut apart: Vec<_> = found.tensors.iter().filter(|tensor| tensor.closeness == Closeness::Apart).collect();
         apart.sort_by(|a, b| b.largest_units.total_cmp(&a.largest_units).then_with(|| a.name.cmp(&b.name)));
         terminal.result("average/1", &result, |out| {
             for Mean { name, differing, of, largest_units, largest, .. } in apart.iter().take(SHOWN) {
                 let numbers = format!("{differing} of {of} numbers, at most {largest:.3e} or {largest_units:.1} units");
-                // A name is anyone's text, and this goes to terminals.
-                writeln!(out, "{} {}: {numbers}", terminal.tone(Tone::Bad, "apart   "), name.escape_debug())?;
+                writeln!(out, "{} {name}: {numbers}", terminal.tone(Tone::Bad, "apart   "))?;
             }
             match apart.len().saturating_sub(SHOWN) {
                 0 => Ok(()),

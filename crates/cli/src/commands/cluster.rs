@@ -15,12 +15,15 @@ use crate::terminal::{Terminal, Tone};
 ///
 /// A scheduler takes queries; workers work on them. The answers are those of a single process, to the
 /// bit, whatever the number of workers, and if one is lost on the way. Tables must lie at the same paths,
-/// or URLs, on every machine. Whoever submits a query, or works, must hold the token. What is sent is
-/// authenticated by it, but not encrypted: between machines that others share, send it through a tunnel.
+/// or URLs, on every machine. All parts prove to one another that they hold the token; it is never sent,
+/// and all that is sent is encrypted (TLS 1.3). What can be seen on the way is who talks to whom, when, and
+/// how much. A token has to be random: whoever can connect can try guesses. Whoever holds it can read any
+/// file that a worker can. What a worker keeps for a query lies in the clear in a temporary directory, which
+/// its user alone can read, until the worker ends; what one that was killed leaves, the next removes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  head -c 32 /dev/urandom | base64 > token          once; copy it to each machine
+  (umask 077; head -c 32 /dev/urandom | base64 > token)     once; copy it to each machine
   retrace cluster scheduler --token token
   retrace cluster worker --scheduler 127.0.0.1:50050 --token token
   retrace query @emergence release --cluster 127.0.0.1:50050 --token token")]
@@ -61,14 +64,14 @@ impl Cluster {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         match &self.part {
             Part::Scheduler { listen, token } => {
-                retrace_cluster::scheduler(listen, read_token(token)?, |address| {
+                retrace_cluster::scheduler(listen, &read_token(token, terminal)?, |address| {
                     terminal.say(Tone::Good, "listening", format!("at {address}"));
                 })?;
             }
             Part::Worker { scheduler, token, host, tasks } => {
                 let tasks = tasks.map_or_else(rayon::current_num_threads, NonZeroUsize::get);
                 let offer = Offer { host: *host, tasks };
-                retrace_cluster::worker(scheduler, &read_token(token)?, &offer, |address| {
+                retrace_cluster::worker(scheduler, &read_token(token, terminal)?, &offer, |address| {
                     terminal.say(Tone::Good, "working", format!("for {scheduler}, results at {address}"));
                 })?;
             }

@@ -66,7 +66,7 @@ impl Convert {
         let parameters = weights.values().len();
         let updates = optimizer.map(|moments| moments.updates);
         let result = json!({
-            "output": self.output,
+            "output": self.output.display().to_string(),
             "model": model,
             "parameters": parameters,
             "iterations": iterations,

@@ -93,8 +93,7 @@ impl Diff {
         shown.sort_by(|(a, x), (b, y)| b.total_cmp(a).then_with(|| x.name.cmp(&y.name)));
         let most = if self.all { shown.len() } else { 10 };
         for (_, tensor) in shown.iter().take(most) {
-            // A name is anyone's text, and this goes to terminals.
-            writeln!(out, "  {}  {}", tensor.name.escape_debug(), in_words(&tensor.difference))?;
+            writeln!(out, "  {}  {}", tensor.name, in_words(&tensor.difference))?;
         }
         if shown.len() > most {
             let more = format!("  … and {} more (--all shows them)", shown.len() - most);
@@ -120,7 +119,7 @@ fn in_words(difference: &Difference) -> String {
     match difference {
         Difference::Added => "added".to_owned(),
         Difference::Removed { now: None } => "removed".to_owned(),
-        Difference::Removed { now: Some(now) } => format!("removed; {} has its bytes", now.escape_debug()),
+        Difference::Removed { now: Some(now) } => format!("removed; {} has its bytes", now),
         Difference::Reshaped { shapes: [a, b], same_numbers } => {
             let numbers = if *same_numbers { "the same numbers" } else { "other numbers" };
             format!("reshaped {a:?} to {b:?}, {numbers}")

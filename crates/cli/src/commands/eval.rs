@@ -1,5 +1,6 @@
 //! `retrace eval`
 
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -32,7 +33,7 @@ pub(crate) struct Eval {
     models: Vec<PathBuf>,
     /// Tasks, with commas between them
     #[arg(long, required = true, value_delimiter = ',')]
-    tasks: Vec<String>,
+    tasks: Vec<PathBuf>,
     /// Where the files of tasks given by name lie
     #[arg(long, value_name = "DIR")]
     include_path: Option<PathBuf>,
@@ -50,8 +51,8 @@ impl Eval {
         let mut tasks = Vec::new();
         for task in &self.tasks {
             let path = match &self.include_path {
-                Some(directory) if !task.contains(['/', '.']) => directory.join(format!("{task}.yaml")),
-                _ => PathBuf::from(task),
+                Some(directory) if is_name(task) => directory.join(task).with_extension("yaml"),
+                _ => task.clone(),
             };
             tasks.push(load(&path)?);
         }
@@ -61,9 +62,7 @@ impl Eval {
         for model in &self.models {
             let results = evaluate(model, &tasks, progress.as_ref())?;
             if let Some(directory) = &self.output {
-                let name = model.components().rev().take(2).map(|c| c.as_os_str().to_string_lossy().into_owned());
-                let name = name.collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("-");
-                results.write(WholeFile::create(&directory.join(format!("{name}.json")))?)?;
+                results.write(WholeFile::create(&directory.join(file_name(model)))?)?;
             }
             all.push((model, results));
         }
@@ -97,6 +96,19 @@ impl Eval {
         );
         Ok(Exit::Holds)
     }
+}
+
+/// Whether it is the name of a task, and no path.
+fn is_name(task: &Path) -> bool {
+    !task.as_os_str().as_encoded_bytes().iter().any(|byte| matches!(byte, b'/' | b'.'))
+}
+
+/// What the results of a model are called: by the last two parts of its path.
+fn file_name(model: &Path) -> OsString {
+    let parts: Vec<_> = model.components().map(|part| part.as_os_str()).collect();
+    let mut name = parts[parts.len().saturating_sub(2)..].join(OsStr::new("-"));
+    name.push(".json");
+    name
 }
 
 /// Reads the task at `path` and its items, which lie beside it.

@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
-use retrace_files::{Silent, Wanted, hash_beneath, write_whole};
+use retrace_files::{RegularFile, Silent, Wanted, hash_beneath, write_whole};
 use retrace_manifest::{ExportError, Signed, bill_of_materials, checksum_list, model_signature, provenance};
 use retrace_sign::Chain;
 use retrace_spec::{Algorithm, Manifest, RelPath};
 use serde_json::json;
 
-use super::keys::{refuse, signing_key};
+use super::keys::{of_pem, signing_key};
 use super::seal::inside;
 use super::sign::signature_of;
-use super::{Exit, Opened, open, read_text};
+use super::{Exit, Opened, open};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -72,9 +72,9 @@ impl Export {
         let opened = open::<Manifest>(&self.manifest)?;
         let manifest = &opened.document;
         let text = match self.format {
-            Format::Oms => self.oms(&opened)?,
+            Format::Oms => self.oms(&opened, terminal)?,
             Format::Slsa => {
-                let key = self.key.as_deref().map(signing_key).transpose()?;
+                let key = self.key.as_deref().map(|key| signing_key(key, terminal)).transpose()?;
                 provenance(manifest, self.step.as_deref(), key.as_ref())?
             }
             Format::Cyclonedx => bill_of_materials(manifest)?,
@@ -82,6 +82,7 @@ impl Export {
             Format::B3sums => checksum_list(manifest, Algorithm::Blake3)?,
         };
         let result = json!({
+            "key_exposed": self.key.as_deref().and_then(exposed),
             "output": self.output.as_ref().map(|output| output.display().to_string()),
             "root": manifest.root,
             "text": if self.output.is_none() { Some(&text) } else { None },
@@ -89,10 +90,10 @@ impl Export {
         if let Some(output) = &self.output {
             write_whole(output, text.as_bytes())?;
         }
-        terminal.result("export/1", &result, |out| match &self.output {
-            Some(output) => writeln!(out, "{}", output.display()),
-            None => out.write_all(text.as_bytes()),
-        })?;
+        match &self.output {
+            Some(output) => terminal.result("export/1", &result, |out| writeln!(out, "{}", output.display()))?,
+            None => terminal.data("export/1", &result, text.as_bytes())?,
+        }
         if self.output.is_some() {
             let files = count(manifest.artifacts.len() as u64, "file");
             terminal.say(Tone::Good, "exported", format_args!("{files} of {}", manifest.name));
@@ -100,14 +101,14 @@ impl Export {
         Ok(Exit::Holds)
     }
 
-    fn oms(&self, opened: &Opened<Manifest>) -> Result<String, Failure> {
+    fn oms(&self, opened: &Opened<Manifest>, terminal: &Terminal) -> Result<String, Failure> {
         let Some(key) = &self.key else {
             let help = "give --key FILE, a P-256, P-384 or P-521 key";
             return Err(Failure::usage("an OMS bundle is signed, and no key is given", help));
         };
-        let key = signing_key(key)?;
+        let key = signing_key(key, terminal)?;
         let chain = match &self.certificates {
-            Some(path) => Some(Chain::from_pem(&read_text(path)?).map_err(|e| refuse(path, &e))?),
+            Some(path) => Some(of_pem(path, Chain::from_pem)?),
             None => None,
         };
         let Opened { document: manifest, root, path } = opened;

@@ -76,7 +76,10 @@ impl Generate {
         }
         progress.end();
         let text = tokenizer.decode(&ids[usize::from(prefix.is_some())..])?;
-        terminal.result("generate/1", &json!({"text": text, "tokens": ids}), |out| writeln!(out, "{text}"))?;
+        terminal.result("generate/1", &json!({"text": text, "tokens": ids}), |out| {
+            out.write_all(text.as_bytes())?;
+            writeln!(out)
+        })?;
         let made = count(ids.len() - given, "token");
         terminal.say(Tone::Good, "generated", format_args!("{made} after {given}"));
         Ok(Exit::Holds)

@@ -1,13 +1,20 @@
 //! Keys and certificates as arguments, for the verbs that sign and that check.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use retrace_files::{RegularFile, exposure};
 use retrace_manifest::Trust;
-use retrace_sign::{KeyError, PublicKey, Roots, SigningKey};
+use retrace_sign::{Identity, KeyError, PublicKey, Roots, SigningKey};
+use retrace_spec::foreign::excerpt;
+use retrace_spec::guard;
 
-use super::read_text;
 use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone, count};
+
+/// No key, signature of a manifest, or list of authorities is larger, so that no more is read.
+pub(super) const MOST_BYTES: u64 = 8 << 20;
 
 /// Whose signature is accepted.
 #[derive(Debug, clap::Args)]
@@ -15,11 +22,20 @@ pub(super) struct Trusted {
     /// Check the signature: it must be by the other half of this key (PEM)
     #[arg(long, value_name = "FILE", conflicts_with = "trust")]
     pub(super) public_key: Option<PathBuf>,
-    /// Check the signature of an OMS bundle: its certificates must lead to one of these (PEM)
+    /// Check the signature of an OMS bundle: its certificates must lead to one of these (PEM), and be for
+    /// signing code
     #[arg(long, value_name = "FILE")]
     pub(super) trust: Option<PathBuf>,
-    /// Take certificates as of this day, when they were still valid, as 2026-03-01 [default: today]
-    #[arg(long, value_name = "DAY", value_parser = day, requires = "trust")]
+    /// Accept only this signer among all for whom the authorities of `--trust` vouch: his certificate's
+    /// subject (CN=alice,O=Example), a mail address, URI or DNS name among its alternative names, or his
+    /// key (sha256:…), to the letter; of several, one is enough. What `model_signing` calls an identity is
+    /// such a name too, of a Sigstore certificate
+    // Of two that exclude each other clap lets one be missing: so both are named.
+    #[arg(long, value_name = "NAME", requires = "trust", conflicts_with = "public_key")]
+    pub(super) identity: Vec<Identity>,
+    /// Take certificates as of this day, when they were still valid, as 2026-03-01 [default: today]; when a
+    /// bundle was signed, it does not prove
+    #[arg(long, value_name = "DAY", value_parser = day, requires = "trust", conflicts_with = "public_key")]
     pub(super) at: Option<u64>,
 }
 
@@ -30,30 +46,67 @@ impl Trusted {
             return Ok(Some(Trust::Key(public_key(path)?)));
         }
         let Some(path) = &self.trust else { return Ok(None) };
-        let roots = Roots::from_pem(&read_text(path)?).map_err(|e| refuse(path, &e))?;
+        let roots = of_pem(path, Roots::from_pem)?;
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        Ok(Some(Trust::Roots { roots, at: self.at.unwrap_or_else(now) }))
+        Ok(Some(Trust::Roots { roots, at: self.at.unwrap_or_else(now), identities: self.identity.clone() }))
     }
 }
 
 /// The key that a signature is checked with.
 pub(super) fn public_key(path: &Path) -> Result<PublicKey, Failure> {
-    PublicKey::from_pem(&read_text(path)?).map_err(|e| refuse(path, &e))
+    of_pem(path, PublicKey::from_pem)
 }
 
-/// The key that signs.
-pub(super) fn signing_key(path: &Path) -> Result<SigningKey, Failure> {
-    SigningKey::from_pem(&read_text(path)?).map_err(|e| refuse(path, &e))
+/// The key that signs. Says so if it is not its owner's alone.
+pub(super) fn signing_key(path: &Path, terminal: &Terminal) -> Result<SigningKey, Failure> {
+    let key = of_pem(path, SigningKey::from_pem)?;
+    if let Some(how) = exposed(path) {
+        let file = path.display();
+        terminal.say(
+            Tone::Bad,
+            "exposed",
+            format_args!("{file}: {how}: keep it in a directory of your own, and `chmod 600 {file}`"),
+        );
+    }
+    Ok(key)
+}
+
+/// How others than its owner can get at the secret in the file at `path`, if they can.
+pub(super) fn exposed(path: &Path) -> Option<&'static str> {
+    let path = path.canonicalize().ok()?;
+    let directory = path.parent().and_then(|directory| directory.metadata().ok());
+    let file = path.metadata().ok().filter(|file| file.is_file())?;
+    exposure(&file, directory.as_ref())
 }
 
 /// For people, which key that is.
 pub(super) fn name(key: &PublicKey) -> String {
-    format!("{} key {:.16}", key.kind(), key.hint().unwrap_or_default())
+    format!("{} key sha256:{}", key.kind(), key.hint().unwrap_or_default())
 }
 
-pub(super) fn refuse(path: &Path, error: &KeyError) -> Failure {
-    let help = "keys are PEM files; `openssl genpkey -algorithm ed25519 -out key.pem` makes one, and `openssl pkey \
-                -in key.pem -pubout -out key.pub.pem` its public half";
+/// For people, who signed: by all his names, as far as there are not many.
+pub(super) fn listed(signer: &[Identity]) -> String {
+    const MOST: usize = 6;
+    // The key is last: it says least to people.
+    let keys = signer.iter().filter(|identity| matches!(identity, Identity::Key(_)));
+    let names = signer.iter().filter(|identity| !matches!(identity, Identity::Key(_)));
+    let mut all: Vec<String> = names.take(MOST).map(|name| excerpt(&name.to_string())).collect();
+    if signer.len() > MOST + 1 {
+        all.push(format!("{} more", count((signer.len() - MOST - 1) as u64, "name")));
+    }
+    all.extend(keys.map(|key| format!("key {key}")));
+    all.join(", ")
+}
+
+/// What the PEM file at `path` holds.
+pub(super) fn of_pem<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, KeyError>) -> Result<T, Failure> {
+    let text = RegularFile::open(path)?.text(MOST_BYTES)?;
+    guard(|| parse(&text)).map_err(|e| refuse(path, &e))?.map_err(|e| refuse(path, &e))
+}
+
+fn refuse(path: &Path, error: &dyn Display) -> Failure {
+    let help = "keys are PEM files; `(umask 077; openssl genpkey -algorithm ed25519 -out key.pem)` makes one, and \
+                 `openssl pkey -in key.pem -pubout -out key.pub.pem` its public half";
     Failure::usage(format!("{}: {error}", path.display()), help)
 }
 

@@ -54,7 +54,7 @@ impl Logits {
         let tensor = Tensor { dtype: Dtype::F32, shape: shape.clone(), bytes };
         safetensors::write(&self.output, &BTreeMap::from([("logits".to_owned(), tensor)]))?;
         let (_, digest) = retrace_files::hash_file(&self.output)?;
-        let result = json!({"output": self.output, "shape": shape, "digest": digest});
+        let result = json!({"output": self.output.display().to_string(), "shape": shape, "digest": digest});
         terminal.result("logits/1", &result, |out| writeln!(out, "{}", self.output.display()))?;
         let shape = shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
         terminal.say(Tone::Good, "computed", format_args!("logits {shape}; file {digest}"));

@@ -40,13 +40,13 @@ impl Openness {
         let key = self.public_key.as_deref().map(super::keys::public_key).transpose()?;
         let mut evidence = Evidence::default();
         if let Some(file) = &self.replayed {
-            let outcomes = read_attestation(&manifest, &read_text(file)?, key.as_ref()).map_err(|e| {
+            let replayed = read_attestation(&manifest, &read_text(file)?, key.as_ref()).map_err(|e| {
                 Failure::usage(
                     format!("{}: {e}", file.display()),
                     "make it with `retrace replay MANIFEST --all -o FILE`",
                 )
             })?;
-            evidence.replayed = outcomes.into_iter().map(|outcome| (outcome.step, outcome.again)).collect();
+            evidence.replayed = replayed.steps.into_iter().map(|outcome| (outcome.step, outcome.again)).collect();
         }
         let verified = verify(&manifest, root.path(), Some(&path), terminal.progress().as_ref())?;
         let good = verified.entries.into_iter().filter(|entry| entry.verdict == Verdict::Verified);
@@ -63,8 +63,8 @@ impl Openness {
                 let class = component.class.name().split(' ').next().unwrap_or_default();
                 let required = if component.required { "" } else { ", optional" };
                 let example = component.example.as_deref().map_or_else(String::new, |example| match component.files {
-                    0 | 1 => format!("  {}", example.escape_debug()),
-                    files => format!("  {} and {} more", example.escape_debug(), files - 1),
+                    0 | 1 => format!("  {example}"),
+                    files => format!("  {example} and {} more", files - 1),
                 });
                 let name = format!("{} ({class}{required})", component.name);
                 writeln!(out, "{} {name:44}{example}", terminal.tone(tone, word))?;

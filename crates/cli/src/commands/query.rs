@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use retrace_files::{FileError, write_whole};
 use retrace_query::{Answer, Format, Held, NamedQuery, Options, QueryError, Session};
 use retrace_report::plot;
+use retrace_spec::foreign::shown_json;
 use serde::Serialize;
 
 use super::Exit;
@@ -75,7 +76,8 @@ pub(crate) struct Query {
     /// How the answer is written; as a table, if nothing is said
     #[arg(long, value_name = "FORMAT")]
     format: Option<Written>,
-    /// Let the cluster whose scheduler listens there answer; paths must be the same on all its machines
+    /// Let the cluster whose scheduler listens there answer; paths must be the same on all its machines.
+    /// It is asked only once it has proved that it holds the token, which is never sent (see `retrace help cluster`)
     #[arg(long, value_name = "ADDRESS", requires = "token")]
     cluster: Option<String>,
     /// The file with the cluster's token
@@ -153,7 +155,7 @@ impl Query {
             return list(&queries, terminal);
         }
         let (asked, paths) = self.arguments()?;
-        let (session, asking) = (self.open(&paths)?, self.asking.clone());
+        let (session, asking) = (self.open(&paths, terminal)?, self.asking.clone());
         let library = Library { session, queries, asking, said: RefCell::default() };
         let asked = match asked {
             Some(asked) => asked,
@@ -185,10 +187,10 @@ impl Query {
     }
 
     /// What is asked, here or in a cluster.
-    fn open(&self, paths: &[PathBuf]) -> Result<Session, Failure> {
+    fn open(&self, paths: &[PathBuf], terminal: &Terminal) -> Result<Session, Failure> {
         let options = self.asking.options();
         let (Some(address), Some(token)) = (&self.cluster, &self.token) else { return open(paths, options) };
-        let context = retrace_cluster::connect(address, &read_token(token)?, |config| config)?;
+        let context = retrace_cluster::connect(address, &read_token(token, terminal)?, |config| config)?;
         let paths = if paths.is_empty() { &[PathBuf::from(".")] } else { paths };
         Ok(Session::on(context, paths, options)?)
     }
@@ -213,10 +215,14 @@ impl Query {
         let mut asked = self.sql.clone();
         let mut paths = Vec::new();
         for argument in &self.given {
-            let text = argument.to_string_lossy();
-            if self.sql.is_some() || !(text.starts_with('@') || text.contains(char::is_whitespace)) {
+            // SQL is UTF-8, and a path need not be.
+            let text = argument.to_str().filter(|_| self.sql.is_none());
+            let query = text.filter(|text| text.starts_with('@') || text.contains(char::is_whitespace));
+            let Some(query) = query else {
                 paths.push(argument.clone());
-            } else if let Some(other) = asked.replace(text.into_owned()) {
+                continue;
+            };
+            if let Some(other) = asked.replace(query.to_owned()) {
                 let what = format!("there are two queries: {other:?} and {:?}", asked.unwrap_or_default());
                 return Err(Failure::usage(what, "ask one; a path with white space in it needs the query in --sql"));
             }
@@ -235,7 +241,14 @@ impl Query {
             return show(answer, Some(width), None, terminal);
         }
         let bytes = answer.write(format)?;
-        terminal.result("query/1", &Rows { rows: answer, held }, |out| out.write_all(&bytes))?;
+        let rows = Rows { rows: answer, held };
+        match format {
+            Format::Table => terminal.result("query/1", &rows, |out| out.write_all(&bytes))?,
+            Format::Json => {
+                terminal.data("query/1", &rows, shown_json(&String::from_utf8_lossy(&bytes)).as_bytes())?;
+            }
+            Format::Csv | Format::Parquet => terminal.data("query/1", &rows, &bytes)?,
+        }
         terminal.say(Tone::Faint, &count(answer.rows(), "row"), "");
         Ok(())
     }

@@ -1,19 +1,22 @@
 //! `retrace replay`
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 
-use retrace_manifest::{Verdict, verify, would_find};
+use retrace_files::Root;
+use retrace_manifest::{Entry, Expected, Scope, Verdict, VerifyOptions, verify_expected, would_find};
 use retrace_spec::manifest::{GraphStep, StepKind};
-use retrace_spec::{Digest, Manifest, Step};
-use retrace_train::{Element, Finding, Replay, checkpoints, replay};
+use retrace_spec::{Digest, Manifest, RelPath, Run, Step};
+use retrace_train::{Element, Finding, Journal, RECORDED_RUN, Replay, checkpoints, directory_of, replay};
 use serde::Serialize;
 use serde_json::json;
 
+mod again;
 mod all;
+mod notes;
 
-use super::seal::inside;
-use super::{Exit, Opened, open, open_run, tolerance};
+use super::{Exit, Opened, open, run_of, tolerance, train};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -27,14 +30,18 @@ use crate::terminal::{Terminal, Tone, count};
 ///
 /// Another framework's bits are not to be had. With --tolerance MANIFEST is a run file that starts
 /// from their checkpoint, and the end of the run is held against their later one, tensor by tensor:
-/// how far apart the two are, and how far that is of the way that the run went. Nothing is written.
+/// how far apart the two are, and how far that is of the way that the run went.
+///
+/// Everything that the step read or made is held against the manifest, too, and what of it was not
+/// computed again is told. The release's directory is read alone: nothing in it is written, nothing but
+/// what the manifest names is believed, and no link out of it is followed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   retrace replay release/manifest.yaml
   retrace replay release/manifest.yaml --step train-base --from 60 --to 120 --localise
   retrace replay release/manifest.yaml --sample 5
-  retrace replay release/manifest.yaml --all --output replayed.json --key key.pem
+  retrace replay release/manifest.yaml --all --output replayed.json --key key.pem --notes notes
   retrace replay --json release/manifest.yaml
   retrace replay run.yaml --tolerance their/step-1000
 
@@ -62,10 +69,19 @@ pub(crate) struct Replayed {
     /// tensor and the number
     #[arg(long)]
     localise: bool,
-    /// Do every step of the release again, each in a directory of its own below `.retrace`; what gave
-    /// the same bits before is not done once more
+    /// Do every step of the release again, each in a private directory of its own, from copies of what it
+    /// read
     #[arg(long, conflicts_with_all = ["step", "from", "to", "sample", "localise"])]
     all: bool,
+    /// With --all: your own notes of earlier replays, outside the release. A step that a note of this
+    /// release, version and kind of machine says gave the same bits is not done once more, if its files
+    /// are as they were; with --key the notes are signed too
+    #[arg(long, value_name = "DIR", requires = "all")]
+    notes: Option<PathBuf>,
+    /// With --all: where steps are done, outside the release; it takes the room of the largest step's
+    /// inputs and outputs [default: the system's directory for temporary files]
+    #[arg(long, value_name = "DIR", requires = "all")]
+    scratch: Option<PathBuf>,
     /// With --all: where to say what was replayed, by which version, on what kind of machine, as an
     /// in-toto statement
     #[arg(long, short, value_name = "FILE", requires = "all")]
@@ -92,13 +108,14 @@ impl Replayed {
         let Some(config) = &step.config else {
             return Err(Failure::usage(format!("step {} has no run file", step.id), "replay a step that has one"));
         };
-        // What the replay reads must be what was sealed, or it replays something else.
-        let needed = |path| step.inputs.iter().any(|i| i.path == path) || step.outputs.iter().any(|o| o.path == path);
-        let verification =
-            verify(&manifest, root.path(), inside(root.path(), &self.manifest).as_ref(), terminal.progress().as_ref())?;
-        let changed: Vec<_> = verification.findings().filter(|entry| needed(entry.path.clone())).collect();
-        let (Opened { document: run, .. }, _) = open_run(&config.under(root.path()))?;
+        let (Opened { document: run, .. }, model) = run_of(&root, config)?;
+        let mut reads = train::inputs(&root, &run, model)?;
+        reads.push(config.clone());
         let saved = checkpoints(&root.directory(&run.output)?)?;
+        let mut changed = changed(&manifest, step, &root, &run, reads, terminal)?;
+        let known: BTreeSet<RelPath> = changed.iter().map(|entry| entry.path.clone()).collect();
+        let not_the_steps = not_the_steps(step, &run, &saved, &train::files_of(&root, &run.output)?);
+        changed.extend(not_the_steps.into_iter().filter(|entry| !known.contains(&entry.path)));
         let sample = self.sample.map(|stretches| {
             let seed = self.seed.clone().unwrap_or_else(|| format!("{:016x}", RandomState::new().hash_one(())));
             Sample::choose(&saved, stretches as usize, seed)
@@ -118,24 +135,128 @@ impl Replayed {
         let holds = replays.iter().all(Replay::holds) && changed.is_empty();
 
         let first = replays.iter().filter_map(Replay::first).min();
+        let not_computed = not_computed(step, &run, &replays);
         let result = json!({"step": step.id, "holds": holds, "first_difference": first, "changed": changed,
-            "sample": sample, "replays": replays});
+            "sample": sample, "replays": replays, "outputs": step.outputs.len(), "not_computed": not_computed});
         terminal.result("replay/2", &result, |out| {
             let mut finding =
                 |word: &str, rest: String| writeln!(out, "{} {rest}", terminal.tone(Tone::Bad, format!("{word:<8}")));
             for entry in &changed {
-                let word = if entry.verdict == Verdict::Missing { "missing" } else { "changed" };
+                let word = match entry.verdict {
+                    Verdict::Missing => "missing",
+                    Verdict::Extra => "extra",
+                    _ => "changed",
+                };
                 finding(word, format!("{}: {}", entry.path, entry.diagnosis))?;
             }
             let mut told = replays.iter().flat_map(|replay| &replay.findings);
             told.try_for_each(|found| finding("differs", in_words(found)))
         })?;
         replays.iter().for_each(|replay| say(terminal, &step.id, replay));
+        if !not_computed.is_empty() {
+            terminal.say(Tone::Faint, "not computed", not_computed_in_words(&not_computed, step.outputs.len()));
+        }
         if let Some(sample) = &sample {
             terminal.say(Tone::Faint, "sample", sample.proves());
         }
         Ok(Exit::holds(holds))
     }
+}
+
+/// What is not as the manifest says, of all that the step read and made, and of all that the replay
+/// `reads`: it must be what was sealed, or something else is replayed.
+fn changed(
+    manifest: &Manifest,
+    step: &GraphStep,
+    root: &Root,
+    run: &Run,
+    reads: Vec<RelPath>,
+    terminal: &Terminal,
+) -> Result<Vec<Entry>, Failure> {
+    let artifact = |path: &RelPath| manifest.artifact(path).map(Expected::from);
+    let inputs = step.inputs.iter().map(|input| (&input.path, input.digest));
+    let outputs = step.outputs.iter().map(|output| (&output.path, output.digest));
+    let mut expected: BTreeMap<RelPath, Expected> = inputs
+        .chain(outputs)
+        .map(|(path, digest)| {
+            let checksums = vec![digest.into()];
+            let alone = Expected { path: path.clone(), size: None, checksums, slices: vec![], tensors: None };
+            let sealed = artifact(path).filter(|sealed| sealed.checksums == alone.checksums);
+            (path.clone(), sealed.unwrap_or(alone))
+        })
+        .collect();
+    let mut unsealed = Vec::new();
+    let mut others: BTreeSet<RelPath> = reads.into_iter().chain(train::files_of(root, &run.output)?).collect();
+    others.retain(|path| !expected.contains_key(path));
+    for path in others {
+        if let Some(sealed) = artifact(&path) {
+            expected.insert(path, sealed);
+            continue;
+        }
+        unsealed.push(extra(path, "it is read or made by the run, and the manifest does not have it"));
+    }
+    let expected: Vec<Expected> = expected.into_values().collect();
+    let only = expected.iter().map(|expected| expected.path.clone()).collect();
+    let options = VerifyOptions { scope: Scope::Only(only), ..VerifyOptions::default() };
+    let verification = verify_expected(&expected, root.path(), &options, terminal.progress().as_ref())?;
+    Ok(verification.findings().cloned().chain(unsealed).collect())
+}
+
+/// Where the run file and the manifest do not speak of the same outputs: checkpoints and journal that the
+/// replay takes for the step's, and what the step is said to have made elsewhere.
+fn not_the_steps(step: &GraphStep, run: &Run, saved: &[Step], there: &[RelPath]) -> Vec<Entry> {
+    let made: BTreeSet<&RelPath> = step.outputs.iter().map(|output| &output.path).collect();
+    let own = |name: &str| run.output.join(name).ok();
+    let directories = saved.iter().filter_map(|step| own(directory_of(*step).ok()?.as_str()));
+    let runs: Vec<RelPath> = directories.chain(own(Journal::NAME)).chain(own(RECORDED_RUN)).collect();
+    let runs: BTreeSet<&RelPath> = runs.iter().collect();
+    let of_run = |path: &&RelPath| runs.contains(path) || path.parent().is_some_and(|parent| runs.contains(&parent));
+    let unsaid = there.iter().filter(of_run).filter(|path| !made.contains(path));
+    let unsaid =
+        unsaid.map(|path| extra(path.clone(), "it is the run's, and the manifest does not say that the step made it"));
+    let elsewhere = made.iter().filter(|path| !path.is_within(&run.output));
+    let elsewhere = elsewhere
+        .map(|path| extra((*path).clone(), "the step is said to have made it, and its run file puts nothing there"));
+    unsaid.chain(elsewhere).collect()
+}
+
+fn extra(path: RelPath, diagnosis: &str) -> Entry {
+    let (was, size, tensors) = (None, None, Vec::new());
+    Entry { path, verdict: Verdict::Extra, diagnosis: diagnosis.to_owned(), was, size, tensors }
+}
+
+/// Outputs of the step whose content these replays did not compute again, or not all of it: they are
+/// held against the manifest alone.
+fn not_computed(step: &GraphStep, run: &Run, replays: &[Replay]) -> Vec<RelPath> {
+    let below = |path: &RelPath| path.as_str().strip_prefix(run.output.as_str())?.strip_prefix('/').map(str::to_owned);
+    let directories = replays.iter().flat_map(Replay::computed).filter_map(|step| directory_of(step).ok());
+    let checkpoints: BTreeSet<String> = directories.map(|directory| directory.to_string()).collect();
+    // Stretches do not overlap: they lie between neighbouring checkpoints, or there is one.
+    let steps: u64 = replays.iter().map(|replay| replay.reached.get() - replay.from.get()).sum();
+    let computed = |path: &RelPath| match below(path).as_deref().map(|name| name.split_once('/').ok_or(name)) {
+        Some(Ok((directory, file))) => CHECKPOINT.contains(&file) && checkpoints.contains(directory),
+        Some(Err(RECORDED_RUN)) => true,
+        Some(Err(Journal::NAME)) => steps == run.steps().get(),
+        _ => false,
+    };
+    step.outputs.iter().map(|output| &output.path).filter(|path| !computed(path)).cloned().collect()
+}
+
+/// The files of a checkpoint that a replay compares with what it computes.
+const CHECKPOINT: [&str; 5] =
+    ["config.json", "model.safetensors", "optimizer.safetensors", "state.json", "tokenizer.json"];
+
+/// As in `21 of 27 outputs, held against the manifest alone: runs/a/journal.jsonl (but for these steps), …`.
+fn not_computed_in_words(paths: &[RelPath], of: usize) -> String {
+    const MOST: usize = 3;
+    let named = paths.iter().take(MOST).map(|path| match path.file_name() {
+        Journal::NAME => format!("{path} (but for these steps)"),
+        _ => path.to_string(),
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    let more = paths.len().saturating_sub(MOST);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{} of {}, held against the manifest alone: {named}{more}", paths.len(), count(of as u64, "output"))
 }
 
 /// Stretches between neighbouring checkpoints, chosen at random.

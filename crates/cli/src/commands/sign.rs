@@ -7,7 +7,7 @@ use retrace_manifest::sign_manifest;
 use retrace_spec::Manifest;
 use serde_json::json;
 
-use super::keys::{name, signing_key};
+use super::keys::{exposed, name, signing_key};
 use super::{Exit, open};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone};
@@ -23,7 +23,7 @@ use crate::terminal::{Terminal, Tone};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  openssl genpkey -algorithm ed25519 -out key.pem
+  (umask 077; openssl genpkey -algorithm ed25519 -out key.pem)
   openssl pkey -in key.pem -pubout -out key.pub.pem
   retrace sign release/manifest.yaml --key key.pem
   retrace verify release/manifest.yaml --public-key key.pub.pem")]
@@ -40,7 +40,7 @@ pub(crate) struct Sign {
 
 impl Sign {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let key = signing_key(&self.key)?;
+        let key = signing_key(&self.key, terminal)?;
         let manifest = open::<Manifest>(&self.manifest)?.document;
         let output = self.output.clone().unwrap_or_else(|| signature_of(&self.manifest));
         let json = |e: serde_json::Error| FileError::Json { path: output.clone(), line: 1, what: e.to_string() };
@@ -50,6 +50,7 @@ impl Sign {
         let by = name(&key.public());
         let result = json!({
             "by": by,
+            "key_exposed": exposed(&self.key),
             "name": manifest.name,
             "root": manifest.root,
             "signature": output.display().to_string(),

@@ -55,7 +55,7 @@ impl Stats {
             .checkpoints
             .iter()
             .enumerate()
-            .map(|(at, path)| json!({"checkpoint": path, "step": step_of(path), "tensors": of(at)}))
+            .map(|(at, path)| json!({"checkpoint": path.display().to_string(), "step": step_of(path), "tensors": of(at)}))
             .collect();
         terminal.result("stats/1", &json!({"checkpoints": checkpoints}), |out| {
             if self.output.is_some() {
@@ -79,8 +79,7 @@ impl Stats {
                         cell(tensor.max),
                         tensor.kurtosis.map_or_else(String::new, |kurtosis| format!("{kurtosis:.2}")),
                         cell(tensor.distance_to_previous),
-                        // A name is anyone's text, and this goes to terminals.
-                        tensor.tensor.escape_debug(),
+                        tensor.tensor,
                         match tensor.non_finite {
                             0 => String::new(),
                             some => format!(

@@ -20,6 +20,7 @@ pub(super) fn follow(path: &Path, theirs: &Path, terminal: &Terminal) -> Result<
     let holds = found.verdict == Follows::ToRounding;
     let findings = found.findings();
     let names: Vec<_> = findings.iter().map(|tensor| &tensor.name).collect();
+    let theirs = theirs.display().to_string();
     let result = json!({"run": run.name, "theirs": theirs, "holds": holds, "findings": names, "tolerance": found});
     terminal.result("tolerance/1", &result, |out| {
         let mut shown: Vec<_> = found.tensors.iter().filter(|tensor| findings.is_empty() || !tensor.follows).collect();

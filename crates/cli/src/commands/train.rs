@@ -2,8 +2,10 @@
 
 mod local;
 
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use retrace_files::{Found, Progress, Root, is_lock, walk};
 use retrace_manifest::record::{self, Done};
@@ -38,16 +40,25 @@ pub(crate) struct Train {
     /// Go on from the last whole checkpoint
     #[arg(long)]
     resume: bool,
-    /// Compute micro-batches in N processes of this machine; the bits are the same for every N
+    /// Compute micro-batches in N processes of this machine; the bits are the same for every N. They are
+    /// handed their connections: no port is listened on, and what is sent stays in this machine, unencrypted
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// Let workers of other machines join at this address (see `retrace help work`)
+    /// Let workers of other machines join at this address; all that is sent is encrypted (see `retrace help work`)
     #[arg(long, value_name = "ADDRESS", requires = "token")]
     listen: Option<String>,
     /// The file with the token that such workers must hold
     #[arg(long, value_name = "FILE", requires = "listen")]
     token: Option<PathBuf>,
+    /// Give a worker at least SECONDS for a task [30 if left out], and ten times as long as its tasks took
+    /// before; then another gets the task, and the worker is let go
+    #[arg(long, value_name = "SECONDS")]
+    deadline: Option<NonZeroU64>,
 }
+
+/// No worker is let go sooner: a machine may pause that long, to write to a slow disk or to move to
+/// another host, and a worker that is started again needs some seconds until it computes.
+const DEADLINE: u64 = 30;
 
 /// What `retrace help train` ends with.
 const RUN_FILE: &str = "\
@@ -122,17 +133,14 @@ impl Train {
     fn with_workers(&self, terminal: &Terminal) -> Result<(Run, Journal, Root), Failure> {
         let (Opened { document: run, root, path }, config) = open_run(&self.run)?;
         let progress: Arc<dyn Progress> = Arc::from(terminal.progress());
-        let token = match &self.token {
-            Some(file) => work::read_token(file)?,
-            None => local::token()?,
-        };
-        let address = self.listen.as_deref().unwrap_or("127.0.0.1:0");
         let told = Arc::clone(&progress);
-        let mut workers = Workers::listen(&run, address, token.clone(), move |event| told.remark(&said(&event)))?;
-        if self.listen.is_some() {
-            progress.remark(&format!("workers can join at {}", workers.address()));
+        let deadline = Duration::from_secs(self.deadline.map_or(DEADLINE, NonZeroU64::get));
+        let mut workers = Workers::new(&run, deadline, move |event| told.remark(&said(&event)))?;
+        if let (Some(address), Some(token)) = (&self.listen, &self.token) {
+            let address = workers.listen(address, &work::read_token(token, terminal)?)?;
+            progress.remark(&format!("workers can join at {address}"));
         }
-        let crew = Crew::start(self.workers.unwrap_or(0), &self.run, workers.address(), &token, &progress);
+        let crew = Crew::start(self.workers.unwrap_or(0), &self.run, &workers.local(), &progress);
         // So that the first step is not computed here while they start.
         workers.wait_for(self.workers.unwrap_or(0), || crew.has_given_up());
         let journal = train_by(&root, &run, self.resume, &mut workers, progress.as_ref());
@@ -149,6 +157,18 @@ fn said(event: &Event) -> String {
     match event {
         Event::Joined { worker, from } => format!("worker {worker} joined from {from}"),
         Event::Left { worker, why } => format!("worker {worker} is gone ({why}); others compute what it had not sent"),
+        Event::Slow { worker, task, waited, deadline } => {
+            let (waited, left) = (waited.as_secs_f64(), deadline.saturating_sub(*waited).as_secs_f64());
+            format!(
+                "worker {worker} has had {task} for {waited:.0} s; in {left:.0} s, others get them and it is let go"
+            )
+        }
+        Event::Strangers { from, connections: 1 } => {
+            format!("a connection from {from} did not prove that it holds the token")
+        }
+        Event::Strangers { from, connections } => {
+            format!("{connections} connections did not prove that they hold the token, the last from {from}")
+        }
         Event::Refused { from, why } => format!("a worker from {from} was refused: {why}"),
     }
 }
@@ -163,13 +183,7 @@ pub(super) fn carry_out(run: &Path, resume: bool, terminal: &Terminal) -> Result
 
 /// What the run, of the run file at `path`, read and made: everything below its output is its own.
 fn done(root: &Root, run: &Run, path: RelPath, config: Option<RelPath>) -> Result<Done, Failure> {
-    let mut inputs = vec![run.tokenizer.clone()];
-    inputs.extend(config);
-    inputs.extend(run.phases.iter().flat_map(|phase| &phase.mix).map(|source| source.tokens.clone()));
-    inputs.extend(run.validation.iter().map(|validation| validation.tokens.clone()));
-    if let Some(start) = &run.start {
-        inputs.extend(files_of(root, &start.checkpoint)?);
-    }
+    let inputs = inputs(root, run, config)?;
     let kind = |path: &RelPath| match path.as_str().rsplit('/').next() {
         Some(Journal::NAME) => Kind::Log,
         Some(RECORDED_RUN) => Kind::Config,
@@ -180,8 +194,20 @@ fn done(root: &Root, run: &Run, path: RelPath, config: Option<RelPath>) -> Resul
     Ok(Done { id, kind, numerics: Some(run.numerics), config: Some(path), inputs, outputs })
 }
 
+/// What the run reads beside its run file; `config` is where its model is described, if in a file.
+pub(super) fn inputs(root: &Root, run: &Run, config: Option<RelPath>) -> Result<Vec<RelPath>, Failure> {
+    let mut inputs = vec![run.tokenizer.clone()];
+    inputs.extend(config);
+    inputs.extend(run.phases.iter().flat_map(|phase| &phase.mix).map(|source| source.tokens.clone()));
+    inputs.extend(run.validation.iter().map(|validation| validation.tokens.clone()));
+    if let Some(start) = &run.start {
+        inputs.extend(files_of(root, &start.checkpoint)?);
+    }
+    Ok(inputs)
+}
+
 /// The files below `directory`.
-fn files_of(root: &Root, directory: &RelPath) -> Result<Vec<RelPath>, Failure> {
+pub(super) fn files_of(root: &Root, directory: &RelPath) -> Result<Vec<RelPath>, Failure> {
     let mut files = Vec::new();
     let inside = root.directory(directory)?;
     // The lock that is held here, by this very process.

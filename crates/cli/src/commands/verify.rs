@@ -9,17 +9,16 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 use retrace_files::{Found, walk};
 use retrace_manifest::{
-    Ahead, Bundle, Disagreement, Entry, Expected, GraphFinding, Resume, Sample, Scope, Trust, Until, Verdict,
-    VerifyOptions, check_graph, check_manifest, lfs_pointer, look_ahead, merge, read_list, sample, unfold,
-    verify_after,
+    Ahead, Bundle, Disagreement, Entry, Expected, GraphFinding, Resume, Sample, Scope, Until, Verdict, VerifyOptions,
+    check_graph, lfs_pointer, look_ahead, merge, read_list, sample, unfold, verify_after,
 };
-use retrace_sign::Envelope;
 use retrace_spec::manifest::Kind;
 use retrace_spec::{Digest, Document, Manifest, RelPath};
 
-use super::keys::{Trusted, name as key_name};
+use super::keys::Trusted;
 use super::seal::inside;
 use super::sign::signature_of;
+use super::signatures::{Signed, Standing, Verified};
 use super::{Exit, read_text};
 use crate::errors::{Failure, OrHelp};
 use crate::terminal::{Terminal, Tone, bytes, count};
@@ -39,7 +38,10 @@ use crate::terminal::{Terminal, Tone, bytes, count};
 /// that others are no finding. Or it is an OMS bundle (`model.sig`), whose signature is checked, and beside whose
 /// files no other may lie.
 ///
-/// A signature says who vouches for these bytes. It does not cover what the manifest or bundle leaves
+/// A signature says who vouches for these bytes. It is not looked at, and that is said, unless you say whose it
+/// must be; with that, whatever is verified and not signed by him is a finding. A manifest's own signature is
+/// by a key, which `--public-key` names; that of a bundle may be by a certificate, and then anyone for whom
+/// the authority vouches passes, unless `--identity` names one. It does not cover what the manifest or bundle leaves
 /// out, empty directories, times, owners and modes; nor is what it covers thereby true.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -55,6 +57,7 @@ Examples:
   retrace verify release.json /mnt/copy --resume verified.jsonl
   retrace verify release/manifest.yaml --public-key key.pub.pem
   retrace verify model.sig /mnt/copy --public-key key.pub.pem
+  retrace verify model.sig /mnt/copy --trust authority.pem --identity releases@example.org
   retrace verify model.sig /mnt/copy --trust authority.pem --at 2026-03-01
   retrace verify --json release/manifest.yaml > verified.json
 
@@ -129,7 +132,16 @@ impl Verify {
             disagreements.extend(merge(&mut expected, &name, listed));
             bundles.extend(bundle.map(|bundle| (name, bundle)));
         }
-        let signatures = self.signatures(manifest.as_ref(), &bundles, trust.as_ref())?;
+        let signatures = Verified {
+            file: &self.manifest,
+            manifest: manifest.as_ref().zip(whole),
+            bundles: &bundles,
+            expected: &expected,
+            lists: !self.also.is_empty(),
+            root: &root,
+            signature: (&self.signature_path(), self.signature.is_some()),
+        };
+        let signatures = signatures.check(trust.as_ref())?;
         let sampled = self.sample.map(|fraction| {
             // Not to be known to whoever made the release.
             let seed = self.seed.clone().unwrap_or_else(|| format!("{:016x}", RandomState::new().hash_one(())));
@@ -157,6 +169,8 @@ impl Verify {
         let graph = whole.map_or_else(Vec::new, check_graph);
         let sealed_root = manifest.as_ref().map(|manifest| manifest.root);
         let other_root = self.root.filter(|published| Some(*published) != sealed_root);
+        let published = self.root.is_some() && other_root.is_none();
+        let standing = Standing::of(&signatures, published);
         let refused = signatures.iter().filter(|signature| signature.holds == Some(false)).count();
         let others = graph.len() + disagreements.len() + usize::from(other_root.is_some()) + refused;
         let holds = verification.holds() && others == 0;
@@ -171,6 +185,7 @@ impl Verify {
             graph: &graph,
             disagreements: &disagreements,
             signatures: &signatures,
+            trust: standing,
         };
         terminal.result("verify/1", &result, |out| {
             let mut finding =
@@ -237,15 +252,15 @@ impl Verify {
                 format_args!("{}, not moved since", count(reused as u64, "file")),
             );
         }
-        for Signed { file, holds, what } in &signatures {
-            match holds {
-                Some(true) => terminal.say(Tone::Good, "signed", what),
-                Some(false) => {}
-                None => terminal.say(Tone::Bad, "unchecked", format_args!("{file}: {what}")),
-            }
+        signatures.iter().for_each(|signature| signature.say(terminal));
+        if standing == Standing::Unsigned {
+            let what =
+                "nobody vouches for it here: whoever can change a file can make it anew; see --public-key and --root";
+            terminal.say(Tone::Faint, "unsigned", what);
         }
         if let Some(root) = sealed_root {
-            terminal.say(Tone::Faint, "root", root);
+            let given = if published { ", the one that was given" } else { "" };
+            terminal.say(Tone::Faint, "root", format_args!("{root}{given}"));
         }
         if !complete {
             let unlisted = counts.get(&Verdict::Skipped).copied().unwrap_or(0);
@@ -290,76 +305,6 @@ impl Verify {
         self.signature.clone().unwrap_or_else(|| signature_of(&self.manifest))
     }
 
-    /// What is said of the signatures of the manifest and of bundles.
-    fn signatures(
-        &self,
-        manifest: Option<&Manifest>,
-        bundles: &[(String, Bundle)],
-        trust: Option<&Trust>,
-    ) -> Result<Vec<Signed>, Failure> {
-        let mut said = Vec::new();
-        for (file, bundle) in bundles {
-            let file = file.clone();
-            said.push(match trust.map(|trust| bundle.check(trust)) {
-                Some(Ok(())) => Signed { file, holds: Some(true), what: format!("the bundle, by {}", bundle.signer()) },
-                Some(Err(error)) => Signed { file, holds: Some(false), what: error.to_string() },
-                None if manifest.is_none() && file == file_name(&self.manifest) => {
-                    let help = "say whose signature is accepted: --public-key FILE, or --trust FILE for certificates";
-                    return Err(Failure::usage(format!("{file} is signed by nobody whom you named"), help));
-                }
-                None => {
-                    let what =
-                        format!("its signature, by {}, was not checked: give --public-key or --trust", bundle.signer());
-                    Signed { file, holds: None, what }
-                }
-            });
-        }
-        let path = self.signature_path();
-        let file = file_name(&path);
-        match (manifest, trust) {
-            (None, Some(_)) if bundles.is_empty() => {
-                let help = "keys are for manifests that `retrace sign` signed, and for OMS bundles";
-                return Err(Failure::usage(format!("{} bears no signature", file_name(&self.manifest)), help));
-            }
-            (Some(_), None) if path.exists() => {
-                let what = "the signature was not checked: give --public-key FILE".to_owned();
-                said.push(Signed { file, holds: None, what });
-            }
-            // A bundle that was checked is as good, where the manifest has no signature of its own.
-            (Some(manifest), Some(_)) if !bundles.is_empty() && self.signature.is_none() && !path.exists() => {
-                let signed: BTreeSet<&RelPath> =
-                    bundles.iter().flat_map(|(_, bundle)| &bundle.files).map(|file| &file.path).collect();
-                let without = manifest.artifacts.iter().filter(|artifact| !signed.contains(&artifact.path)).count();
-                if without > 0 {
-                    let what = format!("it is not there, and no bundle signs {}", count(without as u64, "sealed file"));
-                    said.push(Signed { file, holds: Some(false), what });
-                }
-            }
-            (Some(_), Some(Trust::Roots { .. })) => {
-                let what = "the manifest is signed with a key, not with certificates: give --public-key".to_owned();
-                said.push(Signed { file, holds: Some(false), what });
-            }
-            (Some(manifest), Some(Trust::Key(key))) => {
-                let read = if path.exists() {
-                    read_text(&path).map_err(|e| e.to_string())
-                } else {
-                    Err("it is not there".to_owned())
-                };
-                let envelope = read.and_then(|text| {
-                    serde_json::from_str::<Envelope>(&text).map_err(|e| format!("it is no signature: {e}"))
-                });
-                let checked = envelope.and_then(|e| check_manifest(manifest, &e, key).map_err(|e| e.to_string()));
-                let by = || format!("name and root, by {}", key_name(key));
-                said.push(match checked {
-                    Ok(()) => Signed { file, holds: Some(true), what: by() },
-                    Err(what) => Signed { file, holds: Some(false), what },
-                });
-            }
-            _ => {}
-        }
-        Ok(said)
-    }
-
     /// The files that `--only` names.
     fn chosen(&self, manifest: Option<&Manifest>, expected: &[Expected]) -> Result<BTreeSet<RelPath>, Failure> {
         let mut chosen = BTreeSet::new();
@@ -402,15 +347,7 @@ struct Said<'a> {
     graph: &'a [GraphFinding],
     disagreements: &'a [Disagreement],
     signatures: &'a [Signed],
-}
-
-/// What is said of a signature.
-#[derive(serde::Serialize)]
-struct Signed {
-    file: String,
-    /// Nothing if nobody was named whose it should be.
-    holds: Option<bool>,
-    what: String,
+    trust: Standing,
 }
 
 /// What the files are held against.

@@ -4,40 +4,42 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use retrace_files::{FileError, RegularFile, Unit};
+use retrace_files::{FileError, RegularFile, Unit, exposure};
 use retrace_sign::Token;
+use retrace_workers::Way;
 use serde_json::json;
 
 use super::{Exit, Opened, open_run};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// More than this is no token.
+/// No token is longer, so that no more is read.
 const MOST_BYTES: u64 = 4096;
 
 /// Compute micro-batches for a run that another process trains
 ///
 /// The other process is `retrace train RUN --listen ADDRESS --token FILE`. A worker needs the same run
 /// file, token shards and version of retrace as it, and is sent the weights. Workers can join, be slow
-/// and be lost at any time: no bit depends on it. What is sent is authenticated by the token, but not
-/// encrypted; between machines that others share, send it through a tunnel, such as
-/// `ssh -L 7070:localhost:7070 HOST`.
+/// and be lost at any time: no bit depends on it. Both sides prove to one another that they hold the
+/// token; it is never sent, and all that is sent is encrypted (TLS 1.3). What can be seen on the way is
+/// who talks to whom, when, and how much. A token has to be random: whoever can connect can try guesses.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  head -c 32 /dev/urandom | base64 > token          once; copy it to each machine
+  (umask 077; head -c 32 /dev/urandom | base64 > token)     once; copy it to each machine
   retrace train release/small.yaml --listen 10.0.0.1:7070 --token token
   retrace work release/small.yaml --coordinator 10.0.0.1:7070 --token token
   retrace work release/small.yaml --coordinator 10.0.0.1:7070 --token - < token")]
 pub(crate) struct Work {
     /// The run file
     run: PathBuf,
-    /// Where the process that trains listens
+    /// Where the process that trains listens; `-`, standard input is a connection to it, as
+    /// `train --workers` starts its own
     #[arg(long, value_name = "ADDRESS")]
     coordinator: String,
     /// The file with the token that both hold; `-` is standard input
     #[arg(long, value_name = "FILE")]
-    token: PathBuf,
+    token: Option<PathBuf>,
     /// How long to wait for it to listen, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     patience: u64,
@@ -45,9 +47,21 @@ pub(crate) struct Work {
 
 impl Work {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let token = read_token(&self.token)?;
+        let token = self.token.as_deref().map(|file| read_token(file, terminal)).transpose()?;
+        let patience = Duration::from_secs(self.patience);
+        let way = match (self.coordinator.as_str(), &token) {
+            ("-", None) => Way::Inherited,
+            ("-", Some(_)) => {
+                return Err(Failure::usage("a connection that is there needs no token", "leave out --token"));
+            }
+            (address, Some(token)) => Way::Address { address, token, patience },
+            (_, None) => {
+                let help = "give the file with the token that the coordinator was given: --token FILE";
+                return Err(Failure::usage("an address needs a token, which both sides prove that they hold", help));
+            }
+        };
         let (Opened { document: run, root, .. }, _) = open_run(&self.run)?;
-        let (patience, progress) = (Duration::from_secs(self.patience), terminal.progress());
+        let progress = terminal.progress();
         progress.begin(&format!("working for {}", run.name), run.steps().get(), Unit::Steps);
         let (mut micro_batches, mut last) = (0, None);
         let mut done = |step: retrace_spec::Step, count: usize| {
@@ -56,7 +70,7 @@ impl Work {
             let before = last.replace(step).map_or(0, retrace_spec::Step::get);
             progress.advance(step.get().saturating_sub(before));
         };
-        retrace_workers::work(&root, &run, &self.coordinator, &token, patience, &mut done)?;
+        retrace_workers::work(&root, &run, way, &mut done)?;
         progress.end();
         terminal.result("work/1", &json!({"name": run.name, "micro_batches": micro_batches}), |_| Ok(()))?;
         terminal.say(Tone::Good, "worked", format!("{}: {}", run.name, count(micro_batches, "micro-batch")));
@@ -64,15 +78,25 @@ impl Work {
     }
 }
 
-/// The token in `file`; `-` is standard input.
-pub(super) fn read_token(file: &Path) -> Result<Token, Failure> {
+/// The token in `file`; `-` is standard input. Says so if others can get at the file.
+pub(super) fn read_token(file: &Path, terminal: &Terminal) -> Result<Token, Failure> {
     let text = match file == Path::new("-") {
         true => {
             let mut text = String::new();
             std::io::stdin().take(MOST_BYTES).read_to_string(&mut text).map_err(FileError::io(file, "read"))?;
             text
         }
-        false => RegularFile::open(file)?.text(MOST_BYTES)?,
+        false => {
+            let opened = RegularFile::open(file)?;
+            let directory = file.parent().map(|parent| if parent == Path::new("") { Path::new(".") } else { parent });
+            let directory = directory.and_then(|directory| directory.metadata().ok());
+            if let Some(how) = exposure(opened.metadata(), directory.as_ref()) {
+                let file = file.display();
+                let advice = format!("{file}: {how}; `chmod 600 {file}` in a directory of yours");
+                terminal.say(Tone::Bad, "exposed", advice);
+            }
+            opened.text(MOST_BYTES)?
+        }
     };
     Ok(text.parse::<Token>()?)
 }

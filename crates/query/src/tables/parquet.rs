@@ -19,12 +19,12 @@ use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::parquet::basic::Compression;
 use datafusion::parquet::file::properties::WriterProperties;
 use retrace_files::{FileError, RegularFile, write_whole};
+use retrace_spec::guard;
 use retrace_spec::{Digest, Step, Tokens};
 
 use super::checksums::{holds, with_checksums};
 use super::order::{Ordered, texts_once};
 use crate::QueryError;
-use crate::guard::guard;
 
 /// A kind of row, and the table it makes.
 pub trait Row: Sized {
@@ -225,7 +225,7 @@ pub(crate) fn read_batches(path: &Path) -> Result<Vec<RecordBatch>, QueryError> 
             batches.push(batch.map_err(|e| refuse(e.to_string()))?);
         }
         Ok(batches)
-    })
+    })?
 }
 
 #[cfg(test)]

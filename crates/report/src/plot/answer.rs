@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use retrace_query::Answer;
 
+use super::pen::shortened;
 use super::{Axis, Bar, Bars, Chart, MARK, SERIES, Scale, Series, Style, escaped};
 use crate::ReportError;
 
@@ -255,17 +256,6 @@ fn label(column: &str) -> String {
         "size" => "size (bytes)".to_owned(),
         _ => shortened(&column.replace('_', " "), 2 * BAR_NAME),
     }
-}
-
-/// A name of at most so many characters: beginning and end, which tell most names apart.
-fn shortened(name: &str, most: usize) -> String {
-    let length = name.chars().count();
-    if length <= most {
-        return name.to_owned();
-    }
-    let head: String = name.chars().take(most / 2).collect();
-    let tail: String = name.chars().skip(length - (most - most / 2 - 1)).collect();
-    format!("{head}…{tail}")
 }
 
 /// The size that a document of ours is drawn at.

@@ -4,7 +4,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::pen::{Pen, colour, wide};
 use super::ruler::Ruler;
-use super::{GRID, INK, MARK, SERIES, Scale, document};
+use super::{GRID, INK, MARK, SERIES, Scale, document, drawn};
 use crate::ReportError;
 use crate::numbers::three_digits;
 
@@ -53,8 +53,7 @@ impl Bars {
         values.push(0.0);
         let mut svg = String::new();
         let height = 52 + self.bars.len() as i32 * ROW + 92;
-        self.draw(&mut svg, &Ruler::new(Scale::Linear, values, 0.03), height)
-            .map_err(|what| ReportError::Plot { title: self.title.clone(), what })?;
+        drawn(&self.title, || self.draw(&mut svg, &Ruler::new(Scale::Linear, values, 0.03), height))?;
         Ok(document(&svg, &self.title, (WIDTH, height)))
     }
 

@@ -3,9 +3,12 @@
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use retrace_spec::foreign::shown;
 
 /// Size of the words.
 pub(super) const TEXT: i32 = 27;
+/// The most characters of a text.
+const LONGEST: usize = 60;
 
 /// What draws on an SVG document.
 pub(super) struct Pen<'a> {
@@ -25,7 +28,7 @@ impl<'a> Pen<'a> {
     pub(super) fn text(&self, text: &str, at: (i32, i32), h: HPos, v: VPos, colour: RGBColor) -> Result<(), String> {
         let style =
             TextStyle::from(("sans-serif", f64::from(TEXT) * 1.24).into_font()).color(&colour).pos(Pos::new(h, v));
-        self.root.draw(&Text::new(text.to_owned(), at, style)).map_err(say)
+        self.root.draw(&Text::new(word(text), at, style)).map_err(say)
     }
 
     pub(super) fn line(&self, from: (i32, i32), to: (i32, i32), colour: RGBColor, width: u32) -> Result<(), String> {
@@ -89,7 +92,23 @@ impl<'a> Pen<'a> {
 
 /// About how many pixels a text takes.
 pub(super) fn wide(text: &str) -> i32 {
-    (text.chars().count() as f64 * f64::from(TEXT) * 0.56) as i32
+    (word(text).chars().count() as f64 * f64::from(TEXT) * 0.56) as i32
+}
+
+/// A text as it is drawn, whoever wrote it.
+fn word(text: &str) -> String {
+    shown(&shortened(text, LONGEST)).into_owned()
+}
+
+/// A name of at most so many characters: beginning and end, which tell most names apart.
+pub(super) fn shortened(name: &str, most: usize) -> String {
+    let length = name.chars().count();
+    if length <= most {
+        return name.to_owned();
+    }
+    let head: String = name.chars().take(most / 2).collect();
+    let tail: String = name.chars().skip(length - (most - most / 2 - 1)).collect();
+    format!("{head}…{tail}")
 }
 
 pub(super) fn colour(hex: &str) -> RGBColor {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree, fontdb};
+use retrace_spec::guard;
 
 use crate::ReportError;
 
@@ -16,7 +17,14 @@ const SCALE: f32 = 2.0;
 /// # Errors
 /// If it is no drawing, or too large to hold.
 pub fn png(svg: &str) -> Result<Vec<u8>, ReportError> {
-    let refuse = |what: String| ReportError::Plot { title: "PNG".to_owned(), what };
+    guard(|| draw(svg)).unwrap_or_else(|gave_up| Err(refuse(gave_up.to_string())))
+}
+
+fn refuse(what: String) -> ReportError {
+    ReportError::Plot { title: "PNG".to_owned(), what }
+}
+
+fn draw(svg: &str) -> Result<Vec<u8>, ReportError> {
     let mut fonts = fontdb::Database::new();
     fonts.load_font_data(dejavu::sans_condensed::regular().to_vec());
     let family = fonts.faces().next().and_then(|face| face.families.first()).map(|(name, _)| name.clone());

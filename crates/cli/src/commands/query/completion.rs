@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use retrace_spec::foreign::hides;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
@@ -135,16 +136,24 @@ fn in_quotes(before: &str) -> bool {
     before.matches('\'').count() % 2 == 1
 }
 
+/// Those that can be shown as they are: what is completed stands in the line that is typed.
+fn showable(mut words: Vec<Pair>) -> Vec<Pair> {
+    words.retain(|word| !word.display.contains(hides) && !word.replacement.contains(hides));
+    words
+}
+
 impl Completer for Completion {
     type Candidate = Pair;
 
     fn complete(&self, line: &str, at: usize, _: &Context<'_>) -> Result<(usize, Vec<Pair>)> {
         let before = line.get(..at).unwrap_or_default();
         if in_quotes(before) {
-            return self.files.complete_path(line, at);
+            let (begin, paths) = self.files.complete_path(line, at)?;
+            return Ok((begin, showable(paths)));
         }
         let (begin, words) = self.words(before);
-        Ok((begin, words.into_iter().map(|word| Pair { display: word.clone(), replacement: word }).collect()))
+        let words = words.into_iter().map(|word| Pair { display: word.clone(), replacement: word }).collect();
+        Ok((begin, showable(words)))
     }
 }
 
@@ -193,6 +202,9 @@ mod tests {
         ] {
             assert_eq!(completion.words(before), (begin, names(words)), "{before:?}");
         }
+        let pair = |word: &str| Pair { display: word.to_owned(), replacement: word.to_owned() };
+        let offered = showable(vec![pair("a\u{1b}[2Jb"), pair("语料"), pair("\u{202e}x")]);
+        assert_eq!(offered.iter().map(|pair| pair.display.as_str()).collect::<Vec<_>>(), ["语料"]);
         assert!(in_quotes("select * from 'ru") && !in_quotes("select 'a' "));
     }
 }

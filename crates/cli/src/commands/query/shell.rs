@@ -31,7 +31,8 @@ SELECT …;            a query, over as many lines as it takes, up to its ;
 .help                this
 .quit                leave, as Ctrl-D does
 
-Tab completes keywords, tables, columns, functions, names of queries, and paths in quotes.";
+Tab completes keywords, tables, columns, functions, names of queries, and paths in quotes.
+";
 
 /// What a line asks for.
 #[derive(Debug, PartialEq)]
@@ -152,7 +153,7 @@ fn answer(library: &Library, terminal: &Terminal, line: &Line<'_>, rows: &mut Op
             library.tell(terminal);
             show(&answer, width, *rows, terminal)
         }
-        Line::Command(".help", _) => terminal.result("shell/1", &(), |out| writeln!(out, "{HELP}")),
+        Line::Command(".help", _) => terminal.result("shell/1", &(), |out| out.write_all(HELP.as_bytes())),
         Line::Command(".list", _) => list(&library.queries, terminal).map(|_| ()),
         Line::Command(".tables", _) => terminal.result("shell/1", &(), |out| {
             let tables = library.session.tables();

@@ -1,7 +1,6 @@
 //! The workers of this machine: started, watched, and started again when one is lost.
 
-use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -9,10 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
-use retrace_files::{FileError, Progress};
-use retrace_sign::Token;
-
-use crate::errors::Failure;
+use retrace_files::Progress;
+use retrace_workers::Local;
 
 /// A worker that ends sooner than this has not started.
 const STARTED: Duration = Duration::from_secs(5);
@@ -21,16 +18,6 @@ const TRIES: usize = 3;
 /// How long a worker may take to leave by itself when training has ended.
 const LEAVING: Duration = Duration::from_secs(5);
 const GLANCE: Duration = Duration::from_millis(20);
-
-/// A token for this run's own workers.
-pub(super) fn token() -> Result<Token, Failure> {
-    let mut random = [0; 32];
-    let path = Path::new("/dev/urandom");
-    let mut file = std::fs::File::open(path).map_err(FileError::io(path, "open"))?;
-    file.read_exact(&mut random).map_err(FileError::io(path, "read"))?;
-    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(hex.parse()?)
-}
 
 /// Processes of this machine that work.
 pub(super) struct Crew {
@@ -41,27 +28,11 @@ pub(super) struct Crew {
 }
 
 impl Crew {
-    /// Starts `workers` of them for the coordinator at `address`.
-    pub(super) fn start(
-        workers: usize,
-        run: &Path,
-        address: SocketAddr,
-        token: &Token,
-        progress: &Arc<dyn Progress>,
-    ) -> Self {
+    /// Starts `workers` of them.
+    pub(super) fn start(workers: usize, run: &Path, local: &Local, progress: &Arc<dyn Progress>) -> Self {
         let (over, given_up) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let threads = (rayon::current_num_threads() / workers.max(1)).max(1);
-        let seat = || Seat {
-            run: run.to_owned(),
-            // A coordinator that listens everywhere is reached from here all the same.
-            address: SocketAddr::new(
-                if address.ip().is_unspecified() { [127, 0, 0, 1].into() } else { address.ip() },
-                address.port(),
-            ),
-            token: token.clone(),
-            threads,
-            over: Arc::clone(&over),
-        };
+        let seat = || Seat { run: run.to_owned(), local: local.clone(), threads, over: Arc::clone(&over) };
         let watch = |seat: Seat| {
             let (given_up, progress) = (Arc::clone(&given_up), Arc::clone(progress));
             spawn(move || {
@@ -92,8 +63,7 @@ impl Crew {
 /// Where one worker works, one after another.
 struct Seat {
     run: PathBuf,
-    address: SocketAddr,
-    token: Token,
+    local: Local,
     threads: usize,
     over: Arc<AtomicBool>,
 }
@@ -129,19 +99,13 @@ impl Seat {
     }
 
     fn start(&self) -> std::io::Result<Child> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["work", "--quiet", "--token", "-", "--threads", &self.threads.to_string()])
-            .args(["--coordinator", &self.address.to_string()])
+        Command::new(std::env::current_exe()?)
+            .args(["work", "--quiet", "--coordinator", "-", "--threads", &self.threads.to_string()])
             .arg(&self.run)
-            .stdin(Stdio::piped())
+            .stdin(self.local.connection()?)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            .spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // One that is gone already is seen to be.
-            let _ = stdin.write_all(self.token.expose().as_bytes());
-        }
-        Ok(child)
+            .spawn()
     }
 }
 

@@ -1,0 +1,274 @@
+//! One step of a release done again, in a directory of its own.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Display;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use retrace_files::{FileError, Root, Silent, Stamp, Wanted, hash_beneath, hash_file};
+use retrace_manifest::Again;
+use retrace_manifest::record::{self, SCRATCH};
+use retrace_spec::manifest::{GraphStep, Reference, StepKind};
+use retrace_spec::{Digest, Manifest, RelPath, Run, Step};
+use retrace_train::replay;
+
+use super::super::{Opened, clean, directory_of, eval, open_run, run_of, tokenize, tour, train};
+use super::in_words;
+use crate::errors::Failure;
+use crate::terminal::Terminal;
+
+/// A release whose steps are done again. It is a stranger's: its files are opened through no link, and
+/// nothing below its directory is written.
+#[derive(Debug)]
+pub(super) struct Release<'a> {
+    root: &'a Root,
+    /// With those of its parts in it.
+    manifest: &'a Manifest,
+    /// Of each file that was hashed, its stamp then.
+    hashed: HashMap<RelPath, (Stamp, Digest)>,
+}
+
+impl<'a> Release<'a> {
+    /// The release below `root`.
+    pub(super) fn new(root: &'a Root, manifest: &'a Manifest) -> Self {
+        Self { root, manifest, hashed: HashMap::new() }
+    }
+
+    /// Whether all that `step` read and made is here, as it was then.
+    pub(super) fn has_all_of(&mut self, step: &GraphStep) -> bool {
+        let mut has = |path: &RelPath, digest: Digest| self.digest(path).is_ok_and(|found| found == digest);
+        step.inputs.iter().all(|input| has(&input.path, input.digest))
+            && step.outputs.iter().all(|output| has(&output.path, output.digest))
+    }
+
+    /// Does `step` again in `scratch`, which is made for it and removed, and compares what it makes.
+    pub(super) fn again(&mut self, step: &GraphStep, scratch: &Path, terminal: &Terminal) -> Result<Again, Failure> {
+        if let Some(because) = contradiction(step) {
+            return Ok(Again::Invalid { because });
+        }
+        let changed: Vec<String> = step
+            .outputs
+            .iter()
+            .filter(|output| self.digest(&output.path).ok() != Some(output.digest))
+            .map(|output| format!("{} here, which is not what the step made", output.path))
+            .collect();
+        fs::create_dir(scratch).map_err(FileError::io(scratch, "make directory"))?;
+        let compared = self.lend(step, scratch).and_then(|()| {
+            carry_out(self.manifest, step, scratch, terminal).map_err(|failure| self.told(&failure, scratch))?;
+            self.compare(step, scratch)
+        });
+        fs::remove_dir_all(scratch).map_err(FileError::io(scratch, "remove"))?;
+        let mut findings = match compared {
+            Err(because) if changed.is_empty() => return Ok(Again::NotReplayed { because }),
+            Err(because) => vec![format!("nothing was made again: {because}")],
+            Ok(findings) if step.kind == StepKind::Train && !(findings.is_empty() && changed.is_empty()) => {
+                let diagnosed = diagnosed(self.root, step, terminal);
+                let told = diagnosed
+                    .unwrap_or_else(|failure| vec![format!("why is not known: {}", self.told(&failure, scratch))]);
+                findings.into_iter().chain(told).collect()
+            }
+            Ok(findings) => findings,
+        };
+        findings.extend(changed);
+        Ok(if findings.is_empty() { Again::SameBits } else { Again::Differs { outputs: findings } })
+    }
+
+    /// The digest of the file at `path`, hashed once as long as it stays as it is.
+    fn digest(&mut self, path: &RelPath) -> Result<Digest, FileError> {
+        let stamp = Stamp::of(self.root.file(path)?.metadata());
+        if let Some((known, digest)) = self.hashed.get(path)
+            && *known == stamp
+        {
+            return Ok(*digest);
+        }
+        let hashed = hash_beneath(self.root, path, Wanted::default(), &Silent)?;
+        self.hashed.extend(hashed.stamp.map(|stamp| (path.clone(), (stamp, hashed.digest))));
+        Ok(hashed.digest)
+    }
+
+    /// Copies what the step reads into `scratch`; in words, why that cannot be done. Copies, and no
+    /// links: what a step does to them must not reach the release. What is hashed is the copy, which
+    /// nobody else can change any more.
+    fn lend(&self, step: &GraphStep, scratch: &Path) -> Result<(), String> {
+        let here = retrace_numerics::VERSION;
+        if let Some(numerics) = step.numerics.filter(|numerics| *numerics != here) {
+            return Err(format!("it was made with numerics version {numerics}; here is {here}"));
+        }
+        let inputs: BTreeSet<&Reference> = step.inputs.iter().chain(self.runs_of(step)).collect();
+        for Reference { path, digest } in inputs {
+            let other = || format!("{path} is not what the step read");
+            let told = |error: FileError| self.told(&error, scratch);
+            let file = self.root.file(path).map_err(told)?;
+            let size = file.size();
+            let sealed = self.manifest.artifact(path).filter(|artifact| artifact.digest == *digest);
+            if sealed.is_some_and(|artifact| artifact.size != size) {
+                return Err(other());
+            }
+            let to = path.under(scratch);
+            let parent = directory_of(&to);
+            fs::create_dir_all(&parent).map_err(FileError::io(&parent, "make directory")).map_err(told)?;
+            let copied = File::create_new(&to).and_then(|mut copy| {
+                // Shared blocks rather than copied ones where the file system has them.
+                std::io::copy(&mut file.into_file().take(size), &mut copy)
+            });
+            copied.map_err(FileError::io(&to, "write")).map_err(told)?;
+            if hash_file(&to).map_err(told)?.1 != *digest {
+                return Err(other());
+            }
+        }
+        // On a file system that takes two names for one, what was lent could be taken for what was made.
+        match step.outputs.iter().find(|output| output.path.under(scratch).symlink_metadata().is_ok()) {
+            Some(output) => Err(format!("{} names a file here that the step reads", output.path)),
+            None => Ok(()),
+        }
+    }
+
+    /// What a tour's tables follow from beside what they are made of: the run files of the trainings whose
+    /// results they hold.
+    fn runs_of(&self, step: &GraphStep) -> Vec<&Reference> {
+        if step.kind != StepKind::Import || !tour::is_tours(self.manifest, step) {
+            return Vec::new();
+        }
+        trainings(self.manifest, step)
+            .filter_map(|made| made.inputs.iter().find(|input| Some(&input.path) == made.config.as_ref()))
+            .collect()
+    }
+
+    /// What was made in `scratch` and is not what the manifest says; in words, why that cannot be told.
+    fn compare(&self, step: &GraphStep, scratch: &Path) -> Result<Vec<String>, String> {
+        let told = |error: &dyn Display| self.told(error, scratch);
+        if step.outputs.is_empty() {
+            return Err("the manifest names nothing that it made".to_owned());
+        }
+        let made = Root::open(scratch).map_err(|e| told(&e))?;
+        let mut findings = Vec::new();
+        for output in &step.outputs {
+            match hash_beneath(&made, &output.path, Wanted::default(), &Silent) {
+                Ok(hashed) if hashed.digest == output.digest => {}
+                Ok(_) => findings.push(output.path.to_string()),
+                Err(_) => findings.push(format!("{}, which the step does not make", output.path)),
+            }
+        }
+        // What the step says of itself when it is done here, by paths where its document lies.
+        let directory = step.config.as_ref().and_then(RelPath::parent);
+        let place = directory.as_ref().map_or_else(|| scratch.to_owned(), |directory| directory.under(scratch));
+        let place = Root::open(&place).map_err(|e| told(&e))?;
+        let Some(recorded) = record::load_all(&place).map_err(|e| told(&e))?.pop() else { return Ok(findings) };
+        let within = |path: &RelPath| match &directory {
+            Some(directory) => directory.join(path.as_str()).unwrap_or_else(|_| path.clone()),
+            None => path.clone(),
+        };
+        let read: BTreeSet<RelPath> = recorded.inputs.iter().map(|input| within(&input.path)).collect();
+        let unread = step.inputs.iter().filter(|input| !read.contains(&input.path));
+        findings
+            .extend(unread.map(|input| format!("{} is said to be read, and the step does not read it", input.path)));
+        let said: BTreeSet<&RelPath> = step.outputs.iter().map(|output| &output.path).collect();
+        for output in &recorded.outputs {
+            let path = within(&output.path);
+            let sealed = self.manifest.artifact(&path).filter(|artifact| artifact.digest != output.digest);
+            if sealed.is_some() && !said.contains(&path) {
+                findings.push(format!("{path}, of which the manifest does not say that the step makes it"));
+            }
+        }
+        Ok(findings)
+    }
+
+    /// An error, without where on this machine the release and `scratch` lie.
+    fn told(&self, error: &(impl Display + ?Sized), scratch: &Path) -> String {
+        [scratch, self.root.path()]
+            .into_iter()
+            .filter(|path| path.is_absolute())
+            .fold(error.to_string(), |text, path| text.replace(&format!("{}/", path.display()), ""))
+    }
+}
+
+/// What in the manifest's words on a step cannot be true together, if anything is.
+fn contradiction(step: &GraphStep) -> Option<String> {
+    let mut digests: BTreeMap<&RelPath, Digest> = BTreeMap::new();
+    for Reference { path, digest } in &step.inputs {
+        if digests.insert(path, *digest).is_some_and(|before| before != *digest) {
+            return Some(format!("it is said to have read {path} with two contents"));
+        }
+        if path.as_str().split('/').any(|part| part == SCRATCH) {
+            return Some(format!("it is said to have read {path}, which is never part of a release"));
+        }
+    }
+    let config = step.config.as_ref().filter(|config| !digests.contains_key(config));
+    config.map(|config| format!("{config}, which says how it was done, is not among what it read"))
+}
+
+/// Does the step below `scratch`, where what it reads lies.
+fn carry_out(manifest: &Manifest, step: &GraphStep, scratch: &Path, terminal: &Terminal) -> Result<(), Failure> {
+    let cannot = |what: &str| Err(Failure::usage(what, "replay the steps that can be"));
+    let config = step.config.as_ref().map(|config| config.under(scratch));
+    match (step.kind, config) {
+        (StepKind::Generate, Some(config)) => {
+            tour::generate_corpus(&Root::open(&directory_of(&config))?, &config, terminal).map(drop)
+        }
+        (StepKind::Clean, Some(config)) => clean::carry_out(&config, terminal).map(drop),
+        (StepKind::Tokenize, Some(config)) => tokenize::carry_out(&config, terminal).map(drop),
+        (StepKind::Train, Some(config)) => train::carry_out(&config, false, terminal).map(drop),
+        (StepKind::Eval, _) => evaluate(scratch, step, terminal),
+        // The name is the release's to choose, so this may be a stranger's: what the tour's code reads and
+        // writes then lies in `scratch` too, and is compared as any other.
+        (StepKind::Import, _) if tour::is_tours(manifest, step) => {
+            let configs = trainings(manifest, step).filter_map(|made| made.config.as_ref());
+            let runs: Result<Vec<Run>, Failure> =
+                configs.map(|config| Ok(open_run(&config.under(scratch))?.0.document)).collect();
+            tour::write_tables(&Root::open(scratch)?, &runs?, terminal).map(drop)
+        }
+        (StepKind::Import, _) => cannot("what was imported leaves no recipe to do it again by"),
+        (_, None) => cannot("it has no document that says how it was done"),
+    }
+}
+
+/// The trainings whose results `step` reads.
+fn trainings<'a>(manifest: &'a Manifest, step: &GraphStep) -> impl Iterator<Item = &'a GraphStep> {
+    let reads: BTreeSet<RelPath> = step.inputs.iter().map(|input| input.path.clone()).collect();
+    let training = manifest.steps.iter().filter(|made| made.kind == StepKind::Train);
+    training.filter(move |made| made.outputs.iter().any(|output| reads.contains(&output.path)))
+}
+
+/// Evaluates each model that the step read on each task that it read, and writes the results where
+/// the step has those that are called after the model.
+fn evaluate(scratch: &Path, step: &GraphStep, terminal: &Terminal) -> Result<(), Failure> {
+    let cannot = |what: String| Err(Failure::usage(what, "replay the steps that can be"));
+    let inputs = || step.inputs.iter().map(|input| &input.path);
+    let mut tasks = Vec::new();
+    for path in inputs().filter(|path| path.as_str().ends_with(".yaml")) {
+        tasks.push(eval::load(&path.under(scratch))?);
+    }
+    // Results are called RUN/STEP.json, or RUN-STEP.json as `eval` calls them.
+    let mut models: BTreeMap<String, Vec<RelPath>> = BTreeMap::new();
+    for model in inputs().filter(|path| path.file_name() == "config.json").filter_map(RelPath::parent) {
+        let last = model.file_name();
+        let run = model.parent().map(|run| run.file_name().to_owned());
+        let names =
+            run.map_or_else(|| vec![last.to_owned()], |run| vec![format!("{run}/{last}"), format!("{run}-{last}")]);
+        names.into_iter().for_each(|name| models.entry(name).or_default().push(model.clone()));
+    }
+    for output in &step.outputs {
+        let Some(name) = output.path.as_str().strip_suffix(".json") else { continue };
+        let last_two = name.rmatch_indices('/').nth(1).map_or(name, |(at, _)| &name[at + 1..]);
+        let last = name.rsplit('/').next().unwrap_or(name);
+        let model = match [last_two, last].iter().find_map(|name| models.get(*name)).map(Vec::as_slice) {
+            Some([model]) => model,
+            Some([first, second, ..]) => {
+                return cannot(format!("{} may be of {first} or of {second}", output.path));
+            }
+            _ => return cannot(format!("which model {} is of cannot be told", output.path)),
+        };
+        let results = eval::evaluate(&model.under(scratch), &tasks, terminal.progress().as_ref())?;
+        results.write(Root::open(scratch)?.create(&output.path)?)?;
+    }
+    Ok(())
+}
+
+/// Where a training that was published does not follow, in words.
+fn diagnosed(root: &Root, step: &GraphStep, terminal: &Terminal) -> Result<Vec<String>, Failure> {
+    let Some(config) = &step.config else { return Ok(Vec::new()) };
+    let (Opened { document: run, root, .. }, _) = run_of(root, config)?;
+    let replayed = replay(&root, &run, (Step(0), run.steps()), true, terminal.progress().as_ref())?;
+    Ok(replayed.findings.iter().map(in_words).collect())
+}

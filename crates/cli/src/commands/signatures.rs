@@ -1,0 +1,221 @@
+//! What `verify` says of signatures: of a manifest's own, and of OMS bundles.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use retrace_files::RegularFile;
+use retrace_manifest::{Bundle, Expected, Trust, check_manifest};
+use retrace_sign::{Envelope, Identity};
+use retrace_spec::foreign::excerpt;
+use retrace_spec::{Manifest, RelPath};
+use serde::Serialize;
+
+use super::keys;
+use super::seal::inside;
+use crate::errors::Failure;
+use crate::terminal::{Terminal, Tone, count};
+
+/// No signature of a manifest is longer, so that no more is read.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// What is verified, and where signatures of it are.
+pub(super) struct Verified<'a> {
+    /// The file that was given: a manifest, a bundle or a list.
+    pub(super) file: &'a Path,
+    /// If it is a manifest: as it was read, and with the files of its parts.
+    pub(super) manifest: Option<(&'a Manifest, &'a Manifest)>,
+    /// The bundles, among them perhaps the file itself.
+    pub(super) bundles: &'a [(String, Bundle)],
+    /// Every file that is held against something, be it by a list that was given beside.
+    pub(super) expected: &'a [Expected],
+    /// Whether lists were given beside.
+    pub(super) lists: bool,
+    /// The directory.
+    pub(super) root: &'a Path,
+    /// Where the manifest's signature lies, or would, and whether someone said so.
+    pub(super) signature: (&'a Path, bool),
+}
+
+/// What is said of a signature.
+#[derive(Debug, Serialize)]
+pub(super) struct Signed {
+    /// The signature's file.
+    pub(super) file: String,
+    /// Nothing if nobody was named whose it should be.
+    pub(super) holds: Option<bool>,
+    /// What it is of, or what is wrong.
+    pub(super) what: String,
+    /// Who signed, if it holds.
+    signer: Vec<Identity>,
+    /// Whether that is someone who was named, by key or identity, and not anyone for whom a root vouches.
+    pinned: bool,
+}
+
+/// Who vouches for what was verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Standing {
+    /// Someone who was named signed all of it.
+    Signed,
+    /// A signature does not hold, or not of all.
+    Refused,
+    /// Nobody was named; its root is the one that was given as published.
+    Published,
+    /// It bears a signature that was not checked, as nobody was named.
+    Unchecked,
+    /// Nobody that is known here: whoever can change a file can write this anew.
+    Unsigned,
+}
+
+impl Standing {
+    /// What signatures, and a root that was given and is the manifest's, come to.
+    pub(super) fn of(signatures: &[Signed], published: bool) -> Self {
+        let any = |holds| signatures.iter().any(|signature| signature.holds == holds);
+        match () {
+            () if any(Some(false)) => Self::Refused,
+            () if any(Some(true)) => Self::Signed,
+            () if published => Self::Published,
+            () if any(None) => Self::Unchecked,
+            () => Self::Unsigned,
+        }
+    }
+}
+
+impl Signed {
+    fn refused(file: String, what: String) -> Self {
+        Self { file, holds: Some(false), what, signer: Vec::new(), pinned: false }
+    }
+
+    fn unchecked(file: String, what: String) -> Self {
+        Self { holds: None, ..Self::refused(file, what) }
+    }
+
+    /// The last lines of the verb: whose signatures hold, and which were not looked at.
+    pub(super) fn say(&self, terminal: &Terminal) {
+        match self.holds {
+            Some(true) => {
+                terminal.say(Tone::Good, "signed", format_args!("{}, by {}", self.what, keys::listed(&self.signer)));
+                if !self.pinned {
+                    let what = "any certificate under these roots passes: say whose is meant with --identity";
+                    terminal.say(Tone::Faint, "not pinned", what);
+                }
+            }
+            Some(false) => {}
+            None => terminal.say(Tone::Bad, "unchecked", format_args!("{}: {}", self.file, self.what)),
+        }
+    }
+}
+
+impl Verified<'_> {
+    /// What is said of the signatures. With `trust`, whatever is verified and nobody who is trusted signed
+    /// is among it as refused.
+    pub(super) fn check(&self, trust: Option<&Trust>) -> Result<Vec<Signed>, Failure> {
+        let mut said = Vec::new();
+        let own = name(self.file);
+        for (file, bundle) in self.bundles {
+            said.push(match trust {
+                Some(trust) => bundle_signed(file, bundle, trust),
+                None if self.manifest.is_none() && *file == own => {
+                    let help = "say whose signature is accepted: --public-key FILE, or --trust FILE for certificates";
+                    return Err(Failure::usage(format!("{file} is signed by nobody whom you named"), help));
+                }
+                None => {
+                    let by = bundle.signer();
+                    let what = format!("its signature, by {by}, was not checked: give --public-key or --trust");
+                    Signed::unchecked(file.clone(), what)
+                }
+            });
+        }
+        let (path, chosen) = self.signature;
+        let file = name(path);
+        // A bundle is as good, where the manifest has no signature of its own.
+        let looked_for = chosen || path.exists();
+        let mut manifest_signed = false;
+        match (self.manifest, trust) {
+            (None, Some(_)) if self.bundles.is_empty() => {
+                let help = "keys are for manifests that `retrace sign` signed, and for OMS bundles";
+                return Err(Failure::usage(format!("{own} bears no signature"), help));
+            }
+            (Some(_), None) if looked_for => {
+                said.push(Signed::unchecked(file, "the signature was not checked: give --public-key FILE".to_owned()));
+            }
+            (Some((manifest, _)), Some(Trust::Key(key))) if looked_for || self.bundles.is_empty() => {
+                let envelope = match path.exists() {
+                    true => RegularFile::open(path).and_then(|file| file.text(MOST_BYTES)).map_err(|e| e.to_string()),
+                    false => Err("it is not there".to_owned()),
+                };
+                let parse = |text: String| {
+                    let form = |e: serde_json::Error| format!("it is no signature: {}", excerpt(&e.to_string()));
+                    serde_json::from_str::<Envelope>(&text).map_err(form)
+                };
+                let checked = envelope.and_then(parse);
+                let checked = checked.and_then(|e| check_manifest(manifest, &e, key).map_err(|e| e.to_string()));
+                manifest_signed = checked.is_ok();
+                said.push(match checked {
+                    Ok(()) => Signed {
+                        file,
+                        holds: Some(true),
+                        what: "name and root".to_owned(),
+                        signer: Identity::of(key).into_iter().collect(),
+                        pinned: true,
+                    },
+                    Err(what) => Signed::refused(file, what),
+                });
+            }
+            (Some(_), Some(Trust::Roots { .. })) if self.bundles.is_empty() || chosen => {
+                let what = "the manifest is signed with a key, not with certificates: give --public-key".to_owned();
+                said.push(Signed::refused(file, what));
+            }
+            (Some(_), Some(Trust::Roots { .. })) if looked_for => {
+                said.push(Signed::unchecked(file, "it is by a key, and no key was named".to_owned()));
+            }
+            _ => {}
+        }
+        let refused = said.iter().any(|signature| signature.holds == Some(false));
+        if trust.is_some() && !refused && self.lists {
+            said.extend(self.unsigned(manifest_signed));
+        }
+        Ok(said)
+    }
+
+    /// What is verified here, and is in none of the signatures, all of which hold.
+    fn unsigned(&self, manifest_signed: bool) -> Option<Signed> {
+        let bundled = self.bundles.iter().flat_map(|(_, bundle)| &bundle.files).map(|file| &file.path);
+        let mut signed: BTreeSet<&RelPath> = bundled.collect();
+        let itself = manifest_signed
+            || self.manifest.is_none()
+            || inside(self.root, self.file).is_some_and(|path| signed.contains(&path));
+        if let Some((_, whole)) = self.manifest.filter(|_| manifest_signed) {
+            signed.extend(whole.artifacts.iter().map(|artifact| &artifact.path));
+        }
+        let without = self.expected.iter().filter(|entry| !signed.contains(&entry.path)).count() as u64;
+        let (file, files) = match self.manifest.is_some() && !manifest_signed {
+            true => (name(self.signature.0), "sealed file"),
+            false => (name(self.file), "listed file"),
+        };
+        let what = match (without, itself) {
+            (0, true) => return None,
+            (0, false) => "it is not there, and no bundle signs the manifest itself".to_owned(),
+            _ if itself => format!("no signature is of {}", count(without, files)),
+            _ => format!("it is not there, and no bundle signs {}", count(without, files)),
+        };
+        Some(Signed::refused(file, what))
+    }
+}
+
+fn bundle_signed(file: &str, bundle: &Bundle, trust: &Trust) -> Signed {
+    match bundle.check(trust) {
+        Ok(signer) => Signed {
+            file: file.to_owned(),
+            holds: Some(true),
+            what: "the bundle".to_owned(),
+            signer,
+            pinned: !matches!(trust, Trust::Roots { identities, .. } if identities.is_empty()),
+        },
+        Err(error) => Signed::refused(file.to_owned(), error.to_string()),
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,61 @@
+//! Panics of the libraries that we stand on, as errors. Some panic at bytes that are damaged or made to
+//! do harm, and that is no fault of ours to be reported.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use thiserror::Error;
+
+use crate::foreign::excerpt;
+
+static GUARDED: AtomicUsize = AtomicUsize::new(0);
+
+/// A library gave up in the middle of its work.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("it seems to be damaged, as its reader gave up: {what}")]
+pub struct GaveUp {
+    /// What it said.
+    pub what: String,
+}
+
+/// Whether something is being read whose panics become errors. Whoever tells people of panics need not
+/// tell of one in a library now.
+pub fn guarded() -> bool {
+    GUARDED.load(Ordering::Relaxed) > 0
+}
+
+/// What `work` gives, or an error where it panics. For calls of libraries with what others wrote; nothing
+/// that such a call may have left half done is to be used again.
+///
+/// # Errors
+/// If it panics.
+pub fn guard<T>(work: impl FnOnce() -> T) -> Result<T, GaveUp> {
+    GUARDED.fetch_add(1, Ordering::Relaxed);
+    // Nothing that a panic leaves half done is looked at again: what it worked on is dropped.
+    let result = catch_unwind(AssertUnwindSafe(work));
+    GUARDED.fetch_sub(1, Ordering::Relaxed);
+    result.map_err(|panic| {
+        let what = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        GaveUp { what: excerpt(what.unwrap_or("it does not say why")).into_owned() }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error() {
+        assert_eq!(guard(|| 7), Ok(7));
+        let index = std::hint::black_box(2);
+        for (gave_up, what) in [
+            (guard(|| assert_eq!([0; 2][index], 0)), "index out of bounds"),
+            (guard(|| panic!("{}", "x".repeat(1_000_000))), "bytes more"),
+            (guard(|| std::panic::panic_any(7)), "does not say why"),
+        ] {
+            let said = gave_up.expect_err("it panics").to_string();
+            assert!(said.contains(what) && said.len() < 400, "{said}");
+        }
+        assert!(guard(guarded).expect("does not panic"));
+    }
+}
