@@ -286,6 +286,19 @@ impl Root {
         write_all(self.create(path)?, bytes)
     }
 
+    /// Copies `file`, as long as it was when it was opened, to `path`, where nothing lies yet. The two share
+    /// their blocks where the file system can. It is not forced to the disk, and half there if this is
+    /// killed: for a directory that does not outlast the process.
+    ///
+    /// # Errors
+    /// If something lies there, a part of the way is a link, or the disk does not take it.
+    pub fn copy(&self, path: &RelPath, file: RegularFile) -> Result<(), FileError> {
+        let (parent, whole, size) = (self.parent(path)?, path.under(&self.path), file.size());
+        let made = parent.directory.new_file(path.file_name().as_ref());
+        let copied = made.and_then(|mut made| std::io::copy(&mut file.into_file().take(size), &mut made));
+        copied.map(drop).map_err(link_or_io(&whole, "write"))
+    }
+
     /// Opens the regular file at `path` to write at its end.
     ///
     /// # Errors
@@ -427,6 +440,14 @@ mod tests {
             assert!(opened.whole_directory(&path(through), |_| Ok::<(), FileError>(())).is_err(), "{through}");
         }
         assert!(opened.append(&path("alias")).is_err());
+        let file = || opened.file(&path("a/b")).unwrap();
+        opened.write(&path("a/b"), b"1").unwrap();
+        for taken in ["alias", "link/new", "a/b"] {
+            assert!(opened.copy(&path(taken), file()).is_err(), "{taken}");
+        }
+        opened.copy(&path("copies/b"), file()).unwrap();
+        assert_eq!(std::fs::read(root.join("copies/b")).unwrap(), b"1");
+        std::fs::remove_dir_all(root.join("a")).unwrap();
         assert!(opened.remove_directory(&path("link/directory")).is_err());
         // A link that stands where the file should is replaced itself, not what it leads to.
         opened.write(&path("alias"), b"new").unwrap();

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use retrace_files::{Algorithm, Checksum, FileError, Hashed, Root, SLICE, checksum, file_tensors, slices_agree};
 use retrace_spec::RelPath;
-use retrace_spec::foreign::excerpt;
+use retrace_spec::foreign::{excerpt, shown};
 use retrace_spec::manifest::Tensors;
 
 use crate::verify::Expected;
@@ -176,12 +176,12 @@ fn tensors(root: &Root, at: &RelPath, expected: &Expected, sealed: &Tensors) -> 
         let what = match (sealed.digests.get(*name), found.digests.get(*name)) {
             (Some(_), Some(_)) => "differs".to_owned(),
             (Some(gone), None) => match found.digests.iter().find(|(_, digest)| *digest == gone) {
-                Some((twin, _)) => format!("is missing, but {} has its bytes", excerpt(twin)),
+                Some((twin, _)) => format!("is missing, but {} has its bytes", shown(&excerpt(twin))),
                 None => "is missing".to_owned(),
             },
             _ => "is extra".to_owned(),
         };
-        format!("tensor {} {what}", excerpt(name))
+        format!("tensor {} {what}", shown(&excerpt(name)))
     });
     let mut told = parts.collect::<Vec<_>>().join(", ");
     match differing.len() {

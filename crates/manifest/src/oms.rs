@@ -226,7 +226,7 @@ impl Bundle {
                 what: format!("it is no OMS bundle: {what}"),
             }
         };
-        let outer: Outer = serde_json::from_str(text).map_err(|e| at(e.line())(excerpt(&e.to_string())))?;
+        let outer: Outer = serde_json::from_str(text).map_err(|e| at(e.line())(excerpt(&e.to_string()).into_owned()))?;
         let refuse = at(0);
         if !MEDIA_TYPES.contains(&outer.media_type.as_str()) {
             return Err(refuse(format!("its media type is {:?}", excerpt(&outer.media_type))));
@@ -259,7 +259,7 @@ impl Bundle {
                 match hint {
                     // A wrong key fails below in any case; this says why.
                     Some(named) if !named.eq_ignore_ascii_case(&given) => {
-                        return Err(BundleError::Hint { named: excerpt(named), given });
+                        return Err(BundleError::Hint { named: excerpt(named).into_owned(), given });
                     }
                     _ => self.envelope.check(key)?,
                 }
@@ -295,7 +295,7 @@ impl Bundle {
 /// The first of them, for a message.
 fn listed(identities: &[Identity], between: &str) -> String {
     let first: Vec<String> = identities.iter().take(8).map(ToString::to_string).collect();
-    excerpt(&first.join(between))
+    excerpt(&first.join(between)).into_owned()
 }
 
 fn signer(material: Material) -> Result<Signer, String> {
@@ -350,7 +350,7 @@ fn files(envelope: &Envelope) -> Result<(Vec<Expected>, Vec<RelPath>), String> {
         let checksum = Checksum::from_hex(algorithm, &digest)
             .ok_or_else(|| format!("{}: {:?} is no {of_file}", excerpt(&name), excerpt(&digest)))?;
         all.extend_from_slice(checksum.bytes());
-        let path: RelPath = name.parse().map_err(|e: PathError| excerpt(&e.to_string()))?;
+        let path: RelPath = name.parse().map_err(|e: PathError| excerpt(&e.to_string()).into_owned())?;
         let size = size.and_then(|size| size.as_u64());
         let file = Expected { path: path.clone(), size, checksums: vec![checksum], slices: Vec::new(), tensors: None };
         if files.insert(path, file).is_some() {
@@ -368,9 +368,14 @@ fn files(envelope: &Envelope) -> Result<(Vec<Expected>, Vec<RelPath>), String> {
     let ignored = serialization.ignore_paths.iter().map(String::as_str).chain(NEVER_SIGNED);
     let ignored: BTreeSet<RelPath> = ignored.filter_map(|path| path.parse().ok()).collect();
     // What is listed is looked at, also where it lies in what is left out by default: a signer may sign that.
-    let listed = |ignored: &RelPath| files.keys().any(|path: &RelPath| path.is_within(ignored));
-    let ignored = ignored.into_iter().filter(|path| !listed(path));
-    let ignored = ignored.collect();
+    let mut names: Vec<&str> = files.keys().map(RelPath::as_str).collect();
+    names.sort_unstable();
+    let listed = |ignored: &RelPath| {
+        let below = format!("{ignored}/");
+        let first = names.partition_point(|name| *name < below.as_str());
+        files.contains_key(ignored) || names.get(first).is_some_and(|name| name.starts_with(&below))
+    };
+    let ignored = ignored.into_iter().filter(|path| !listed(path)).collect();
     Ok((files.into_values().collect(), ignored))
 }
 

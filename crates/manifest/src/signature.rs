@@ -94,10 +94,10 @@ pub fn check_manifest(manifest: &Manifest, envelope: &Envelope, key: &PublicKey)
     };
     let signed = subject.digest.get(ROOT).cloned().unwrap_or_default();
     if signed != hex(manifest.root) {
-        return Err(ManifestSignatureError::Root { signed: excerpt(&format!("b3:{signed}")) });
+        return Err(ManifestSignatureError::Root { signed: excerpt(&format!("b3:{signed}")).into_owned() });
     }
     if subject.name != manifest.name {
-        return Err(ManifestSignatureError::Name { signed: excerpt(&subject.name) });
+        return Err(ManifestSignatureError::Name { signed: excerpt(&subject.name).into_owned() });
     }
     if statement.predicate != Release::of(manifest) {
         return Err(other("it counts other artifacts, bytes and steps than the root covers".to_owned()));

@@ -82,7 +82,7 @@ fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Stri
         fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
             let mut map = BTreeMap::new();
             while let Some((key, value)) = entries.next_entry::<String, String>()? {
-                if let Some(_) = map.insert(key, value) {
+                if map.insert(key, value).is_some() {
                     return Err(serde::de::Error::custom("two digests by one algorithm"));
                 }
             }

@@ -220,6 +220,21 @@ fn hostile_bundles_are_refused_soon() {
         let told = Bundle::parse("model.sig", &text).err().map(|e| e.to_string()).unwrap_or_default();
         assert!(!told.is_empty() && told.contains(what) && told.len() < 600, "{what}: {told:.600}");
     }
+    // As many left out as listed: each of the one is not held against each of the other.
+    let many = inner(&certified, |s| {
+        let digest = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b";
+        let resource = |at: usize| json!({"name": format!("d/{at}"), "digest": digest, "algorithm": "sha256"});
+        s["predicate"]["resources"] = (0..50_000).map(resource).collect();
+        let ignored = (0..50_000).map(|at| json!(format!("e/{at}"))).chain([json!("d"), json!("d/7"), json!("d/7/8")]);
+        s["predicate"]["serialization"]["ignore_paths"] = ignored.collect();
+        let all: Vec<u8> = hex(&json!(digest)).repeat(50_000);
+        let sum = retrace_files::checksum(Algorithm::Sha256, &all).unwrap().hex();
+        s["subject"][0]["digest"]["sha256"] = json!(sum);
+    });
+    let many = Bundle::parse("model.sig", &many).unwrap();
+    let left_out: Vec<&str> =
+        many.ignored.iter().map(|path| path.as_str()).filter(|path| path.starts_with('d')).collect();
+    assert_eq!((many.ignored.len(), left_out), (50_005, vec!["d/7/8"]));
     let hint =
         outer(&bundle_of(&manifest, "p-256", None), |b| b["verificationMaterial"]["publicKey"]["hint"] = json!(long));
     let hint = Bundle::parse("model.sig", &hint).unwrap();

@@ -90,6 +90,9 @@ pub enum Event {
     },
 }
 
+/// Serves until it is told to stop.
+type Serving = JoinHandle<Result<(), tonic::transport::Error>>;
+
 /// Is told what happens among the workers.
 type Listener = Arc<dyn Fn(Event) + Send + Sync>;
 
@@ -99,7 +102,7 @@ pub struct Workers {
     door: Door,
     sum: TreeSum,
     local: Local,
-    servers: Vec<(oneshot::Sender<()>, JoinHandle<Result<(), tonic::transport::Error>>)>,
+    servers: Vec<(oneshot::Sender<()>, Serving)>,
     runtime: Option<Runtime>,
 }
 

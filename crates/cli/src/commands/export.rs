@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use retrace_files::{RegularFile, Silent, Wanted, hash_beneath, write_whole};
+use retrace_files::{Silent, Wanted, hash_beneath, write_whole};
 use retrace_manifest::{ExportError, Signed, bill_of_materials, checksum_list, model_signature, provenance};
 use retrace_sign::Chain;
 use retrace_spec::{Algorithm, Manifest, RelPath};
 use serde_json::json;
 
-use super::keys::{of_pem, signing_key};
+use super::keys::{exposed, of_pem, signing_key};
 use super::seal::inside;
 use super::sign::signature_of;
 use super::{Exit, Opened, open};

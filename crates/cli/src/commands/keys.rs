@@ -90,7 +90,7 @@ pub(super) fn listed(signer: &[Identity]) -> String {
     // The key is last: it says least to people.
     let keys = signer.iter().filter(|identity| matches!(identity, Identity::Key(_)));
     let names = signer.iter().filter(|identity| !matches!(identity, Identity::Key(_)));
-    let mut all: Vec<String> = names.take(MOST).map(|name| excerpt(&name.to_string())).collect();
+    let mut all: Vec<String> = names.take(MOST).map(|name| excerpt(&name.to_string()).into_owned()).collect();
     if signer.len() > MOST + 1 {
         all.push(format!("{} more", count((signer.len() - MOST - 1) as u64, "name")));
     }

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::Path;
 
-use retrace_files::{FileError, Root, Silent, Stamp, Wanted, hash_beneath, hash_file};
+use retrace_files::{FileError, Root, Silent, Stamp, Wanted, hash_beneath};
 use retrace_manifest::Again;
 use retrace_manifest::record::{self, SCRATCH};
 use retrace_spec::manifest::{GraphStep, Reference, StepKind};
@@ -95,30 +94,23 @@ impl<'a> Release<'a> {
         if let Some(numerics) = step.numerics.filter(|numerics| *numerics != here) {
             return Err(format!("it was made with numerics version {numerics}; here is {here}"));
         }
+        let told = |error: FileError| self.told(&error, scratch);
+        let place = Root::open(scratch).map_err(told)?;
         let inputs: BTreeSet<&Reference> = step.inputs.iter().chain(self.runs_of(step)).collect();
         for Reference { path, digest } in inputs {
-            let other = || format!("{path} is not what the step read");
-            let told = |error: FileError| self.told(&error, scratch);
             let file = self.root.file(path).map_err(told)?;
-            let size = file.size();
             let sealed = self.manifest.artifact(path).filter(|artifact| artifact.digest == *digest);
-            if sealed.is_some_and(|artifact| artifact.size != size) {
-                return Err(other());
-            }
-            let to = path.under(scratch);
-            let parent = directory_of(&to);
-            fs::create_dir_all(&parent).map_err(FileError::io(&parent, "make directory")).map_err(told)?;
-            let copied = File::create_new(&to).and_then(|mut copy| {
-                // Shared blocks rather than copied ones where the file system has them.
-                std::io::copy(&mut file.into_file().take(size), &mut copy)
-            });
-            copied.map_err(FileError::io(&to, "write")).map_err(told)?;
-            if hash_file(&to).map_err(told)?.1 != *digest {
-                return Err(other());
+            // Nothing is copied that is too long already.
+            let same = sealed.is_none_or(|artifact| artifact.size == file.size()) && {
+                place.copy(path, file).map_err(told)?;
+                hash_beneath(&place, path, Wanted::default(), &Silent).map_err(told)?.digest == *digest
+            };
+            if !same {
+                return Err(format!("{path} is not what the step read"));
             }
         }
         // On a file system that takes two names for one, what was lent could be taken for what was made.
-        match step.outputs.iter().find(|output| output.path.under(scratch).symlink_metadata().is_ok()) {
+        match step.outputs.iter().find(|output| place.has(&output.path)) {
             Some(output) => Err(format!("{} names a file here that the step reads", output.path)),
             None => Ok(()),
         }
