@@ -49,6 +49,14 @@ fn a_rule_of_ones_own_is_a_file() {
         .says(&["there is no rule hihg", "one of agree-beyond-chance"]);
     release.write("rules/high.sql", format!("{header}select 1 as one from checkpoints"));
     release.run(&["audit", "tables", "--rules", "rules", "--only", "high"]).code(2).says(&["rule high", "release"]);
+    // A rule asks the tables that are open, unless it is trusted.
+    release.write("private.csv", "name,pw\nme,hunter2\n");
+    let reads = "select name as release, name as subject, pw as finding, '' as evidence, '' as sure from 'private.csv'";
+    release.write("rules/high.sql", format!("{header}{reads}"));
+    let ran = release.run(&["audit", "tables", "--rules", "rules", "--only", "high"]).code(2);
+    assert!(!ran.out.contains("hunter2") && ran.err.contains("private.csv"), "{ran:?}");
+    let trusting = ["audit", "tables", "--rules", "rules", "--only", "high", "--trust-queries"];
+    assert!(release.run(&trusting).code(1).out.contains("hunter2"));
     release.write("rules/high.sql", format!("{header}drop table checkpoints"));
     release.run(&["audit", "tables", "--rules", "rules", "--only", "high"]).code(2).says(&["rule high"]);
     release.write("rules/high.sql", "select 1");

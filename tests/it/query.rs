@@ -189,3 +189,42 @@ fn an_answer_is_drawn() {
     draw("select * from curve", "b.gif").code(2).says(&["b.gif", ".svg or .png"]);
     assert!(!release.path("b.svg").exists() && !release.path("b.gif").exists());
 }
+
+#[test]
+fn a_table_is_held_against_the_manifest() {
+    let release = Release::new();
+    let made = |sql: &str| {
+        let made = retrace().args(["query", sql, "--format", "parquet"]).current_dir(release.root()).output().unwrap();
+        release.write("tables/numbers.parquet", made.stdout);
+    };
+    made("select 1 as n union all select 2");
+    let sum = ["select sum(n) as s from numbers", "--format", "csv"];
+    // No manifest yet: it is said, and only then.
+    assert_eq!(query(&release, &sum).code(0).says(&["not sealed", "numbers.parquet"]).out, "s\n3\n");
+    release.run(&["seal", "."]).code(0);
+    assert!(!query(&release, &sum).code(0).err.contains("not sealed"));
+    let held = |ran: Ran| ran.code(0).json("query/1")["held"][0]["by"].as_str().map(str::to_owned);
+    assert_eq!(held(query(&release, &[sum[0], "--json"])).as_deref(), Some("manifest"));
+    made("select 1 as n union all select 3");
+    query(&release, &sum).code(2).says(&["not as it was sealed", "numbers.parquet", "manifest.yaml", "--unchecked"]);
+    let path = ["select * from 'tables/numbers.parquet'", "."];
+    query(&release, &path).code(2).says(&["not as it was sealed"]);
+    assert_eq!(query(&release, &[&sum[..], &["--unchecked"]].concat()).code(0).out, "s\n4\n");
+    assert_eq!(held(query(&release, &[sum[0], "--json", "--unchecked"])).as_deref(), Some("nothing"));
+}
+
+#[test]
+fn a_query_has_limits_and_a_url_a_scheme() {
+    let release = Release::new();
+    let endless = "select sum(a.value * b.value) from range(1000000000000) a cross join range(1000000000) b";
+    query(&release, &[endless, "--timeout", "0.3"]).code(2).says(&["no answer after 0.3 s", "--timeout"]);
+    query(&release, &["select repeat('x', 10000000000)"]).code(2).says(&["repeat"]);
+    let much = "select value from range(100000000) order by value % 7";
+    query(&release, &[much, "--memory", "30M"]).code(2).says(&["more than 30 MiB", "--memory"]);
+    query(&release, &["select * from 'http://127.0.0.1:9/a.csv'"]).code(2).says(&["https://"]);
+    release.write("queries/theirs.sql", "-- question: ?\nselect * from 'private.csv'");
+    release.write("private.csv", "a\n1\n");
+    let theirs = ["@theirs", "--queries", "queries", "private.csv", "--format", "csv"];
+    query(&release, &theirs).code(2).says(&["private.csv", "--trust-queries"]);
+    assert_eq!(query(&release, &[&theirs[..], &["--trust-queries"]].concat()).code(0).out, "a\n1\n");
+}

@@ -96,7 +96,7 @@ pub fn audit(session: &Session, rules: &[Rule], mut begin: impl FnMut(&Rule)) ->
 }
 
 fn ask(session: &Session, rule: &Rule) -> Result<Vec<Finding>, QueryError> {
-    let answer = session.run(&rule.sql)?;
+    let answer = session.run_foreign(&rule.sql)?;
     let [release, subject, finding, evidence, sure] = COLUMNS.map(|column| answer.texts(column));
     let rows = release?.into_iter().zip(subject?).zip(finding?).zip(evidence?).zip(sure?);
     let row = |((((release, subject), finding), evidence), sure)| Finding {

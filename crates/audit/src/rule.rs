@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use retrace_files::FileError;
+use retrace_query::read_sql;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -60,17 +62,9 @@ pub enum RuleError {
         what: String,
     },
     /// It could not be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
-
-/// More than this is no rule.
-const MOST_BYTES: u64 = 1 << 20;
 
 /// The rules of `reports/audit`, by their files' names.
 macro_rules! built_in {
@@ -114,28 +108,7 @@ impl Rule {
     /// # Errors
     /// If one cannot be read, or is no rule.
     pub fn read_all(directory: &Path) -> Result<Vec<Self>, RuleError> {
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |source| RuleError::Io { path, source }
-        };
-        let mut paths = Vec::new();
-        for entry in std::fs::read_dir(directory).map_err(io(directory))? {
-            let path = entry.map_err(io(directory))?.path();
-            if path.extension().is_some_and(|extension| extension == "sql") {
-                paths.push(path);
-            }
-        }
-        paths.sort();
-        let read = |path: PathBuf| {
-            let length = path.metadata().map_err(io(&path))?.len();
-            if length > MOST_BYTES {
-                return Err(RuleError::Header { path, what: format!("it has {length} bytes, which is no rule") });
-            }
-            let text = std::fs::read_to_string(&path).map_err(io(&path))?;
-            let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            Self::parse(&id, &text, &path)
-        };
-        paths.into_iter().map(read).collect()
+        read_sql(directory)?.into_iter().map(|file| Self::parse(&file.name, &file.text, &file.path)).collect()
     }
 
     /// The rule that stands in `text`, the content of the file at `path`.

@@ -6,6 +6,7 @@
 //! | `TERM` | `dumb`: no colour and no progress bars |
 //! | `TMPDIR` | where `replay --all` does steps, unless `--scratch` says where (elsewhere than on Unix, what the system names) |
 //! | `XDG_STATE_HOME`, else `HOME` | where what was typed into the shell of `query` is kept: `retrace/history` there, or in `.local/state` of the home |
+//! | `XDG_CACHE_HOME`, else `HOME` | where `query` and `audit` note which files they have read whole: `retrace/checked` there, or in `.cache` of the home; without either they note nothing |
 //! | `AWS_…`, `GOOGLE_…` | how `s3://` and `gs://` are reached: `AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_SKIP_SIGNATURE`, `GOOGLE_SERVICE_ACCOUNT` and the others that the crate `object_store` names |
 //! | `RETRACE_ISA` | the instruction set that the kernels use, `baseline`, `avx2` or `avx512`: it makes no difference but to speed, and this is how to see that |
 //!
@@ -13,7 +14,9 @@
 //! URL reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` by itself.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use retrace_files::RegularFile;
 
 /// What the environment says.
 #[derive(Debug)]
@@ -42,6 +45,34 @@ pub(crate) fn history_file() -> Option<PathBuf> {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
     Some(state.join("retrace/history"))
+}
+
+/// The directory for what can be made anew; none where there is no home.
+pub(crate) fn cache_directory() -> Option<PathBuf> {
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(cache.join("retrace"))
+}
+
+/// Bytes of memory that this process may have at most: the machine's, or what the limits of its control
+/// group or process leave. Nothing where the system does not say.
+pub(crate) fn memory() -> Option<usize> {
+    let read = |path: &str| RegularFile::open(Path::new(path)).ok()?.text(1 << 16).ok();
+    let machine = read("/proc/meminfo").and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.trim().split(' ').next()?.parse::<usize>().ok()?.checked_mul(1024)
+    });
+    let group = read("/sys/fs/cgroup/memory.max").and_then(|text| text.trim().parse().ok());
+    let process = read("/proc/self/limits").and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+        line.split_whitespace().next()?.parse().ok()
+    });
+    [machine, group, process].into_iter().flatten().min()
+}
+
+/// The proxies that URLs are fetched through.
+pub(crate) fn proxies() -> Vec<String> {
+    ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].iter().filter_map(|name| env::var(name).ok()).collect()
 }
 
 /// Where temporary files go.

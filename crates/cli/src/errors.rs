@@ -109,6 +109,7 @@ impl Failure {
             Self::Train(error) => help_for_training(error),
             Self::Token(_) => "make one with `(umask 077; head -c 32 /dev/urandom | base64 > token)`".to_owned(),
             Self::Audit(AuditError::Rule { source, .. }) => help_for_query(source),
+            Self::Rule(RuleError::File(error)) => help_for_file(error),
             Self::Rule(_) => "a rule is a SQL file that begins with lines `-- title: …`, `-- severity: …`, `-- means: …` and `-- do: …`".to_owned(),
             Self::Cluster(error) => help_for_cluster(error),
             Self::Workers(error) => help_for_workers(error),
@@ -233,6 +234,16 @@ fn help_for_query(error: &QueryError) -> String {
         QueryError::Form { .. } | QueryError::Table { .. } => {
             "give a Parquet, CSV, TSV or JSON lines file under the name that says so, or fetch it anew"
         }
+        QueryError::NotAsSealed { .. } => {
+            "fetch it anew, or seal the release again if you changed it; `retrace verify` finds every other file that is not as sealed, and --unchecked asks it as it is"
+        }
+        QueryError::Checksum { .. } => "fetch or import it anew; --unchecked asks it as it is",
+        QueryError::Reach { .. } => {
+            "see what the SQL reads; --trust-queries lets SQL from files read any file and URL that you can read"
+        }
+        QueryError::Scheme { .. } => "give an https:// URL, or fetch it and give the file",
+        QueryError::TooLong { .. } => "ask for less, or give it longer with --timeout SECONDS; 0 is no limit",
+        QueryError::TooLarge { .. } | QueryError::Exhausted { .. } => "ask for less, or give it more with --memory SIZE",
         QueryError::Damaged { .. } => {
             "verify the files, or fetch them anew; if they are whole, this is a bug: please report it with the command that led to it"
         }

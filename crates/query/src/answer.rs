@@ -18,6 +18,7 @@ use serde::ser::{Error as _, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use crate::QueryError;
+use crate::tables::with_checksums;
 
 pub use table::Fitted;
 
@@ -110,7 +111,7 @@ impl Answer {
                 // How the rows came in batches would show in the file's pages.
                 writer.write(&concat_batches(&self.schema, &self.batches)?)?;
                 writer.close()?;
-                Ok(bytes)
+                Ok(with_checksums(bytes)?)
             }
         }
     }

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use datafusion::parquet::errors::ParquetError;
 use retrace_files::FileError;
-use retrace_spec::GaveUp;
+use retrace_spec::{Digest, GaveUp};
 use thiserror::Error;
 
 /// Why a query has no answer.
@@ -39,6 +40,56 @@ pub enum QueryError {
         /// What its name says.
         form: &'static str,
         /// Why it is not.
+        what: String,
+    },
+    /// A file is not the one that was sealed.
+    #[error("{} is not as it was sealed: {} says {sealed}, its bytes are {found}", path.display(), manifest.display())]
+    NotAsSealed {
+        /// The file.
+        path: PathBuf,
+        /// The manifest.
+        manifest: PathBuf,
+        /// What the manifest says.
+        sealed: Digest,
+        /// What it is.
+        found: Digest,
+    },
+    /// A file is not as its own checksum says.
+    #[error("{} is damaged: its bytes are not those that its own checksum was made of", path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A text that is not the user's own names a file or URL.
+    #[error("{place} is no table that was opened, and this SQL may read no other: it came in a file")]
+    Reach {
+        /// The path or URL.
+        place: String,
+    },
+    /// A URL has a scheme that is not read.
+    #[error("{url} is not read: only s3://, gs:// and https:// are")]
+    Scheme {
+        /// The URL.
+        url: String,
+    },
+    /// It took too long.
+    #[error("there is no answer after {} s", after.as_secs_f64())]
+    TooLong {
+        /// When it was given up.
+        after: Duration,
+    },
+    /// A part of it asks for more memory than there is for it.
+    #[error("the query takes too much memory: {what}")]
+    Exhausted {
+        /// What does.
+        what: String,
+    },
+    /// It took too much memory.
+    #[error("the query takes more than {} MiB of memory{}", most >> 20, if what.is_empty() { String::new() } else { format!(": {what}") })]
+    TooLarge {
+        /// Bytes that it may take.
+        most: usize,
+        /// What took them, if that is known.
         what: String,
     },
     /// A library gave up in the middle of its work.

@@ -20,6 +20,10 @@ pub(crate) struct Names {
 pub(crate) fn explain(sql: &str, error: &DataFusionError, names: &Names) -> QueryError {
     let mut place = error.diagnostic().and_then(|diagnostic| diagnostic.span).and_then(|span| bytes(sql, span));
     let raw = error.find_root().strip_backtrace();
+    if let DataFusionError::ResourcesExhausted(what) = error.find_root() {
+        // What each of its operators holds is of no use to who asked.
+        return QueryError::Exhausted { what: what.lines().next().unwrap_or_default().to_owned() };
+    }
     let (message, help) = match error.find_root() {
         DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
             SchemaError::FieldNotFound { field, valid_fields } => {
@@ -88,7 +92,7 @@ pub fn is_whole(sql: &str) -> bool {
         .is_some_and(|last| last.token == Token::SemiColon)
 }
 
-fn tokens(sql: &str) -> Option<Vec<TokenWithSpan>> {
+pub(crate) fn tokens(sql: &str) -> Option<Vec<TokenWithSpan>> {
     Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().ok()
 }
 

@@ -14,6 +14,7 @@
 //! | `differs(a, stderr_a, b, stderr_b[, z])` | whether two estimates differ | `elementary.rs` |
 //! | `exp`, `ln`, `log*`, `power`, `sin` and kin | those of the pinned crate `libm` | `elementary.rs` |
 //! | `ema(value, alpha)`, `spike(value, window, deviations)` | along a run's steps | `window.rs` |
+//! | `repeat`, `lpad`, `array_repeat`, `range`, `replace`, `concat`, `||` and kin | DataFusion's, where they make no more than fits | `bounded.rs` |
 //! | `aligned('run a', 'run b')` | two runs side by side, a table | `aligned.rs` |
 //!
 //! All are plain functions that a plan names by their names alone, so a plan can be sent to another
@@ -22,6 +23,7 @@
 mod aggregates;
 mod aligned;
 mod bootstrap;
+mod bounded;
 mod distinct;
 mod elementary;
 pub mod exact;
@@ -38,6 +40,7 @@ use std::sync::Arc;
 use datafusion::catalog::TableFunctionImpl;
 use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::optimizer::Optimizer;
 use datafusion::prelude::SessionConfig;
@@ -61,6 +64,9 @@ pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for function in window::all() {
         registry.register_udwf(Arc::new(function))?;
     }
+    for function in bounded::all(registry) {
+        registry.register_udf(Arc::new(function))?;
+    }
     Ok(())
 }
 
@@ -69,12 +75,13 @@ pub fn table_functions() -> Vec<(&'static str, Arc<dyn TableFunctionImpl>)> {
     vec![("aligned", Arc::new(aligned::Aligned))]
 }
 
-/// [`state`], for queries that stay in this process: with an operator of ours that cannot be sent.
+/// [`state`], for queries that stay in this process and run in `environment`: with an operator of ours
+/// that cannot be sent.
 ///
 /// # Errors
 /// If a function cannot be registered.
-pub fn local_state(config: SessionConfig) -> Result<SessionState> {
-    let state = SessionStateBuilder::new_from_existing(state(config)?);
+pub fn local_state(config: SessionConfig, environment: Arc<RuntimeEnv>) -> Result<SessionState> {
+    let state = SessionStateBuilder::new_from_existing(state(config)?).with_runtime_env(environment);
     Ok(state.with_physical_optimizer_rule(Arc::new(QuickLag)).build())
 }
 
@@ -91,6 +98,7 @@ pub fn state(mut config: SessionConfig) -> Result<SessionState> {
     // It drops sort columns that DataFusion takes to depend on others, wrongly so behind `unnest`.
     let mut rules = Optimizer::new().rules;
     rules.retain(|rule| rule.name() != "eliminate_duplicated_expr");
+    rules.push(Arc::new(bounded::Constants));
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()
@@ -102,5 +110,7 @@ pub fn state(mut config: SessionConfig) -> Result<SessionState> {
     for (name, function) in table_functions() {
         state.register_udtf(name, function);
     }
+    let bounds = bounded::Bounds::new(&state);
+    state.add_analyzer_rule(Arc::new(bounds));
     Ok(state)
 }

@@ -6,22 +6,31 @@
 //! no environment: how a URL is reached is told by [`Stores`].
 
 mod answer;
+mod depth;
 pub mod determinism;
 mod error;
 mod explain;
 pub mod functions;
+mod held;
 mod lag;
+mod limits;
 mod manifests;
 mod named;
+mod redirects;
+mod releases;
 mod scan;
 mod session;
 mod sources;
 mod stores;
 pub mod tables;
+mod texts;
 
 pub use answer::{Answer, Column, Fitted, Format};
 pub use error::QueryError;
 pub use explain::is_whole;
+pub use held::{By, Held};
+pub use limits::Limits;
 pub use named::{Literal, NamedQuery, Parameter};
-pub use session::Session;
+pub use session::{Options, Session};
 pub use stores::Stores;
+pub use texts::{SqlFile, read_sql};

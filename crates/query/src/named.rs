@@ -18,10 +18,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use datafusion::sql::sqlparser::ast::Value;
-use retrace_files::FileError;
 
 use crate::QueryError;
 use crate::explain::nearest;
+use crate::texts::{SqlFile, read_sql};
 
 /// A query with a name.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,17 +138,8 @@ impl NamedQuery {
     /// # Errors
     /// If the directory or a file cannot be read, or a file is no query.
     pub fn read(directory: &Path) -> Result<Vec<Self>, QueryError> {
-        let mut queries = Vec::new();
-        for entry in std::fs::read_dir(directory).map_err(FileError::io(directory, "list"))? {
-            let path = entry.map_err(FileError::io(directory, "list"))?.path();
-            let (Some(name), true) = (path.file_stem(), path.extension().is_some_and(|end| end == "sql")) else {
-                continue;
-            };
-            let text = std::fs::read_to_string(&path).map_err(FileError::io(&path, "read"))?;
-            queries.push(Self::parse(&name.to_string_lossy(), &text, &path.display().to_string())?);
-        }
-        queries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(queries)
+        let parse = |file: SqlFile| Self::parse(&file.name, &file.text, &file.path.display().to_string());
+        read_sql(directory)?.into_iter().map(parse).collect()
     }
 
     /// A query from the text of its file, which errors call `origin`.

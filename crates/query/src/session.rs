@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use datafusion::common::TableReference;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
@@ -15,94 +17,167 @@ use retrace_spec::{KnownRoots, guard};
 use tokio::runtime::Runtime;
 
 use crate::explain::{Names, explain};
+use crate::held::{Held, Holder};
 use crate::named::Literal;
 use crate::sources::{self, Sources};
 use crate::tables::{self, PublishedRoot, Row};
-use crate::{Answer, NamedQuery, QueryError, Stores, functions, manifests};
+use crate::{Answer, Limits, NamedQuery, QueryError, Stores, depth, functions, manifests};
+
+/// How tables are opened and asked.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How URLs are reached; without credentials, if nothing is said.
+    pub stores: Stores,
+    /// Partitions that a query is answered in, each on a thread; otherwise as many as processors.
+    pub partitions: NonZeroUsize,
+    /// How long a query may take, and how much memory.
+    pub limits: Limits,
+    /// Whether files are held against the manifests of their releases, or else their own checksums.
+    pub checked: bool,
+    /// A directory in which it is noted what bytes files have, so that they are not read whole each time.
+    pub notes: Option<PathBuf>,
+    /// Whether SQL that is not the user's own may name files and URLs.
+    pub trusting: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            stores: Stores::default(),
+            partitions: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            limits: Limits::default(),
+            checked: true,
+            notes: None,
+            trusting: false,
+        }
+    }
+}
 
 /// Tables that can be asked.
 ///
 /// A query has one answer, whatever the number of partitions that it runs in ([`crate::determinism`]).
 pub struct Session {
+    opened: Arc<Opened>,
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
+    limits: Limits,
+}
+
+/// What queries are asked of.
+struct Opened {
     context: SessionContext,
-    runtime: Runtime,
     stores: Stores,
+    holder: Holder,
     columns: BTreeMap<String, Vec<String>>,
+    /// The files that tables are read from.
+    files: BTreeMap<String, Vec<String>>,
     /// Tables that are empty because nothing that was opened has them.
     absent: BTreeSet<String>,
+    trusting: bool,
+}
+
+/// Whose a query is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// The user's own, who may ask any file.
+    Own,
+    /// Somebody's who put it in a file: it asks the tables that are open.
+    Foreign,
 }
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("columns", &self.columns).finish_non_exhaustive()
+        f.debug_struct("Session").field("columns", &self.opened.columns).finish_non_exhaustive()
     }
 }
 
+/// A query that was given up may never end by itself, so it is not waited for.
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// What a thread has for its calls: plans of many parts are gone through part in part.
+const STACK: usize = 64 << 20;
+
 impl Session {
-    /// The tables at `paths`, as [`Session::open_with`] opens them, from places that ask for no
-    /// credentials.
+    /// The tables at `paths`, as [`Session::open_with`] opens them without options.
     ///
     /// # Errors
     /// If a table cannot be read, or a directory has none.
     pub fn open(paths: &[PathBuf]) -> Result<Self, QueryError> {
-        Self::open_in(paths, std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
-    }
-
-    /// [`Session::open`], to answer in so many partitions, each on a thread; otherwise there are as
-    /// many as processors.
-    ///
-    /// # Errors
-    /// If a table cannot be read, or a directory has none.
-    pub fn open_in(paths: &[PathBuf], partitions: NonZeroUsize) -> Result<Self, QueryError> {
-        Self::open_with(paths, Stores::default(), partitions)
+        Self::open_with(paths, Options::default())
     }
 
     /// The tables at `paths`. Of a release's directory: every `*.parquet` in it and in its
-    /// `tables/`, by its name, and where there is a `manifest.yaml`, its `artifacts` and `steps`. A
-    /// manifest by itself: the same two. A Parquet, CSV, TSV or JSON lines file, or the `s3://`,
-    /// `gs://` or `https://` URL of one: a table named after the file.
+    /// `tables/`, by its name, and where there is a `manifest.yaml` or `manifest.json`, its `artifacts`
+    /// and `steps`. A manifest by itself: the same two. A Parquet, CSV, TSV or JSON lines file, or the
+    /// `s3://`, `gs://` or `https://` URL of one: a table named after the file.
     ///
     /// Tables of the same name are one table: it has the columns of all, and null where there was no
     /// such column. Files are read when they are asked, and never held whole.
     ///
     /// # Errors
     /// If a table cannot be read, a directory has none, or two of the same name do not go together.
-    pub fn open_with(paths: &[PathBuf], stores: Stores, partitions: NonZeroUsize) -> Result<Self, QueryError> {
-        let config = SessionConfig::new().with_target_partitions(partitions.get());
-        Self::on(SessionContext::new_with_state(functions::local_state(config)?), paths, stores, partitions)
+    pub fn open_with(paths: &[PathBuf], options: Options) -> Result<Self, QueryError> {
+        Self::on(Self::context(&options)?, paths, options)
     }
 
-    /// [`Session::open_with`], in a context whose state is that of [`functions::state`], with so many
-    /// threads.
+    fn context(options: &Options) -> Result<SessionContext, QueryError> {
+        let config = SessionConfig::new().with_target_partitions(options.partitions.get());
+        Ok(SessionContext::new_with_state(functions::local_state(config, options.limits.environment()?)?))
+    }
+
+    /// [`Session::open_with`], in a context whose state is that of [`functions::state`], and which keeps
+    /// to the memory that it was made with.
     ///
     /// # Errors
     /// As [`Session::open_with`].
-    pub fn on(
-        context: SessionContext,
-        paths: &[PathBuf],
-        stores: Stores,
-        threads: NonZeroUsize,
-    ) -> Result<Self, QueryError> {
+    pub fn on(context: SessionContext, paths: &[PathBuf], options: Options) -> Result<Self, QueryError> {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = runtime.worker_threads(threads.get()).enable_all().build().map_err(QueryError::Runtime)?;
-        let sources = Sources::find(paths)?;
-        let columns = guard(|| runtime.block_on(sources.register(&context, &stores)))??;
-        Ok(Self { context, runtime, stores, columns, absent: BTreeSet::new() })
+        let runtime = runtime.worker_threads(options.partitions.get()).thread_stack_size(STACK).enable_all().build();
+        let runtime = runtime.map_err(QueryError::Runtime)?;
+        let mut sources = Sources::find(paths)?;
+        let holder = Holder::new(std::mem::take(&mut sources.releases), options.checked, options.notes);
+        let (stores, limits, trusting) = (options.stores, options.limits, options.trusting);
+        let opening = async move {
+            let tables = sources.register(&context, &stores, &holder).await?;
+            let (mut columns, mut files) = (BTreeMap::new(), BTreeMap::new());
+            for (name, table) in tables {
+                columns.insert(name.clone(), table.columns);
+                files.insert(name, table.files);
+            }
+            Ok(Opened { context, stores, holder, columns, files, absent: BTreeSet::new(), trusting })
+        };
+        let opened = guard(|| limits.within(&runtime, opening));
+        match opened.map_err(QueryError::from).flatten() {
+            Ok(opened) => Ok(Self { opened: Arc::new(opened), runtime: Some(runtime), limits }),
+            Err(error) => {
+                runtime.shutdown_background();
+                Err(error)
+            }
+        }
     }
 
-    /// The tables at `paths`, as [`Session::open`], and every other that there can be, without rows: for
-    /// questions that are asked of whatever is there.
+    /// The tables at `paths`, as [`Session::open_with`], and every other that there can be, without rows:
+    /// for questions that are asked of whatever is there.
     ///
     /// # Errors
-    /// As [`Session::open`].
-    pub fn open_whole(paths: &[PathBuf]) -> Result<Self, QueryError> {
-        let mut session = Self::open(paths)?;
-        for (table, rows) in tables::empty()? {
-            if !session.columns.contains_key(table) {
-                let names = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
-                session.columns.insert(table.to_owned(), names);
-                session.absent.insert(table.to_owned());
-                session.context.register_batch(table, rows)?;
+    /// As [`Session::open_with`].
+    pub fn open_whole(paths: &[PathBuf], options: Options) -> Result<Self, QueryError> {
+        let mut session = Self::open_with(paths, options)?;
+        // Nobody else has it yet.
+        if let Some(opened) = Arc::get_mut(&mut session.opened) {
+            for (table, rows) in tables::empty()? {
+                if !opened.columns.contains_key(table) {
+                    let columns = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
+                    opened.columns.insert(table.to_owned(), columns);
+                    opened.absent.insert(table.to_owned());
+                    opened.context.register_batch(table, rows)?;
+                }
             }
         }
         Ok(session)
@@ -114,66 +189,105 @@ impl Session {
     /// Never: the columns of a table fit.
     pub fn know(&mut self, known: &KnownRoots, source: &str) -> Result<(), QueryError> {
         let (table, rows) = (PublishedRoot::TABLE, manifests::known_roots(known, source)?);
-        self.absent.remove(table);
-        self.context.deregister_table(TableReference::bare(table))?;
-        self.context.register_batch(table, rows)?;
+        // Nobody else has it yet.
+        if let Some(opened) = Arc::get_mut(&mut self.opened) {
+            opened.absent.remove(table);
+            opened.context.deregister_table(TableReference::bare(table))?;
+            opened.context.register_batch(table, rows)?;
+        }
         Ok(())
     }
 
     /// The tables, and the columns of each.
-    pub const fn tables(&self) -> &BTreeMap<String, Vec<String>> {
-        &self.columns
+    pub fn tables(&self) -> &BTreeMap<String, Vec<String>> {
+        &self.opened.columns
     }
 
     /// Whether something that was opened has this table, be it without rows.
     pub fn has(&self, table: &str) -> bool {
-        self.columns.contains_key(table) && !self.absent.contains(table)
+        self.opened.columns.contains_key(table) && !self.opened.absent.contains(table)
+    }
+
+    /// What the files of tables that were asked so far were held against, sorted by name.
+    pub fn held(&self) -> Vec<Held> {
+        self.opened.holder.told()
     }
 
     /// The names of all functions: of values, of groups, over windows, and those that make tables.
     pub fn functions(&self) -> Vec<String> {
-        let state = self.context.state();
-        let mut names: Vec<String> = state.scalar_functions().keys().cloned().collect();
-        names.extend(state.aggregate_functions().keys().cloned());
-        names.extend(state.window_functions().keys().cloned());
-        names.extend(state.table_functions().keys().cloned());
-        names.sort();
-        names.dedup();
-        names
+        self.opened.functions()
     }
 
-    /// The answer to a query, which may only read. A table in it may be the path or URL of a file:
-    /// `select * from 'runs/val.csv'`.
+    /// The answer to the user's own query, which may only read. A table in it may be the path or URL of a
+    /// file: `select * from 'runs/val.csv'`.
     ///
     /// # Errors
-    /// If the query is not one, names what is not there, or would change something.
+    /// If the query is not one, names what is not there, would change something, asks a file that is not
+    /// as it should be, or goes beyond the limits.
     pub fn run(&self, sql: &str) -> Result<Answer, QueryError> {
-        self.answer(sql, &BTreeMap::new())
+        self.answer(sql, BTreeMap::new(), Whose::Own)
+    }
+
+    /// The answer to a query that came in a file, from a release or whoever else, as a rule does. It asks
+    /// the tables that are open and, unless the options trust it, no other file and no URL.
+    ///
+    /// # Errors
+    /// As [`Session::run`], or if it names a file or URL.
+    pub fn run_foreign(&self, sql: &str) -> Result<Answer, QueryError> {
+        self.answer(sql, BTreeMap::new(), Whose::Foreign)
     }
 
     /// The answer to a named query, with the values that its parameters are given.
     ///
     /// # Errors
-    /// As [`Session::run`], or if a parameter is unknown, missing or of the wrong kind.
+    /// As [`Session::run_foreign`], or if a parameter is unknown, missing or of the wrong kind.
     pub fn ask(&self, query: &NamedQuery, given: &BTreeMap<String, String>) -> Result<Answer, QueryError> {
-        self.answer(&query.sql, &query.bind(given)?)
+        self.answer(&query.sql, query.bind(given)?, Whose::Foreign)
     }
 
-    fn answer(&self, sql: &str, values: &BTreeMap<String, Literal>) -> Result<Answer, QueryError> {
-        let answer = async {
-            let plan = self.plan(sql, values).await?;
-            let asked = async {
-                let frame = self.context.execute_logical_plan(plan).await?;
-                let schema = frame.schema().inner().clone();
-                Answer::new(&schema, frame.collect().await?)
-            };
-            asked.await.map_err(|error| self.explain(sql, &error))
+    fn answer(&self, sql: &str, values: BTreeMap<String, Literal>, whose: Whose) -> Result<Answer, QueryError> {
+        let Some(runtime) = &self.runtime else {
+            return Err(QueryError::Runtime(std::io::ErrorKind::NotConnected.into()));
         };
-        guard(|| self.runtime.block_on(answer))?
+        let (opened, sql, limits) = (Arc::clone(&self.opened), sql.to_owned(), self.limits);
+        guard(|| limits.within(runtime, async move { opened.answer(&sql, &values, whose, &limits).await }))?
+    }
+}
+
+impl Opened {
+    async fn answer(
+        &self,
+        sql: &str,
+        values: &BTreeMap<String, Literal>,
+        whose: Whose,
+        limits: &Limits,
+    ) -> Result<Answer, QueryError> {
+        let (plan, files) = self.plan(sql, values, whose).await.map_err(|error| limits.told(error))?;
+        let held =
+            files.iter().map(|file| Ok((file, self.holder.hold(file)?))).collect::<Result<Vec<_>, QueryError>>()?;
+        let asked = async {
+            let frame = self.context.execute_logical_plan(plan).await?;
+            let schema = frame.schema().inner().clone();
+            Answer::new(&schema, frame.collect().await?)
+        };
+        let answer = asked.await.map_err(|error| limits.told(self.explain(sql, &error)));
+        for (file, stamp) in held {
+            if let Some(stamp) = stamp {
+                self.holder.unchanged(file, stamp)?;
+            }
+        }
+        answer
     }
 
-    /// The plan of a query, with its values in their places and its files opened.
-    async fn plan(&self, sql: &str, values: &BTreeMap<String, Literal>) -> Result<LogicalPlan, QueryError> {
+    /// The plan of a query, with its values in their places and its files opened, and the files that it
+    /// reads.
+    async fn plan(
+        &self,
+        sql: &str,
+        values: &BTreeMap<String, Literal>,
+        whose: Whose,
+    ) -> Result<(LogicalPlan, BTreeSet<String>), QueryError> {
+        depth::check(sql)?;
         let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let explained = |error| self.explain(sql, &error);
         let state = self.context.state();
@@ -187,24 +301,61 @@ impl Session {
                 && !self.columns.contains_key(table.as_ref())
                 && sources::is_file(table)
             {
-                let file = sources::open_file(&self.context, &self.stores, table).await?;
+                if whose == Whose::Foreign && !self.trusting {
+                    return Err(QueryError::Reach { place: table.to_string() });
+                }
+                let file = sources::open_file(&self.context, &self.stores, &self.holder, table).await?;
                 self.context.register_table(reference.clone(), file)?;
                 files.push(reference);
             }
         }
         let plan = state.statement_to_plan(statement).await;
-        for file in files {
-            self.context.deregister_table(file)?;
+        for file in &files {
+            self.context.deregister_table(file.clone())?;
         }
         let plan = plan.map_err(explained)?;
         reading.verify_plan(&plan).map_err(explained)?;
-        Ok(plan)
+        let mut scanned = BTreeSet::new();
+        scans(&plan, &mut scanned).map_err(explained)?;
+        let of = |name: String| match (self.columns.contains_key(&name), self.files.get(&name)) {
+            (_, Some(files)) => files.clone(),
+            (false, None) if sources::is_file(&name) => vec![name],
+            _ => Vec::new(),
+        };
+        Ok((plan, scanned.into_iter().flat_map(of).collect()))
+    }
+
+    fn functions(&self) -> Vec<String> {
+        let state = self.context.state();
+        let mut names: Vec<String> = state.scalar_functions().keys().cloned().collect();
+        names.extend(state.aggregate_functions().keys().cloned());
+        names.extend(state.window_functions().keys().cloned());
+        names.extend(state.table_functions().keys().cloned());
+        names.sort();
+        names.dedup();
+        names
     }
 
     fn explain(&self, sql: &str, error: &DataFusionError) -> QueryError {
         let names = Names { tables: self.columns.keys().cloned().collect(), functions: self.functions() };
         explain(sql, error, &names)
     }
+}
+
+/// The names of the tables that a plan reads, in subqueries and views too.
+fn scans(plan: &LogicalPlan, names: &mut BTreeSet<String>) -> Result<(), DataFusionError> {
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            match scan.source.get_logical_plan() {
+                Some(view) => scans(&view, names)?,
+                None => {
+                    names.insert(scan.table_name.table().to_owned());
+                }
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
 }
 
 /// Puts `values` in the places of a statement that are `$name`.

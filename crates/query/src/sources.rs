@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,9 +19,12 @@ use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTable
 use datafusion::logical_expr::type_coercion::binary::type_union_resolution;
 use datafusion::prelude::SessionContext;
 use object_store::ObjectStoreExt;
-use retrace_files::FileError;
-use retrace_spec::{Document, Manifest};
+use retrace_files::{EntryKind, FileError};
+use retrace_spec::RelPath;
 
+use crate::held::Holder;
+use crate::releases::{Release, Sealed, relative};
+use crate::stores::told;
 use crate::{QueryError, Stores, manifests};
 
 /// How many rows of a text file are looked at to tell what its columns hold.
@@ -85,6 +88,16 @@ enum Found {
 #[derive(Default)]
 pub(crate) struct Sources {
     tables: BTreeMap<String, Found>,
+    /// The directories of releases among it.
+    pub(crate) releases: Vec<Release>,
+}
+
+/// A table that is known to a session.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    pub(crate) columns: Vec<String>,
+    /// The files that its rows are in, as they were named; none, if they are those of a manifest.
+    pub(crate) files: Vec<String>,
 }
 
 impl Sources {
@@ -94,6 +107,7 @@ impl Sources {
         for path in paths {
             match path.to_str() {
                 Some(url) if Stores::knows(url) => {
+                    Stores::check(url)?;
                     let form = Form::of(url).ok_or_else(|| unknown_form(url))?;
                     sources.add_file(url.to_owned(), form)?;
                 }
@@ -105,42 +119,50 @@ impl Sources {
     }
 
     fn add_release(&mut self, directory: &Path) -> Result<(), QueryError> {
-        let files = parquet_files(directory)?;
-        let manifest = directory.join("manifest.yaml");
-        let sealed = manifest.try_exists().map_err(FileError::io(&manifest, "open"))?;
-        if files.is_empty() && !sealed {
+        let release = Release::open(directory)?;
+        let files = parquet_files(&release)?;
+        if files.is_empty() && release.manifest().is_none() {
             return Err(QueryError::NoTables { path: directory.to_owned() });
         }
         for file in &files {
-            self.add_file(text(file)?, Form::Parquet)?;
+            self.add_file(text(&file.under(directory))?, Form::Parquet)?;
         }
-        if sealed { self.add_manifest(&manifest) } else { Ok(()) }
+        if let Some(sealed) = release.manifest() {
+            self.add_manifest(sealed)?;
+        }
+        self.releases.push(release);
+        Ok(())
     }
 
     fn add_path(&mut self, path: &Path) -> Result<(), QueryError> {
         let name = text(path)?;
         match (Form::of(&name), path.extension().and_then(|extension| extension.to_str())) {
             (Some(form), _) => self.add_file(name, form),
-            (None, Some("yaml" | "yml" | "json")) => self.add_manifest(path),
+            (None, Some("yaml" | "yml" | "json")) => {
+                let release = Release::of_manifest(path)?;
+                if let Some(sealed) = release.manifest() {
+                    self.add_manifest(sealed)?;
+                }
+                self.releases.push(release);
+                Ok(())
+            }
             (None, _) => Err(unknown_form(&name)),
         }
     }
 
-    fn add_manifest(&mut self, path: &Path) -> Result<(), QueryError> {
-        regular(path, &fs::metadata(path).map_err(FileError::io(path, "open"))?)?;
-        let text = fs::read_to_string(path).map_err(FileError::io(path, "read"))?;
-        let manifest = Manifest::parse(&text, &path.display().to_string())?;
-        let graph = manifests::graph(&manifest, &path.display().to_string())?;
-        let root = manifests::root(&manifest, &path.display().to_string())?;
+    fn add_manifest(&mut self, sealed: &Sealed) -> Result<(), QueryError> {
+        let (manifest, path) = (&sealed.manifest, sealed.path.display().to_string());
+        let graph = manifests::graph(manifest, &path)?;
+        let root = manifests::root(manifest, &path)?;
         for (table, rows) in [
-            ("artifacts", manifests::artifacts(&manifest)?),
-            ("steps", manifests::steps(&manifest)?),
+            ("artifacts", manifests::artifacts(manifest)?),
+            ("steps", manifests::steps(manifest)?),
             ("graph", graph),
             ("manifests", root),
         ] {
             match self.tables.entry(table.to_owned()).or_insert_with(|| Found::Rows(Vec::new())) {
                 Found::Rows(batches) => batches.push(rows),
-                Found::Files(_, files) => return Err(clash(table, files, &path.display().to_string())),
+                Found::Files(_, files) => return Err(clash(table, files, &path)),
             }
         }
         Ok(())
@@ -164,22 +186,24 @@ impl Sources {
         Ok(())
     }
 
-    /// Makes them known to `context`, and gives the columns of each.
+    /// Makes them known to `context`.
     pub(crate) async fn register(
         self,
         context: &SessionContext,
         stores: &Stores,
-    ) -> Result<BTreeMap<String, Vec<String>>, QueryError> {
-        let mut columns = BTreeMap::new();
+        holder: &Holder,
+    ) -> Result<BTreeMap<String, Table>, QueryError> {
+        let mut tables = BTreeMap::new();
         for (name, found) in self.tables {
-            let table = match found {
-                Found::Rows(batches) => rows(batches)?,
-                Found::Files(form, files) => open_files(context, stores, form, &files).await?,
+            let (table, files) = match found {
+                Found::Rows(batches) => (rows(batches)?, Vec::new()),
+                Found::Files(form, files) => (open_files(context, stores, holder, form, &files).await?, files),
             };
-            columns.insert(name.clone(), table.schema().fields().iter().map(|field| field.name().clone()).collect());
+            let columns = table.schema().fields().iter().map(|field| field.name().clone()).collect();
+            tables.insert(name.clone(), Table { columns, files });
             context.register_table(TableReference::bare(name), table)?;
         }
-        Ok(columns)
+        Ok(tables)
     }
 }
 
@@ -192,10 +216,14 @@ pub(crate) fn is_file(name: &str) -> bool {
 pub(crate) async fn open_file(
     context: &SessionContext,
     stores: &Stores,
+    holder: &Holder,
     name: &str,
 ) -> Result<Arc<dyn TableProvider>, QueryError> {
+    if Stores::knows(name) {
+        Stores::check(name)?;
+    }
     let form = Form::of(name).ok_or_else(|| unknown_form(name))?;
-    open_files(context, stores, form, &[name.to_owned()]).await
+    open_files(context, stores, holder, form, &[name.to_owned()]).await
 }
 
 fn rows(batches: Vec<RecordBatch>) -> Result<Arc<dyn TableProvider>, QueryError> {
@@ -208,6 +236,7 @@ fn rows(batches: Vec<RecordBatch>) -> Result<Arc<dyn TableProvider>, QueryError>
 async fn open_files(
     context: &SessionContext,
     stores: &Stores,
+    holder: &Holder,
     form: Form,
     files: &[String],
 ) -> Result<Arc<dyn TableProvider>, QueryError> {
@@ -217,12 +246,12 @@ async fn open_files(
     let mut merged = Merged::default();
     for file in files {
         let refuse = |what: String| QueryError::Table { place: file.clone(), form: form.name(), what };
-        let url = locate(file)?;
+        let url = locate(file, holder)?;
         if Stores::knows(file) {
             context.runtime_env().register_object_store(url.object_store().as_ref(), stores.connect(&url)?);
         }
         let store = context.runtime_env().object_store(&url)?;
-        let unreachable = |e: object_store::Error| QueryError::Unreachable { url: file.clone(), what: e.to_string() };
+        let unreachable = |e: object_store::Error| QueryError::Unreachable { url: file.clone(), what: told(&e) };
         let object = store.head(url.prefix()).await.map_err(unreachable)?;
         if object.size == 0 {
             return Err(refuse("it is empty".to_owned()));
@@ -300,7 +329,7 @@ fn union(types: &[DataType; 2]) -> Option<DataType> {
 }
 
 /// The URL of a file or of itself. A path is taken as it stands: no character in it is a pattern.
-fn locate(name: &str) -> Result<ListingTableUrl, QueryError> {
+fn locate(name: &str, holder: &Holder) -> Result<ListingTableUrl, QueryError> {
     let refuse = |e: datafusion::error::DataFusionError| QueryError::Unreachable {
         url: name.to_owned(),
         what: e.strip_backtrace(),
@@ -309,7 +338,7 @@ fn locate(name: &str) -> Result<ListingTableUrl, QueryError> {
         return ListingTableUrl::parse(name).map_err(refuse);
     }
     let path = Path::new(name);
-    regular(path, &fs::metadata(path).map_err(FileError::io(path, "open"))?)?;
+    holder.open(path)?;
     let whole = std::path::absolute(path).map_err(FileError::io(path, "open"))?;
     let mut url = "file://".to_owned();
     for byte in text(&whole)?.bytes() {
@@ -334,33 +363,25 @@ fn table_name(file: &str) -> String {
 
 /// The Parquet files of a release: those in its directory and in `tables/`. A link leads to nowhere
 /// that belongs to the release, so it is refused, as is a pipe, which would never end.
-fn parquet_files(directory: &Path) -> Result<Vec<PathBuf>, QueryError> {
+fn parquet_files(release: &Release) -> Result<Vec<RelPath>, QueryError> {
+    let root = release.directory();
+    let tables = relative("tables")?;
+    let inner = match root.list()?.iter().find(|(name, _)| name == tables.as_str()) {
+        Some((_, EntryKind::Directory)) => root.directory(&tables)?.list()?,
+        Some((_, EntryKind::Link)) => return Err(FileError::Link { path: tables.under(root.path()) }.into()),
+        // A file of that name is none of ours.
+        _ => Vec::new(),
+    };
     let mut files = Vec::new();
-    for place in [directory.to_owned(), directory.join("tables")] {
-        if !place.is_dir() {
-            continue;
-        }
-        for entry in fs::read_dir(&place).map_err(FileError::io(&place, "list"))? {
-            let path = entry.map_err(FileError::io(&place, "list"))?.path();
-            let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-            if !hidden && path.extension().is_some_and(|extension| extension == "parquet") {
-                regular(&path, &fs::symlink_metadata(&path).map_err(FileError::io(&path, "open"))?)?;
-                files.push(path);
-            }
+    for (prefix, entries) in [("", root.list()?), ("tables/", inner)] {
+        for (name, _) in entries.into_iter().filter(|(name, _)| !name.starts_with('.') && name.ends_with(".parquet")) {
+            let path = relative(&format!("{prefix}{name}"))?;
+            root.file(&path)?;
+            files.push(path);
         }
     }
     files.sort();
     Ok(files)
-}
-
-fn regular(path: &Path, of: &Metadata) -> Result<(), QueryError> {
-    let what = match of.file_type() {
-        kind if kind.is_file() => return Ok(()),
-        kind if kind.is_symlink() => "it is a link, which no file of a release is; name the file that it leads to",
-        kind if kind.is_dir() => "it is a directory",
-        _ => "it is no regular file",
-    };
-    Err(FileError::Name { path: path.to_owned(), what: what.to_owned() }.into())
 }
 
 fn text(path: &Path) -> Result<String, QueryError> {

@@ -2,6 +2,7 @@
 //!
 //! [`write()`] makes them Parquet, [`merge()`] adds to what is there.
 
+mod checksums;
 mod order;
 mod parquet;
 
@@ -10,6 +11,7 @@ use retrace_spec::{Digest, Step, Tokens};
 
 use crate::QueryError;
 
+pub(crate) use checksums::{holds, with_checksums};
 pub use parquet::{Batch, Cell, Row, merge, write};
 
 /// Every table that there can be, without rows; of those of manifests, only `graph` and `manifests`.

@@ -1,5 +1,6 @@
 //! `retrace audit`
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use retrace_audit::{Audited, Finding, Outcome, Rule, Severity, audit};
@@ -7,6 +8,7 @@ use retrace_query::Session;
 use retrace_spec::KnownRoots;
 use serde_json::json;
 
+use super::query::Asking;
 use super::{Exit, open};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
@@ -15,7 +17,11 @@ use crate::terminal::{Terminal, Tone, count};
 ///
 /// The rules are SQL over the tables of the releases, as `retrace import`, `stats`, `seal` and `tour`
 /// make them. Each finding says what is wrong, where that stands, and how sure it is and why; a clean
-/// release gives none. A rule of your own is a SQL file in a directory that you give with `--rules`.
+/// release gives none. A rule of your own is a SQL file in a directory that you give with `--rules`; it
+/// asks the tables of the releases, and no other file unless you trust it.
+///
+/// A release's tables are held against its manifest before they are asked, others against their own
+/// checksums. One that is not as it should be is no finding but an error: nothing that it says counts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -59,6 +65,8 @@ pub(crate) struct Audit {
     /// List the rules
     #[arg(long)]
     list: bool,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 impl Audit {
@@ -76,7 +84,7 @@ impl Audit {
             })?;
             return Ok(Exit::Holds);
         }
-        let mut session = Session::open_whole(&self.dirs)?;
+        let mut session = Session::open_whole(&self.dirs, self.asking.options())?;
         if let Some(file) = &self.known_roots {
             session.know(&open::<KnownRoots>(file)?.document, &file.display().to_string())?;
         }
@@ -87,7 +95,8 @@ impl Audit {
             progress.advance(1);
         })?;
         progress.end();
-        terminal.result("audit/1", &json!({"rules": audited.rules, "findings": audited.findings}), |out| {
+        let document = json!({"rules": audited.rules, "findings": audited.findings, "held": session.held()});
+        terminal.result("audit/1", &document, |out| {
             let mut rule = "";
             for finding in &audited.findings {
                 if finding.rule != rule {
@@ -105,6 +114,7 @@ impl Audit {
             }
             Ok(())
         })?;
+        self.asking.tell(&session, &mut BTreeSet::new(), terminal);
         say(&audited, terminal);
         Ok(Exit::holds(audited.findings.is_empty()))
     }

@@ -1,24 +1,26 @@
 //! `retrace query`
 
+mod asking;
 mod completion;
 mod shell;
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Read};
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use retrace_files::{FileError, write_whole};
-use retrace_query::{Answer, Format, NamedQuery, QueryError, Session, Stores};
+use retrace_query::{Answer, Format, Held, NamedQuery, Options, QueryError, Session};
 use retrace_report::plot;
 use retrace_spec::foreign::shown_json;
 use serde::Serialize;
 
 use super::Exit;
 use super::work::read_token;
-use crate::environment;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
+
+pub(crate) use asking::Asking;
 
 /// Ask the tables of releases, in SQL
 ///
@@ -26,6 +28,10 @@ use crate::terminal::{Terminal, Tone, count};
 /// name, and the manifest's `artifacts` and `steps`), manifests, and Parquet, CSV, TSV and JSON lines
 /// files by path or by s3://, gs:// or https:// URL, each a table named after its file; in SQL too:
 /// from 'runs/val.csv'. Tables of one name are one table. A query can only read, and has one answer.
+///
+/// A release's files are held against its manifest before they answer, others of ours against their own
+/// checksums: one that is not as it should be is an error, and what no manifest covers is said. SQL that
+/// you type may name any file; a named query asks only the tables that are open, unless you trust it.
 ///
 /// An argument that begins with @ or has white space in it is the query; any other is a path. With
 /// --sql, all of them are paths. Without a query, a shell opens; where standard input is no terminal,
@@ -44,6 +50,7 @@ Examples:
   retrace query @emergence release --cluster 10.0.0.1:50050 --token token
   retrace query release                    a shell: .help says what it knows
   retrace query \"show tables\" release
+  retrace query @theirs release --queries release/queries --timeout 10 --memory 1G
 
 The chart of --plot follows from the answer's columns. The first called tokens or step is the x axis
 (tokens by their logarithm, if they span a factor of ten), texts and shots name the lines, the first
@@ -79,6 +86,8 @@ pub(crate) struct Query {
     /// Draw the answer into FILE, an SVG or PNG image
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 /// How an answer can be written.
@@ -103,12 +112,17 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 #[derive(Serialize)]
 struct Rows<'a> {
     rows: &'a Answer,
+    /// What the files that were read were held against.
+    held: Vec<Held>,
 }
 
 /// Tables that can be asked, and queries to ask them.
 struct Library {
     session: Session,
     queries: Vec<NamedQuery>,
+    asking: Asking,
+    /// Files of which it was said that no manifest covers them.
+    said: RefCell<BTreeSet<String>>,
 }
 
 impl Library {
@@ -119,6 +133,11 @@ impl Library {
             None if values.is_empty() => Ok(self.session.run(asked)?),
             None => Err(Failure::usage("only a named query has parameters", "write the values into the SQL")),
         }
+    }
+
+    /// Says of the files that were asked what no manifest covers.
+    fn tell(&self, terminal: &Terminal) {
+        self.asking.tell(&self.session, &mut self.said.borrow_mut(), terminal);
     }
 
     /// What is asked, in words.
@@ -136,7 +155,8 @@ impl Query {
             return list(&queries, terminal);
         }
         let (asked, paths) = self.arguments()?;
-        let library = Library { session: self.open(&paths, terminal)?, queries };
+        let (session, asking) = (self.open(&paths, terminal)?, self.asking.clone());
+        let library = Library { session, queries, asking, said: RefCell::default() };
         let asked = match asked {
             Some(asked) => asked,
             None if io::stdin().is_terminal() && terminal.shows_results() && self.plot.is_none() => {
@@ -153,24 +173,26 @@ impl Query {
         }
         let picture = self.plot.as_deref().map(Picture::of).transpose()?;
         let answer = library.answer(&asked, &values).map_err(|failure| path_with_spaces(failure, &asked))?;
+        library.tell(terminal);
+        let held = library.session.held();
         if let Some(picture) = picture {
             picture.draw(&answer, &library.title(&asked), terminal)?;
             if self.format.is_none() {
-                terminal.result("query/1", &Rows { rows: &answer }, |_| Ok(()))?;
+                terminal.result("query/1", &Rows { rows: &answer, held }, |_| Ok(()))?;
                 return Ok(Exit::Holds);
             }
         }
-        self.write(&answer, terminal)?;
+        self.write(&answer, held, terminal)?;
         Ok(Exit::Holds)
     }
 
     /// What is asked, here or in a cluster.
     fn open(&self, paths: &[PathBuf], terminal: &Terminal) -> Result<Session, Failure> {
-        let (Some(address), Some(token)) = (&self.cluster, &self.token) else { return open(paths) };
+        let options = self.asking.options();
+        let (Some(address), Some(token)) = (&self.cluster, &self.token) else { return open(paths, options) };
         let context = retrace_cluster::connect(address, &read_token(token, terminal)?, |config| config)?;
         let paths = if paths.is_empty() { &[PathBuf::from(".")] } else { paths };
-        let stores = Stores::new(environment::object_stores());
-        Ok(Session::on(context, paths, stores, NonZeroUsize::MIN)?)
+        Ok(Session::on(context, paths, options)?)
     }
 
     /// The named queries: one's own, then those that come with retrace and have other names.
@@ -208,7 +230,7 @@ impl Query {
         Ok((asked, paths))
     }
 
-    fn write(&self, answer: &Answer, terminal: &Terminal) -> Result<(), Failure> {
+    fn write(&self, answer: &Answer, held: Vec<Held>, terminal: &Terminal) -> Result<(), Failure> {
         let format = match self.format.unwrap_or(Written::Table) {
             Written::Table => Format::Table,
             Written::Csv => Format::Csv,
@@ -219,7 +241,7 @@ impl Query {
             return show(answer, Some(width), None, terminal);
         }
         let bytes = answer.write(format)?;
-        let rows = Rows { rows: answer };
+        let rows = Rows { rows: answer, held };
         match format {
             Format::Table => terminal.result("query/1", &rows, |out| out.write_all(&bytes))?,
             Format::Json => {
@@ -251,9 +273,8 @@ fn show(answer: &Answer, width: Option<usize>, rows: Option<usize>, terminal: &T
 }
 
 /// Opens what is asked; where nothing is named, the directory here if it has tables.
-fn open(paths: &[PathBuf]) -> Result<Session, Failure> {
-    let partitions = NonZeroUsize::new(rayon::current_num_threads()).unwrap_or(NonZeroUsize::MIN);
-    let opened = |paths: &[PathBuf]| Session::open_with(paths, Stores::new(environment::object_stores()), partitions);
+fn open(paths: &[PathBuf], options: Options) -> Result<Session, Failure> {
+    let opened = |paths: &[PathBuf]| Session::open_with(paths, options.clone());
     if !paths.is_empty() {
         return Ok(opened(paths)?);
     }
@@ -268,8 +289,11 @@ const LONGEST: u64 = 1 << 20;
 
 fn read_input() -> Result<String, Failure> {
     let mut sql = String::new();
-    let read = io::stdin().lock().take(LONGEST).read_to_string(&mut sql);
-    read.map_err(FileError::io(Path::new("standard input"), "read"))?;
+    let read = io::stdin().lock().take(LONGEST + 1).read_to_string(&mut sql);
+    if read.map_err(FileError::io(Path::new("standard input"), "read"))? as u64 > LONGEST {
+        let what = format!("the query on standard input has more than {LONGEST} bytes");
+        return Err(Failure::usage(what, "ask less at once; rows belong into a file, which SQL can name"));
+    }
     if sql.trim().is_empty() {
         return Err(Failure::usage("there is no query", "give it as an argument, or on standard input"));
     }

@@ -18,10 +18,11 @@ use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::parquet::basic::Compression;
 use datafusion::parquet::file::properties::WriterProperties;
-use retrace_files::{FileError, write_whole};
+use retrace_files::{FileError, RegularFile, write_whole};
 use retrace_spec::guard;
 use retrace_spec::{Digest, Step, Tokens};
 
+use super::checksums::{holds, with_checksums};
 use super::order::{Ordered, texts_once};
 use crate::QueryError;
 
@@ -206,14 +207,17 @@ fn write_batches<R: Row>(path: &Path, batches: &[RecordBatch]) -> Result<Digest,
         writer.write(&batch?)?;
     }
     writer.close()?;
-    Ok(write_whole(path, &bytes)?)
+    Ok(write_whole(path, &with_checksums(bytes)?)?)
 }
 
 /// The batches of a Parquet file, the first of which is empty and has its columns.
 pub(crate) fn read_batches(path: &Path) -> Result<Vec<RecordBatch>, QueryError> {
     let refuse =
         |what: String| FileError::Name { path: path.to_owned(), what: format!("it is not a Parquet table: {what}") };
-    let file = std::fs::File::open(path).map_err(FileError::io(path, "open"))?;
+    let mut file = RegularFile::open(path)?.into_file();
+    if holds(&mut file).map_err(FileError::io(path, "read"))? == Some(false) {
+        return Err(QueryError::Checksum { path: path.to_owned() });
+    }
     guard(|| {
         let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| refuse(e.to_string()))?.build()?;
         let mut batches = vec![RecordBatch::new_empty(RecordBatchReader::schema(&reader))];

@@ -22,7 +22,7 @@ use retrace_query::functions;
 /// A session with `partitions`, in small batches so that they all get some.
 fn session(partitions: usize) -> SessionContext {
     let config = SessionConfig::new().with_target_partitions(partitions).with_batch_size(64);
-    SessionContext::new_with_state(functions::local_state(config).unwrap())
+    SessionContext::new_with_state(functions::local_state(config, Arc::default()).unwrap())
 }
 
 /// Registers `rows` as `name`, shuffled by `seed` and spread over `parts` partitions.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 
 use retrace_query::tables::{self, Metric};
-use retrace_query::{Format, Session};
+use retrace_query::{Format, Options, Session};
 use retrace_spec::Step;
 
 use super::exact::{patterns, sum_of};
@@ -230,7 +230,11 @@ fn a_session_has_one_answer_in_any_number_of_partitions() {
     ] {
         let answers: BTreeSet<[Vec<u8>; 2]> = [1, 2, 8]
             .map(|partitions| {
-                let session = Session::open_in(&[directory.path().to_owned()], partitions.try_into().unwrap()).unwrap();
+                let session = Session::open_with(
+                    &[directory.path().to_owned()],
+                    Options { partitions: partitions.try_into().unwrap(), ..Options::default() },
+                )
+                .unwrap();
                 let answer = session.run(sql).unwrap();
                 [Format::Csv, Format::Parquet].map(|format| answer.write(format).unwrap())
             })

@@ -6,6 +6,7 @@ mod answers;
 mod mistakes;
 mod named;
 mod sources;
+mod trust;
 mod urls;
 
 use std::path::Path;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use retrace_query::tables::{self, Checkpoint, Contamination, Metric, Sample, Tensor, TrainLog};
-use retrace_query::{Format, Literal, NamedQuery, QueryError, Session};
+use retrace_query::{Format, Literal, NamedQuery, Options, QueryError, Session};
 use retrace_spec::{Digest, Step, Tokens};
 
 use crate::metric;
@@ -180,7 +180,7 @@ fn release(directory: &Path) -> Session {
     let tensors =
         [tensor(1, "w", None), tensor(3, "w", Some(1.0)), tensor(3, "v", Some(3.0)), tensor(3, "u", Some(0.5))];
     tables::write(directory, &tensors).unwrap();
-    Session::open_whole(&[directory.to_owned()]).unwrap()
+    Session::open_whole(&[directory.to_owned()], Options::default()).unwrap()
 }
 
 #[test]

@@ -151,7 +151,7 @@ fn no_link_leads_out_of_a_release_and_no_pipe_is_waited_for() {
     assert!(std::process::Command::new("mkfifo").arg(&link).status().unwrap().success());
     for path in [inside.path(), &link] {
         let error = open(&[path]).unwrap_err().to_string();
-        assert!(error.contains("no regular file"), "{error}");
+        assert!(error.contains("not a regular file"), "{error}");
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use retrace_query::tables::{self, Metric};
-use retrace_query::{QueryError, Session, Stores};
+use retrace_query::{By, Held, Options, QueryError, Session, Stores};
 
 use crate::{csv, metric};
 
@@ -96,24 +96,8 @@ fn table() -> Vec<u8> {
     bytes
 }
 
-#[test]
-fn a_table_at_a_url_is_read_in_ranges() {
-    let bytes = table();
-    let server = Server::new(bytes.clone());
-    let url = format!("http://{}/some/metrics.parquet", server.address);
-    // In the query, and as what is asked over. 0 + 1 + … + 99999, by Gauss.
-    let session = Session::open(&[]).unwrap();
-    assert_eq!(csv(&session, &format!("select sum(value) as s from '{url}'")), "s\n4999950000.0\n");
-    let sent = server.sent.load(Ordering::Relaxed);
-    assert!(sent < bytes.len() / 2, "one column of eleven took {sent} of {} bytes", bytes.len());
-    let session = Session::open(&[PathBuf::from(&url)]).unwrap();
-    assert_eq!(csv(&session, "select count(*) as n, max(step) as s from metrics"), "n,s\n100000,99999\n");
-    assert!(server.asked().iter().all(|line| line.starts_with("HEAD /some/") || line.starts_with("GET /some/")));
-}
-
-#[test]
-fn a_table_in_a_bucket_is_read_with_the_credentials_given() {
-    let server = Server::new(table());
+/// How the server is reached as a store of buckets: the user's own options may say that it has no TLS.
+fn options(server: &Server) -> Options {
     let options = [
         ("AWS_ENDPOINT", format!("http://{}", server.address)),
         ("AWS_ALLOW_HTTP", "true".to_owned()),
@@ -124,10 +108,23 @@ fn a_table_in_a_bucket_is_read_with_the_credentials_given() {
     ];
     let stores = Stores::new(options.map(|(name, value)| (name.to_owned(), value)));
     assert!(!format!("{stores:?}").contains("very secret"));
-    let session =
-        Session::open_with(&[PathBuf::from("s3://bucket/dir/metrics.parquet")], stores, std::num::NonZeroUsize::MIN)
-            .unwrap();
-    assert_eq!(csv(&session, "select count(*) as n from metrics"), "n\n100000\n");
+    Options { stores, ..Options::default() }
+}
+
+#[test]
+fn a_table_at_a_url_is_read_in_ranges_and_with_the_credentials_given() {
+    let bytes = table();
+    let server = Server::new(bytes.clone());
+    let url = "s3://bucket/dir/metrics.parquet";
+    // In the query, and as what is asked over. 0 + 1 + … + 99999, by Gauss.
+    let session = Session::open_with(&[], options(&server)).unwrap();
+    assert_eq!(csv(&session, &format!("select sum(value) as s from '{url}'")), "s\n4999950000.0\n");
+    let sent = server.sent.load(Ordering::Relaxed);
+    assert!(sent < bytes.len() / 2, "one column of eleven took {sent} of {} bytes", bytes.len());
+    // No manifest covers what is elsewhere.
+    assert_eq!(session.held(), [Held { file: url.to_owned(), by: By::Nothing }]);
+    let session = Session::open_with(&[PathBuf::from(url)], options(&server)).unwrap();
+    assert_eq!(csv(&session, "select count(*) as n, max(step) as s from metrics"), "n,s\n100000,99999\n");
     let asked = server.asked();
     assert!(
         asked.iter().all(|line| line.contains("/bucket/dir/metrics.parquet") && line.ends_with("signed")),
@@ -136,19 +133,34 @@ fn a_table_in_a_bucket_is_read_with_the_credentials_given() {
 }
 
 #[test]
+fn only_the_schemes_that_are_named_are_read() {
+    let server = Server::new(table());
+    let path = format!("{}/metrics.parquet", server.address);
+    for url in [format!("http://{path}"), format!("HTTP://{path}"), format!("ftp://{path}"), format!("file://{path}")] {
+        let opened = Session::open(&[PathBuf::from(&url)]).map(|_| ());
+        let asked = Session::open(&[]).unwrap().run(&format!("select * from '{url}'")).map(|_| ());
+        for error in [opened.unwrap_err(), asked.unwrap_err()] {
+            assert!(matches!(&error, QueryError::Scheme { url: of } if *of == url), "{error}");
+        }
+    }
+    assert_eq!(server.asked(), Vec::<String>::new());
+}
+
+#[test]
 fn a_url_with_nothing_there_is_told() {
     let server = Server::new(Vec::new());
-    for url in [format!("http://{}/nothing.parquet", server.address), "http://127.0.0.1:1/metrics.parquet".to_owned()] {
-        let error = Session::open(&[PathBuf::from(&url)]).unwrap_err();
-        assert!(matches!(&error, QueryError::Unreachable { url: of, .. } if *of == url), "{error}");
-    }
+    let open = |server: &Server, url: &str| Session::open_with(&[PathBuf::from(url)], options(server)).unwrap_err();
+    let url = "s3://bucket/nothing.parquet";
+    let error = open(&server, url);
+    assert!(matches!(&error, QueryError::Unreachable { url: of, .. } if of == url), "{error}");
+    let error = Session::open(&[PathBuf::from("https://127.0.0.1:1/metrics.parquet")]).unwrap_err();
+    assert!(matches!(&error, QueryError::Unreachable { .. }), "{error}");
     // A server that lies: nothing at all, and bytes that are no table.
-    let url = format!("http://{}/metrics.parquet", server.address);
-    assert!(Session::open(&[PathBuf::from(&url)]).unwrap_err().to_string().contains("empty"));
+    let url = "s3://bucket/metrics.parquet";
+    assert!(open(&server, url).to_string().contains("empty"));
     let server = Server::new(b"<html>not found, but 200</html>".to_vec());
-    let url = format!("http://{}/metrics.parquet", server.address);
-    let error = Session::open(&[PathBuf::from(&url)]).unwrap_err().to_string();
-    assert!(error.contains("not a Parquet table") && error.contains(&url), "{error}");
+    let error = open(&server, url).to_string();
+    assert!(error.contains("not a Parquet table") && error.contains(url), "{error}");
     let error = Session::open(&[PathBuf::from("https://example.org/page.html")]).unwrap_err().to_string();
     assert!(error.contains(".parquet"), "{error}");
 }

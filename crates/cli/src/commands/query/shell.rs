@@ -143,8 +143,16 @@ fn answer(library: &Library, terminal: &Terminal, line: &Line<'_>, rows: &mut Op
     let width = terminal.width();
     match line {
         Line::Empty => Ok(()),
-        Line::Sql(sql) => show(&library.answer(sql, &BTreeMap::new())?, width, *rows, terminal),
-        Line::Named(name, values) => show(&library.answer(&format!("@{name}"), values)?, width, *rows, terminal),
+        Line::Sql(sql) => {
+            let answer = library.answer(sql, &BTreeMap::new())?;
+            library.tell(terminal);
+            show(&answer, width, *rows, terminal)
+        }
+        Line::Named(name, values) => {
+            let answer = library.answer(&format!("@{name}"), values)?;
+            library.tell(terminal);
+            show(&answer, width, *rows, terminal)
+        }
         Line::Command(".help", _) => terminal.result("shell/1", &(), |out| out.write_all(HELP.as_bytes())),
         Line::Command(".list", _) => list(&library.queries, terminal).map(|_| ()),
         Line::Command(".tables", _) => terminal.result("shell/1", &(), |out| {

@@ -1,0 +1,323 @@
+//! Whether the files that are asked are the ones that they should be.
+//!
+//! Before a query over a file is answered, the file is held against what is said of it: what its
+//! release's manifest says, or else its own checksum ([`crate::tables`]). One that is another gives no
+//! answer but an error. The whole file is read for that, once: a session, and a directory of notes if
+//! there is one, remember what bytes a file with a certain [`Stamp`] has. The notes tell of bytes only;
+//! what these ought to be is looked up anew each time. So no manifest can be outdated by a note, and
+//! nothing in a release can vouch for it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use retrace_files::{FileError, RegularFile, Silent, Stamp, Wanted, hash_beneath, write_whole};
+use retrace_spec::{Digest, RelPath};
+use serde::{Deserialize, Serialize};
+
+use crate::releases::Release;
+use crate::{QueryError, Stores, tables};
+
+/// What a file was held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    /// The manifest of the release that it is in.
+    Manifest,
+    /// Its own checksum, which shows damage and no intent: no manifest covers it.
+    Checksum,
+    /// Nothing: no manifest covers it, and it has no checksum.
+    Nothing,
+}
+
+/// A file that was asked, and what it was held against.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// The file, as it was named.
+    pub file: String,
+    /// What it was held against.
+    pub by: By,
+}
+
+/// Holds files against what is said of them.
+#[derive(Debug)]
+pub(crate) struct Holder {
+    releases: Vec<Release>,
+    /// Whether they are held at all.
+    checked: bool,
+    /// Where notes are kept.
+    notes: Option<PathBuf>,
+    /// What was held, by name: with which stamp, if it is a file, and against what.
+    held: Mutex<BTreeMap<String, (Option<Stamp>, By)>>,
+}
+
+/// Where a file lies.
+enum Place<'a> {
+    /// Below the directory of a release.
+    Release(&'a Release, RelPath),
+    /// Somewhere else.
+    Named,
+}
+
+impl Holder {
+    pub(crate) fn new(releases: Vec<Release>, checked: bool, notes: Option<PathBuf>) -> Self {
+        Self { releases, checked, notes, held: Mutex::default() }
+    }
+
+    fn place(&self, path: &Path) -> Result<Place<'_>, QueryError> {
+        for release in &self.releases {
+            if let Some(below) = release.place(path)? {
+                return Ok(Place::Release(release, below));
+            }
+        }
+        Ok(Place::Named)
+    }
+
+    /// Opens a file, which has to be a regular one, and through no link if it is in a release.
+    pub(crate) fn open(&self, path: &Path) -> Result<RegularFile, QueryError> {
+        Ok(match self.place(path)? {
+            Place::Release(release, below) => release.directory().file(&below)?,
+            Place::Named => RegularFile::open(path)?,
+        })
+    }
+
+    /// Holds a file or URL that is about to be asked, and gives its stamp, if it is a file.
+    ///
+    /// # Errors
+    /// If the file is not as its manifest or its own checksum says, or cannot be read.
+    pub(crate) fn hold(&self, name: &str) -> Result<Option<Stamp>, QueryError> {
+        if Stores::knows(name) {
+            self.lock().entry(name.to_owned()).or_insert((None, By::Nothing));
+            return Ok(None);
+        }
+        let path = Path::new(name);
+        let stamp = Stamp::of(self.open(path)?.metadata());
+        if self.lock().get(name).is_none_or(|(known, _)| *known != Some(stamp)) {
+            let by = if self.checked { self.hold_anew(path, stamp)? } else { By::Nothing };
+            self.lock().insert(name.to_owned(), (Some(stamp), by));
+        }
+        Ok(Some(stamp))
+    }
+
+    /// That a file is the one that was held, after it was read.
+    ///
+    /// # Errors
+    /// If it is another.
+    pub(crate) fn unchanged(&self, name: &str, stamp: Stamp) -> Result<(), QueryError> {
+        let path = Path::new(name);
+        match Stamp::of(self.open(path)?.metadata()) == stamp {
+            true => Ok(()),
+            false => {
+                Err(FileError::Changed { path: path.to_owned(), what: "it is another file now".to_owned() }.into())
+            }
+        }
+    }
+
+    /// What the files that were asked so far were held against.
+    pub(crate) fn told(&self) -> Vec<Held> {
+        self.lock().iter().map(|(file, (_, by))| Held { file: file.clone(), by: *by }).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Option<Stamp>, By)>> {
+        // Whole at any time: an entry is put in after it was made.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hold_anew(&self, path: &Path, stamp: Stamp) -> Result<By, QueryError> {
+        let place = self.place(path)?;
+        let notes = self.notes.as_deref().and_then(|directory| Notes::of(directory, path));
+        let noted = notes.as_ref().and_then(|notes| notes.about(path, stamp));
+        let sealed = match &place {
+            Place::Release(release, below) => match release.manifest() {
+                Some(sealed) => sealed.artifact(below, release.path())?.map(|of| (*release, below, sealed, of)),
+                None => None,
+            },
+            Place::Named => None,
+        };
+        let mut note = noted.unwrap_or(Note { stamp, digest: None, checksum: None });
+        let by = match sealed {
+            Some((release, below, sealed, artifact)) => {
+                let digest = match note.digest {
+                    Some(digest) => digest,
+                    None => {
+                        let hashed = hash_beneath(release.directory(), below, Wanted::default(), &Silent)?;
+                        if hashed.stamp != Some(stamp) {
+                            let what = "it is another file now".to_owned();
+                            return Err(FileError::Changed { path: path.to_owned(), what }.into());
+                        }
+                        hashed.digest
+                    }
+                };
+                if digest != artifact.digest {
+                    return Err(QueryError::NotAsSealed {
+                        path: path.to_owned(),
+                        manifest: sealed.path.clone(),
+                        sealed: artifact.digest,
+                        found: digest,
+                    });
+                }
+                note.digest = Some(digest);
+                By::Manifest
+            }
+            None => {
+                let checksum = match note.checksum {
+                    Some(checksum) => checksum,
+                    None => own_checksum(self.open(path)?)?,
+                };
+                note.checksum = Some(checksum);
+                if checksum { By::Checksum } else { By::Nothing }
+            }
+        };
+        if noted != Some(note)
+            && let Some(notes) = notes
+        {
+            notes.keep(path, note);
+        }
+        Ok(by)
+    }
+}
+
+/// Whether a file has a checksum of its own. It holds, or that is an error.
+fn own_checksum(opened: RegularFile) -> Result<bool, QueryError> {
+    let path = opened.path().to_owned();
+    if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("parquet")) {
+        return Ok(false);
+    }
+    match tables::holds(&mut opened.into_file()).map_err(FileError::io(&path, "read"))? {
+        Some(false) => Err(QueryError::Checksum { path }),
+        found => Ok(found.is_some()),
+    }
+}
+
+/// What is known of the bytes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Note {
+    stamp: Stamp,
+    digest: Option<Digest>,
+    /// Whether it has a checksum of its own, which then holds.
+    checksum: Option<bool>,
+}
+
+/// What is known of the files in a directory, in a file that only its user writes.
+#[derive(Debug)]
+struct Notes {
+    place: PathBuf,
+    files: BTreeMap<String, Note>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    retrace: String,
+    files: BTreeMap<String, Note>,
+}
+
+/// What the notes are, and in what version.
+const SCHEMA: &str = "checked-files/1";
+/// More than this is read of no notes.
+const LONGEST_NOTES: u64 = 4 << 20;
+/// About more files than this nothing is noted; it is begun anew.
+const MOST_NOTES: usize = 10_000;
+/// A file that changed less long ago may change again and have the same stamp, as clocks tick.
+const SETTLED: Duration = Duration::from_secs(2);
+
+impl Notes {
+    /// Those about the directory that `path` lies in; nothing where it has no plain name.
+    fn of(directory: &Path, path: &Path) -> Option<Self> {
+        let whole = path.canonicalize().ok()?;
+        let digest = Digest::of(whole.parent()?.as_os_str().as_encoded_bytes()).to_string();
+        let name = digest.rsplit(':').next()?.get(..32)?;
+        let place = directory.join(format!("{name}.json"));
+        let files = read(directory, &place).unwrap_or_default();
+        Some(Self { place, files })
+    }
+
+    fn about(&self, path: &Path, stamp: Stamp) -> Option<Note> {
+        let note = self.files.get(path.file_name()?.to_str()?)?;
+        (note.stamp == stamp).then_some(*note)
+    }
+
+    /// Notes what was found. Where it cannot be kept, the file is read again the next time.
+    fn keep(mut self, path: &Path, note: Note) {
+        let (Some(name), Ok(metadata)) = (path.file_name().and_then(|name| name.to_str()), path.metadata()) else {
+            return;
+        };
+        if !is_settled(&metadata) {
+            return;
+        }
+        if self.files.len() >= MOST_NOTES {
+            self.files.clear();
+        }
+        self.files.insert(name.to_owned(), note);
+        let document = Document { retrace: SCHEMA.to_owned(), files: self.files };
+        let Some(directory) = self.place.parent() else { return };
+        if let (Ok(()), Ok(bytes)) = (make_private(directory), serde_json::to_vec(&document)) {
+            // As said above.
+            let _ = write_whole(&self.place, &bytes).is_ok_and(|_| make_own(&self.place).is_ok());
+        }
+    }
+}
+
+/// Notes that their user alone can have written.
+fn read(directory: &Path, place: &Path) -> Option<BTreeMap<String, Note>> {
+    let metadata = directory.metadata().ok()?;
+    let opened = RegularFile::open(place).ok()?;
+    if !is_own(&metadata) || !is_own(opened.metadata()) {
+        return None;
+    }
+    let document: Document = serde_json::from_str(&opened.text(LONGEST_NOTES).ok()?).ok()?;
+    (document.retrace == SCHEMA).then_some(document.files)
+}
+
+#[cfg(unix)]
+fn make_private(directory: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+/// Whatever others may write by default, they may not write this.
+#[cfg(unix)]
+fn make_own(file: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))
+}
+
+#[cfg(not(unix))]
+fn make_own(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn make_private(directory: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)
+}
+
+/// Whether a file belongs to who runs this, and nobody else can write it.
+#[cfg(unix)]
+fn is_own(metadata: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0
+}
+
+/// There is no portable way to tell, so nothing is noted that could be believed.
+#[cfg(not(unix))]
+fn is_own(_: &std::fs::Metadata) -> bool {
+    false
+}
+
+fn is_settled(metadata: &std::fs::Metadata) -> bool {
+    #[cfg(unix)]
+    let changed = {
+        use std::os::unix::fs::MetadataExt;
+        let (seconds, nanos) =
+            (metadata.ctime().max(metadata.mtime()), metadata.ctime_nsec().max(metadata.mtime_nsec()));
+        let since = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
+        since.map(|(seconds, nanos)| SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos))
+    };
+    #[cfg(not(unix))]
+    let changed = metadata.modified().ok();
+    let ago = changed.and_then(|changed| SystemTime::now().duration_since(changed).ok());
+    ago.is_some_and(|ago| ago > SETTLED)
+}

@@ -1,0 +1,146 @@
+//! The directories of releases that are asked, and which files lie below them.
+//!
+//! A stranger's release is a stranger: below its directory no link is followed, and nothing but a regular
+//! file is opened. What the user names elsewhere is opened as he names it, links and all.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
+
+use retrace_files::{FileError, RegularFile, Root};
+use retrace_manifest::unfold;
+use retrace_spec::manifest::Artifact;
+use retrace_spec::{Document, Manifest, PathError, RelPath};
+
+use crate::QueryError;
+
+/// More than this is read of no manifest.
+const LONGEST: u64 = 1 << 30;
+
+/// A release's directory.
+#[derive(Debug)]
+pub(crate) struct Release {
+    directory: Root,
+    /// Its directory, from the root of the file system: as it was named, and with no link on the way.
+    absolute: PathBuf,
+    canonical: PathBuf,
+    manifest: Option<Sealed>,
+}
+
+/// A release's manifest.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    /// Where it lies, as it was named.
+    pub(crate) path: PathBuf,
+    pub(crate) manifest: Manifest,
+    /// With those of its parts in it, if it has any: made when it is asked for.
+    whole: OnceLock<Option<Manifest>>,
+}
+
+impl Release {
+    /// The release at `path`, with its `manifest.yaml`, or else its `manifest.json` if that is one of
+    /// ours.
+    pub(crate) fn open(path: &Path) -> Result<Self, QueryError> {
+        let mut release = Self::without_manifest(path)?;
+        let (yaml, json) = (relative("manifest.yaml")?, relative("manifest.json")?);
+        if release.directory.has(&yaml) {
+            release.read_manifest(&yaml, false)?;
+        } else if release.directory.has(&json) {
+            release.read_manifest(&json, true)?;
+        }
+        Ok(release)
+    }
+
+    /// The release whose manifest the user named.
+    pub(crate) fn of_manifest(path: &Path) -> Result<Self, QueryError> {
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut release = Self::without_manifest(directory)?;
+        // It was named, so it may be a link.
+        let text = RegularFile::open(path)?.text(LONGEST)?;
+        release.manifest = Some(Sealed::parse(path, &text)?);
+        Ok(release)
+    }
+
+    fn without_manifest(path: &Path) -> Result<Self, QueryError> {
+        Ok(Self {
+            directory: Root::open(path)?,
+            absolute: std::path::absolute(path).map_err(FileError::io(path, "open"))?,
+            canonical: path.canonicalize().map_err(FileError::io(path, "open"))?,
+            manifest: None,
+        })
+    }
+
+    /// Lists of others are called `manifest.json` too: where `ours` is in doubt, one that does not say
+    /// that it is ours is no manifest.
+    fn read_manifest(&mut self, name: &RelPath, doubtful: bool) -> Result<(), QueryError> {
+        let path = name.under(self.path());
+        let text = self.directory.file(name)?.text(LONGEST)?;
+        if !doubtful || text.contains("\"retrace\"") {
+            self.manifest = Some(Sealed::parse(&path, &text)?);
+        }
+        Ok(())
+    }
+
+    /// Its manifest, if it has one.
+    pub(crate) const fn manifest(&self) -> Option<&Sealed> {
+        self.manifest.as_ref()
+    }
+
+    /// Its directory, as it was named.
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Its directory, opened.
+    pub(crate) const fn directory(&self) -> &Root {
+        &self.directory
+    }
+
+    /// The path that `path` has in this release, if it lies below it: as it is written, or as it is when
+    /// links above the file are followed.
+    pub(crate) fn place(&self, path: &Path) -> Result<Option<RelPath>, QueryError> {
+        let whole = std::path::absolute(path).map_err(FileError::io(path, "open"))?;
+        let plain = whole.components().all(|part| part != Component::ParentDir);
+        let below = match whole.strip_prefix(&self.absolute) {
+            Ok(below) if plain => Some(below.to_owned()),
+            _ => canonical(&whole).and_then(|whole| whole.strip_prefix(&self.canonical).ok().map(Path::to_owned)),
+        };
+        let Some(below) = below else { return Ok(None) };
+        let parts: Option<Vec<&str>> = below.iter().map(|part| part.to_str()).collect();
+        let parts =
+            parts.ok_or_else(|| FileError::Name { path: path.to_owned(), what: "its name is not UTF-8".to_owned() })?;
+        relative(&parts.join("/")).map(Some)
+    }
+}
+
+/// The path to a file, with no link on the way to it; the file itself may be one.
+fn canonical(path: &Path) -> Option<PathBuf> {
+    Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
+}
+
+pub(crate) fn relative(path: &str) -> Result<RelPath, QueryError> {
+    let refuse = |e: PathError| FileError::Name { path: e.path.clone().into(), what: e.to_string() };
+    Ok(path.parse().map_err(refuse)?)
+}
+
+impl Sealed {
+    fn parse(path: &Path, text: &str) -> Result<Self, QueryError> {
+        let manifest = Manifest::parse(text, &path.display().to_string())?;
+        Ok(Self { path: path.to_owned(), manifest, whole: OnceLock::new() })
+    }
+
+    /// What it says of the file at `path` of the release in `directory`; of a file of a part, what the
+    /// part's manifest says.
+    pub(crate) fn artifact(&self, path: &RelPath, directory: &Path) -> Result<Option<&Artifact>, QueryError> {
+        let of = |manifest: &'_ Manifest| manifest.artifacts.iter().position(|artifact| artifact.path == *path);
+        if let Some(at) = of(&self.manifest) {
+            return Ok(self.manifest.artifacts.get(at));
+        }
+        if self.whole.get().is_none() {
+            let whole = unfold(&self.manifest, directory)?.map(|unfolded| unfolded.manifest);
+            // Of two threads that come here, both have read the same.
+            let _ = self.whole.set(whole);
+        }
+        let whole = self.whole.get().and_then(Option::as_ref);
+        Ok(whole.and_then(|whole| whole.artifacts.get(of(whole)?)))
+    }
+}
