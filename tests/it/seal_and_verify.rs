@@ -451,11 +451,12 @@ fn what_is_no_file_is_not_read() {
         let told = timed(&public_key).code(1).out;
         assert!(told.starts_with("signature ") && told.contains("not a regular file"), "{what}: {told}");
         put(&release.path("strange.yaml"));
-        for verb in
-            [&["verify", "strange.yaml"][..], &["export", "b3sums", "strange.yaml"], &["openness", "strange.yaml"]]
-        {
-            timed(verb).code(2).says(&["strange.yaml", "not a regular file"]);
+        // A directory may be a clone with pointers in it.
+        let refused: &[&str] = if what == "a directory" { &["strange.yaml"] } else { &["not a regular file"] };
+        for verb in ["verify", "openness"] {
+            timed(&[verb, "strange.yaml"]).code(2).says(refused);
         }
+        timed(&["export", "b3sums", "strange.yaml"]).code(2).says(&["not a regular file"]);
         timed(&["sign", "strange.yaml", "--key", &key]).code(2);
         timed(&["verify", "manifest.yaml", "--also", "strange.yaml"]).code(2);
         if what != "a directory" {
@@ -464,7 +465,7 @@ fn what_is_no_file_is_not_read() {
         timed(&["verify", "manifest.yaml", "--resume", "strange.yaml"]).code(2);
         fs::rename(release.path("manifest.yaml"), release.path("good")).unwrap();
         put(&release.path("manifest.yaml"));
-        timed(&["verify", "manifest.yaml"]).code(2).says(&["not a regular file"]);
+        timed(&["verify", "manifest.yaml"]).code(2);
     }
 }
 

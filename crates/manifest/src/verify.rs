@@ -264,7 +264,7 @@ pub fn verify_after(
     if !expected.is_sorted_by(|a, b| a.path < b.path) {
         expected.sort_by(|a, b| a.path.cmp(&b.path));
     }
-    let (said, mut entries, bytes) = look(ahead, &expected, root, options, progress)?;
+    let Looked { said, others: mut entries, bytes } = look(ahead, &expected, root, options, progress)?;
     // There may be very many: each gives its path away rather than a copy of it.
     entries.reserve(expected.len());
     entries.extend(expected.into_iter().zip(said).filter_map(|(Expected { path, .. }, said)| said.entry(path)));
@@ -311,15 +311,24 @@ impl Said {
     }
 }
 
-/// What is said of each listed file, and of all else; and the bytes of what is verified, if the length of
-/// each is listed. `expected` is sorted by path.
+/// What came of looking.
+struct Looked {
+    /// Of each that is expected.
+    said: Vec<Said>,
+    /// Of all else.
+    others: Vec<Entry>,
+    /// Bytes of what is verified, if the length of each is listed.
+    bytes: Option<u64>,
+}
+
+/// Looks at everything. `expected` is sorted by path.
 fn look(
     ahead: Option<Ahead>,
     expected: &[Expected],
     root: &Path,
     options: &VerifyOptions,
     progress: &dyn Progress,
-) -> Result<(Vec<Said>, Vec<Entry>, Option<u64>), FileError> {
+) -> Result<Looked, FileError> {
     // Another tool's list may have taken our records in.
     let records: Option<RelPath> =
         SCRATCH.parse().ok().filter(|records| !expected.iter().any(|entry| entry.path.is_within(records)));
@@ -472,7 +481,7 @@ fn look(
     let promised = |path: &RelPath| expected.binary_search_by(|entry| entry.path.cmp(path)).is_ok();
     let ignored = ignored.chain(scratch).filter(|(path, _)| path.under(root).exists() && !promised(path));
     entries.extend(ignored.map(|(path, diagnosis)| entry(path, Verdict::Skipped, diagnosis.to_owned())));
-    Ok((said, entries, bytes))
+    Ok(Looked { said, others: entries, bytes })
 }
 
 /// For each that is expected, which of those that are there it is; and which of them are none. Both
