@@ -121,6 +121,59 @@ fn what_cannot_be_done_at_all_is_told() {
     release.run(&["import", "csv", "a"]).code(2).says(&["metrics.parquet", "not a Parquet table"]);
 }
 
+#[test]
+fn one_import_at_a_time() {
+    let release = Release::new();
+    release.write("in/x.csv", "step,m\n1,2\n");
+    release.run(&["import", "csv", "in"]).code(0);
+    let before = release.content();
+    let tables = release.path("tables");
+    let held = retrace_files::Lock::directory(retrace_files::Root::open(&tables).unwrap()).unwrap();
+    let holder = format!("is being written by process {}", std::process::id());
+    release.run(&["import", "csv", "in", "--release", "other"]).code(2).says(&["tables", &holder, "help:"]);
+    // Who only reads need not wait.
+    assert_eq!(csv(&release, "select count(*) as n from metrics"), "n\n1\n");
+    drop(held);
+    assert!(before == release.content(), "nothing is written");
+    release.run(&["import", "csv", "in", "--release", "other"]).code(0);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_import_that_is_killed_says_so() {
+    let release = Release::new();
+    let write = |value: &str| {
+        for file in 0..30 {
+            let rows: String = (0..1000).map(|step| format!("{step},{value}\n")).collect();
+            release.write(&format!("in/{file}.csv"), format!("step,m,loss\n{}", rows.replace('\n', ",0.5\n")));
+        }
+    };
+    write("1.5");
+    release.run(&["import", "csv", "in"]).code(0);
+    let sources = release.read("tables/sources.parquet");
+    write("2.5");
+    let mut importing = crate::support::retrace();
+    let mut child = importing.args(["import", "csv", "in"]).current_dir(release.root()).spawn().unwrap();
+    while fs::read(release.path("tables/sources.parquet")).is_ok_and(|now| now == sources) {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // Whatever of it came to be, no source claims rows that are not there.
+    let wrong = "with rows_there as (select release, source, count(*) as n from (select release, source from metrics \
+        union all select release, source from train_log) group by release, source) select count(*) as n from sources s \
+        left join rows_there r on s.release = r.release and s.source = r.source where s.problem is null and s.rows <> r.n";
+    assert_eq!(csv(&release, wrong), "n\n0\n");
+    let told = csv(&release, "select distinct problem from sources");
+    assert!(told.contains("its import has not ended") || told.lines().count() == 2, "{told}");
+    release.run(&["import", "csv", "in"]).code(0);
+    let whole = csv(&release, "select count(*) as n, min(value) as least, max(value) as most from metrics");
+    assert_eq!(whole, "n,least,most\n30000,2.5,2.5\n");
+    assert_eq!(csv(&release, "select count(*) as n from sources where problem is not null or rows <> 2000"), "n\n0\n");
+    let hidden = release.content().into_iter().filter(|(path, _)| path.starts_with("tables")).map(|(path, _)| path);
+    assert_eq!(hidden.count(), 3, "what was cut off is swept");
+}
+
 #[cfg(unix)]
 #[test]
 fn links_are_not_followed_and_pipes_not_waited_for() {
@@ -133,6 +186,13 @@ fn links_are_not_followed_and_pipes_not_waited_for() {
     let ran = release.run(&["import", "csv", "in"]).code(1);
     ran.says(&["in/link.csv: a link or special file", "in/pipe.csv: a link or special file", "1 row of 3 files"]);
     release.run(&["import", "csv", "in/pipe.csv"]).code(1).says(&["not a regular file"]);
+    std::os::unix::fs::symlink("/dev/zero", release.path("zero.csv")).unwrap();
+    std::os::unix::fs::symlink("loop.csv", release.path("loop.csv")).unwrap();
+    release.run(&["import", "csv", "zero.csv"]).code(1).says(&["not a regular file"]);
+    release.run(&["import", "csv", "loop.csv"]).code(2).says(&["loop.csv"]);
+    // Longer than anything that is read, with nothing on the disk.
+    fs::File::create(release.path("sparse.csv")).unwrap().set_len(100 << 30).unwrap();
+    release.run(&["import", "csv", "sparse.csv"]).code(1).says(&["sparse.csv: larger than 1073741824 bytes"]);
 }
 
 /// Real data, where it is there.

@@ -15,6 +15,7 @@ mod hostile;
 mod house;
 mod import;
 mod interrupted;
+mod limits;
 mod logits;
 mod query;
 mod replaying;

@@ -139,7 +139,8 @@ fn read_text(path: &Path) -> Result<String, FileError> {
 
 /// Reads the document at `path`.
 fn open<T: Document>(path: &Path) -> Result<Opened<T>, Failure> {
-    let document = T::parse(&read_text(path)?, &path.display().to_string())?;
+    let text = RegularFile::open(path)?.text(T::LARGEST as u64)?;
+    let document = T::parse(&text, &path.display().to_string())?;
     opened(document, path)
 }
 
@@ -148,7 +149,8 @@ fn open<T: Document>(path: &Path) -> Result<Opened<T>, Failure> {
 fn open_run(path: &Path) -> Result<(Opened<Run>, Option<RelPath>), Failure> {
     let root = Root::open(&directory_of(path))?;
     let config = |config: &RelPath| -> Result<_, Failure> { Ok(hub::read_config(root.file(config)?)?) };
-    let (run, config) = Run::parse_with(&read_text(path)?, &path.display().to_string(), config)?;
+    let text = RegularFile::open(path)?.text(Run::LARGEST as u64)?;
+    let (run, config) = Run::parse_with(&text, &path.display().to_string(), config)?;
     Ok((opened(run, path)?, config))
 }
 

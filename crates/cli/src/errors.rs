@@ -206,6 +206,9 @@ fn help_for_model(error: &ModelError) -> String {
         ModelError::Missing { .. } | ModelError::Mismatch { .. } | ModelError::Unknown { .. } => {
             "config.json and the weights are not of one model; fetch both anew"
         }
+        ModelError::Memory { .. } => {
+            "use a machine with more memory, or smaller sizes; is the description the weights'?"
+        }
         ModelError::Input(_) => "give tokens of the model's own tokenizer, in sequences that it has positions for",
     }
     .to_owned()

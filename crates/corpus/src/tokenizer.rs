@@ -8,8 +8,8 @@ use retrace_spec::Digest;
 use retrace_spec::foreign::concise;
 use retrace_spec::guard;
 use serde_json::json;
-use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::models::{ModelWrapper, TrainerWrapper};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as Hub};
 
@@ -82,6 +82,7 @@ impl Tokenizer {
     }
 
     fn of(path: &Path, mut hub: Hub, json: Vec<u8>) -> Result<Self, CorpusError> {
+        refuse_chance(&hub).map_err(|what| CorpusError::Tokenizer { path: path.to_owned(), what })?;
         // A document is neither cut nor filled up, whatever the file was last used for.
         guarded(path, || hub.with_truncation(None).map(drop))?;
         hub.with_padding(None);
@@ -191,6 +192,33 @@ fn llama2c_pieces(bytes: &[u8]) -> Result<Vec<(&str, f32)>, String> {
     }
 }
 
+/// Refuses what makes the same text other tokens, or the same tokens another text, from one time to the
+/// next.
+fn refuse_chance(hub: &Hub) -> Result<(), String> {
+    match hub.get_model() {
+        ModelWrapper::BPE(model) => {
+            if let Some(share) = model.dropout.filter(|share| *share != 0.0) {
+                return Err(format!(
+                    "model.dropout is {share}: merges are left out at random, so that the same text gives other tokens each time"
+                ));
+            }
+        }
+        ModelWrapper::Unigram(model) => {
+            if model.alpha.is_some_and(|alpha| alpha != 0.0) {
+                return Err("model.alpha is set: pieces are drawn at random".to_owned());
+            }
+        }
+        ModelWrapper::WordLevel(_) | ModelWrapper::WordPiece(_) => {}
+    }
+    // Which of two tokens an id stands for would follow the order of a hash map.
+    let mut ids: Vec<u32> = hub.get_vocab(false).into_values().collect();
+    ids.sort_unstable();
+    match ids.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("model.vocab gives the id {} to several tokens", pair[0])),
+        None => Ok(()),
+    }
+}
+
 /// A `tokenizer.json` as the library reads it.
 fn read(path: &Path, json: &[u8]) -> Result<Hub, CorpusError> {
     guarded(path, || Hub::from_bytes(json))
@@ -280,6 +308,36 @@ mod tests {
         std::fs::write(&path, changed).unwrap();
         let text = "the mat sat on the cat";
         assert_eq!(open(&path).unwrap().encode(text).unwrap(), whole.encode(text).unwrap());
+    }
+
+    #[test]
+    fn what_chance_decides_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tokenizer.json");
+        let bpe = |dropout: &str, vocab: &str| {
+            let model = format!(
+                r#"{{"type":"BPE","dropout":{dropout},"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":false,"byte_fallback":false,"vocab":{vocab},"merges":[["a","b"]]}}"#
+            );
+            format!(
+                r#"{{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,"pre_tokenizer":null,"post_processor":null,"decoder":null,"model":{model}}}"#
+            )
+        };
+        let vocab = r#"{"a":0,"b":1,"ab":2}"#;
+        for (json, expected) in [
+            (bpe("0.1", vocab), Some("model.dropout is 0.1")),
+            (bpe("1.0", vocab), Some("model.dropout is 1")),
+            (bpe("0.0, \"dropout\": 0.5", vocab), Some("model.dropout is 0.5")),
+            (bpe("null", r#"{"a":0,"b":1,"ab":2,"c":1}"#), Some("the id 1 to several tokens")),
+            (bpe("null", vocab), None),
+            (bpe("0.0", vocab), None),
+        ] {
+            std::fs::write(&path, &json).unwrap();
+            match (open(&path), expected) {
+                (Ok(tokenizer), None) => assert_eq!(tokenizer.encode("abab").unwrap(), [2, 2]),
+                (Err(error), Some(expected)) => assert!(error.to_string().contains(expected), "{error}"),
+                (opened, expected) => panic!("{opened:?} where {expected:?} is expected: {json}"),
+            }
+        }
     }
 
     /// A form with the tokens given, whose scores fall from one to the next.

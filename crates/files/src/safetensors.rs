@@ -6,19 +6,26 @@
 //! many.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
 use std::path::Path;
 
 use retrace_spec::Digest;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{FileError, RegularFile, WholeFile};
 
 /// The longest header that is read, as in the reference implementation.
 const LONGEST_HEADER: u64 = 100_000_000;
+/// More tensors in a file are refused, as are more entries of its metadata: the largest models have half
+/// as many in all their shards.
+pub(crate) const MOST_TENSORS: usize = 1 << 18;
+/// Longer names, in bytes, are refused.
+pub(crate) const LONGEST_NAME: usize = 1024;
+/// More dimensions are refused.
+pub(crate) const MOST_DIMENSIONS: usize = 32;
 /// What the one entry of the header's metadata is called.
 const METADATA: &str = "__metadata__";
 
@@ -136,7 +143,7 @@ pub(crate) fn places(path: &Path, text: &[u8], length: u64) -> Result<BTreeMap<S
         refuse(format!("byte {at}"), format!("the header is not one: {e}"))
     })?;
     let mut places = BTreeMap::new();
-    for (name, Entry { dtype, shape, data_offsets: [begin, end] }) in header.tensors {
+    for (name, Entry { dtype, shape: Shape(shape), data_offsets: [begin, end] }) in header.tensors {
         let refuse = |what: String| refuse(format!("tensor {name:?}"), what);
         let needed =
             length_of(dtype, &shape).ok_or_else(|| refuse(format!("its shape {shape:?} is too large for any file")))?;
@@ -174,7 +181,7 @@ pub(crate) fn places(path: &Path, text: &[u8], length: u64) -> Result<BTreeMap<S
 
 /// The header as JSON has it, with no name twice.
 struct Header {
-    tensors: Vec<(String, Entry)>,
+    tensors: BTreeMap<String, Entry>,
 }
 
 /// The header's metadata: texts, with no key twice. Read only to be checked.
@@ -184,23 +191,35 @@ struct Metadata;
 #[serde(deny_unknown_fields)]
 struct Entry {
     dtype: Dtype,
-    shape: Vec<usize>,
+    shape: Shape,
     data_offsets: [u64; 2],
 }
 
-/// Calls `take` for every key of an object, refusing one that comes twice.
-fn each_key<'de, A: MapAccess<'de>>(
+struct Shape(Vec<usize>);
+
+/// An object of values by key, none of which may come twice or be too long, and not too many.
+fn entries<'de, A: MapAccess<'de>, V>(
     mut map: A,
-    mut take: impl FnMut(String, &mut A) -> Result<(), A::Error>,
-) -> Result<(), A::Error> {
-    let mut seen = BTreeSet::new();
+    mut value: impl FnMut(&str, &mut A) -> Result<Option<V>, A::Error>,
+) -> Result<BTreeMap<String, V>, A::Error> {
+    let refuse = |what: String| serde::de::Error::custom(what);
+    let (mut all, mut metadata) = (BTreeMap::new(), false);
     while let Some(key) = map.next_key::<String>()? {
-        if !seen.insert(key.clone()) {
-            return Err(serde::de::Error::custom(format!("{key:?} comes twice")));
+        if key.len() > LONGEST_NAME {
+            return Err(refuse(format!("a name of {} bytes; at most {LONGEST_NAME} are read", key.len())));
         }
-        take(key, &mut map)?;
+        if all.contains_key(&key) || metadata && key == METADATA {
+            return Err(refuse(format!("{key:?} comes twice")));
+        }
+        if all.len() == MOST_TENSORS {
+            return Err(refuse(format!("more than {MOST_TENSORS} entries")));
+        }
+        match value(&key, &mut map)? {
+            Some(value) => drop(all.insert(key, value)),
+            None => metadata = true,
+        }
     }
-    Ok(())
+    Ok(all)
 }
 
 impl<'de> Deserialize<'de> for Header {
@@ -214,19 +233,40 @@ impl<'de> Deserialize<'de> for Header {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Header, A::Error> {
-                let mut tensors = Vec::new();
-                each_key(map, |name, map| {
-                    if name == METADATA {
-                        map.next_value::<Metadata>()?;
-                    } else {
-                        tensors.push((name, map.next_value()?));
-                    }
-                    Ok(())
+                let tensors = entries(map, |name, map| match name {
+                    METADATA => map.next_value::<Metadata>().map(|_| None),
+                    _ => map.next_value().map(Some),
                 })?;
                 Ok(Header { tensors })
             }
         }
         deserializer.deserialize_map(Entries)
+    }
+}
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Sizes;
+        impl<'de> Visitor<'de> for Sizes {
+            type Value = Shape;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of sizes")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sizes: A) -> Result<Shape, A::Error> {
+                let mut shape = Vec::new();
+                while let Some(size) = sizes.next_element()? {
+                    if shape.len() == MOST_DIMENSIONS {
+                        let what = format!("a shape of more than {MOST_DIMENSIONS} dimensions");
+                        return Err(serde::de::Error::custom(what));
+                    }
+                    shape.push(size);
+                }
+                Ok(Shape(shape))
+            }
+        }
+        deserializer.deserialize_seq(Sizes)
     }
 }
 
@@ -241,7 +281,7 @@ impl<'de> Deserialize<'de> for Metadata {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Metadata, A::Error> {
-                each_key(map, |_, map| map.next_value::<String>().map(drop))?;
+                entries(map, |_, map| map.next_value::<String>().map(|_| Some(())))?;
                 Ok(Metadata)
             }
         }
@@ -483,6 +523,28 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn what_only_costs_memory_is_refused() {
+        let refused = |header: &str| {
+            let bytes = file(header, &[]);
+            let error = places(Path::new("x"), header.as_bytes(), bytes.len() as u64).unwrap_err().to_string();
+            assert!(error.len() < 2 * LONGEST_NAME, "{} bytes of error", error.len());
+            error
+        };
+        let entry = r#"{"dtype":"F32","shape":[0],"data_offsets":[0,0]}"#;
+        let many =
+            |n: usize| format!("{{{}}}", (0..n).map(|at| format!("\"{at}\":{entry}")).collect::<Vec<_>>().join(","));
+        assert!(refused(&many(MOST_TENSORS + 1)).contains("more than 262144 entries"));
+        let whole = many(1000);
+        assert_eq!(places(Path::new("x"), whole.as_bytes(), 8 + whole.len() as u64).unwrap().len(), 1000);
+        assert!(refused(&format!("{{\"{}\":{entry}}}", "n".repeat(1 << 20))).contains("a name of 1048576 bytes"));
+        let flat = entry.replace("[0]", &format!("[{}0]", "1,".repeat(1 << 20)));
+        assert!(refused(&format!("{{\"w\":{flat}}}")).contains("more than 32 dimensions"));
+        let texts = (0..=MOST_TENSORS).map(|at| format!("\"{at}\":\"\"")).collect::<Vec<_>>().join(",");
+        assert!(refused(&format!("{{\"__metadata__\":{{{texts}}}}}")).contains("more than 262144 entries"));
+        assert!(refused(r#"{"__metadata__":{},"__metadata__":{}}"#).contains("comes twice"));
     }
 
     #[test]

@@ -15,9 +15,11 @@ use std::fs::File;
 use std::io::{Read, Seek};
 
 use retrace_spec::guard;
+use zip::read::Config;
+use zip::unstable::read::ZipIterable;
 use zip::{CompressionMethod, ZipArchive};
 
-use crate::safetensors::{Dtype, Place};
+use crate::safetensors::{Dtype, LONGEST_NAME, MOST_DIMENSIONS, MOST_TENSORS, Place};
 use crate::{FileError, RegularFile};
 
 mod pickle;
@@ -25,15 +27,13 @@ mod pickle;
 use pickle::{Id, Value, Values};
 
 /// The longest pickle that is read: of a model of many thousand tensors it has a few megabytes.
-const LONGEST_PICKLE: u64 = 64 << 20;
+const LONGEST_PICKLE: u64 = 32 << 20;
 /// More entries than any checkpoint has.
-const MOST_ENTRIES: usize = 1 << 20;
+const MOST_ENTRIES: usize = 1 << 18;
 /// Deeper than any checkpoint nests.
 const DEEPEST: usize = 32;
-/// Longer than any tensor's name.
-const LONGEST_NAME: usize = 4096;
 /// A value may stand in many places, so that a short pickle could take for ever to look through.
-const MOST_LOOKS: usize = 8 << 20;
+const MOST_LOOKS: usize = 2 << 20;
 /// Tied tensors share bytes; more often than this none does.
 const MOST_SHARED: u64 = 16;
 
@@ -78,6 +78,11 @@ impl Checkpoint {
     }
 
     fn archive(file: File, length: u64) -> Option<Self> {
+        // What it says of itself, before memory is taken for each entry.
+        let listed = ZipIterable::try_new(&file, Config::default()).ok()?;
+        if listed.len() > MOST_ENTRIES {
+            return None;
+        }
         let mut archive = ZipArchive::new(file).ok().filter(|archive| archive.len() <= MOST_ENTRIES)?;
         let mut storages = BTreeMap::new();
         let mut pickle = None;
@@ -224,6 +229,9 @@ impl Found<'_> {
                 Value::Global(function) => match function.as_str() {
                     "torch._utils._rebuild_tensor_v2" => {
                         let place = self.tensor(*arguments)?;
+                        if self.places.len() == MOST_TENSORS {
+                            return None;
+                        }
                         self.places.insert(name.to_owned(), place).is_none().then_some(())
                     }
                     "torch._utils._rebuild_parameter" => match self.values.get(*arguments)? {
@@ -285,7 +293,9 @@ impl Found<'_> {
 
     fn numbers(&self, id: Id) -> Option<Vec<u64>> {
         match self.values.get(id)? {
-            Value::Sequence(items) => items.iter().map(|item| self.number(*item)).collect(),
+            Value::Sequence(items) if items.len() <= MOST_DIMENSIONS => {
+                items.iter().map(|item| self.number(*item)).collect()
+            }
             _ => None,
         }
     }

@@ -26,7 +26,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         table.each(rows, |line, cells, rows| {
             if let (Some(name), Some(value)) = (cells.get(0), cells.get(1)) {
                 let (name, place) = (format!("{thing}.{name}"), format!("line {line}"));
-                rows.claims.push(input.claim(input.stem(), &name, value, value.parse().ok(), &place));
+                rows.claim(input, input.stem(), &name, value, value.parse().ok(), &place);
             }
         });
         return Ok(());
@@ -67,6 +67,9 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
             // Not one ingredient but what is made of them: `soup`.
             Some(name) => run = format!("{run}/{name}"),
             None => {}
+        }
+        if !rows.accept(&place, &[&run, label]) {
+            return;
         }
         rows.checkpoints.push(Checkpoint {
             release: input.release.to_owned(),

@@ -7,7 +7,7 @@ use retrace_spec::read_yaml;
 
 use crate::json;
 use crate::rows::{Input, Problem, Rows};
-use crate::value::Value;
+use crate::value::{Value, Yaml};
 
 pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     let stem = input.stem();
@@ -23,7 +23,7 @@ pub(crate) fn read_as(input: &Input<'_>, subject: &str, rows: &mut Rows) -> Resu
             return Err(Problem::whole("no config: neither an object nor a list"));
         }
         value.leaves("", "", &mut |name, place, text, number| {
-            rows.claims.push(input.claim(subject, name, text, number, place));
+            rows.claim(input, subject, name, text, number, place);
         });
         Ok(())
     };
@@ -33,9 +33,9 @@ pub(crate) fn read_as(input: &Input<'_>, subject: &str, rows: &mut Rows) -> Resu
     let text = std::str::from_utf8(input.bytes)
         .map_err(|e| Problem::at(format_args!("byte {}", e.valid_up_to()), "not UTF-8"))?;
     // The file is named beside the problem already.
-    let value: Value<'static> =
-        read_yaml(text, "").map_err(|e| Problem::whole(e.to_string().trim_start_matches(':').to_owned()))?;
-    take(&value)
+    let mut room = Yaml::room(text);
+    let value = read_yaml(text, "", Yaml::new(&mut room));
+    take(&value.map_err(|e| Problem::whole(e.to_string().trim_start_matches(':').to_owned()))?)
 }
 
 #[cfg(test)]
@@ -92,13 +92,20 @@ mod tests {
             let before = at - 1;
             text + &format!("a{at}: &a{at} [*a{before},*a{before},*a{before},*a{before},*a{before},*a{before}]\n")
         });
+        // Each alias once, of something that is as long as all aliases together.
+        let wide = format!("a: &a [{}]\nb: [{}]\n", "x,".repeat(20_000), "*a,".repeat(20_000));
+        let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(40_000), "*a,".repeat(20_000));
+        let names = format!("{{\"{}\": [{}0]}}", "n".repeat(100_000), "0,".repeat(100_000));
         for (source, text, expected) in [
             ("c.yaml", "a: 1\na: 2\n", "duplicate key \"a\""),
             ("c.yaml", "a: [1\n", "2:1"),
             ("c.yaml", "a: !tag x\n", "tags"),
             ("c.yaml", "x", "neither an object nor a list"),
-            ("c.yaml", deep.as_str(), "recursion limit"),
+            ("c.yaml", deep.as_str(), "1:65: nested more than 64 deep"),
             ("c.yaml", bomb.as_str(), "repetition limit"),
+            ("c.yaml", wide.as_str(), "its aliases"),
+            ("c.yaml", long.as_str(), "its aliases"),
+            ("c.json", names.as_str(), "a name of 10000"),
             ("c.json", deep.as_str(), "nested more than"),
             ("c.json", "{\"a\": 1", "the file ends"),
             ("c.json", "1", "neither an object nor a list"),

@@ -176,7 +176,7 @@ fn record(input: &Input<'_>, columns: &[Column], names: &[String], line: u64, ce
     }
     for (at, _) in columns.iter().enumerate().filter(|(_, column)| **column == Column::Claim) {
         if let Some(text) = cells.get(at) {
-            rows.claims.push(input.claim(&run, name(at), text, text.parse().ok(), &place));
+            rows.claim(input, &run, name(at), text, text.parse().ok(), &place);
         }
     }
     logged.give(input, &run, &place, rows);
@@ -255,6 +255,28 @@ mod tests {
             assert_eq!(rows.metrics.len(), metrics, "{expected}");
         }
         survives("a.csv", b"step,\"m\nx\",lr\n1,\"2\",3\n4,5,6\n", |input, rows| read(input, &Plan::default(), rows));
+    }
+
+    #[test]
+    fn many_columns_take_no_longer_for_each() {
+        let names = |with: &str| (0..100_000).map(|at| format!("m{at}{with}")).collect::<Vec<_>>().join(",");
+        let numbers = vec!["0.5"; 100_000].join(",");
+        let started = std::time::Instant::now();
+        let table = format!("step,{},{}\n1,{numbers},{numbers}\n", names(""), names("_stderr"));
+        let rows = rows("claims: [m7]\n", table.as_bytes());
+        assert_eq!((rows.metrics.len(), rows.claims.len(), rows.problems()), (99_999, 1, None));
+        assert_eq!(rows.metrics[0].stderr, Some(0.5));
+        assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn a_name_as_long_as_its_file_is_not_copied_into_every_row() {
+        let (long, many) = ("n".repeat(100_000), vec!["0.5"; 10_000].join(","));
+        let names = (0..10_000).map(|at| format!("m{at}")).collect::<Vec<_>>().join(",");
+        let table = format!("run,{names}\n{long},{many}\nb,{many}\n");
+        let rows = rows("", table.as_bytes());
+        assert_eq!(rows.metrics.len(), 10_000);
+        assert!(rows.problems().unwrap().contains("line 2: a name of 100000 bytes"), "{:?}", rows.problems());
     }
 
     #[test]

@@ -1,24 +1,22 @@
 //! Files found, read side by side, and put into the tables.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use retrace_files::{FileError, Found, Progress, Unit, walk};
+use retrace_files::{FileError, Found, Progress, RegularFile, Unit, walk};
 use retrace_query::QueryError;
-use retrace_query::tables::{self, Batch, Checkpoint, Claim, Metric, Row, Sample, Source, TrainLog};
+use retrace_query::tables::{Batch, Checkpoint, Claim, Metric, Row, Sample, Source, Tables, TrainLog};
 use retrace_spec::Digest;
 use retrace_spec::guard;
 
 use crate::mapping::{Mapping, Plan};
-use crate::rows::{Input, Problem, Rows};
+use crate::rows::{Input, LONGEST_NAME, Problem, Rows};
 use crate::{ImportError, Kind};
 use crate::{checkpoints, configs, csv, lm_eval, mlflow, pythia, readme, tensorboard, text_log, trainer_state, wandb};
 
-/// A larger file is refused: it is read into memory as a whole.
-const LARGEST: u64 = 4 << 30;
+/// What `sources` says of a file while its rows are written, and for good if that was cut off.
+const NOT_ENDED: &str = "its import has not ended: its rows may be old, new or missing; import it again";
 
 /// What an import is told besides the files.
 #[derive(Debug, Clone, Default)]
@@ -53,11 +51,12 @@ struct Candidate {
 ///
 /// A source is named by the last part of the path given and what lies below it, wherever that is.
 /// The rows of a file that was imported before, known by release and source, are replaced; all others
-/// stay. The same files give the same bytes.
+/// stay. The same files give the same bytes. No other process writes to the tables meanwhile; if this one
+/// is killed while it does, `sources` says so of every file whose rows may be in part.
 ///
 /// # Errors
-/// If a path cannot be read or has no file of this kind, two files have one name, or the tables cannot
-/// be written. What is wrong with a file is said in its row of `sources`.
+/// If a path cannot be read or has no file of this kind, two files have one name, another process writes
+/// to the tables, or they cannot be written. What is wrong with a file is said in its row of `sources`.
 pub fn import(
     kind: Kind,
     paths: &[PathBuf],
@@ -79,6 +78,7 @@ pub fn import(
             return Err(ImportError::Clash { one: one.to_owned(), other: path.clone(), source_name, release });
         }
     }
+    let tables = Tables::lock(directory)?;
     progress.begin("importing", candidates.len() as u64, Unit::Files);
     let reader = Reader::new(kind, options);
     let read = candidates.into_par_iter().map(|candidate| {
@@ -92,7 +92,8 @@ pub fn import(
     let mut all = AllColumns::default();
     columns.into_iter().for_each(|columns| all.append(columns));
     let replaced = sources.iter().map(|source| (source.release.clone(), source.source.clone())).collect();
-    let target = Target { directory, replaced };
+    let target = Target { tables, replaced };
+    target.put(vec![Batch::of(&sources.iter().map(not_ended).collect::<Vec<_>>())?])?;
     let (metrics, (claims, rest)) = rayon::join(
         || target.put(all.metrics),
         || {
@@ -151,16 +152,20 @@ impl AllColumns {
     }
 }
 
+fn not_ended(source: &Source) -> Source {
+    Source { rows: 0, problem: Some(NOT_ENDED.to_owned()), ..source.clone() }
+}
+
 /// The tables, and the sources whose rows are made anew.
-struct Target<'a> {
-    directory: &'a Path,
+struct Target {
+    tables: Tables,
     replaced: BTreeSet<(String, String)>,
 }
 
-impl Target<'_> {
+impl Target {
     fn put<R: Row>(&self, batches: Vec<Batch<R>>) -> Result<(&'static str, usize), QueryError> {
         let rows = batches.iter().map(Batch::len).sum();
-        tables::merge(self.directory, &self.replaced, batches)?;
+        self.tables.merge(&self.replaced, batches)?;
         Ok((R::TABLE, rows))
     }
 }
@@ -196,6 +201,8 @@ fn find(kind: Kind, path: &Path, options: &Options, candidates: &mut Vec<Candida
         let is_directory = refused.is_some() && below.under(path).is_dir();
         if kind.takes(below.as_str()) || is_directory {
             let source = format!("{own}/{below}");
+            let long = source.len() > LONGEST_NAME;
+            let refused = refused.or_else(|| long.then(|| format!("its name is longer than {LONGEST_NAME} bytes")));
             candidates.push(Candidate { release: release.clone(), source, path: below.under(path), refused });
         }
     }
@@ -220,7 +227,7 @@ impl<'a> Reader<'a> {
         let mut rows = Rows::default();
         let bytes = match refused {
             Some(what) => Err(Problem::whole(what)),
-            None => read_file(&path).map_err(Problem::whole),
+            None => read_file(&path, self.kind.largest()),
         };
         let (mut digest, mut size) = (None, 0);
         let problem = bytes.and_then(|bytes| {
@@ -260,14 +267,15 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, String> {
-    // Before it is opened, because the opening of a pipe waits for someone to write into it.
-    let metadata = path.metadata().map_err(|e| format!("cannot be looked at: {e}"))?;
-    if !metadata.is_file() {
-        return Err("not a regular file".to_owned());
-    }
-    let file = File::open(path).map_err(|e| format!("cannot be opened: {e}"))?;
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|e| format!("cannot be read: {e}"))?;
-    if bytes.len() as u64 > LARGEST { Err(format!("larger than {LARGEST} bytes")) } else { Ok(bytes) }
+fn read_file(path: &Path, largest: u64) -> Result<Vec<u8>, Problem> {
+    let read = RegularFile::open(path).and_then(|file| file.read(largest));
+    // The file is named beside the problem already.
+    read.map_err(|error| {
+        Problem::whole(match error {
+            FileError::TooLarge { most, .. } => format!("larger than {most} bytes, the most that is read of its kind"),
+            FileError::Io { doing, source, .. } => format!("cannot {doing}: {source}"),
+            FileError::Name { what, .. } => what,
+            error => error.to_string(),
+        })
+    })
 }

@@ -11,6 +11,8 @@ use crate::value::Value;
 
 /// Deeper nesting is refused: it is an attack on the stack, not a result.
 const DEEPEST: usize = 128;
+/// More values of one document are refused: two bytes can be one, which takes some fifty in memory.
+const MOST_VALUES: usize = 1 << 24;
 
 /// Reads one value, which is all that the bytes hold.
 pub(crate) fn read(bytes: &[u8]) -> Result<Value<'_>, Problem> {
@@ -27,7 +29,7 @@ pub(crate) fn read_from(bytes: &[u8], line: usize) -> Result<Value<'_>, Problem>
         Problem::at(format_args!("line {line}, column {column}"), what)
     };
     let text = std::str::from_utf8(bytes).map_err(|e| refuse((e.valid_up_to(), "not UTF-8".to_owned())))?;
-    let mut reader = Reader { text, bytes, at: 0, depth: 0 };
+    let mut reader = Reader { text, bytes, at: 0, depth: 0, values: 0 };
     reader.document().map_err(refuse)
 }
 
@@ -53,6 +55,7 @@ struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     depth: usize,
+    values: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -96,6 +99,10 @@ impl<'a> Reader<'a> {
 
     fn value(&mut self) -> Result<Value<'a>, Refused> {
         self.space();
+        self.values += 1;
+        if self.values > MOST_VALUES {
+            return Err((self.at, format!("more than {MOST_VALUES} values")));
+        }
         match self.peek() {
             Some(b'{') => self.nested(Self::object),
             Some(b'[') => self.nested(Self::array),

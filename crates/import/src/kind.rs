@@ -79,6 +79,15 @@ impl Kind {
         }
     }
 
+    /// The most bytes of a file: it is read into memory as a whole.
+    pub(crate) const fn largest(self) -> u64 {
+        match self {
+            Self::LmEval | Self::PythiaEvals | Self::TrainerState => 256 << 20,
+            Self::Csv | Self::Wandb | Self::TensorBoard | Self::TextLog => 1 << 30,
+            Self::CheckpointList | Self::MlFlow | Self::Configs | Self::Readme => 16 << 20,
+        }
+    }
+
     /// Whether a file in a directory, at this path below it, is one of its files.
     pub(crate) fn takes(self, path: &str) -> bool {
         let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));

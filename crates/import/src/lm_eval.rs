@@ -1,6 +1,8 @@
 //! What lm-evaluation-harness writes: `results*.json`, in its old form (`"acc": 0.5`) and its new one
 //! (`"acc,none": 0.5`), and `samples_TASK_TIME.jsonl`.
 
+use std::collections::HashMap;
+
 use retrace_query::tables::{Metric, Sample};
 use retrace_spec::Step;
 
@@ -87,16 +89,25 @@ pub(crate) fn results(
     let Some(tasks) = value.get("results").and_then(Value::object) else {
         return Err(Problem::whole("no results of an evaluation: it has no object `results`"));
     };
+    if !rows.accept("the model's name", &[&evaluated.run]) {
+        return Ok(());
+    }
     let all_shots = value.get("config").and_then(|config| config.get("num_fewshot"));
+    let own_shots = value.get("n-shot").map(Value::by_key).unwrap_or_default();
+    let configs = value.get("configs").map(Value::by_key).unwrap_or_default();
     for (task, metrics) in tasks {
+        if !rows.accept("results", &[task]) {
+            continue;
+        }
         let Some(entries) = metrics.object() else {
             rows.problem(Problem::at(pointer(["results", task]), "not an object of metrics"));
             continue;
         };
-        let own_shots = value.get("n-shot").and_then(|shots| shots.get(task));
-        let own_shots = own_shots.or_else(|| value.get("configs")?.get(task)?.get("num_fewshot"));
-        let shots = own_shots.or(all_shots).and_then(Value::whole);
+        let own = own_shots.get(task.as_ref()).copied();
+        let own = own.or_else(|| configs.get(task.as_ref())?.get("num_fewshot"));
+        let shots = own.or(all_shots).and_then(Value::whole);
         measures(entries, |key, metric, found| match found {
+            Some(_) if !rows.accept("results", &[key]) => {}
             Some((value, stderr)) => {
                 let place = pointer(["results", task, key]);
                 let row = input.metric(&evaluated.run, evaluated.step, task, metric, value, place);
@@ -109,25 +120,32 @@ pub(crate) fn results(
     Ok(())
 }
 
+/// The metric and the filter of a key, as in `exact_match,strict-match`.
+fn parts(key: &str) -> (&str, Option<&str>) {
+    key.split_once(',').map_or((key, None), |(metric, filter)| (metric, Some(filter)))
+}
+
 /// Tells `each` of every metric of a task: its key, its name, and its value and standard error, or
 /// nothing if it is no number.
 pub(crate) fn measures(
     entries: &[(std::borrow::Cow<'_, str>, Value<'_>)],
     mut each: impl FnMut(&str, &str, Option<(f64, Option<f64>)>),
 ) {
+    let mut stderrs = HashMap::new();
+    for (key, value) in entries {
+        let (name, filter) = parts(key);
+        if let Some(metric) = name.strip_suffix("_stderr") {
+            stderrs.entry((metric, filter)).or_insert_with(|| value.number());
+        }
+    }
     for (key, value) in entries {
         // `none` is the name of no filter.
-        let (metric, filter) =
-            key.split_once(',').map_or((key.as_ref(), None), |(metric, filter)| (metric, Some(filter)));
+        let (metric, filter) = parts(key);
         let name = if filter == Some("none") { metric } else { key.as_ref() };
         if metric.ends_with("_stderr") || matches!(value, Value::Null | Value::String(_) | Value::Bool(_)) {
             continue;
         }
-        let is_stderr = |other: &str| {
-            let (other, of) = other.split_once(',').map_or((other, None), |(other, of)| (other, Some(of)));
-            of == filter && other.strip_suffix("_stderr") == Some(metric)
-        };
-        let stderr = entries.iter().find(|(other, _)| is_stderr(other)).and_then(|(_, stderr)| stderr.number());
+        let stderr = stderrs.get(&(metric, filter)).copied().flatten();
         each(key, name, value.number().map(|value| (value, stderr)));
     }
 }
@@ -138,7 +156,7 @@ pub(crate) fn claims(input: &Input<'_>, value: &Value<'_>, evaluated: &Evaluated
     for (key, value) in value.object().unwrap_or_default() {
         if !matches!(key.as_ref(), "results" | "table_results" | "groups" | "group_subtasks" | "samples") {
             value.leaves(key, &pointer([key.as_ref()]), &mut |name, place, text, number| {
-                rows.claims.push(input.claim(&subject, name, text, number, place));
+                rows.claim(input, &subject, name, text, number, place);
             });
         }
     }
@@ -163,6 +181,9 @@ fn samples(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
             Value::Number(text) | Value::String(text) => text.to_string(),
             _ => return rows.problem(Problem::at(format_args!("line {number}"), "`doc_id` is no number or text")),
         };
+        if !rows.accept(format_args!("line {number}"), &[&run, task]) {
+            return;
+        }
         let correct = ["acc", "exact_match", "pass@1"].iter().find_map(|metric| match line.get(metric)? {
             Value::Bool(truth) => Some(*truth),
             value => value.number().filter(|value| *value == 0.0 || *value == 1.0).map(|value| value == 1.0),
@@ -206,6 +227,20 @@ mod tests {
         "groups": {"g": {"acc,none": 0.5}}, "n-shot": {"gsm8k": 8}, "configs": {"a/b~c": {"num_fewshot": 2}},
         "model_name": "allenai/OLMo-2-1124-7B",
         "config": {"model": "hf", "model_args": {"revision": "stage2-ingredient1-step1000-tokens5B"}}}"#;
+
+    #[test]
+    fn many_tasks_and_metrics_take_no_longer_for_each() {
+        let started = std::time::Instant::now();
+        let list = |item: &dyn Fn(usize) -> String| (0..100_000).map(item).collect::<Vec<_>>().join(",");
+        let tasks = list(&|at| format!("\"t{at}\":{{\"acc\":1}}"));
+        let shots = list(&|at| format!("\"t{at}\":{at}"));
+        let metrics = list(&|at| format!("\"m{at}\":1,\"m{at}_stderr\":{at}"));
+        let text = format!("{{\"results\":{{{tasks},\"t\":{{{metrics}}}}},\"n-shot\":{{{shots}}}}}");
+        let rows = read_as("results.json", text.as_bytes(), read);
+        assert_eq!((rows.metrics.len(), rows.metrics[7].shots), (200_000, Some(7)));
+        assert_eq!(rows.metrics[100_009].stderr, Some(9.0));
+        assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+    }
 
     #[test]
     fn the_old_form() {

@@ -1,6 +1,8 @@
 //! What the columns of a table mean: the mapping that people write, and what it comes to for a
 //! table's own columns.
 
+use std::collections::HashMap;
+
 use regex::Regex;
 use retrace_spec::{Complaint, Document};
 use serde::{Deserialize, Serialize};
@@ -147,10 +149,10 @@ impl Plan {
         let mapping = &self.mapping;
         let mut problems = Vec::new();
         let mut columns: Vec<Option<Column>> = vec![None; names.len()];
+        let places: HashMap<&str, usize> = names.iter().zip(0..).map(|(name, at)| (name.as_str(), at)).collect();
         let mut place = |wanted: &[String], column: Column, columns: &mut Vec<Option<Column>>| {
-            let plain = |name: &'_ String| name.strip_suffix('?').unwrap_or(name).to_owned();
-            let found = wanted.iter().find_map(|name| names.iter().position(|other| *other == plain(name)));
-            match found.and_then(|at| columns.get_mut(at)) {
+            let found = wanted.iter().find_map(|name| places.get(name.strip_suffix('?').unwrap_or(name)));
+            match found.and_then(|at| columns.get_mut(*at)) {
                 Some(slot) => *slot = Some(column),
                 None if wanted.is_empty() || wanted.iter().any(|name| name.ends_with('?')) => {}
                 None => problems.push(Problem::whole(format!("no column {}", wanted.join(" or ")))),
@@ -174,9 +176,11 @@ impl Plan {
         for name in &mapping.claims {
             place(std::slice::from_ref(name), Column::Claim, &mut columns);
         }
-        let named = columns.clone();
-        let taken = |column: &Column| named.iter().flatten().any(|other| other == column);
-        let stderr_of = |name: &str| names.iter().position(|other| other.strip_suffix("_stderr") == Some(name));
+        // By kind: of those that convention gives, each is one of its own.
+        let named: Vec<Column> = columns.iter().flatten().filter(|column| **column != Column::Claim).cloned().collect();
+        let taken = |column: &Column| named.contains(column);
+        let stderrs: HashMap<&str, usize> =
+            places.iter().filter_map(|(name, at)| Some((name.strip_suffix("_stderr")?, *at))).collect();
         let columns = names.iter().zip(columns).map(|(name, column)| {
             if let Some(column) = column {
                 return column;
@@ -184,7 +188,7 @@ impl Plan {
             if self.skip.iter().any(|skip| skip.is_match(name)) {
                 return Column::Skipped;
             }
-            if name.strip_suffix("_stderr").is_some_and(|of| names.iter().any(|other| other == of)) {
+            if name.strip_suffix("_stderr").is_some_and(|of| places.contains_key(of)) {
                 return Column::Skipped;
             }
             if let Some(measure) = self.measure(name) {
@@ -204,7 +208,7 @@ impl Plan {
                         task: task.into(),
                         metric: metric.into(),
                         shots: None,
-                        stderr: stderr_of(name),
+                        stderr: stderrs.get(name.as_str()).copied(),
                     };
                 }
                 (_, meaning) => Column::Scalar(meaning),

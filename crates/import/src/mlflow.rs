@@ -22,7 +22,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     };
     let name = parts.get(at + 1..).unwrap_or_default().join("/");
     if parts.get(at).is_some_and(|part| part == "params") {
-        rows.claims.push(input.claim(run, &format!("params.{name}"), text, text.trim().parse().ok(), "line 1"));
+        rows.claim(input, run, &format!("params.{name}"), text, text.trim().parse().ok(), "line 1");
         return Ok(());
     }
     for (index, line) in text.lines().enumerate() {

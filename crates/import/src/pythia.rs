@@ -70,10 +70,14 @@ fn by_prompt(input: &Input<'_>, at: [&str; 2], prompt: &Value<'_>, evaluated: &E
     let (Some(entries), Some(task), Some(words)) = (prompt.object(), name("task_name"), name("prompt_name")) else {
         return rows.problem(Problem::at(pointer(at), "no result of a prompt: no `task_name` or `prompt_name`"));
     };
+    if !rows.accept(pointer(at), &[&evaluated.run, task, words]) {
+        return;
+    }
     let task = format!("{task}+{words}");
     measures(entries, |key, metric, found| {
         let place = pointer(at.into_iter().chain([key]));
         match found {
+            Some(_) if !rows.accept(pointer(at), &[key]) => {}
             Some((value, stderr)) => {
                 let row = input.metric(&evaluated.run, evaluated.step, &task, metric, value, place);
                 rows.metrics.push(Metric { stderr, ..row });

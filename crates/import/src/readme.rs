@@ -31,7 +31,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         }
         subject = row.first().copied().filter(|cell| !cell.is_empty()).unwrap_or(subject);
         for (name, cell) in of.iter().zip(&row).skip(1).filter(|(_, cell)| !cell.is_empty()) {
-            rows.claims.push(input.claim(subject, name, cell, number(cell), &format!("line {}", at + 1)));
+            rows.claim(input, subject, name, cell, number(cell), &format!("line {}", at + 1));
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 use std::path::Path;
 
 use retrace_query::tables::{Checkpoint, Claim, Metric, Sample, TrainLog};
-use retrace_spec::foreign::concise;
+use retrace_spec::foreign::{concise, excerpt};
 use retrace_spec::{Step, Tokens};
 
 /// Something that could not be read, where it stands and why.
@@ -13,7 +13,8 @@ pub(crate) struct Problem(String);
 
 impl Problem {
     pub(crate) fn at(place: impl Display, what: impl Display) -> Self {
-        Self(concise(&format!("{place}: {what}")))
+        // Either may quote anything that stands in the file.
+        Self(format!("{}: {}", excerpt(&place.to_string()), concise(&what.to_string())))
     }
 
     /// Of the file as a whole.
@@ -90,19 +91,15 @@ impl Input<'_> {
             place,
         }
     }
-
-    pub(crate) fn claim(&self, subject: &str, name: &str, value: &str, number: Option<f64>, place: &str) -> Claim {
-        Claim {
-            release: self.release.to_owned(),
-            subject: subject.to_owned(),
-            name: name.to_owned(),
-            value: value.to_owned(),
-            number,
-            source: self.source.to_owned(),
-            place: place.to_owned(),
-        }
-    }
 }
+
+/// The longest name that is taken. Each row has its names for itself, so that rows of one that is as
+/// long as its file would together be as long as the file times itself.
+pub(crate) const LONGEST_NAME: usize = 512;
+/// About what a row takes in memory, without its names. Two bytes of a file can be one.
+const ROW: usize = 300;
+/// The most that the rows of a file take.
+const MOST_BYTES: usize = 3 << 30;
 
 /// The most problems of a file that are told one by one.
 const TOLD: usize = 3;
@@ -115,11 +112,55 @@ pub(crate) struct Rows {
     pub(crate) samples: Vec<Sample>,
     pub(crate) checkpoints: Vec<Checkpoint>,
     pub(crate) claims: Vec<Claim>,
+    /// About what they take in memory.
+    bytes: usize,
     problems: Vec<Problem>,
     untold: usize,
 }
 
 impl Rows {
+    /// Whether there is room for a row at `place` and these can be its names; notes a problem if not.
+    pub(crate) fn accept(&mut self, place: impl Display, names: &[&str]) -> bool {
+        if self.bytes > MOST_BYTES {
+            self.problem(Problem::at(
+                place,
+                format_args!("the rows so far take {MOST_BYTES} bytes; the rest is left out"),
+            ));
+            return false;
+        }
+        let longest = names.iter().map(|name| name.len()).max().unwrap_or_default();
+        self.bytes += ROW + names.iter().map(|name| name.len()).sum::<usize>();
+        if longest > LONGEST_NAME {
+            self.problem(Problem::at(
+                place,
+                format_args!("a name of {longest} bytes; at most {LONGEST_NAME} are taken"),
+            ));
+        }
+        longest <= LONGEST_NAME
+    }
+
+    pub(crate) fn claim(
+        &mut self,
+        input: &Input<'_>,
+        subject: &str,
+        name: &str,
+        value: &str,
+        number: Option<f64>,
+        place: &str,
+    ) {
+        if self.accept(place, &[subject, name, place]) {
+            self.claims.push(Claim {
+                release: input.release.to_owned(),
+                subject: subject.to_owned(),
+                name: name.to_owned(),
+                value: value.to_owned(),
+                number,
+                source: input.source.to_owned(),
+                place: place.to_owned(),
+            });
+        }
+    }
+
     /// Notes a problem; what else is in the file goes on.
     pub(crate) fn problem(&mut self, problem: Problem) {
         if self.problems.len() < TOLD {

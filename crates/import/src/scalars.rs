@@ -154,6 +154,9 @@ impl<'a> Logged<'a> {
         let tokens = self.tokens.map(Tokens);
         let training = [("loss", self.loss), ("learning_rate", self.learning_rate), ("grad_norm", self.grad_norm)];
         let mut stepless = Vec::new();
+        if !rows.accept(place, &[run]) {
+            return;
+        }
         match self.step {
             Some(step) if training.iter().any(|(_, value)| value.is_some()) => rows.train_log.push(TrainLog {
                 release: input.release.to_owned(),
@@ -174,8 +177,10 @@ impl<'a> Logged<'a> {
             })),
         }
         for Measured { task, shots, metric, value, stderr } in self.rest.into_iter().chain(stepless) {
-            let row = input.metric(run, self.step, task, metric, value, place.to_owned());
-            rows.metrics.push(Metric { tokens, shots, stderr, ..row });
+            if rows.accept(place, &[task, metric]) {
+                let row = input.metric(run, self.step, task, metric, value, place.to_owned());
+                rows.metrics.push(Metric { tokens, shots, stderr, ..row });
+            }
         }
     }
 }

@@ -4,9 +4,11 @@
 //! A record is its length (u64), the masked CRC-32C of that (u32), its bytes and their masked CRC-32C,
 //! all little endian. The run is the directory below the one given, as TensorBoard has it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use prost::Message;
+use prost::bytes::Buf;
+use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
+use prost::{DecodeError, Message};
 
 use crate::rows::{Input, Problem, Rows};
 use crate::scalars::{Logged, Meaning, Measured, task_and_metric};
@@ -21,15 +23,24 @@ struct Event {
     step: i64,
     #[prost(string, optional, tag = "3")]
     file_version: Option<String>,
-    #[prost(message, optional, tag = "5")]
-    summary: Option<Summary>,
+    /// A `tensorflow.Summary`, whose values are decoded one by one: two bytes can be one.
+    #[prost(bytes = "vec", tag = "5")]
+    summary: Vec<u8>,
 }
 
-/// `tensorflow.Summary`.
-#[derive(Clone, PartialEq, Message)]
-struct Summary {
-    #[prost(message, repeated, tag = "1")]
-    value: Vec<SummaryValue>,
+/// Tells `each` of every value of a `tensorflow.Summary`.
+fn values(mut summary: &[u8], mut each: impl FnMut(&SummaryValue)) -> Result<(), DecodeError> {
+    while summary.has_remaining() {
+        let (tag, kind) = decode_key(&mut summary)?;
+        if (tag, kind) != (1, WireType::LengthDelimited) {
+            skip_field(kind, tag, &mut summary, DecodeContext::default())?;
+            continue;
+        }
+        let mut value = SummaryValue::default();
+        value.merge_length_delimited(&mut summary)?;
+        each(&value);
+    }
+    Ok(())
 }
 
 /// `tensorflow.Summary.Value`.
@@ -130,6 +141,8 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) {
     };
     // Loss, learning rate and gradient norm of a step are events of their own.
     let mut training: BTreeMap<(u64, usize), (usize, Logged<'_>)> = BTreeMap::new();
+    // How often each of the three was logged at a step: what is logged twice is kept twice.
+    let mut times: HashMap<u64, [usize; 3]> = HashMap::new();
     let mut rest = input.bytes;
     while !rest.is_empty() {
         let at = input.bytes.len() - rest.len();
@@ -150,36 +163,30 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) {
                 continue;
             }
         };
-        for value in event.summary.iter().flat_map(|summary| &summary.value) {
-            let Some(number) = value.scalar() else { continue };
+        let read = values(&event.summary, |value| {
+            let Some(number) = value.scalar() else { return };
             let Ok(step) = u64::try_from(event.step) else {
-                rows.problem(Problem::at(&place, format_args!("{} is of step {}", value.tag, event.step)));
-                continue;
+                return rows.problem(Problem::at(&place, format_args!("{} is of step {}", value.tag, event.step)));
             };
-            match Meaning::of(&value.tag) {
-                meaning @ (Meaning::Loss | Meaning::LearningRate | Meaning::GradNorm) => {
-                    // The first row of the step that lacks it: what is logged twice is kept twice.
-                    let field = |logged: &Logged<'_>| match meaning {
-                        Meaning::Loss => logged.loss,
-                        Meaning::LearningRate => logged.learning_rate,
-                        _ => logged.grad_norm,
-                    };
-                    let taken = training.range((step, 0)..=(step, usize::MAX));
-                    let index = taken.take_while(|(_, (_, logged))| field(logged).is_some()).count();
-                    let (_, logged) = training.entry((step, index)).or_insert_with(|| (at, Logged::default()));
-                    match meaning {
-                        Meaning::Loss => logged.loss = Some(number),
-                        Meaning::LearningRate => logged.learning_rate = Some(number),
-                        _ => logged.grad_norm = Some(number),
-                    }
-                }
+            let meaning = Meaning::of(&value.tag);
+            let field = match meaning {
+                Meaning::Loss => 0,
+                Meaning::LearningRate => 1,
+                Meaning::GradNorm => 2,
                 _ => {
                     let (task, metric) = task_and_metric(&value.tag);
                     let measured = Measured { task, metric, value: number, ..Measured::default() };
                     let logged = Logged { step: Some(step), rest: vec![measured], ..Logged::default() };
-                    logged.give(input, &run, &place, rows);
+                    return logged.give(input, &run, &place, rows);
                 }
-            }
+            };
+            let time = &mut times.entry(step).or_default()[field];
+            let (_, logged) = training.entry((step, *time)).or_insert_with(|| (at, Logged::default()));
+            *time += 1;
+            *[&mut logged.loss, &mut logged.learning_rate, &mut logged.grad_norm][field] = Some(number);
+        });
+        if let Err(error) = read {
+            rows.problem(Problem::at(&place, format_args!("no event: {error}")));
         }
     }
     for ((step, _), (at, logged)) in training {
@@ -191,6 +198,39 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) {
 mod tests {
     use super::*;
     use crate::rows::{read_as, survives};
+
+    fn record_of(message: &[u8]) -> Vec<u8> {
+        let length = (message.len() as u64).to_le_bytes();
+        let sums = [masked(&length), masked(message)].map(u32::to_le_bytes);
+        [&length, sums[0].as_slice(), message, &sums[1]].concat()
+    }
+
+    /// An event of step 7 with this summary, both short: tag 2 is the step, tag 5 the summary.
+    fn event(summary: &[u8]) -> Vec<u8> {
+        record_of(&[&[0x10, 7, 0x2a, summary.len() as u8][..], summary].concat())
+    }
+
+    #[test]
+    fn a_step_that_comes_again_and_again_takes_no_longer_each_time() {
+        // A value: tag 1 of the summary; in it, the name `lr` and the simple value 0.5.
+        let value = [&[0x0a, 9, 0x0a, 2][..], b"lr", &[0x15], &0.5f32.to_le_bytes()].concat();
+        let bytes = event(&value).repeat(200_000);
+        let started = std::time::Instant::now();
+        let rows = read_as("runs/a/events.tfevents", &bytes, read);
+        assert_eq!((rows.train_log.len(), rows.problems()), (200_000, None));
+        assert!(started.elapsed() < std::time::Duration::from_secs(30), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn empty_values_and_unknown_fields_are_passed_over() {
+        let value = [&[0x0a, 9, 0x0a, 2][..], b"lr", &[0x15], &0.5f32.to_le_bytes()].concat();
+        // Two values of no bytes, and a field 9 of one byte, before the one that counts; then a cut one.
+        let whole = event(&[&[0x0a, 0, 0x0a, 0, 0x4a, 1, 0][..], &value].concat());
+        let bytes = [whole, event(&value[..6])].concat();
+        let rows = read_as("runs/a/events.tfevents", &bytes, read);
+        assert_eq!(rows.train_log.len(), 1);
+        assert!(rows.problems().unwrap().contains("no event"), "{:?}", rows.problems());
+    }
 
     /// As tensorboardX 2.6.5 wrote it: the version, then train/loss 2.5, lr 0.125 and eval/c4/acc 0.25,
     /// all of step 1.

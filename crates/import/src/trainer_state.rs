@@ -52,7 +52,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     }
     for (key, value) in value.object().unwrap_or_default().iter().filter(|(key, _)| key != "log_history") {
         value.leaves(key, &pointer([key.as_ref()]), &mut |name, place, text, number| {
-            rows.claims.push(input.claim(&run, name, text, number, place));
+            rows.claim(input, &run, name, text, number, place);
         });
     }
     Ok(())

@@ -1,10 +1,11 @@
 //! A value of JSON or YAML, with its numbers as they stand.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use crate::rows::LONGEST_NAME;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 /// A value, borrowed from its text where that can be.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,11 @@ impl<'a> Value<'a> {
     /// The value of a key, if this is an object that has it.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         self.object()?.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// The values of an object by their keys, where many are looked for.
+    pub(crate) fn by_key(&self) -> HashMap<&str, &Self> {
+        self.object().unwrap_or_default().iter().map(|(key, value)| (key.as_ref(), value)).collect()
     }
 
     pub(crate) fn object(&self) -> Option<&[(Cow<'a, str>, Self)]> {
@@ -68,7 +74,13 @@ impl<'a> Value<'a> {
 
     fn walk(&self, name: &mut String, pointer: &mut String, each: &mut Leaf<'_>) {
         let lengths = (name.len(), pointer.len());
+        // Of what lies below a name that is too long, one is enough to be told.
+        let too_long = name.len() > LONGEST_NAME;
+        let mut told = false;
         let mut below = |key: &str, value: &Self| {
+            if too_long && std::mem::replace(&mut told, true) {
+                return;
+            }
             if !name.is_empty() {
                 name.push('.');
             }
@@ -126,69 +138,97 @@ pub(crate) fn whole(text: &str) -> Option<u64> {
     (number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number)).then_some(number as u64)
 }
 
-/// From YAML, which keeps of a number only what it is.
-impl<'de> Deserialize<'de> for Value<'static> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Any)
+/// Values from YAML, which keeps of a number only what it is. They are no more, and their texts no
+/// longer, than room is left: by its aliases a short text can mean any number of them.
+pub(crate) struct Yaml<'r> {
+    left: &'r mut usize,
+}
+
+impl<'r> Yaml<'r> {
+    /// As much room as a text takes that says everything some ten times over.
+    pub(crate) const fn room(text: &str) -> usize {
+        (1 << 16) + 10 * text.len()
+    }
+
+    pub(crate) const fn new(left: &'r mut usize) -> Self {
+        Self { left }
+    }
+
+    fn take<E: serde::de::Error>(&mut self, room: usize) -> Result<(), E> {
+        let left = self.left.checked_sub(room);
+        *self.left = left.ok_or_else(|| E::custom("its aliases make it more than ten times as long as it is"))?;
+        Ok(())
     }
 }
 
-struct Any;
+impl<'de> DeserializeSeed<'de> for Yaml<'_> {
+    type Value = Value<'static>;
 
-impl<'de> Visitor<'de> for Any {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Yaml<'_> {
     type Value = Value<'static>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("plain YAML, without tags")
     }
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+    fn visit_unit<E: serde::de::Error>(mut self) -> Result<Self::Value, E> {
+        self.take(1)?;
         Ok(Value::Null)
     }
 
-    fn visit_none<E>(self) -> Result<Self::Value, E> {
-        Ok(Value::Null)
+    fn visit_none<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+        self.visit_unit()
     }
 
-    fn visit_bool<E>(self, truth: bool) -> Result<Self::Value, E> {
+    fn visit_bool<E: serde::de::Error>(mut self, truth: bool) -> Result<Self::Value, E> {
+        self.take(1)?;
         Ok(Value::Bool(truth))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+    fn visit_u64<E: serde::de::Error>(mut self, number: u64) -> Result<Self::Value, E> {
+        self.take(1)?;
         Ok(Value::Number(number.to_string().into()))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+    fn visit_i64<E: serde::de::Error>(mut self, number: i64) -> Result<Self::Value, E> {
+        self.take(1)?;
         Ok(Value::Number(number.to_string().into()))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+    fn visit_f64<E: serde::de::Error>(mut self, number: f64) -> Result<Self::Value, E> {
+        self.take(1)?;
         Ok(Value::Number(number.to_string().into()))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+    fn visit_str<E: serde::de::Error>(mut self, text: &str) -> Result<Self::Value, E> {
+        self.take(1 + text.len())?;
         Ok(Value::String(text.to_owned().into()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Self::Value, A::Error> {
+        self.take(1)?;
         let mut array = Vec::new();
-        while let Some(item) = items.next_element()? {
+        while let Some(item) = items.next_element_seed(Yaml::new(self.left))? {
             array.push(item);
         }
         Ok(Value::Array(array))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<Self::Value, A::Error> {
+        self.take(1)?;
         let mut object: Vec<(Cow<'static, str>, Value<'static>)> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
-        while let Some((key, value)) = entries.next_entry::<Value<'static>, Value<'static>>()? {
-            let mut name = String::new();
-            // Writing to a String does not fail.
-            let _ = name.write_str(key.as_it_stands());
+        let mut seen = HashSet::new();
+        while let Some(key) = entries.next_key_seed(Yaml::new(self.left))? {
+            let name = key.as_it_stands().to_owned();
             if !seen.insert(name.clone()) {
                 return Err(A::Error::custom(format!("duplicate key {name:?}")));
             }
-            object.push((name.into(), value));
+            object.push((name.into(), entries.next_value_seed(Yaml::new(self.left))?));
         }
         Ok(Value::Object(object))
     }

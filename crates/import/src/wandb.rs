@@ -69,7 +69,13 @@ fn history(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
             return rows.problem(Problem::at(place, "no object"));
         };
         let mut numbers = Vec::new();
-        entries.iter().for_each(|(name, value)| scalars(name, value, &mut numbers));
+        for (name, value) in entries {
+            scalars(&mut name.to_string(), value, &mut |name, text| {
+                if rows.accept(&place, &[name]) {
+                    numbers.push((name.to_owned(), text));
+                }
+            });
+        }
         let run = entries.iter().find(|(name, value)| Meaning::of(name) == Meaning::Run && value.text().is_some());
         let run = run.and_then(|(_, value)| Value::text(value)).unwrap_or_else(|| input.stem());
         let mut logged = Logged::default();
@@ -88,11 +94,17 @@ fn history(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
 
 /// The numbers of a value, by their dotted names. A list is no scalar, and an object with a `_type` is a
 /// picture, a histogram or a table.
-fn scalars<'a>(name: &str, value: &'a Value<'_>, numbers: &mut Vec<(String, &'a str)>) {
+fn scalars<'a>(name: &mut String, value: &'a Value<'_>, take: &mut impl FnMut(&str, &'a str)) {
     match value {
-        Value::Number(text) => numbers.push((name.to_owned(), text)),
+        Value::Number(text) => take(name, text),
         Value::Object(entries) if value.get("_type").is_none() => {
-            entries.iter().for_each(|(key, value)| scalars(&format!("{name}.{key}"), value, numbers));
+            let length = name.len();
+            for (key, value) in entries {
+                name.push('.');
+                name.push_str(key);
+                scalars(name, value, take);
+                name.truncate(length);
+            }
         }
         _ => {}
     }
@@ -105,6 +117,18 @@ mod tests {
 
     fn rows(source: &str, bytes: &[u8]) -> Rows {
         read_as(source, bytes, |input, rows| read(input, &Plan::default(), rows))
+    }
+
+    #[test]
+    fn nested_names_are_joined_once() {
+        let deep = (0..100).fold("{\"x\":1}".to_owned(), |inner, _| format!("{{\"{}\":{inner}}}", "k".repeat(1000)));
+        let rows = rows(
+            "history.jsonl",
+            format!("{{\"_step\":1,\"a\":{{\"b\":{{\"c\":2}},\"d\":3}},\"e\":{deep}}}\n").as_bytes(),
+        );
+        let told: Vec<_> = rows.metrics.iter().map(|row| (row.metric.as_str(), row.value)).collect();
+        assert_eq!(told, [("a.b.c", 2.0), ("a.d", 3.0)]);
+        assert!(rows.problems().unwrap().contains("line 1: a name of"), "{:?}", rows.problems());
     }
 
     #[test]

@@ -180,7 +180,8 @@ pub(crate) fn from_json(text: &str) -> Result<Model, String> {
         }
     };
     let mut head_dim: Option<usize> = fields.take("head_dim")?;
-    if head_dim.is_some_and(|size| architecture != Architecture::Llama && size * heads == hidden_size) {
+    if head_dim.is_some_and(|size| architecture != Architecture::Llama && size.checked_mul(heads) == Some(hidden_size))
+    {
         head_dim = None;
     }
     if !neox && !rope.share.is_none_or(|share| share == 1.0) {

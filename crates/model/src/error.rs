@@ -41,6 +41,16 @@ pub enum ModelError {
         /// The tensor.
         name: String,
     },
+    /// The system does not give the memory that is needed at least.
+    #[error(
+        "a model of {parameters} parameters needs {bytes} bytes of memory or more for this, which the system does not give"
+    )]
+    Memory {
+        /// Numbers in its weights.
+        parameters: u128,
+        /// What is needed at least.
+        bytes: u128,
+    },
     /// Tokens that the model cannot take.
     #[error("{0}")]
     Input(String),

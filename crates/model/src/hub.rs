@@ -6,7 +6,7 @@ use retrace_files::{FileError, RegularFile, Root, safetensors};
 use retrace_spec::{Model, PathError, RelPath};
 use serde::Deserialize;
 
-use crate::{ModelError, Weights, config};
+use crate::{ModelError, Weights, check_memory, config};
 
 /// The configuration's name in its directory.
 const CONFIG: &str = "config.json";
@@ -40,6 +40,7 @@ pub fn write(directory: &Root, model: &Model, weights: &Weights) -> Result<(), M
 /// not its.
 pub fn read(directory: &Root) -> Result<(Model, Weights), ModelError> {
     let model = read_config(directory.file(&name(CONFIG)?)?)?;
+    check_memory(&model, 1, 0)?;
     let weights = Weights::from_tensors(&model, read_tensors(directory)?)?;
     Ok((model, weights))
 }

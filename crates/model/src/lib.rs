@@ -23,4 +23,4 @@ pub use error::ModelError;
 pub use network::{Inference, Lesson, Network};
 pub use sampler::Sampler;
 pub use tape::{Dropout, Workspace};
-pub use weights::{Layout, Weights, take_floats, tensors};
+pub use weights::{Layout, Weights, check_memory, take_floats, tensors};

@@ -59,6 +59,25 @@ impl Layout {
     }
 }
 
+/// Whether there is memory for `copies` of the model's weights, as f32, and for what `tokens` that are
+/// learned from at once leave in every layer: as much is asked for at once, and given back. So a model
+/// that is too large is told before hours are spent on it, or the system ends the process.
+///
+/// # Errors
+/// If there is not.
+pub fn check_memory(model: &Model, copies: usize, tokens: usize) -> Result<(), ModelError> {
+    let parameters = model.parameters();
+    // At least what goes into and out of each block of a layer stays until the gradient has been taken.
+    let row = 4 * model.hidden_size as u128 + 2 * model.intermediate_size as u128;
+    let floats = copies as u128 * parameters + tokens as u128 * model.num_hidden_layers as u128 * row;
+    let bytes = 4 * floats;
+    let mut probe: Vec<u8> = Vec::new();
+    let given = usize::try_from(bytes).is_ok_and(|bytes| probe.try_reserve_exact(bytes).is_ok());
+    // What is not looked at need not be asked for, says the compiler.
+    std::hint::black_box(&probe);
+    if given { Ok(()) } else { Err(ModelError::Memory { parameters, bytes }) }
+}
+
 /// The weights, in f32, each under its Hugging Face name, one after another as in their layout.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
@@ -99,6 +118,11 @@ impl Weights {
             }
             tensors.remove(head);
         }
+        // The description asks for memory only once the tensors, which are there, fit it.
+        for (name, shape, _) in layout.iter() {
+            check_shape(&tensors, name, shape)?;
+        }
+        check_memory(model, 1, 0)?;
         let mut values = Vec::with_capacity(layout.parameters());
         for (name, shape, _) in layout.iter() {
             values.extend(take_floats(&mut tensors, name, shape)?);
@@ -172,21 +196,28 @@ pub fn take_floats(
     name: &str,
     shape: &[usize],
 ) -> Result<Vec<f32>, ModelError> {
+    check_shape(tensors, name, shape)?;
     let Some(tensor) = tensors.remove(name) else { return Err(ModelError::Missing { name: name.to_owned() }) };
-    let mismatch = |needed: String| ModelError::Mismatch {
-        name: name.to_owned(),
-        found: format!("{:?} of shape {:?}", tensor.dtype, tensor.shape),
-        needed,
-    };
-    if tensor.shape != shape {
-        return Err(mismatch(format!("of shape {shape:?}")));
-    }
     let bytes = &tensor.bytes;
     match tensor.dtype {
         Dtype::F32 => Ok(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
         Dtype::F16 => Ok(bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect()),
         Dtype::BF16 => Ok(bytes.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect()),
-        _ => Err(mismatch("F32, F16 or BF16".to_owned())),
+        _ => Err(mismatch(name, &tensor, "F32, F16 or BF16".to_owned())),
+    }
+}
+
+fn mismatch(name: &str, tensor: &safetensors::Tensor, needed: String) -> ModelError {
+    let found = format!("{:?} of shape {:?}", tensor.dtype, tensor.shape);
+    ModelError::Mismatch { name: name.to_owned(), found, needed }
+}
+
+/// Whether the tensor called `name` is there, with this shape.
+fn check_shape(tensors: &BTreeMap<String, safetensors::Tensor>, name: &str, shape: &[usize]) -> Result<(), ModelError> {
+    match tensors.get(name) {
+        None => Err(ModelError::Missing { name: name.to_owned() }),
+        Some(tensor) if tensor.shape != shape => Err(mismatch(name, tensor, format!("of shape {shape:?}"))),
+        Some(_) => Ok(()),
     }
 }
 

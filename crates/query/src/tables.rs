@@ -1,10 +1,11 @@
 //! The tables of a release: what a row of each holds.
 //!
-//! [`write()`] makes them Parquet, [`merge()`] adds to what is there.
+//! [`write()`] makes them Parquet, [`Tables::merge`] adds to what is there; one process at a time.
 
 mod checksums;
 mod order;
 mod parquet;
+mod writer;
 
 use datafusion::arrow::array::RecordBatch;
 use retrace_spec::{Digest, Step, Tokens};
@@ -12,7 +13,8 @@ use retrace_spec::{Digest, Step, Tokens};
 use crate::QueryError;
 
 pub(crate) use checksums::{holds, with_checksums};
-pub use parquet::{Batch, Cell, Row, merge, write};
+pub use parquet::{Batch, Cell, Row};
+pub use writer::{Tables, write};
 
 /// Every table that there can be, without rows; of those of manifests, only `graph` and `manifests`.
 ///

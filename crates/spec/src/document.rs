@@ -1,16 +1,14 @@
 //! Reading and writing documents, strictly.
 
-use std::fmt::Write as _;
+use std::marker::PhantomData;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 use thiserror::Error;
 
 use crate::foreign::{Snippet, concise, excerpt};
+use crate::yaml::{self, Indirection};
 use crate::{Digest, canonical_digest, guard};
-
-/// The most text that is taken for a document: a manifest of a million entries fits well.
-const MOST_BYTES: usize = 512 << 20;
 
 /// What is wrong with a document.
 #[derive(Debug, Error)]
@@ -74,6 +72,8 @@ pub type Complaint = (String, String);
 pub trait Document: Serialize + DeserializeOwned {
     /// Kind and version, as in `run/1`.
     const SCHEMA: &'static str;
+    /// The most bytes that are read of such a document.
+    const LARGEST: usize = 16 << 20;
 
     /// What the field `retrace` says.
     fn schema(&self) -> &str;
@@ -89,7 +89,7 @@ pub trait Document: Serialize + DeserializeOwned {
     /// # Errors
     /// If the text is not such a document, or [`Self::check`] complains.
     fn parse(text: &str, origin: &str) -> Result<Self, SpecError> {
-        let document = read(text, origin)?;
+        let document = read(text, origin, Self::LARGEST)?;
         accept(&document, origin)?;
         Ok(document)
     }
@@ -111,30 +111,45 @@ pub trait Document: Serialize + DeserializeOwned {
     }
 }
 
-/// Reads YAML or JSON, strictly.
-pub(crate) fn read<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, SpecError> {
+/// Reads YAML or JSON of at most `largest` bytes, strictly.
+pub(crate) fn read<T: DeserializeOwned>(text: &str, origin: &str, largest: usize) -> Result<T, SpecError> {
     let refuse = |line, column, what: String| SpecError::parse(text, origin, (line, column), &what);
-    if text.len() > MOST_BYTES {
-        return Err(refuse(0, 0, format!("{} bytes is no document; at most {MOST_BYTES} are read", text.len())));
+    if text.len() > largest {
+        return Err(refuse(0, 0, format!("{} bytes is no such document; at most {largest} are read", text.len())));
     }
     if text.trim_start().starts_with('{') {
         return serde_json::from_str(text).map_err(|e| refuse(e.line(), e.column(), without_place(e.to_string())));
     }
-    refuse_indirection(text).map_err(|(line, column, what)| refuse(line, column, what))?;
-    read_yaml(text, origin)
+    yaml_value(text, origin, Indirection::Refused, PhantomData)
 }
 
-/// Reads YAML that other programs wrote, into anything: unlike [`Document::parse`] with aliases, which
-/// serde_yaml follows only so often, and with fields that nobody knows.
+/// The most bytes of [`read_yaml`].
+const LARGEST_YAML: usize = 16 << 20;
+
+/// Reads YAML that other programs wrote, by a seed: unlike [`Document::parse`] with aliases, and with fields
+/// that nobody knows. A short text can mean a huge one by its aliases, and it is the seed that has to
+/// bound what it makes.
 ///
 /// # Errors
-/// If the text is not YAML, or not such a value.
-pub fn read_yaml<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, SpecError> {
-    let refuse = |line, column, what: String| SpecError::parse(text, origin, (line, column), &what);
-    if text.len() > MOST_BYTES {
-        return Err(refuse(0, 0, format!("{} bytes is no document; at most {MOST_BYTES} are read", text.len())));
+/// If the text is not YAML, not such a value, longer than 16 MiB or nested deeper than 64 levels.
+pub fn read_yaml<'de, S: DeserializeSeed<'de>>(text: &'de str, origin: &str, seed: S) -> Result<S::Value, SpecError> {
+    if text.len() > LARGEST_YAML {
+        let what = format!("{} bytes of YAML; at most {LARGEST_YAML} are read", text.len());
+        return Err(SpecError::parse(text, origin, (0, 0), &what));
     }
-    guard(|| serde_yaml::from_str(text)).map_err(|e| refuse(0, 0, e.to_string()))?.map_err(|e| {
+    yaml_value(text, origin, Indirection::Allowed, seed)
+}
+
+fn yaml_value<'de, S: DeserializeSeed<'de>>(
+    text: &'de str,
+    origin: &str,
+    indirection: Indirection,
+    seed: S,
+) -> Result<S::Value, SpecError> {
+    let refuse = |line, column, what: String| SpecError::parse(text, origin, (line, column), &what);
+    yaml::look(text, indirection).map_err(|(line, column, what)| refuse(line, column, what))?;
+    let value = guard(|| seed.deserialize(serde_yaml::Deserializer::from_str(text)));
+    value.map_err(|e| refuse(0, 0, e.to_string()))?.map_err(|e| {
         let (line, column) = e.location().map_or((0, 0), |place| (place.line(), place.column()));
         refuse(line, column, without_place(e.to_string()))
     })
@@ -158,45 +173,6 @@ fn without_place(mut what: String) -> String {
         what.truncate(at);
     }
     what
-}
-
-/// Refuses YAML's anchors, aliases and tags, by which a short text can mean a huge or a hidden
-/// one. None of them can begin a plain scalar, so one at the start of a node is never text.
-fn refuse_indirection(text: &str) -> Result<(), (usize, usize, String)> {
-    let mut quote: Option<char> = None;
-    for (number, line) in text.lines().enumerate() {
-        let mut node_starts = quote.is_none();
-        let mut previous = ' ';
-        let mut chars = line.char_indices().peekable();
-        while let Some((at, c)) = chars.next() {
-            match quote {
-                Some('"') if c == '\\' => {
-                    chars.next();
-                }
-                Some(open) if c == open => quote = None,
-                Some(_) => {}
-                None => match c {
-                    '#' if previous.is_whitespace() => break,
-                    '"' | '\'' if node_starts => quote = Some(c),
-                    '&' | '*' | '!' if node_starts => {
-                        let mut what = String::new();
-                        let _ = write!(what, "`{c}` begins a YAML anchor, alias or tag, which are not read here; ");
-                        what.push_str("write the value out, or put it in quotes");
-                        return Err((number + 1, at + 1, what));
-                    }
-                    '[' | '{' | ',' => node_starts = true,
-                    ':' | '-' | '?' => {
-                        let followed = chars.peek().is_none_or(|(_, next)| next.is_whitespace());
-                        node_starts = followed && (c == ':' || node_starts);
-                    }
-                    _ if c.is_whitespace() => {}
-                    _ => node_starts = false,
-                },
-            }
-            previous = c;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -246,6 +222,11 @@ mod tests {
             ("retrace: small/2\nname: a\n", "retrace: is \"small/2\""),
             ("retrace: small/1\nname: ''\n", "name: is empty"),
             ("retrace: small/1\n", "missing field"),
+            ("retrace: small/1\nname: |\n  '\nlist: [&x y, *x]\n", "t:4:8"),
+            (
+                "retrace: small/1\nname: a\nlist: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+                "t:3:70",
+            ),
             ("{\"retrace\": \"small/1\", \"name\": \"a\", \"name\": \"b\"}", "duplicate"),
             ("", "t"),
         ];

@@ -18,6 +18,7 @@ pub mod recipe;
 pub mod run;
 pub mod task;
 mod units;
+mod yaml;
 
 pub use canonical::canonical_digest;
 pub use checksum::{Algorithm, Checksum};

@@ -200,6 +200,8 @@ impl Manifest {
 
 impl Document for Manifest {
     const SCHEMA: &'static str = "manifest/1";
+    // A million entries fit well.
+    const LARGEST: usize = 512 << 20;
 
     fn schema(&self) -> &str {
         &self.retrace

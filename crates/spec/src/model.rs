@@ -171,6 +171,11 @@ pub enum RopeScaling {
 
 /// OLMo 1's epsilon.
 const OLMO_EPSILON: f64 = 1e-5;
+/// More layers are refused: models have up to a few hundred, and each costs memory before any weight is
+/// read.
+const MOST_LAYERS: usize = 10_000;
+/// More parameters are refused: 2^40, or 4 TiB as they are computed with.
+const MOST_PARAMETERS: u128 = 1 << 40;
 
 impl Model {
     /// Elements a head.
@@ -184,6 +189,18 @@ impl Model {
     /// The epsilon of its norms.
     pub fn norm_epsilon(&self) -> f64 {
         self.rms_norm_eps.or(self.layer_norm_eps).unwrap_or(OLMO_EPSILON)
+    }
+
+    /// How many numbers its matrices have, without biases and the parameters of norms.
+    pub fn parameters(&self) -> u128 {
+        let wide = |size: usize| size as u128;
+        let (hidden, size) = (wide(self.hidden_size), wide(self.head_size()));
+        let rows = size * (wide(self.num_attention_heads) + wide(self.num_key_value_heads));
+        // Queries and what goes out again, keys and values; then the feed-forward block's.
+        let matrices = if self.architecture == Architecture::GptNeox { 2 } else { 3 };
+        let layer = 2 * hidden * rows + matrices * hidden * wide(self.intermediate_size);
+        let ends = if self.tie_word_embeddings { 1 } else { 2 };
+        wide(self.num_hidden_layers) * layer + ends * hidden * wide(self.vocab_size)
     }
 
     /// How many of a head's elements RoPE turns.
@@ -220,6 +237,10 @@ impl Model {
             ("model.head_dim", self.head_dim.unwrap_or(1)),
             ("model.sliding_window", self.sliding_window.unwrap_or(1)),
         ])?;
+        if self.num_hidden_layers > MOST_LAYERS {
+            let what = format!("{} is more than {MOST_LAYERS}, the most that are read here", self.num_hidden_layers);
+            return complain("num_hidden_layers", what);
+        }
         self.check_family()?;
         let (heads, key_heads) = (self.num_attention_heads, self.num_key_value_heads);
         if self.head_dim.is_none() && !self.hidden_size.is_multiple_of(heads) {
@@ -237,6 +258,11 @@ impl Model {
         if !self.rotary_size().is_multiple_of(2) {
             let what = format!("RoPE cannot turn {} elements a head: an odd number", self.rotary_size());
             return complain(if self.rotary_pct.is_some() { "rotary_pct" } else { "num_attention_heads" }, what);
+        }
+        let parameters = self.parameters();
+        if parameters > MOST_PARAMETERS {
+            let what = format!("makes {parameters} parameters in all; at most 2^40 can be computed with here");
+            return complain("hidden_size", what);
         }
         within(&[
             ("model.rope_theta", self.rope_theta, 1.0, f64::MAX),

@@ -309,6 +309,11 @@ struct HasConfig {
     config: serde::de::IgnoredAny,
 }
 
+/// The most tokens of a step: sixteen times what the largest runs have.
+const MOST_TOKENS: u128 = 1 << 28;
+/// The most phases of a run: each step looks for its own.
+const MOST_PHASES: usize = 1000;
+
 impl Run {
     /// Reads a run file, whose model may also be given as `{config: PATH}`: the run is then the same
     /// as if what `read_config` makes of that path were written out. Gives the path too.
@@ -320,10 +325,10 @@ impl Run {
         origin: &str,
         read_config: impl FnOnce(&RelPath) -> Result<Model, E>,
     ) -> Result<(Self, Option<RelPath>), E> {
-        if read::<Glance>(text, origin).is_err() {
+        if read::<Glance>(text, origin, Self::LARGEST).is_err() {
             return Ok((Self::parse(text, origin)?, None));
         }
-        let run: Run<ByConfig> = read(text, origin)?;
+        let run: Run<ByConfig> = read(text, origin, Self::LARGEST)?;
         let config = run.model.config.clone();
         let run = run.with_model(read_config(&config)?);
         accept(&run, origin)?;
@@ -431,6 +436,13 @@ impl Document for Run {
             ("micro_batch_size", self.micro_batch_size),
         ];
         positive(&sizes)?;
+        if self.batch_size as u128 * self.sequence_length as u128 > MOST_TOKENS {
+            let (batch, length) = (self.batch_size, self.sequence_length);
+            return complain(
+                "batch_size",
+                format!("{batch} sequences of {length} tokens are more than 2^28 tokens a step"),
+            );
+        }
         let longest = self.model.max_position_embeddings;
         if self.sequence_length > longest {
             return complain(
@@ -471,6 +483,9 @@ impl Document for Run {
                 return complain("outliers.window", what);
             }
             within(&[("outliers.deviations", deviations, f64::MIN_POSITIVE, f64::MAX)])?;
+        }
+        if self.phases.len() > MOST_PHASES {
+            return complain("phases", format!("are {}; at most {MOST_PHASES} are read", self.phases.len()));
         }
         if self.phases.is_empty() {
             return complain("phases", "is empty; a run needs something to learn from".to_owned());
@@ -604,6 +619,14 @@ checkpoint_every: 4
             ("sequence_length: 16", "sequence_length: 64", "sequence_length"),
             ("micro_batch_size: 2", "micro_batch_size: 3", "micro_batch_size"),
             ("clip: 1.0", "clip: .nan", "optimizer.clip"),
+            ("num_hidden_layers: 2", "num_hidden_layers: 1000000", "model.num_hidden_layers"),
+            (
+                "hidden_size: 16\n  intermediate_size: 40",
+                "hidden_size: 1073741824\n  intermediate_size: 1073741824",
+                "model.hidden_size",
+            ),
+            ("vocab_size: 300\n  hidden_size: 16", "vocab_size: 1073741824\n  hidden_size: 65536", "model.hidden_size"),
+            ("batch_size: 4\n", "batch_size: 1073741824\n", "batch_size"),
             ("share: 3", "share: 0", "phases[0].mix"),
             ("warmup: 2", "warmup: 20", "phases[0].learning_rate.warmup"),
             ("peak: 0.003, half_life: 2", "peak: 0.003, half_life: 0", "phases[1].learning_rate.half_life"),

@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 use retrace_files::safetensors::{self, floats_digest, tensor_root};
 use retrace_files::{EntryKind, FileError, RegularFile, Root};
-use retrace_model::{Layout, ModelError, Weights, hub, take_floats, tensors};
+use retrace_model::{Layout, ModelError, Weights, check_memory, hub, take_floats, tensors};
 use retrace_spec::{Digest, Model, PathError, RelPath, Run, Step, Tokens};
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,8 @@ impl State {
     /// # Errors
     /// If the checkpoint to start with cannot be read, or is not of the run's model.
     pub fn initial(root: &Root, run: &Run) -> Result<Self, TrainError> {
+        // The weights, both moments and a gradient, and what one micro-batch leaves.
+        check_memory(&run.model, 4, run.micro_batch_size * run.sequence_length)?;
         let Some(start) = &run.start else {
             return Ok(Self::before(Weights::initial(&run.model, run.seed)));
         };

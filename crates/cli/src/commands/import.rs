@@ -17,7 +17,12 @@ use crate::terminal::{Terminal, Tone, count};
 ///
 /// A file is known by its release and its source: the last part of the PATH given and what lies below
 /// it. Importing it again replaces its rows. What cannot be read is told, with its place, here and in
-/// the table `sources`; the rest goes on, and the exit code is 1.
+/// the table `sources`; the rest goes on, and the exit code is 1. Of a file at most 1 GiB is read (256 MiB
+/// of JSON, 16 MiB of configs, READMEs and lists) and as many rows are taken as 3 GiB of memory
+/// hold, with names of at most 512 bytes.
+///
+/// One process at a time writes to the tables in DIR; a second one is told which that is. An import that
+/// was cut off says so in `sources` until it is done again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Kinds, and which files of a directory they take:

@@ -1,6 +1,11 @@
 //! Python's pickles as data: what they would build, with every call left undone.
 //! <https://docs.python.org/3/library/pickletools.html>
 
+/// More instructions are not done; a tensor takes about forty.
+const MOST_INSTRUCTIONS: usize = 8 << 20;
+/// A text may stand in many places, and each would have its own copy of it.
+const LONGEST_GLOBAL: usize = 256;
+
 /// A value, by its place among all of a pickle's. Lists and dictionaries are filled after they are
 /// first used, so that values refer to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +53,11 @@ pub(super) fn read(bytes: &[u8]) -> Option<(Values, Id)> {
     Some((machine.values, outcome))
 }
 
+/// A class or function; of those that a model needs none has a long name.
+fn global(module: &str, name: &str) -> Option<Value> {
+    (module.len() + name.len() <= LONGEST_GLOBAL).then(|| Value::Global(format!("{module}.{name}")))
+}
+
 struct Machine<'a> {
     /// What is not read yet.
     bytes: &'a [u8],
@@ -59,10 +69,9 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// Every instruction reads at least a byte and makes at most a value, so that time and memory are
-    /// bounded by the pickle's length.
+    /// Every instruction makes at most a value, so that memory is bounded by how many are done.
     fn run(&mut self) -> Option<Id> {
-        loop {
+        for _ in 0..MOST_INSTRUCTIONS {
             match self.byte()? {
                 // PROTO; FRAME: how the bytes are cut tells nothing.
                 0x80 => drop(self.byte()?),
@@ -151,7 +160,8 @@ impl<'a> Machine<'a> {
                 }
                 b'c' => {
                     let (module, name) = (self.line()?, self.line()?);
-                    self.push(Value::Global(format!("{module}.{name}")));
+                    let global = global(module, name)?;
+                    self.push(global);
                 }
                 0x93 => {
                     let (name, module) = (self.pop()?, self.pop()?);
@@ -159,7 +169,8 @@ impl<'a> Machine<'a> {
                     else {
                         return None;
                     };
-                    self.push(Value::Global(format!("{module}.{name}")));
+                    let global = global(module, name)?;
+                    self.push(global);
                 }
                 b'Q' => {
                     let of = self.pop()?;
@@ -200,6 +211,7 @@ impl<'a> Machine<'a> {
                 _ => return None,
             }
         }
+        None
     }
 
     fn take(&mut self, length: u64) -> Option<&'a [u8]> {

@@ -133,20 +133,14 @@ impl<R: Row> Batch<R> {
     }
 }
 
-/// Writes `rows`, sorted by their columns from left to right, to the table's file in `directory`.
-///
-/// # Errors
-/// If the disk does not take them.
-pub fn write<R: Row>(directory: &Path, rows: &[R]) -> Result<Digest, QueryError> {
+/// Writes `rows`, sorted by their columns from left to right, to the table's file in `directory`, whose
+/// lock is held.
+pub(super) fn write<R: Row>(directory: &Path, rows: &[R]) -> Result<Digest, QueryError> {
     write_batches::<R>(&file::<R>(directory), &[Batch::of(rows)?.columns])
 }
 
-/// Puts rows into the table's file in `directory`: the rows that it has of these releases and sources
-/// make place for them, and all others stay. No file is made for no rows.
-///
-/// # Errors
-/// If the file there is no such table, or the disk does not take the new one.
-pub fn merge<R: Row>(
+/// Puts rows into the table's file in `directory`, whose lock is held.
+pub(super) fn merge<R: Row>(
     directory: &Path,
     sources: &BTreeSet<(String, String)>,
     new: Vec<Batch<R>>,

@@ -1,0 +1,88 @@
+//! One process at a time writes into a directory of tables.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use retrace_files::{FileError, Lock, Root, sweep_all};
+use retrace_spec::Digest;
+
+use super::parquet::{self, Batch, Row};
+use crate::QueryError;
+
+/// The tables of a directory, which no other process writes to meanwhile. A reader sees each table's
+/// file whole, as it was or as it has become.
+#[derive(Debug)]
+pub struct Tables {
+    directory: PathBuf,
+    _lock: Lock,
+}
+
+impl Tables {
+    /// Locks the directory, which is made if need be, and removes what killed writers left there. It may
+    /// be reached by links, but is none itself: `tables` of a stranger's release leads nowhere else.
+    ///
+    /// # Errors
+    /// If another process writes there, it is a link, or it cannot be made or locked.
+    pub fn lock(directory: &Path) -> Result<Self, QueryError> {
+        // Without a `/` at its end, which would follow a link.
+        let directory: PathBuf = directory.components().collect();
+        if directory.is_symlink() {
+            return Err(FileError::Link { path: directory }.into());
+        }
+        let root = Root::make(&directory)?;
+        sweep_all(&root)?;
+        Ok(Self { directory, _lock: Lock::directory(root)? })
+    }
+
+    /// Puts rows into their table: the rows that it has of these releases and sources make place for
+    /// them, and all others stay. No file is made for no rows.
+    ///
+    /// # Errors
+    /// If the file there is no such table, or the disk does not take the new one.
+    pub fn merge<R: Row>(&self, sources: &BTreeSet<(String, String)>, rows: Vec<Batch<R>>) -> Result<(), QueryError> {
+        parquet::merge(&self.directory, sources, rows)
+    }
+}
+
+/// Writes `rows`, sorted by their columns from left to right, to the table's file in `directory`.
+///
+/// # Errors
+/// If another process writes there, or the disk does not take them.
+pub fn write<R: Row>(directory: &Path, rows: &[R]) -> Result<Digest, QueryError> {
+    let tables = Tables::lock(directory)?;
+    parquet::write(&tables.directory, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::Source;
+
+    #[cfg(unix)]
+    #[test]
+    fn no_link_leads_elsewhere() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink("elsewhere", directory.path().join("tables")).unwrap();
+        for tables in ["tables", "tables/", "tables/."] {
+            let told = write::<Source>(&directory.path().join(tables), &[]).unwrap_err().to_string();
+            assert!(told.contains("symbolic link"), "{told}");
+        }
+        assert_eq!(std::fs::read_dir(directory.path().join("elsewhere")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn one_writes_at_a_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let tables = Tables::lock(directory.path()).unwrap();
+        let told = Tables::lock(directory.path()).unwrap_err().to_string();
+        assert!(told.contains(&format!("is being written by process {}", std::process::id())), "{told}");
+        assert!(write::<Source>(directory.path(), &[]).is_err());
+        drop(tables);
+        std::fs::write(directory.path().join(".sources.parquet.0123456789abcdef.retrace-partial"), "half").unwrap();
+        write::<Source>(directory.path(), &[]).unwrap();
+        let names: Vec<_> =
+            std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["sources.parquet"]);
+    }
+}
