@@ -433,7 +433,8 @@ fn seals_at_once_leave_a_whole_manifest() {
 #[test]
 fn what_is_no_file_is_not_read() {
     let key = format!("{}/../sign/tests/data/ed25519.pub.pem", env!("CARGO_MANIFEST_DIR"));
-    let strange: [(&str, &dyn Fn(&std::path::Path)); 3] = [
+    type Put<'a> = &'a dyn Fn(&std::path::Path);
+    let strange: [(&str, Put<'_>); 3] = [
         ("a pipe", &|path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success())),
         ("a device", &|path| std::os::unix::fs::symlink("/dev/zero", path).unwrap()),
         ("a directory", &|path| fs::create_dir(path).unwrap()),
