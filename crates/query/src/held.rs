@@ -130,7 +130,7 @@ impl Holder {
         let noted = notes.as_ref().and_then(|notes| notes.about(path, stamp));
         let sealed = match &place {
             Place::Release(release, below) => match release.manifest() {
-                Some(sealed) => sealed.artifact(below, release.path())?.map(|of| (*release, below, sealed, of)),
+                Some(sealed) => sealed.artifact(below, release.path()).map(|of| (*release, below, sealed, of)),
                 None => None,
             },
             Place::Named => None,

@@ -130,17 +130,13 @@ impl Sealed {
 
     /// What it says of the file at `path` of the release in `directory`; of a file of a part, what the
     /// part's manifest says.
-    pub(crate) fn artifact(&self, path: &RelPath, directory: &Path) -> Result<Option<&Artifact>, QueryError> {
+    pub(crate) fn artifact(&self, path: &RelPath, directory: &Path) -> Option<&Artifact> {
         let of = |manifest: &'_ Manifest| manifest.artifacts.iter().position(|artifact| artifact.path == *path);
         if let Some(at) = of(&self.manifest) {
-            return Ok(self.manifest.artifacts.get(at));
+            return self.manifest.artifacts.get(at);
         }
-        if self.whole.get().is_none() {
-            let whole = unfold(&self.manifest, directory)?.map(|unfolded| unfolded.manifest);
-            // Of two threads that come here, both have read the same.
-            let _ = self.whole.set(whole);
-        }
-        let whole = self.whole.get().and_then(Option::as_ref);
-        Ok(whole.and_then(|whole| whole.artifacts.get(of(whole)?)))
+        let unfolded = || unfold(&self.manifest, directory).map(|unfolded| unfolded.manifest);
+        let whole = self.whole.get_or_init(unfolded).as_ref()?;
+        whole.artifacts.get(of(whole)?)
     }
 }

@@ -121,7 +121,8 @@ fn damage_shows_without_a_manifest() {
     assert!(error.contains("checksum"), "{error}");
     // And it makes no part of another table.
     let none = Default::default();
-    let merged = tables::merge::<Metric>(&directory.path().join("tables"), &none, vec![]);
+    let locked = tables::Tables::lock(&directory.path().join("tables")).unwrap();
+    let merged = locked.merge::<Metric>(&none, vec![]);
     assert!(matches!(merged, Err(QueryError::Checksum { .. })));
 }
 
