@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use retrace_numerics::random::Stream;
+
+use crate::runs::trained;
 use crate::support::{Ran, VERBS, retrace};
 
 /// Longer than any of these runs takes, on a busy machine and not optimised.
@@ -176,42 +179,50 @@ impl Hostile {
         self.write("key.pem", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n");
     }
 
-    /// Runs the binary in the release's directory; it must end in time, in little memory, on its own.
+    /// Runs the binary in the release's directory, as [`guarded`].
     #[track_caller]
     fn run(&self, arguments: &[&str]) -> Ran {
-        let (out, err) = (self.path("stdout"), self.path("stderr"));
-        let mut command = retrace();
-        command.args(arguments).current_dir(self.path("release")).env("HOME", self.path("home"));
-        command.stdout(fs::File::create(&out).unwrap()).stderr(fs::File::create(&err).unwrap()).stdin(Stdio::null());
-        let began = Instant::now();
-        let mut child = command.spawn().unwrap();
-        let mut most = 0;
-        let status = loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                break status;
-            }
-            most = most.max(peak_memory(child.id()));
-            if began.elapsed() > LONGEST || most > MOST_MEMORY {
-                child.kill().unwrap();
-                panic!("{arguments:?}: after {:?} it has used {most} bytes", began.elapsed());
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        let (out, err) = (fs::read(out).unwrap(), fs::read(err).unwrap());
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap_or_else(|e| panic!("{arguments:?}: {e}"));
-        let ran = Ran {
-            code: status.code().unwrap_or_else(|| panic!("{arguments:?}: {status}")),
-            out: text(out),
-            err: text(err),
-        };
-        for shown in [&ran.out, &ran.err] {
-            let raw = shown.chars().find(|c| (c.is_control() && !"\n\t".contains(*c)) || *c == '\u{202e}');
-            assert_eq!(raw, None, "{arguments:?}: {shown:?}");
-            assert!(!shown.contains("hunter2"), "{arguments:?}: {shown}");
-        }
-        assert!(ran.err.len() < 8_000, "{arguments:?}: {} bytes on standard error", ran.err.len());
-        ran
+        guarded(self.directory.path(), arguments)
     }
+}
+
+/// Runs the binary in `directory/release`; it must end in time, in little memory, on its own, and show
+/// nothing that moves a cursor or that only `directory/outside` has.
+#[track_caller]
+fn guarded(directory: &Path, arguments: &[&str]) -> Ran {
+    let (out, err) = (directory.join("stdout"), directory.join("stderr"));
+    let mut command = retrace();
+    command.args(arguments).current_dir(directory.join("release")).env("HOME", directory.join("home"));
+    command.env("XDG_CACHE_HOME", directory.join("home"));
+    command.stdout(fs::File::create(&out).unwrap()).stderr(fs::File::create(&err).unwrap()).stdin(Stdio::null());
+    let began = Instant::now();
+    let mut child = command.spawn().unwrap();
+    let mut most = 0;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        most = most.max(peak_memory(child.id()));
+        if began.elapsed() > LONGEST || most > MOST_MEMORY {
+            child.kill().unwrap();
+            panic!("{arguments:?}: after {:?} it has used {most} bytes", began.elapsed());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let (out, err) = (fs::read(out).unwrap(), fs::read(err).unwrap());
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap_or_else(|e| panic!("{arguments:?}: {e}"));
+    let ran = Ran {
+        code: status.code().unwrap_or_else(|| panic!("{arguments:?}: {status}")),
+        out: text(out),
+        err: text(err),
+    };
+    for shown in [&ran.out, &ran.err] {
+        let raw = shown.chars().find(|c| (c.is_control() && !"\n\t".contains(*c)) || *c == '\u{202e}');
+        assert_eq!(raw, None, "{arguments:?}: {shown:?}");
+        assert!(!shown.contains("hunter2"), "{arguments:?}: {shown}");
+    }
+    assert!(ran.err.len() < 16_000, "{arguments:?}: {} bytes on standard error", ran.err.len());
+    ran
 }
 
 /// The most memory that a process has held so far, in bytes.
@@ -271,7 +282,7 @@ const RUNS: &[(&[&str], &[i32])] = &[
     (&["train", "train.yaml", "--resume"], &[2]),
     (&["train", "layers.yaml"], &[2]),
     (&["train", "deep.yaml"], &[2]),
-    (&["work", "train.yaml", "127.0.0.1:9", "--token", "pipe.jsonl"], &[2]),
+    (&["work", "train.yaml", "--coordinator", "127.0.0.1:9", "--token", "pipe.jsonl"], &[2]),
     (&["replay", "manifest.yaml"], &[1, 2]),
     (&["replay", "manifest.yaml", "--all"], &[1, 2]),
     (&["eval", "deep-model", "--tasks", "escapes.yaml"], &[2]),
@@ -289,10 +300,10 @@ const RUNS: &[(&[&str], &[i32])] = &[
     (&["query", "select * from 'pipe.jsonl'"], &[2]),
     (&["query", "select * from 'http://127.0.0.1:9/a.csv'"], &[2]),
     (&["query", "@nice", "."], &[2]),
-    (&["import", "csv", "wide.csv", "--mapping", "mapping.yaml", "-o", "../new"], &[2]),
-    (&["import", "text-log", "pipe.jsonl", "-o", "../new"], &[2]),
-    (&["import", "configs", "deep.yaml", "-o", "../new"], &[0, 2]),
-    (&["import", "lm-eval", "zero.json", "-o", "../new"], &[2]),
+    (&["import", "csv", "wide.csv", "--mapping", "mapping.yaml", "-o", "../new"], &[1, 2]),
+    (&["import", "text-log", "pipe.jsonl", "-o", "../new"], &[1, 2]),
+    (&["import", "configs", "deep.yaml", "-o", "../new"], &[1, 2]),
+    (&["import", "lm-eval", "zero.json", "-o", "../new"], &[1, 2]),
     (&["import", "csv", "own/a.jsonl", "-o", "out"], &[2]),
     (&["average", "pipe-model", "--against", "lying-model"], &[2]),
     (&["audit", ".", "--rules", "rules", "--only", "nice"], &[1, 2]),
@@ -325,4 +336,97 @@ fn every_verb_over_a_hostile_release_ends_soon_and_changes_nothing_outside_it() 
     made.sort();
     made.retain(|name| name != "new");
     assert_eq!(made, ["key.pem", "outside", "release"]);
+}
+
+/// What is run over random trees.
+const FUZZED: &[&[&str]] = &[
+    &["seal", ".", "-o", "new.yaml"],
+    &["verify", "manifest.yaml"],
+    &["verify", "manifest.yaml", "--json"],
+    &["diff", "manifest.yaml", "."],
+    &["export", "cyclonedx", "manifest.yaml"],
+    &["clean", "clean.yaml"],
+    &["tokenize", "tokenize.yaml"],
+    &["train", "run.yaml", "--resume"],
+    &["replay", "manifest.yaml"],
+    &["replay", "manifest.yaml", "--all"],
+    &["generate", "runs/small/step-000010", "--prompt", "a", "--tokens", "2"],
+    &["stats", "runs/small/step-000010", "runs/small/step-000020"],
+    &["average", "runs/small/step-000010", "--against", "runs/small/step-000020"],
+    &["query", "select * from artifacts", "manifest.yaml"],
+    &["query", "select count(*) from '*.jsonl'", "."],
+    &["audit", "."],
+    &["openness", "manifest.yaml"],
+    &["import", "configs", ".", "-o", "../tables"],
+    &["import", "text-log", ".", "-o", "../tables"],
+];
+
+/// Changes one thing below `root`, by chance.
+fn mutate(root: &Path, chance: &Stream, case: u64, nth: u64) {
+    let mut files: Vec<PathBuf> = everything(root)
+        .into_iter()
+        .filter(|(path, ..)| path.is_file() && !path.is_symlink())
+        .map(|(path, ..)| path)
+        .collect();
+    files.sort();
+    let below = |draw: u64, below: u64| chance.below(case, nth * 16 + draw, below.max(1));
+    let Some(path) = files.get(below(0, files.len() as u64) as usize) else { return };
+    let other = &files[below(1, files.len() as u64) as usize];
+    let mut bytes = fs::read(path).unwrap();
+    let at = below(2, bytes.len() as u64) as usize;
+    let replace = |with: &dyn Fn(&Path)| {
+        fs::remove_file(path).unwrap();
+        with(path);
+    };
+    match below(3, 14) {
+        0 => bytes.truncate(at),
+        1 if !bytes.is_empty() => bytes[at] ^= 1 << below(4, 8),
+        2 => bytes.splice(at..at, [0xff; 9]).for_each(drop),
+        3 => bytes.splice(at..at, *b"\x1b[2J[[[[{{{{\"\\u0000").for_each(drop),
+        4 => bytes = fs::read(other).unwrap(),
+        5 => bytes.clear(),
+        6 => return replace(&|path| symlink("/dev/zero", path).unwrap()),
+        7 => return replace(&|path| symlink(root.join("../outside/secret"), path).unwrap()),
+        8 => return replace(&|path| symlink(path.file_name().unwrap(), path).unwrap()),
+        9 => return replace(&|path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success())),
+        10 => return replace(&|path| fs::create_dir(path).unwrap()),
+        11 => return replace(&|_| {}),
+        12 => return fs::File::options().write(true).open(path).unwrap().set_len(1 << 40).unwrap(),
+        // A number that lies.
+        _ => {
+            if let Some(at) = bytes.iter().position(u8::is_ascii_digit) {
+                bytes.splice(at..=at, *b"99999999999").for_each(drop);
+            }
+        }
+    }
+    fs::write(path, bytes).unwrap();
+}
+
+/// Verbs over a release in which things were changed by chance: never a panic, never without an end, and
+/// nothing outside is touched. `RETRACE_FUZZ=2000` runs so many.
+#[test]
+fn random_trees_of_files_links_and_pipes() {
+    let cases: u64 = std::env::var("RETRACE_FUZZ").ok().and_then(|cases| cases.parse().ok()).unwrap_or(20);
+    let seed: u64 = std::env::var("RETRACE_FUZZ_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let chance = Stream::new(seed, "hostile trees");
+    let good = trained();
+    good.run(&["seal", ".", "-o", "manifest.yaml"]).code(0);
+    let mut codes = std::collections::BTreeMap::new();
+    for case in 0..cases {
+        let directory = tempfile::tempdir().unwrap();
+        let (release, outside) = (directory.path().join("release"), directory.path().join("outside"));
+        assert!(Command::new("cp").arg("-r").args([good.root(), &release]).status().unwrap().success());
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("secret"), "hunter2").unwrap();
+        let before = everything(&outside);
+        for nth in 0..1 + chance.below(case, 15, 5) {
+            mutate(&release, &chance, case, nth + 1);
+        }
+        let arguments = FUZZED[(case % FUZZED.len() as u64) as usize];
+        let ran = guarded(directory.path(), arguments);
+        assert!((0..=2).contains(&ran.code), "case {case}, {arguments:?}: {}\n{}", ran.code, ran.err);
+        assert_eq!(everything(&outside), before, "case {case}, {arguments:?}");
+        *codes.entry((arguments[0], ran.code)).or_insert(0) += 1;
+    }
+    println!("{cases} random trees, exit codes by verb: {codes:?}");
 }

@@ -27,6 +27,26 @@ fn undisturbed() -> Vec<(String, Digest)> {
     run_files(directory.path())
 }
 
+/// The second would cut the first one's journal.
+#[test]
+fn two_at_once_are_refused_and_the_first_goes_on() {
+    let expected = undisturbed();
+    let directory = tempdir().unwrap();
+    let root = directory.path();
+    prepare(root);
+    let first = train_small(root, &[]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let lock = root.join("runs/small/.retrace-lock");
+    while !lock.exists() {
+        sleep(Duration::from_millis(1));
+    }
+    for arguments in [&["--resume"][..], &[]] {
+        let second = Ran::from(train_small(root, arguments).output().unwrap());
+        second.code(2).says(&["runs/small is being written by process", &first.id().to_string()]);
+    }
+    Ran::from(first.wait_with_output().unwrap()).code(0);
+    assert_eq!(run_files(root), expected);
+}
+
 #[test]
 fn killed_twelve_times_it_ends_in_the_same_bits() {
     let expected = undisturbed();
@@ -114,7 +134,7 @@ fn a_full_disk_loses_nothing() {
         let mut checkpoints = 0;
         for found in walk(&there, &|_| false).unwrap() {
             let path = found.path().to_string();
-            if path.contains("/step-") && !path.contains(".partial") {
+            if path.contains("/step-") && !path.contains("retrace-partial") {
                 let digest = hash_file(&found.path().under(&there)).unwrap().1;
                 assert!(expected.contains(&(path.clone(), digest)), "{time}: {path}");
                 checkpoints += usize::from(path.ends_with("/state.json"));

@@ -1,5 +1,6 @@
-//! Whether a file is this user's alone.
+//! Whether a file is this user's alone: to be believed, or to hold a secret.
 
+use std::fs::Metadata;
 use std::path::Path;
 
 use crate::FileError;
@@ -34,11 +35,12 @@ pub fn writable_by_others(path: &Path) -> Result<Option<String>, FileError> {
     Ok(None)
 }
 
-/// Whose a file is that this process makes beside `path`: on a network's file systems that may be another
+/// Whose a file is that this process makes beside `path`, or in it if it is a directory: on a network's file systems that may be another
 /// than this user.
 #[cfg(unix)]
 fn owner_of_new_files(path: &Path) -> Result<u32, FileError> {
-    let file = crate::WholeFile::create(path)?;
+    let beside = if path.is_dir() { path.join("probe") } else { path.to_owned() };
+    let file = crate::WholeFile::create(&beside)?;
     let made = file.metadata().map_err(FileError::io(path, "look at"))?;
     Ok(std::os::unix::fs::MetadataExt::uid(&made))
 }
@@ -46,6 +48,34 @@ fn owner_of_new_files(path: &Path) -> Result<u32, FileError> {
 #[cfg(not(unix))]
 pub fn writable_by_others(path: &Path) -> Result<Option<String>, FileError> {
     path.metadata().map(|_| None).map_err(FileError::io(path, "look at"))
+}
+
+/// How others than its owner can get at a key or token with this metadata, in a directory with that:
+/// nothing if they cannot. Judged by the modes alone, where a system has them, as lists of further
+/// rights are not seen.
+pub fn exposure(file: &Metadata, directory: Option<&Metadata>) -> Option<&'static str> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        judged(file.mode(), directory.map(MetadataExt::mode))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, directory);
+        None
+    }
+}
+
+#[cfg_attr(not(unix), allow(dead_code))]
+fn judged(file: u32, directory: Option<u32>) -> Option<&'static str> {
+    // In a directory with the sticky bit, as /tmp is, a file is moved and removed by its owner alone.
+    let replaceable = directory.is_some_and(|mode| mode & 0o002 != 0 && mode & 0o1000 == 0);
+    match (file & 0o044 != 0, file & 0o022 != 0 || replaceable) {
+        (true, true) => Some("others can read and replace it"),
+        (true, false) => Some("others can read it"),
+        (false, true) => Some("others can replace it"),
+        (false, false) => None,
+    }
 }
 
 #[cfg(all(test, unix))]
@@ -73,6 +103,28 @@ mod tests {
         {
             let told = said(inner_mode, file_mode).unwrap();
             assert!(told.contains(what), "{told}");
+        }
+    }
+
+    #[test]
+    fn modes_tell_who_can_get_at_a_file() {
+        const READ: Option<&str> = Some("others can read it");
+        const REPLACE: Option<&str> = Some("others can replace it");
+        const BOTH: Option<&str> = Some("others can read and replace it");
+        for (file, directory, expected) in [
+            (0o100_600, Some(0o40_700), None),
+            (0o100_400, Some(0o40_755), None),
+            (0o100_600, None, None),
+            (0o100_640, Some(0o40_700), READ),
+            (0o100_604, Some(0o40_700), READ),
+            (0o100_620, Some(0o40_700), REPLACE),
+            (0o100_602, Some(0o40_700), REPLACE),
+            (0o100_666, Some(0o40_755), BOTH),
+            (0o100_600, Some(0o40_777), REPLACE),
+            (0o100_600, Some(0o41_777), None),
+            (0o100_644, Some(0o40_777), BOTH),
+        ] {
+            assert_eq!(judged(file, directory), expected, "{file:o} in {directory:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use retrace_files::Root;
 use std::time::{Duration, Instant};
 
-use retrace_model::{Layout, Weights};
+use retrace_model::{Layout, Weights, check_memory};
 use retrace_numerics::environment;
 use retrace_sign::Token;
 use retrace_spec::{Document, Run, Step};
@@ -46,6 +46,8 @@ pub enum Way<'a> {
 /// If the coordinator cannot be reached, does not want this worker, or is lost; if the tokens are
 /// not its tokens; if the micro-batches cannot be computed.
 pub fn work(root: &Root, run: &Run, way: Way<'_>, done: &mut dyn FnMut(Step, usize)) -> Result<(), WorkersError> {
+    // One copy of the weights, and a gradient.
+    check_memory(&run.model, 2, run.micro_batch_size * run.sequence_length).map_err(TrainError::from)?;
     let weights = Weights::from_values(Layout::of(&run.model), vec![0.0; Layout::of(&run.model).parameters()]);
     let mut worker = Worker {
         learner: Learner::new(run)?,

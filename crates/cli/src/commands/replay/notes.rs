@@ -9,7 +9,7 @@ use std::fs::{self, Metadata};
 use std::io::Write;
 use std::path::Path;
 
-use retrace_files::{FileError, Root};
+use retrace_files::{FileError, Root, writable_by_others};
 use retrace_manifest::{Again, Outcome, Replayed as Statement, Replayer, attestation, read_attestation};
 use retrace_sign::SigningKey;
 use retrace_spec::{Checksum, Digest, Manifest, PathError, RelPath, canonical_digest};
@@ -48,7 +48,8 @@ impl<'a> Notes<'a> {
         }
         let look = |path: &Path| path.metadata().map_err(FileError::io(path, "look at"));
         let (root, ours) = (Root::open(directory)?, look(ours)?);
-        if let Some(why) = not_own(&look(directory)?, &ours) {
+        // The directories on the way count too: whoever can move one away can put another in its place.
+        if let Some(why) = writable_by_others(directory)? {
             let what = format!("notes in {} are not believed: {why}", directory.display());
             return Err(Failure::usage(what, "give a directory that is yours, and that nobody else can write to"));
         }
