@@ -226,7 +226,8 @@ impl Bundle {
                 what: format!("it is no OMS bundle: {what}"),
             }
         };
-        let outer: Outer = serde_json::from_str(text).map_err(|e| at(e.line())(excerpt(&e.to_string()).into_owned()))?;
+        let outer: Outer =
+            serde_json::from_str(text).map_err(|e| at(e.line())(excerpt(&e.to_string()).into_owned()))?;
         let refuse = at(0);
         if !MEDIA_TYPES.contains(&outer.media_type.as_str()) {
             return Err(refuse(format!("its media type is {:?}", excerpt(&outer.media_type))));
