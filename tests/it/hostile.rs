@@ -2,7 +2,7 @@
 //! finding, in little memory, and changes nothing outside it.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -243,8 +243,10 @@ fn everything(directory: &Path) -> Vec<(PathBuf, String, Vec<u8>)> {
             if metadata.is_dir() {
                 directories.push(path.clone());
             }
-            let bytes = if metadata.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
-            all.push((path, format!("{:?} {:?}", metadata.permissions(), metadata.file_type()), bytes));
+            let small = metadata.is_file() && metadata.len() < 64 << 20;
+            let bytes = if small { fs::read(&path).unwrap() } else { Vec::new() };
+            let what = format!("{:?} {:?} {}", metadata.permissions(), metadata.file_type(), metadata.nlink());
+            all.push((path, what, bytes));
         }
     }
     all.sort();
@@ -363,11 +365,8 @@ const FUZZED: &[&[&str]] = &[
 
 /// Changes one thing below `root`, by chance.
 fn mutate(root: &Path, chance: &Stream, case: u64, nth: u64) {
-    let mut files: Vec<PathBuf> = everything(root)
-        .into_iter()
-        .filter(|(path, ..)| path.is_file() && !path.is_symlink())
-        .map(|(path, ..)| path)
-        .collect();
+    let mut files: Vec<PathBuf> =
+        everything(root).into_iter().filter(|(path, ..)| small(path)).map(|(path, ..)| path).collect();
     files.sort();
     let below = |draw: u64, below: u64| chance.below(case, nth * 16 + draw, below.max(1));
     let Some(path) = files.get(below(0, files.len() as u64) as usize) else { return };

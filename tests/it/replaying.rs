@@ -191,7 +191,7 @@ fn notes_that_others_can_write_do_not_count() {
     assert!(!noted() && noted());
     for mode in [0o702, 0o720] {
         allow(&notes, mode);
-        all(&release, &with).code(2).says(&["others can write to it"]);
+        all(&release, &with).code(2).says(&["can be written by others"]);
     }
 }
 

@@ -271,7 +271,8 @@ impl Verify {
             );
         }
         if kind == Listing::List {
-            let what = "is a list of checksums, not a manifest: it has no root and bears no signature";
+            let what =
+                "is an unsigned list of checksums, not a manifest: it has no root, and nobody vouches for it here";
             terminal.say(Tone::Bad, "a list", format_args!("{} {what}", file_name(&self.manifest)));
         }
         signatures.iter().for_each(|signature| signature.say(terminal));
