@@ -365,6 +365,7 @@ const FUZZED: &[&[&str]] = &[
 
 /// Changes one thing below `root`, by chance.
 fn mutate(root: &Path, chance: &Stream, case: u64, nth: u64) {
+    let small = |path: &Path| path.symlink_metadata().is_ok_and(|file| file.is_file() && file.len() < 64 << 20);
     let mut files: Vec<PathBuf> =
         everything(root).into_iter().filter(|(path, ..)| small(path)).map(|(path, ..)| path).collect();
     files.sort();

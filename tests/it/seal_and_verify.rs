@@ -348,7 +348,9 @@ fn a_list_that_is_called_a_manifest_is_said_to_be_a_list() {
     for text in [sums, tree] {
         release.write("copy/manifest.json", text);
         let verify = |more: &[&str]| release.run(&[&["verify", "copy/manifest.json"], more].concat());
-        verify(&[]).code(0).says(&["as listed", "a list manifest.json is an unsigned list of checksums, not a manifest"]);
+        verify(&[])
+            .code(0)
+            .says(&["as listed", "a list manifest.json is an unsigned list of checksums, not a manifest"]);
         let told = verify(&["--json"]).code(0).json("verify/1");
         assert_eq!((&told["listing"], &told["root"]), (&"list".into(), &serde_json::Value::Null));
         let root = format!("b3:{}", "0".repeat(64));
