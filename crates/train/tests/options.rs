@@ -170,7 +170,7 @@ fn a_run_starts_from_a_checkpoint() {
     let root = directory.path();
     let first = with("");
     trained(root, &first);
-    let (saved, ..) = State::load(&opened(&root.join("runs/small")), Step(8)).unwrap();
+    let (saved, ..) = State::load(&opened(root.join("runs/small")), Step(8)).unwrap();
     let then = |start: &str| {
         let text = format!("{RUN}start: {{checkpoint: runs/small/step-000008{start}}}\n");
         Run::parse(&text.replace("output: runs/small", "output: runs/then"), "then.yaml").unwrap()

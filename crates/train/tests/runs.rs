@@ -48,7 +48,7 @@ fn another_journal_is_not_cut() {
     let journal = Path::new("runs/small").join(Journal::NAME);
     fs::copy(other.path().join(&journal), mine.path().join(&journal)).unwrap();
     // So that there is something to cut.
-    fs::remove_dir_all(checkpoint(&mine.path().join("runs/small"), Step(12))).unwrap();
+    fs::remove_dir_all(checkpoint(mine.path().join("runs/small"), Step(12))).unwrap();
     let before = files(mine.path());
     let error = train(&opened(mine.path()), &run(), true, &Silent).unwrap_err().to_string();
     assert!(error.contains("saved after one with"), "{error}");

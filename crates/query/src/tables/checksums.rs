@@ -236,7 +236,7 @@ mod tests {
         let row = |at: u64| Metric {
             release: "r".to_owned(),
             run: format!("run {}", at % 3),
-            step: (at % 7 > 0).then_some(retrace_spec::Step(at)),
+            step: (!at.is_multiple_of(7)).then_some(retrace_spec::Step(at)),
             tokens: None,
             task: "t".to_owned(),
             shots: Some(at % 5),
