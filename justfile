@@ -19,8 +19,8 @@ test-all:
 
 # Hostile input to every reader of foreign bytes, so many times each, and every verb over random trees of files
 fuzz CASES="100000" TREES="2000":
-    PROPTEST_CASES={{CASES}} cargo test -p retrace-spec -p retrace-sign -p retrace-files -p retrace-manifest survived
-    RETRACE_FUZZ={{TREES}} cargo test -p retrace-cli --test it random_trees -- --nocapture
+    PROPTEST_CASES={{CASES}} cargo test --workspace survived
+    RETRACE_FUZZ={{TREES}} cargo test --workspace --test it random_trees -- --nocapture
 
 # One digest under every instruction set, 1 to 8 threads, kill -9, emulated processors, aarch64 and no optimisation
 bits:

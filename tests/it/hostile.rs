@@ -391,7 +391,7 @@ fn mutate(root: &Path, chance: &Stream, case: u64, nth: u64) {
         9 => return replace(&|path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success())),
         10 => return replace(&|path| fs::create_dir(path).unwrap()),
         11 => return replace(&|_| {}),
-        12 => return fs::File::options().write(true).open(path).unwrap().set_len(1 << 40).unwrap(),
+        12 => return fs::File::options().write(true).open(path).unwrap().set_len(1 << 32).unwrap(),
         // A number that lies.
         _ => {
             if let Some(at) = bytes.iter().position(u8::is_ascii_digit) {

@@ -94,7 +94,7 @@ mod tests {
 
     /// Lines as OLMo's lists have them.
     #[test]
-    fn lists_of_real_releases() {
+    fn lists_of_real_releases_and_anything_is_survived() {
         let plain = b"Step,Checkpoint Directory\n150,https://example.org/peteish7/step150-unsharded/\n";
         let ingredients = b"Ingredient,Step,Checkpoint Directory\n1,1000,https://example.org/a/step1000-unsharded/\nsoup,11921,https://example.org/soup/step11921-unsharded\n";
         let stages = b"Stage,Step,Tokens Seen,Checkpoint Directory\nstage1_pretraining,1000,4194304000,https://example.org/stage1/step1000/\n";

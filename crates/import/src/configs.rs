@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_config_is_told() {
+    fn what_is_no_config_is_told_and_anything_is_survived() {
         let deep = "[".repeat(10_000);
         let bomb: String = (1..30).fold("a0: &a0 [x]\n".to_owned(), |text, at| {
             let before = at - 1;

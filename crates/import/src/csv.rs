@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_told_and_the_rest_goes_on() {
+    fn what_does_not_fit_is_told_and_the_rest_goes_on_and_anything_is_survived() {
         for (mapping, bytes, expected, metrics) in [
             ("", &b"step,m\n1,2\n1,2,3\n3,4\n"[..], "line 3: 3 cells where 2 are expected", 2),
             ("", b"step,m\n1,2\nx,3\n", "line 3, column \"step\": \"x\" is no such number", 2),

@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_result_is_told() {
+    fn what_is_no_result_is_told_and_anything_is_survived() {
         for (bytes, expected) in [
             (&b"[]"[..], "no object `results`"),
             (br#"{"results": []}"#, "no object `results`"),

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_told() {
+    fn what_does_not_fit_is_told_and_anything_is_survived() {
         for (source, bytes, expected) in [
             ("r/metrics/m", &b"1 2 3\nx 2 3\n1 2 3 4\n\n"[..], "line 2: not `time value step`; line 3"),
             ("r/metrics/m", b"1 2 -3\n", "line 1"),

@@ -112,7 +112,7 @@ mod tests {
 
     /// The four shapes of the tree, cut down.
     #[test]
-    fn every_shape_says_its_run_and_step() {
+    fn every_shape_says_its_run_and_step_and_anything_is_survived() {
         let prompts = br#"{"results": [{"task_name": "wino", "prompt_name": "refers_to", "em": 0.25, "em_stderr": 0.5, "prompt_jinja": "x"}],
             "table_results": {"wino+refers_to": {"em": 0.25}}, "config": {"num_fewshot": 0, "model_args": {"iteration": 93000}}}"#;
         let table = br#"{"table_results": {"wino+refers_to": {"task_name": "wino", "prompt_name": "refers_to", "em": 0.25, "em_stderr": 0.5}},

@@ -62,7 +62,7 @@ mod tests {
     const TEXT: &str = "# Title\n\n| Model | Tokens | List |\n|:--|---:|---|\n| [One](a) | 5.50 Trillion | [x](y.csv) |\n|  | 1,000 |\n\nno | table | here\n| not | either |\n";
 
     #[test]
-    fn tables_are_claims() {
+    fn tables_are_claims_and_anything_is_survived() {
         let rows = read_as("README.md", TEXT.as_bytes(), read);
         let told: Vec<_> =
             rows.claims.iter().map(|c| (&c.subject[..], &c.name[..], &c.value[..], c.number, &c.place[..])).collect();

@@ -4,6 +4,8 @@ use std::fmt::{self, Display};
 use std::path::Path;
 
 use retrace_query::tables::{Checkpoint, Claim, Metric, Sample, TrainLog};
+#[cfg(test)]
+use retrace_spec::Digest;
 use retrace_spec::foreign::{concise, excerpt};
 use retrace_spec::{Step, Tokens};
 
@@ -215,5 +217,26 @@ pub(crate) fn survives(source: &str, bytes: &[u8], read: impl Fn(&Input<'_>, &mu
         let mut turned = bytes.to_vec();
         turned[at] ^= 0xff;
         read_as(source, &turned, &read);
+    }
+    // `just fuzz` asks for many more of these.
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256u64);
+    for case in 0..cases {
+        let drawn = *Digest::of(format!("{source}/{case}").as_bytes()).as_bytes();
+        let mut changed = bytes.to_vec();
+        for change in drawn.chunks_exact(4).take(1 + usize::from(drawn[31]) % 7) {
+            let at = usize::from(u16::from_le_bytes([change[0], change[1]])) % (changed.len() + 1);
+            let other = usize::from(change[3]) * changed.len() / 256;
+            match change[2] % 8 {
+                0 => changed.truncate(at),
+                1 => changed.extend_from_within(other.min(at)..at),
+                2 => changed.splice(at..at, *b"99999999999999999999").for_each(drop),
+                3 => changed.splice(at..at, *b"[[{\"NaN\":-1e999,").for_each(drop),
+                4 => changed.splice(at..at, [0xff, 0, b'\r', b'\n', b'"', b',']).for_each(drop),
+                5 => changed.drain(other.min(at)..at).for_each(drop),
+                _ if at < changed.len() => changed[at] = change[3],
+                _ => changed.push(change[3]),
+            }
+        }
+        read_as(source, &changed, &read);
     }
 }

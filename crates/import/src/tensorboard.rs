@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_told_and_what_is_whole_is_kept() {
+    fn what_is_damaged_is_told_and_what_is_whole_is_kept_and_anything_is_survived() {
         let whole = bytes(SIMPLE);
         let changed = |at: usize| {
             let mut bytes = whole.clone();

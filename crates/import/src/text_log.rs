@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_told() {
+    fn what_does_not_fit_is_told_and_anything_is_survived() {
         for (text, expected) in [
             ("nothing\n", "no line of it"),
             ("", "no line of it"),

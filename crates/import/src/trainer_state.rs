@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_told() {
+    fn what_does_not_fit_is_told_and_anything_is_survived() {
         for (bytes, expected) in [
             (&b"{}"[..], "no list `log_history`"),
             (

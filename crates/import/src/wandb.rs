@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_history_of_json_lines() {
+    fn a_history_of_json_lines_and_anything_is_survived() {
         let lines = concat!(
             r#"{"_step": 1, "_runtime": 1.5, "_timestamp": 1.7e9, "train/loss": 2.5, "lr": 0.5, "eval": {"acc": 0.25}, "h": {"_type": "histogram", "values": 1}, "ids": [1, 2], "note": "x"}"#,
             "\n\n",
