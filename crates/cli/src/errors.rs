@@ -162,6 +162,7 @@ fn help_for_file(error: &FileError) -> String {
             io::ErrorKind::AlreadyExists => "move it away first; nothing is overwritten",
             _ => "see what the system says of the disk and the file",
         },
+        FileError::NotRegular { .. } => "put a file there: of directories, pipes and devices nothing is read",
         FileError::Link { .. } => {
             "put the file itself in its place; below a release no link is followed, as it could lead anywhere"
         }

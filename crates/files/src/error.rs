@@ -17,6 +17,12 @@ pub enum FileError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Something else stands where a file should be.
+    #[error("{} is not a regular file", path.display())]
+    NotRegular {
+        /// Where.
+        path: PathBuf,
+    },
     /// A part of the way to a file of a release is a link, and none is followed there.
     #[error("{} is, or lies behind, a symbolic link, which is not followed", path.display())]
     Link {

@@ -359,7 +359,7 @@ fn link_or_io(path: &Path, doing: &'static str) -> impl FnOnce(std::io::Error) -
 }
 
 pub(crate) fn not_regular(path: &Path) -> FileError {
-    FileError::Name { path: path.to_owned(), what: "it is not a regular file".to_owned() }
+    FileError::NotRegular { path: path.to_owned() }
 }
 
 #[cfg(all(test, unix))]

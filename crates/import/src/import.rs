@@ -274,7 +274,7 @@ fn read_file(path: &Path, largest: u64) -> Result<Vec<u8>, Problem> {
         Problem::whole(match error {
             FileError::TooLarge { most, .. } => format!("larger than {most} bytes, the most that is read of its kind"),
             FileError::Io { doing, source, .. } => format!("cannot {doing}: {source}"),
-            FileError::Name { what, .. } => what,
+            FileError::NotRegular { .. } => "it is not a regular file".to_owned(),
             error => error.to_string(),
         })
     })

@@ -410,7 +410,7 @@ impl Source {
         if path.is_dir() {
             return Ok(Self { manifest: None, bundle: None, expected: pointers(path)?, root });
         }
-        let help = "fetch the manifest anew, or make one with `retrace seal DIR`";
+        let help = "give a manifest or a list of checksums; `retrace seal DIR` makes a manifest";
         let text = read_text(path).or_help(help)?;
         if !yaml {
             if !text.trim_start().starts_with('{') || is_dataset(&text) {
