@@ -228,3 +228,59 @@ fn a_query_has_limits_and_a_url_a_scheme() {
     query(&release, &theirs).code(2).says(&["private.csv", "--trust-queries"]);
     assert_eq!(query(&release, &[&theirs[..], &["--trust-queries"]].concat()).code(0).out, "a\n1\n");
 }
+
+/// A release with a table of a training log, `tables/train_log.parquet`, and its sources.
+fn with_tables() -> Release {
+    let release = Release::new();
+    release.write("log/a.csv", "step,loss\n1,2.5\n2,2.25\n");
+    release.write("mapping.yaml", "retrace: mapping/1\nstep: [step]\nloss: loss\n");
+    let import = ["import", "csv", "log", "--mapping", "mapping.yaml", "-o", "tables", "--release", "x"];
+    release.run(&import).code(0);
+    release
+}
+
+const LOSSES: &str = "select sum(loss) from train_log";
+
+#[test]
+fn a_table_that_was_sealed_and_is_gone_is_no_answer() {
+    let release = with_tables();
+    release.run(&["seal", "."]).code(0);
+    release.run(&["query", LOSSES, "."]).code(0);
+    release.run(&["audit", "."]).code(0);
+    std::fs::remove_file(release.path("tables/sources.parquet")).unwrap();
+    for arguments in [&["query", LOSSES, "."][..], &["audit", "."]] {
+        release.run(arguments).code(2).says(&["sources.parquet is not there, but", "seals it"]);
+    }
+    release.run(&["query", LOSSES, ".", "--unchecked"]).code(0);
+    std::fs::remove_dir_all(release.path("tables")).unwrap();
+    release.run(&["audit", "."]).code(2).says(&["seals it"]);
+}
+
+#[test]
+fn tables_of_a_part_are_held_against_the_part_and_never_against_nothing() {
+    let release = with_tables();
+    release.run(&["seal", "tables"]).code(0);
+    release.run(&["seal", ".", "--nest", "tables"]).code(0);
+    release.run(&["query", LOSSES, "."]).code(0);
+    let part = release.read("tables/manifest.yaml");
+    std::fs::remove_file(release.path("tables/manifest.yaml")).unwrap();
+    release.run(&["query", LOSSES, "."]).code(2).says(&["not known what it holds: tables"]);
+    assert_ne!(release.run(&["audit", "."]).code, 0);
+    // Nor may another manifest of the part take its place.
+    release.write("log/a.csv", "step,loss\n1,9.5\n2,2.25\n");
+    release.run(&["import", "csv", "log", "--mapping", "mapping.yaml", "-o", "tables", "--release", "x"]).code(0);
+    release.run(&["seal", "tables"]).code(0);
+    assert_ne!(release.read("tables/manifest.yaml"), part);
+    release.run(&["query", LOSSES, "."]).code(2);
+}
+
+#[test]
+fn the_order_of_what_is_asked_decides_nothing() {
+    let release = with_tables();
+    release.run(&["seal", "."]).code(0);
+    release.write("log/a.csv", "step,loss\n1,9.5\n2,2.25\n");
+    release.run(&["import", "csv", "log", "--mapping", "mapping.yaml", "-o", "tables", "--release", "x"]).code(0);
+    for paths in [[".", "tables"], ["tables", "."]] {
+        release.run(&["query", LOSSES, paths[0], paths[1]]).code(2).says(&["is not as it was sealed"]);
+    }
+}

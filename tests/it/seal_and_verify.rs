@@ -384,7 +384,7 @@ fn what_a_killed_seal_left_is_swept_and_never_covered() {
     release.write(left[2], "half");
     let told = verify().code(1).out;
     assert!(told.starts_with(&format!("extra        {}", &left[2]["model/".len()..])), "{told}");
-    assert!(told.contains("retrace leaves such a file when it is killed"), "{told}");
+    assert!(told.contains("retrace has such a file while it writes, and leaves it"), "{told}");
 }
 
 #[test]

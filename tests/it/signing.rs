@@ -432,3 +432,38 @@ print('valid' if wrong is None else wrong)";
     }
     assert_eq!(ran.code(0).out, "valid\n");
 }
+
+/// A bundle vouches for a manifest by its bytes: they are looked at, whatever else is chosen. And what a
+/// manifest says of SHA-256 is true, as exports say it on.
+#[test]
+fn a_manifest_made_anew_passes_for_no_signed_one() {
+    let release = sealed();
+    release.run(&["seal", ".", "--sha256", "--name", "small"]).code(0);
+    let (private, public) = (key("p-256.key"), key("p-256.pub"));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let bundle = elsewhere.path().join("model.sig").to_str().unwrap().to_owned();
+    release.run(&["export", "oms", "manifest.yaml", "--key", &private, "-o", &bundle]).code(0);
+    let verify = ["verify", "manifest.yaml", "--also", &bundle, "--public-key", &public];
+    let only = [&verify[..], &["--only", "kind=config"]].concat();
+    release.run(&only).code(0);
+    let honest = String::from_utf8(release.read("manifest.yaml")).unwrap();
+    // As whoever forges it would, with the root that the error tells.
+    let forged = |change: &dyn Fn(&str) -> String| {
+        let changed = change(&honest);
+        assert_ne!(changed, honest);
+        release.write("manifest.yaml", &changed);
+        let told = release.run(&["verify", "manifest.yaml"]).code(2).err;
+        let old = honest.lines().find(|line| line.starts_with("root: ")).unwrap();
+        let roots: Vec<&str> = told.split_whitespace().map(|word| word.trim_end_matches([':', ','])).collect();
+        let new = roots.iter().find(|word| word.starts_with("b3:") && word.len() == 67 && !old.contains(**word));
+        release.write("manifest.yaml", changed.replace(old, &format!("root: {}", new.expect("the root"))));
+    };
+    forged(&|text| text.replacen("kind: shard", "kind: other", 1));
+    release.run(&["verify", "manifest.yaml"]).code(0);
+    release.run(&only).code(1);
+    release.run(&verify).code(1);
+    let at = honest.find("sha256: sha256:").unwrap() + "sha256: sha256:".len();
+    forged(&|text| format!("{}{}{}", &text[..at], "0".repeat(64), &text[at + 64..]));
+    let ran = release.run(&["verify", "manifest.yaml"]).code(1);
+    assert!(ran.out.contains("sha256"), "{}", ran.out);
+}

@@ -241,6 +241,12 @@ fn help_for_query(error: &QueryError) -> String {
         QueryError::NotAsSealed { .. } => {
             "fetch it anew, or seal the release again if you changed it; `retrace verify` finds every other file that is not as sealed, and --unchecked asks it as it is"
         }
+        QueryError::UnknownPart { .. } => {
+            "`retrace verify` tells what is wrong with the part; --unchecked asks its tables as they are"
+        }
+        QueryError::MissingTable { .. } => {
+            "put it back, or seal the release again if it should not be there; --unchecked asks what is left"
+        }
         QueryError::Checksum { .. } => "fetch or import it anew; --unchecked asks it as it is",
         QueryError::Reach { .. } => {
             "see what the SQL reads; --trust-queries lets SQL from files read any file and URL that you can read"

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, BufReader, Write};
 
 use rayon::prelude::*;
-use retrace_files::{FileError, Progress, Root, Unit, WholeFile, expand, json_lines};
+use retrace_files::{FileError, Progress, Root, Unit, WholeFile, expand, json_lines, sweep_all};
 use retrace_spec::recipe::Deduplicate;
 use retrace_spec::{CleanRecipe, Digest, RelPath};
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,10 @@ pub fn clean(root: &Root, recipe: &CleanRecipe, progress: &dyn Progress) -> Resu
             None => continue,
         };
         return Err(CorpusError::Clash { first, second: format!("cleaned {input}"), output: output.to_string() });
+    }
+    // What a clean that was killed left.
+    if root.has(&recipe.output) {
+        sweep_all(&root.directory(&recipe.output)?)?;
     }
     progress.begin("cleaning", inputs.len() as u64, Unit::Files);
     let judged: Vec<Vec<Judged>> = inputs

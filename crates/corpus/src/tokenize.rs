@@ -1,7 +1,9 @@
 //! Documents to token shards.
 
+use std::collections::BTreeSet;
+
 use rayon::prelude::*;
-use retrace_files::{Progress, Root, Unit, expand, json_lines};
+use retrace_files::{Progress, Root, Unit, expand, json_lines, sweep_all};
 use retrace_spec::recipe::TokenizerSource;
 use retrace_spec::{RelPath, TokenizeRecipe};
 use serde::Serialize;
@@ -36,6 +38,12 @@ pub fn tokenize(root: &Root, recipe: &TokenizeRecipe, progress: &dyn Progress) -
     let inputs: Vec<Vec<RelPath>> =
         recipe.shards.iter().map(|shard| expand(root, &shard.input)).collect::<Result<_, _>>()?;
     let path = recipe.tokenizer.path();
+    // What a tokenization that was killed left.
+    for directory in recipe.shards.iter().filter_map(|shard| shard.output.parent()).collect::<BTreeSet<_>>() {
+        if root.has(&directory) {
+            sweep_all(&root.directory(&directory)?)?;
+        }
+    }
     let tokenizer = match &recipe.tokenizer {
         TokenizerSource::File { .. } => Tokenizer::read(root.file(path)?)?,
         TokenizerSource::Train { vocab_size, end_of_text, .. } => {

@@ -154,6 +154,15 @@ mod unix {
             }
         }
 
+        /// What lies under this name, if anything does.
+        pub(crate) fn kind(&self, name: &OsStr) -> Result<Option<EntryKind>> {
+            match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(there) => Ok(Some(kind_of(FileType::from_raw_mode(there.st_mode)))),
+                Err(Errno::NOENT) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        }
+
         /// Whether what lies under this name is the open file.
         pub(crate) fn is(&self, name: &OsStr, file: &File) -> Result<bool> {
             let open = rustix::fs::fstat(file.as_fd())?;
@@ -178,13 +187,7 @@ mod unix {
                     },
                     kind => kind,
                 };
-                let kind = match kind {
-                    FileType::RegularFile => EntryKind::File,
-                    FileType::Directory => EntryKind::Directory,
-                    FileType::Symlink => EntryKind::Link,
-                    _ => EntryKind::Special,
-                };
-                names.push((name.to_owned(), kind));
+                names.push((name.to_owned(), kind_of(kind)));
             }
             Ok(names)
         }
@@ -238,6 +241,15 @@ mod unix {
         }
     }
 
+    fn kind_of(kind: FileType) -> EntryKind {
+        match kind {
+            FileType::RegularFile => EntryKind::File,
+            FileType::Directory => EntryKind::Directory,
+            FileType::Symlink => EntryKind::Link,
+            _ => EntryKind::Special,
+        }
+    }
+
     /// Systems say of a link in place of a directory that it is none; here it is told apart.
     fn told(from: &OwnedFd, name: &str, error: Errno) -> Error {
         let is_link = |there: rustix::fs::Stat| FileType::from_raw_mode(there.st_mode).is_symlink();
@@ -258,6 +270,15 @@ mod portable {
     use super::{EntryKind, Error, File, OsStr, Path, Result};
 
     pub(crate) const IS_LINK: &str = "a part of the way is a symbolic link";
+
+    fn kind_of(kind: fs::FileType) -> EntryKind {
+        match kind {
+            kind if kind.is_file() => EntryKind::File,
+            kind if kind.is_dir() => EntryKind::Directory,
+            kind if kind.is_symlink() => EntryKind::Link,
+            _ => EntryKind::Special,
+        }
+    }
 
     #[derive(Debug)]
     pub(crate) struct Directory(PathBuf);
@@ -341,6 +362,13 @@ mod portable {
             }
         }
 
+        pub(crate) fn kind(&self, name: &OsStr) -> Result<Option<EntryKind>> {
+            match self.0.join(name).symlink_metadata() {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                there => Ok(Some(kind_of(there?.file_type()))),
+            }
+        }
+
         pub(crate) fn is(&self, name: &OsStr, _: &File) -> Result<bool> {
             self.has(name)
         }
@@ -349,12 +377,7 @@ mod portable {
             let mut names = Vec::new();
             for entry in fs::read_dir(&self.0)? {
                 let entry = entry?;
-                let kind = match entry.file_type()? {
-                    kind if kind.is_file() => EntryKind::File,
-                    kind if kind.is_dir() => EntryKind::Directory,
-                    kind if kind.is_symlink() => EntryKind::Link,
-                    _ => EntryKind::Special,
-                };
+                let kind = kind_of(entry.file_type()?);
                 if let Ok(name) = entry.file_name().into_string() {
                     names.push((name, kind));
                 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use retrace_spec::Digest;
 
-use crate::{FileError, Root};
+use crate::{EntryKind, FileError, Root};
 
 /// What the names of files and directories in the making end in.
 const PARTIAL: &str = ".retrace-partial";
@@ -37,13 +37,22 @@ impl WholeFile {
     /// # Errors
     /// If the directory or file cannot be made.
     pub fn create(path: &Path) -> Result<Self, FileError> {
-        let (root, name) = Root::of_file(path)?;
+        // A link that the user named, such as /dev/stdout, stays, and so does what else it leads to.
+        let followed = match path.is_symlink() {
+            true => path.canonicalize().map_err(FileError::io(path, "follow"))?,
+            false => path.to_owned(),
+        };
+        let (root, name) = Root::of_file(&followed)?;
         Self::create_in(root, name)
     }
 
     /// Begins the file `name` directly in `root`.
     pub(crate) fn create_in(root: Root, name: &OsStr) -> Result<Self, FileError> {
         let path = root.path().join(name);
+        // A device or a pipe would be gone for all others.
+        if root.directory_itself().kind(name).map_err(FileError::io(&path, "look at"))? == Some(EntryKind::Special) {
+            return Err(FileError::NotRegular { path });
+        }
         let (file, partial) = new_partial(name, |partial| {
             let file = root.directory_itself().new_file(partial)?;
             // Where the file system knows no locks, what is left over is never swept.
@@ -346,6 +355,25 @@ mod tests {
         first.commit().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"first");
         assert_eq!(names(directory.path()), ["file"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn devices_and_pipes_stay_and_a_link_that_the_user_named_is_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("target"), "old").unwrap();
+        std::os::unix::fs::symlink("target", path("link")).unwrap();
+        write_whole(&path("link"), b"new").unwrap();
+        assert!(path("link").is_symlink());
+        assert_eq!(fs::read(path("target")).unwrap(), b"new");
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        mknodat(CWD, &path("pipe"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        std::os::unix::fs::symlink("/dev/null", path("null")).unwrap();
+        for special in ["pipe", "null"] {
+            assert!(matches!(write_whole(&path(special), b"x"), Err(FileError::NotRegular { .. })), "{special}");
+        }
+        assert!(!path("pipe").is_file());
     }
 
     #[cfg(unix)]

@@ -49,7 +49,7 @@ pub struct Disagreement {
 /// The first line that is no checksum and path, or says otherwise of a path than one before.
 pub fn read_list(name: &str, text: &str) -> Result<Vec<Expected>, ListError> {
     let mut files: BTreeMap<RelPath, Expected> = BTreeMap::new();
-    let mut add = |line: usize, path: &str, size: Option<u64>, checksum: Checksum| {
+    let mut add = |line: usize, path: &str, size: Option<u64>, checksum: Option<Checksum>| {
         let refuse = |what: String| ListError { origin: name.to_owned(), line, what };
         let path: RelPath = path.strip_prefix("./").unwrap_or(path).parse().map_err(|e| refuse(format!("{e}")))?;
         let entry = files.entry(path.clone()).or_insert_with(|| Expected {
@@ -59,6 +59,8 @@ pub fn read_list(name: &str, text: &str) -> Result<Vec<Expected>, ListError> {
             slices: Vec::new(),
             tensors: None,
         });
+        // Without a checksum it is listed all the same, and cannot be verified.
+        let Some(checksum) = checksum else { return Ok(()) };
         match entry.checksums.iter().find(|known| known.algorithm() == checksum.algorithm()) {
             Some(known) if *known != checksum => {
                 return Err(refuse(format!("{path} comes twice, with {known} and {checksum}")));
@@ -75,7 +77,7 @@ pub fn read_list(name: &str, text: &str) -> Result<Vec<Expected>, ListError> {
     };
     if text.trim_start().starts_with('[') && text.contains("\"relpath\"") {
         for Cached { md5, relpath } in json::<Vec<_>>(name, text, "list of a directory by DVC")? {
-            add(0, &relpath, None, checksum(&relpath, Algorithm::Md5, &md5)?)?;
+            add(0, &relpath, None, Some(checksum(&relpath, Algorithm::Md5, &md5)?))?;
         }
     } else if text.trim_start().starts_with('[') {
         for Node { kind, oid, size, lfs, path } in json::<Vec<_>>(name, text, "list of a hub's files")? {
@@ -86,22 +88,27 @@ pub fn read_list(name: &str, text: &str) -> Result<Vec<Expected>, ListError> {
                 Some(lfs) => (Algorithm::Sha256, &lfs.oid, lfs.size),
                 None => (Algorithm::GitBlob, &oid, size),
             };
-            add(0, &path, Some(size), checksum(&path, algorithm, oid)?)?;
+            add(0, &path, Some(size), Some(checksum(&path, algorithm, oid)?))?;
         }
     } else if text.trim_start().starts_with('{') {
         for file in json::<Dataset>(name, text, "description of a dataset by Croissant")?.distribution {
             // Sets of files have no digest, and what is inside an archive is none of the files here.
             let (Some(url), None) = (&file.content_url, &file.contained_in) else { continue };
             let path = local(url);
+            // Elsewhere than in this copy, and not to be looked at here.
+            if path.contains("://") && file.sha256.is_none() && file.md5.is_none() {
+                continue;
+            }
+            add(0, path, file.size(), None)?;
             for (algorithm, hex) in [(Algorithm::Sha256, &file.sha256), (Algorithm::Md5, &file.md5)] {
                 if let Some(hex) = hex {
-                    add(0, path, file.size(), checksum(path, algorithm, hex)?)?;
+                    add(0, path, file.size(), Some(checksum(path, algorithm, hex)?))?;
                 }
             }
         }
     } else if let Some(pointer) = lfs_pointer(text) {
         let (oid, size) = pointer.map_err(|what| ListError { origin: name.to_owned(), line: 0, what })?;
-        add(0, name, Some(size), oid)?;
+        add(0, name, Some(size), Some(oid))?;
     } else {
         for (line, text) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
             let text = text.strip_suffix('\r').unwrap_or(text);
@@ -110,7 +117,7 @@ pub fn read_list(name: &str, text: &str) -> Result<Vec<Expected>, ListError> {
             }
             let refuse = |what: String| ListError { origin: name.to_owned(), line, what };
             let (path, checksum) = entry(name, text).map_err(refuse)?;
-            add(line, &path, None, checksum)?;
+            add(line, &path, None, Some(checksum))?;
         }
     }
     if files.is_empty() {
@@ -378,6 +385,7 @@ mod tests {
             [
                 ("d/one.parquet".to_owned(), Some(12), vec![format!("sha256:{a}")]),
                 ("two.csv".to_owned(), None, vec![format!("md5:{}", "1".repeat(32))]),
+                ("undigested.csv".to_owned(), None, vec![]),
             ]
         );
         let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{a}\nsize 7\n");

@@ -91,7 +91,7 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
     };
     let left_over = RefCell::new(Vec::new());
     let skip = |path: &RelPath| {
-        let ours = is_partial(path.file_name());
+        let ours = is_partial(path.file_name()) || is_lock(path.file_name());
         if ours {
             left_over.borrow_mut().push(path.clone());
         }
@@ -107,8 +107,6 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
         match found {
             // A directory of that name is covered like any other.
             Found::File(path) | Found::Special(path) if options.own.contains(&path) => {}
-            // Held by this very process, or left over.
-            Found::File(path) if is_lock(path.file_name()) => {}
             Found::File(path) => paths.push(path),
             Found::Special(path) => return Err(SealError::Special { path: path.under(root) }),
             Found::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }.into()),

@@ -193,7 +193,7 @@ impl<'a> Told<'a> {
 /// What seems to have left a file of this name, if it is one that programs give to unfinished files.
 fn leftover(path: &RelPath) -> Option<String> {
     if is_partial(path.file_name()) || is_lock(path.file_name()) {
-        let what = "retrace leaves such a file when it is killed, and removes it when it writes there again";
+        let what = "retrace has such a file while it writes, and leaves it when it is killed; it is removed when it writes there again";
         return Some(what.to_owned());
     }
     let endings = [".incomplete", ".part", ".partial", ".tmp", ".crdownload", ".aria2"];

@@ -82,7 +82,8 @@ impl From<Artifact> for Expected {
         Self {
             path: artifact.path,
             size: Some(artifact.size),
-            checksums: vec![artifact.digest.into()],
+            // What else the manifest says of the bytes is said on by exports, so it has to be true too.
+            checksums: std::iter::once(artifact.digest.into()).chain(artifact.sha256).collect(),
             slices: artifact.slices,
             // The index of a sharded checkpoint has a root over them, and holds none itself.
             tensors: artifact.tensors.filter(|tensors| !tensors.digests.is_empty()),
@@ -371,6 +372,8 @@ fn look(
         by_checksum.get(begin..end).unwrap_or_default()
     };
 
+    let closed: BTreeMap<&str, String> =
+        there.iter().filter_map(|found| Some((found.path().as_str(), refused(found)?))).collect();
     let mut extras = Unlisted::new(expected);
     let mut told = Vec::new();
     for found in unlisted.iter().filter_map(|at| there.get(*at)) {
@@ -444,7 +447,17 @@ fn look(
                     Said::told(entry(path, Verdict::Unverifiable, diagnosis))
                 }
                 (Some((at, _)), true) => read(wanted, at),
-                (None, chosen) if chosen || matches!(options.scope, Scope::Sample(_)) => Said::Missing,
+                (None, chosen) if chosen || matches!(options.scope, Scope::Sample(_)) => {
+                    // What lies behind a link or in a directory that cannot be listed may be there.
+                    let behind = path.ancestors().find_map(|above| Some((above, closed.get(above)?)));
+                    match behind {
+                        Some((above, why)) => {
+                            let diagnosis = format!("it cannot be looked for: {above}: {why}");
+                            Said::told(entry(path, Verdict::Unverifiable, diagnosis))
+                        }
+                        None => Said::Missing,
+                    }
+                }
                 (_, _) => Said::NotChosen,
             }
         })

@@ -425,3 +425,20 @@ fn a_comparison_sorts_every_path_into_one_list() {
     assert_eq!(compared.different, [path("differs")]);
     assert_eq!((compared.missing, compared.extra), (vec![path("only published")], vec![path("only made")]));
 }
+
+/// A file behind what cannot be entered may be there: that it is gone is not known.
+#[cfg(unix)]
+#[test]
+fn what_lies_behind_a_link_is_not_said_to_be_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    std::fs::create_dir(root.join("sub")).unwrap();
+    std::fs::write(root.join("sub/a"), "1").unwrap();
+    let manifest = seal(root, &SealOptions { name: "x".to_owned(), ..SealOptions::default() }, &Silent).unwrap();
+    std::fs::rename(root.join("sub"), directory.path().join(".moved")).unwrap();
+    std::os::unix::fs::symlink(".moved", root.join("sub")).unwrap();
+    let found = retrace_manifest::verify(&manifest, root, None, &Silent).unwrap();
+    let of = |path: &str| found.entries.iter().find(|entry| entry.path.as_str() == path).unwrap();
+    assert_eq!(of("sub/a").verdict, Verdict::Unverifiable);
+    assert!(of("sub/a").diagnosis.contains("sub: it is a symbolic link"), "{}", of("sub/a").diagnosis);
+}

@@ -8,6 +8,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use datafusion::parquet::errors::ParquetError;
 use retrace_files::FileError;
+use retrace_manifest::Unknown;
 use retrace_spec::{Digest, GaveUp};
 use thiserror::Error;
 
@@ -41,6 +42,22 @@ pub enum QueryError {
         form: &'static str,
         /// Why it is not.
         what: String,
+    },
+    /// What a part of a release holds is not known.
+    #[error("{} has a part of which it is not known what it holds: {}: {}", manifest.display(), part.at, part.why)]
+    UnknownPart {
+        /// The manifest.
+        manifest: PathBuf,
+        /// The part.
+        part: Unknown,
+    },
+    /// A table that was sealed is gone.
+    #[error("{} is not there, but {} seals it", path.display(), manifest.display())]
+    MissingTable {
+        /// The table's file.
+        path: PathBuf,
+        /// The manifest.
+        manifest: PathBuf,
     },
     /// A file is not the one that was sealed.
     #[error("{} is not as it was sealed: {} says {sealed}, its bytes are {found}", path.display(), manifest.display())]

@@ -125,19 +125,19 @@ impl Holder {
     }
 
     fn hold_anew(&self, path: &Path, stamp: Stamp) -> Result<By, QueryError> {
-        let place = self.place(path)?;
+        let mut sealed = Vec::new();
+        for release in &self.releases {
+            if let (Some(below), Some(manifest)) = (release.place(path)?, release.manifest())
+                && let Some(artifact) = manifest.artifact(&below)?
+            {
+                sealed.push((release, below, manifest, artifact));
+            }
+        }
         let notes = self.notes.as_deref().and_then(|directory| Notes::of(directory, path));
         let noted = notes.as_ref().and_then(|notes| notes.about(path, stamp));
-        let sealed = match &place {
-            Place::Release(release, below) => match release.manifest() {
-                Some(sealed) => sealed.artifact(below, release.path()).map(|of| (*release, below, sealed, of)),
-                None => None,
-            },
-            Place::Named => None,
-        };
         let mut note = noted.unwrap_or(Note { stamp, digest: None, checksum: None });
-        let by = match sealed {
-            Some((release, below, sealed, artifact)) => {
+        let by = match sealed.first() {
+            Some((release, below, ..)) => {
                 let digest = match note.digest {
                     Some(digest) => digest,
                     None => {
@@ -149,10 +149,11 @@ impl Holder {
                         hashed.digest
                     }
                 };
-                if digest != artifact.digest {
+                // Of several releases that are asked, each that covers the file counts.
+                if let Some((.., manifest, artifact)) = sealed.iter().find(|(.., artifact)| digest != artifact.digest) {
                     return Err(QueryError::NotAsSealed {
                         path: path.to_owned(),
-                        manifest: sealed.path.clone(),
+                        manifest: manifest.path.clone(),
                         sealed: artifact.digest,
                         found: digest,
                     });

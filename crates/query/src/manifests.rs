@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
-use retrace_manifest::{GraphFinding, check_graph};
+use retrace_manifest::{GraphFinding, Unknown, check_graph};
 use retrace_spec::{KnownRoots, Manifest};
 
 use crate::QueryError;
+use crate::releases::Sealed;
 use crate::tables::{Batch, Graph, ManifestRoot, PublishedRoot};
 
 /// Every artifact.
@@ -28,16 +29,25 @@ pub(crate) fn artifacts(manifest: &Manifest) -> Result<RecordBatch, QueryError> 
     ])?)
 }
 
-/// Where the manifest, which lies at `source`, contradicts itself.
-pub(crate) fn graph(manifest: &Manifest, source: &str) -> Result<RecordBatch, QueryError> {
+/// Where the manifest contradicts itself, and the parts of which it is not known what they hold.
+pub(crate) fn graph(sealed: &Sealed) -> Result<RecordBatch, QueryError> {
+    let (manifest, source) = (&sealed.manifest, sealed.path.display().to_string());
     let row = |found: GraphFinding| Graph {
         release: manifest.name.clone(),
         rule: found.rule.name().to_owned(),
         path: found.path,
         finding: found.what,
-        source: source.to_owned(),
+        source: source.clone(),
     };
-    let rows: Vec<Graph> = check_graph(manifest).into_iter().map(row).collect();
+    let unknown = |part: &Unknown| Graph {
+        release: manifest.name.clone(),
+        rule: "unknown-part".to_owned(),
+        path: part.at.to_string(),
+        finding: part.why.clone(),
+        source: source.clone(),
+    };
+    let found = check_graph(manifest).into_iter().map(row);
+    let rows: Vec<Graph> = found.chain(sealed.unknown.iter().map(unknown)).collect();
     Batch::of(&rows)?.into_columns()
 }
 

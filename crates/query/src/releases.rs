@@ -4,10 +4,9 @@
 //! file is opened. What the user names elsewhere is opened as he names it, links and all.
 
 use std::path::{Component, Path, PathBuf};
-use std::sync::OnceLock;
 
 use retrace_files::{FileError, RegularFile, Root};
-use retrace_manifest::unfold;
+use retrace_manifest::{Unfolded, Unknown, unfold};
 use retrace_spec::manifest::Artifact;
 use retrace_spec::{Document, Manifest, PathError, RelPath};
 
@@ -31,9 +30,10 @@ pub(crate) struct Release {
 pub(crate) struct Sealed {
     /// Where it lies, as it was named.
     pub(crate) path: PathBuf,
+    /// With those of its parts in it, if it has any.
     pub(crate) manifest: Manifest,
-    /// With those of its parts in it, if it has any: made when it is asked for.
-    whole: OnceLock<Option<Manifest>>,
+    /// Parts of which it is not known what they hold.
+    pub(crate) unknown: Vec<Unknown>,
 }
 
 impl Release {
@@ -43,6 +43,14 @@ impl Release {
         let mut release = Self::without_manifest(path)?;
         let (yaml, json) = (relative("manifest.yaml")?, relative("manifest.json")?);
         if release.directory.has(&yaml) {
+            release.read_manifest(&json, true).or_else(|error| match release.directory.has(&json) {
+                true => Err(error),
+                false => Ok(()),
+            })?;
+            if release.manifest.is_some() {
+                let what = "a manifest.yaml lies beside it, and which of the two counts is not known".to_owned();
+                return Err(FileError::Name { path: json.under(path), what }.into());
+            }
             release.read_manifest(&yaml, false)?;
         } else if release.directory.has(&json) {
             release.read_manifest(&json, true)?;
@@ -56,7 +64,7 @@ impl Release {
         let mut release = Self::without_manifest(directory)?;
         // It was named, so it may be a link.
         let text = RegularFile::open(path)?.text(LONGEST)?;
-        release.manifest = Some(Sealed::parse(path, &text)?);
+        release.manifest = Some(Sealed::parse(path, &text, directory)?);
         Ok(release)
     }
 
@@ -75,7 +83,7 @@ impl Release {
         let path = name.under(self.path());
         let text = self.directory.file(name)?.text(LONGEST)?;
         if !doubtful || text.contains("\"retrace\"") {
-            self.manifest = Some(Sealed::parse(&path, &text)?);
+            self.manifest = Some(Sealed::parse(&path, &text, self.path())?);
         }
         Ok(())
     }
@@ -123,20 +131,33 @@ pub(crate) fn relative(path: &str) -> Result<RelPath, QueryError> {
 }
 
 impl Sealed {
-    fn parse(path: &Path, text: &str) -> Result<Self, QueryError> {
-        let manifest = Manifest::parse(text, &path.display().to_string())?;
-        Ok(Self { path: path.to_owned(), manifest, whole: OnceLock::new() })
+    /// The manifest that is `text`, of the release in `directory`.
+    fn parse(path: &Path, text: &str, directory: &Path) -> Result<Self, QueryError> {
+        let outer = Manifest::parse(text, &path.display().to_string())?;
+        let (manifest, unknown) = match unfold(&outer, directory) {
+            Some(Unfolded { manifest, unknown, .. }) => (manifest, unknown),
+            None => (outer, Vec::new()),
+        };
+        Ok(Self { path: path.to_owned(), manifest, unknown })
     }
 
-    /// What it says of the file at `path` of the release in `directory`; of a file of a part, what the
-    /// part's manifest says.
-    pub(crate) fn artifact(&self, path: &RelPath, directory: &Path) -> Option<&Artifact> {
-        let of = |manifest: &'_ Manifest| manifest.artifacts.iter().position(|artifact| artifact.path == *path);
-        if let Some(at) = of(&self.manifest) {
-            return self.manifest.artifacts.get(at);
+    /// What it says of the file at `path` of the release.
+    ///
+    /// # Errors
+    /// If that is not known, as the file lies in a part whose manifest is not the sealed one.
+    pub(crate) fn artifact(&self, path: &RelPath) -> Result<Option<&Artifact>, QueryError> {
+        if let Some(part) = self.unknown.iter().find(|part| path.is_within(&part.at)) {
+            return Err(QueryError::UnknownPart { manifest: self.path.clone(), part: part.clone() });
         }
-        let unfolded = || unfold(&self.manifest, directory).map(|unfolded| unfolded.manifest);
-        let whole = self.whole.get_or_init(unfolded).as_ref()?;
-        whole.artifacts.get(of(whole)?)
+        Ok(self.manifest.artifacts.iter().find(|artifact| artifact.path == *path))
+    }
+
+    /// The tables that it says lie directly in the release's directory or in `tables/`.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &RelPath> {
+        let tables = |path: &&RelPath| {
+            let at = path.as_str().strip_prefix("tables/").unwrap_or(path.as_str());
+            at.ends_with(".parquet") && !at.contains('/') && !at.starts_with('.')
+        };
+        self.manifest.artifacts.iter().map(|artifact| &artifact.path).filter(tables)
     }
 }

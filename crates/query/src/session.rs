@@ -140,7 +140,7 @@ impl Session {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(options.partitions.get()).thread_stack_size(STACK).enable_all().build();
         let runtime = runtime.map_err(QueryError::Runtime)?;
-        let mut sources = Sources::find(paths)?;
+        let mut sources = Sources::find(paths, options.checked)?;
         let holder = Holder::new(std::mem::take(&mut sources.releases), options.checked, options.notes);
         let (stores, limits, trusting) = (options.stores, options.limits, options.trusting);
         let opening = async move {

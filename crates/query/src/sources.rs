@@ -88,6 +88,7 @@ enum Found {
 #[derive(Default)]
 pub(crate) struct Sources {
     tables: BTreeMap<String, Found>,
+    checked: bool,
     /// The directories of releases among it.
     pub(crate) releases: Vec<Release>,
 }
@@ -102,8 +103,9 @@ pub(crate) struct Table {
 
 impl Sources {
     /// What is at `paths`: directories of releases, manifests, and tables in files or at URLs.
-    pub(crate) fn find(paths: &[PathBuf]) -> Result<Self, QueryError> {
-        let mut sources = Self::default();
+    /// Those that their manifests seal must be there, if they are to be `checked`.
+    pub(crate) fn find(paths: &[PathBuf], checked: bool) -> Result<Self, QueryError> {
+        let mut sources = Self { checked, ..Self::default() };
         for path in paths {
             match path.to_str() {
                 Some(url) if Stores::knows(url) => {
@@ -128,6 +130,9 @@ impl Sources {
             self.add_file(text(&file.under(directory))?, Form::Parquet)?;
         }
         if let Some(sealed) = release.manifest() {
+            if let Some(gone) = sealed.tables().find(|path| self.checked && !files.contains(path)) {
+                return Err(QueryError::MissingTable { path: gone.under(directory), manifest: sealed.path.clone() });
+            }
             self.add_manifest(sealed)?;
         }
         self.releases.push(release);
@@ -152,7 +157,7 @@ impl Sources {
 
     fn add_manifest(&mut self, sealed: &Sealed) -> Result<(), QueryError> {
         let (manifest, path) = (&sealed.manifest, sealed.path.display().to_string());
-        let graph = manifests::graph(manifest, &path)?;
+        let graph = manifests::graph(sealed)?;
         let root = manifests::root(manifest, &path)?;
         for (table, rows) in [
             ("artifacts", manifests::artifacts(manifest)?),

@@ -116,7 +116,12 @@ impl Audit {
         })?;
         self.asking.tell(&session, &mut BTreeSet::new(), terminal);
         say(&audited, terminal);
-        Ok(Exit::holds(audited.findings.is_empty()))
+        let unasked = audited.rules.iter().any(|asked| matches!(asked.outcome, Outcome::NothingToAsk(_)));
+        Ok(match (audited.findings.is_empty(), unasked && !self.only.is_empty()) {
+            // A rule that was asked for by its name could not be asked.
+            (true, true) => Exit::Failed,
+            (holds, _) => Exit::holds(holds),
+        })
     }
 
     /// The rules that are asked for.

@@ -105,6 +105,11 @@ impl Replayed {
         }
         let Opened { document: manifest, root, .. } = opened;
         let step = training_step(&manifest, self.step.as_deref())?;
+        let here = retrace_numerics::VERSION;
+        if let Some(numerics) = step.numerics.filter(|numerics| *numerics != here) {
+            let what = format!("step {} was made with numerics version {numerics}; here is {here}", step.id);
+            return Err(Failure::usage(what, "replay it with a version of retrace that has that one"));
+        }
         let Some(config) = &step.config else {
             return Err(Failure::usage(format!("step {} has no run file", step.id), "replay a step that has one"));
         };

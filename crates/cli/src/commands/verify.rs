@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
-use retrace_files::{Found, Root, walk};
+use retrace_files::{FileError, Found, Root, walk};
 use retrace_manifest::{
     Ahead, Basis, Bundle, Disagreement, Entry, Expected, GraphFinding, Resume, Sample, Scope, Unknown, Until, Verdict,
     VerifyOptions, check_graph, lfs_pointer, look_ahead, merge, read_list, sample, unfold, verify_after,
@@ -159,6 +159,18 @@ impl Verify {
             Some(sample) => Scope::Sample(sample.chosen.clone()),
             None if self.only.is_empty() => Scope::All,
             None => Scope::Only(self.chosen(whole, &expected)?),
+        };
+        // What vouches for the manifest does so by its bytes, whatever else is chosen.
+        let scope = match (scope, inside(&root, &self.manifest)) {
+            (Scope::Only(mut chosen), Some(own)) if expected.iter().any(|entry| entry.path == own) => {
+                chosen.insert(own);
+                Scope::Only(chosen)
+            }
+            (Scope::Sample(mut chosen), Some(own)) if expected.iter().any(|entry| entry.path == own) => {
+                chosen.insert(own);
+                Scope::Sample(chosen)
+            }
+            (scope, _) => scope,
         };
         let sealed_root = manifest.as_ref().map(|manifest| manifest.root);
         let graph = whole.map_or_else(Vec::new, check_graph);
@@ -439,11 +451,18 @@ fn pointers(root: &Path) -> Result<Vec<Expected>, Failure> {
     let opened = Root::open(root)?;
     let mut expected = Vec::new();
     for found in walk(root, &|path| path.as_str() == ".git")? {
-        let Found::File(path) = found else { continue };
-        if let Ok(text) = opened.file(&path).and_then(|file| file.text(LONGEST))
-            && lfs_pointer(&text).is_some()
-        {
-            expected.extend(read_list(path.as_str(), &text)?);
+        let path = match found {
+            Found::File(path) => path,
+            // Of what cannot be looked into it is not known whether it lists a file.
+            Found::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }.into()),
+            Found::Special(_) => continue,
+        };
+        match opened.file(&path)?.text(LONGEST) {
+            Ok(text) if lfs_pointer(&text).is_some() => expected.extend(read_list(path.as_str(), &text)?),
+            // Too long to be a pointer, or no text.
+            Ok(_) | Err(FileError::TooLarge { .. }) => {}
+            Err(FileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::InvalidData => {}
+            Err(error) => return Err(error.into()),
         }
     }
     if expected.is_empty() {
