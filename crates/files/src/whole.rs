@@ -368,7 +368,7 @@ mod tests {
         assert!(path("link").is_symlink());
         assert_eq!(fs::read(path("target")).unwrap(), b"new");
         use rustix::fs::{CWD, FileType, Mode, mknodat};
-        mknodat(CWD, &path("pipe"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        mknodat(CWD, path("pipe"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
         std::os::unix::fs::symlink("/dev/null", path("null")).unwrap();
         for special in ["pipe", "null"] {
             assert!(matches!(write_whole(&path(special), b"x"), Err(FileError::NotRegular { .. })), "{special}");
