@@ -12,7 +12,7 @@ use retrace_numerics::random::Stream;
 use retrace_spec::Digest;
 use tempfile::tempdir;
 
-use crate::support::{Ran, run_files, small_run, train_small};
+use crate::support::{Ran, retrace, run_files, small_run, train_small};
 
 /// Prepares the run that is interrupted here.
 fn prepare(root: &Path) {
@@ -43,6 +43,9 @@ fn two_at_once_are_refused_and_the_first_goes_on() {
         let second = Ran::from(train_small(root, arguments).output().unwrap());
         second.code(2).says(&["runs/small is being written by process", &first.id().to_string()]);
     }
+    // Nor is sealed what is not whole yet.
+    let sealed = retrace().args(["seal", "."]).current_dir(root).output().unwrap();
+    Ran::from(sealed).code(2).says(&["is being written by another process"]);
     Ran::from(first.wait_with_output().unwrap()).code(0);
     assert_eq!(run_files(root), expected);
 }

@@ -79,6 +79,13 @@ fn keys_that_cannot_be_used_are_named() {
         release.run(&["sign", "manifest.yaml", "--key", &key(name)]).code(2).says(&[name, "openssl genpkey"]);
     }
     release.run(&["verify", "manifest.yaml", "--public-key", &key("p-256.key")]).code(2).says(&["private key"]);
+    release.write("own.pem", std::fs::read(key("p-256.key")).unwrap());
+    for over in ["own.pem", "manifest.yaml"] {
+        let before = release.read(over);
+        let ran = release.run(&["sign", "manifest.yaml", "--key", "own.pem", "-o", over]);
+        ran.code(2).says(&["would take the place of"]);
+        assert_eq!(release.read(over), before);
+    }
     release.run(&["export", "oms", "manifest.yaml"]).code(2).says(&["--key"]);
     release.run(&["export", "oms", "manifest.yaml", "--key", &key("ed25519.key")]).code(2).says(&["P-256", "genpkey"]);
     release.run(&["export", "b3sums", "manifest.yaml", "--key", &key("p-256.key")]).code(2).says(&["oms and slsa"]);

@@ -321,7 +321,7 @@ fn help_for_workers(error: &WorkersError) -> String {
             "give the run file and the version of retrace that the coordinator has"
         }
         WorkersError::Lost { .. } => {
-            "if training was stopped, resume it there and work here again; no bit depends on it"
+            "work again, if training goes on there; else resume it there first; no bit depends on it"
         }
         WorkersError::OtherTokens { .. } => {
             "fetch the token shards anew; `retrace verify` says which are not as released"

@@ -27,7 +27,7 @@ mod whole;
 pub use error::FileError;
 pub use hash::{Hashed, SLICE, Wanted, checksum, hash, hash_beneath, hash_file, hash_small_beneath, slices_agree};
 pub use lines::json_lines;
-pub use lock::{Lock, is_lock};
+pub use lock::{DIRECTORY_LOCK, Lock, is_lock};
 pub use open::{EntryKind, RegularFile, Root};
 pub use private::{exposure, writable_by_others};
 pub use progress::{Progress, Silent, Unit};

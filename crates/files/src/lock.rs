@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use crate::{FileError, Root};
 
 /// What the names of lock files end in.
-const LOCK: &str = ".retrace-lock";
+const LOCK: &str = DIRECTORY_LOCK;
+/// The lock of the directory that it lies in.
+pub const DIRECTORY_LOCK: &str = ".retrace-lock";
 /// More than this is not read of a lock file.
 const LONGEST: u64 = 200;
 

@@ -198,7 +198,9 @@ fn find(kind: Kind, path: &Path, options: &Options, candidates: &mut Vec<Candida
             Found::Special(below) => (below, Some("a link or special file, which is not followed".to_owned())),
             Found::Refused { path, what } => (path, Some(what)),
         };
-        let is_directory = refused.is_some() && below.under(path).is_dir();
+        // What cannot even be looked at may be a directory with anything in it.
+        let at = below.under(path);
+        let is_directory = refused.is_some() && (at.is_dir() || at.symlink_metadata().is_err());
         if kind.takes(below.as_str()) || is_directory {
             let source = format!("{own}/{below}");
             let long = source.len() > LONGEST_NAME;

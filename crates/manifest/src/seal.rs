@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use retrace_files::{
-    FileError, Found, Hashed, Progress, Root, Unit, Wanted, file_tensors, hash_beneath, is_lock, is_partial,
-    may_hold_tensors, sweep, walk,
+    DIRECTORY_LOCK, FileError, Found, Hashed, Progress, Root, Unit, Wanted, file_tensors, hash_beneath, is_lock,
+    is_partial, may_hold_tensors, sweep, walk,
 };
 use retrace_spec::manifest::{Artifact, Kind};
 use retrace_spec::{Algorithm, Digest, Manifest, RelPath, SpecError};
@@ -100,7 +100,12 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
     let found = walk(root, &skip)?;
     for path in left_over.take() {
         let parent = path.parent().map(|parent| opened.directory(&parent)).transpose()?;
-        sweep(parent.as_ref().unwrap_or(&opened), path.file_name())?;
+        let gone = sweep(parent.as_ref().unwrap_or(&opened), path.file_name())?;
+        // Of a run or of tables; another seal writes its manifest alone.
+        if !gone && path.file_name() == DIRECTORY_LOCK {
+            let holder = "another process, so that what would be sealed is not whole yet".to_owned();
+            return Err(FileError::Locked { path: path.under(root), holder }.into());
+        }
     }
     let mut paths = Vec::new();
     for found in found {

@@ -45,8 +45,8 @@ pub enum WorkersError {
         /// Why.
         what: String,
     },
-    /// The coordinator, or the way to it, was lost.
-    #[error("the coordinator at {address} was lost: {what}")]
+    /// The coordinator let this worker go, or the way to it was lost.
+    #[error("the work for {address} has ended: {what}")]
     Lost {
         /// The address.
         address: String,

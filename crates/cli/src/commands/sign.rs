@@ -46,6 +46,12 @@ impl Sign {
         let key = signing_key(&self.key, terminal)?;
         let manifest = open::<Manifest>(&self.manifest)?.document;
         let output = self.output.clone().unwrap_or_else(|| signature_of(&self.manifest));
+        for read in [&self.key, &self.manifest] {
+            if output.exists() && output.canonicalize().ok() == read.canonicalize().ok() {
+                let what = format!("the signature would take the place of {}", read.display());
+                return Err(Failure::usage(what, "give another file with --output"));
+            }
+        }
         let json = |e: serde_json::Error| FileError::Json { path: output.clone(), line: 1, what: e.to_string() };
         let envelope = sign_manifest(&manifest, &key).map_err(json)?;
         let text = serde_json::to_string_pretty(&envelope).map_err(json)? + "\n";
