@@ -338,6 +338,7 @@ fn help_for_cluster(error: &ClusterError) -> String {
         ClusterError::Scheduler { .. } | ClusterError::NotProven { .. } | ClusterError::Tls(_) => {
             "give the address at which `retrace cluster scheduler` says it listens, and its token; the version of retrace must be the same"
         }
+        ClusterError::File(error) => return help_for_file(error),
         ClusterError::Start(_) => "see how many threads and open files the system allows",
         ClusterError::Query(_) => "see that this is the version of retrace that the scheduler has",
     }

@@ -1,6 +1,7 @@
 //! What can go wrong with a cluster.
 
 use datafusion::error::DataFusionError;
+use retrace_files::FileError;
 use retrace_tls::TlsError;
 use thiserror::Error;
 
@@ -34,7 +35,10 @@ pub enum ClusterError {
         /// What is wrong.
         what: String,
     },
-    /// No thread, socket or directory could be had.
+    /// There is no directory for what is kept meanwhile.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// No thread or socket could be had.
     #[error("cannot start: {0}")]
     Start(std::io::Error),
     /// The session could not be made.

@@ -12,7 +12,6 @@
 
 mod connections;
 mod error;
-mod kept;
 mod scheduler;
 mod session;
 mod spelled;

@@ -19,12 +19,12 @@ use ballista_executor::health::ExecutorHealth;
 use ballista_executor::metrics::LoggingMetricsCollector;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use retrace_files::Scratch;
 use retrace_sign::Token;
 use tokio::net::TcpListener;
 use tonic::transport::Server;
 
 use crate::connections::{interruption, reach};
-use crate::kept::Kept;
 use crate::{ClusterError, session};
 
 /// How long tasks may take to end, once the worker is to.
@@ -47,7 +47,7 @@ pub struct Offer {
 /// If the scheduler cannot be reached or does not prove that it holds `token`, or it cannot listen there.
 pub fn worker(address: &str, token: &Token, offer: &Offer, ready: impl FnOnce(SocketAddr)) -> Result<(), ClusterError> {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    let kept = Kept::new(&std::env::temp_dir()).map_err(ClusterError::Start)?;
+    let kept = Scratch::new(&std::env::temp_dir(), "retrace-cluster")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ClusterError::Start)?;
     let worked = runtime.block_on(work(address, token, offer, &kept, ready));
     // So that nothing is written any more when the directory is removed.
@@ -59,7 +59,7 @@ async fn work(
     address: &str,
     token: &Token,
     offer: &Offer,
-    kept: &Kept,
+    kept: &Scratch,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), ClusterError> {
     let kept = kept.path().to_string_lossy().into_owned();

@@ -12,6 +12,25 @@ pub(crate) use portable::Directory;
 #[cfg(unix)]
 pub(crate) use unix::Directory;
 
+/// Whose a new file or directory is, where the system has modes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// As the user's umask says.
+    Umask,
+    /// Its owner's alone, from the beginning.
+    Owner,
+}
+
+impl Whose {
+    #[cfg(unix)]
+    const fn mode(self, most: rustix::fs::RawMode) -> rustix::fs::Mode {
+        match self {
+            Self::Umask => rustix::fs::Mode::from_raw_mode(most),
+            Self::Owner => rustix::fs::Mode::from_raw_mode(most & 0o700),
+        }
+    }
+}
+
 /// Whether the system refused because a part of the way is a link.
 pub(crate) fn is_link(error: &Error) -> bool {
     #[cfg(unix)]
@@ -28,7 +47,7 @@ mod unix {
     use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, mkdirat, openat, renameat, statat, unlinkat};
     use rustix::io::Errno;
 
-    use super::{EntryKind, Error, File, OsStr, Path, Result};
+    use super::{EntryKind, Error, File, OsStr, Path, Result, Whose};
 
     const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
     /// Neither waits for the other end of a pipe nor takes over a terminal.
@@ -120,15 +139,15 @@ mod unix {
         }
 
         /// A new directory of this name, which must not be there yet.
-        pub(crate) fn new_directory(&self, name: &OsStr) -> Result<Self> {
-            mkdirat(&self.0, name, Mode::from_raw_mode(0o777))?;
+        pub(crate) fn new_directory(&self, name: &OsStr, whose: Whose) -> Result<Self> {
+            mkdirat(&self.0, name, whose.mode(0o777))?;
             Ok(Self(openat(&self.0, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?))
         }
 
         /// A new file of this name, which must not be there yet.
-        pub(crate) fn new_file(&self, name: &OsStr) -> Result<File> {
+        pub(crate) fn new_file(&self, name: &OsStr, whose: Whose) -> Result<File> {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            Ok(openat(&self.0, name, flags, Mode::from_raw_mode(0o666))?.into())
+            Ok(openat(&self.0, name, flags, whose.mode(0o666))?.into())
         }
 
         /// The file of this name for reading and writing; made, if it is not there.
@@ -267,7 +286,7 @@ mod portable {
     use std::fs;
     use std::path::PathBuf;
 
-    use super::{EntryKind, Error, File, OsStr, Path, Result};
+    use super::{EntryKind, Error, File, OsStr, Path, Result, Whose};
 
     pub(crate) const IS_LINK: &str = "a part of the way is a symbolic link";
 
@@ -333,12 +352,12 @@ mod portable {
             Self::open(&whole)
         }
 
-        pub(crate) fn new_directory(&self, name: &OsStr) -> Result<Self> {
+        pub(crate) fn new_directory(&self, name: &OsStr, _: Whose) -> Result<Self> {
             fs::create_dir(self.0.join(name))?;
             Ok(Self(self.0.join(name)))
         }
 
-        pub(crate) fn new_file(&self, name: &OsStr) -> Result<File> {
+        pub(crate) fn new_file(&self, name: &OsStr, _: Whose) -> Result<File> {
             fs::OpenOptions::new().read(true).write(true).create_new(true).open(self.0.join(name))
         }
 

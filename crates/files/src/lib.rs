@@ -2,9 +2,9 @@
 //!
 //! Everything that reads or writes a release's files goes through here, so that hostile input is
 //! met in one place and a killed process leaves every file whole or absent: [`RegularFile`] is what is
-//! read, [`Root`] a directory below which no link is followed, [`WholeFile`] what is written, [`Lock`]
-//! keeps writers apart. This crate knows
-//! nothing of what the files mean, and prints nothing.
+//! read, [`Root`] a directory below which no link is followed, [`WholeFile`] what is written, [`Scratch`] a
+//! directory that does not outlast its process, [`Lock`] keeps writers apart. This crate knows nothing of
+//! what the files mean, and prints nothing.
 
 mod beneath;
 mod error;
@@ -17,6 +17,7 @@ mod open;
 mod private;
 mod progress;
 pub mod safetensors;
+mod scratch;
 mod stamp;
 mod stream;
 mod tensors;
@@ -29,9 +30,10 @@ pub use hash::{Hashed, SLICE, Wanted, checksum, hash, hash_beneath, hash_file, h
 pub use lines::json_lines;
 pub use lock::{DIRECTORY_LOCK, Lock, is_lock};
 pub use open::{EntryKind, RegularFile, Root};
-pub use private::{exposure, writable_by_others};
+pub use private::{exposure, not_own, writable_by_others};
 pub use progress::{Progress, Silent, Unit};
 pub use retrace_spec::{Algorithm, Checksum};
+pub use scratch::Scratch;
 pub use stamp::Stamp;
 pub use tensors::{file_tensors, may_hold_tensors, read_tensors, tensor_places};
 pub use walk::{Found, expand, walk};

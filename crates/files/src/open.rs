@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use retrace_spec::{Digest, RelPath};
 
 use crate::FileError;
-use crate::beneath::Directory;
+use crate::beneath::{Directory, Whose};
 use crate::hash::read_at;
 use crate::whole::{WholeFile, remove_whole_directory, write_all, write_whole_directory_in};
 
@@ -161,6 +161,18 @@ impl Root {
         Self::open(path)
     }
 
+    /// As [`Self::make`]; what is made can be entered by its owner alone, where the system has modes.
+    ///
+    /// # Errors
+    /// As [`Self::make`].
+    pub fn make_private(path: &Path) -> Result<Self, FileError> {
+        let mut builder = std::fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.recursive(true).create(path).map_err(FileError::io(path, "make directory"))?;
+        Self::open(path)
+    }
+
     /// The directory that the file at `path` lies in, and its name there. The path is one that a
     /// user named: links are followed on the way to the directory.
     ///
@@ -206,13 +218,22 @@ impl Root {
         }
     }
 
+    /// Whether a link lies at `path` that is followed: see [`Self::open_snapshot`].
+    pub fn follows(&self, path: &RelPath) -> bool {
+        self.blob(path).is_some()
+    }
+
     /// What a file of a snapshot links to in the cache's blobs: `../../blobs/NAME`, with one more `..`
-    /// for each directory that the file lies in.
+    /// for each directory that the file lies in; or the whole path to it.
     fn blob(&self, path: &RelPath) -> Option<(&Self, RelPath)> {
         let blobs = self.blobs.as_deref()?;
         let target = self.directory.link(path.as_str()).ok()?;
         let up = "../".repeat(path.as_str().split('/').count() + 1);
-        let name: RelPath = target.strip_prefix(&up)?.strip_prefix("blobs/")?.parse().ok()?;
+        let name = match Path::new(&target).is_absolute() {
+            true => Path::new(&target).strip_prefix(&blobs.path).ok()?.to_str()?,
+            false => target.strip_prefix(&up)?.strip_prefix("blobs/")?,
+        };
+        let name: RelPath = name.parse().ok()?;
         (name.parent().is_none()).then_some((blobs, name))
     }
 
@@ -275,7 +296,7 @@ impl Root {
     /// # Errors
     /// If the directory or file cannot be made, or a part of the way is a link.
     pub fn create(&self, path: &RelPath) -> Result<WholeFile, FileError> {
-        WholeFile::create_in(self.parent(path)?, path.file_name().as_ref())
+        WholeFile::create_in(self.parent(path)?, path.file_name().as_ref(), Whose::Umask)
     }
 
     /// Writes `bytes` to `path`, whole or not at all, and gives their digest.
@@ -286,6 +307,14 @@ impl Root {
         write_all(self.create(path)?, bytes)
     }
 
+    /// As [`Self::write`], to a file that its owner alone can read or write, whatever the umask.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn write_private(&self, path: &RelPath, bytes: &[u8]) -> Result<Digest, FileError> {
+        write_all(WholeFile::create_in(self.parent(path)?, path.file_name().as_ref(), Whose::Owner)?, bytes)
+    }
+
     /// Copies `file`, as long as it was when it was opened, to `path`, where nothing lies yet. The two share
     /// their blocks where the file system can. It is not forced to the disk, and half there if this is
     /// killed: for a directory that does not outlast the process.
@@ -294,7 +323,7 @@ impl Root {
     /// If something lies there, a part of the way is a link, or the disk does not take it.
     pub fn copy(&self, path: &RelPath, file: RegularFile) -> Result<(), FileError> {
         let (parent, whole, size) = (self.parent(path)?, path.under(&self.path), file.size());
-        let made = parent.directory.new_file(path.file_name().as_ref());
+        let made = parent.directory.new_file(path.file_name().as_ref(), Whose::Umask);
         let copied = made.and_then(|mut made| std::io::copy(&mut file.into_file().take(size), &mut made));
         copied.map(drop).map_err(link_or_io(&whole, "write"))
     }
@@ -406,6 +435,10 @@ mod tests {
         std::os::unix::fs::symlink("../../secret", cache.join("blobs/link")).unwrap();
         let link = |target: &str, name: &str| std::os::unix::fs::symlink(target, snapshot.join(name)).unwrap();
         link("../../blobs/abc", "good");
+        let blobs = cache.canonicalize().unwrap().join("blobs");
+        link(blobs.join("abc").to_str().unwrap(), "whole");
+        link(blobs.join("inner/../abc").to_str().unwrap(), "winding");
+        link(directory.path().join("secret").to_str().unwrap(), "elsewhere");
         link("../../../blobs/abc", "deep/good");
         link("../../../secret", "out");
         link("../../blobs/link", "through");
@@ -413,11 +446,11 @@ mod tests {
         link("good", "again");
         let read = |root: &Root, path: &str| root.file(&path.parse().unwrap())?.text(99);
         let root = Root::open_snapshot(&snapshot).unwrap();
-        for good in ["good", "deep/good"] {
+        for good in ["good", "deep/good", "whole"] {
             assert_eq!(read(&root, good).unwrap(), "blob");
             assert!(read(&Root::open(&snapshot).unwrap(), good).is_err());
         }
-        for bad in ["out", "through", "up", "again"] {
+        for bad in ["out", "through", "up", "again", "winding", "elsewhere"] {
             assert!(matches!(read(&root, bad), Err(FileError::Link { .. })), "{bad}");
         }
     }

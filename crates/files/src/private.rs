@@ -5,6 +5,32 @@ use std::path::Path;
 
 use crate::FileError;
 
+/// Why what the system says of a file or directory does not show that nobody but this user could have
+/// written it, if it does not. On a system without owners and modes nothing shows it.
+pub fn not_own(found: &Metadata) -> Option<&'static str> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        match (found.uid() == this_user(), found.mode() & 0o022) {
+            (false, _) => Some("it belongs to another user"),
+            (true, 0) => None,
+            (true, _) => Some("others can write to it"),
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = found;
+        Some("this system does not say whose it is")
+    }
+}
+
+/// Who runs this. On a network's file system that makes the files of several users those of one, they
+/// are not this user's alone, and are not taken for it.
+#[cfg(unix)]
+fn this_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
 /// Why others than this user, and the system's own, could have written the file at `path` or put
 /// another in its place, in a sentence; nothing if they could not. What the directories on the way
 /// allow counts too. On systems without owners and modes nothing is known.
@@ -16,7 +42,7 @@ pub fn writable_by_others(path: &Path) -> Result<Option<String>, FileError> {
     use std::os::unix::fs::MetadataExt;
 
     let whole = path.canonicalize().map_err(FileError::io(path, "open"))?;
-    let me = owner_of_new_files(&whole)?;
+    let me = this_user();
     for at in whole.ancestors() {
         let found = at.symlink_metadata().map_err(FileError::io(at, "look at"))?;
         let (owner, mode) = (found.uid(), found.mode());
@@ -33,16 +59,6 @@ pub fn writable_by_others(path: &Path) -> Result<Option<String>, FileError> {
         }
     }
     Ok(None)
-}
-
-/// Whose a file is that this process makes beside `path`, or in it if it is a directory: on a network's file systems that may be another
-/// than this user.
-#[cfg(unix)]
-fn owner_of_new_files(path: &Path) -> Result<u32, FileError> {
-    let beside = if path.is_dir() { path.join("probe") } else { path.to_owned() };
-    let file = crate::WholeFile::create(&beside)?;
-    let made = file.metadata().map_err(FileError::io(path, "look at"))?;
-    Ok(std::os::unix::fs::MetadataExt::uid(&made))
 }
 
 #[cfg(not(unix))]
@@ -94,6 +110,7 @@ mod tests {
         let said = |inner_mode, file_mode| {
             fs::set_permissions(&inner, fs::Permissions::from_mode(inner_mode)).unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(file_mode)).unwrap();
+            assert_eq!(not_own(&file.metadata().unwrap()).is_some(), file_mode & 0o022 != 0);
             writable_by_others(&file).unwrap()
         };
         assert_eq!(said(0o755, 0o644), None);

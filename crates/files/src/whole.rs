@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use retrace_spec::Digest;
 
+use crate::beneath::{Directory, Whose};
 use crate::{EntryKind, FileError, Root};
 
 /// What the names of files and directories in the making end in.
@@ -43,18 +44,18 @@ impl WholeFile {
             false => path.to_owned(),
         };
         let (root, name) = Root::of_file(&followed)?;
-        Self::create_in(root, name)
+        Self::create_in(root, name, Whose::Umask)
     }
 
     /// Begins the file `name` directly in `root`.
-    pub(crate) fn create_in(root: Root, name: &OsStr) -> Result<Self, FileError> {
+    pub(crate) fn create_in(root: Root, name: &OsStr, whose: Whose) -> Result<Self, FileError> {
         let path = root.path().join(name);
         // A device or a pipe would be gone for all others.
         if root.directory_itself().kind(name).map_err(FileError::io(&path, "look at"))? == Some(EntryKind::Special) {
             return Err(FileError::NotRegular { path });
         }
         let (file, partial) = new_partial(name, |partial| {
-            let file = root.directory_itself().new_file(partial)?;
+            let file = root.directory_itself().new_file(partial, whose)?;
             // Where the file system knows no locks, what is left over is never swept.
             let _ = file.try_lock();
             // Whoever sweeps may have come between.
@@ -63,14 +64,6 @@ impl WholeFile {
         .map_err(FileError::io(&path, "create"))?;
         let writer = Some(BufWriter::with_capacity(1 << 18, file));
         Ok(Self { root, name: name.to_owned(), partial, writer, hasher: blake3::Hasher::new(), committed: false })
-    }
-
-    /// What the system says of it, as far as it is written.
-    pub(crate) fn metadata(&self) -> std::io::Result<std::fs::Metadata> {
-        match &self.writer {
-            Some(writer) => writer.get_ref().metadata(),
-            None => Err(std::io::ErrorKind::NotConnected.into()),
-        }
     }
 
     /// Where the file will be.
@@ -161,15 +154,8 @@ pub(crate) fn write_whole_directory_in<E: From<FileError>>(
         let exists = std::io::ErrorKind::AlreadyExists.into();
         return Err(FileError::io(&path, "make directory")(exists).into());
     }
-    let (made, partial) = new_partial(name, |partial| {
-        let made = directory.new_directory(partial)?;
-        let lock = made.as_file()?;
-        // Where the file system knows no locks, what is left over is never swept.
-        let _ = lock.try_lock();
-        Ok(directory.is(partial, &lock)?.then_some((made, lock)))
-    })
-    .map_err(FileError::io(&path, "make directory"))?;
-    let (made, _lock) = made;
+    let made = new_partial_directory(directory, name, Whose::Umask).map_err(FileError::io(&path, "make directory"))?;
+    let ((made, _lock), partial) = made;
     let inside = Root::of_directory(root.path().join(&partial), made);
     let placed = fill(&inside).and_then(|()| {
         inside.directory_itself().sync_all().map_err(FileError::io(&path, "sync"))?;
@@ -201,6 +187,12 @@ pub fn is_partial(name: &str) -> bool {
     let random =
         name.strip_prefix('.').and_then(|name| name.strip_suffix(PARTIAL)).and_then(|name| name.rsplit_once('.'));
     random.is_some_and(|(_, random)| random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Whether that is one that [`is_partial`], of the file or directory `of`.
+pub(crate) fn is_partial_of(name: &str, of: &str) -> bool {
+    let random = name.strip_prefix('.').and_then(|name| name.strip_prefix(of)).and_then(|name| name.strip_prefix('.'));
+    random.is_some_and(|random| is_partial(name) && !random.trim_end_matches(PARTIAL).contains('.'))
 }
 
 /// Removes the partial file or directory `name` directly in `root`, unless another process is just
@@ -260,6 +252,22 @@ fn new_partial<T>(
             Ok(None) => {}
         }
     }
+}
+
+/// A directory under a partial name that nobody else has, and what locks it.
+pub(crate) fn new_partial_directory(
+    directory: &Directory,
+    name: &OsStr,
+    whose: Whose,
+) -> std::io::Result<((Directory, File), OsString)> {
+    new_partial(name, |partial| {
+        let made = directory.new_directory(partial, whose)?;
+        let lock = made.as_file()?;
+        // Where the file system knows no locks, what is left over is never swept.
+        let _ = lock.try_lock();
+        // Whoever sweeps may have come between.
+        Ok(directory.is(partial, &lock)?.then_some((made, lock)))
+    })
 }
 
 #[cfg(test)]

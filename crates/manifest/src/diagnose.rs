@@ -14,11 +14,10 @@ use crate::verify::Expected;
 /// line ends or puts a web page in place of a file shows in less.
 const LOOK: u64 = 64 << 20;
 
-/// In a sentence, what seems to have happened to the file, which lies at `at`; and the tensors that
-/// differ.
-pub(crate) fn diagnose((root, at): (&Root, &RelPath), expected: &Expected, found: &Hashed) -> (String, Vec<String>) {
+/// In a sentence, what seems to have happened to the file; and the tensors that differ.
+pub(crate) fn diagnose(root: &Root, expected: &Expected, found: &Hashed) -> (String, Vec<String>) {
     let mut said = sizes(expected, found);
-    let bytes = start(root, at, found.size).unwrap_or_default();
+    let bytes = start(root, &expected.path, found.size).unwrap_or_default();
     let whole = bytes.len() as u64 == found.size;
     if let Some(instead) = instead(expected, &bytes) {
         return (format!("{said}; {instead}"), Vec::new());
@@ -35,7 +34,7 @@ pub(crate) fn diagnose((root, at): (&Root, &RelPath), expected: &Expected, found
     }
     match &expected.tensors {
         Some(sealed) => {
-            let (told, tensors) = tensors(root, at, expected, sealed);
+            let (told, tensors) = tensors(root, expected, sealed);
             (format!("{said}; {told}"), tensors)
         }
         None => (said, Vec::new()),
@@ -156,8 +155,8 @@ fn ranges(expected: &Expected, found: &Hashed, bytes: &[u8]) -> Option<String> {
 }
 
 /// Which tensors differ from the sealed ones.
-fn tensors(root: &Root, at: &RelPath, expected: &Expected, sealed: &Tensors) -> (String, Vec<String>) {
-    let found = match root.file(at).and_then(|file| file_tensors(&file, expected.path.file_name())) {
+fn tensors(root: &Root, expected: &Expected, sealed: &Tensors) -> (String, Vec<String>) {
+    let found = match root.file(&expected.path).and_then(|file| file_tensors(&file, expected.path.file_name())) {
         Ok(Some(found)) => found,
         Ok(None) => return ("it no longer holds tensors that can be read here".to_owned(), Vec::new()),
         Err(FileError::Safetensors { place, what, .. }) => {

@@ -19,6 +19,8 @@ const MOST_UNSIZED: u64 = 64 << 20;
 /// The files that nobody lists.
 pub(crate) struct Unlisted<'a> {
     expected: &'a [Expected],
+    /// Where they are read.
+    root: &'a Root,
     /// The lengths that are listed, and whether some are not; asked only if there is such a file.
     lengths: Option<(HashSet<u64>, bool)>,
     files: Vec<File<'a>>,
@@ -26,9 +28,6 @@ pub(crate) struct Unlisted<'a> {
 
 struct File<'a> {
     path: &'a RelPath,
-    root: &'a Root,
-    /// Where it is read, below the root.
-    at: RelPath,
     size: u64,
     read: Read,
 }
@@ -49,26 +48,27 @@ pub(crate) struct Extra<'a> {
 }
 
 impl<'a> Unlisted<'a> {
-    pub(crate) const fn new(expected: &'a [Expected]) -> Self {
-        Self { expected, lengths: None, files: Vec::new() }
+    pub(crate) const fn new(expected: &'a [Expected], root: &'a Root) -> Self {
+        Self { expected, root, lengths: None, files: Vec::new() }
     }
 
-    /// Adds the file at `path`, which is read at `at` below `root`.
-    pub(crate) fn add(&mut self, path: &'a RelPath, root: &'a Root, at: RelPath) {
+    /// Adds the file at `path`.
+    pub(crate) fn add(&mut self, path: &'a RelPath) {
         let (lengths, unsized_too) = self.lengths.get_or_insert_with(|| {
             let lengths = self.expected.iter().filter_map(|entry| entry.size).collect();
             (lengths, self.expected.iter().any(|entry| entry.size.is_none()))
         });
-        // What goes wrong here goes wrong again where it is read, and is told there.
-        let found = at.under(root.path()).symlink_metadata();
-        let (size, sparse) = found.map_or((0, false), |file| (file.len(), is_sparse(&file)));
+        let found = self.root.file(path);
+        let (size, sparse) = found.as_ref().map_or((0, false), |file| (file.size(), is_sparse(file.metadata())));
         let read = match () {
+            // What goes wrong here goes wrong again where it is read, and is told there.
+            () if found.is_err() => Read::Yes,
             () if !lengths.contains(&size) && !*unsized_too => Read::OtherLength,
             () if !lengths.contains(&size) && size > MOST_UNSIZED => Read::TooLong,
             () if sparse => Read::Sparse,
             () => Read::Yes,
         };
-        self.files.push(File { path, root, at, size, read });
+        self.files.push(File { path, size, read });
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -86,8 +86,9 @@ impl<'a> Unlisted<'a> {
         wanted: Wanted<'_>,
         progress: &dyn Progress,
     ) -> Vec<(Extra<'a>, Option<Result<Hashed, FileError>>)> {
+        let root = self.root;
         let hash = |file: File<'a>| {
-            let hashed = (file.read == Read::Yes).then(|| hash_beneath(file.root, &file.at, wanted, progress));
+            let hashed = (file.read == Read::Yes).then(|| hash_beneath(root, file.path, wanted, progress));
             (Extra { path: file.path, read: file.read }, hashed)
         };
         self.files.into_par_iter().map(hash).collect()

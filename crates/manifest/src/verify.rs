@@ -1,7 +1,7 @@
 //! Verifying: what lies there against what a manifest or another list says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
@@ -338,18 +338,11 @@ fn look(
         Some(ahead) => ahead,
         None => Ahead { there: walk(root, &|path| skipped.contains(path.as_str()))?, hashed: Vec::new() },
     };
-    let links = if options.hub_cache { hub_links(root, &there) } else { BTreeMap::new() };
-    let opened = Root::open(root)?;
-    let blobs = links.values().next().map(|(blobs, _)| Root::open(blobs)).transpose()?;
-    // Where a file is read: below the root, or in the hub cache's blobs.
-    let place = |path: &RelPath| match (links.get(path), &blobs) {
-        (Some((_, name)), Some(blobs)) => (blobs, name.clone()),
-        _ => (&opened, path.clone()),
-    };
+    let opened = if options.hub_cache { Root::open_snapshot(root)? } else { Root::open(root)? };
     // Why what was found is not read, if it is not.
     let refused = |found: &Found| match found {
         Found::File(_) => None,
-        found if links.contains_key(found.path()) => None,
+        Found::Special(path) if opened.follows(path) => None,
         Found::Special(_) => Some("it is a symbolic link or a special file, which is not followed".to_owned()),
         Found::Refused { what, .. } => Some(what.clone()),
     };
@@ -374,7 +367,7 @@ fn look(
 
     let closed: BTreeMap<&str, String> =
         there.iter().filter_map(|found| Some((found.path().as_str(), refused(found)?))).collect();
-    let mut extras = Unlisted::new(expected);
+    let mut extras = Unlisted::new(expected, &opened);
     let mut told = Vec::new();
     for found in unlisted.iter().filter_map(|at| there.get(*at)) {
         let path = found.path();
@@ -384,10 +377,7 @@ fn look(
             Some(diagnosis) if wanted_extras => told.push(entry(path, Verdict::Unverifiable, diagnosis)),
             Some(_) => {}
             // A file that nobody lists is read only where its being there is a finding.
-            None if wanted_extras && !of_unknown(path) => {
-                let (root, at) = place(path);
-                extras.add(path, root, at);
-            }
+            None if wanted_extras && !of_unknown(path) => extras.add(path),
             None if of_unknown(path) => {
                 told.push(entry(path, Verdict::Skipped, "it belongs to a part of which nothing is known".to_owned()));
             }
@@ -396,10 +386,7 @@ fn look(
     }
 
     let noted: Mutex<Option<FileError>> = Mutex::new(None);
-    let length = |path: &RelPath| {
-        let (root, path) = place(path);
-        path.under(root.path()).metadata().map_or(0, |file| file.len())
-    };
+    let length = |path: &RelPath| path.under(root).metadata().map_or(0, |file| file.len());
     let chosen = expected.iter().zip(&listed).filter(|(entry, at)| at.is_some() && options.scope.has(&entry.path));
     let lengths = chosen.map(|(entry, _)| entry.size.unwrap_or_else(|| length(&entry.path)));
     // What a manifest says can be any number.
@@ -415,8 +402,7 @@ fn look(
             progress.advance(size);
             return Said::Verified;
         }
-        let (root, path) = place(&wanted.path);
-        let file = match root.file(&path) {
+        let file = match opened.file(&wanted.path) {
             Ok(file) => file,
             Err(error) => return Said::told(entry(&wanted.path, Verdict::Unverifiable, error.to_string())),
         };
@@ -426,7 +412,7 @@ fn look(
             progress.advance(file.size());
             return Said::Verified;
         }
-        let (said, stamp) = check(wanted, &file, (root, path), options.mapped, &places, progress);
+        let (said, stamp) = check(wanted, &file, &opened, options.mapped, &places, progress);
         // Of what is verified weakly none is taken, so that it is told each time.
         if let (Some(resume), Some(stamp), Said::Verified) = (&options.resume, stamp, &said)
             && let Err(error) = resume.note(&wanted.path, stamp)
@@ -523,34 +509,14 @@ pub(crate) fn entry(path: &RelPath, verdict: Verdict, diagnosis: String) -> Entr
     Entry { path: path.clone(), verdict, diagnosis, was: None, size: None, tensors: Vec::new() }
 }
 
-/// The links of a hub cache's snapshot: `blobs` beside `snapshots`, and the name there. Any other
-/// link is none of these, and is not followed.
-fn hub_links(root: &Path, there: &[Found]) -> BTreeMap<RelPath, (PathBuf, RelPath)> {
-    let mut links = BTreeMap::new();
-    // DIR is snapshots/REVISION, so the blobs lie two levels up.
-    let Some(blobs) = root.canonicalize().ok().and_then(|root| Some(root.parent()?.parent()?.join("blobs"))) else {
-        return links;
-    };
-    for path in there.iter().filter(|found| matches!(found, Found::Special(_))).map(Found::path) {
-        let on_disk = path.under(root);
-        let target =
-            std::fs::read_link(&on_disk).ok().and_then(|target| on_disk.parent()?.join(target).canonicalize().ok());
-        let name = target.as_deref().filter(|target| target.parent() == Some(&blobs)).and_then(Path::file_name);
-        if let Some(Ok(name)) = name.and_then(|name| name.to_str()).map(str::parse) {
-            links.insert(path.clone(), (blobs.clone(), name));
-        }
-    }
-    links
-}
-
 /// Where else the content of a checksum is listed.
 pub(crate) type Places<'a> = dyn Fn(&Checksum) -> &'a [(&'a Checksum, &'a RelPath)] + Sync + 'a;
 
-/// What is said of a file that is there, open as `file` at `at` below `root`.
+/// What is said of a file that is there below `root`, open as `file`.
 fn check<'a>(
     wanted: &Expected,
     file: &RegularFile,
-    (root, at): (&Root, RelPath),
+    root: &Root,
     mapped: bool,
     places: &Places<'a>,
     progress: &dyn Progress,
@@ -563,7 +529,7 @@ fn check<'a>(
     }
     let algorithms: Vec<Algorithm> = wanted.checksums.iter().map(Checksum::algorithm).collect();
     match hash(file, Wanted { checksums: &algorithms, mapped, tensors: false }, progress) {
-        Ok(hashed) => (judge(wanted, at, root, &hashed, places), hashed.stamp),
+        Ok(hashed) => (judge(wanted, root, &hashed, places), hashed.stamp),
         Err(error) => (Said::told(entry(path, Verdict::Unverifiable, error.to_string())), None),
     }
 }
@@ -577,7 +543,7 @@ fn is_worth_reading(file: &RegularFile, length: u64) -> bool {
 }
 
 /// What is said of a file that was read.
-fn judge<'a>(wanted: &Expected, at: RelPath, root: &Root, hashed: &Hashed, places: &Places<'a>) -> Said {
+fn judge<'a>(wanted: &Expected, root: &Root, hashed: &Hashed, places: &Places<'a>) -> Said {
     let path = &wanted.path;
     let Hashed { size, checksums, .. } = hashed;
     let disagreeing: Vec<_> =
@@ -616,7 +582,7 @@ fn judge<'a>(wanted: &Expected, at: RelPath, root: &Root, hashed: &Hashed, place
     changed.was = other.cloned();
     (changed.diagnosis, changed.tensors) = match other {
         Some(other) => (format!("it holds the content of {other}"), Vec::new()),
-        None => diagnose((root, &at), wanted, hashed),
+        None => diagnose(root, wanted, hashed),
     };
     Said::told(changed)
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use retrace_files::{FileError, RegularFile, Silent, Stamp, Wanted, hash_beneath, write_whole};
+use retrace_files::{FileError, RegularFile, Root, Silent, Stamp, Wanted, hash_beneath, not_own};
 use retrace_spec::{Digest, RelPath};
 use serde::{Deserialize, Serialize};
 
@@ -204,7 +204,8 @@ struct Note {
 /// What is known of the files in a directory, in a file that only its user writes.
 #[derive(Debug)]
 struct Notes {
-    place: PathBuf,
+    directory: PathBuf,
+    name: RelPath,
     files: BTreeMap<String, Note>,
 }
 
@@ -229,10 +230,9 @@ impl Notes {
     fn of(directory: &Path, path: &Path) -> Option<Self> {
         let whole = path.canonicalize().ok()?;
         let digest = Digest::of(whole.parent()?.as_os_str().as_encoded_bytes()).to_string();
-        let name = digest.rsplit(':').next()?.get(..32)?;
-        let place = directory.join(format!("{name}.json"));
-        let files = read(directory, &place).unwrap_or_default();
-        Some(Self { place, files })
+        let name = format!("{}.json", digest.rsplit(':').next()?.get(..32)?).parse().ok()?;
+        let files = read(directory, &name).unwrap_or_default();
+        Some(Self { directory: directory.to_owned(), name, files })
     }
 
     fn about(&self, path: &Path, stamp: Stamp) -> Option<Note> {
@@ -253,59 +253,23 @@ impl Notes {
         }
         self.files.insert(name.to_owned(), note);
         let document = Document { retrace: SCHEMA.to_owned(), files: self.files };
-        let Some(directory) = self.place.parent() else { return };
-        if let (Ok(()), Ok(bytes)) = (make_private(directory), serde_json::to_vec(&document)) {
+        if let Ok(bytes) = serde_json::to_vec(&document) {
+            let write = || Root::make_private(&self.directory)?.write_private(&self.name, &bytes);
             // As said above.
-            let _ = write_whole(&self.place, &bytes).is_ok_and(|_| make_own(&self.place).is_ok());
+            let _ = write();
         }
     }
 }
 
 /// Notes that their user alone can have written.
-fn read(directory: &Path, place: &Path) -> Option<BTreeMap<String, Note>> {
+fn read(directory: &Path, name: &RelPath) -> Option<BTreeMap<String, Note>> {
     let metadata = directory.metadata().ok()?;
-    let opened = RegularFile::open(place).ok()?;
-    if !is_own(&metadata) || !is_own(opened.metadata()) {
+    let opened = Root::open(directory).ok()?.file(name).ok()?;
+    if not_own(&metadata).or(not_own(opened.metadata())).is_some() {
         return None;
     }
     let document: Document = serde_json::from_str(&opened.text(LONGEST_NOTES).ok()?).ok()?;
     (document.retrace == SCHEMA).then_some(document.files)
-}
-
-#[cfg(unix)]
-fn make_private(directory: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
-}
-
-/// Whatever others may write by default, they may not write this.
-#[cfg(unix)]
-fn make_own(file: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))
-}
-
-#[cfg(not(unix))]
-fn make_own(_: &Path) -> std::io::Result<()> {
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn make_private(directory: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(directory)
-}
-
-/// Whether a file belongs to who runs this, and nobody else can write it.
-#[cfg(unix)]
-fn is_own(metadata: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0
-}
-
-/// There is no portable way to tell, so nothing is noted that could be believed.
-#[cfg(not(unix))]
-fn is_own(_: &std::fs::Metadata) -> bool {
-    false
 }
 
 fn is_settled(metadata: &std::fs::Metadata) -> bool {

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use retrace_files::{FileError, write_whole};
+use retrace_files::{FileError, Scratch, write_whole};
 use retrace_manifest::{
     Again, Order, Outcome, Replayed as Statement, Replayer, Unknown, attestation, circle_in_words, unfold,
 };
@@ -14,7 +14,6 @@ use retrace_numerics::isa;
 use retrace_spec::manifest::GraphStep;
 use retrace_spec::{Manifest, canonical_digest};
 use serde_json::json;
-use tempfile::TempDir;
 
 use super::super::keys::signing_key;
 use super::super::{Exit, Opened, seal};
@@ -44,7 +43,7 @@ pub(super) fn all(arguments: &Replayed, opened: &Opened<Manifest>, terminal: &Te
     let scratch = scratch(arguments.scratch.as_deref(), root.path())?;
     let notes = arguments.notes.as_deref().map(|directory| {
         outside(root.path(), directory, "--notes")?;
-        Notes::open(directory, scratch.path(), manifest, &replayer, key.as_ref())
+        Notes::open(directory, manifest, &replayer, key.as_ref())
     });
     let notes = notes.transpose()?;
     let order = Order::of(&whole.steps);
@@ -77,7 +76,7 @@ pub(super) fn all(arguments: &Replayed, opened: &Opened<Manifest>, terminal: &Te
         say(terminal, step, &outcome);
         outcomes.push(outcome);
     }
-    scratch.close().map_err(FileError::io(Path::new("the scratch directory"), "remove"))?;
+    scratch.close()?;
     let unknown = parts.iter().map(|part| part.at.clone()).collect();
     let statement = Statement { replayer, steps: outcomes, unknown };
     if let Some(output) = &arguments.output {
@@ -153,13 +152,11 @@ fn say(terminal: &Terminal, step: &GraphStep, outcome: &Outcome) {
     }
 }
 
-/// A new directory that its owner alone can enter, outside the release; removed with its value.
-fn scratch(directory: Option<&Path>, release: &Path) -> Result<TempDir, Failure> {
+/// A new directory that its owner alone can enter, outside the release.
+fn scratch(directory: Option<&Path>, release: &Path) -> Result<Scratch, Failure> {
     let directory = directory.map_or_else(environment::scratch_directory, Path::to_owned);
     outside(release, &directory, "--scratch")?;
-    let whole = canonical(&directory)?;
-    let made = tempfile::Builder::new().prefix("retrace-replay-").tempdir_in(&whole);
-    Ok(made.map_err(FileError::io(&whole, "make a directory in"))?)
+    Ok(Scratch::new(&directory, "retrace-replay")?)
 }
 
 /// Refuses a directory that is the release's or lies below it, whatever links lead there. Its last part

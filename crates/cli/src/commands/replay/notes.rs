@@ -5,16 +5,13 @@
 //! kind of machine; signed, if the statement of all is to be. It counts only if it says all of this and
 //! nobody but its owner could have written it.
 
-use std::fs::{self, Metadata};
-use std::io::Write;
 use std::path::Path;
 
-use retrace_files::{FileError, Root, writable_by_others};
+use retrace_files::{FileError, Root, not_own, writable_by_others};
 use retrace_manifest::{Again, Outcome, Replayed as Statement, Replayer, attestation, read_attestation};
 use retrace_sign::SigningKey;
 use retrace_spec::{Checksum, Digest, Manifest, PathError, RelPath, canonical_digest};
 use serde_json::json;
-use tempfile::NamedTempFile;
 
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone};
@@ -29,31 +26,23 @@ pub(super) struct Notes<'a> {
     manifest: &'a Manifest,
     replayer: &'a Replayer,
     key: Option<&'a SigningKey>,
-    /// What was made by this process, and so is owned by whom notes must be owned by.
-    ours: Metadata,
 }
 
 impl<'a> Notes<'a> {
-    /// Those in `directory`, which is made if it is not there; `ours` is a directory that this process
-    /// made.
+    /// Those in `directory`, which is made if it is not there.
     pub(super) fn open(
         directory: &Path,
-        ours: &Path,
         manifest: &'a Manifest,
         replayer: &'a Replayer,
         key: Option<&'a SigningKey>,
     ) -> Result<Self, Failure> {
-        if directory.symlink_metadata().is_err() {
-            make_private(directory).map_err(FileError::io(directory, "make directory"))?;
-        }
-        let look = |path: &Path| path.metadata().map_err(FileError::io(path, "look at"));
-        let (root, ours) = (Root::open(directory)?, look(ours)?);
+        let root = Root::make_private(directory)?;
         // The directories on the way count too: whoever can move one away can put another in its place.
         if let Some(why) = writable_by_others(directory)? {
             let what = format!("notes in {} are not believed: {why}", directory.display());
             return Err(Failure::usage(what, "give a directory that is yours, and that nobody else can write to"));
         }
-        Ok(Self { root, manifest, replayer, key, ours })
+        Ok(Self { root, manifest, replayer, key })
     }
 
     /// The digest of the note that the step gave the same bits, if there is one that counts.
@@ -83,17 +72,9 @@ impl<'a> Notes<'a> {
         let statement =
             Statement { replayer: self.replayer.clone(), steps: vec![outcome.clone()], unknown: Vec::new() };
         let text = attestation(self.manifest, &statement, self.key)?;
-        let path = self.name(outcome.digest)?.under(self.root.path());
-        // Not as other files are written: from its first byte on, nobody else may open it for writing,
-        // whatever the umask.
-        let write = || {
-            let mut file = NamedTempFile::with_prefix_in(".note", self.root.path())?;
-            file.write_all(text.as_bytes())?;
-            file.as_file().sync_all()?;
-            file.persist(&path)?;
-            Ok(())
-        };
-        Ok(write().map_err(FileError::io(&path, "write"))?)
+        // From its first byte on, nobody else may open it for writing.
+        self.root.write_private(&self.name(outcome.digest)?, text.as_bytes())?;
+        Ok(())
     }
 
     /// What the note of a step is called.
@@ -107,40 +88,11 @@ impl<'a> Notes<'a> {
     /// A note's text and digest, if it is the owner's; in words, why not.
     fn read(&self, name: &RelPath) -> Result<(String, Digest), String> {
         let file = self.root.file(name).map_err(|e| e.to_string())?;
-        if let Some(why) = not_own(file.metadata(), &self.ours) {
+        if let Some(why) = not_own(file.metadata()) {
             return Err(why.to_owned());
         }
         let text = file.text(LONGEST).map_err(|e| e.to_string())?;
         let digest = Digest::of(text.as_bytes());
         Ok((text, digest))
     }
-}
-
-#[cfg(unix)]
-fn make_private(directory: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().mode(0o700).create(directory)
-}
-
-#[cfg(not(unix))]
-fn make_private(directory: &Path) -> std::io::Result<()> {
-    fs::create_dir(directory)
-}
-
-/// Why what the system says of a file or directory does not show that nobody but the user could have
-/// written it, if it does not.
-#[cfg(unix)]
-fn not_own(found: &Metadata, ours: &Metadata) -> Option<&'static str> {
-    use std::os::unix::fs::MetadataExt;
-    match (found.uid() == ours.uid(), found.mode() & 0o022) {
-        (false, _) => Some("it belongs to another user"),
-        (true, 0) => None,
-        (true, _) => Some("others can write to it"),
-    }
-}
-
-/// There is no portable way to tell.
-#[cfg(not(unix))]
-fn not_own(_: &Metadata, _: &Metadata) -> Option<&'static str> {
-    None
 }
