@@ -51,6 +51,35 @@ fn two_at_once_are_refused_and_the_first_goes_on() {
 }
 
 #[test]
+fn what_a_killed_replay_copied_is_removed_by_the_next() {
+    let directory = tempdir().unwrap();
+    let (root, scratch) = (directory.path().join("release"), directory.path().join("scratch"));
+    for made in [&root, &scratch] {
+        fs::create_dir(made).unwrap();
+    }
+    prepare(&root);
+    Ran::from(train_small(&root, &[]).output().unwrap()).code(0);
+    Ran::from(retrace().args(["seal", "."]).current_dir(&root).output().unwrap()).code(0);
+    let replay = || {
+        let mut command = retrace();
+        command.args(["replay", "manifest.yaml", "--all", "--scratch", "../scratch"]).current_dir(&root);
+        command
+    };
+    let there = || fs::read_dir(&scratch).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let copied = || there().iter().any(|made| made.join("step/runs/small/journal.jsonl").exists());
+    let mut child = replay().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while !copied() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before the kill");
+        sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(copied());
+    Ran::from(replay().output().unwrap()).code(0);
+    assert_eq!(there(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
 fn killed_twelve_times_it_ends_in_the_same_bits() {
     let expected = undisturbed();
     let directory = tempdir().unwrap();
