@@ -275,6 +275,35 @@ fn tables_of_a_part_are_held_against_the_part_and_never_against_nothing() {
 }
 
 #[test]
+fn what_a_part_that_is_not_known_leaves_out_of_a_table_is_said() {
+    let release = Release::new();
+    release.run(&["seal", "raw"]).code(0);
+    release.run(&["seal", ".", "--nest", "raw"]).code(0);
+    let count = "select count(*) as n from artifacts where path like 'raw/%'";
+    let ask = |sql: &str, more: &[&str]| release.run(&[&["query", sql, "."], more].concat());
+    let whole = ask(count, &["--format", "csv"]).code(0).out;
+    assert_ne!(whole, "n\n1\n", "the part's files are counted");
+    // Its manifest is sealed; what that should say is not known.
+    std::fs::remove_file(release.path("raw/manifest.yaml")).unwrap();
+    let told = ["incomplete", "manifest.yaml: raw", "nothing in it was looked at"];
+    assert_eq!(ask(count, &["--format", "csv"]).code(2).says(&told).out, "n\n1\n");
+    ask("select id from steps", &[]).code(2).says(&told);
+    let document = ask("select id from (select * from steps)", &["--json"]).code(2).json("query/1");
+    assert_eq!(document["unknown"][0]["at"], "raw");
+    // That question is answered whole.
+    ask("select root from manifests", &[]).code(0);
+    // A rule that asks what is sealed alone is clean, and has not seen all.
+    release.write(
+        "rules/sizes.sql",
+        "-- title: Empty files\n-- severity: error\n-- means: m\n-- do: a\n-- needs: artifacts\n\n\
+         select release, path as subject, 'empty' as finding, path as evidence, 'certain' as sure \
+         from artifacts where size < 0",
+    );
+    release.run(&["audit", ".", "--rules", "rules", "--only", "sizes"]).code(2).says(&told);
+    release.run(&["audit", "."]).code(1);
+}
+
+#[test]
 fn the_order_of_what_is_asked_decides_nothing() {
     let release = with_tables();
     release.run(&["seal", "."]).code(0);

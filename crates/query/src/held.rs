@@ -9,14 +9,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use retrace_files::{FileError, RegularFile, Root, Silent, Stamp, Wanted, hash_beneath, not_own};
+use retrace_manifest::Unknown;
 use retrace_spec::{Digest, RelPath};
 use serde::{Deserialize, Serialize};
 
-use crate::releases::Release;
+use crate::releases::{Release, Sealed};
 use crate::{QueryError, Stores, tables};
 
 /// What a file was held against.
@@ -40,6 +42,17 @@ pub struct Held {
     pub by: By,
 }
 
+/// A part of a release of which it is not known what it holds, so that a table of the manifest's does not
+/// have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnknownPart {
+    /// The manifest, as it was named.
+    pub manifest: String,
+    /// The part.
+    #[serde(flatten)]
+    pub part: Unknown,
+}
+
 /// Holds files against what is said of them.
 #[derive(Debug)]
 pub(crate) struct Holder {
@@ -50,6 +63,8 @@ pub(crate) struct Holder {
     notes: Option<PathBuf>,
     /// What was held, by name: with which stamp, if it is a file, and against what.
     held: Mutex<BTreeMap<String, (Option<Stamp>, By)>>,
+    /// Whether a table was asked that has a row for everything that a manifest seals.
+    asked_manifests: AtomicBool,
 }
 
 /// Where a file lies.
@@ -62,7 +77,7 @@ enum Place<'a> {
 
 impl Holder {
     pub(crate) fn new(releases: Vec<Release>, checked: bool, notes: Option<PathBuf>) -> Self {
-        Self { releases, checked, notes, held: Mutex::default() }
+        Self { releases, checked, notes, held: Mutex::default(), asked_manifests: AtomicBool::new(false) }
     }
 
     fn place(&self, path: &Path) -> Result<Place<'_>, QueryError> {
@@ -117,6 +132,23 @@ impl Holder {
     /// What the files that were asked so far were held against.
     pub(crate) fn told(&self) -> Vec<Held> {
         self.lock().iter().map(|(file, (_, by))| Held { file: file.clone(), by: *by }).collect()
+    }
+
+    /// Notes that a table is asked that has a row for everything that a manifest seals.
+    pub(crate) fn ask_manifests(&self) {
+        self.asked_manifests.store(true, Ordering::Relaxed);
+    }
+
+    /// What is missing in such tables, if they were asked.
+    pub(crate) fn unknown(&self) -> Vec<UnknownPart> {
+        let sealed = self.releases.iter().filter_map(Release::manifest);
+        let sealed = sealed.filter(|_| self.asked_manifests.load(Ordering::Relaxed));
+        let parts = |sealed: &Sealed| {
+            let manifest = sealed.path.display().to_string();
+            let part = |part: &Unknown| UnknownPart { manifest: manifest.clone(), part: part.clone() };
+            sealed.unknown.iter().map(part).collect::<Vec<_>>()
+        };
+        sealed.flat_map(parts).collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Option<Stamp>, By)>> {

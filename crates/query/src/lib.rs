@@ -28,7 +28,7 @@ mod texts;
 pub use answer::{Answer, Column, Fitted, Format};
 pub use error::QueryError;
 pub use explain::is_whole;
-pub use held::{By, Held};
+pub use held::{By, Held, UnknownPart};
 pub use limits::Limits;
 pub use named::{Literal, NamedQuery, Parameter};
 pub use session::{Options, Session};

@@ -29,6 +29,9 @@ pub(crate) fn artifacts(manifest: &Manifest) -> Result<RecordBatch, QueryError> 
     ])?)
 }
 
+/// The tables that have a row for everything that a manifest and those of its parts say.
+pub(crate) const OF_ALL_PARTS: [&str; 2] = ["artifacts", "steps"];
+
 /// Where the manifest contradicts itself, and the parts of which it is not known what they hold.
 pub(crate) fn graph(sealed: &Sealed) -> Result<RecordBatch, QueryError> {
     let (manifest, source) = (&sealed.manifest, sealed.path.display().to_string());

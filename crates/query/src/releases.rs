@@ -149,7 +149,7 @@ impl Sealed {
         if let Some(part) = self.unknown.iter().find(|part| path.is_within(&part.at)) {
             return Err(QueryError::UnknownPart { manifest: self.path.clone(), part: part.clone() });
         }
-        Ok(self.manifest.artifacts.iter().find(|artifact| artifact.path == *path))
+        Ok(self.manifest.artifact(path))
     }
 
     /// The tables that it says lie directly in the release's directory or in `tables/`.

@@ -17,7 +17,7 @@ use retrace_spec::{KnownRoots, guard};
 use tokio::runtime::Runtime;
 
 use crate::explain::{Names, explain};
-use crate::held::{Held, Holder};
+use crate::held::{Held, Holder, UnknownPart};
 use crate::named::Literal;
 use crate::sources::{self, Sources};
 use crate::tables::{self, PublishedRoot, Row};
@@ -213,6 +213,12 @@ impl Session {
         self.opened.holder.told()
     }
 
+    /// Parts of releases that are missing in the `artifacts` and `steps` that were asked so far, because it
+    /// is not known what they hold.
+    pub fn unknown(&self) -> Vec<UnknownPart> {
+        self.opened.holder.unknown()
+    }
+
     /// The names of all functions: of values, of groups, over windows, and those that make tables.
     pub fn functions(&self) -> Vec<String> {
         self.opened.functions()
@@ -317,6 +323,9 @@ impl Opened {
         reading.verify_plan(&plan).map_err(explained)?;
         let mut scanned = BTreeSet::new();
         scans(&plan, &mut scanned).map_err(explained)?;
+        if manifests::OF_ALL_PARTS.iter().any(|table| scanned.contains(*table)) {
+            self.holder.ask_manifests();
+        }
         let of = |name: String| match (self.columns.contains_key(&name), self.files.get(&name)) {
             (_, Some(files)) => files.clone(),
             (false, None) if sources::is_file(&name) => vec![name],

@@ -95,7 +95,8 @@ impl Audit {
             progress.advance(1);
         })?;
         progress.end();
-        let document = json!({"rules": audited.rules, "findings": audited.findings, "held": session.held()});
+        let (held, unknown) = (session.held(), session.unknown());
+        let document = json!({"rules": audited.rules, "findings": audited.findings, "held": held, "unknown": unknown});
         terminal.result("audit/1", &document, |out| {
             let mut rule = "";
             for finding in &audited.findings {
@@ -117,8 +118,8 @@ impl Audit {
         self.asking.tell(&session, &mut BTreeSet::new(), terminal);
         say(&audited, terminal);
         let unasked = audited.rules.iter().any(|asked| matches!(asked.outcome, Outcome::NothingToAsk(_)));
-        Ok(match (audited.findings.is_empty(), unasked && !self.only.is_empty()) {
-            // A rule that was asked for by its name could not be asked.
+        Ok(match (audited.findings.is_empty(), unasked && !self.only.is_empty() || !unknown.is_empty()) {
+            // A rule that was asked for by its name could not be asked, or not of all.
             (true, true) => Exit::Failed,
             (holds, _) => Exit::holds(holds),
         })

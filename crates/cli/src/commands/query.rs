@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use retrace_files::{FileError, write_whole};
-use retrace_query::{Answer, Format, Held, NamedQuery, Options, QueryError, Session};
+use retrace_query::{Answer, Format, Held, NamedQuery, Options, QueryError, Session, UnknownPart};
 use retrace_report::plot;
 use retrace_spec::foreign::shown_json;
 use serde::Serialize;
@@ -114,6 +114,8 @@ struct Rows<'a> {
     rows: &'a Answer,
     /// What the files that were read were held against.
     held: Vec<Held>,
+    /// Parts of releases that the answer lacks.
+    unknown: Vec<UnknownPart>,
 }
 
 /// Tables that can be asked, and queries to ask them.
@@ -174,16 +176,18 @@ impl Query {
         let picture = self.plot.as_deref().map(Picture::of).transpose()?;
         let answer = library.answer(&asked, &values).map_err(|failure| path_with_spaces(failure, &asked))?;
         library.tell(terminal);
-        let held = library.session.held();
+        let unknown = library.session.unknown();
+        let exit = if unknown.is_empty() { Exit::Holds } else { Exit::Failed };
+        let rows = Rows { rows: &answer, held: library.session.held(), unknown };
         if let Some(picture) = picture {
             picture.draw(&answer, &library.title(&asked), terminal)?;
             if self.format.is_none() {
-                terminal.result("query/1", &Rows { rows: &answer, held }, |_| Ok(()))?;
-                return Ok(Exit::Holds);
+                terminal.result("query/1", &rows, |_| Ok(()))?;
+                return Ok(exit);
             }
         }
-        self.write(&answer, held, terminal)?;
-        Ok(Exit::Holds)
+        self.write(&rows, terminal)?;
+        Ok(exit)
     }
 
     /// What is asked, here or in a cluster.
@@ -230,24 +234,24 @@ impl Query {
         Ok((asked, paths))
     }
 
-    fn write(&self, answer: &Answer, held: Vec<Held>, terminal: &Terminal) -> Result<(), Failure> {
+    fn write(&self, rows: &Rows<'_>, terminal: &Terminal) -> Result<(), Failure> {
         let format = match self.format.unwrap_or(Written::Table) {
             Written::Table => Format::Table,
             Written::Csv => Format::Csv,
             Written::Json => Format::Json,
             Written::Parquet => Format::Parquet,
         };
+        let answer = rows.rows;
         if let (Format::Table, Some(width)) = (format, terminal.width()) {
             return show(answer, Some(width), None, terminal);
         }
         let bytes = answer.write(format)?;
-        let rows = Rows { rows: answer, held };
         match format {
-            Format::Table => terminal.result("query/1", &rows, |out| out.write_all(&bytes))?,
+            Format::Table => terminal.result("query/1", rows, |out| out.write_all(&bytes))?,
             Format::Json => {
-                terminal.data("query/1", &rows, shown_json(&String::from_utf8_lossy(&bytes)).as_bytes())?;
+                terminal.data("query/1", rows, shown_json(&String::from_utf8_lossy(&bytes)).as_bytes())?;
             }
-            Format::Csv | Format::Parquet => terminal.data("query/1", &rows, &bytes)?,
+            Format::Csv | Format::Parquet => terminal.data("query/1", rows, &bytes)?,
         }
         terminal.say(Tone::Faint, &count(answer.rows(), "row"), "");
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use retrace_query::{By, Limits, Options, Session, Stores};
+use retrace_query::{By, Limits, Options, Session, Stores, UnknownPart};
 
 use crate::environment;
 use crate::terminal::{Terminal, Tone};
@@ -66,8 +66,15 @@ impl Asking {
         }
     }
 
-    /// Says which files no manifest vouches for, those that were not said before.
+    /// Says which parts of releases an answer lacks, and which files no manifest vouches for: those that
+    /// were not said before.
     pub(crate) fn tell(&self, session: &Session, said: &mut BTreeSet<String>, terminal: &Terminal) {
+        for UnknownPart { manifest, part } in session.unknown() {
+            let what = format!("{manifest}: {}: {}", part.at, part.why);
+            if said.insert(what.clone()) {
+                terminal.say(Tone::Bad, "incomplete", format_args!("artifacts and steps: {what}"));
+            }
+        }
         if self.unchecked {
             return;
         }
