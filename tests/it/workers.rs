@@ -228,7 +228,7 @@ fn a_token_that_others_can_read_is_told() {
         // Nobody listens there: what is looked at is what was said before.
         Ran::from(work(root, "127.0.0.1:1").args(["--patience", "0"]).output().unwrap()).code(2).err
     };
-    let said = "exposed token: others can read it; `chmod 600 token`";
+    let said = "exposed token: others can read it: keep it in a directory of your own, and `chmod 600 token`";
     assert!(ask(0o644).contains(said) && ask(0o640).contains(said) && ask(0o604).contains(said));
     assert!(!ask(0o600).contains("exposed"));
 }

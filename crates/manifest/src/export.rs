@@ -238,7 +238,7 @@ impl Bill<(), (), ()> {
                 scope: Some("excluded"),
                 ..Component::new("file", reference(path))
             });
-            // Not collected: there may be very many files.
+            // The files are not collected, as there may be very many.
             files.chain(models.collect::<Vec<_>>()).chain(absent.collect::<Vec<_>>())
         });
         let dependencies = Each(move || {

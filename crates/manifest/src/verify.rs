@@ -475,7 +475,10 @@ fn look(
     entries.append(&mut told);
     entries.extend(options.unknown.iter().map(|Unknown { at, why }| entry(at, Verdict::Unverifiable, why.clone())));
     let scratch = records.iter().map(|path| (path, "it is not part of the release"));
-    let ignored = options.ignored.iter().map(|path| (path, "the manifest does not cover it, and says so"));
+    let ignored = options
+        .ignored
+        .iter()
+        .map(|path| (path, "it is not covered: the manifest says so, or it is the signature or the records of a part"));
     // Never in place of a finding: a manifest that seals a path and ignores it promises it still.
     let promised = |path: &RelPath| expected.binary_search_by(|entry| entry.path.cmp(path)).is_ok();
     let ignored = ignored.chain(scratch).filter(|(path, _)| path.under(root).exists() && !promised(path));

@@ -92,8 +92,8 @@ impl Journal {
         Ok(Self { path, run, lines: Vec::new(), head: run, file: Some(directory.append(&name)?) })
     }
 
-    /// Reads the journal in a run's directory, checking its chain. A torn last line, as a killed process leaves, is left
-    /// out.
+    /// Reads the journal in a run's directory, checking its chain. A torn last line, as a killed process
+    /// leaves, is left out.
     ///
     /// # Errors
     /// If it cannot be read, or a line is not one or does not follow from the one before.

@@ -13,8 +13,8 @@ use retrace_spec::guard;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// No key, signature of a manifest, or list of authorities is larger, so that no more is read.
-pub(super) const MOST_BYTES: u64 = 8 << 20;
+/// No key or list of authorities is larger, so that no more is read.
+const MOST_BYTES: u64 = 8 << 20;
 
 /// Whose signature is accepted.
 #[derive(Debug, clap::Args)]
@@ -26,8 +26,8 @@ pub(super) struct Trusted {
     /// signing code
     #[arg(long, value_name = "FILE")]
     pub(super) trust: Option<PathBuf>,
-    /// Accept only this signer among all for whom the authorities of `--trust` vouch: his certificate's
-    /// subject (CN=alice,O=Example), a mail address, URI or DNS name among its alternative names, or his
+    /// Accept only this signer among all for whom the authorities of `--trust` vouch: the certificate's
+    /// subject (CN=alice,O=Example), a mail address, URI or DNS name among its alternative names, or its
     /// key (sha256:…), to the letter; of several, one is enough. What `model_signing` calls an identity is
     /// such a name too, of a Sigstore certificate
     // Of two that exclude each other clap lets one be missing: so both are named.
@@ -60,15 +60,17 @@ pub(super) fn public_key(path: &Path) -> Result<PublicKey, Failure> {
 /// The key that signs. Says so if it is not its owner's alone.
 pub(super) fn signing_key(path: &Path, terminal: &Terminal) -> Result<SigningKey, Failure> {
     let key = of_pem(path, SigningKey::from_pem)?;
+    tell_of_exposure(path, terminal);
+    Ok(key)
+}
+
+/// Says so if others can get at the secret in the file at `path`.
+pub(super) fn tell_of_exposure(path: &Path, terminal: &Terminal) {
     if let Some(how) = exposed(path) {
         let file = path.display();
-        terminal.say(
-            Tone::Bad,
-            "exposed",
-            format_args!("{file}: {how}: keep it in a directory of your own, and `chmod 600 {file}`"),
-        );
+        let what = format_args!("{file}: {how}: keep it in a directory of your own, and `chmod 600 {file}`");
+        terminal.say(Tone::Bad, "exposed", what);
     }
-    Ok(key)
 }
 
 /// How others than its owner can get at the secret in the file at `path`, if they can.

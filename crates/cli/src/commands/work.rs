@@ -4,11 +4,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use retrace_files::{FileError, RegularFile, Unit, exposure};
+use retrace_files::{FileError, RegularFile, Unit};
 use retrace_sign::Token;
 use retrace_workers::Way;
 use serde_json::json;
 
+use super::keys::tell_of_exposure;
 use super::{Exit, Opened, open_run};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
@@ -87,15 +88,9 @@ pub(super) fn read_token(file: &Path, terminal: &Terminal) -> Result<Token, Fail
             text
         }
         false => {
-            let opened = RegularFile::open(file)?;
-            let directory = file.parent().map(|parent| if parent == Path::new("") { Path::new(".") } else { parent });
-            let directory = directory.and_then(|directory| directory.metadata().ok());
-            if let Some(how) = exposure(opened.metadata(), directory.as_ref()) {
-                let file = file.display();
-                let advice = format!("{file}: {how}; `chmod 600 {file}` in a directory of yours");
-                terminal.say(Tone::Bad, "exposed", advice);
-            }
-            opened.text(MOST_BYTES)?
+            let text = RegularFile::open(file)?.text(MOST_BYTES)?;
+            tell_of_exposure(file, terminal);
+            text
         }
     };
     Ok(text.parse::<Token>()?)
