@@ -538,6 +538,12 @@ fn diff_tells_what_changed_down_to_the_tensor() {
     assert_eq!(document["checkpoints"][0]["tensors"][0]["name"], "b");
     assert_eq!(document["checkpoints"][0]["equal"], 1);
     release.run(&["diff", "model", "model"]).code(0).says(&["the same"]);
+    // What the files are not: the roots cover it, and it is not passed over in silence.
+    release.run(&["seal", "model", "-o", "plain.yaml"]).code(0);
+    release.run(&["seal", "model", "-o", "with.yaml", "--sha256"]).code(0);
+    let ran = release.run(&["diff", "plain.yaml", "with.yaml"]).code(0);
+    assert!(ran.err.contains("the same") && ran.err.contains("other roots"), "{}", ran.err);
+    assert!(!release.run(&["diff", "plain.yaml", "plain.yaml"]).code(0).err.contains("other roots"));
     release.run(&["diff", "manifest.yaml", "manifest.yaml"]).code(0);
     release.run(&["diff", "model/model.safetensors", "copy/model.safetensors"]).code(1);
     release.run(&["diff", "model", "nowhere"]).code(2).says(&["nowhere"]);

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use retrace_files::FileError;
 use retrace_manifest::{Change, CheckpointDiff, Difference, Side, Unknown, diff, unfold};
-use retrace_spec::{Document, Manifest};
+use retrace_spec::{Digest, Document, Manifest};
 use serde_json::json;
 
-use super::{Exit, open, read_text};
+use super::{Exit, Opened, open, read_text};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, bytes, count};
 
@@ -17,7 +17,8 @@ use crate::terminal::{Terminal, Tone, bytes, count};
 /// Each of A and B is a manifest, a directory, or one file. Tells which files were added, removed,
 /// renamed or changed, and of checkpoints which tensors, how far apart their numbers are, and
 /// whether one is only the other rounded to fewer bits. How tensors are spread over files does not
-/// count. Numbers need the files; two manifests alone tell which tensors differ.
+/// count, nor does what a manifest says beside its files: if only that differs, it is said. Numbers need
+/// the files; two manifests alone tell which tensors differ.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -39,16 +40,16 @@ pub(crate) struct Diff {
 
 impl Diff {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let ((a, unknown_a), (b, unknown_b)) = (side(&self.a, terminal)?, side(&self.b, terminal)?);
-        let unknown = [(&self.a, unknown_a), (&self.b, unknown_b)];
-        let found = diff(&a, &b)?;
+        let (a, b) = (Named::open(&self.a, terminal)?, Named::open(&self.b, terminal)?);
+        let found = diff(&a.side, &b.side)?;
         let holds = found.files.is_empty() && found.checkpoints.iter().all(|c| c.tensors.is_empty());
         let result = json!({
             "same": holds,
             "equal": found.equal,
             "files": found.files,
             "checkpoints": found.checkpoints,
-            "unknown": unknown.each_ref().map(|(_, unknown)| unknown),
+            "roots": [a.root, b.root],
+            "unknown": [&a.unknown, &b.unknown],
         });
         terminal.result("diff/1", &result, |out| {
             for file in &found.files {
@@ -80,10 +81,18 @@ impl Diff {
                 format_args!("{files}, {tensors}; {} equal", count(found.equal as u64, "file")),
             );
         }
-        // No finding: two such parts are the same if their manifests are, and those are compared.
-        for (side, Unknown { at, why }) in unknown.iter().flat_map(|(side, all)| all.iter().map(move |one| (side, one)))
+        if let (Some(a), Some(b)) = (a.root, b.root)
+            && holds
+            && a != b
         {
-            terminal.say(Tone::Bad, "not compared", format_args!("what {at} of {} holds: {why}", side.display()));
+            let what = "steps, kinds, checksums or what is left out, which are not compared here";
+            terminal.say(Tone::Bad, "other roots", format_args!("{a} and {b}: the manifests differ in {what}"));
+        }
+        // No finding: two such parts are the same if their manifests are, and those are compared.
+        for (path, side) in [(&self.a, &a), (&self.b, &b)] {
+            for Unknown { at, why } in &side.unknown {
+                terminal.say(Tone::Bad, "not compared", format_args!("what {at} of {} holds: {why}", path.display()));
+            }
         }
         Ok(Exit::holds(holds))
     }
@@ -140,23 +149,34 @@ fn in_words(difference: &Difference) -> String {
     }
 }
 
-/// What `path` names: a directory, a manifest, or one file; and of a manifest the parts that cannot be
-/// looked into.
-fn side(path: &Path, terminal: &Terminal) -> Result<(Side, Vec<Unknown>), Failure> {
-    let metadata = path.metadata().map_err(FileError::io(path, "open"))?;
-    if metadata.is_dir() {
-        return Ok((Side::of_directory(path, terminal.progress().as_ref())?, Vec::new()));
-    }
-    let a_document = path.extension().is_some_and(|e| ["yaml", "yml", "json"].iter().any(|known| e == *known));
-    // A manifest that is broken is an error, not some file: what it says of others would be passed over.
-    if a_document && read_text(path).is_ok_and(|text| text.get(..4096).unwrap_or(&text).contains(Manifest::SCHEMA)) {
-        let opened = open::<Manifest>(path)?;
-        let unfolded = unfold(&opened.document, opened.root.path());
-        let (whole, unknown) = match unfolded {
+/// What an argument names: a directory, a manifest, or one file.
+struct Named {
+    side: Side,
+    /// Of a manifest, the parts that cannot be looked into.
+    unknown: Vec<Unknown>,
+    /// Of a manifest, its root.
+    root: Option<Digest>,
+}
+
+impl Named {
+    fn open(path: &Path, terminal: &Terminal) -> Result<Self, Failure> {
+        let of = |side| Self { side, unknown: Vec::new(), root: None };
+        if path.metadata().map_err(FileError::io(path, "open"))?.is_dir() {
+            return Ok(of(Side::of_directory(path, terminal.progress().as_ref())?));
+        }
+        let a_document = path.extension().is_some_and(|e| ["yaml", "yml", "json"].iter().any(|known| e == *known));
+        // A manifest that is broken is an error, not some file: what it says of others would be passed over.
+        if !a_document
+            || !read_text(path).is_ok_and(|text| text.get(..4096).unwrap_or(&text).contains(Manifest::SCHEMA))
+        {
+            return Ok(of(Side::of_file(path)?));
+        }
+        let Opened { document: manifest, root: directory, .. } = open::<Manifest>(path)?;
+        let root = Some(manifest.root);
+        let (whole, unknown) = match unfold(&manifest, directory.path()) {
             Some(unfolded) => (unfolded.manifest, unfolded.unknown),
-            None => (opened.document, Vec::new()),
+            None => (manifest, Vec::new()),
         };
-        return Ok((Side::of_manifest(&whole, Some(opened.root.path()))?, unknown));
+        Ok(Self { side: Side::of_manifest(&whole, Some(directory.path()))?, unknown, root })
     }
-    Ok((Side::of_file(path)?, Vec::new()))
 }
