@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use retrace_query::tables::{self, Metric};
 use retrace_spec::Step;
+use retrace_tables::Metric;
 use tempfile::tempdir;
 
 use crate::support::{Ran, retrace};
@@ -31,7 +31,7 @@ fn write(directory: &Path) {
         source: "s".to_owned(),
         place: String::new(),
     };
-    tables::write(directory, &(0..5000).map(row).collect::<Vec<_>>()).unwrap();
+    retrace_tables::write(directory, &(0..5000).map(row).collect::<Vec<_>>()).unwrap();
 }
 
 /// A process that is killed when the test ends.

@@ -22,6 +22,7 @@ use retrace_report::ReportError;
 use retrace_sign::TokenError;
 use retrace_spec::foreign::{Snippet, concise, shortened, shown};
 use retrace_spec::{SpecError, guard};
+use retrace_tables::TablesError;
 use retrace_train::TrainError;
 use retrace_weights::StatsError;
 use retrace_workers::WorkersError;
@@ -64,6 +65,8 @@ pub(crate) enum Failure {
     Eval(#[from] EvalError),
     #[error(transparent)]
     Contamination(#[from] IndexError),
+    #[error(transparent)]
+    Tables(#[from] TablesError),
     #[error(transparent)]
     Query(#[from] QueryError),
     #[error(transparent)]
@@ -116,6 +119,7 @@ impl Failure {
             Self::Model(error) => help_for_model(error),
             Self::Eval(error) => help_for_evaluation(error),
             Self::Contamination(_) => "give every item of a benchmark an id of its own".to_owned(),
+            Self::Tables(error) => help_for_tables(error),
             Self::Query(error) => help_for_query(error),
             Self::Import(error) => help_for_import(error),
             Self::Report(ReportError::Query(error)) => help_for_query(error),
@@ -225,6 +229,20 @@ fn help_for_evaluation(error: &EvalError) -> String {
     }
 }
 
+fn help_for_tables(error: &TablesError) -> String {
+    match error {
+        TablesError::File(error) => help_for_file(error),
+        TablesError::Checksum { .. } => "fetch or import it anew".to_owned(),
+        TablesError::Damaged { .. } => {
+            "fetch or import it anew; if it is whole, this is a bug: please report it with the command that led to it"
+                .to_owned()
+        }
+        TablesError::Arrow(_) | TablesError::Parquet(_) => {
+            "this is a bug, if the disk has room: please report it with the command that led to it".to_owned()
+        }
+    }
+}
+
 fn help_for_query(error: &QueryError) -> String {
     match error {
         QueryError::Sql { help, .. } | QueryError::NoSuchQuery { help, .. } | QueryError::Parameter { help, .. }
@@ -247,7 +265,8 @@ fn help_for_query(error: &QueryError) -> String {
         QueryError::MissingTable { .. } => {
             "put it back, or seal the release again if it should not be there; --unchecked asks what is left"
         }
-        QueryError::Checksum { .. } => "fetch or import it anew; --unchecked asks it as it is",
+        QueryError::Tables(TablesError::Checksum { .. }) => "fetch or import it anew; --unchecked asks it as it is",
+        QueryError::Tables(error) => return help_for_tables(error),
         QueryError::Reach { .. } => {
             "see what the SQL reads; --trust-queries lets SQL from files read any file and URL that you can read"
         }
@@ -271,7 +290,7 @@ fn help_for_query(error: &QueryError) -> String {
 fn help_for_import(error: &ImportError) -> String {
     match error {
         ImportError::File(error) => help_for_file(error),
-        ImportError::Query(error) => help_for_query(error),
+        ImportError::Tables(error) => help_for_tables(error),
         ImportError::Nothing { .. } => "name the files themselves: those are read whatever they are called".to_owned(),
         ImportError::Clash { .. } => {
             "import them one after the other, each with a --release of its own, or their common directory".to_owned()

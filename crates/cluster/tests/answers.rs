@@ -10,9 +10,9 @@ use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use retrace_cluster::{Offer, connect, scheduler, worker};
 use retrace_query::functions;
-use retrace_query::tables::{self, Metric};
 use retrace_sign::Token;
 use retrace_spec::Step;
+use retrace_tables::Metric;
 
 const QUERIES: [&str; 11] = [
     "select sum(value) as s, avg(value) as a, stddev(value) as d, corr(value, step) as c from metrics",
@@ -46,7 +46,7 @@ fn write(directory: &Path) {
                 place: String::new(),
             })
             .collect();
-        tables::write(&directory.join(file.to_string()), &rows).unwrap();
+        retrace_tables::write(&directory.join(file.to_string()), &rows).unwrap();
         let name = directory.join(file.to_string()).join("metrics.parquet");
         std::fs::rename(name, directory.join(format!("{file}.parquet"))).unwrap();
         std::fs::remove_dir(directory.join(file.to_string())).unwrap();

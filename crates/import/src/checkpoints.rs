@@ -6,8 +6,8 @@
 //! A table of two columns, neither of which is a step or a directory, stands beside such lists to say
 //! something else of the run, as where each of its data sets lies: its lines are claims.
 
-use retrace_query::tables::Checkpoint;
 use retrace_spec::{Step, Tokens};
+use retrace_tables::Checkpoint;
 
 use crate::csv::Table;
 use crate::label::Label;

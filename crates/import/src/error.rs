@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use retrace_files::FileError;
-use retrace_query::QueryError;
+use retrace_tables::TablesError;
 use thiserror::Error;
 
 /// Why nothing was imported. What is wrong with a single file is a row of `sources` instead.
@@ -14,7 +14,7 @@ pub enum ImportError {
     File(#[from] FileError),
     /// The tables cannot be read or written.
     #[error(transparent)]
-    Query(#[from] QueryError),
+    Tables(#[from] TablesError),
     /// There is nothing to read.
     #[error("no file in {} is called as {kind} is: {names}", paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))]
     Nothing {

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use retrace_files::{FileError, Found, Progress, RegularFile, Unit, walk};
-use retrace_query::QueryError;
-use retrace_query::tables::{Batch, Checkpoint, Claim, Metric, Row, Sample, Source, Tables, TrainLog};
 use retrace_spec::Digest;
 use retrace_spec::guard;
+use retrace_tables::TablesError;
+use retrace_tables::{Batch, Checkpoint, Claim, Metric, Row, Sample, Source, Tables, TrainLog};
 
 use crate::mapping::{Mapping, Plan};
 use crate::rows::{Input, LONGEST_NAME, Problem, Rows};
@@ -86,7 +86,7 @@ pub fn import(
         progress.advance(1);
         Ok((source, Columns::of(&rows)?))
     });
-    let read: Result<Vec<(Source, Columns)>, QueryError> = read.collect();
+    let read: Result<Vec<(Source, Columns)>, TablesError> = read.collect();
     progress.end();
     let (sources, columns): (Vec<_>, Vec<_>) = read?.into_iter().unzip();
     let mut all = AllColumns::default();
@@ -118,8 +118,8 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(rows: &Rows) -> Result<Self, QueryError> {
-        fn some<R: Row>(rows: &[R]) -> Result<Option<Batch<R>>, QueryError> {
+    fn of(rows: &Rows) -> Result<Self, TablesError> {
+        fn some<R: Row>(rows: &[R]) -> Result<Option<Batch<R>>, TablesError> {
             (!rows.is_empty()).then(|| Batch::of(rows)).transpose()
         }
         Ok(Self {
@@ -163,7 +163,7 @@ struct Target {
 }
 
 impl Target {
-    fn put<R: Row>(&self, batches: Vec<Batch<R>>) -> Result<(&'static str, usize), QueryError> {
+    fn put<R: Row>(&self, batches: Vec<Batch<R>>) -> Result<(&'static str, usize), TablesError> {
         let rows = batches.iter().map(Batch::len).sum();
         self.tables.merge(&self.replaced, batches)?;
         Ok((R::TABLE, rows))

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use retrace_query::tables::{Metric, Sample};
 use retrace_spec::Step;
+use retrace_tables::{Metric, Sample};
 
 use crate::json;
 use crate::label::Label;

@@ -6,7 +6,7 @@
 //! machines under names that changed; their run is the folder that they lie in, from the suite on
 //! (`pythia-v0/pythia-70m-deduped`), with the model in the file's name where the folder has many.
 
-use retrace_query::tables::Metric;
+use retrace_tables::Metric;
 
 use crate::csv;
 use crate::json;

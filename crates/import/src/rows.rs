@@ -3,11 +3,11 @@
 use std::fmt::{self, Display};
 use std::path::Path;
 
-use retrace_query::tables::{Checkpoint, Claim, Metric, Sample, TrainLog};
 #[cfg(test)]
 use retrace_spec::Digest;
 use retrace_spec::foreign::{concise, excerpt};
 use retrace_spec::{Step, Tokens};
+use retrace_tables::{Checkpoint, Claim, Metric, Sample, TrainLog};
 
 /// Something that could not be read, where it stands and why.
 #[derive(Debug, Clone, PartialEq, Eq)]

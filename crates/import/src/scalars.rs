@@ -1,7 +1,7 @@
 //! Numbers that were logged at a step, under the names that frameworks give them.
 
-use retrace_query::tables::{Metric, TrainLog};
 use retrace_spec::{Step, Tokens};
+use retrace_tables::{Metric, TrainLog};
 
 use crate::rows::{Input, Rows};
 use crate::value::whole;

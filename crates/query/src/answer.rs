@@ -14,11 +14,11 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::error::DataFusionError;
 use datafusion::parquet::arrow::ArrowWriter;
 use retrace_spec::guard;
+use retrace_tables::with_checksums;
 use serde::ser::{Error as _, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use crate::QueryError;
-use crate::tables::with_checksums;
 
 pub use table::Fitted;
 

@@ -10,6 +10,7 @@ use datafusion::parquet::errors::ParquetError;
 use retrace_files::FileError;
 use retrace_manifest::Unknown;
 use retrace_spec::{Digest, GaveUp};
+use retrace_tables::TablesError;
 use thiserror::Error;
 
 /// Why a query has no answer.
@@ -71,12 +72,9 @@ pub enum QueryError {
         /// What it is.
         found: Digest,
     },
-    /// A file is not as its own checksum says.
-    #[error("{} is damaged: its bytes are not those that its own checksum was made of", path.display())]
-    Checksum {
-        /// The file.
-        path: PathBuf,
-    },
+    /// A table's file is damaged.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
     /// A text that is not the user's own names a file or URL.
     #[error("{place} is no table that was opened, and this SQL may read no other: it came in a file")]
     Reach {

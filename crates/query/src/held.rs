@@ -1,7 +1,7 @@
 //! Whether the files that are asked are the ones that they should be.
 //!
 //! Before a query over a file is answered, the file is held against what is said of it: what its
-//! release's manifest says, or else its own checksum ([`crate::tables`]). One that is another gives no
+//! release's manifest says, or else its own checksum ([`retrace_tables`]). One that is another gives no
 //! answer but an error. The whole file is read for that, once: a session, and a directory of notes if
 //! there is one, remember what bytes a file with a certain [`Stamp`] has. The notes tell of bytes only;
 //! what these ought to be is looked up anew each time. So no manifest can be outdated by a note, and
@@ -16,10 +16,11 @@ use std::time::{Duration, SystemTime};
 use retrace_files::{FileError, RegularFile, Root, Silent, Stamp, Wanted, hash_beneath, not_own};
 use retrace_manifest::Unknown;
 use retrace_spec::{Digest, RelPath};
+use retrace_tables::has_checksum;
 use serde::{Deserialize, Serialize};
 
 use crate::releases::{Release, Sealed};
-use crate::{QueryError, Stores, tables};
+use crate::{QueryError, Stores};
 
 /// What a file was held against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -217,10 +218,7 @@ fn own_checksum(opened: RegularFile) -> Result<bool, QueryError> {
     if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("parquet")) {
         return Ok(false);
     }
-    match tables::holds(&mut opened.into_file()).map_err(FileError::io(&path, "read"))? {
-        Some(false) => Err(QueryError::Checksum { path }),
-        found => Ok(found.is_some()),
-    }
+    Ok(has_checksum(&mut opened.into_file(), &path)?)
 }
 
 /// What is known of the bytes of a file.

@@ -1,7 +1,6 @@
-//! Tables and SQL, on DataFusion: everything that is asked of a release in SQL is asked here.
+//! SQL on DataFusion: everything that is asked of a release in SQL is asked here.
 //!
-//! [`tables`] writes the tables of a release as Parquet, the same bytes for the same rows.
-//! [`Session`] answers a query over them, one answer whenever it is asked; a [`NamedQuery`] is one
+//! [`Session`] answers a query over tables, one answer whenever it is asked; a [`NamedQuery`] is one
 //! whose question stands beside it in words. This crate knows nothing of models or plots, and reads
 //! no environment: how a URL is reached is told by [`Stores`].
 
@@ -22,7 +21,6 @@ mod scan;
 mod session;
 mod sources;
 mod stores;
-pub mod tables;
 mod texts;
 
 pub use answer::{Answer, Column, Fitted, Format};

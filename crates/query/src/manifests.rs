@@ -5,10 +5,10 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 use retrace_manifest::{GraphFinding, Unknown, check_graph};
 use retrace_spec::{KnownRoots, Manifest};
+use retrace_tables::{Batch, Graph, ManifestRoot, PublishedRoot};
 
 use crate::QueryError;
 use crate::releases::Sealed;
-use crate::tables::{Batch, Graph, ManifestRoot, PublishedRoot};
 
 /// Every artifact.
 pub(crate) fn artifacts(manifest: &Manifest) -> Result<RecordBatch, QueryError> {
@@ -51,13 +51,13 @@ pub(crate) fn graph(sealed: &Sealed) -> Result<RecordBatch, QueryError> {
     };
     let found = check_graph(manifest).into_iter().map(row);
     let rows: Vec<Graph> = found.chain(sealed.unknown.iter().map(unknown)).collect();
-    Batch::of(&rows)?.into_columns()
+    Ok(Batch::of(&rows)?.into_columns()?)
 }
 
 /// The manifest itself, which lies at `source`.
 pub(crate) fn root(manifest: &Manifest, source: &str) -> Result<RecordBatch, QueryError> {
     let row = ManifestRoot { release: manifest.name.clone(), root: manifest.root, source: source.to_owned() };
-    Batch::of(&[row])?.into_columns()
+    Ok(Batch::of(&[row])?.into_columns()?)
 }
 
 /// The roots in the document that lies at `source`.
@@ -71,7 +71,7 @@ pub(crate) fn known_roots(known: &KnownRoots, source: &str) -> Result<RecordBatc
             source: source.to_owned(),
         })
     });
-    Batch::of(&rows.collect::<Vec<_>>())?.into_columns()
+    Ok(Batch::of(&rows.collect::<Vec<_>>())?.into_columns()?)
 }
 
 /// Every step of the graph.

@@ -14,13 +14,13 @@ use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Expr, Value, visit_expressions_mut};
 use retrace_spec::{KnownRoots, guard};
+use retrace_tables::{PublishedRoot, Row};
 use tokio::runtime::Runtime;
 
 use crate::explain::{Names, explain};
 use crate::held::{Held, Holder, UnknownPart};
 use crate::named::Literal;
 use crate::sources::{self, Sources};
-use crate::tables::{self, PublishedRoot, Row};
 use crate::{Answer, Limits, NamedQuery, QueryError, Stores, depth, functions, manifests};
 
 /// How tables are opened and asked.
@@ -171,7 +171,7 @@ impl Session {
         let mut session = Self::open_with(paths, options)?;
         // Nobody else has it yet.
         if let Some(opened) = Arc::get_mut(&mut session.opened) {
-            for (table, rows) in tables::empty()? {
+            for (table, rows) in retrace_tables::empty()? {
                 if !opened.columns.contains_key(table) {
                     let columns = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
                     opened.columns.insert(table.to_owned(), columns);

@@ -6,11 +6,11 @@
 use std::path::Path;
 
 use retrace_query::Session;
-use retrace_query::tables::{self, Checkpoint, Contamination, Metric, Sample, TrainLog};
 use retrace_report::release::{Cleaning, Comparison, Finding, Replayed, Verification};
 use retrace_report::{Checked, ReleaseReport, gather, release_page};
 use retrace_spec::manifest::{Artifact, GraphStep, Kind, Output, Reference, StepKind};
 use retrace_spec::{Digest, Document, Manifest, RelPath, Step, Tokens};
+use retrace_tables::{Checkpoint, Contamination, Metric, Sample, TrainLog};
 
 /// Runs, parameters and how much is learned from a token.
 const RUNS: [(&str, u64); 3] = [("tiny", 168_000), ("small", 410_000), ("base", 1_120_000)];
@@ -174,11 +174,11 @@ fn write_tables(directory: &Path) {
     contamination[5].seen_at = None;
     contamination.push(held(0, 0.6, Some(90)));
     contamination.push(held(9, 0.2, Some(5)));
-    tables::write(&tables, &logs).unwrap();
-    tables::write(&tables, &metrics).unwrap();
-    tables::write(&tables, &checkpoints).unwrap();
-    tables::write(&tables, &samples).unwrap();
-    tables::write(&tables, &contamination).unwrap();
+    retrace_tables::write(&tables, &logs).unwrap();
+    retrace_tables::write(&tables, &metrics).unwrap();
+    retrace_tables::write(&tables, &checkpoints).unwrap();
+    retrace_tables::write(&tables, &samples).unwrap();
+    retrace_tables::write(&tables, &contamination).unwrap();
 }
 
 fn checked() -> Checked {

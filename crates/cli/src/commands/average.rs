@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use retrace_files::{Root, safetensors, write_whole_directory};
 use retrace_manifest::{Closeness, Mean, average};
-use retrace_query::tables;
+use retrace_tables::Average;
 use serde_json::json;
 
 use super::{Exit, MOST_BYTES, in_release};
@@ -46,11 +46,11 @@ pub(crate) struct Average {
 
 impl Average {
     /// What was found of each tensor, as rows.
-    fn rows(&self, tensors: &[Mean]) -> Vec<tables::Average> {
+    fn rows(&self, tensors: &[Mean]) -> Vec<Average> {
         let subject = self.against.display().to_string();
         let of = self.ingredients.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
         let release = self.against.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let row = |mean: &Mean| tables::Average {
+        let row = |mean: &Mean| Average {
             release: release.clone(),
             subject: subject.clone(),
             tensor: mean.name.clone(),
@@ -86,7 +86,7 @@ impl Average {
             })?;
         }
         if let Some(directory) = &self.table {
-            tables::write(directory, &self.rows(&found.tensors))?;
+            retrace_tables::write(directory, &self.rows(&found.tensors))?;
         }
         let holds = found.closeness != Closeness::Apart;
         let ingredients: Vec<_> = self.ingredients.iter().map(|path| path.display().to_string()).collect();

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use retrace_query::tables::{self, Row, Tensor};
 use retrace_spec::Step;
+use retrace_tables::{Row, Tensor};
 use retrace_weights::{TensorStats, stats};
 use serde_json::json;
 
@@ -46,7 +46,7 @@ impl Stats {
         let found = stats(&self.checkpoints, self.stable_rank, terminal.progress().as_ref())?;
         if let Some(output) = &self.output {
             let rows: Vec<Tensor> = found.iter().map(|tensor| self.row(tensor)).collect();
-            tables::write(&output.join("tables"), &rows)?;
+            retrace_tables::write(&output.join("tables"), &rows)?;
             let path = output.join("tables").join(format!("{}.parquet", Tensor::TABLE));
             terminal.say(Tone::Good, "wrote", format!("{}: {}", path.display(), count(rows.len(), "row")));
         }

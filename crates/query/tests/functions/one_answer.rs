@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 
-use retrace_query::tables::{self, Metric};
 use retrace_query::{Format, Options, Session};
 use retrace_spec::Step;
+use retrace_tables::Metric;
 
 use super::exact::{patterns, sum_of};
 use super::{failure, float_column, session, spread, table, text};
@@ -223,7 +223,7 @@ fn a_session_has_one_answer_in_any_number_of_partitions() {
         place: format!("line {at}"),
     };
     let rows: Vec<Metric> = (0..).zip(patterns("session", 20_000, 60)).map(|(at, x)| metric(at, x)).collect();
-    tables::write(directory.path(), &rows).unwrap();
+    retrace_tables::write(directory.path(), &rows).unwrap();
     for sql in [
         "select run, sum(value) as s, stddev(value) as d, array_agg(place order by step) as p from metrics group by run",
         "select * from metrics",

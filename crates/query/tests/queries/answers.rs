@@ -1,7 +1,7 @@
 //! Answers over a small release, worked out by hand.
 
-use retrace_query::tables::{self, Metric};
 use retrace_query::{Format, Session};
+use retrace_tables::Metric;
 
 use crate::{metric, release};
 
@@ -65,7 +65,7 @@ fn a_table_is_fitted_and_says_what_it_leaves_out() {
 fn the_same_rows_are_the_same_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let rows = [metric(2, "c", 1.0), metric(0, "b", 1.0), metric(0, "a", 2.0)];
-    let first = tables::write(directory.path(), &rows).unwrap();
+    let first = retrace_tables::write(directory.path(), &rows).unwrap();
     let turned: Vec<Metric> = rows.into_iter().rev().collect();
-    assert_eq!(tables::write(directory.path(), &turned).unwrap(), first);
+    assert_eq!(retrace_tables::write(directory.path(), &turned).unwrap(), first);
 }

@@ -12,8 +12,8 @@ mod urls;
 use std::path::Path;
 
 use retrace_query::Session;
-use retrace_query::tables::{self, Metric};
 use retrace_spec::{Step, Tokens};
+use retrace_tables::Metric;
 
 fn metric(step: u64, task: &str, value: f64) -> Metric {
     Metric {
@@ -33,7 +33,7 @@ fn metric(step: u64, task: &str, value: f64) -> Metric {
 
 fn release(directory: &Path) -> Session {
     let rows = vec![metric(2, "事实", 0.1 + 0.2), metric(0, "b", 1.0), metric(0, "a", -0.0)];
-    tables::write(&directory.join("tables"), &rows).unwrap();
+    retrace_tables::write(&directory.join("tables"), &rows).unwrap();
     Session::open(&[directory.to_owned()]).unwrap()
 }
 

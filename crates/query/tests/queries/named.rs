@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use retrace_query::tables::{self, Checkpoint, Contamination, Metric, Sample, Tensor, TrainLog};
 use retrace_query::{Format, Literal, NamedQuery, Options, QueryError, Session};
 use retrace_spec::{Digest, Step, Tokens};
+use retrace_tables::{Checkpoint, Contamination, Metric, Sample, Tensor, TrainLog};
 
 use crate::metric;
 
@@ -53,7 +53,8 @@ fn a_query_says_what_it_asks_and_what_it_can_be_told() {
 fn values_are_bound_and_never_read_as_sql() {
     let directory = tempfile::tempdir().unwrap();
     let hostile = "x' or '1'='1";
-    tables::write(directory.path(), &[metric(0, hostile, 1.0), metric(1, "b", 2.0), metric(2, "$task", 3.0)]).unwrap();
+    retrace_tables::write(directory.path(), &[metric(0, hostile, 1.0), metric(1, "b", 2.0), metric(2, "$task", 3.0)])
+        .unwrap();
     let session = Session::open(&[directory.path().to_owned()]).unwrap();
     let text = "-- question: ?\n-- parameter task: t\n-- parameter least = 0: l\n-- parameter share = 1.5: s\n\
                 select value * $share as v from metrics where task = $task and step >= $least limit $least + 9";
@@ -100,7 +101,7 @@ fn release(directory: &Path) -> Session {
     }
     metrics.extend([row("one", "a", 5, 2, 0.625), row("two", "a", 0, 2, 0.75), row("two", "a", 0, 3, 0.5)]);
     metrics.push(row("one", "late", 0, 3, 0.5));
-    tables::write(directory, &metrics).unwrap();
+    retrace_tables::write(directory, &metrics).unwrap();
     let log = |run: &str, step: u64, tokens: u64, loss: f64| TrainLog {
         release: "r".to_owned(),
         run: run.to_owned(),
@@ -114,7 +115,7 @@ fn release(directory: &Path) -> Session {
         place: format!("line {step}"),
     };
     let logs = [log("one", 1, 10, 4.0), log("one", 2, 20, 3.0), log("one", 3, 40, 2.0), log("one", 4, 60, 1.0)];
-    tables::write(directory, &logs).unwrap();
+    retrace_tables::write(directory, &logs).unwrap();
     let checkpoint = |run: &str, step: u64| Checkpoint {
         release: "r".to_owned(),
         run: run.to_owned(),
@@ -127,7 +128,7 @@ fn release(directory: &Path) -> Session {
         source: "s".to_owned(),
         place: "line 1".to_owned(),
     };
-    tables::write(directory, &[checkpoint("one", 1), checkpoint("one", 3), checkpoint("one", 4)]).unwrap();
+    retrace_tables::write(directory, &[checkpoint("one", 1), checkpoint("one", 3), checkpoint("one", 4)]).unwrap();
     let sample = |run: &str, step: u64, item: &str, correct: bool| Sample {
         release: "r".to_owned(),
         run: run.to_owned(),
@@ -143,7 +144,7 @@ fn release(directory: &Path) -> Session {
     for (item, early, late) in [("x", false, true), ("y", true, true), ("z", false, false)] {
         samples.extend([sample("one", 1, item, early), sample("one", 3, item, late), sample("two", 3, item, early)]);
     }
-    tables::write(directory, &samples).unwrap();
+    retrace_tables::write(directory, &samples).unwrap();
     let seen = Contamination {
         task: "a".to_owned(),
         item: "x".to_owned(),
@@ -154,7 +155,8 @@ fn release(directory: &Path) -> Session {
         run: Some("one".to_owned()),
         seen_at: Some(Step(2)),
     };
-    tables::write(directory, &[Contamination { item: "z".to_owned(), overlap: 0.1, ..seen.clone() }, seen]).unwrap();
+    retrace_tables::write(directory, &[Contamination { item: "z".to_owned(), overlap: 0.1, ..seen.clone() }, seen])
+        .unwrap();
     let tensor = |step: u64, name: &str, moved: Option<f64>| Tensor {
         run: "one".to_owned(),
         checkpoint: format!("one/{step}"),
@@ -179,7 +181,7 @@ fn release(directory: &Path) -> Session {
     };
     let tensors =
         [tensor(1, "w", None), tensor(3, "w", Some(1.0)), tensor(3, "v", Some(3.0)), tensor(3, "u", Some(0.5))];
-    tables::write(directory, &tensors).unwrap();
+    retrace_tables::write(directory, &tensors).unwrap();
     Session::open_whole(&[directory.to_owned()], Options::default()).unwrap()
 }
 

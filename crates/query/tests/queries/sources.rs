@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use retrace_query::tables::{self, Metric};
 use retrace_query::{Format, QueryError, Session};
+use retrace_tables::Metric;
 
 use crate::{csv, metric, release};
 
@@ -123,7 +123,7 @@ fn what_is_no_table_is_refused() {
     }
     // A whole table of which the end, or the middle, is gone.
     let rows: Vec<Metric> = (0..2000).map(|step| metric(step, "task", step as f64)).collect();
-    tables::write(&path("tables"), &rows).unwrap();
+    retrace_tables::write(&path("tables"), &rows).unwrap();
     let whole = fs::read(path("tables/metrics.parquet")).unwrap();
     fs::remove_file(path("bad.parquet")).unwrap();
     fs::write(path("tables/metrics.parquet"), &whole[..whole.len() / 2]).unwrap();

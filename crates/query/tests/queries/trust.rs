@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use retrace_query::tables::{self, Metric};
 use retrace_query::{By, Held, Limits, NamedQuery, Options, QueryError, Session};
 use retrace_spec::manifest::{Artifact, Kind};
 use retrace_spec::{Document, Manifest};
+use retrace_tables::{Metric, TablesError};
 
 use crate::{csv, metric, release};
 
@@ -62,7 +62,7 @@ fn a_table_that_is_not_as_sealed_gives_no_answer() {
         assert_eq!(session.held(), held(By::Manifest));
         // Whole and with a good checksum of its own, but another.
         let rows: Vec<Metric> = vec![metric(0, "a", 2.0)];
-        tables::write(&root.join("tables"), &rows).unwrap();
+        retrace_tables::write(&root.join("tables"), &rows).unwrap();
         let path = format!("select * from '{}'", table.display());
         for sql in [SUM, &path, "with a as (select * from metrics) select (select count(*) from a) as n"] {
             // Of a session that answered already, and of a new one.
@@ -84,7 +84,7 @@ fn a_table_that_is_not_as_sealed_gives_no_answer() {
 #[test]
 fn what_a_function_reads_is_held_too() {
     let directory = sealed("manifest.yaml");
-    tables::write(&directory.path().join("tables"), &[metric(0, "a", 2.0)]).unwrap();
+    retrace_tables::write(&directory.path().join("tables"), &[metric(0, "a", 2.0)]).unwrap();
     let error = open(directory.path(), Options::default()).run("select * from aligned('base', 'base')").unwrap_err();
     assert!(matches!(error, QueryError::NotAsSealed { .. }), "{error}");
 }
@@ -100,7 +100,7 @@ fn a_table_in_a_part_is_held_against_the_manifest_of_the_part() {
     let session = open(directory.path(), Options::default());
     assert_eq!(csv(&session, &sql), "s\n1.3\n");
     assert_eq!(session.held(), [Held { file: table.display().to_string(), by: By::Manifest }]);
-    tables::write(table.parent().unwrap(), &[metric(0, "a", 2.0)]).unwrap();
+    retrace_tables::write(table.parent().unwrap(), &[metric(0, "a", 2.0)]).unwrap();
     assert!(matches!(session.run(&sql), Err(QueryError::NotAsSealed { .. })));
 }
 
@@ -114,16 +114,16 @@ fn damage_shows_without_a_manifest() {
     assert_eq!(session.held(), [Held { file: table.display().to_string(), by: By::Checksum }]);
     flip(&table);
     let session = open(directory.path(), Options::default());
-    assert!(matches!(session.run(SUM), Err(QueryError::Checksum { path }) if path == table));
+    assert!(matches!(session.run(SUM), Err(QueryError::Tables(TablesError::Checksum { path })) if path == table));
     // Who reads it without a look at the whole still sees that the page is damaged.
     let unchecked = open(directory.path(), Options { checked: false, ..Options::default() });
     let error = unchecked.run(SUM).unwrap_err().to_string();
     assert!(error.contains("checksum"), "{error}");
     // And it makes no part of another table.
     let none = Default::default();
-    let locked = tables::Tables::lock(&directory.path().join("tables")).unwrap();
+    let locked = retrace_tables::Tables::lock(&directory.path().join("tables")).unwrap();
     let merged = locked.merge::<Metric>(&none, vec![]);
-    assert!(matches!(merged, Err(QueryError::Checksum { .. })));
+    assert!(matches!(merged, Err(TablesError::Checksum { .. })));
 }
 
 #[cfg(unix)]
@@ -161,7 +161,7 @@ fn notes_are_believed_of_bytes_alone_and_from_oneself_alone() {
     fs::write(&note, &text).unwrap();
     ask().unwrap();
     let manifest = fs::read_to_string(root.join("manifest.yaml")).unwrap();
-    tables::write(&root.join("tables"), &[metric(0, "a", 2.0)]).unwrap();
+    retrace_tables::write(&root.join("tables"), &[metric(0, "a", 2.0)]).unwrap();
     fs::remove_file(root.join("manifest.yaml")).unwrap();
     reseal(root, "manifest.yaml", &[(TABLE, Kind::Table)]);
     ask().unwrap();

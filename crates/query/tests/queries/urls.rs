@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use retrace_query::tables::{self, Metric};
 use retrace_query::{By, Held, Options, QueryError, Session, Stores};
+use retrace_tables::Metric;
 
 use crate::{csv, metric};
 
@@ -90,7 +90,7 @@ fn serve(stream: TcpStream, bytes: &[u8], log: &Mutex<Vec<String>>, count: &Atom
 fn table() -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
     let rows: Vec<Metric> = (0..100_000).map(|step| metric(step, &format!("task {step}"), step as f64)).collect();
-    tables::write(directory.path(), &rows).unwrap();
+    retrace_tables::write(directory.path(), &rows).unwrap();
     let mut bytes = Vec::new();
     std::fs::File::open(directory.path().join("metrics.parquet")).unwrap().read_to_end(&mut bytes).unwrap();
     bytes

@@ -8,9 +8,9 @@ use retrace_eval::{Items, LoadedTask, Scores};
 use retrace_files::{FileError, Progress, RegularFile, Root, Unit, expand, json_lines};
 use retrace_manifest::record::{self, Done};
 use retrace_model::Layout;
-use retrace_query::tables::{self, Checkpoint, Contamination, Metric, Row, Sample, TrainLog};
 use retrace_spec::manifest::{Kind, StepKind};
 use retrace_spec::{RelPath, Run, Step, Tokens};
+use retrace_tables::{Checkpoint, Contamination, Metric, Row, Sample, TrainLog};
 use retrace_train::{Batches, Journal, checkpoints};
 
 use super::super::eval::{self, Results};
@@ -104,7 +104,7 @@ pub(super) fn write(
 }
 
 fn table<R: Row>(root: &Root, rows: &[R]) -> Result<(RelPath, Kind), Failure> {
-    tables::write(&root.path().join("tables"), rows)?;
+    retrace_tables::write(&root.path().join("tables"), rows)?;
     let path = in_release(&format!("tables/{}.parquet", R::TABLE))?;
     Ok((path, Kind::Table))
 }

@@ -7,17 +7,15 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, DictionaryArray, RecordBatch, StringArray, StringBuilder, UInt64Array,
-};
-use datafusion::arrow::compute::{cast, concat, take};
-use datafusion::arrow::datatypes::{DataType, Float64Type, Int32Type, SchemaRef, UInt64Type};
-use datafusion::arrow::error::ArrowError;
-use datafusion::common::HashMap;
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, RecordBatch, StringArray, StringBuilder, UInt64Array};
+use arrow::compute::{cast, concat, take};
+use arrow::datatypes::{DataType, Float64Type, Int32Type, SchemaRef, UInt64Type};
+use arrow::error::ArrowError;
+use hashbrown::HashMap;
 use rayon::prelude::*;
 
 /// Rows of batches, in order.
-pub(super) struct Ordered<'a> {
+pub(crate) struct Ordered<'a> {
     schema: SchemaRef,
     columns: Vec<Column<'a>>,
     order: Vec<u64>,
@@ -31,7 +29,7 @@ enum Column<'a> {
 }
 
 /// Texts as Arrow's dictionaries, which [`Ordered`] takes them from.
-pub(super) fn texts_once(batch: &RecordBatch) -> Result<Vec<ArrayRef>, ArrowError> {
+pub(crate) fn texts_once(batch: &RecordBatch) -> Result<Vec<ArrayRef>, ArrowError> {
     let kind = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let once = |column: &ArrayRef| match column.data_type() {
         DataType::Utf8 => cast(column, &kind),
@@ -42,7 +40,7 @@ pub(super) fn texts_once(batch: &RecordBatch) -> Result<Vec<ArrayRef>, ArrowErro
 
 impl<'a> Ordered<'a> {
     /// Of batches with the columns of `schema`, whose texts are those of [`texts_once`].
-    pub(super) fn new(schema: SchemaRef, batches: &'a [Vec<ArrayRef>]) -> Result<Self, ArrowError> {
+    pub(crate) fn new(schema: SchemaRef, batches: &'a [Vec<ArrayRef>]) -> Result<Self, ArrowError> {
         let column = |at: usize| Column::of(batches.iter().filter_map(|batch| batch.get(at)).collect());
         let columns = (0..schema.fields().len()).into_par_iter().map(column).collect::<Result<Vec<_>, _>>()?;
         let order = order(&columns);
@@ -50,7 +48,7 @@ impl<'a> Ordered<'a> {
     }
 
     /// The rows in order, so many at a time.
-    pub(super) fn batches(&self, rows: usize) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
+    pub(crate) fn batches(&self, rows: usize) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
         // A table without rows has one batch, of its columns.
         let none = self.order.is_empty().then_some(&[][..]);
         self.order.chunks(rows).chain(none).map(|rows| {

@@ -4,147 +4,34 @@
 //! library, so the same rows are the same bytes.
 
 use std::collections::{BTreeSet, HashSet};
-use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, RecordBatch, RecordBatchReader, StringArray,
-    StringDictionaryBuilder, UInt64Array,
-};
-use datafusion::arrow::compute::{cast, filter_record_batch};
-use datafusion::arrow::datatypes::{DataType, Int32Type, SchemaRef};
-use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use datafusion::parquet::basic::Compression;
-use datafusion::parquet::file::properties::WriterProperties;
+use arrow::array::{Array, BooleanArray, RecordBatch, RecordBatchReader, StringArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
 use retrace_files::{FileError, RegularFile, write_whole};
-use retrace_spec::guard;
-use retrace_spec::{Digest, Step, Tokens};
+use retrace_spec::{Digest, guard};
 
-use super::checksums::{holds, with_checksums};
-use super::order::{Ordered, texts_once};
-use crate::QueryError;
-
-/// A kind of row, and the table it makes.
-pub trait Row: Sized {
-    /// The table's name, and its file's: `NAME.parquet`.
-    const TABLE: &'static str;
-    /// The columns of some rows.
-    fn columns(rows: &[Self]) -> Vec<(&'static str, ArrayRef)>;
-}
-
-/// What can stand in a column.
-pub trait Cell: Sized {
-    /// A column of such cells.
-    fn column<'a>(cells: impl Iterator<Item = &'a Self>) -> ArrayRef
-    where
-        Self: 'a;
-}
-
-/// Texts, each kept once.
-struct Texts;
-
-impl Texts {
-    fn from_iter<'a>(cells: impl Iterator<Item = Option<&'a str>>) -> DictionaryArray<Int32Type> {
-        // Many files have few rows, and each of them columns.
-        let mut column = StringDictionaryBuilder::with_capacity(cells.size_hint().0, 16, 256);
-        let mut cells = cells.peekable();
-        // Neighbours are often the same: the rows of a file have one release, one source, one run.
-        while let Some(cell) = cells.next() {
-            let mut times = 1;
-            while cells.next_if_eq(&cell).is_some() {
-                times += 1;
-            }
-            column.append_options(cell, times);
-        }
-        column.finish()
-    }
-}
-
-/// A cell, and the same where it may be missing, as an array of its values.
-macro_rules! cell {
-    ($($cell:ty => $array:ident, |$value:ident| $as:expr;)*) => {$(
-        impl Cell for $cell {
-            fn column<'a>(cells: impl Iterator<Item = &'a Self>) -> ArrayRef {
-                Arc::new($array::from_iter(cells.map(|$value| Some($as))))
-            }
-        }
-
-        impl Cell for Option<$cell> {
-            fn column<'a>(cells: impl Iterator<Item = &'a Self>) -> ArrayRef {
-                Arc::new($array::from_iter(cells.map(|cell| cell.as_ref().map(|$value| $as))))
-            }
-        }
-    )*};
-}
-
-cell! {
-    String => Texts, |text| text.as_str();
-    Digest => StringArray, |digest| digest.to_string();
-    bool => BooleanArray, |truth| *truth;
-    u64 => UInt64Array, |number| *number;
-    Step => UInt64Array, |step| step.get();
-    Tokens => UInt64Array, |tokens| tokens.get();
-    f64 => Float64Array, |number| *number;
-}
-
-/// Rows of a table, column by column, which take less memory than the rows themselves.
-#[derive(Debug, Clone)]
-pub struct Batch<R> {
-    columns: RecordBatch,
-    row: PhantomData<R>,
-}
-
-impl<R: Row> Batch<R> {
-    /// Of these rows.
-    ///
-    /// # Errors
-    /// If there are more than Arrow can hold.
-    pub fn of(rows: &[R]) -> Result<Self, QueryError> {
-        let columns = R::columns(rows).into_iter().map(|(name, column)| (name, column, true));
-        Ok(Self { columns: RecordBatch::try_from_iter_with_nullable(columns)?, row: PhantomData })
-    }
-
-    /// Its columns, as they are in the table's file.
-    ///
-    /// # Errors
-    /// Never: a text can be written out.
-    pub(crate) fn into_columns(self) -> Result<RecordBatch, QueryError> {
-        let plain = |column: &ArrayRef| match column.data_type() {
-            DataType::Dictionary(_, texts) => cast(column, texts),
-            _ => Ok(Arc::clone(column)),
-        };
-        let columns = self.columns.columns().iter().map(plain).collect::<Result<Vec<_>, _>>()?;
-        let names = self.columns.schema();
-        let names = names.fields().iter().map(|field| field.name());
-        let columns = names.zip(columns).map(|(name, column)| (name, column, true));
-        Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
-    }
-
-    /// How many rows there are.
-    pub fn len(&self) -> usize {
-        self.columns.num_rows()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
+use crate::checksums::{has_checksum, with_checksums};
+use crate::order::{Ordered, texts_once};
+use crate::{Batch, Row, TablesError};
 
 /// Writes `rows`, sorted by their columns from left to right, to the table's file in `directory`, whose
 /// lock is held.
-pub(super) fn write<R: Row>(directory: &Path, rows: &[R]) -> Result<Digest, QueryError> {
+pub(crate) fn write<R: Row>(directory: &Path, rows: &[R]) -> Result<Digest, TablesError> {
     write_batches::<R>(&file::<R>(directory), &[Batch::of(rows)?.columns])
 }
 
 /// Puts rows into the table's file in `directory`, whose lock is held.
-pub(super) fn merge<R: Row>(
+pub(crate) fn merge<R: Row>(
     directory: &Path,
     sources: &BTreeSet<(String, String)>,
     new: Vec<Batch<R>>,
-) -> Result<(), QueryError> {
+) -> Result<(), TablesError> {
     let path = file::<R>(directory);
     let schema = schema::<R>()?;
     let mut batches = Vec::with_capacity(new.len() + 1);
@@ -164,7 +51,7 @@ pub(super) fn merge<R: Row>(
     Ok(())
 }
 
-fn schema<R: Row>() -> Result<SchemaRef, QueryError> {
+fn schema<R: Row>() -> Result<SchemaRef, TablesError> {
     Ok(Batch::<R>::of(&[])?.into_columns()?.schema())
 }
 
@@ -173,7 +60,7 @@ fn file<R: Row>(directory: &Path) -> PathBuf {
 }
 
 /// The rows that are of none of these releases and sources.
-fn without(batch: &RecordBatch, sources: &BTreeSet<(String, String)>) -> Result<RecordBatch, QueryError> {
+fn without(batch: &RecordBatch, sources: &BTreeSet<(String, String)>) -> Result<RecordBatch, TablesError> {
     let text = |name| batch.column_by_name(name).and_then(|column| column.as_any().downcast_ref::<StringArray>());
     let (Some(releases), Some(names)) = (text("release"), text("source")) else { return Ok(batch.clone()) };
     let replaced: HashSet<(&str, &str)> = sources.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
@@ -188,7 +75,7 @@ fn without(batch: &RecordBatch, sources: &BTreeSet<(String, String)>) -> Result<
 /// How many rows are written at a time. A part of the format: other numbers cut pages elsewhere.
 const AT_ONCE: usize = 1 << 16;
 
-fn write_batches<R: Row>(path: &Path, batches: &[RecordBatch]) -> Result<Digest, QueryError> {
+fn write_batches<R: Row>(path: &Path, batches: &[RecordBatch]) -> Result<Digest, TablesError> {
     let batches = batches.iter().map(texts_once).collect::<Result<Vec<_>, _>>()?;
     let ordered = Ordered::new(schema::<R>()?, &batches)?;
     let properties = WriterProperties::builder()
@@ -205,13 +92,11 @@ fn write_batches<R: Row>(path: &Path, batches: &[RecordBatch]) -> Result<Digest,
 }
 
 /// The batches of a Parquet file, the first of which is empty and has its columns.
-pub(crate) fn read_batches(path: &Path) -> Result<Vec<RecordBatch>, QueryError> {
+fn read_batches(path: &Path) -> Result<Vec<RecordBatch>, TablesError> {
     let refuse =
         |what: String| FileError::Name { path: path.to_owned(), what: format!("it is not a Parquet table: {what}") };
     let mut file = RegularFile::open(path)?.into_file();
-    if holds(&mut file).map_err(FileError::io(path, "read"))? == Some(false) {
-        return Err(QueryError::Checksum { path: path.to_owned() });
-    }
+    has_checksum(&mut file, path)?;
     guard(|| {
         let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| refuse(e.to_string()))?.build()?;
         let mut batches = vec![RecordBatch::new_empty(RecordBatchReader::schema(&reader))];
@@ -224,9 +109,13 @@ pub(crate) fn read_batches(path: &Path) -> Result<Vec<RecordBatch>, QueryError> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
+    use retrace_spec::Step;
+
     use super::*;
-    use crate::tables::{Claim, Metric};
-    use datafusion::arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
+    use crate::{Claim, Metric};
 
     fn metric(source: &str, step: Option<u64>, value: f64) -> Metric {
         Metric {

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use retrace_files::{FileError, Lock, Root, sweep_all};
 use retrace_spec::Digest;
 
-use super::parquet::{self, Batch, Row};
-use crate::QueryError;
+use crate::{Batch, Row, TablesError, file};
 
 /// The tables of a directory, which no other process writes to meanwhile. A reader sees each table's
 /// file whole, as it was or as it has become.
@@ -23,7 +22,7 @@ impl Tables {
     ///
     /// # Errors
     /// If another process writes there, it is a link, or it cannot be made or locked.
-    pub fn lock(directory: &Path) -> Result<Self, QueryError> {
+    pub fn lock(directory: &Path) -> Result<Self, TablesError> {
         // Without a `/` at its end, which would follow a link.
         let directory: PathBuf = directory.components().collect();
         if directory.is_symlink() {
@@ -39,8 +38,8 @@ impl Tables {
     ///
     /// # Errors
     /// If the file there is no such table, or the disk does not take the new one.
-    pub fn merge<R: Row>(&self, sources: &BTreeSet<(String, String)>, rows: Vec<Batch<R>>) -> Result<(), QueryError> {
-        parquet::merge(&self.directory, sources, rows)
+    pub fn merge<R: Row>(&self, sources: &BTreeSet<(String, String)>, rows: Vec<Batch<R>>) -> Result<(), TablesError> {
+        file::merge(&self.directory, sources, rows)
     }
 }
 
@@ -48,15 +47,15 @@ impl Tables {
 ///
 /// # Errors
 /// If another process writes there, or the disk does not take them.
-pub fn write<R: Row>(directory: &Path, rows: &[R]) -> Result<Digest, QueryError> {
+pub fn write<R: Row>(directory: &Path, rows: &[R]) -> Result<Digest, TablesError> {
     let tables = Tables::lock(directory)?;
-    parquet::write(&tables.directory, rows)
+    file::write(&tables.directory, rows)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::Source;
+    use crate::Source;
 
     #[cfg(unix)]
     #[test]

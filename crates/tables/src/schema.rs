@@ -1,27 +1,16 @@
-//! The tables of a release: what a row of each holds.
-//!
-//! [`write()`] makes them Parquet, [`Tables::merge`] adds to what is there; one process at a time.
+//! What a row of each table holds.
 
-mod checksums;
-mod order;
-mod parquet;
-mod writer;
-
-use datafusion::arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use retrace_spec::{Digest, Step, Tokens};
 
-use crate::QueryError;
-
-pub(crate) use checksums::{holds, with_checksums};
-pub use parquet::{Batch, Cell, Row};
-pub use writer::{Tables, write};
+use crate::{Batch, Cell, Row, TablesError};
 
 /// Every table that there can be, without rows; of those of manifests, only `graph` and `manifests`.
 ///
 /// # Errors
 /// Never: the columns of a table fit.
-pub(crate) fn empty() -> Result<Vec<(&'static str, RecordBatch)>, QueryError> {
-    fn of<R: Row>() -> Result<(&'static str, RecordBatch), QueryError> {
+pub fn empty() -> Result<Vec<(&'static str, RecordBatch)>, TablesError> {
+    fn of<R: Row>() -> Result<(&'static str, RecordBatch), TablesError> {
         Ok((R::TABLE, Batch::<R>::of(&[])?.into_columns()?))
     }
     let all = [
@@ -53,7 +42,7 @@ macro_rules! table {
         impl Row for $row {
             const TABLE: &'static str = $table;
 
-            fn columns(rows: &[Self]) -> Vec<(&'static str, ::datafusion::arrow::array::ArrayRef)> {
+            fn columns(rows: &[Self]) -> Vec<(&'static str, ArrayRef)> {
                 vec![$((stringify!($field), <$cell as Cell>::column(rows.iter().map(|row| &row.$field)))),*]
             }
         }
@@ -281,7 +270,7 @@ table! {
 }
 
 table! {
-    /// A root that an auditor knows of a release ([`crate::Session::know`]). No file is a table of this name, as
+    /// A root that an auditor knows of a release. No file is a table of this name, as
     /// a `-` in a file's name becomes `_`: a release does not say which of its own manifests is the latest.
     "known-roots" PublishedRoot {
         /// The release.

@@ -8,17 +8,21 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use datafusion::parquet::column::writer::ColumnCloseResult;
-use datafusion::parquet::errors::{ParquetError, Result};
-use datafusion::parquet::file::metadata::{
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::{
     ColumnChunkMetaData, KeyValue, PageIndexPolicy, ParquetMetaDataOptions, ParquetMetaDataReader,
 };
-use datafusion::parquet::file::page_index::offset_index::{OffsetIndexMetaData, PageLocation};
-use datafusion::parquet::file::properties::WriterProperties;
-use datafusion::parquet::file::writer::SerializedFileWriter;
+use parquet::file::page_index::offset_index::{OffsetIndexMetaData, PageLocation};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use retrace_files::FileError;
+
+use crate::TablesError;
 
 /// What the whole file's digest is filed under, in the footer.
 const KEY: &str = "retrace.b3";
@@ -33,7 +37,10 @@ const LONGEST_FOOTER: u64 = 64 << 20;
 const PIECE: usize = 4 << 20;
 
 /// The Parquet file in `bytes` with both checksums.
-pub(crate) fn with_checksums(bytes: Vec<u8>) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// If it is no Parquet file as this crate's writer makes them, with an offset index.
+pub fn with_checksums(bytes: Vec<u8>) -> Result<Vec<u8>> {
     let bytes = Bytes::from(bytes);
     let options = ParquetMetaDataOptions::new().with_encoding_stats_as_mask(false);
     let metadata = ParquetMetaDataReader::new()
@@ -186,11 +193,19 @@ fn place_of_digits(footer: &[u8]) -> Option<usize> {
     footer.get(found..found + DIGITS).map(|_| found)
 }
 
-/// Whether the Parquet file is as its own checksum says; nothing, if it has none.
+/// Whether the Parquet file has a checksum of its own, which then holds. `path` is what an error calls the file.
 ///
 /// # Errors
-/// If it cannot be read.
-pub(crate) fn holds(file: &mut File) -> std::io::Result<Option<bool>> {
+/// If the file is not as its own checksum says, or cannot be read.
+pub fn has_checksum(file: &mut File, path: &Path) -> std::result::Result<bool, TablesError> {
+    match holds(file).map_err(FileError::io(path, "read"))? {
+        Some(false) => Err(TablesError::Checksum { path: path.to_owned() }),
+        found => Ok(found.is_some()),
+    }
+}
+
+/// Whether the Parquet file is as its own checksum says; nothing, if it has none.
+fn holds(file: &mut File) -> std::io::Result<Option<bool>> {
     let size = file.seek(SeekFrom::End(0))?;
     let mut end = [0; 8];
     if size < 12 {
@@ -228,9 +243,9 @@ pub(crate) fn holds(file: &mut File) -> std::io::Result<Option<bool>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::{self, Metric};
-    use datafusion::arrow::array::RecordBatch;
-    use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use crate::Metric;
+    use arrow::array::RecordBatch;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
     fn table(directory: &std::path::Path) -> Vec<u8> {
         let row = |at: u64| Metric {
@@ -246,7 +261,7 @@ mod tests {
             source: format!("a text that is not the same twice {at}"),
             place: String::new(),
         };
-        tables::write(directory, &(0..40_000).map(row).collect::<Vec<_>>()).unwrap();
+        crate::write(directory, &(0..40_000).map(row).collect::<Vec<_>>()).unwrap();
         std::fs::read(directory.join("metrics.parquet")).unwrap()
     }
 
