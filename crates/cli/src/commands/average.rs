@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use retrace_files::{Root, safetensors, write_whole_directory};
 use retrace_manifest::{Closeness, Mean, average};
-use retrace_tables::Average;
 use serde_json::json;
 
 use super::{Exit, MOST_BYTES, in_release};
@@ -46,11 +45,11 @@ pub(crate) struct Average {
 
 impl Average {
     /// What was found of each tensor, as rows.
-    fn rows(&self, tensors: &[Mean]) -> Vec<Average> {
+    fn rows(&self, tensors: &[Mean]) -> Vec<retrace_tables::Average> {
         let subject = self.against.display().to_string();
         let of = self.ingredients.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
         let release = self.against.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let row = |mean: &Mean| Average {
+        let row = |mean: &Mean| retrace_tables::Average {
             release: release.clone(),
             subject: subject.clone(),
             tensor: mean.name.clone(),
