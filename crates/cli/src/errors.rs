@@ -225,6 +225,7 @@ fn help_for_evaluation(error: &EvalError) -> String {
         EvalError::Model(error) => help_for_model(error),
         EvalError::Corpus(error) => help_for_corpus(error),
         EvalError::Item { .. } => "correct that line of the task's items".to_owned(),
+        EvalError::Results { .. } => "give a results file that `retrace eval -o` wrote".to_owned(),
         EvalError::NotFinite { .. } => "the checkpoint's weights are likely broken; `retrace verify` it".to_owned(),
     }
 }

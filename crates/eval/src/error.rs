@@ -37,4 +37,14 @@ pub enum EvalError {
         /// The item.
         item: String,
     },
+    /// A results file is not one that this crate wrote.
+    #[error("{}: {place}: {what}", path.display())]
+    Results {
+        /// The file.
+        path: PathBuf,
+        /// Where in it: keys from the outermost.
+        place: String,
+        /// What is wrong there.
+        what: String,
+    },
 }

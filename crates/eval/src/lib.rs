@@ -5,9 +5,11 @@
 //! task and numerics version. This crate knows nothing of training, tables or reports.
 
 mod error;
+mod results;
 mod score;
 mod task;
 
 pub use error::EvalError;
+pub use results::Results;
 pub use score::{Metric, Sample, Scores, score};
 pub use task::{Items, LoadedTask, Question, Text};

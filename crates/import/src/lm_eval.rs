@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use retrace_spec::Step;
+use retrace_spec::{ResultKey, Step};
 use retrace_tables::{Metric, Sample};
 
 use crate::json;
@@ -120,11 +120,6 @@ pub(crate) fn results(
     Ok(())
 }
 
-/// The metric and the filter of a key, as in `exact_match,strict-match`.
-fn parts(key: &str) -> (&str, Option<&str>) {
-    key.split_once(',').map_or((key, None), |(metric, filter)| (metric, Some(filter)))
-}
-
 /// Tells `each` of every metric of a task: its key, its name, and its value and standard error, or
 /// nothing if it is no number.
 pub(crate) fn measures(
@@ -132,21 +127,19 @@ pub(crate) fn measures(
     mut each: impl FnMut(&str, &str, Option<(f64, Option<f64>)>),
 ) {
     let mut stderrs = HashMap::new();
-    for (key, value) in entries {
-        let (name, filter) = parts(key);
-        if let Some(metric) = name.strip_suffix("_stderr") {
-            stderrs.entry((metric, filter)).or_insert_with(|| value.number());
+    for (name, value) in entries {
+        let key = ResultKey::parse(name);
+        if key.stderr {
+            stderrs.entry(key).or_insert_with(|| value.number());
         }
     }
-    for (key, value) in entries {
-        // `none` is the name of no filter.
-        let (metric, filter) = parts(key);
-        let name = if filter == Some("none") { metric } else { key.as_ref() };
-        if metric.ends_with("_stderr") || matches!(value, Value::Null | Value::String(_) | Value::Bool(_)) {
+    for (name, value) in entries {
+        let key = ResultKey::parse(name);
+        if key.stderr || matches!(value, Value::Null | Value::String(_) | Value::Bool(_)) {
             continue;
         }
-        let stderr = stderrs.get(&(metric, filter)).copied().flatten();
-        each(key, name, value.number().map(|value| (value, stderr)));
+        let stderr = stderrs.get(&key.stderr()).copied().flatten();
+        each(name, &key.label(), value.number().map(|value| (value, stderr)));
     }
 }
 

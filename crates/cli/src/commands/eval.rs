@@ -5,12 +5,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use retrace_corpus::tokenizer::Tokenizer;
-use retrace_eval::{LoadedTask, Scores, score};
-use retrace_files::{FileError, Progress, Root, Unit, WholeFile};
+use retrace_eval::{LoadedTask, Results, score};
+use retrace_files::{Progress, Root, Unit, WholeFile};
 use retrace_model::{Inference, hub};
 use retrace_spec::Task;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Exit, Opened, in_release, open};
 use crate::errors::Failure;
@@ -115,44 +114,6 @@ fn file_name(model: &Path) -> OsString {
 pub(super) fn load(path: &Path) -> Result<LoadedTask, Failure> {
     let Opened { document, root, .. } = open::<Task>(path)?;
     Ok(LoadedTask::read(&root, document)?)
-}
-
-/// What a model scored.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Results {
-    pub(super) scores: Vec<Scores>,
-}
-
-impl Results {
-    /// The numbers as lm-evaluation-harness has them: by task, `METRIC,none`.
-    fn harness(&self) -> Value {
-        let tasks = self.scores.iter().map(|scores| {
-            let mut numbers = Map::new();
-            numbers.insert("alias".to_owned(), scores.task.clone().into());
-            for metric in &scores.metrics {
-                numbers.insert(format!("{},none", metric.name), metric.value.into());
-                let stderr = metric.stderr.map_or_else(|| "N/A".into(), Value::from);
-                numbers.insert(format!("{}_stderr,none", metric.name), stderr);
-            }
-            (scores.task.clone(), Value::Object(numbers))
-        });
-        Value::Object(tasks.collect())
-    }
-
-    /// Writes the results file, keys sorted.
-    pub(super) fn write(&self, mut file: WholeFile) -> Result<(), Failure> {
-        let samples: Map<String, Value> = self
-            .scores
-            .iter()
-            .map(|scores| (scores.task.clone(), serde_json::to_value(&scores.samples).unwrap_or_default()))
-            .collect();
-        let mut value = json!({"results": self.harness(), "samples": samples});
-        value.sort_all_objects();
-        let path = file.path();
-        writeln!(file, "{value:#}").map_err(FileError::io(&path, "write"))?;
-        file.commit()?;
-        Ok(())
-    }
 }
 
 /// Scores the model in a directory on every task.

@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 
 use retrace_analysis::contamination::{Index, Item};
 use retrace_corpus::Document;
-use retrace_eval::{Items, LoadedTask, Scores};
-use retrace_files::{FileError, Progress, RegularFile, Root, Unit, expand, json_lines};
+use retrace_eval::{Items, LoadedTask, Results, Scores};
+use retrace_files::{Progress, Root, Unit, expand, json_lines};
 use retrace_manifest::record::{self, Done};
 use retrace_model::Layout;
 use retrace_spec::manifest::{Kind, StepKind};
-use retrace_spec::{RelPath, Run, Step, Tokens};
+use retrace_spec::{RelPath, ResultKey, Run, Step, Tokens};
 use retrace_tables::{Checkpoint, Contamination, Metric, Row, Sample, TrainLog};
 use retrace_train::{Batches, Journal, checkpoints};
 
-use super::super::eval::{self, Results};
-use super::super::{MOST_BYTES, in_release};
+use super::super::{eval, in_release};
 use super::{NAME, results_path};
 use crate::errors::Failure;
 
@@ -121,7 +120,7 @@ fn metric_rows(run: &Run, step: Step, tokens: Tokens, scores: &Scores, source: &
         value: metric.value,
         stderr: metric.stderr,
         source: source.to_string(),
-        place: format!("/results/{}/{},none", scores.task, metric.name),
+        place: format!("/results/{}/{}", scores.task, ResultKey::unfiltered(&metric.name)),
     };
     scores.metrics.iter().map(row).collect()
 }
@@ -199,30 +198,5 @@ fn items(task: &LoadedTask) -> Vec<Item> {
                 Item { id: question.id.clone(), text }
             })
             .collect(),
-    }
-}
-
-impl Results {
-    /// Reads a results file back.
-    fn read(file: RegularFile) -> Result<Self, Failure> {
-        let path = file.path().to_owned();
-        let text = file.read(MOST_BYTES)?;
-        let refuse = |what: String| FileError::Json { path: path.clone(), line: 1, what };
-        let value: serde_json::Value = serde_json::from_slice(&text).map_err(|e| refuse(e.to_string()))?;
-        let mut scores = Vec::new();
-        for (task, samples) in value["samples"].as_object().into_iter().flatten() {
-            let samples = serde_json::from_value(samples.clone()).map_err(|e| refuse(e.to_string()))?;
-            let numbers = value["results"][task].as_object().ok_or_else(|| refuse(format!("no results of {task}")))?;
-            let metrics = numbers
-                .iter()
-                .filter_map(|(key, number)| {
-                    let name = key.strip_suffix(",none").filter(|name| !name.ends_with("_stderr"))?;
-                    let stderr = numbers.get(&format!("{name}_stderr,none")).and_then(serde_json::Value::as_f64);
-                    Some(retrace_eval::Metric { name: name.to_owned(), value: number.as_f64()?, stderr })
-                })
-                .collect();
-            scores.push(Scores { task: task.clone(), metrics, samples });
-        }
-        Ok(Self { scores })
     }
 }
