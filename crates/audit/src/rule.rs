@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use retrace_files::FileError;
-use retrace_query::read_sql;
+use retrace_query::{HeaderLine, read_sql};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -118,11 +118,10 @@ impl Rule {
     pub fn parse(id: &str, text: &str, path: &Path) -> Result<Self, RuleError> {
         let refuse = |what: String| RuleError::Header { path: path.to_owned(), what };
         let mut fields: BTreeMap<&str, String> = BTreeMap::new();
-        // The header is the comment lines at the beginning; those that are no fields are remarks.
-        for line in text.lines().map_while(|line| line.strip_prefix("--")) {
-            let Some((name, value)) = line.split_once(':') else { continue };
-            let name = name.trim();
-            if FIELDS.contains(&name) && fields.insert(name, value.trim().to_owned()).is_some() {
+        let header = HeaderLine::all(text);
+        // Lines that are no fields are remarks.
+        for (name, value) in header.iter().filter_map(HeaderLine::field) {
+            if FIELDS.contains(&name) && fields.insert(name, value.to_owned()).is_some() {
                 return Err(refuse(format!("`-- {name}:` stands there twice")));
             }
         }

@@ -31,4 +31,4 @@ pub use limits::Limits;
 pub use named::{Literal, NamedQuery, Parameter};
 pub use session::{Options, Session};
 pub use stores::Stores;
-pub use texts::{SqlFile, read_sql};
+pub use texts::{HeaderLine, SqlFile, read_sql};

@@ -21,7 +21,7 @@ use datafusion::sql::sqlparser::ast::Value;
 
 use crate::QueryError;
 use crate::explain::nearest;
-use crate::texts::{SqlFile, read_sql};
+use crate::texts::{HeaderLine, SqlFile, read_sql};
 
 /// A query with a name.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,25 +148,15 @@ impl NamedQuery {
     /// If its first lines do not say what it asks and what its parameters are.
     pub fn parse(name: &str, text: &str, origin: &str) -> Result<Self, QueryError> {
         let refuse = |line: usize, what: String| QueryError::Header { origin: origin.to_owned(), line, what };
-        let mut lines: Vec<(usize, String)> = Vec::new();
-        for (at, line) in text.lines().enumerate() {
-            let Some(comment) = line.strip_prefix("--") else { break };
-            match (comment.starts_with("  "), lines.last_mut()) {
-                (true, Some((_, last))) => {
-                    last.push(' ');
-                    last.push_str(comment.trim());
-                }
-                _ => lines.push((at + 1, comment.trim().to_owned())),
-            }
-        }
         let mut query =
             Self { name: name.to_owned(), question: String::new(), parameters: Vec::new(), sql: text.to_owned() };
-        for (line, comment) in lines {
-            let (key, value) = comment.split_once(": ").ok_or_else(|| {
+        for header in HeaderLine::all(text) {
+            let line = header.line;
+            let (key, value) = header.field().ok_or_else(|| {
                 refuse(line, "a line of the header is `-- question: …` or `-- parameter NAME = DEFAULT: …`".to_owned())
             })?;
             match key.split_once(' ') {
-                None if key == "question" && query.question.is_empty() => query.question = value.trim().to_owned(),
+                None if key == "question" && query.question.is_empty() => query.question = value.to_owned(),
                 Some(("parameter", declared)) => {
                     let (name, default) = match declared.split_once('=') {
                         None => (declared.trim(), None),
@@ -181,7 +171,7 @@ impl NamedQuery {
                     if query.parameters.iter().any(|other| other.name == name) {
                         return Err(refuse(line, format!("parameter {name} is there twice")));
                     }
-                    query.parameters.push(Parameter { name: name.to_owned(), default, about: value.trim().to_owned() });
+                    query.parameters.push(Parameter { name: name.to_owned(), default, about: value.to_owned() });
                 }
                 _ => return Err(refuse(line, format!("unknown or doubled key {key}"))),
             }

@@ -36,3 +36,59 @@ pub fn read_sql(directory: &Path) -> Result<Vec<SqlFile>, FileError> {
     }
     Ok(files)
 }
+
+/// A line of the comments that a file of SQL begins with: `-- KEY: VALUE`, or a remark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderLine {
+    /// Which line of the file it is, from 1.
+    pub line: usize,
+    /// What it says.
+    text: String,
+}
+
+impl HeaderLine {
+    /// The lines of the header of `sql`. A comment that begins with two spaces goes on with the line before it.
+    pub fn all(sql: &str) -> Vec<Self> {
+        let mut lines: Vec<Self> = Vec::new();
+        let comments = sql.lines().map_while(|line| line.strip_prefix("--"));
+        for (line, comment) in (1..).zip(comments) {
+            match lines.last_mut().filter(|_| comment.starts_with("  ")) {
+                Some(last) => {
+                    last.text.push(' ');
+                    last.text.push_str(comment.trim());
+                }
+                None => lines.push(Self { line, text: comment.trim().to_owned() }),
+            }
+        }
+        lines
+    }
+
+    /// The key and its value, unless it is a remark without a colon.
+    pub fn field(&self) -> Option<(&str, &str)> {
+        let (key, value) = self.text.split_once(": ").or_else(|| self.text.split_once(':'))?;
+        Some((key.trim(), value.trim()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_by_hand() {
+        let sql =
+            "-- title: a: b\n--   goes on\n--needs:t\n-- a remark\n-- parameter x = 'a:b': y\nselect 1\n-- no: more";
+        let lines = HeaderLine::all(sql);
+        let fields: Vec<_> = lines.iter().map(|line| (line.line, line.field())).collect();
+        assert_eq!(
+            fields,
+            [
+                (1, Some(("title", "a: b goes on"))),
+                (3, Some(("needs", "t"))),
+                (4, None),
+                (5, Some(("parameter x = 'a:b'", "y"))),
+            ]
+        );
+        assert_eq!(HeaderLine::all("select 1 -- a: b"), []);
+    }
+}
