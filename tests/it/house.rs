@@ -1,7 +1,11 @@
 //! Rules that hold for the source itself.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
 
 /// Calls that open or write a file by its path: they follow links, wait at a pipe, read without end, or
 /// leave half a file.
@@ -77,5 +81,103 @@ fn no_crate_opens_a_file_by_itself() {
         found.is_empty(),
         "use RegularFile, Root, WholeFile or write_whole of retrace-files:\n{}",
         found.join("\n")
+    );
+}
+
+/// What only the binary may depend on: arguments, progress and errors are shown by it alone.
+const OF_THE_BINARY: [&str; 3] = ["clap", "indicatif", "miette"];
+
+/// Every crate of the workspace, as `cargo metadata` describes it.
+fn crates() -> Vec<Value> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1", "--manifest-path"])
+        .arg(manifest)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let Value::Array(crates) = metadata["packages"].take() else { panic!("no packages") };
+    crates
+}
+
+/// A crate's name without the `retrace-` that all of ours begin with.
+fn short(name: &Value) -> Option<&str> {
+    name.as_str()?.strip_prefix("retrace-")
+}
+
+/// What is wrong with the floors of the crates and with what they depend on.
+fn broken_floors(crates: &[Value]) -> Vec<String> {
+    let floor = |of: &Value| of["metadata"]["retrace"]["floor"].as_u64();
+    let floors: BTreeMap<&str, Option<u64>> =
+        crates.iter().filter_map(|of| Some((short(&of["name"])?, floor(of)))).collect();
+    let mut broken = Vec::new();
+    for of in crates {
+        let Some(name) = short(&of["name"]) else {
+            broken.push(format!("{} is not called retrace-…", of["name"]));
+            continue;
+        };
+        let Some(own) = floor(of) else {
+            broken.push(format!("{name} states no floor: [package.metadata.retrace] floor = N"));
+            continue;
+        };
+        for dependency in of["dependencies"].as_array().unwrap() {
+            if let Some(other) = short(&dependency["name"]) {
+                match floors.get(other).copied().flatten() {
+                    Some(below) if below < own => {}
+                    floor => broken.push(format!("{name} (floor {own}) depends on {other} (floor {floor:?})")),
+                }
+            }
+            let foreign = dependency["name"].as_str().unwrap();
+            if name != "cli" && OF_THE_BINARY.contains(&foreign) {
+                broken.push(format!("{name} is a library, and depends on {foreign}"));
+            }
+        }
+    }
+    broken
+}
+
+#[test]
+fn a_crate_depends_only_on_lower_floors() {
+    let crates = crates();
+    assert!(crates.len() > 15, "{} crates were found", crates.len());
+    assert_eq!(broken_floors(&crates), [""; 0]);
+    // The floors are those of the map, and no crate is missing there.
+    let map = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ARCHITECTURE.md")).unwrap();
+    let row = |line: &str| {
+        let mut cells = line.strip_prefix("| ")?.split(" | ");
+        let floor: u64 = cells.next()?.parse().ok()?;
+        Some((cells.next()?.trim_matches('`').to_owned(), floor))
+    };
+    let mapped: BTreeMap<String, u64> = map.lines().filter_map(row).collect();
+    let stated: BTreeMap<String, u64> = crates
+        .iter()
+        .map(|of| (short(&of["name"]).unwrap().to_owned(), of["metadata"]["retrace"]["floor"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(mapped, stated, "ARCHITECTURE.md and the crates' Cargo.toml");
+}
+
+/// The check above can fail.
+#[test]
+fn a_crate_on_a_wrong_floor_is_found() {
+    let of = |name: &str, floor: Value, dependencies: &[&str]| {
+        let dependencies: Vec<Value> = dependencies.iter().map(|name| serde_json::json!({ "name": name })).collect();
+        serde_json::json!({"name": name, "metadata": {"retrace": {"floor": floor}}, "dependencies": dependencies})
+    };
+    let broken = broken_floors(&[
+        of("retrace-low", 1.into(), &["retrace-high", "serde"]),
+        of("retrace-high", 2.into(), &["retrace-low", "retrace-beside"]),
+        of("retrace-beside", 2.into(), &["clap"]),
+        of("retrace-new", Value::Null, &[]),
+        of("retrace-cli", 3.into(), &["retrace-high", "clap"]),
+    ]);
+    assert_eq!(
+        broken,
+        [
+            "low (floor 1) depends on high (floor Some(2))",
+            "high (floor 2) depends on beside (floor Some(2))",
+            "beside is a library, and depends on clap",
+            "new states no floor: [package.metadata.retrace] floor = N",
+        ]
     );
 }
