@@ -1,7 +1,6 @@
 //! `retrace eval`
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use retrace_corpus::tokenizer::Tokenizer;
