@@ -15,6 +15,7 @@ mod known_roots;
 pub mod manifest;
 pub mod model;
 mod path;
+mod pattern;
 pub mod recipe;
 pub mod run;
 pub mod task;
@@ -31,7 +32,11 @@ pub use known_roots::{KnownRelease, KnownRoot, KnownRoots};
 pub use manifest::Manifest;
 pub use model::Model;
 pub use path::{PathError, RelPath};
-pub use recipe::{CleanRecipe, TokenizeRecipe};
+pub use pattern::Pattern;
+pub use recipe::{
+    CleanRecipe, ContaminationRecipe, EvalRecipe, GenerateRecipe, PageRecipe, ScalingRecipe, TablesRecipe,
+    TokenizeRecipe,
+};
 pub use run::Run;
 pub use task::Task;
 pub use units::{Seed, Step, Tokens};

@@ -14,56 +14,13 @@ use std::io::Write;
 
 use retrace_files::{FileError, Progress, Root, Unit, WholeFile};
 use retrace_numerics::random::Stream;
-use retrace_spec::{Complaint, RelPath, Seed};
-use serde::{Deserialize, Serialize};
+use retrace_spec::{GenerateRecipe, RelPath};
+use serde::Serialize;
 
 use crate::{CorpusError, Document, Language};
 use world::World;
 
 pub use plant::Planted;
-
-/// How large a corpus to make.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Plan {
-    /// `synthetic/1`.
-    pub retrace: String,
-    /// Where every choice begins.
-    pub seed: Seed,
-    /// Documents of the general part, a language, before planting.
-    pub documents: u64,
-    /// Documents of the selected part, a language: entries and questions with answers.
-    pub selected: u64,
-    /// Documents held out for evaluation, a language.
-    pub held_out: u64,
-    /// Questions, a language.
-    pub questions: u64,
-    /// Questions, a language, that are leaked into the general part.
-    pub leaked: u64,
-}
-
-impl retrace_spec::Document for Plan {
-    const SCHEMA: &'static str = "synthetic/1";
-
-    fn schema(&self) -> &str {
-        &self.retrace
-    }
-
-    fn check(&self) -> Result<(), Complaint> {
-        const MOST: u64 = 10_000_000;
-        let counts = [
-            ("documents", self.documents),
-            ("selected", self.selected),
-            ("held_out", self.held_out),
-            ("questions", self.questions),
-            ("leaked", self.leaked),
-        ];
-        match counts.into_iter().find(|(_, count)| *count > MOST) {
-            Some((field, count)) => Err((field.to_owned(), format!("{count} is more than {MOST}"))),
-            None => Ok(()),
-        }
-    }
-}
 
 /// What was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -106,7 +63,7 @@ const SHARD: usize = 1000;
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn generate(root: &Root, plan: &Plan, progress: &dyn Progress) -> Result<Generated, CorpusError> {
+pub fn generate(root: &Root, plan: &GenerateRecipe, progress: &dyn Progress) -> Result<Generated, CorpusError> {
     let world = World::new(plan.seed, plan.questions as usize);
     let mut made = Generated { documents: 0, planted: Planted::default(), shards: Vec::new(), benchmarks: Vec::new() };
     progress.begin("writing the corpus", 2 * (plan.documents + plan.selected), Unit::Documents);
@@ -165,7 +122,7 @@ pub fn generate(root: &Root, plan: &Plan, progress: &dyn Progress) -> Result<Gen
 }
 
 /// Questions about facts, each with three wrong answers of the same kind. No fact is asked twice.
-fn questions(world: &World, plan: &Plan, language: Language) -> Vec<Question> {
+fn questions(world: &World, plan: &GenerateRecipe, language: Language) -> Vec<Question> {
     let mut pen = Pen::new(Stream::new(plan.seed.get(), "synthetic/questions"), 0);
     let asked = world.asked.iter().enumerate();
     asked
@@ -291,11 +248,11 @@ mod tests {
     use retrace_files::{RegularFile, Silent, json_lines};
     use retrace_spec::{CleanRecipe, Document as _};
 
-    fn plan(seed: u64) -> Plan {
+    fn plan(seed: u64) -> GenerateRecipe {
         let text = format!(
             "retrace: synthetic/1\nseed: {seed}\ndocuments: 300\nselected: 60\nheld_out: 20\nquestions: 40\nleaked: 6\n"
         );
-        Plan::parse(&text, "corpus.yaml").unwrap()
+        GenerateRecipe::parse(&text, "corpus.yaml").unwrap()
     }
 
     #[test]

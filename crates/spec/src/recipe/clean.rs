@@ -1,0 +1,114 @@
+//! How documents are cleaned.
+
+use serde::{Deserialize, Serialize};
+
+use super::{check_input, check_name};
+use crate::document::Complaint;
+use crate::{Document, Pattern, RelPath};
+
+/// How documents are cleaned: rules in order, then deduplication.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CleanRecipe {
+    /// `clean/1`.
+    pub retrace: String,
+    /// What the step is called in the manifest.
+    pub name: String,
+    /// The shards to read, JSON lines; a `*` in the last part stands for any text.
+    pub input: Vec<Pattern>,
+    /// The directory that cleaned shards go to, under their own names.
+    pub output: RelPath,
+    /// Tried in order; the first that fires drops the document.
+    pub rules: Vec<Rule>,
+    /// Whether a document that was there before is dropped.
+    #[serde(default)]
+    pub deduplicate: Deduplicate,
+}
+
+/// A reason to drop a document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, tag = "rule", rename_all = "snake_case")]
+pub enum Rule {
+    /// Too short or too long, in characters that are not white space.
+    Characters {
+        /// Fewest.
+        at_least: u64,
+        /// Most.
+        at_most: u64,
+    },
+    /// Too many of its lines are repeats of earlier ones of the document.
+    RepeatedLines {
+        /// Largest fraction of lines.
+        at_most: f64,
+    },
+    /// Too many of its lines hold one of these phrases.
+    Boilerplate {
+        /// Largest fraction of lines.
+        at_most: f64,
+        /// The phrases, compared after NFKC and in lower case.
+        phrases: Vec<String>,
+    },
+    /// Too few of its letters are of its language's script after NFKC (`en`: Latin; `zh`: Han).
+    Script {
+        /// Smallest fraction of letters.
+        at_least: f64,
+    },
+    /// Too many of its characters are neither letters, digits, punctuation nor white space.
+    Symbols {
+        /// Largest fraction of characters.
+        at_most: f64,
+    },
+}
+
+impl Rule {
+    /// The rule's name, as in the recipe.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Characters { .. } => "characters",
+            Self::RepeatedLines { .. } => "repeated_lines",
+            Self::Boilerplate { .. } => "boilerplate",
+            Self::Script { .. } => "script",
+            Self::Symbols { .. } => "symbols",
+        }
+    }
+}
+
+/// Which documents count as the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Deduplicate {
+    /// None.
+    #[default]
+    No,
+    /// Those with the same text, after NFKC and with white space folded.
+    Exact,
+}
+
+impl Document for CleanRecipe {
+    const SCHEMA: &'static str = "clean/1";
+
+    fn schema(&self) -> &str {
+        &self.retrace
+    }
+
+    fn check(&self) -> Result<(), Complaint> {
+        check_name(&self.name)?;
+        check_input("input", &self.input)?;
+        for (index, rule) in self.rules.iter().enumerate() {
+            let fraction = match rule {
+                Rule::Characters { at_least, at_most } if at_least > at_most => {
+                    return Err((format!("rules[{index}]"), format!("at_least {at_least} is over at_most {at_most}")));
+                }
+                Rule::Characters { .. } => 0.0,
+                Rule::RepeatedLines { at_most } | Rule::Boilerplate { at_most, .. } | Rule::Symbols { at_most } => {
+                    *at_most
+                }
+                Rule::Script { at_least } => *at_least,
+            };
+            if !(0.0..=1.0).contains(&fraction) {
+                return Err((format!("rules[{index}]"), format!("{fraction} is not a fraction from 0 to 1")));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,45 @@
+//! Which models are evaluated on which tasks.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{check_input, check_name};
+use crate::document::Complaint;
+use crate::{Document, Pattern, RelPath};
+
+/// Models evaluated on tasks, a results file for each model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvalRecipe {
+    /// `eval/1`.
+    pub retrace: String,
+    /// What the step is called in the manifest.
+    pub name: String,
+    /// The models' directories; a `*` in the last part stands for any text.
+    pub models: Vec<Pattern>,
+    /// The tasks' documents, `task/1`.
+    pub tasks: Vec<RelPath>,
+    /// The directory that results go to: `DIRECTORY.json` of each model, called after the last part of
+    /// its path.
+    pub output: RelPath,
+}
+
+impl Document for EvalRecipe {
+    const SCHEMA: &'static str = "eval/1";
+
+    fn schema(&self) -> &str {
+        &self.retrace
+    }
+
+    fn check(&self) -> Result<(), Complaint> {
+        check_name(&self.name)?;
+        check_input("models", &self.models)?;
+        check_input("tasks", &self.tasks)?;
+        let mut seen = BTreeSet::new();
+        match self.tasks.iter().find(|task| !seen.insert(*task)) {
+            Some(task) => Err(("tasks".to_owned(), format!("{task} is there twice"))),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! How a synthetic corpus is made.
+
+use serde::{Deserialize, Serialize};
+
+use crate::document::Complaint;
+use crate::{Document, Seed};
+
+/// How large a synthetic corpus to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenerateRecipe {
+    /// `synthetic/1`.
+    pub retrace: String,
+    /// Where every choice begins.
+    pub seed: Seed,
+    /// Documents of the general part, a language, before planting.
+    pub documents: u64,
+    /// Documents of the selected part, a language: entries and questions with answers.
+    pub selected: u64,
+    /// Documents held out for evaluation, a language.
+    pub held_out: u64,
+    /// Questions, a language.
+    pub questions: u64,
+    /// Questions, a language, that are leaked into the general part.
+    pub leaked: u64,
+}
+
+impl Document for GenerateRecipe {
+    const SCHEMA: &'static str = "synthetic/1";
+
+    fn schema(&self) -> &str {
+        &self.retrace
+    }
+
+    fn check(&self) -> Result<(), Complaint> {
+        const MOST: u64 = 10_000_000;
+        let counts = [
+            ("documents", self.documents),
+            ("selected", self.selected),
+            ("held_out", self.held_out),
+            ("questions", self.questions),
+            ("leaked", self.leaked),
+        ];
+        match counts.into_iter().find(|(_, count)| *count > MOST) {
+            Some((field, count)) => Err((field.to_owned(), format!("{count} is more than {MOST}"))),
+            None => Ok(()),
+        }
+    }
+}

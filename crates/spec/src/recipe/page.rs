@@ -1,0 +1,76 @@
+//! What a page shows.
+
+use serde::{Deserialize, Serialize};
+
+use super::{check_input, check_name};
+use crate::document::Complaint;
+use crate::{Document, RelPath};
+
+/// A page made from a release's files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PageRecipe {
+    /// `page/1`.
+    pub retrace: String,
+    /// What the step is called in the manifest.
+    pub name: String,
+    /// The page's title.
+    pub title: String,
+    /// Where the page goes, HTML.
+    pub output: RelPath,
+    /// Its sections, from top to bottom.
+    pub sections: Vec<Section>,
+}
+
+/// A section of a page, and the files that it is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, tag = "section", rename_all = "lowercase")]
+pub enum Section {
+    /// The training loss of each run.
+    Training {
+        /// The directory of tables: `train_log`, and `checkpoints` if it is there.
+        tables: RelPath,
+    },
+    /// The metrics of each checkpoint.
+    Evaluation {
+        /// The directory of tables: `metrics`, and `checkpoints` if it is there.
+        tables: RelPath,
+        /// Tasks' documents, `task/1`: of a multiple-choice one the page says what a guess would get.
+        #[serde(default)]
+        tasks: Vec<RelPath>,
+    },
+    /// A scaling law.
+    Scaling {
+        /// The output of a `scaling/1` document.
+        law: RelPath,
+    },
+    /// What cleaning did.
+    Cleaning {
+        /// The `clean/1` document.
+        recipe: RelPath,
+    },
+    /// The items of benchmarks in the corpus.
+    Contamination {
+        /// The directory of tables: `contamination`, and `samples` and `checkpoints` if they are there.
+        tables: RelPath,
+        /// The counts of a `contamination/1` document.
+        counts: RelPath,
+    },
+}
+
+impl Document for PageRecipe {
+    const SCHEMA: &'static str = "page/1";
+
+    fn schema(&self) -> &str {
+        &self.retrace
+    }
+
+    fn check(&self) -> Result<(), Complaint> {
+        check_name(&self.name)?;
+        check_input("sections", &self.sections)?;
+        if self.title.trim().is_empty() {
+            return Err(("title".to_owned(), "is empty".to_owned()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! How documents become tokens.
+
+use serde::{Deserialize, Serialize};
+
+use super::{check_input, check_name};
+use crate::document::Complaint;
+use crate::{Document, Pattern, RelPath};
+
+/// How documents become tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenizeRecipe {
+    /// `tokenize/1`.
+    pub retrace: String,
+    /// What the step is called in the manifest.
+    pub name: String,
+    /// The tokenizer.
+    pub tokenizer: TokenizerSource,
+    /// The token shards to make, one each.
+    pub shards: Vec<TokenShard>,
+}
+
+/// Where the tokenizer comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, tag = "from", rename_all = "lowercase")]
+pub enum TokenizerSource {
+    /// A `tokenizer.json` that is there.
+    File {
+        /// Where.
+        path: RelPath,
+        /// The token that is put after each document.
+        end_of_text: String,
+    },
+    /// A byte-level BPE, trained on all the recipe's documents.
+    Train {
+        /// Where it is written.
+        path: RelPath,
+        /// Its size.
+        vocab_size: usize,
+        /// The token that is put after each document; it gets id 0.
+        end_of_text: String,
+    },
+}
+
+impl TokenizerSource {
+    /// Where the `tokenizer.json` lies in the end.
+    pub const fn path(&self) -> &RelPath {
+        match self {
+            Self::File { path, .. } | Self::Train { path, .. } => path,
+        }
+    }
+
+    /// The token that is put after each document.
+    pub fn end_of_text(&self) -> &str {
+        match self {
+            Self::File { end_of_text, .. } | Self::Train { end_of_text, .. } => end_of_text,
+        }
+    }
+}
+
+/// A token shard to make.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenShard {
+    /// Its documents, JSON lines; a `*` in the last part stands for any text.
+    pub input: Vec<Pattern>,
+    /// Where it goes.
+    pub output: RelPath,
+}
+
+impl Document for TokenizeRecipe {
+    const SCHEMA: &'static str = "tokenize/1";
+
+    fn schema(&self) -> &str {
+        &self.retrace
+    }
+
+    fn check(&self) -> Result<(), Complaint> {
+        check_name(&self.name)?;
+        if let TokenizerSource::Train { vocab_size, .. } = self.tokenizer
+            && !(257..=1 << 20).contains(&vocab_size)
+        {
+            return Err((
+                "tokenizer.vocab_size".to_owned(),
+                format!("{vocab_size} is not between 257 (all bytes and the end of text) and 2^20"),
+            ));
+        }
+        if self.tokenizer.end_of_text().is_empty() {
+            return Err(("tokenizer.end_of_text".to_owned(), "is empty".to_owned()));
+        }
+        if self.shards.is_empty() {
+            return Err(("shards".to_owned(), "is empty".to_owned()));
+        }
+        for (index, shard) in self.shards.iter().enumerate() {
+            check_input(&format!("shards[{index}].input"), &shard.input)?;
+        }
+        Ok(())
+    }
+}
