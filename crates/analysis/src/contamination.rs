@@ -42,6 +42,28 @@ pub struct Hit {
     pub flagged: bool,
 }
 
+/// What a search found, by task.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counts {
+    /// The tasks, in the order in which they were given.
+    pub tasks: Vec<TaskCounts>,
+}
+
+/// What a search found of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskCounts {
+    /// The task.
+    pub task: String,
+    /// Its items.
+    pub items: u64,
+    /// Items of which a document has an overlap of [`THRESHOLD`] or more.
+    pub flagged: u64,
+    /// Items of fewer than [`SHORTEST`] units, which were not searched for.
+    pub too_short: u64,
+}
+
 /// Why there is no index.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum IndexError {

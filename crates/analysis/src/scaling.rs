@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 
+use retrace_spec::recipe::{LossUnit, ParamsUnit};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -48,6 +49,34 @@ pub struct Fit {
     pub points: usize,
     /// How many different sizes among them.
     pub sizes: usize,
+}
+
+/// The points of a fit, and the law or why there is none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Law {
+    /// What the loss is of, in a few words.
+    pub loss: String,
+    /// What parameters count.
+    pub params_unit: ParamsUnit,
+    /// What the loss counts.
+    pub loss_unit: LossUnit,
+    /// The points.
+    pub runs: Vec<RunPoints>,
+    /// The law, or why there is none.
+    pub fit: Result<Fit, String>,
+}
+
+/// The points of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunPoints {
+    /// The run.
+    pub run: String,
+    /// Its model's parameters.
+    pub params: f64,
+    /// (tokens, loss).
+    pub points: Vec<(f64, f64)>,
 }
 
 /// Why no law was fitted.

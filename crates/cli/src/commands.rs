@@ -23,6 +23,7 @@ mod generate;
 mod import;
 mod keys;
 mod logits;
+mod make;
 mod openness;
 mod query;
 mod replay;
@@ -41,6 +42,7 @@ mod work;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Tour(tour::Tour),
+    Make(make::Make),
     Seal(seal::Seal),
     Verify(verify::Verify),
     Diff(diff::Diff),
@@ -69,6 +71,7 @@ impl Verb {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         match self {
             Self::Tour(verb) => verb.run(terminal),
+            Self::Make(verb) => verb.run(terminal),
             Self::Seal(verb) => verb.run(terminal),
             Self::Verify(verb) => verb.run(terminal),
             Self::Diff(verb) => verb.run(terminal),

@@ -8,7 +8,6 @@ use miette::{
     Diagnostic, GraphicalTheme, LabeledSpan, MietteError, MietteHandlerOpts, MietteSpanContents, ReportHandler,
     SourceCode, SourceSpan, SpanContents, ThemeStyles,
 };
-use retrace_analysis::contamination::IndexError;
 use retrace_audit::{AuditError, RuleError};
 use retrace_cluster::ClusterError;
 use retrace_corpus::CorpusError;
@@ -22,6 +21,7 @@ use retrace_report::ReportError;
 use retrace_sign::TokenError;
 use retrace_spec::foreign::{Snippet, concise, shortened, shown};
 use retrace_spec::{SpecError, guard};
+use retrace_steps::StepError;
 use retrace_tables::TablesError;
 use retrace_train::TrainError;
 use retrace_weights::StatsError;
@@ -64,8 +64,6 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Eval(#[from] EvalError),
     #[error(transparent)]
-    Contamination(#[from] IndexError),
-    #[error(transparent)]
     Tables(#[from] TablesError),
     #[error(transparent)]
     Query(#[from] QueryError),
@@ -73,6 +71,8 @@ pub(crate) enum Failure {
     Import(#[from] ImportError),
     #[error(transparent)]
     Report(#[from] ReportError),
+    #[error(transparent)]
+    Step(#[from] StepError),
     /// The arguments cannot be meant.
     #[error("{what}")]
     Usage { what: String, help: String },
@@ -118,8 +118,8 @@ impl Failure {
             Self::Workers(error) => help_for_workers(error),
             Self::Model(error) => help_for_model(error),
             Self::Eval(error) => help_for_evaluation(error),
-            Self::Contamination(_) => "give every item of a benchmark an id of its own".to_owned(),
             Self::Tables(error) => help_for_tables(error),
+            Self::Step(error) => help_for_step(error),
             Self::Query(error) => help_for_query(error),
             Self::Import(error) => help_for_import(error),
             Self::Report(ReportError::Query(error)) => help_for_query(error),
@@ -129,6 +129,32 @@ impl Failure {
             Self::Report(_) => "see whether the tables hold what the report draws".to_owned(),
         }
     }
+}
+
+/// What to do about a step that could not be done.
+pub(crate) fn help_for_step(error: &StepError) -> String {
+    match error {
+        StepError::File(error) => return help_for_file(error),
+        StepError::Spec(error) => return help_for_document(error),
+        StepError::Corpus(error) => return help_for_corpus(error),
+        StepError::Train(error) => return help_for_training(error),
+        StepError::Eval(error) => return help_for_evaluation(error),
+        StepError::Model(error) => return help_for_model(error),
+        StepError::Query(error) | StepError::Report(ReportError::Query(error)) => return help_for_query(error),
+        StepError::Tables(error) => return help_for_tables(error),
+        StepError::Import(error) => return help_for_import(error),
+        StepError::Items { .. } => "correct the task's items, or `ngram` in the document",
+        StepError::Field { .. } => "correct that field of the document; nothing was written",
+        StepError::NoStep { .. } => "a step is a document that begins with `retrace: clean/1`, `run/1`, `eval/1` and so on; `retrace help make` lists the kinds",
+        StepError::SameStep { .. } => "give one of the two another `name`",
+        StepError::SameFiles { .. } => "give one of the two another output, or remove one of the documents",
+        StepError::Circle(_) => "give one of them an output that the others do not read",
+        StepError::NobodyMakes { .. } => "put the file there, correct the path, or add the document of the step that makes it",
+        StepError::NotOurs { .. } => "move it away, or give the document another output; `retrace make` writes over nothing that it has not made",
+        StepError::Changed { .. } => "move the file away, or remove it, and make again",
+        StepError::Report(_) => "see whether the tables hold what the report draws",
+    }
+    .to_owned()
 }
 
 fn help_for_export(error: &ExportError) -> String {
@@ -449,10 +475,12 @@ impl Source {
     fn of(failure: &Failure) -> Option<Self> {
         match failure {
             Failure::Helped { failure, .. } => Self::of(failure),
-            Failure::Spec(SpecError::Parse { origin, snippet: Some(snippet), .. }) => {
+            Failure::Spec(SpecError::Parse { origin, snippet: Some(snippet), .. })
+            | Failure::Step(StepError::Spec(SpecError::Parse { origin, snippet: Some(snippet), .. })) => {
                 Some(Self { name: sentence(origin), snippet: (**snippet).clone() })
             }
-            Failure::Query(QueryError::Sql { sql, place: Some(place), .. }) => {
+            Failure::Query(QueryError::Sql { sql, place: Some(place), .. })
+            | Failure::Step(StepError::Query(QueryError::Sql { sql, place: Some(place), .. })) => {
                 Some(Self { name: "query".to_owned(), snippet: Snippet::of(sql, place.start, place.len())? })
             }
             _ => None,

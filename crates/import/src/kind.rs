@@ -46,6 +46,11 @@ impl Kind {
         Self::Readme,
     ];
 
+    /// Whether a [`Mapping`](crate::Mapping) says what its columns mean.
+    pub const fn is_mapped(self) -> bool {
+        matches!(self, Self::Csv | Self::Wandb)
+    }
+
     /// What it is called.
     pub const fn name(self) -> &'static str {
         match self {

@@ -152,6 +152,10 @@ const fn name(kind: StepKind) -> &'static str {
         StepKind::Train => "train",
         StepKind::Eval => "eval",
         StepKind::Import => "import",
+        StepKind::Tables => "tables",
+        StepKind::Contamination => "contamination",
+        StepKind::Scaling => "scaling",
+        StepKind::Page => "page",
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Order {
 }
 
 impl Order {
-    /// The order of `steps`, in time that grows with what they read and make (Kosaraju and Sharir).
+    /// The order of `steps`, by the files that they read and make.
     pub fn of(steps: &[GraphStep]) -> Self {
         let maker: BTreeMap<&RelPath, usize> =
             (0..).zip(steps).flat_map(|(at, step)| step.outputs.iter().map(move |o| (&o.path, at))).collect();
@@ -30,11 +30,17 @@ impl Order {
                 needs
             })
             .collect();
-        let mut needed_by = vec![Vec::new(); steps.len()];
+        Self::of_needs(&needs)
+    }
+
+    /// The order of steps of which each needs those that are listed for it, by their places; in time that
+    /// grows with the lists (Kosaraju and Sharir).
+    pub fn of_needs(needs: &[Vec<usize>]) -> Self {
+        let mut needed_by = vec![Vec::new(); needs.len()];
         for (at, needs) in needs.iter().enumerate() {
             needs.iter().for_each(|need: &usize| needed_by[*need].push(at));
         }
-        let ordered = trees(&needs, 0..steps.len()).concat();
+        let ordered = trees(needs, 0..needs.len()).concat();
         let mut circles = trees(&needed_by, ordered.iter().rev().copied());
         circles.retain(|tree| tree.len() > 1 || tree.iter().any(|at| needs[*at].contains(at)));
         circles.iter_mut().for_each(|circle| circle.sort_unstable());

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 use retrace_files::{FileError, Root, Silent, Wanted, hash};
 use retrace_spec::RelPath;
 use retrace_spec::manifest::{GraphStep, Kind, Output, Reference, StepKind};
+use serde::{Deserialize, Serialize};
 
 /// The directory of a release that holds what is not part of it.
 pub const SCRATCH: &str = ".retrace";
@@ -61,6 +62,59 @@ pub fn save(root: &Root, done: Done) -> Result<GraphStep, FileError> {
     json.push(b'\n');
     root.write(&record, &json)?;
     Ok(step)
+}
+
+/// The note that a step was begun, of what it reads: what it has made is not known yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Begun {
+    /// What it reads, sorted by path.
+    pub inputs: Vec<Reference>,
+}
+
+/// The directory below [`SCRATCH`] that holds notes of steps that were begun.
+const BEGUN: &str = "begun";
+
+fn note(root: &Root, id: &str) -> Result<RelPath, FileError> {
+    let refuse =
+        || FileError::Name { path: root.path().to_owned(), what: format!("{id:?} cannot be the id of a step") };
+    let id = id.parse::<RelPath>().ok().filter(|id| id.parent().is_none()).ok_or_else(refuse)?;
+    format!("{SCRATCH}/{BEGUN}/{id}.json").parse().map_err(|_| refuse())
+}
+
+/// Notes that a step begins.
+///
+/// # Errors
+/// If the note cannot be written.
+pub fn begin(root: &Root, id: &str, begun: &Begun) -> Result<(), FileError> {
+    let path = note(root, id)?;
+    let json = |e: serde_json::Error| FileError::Json { path: path.under(root.path()), line: 1, what: e.to_string() };
+    root.write(&path, &serde_json::to_vec_pretty(begun).map_err(json)?)?;
+    Ok(())
+}
+
+/// The note that a step was begun, if it was begun and has not ended.
+///
+/// # Errors
+/// If the note cannot be read, or is not one.
+pub fn begun(root: &Root, id: &str) -> Result<Option<Begun>, FileError> {
+    let path = note(root, id)?;
+    if !root.has(&path) {
+        return Ok(None);
+    }
+    let text = root.file(&path)?.read(LONGEST)?;
+    let json =
+        |e: serde_json::Error| FileError::Json { path: path.under(root.path()), line: e.line(), what: e.to_string() };
+    serde_json::from_slice(&text).map(Some).map_err(json)
+}
+
+/// Removes the note that a step was begun: it has ended.
+///
+/// # Errors
+/// If it is there and cannot be removed.
+pub fn end(root: &Root, id: &str) -> Result<(), FileError> {
+    let path = note(root, id)?;
+    if root.has(&path) { root.remove(&path) } else { Ok(()) }
 }
 
 /// The records below `root`, sorted by id.

@@ -1,6 +1,6 @@
 //! Charts and pages: what a release's tables and checks say, for people.
 //!
-//! [`gather`] asks the tables, [`release_page`] writes the page, [`plot`] draws its charts. A page is
+//! A [`Part`] asks the tables for a section, [`page()`] writes the page, [`plot`] draws its charts. A page is
 //! one file that needs nothing else. This crate computes no metric and checks nothing itself.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
@@ -13,5 +13,5 @@ pub mod release;
 mod sections;
 
 pub use error::ReportError;
-pub use page::release_page;
-pub use release::{Checked, ReleaseReport, gather};
+pub use page::page;
+pub use release::{Checked, Cleaning, Part};

@@ -1,20 +1,22 @@
 //! A release's page: one HTML file that needs nothing else.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use retrace_manifest::{Verdict, Verification};
+use retrace_spec::RelPath;
 use retrace_spec::foreign::shown_lines;
 
 use crate::ReportError;
 use crate::numbers::grouped;
-use crate::release::{Checked, ReleaseReport, Verification};
-use crate::sections::{Colours, cleaned, contamination, losses, made, metrics, scaling_law, section};
+use crate::release::{Checked, Part};
+use crate::sections::{self, Colours, made, section};
 
-/// The page.
+/// The page: what was checked, if anything is said of that, and the sections.
 ///
 /// # Errors
 /// If a chart cannot be drawn.
-pub fn release_page(report: &ReleaseReport) -> Result<String, ReportError> {
-    let checked = &report.checked;
-    let colours = Colours::new(report);
+pub fn page(title: &str, checked: Option<&Checked<'_>>, parts: &[Part]) -> Result<String, ReportError> {
+    let colours = Colours::new(parts);
+    let sections = parts.iter().map(|part| shown(part, &colours)).collect::<Result<Vec<_>, _>>()?;
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -22,28 +24,28 @@ pub fn release_page(report: &ReleaseReport) -> Result<String, ReportError> {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (checked.name) " · release report" }
+                title { (title) " · release report" }
                 style { (PreEscaped(include_str!("style.css"))) }
             }
             body {
                 header {
                     p.eyebrow { "Release report" }
-                    h1 { (checked.name) }
-                    @if let Some(root) = &checked.root {
-                        p.root { span { "Root digest" } " " code { (root) } }
+                    h1 { (title) }
+                    @if let Some(checked) = checked {
+                        p.root { span { "Root digest" } " " code { (checked.manifest.root) } }
                     }
                 }
                 main {
-                    (outcome(checked))
-                    (made(report))
-                    @if !report.losses.is_empty() { (losses(&report.losses, &colours)?) }
-                    @if !report.metrics.is_empty() { (metrics(&report.metrics, &colours)?) }
-                    @if let Some(scaling) = &report.scaling { (scaling_law(scaling, &colours)?) }
-                    @if let Some(cleaning) = &checked.cleaning { (cleaned(cleaning)) }
-                    @if !report.contamination.is_empty() { (contamination(&report.contamination)) }
-                    (again(checked))
+                    @if let Some(checked) = checked { (outcome(checked)) (made(checked.manifest)) }
+                    @for section in &sections { (section) }
+                    @if let Some(checked) = checked { (again(checked)) }
                 }
-                footer { p { "Made by retrace from the release's own tables. The page itself is not sealed." } }
+                footer {
+                    p {
+                        "Made by retrace from the release's own files."
+                        @if checked.is_some() { " It tells of the manifest, so that the manifest does not cover it." }
+                    }
+                }
             }
         }
     };
@@ -51,6 +53,16 @@ pub fn release_page(report: &ReleaseReport) -> Result<String, ReportError> {
     let page = page.into_string().replace(" xmlns=\"http://www.w3.org/2000/svg\"", "");
     // Tags are escaped above, name by name; what hides or turns text is, here, in all of it.
     Ok(shown_lines(&page).into_owned())
+}
+
+fn shown(part: &Part, colours: &Colours) -> Result<Markup, ReportError> {
+    match part {
+        Part::Training(losses) => sections::losses(losses, colours),
+        Part::Evaluation(metrics) => sections::metrics(metrics, colours),
+        Part::Scaling(law) => sections::scaling_law(law, colours),
+        Part::Cleaning(cleaning) => Ok(sections::cleaned(cleaning)),
+        Part::Contamination(benchmarks) => Ok(sections::contamination(benchmarks)),
+    }
 }
 
 /// How a check ended.
@@ -67,7 +79,7 @@ struct Check {
     detail: Markup,
 }
 
-fn outcome(checked: &Checked) -> Markup {
+fn outcome(checked: &Checked<'_>) -> Markup {
     let checks = checks(checked);
     let count = |mood| checks.iter().filter(|check| check.mood == mood).count();
     let (held, found) = (count(Mood::Holds), count(Mood::Found));
@@ -111,9 +123,9 @@ const fn sign(mood: Mood) -> &'static str {
     }
 }
 
-fn checks(checked: &Checked) -> Vec<Check> {
+fn checks(checked: &Checked<'_>) -> Vec<Check> {
     let mut checks = Vec::new();
-    checks.push(match &checked.comparison {
+    checks.push(match checked.comparison {
         None => Check {
             mood: Mood::Open,
             what: "Not compared with a published release.".to_owned(),
@@ -122,13 +134,14 @@ fn checks(checked: &Checked) -> Vec<Check> {
         Some(comparison) => {
             let lists =
                 [("differ", &comparison.different), ("missing", &comparison.missing), ("extra", &comparison.extra)];
-            let all = comparison.identical + (comparison.different.len() + comparison.missing.len()) as u64;
+            let identical = comparison.identical.len() as u64;
+            let all = identical + (comparison.different.len() + comparison.missing.len()) as u64;
             let same = lists.iter().all(|(_, paths)| paths.is_empty());
             let what = match same {
                 true => format!("All {} artifacts are identical to the published release.", grouped(all)),
                 false => format!(
                     "{} of {} artifacts are identical to the published release.",
-                    grouped(comparison.identical),
+                    grouped(identical),
                     grouped(all)
                 ),
             };
@@ -143,11 +156,11 @@ fn checks(checked: &Checked) -> Vec<Check> {
             Check { mood: if same { Mood::Holds } else { Mood::Found }, what, detail }
         }
     });
-    checks.push(match &checked.verification {
+    checks.push(match checked.verification {
         None => {
             Check { mood: Mood::Open, what: "Files not verified against the manifest.".to_owned(), detail: html! {} }
         }
-        Some(verification) => verified(verification),
+        Some(verification) => verified(verification, checked.manifest.ignored.len()),
     });
     if checked.replays.is_empty() {
         checks.push(Check {
@@ -156,39 +169,41 @@ fn checks(checked: &Checked) -> Vec<Check> {
             detail: html! { p { "That the runs produced these checkpoints is claimed, not shown." } },
         });
     }
-    for replay in &checked.replays {
-        let steps = replay.to.saturating_sub(replay.from);
-        let stretch = format!("steps {} to {} of {}", replay.from + 1, replay.to, replay.run);
-        let same = replay.differences.is_empty();
-        let compared = match replay.checkpoints {
+    for (id, replay) in checked.replays {
+        let (from, to) = (replay.from.get(), replay.to.get());
+        let steps = to.saturating_sub(from);
+        let stretch = format!("steps {} to {to} of {id}", from + 1);
+        let same = replay.findings.is_empty();
+        let compared = match replay.checkpoints.len() as u64 {
             1 => "1 checkpoint".to_owned(),
             n => format!("{} checkpoints", grouped(n)),
         };
         checks.push(match same {
             true => Check {
                 mood: Mood::Holds,
-                what: format!("Training {stretch} again gave the same bits."),
+                what: format!("Computing {stretch} again gave the same bits."),
                 detail: html! {
                     p { "All " (grouped(steps)) " losses, gradient norms and states in the journal, and " (compared) ", are the same." }
                 },
             },
             false => Check {
                 mood: Mood::Found,
-                what: format!("Training {stretch} again gave other bits."),
-                detail: html! { ul.findings { @for difference in &replay.differences { li { (difference) } } } },
+                what: format!("Computing {stretch} again gave other bits."),
+                detail: html! { ul.findings { @for finding in &replay.findings { li { (finding) } } } },
             },
         });
     }
     checks
 }
 
-fn verified(verification: &Verification) -> Check {
-    let Verification { verified, skipped, findings } = verification;
+fn verified(verification: &Verification, skipped: usize) -> Check {
+    let verified = verification.counts().get(&Verdict::Verified).copied().unwrap_or(0) as u64;
+    let findings: Vec<_> = verification.findings().collect();
     let not_covered = html! {
-        @if *skipped > 0 { p { "The manifest does not cover " (skipped) @if *skipped == 1 { " path" } @else { " paths" } ", and says so." } }
+        @if skipped > 0 { p { "The manifest does not cover " (skipped) @if skipped == 1 { " path" } @else { " paths" } ", and says so." } }
     };
     if findings.is_empty() {
-        let what = format!("All {} sealed files have the bytes that the manifest says.", grouped(*verified));
+        let what = format!("All {} sealed files have the bytes that the manifest says.", grouped(verified));
         return Check {
             mood: Mood::Holds,
             what,
@@ -197,14 +212,14 @@ fn verified(verification: &Verification) -> Check {
     }
     let what = format!(
         "{} files have the bytes that the manifest says; {} {} not as sealed.",
-        grouped(*verified),
+        grouped(verified),
         grouped(findings.len() as u64),
         if findings.len() == 1 { "is" } else { "are" }
     );
     let detail = html! {
         ul.findings {
             @for finding in findings.iter().take(SHOWN) {
-                li { code { (finding.path) } " " strong { (finding.verdict) } @if !finding.diagnosis.is_empty() { ": " (finding.diagnosis) } }
+                li { code { (finding.path) } " " strong { (format!("{:?}", finding.verdict).to_lowercase()) } @if !finding.diagnosis.is_empty() { ": " (finding.diagnosis) } }
             }
             @if findings.len() > SHOWN { li { "and " (findings.len() - SHOWN) " more" } }
         }
@@ -216,7 +231,7 @@ fn verified(verification: &Verification) -> Check {
 /// Findings that are listed before the rest is only counted.
 const SHOWN: usize = 20;
 
-fn some(paths: &[String]) -> Markup {
+fn some(paths: &[RelPath]) -> Markup {
     html! {
         @for (at, path) in paths.iter().take(SHOWN).enumerate() {
             @if at > 0 { ", " }
@@ -226,21 +241,19 @@ fn some(paths: &[String]) -> Markup {
     }
 }
 
-fn again(checked: &Checked) -> Markup {
+fn again(checked: &Checked<'_>) -> Markup {
     let lead = html! { "In the release's directory, on any machine:" };
     let body = html! {
         pre {
             code {
-                "retrace verify manifest.yaml" @if checked.root.is_some() { " --root ROOT" } "\n"
-                @for replay in &checked.replays {
-                    "retrace replay manifest.yaml --step train-" (replay.run) " --from " (replay.from) " --to " (replay.to) "\n"
+                "retrace verify manifest.yaml --root ROOT\n"
+                @for (id, replay) in checked.replays {
+                    "retrace replay manifest.yaml --step " (id) " --from " (replay.from) " --to " (replay.to) "\n"
                 }
                 "retrace query \"SELECT * FROM artifacts ORDER BY path\" .\n"
             }
         }
-        @if let Some(root) = &checked.root {
-            p { "ROOT is the root digest that was published. This page says " code.long { (root) } "; take it from somewhere that you trust." }
-        }
+        p { "ROOT is the root digest that was published. This page says " code.long { (checked.manifest.root) } "; take it from somewhere that you trust." }
     };
     section("again", "Check it yourself", &lead, &body)
 }

@@ -1,87 +1,47 @@
-//! What a release's page says, as plain numbers and words, and how the tables fill it.
+//! What a page says, as plain numbers and words, and how the tables fill it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use retrace_analysis::scaling::{self, Fit, Point};
+use retrace_analysis::contamination::{Counts, THRESHOLD, TaskCounts};
+use retrace_analysis::scaling::Law;
+use retrace_manifest::{Comparison, Order, Verification};
 use retrace_query::{Answer, Session};
-use serde::{Deserialize, Serialize};
+use retrace_spec::Manifest;
+use retrace_train::Replay;
+use serde::Serialize;
 
 use crate::ReportError;
 
-/// What is known of a release beside its tables: who it is and what was checked of it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Checked {
-    /// What it is called.
-    pub name: String,
-    /// Its root digest.
-    pub root: Option<String>,
+/// What was checked of a release, for the top of a page.
+#[derive(Debug, Clone, Copy)]
+pub struct Checked<'a> {
+    /// Its manifest.
+    pub manifest: &'a Manifest,
     /// How what is here stands to what was published.
-    pub comparison: Option<Comparison>,
+    pub comparison: Option<&'a Comparison>,
     /// How what is here stands to its manifest.
-    pub verification: Option<Verification>,
-    /// The stretches of runs that were computed again.
-    pub replays: Vec<Replayed>,
+    pub verification: Option<&'a Verification>,
+    /// The stretches of training that were computed again, each with the id of its step.
+    pub replays: &'a [(String, Replay)],
+}
+
+/// A section of a page, with what it says.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Part {
+    /// The training loss of each run.
+    Training(Vec<Loss>),
+    /// The metrics, by task.
+    Evaluation(Vec<MetricOverTokens>),
+    /// A scaling law.
+    Scaling(Law),
     /// What cleaning did.
-    pub cleaning: Option<Cleaning>,
-    /// For each multiple-choice task, how often a guess is right.
-    pub chance: BTreeMap<String, f64>,
-    /// For each benchmark that the corpus was searched for, how many items were too short to judge.
-    /// One that is not here and not in the tables has no word on the page.
-    pub too_short: BTreeMap<String, u64>,
-}
-
-/// How the artifacts that were made stand to the published ones.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Comparison {
-    /// Paths with the same bytes in both.
-    pub identical: u64,
-    /// Paths with other bytes.
-    pub different: Vec<String>,
-    /// Paths that only the published release has.
-    pub missing: Vec<String>,
-    /// Paths that only this one has.
-    pub extra: Vec<String>,
-}
-
-/// How the files stand to their manifest.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verification {
-    /// Files with the sealed bytes.
-    pub verified: u64,
-    /// Paths that the manifest says it does not cover.
-    pub skipped: u64,
-    /// Everything else.
-    pub findings: Vec<Finding>,
-}
-
-/// Something that is not as sealed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
-    /// Where.
-    pub path: String,
-    /// `changed`, `missing`, `extra` …
-    pub verdict: String,
-    /// What seems to have happened.
-    pub diagnosis: String,
-}
-
-/// A stretch of a run that was computed again.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Replayed {
-    /// The run.
-    pub run: String,
-    /// The checkpoint that it began with.
-    pub from: u64,
-    /// The last step that was computed.
-    pub to: u64,
-    /// Checkpoints that were compared and are the same.
-    pub checkpoints: u64,
-    /// What differs, in words, first things first; empty if every bit is the same.
-    pub differences: Vec<String>,
+    Cleaning(Cleaning),
+    /// The items of benchmarks in the corpus.
+    Contamination(Vec<Contaminated>),
 }
 
 /// What became of the documents.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Cleaning {
     /// Documents that were read.
     pub documents: u64,
@@ -89,25 +49,6 @@ pub struct Cleaning {
     pub kept: u64,
     /// What dropped the others, in the order of the rules, and how many.
     pub dropped: Vec<(String, u64)>,
-}
-
-/// All that a release's page says.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct ReleaseReport {
-    /// What was checked.
-    pub checked: Checked,
-    /// What it is made of.
-    pub kinds: Vec<KindOf>,
-    /// What made it, in the order in which things are made.
-    pub steps: Vec<MadeBy>,
-    /// The training loss of each run.
-    pub losses: Vec<Loss>,
-    /// The metrics, by task.
-    pub metrics: Vec<MetricOverTokens>,
-    /// The scaling law, if there are enough checkpoints.
-    pub scaling: Option<Scaling>,
-    /// The benchmarks in the corpus.
-    pub contamination: Vec<Contaminated>,
 }
 
 /// The artifacts of a kind.
@@ -177,35 +118,13 @@ pub struct MetricOfRun {
     pub errors: Vec<f64>,
 }
 
-/// A scaling law and the points that it was fitted to.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Scaling {
-    /// What the loss is.
-    pub loss: String,
-    /// The runs' checkpoints.
-    pub runs: Vec<ScalingRun>,
-    /// The law, or why there is none.
-    pub fit: Result<Fit, String>,
-}
-
-/// A run's checkpoints, for the law.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ScalingRun {
-    /// The run.
-    pub run: String,
-    /// Its model's parameters.
-    pub params: f64,
-    /// (tokens, loss).
-    pub points: Vec<(f64, f64)>,
-}
-
 /// A benchmark in the corpus.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Contaminated {
     /// The benchmark.
     pub task: String,
-    /// Its items, if the tables know.
-    pub items: Option<u64>,
+    /// Its items.
+    pub items: u64,
     /// Items that a document of the corpus holds.
     pub flagged: u64,
     /// Items too short to be looked for.
@@ -244,88 +163,99 @@ pub struct Split {
     pub clean: (u64, u64),
 }
 
-/// An overlap from which on an item counts as held.
-const FLAGGED: f64 = retrace_analysis::contamination::THRESHOLD;
-
 /// Examples a benchmark.
 const EXAMPLES: usize = 5;
 
-/// What the session's tables say of one release, with what was checked of it. A table that is not
-/// there leaves its part empty.
-///
-/// # Errors
-/// If a table lacks a column.
-pub fn gather(session: &Session, checked: Checked) -> Result<ReleaseReport, ReportError> {
-    let asked = |tables: &[&str], sql: &str| -> Result<Option<Answer>, ReportError> {
-        let there = tables.iter().all(|table| session.tables().contains_key(*table));
-        Ok(if there { Some(session.run(sql)?) } else { None })
-    };
-    let mut report = ReleaseReport { checked, ..ReleaseReport::default() };
-    if let Some(rows) = asked(
-        &["artifacts"],
-        "SELECT kind, count(*) AS files, sum(size) AS bytes FROM artifacts GROUP BY kind ORDER BY bytes DESC, kind",
-    )? {
-        let all = rows.texts("kind")?.into_iter().zip(rows.numbers("files")?).zip(rows.numbers("bytes")?);
-        let kind = |((kind, files), bytes): ((_, Option<u64>), Option<u64>)| KindOf {
-            kind,
-            files: files.unwrap_or(0),
-            bytes: bytes.unwrap_or(0),
-        };
-        report.kinds = all.map(kind).collect();
+/// The artifacts of a manifest, by kind: the largest first.
+pub(crate) fn kinds(manifest: &Manifest) -> Vec<KindOf> {
+    let mut kinds: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for artifact in &manifest.artifacts {
+        let of = kinds.entry(format!("{:?}", artifact.kind).to_lowercase()).or_default();
+        *of = (of.0 + 1, of.1 + artifact.size);
     }
-    if let Some(rows) = asked(
-        &["steps", "artifacts"],
-        "SELECT s.id, s.kind, s.config, a.digest, s.numerics, s.inputs, s.outputs
-         FROM steps s LEFT JOIN artifacts a ON a.path = s.config AND a.release = s.release
-         ORDER BY CASE s.kind WHEN 'generate' THEN 0 WHEN 'clean' THEN 1 WHEN 'tokenize' THEN 2
-                  WHEN 'train' THEN 3 WHEN 'eval' THEN 4 ELSE 5 END, s.id",
-    )? {
-        let (ids, kinds, configs) = (rows.texts("id")?, rows.texts("kind")?, rows.texts("config")?);
-        let (digests, numerics) = (rows.texts("digest")?, rows.numbers("numerics")?);
-        let (inputs, outputs) = (rows.numbers("inputs")?, rows.numbers("outputs")?);
-        let texts = ids.into_iter().zip(kinds).zip(configs).zip(digests);
-        for ((((id, kind), config), digest), ((numerics, inputs), outputs)) in
-            texts.zip(numerics.into_iter().zip(inputs).zip(outputs))
-        {
-            let (inputs, outputs) = (inputs.unwrap_or(0), outputs.unwrap_or(0));
-            report.steps.push(MadeBy { id, kind, config, digest, numerics, inputs, outputs });
-        }
+    let mut kinds: Vec<KindOf> =
+        kinds.into_iter().map(|(kind, (files, bytes))| KindOf { kind, files, bytes }).collect();
+    kinds.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.kind.cmp(&b.kind)));
+    kinds
+}
+
+/// The steps of a manifest, each after those that it needs.
+pub(crate) fn steps(manifest: &Manifest) -> Vec<MadeBy> {
+    let order = Order::of(&manifest.steps).steps;
+    let steps = order.into_iter().filter_map(|at| manifest.steps.get(at));
+    let made = steps.map(|step| MadeBy {
+        id: step.id.clone(),
+        kind: format!("{:?}", step.kind).to_lowercase(),
+        config: step.config.as_ref().map(ToString::to_string).unwrap_or_default(),
+        digest: step
+            .config
+            .as_ref()
+            .and_then(|config| manifest.artifact(config))
+            .map(|artifact| artifact.digest.to_string())
+            .unwrap_or_default(),
+        numerics: step.numerics.map(u64::from),
+        inputs: step.inputs.len() as u64,
+        outputs: step.outputs.len() as u64,
+    });
+    made.collect()
+}
+
+impl Part {
+    /// What the table `train_log` says; `checkpoints`, if it is there, has the sizes of models.
+    ///
+    /// # Errors
+    /// If a table lacks a column.
+    pub fn training(session: &Session) -> Result<Self, ReportError> {
+        let rows = session.run("SELECT run, tokens, phase, loss FROM train_log ORDER BY run, step")?;
+        let mut losses = losses(&rows, &params(session)?)?;
+        losses.sort_by_key(|loss| loss.params);
+        Ok(Self::Training(losses))
     }
-    let mut params: BTreeMap<String, u64> = BTreeMap::new();
-    if let Some(rows) =
-        asked(&["checkpoints"], "SELECT run, max(parameters) AS parameters FROM checkpoints GROUP BY run ORDER BY run")?
-    {
-        let all = rows.texts("run")?.into_iter().zip(rows.numbers("parameters")?);
-        params.extend(all.filter_map(|(run, parameters)| Some((run, parameters?))));
-    }
-    if let Some(rows) = asked(&["train_log"], "SELECT run, tokens, phase, loss FROM train_log ORDER BY run, step")? {
-        report.losses = losses(&rows, &params)?;
-        report.losses.sort_by_key(|loss| loss.params);
-    }
-    if let Some(rows) = asked(
-        &["metrics"],
-        "SELECT task, metric, run, tokens, value, stderr FROM metrics ORDER BY task, metric, run, tokens, step",
-    )? {
-        report.metrics = metrics(&rows, &report.checked.chance)?;
-        for metric in &mut report.metrics {
+
+    /// What the table `metrics` says; `checkpoints`, if it is there, has the sizes of models. `chance` has
+    /// for multiple-choice tasks how often a guess is right.
+    ///
+    /// # Errors
+    /// If a table lacks a column.
+    pub fn evaluation(session: &Session, chance: &BTreeMap<String, f64>) -> Result<Self, ReportError> {
+        let sql =
+            "SELECT task, metric, run, tokens, value, stderr FROM metrics ORDER BY task, metric, run, tokens, step";
+        let mut metrics = metrics(&session.run(sql)?, chance)?;
+        let params = params(session)?;
+        for metric in &mut metrics {
             metric.runs.sort_by_key(|of| params.get(&of.run).copied());
         }
-        report.scaling = scaling_of(&report.metrics, &params);
+        Ok(Self::Evaluation(metrics))
     }
-    if let Some(rows) = asked(
-        &["contamination"],
-        &format!(
+
+    /// What the table `contamination` and the counts of the search say; `samples`, if it is there, tells how
+    /// the last checkpoints do on the items that were found.
+    ///
+    /// # Errors
+    /// If a table lacks a column.
+    pub fn contamination(session: &Session, counts: &Counts) -> Result<Self, ReportError> {
+        let rows = session.run(&format!(
             "SELECT task, item, document, shard, line, overlap, run, seen_at FROM contamination
-             WHERE overlap >= {FLAGGED} ORDER BY task, seen_at NULLS LAST, item, document, run"
-        ),
-    )? {
-        report.contamination = contaminated(&rows, &report.checked.too_short)?;
-        for benchmark in &mut report.contamination {
-            fill_from_samples(session, benchmark)?;
+             WHERE overlap >= {THRESHOLD} ORDER BY task, seen_at NULLS LAST, item, document, run"
+        ))?;
+        let mut benchmarks = contaminated(&rows, counts)?;
+        let params = params(session)?;
+        for benchmark in &mut benchmarks {
+            split_samples(session, benchmark)?;
             benchmark.accuracy.sort_by_key(|split| params.get(&split.run).copied());
         }
+        Ok(Self::Contamination(benchmarks))
     }
-    Ok(report)
+}
+
+/// The parameters of each run's model, as far as the tables know.
+fn params(session: &Session) -> Result<BTreeMap<String, u64>, ReportError> {
+    if !session.has("checkpoints") {
+        return Ok(BTreeMap::new());
+    }
+    let rows = session.run("SELECT run, max(parameters) AS parameters FROM checkpoints GROUP BY run ORDER BY run")?;
+    let all = rows.texts("run")?.into_iter().zip(rows.numbers("parameters")?);
+    Ok(all.filter_map(|(run, parameters)| Some((run, parameters?))).collect())
 }
 
 fn losses(rows: &Answer, params: &BTreeMap<String, u64>) -> Result<Vec<Loss>, ReportError> {
@@ -371,64 +301,24 @@ fn metrics(rows: &Answer, chance: &BTreeMap<String, f64>) -> Result<Vec<MetricOv
     Ok(metrics)
 }
 
-/// The law over the mean bits per byte of the held-out texts, where every such task has the
-/// checkpoint.
-fn scaling_of(metrics: &[MetricOverTokens], params: &BTreeMap<String, u64>) -> Option<Scaling> {
-    let tasks: Vec<&MetricOverTokens> = metrics.iter().filter(|of| of.metric == "bits_per_byte").collect();
-    let mut sums: BTreeMap<(u64, &str, u64), (usize, f64)> = BTreeMap::new();
-    for of in tasks.iter().flat_map(|task| &task.runs) {
-        let Some(params) = params.get(&of.run) else { continue };
-        for (tokens, value) in of.points.iter().filter(|(tokens, _)| *tokens > 0.0) {
-            let (count, sum) = sums.entry((*params, &of.run, *tokens as u64)).or_insert((0, 0.0));
-            *count += 1;
-            *sum += value;
-        }
-    }
-    let mut runs: Vec<ScalingRun> = Vec::new();
-    for ((params, run, tokens), (count, sum)) in sums {
-        if count != tasks.len() {
-            continue;
-        }
-        if runs.last().is_none_or(|last| last.run != run) {
-            runs.push(ScalingRun { run: run.to_owned(), params: params as f64, points: Vec::new() });
-        }
-        if let Some(last) = runs.last_mut() {
-            last.points.push((tokens as f64, sum / count as f64));
-        }
-    }
-    if runs.len() < 2 {
-        return None;
-    }
-    let point =
-        |run: &ScalingRun, (tokens, loss): &(f64, f64)| Point { params: run.params, tokens: *tokens, loss: *loss };
-    let points: Vec<Point> = runs.iter().flat_map(|run| run.points.iter().map(|at| point(run, at))).collect();
-    let names: Vec<&str> = tasks.iter().map(|task| task.task.as_str()).collect();
-    let loss = match names.as_slice() {
-        [one] => format!("bits per byte of {one}"),
-        several => format!("mean bits per byte of {}", several.join(", ")),
-    };
-    Some(Scaling { loss, runs, fit: scaling::fit(&points).map_err(|error| error.to_string()) })
-}
-
-fn contaminated(rows: &Answer, too_short: &BTreeMap<String, u64>) -> Result<Vec<Contaminated>, ReportError> {
-    let mut found: BTreeMap<String, Contaminated> = BTreeMap::new();
-    let benchmark = |task: &str| Contaminated {
-        task: task.to_owned(),
-        items: None,
+fn contaminated(rows: &Answer, counts: &Counts) -> Result<Vec<Contaminated>, ReportError> {
+    let benchmark = |TaskCounts { task, items, too_short, .. }: &TaskCounts| Contaminated {
+        task: task.clone(),
+        items: *items,
         flagged: 0,
-        too_short: too_short.get(task).copied().unwrap_or(0),
+        too_short: *too_short,
         examples: Vec::new(),
         accuracy: Vec::new(),
     };
-    for task in too_short.keys() {
-        found.insert(task.clone(), benchmark(task));
-    }
-    let mut items = std::collections::BTreeSet::new();
+    let mut found: BTreeMap<String, Contaminated> =
+        counts.tasks.iter().map(|task| (task.task.clone(), benchmark(task))).collect();
+    let mut items = BTreeSet::new();
     let names = rows.texts("task")?.into_iter().zip(rows.texts("item")?).zip(rows.texts("document")?);
     let places = rows.texts("shard")?.into_iter().zip(rows.numbers("line")?).zip(rows.floats("overlap")?);
     let seen = rows.texts("run")?.into_iter().zip(rows.numbers("seen_at")?);
     for ((((task, item), document), ((shard, line), overlap)), (run, at)) in names.zip(places).zip(seen) {
-        let of = found.entry(task.clone()).or_insert_with(|| benchmark(&task));
+        // A row of a task that was not counted is of another search.
+        let Some(of) = found.get_mut(&task) else { continue };
         if items.insert((task, item.clone())) {
             of.flagged += 1;
             if of.examples.len() < EXAMPLES {
@@ -440,17 +330,15 @@ fn contaminated(rows: &Answer, too_short: &BTreeMap<String, u64>) -> Result<Vec<
     Ok(found.into_values().collect())
 }
 
-/// How many items the benchmark has, and how the last checkpoints do on those that were flagged.
-fn fill_from_samples(session: &Session, benchmark: &mut Contaminated) -> Result<(), ReportError> {
-    if !session.tables().contains_key("samples") {
+/// How the last checkpoints do on the items that were flagged, and on the others.
+fn split_samples(session: &Session, benchmark: &mut Contaminated) -> Result<(), ReportError> {
+    if !session.has("samples") {
         return Ok(());
     }
     let task = benchmark.task.replace('\'', "''");
-    let count = session.run(&format!("SELECT count(DISTINCT item) AS items FROM samples WHERE task = '{task}'"))?;
-    benchmark.items = count.numbers("items")?.first().copied().flatten().filter(|items| *items > 0);
     let rows = session.run(&format!(
         "WITH last AS (SELECT run, max(step) AS step FROM samples WHERE task = '{task}' GROUP BY run),
-              held AS (SELECT DISTINCT item FROM contamination WHERE task = '{task}' AND overlap >= {FLAGGED})
+              held AS (SELECT DISTINCT item FROM contamination WHERE task = '{task}' AND overlap >= {THRESHOLD})
          SELECT s.run, s.step,
                 sum(CASE WHEN held.item IS NOT NULL THEN 1 ELSE 0 END) AS held,
                 sum(CASE WHEN held.item IS NOT NULL AND s.correct THEN 1 ELSE 0 END) AS held_right,

@@ -1,22 +1,34 @@
 //! The page's parts that tell of the release itself: how it was made, and what came of it.
 
 use maud::{Markup, PreEscaped, html};
-use retrace_analysis::scaling::Fit;
+use retrace_analysis::scaling::{Fit, Law};
+use retrace_spec::Manifest;
+use retrace_spec::recipe::{LossUnit, ParamsUnit};
 
 use crate::ReportError;
 use crate::numbers::{brief, grouped, percent, round, short, size};
 use crate::plot::{Axis, Chart, Mark, Scale, Series, Style};
-use crate::release::{Cleaning, Contaminated, Loss, MetricOverTokens, ReleaseReport, Scaling, Split};
+use crate::release::{Cleaning, Contaminated, Loss, MetricOverTokens, Part, Split, kinds, steps};
 
 /// Which colour each run has, the same in every chart: by size, then by name.
 pub(crate) struct Colours(Vec<String>);
 
 impl Colours {
-    pub(crate) fn new(report: &ReleaseReport) -> Self {
-        let mut runs: Vec<String> = report.losses.iter().map(|loss| loss.run.clone()).collect();
-        for of in report.metrics.iter().flat_map(|metric| &metric.runs) {
-            if !runs.contains(&of.run) {
-                runs.push(of.run.clone());
+    pub(crate) fn new(parts: &[Part]) -> Self {
+        let mut runs: Vec<String> = Vec::new();
+        let mut add = |run: &String| {
+            if !runs.contains(run) {
+                runs.push(run.clone());
+            }
+        };
+        for part in parts {
+            match part {
+                Part::Training(losses) => losses.iter().for_each(|loss| add(&loss.run)),
+                Part::Evaluation(metrics) => {
+                    metrics.iter().flat_map(|metric| &metric.runs).for_each(|of| add(&of.run));
+                }
+                Part::Scaling(law) => law.runs.iter().for_each(|of| add(&of.run)),
+                Part::Cleaning(_) | Part::Contamination(_) => {}
             }
         }
         Self(runs)
@@ -37,25 +49,23 @@ pub(crate) fn section(id: &str, title: &str, lead: &Markup, body: &Markup) -> Ma
     }
 }
 
-pub(crate) fn made(report: &ReleaseReport) -> Markup {
-    if report.steps.is_empty() && report.kinds.is_empty() {
-        return html! {};
-    }
-    let files: u64 = report.kinds.iter().map(|kind| kind.files).sum();
-    let bytes: u64 = report.kinds.iter().map(|kind| kind.bytes).sum();
+pub(crate) fn made(manifest: &Manifest) -> Markup {
+    let (kinds, steps) = (kinds(manifest), steps(manifest));
+    let files: u64 = kinds.iter().map(|kind| kind.files).sum();
+    let bytes: u64 = kinds.iter().map(|kind| kind.bytes).sum();
     let lead = html! {
         (grouped(files)) " sealed files, " (size(bytes)) "."
-        @if !report.steps.is_empty() {
+        @if !steps.is_empty() {
             " Each step is written down with the document that says how it was done, what it read and what it made; every file by its digest."
         }
     };
     let body = html! {
-        @if !report.steps.is_empty() {
+        @if !steps.is_empty() {
             div.scroll {
                 table {
                     thead { tr { th { "Step" } th.slim { "Did" } th { "As said in" } th.num { "Read" } th.num { "Made" } th.num.slim { "Numerics" } } }
                     tbody {
-                        @for step in &report.steps {
+                        @for step in &steps {
                             tr {
                                 td { strong { (step.id) } }
                                 td.slim { (step.kind) }
@@ -72,9 +82,9 @@ pub(crate) fn made(report: &ReleaseReport) -> Markup {
                 }
             }
         }
-        @if !report.kinds.is_empty() {
+        @if !kinds.is_empty() {
             dl.kinds {
-                @for kind in &report.kinds {
+                @for kind in &kinds {
                     div { dt { (kind.kind) } dd { (grouped(kind.files)) span { (size(kind.bytes)) } } }
                 }
             }
@@ -184,7 +194,7 @@ pub(crate) fn metrics(metrics: &[MetricOverTokens], colours: &Colours) -> Result
         };
         figures.push(figure(&chart, &caption)?);
     }
-    let lead = html! { "What each checkpoint makes of texts and questions that are not meant to be in its corpus." };
+    let lead = html! { "The scores of each checkpoint." };
     let body = html! {
         div.figures { @for figure in &figures { (figure) } }
         (last_values(metrics, colours))
@@ -227,7 +237,7 @@ fn last_values(metrics: &[MetricOverTokens], colours: &Colours) -> Markup {
     }
 }
 
-pub(crate) fn scaling_law(scaling: &Scaling, colours: &Colours) -> Result<Markup, ReportError> {
+pub(crate) fn scaling_law(scaling: &Law, colours: &Colours) -> Result<Markup, ReportError> {
     let law = scaling.fit.as_ref().ok().filter(|fit| fit.is_plausible());
     let mut series = Vec::new();
     for run in &scaling.runs {
@@ -252,20 +262,20 @@ pub(crate) fn scaling_law(scaling: &Scaling, colours: &Colours) -> Result<Markup
     let chart = Chart {
         title: "Loss by size and data".to_owned(),
         x: axis("tokens", Scale::Log),
-        y: axis("bits per byte", Scale::Linear),
+        y: axis(loss_unit(scaling.loss_unit), Scale::Linear),
         series,
         marks: Vec::new(),
     };
-    let lead = html! { "How the loss falls with parameters and tokens, over the checkpoints of all runs. The loss is the " (scaling.loss) "." };
-    let caption = html! { @if law.is_some() { " Points are checkpoints, dashed lines the law." } };
+    let lead = html! { "How the loss falls with parameters and tokens. The loss is the " (scaling.loss) ", in " (loss_unit(scaling.loss_unit)) "." };
+    let caption = html! { @if law.is_some() { " Points are what was fitted, dashed lines the law." } };
     let words = match &scaling.fit {
         Err(why) => html! { p { "No law was fitted: " (why) "." } },
-        Ok(fit) if fit.is_plausible() => in_words(fit),
+        Ok(fit) if fit.is_plausible() => in_words(fit, scaling),
         Ok(fit) => html! {
             p.law { "These points follow no such law." }
             p {
                 "The best fit of " var { "L" } " = " var { "E" } " + " var { "A" } " / " var { "N" } sup { "α" } " + " var { "B" } " / " var { "D" } sup { "β" }
-                " to the " (fit.points) " checkpoints of " (fit.sizes) " sizes has α = " (format!("{:.3}", fit.alpha)) " and β = " (format!("{:.3}", fit.beta))
+                " to the " (fit.points) " points of " (fit.sizes) " sizes has α = " (format!("{:.3}", fit.alpha)) " and β = " (format!("{:.3}", fit.beta))
                 ", where a law has exponents above 0 and at most 2. Most likely some larger model is no better than a smaller one: look at the points of each size."
             }
         },
@@ -282,7 +292,14 @@ fn curve(fit: &Fit, params: f64, points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     (0..48).map(|n| (at(n), fit.loss(params, at(n)))).collect()
 }
 
-fn in_words(fit: &Fit) -> Markup {
+const fn loss_unit(unit: LossUnit) -> &'static str {
+    match unit {
+        LossUnit::NatsPerToken => "nats a token",
+        LossUnit::BitsPerByte => "bits per byte",
+    }
+}
+
+fn in_words(fit: &Fit, law: &Law) -> Markup {
     let number = |value: f64| match value.abs() {
         size if (0.01..10_000.0).contains(&size) => short(value, size / 100.0),
         _ => format!("{value:.2e}"),
@@ -294,12 +311,18 @@ fn in_words(fit: &Fit) -> Markup {
             fit.sizes
         ));
     }
-    doubts.push(
-        "The points are checkpoints within runs of one schedule each. A run planned to end there would have a lower loss, and points of one run are not independent."
-            .to_owned(),
-    );
+    if law.runs.iter().any(|of| of.points.len() > 1) {
+        doubts.push(
+            "Some points are checkpoints within one run. A run planned to end there would have a lower loss, and points of one run are not independent."
+                .to_owned(),
+        );
+    }
     doubts.push("R² is over the very points that were fitted. It says nothing of larger models.".to_owned());
-    doubts.push("N counts all parameters, embeddings too.".to_owned());
+    let counted = match law.params_unit {
+        ParamsUnit::Total => "N counts all parameters, embeddings too.",
+        ParamsUnit::NonEmbedding => "N counts the parameters without embeddings.",
+    };
+    doubts.push(counted.to_owned());
     html! {
         p.law {
             var { "L" } " = " (number(fit.e))
@@ -357,7 +380,7 @@ pub(crate) fn contamination(benchmarks: &[Contaminated]) -> Markup {
             1 => "One benchmark item counts as held by the corpus.",
             n => { (grouped(n)) " benchmark items count as held by the corpus." },
         }
-        " That is: a document has half or more of the item's 8-grams, of words and of single Chinese characters, whatever their case, width and punctuation. A document that only shares an item's phrasing can count too; the overlap tells."
+        " That is: a document has half or more of the item's n-grams, of words and of single Chinese characters, whatever their case, width and punctuation. A document that only shares an item's phrasing can count too; the overlap tells."
     };
     let body = html! { @for benchmark in benchmarks { (one_benchmark(benchmark)) } };
     section("contamination", "Contamination", &lead, &body)
@@ -369,8 +392,7 @@ fn one_benchmark(benchmark: &Contaminated) -> Markup {
             h3 { (benchmark.task) }
             p {
                 (grouped(benchmark.flagged))
-                @if let Some(items) = benchmark.items { " of " (grouped(items)) }
-                " items held by the corpus"
+                " of " (grouped(benchmark.items)) " items held by the corpus"
                 @if benchmark.too_short > 0 { "; " (grouped(benchmark.too_short)) " too short to judge" }
                 "."
             }

@@ -5,11 +5,14 @@
 
 use std::path::Path;
 
+use retrace_analysis::contamination::{Counts, TaskCounts};
+use retrace_analysis::scaling::{Fit, Law, RunPoints};
+use retrace_manifest::{Comparison, Entry, Verdict, Verification};
 use retrace_query::Session;
-use retrace_report::release::{Cleaning, Comparison, Finding, Replayed, Verification};
-use retrace_report::{Checked, ReleaseReport, gather, release_page};
+use retrace_report::{Checked, Cleaning, Part, page};
 use retrace_spec::manifest::{Artifact, GraphStep, Kind, Output, Reference, StepKind};
-use retrace_spec::{Digest, Document, Manifest, RelPath, Step, Tokens};
+use retrace_spec::recipe::{LossUnit, ParamsUnit};
+use retrace_spec::{Digest, Manifest, RelPath, Step, Tokens};
 use retrace_tables::{Checkpoint, Contamination, Metric, Sample, TrainLog};
 
 /// Runs, parameters and how much is learned from a token.
@@ -78,7 +81,6 @@ fn manifest() -> Manifest {
 }
 
 fn write_tables(directory: &Path) {
-    std::fs::write(directory.join("manifest.yaml"), manifest().to_yaml().unwrap()).unwrap();
     let tables = directory.join("tables");
     let (mut logs, mut metrics, mut checkpoints, mut samples) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (number, (run, parameters)) in RUNS.into_iter().enumerate() {
@@ -181,60 +183,109 @@ fn write_tables(directory: &Path) {
     retrace_tables::write(&tables, &contamination).unwrap();
 }
 
-fn checked() -> Checked {
-    Checked {
-        name: "tour".to_owned(),
-        root: Some(Digest::of(b"root").to_string()),
-        comparison: Some(Comparison { identical: 143, ..Comparison::default() }),
-        verification: Some(Verification { verified: 143, ..Verification::default() }),
-        replays: vec![Replayed { run: "base".to_owned(), from: 120, to: 160, checkpoints: 2, differences: Vec::new() }],
-        cleaning: Some(Cleaning {
-            documents: 3210,
-            kept: 2671,
-            dropped: [
-                ("characters", 61),
-                ("symbols", 40),
-                ("repeated_lines", 88),
-                ("boilerplate", 120),
-                ("script", 75),
-                ("duplicate", 155),
-            ]
-            .map(|(rule, count)| (rule.to_owned(), count))
-            .to_vec(),
-        }),
-        chance: [("facts-en", 0.25), ("facts-zh", 0.25)].map(|(task, p)| (task.to_owned(), p)).into(),
-        too_short: [("facts-en", 0), ("facts-zh", 3)].map(|(task, n)| (task.to_owned(), n)).into(),
+/// What cleaning did, counts of the benchmarks, and how often a guess is right.
+fn cleaning() -> Cleaning {
+    let dropped = [
+        ("characters", 61),
+        ("symbols", 40),
+        ("repeated_lines", 88),
+        ("boilerplate", 120),
+        ("script", 75),
+        ("duplicate", 155),
+    ];
+    let dropped = dropped.map(|(rule, count)| (rule.to_owned(), count)).to_vec();
+    Cleaning { documents: 3210, kept: 2671, dropped }
+}
+
+fn counts() -> Counts {
+    let counts = |(task, items, flagged, too_short): (&str, u64, u64, u64)| TaskCounts {
+        task: task.to_owned(),
+        items,
+        flagged,
+        too_short,
+    };
+    Counts { tasks: [("facts-en", 60, 6, 0), ("facts-zh", 40, 0, 3)].map(counts).to_vec() }
+}
+
+fn scaling() -> Law {
+    let runs = RUNS.map(|(run, params)| RunPoints {
+        run: run.to_owned(),
+        params: params as f64,
+        points: (1..=6).map(|n| n * EVERY * BATCH).map(|tokens| (tokens as f64, law(params, tokens))).collect(),
+    });
+    let fit = Fit { e: 0.9, a: 40.0, b: 150.0, alpha: 0.31, beta: 0.42, objective: 0.0, r2: 1.0, points: 18, sizes: 3 };
+    Law {
+        loss: "mean of heldout-en and heldout-zh".to_owned(),
+        params_unit: ParamsUnit::Total,
+        loss_unit: LossUnit::BitsPerByte,
+        runs: runs.to_vec(),
+        fit: Ok(fit),
     }
+}
+
+/// The parts of a page from the tables in `directory`.
+fn parts(directory: &Path) -> Vec<Part> {
+    let session = Session::open(&[directory.to_owned()]).unwrap();
+    let chance = [("facts-en", 0.25), ("facts-zh", 0.25)].map(|(task, p)| (task.to_owned(), p)).into();
+    vec![
+        Part::training(&session).unwrap(),
+        Part::evaluation(&session, &chance).unwrap(),
+        Part::Scaling(scaling()),
+        Part::Cleaning(cleaning()),
+        Part::contamination(&session, &counts()).unwrap(),
+    ]
+}
+
+fn replayed(findings: &[&str]) -> (String, retrace_train::Replay) {
+    let finding = |what: &&str| retrace_train::Finding {
+        kind: retrace_train::Kind::Arithmetic,
+        step: Step(131),
+        what: (*what).to_owned(),
+        places: Vec::new(),
+        element: None,
+    };
+    let findings = findings.iter().map(finding).collect();
+    let (from, to) = (Step(120), Step(160));
+    let checkpoints = vec![Step(140), Step(160)];
+    ("train-base".to_owned(), retrace_train::Replay { from, to, reached: to, checkpoints, findings })
+}
+
+fn comparison(identical: usize, different: &[&str], missing: &[&str], extra: &[&str]) -> Comparison {
+    let paths = |texts: &[&str]| texts.iter().map(|text| path(text)).collect::<Vec<_>>();
+    let identical = (0..identical).map(|at| path(&format!("f{at}"))).collect();
+    Comparison { identical, different: paths(different), missing: paths(missing), extra: paths(extra) }
+}
+
+fn entry(at: &str, verdict: Verdict, diagnosis: &str) -> Entry {
+    Entry { path: path(at), verdict, diagnosis: diagnosis.to_owned(), was: None, size: None, tensors: Vec::new() }
+}
+
+fn verification(verified: usize, findings: Vec<Entry>) -> Verification {
+    let good = (0..verified).map(|at| entry(&format!("f{at}"), Verdict::Verified, ""));
+    Verification { entries: good.chain(findings).collect(), bytes: None }
 }
 
 #[test]
 fn the_tables_fill_the_page() {
     let directory = tempfile::tempdir().unwrap();
     write_tables(directory.path());
-    let session = Session::open(&[directory.path().to_owned()]).unwrap();
-    let report = gather(&session, checked()).unwrap();
+    let parts = parts(directory.path());
 
     // Everything by hand, from what was written above.
-    let ids: Vec<&str> = report.steps.iter().map(|step| step.id.as_str()).collect();
-    assert_eq!(ids, ["generate", "clean", "tokenize", "train-base"]);
-    assert_eq!(report.steps[1].digest, Digest::of(b"clean.yaml").to_string());
-    assert_eq!((report.steps[1].inputs, report.steps[1].outputs, report.steps[3].numerics), (1, 2, Some(1)));
-    assert_eq!(report.kinds.iter().map(|kind| kind.files).sum::<u64>(), 12);
+    let [Part::Training(losses), Part::Evaluation(metrics), .., Part::Contamination(benchmarks)] = parts.as_slice()
+    else {
+        panic!("{parts:?}")
+    };
     let runs: Vec<(&str, Option<u64>, usize)> =
-        report.losses.iter().map(|loss| (loss.run.as_str(), loss.params, loss.points.len())).collect();
+        losses.iter().map(|loss| (loss.run.as_str(), loss.params, loss.points.len())).collect();
     assert_eq!(runs, [("tiny", Some(168_000), 240), ("small", Some(410_000), 240), ("base", Some(1_120_000), 240)]);
-    assert_eq!(report.losses[0].phases, [("decay".to_owned(), (180 * BATCH) as f64)]);
-    assert_eq!(report.metrics.len(), 6);
-    let accuracy = report.metrics.iter().find(|of| of.task == "facts-en" && of.metric == "acc").unwrap();
+    assert_eq!(losses[0].phases, [("decay".to_owned(), (180 * BATCH) as f64)]);
+    assert_eq!(metrics.len(), 6);
+    let accuracy = metrics.iter().find(|of| of.task == "facts-en" && of.metric == "acc").unwrap();
     assert_eq!((accuracy.chance, accuracy.runs.len(), accuracy.runs[0].points.len()), (Some(0.25), 3, 7));
-    let scaling = report.scaling.as_ref().unwrap();
-    assert_eq!(scaling.loss, "mean bits per byte of heldout-en, heldout-zh");
-    let fit = scaling.fit.as_ref().unwrap();
-    assert_eq!((fit.points, fit.sizes), (18, 3));
-    assert!((fit.alpha - 0.31).abs() < 0.01 && (fit.beta - 0.42).abs() < 0.01, "{fit:?}");
-    let [en, zh] = report.contamination.as_slice() else { panic!("{:?}", report.contamination) };
-    assert_eq!((en.items, en.flagged, en.too_short), (Some(60), 6, 0));
-    assert_eq!((zh.items, zh.flagged, zh.too_short), (Some(40), 0, 3));
+    let [en, zh] = benchmarks.as_slice() else { panic!("{benchmarks:?}") };
+    assert_eq!((en.items, en.flagged, en.too_short), (60, 6, 0));
+    assert_eq!((zh.items, zh.flagged, zh.too_short), (40, 0, 3));
     assert_eq!(en.examples[0].seen, Some(("base".to_owned(), 31)));
     assert_eq!(
         en.examples.iter().map(|e| e.item.as_str()).collect::<Vec<_>>(),
@@ -244,52 +295,60 @@ fn the_tables_fill_the_page() {
     // Of items 6 to 59 the even ones are right, but for those that leave 1 by 6, which are odd.
     assert_eq!((base.step, base.flagged, base.clean), (240, (6, 5), (54, 27)));
 
-    let page = release_page(&report).unwrap();
-    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("release.html"), &page).unwrap();
+    let (manifest, comparison, verification) =
+        (manifest(), comparison(143, &[], &[], &[]), verification(143, Vec::new()));
+    let replays = [replayed(&[])];
+    let checked = Checked {
+        manifest: &manifest,
+        comparison: Some(&comparison),
+        verification: Some(&verification),
+        replays: &replays,
+    };
+    let text = page("tour", Some(&checked), &parts).unwrap();
+    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("release.html"), &text).unwrap();
     for words in [
         "Everything that was checked holds.",
         "All 143 artifacts are identical to the published release.",
-        "Training steps 121 to 160 of base again gave the same bits.",
+        "Computing steps 121 to 160 of train-base again gave the same bits.",
         "2,671 of 3,210 documents were kept",
         "6 benchmark items count as held by the corpus.",
+        "12 sealed files",
     ] {
-        assert!(page.contains(words), "{words}");
+        assert!(text.contains(words), "{words}");
     }
-    assert_eq!(page.matches("<svg ").count(), 6, "loss, four metrics, scaling");
+    // Each step after those that make what it reads.
+    let places: Vec<usize> = ["generate", "clean", "tokenize", "train-base"]
+        .map(|id| text.find(&format!("<strong>{id}</strong>")).unwrap())
+        .to_vec();
+    assert!(places.is_sorted(), "{places:?}");
+    assert_eq!(text.matches("<svg ").count(), 6, "loss, four metrics, scaling");
     for elsewhere in ["http", "<script", "<link", "@import", "url(", "src="] {
-        assert!(!page.contains(elsewhere), "{elsewhere}");
+        assert!(!text.contains(elsewhere), "{elsewhere}");
     }
-    assert_eq!(release_page(&gather(&session, checked()).unwrap()).unwrap(), page);
+    let alone = page("tour", None, &parts).unwrap();
+    assert!(!alone.contains("Root digest") && !alone.contains("How it was made") && alone.contains("Evaluation"));
 }
 
 #[test]
 fn what_was_found_is_told_and_what_was_not_checked_too() {
-    let open = release_page(&ReleaseReport {
-        checked: Checked { name: "r".to_owned(), ..Checked::default() },
-        ..ReleaseReport::default()
-    })
-    .unwrap();
+    let manifest = manifest();
+    let nothing = Checked { manifest: &manifest, comparison: None, verification: None, replays: &[] };
+    let open = page("r", Some(&nothing), &[]).unwrap();
     assert!(open.contains("Nothing was checked yet.") && open.contains("Not compared with a published release."));
-    let mut checked = checked();
-    checked.name = "<script>alert(1)</script>".to_owned();
-    checked.comparison = Some(Comparison {
-        identical: 140,
-        different: vec!["runs/base/journal.jsonl".to_owned()],
-        missing: vec!["a<b".to_owned()],
-        extra: vec!["new".to_owned()],
-    });
-    checked.verification = Some(Verification {
-        verified: 141,
-        skipped: 1,
-        findings: vec![Finding {
-            path: "clean/en-0.jsonl".to_owned(),
-            verdict: "changed".to_owned(),
-            diagnosis: "it has 7 bytes and should have 900: it may be truncated".to_owned(),
-        }],
-    });
-    checked.replays[0].differences = vec!["step 131: the loss is 2.3456, and the journal has 2.3457".to_owned()];
-    let page = release_page(&ReleaseReport { checked, ..ReleaseReport::default() }).unwrap();
-    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("findings.html"), &page).unwrap();
+    assert!(open.contains("How it was made") && !open.contains("<svg"));
+    let comparison = comparison(140, &["runs/base/journal.jsonl"], &["a<b"], &["new"]);
+    let changed =
+        entry("clean/en-0.jsonl", Verdict::Changed, "it has 7 bytes and should have 900: it may be truncated");
+    let verification = verification(141, vec![changed]);
+    let replays = [replayed(&["the loss is 2.3456, and the journal has 2.3457"])];
+    let checked = Checked {
+        manifest: &manifest,
+        comparison: Some(&comparison),
+        verification: Some(&verification),
+        replays: &replays,
+    };
+    let text = page("<script>alert(1)</script>", Some(&checked), &[]).unwrap();
+    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("findings.html"), &text).unwrap();
     for words in [
         "3 checks found differences.",
         "140 of 142 artifacts are identical",
@@ -299,32 +358,19 @@ fn what_was_found_is_told_and_what_was_not_checked_too() {
         "gave other bits",
         "step 131",
     ] {
-        assert!(page.contains(words), "{words}");
+        assert!(text.contains(words), "{words}");
     }
-    assert!(!page.contains("<script"));
+    assert!(!text.contains("<script"));
 }
 
 #[test]
 fn what_is_no_law_is_not_drawn_as_one() {
-    let directory = tempfile::tempdir().unwrap();
-    write_tables(directory.path());
-    let session = Session::open(&[directory.path().to_owned()]).unwrap();
-    let mut report = gather(&session, checked()).unwrap();
-    let scaling = report.scaling.as_mut().unwrap();
-    scaling.fit.as_mut().unwrap().alpha = 38.7;
-    let page = release_page(&report).unwrap();
-    assert!(page.contains("These points follow no such law.") && !page.contains("dashed lines the law"));
-    report.scaling.as_mut().unwrap().fit = Err("the reason".to_owned());
-    assert!(release_page(&report).unwrap().contains("No law was fitted: the reason."));
-}
-
-#[test]
-fn a_release_of_few_tables_has_a_short_page() {
-    let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("manifest.yaml"), manifest().to_yaml().unwrap()).unwrap();
-    let session = Session::open(&[directory.path().to_owned()]).unwrap();
-    let page = release_page(&gather(&session, Checked::default()).unwrap()).unwrap();
-    assert!(page.contains("How it was made") && !page.contains("Evaluation") && !page.contains("<svg"));
+    let mut law = scaling();
+    law.fit.as_mut().unwrap().alpha = 38.7;
+    let text = page("r", None, &[Part::Scaling(law.clone())]).unwrap();
+    assert!(text.contains("These points follow no such law.") && !text.contains("dashed lines the law"));
+    law.fit = Err("the reason".to_owned());
+    assert!(page("r", None, &[Part::Scaling(law)]).unwrap().contains("No law was fitted: the reason."));
 }
 
 /// Ends a text, an attribute or a tag, and begins something that acts; turns the text around; clears a
@@ -352,48 +398,60 @@ fn hostile_names_are_texts() {
     let name = || HOSTILE.to_owned();
     let points: Vec<(f64, f64)> = (1..9).map(|n| (f64::from(n) * 1000.0, 1.0 + 1.0 / f64::from(n))).collect();
     use retrace_report::release as of;
-    let report = ReleaseReport {
-        checked: Checked {
-            name: name(),
-            root: Some(name()),
-            comparison: Some(Comparison {
-                identical: 1,
-                different: vec![name()],
-                missing: vec![name()],
-                extra: vec![name()],
-            }),
-            verification: Some(Verification {
-                verified: 1,
-                skipped: 1,
-                findings: vec![Finding { path: name(), verdict: name(), diagnosis: name() }],
-            }),
-            replays: vec![Replayed { run: name(), from: 0, to: 9, checkpoints: 1, differences: vec![name()] }],
-            cleaning: Some(Cleaning { documents: 2, kept: 1, dropped: vec![(name(), 1)] }),
-            ..Checked::default()
-        },
-        steps: vec![of::MadeBy {
-            id: name(),
-            kind: name(),
-            config: name(),
-            digest: name(),
-            inputs: 1,
-            outputs: 1,
-            numerics: Some(1),
-        }],
-        kinds: vec![of::KindOf { kind: name(), files: 1, bytes: 1 }],
-        losses: vec![of::Loss { run: name(), params: None, points: points.clone(), phases: vec![(name(), 3000.0)] }],
-        metrics: vec![of::MetricOverTokens {
+    let mut manifest = manifest();
+    // What may stand in a path is less.
+    let at = "<script>alert(1)<img src=x onerror=alert(1)>\u{202e}\u{200b}";
+    manifest.artifacts[0].path = path(at);
+    manifest.steps[0].id = name();
+    manifest.steps[1].config = Some(path(at));
+    let comparison = comparison(1, &[at], &[at], &[at]);
+    let verification = verification(1, vec![entry(at, Verdict::Changed, HOSTILE)]);
+    let (_, replay) = replayed(&[HOSTILE]);
+    let replays = [(name(), replay)];
+    let checked = Checked {
+        manifest: &manifest,
+        comparison: Some(&comparison),
+        verification: Some(&verification),
+        replays: &replays,
+    };
+    let mut law = scaling();
+    law.loss = name();
+    law.runs[0].run = name();
+    law.fit = Err(name());
+    let parts = [
+        Part::Training(vec![of::Loss {
+            run: name(),
+            params: None,
+            points: points.clone(),
+            phases: vec![(name(), 3000.0)],
+        }]),
+        Part::Evaluation(vec![of::MetricOverTokens {
             task: name(),
             metric: name(),
             chance: Some(0.5),
             runs: vec![of::MetricOfRun { run: name(), points, errors: Vec::new() }],
-        }],
-        ..ReleaseReport::default()
-    };
-    let page = release_page(&report).unwrap();
-    is_harmless(&page);
+        }]),
+        Part::Scaling(law),
+        Part::Cleaning(Cleaning { documents: 2, kept: 1, dropped: vec![(name(), 1)] }),
+        Part::Contamination(vec![of::Contaminated {
+            task: name(),
+            items: 1,
+            flagged: 1,
+            too_short: 0,
+            examples: vec![of::Example {
+                item: name(),
+                document: name(),
+                place: name(),
+                overlap: 1.0,
+                seen: Some((name(), 1)),
+            }],
+            accuracy: Vec::new(),
+        }]),
+    ];
+    let text = page(HOSTILE, Some(&checked), &parts).unwrap();
+    is_harmless(&text);
     for shown in ["&lt;script&gt;", "\\u{202e}", "\\u{1b}[2J", "\\u{9b}"] {
-        assert!(page.contains(shown), "{shown} is not in the page");
+        assert!(text.contains(shown), "{shown} is not in the page");
     }
 }
 

@@ -126,8 +126,16 @@ pub enum StepKind {
     Train,
     /// Checkpoints and tasks to metrics.
     Eval,
-    /// Foreign or scattered files to tables.
+    /// Files of other tools to tables.
     Import,
+    /// Journals, results and files of other tools to tables.
+    Tables,
+    /// Benchmarks and a corpus to the items that the corpus holds.
+    Contamination,
+    /// Tables to a scaling law.
+    Scaling,
+    /// Tables and reports to a page.
+    Page,
 }
 
 /// A file as a step met it.

@@ -1,5 +1,7 @@
 //! What a replay finds, and which kind it is.
 
+use std::fmt;
+
 use retrace_spec::Step;
 use serde::Serialize;
 
@@ -97,5 +99,30 @@ mod tests {
         assert_eq!(apart(f32::from_bits(1), -f32::from_bits(1)), Some(2));
         let first = Element::first("t", &[1.0, 2.0, 3.0, 4.0], &[1.0, 2.5, 3.0, 5.0]).unwrap();
         assert_eq!((first.index, first.differing, first.recorded, first.replayed), (1, 2, 2.0, 2.5));
+    }
+}
+
+/// As in `step 61, the data differ: it learned from the batch of step 62`.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Places that are named; the others are counted.
+        const MOST: usize = 8;
+        let Self { kind, step, what, places, element } = self;
+        write!(f, "step {step}, {}: {what}", kind.told())?;
+        if !places.is_empty() {
+            let named = places.iter().take(MOST).cloned().collect::<Vec<_>>().join("; ");
+            let more = places.len().saturating_sub(MOST);
+            let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+            write!(f, " [{named}{more}]")?;
+        }
+        if let Some(Element { tensor, index, differing, recorded, replayed, units_in_last_place: units }) = element {
+            let others = if *differing > 1 { format!(", the first of {differing}") } else { String::new() };
+            let unit = if *units == 1 { "unit" } else { "units" };
+            write!(
+                f,
+                "; {tensor}[{index}]{others}: recorded {recorded:e}, replayed {replayed:e}, {units} {unit} in the last place apart"
+            )?;
+        }
+        Ok(())
     }
 }

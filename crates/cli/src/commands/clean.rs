@@ -1,12 +1,9 @@
 //! `retrace clean`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use retrace_corpus::CleanReport;
-use retrace_files::Root;
-use retrace_manifest::record::{self, Done};
 use retrace_spec::CleanRecipe;
-use retrace_spec::manifest::{Kind, StepKind};
+use retrace_steps::{Cleaned, Options, carry_out};
 
 use super::{Exit, Opened, open};
 use crate::errors::Failure;
@@ -39,7 +36,8 @@ pub(crate) struct Clean {
 
 impl Clean {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let (report, root) = carry_out(&self.recipe, terminal)?;
+        let Opened { document: recipe, root, path } = open::<CleanRecipe>(&self.recipe)?;
+        let Cleaned(report) = carry_out(&root, &path, &recipe, &Options::default(), terminal.progress().as_ref())?;
         terminal.result("clean/1", &report, |out| {
             report.outputs.iter().try_for_each(|path| writeln!(out, "{}", path.under(root.path()).display()))
         })?;
@@ -54,21 +52,4 @@ impl Clean {
         terminal.say(Tone::Faint, "ledger", report.ledger.under(root.path()).display());
         Ok(Exit::Holds)
     }
-}
-
-/// Cleans and records the step; gives the report and the release's directory.
-pub(super) fn carry_out(recipe: &Path, terminal: &Terminal) -> Result<(CleanReport, Root), Failure> {
-    let Opened { document: recipe, root, path } = open::<CleanRecipe>(recipe)?;
-    let report = retrace_corpus::clean(&root, &recipe, terminal.progress().as_ref())?;
-    let shards = report.outputs.iter().map(|shard| (shard.clone(), Kind::Shard));
-    let done = Done {
-        id: recipe.name,
-        kind: StepKind::Clean,
-        numerics: None,
-        config: Some(path),
-        inputs: report.inputs.clone(),
-        outputs: shards.chain([(report.ledger.clone(), Kind::Log)]).collect(),
-    };
-    record::save(&root, done)?;
-    Ok((report, root))
 }

@@ -3,14 +3,13 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use retrace_corpus::tokenizer::Tokenizer;
-use retrace_eval::{LoadedTask, Results, score};
-use retrace_files::{Progress, Root, Unit, WholeFile};
-use retrace_model::{Inference, hub};
-use retrace_spec::Task;
+use retrace_eval::{LoadedTask, Results};
+use retrace_files::{Root, Unit, WholeFile};
+use retrace_spec::{EvalRecipe, Task};
+use retrace_steps::{Evaluated, Options, carry_out, evaluate};
 use serde_json::{Value, json};
 
-use super::{Exit, Opened, in_release, open};
+use super::{Exit, Opened, open};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -19,18 +18,27 @@ use crate::terminal::{Terminal, Tone, count};
 /// A model is a directory with `config.json`, `model.safetensors` and `tokenizer.json`. A task is a
 /// YAML file, given by its path, or by its name where --include-path says where it lies. Prints each
 /// number; with -o, writes a results file for each model, in the shape of lm-evaluation-harness's
-/// and with every item's outcome.
+/// and with every item's outcome. In place of models, a document says which models and tasks; what it
+/// made is then recorded as a step of its release, as by `retrace make`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   retrace eval runs/base/step-000240 --tasks tasks/heldout-en.yaml
-  retrace eval runs/base/step-* --tasks heldout-en,facts-en --include-path tasks -o results")]
+  retrace eval runs/base/step-* --tasks heldout-en,facts-en --include-path tasks -o results
+  retrace eval release/eval.yaml
+
+A document, whose paths begin at its directory:
+  retrace: eval/1
+  name: eval-base
+  models: [runs/base/step-*]
+  tasks: [tasks/heldout-en.yaml]
+  output: eval/base            # step-000240.json of each model, and so on")]
 pub(crate) struct Eval {
-    /// Model directories
+    /// Model directories, or one document
     #[arg(required = true)]
     models: Vec<PathBuf>,
     /// Tasks, with commas between them
-    #[arg(long, required = true, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',')]
     tasks: Vec<PathBuf>,
     /// Where the files of tasks given by name lie
     #[arg(long, value_name = "DIR")]
@@ -42,29 +50,10 @@ pub(crate) struct Eval {
 
 impl Eval {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        if let Some(model) = self.models.iter().find(|model| !model.join("config.json").is_file()) {
-            let what = format!("{} is no model: it has no config.json", model.display());
-            return Err(Failure::usage(what, "give directories of checkpoints, such as runs/NAME/step-000240"));
-        }
-        let mut tasks = Vec::new();
-        for task in &self.tasks {
-            let path = match &self.include_path {
-                Some(directory) if is_name(task) => directory.join(task).with_extension("yaml"),
-                _ => task.clone(),
-            };
-            tasks.push(load(&path)?);
-        }
-        let progress = terminal.progress();
-        progress.begin("evaluating", (self.models.len() * tasks.len()) as u64, Unit::Items);
-        let mut all = Vec::new();
-        for model in &self.models {
-            let results = evaluate(model, &tasks, progress.as_ref())?;
-            if let Some(directory) = &self.output {
-                results.write(WholeFile::create(&directory.join(file_name(model)))?)?;
-            }
-            all.push((model, results));
-        }
-        progress.end();
+        let all = match self.models.as_slice() {
+            [document] if document.is_file() => self.by_document(document, terminal)?,
+            _ => self.by_arguments(terminal)?,
+        };
         let values: Vec<Value> = all
             .iter()
             .map(|(model, results)| json!({"model": model.display().to_string(), "results": results.harness()}))
@@ -90,9 +79,53 @@ impl Eval {
         terminal.say(
             Tone::Good,
             "evaluated",
-            format_args!("{} on {}", count(all.len(), "model"), count(tasks.len(), "task")),
+            format_args!(
+                "{} on {}",
+                count(all.len(), "model"),
+                count(all.first().map_or(0, |(_, results)| results.scores.len()), "task")
+            ),
         );
         Ok(Exit::Holds)
+    }
+
+    fn by_document(&self, document: &Path, terminal: &Terminal) -> Result<Vec<(PathBuf, Results)>, Failure> {
+        if !self.tasks.is_empty() || self.include_path.is_some() || self.output.is_some() {
+            let what = format!("{} says itself which tasks there are and where results go", document.display());
+            return Err(Failure::usage(what, "leave out --tasks, --include-path and --output, or give models"));
+        }
+        let Opened { document: recipe, root, path } = open::<EvalRecipe>(document)?;
+        let Evaluated(all) = carry_out(&root, &path, &recipe, &Options::default(), terminal.progress().as_ref())?;
+        Ok(all.into_iter().map(|(model, results)| (model.under(root.path()), results)).collect())
+    }
+
+    fn by_arguments(&self, terminal: &Terminal) -> Result<Vec<(PathBuf, Results)>, Failure> {
+        if let Some(model) = self.models.iter().find(|model| !model.join("config.json").is_file()) {
+            let what = format!("{} is no model: it has no config.json", model.display());
+            return Err(Failure::usage(what, "give directories of checkpoints, such as runs/NAME/step-000240"));
+        }
+        if self.tasks.is_empty() {
+            return Err(Failure::usage("no task is given", "give tasks with --tasks A,B"));
+        }
+        let mut tasks = Vec::new();
+        for task in &self.tasks {
+            let path = match &self.include_path {
+                Some(directory) if is_name(task) => directory.join(task).with_extension("yaml"),
+                _ => task.clone(),
+            };
+            tasks.push(load(&path)?);
+        }
+        let progress = terminal.progress();
+        progress.begin("evaluating", (self.models.len() * tasks.len()) as u64, Unit::Items);
+        let mut all = Vec::new();
+        for model in &self.models {
+            let results = evaluate(&Root::open_snapshot(model)?, &tasks, progress.as_ref())?;
+            if let Some(directory) = &self.output {
+                results.write(WholeFile::create(&directory.join(file_name(model)))?)?;
+            }
+            all.push((model.clone(), results));
+        }
+        progress.end();
+        Ok(all)
     }
 }
 
@@ -110,21 +143,7 @@ fn file_name(model: &Path) -> OsString {
 }
 
 /// Reads the task at `path` and its items, which lie beside it.
-pub(super) fn load(path: &Path) -> Result<LoadedTask, Failure> {
+fn load(path: &Path) -> Result<LoadedTask, Failure> {
     let Opened { document, root, .. } = open::<Task>(path)?;
     Ok(LoadedTask::read(&root, document)?)
-}
-
-/// Scores the model in a directory on every task.
-pub(super) fn evaluate(model: &Path, tasks: &[LoadedTask], progress: &dyn Progress) -> Result<Results, Failure> {
-    let model = Root::open_snapshot(model)?;
-    let (description, weights) = hub::read(&model)?;
-    let inference = Inference::new(&description, weights)?;
-    let tokenizer = Tokenizer::read(model.file(&in_release("tokenizer.json")?)?)?;
-    let mut scores = Vec::new();
-    for task in tasks {
-        scores.push(score(&inference, &tokenizer, task)?);
-        progress.advance(1);
-    }
-    Ok(Results { scores })
 }

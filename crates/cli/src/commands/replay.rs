@@ -8,7 +8,8 @@ use retrace_files::Root;
 use retrace_manifest::{Entry, Expected, Scope, Verdict, VerifyOptions, verify_expected, would_find};
 use retrace_spec::manifest::{GraphStep, StepKind};
 use retrace_spec::{Digest, Manifest, RelPath, Run, Step};
-use retrace_train::{Element, Finding, Journal, RECORDED_RUN, Replay, checkpoints, directory_of, replay};
+use retrace_steps::{Step as _, Training, files_below};
+use retrace_train::{Journal, RECORDED_RUN, Replay, checkpoints, directory_of, replay};
 use serde::Serialize;
 use serde_json::json;
 
@@ -16,7 +17,7 @@ mod again;
 mod all;
 mod notes;
 
-use super::{Exit, Opened, open, run_of, tolerance, train};
+use super::{Exit, Opened, open, run_of, tolerance};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -114,12 +115,14 @@ impl Replayed {
             return Err(Failure::usage(format!("step {} has no run file", step.id), "replay a step that has one"));
         };
         let (Opened { document: run, .. }, model) = run_of(&root, config)?;
-        let mut reads = train::inputs(&root, &run, model)?;
+        let training = Training { run, config: model };
+        let mut reads = training.inputs(&root)?;
         reads.push(config.clone());
+        let run = training.run;
         let saved = checkpoints(&root.directory(&run.output)?)?;
         let mut changed = changed(&manifest, step, &root, &run, reads, terminal)?;
         let known: BTreeSet<RelPath> = changed.iter().map(|entry| entry.path.clone()).collect();
-        let not_the_steps = not_the_steps(step, &run, &saved, &train::files_of(&root, &run.output)?);
+        let not_the_steps = not_the_steps(step, &run, &saved, &files_below(&root, &run.output)?);
         changed.extend(not_the_steps.into_iter().filter(|entry| !known.contains(&entry.path)));
         let sample = self.sample.map(|stretches| {
             let seed = self.seed.clone().unwrap_or_else(|| format!("{:016x}", RandomState::new().hash_one(())));
@@ -155,7 +158,7 @@ impl Replayed {
                 finding(word, format!("{}: {}", entry.path, entry.diagnosis))?;
             }
             let mut told = replays.iter().flat_map(|replay| &replay.findings);
-            told.try_for_each(|found| finding("differs", in_words(found)))
+            told.try_for_each(|found| finding("differs", found.to_string()))
         })?;
         replays.iter().for_each(|replay| say(terminal, &step.id, replay));
         if !not_computed.is_empty() {
@@ -191,7 +194,7 @@ fn changed(
         })
         .collect();
     let mut unsealed = Vec::new();
-    let mut others: BTreeSet<RelPath> = reads.into_iter().chain(train::files_of(root, &run.output)?).collect();
+    let mut others: BTreeSet<RelPath> = reads.into_iter().chain(files_below(root, &run.output)?).collect();
     others.retain(|path| !expected.contains_key(path));
     for path in others {
         if let Some(sealed) = artifact(&path) {
@@ -299,26 +302,6 @@ impl Sample {
         };
         format!("{stretches} of {of} stretches; {proves}; --seed {}", self.seed)
     }
-}
-
-/// A finding, as in `step 61, the data differ: it learned from the batch of step 62`.
-pub(super) fn in_words(found: &Finding) -> String {
-    let Finding { kind, step, what, places, element } = found;
-    let mut words = format!("step {step}, {}: {what}", kind.told());
-    if !places.is_empty() {
-        const MOST: usize = 8;
-        let more = places.len().saturating_sub(MOST);
-        let named = places.iter().take(MOST).cloned().collect::<Vec<_>>().join("; ");
-        words += &format!(" [{named}{}]", if more > 0 { format!("; and {more} more") } else { String::new() });
-    }
-    if let Some(Element { tensor, index, differing, recorded, replayed, units_in_last_place: units }) = element {
-        let others = if *differing > 1 { format!(", the first of {differing}") } else { String::new() };
-        words += &format!(
-            "; {tensor}[{index}]{others}: recorded {recorded:e}, replayed {replayed:e}, {} in the last place apart",
-            count(*units, "unit")
-        );
-    }
-    words
 }
 
 /// Says how a replay ended.

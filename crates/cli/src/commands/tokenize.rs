@@ -1,12 +1,9 @@
 //! `retrace tokenize`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use retrace_corpus::TokenizeReport;
-use retrace_files::Root;
-use retrace_manifest::record::{self, Done};
 use retrace_spec::TokenizeRecipe;
-use retrace_spec::manifest::{Kind, StepKind};
+use retrace_steps::{Options, Tokenized, carry_out};
 
 use super::{Exit, Opened, open};
 use crate::errors::Failure;
@@ -36,7 +33,8 @@ pub(crate) struct Tokenize {
 
 impl Tokenize {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let (report, root) = carry_out(&self.recipe, terminal)?;
+        let Opened { document: recipe, root, path } = open::<TokenizeRecipe>(&self.recipe)?;
+        let Tokenized(report) = carry_out(&root, &path, &recipe, &Options::default(), terminal.progress().as_ref())?;
         terminal.result("tokenize/1", &report, |out| {
             report.outputs.iter().try_for_each(|path| writeln!(out, "{}", path.under(root.path()).display()))
         })?;
@@ -51,19 +49,4 @@ impl Tokenize {
         }
         Ok(Exit::Holds)
     }
-}
-
-/// Tokenizes and records the step; gives the report and the release's directory.
-pub(super) fn carry_out(recipe: &Path, terminal: &Terminal) -> Result<(TokenizeReport, Root), Failure> {
-    let Opened { document: recipe, root, path } = open::<TokenizeRecipe>(recipe)?;
-    let report = retrace_corpus::tokenize(&root, &recipe, terminal.progress().as_ref())?;
-    let mut inputs = report.inputs.clone();
-    let mut outputs: Vec<_> = report.outputs.iter().map(|shard| (shard.clone(), Kind::Tokens)).collect();
-    match &report.trained {
-        Some(tokenizer) => outputs.push((tokenizer.clone(), Kind::Tokenizer)),
-        None => inputs.push(recipe.tokenizer.path().clone()),
-    }
-    let done = Done { id: recipe.name, kind: StepKind::Tokenize, numerics: None, config: Some(path), inputs, outputs };
-    record::save(&root, done)?;
-    Ok((report, root))
 }

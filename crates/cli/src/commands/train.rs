@@ -3,20 +3,19 @@
 mod local;
 
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retrace_files::{Found, Progress, Root, is_lock, walk};
-use retrace_manifest::record::{self, Done};
-use retrace_spec::manifest::{Kind, StepKind};
-use retrace_spec::{Document, RelPath, Run};
-use retrace_train::{Journal, RECORDED_RUN, checkpoints, directory_of, train, train_by};
+use retrace_files::{Progress, Root};
+use retrace_spec::{Document, Run};
+use retrace_steps::{Training, save};
+use retrace_train::{Journal, checkpoints, directory_of, train, train_by};
 use retrace_workers::{Event, Workers};
 use serde_json::json;
 
 use self::local::Crew;
-use super::{Exit, Opened, in_release, open_run, work};
+use super::{Exit, Opened, open_run, work};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -111,7 +110,7 @@ impl Train {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let (run, journal, root) = match self.workers.is_some() || self.listen.is_some() {
             true => self.with_workers(terminal)?,
-            false => carry_out(&self.run, self.resume, terminal)?,
+            false => self.alone(terminal)?,
         };
         let output = root.directory(&run.output)?;
         let steps = checkpoints(&output)?;
@@ -128,6 +127,14 @@ impl Train {
             terminal.say(Tone::Good, "trained", said);
         }
         Ok(Exit::Holds)
+    }
+
+    fn alone(&self, terminal: &Terminal) -> Result<(Run, Journal, Root), Failure> {
+        let (Opened { document: run, root, path }, config) = open_run(&self.run)?;
+        let journal = train(&root, &run, self.resume, terminal.progress().as_ref())?;
+        let training = Training { run, config };
+        save(&root, &path, &training, training.outputs(&root)?)?;
+        Ok((training.run, journal, root))
     }
 
     fn with_workers(&self, terminal: &Terminal) -> Result<(Run, Journal, Root), Failure> {
@@ -147,8 +154,9 @@ impl Train {
         drop(workers);
         crew.dismiss();
         let journal = journal?;
-        record::save(&root, done(&root, &run, path, config)?)?;
-        Ok((run, journal, root))
+        let training = Training { run, config };
+        save(&root, &path, &training, training.outputs(&root)?)?;
+        Ok((training.run, journal, root))
     }
 }
 
@@ -171,51 +179,6 @@ fn said(event: &Event) -> String {
         }
         Event::Refused { from, why } => format!("a worker from {from} was refused: {why}"),
     }
-}
-
-/// Trains and records the step; gives the run, its journal and the release's directory.
-pub(super) fn carry_out(run: &Path, resume: bool, terminal: &Terminal) -> Result<(Run, Journal, Root), Failure> {
-    let (Opened { document: run, root, path }, config) = open_run(run)?;
-    let journal = train(&root, &run, resume, terminal.progress().as_ref())?;
-    record::save(&root, done(&root, &run, path, config)?)?;
-    Ok((run, journal, root))
-}
-
-/// What the run, of the run file at `path`, read and made: everything below its output is its own.
-fn done(root: &Root, run: &Run, path: RelPath, config: Option<RelPath>) -> Result<Done, Failure> {
-    let inputs = inputs(root, run, config)?;
-    let kind = |path: &RelPath| match path.as_str().rsplit('/').next() {
-        Some(Journal::NAME) => Kind::Log,
-        Some(RECORDED_RUN) => Kind::Config,
-        _ => Kind::Checkpoint,
-    };
-    let outputs = files_of(root, &run.output)?.into_iter().map(|path| (path.clone(), kind(&path))).collect();
-    let (id, kind) = (format!("train-{}", run.name), StepKind::Train);
-    Ok(Done { id, kind, numerics: Some(run.numerics), config: Some(path), inputs, outputs })
-}
-
-/// What the run reads beside its run file; `config` is where its model is described, if in a file.
-pub(super) fn inputs(root: &Root, run: &Run, config: Option<RelPath>) -> Result<Vec<RelPath>, Failure> {
-    let mut inputs = vec![run.tokenizer.clone()];
-    inputs.extend(config);
-    inputs.extend(run.phases.iter().flat_map(|phase| &phase.mix).map(|source| source.tokens.clone()));
-    inputs.extend(run.validation.iter().map(|validation| validation.tokens.clone()));
-    if let Some(start) = &run.start {
-        inputs.extend(files_of(root, &start.checkpoint)?);
-    }
-    Ok(inputs)
-}
-
-/// The files below `directory`.
-pub(super) fn files_of(root: &Root, directory: &RelPath) -> Result<Vec<RelPath>, Failure> {
-    let mut files = Vec::new();
-    let inside = root.directory(directory)?;
-    // The lock that is held here, by this very process.
-    for found in walk(inside.path(), &|path| is_lock(path.as_str()))? {
-        let Found::File(path) = found else { continue };
-        files.push(in_release(&format!("{directory}/{path}"))?);
-    }
-    Ok(files)
 }
 
 #[cfg(test)]

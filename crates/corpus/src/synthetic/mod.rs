@@ -246,7 +246,7 @@ mod tests {
     use super::*;
     use crate::clean;
     use retrace_files::{RegularFile, Silent, json_lines};
-    use retrace_spec::{CleanRecipe, Document as _};
+    use retrace_spec::{CleanRecipe, Document as _, Seed};
 
     fn plan(seed: u64) -> GenerateRecipe {
         let text = format!(

@@ -9,11 +9,11 @@ use retrace_files::{FileError, Root, Silent, Stamp, Wanted, hash_beneath};
 use retrace_manifest::Again;
 use retrace_manifest::record::{self, SCRATCH};
 use retrace_spec::manifest::{GraphStep, Reference, StepKind};
-use retrace_spec::{Digest, Manifest, RelPath, Run, Step};
+use retrace_spec::{Digest, Manifest, RelPath, Step};
+use retrace_steps::{Options, open, save};
 use retrace_train::replay;
 
-use super::super::{Opened, clean, directory_of, eval, open_run, run_of, tokenize, tour, train};
-use super::in_words;
+use super::super::{Opened, in_release, run_of};
 use crate::errors::Failure;
 use crate::terminal::Terminal;
 
@@ -54,7 +54,7 @@ impl<'a> Release<'a> {
             .collect();
         fs::create_dir(scratch).map_err(FileError::io(scratch, "make directory"))?;
         let compared = self.lend(step, scratch).and_then(|()| {
-            carry_out(self.manifest, step, scratch, terminal).map_err(|failure| self.told(&failure, scratch))?;
+            carry_out(step, scratch, terminal).map_err(|failure| self.told(&failure, scratch))?;
             self.compare(step, scratch)
         });
         fs::remove_dir_all(scratch).map_err(FileError::io(scratch, "remove"))?;
@@ -96,7 +96,7 @@ impl<'a> Release<'a> {
         }
         let told = |error: FileError| self.told(&error, scratch);
         let place = Root::open(scratch).map_err(told)?;
-        let inputs: BTreeSet<&Reference> = step.inputs.iter().chain(self.runs_of(step)).collect();
+        let inputs: BTreeSet<&Reference> = step.inputs.iter().collect();
         for Reference { path, digest } in inputs {
             let file = self.root.file(path).map_err(told)?;
             let sealed = self.manifest.artifact(path).filter(|artifact| artifact.digest == *digest);
@@ -114,17 +114,6 @@ impl<'a> Release<'a> {
             Some(output) => Err(format!("{} names a file here that the step reads", output.path)),
             None => Ok(()),
         }
-    }
-
-    /// What a tour's tables follow from beside what they are made of: the run files of the trainings whose
-    /// results they hold.
-    fn runs_of(&self, step: &GraphStep) -> Vec<&Reference> {
-        if step.kind != StepKind::Import || !tour::is_tours(self.manifest, step) {
-            return Vec::new();
-        }
-        trainings(self.manifest, step)
-            .filter_map(|made| made.inputs.iter().find(|input| Some(&input.path) == made.config.as_ref()))
-            .collect()
     }
 
     /// What was made in `scratch` and is not what the manifest says; in words, why that cannot be told.
@@ -191,70 +180,19 @@ fn contradiction(step: &GraphStep) -> Option<String> {
 }
 
 /// Does the step below `scratch`, where what it reads lies.
-fn carry_out(manifest: &Manifest, step: &GraphStep, scratch: &Path, terminal: &Terminal) -> Result<(), Failure> {
-    let cannot = |what: &str| Err(Failure::usage(what, "replay the steps that can be"));
-    let config = step.config.as_ref().map(|config| config.under(scratch));
-    match (step.kind, config) {
-        (StepKind::Generate, Some(config)) => {
-            tour::generate_corpus(&Root::open(&directory_of(&config))?, &config, terminal).map(drop)
-        }
-        (StepKind::Clean, Some(config)) => clean::carry_out(&config, terminal).map(drop),
-        (StepKind::Tokenize, Some(config)) => tokenize::carry_out(&config, terminal).map(drop),
-        (StepKind::Train, Some(config)) => train::carry_out(&config, false, terminal).map(drop),
-        (StepKind::Eval, _) => evaluate(scratch, step, terminal),
-        // The name is the release's to choose, so this may be a stranger's: what the tour's code reads and
-        // writes then lies in `scratch` too, and is compared as any other.
-        (StepKind::Import, _) if tour::is_tours(manifest, step) => {
-            let configs = trainings(manifest, step).filter_map(|made| made.config.as_ref());
-            let runs: Result<Vec<Run>, Failure> =
-                configs.map(|config| Ok(open_run(&config.under(scratch))?.0.document)).collect();
-            tour::write_tables(&Root::open(scratch)?, &runs?, terminal).map(drop)
-        }
-        (StepKind::Import, _) => cannot("what was imported leaves no recipe to do it again by"),
-        (_, None) => cannot("it has no document that says how it was done"),
-    }
-}
-
-/// The trainings whose results `step` reads.
-fn trainings<'a>(manifest: &'a Manifest, step: &GraphStep) -> impl Iterator<Item = &'a GraphStep> {
-    let reads: BTreeSet<RelPath> = step.inputs.iter().map(|input| input.path.clone()).collect();
-    let training = manifest.steps.iter().filter(|made| made.kind == StepKind::Train);
-    training.filter(move |made| made.outputs.iter().any(|output| reads.contains(&output.path)))
-}
-
-/// Evaluates each model that the step read on each task that it read, and writes the results where
-/// the step has those that are called after the model.
-fn evaluate(scratch: &Path, step: &GraphStep, terminal: &Terminal) -> Result<(), Failure> {
+fn carry_out(step: &GraphStep, scratch: &Path, terminal: &Terminal) -> Result<(), Failure> {
     let cannot = |what: String| Err(Failure::usage(what, "replay the steps that can be"));
-    let inputs = || step.inputs.iter().map(|input| &input.path);
-    let mut tasks = Vec::new();
-    for path in inputs().filter(|path| path.as_str().ends_with(".yaml")) {
-        tasks.push(eval::load(&path.under(scratch))?);
+    let Some(config) = &step.config else {
+        return cannot("it has no document that says how it was done".to_owned());
+    };
+    let directory = config.parent().map_or_else(|| scratch.to_owned(), |parent| parent.under(scratch));
+    let (root, document) = (Root::open(&directory)?, in_release(config.file_name())?);
+    let again = open(&root, &document)?;
+    if again.kind() != step.kind {
+        return cannot(format!("its document is of a step that is called {:?}", again.id()));
     }
-    // Results are called RUN/STEP.json, or RUN-STEP.json as `eval` calls them.
-    let mut models: BTreeMap<String, Vec<RelPath>> = BTreeMap::new();
-    for model in inputs().filter(|path| path.file_name() == "config.json").filter_map(RelPath::parent) {
-        let last = model.file_name();
-        let run = model.parent().map(|run| run.file_name().to_owned());
-        let names =
-            run.map_or_else(|| vec![last.to_owned()], |run| vec![format!("{run}/{last}"), format!("{run}-{last}")]);
-        names.into_iter().for_each(|name| models.entry(name).or_default().push(model.clone()));
-    }
-    for output in &step.outputs {
-        let Some(name) = output.path.as_str().strip_suffix(".json") else { continue };
-        let last_two = name.rmatch_indices('/').nth(1).map_or(name, |(at, _)| &name[at + 1..]);
-        let last = name.rsplit('/').next().unwrap_or(name);
-        let model = match [last_two, last].iter().find_map(|name| models.get(*name)).map(Vec::as_slice) {
-            Some([model]) => model,
-            Some([first, second, ..]) => {
-                return cannot(format!("{} may be of {first} or of {second}", output.path));
-            }
-            _ => return cannot(format!("which model {} is of cannot be told", output.path)),
-        };
-        let results = eval::evaluate(&model.under(scratch), &tasks, terminal.progress().as_ref())?;
-        results.write(Root::open(scratch)?.create(&output.path)?)?;
-    }
-    Ok(())
+    let (_, outputs) = again.carry_out(&root, &Options::default(), terminal.progress().as_ref())?;
+    Ok(save(&root, &document, again.as_ref(), outputs)?)
 }
 
 /// Where a training that was published does not follow, in words.
@@ -262,5 +200,5 @@ fn diagnosed(root: &Root, step: &GraphStep, terminal: &Terminal) -> Result<Vec<S
     let Some(config) = &step.config else { return Ok(Vec::new()) };
     let (Opened { document: run, root, .. }, _) = run_of(root, config)?;
     let replayed = replay(&root, &run, (Step(0), run.steps()), true, terminal.progress().as_ref())?;
-    Ok(replayed.findings.iter().map(in_words).collect())
+    Ok(replayed.findings.iter().map(ToString::to_string).collect())
 }

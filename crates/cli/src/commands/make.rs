@@ -1,0 +1,135 @@
+//! `retrace make`
+
+use std::path::PathBuf;
+
+use retrace_files::Root;
+use retrace_steps::{Event, Made, MakeOptions, Outcome, Why, make};
+use serde_json::{Value, json};
+
+use super::Exit;
+use crate::errors::{Failure, help_for_step};
+use crate::terminal::{Terminal, Tone, count};
+
+/// Do the steps of a release that are not done yet
+///
+/// Finds the documents that lie directly in a release's directory, orders them by what they read and make,
+/// and does each step that is not as on record: its document, every file that it reads and every file that
+/// it made must have the digests that they had when it was done. Contents count, and never times. A make
+/// that was interrupted goes on where it was. A step that fails leaves the others' results in place.
+///
+/// Nothing is written over that no record says was made here. Records lie in `.retrace/` of the directory.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  retrace make release
+  retrace make --dry-run release
+  retrace make && retrace seal . && retrace replay manifest.yaml --all
+
+Documents begin with a line that says what they are:
+  retrace: clean/1            documents through rules             (retrace help clean)
+  retrace: tokenize/1         documents to tokens                 (retrace help tokenize)
+  retrace: run/1              a training run                      (retrace help train)
+  retrace: eval/1             models on tasks                     (retrace help eval)
+  retrace: tables/1           journals, results and imports to tables
+  retrace: contamination/1    items of tasks, searched for in a corpus
+  retrace: scaling/1          a scaling law over points that SQL gives
+  retrace: page/1             a page of sections
+  retrace: synthetic/1        a made-up corpus
+Examples of each lie in manifests/tour of retrace's repository.
+
+Exit codes: 0 all is made (or would be), 2 a step could not be done.")]
+pub(crate) struct Make {
+    /// The release's directory
+    #[arg(default_value = ".")]
+    dir: PathBuf,
+    /// Only say of each step whether it would be done, and why
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Make {
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let root = Root::open(&self.dir)?;
+        let progress = terminal.progress();
+        let options = MakeOptions { dry_run: self.dry_run };
+        let made = make(&root, &options, progress.as_ref(), &mut |event| say(terminal, event))?;
+        if made.steps.is_empty() {
+            let what = format!("{} has no document of a step", self.dir.display());
+            return Err(Failure::usage(
+                what,
+                "a document is a YAML file that begins with `retrace: clean/1`, say; `retrace help make` lists the kinds",
+            ));
+        }
+        let failed = failed(made.steps.iter());
+        let steps: Vec<Value> = made.steps.iter().map(in_json).collect();
+        let result = json!({"holds": failed == 0, "steps": steps, "without_document": made.without_document});
+        terminal.result("make/1", &result, |_| Ok(()))?;
+        conclude(terminal, &made, self.dry_run);
+        Ok(if failed == 0 { Exit::Holds } else { Exit::Failed })
+    }
+}
+
+/// How many of the steps failed, or were not done as others failed.
+pub(super) fn failed<'a>(steps: impl Iterator<Item = &'a Event>) -> usize {
+    steps.filter(|event| matches!(event.outcome, Outcome::Failed { .. } | Outcome::NotDone { .. })).count()
+}
+
+/// Says what became of a step.
+pub(super) fn say(terminal: &Terminal, Event { id, document, outcome }: &Event) {
+    match outcome {
+        Outcome::UpToDate => terminal.say(Tone::Faint, "up to date", id),
+        Outcome::Due { why } => terminal.say(Tone::Good, "to do", format_args!("{id}: {}", in_words(why))),
+        Outcome::Done { why, report } => {
+            let why = if why.as_slice() == [Why::NotMade] { String::new() } else { format!(" ({})", in_words(why)) };
+            terminal.say(Tone::Good, "made", format_args!("{id}: {report}{why}"));
+        }
+        Outcome::Failed { error, .. } => {
+            terminal.say(Tone::Bad, "failed", format_args!("{id} ({document}): {error}"));
+        }
+        Outcome::NotDone { needs } => {
+            terminal.say(Tone::Bad, "not done", format_args!("{id}: it needs {}", needs.join(", ")));
+        }
+    }
+}
+
+/// Reasons, of which the first few are named.
+fn in_words(why: &[Why]) -> String {
+    const MOST: usize = 4;
+    let named: Vec<String> = why.iter().take(MOST).map(ToString::to_string).collect();
+    let more = why.len().saturating_sub(MOST);
+    named.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+}
+
+fn in_json(Event { id, document, outcome }: &Event) -> Value {
+    let words = |why: &[Why]| why.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let (what, why, said) = match outcome {
+        Outcome::UpToDate => ("up to date", Vec::new(), None),
+        Outcome::Due { why } => ("to do", words(why), None),
+        Outcome::Done { why, report } => ("made", words(why), Some(report.clone())),
+        Outcome::Failed { why, error } => ("failed", words(why), Some(error.to_string())),
+        Outcome::NotDone { needs } => ("not done", needs.clone(), None),
+    };
+    json!({"id": id, "document": document, "outcome": what, "why": why, "said": said})
+}
+
+fn conclude(terminal: &Terminal, made: &Made, dry_run: bool) {
+    for id in &made.without_document {
+        let said = format_args!("{id}: its document is gone; its record and its files were left as they are");
+        terminal.say(Tone::Bad, "left alone", said);
+    }
+    for Event { id, outcome, .. } in &made.steps {
+        if let Outcome::Failed { error, .. } = outcome {
+            let help = help_for_step(error);
+            terminal.say(Tone::Faint, "help", format_args!("{id}: {help}"));
+        }
+    }
+    let counted = |wanted: fn(&Outcome) -> bool| made.steps.iter().filter(|event| wanted(&event.outcome)).count();
+    let current = counted(|outcome| matches!(outcome, Outcome::UpToDate));
+    let (all, left) = (count(made.steps.len(), "step"), failed(made.steps.iter()));
+    match (made.steps.len() - current - left, left) {
+        (0, 0) => terminal.say(Tone::Good, "nothing to do", format_args!("{all}, all up to date")),
+        (due, 0) if dry_run => terminal.say(Tone::Good, "would do", format_args!("{due} of {all}")),
+        (done, 0) => terminal.say(Tone::Good, "made", format_args!("{done} of {all}; {current} up to date")),
+        (_, left) => terminal.say(Tone::Bad, "not made", format_args!("{left} of {all} could not be done")),
+    }
+}

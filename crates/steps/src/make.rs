@@ -1,0 +1,349 @@
+//! Doing what has not been done.
+//!
+//! A step is as on record if its document, all that it reads and all that it made have the digests of its
+//! record: contents, never times. Everything else is done again, in order. Only files that a record or a
+//! note of ours names are written over or removed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::fmt;
+
+use rayon::prelude::*;
+use retrace_files::{FileError, Lock, Progress, Root, Silent, Wanted, hash_beneath};
+use retrace_manifest::record::{self, Begun, SCRATCH};
+use retrace_spec::manifest::{GraphStep, Reference};
+use retrace_spec::{Digest, RelPath};
+
+use crate::StepError;
+use crate::plan::{Plan, PlannedStep};
+use crate::step::{Options, save};
+
+/// What is made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MakeOptions {
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// What became of all steps, in the order in which they were looked at.
+#[derive(Debug)]
+pub struct Made {
+    /// The steps.
+    pub steps: Vec<Event>,
+    /// Records of steps whose documents are gone: their files were left alone.
+    pub without_document: Vec<String>,
+}
+
+/// What became of a step.
+#[derive(Debug)]
+pub struct Event {
+    /// The step.
+    pub id: String,
+    /// Its document.
+    pub document: RelPath,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of a step.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is as on record.
+    UpToDate,
+    /// It would be done.
+    Due {
+        /// Why.
+        why: Vec<Why>,
+    },
+    /// It was done.
+    Done {
+        /// Why.
+        why: Vec<Why>,
+        /// What is told of it.
+        report: String,
+    },
+    /// It could not be done.
+    Failed {
+        /// Why it was to be done; empty, if that could not be told.
+        why: Vec<Why>,
+        /// Why it could not.
+        error: Box<StepError>,
+    },
+    /// It was not done, as these steps that it needs could not be.
+    NotDone {
+        /// The steps.
+        needs: Vec<String>,
+    },
+}
+
+/// Why a step is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// It was never done.
+    NotMade,
+    /// It was begun and did not end.
+    Interrupted,
+    /// What it reads, or its document, has other bytes than on record.
+    Changed(RelPath),
+    /// It did not read this before.
+    New(RelPath),
+    /// It read this before, and does not any more.
+    NotRead(RelPath),
+    /// It made this, and it is gone.
+    Gone(RelPath),
+    /// It made this, and it has other bytes than on record.
+    Altered(RelPath),
+    /// It was done with another numerics version.
+    Numerics(Option<u32>),
+    /// These steps come first, and it reads what they make.
+    After(Vec<String>),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotMade => f.write_str("not made yet"),
+            Self::Interrupted => f.write_str("begun and not ended"),
+            Self::Changed(path) => write!(f, "{path} changed"),
+            Self::New(path) => write!(f, "{path} is new"),
+            Self::NotRead(path) => write!(f, "{path} is not read any more"),
+            Self::Gone(path) => write!(f, "{path} is gone"),
+            Self::Altered(path) => write!(f, "{path} is not as it was made"),
+            Self::Numerics(Some(version)) => write!(f, "made with numerics version {version}"),
+            Self::Numerics(None) => f.write_str("made without the numerics version on record"),
+            Self::After(ids) => write!(f, "after {}", ids.join(", ")),
+        }
+    }
+}
+
+/// Makes what the documents that lie directly in `root` say and that is not made yet, or not as it is on
+/// record. Calls `told` with what became of each step. A step that fails leaves the others' results in
+/// place, and those that do not need it are done.
+///
+/// # Errors
+/// Before anything is done: see [`Plan::of`]. If another process makes there, or a record cannot be read.
+pub fn make(
+    root: &Root,
+    options: &MakeOptions,
+    progress: &dyn Progress,
+    told: &mut dyn FnMut(&Event),
+) -> Result<Made, StepError> {
+    let plan = Plan::of(root)?;
+    let scratch = SCRATCH.parse::<RelPath>()?;
+    let _lock = match options.dry_run {
+        true => None,
+        false => Some(Lock::file(root.make_directory(&scratch)?, OsStr::new("make"))?),
+    };
+    let records: BTreeMap<String, GraphStep> =
+        record::load_all(root)?.into_iter().map(|step| (step.id.clone(), step)).collect();
+    let mut digests = Digests { root, known: HashMap::new() };
+    let mut steps: Vec<Event> = Vec::new();
+    for planned in &plan.steps {
+        let before = planned.needs.iter().map(|need| &steps[*need]);
+        let of = |wanted: fn(&Outcome) -> bool| -> Vec<String> {
+            before.clone().filter(|event| wanted(&event.outcome)).map(|event| event.id.clone()).collect()
+        };
+        let failed = of(|outcome| matches!(outcome, Outcome::Failed { .. } | Outcome::NotDone { .. }));
+        let due = of(|outcome| matches!(outcome, Outcome::Due { .. }));
+        let outcome = if failed.is_empty() {
+            let one = One { root, planned, record: records.get(&planned.id) };
+            one.look(&mut digests, due, options, progress)?
+        } else {
+            Outcome::NotDone { needs: failed }
+        };
+        let event = Event { id: planned.id.clone(), document: planned.document.clone(), outcome };
+        told(&event);
+        steps.push(event);
+    }
+    let without_document = records
+        .values()
+        .filter(|step| !plan.steps.iter().any(|planned| planned.id == step.id))
+        .filter(|step| step.config.as_ref().is_some_and(|config| !root.has(config)))
+        .map(|step| step.id.clone())
+        .collect();
+    Ok(Made { steps, without_document })
+}
+
+/// A step that is looked at.
+struct One<'a> {
+    root: &'a Root,
+    planned: &'a PlannedStep,
+    record: Option<&'a GraphStep>,
+}
+
+impl One<'_> {
+    /// Whether it is due, and if so, does it. `due` are steps that it needs and that would be done first.
+    fn look(
+        &self,
+        digests: &mut Digests<'_>,
+        due: Vec<String>,
+        options: &MakeOptions,
+        progress: &dyn Progress,
+    ) -> Result<Outcome, StepError> {
+        let begun = record::begun(self.root, &self.planned.id)?;
+        let now = match self.inputs(digests) {
+            Ok(now) => now,
+            // What it reads may be made first.
+            Err(_) if !due.is_empty() => return Ok(Outcome::Due { why: vec![Why::After(due)] }),
+            Err(error) => return Ok(Outcome::Failed { why: Vec::new(), error: Box::new(error) }),
+        };
+        let mut why = self.why(&now, begun.is_some(), digests);
+        if !due.is_empty() {
+            why.push(Why::After(due));
+        }
+        if why.is_empty() {
+            return Ok(Outcome::UpToDate);
+        }
+        if options.dry_run {
+            return Ok(match self.strangers(begun.is_some()) {
+                Err(error) => Outcome::Failed { why, error: Box::new(error) },
+                Ok(()) => Outcome::Due { why },
+            });
+        }
+        let done = self.carry_out(now, begun, digests, progress);
+        Ok(match done {
+            Ok(report) => Outcome::Done { why, report },
+            Err(error) => Outcome::Failed { why, error: Box::new(error) },
+        })
+    }
+
+    /// What it reads, and its document, as they are now.
+    fn inputs(&self, digests: &mut Digests<'_>) -> Result<Vec<Reference>, StepError> {
+        let mut paths = self.planned.step.inputs(self.root)?;
+        paths.push(self.planned.document.clone());
+        paths.sort();
+        paths.dedup();
+        let found = digests.of(&paths);
+        let inputs = paths.into_iter().zip(found).map(|(path, digest)| Ok(Reference { digest: digest?, path }));
+        inputs.collect::<Result<_, FileError>>().map_err(StepError::from)
+    }
+
+    /// Why it is due; empty, if it is as on record.
+    fn why(&self, now: &[Reference], begun: bool, digests: &mut Digests<'_>) -> Vec<Why> {
+        if begun {
+            return vec![Why::Interrupted];
+        }
+        let Some(record) = self.record else { return vec![Why::NotMade] };
+        let mut why = Vec::new();
+        let numerics = self.planned.step.numerics();
+        if record.numerics != numerics {
+            why.push(Why::Numerics(record.numerics));
+        }
+        let then: BTreeMap<&RelPath, Digest> = record.inputs.iter().map(|input| (&input.path, input.digest)).collect();
+        for Reference { path, digest } in now {
+            match then.get(path) {
+                None => why.push(Why::New(path.clone())),
+                Some(then) if then != digest => why.push(Why::Changed(path.clone())),
+                Some(_) => {}
+            }
+        }
+        let read: BTreeSet<&RelPath> = now.iter().map(|input| &input.path).collect();
+        why.extend(then.into_keys().filter(|path| !read.contains(path)).map(|path| Why::NotRead(path.clone())));
+        let outputs: Vec<RelPath> = record.outputs.iter().map(|output| output.path.clone()).collect();
+        for (output, digest) in record.outputs.iter().zip(digests.of(&outputs)) {
+            match digest {
+                Err(_) => why.push(Why::Gone(output.path.clone())),
+                Ok(digest) if digest != output.digest => why.push(Why::Altered(output.path.clone())),
+                Ok(_) => {}
+            }
+        }
+        why
+    }
+
+    /// The files that are where it writes.
+    fn there(&self) -> Result<BTreeSet<RelPath>, StepError> {
+        let mut there = BTreeSet::new();
+        for files in &self.planned.makes {
+            there.extend(files.there(self.root)?);
+        }
+        Ok(there)
+    }
+
+    /// What it made, by its record.
+    fn recorded(&self) -> BTreeMap<&RelPath, Digest> {
+        self.record.iter().flat_map(|record| &record.outputs).map(|output| (&output.path, output.digest)).collect()
+    }
+
+    /// Refuses to write where files lie that it is not known to have made.
+    fn strangers(&self, begun: bool) -> Result<(), StepError> {
+        let recorded = self.recorded();
+        match self.there()?.into_iter().find(|path| !begun && !recorded.contains_key(path)) {
+            Some(path) => Err(StepError::NotOurs { path, id: self.planned.id.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn carry_out(
+        &self,
+        now: Vec<Reference>,
+        begun: Option<Begun>,
+        digests: &mut Digests<'_>,
+        progress: &dyn Progress,
+    ) -> Result<String, StepError> {
+        let (root, planned) = (self.root, self.planned);
+        self.strangers(begun.is_some())?;
+        // What was begun with the same files is gone on with; anything else begins anew.
+        let resume = begun.as_ref().is_some_and(|begun| begun.inputs == now);
+        if !resume {
+            let recorded = self.recorded();
+            let keep = |path: &RelPath| recorded.contains_key(path) && !planned.step.begins_empty();
+            for path in self.there()?.iter().filter(|path| !keep(path)) {
+                root.remove(path)?;
+            }
+        }
+        record::begin(root, &planned.id, &Begun { inputs: now })?;
+        let (report, outputs) = planned.step.carry_out(root, &Options { resume }, progress)?;
+        let made: BTreeSet<&RelPath> = outputs.iter().map(|(path, _)| path).collect();
+        for path in self.there()?.iter().filter(|path| !made.contains(path)) {
+            // An earlier time made it, or one that was interrupted; others would read it as made now.
+            match self.recorded().get(path) {
+                Some(then) if digests.fresh(path)? != *then => {
+                    return Err(StepError::Changed { path: path.clone(), id: planned.id.clone() });
+                }
+                _ => root.remove(path)?,
+            }
+        }
+        digests.forget(outputs.iter().map(|(path, _)| path));
+        save(root, &planned.document, planned.step.as_ref(), outputs)?;
+        record::end(root, &planned.id)?;
+        Ok(report)
+    }
+}
+
+/// The digests of files, each hashed once.
+struct Digests<'a> {
+    root: &'a Root,
+    known: HashMap<RelPath, Digest>,
+}
+
+impl Digests<'_> {
+    /// The digest of each file, or why it has none.
+    fn of(&mut self, paths: &[RelPath]) -> Vec<Result<Digest, FileError>> {
+        let found: Vec<Result<Digest, FileError>> = paths
+            .par_iter()
+            .map(|path| match self.known.get(path) {
+                Some(digest) => Ok(*digest),
+                None => Ok(hash_beneath(self.root, path, Wanted::default(), &Silent)?.digest),
+            })
+            .collect();
+        for (path, digest) in paths.iter().zip(&found) {
+            if let Ok(digest) = digest {
+                self.known.insert(path.clone(), *digest);
+            }
+        }
+        found
+    }
+
+    /// The digest of a file as it is now.
+    fn fresh(&mut self, path: &RelPath) -> Result<Digest, FileError> {
+        self.known.remove(path);
+        Ok(hash_beneath(self.root, path, Wanted::default(), &Silent)?.digest)
+    }
+
+    /// These files were written.
+    fn forget<'a>(&mut self, paths: impl Iterator<Item = &'a RelPath>) {
+        paths.for_each(|path| {
+            self.known.remove(path);
+        });
+    }
+}

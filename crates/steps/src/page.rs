@@ -1,0 +1,206 @@
+//! Pages.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+
+use retrace_analysis::contamination::Counts;
+use retrace_analysis::scaling::Law;
+use retrace_corpus::Drop as Dropped;
+use retrace_eval::Items;
+use retrace_files::{FileError, Progress, Root, expand, json_lines};
+use retrace_query::Session;
+use retrace_report::{Cleaning, Part, page};
+use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::recipe::Section;
+use retrace_spec::{CleanRecipe, PageRecipe, Pattern, RelPath};
+
+use crate::StepError;
+use crate::clean::ledger;
+use crate::contamination::read_json;
+use crate::eval::{files_of_task, load};
+use crate::step::{Files, Need, Options, Outputs, Step, read};
+use crate::tables::table;
+
+/// How many sections a page has.
+#[derive(Debug)]
+pub struct Report(usize);
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a page of {} sections", self.0)
+    }
+}
+
+/// The tables that a section must have, and those that add to it.
+const fn tables_of(section: &Section) -> (&'static [&'static str], &'static [&'static str]) {
+    match section {
+        Section::Training { .. } => (&["train_log"], &["checkpoints"]),
+        Section::Evaluation { .. } => (&["metrics"], &["checkpoints"]),
+        Section::Contamination { .. } => (&["contamination"], &["samples", "checkpoints"]),
+        Section::Scaling { .. } | Section::Cleaning { .. } => (&[], &[]),
+    }
+}
+
+/// The directory of tables that a section asks.
+const fn directory_of(section: &Section) -> Option<&RelPath> {
+    match section {
+        Section::Training { tables } | Section::Evaluation { tables, .. } | Section::Contamination { tables, .. } => {
+            Some(tables)
+        }
+        Section::Scaling { .. } | Section::Cleaning { .. } => None,
+    }
+}
+
+/// The tables of a section that are there.
+fn tables_there(root: &Root, section: &Section) -> Result<Vec<RelPath>, StepError> {
+    let Some(directory) = directory_of(section) else { return Ok(Vec::new()) };
+    let (needed, optional) = tables_of(section);
+    let mut all = needed.iter().map(|name| table(directory, name)).collect::<Result<Vec<_>, _>>()?;
+    for name in optional {
+        let path = table(directory, name)?;
+        if root.has(&path) {
+            all.push(path);
+        }
+    }
+    Ok(all)
+}
+
+/// The shards that a recipe wrote.
+fn cleaned(recipe: &CleanRecipe) -> Result<Vec<Pattern>, StepError> {
+    recipe.input.iter().map(|pattern| Ok(pattern.within(&recipe.output)?)).collect()
+}
+
+impl Step for PageRecipe {
+    type Report = Report;
+
+    fn id(&self) -> String {
+        self.name.clone()
+    }
+
+    fn kind(&self) -> StepKind {
+        StepKind::Page
+    }
+
+    fn reads(&self, root: &Root) -> Result<Vec<Need>, StepError> {
+        let mut needs: Vec<Need> = Vec::new();
+        for section in &self.sections {
+            if let Some(directory) = directory_of(section) {
+                let (needed, optional) = tables_of(section);
+                for name in needed {
+                    needs.push(Files::one(table(directory, name)?).into());
+                }
+                for name in optional {
+                    needs.push(Need { files: Files::one(table(directory, name)?), optional: true });
+                }
+            }
+            let mut files = Vec::new();
+            match section {
+                Section::Training { .. } => {}
+                Section::Evaluation { tasks, .. } => {
+                    for task in tasks {
+                        files.extend(files_of_task(root, task)?.map(Files::one));
+                    }
+                }
+                Section::Scaling { law } => files.push(Files::one(law.clone())),
+                Section::Cleaning { recipe } => {
+                    let of = read::<CleanRecipe>(root, recipe)?;
+                    files.extend([Files::one(recipe.clone()), Files::one(ledger(&of)?)]);
+                    files.extend(cleaned(&of)?.into_iter().map(Files::Matching));
+                }
+                Section::Contamination { counts, .. } => files.push(Files::one(counts.clone())),
+            }
+            needs.extend(files.into_iter().map(Need::from));
+        }
+        Ok(needs)
+    }
+
+    fn makes(&self) -> Result<Vec<Files>, StepError> {
+        Ok(vec![Files::one(self.output.clone())])
+    }
+
+    fn inputs(&self, root: &Root) -> Result<Vec<RelPath>, StepError> {
+        let mut inputs = Vec::new();
+        for section in &self.sections {
+            inputs.extend(tables_there(root, section)?);
+            match section {
+                Section::Training { .. } => {}
+                Section::Evaluation { tasks, .. } => {
+                    for task in tasks {
+                        inputs.extend(files_of_task(root, task)?);
+                    }
+                }
+                Section::Scaling { law } => inputs.push(law.clone()),
+                Section::Cleaning { recipe } => {
+                    let of = read::<CleanRecipe>(root, recipe)?;
+                    inputs.extend([recipe.clone(), ledger(&of)?]);
+                    inputs.extend(expand(root, &cleaned(&of)?)?);
+                }
+                Section::Contamination { counts, .. } => inputs.push(counts.clone()),
+            }
+        }
+        Ok(inputs)
+    }
+
+    fn carry_out(&self, root: &Root, _: &Options, _: &dyn Progress) -> Result<(Report, Outputs), StepError> {
+        let text = page(&self.title, None, &sections(root, self)?)?;
+        root.write(&self.output, text.as_bytes())?;
+        Ok((Report(self.sections.len()), vec![(self.output.clone(), Kind::Other)]))
+    }
+}
+
+/// The sections of a page, filled from the files that they name.
+///
+/// # Errors
+/// If one cannot be read.
+pub fn sections(root: &Root, recipe: &PageRecipe) -> Result<Vec<Part>, StepError> {
+    recipe.sections.iter().map(|section| part(root, section)).collect()
+}
+
+fn part(root: &Root, section: &Section) -> Result<Part, StepError> {
+    let session = || -> Result<Session, StepError> {
+        let tables: Vec<PathBuf> = tables_there(root, section)?.iter().map(|table| table.under(root.path())).collect();
+        Ok(Session::open(&tables)?)
+    };
+    Ok(match section {
+        Section::Training { .. } => Part::training(&session()?)?,
+        Section::Evaluation { tasks, .. } => Part::evaluation(&session()?, &chance(root, tasks)?)?,
+        Section::Scaling { law } => Part::Scaling(read_json::<Law>(root, law)?),
+        Section::Cleaning { recipe } => Part::Cleaning(cleaning(root, &read(root, recipe)?)?),
+        Section::Contamination { counts, .. } => Part::contamination(&session()?, &read_json::<Counts>(root, counts)?)?,
+    })
+}
+
+/// For each multiple-choice task, how often a guess is right: the mean over its questions.
+fn chance(root: &Root, tasks: &[RelPath]) -> Result<BTreeMap<String, f64>, StepError> {
+    let mut chance = BTreeMap::new();
+    for path in tasks {
+        let task = load(root, path)?;
+        if let Items::Questions(questions) = &task.items {
+            let sum: f64 = questions.iter().map(|question| 1.0 / question.choices.len() as f64).sum();
+            chance.insert(task.task.name.clone(), sum / questions.len() as f64);
+        }
+    }
+    Ok(chance)
+}
+
+/// What cleaning did, from its ledger and from what it kept; rules in the order of the recipe.
+fn cleaning(root: &Root, recipe: &CleanRecipe) -> Result<Cleaning, StepError> {
+    let mut dropped: BTreeMap<(usize, String), u64> = BTreeMap::new();
+    for line in json_lines::<Dropped>(root.file(&ledger(recipe)?)?) {
+        let (_, Dropped { rule, .. }) = line?;
+        let place = recipe.rules.iter().position(|known| known.name() == rule).unwrap_or(usize::MAX);
+        *dropped.entry((place, rule)).or_default() += 1;
+    }
+    let mut kept = 0;
+    for shard in expand(root, &cleaned(recipe)?)? {
+        let file = root.file(&shard)?;
+        let path = file.path().to_owned();
+        for line in BufReader::new(file.into_file()).split(b'\n') {
+            kept += u64::from(!line.map_err(FileError::io(&path, "read"))?.is_empty());
+        }
+    }
+    let documents = kept + dropped.values().sum::<u64>();
+    Ok(Cleaning { documents, kept, dropped: dropped.into_iter().map(|((_, rule), count)| (rule, count)).collect() })
+}
