@@ -17,6 +17,7 @@ mod import;
 mod interrupted;
 mod limits;
 mod logits;
+mod making;
 mod query;
 mod replaying;
 mod runs;

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 /// The verbs that there are, as the help lists them.
 pub(crate) const VERBS: &[&str] = &[
-    "tour", "seal", "verify", "diff", "sign", "export", "clean", "tokenize", "train", "work", "replay", "eval",
+    "tour", "make", "seal", "verify", "diff", "sign", "export", "clean", "tokenize", "train", "work", "replay", "eval",
     "logits", "generate", "convert", "query", "import", "average", "audit", "openness", "cluster", "stats",
 ];
 

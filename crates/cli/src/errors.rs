@@ -72,7 +72,7 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Report(#[from] ReportError),
     #[error(transparent)]
-    Step(#[from] StepError),
+    Step(Box<StepError>),
     /// The arguments cannot be meant.
     #[error("{what}")]
     Usage { what: String, help: String },
@@ -82,6 +82,12 @@ pub(crate) enum Failure {
     /// The result could not be handed over.
     #[error("cannot write to standard output: {0}")]
     Output(#[source] io::Error),
+}
+
+impl From<StepError> for Failure {
+    fn from(error: StepError) -> Self {
+        Self::Step(Box::new(error))
+    }
 }
 
 impl Failure {
@@ -475,12 +481,31 @@ impl Source {
     fn of(failure: &Failure) -> Option<Self> {
         match failure {
             Failure::Helped { failure, .. } => Self::of(failure),
-            Failure::Spec(SpecError::Parse { origin, snippet: Some(snippet), .. })
-            | Failure::Step(StepError::Spec(SpecError::Parse { origin, snippet: Some(snippet), .. })) => {
+            Failure::Spec(error) => Self::of_document(error),
+            Failure::Query(error) => Self::of_query(error),
+            Failure::Step(error) => match error.as_ref() {
+                StepError::Spec(error) => Self::of_document(error),
+                StepError::Query(error) => Self::of_query(error),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The lines of a document around its error.
+    fn of_document(error: &SpecError) -> Option<Self> {
+        match error {
+            SpecError::Parse { origin, snippet: Some(snippet), .. } => {
                 Some(Self { name: sentence(origin), snippet: (**snippet).clone() })
             }
-            Failure::Query(QueryError::Sql { sql, place: Some(place), .. })
-            | Failure::Step(StepError::Query(QueryError::Sql { sql, place: Some(place), .. })) => {
+            _ => None,
+        }
+    }
+
+    /// The lines of a query around its error.
+    fn of_query(error: &QueryError) -> Option<Self> {
+        match error {
+            QueryError::Sql { sql, place: Some(place), .. } => {
                 Some(Self { name: "query".to_owned(), snippet: Snippet::of(sql, place.start, place.len())? })
             }
             _ => None,

@@ -39,7 +39,8 @@ pub fn tokenize(root: &Root, recipe: &TokenizeRecipe, progress: &dyn Progress) -
         recipe.shards.iter().map(|shard| expand(root, &shard.input)).collect::<Result<_, _>>()?;
     let path = recipe.tokenizer.path();
     // What a tokenization that was killed left.
-    for directory in recipe.shards.iter().filter_map(|shard| shard.output.parent()).collect::<BTreeSet<_>>() {
+    let written = recipe.shards.iter().map(|shard| &shard.output).chain([path]);
+    for directory in written.filter_map(RelPath::parent).collect::<BTreeSet<_>>() {
         if root.has(&directory) {
             sweep_all(&root.directory(&directory)?)?;
         }

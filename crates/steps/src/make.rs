@@ -9,14 +9,14 @@ use std::ffi::OsStr;
 use std::fmt;
 
 use rayon::prelude::*;
-use retrace_files::{FileError, Lock, Progress, Root, Silent, Wanted, hash_beneath};
+use retrace_files::{FileError, Lock, Progress, Root, Silent, Wanted, hash_beneath, sweep_all};
 use retrace_manifest::record::{self, Begun, SCRATCH};
 use retrace_spec::manifest::{GraphStep, Reference};
 use retrace_spec::{Digest, RelPath};
 
 use crate::StepError;
 use crate::plan::{Plan, PlannedStep};
-use crate::step::{Options, save};
+use crate::step::{Files, Options, save};
 
 /// What is made.
 #[derive(Debug, Clone, Copy, Default)]
@@ -259,6 +259,31 @@ impl One<'_> {
         Ok(there)
     }
 
+    /// Removes the directories that are its own, where it begins with none.
+    fn remove_directories(&self) -> Result<(), StepError> {
+        if self.planned.step.begins_empty() {
+            for files in &self.planned.makes {
+                for directory in files.directories(self.root)? {
+                    self.root.remove_directory(&directory)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what was half written where it writes when it was killed.
+    fn sweep(&self) -> Result<(), StepError> {
+        for files in &self.planned.makes {
+            let Files::Matching(pattern) = files else { continue };
+            match pattern.directory() {
+                None => sweep_all(&Root::open(self.root.path())?)?,
+                Some(directory) if self.root.has(&directory) => sweep_all(&self.root.directory(&directory)?)?,
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// What it made, by its record.
     fn recorded(&self) -> BTreeMap<&RelPath, Digest> {
         self.record.iter().flat_map(|record| &record.outputs).map(|output| (&output.path, output.digest)).collect()
@@ -290,6 +315,10 @@ impl One<'_> {
             for path in self.there()?.iter().filter(|path| !keep(path)) {
                 root.remove(path)?;
             }
+            self.remove_directories()?;
+        }
+        if begun.is_some() {
+            self.sweep()?;
         }
         record::begin(root, &planned.id, &Begun { inputs: now })?;
         let (report, outputs) = planned.step.carry_out(root, &Options { resume }, progress)?;

@@ -67,9 +67,17 @@ fn tables_there(root: &Root, section: &Section) -> Result<Vec<RelPath>, StepErro
     Ok(all)
 }
 
-/// The shards that a recipe wrote.
+/// The shards that a recipe wrote, by patterns that match its ledger too.
 fn cleaned(recipe: &CleanRecipe) -> Result<Vec<Pattern>, StepError> {
     recipe.input.iter().map(|pattern| Ok(pattern.within(&recipe.output)?)).collect()
+}
+
+/// The shards that a recipe wrote.
+fn kept(root: &Root, recipe: &CleanRecipe) -> Result<Vec<RelPath>, StepError> {
+    let ledger = ledger(recipe)?;
+    let mut shards = expand(root, &cleaned(recipe)?)?;
+    shards.retain(|path| *path != ledger);
+    Ok(shards)
 }
 
 impl Step for PageRecipe {
@@ -135,7 +143,7 @@ impl Step for PageRecipe {
                 Section::Cleaning { recipe } => {
                     let of = read::<CleanRecipe>(root, recipe)?;
                     inputs.extend([recipe.clone(), ledger(&of)?]);
-                    inputs.extend(expand(root, &cleaned(&of)?)?);
+                    inputs.extend(kept(root, &of)?);
                 }
                 Section::Contamination { counts, .. } => inputs.push(counts.clone()),
             }
@@ -194,7 +202,7 @@ fn cleaning(root: &Root, recipe: &CleanRecipe) -> Result<Cleaning, StepError> {
         *dropped.entry((place, rule)).or_default() += 1;
     }
     let mut kept = 0;
-    for shard in expand(root, &cleaned(recipe)?)? {
+    for shard in self::kept(root, recipe)? {
         let file = root.file(&shard)?;
         let path = file.path().to_owned();
         for line in BufReader::new(file.into_file()).split(b'\n') {

@@ -284,13 +284,21 @@ impl Files {
         }
     }
 
+    /// The directories below which they lie, of those that are there.
+    pub(crate) fn directories(&self, root: &Root) -> Result<Vec<RelPath>, FileError> {
+        match self {
+            Self::Matching(_) => Ok(Vec::new()),
+            Self::Below(pattern) => absent_is_none(expand_directories(root, std::slice::from_ref(pattern))),
+        }
+    }
+
     /// Those that are there: no directories, locks, or files that are still being written.
     pub(crate) fn there(&self, root: &Root) -> Result<Vec<RelPath>, FileError> {
         let mut all = match self {
             Self::Matching(pattern) => absent_is_none(retrace_files::expand(root, std::slice::from_ref(pattern)))?,
-            Self::Below(pattern) => {
+            Self::Below(_) => {
                 let mut all = Vec::new();
-                for directory in absent_is_none(expand_directories(root, std::slice::from_ref(pattern)))? {
+                for directory in self.directories(root)? {
                     all.extend(files_below(root, &directory)?);
                 }
                 all

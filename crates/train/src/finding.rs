@@ -85,23 +85,6 @@ fn order(value: f32) -> i64 {
     if value.is_sign_negative() { -magnitude } else { magnitude }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn units_in_the_last_place_are_counted() {
-        let apart = |a: f32, b: f32| Element::first("t", &[a], &[b]).map(|element| element.units_in_last_place);
-        assert_eq!(apart(1.0, 1.0), None);
-        assert_eq!(apart(1.0, 1.0 + f32::EPSILON), Some(1));
-        assert_eq!(apart(1.0, 1.0 - f32::EPSILON), Some(2));
-        assert_eq!(apart(0.0, -0.0), Some(0));
-        assert_eq!(apart(f32::from_bits(1), -f32::from_bits(1)), Some(2));
-        let first = Element::first("t", &[1.0, 2.0, 3.0, 4.0], &[1.0, 2.5, 3.0, 5.0]).unwrap();
-        assert_eq!((first.index, first.differing, first.recorded, first.replayed), (1, 2, 2.0, 2.5));
-    }
-}
-
 /// As in `step 61, the data differ: it learned from the batch of step 62`.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -124,5 +107,22 @@ impl fmt::Display for Finding {
             )?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_in_the_last_place_are_counted() {
+        let apart = |a: f32, b: f32| Element::first("t", &[a], &[b]).map(|element| element.units_in_last_place);
+        assert_eq!(apart(1.0, 1.0), None);
+        assert_eq!(apart(1.0, 1.0 + f32::EPSILON), Some(1));
+        assert_eq!(apart(1.0, 1.0 - f32::EPSILON), Some(2));
+        assert_eq!(apart(0.0, -0.0), Some(0));
+        assert_eq!(apart(f32::from_bits(1), -f32::from_bits(1)), Some(2));
+        let first = Element::first("t", &[1.0, 2.0, 3.0, 4.0], &[1.0, 2.5, 3.0, 5.0]).unwrap();
+        assert_eq!((first.index, first.differing, first.recorded, first.replayed), (1, 2, 2.0, 2.5));
     }
 }
