@@ -15,7 +15,14 @@ test *ARGS:
 test-all:
     python3 -m venv target/peers
     target/peers/bin/pip install --quiet model-signing pyOpenSSL 'cyclonedx-python-lib[json-validation]'
-    PATH="$PWD/target/peers/bin:$PATH" cargo test --workspace -- --include-ignored
+    PATH="$PWD/target/peers/bin:$PATH" cargo test --workspace -- --include-ignored --skip real_data:: --skip eval::harness
+    .ci/run real-data
+
+# `retrace eval` beside lm-evaluation-harness, which comes into target/harness with PyTorch: some gigabytes
+harness:
+    python3 -m venv target/harness
+    target/harness/bin/pip install --quiet lm-eval==0.4.13 torch transformers accelerate
+    PATH="$PWD/target/harness/bin:$PATH" cargo test --workspace --test it -- --ignored eval::harness
 
 # Hostile input to every reader of foreign bytes, so many times each, and every verb over random trees of files
 fuzz CASES="100000" TREES="2000":

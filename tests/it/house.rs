@@ -180,4 +180,29 @@ fn a_crate_on_a_wrong_floor_is_found() {
             "new states no floor: [package.metadata.retrace] floor = N",
         ]
     );
+/// Tests on data that are not in the repository stand in one place, and each says that it did not run: none
+/// can pass where the data are not.
+#[test]
+fn only_one_file_of_tests_reads_data_beside_the_repository() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut directories = vec![root.join("crates"), root.join("tests")];
+    let (mut readers, mut seen) = (Vec::new(), 0);
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                seen += 1;
+                // Put together here, so that this file is none of them.
+                if fs::read_to_string(&path).unwrap().contains(&["..", "shared"].join("/")) {
+                    readers.push(path.file_name().unwrap().to_owned());
+                }
+            }
+        }
+    }
+    assert!(seen > 150, "{seen} files were found");
+    assert_eq!(readers, ["real_data.rs"]);
+    let tests = fs::read_to_string(root.join("tests/it/real_data.rs")).unwrap();
+    assert_eq!(tests.matches("#[test]\n").count(), tests.matches("#[test]\n#[ignore = \"real data\"]\n").count());
 }

@@ -1,9 +1,11 @@
 //! `import`: what others publish, in the tables, the same bytes however often it is imported.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::support::{Ran, Release, run};
+use serde_json::json;
+
+use crate::support::{Release, run};
 
 const OLD: &str = r#"{"results": {"piqa": {"acc": 0.75, "acc_stderr": 0.01}, "wsc": {"acc": NaN}}, "versions": {"piqa": 0},
     "config": {"model_args": "pretrained=EleutherAI/pythia-v1.1-70m,revision=stepSTEP", "num_fewshot": 0}}"#;
@@ -195,39 +197,45 @@ fn links_are_not_followed_and_pipes_not_waited_for() {
     release.run(&["import", "csv", "sparse.csv"]).code(1).says(&["sparse.csv: larger than 1073741824 bytes"]);
 }
 
-/// Real data, where it is there.
-fn shared(path: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(path);
-    if !path.exists() {
-        println!("skipped: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
-}
-
-fn import(kind: &str, path: &Path, output: &Path) -> Ran {
-    run(&["import", kind, path.to_str().unwrap(), "-o", output.to_str().unwrap(), "-q"])
-}
-
-/// The numbers of values are those that a count over the JSON itself gives (Python's json, once).
-#[test]
-fn one_model_of_the_real_pythia_tree() {
-    let Some(path) = shared("evals/pythia/evals/pythia-v1/pythia-70m") else { return };
+/// Imports the tree of a model of Pythia at `path` and holds the table against a count over the JSON itself.
+pub(crate) fn every_value_of_a_tree_is_imported(path: &Path, steps: usize) {
     let output = tempfile::tempdir().unwrap();
-    import("pythia-evals", &path, output.path()).code(0);
+    run(&["import", "pythia-evals", path.to_str().unwrap(), "-o", output.path().to_str().unwrap(), "-q"]).code(0);
     let ask = |sql: &str| run(&["query", sql, output.path().to_str().unwrap(), "--format", "csv"]).code(0).out;
-    let sql = "select count(*) as n, count(distinct step) as steps, count(distinct run) as runs from metrics";
-    let out = ask(sql);
-    let mut expected = 0;
-    let mut files = 0;
+    let (mut values, mut sum, mut files) = (0, 0.0, 0);
     for shots in ["zero-shot", "five-shot"] {
         for entry in fs::read_dir(path.join(shots)).unwrap() {
             let value: serde_json::Value = serde_json::from_slice(&fs::read(entry.unwrap().path()).unwrap()).unwrap();
             let metrics = value["results"].as_object().unwrap().values().flat_map(|task| task.as_object().unwrap());
-            expected += metrics.filter(|(name, _)| !name.ends_with("_stderr")).count();
+            for (_, value) in metrics.filter(|(name, _)| !name.ends_with("_stderr")) {
+                values += 1;
+                sum += value.as_f64().unwrap();
+            }
             files += 1;
         }
     }
     assert_eq!(ask("select count(*) as n from sources"), format!("n\n{files}\n"));
-    assert_eq!(out, format!("n,steps,runs\n{expected},27,1\n"));
+    let sql = "select count(*) as n, count(distinct step) as steps, count(distinct run) as runs from metrics";
+    assert_eq!(ask(sql), format!("n,steps,runs\n{values},{steps},1\n"));
+    let told = ask("select sum(value) as sum from metrics");
+    let told: f64 = told.lines().nth(1).unwrap().parse().unwrap();
+    assert!((told / sum - 1.0).abs() < 1e-12, "{told}, not {sum}");
+}
+
+#[test]
+fn every_value_of_a_models_tree_is_imported() {
+    let release = Release::new();
+    for (at, step) in [0, 1, 2, 4, 512, 1000, 143_000].into_iter().enumerate() {
+        for (shots, folder) in [(0, "zero-shot"), (5, "five-shot")] {
+            let mut results = serde_json::Map::new();
+            for task in 0..=at {
+                let value = (at + shots) as f64 / 16.0;
+                results.insert(format!("task{task}"), json!({"acc": value, "acc_stderr": 0.125, "ppl": 100.0 - value}));
+            }
+            let model = format!("pretrained=EleutherAI/pythia-70m,revision=step{step}");
+            let file = json!({"results": results, "config": {"model_args": model, "num_fewshot": shots}});
+            release.write(&format!("pythia-70m/{folder}/70m_step{step}.json"), file.to_string());
+        }
+    }
+    every_value_of_a_tree_is_imported(&release.path("pythia-70m"), 7);
 }

@@ -3,12 +3,13 @@
 //! They belong to the package `retrace-cli`, so that cargo builds the binary before they run.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may take a thing for granted")]
-#![allow(clippy::print_stdout, reason = "a test says what it skips")]
+#![allow(clippy::print_stdout, reason = "a test says what it saw")]
 
 mod audit;
 mod average;
 mod cluster;
 mod corpus;
+mod eval;
 mod foreign;
 #[cfg(target_os = "linux")]
 mod hostile;
@@ -19,6 +20,7 @@ mod limits;
 mod logits;
 mod making;
 mod query;
+mod real_data;
 mod replaying;
 mod runs;
 mod seal_and_verify;

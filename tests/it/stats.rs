@@ -1,30 +1,36 @@
 //! `retrace stats`: weights as a table.
 
+use retrace_files::safetensors::read;
 use tempfile::tempdir;
 
-use crate::support::{Ran, retrace};
+use crate::support::{LLAMA2C, Ran, retrace};
 
 #[test]
 fn a_release_is_asked_for_its_weights() {
-    let shared = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/models");
-    let (good, bad) = (shared.join("stories260K"), shared.join("llama2xs/ckpt.pt"));
-    if !good.exists() {
-        println!("skipped: there is no {}", good.display());
-        return;
-    }
-    let model = std::fs::read_dir(&good).unwrap().map(|entry| entry.unwrap().path());
-    let model = model.filter(|path| path.extension().is_some_and(|e| e == "bin")).min().unwrap();
+    let made = std::path::Path::new(LLAMA2C);
+    let (export, checkpoint) = (made.join("model.bin"), made.join("ckpt.pt"));
     let directory = tempdir().unwrap();
     let mut command = retrace();
-    command.current_dir(directory.path()).args(["stats", "-o", "."]).args([&model, &bad]);
+    command.current_dir(directory.path()).args(["stats", "-o", "."]).args([&export, &checkpoint]);
     Ran::from(command.output().unwrap()).code(0).says(&["finite every number of", "tables/tensors.parquet"]);
     let sql = "select count(*) as n, sum(elements) as elements from tensors where checkpoint like '%ckpt.pt'";
     let mut query = retrace();
     query.current_dir(directory.path()).args(["query", sql, "--format", "csv"]);
-    let ran = Ran::from(query.output().unwrap()).code(0);
-    let elements: u64 = ran.out.lines().nth(1).unwrap().split(',').nth(1).unwrap().parse().unwrap();
-    assert!(elements > 100_000, "{}", ran.out);
-    let ran = Ran::from(retrace().arg("stats").args([&model, &bad]).arg("--json").output().unwrap()).code(0);
-    let tensors = &ran.json("stats/1")["checkpoints"][0]["tensors"];
-    assert!(tensors.as_array().unwrap().iter().all(|tensor| tensor["norm"].as_f64().unwrap() > 0.0));
+    // Width 8, hidden 12, 2 layers, 2 heads of 4 and 1 of keys, a vocabulary of 272. The head is the embedding once
+    // more, each of the 20 weights has two moments and a count, and there is a loss.
+    let layer = 8 + 64 + 32 + 32 + 64 + 8 + 3 * 8 * 12;
+    let model = 272 * 8 + 2 * layer + 8;
+    let expected = format!("n,elements\n{},{}\n", 21 + 3 * 20 + 1, 3 * model + 272 * 8 + 20 + 1);
+    assert_eq!(Ran::from(query.output().unwrap()).code(0).out, expected);
+
+    let ran = Ran::from(retrace().arg("stats").args([&export, &checkpoint]).arg("--json").output().unwrap()).code(0);
+    let told = ran.json("stats/1");
+    // What PyTorch's norm is of the same numbers.
+    let expected = &read(&made.join("expected.safetensors")).unwrap()["embedding_norm"].bytes;
+    let expected = f64::from_le_bytes(expected.as_slice().try_into().unwrap());
+    for (at, name) in ["token_embedding_table", "model.tok_embeddings.weight"].into_iter().enumerate() {
+        let tensors = told["checkpoints"][at]["tensors"].as_array().unwrap();
+        let norm = tensors.iter().find(|tensor| tensor["tensor"] == name).unwrap()["norm"].as_f64().unwrap();
+        assert!((norm / expected - 1.0).abs() < 1e-12, "{name}: {norm}, not {expected}");
+    }
 }

@@ -1,93 +1,91 @@
-//! A real model, trained by others: stories260K of llama2.c (Karpathy, 2023), loaded, asked, and
-//! trained on.
+//! Models of llama2.c (Karpathy, 2023), trained by others: converted, asked, and trained on.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use retrace_files::safetensors::read;
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{Ran, retrace};
+use crate::support::{LLAMA2C, Ran, retrace};
 
-/// Where the model lies, if it is here.
-fn released() -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/models/stories260K");
-    if !path.exists() {
-        println!("skipped: stories260K is not here");
-        return None;
-    }
-    Some(path)
-}
-
-/// Stories of the kind that it was trained on, which it has not seen: ours.
-const STORIES: [&str; 2] = [
-    "Once upon a time, there was a little boy named Tim. Tim had a red ball. He loved to play with his ball in the \
-     garden. One day, the ball rolled under a big tree. Tim was sad. His mom came and said, \"Do not cry, Tim. I will \
-     help you.\" They looked and looked. At last, Tim saw the ball. He was very happy and gave his mom a big hug.",
-    "Anna had a small dog. The dog liked to run and jump. One sunny day, Anna and her dog went to the park. They saw \
-     a bird in a tree. The dog wanted to play with the bird, but the bird was scared and flew away. Anna said, \"It is \
-     okay. We can find a new friend.\" They walked home and had some milk.",
-];
-
-/// What llama2.c itself writes with this model at temperature 0: the beginning of the output that its
-/// own test expects (`test_all.py`).
-const THEIRS: &str = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One \
-                      day, she saw a big, red ball.";
-
-fn run(root: &Path, arguments: &[&str]) -> Ran {
+pub(crate) fn run(root: &Path, arguments: &[&str]) -> Ran {
     Ran::from(retrace().current_dir(root).args(arguments).output().unwrap())
 }
 
-fn jsonl(path: &Path, texts: impl Iterator<Item = String>) {
+pub(crate) fn jsonl(path: &Path, texts: impl Iterator<Item = String>) {
     let lines = texts.enumerate().map(|(id, text)| {
         json!({"id": format!("{id}"), "text": text, "source": "tests", "lang": "en"}).to_string() + "\n"
     });
     fs::write(path, lines.collect::<String>()).unwrap();
 }
 
-/// Bits a byte of our stories, by each model.
-fn bits_per_byte(root: &Path, models: &[&str]) -> Vec<f64> {
+/// Bits a byte of the task's texts, by each model.
+pub(crate) fn bits_per_byte(root: &Path, models: &[&str]) -> Vec<f64> {
     let arguments = [&["eval", "--json", "--tasks", "stories.yaml"], models].concat();
     let result: Value = serde_json::from_str(&run(root, &arguments).code(0).out).unwrap();
     let of = |model: &Value| model["results"]["stories"]["bits_per_byte,none"].as_f64().unwrap();
     result["models"].as_array().unwrap().iter().map(of).collect()
 }
 
-#[test]
-fn a_real_model_is_loaded_asked_and_trained_on() {
-    let Some(released) = released() else { return };
-    let directory = tempdir().unwrap();
-    let root = directory.path();
-    let tokenizer = released.join("tok512.bin");
-    for (name, file) in [("model", "stories260K.bin"), ("impostor", "stories260K.rvspoc.bin")] {
-        let arguments = [
-            "convert",
-            &released.join(file).display().to_string(),
-            "--tokenizer",
-            &tokenizer.display().to_string(),
-            "-o",
-            name,
-        ];
-        run(root, &arguments).code(0).says(&["260032 parameters"]);
-    }
-    let generated = run(root, &["generate", "model", "--prefix", "<s>", "--tokens", "60"]).code(0).out;
-    assert!(generated.starts_with(THEIRS), "{generated}");
+/// `retrace convert` of the model in `file` into `name`.
+pub(crate) fn convert(root: &Path, file: &Path, tokenizer: &Path, name: &str) -> Ran {
+    let [file, tokenizer] = [file, tokenizer].map(|path| path.display().to_string());
+    run(root, &["convert", &file, "--tokenizer", &tokenizer, "-o", name]).code(0)
+}
 
+/// Writes a task of these texts.
+pub(crate) fn task(root: &Path, texts: &[&str]) {
     let task = "retrace: task/1\nname: stories\nmeasure: bits_per_byte\nitems: stories.jsonl\nprefix: <s>\n";
     fs::write(root.join("stories.yaml"), task).unwrap();
-    jsonl(&root.join("stories.jsonl"), STORIES.iter().map(|story| (*story).to_owned()));
-    let bits = bits_per_byte(root, &["model", "impostor"]);
-    // A byte is 8 bits; a child's story is well below one a byte to who has read many.
-    assert!(bits[0] < 0.8 && bits[1] > 4.0, "{bits:?}");
+    jsonl(&root.join("stories.jsonl"), texts.iter().map(|story| (*story).to_owned()));
+}
 
-    // Trained on, from its released weights, on what it wrote itself, as long as its documents are.
+#[test]
+fn a_model_of_pytorch_is_loaded_asked_and_trained_on() {
+    let directory = tempdir().unwrap();
+    let root = directory.path();
+    let made = Path::new(LLAMA2C);
+    // In llama2.c's form: 3 tokens that are special, the bytes, and the letters that the texts need.
+    let bytes = (0..=255u8).map(|byte| format!("<0x{byte:02X}>"));
+    let letters = ["e", " ", "n", "d", "o", "a", "t", "s", "an", "and", " and", " t", "he"].map(str::to_owned);
+    let pieces = ["<unk>", "\n<s>\n", "\n</s>\n"].map(str::to_owned).into_iter().chain(bytes).chain(letters);
+    let mut form = 9u32.to_le_bytes().to_vec();
+    for (at, piece) in pieces.enumerate() {
+        form.extend((-(at as f32)).to_le_bytes());
+        form.extend((piece.len() as i32).to_le_bytes());
+        form.extend(piece.as_bytes());
+    }
+    fs::write(root.join("tokens.bin"), form).unwrap();
+    convert(root, &made.join("model.bin"), &root.join("tokens.bin"), "model").says(&["3176 parameters"]);
+
+    // What PyTorch computes, from the same numbers.
+    let expected = read(&made.join("expected.safetensors")).unwrap();
+    let integers = |name: &str| -> Vec<i64> {
+        expected[name].bytes.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
+    };
+    let floats =
+        |bytes: &[u8]| -> Vec<f32> { bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect() };
+    fs::write(root.join("ids.json"), json!([integers("ids")]).to_string()).unwrap();
+    run(root, &["logits", "model", "--tokens", "ids.json", "-o", "logits.safetensors"]).code(0);
+    let ours = floats(&read(&root.join("logits.safetensors")).unwrap()["logits"].bytes);
+    let theirs = floats(&expected["logits"].bytes);
+    assert_eq!(ours.len(), theirs.len());
+    let off = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+    assert!(off <= 1e-4, "{off:e}");
+    // Its 12 likeliest tokens, from the byte M on, which is number 3 + 77.
+    let told = run(root, &["generate", "model", "--prefix", "<0x4D>", "--tokens", "11", "--json"]).code(0);
+    assert_eq!(told.json("generate/1")["tokens"], json!(integers("greedy")));
+
+    let texts = ["the sand and the stone and the sea", "and the hand and the head and the nest"];
+    task(root, &texts);
     fs::create_dir(root.join("clean")).unwrap();
-    let written = (0..6).map(|seed| {
-        let (seed, drawn) = (seed.to_string(), ["--temperature", "0.9", "--tokens", "100"]);
-        let arguments = [&["generate", "model", "--prefix", "<s>", "--seed", &seed], &drawn[..]].concat();
-        run(root, &arguments).code(0).out.trim_end().to_owned()
-    });
-    jsonl(&root.join("clean/stories.jsonl"), written.chain(STORIES.iter().map(|story| (*story).to_owned())));
+    jsonl(&root.join("clean/stories.jsonl"), texts.iter().cycle().take(40).map(|text| (*text).to_owned()));
+    trained_on(root, 32);
+}
+
+/// Trains the model in `model` on, on what lies in `clean/stories.jsonl`, and replays the beginning.
+pub(crate) fn trained_on(root: &Path, sequence_length: usize) {
     fs::write(
         root.join("tokenize.yaml"),
         "retrace: tokenize/1\nname: tokenize\ntokenizer: {from: file, path: model/tokenizer.json, end_of_text: <s>}\n\
@@ -95,16 +93,15 @@ fn a_real_model_is_loaded_asked_and_trained_on() {
     )
     .unwrap();
     run(root, &["tokenize", "tokenize.yaml"]).code(0);
-    fs::write(
-        root.join("run.yaml"),
-        "retrace: run/1\nname: on\nseed: 1\nnumerics: 1\nmodel: {config: model/config.json}\n\
-         start: {checkpoint: model}\ntokenizer: model/tokenizer.json\noutput: runs/on\nsequence_length: 64\n\
-         batch_size: 4\nmicro_batch_size: 4\nmask_document_ends: true\n\
-         optimizer: {beta1: 0.9, beta2: 0.95, epsilon: 1.0e-8, weight_decay: 0.1, clip: 1.0}\n\
-         phases:\n  - name: on\n    steps: 50\n    mix: [{tokens: stories.tokens, share: 1}]\n    \
-         learning_rate: {schedule: linear, warmup: 5, peak: 0.0005, floor: 0.0}\ncheckpoint_every: 25\n",
-    )
-    .unwrap();
+    let document = format!(
+        "retrace: run/1\nname: on\nseed: 1\nnumerics: 1\nmodel: {{config: model/config.json}}\n\
+         start: {{checkpoint: model}}\ntokenizer: model/tokenizer.json\noutput: runs/on\n\
+         sequence_length: {sequence_length}\nbatch_size: 4\nmicro_batch_size: 4\nmask_document_ends: true\n\
+         optimizer: {{beta1: 0.9, beta2: 0.95, epsilon: 1.0e-8, weight_decay: 0.1, clip: 1.0}}\n\
+         phases:\n  - name: on\n    steps: 50\n    mix: [{{tokens: stories.tokens, share: 1}}]\n    \
+         learning_rate: {{schedule: linear, warmup: 5, peak: 0.0005, floor: 0.0}}\ncheckpoint_every: 25\n",
+    );
+    fs::write(root.join("run.yaml"), document).unwrap();
     run(root, &["train", "run.yaml"]).code(0).says(&["on for 50 steps"]);
     let bits = bits_per_byte(root, &["model", "runs/on/step-000000", "runs/on/step-000050"]);
     assert_eq!(bits[0], bits[1], "it began with the released weights");

@@ -17,6 +17,9 @@ pub(crate) const VERBS: &[&str] = &[
     "logits", "generate", "convert", "query", "import", "average", "audit", "openness", "cluster", "stats",
 ];
 
+/// A checkpoint of PyTorch, its export to llama2.c, and what PyTorch computes with it; `make.py` there makes them.
+pub(crate) const LLAMA2C: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../files/tests/llama2c");
+
 /// The binary, in an environment without anything that it listens to.
 pub(crate) fn retrace() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_retrace"));

@@ -293,7 +293,6 @@ pub fn merge(expected: &mut Vec<Expected>, name: &str, list: Vec<Expected>) -> V
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::path::PathBuf;
 
     fn told(name: &str, text: &str) -> Vec<(String, Option<u64>, Vec<String>)> {
         let list = read_list(name, text).unwrap();
@@ -301,35 +300,79 @@ mod tests {
         list.into_iter().map(told).collect()
     }
 
-    /// Real lists, each by the tool of its name. They hold the same files, so they must agree.
+    /// Two files in each tool's form. Their digests are published: `abc` and nothing are the test vectors
+    /// of FIPS 180, RFC 1321 and BLAKE3; git's of nothing is in every repository, that of `abc` is what
+    /// `git hash-object` 2.47 says.
     #[test]
-    fn real_lists_are_read_and_agree() {
-        let samples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/interop");
-        let read = |name: &str| std::fs::read_to_string(samples.join(name)).ok().map(|text| read_list(name, &text));
-        let (Some(gnu), Some(bsd), Some(b3)) = (read("SHA256SUMS"), read("SHA256SUMS.bsd"), read("B3SUMS")) else {
-            println!("skipped: the sample lists are not here");
-            return;
+    fn lists_of_the_same_files_agree() {
+        const SHA: [&str; 2] = [
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ];
+        const B3: [&str; 2] = [
+            "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85",
+            "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262",
+        ];
+        const MD5: [&str; 2] = ["900150983cd24fb0d6963f7d28e17f72", "d41d8cd98f00b204e9800998ecf8427e"];
+        const GIT: [&str; 2] = ["f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f", "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"];
+        let rows = |row: &dyn Fn(usize, &str) -> String| {
+            ["d/abc", "naïve.txt"].iter().enumerate().map(|(at, name)| row(at, name)).collect::<Vec<_>>()
         };
-        let (gnu, bsd, b3) = (gnu.unwrap(), bsd.unwrap(), b3.unwrap());
-        assert!(!gnu.is_empty());
-        let mut all = gnu.clone();
-        assert_eq!(merge(&mut all, "SHA256SUMS.bsd", bsd), []);
-        assert_eq!(merge(&mut all, "B3SUMS", b3), []);
-        assert_eq!(all.len(), gnu.len(), "the same files");
-        assert!(all.iter().all(|entry| entry.checksums.len() == 2));
-        assert!(read("checklist.chk").unwrap().unwrap().iter().all(|e| e.checksums[0].algorithm() == Algorithm::Md5));
-        let tree = read("hf-tree.json").unwrap().unwrap();
-        assert!(tree.iter().all(|entry| entry.size.is_some() && entry.checksums.len() == 1));
-        let dvc = read("dvc.dir").unwrap().unwrap();
-        assert!(dvc.len() > 5 && dvc.iter().all(|entry| entry.checksums[0].algorithm() == Algorithm::Md5));
-        let croissant = read("croissant-fragment.json").unwrap().unwrap();
-        assert_eq!(
-            (croissant.len(), croissant[0].path.as_str(), croissant[0].size),
-            (1, "data/shard-000.jsonl", Some(123))
-        );
-        // The pointer of a file that SHA256SUMS lists: the two agree.
-        let pointer = read("lfs-pointer.txt").unwrap().unwrap();
-        assert!(gnu.iter().any(|entry| entry.checksums == pointer[0].checksums));
+        let lists = [
+            ("SHA256SUMS", rows(&|at, name| format!("{}  {name}\n", SHA[at])).concat()),
+            ("SHA256SUMS.bsd", rows(&|at, name| format!("SHA256 ({name}) = {}\n", SHA[at])).concat()),
+            ("B3SUMS", rows(&|at, name| format!("{}  {name}\n", B3[at])).concat()),
+            ("checklist.chk", rows(&|at, name| format!("{} {name}\n", MD5[at])).concat()),
+            (
+                "data.dir",
+                format!(
+                    "[{}]",
+                    rows(&|at, name| format!(r#"{{"md5": "{}", "relpath": "{name}"}}"#, MD5[at])).join(", ")
+                ),
+            ),
+            (
+                "tree.json",
+                format!(
+                    r#"[{{"type": "directory", "oid": "{}", "size": 0, "path": "d"}}, {}]"#,
+                    "0".repeat(40),
+                    rows(&|at, name| format!(
+                        r#"{{"type": "file", "oid": "{}", "size": {}, "path": "{name}"}}"#,
+                        GIT[at],
+                        [3, 0][at]
+                    ))
+                    .join(", ")
+                ),
+            ),
+            (
+                "croissant.json",
+                format!(
+                    r#"{{"distribution": [{{"@type": "cr:FileObject", "contentUrl": "d/abc", "contentSize": "3 B", "sha256": "{}"}}]}}"#,
+                    SHA[0]
+                ),
+            ),
+        ];
+        let mut all = Vec::new();
+        for (name, text) in &lists {
+            assert_eq!(merge(&mut all, name, read_list(name, text).unwrap()), [], "{name}");
+        }
+        let told: Vec<(&str, Option<u64>, Vec<String>)> = all
+            .iter()
+            .map(|e| (e.path.as_str(), e.size, e.checksums.iter().map(ToString::to_string).collect()))
+            .collect();
+        let expected = |at: usize| {
+            [("sha256", SHA[at]), ("b3", B3[at]), ("md5", MD5[at]), ("git", GIT[at])]
+                .map(|(algorithm, hex)| format!("{algorithm}:{hex}"))
+                .to_vec()
+        };
+        assert_eq!(told, [("d/abc", Some(3), expected(0)), ("naïve.txt", Some(0), expected(1))]);
+        // A digit that is another in any of them is told, with the list.
+        for (name, text) in &lists {
+            let digit = text.rfind(|c: char| c.is_ascii_hexdigit() && !"abcdef3".contains(c)).unwrap();
+            let mut other = text.clone();
+            other.replace_range(digit..=digit, if &text[digit..=digit] == "0" { "1" } else { "0" });
+            let disagreements = merge(&mut all.clone(), name, read_list(name, &other).unwrap());
+            assert!(disagreements.len() == 1 && disagreements[0].what.starts_with(name), "{name}: {disagreements:?}");
+        }
     }
 
     #[test]

@@ -189,15 +189,12 @@ fn plain_values_without_end_cost_nothing() {
     assert_eq!(depth, (1 << 20) - 1);
 }
 
-/// A real checkpoint of a model and its optimizer, beside the model's export to llama2.c.
+/// A checkpoint of a model and its optimizer, which PyTorch wrote, beside the model's export to llama2.c
+/// (`tests/llama2c/make.py`).
 #[test]
-fn a_real_checkpoint_has_the_numbers_of_its_export() {
-    let models = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/models/llama2xs");
-    let (torch, export) = (models.join("ckpt.pt"), models.join("model.bin"));
-    if !torch.exists() {
-        println!("skipped: the sample checkpoint is not here");
-        return;
-    }
+fn a_checkpoint_of_pytorch_has_the_numbers_of_its_export() {
+    let made = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/llama2c");
+    let (torch, export) = (made.join("ckpt.pt"), made.join("model.bin"));
     let (torch, export) = (RegularFile::open(&torch).unwrap(), RegularFile::open(&export).unwrap());
     let ours = read_header(&torch).unwrap().unwrap();
     let theirs = crate::llama2c::read_header(&export).unwrap().unwrap();
@@ -221,7 +218,15 @@ fn a_real_checkpoint_has_the_numbers_of_its_export() {
         assert_eq!(read_tensor(&torch, ours).unwrap(), read_tensor(&export, place).unwrap(), "{name}");
         compared += 1;
     }
-    assert!(compared > 40 && ours.keys().any(|name| name.starts_with("optimizer.state.")));
+    // Two layers of 9, the embedding and the last norm; each has two moments and a count of updates. The head is
+    // the embedding, and the checkpoint holds a loss beside.
+    assert_eq!(compared, 2 * 9 + 2);
+    assert_eq!(ours.keys().filter(|name| name.starts_with("optimizer.state.")).count(), 3 * compared);
+    assert_eq!(ours.len(), 4 * compared + 2);
+    let expected = crate::safetensors::read(&made.join("expected.safetensors")).unwrap();
+    // The optimizer counts the embedding, then each layer's 7 matrices, of which w2 is the sixth: 1 + 7 + 5.
+    let moment = read_tensor(&torch, &ours["optimizer.state.13.exp_avg_sq"]).unwrap();
+    assert_eq!(moment, expected["w2_second_moment"].bytes);
 }
 
 proptest! {

@@ -1,0 +1,251 @@
+//! Tests on data of others that lie beside the repository and are not part of it.
+//!
+//! All such tests are here, and none runs without being asked for: `.ci/run real-data` runs them where the
+//! data are, and says how many there are where not. What each tests has a test elsewhere that needs no
+//! data.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use retrace_analysis::scaling::{Point, fit};
+use retrace_corpus::tokenizer::Tokenizer;
+use retrace_files::{Algorithm, RegularFile, Silent, read_tensors};
+use retrace_manifest::{SealOptions, Side, diff, merge, read_list, seal, verify};
+use serde_json::Value;
+use tempfile::tempdir;
+
+use crate::foreign::becomes_what_its_export_becomes;
+use crate::import::every_value_of_a_tree_is_imported;
+use crate::stories::{self, bits_per_byte, convert, jsonl, task, trained_on};
+use crate::support::{Ran, Release, retrace};
+
+/// What lies at `path` of the data.
+#[track_caller]
+fn data(path: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(path);
+    assert!(path.exists(), "{} is not there: this test is for where it is", path.display());
+    path
+}
+
+/// A byte-level tokenizer for English and Chinese.
+#[test]
+#[ignore = "real data"]
+fn a_real_tokenizer_is_opened() {
+    let tokenizer = Tokenizer::read(RegularFile::open(&data("tokenizers/minimind/tokenizer.json")).unwrap()).unwrap();
+    assert_eq!(tokenizer.vocabulary(), 6400);
+    let text = "松下问童子，言师采药去。";
+    assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), text);
+}
+
+/// `dirty` holds pages labelled zh that are mostly English, and says which.
+#[test]
+#[ignore = "real data"]
+fn the_script_rule_finds_what_people_found() {
+    let release = Release::new();
+    let (mut wrong, mut clean) = (0, 0);
+    for entry in fs::read_dir(data("corpus/dirty")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            let text = fs::read_to_string(&path).unwrap();
+            let kind = |line: &&str| serde_json::from_str::<Value>(line).unwrap()["kind"] == "mislabelled-language";
+            let lines: Vec<&str> = text.lines().filter(kind).collect();
+            wrong += lines.len();
+            if !lines.is_empty() {
+                release.write(&format!("wrong/{}", path.file_name().unwrap().display()), lines.join("\n") + "\n");
+            }
+        }
+    }
+    for entry in fs::read_dir(data("corpus/clean")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        clean += text.lines().count();
+        release.write(&format!("right/{}", path.file_name().unwrap().display()), text);
+    }
+    let dropped = |directory: &str| {
+        let recipe = format!(
+            "retrace: clean/1\nname: {directory}\ninput: [{directory}/*.jsonl]\noutput: clean/{directory}\n\
+             rules:\n  - {{rule: script, at_least: 0.3}}\n"
+        );
+        release.write("script.yaml", recipe);
+        let told = release.run(&["clean", "script.yaml", "--json"]).code(0).json("clean/1");
+        told["dropped"]["script"].as_u64().unwrap_or(0) as usize
+    };
+    let (found, false_alarms) = (dropped("wrong"), dropped("right"));
+    assert!(wrong > 0 && found * 10 >= wrong * 9, "{found} of {wrong}");
+    assert!(clean > 0 && false_alarms * 200 <= clean, "{false_alarms} of {clean}");
+}
+
+/// Besiroglu et al. read 245 points off the figures of Hoffmann et al., left out five (here: those of the
+/// highest loss), and publish E = 1.8172, A = 482.01, B = 2085.43, α = 0.3478, β = 0.3658.
+#[test]
+#[ignore = "real data"]
+fn a_fit_agrees_with_the_published_one() {
+    let text = fs::read_to_string(data("scaling/gemstones/data/epoch_chinchilla_svg_extracted_data.csv")).unwrap();
+    let mut points: Vec<Point> = Vec::new();
+    for line in text.lines().skip(1) {
+        let field = |at: usize| line.split(',').nth(at).unwrap().parse::<f64>().unwrap();
+        let (params, operations) = (field(3), field(4));
+        points.push(Point { params, tokens: operations / (6.0 * params), loss: field(6) });
+    }
+    points.sort_by(|a, b| b.loss.total_cmp(&a.loss));
+    let fit = fit(&points[5..]).unwrap();
+    // They say how far each is from certain; these are well within that.
+    for (what, found, expected, relative) in [
+        ("E", fit.e, 1.8172, 0.001),
+        ("A", fit.a, 482.01, 0.03),
+        ("B", fit.b, 2085.43, 0.05),
+        ("alpha", fit.alpha, 0.3478, 0.01),
+        ("beta", fit.beta, 0.3658, 0.01),
+    ] {
+        assert!((found / expected - 1.0).abs() <= relative, "{what}: {found}, not {expected}");
+    }
+}
+
+/// Lists, each by the tool of its name. They hold the same files, so they must agree.
+#[test]
+#[ignore = "real data"]
+fn real_lists_are_read_and_agree() {
+    let samples = data("interop");
+    let read = |name: &str| read_list(name, &fs::read_to_string(samples.join(name)).unwrap()).unwrap();
+    let (gnu, bsd, b3) = (read("SHA256SUMS"), read("SHA256SUMS.bsd"), read("B3SUMS"));
+    assert!(!gnu.is_empty());
+    let mut all = gnu.clone();
+    assert_eq!(merge(&mut all, "SHA256SUMS.bsd", bsd), []);
+    assert_eq!(merge(&mut all, "B3SUMS", b3), []);
+    assert_eq!(all.len(), gnu.len(), "the same files");
+    assert!(all.iter().all(|entry| entry.checksums.len() == 2));
+    assert!(read("checklist.chk").iter().all(|e| e.checksums[0].algorithm() == Algorithm::Md5));
+    let tree = read("hf-tree.json");
+    assert!(tree.iter().all(|entry| entry.size.is_some() && entry.checksums.len() == 1));
+    let dvc = read("dvc.dir");
+    assert!(dvc.len() > 5 && dvc.iter().all(|entry| entry.checksums[0].algorithm() == Algorithm::Md5));
+    let croissant = read("croissant-fragment.json");
+    assert_eq!(
+        (croissant.len(), croissant[0].path.as_str(), croissant[0].size),
+        (1, "data/shard-000.jsonl", Some(123))
+    );
+    // The pointer of a file that SHA256SUMS lists: the two agree.
+    let pointer = read("lfs-pointer.txt");
+    assert!(gnu.iter().any(|entry| entry.checksums == pointer[0].checksums));
+}
+
+/// A model and one of the same size and header with other weights, as they are in circulation.
+#[test]
+#[ignore = "real data"]
+fn two_real_files_of_one_shape_differ_by_their_tensors() {
+    let models = data("models/stories260K");
+    let (a, b) = (models.join("stories260K.bin"), models.join("stories260K.rvspoc.bin"));
+    let found = diff(&Side::of_file(&a).unwrap(), &Side::of_file(&b).unwrap()).unwrap();
+    let checkpoint = &found.checkpoints[0];
+    // 5 layers of 9 tensors, the embedding, the last norm, two tables of rotations.
+    assert_eq!(checkpoint.equal + checkpoint.tensors.len(), 5 * 9 + 4);
+    let names: Vec<&str> = checkpoint.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    assert!(names.contains(&"layers.0.wq"), "{names:?}");
+    let directory = tempfile::tempdir().unwrap();
+    fs::copy(&a, directory.path().join("model.bin")).unwrap();
+    let options = SealOptions { name: "m".to_owned(), tool: "t".to_owned(), ..SealOptions::default() };
+    let manifest = seal(directory.path(), &options, &Silent).unwrap();
+    fs::remove_file(directory.path().join("model.bin")).unwrap();
+    fs::copy(&b, directory.path().join("model.bin")).unwrap();
+    let verified = verify(&manifest, directory.path(), None, &Silent).unwrap();
+    let finding = verified.findings().next().unwrap();
+    assert_eq!(finding.tensors, names);
+}
+
+/// A checkpoint of a model and its optimizer, beside the model's export to llama2.c.
+#[test]
+#[ignore = "real data"]
+fn a_real_checkpoint_has_the_numbers_of_its_export() {
+    let models = data("models/llama2xs");
+    let read = |name: &str| read_tensors(&RegularFile::open(&models.join(name)).unwrap(), name).unwrap().unwrap();
+    let (ours, theirs) = (read("ckpt.pt"), read("model.bin"));
+    let mut compared = 0;
+    for (name, tensor) in theirs.iter().filter(|(name, _)| !name.starts_with("freq_cis")) {
+        let name = match name.strip_prefix("layers.").and_then(|rest| rest.split_once('.')) {
+            None if name == "token_embedding_table" => "model.tok_embeddings.weight".to_owned(),
+            None => "model.norm.weight".to_owned(),
+            Some((layer, matrix)) => {
+                let module = match matrix {
+                    "rms_att_weight" => "attention_norm".to_owned(),
+                    "rms_ffn_weight" => "ffn_norm".to_owned(),
+                    "wq" | "wk" | "wv" | "wo" => format!("attention.{matrix}"),
+                    _ => format!("feed_forward.{matrix}"),
+                };
+                format!("model.layers.{layer}.{module}.weight")
+            }
+        };
+        assert_eq!(&ours[&name], tensor, "{name}");
+        compared += 1;
+    }
+    assert!(compared > 40 && ours.keys().any(|name| name.starts_with("optimizer.state.")));
+}
+
+#[test]
+#[ignore = "real data"]
+fn a_real_pytorch_checkpoint_becomes_what_its_export_becomes() {
+    becomes_what_its_export_becomes(&data("models/llama2xs"), 279_232, 500);
+}
+
+#[test]
+#[ignore = "real data"]
+fn real_models_are_asked_for_their_weights() {
+    let models = [data("models/stories260K/stories260K.bin"), data("models/llama2xs/ckpt.pt")];
+    let ran = Ran::from(retrace().arg("stats").args(&models).arg("--json").output().unwrap()).code(0);
+    for (at, weights) in [260_032, 279_232].into_iter().enumerate() {
+        let told = ran.json("stats/1");
+        let tensors = told["checkpoints"][at]["tensors"].as_array().unwrap();
+        assert!(tensors.iter().all(|tensor| tensor["norm"].as_f64().unwrap() > 0.0));
+        let elements: u64 = tensors.iter().map(|tensor| tensor["elements"].as_u64().unwrap()).sum();
+        assert!(elements >= weights, "{elements}");
+    }
+}
+
+#[test]
+#[ignore = "real data"]
+fn one_model_of_the_real_pythia_tree() {
+    every_value_of_a_tree_is_imported(&data("evals/pythia/evals/pythia-v1/pythia-70m"), 27);
+}
+
+/// Stories of the kind that it was trained on, which it has not seen: ours.
+const STORIES: [&str; 2] = [
+    "Once upon a time, there was a little boy named Tim. Tim had a red ball. He loved to play with his ball in the \
+     garden. One day, the ball rolled under a big tree. Tim was sad. His mom came and said, \"Do not cry, Tim. I will \
+     help you.\" They looked and looked. At last, Tim saw the ball. He was very happy and gave his mom a big hug.",
+    "Anna had a small dog. The dog liked to run and jump. One sunny day, Anna and her dog went to the park. They saw \
+     a bird in a tree. The dog wanted to play with the bird, but the bird was scared and flew away. Anna said, \"It is \
+     okay. We can find a new friend.\" They walked home and had some milk.",
+];
+
+/// What llama2.c itself writes with this model at temperature 0: the beginning of the output that its
+/// own test expects (`test_all.py`).
+const THEIRS: &str = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One \
+                      day, she saw a big, red ball.";
+
+/// stories260K of llama2.c, and another model of its shape.
+#[test]
+#[ignore = "real data"]
+fn a_real_model_is_loaded_asked_and_trained_on() {
+    let released = data("models/stories260K");
+    let directory = tempdir().unwrap();
+    let root = directory.path();
+    for (name, file) in [("model", "stories260K.bin"), ("impostor", "stories260K.rvspoc.bin")] {
+        convert(root, &released.join(file), &released.join("tok512.bin"), name).says(&["260032 parameters"]);
+    }
+    let generated = stories::run(root, &["generate", "model", "--prefix", "<s>", "--tokens", "60"]).code(0).out;
+    assert!(generated.starts_with(THEIRS), "{generated}");
+
+    task(root, &STORIES);
+    let bits = bits_per_byte(root, &["model", "impostor"]);
+    // A byte is 8 bits; a child's story is well below one a byte to who has read many.
+    assert!(bits[0] < 0.8 && bits[1] > 4.0, "{bits:?}");
+
+    // Trained on, from its released weights, on what it wrote itself, as long as its documents are.
+    fs::create_dir(root.join("clean")).unwrap();
+    let written = (0..6).map(|seed| {
+        let (seed, drawn) = (seed.to_string(), ["--temperature", "0.9", "--tokens", "100"]);
+        let arguments = [&["generate", "model", "--prefix", "<s>", "--seed", &seed], &drawn[..]].concat();
+        stories::run(root, &arguments).code(0).out.trim_end().to_owned()
+    });
+    jsonl(&root.join("clean/stories.jsonl"), written.chain(STORIES.iter().map(|story| (*story).to_owned())));
+    trained_on(root, 64);
+}
