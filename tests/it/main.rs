@@ -10,6 +10,8 @@ mod average;
 mod cluster;
 mod corpus;
 mod foreign;
+#[cfg(unix)] // Its pages are for a shell.
+mod guide;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod house;
