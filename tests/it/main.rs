@@ -19,6 +19,7 @@ mod import;
 mod interrupted;
 mod limits;
 mod logits;
+mod manners;
 mod query;
 mod replaying;
 mod runs;

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 pub(crate) const VERBS: &[&str] = &[
     "tour", "seal", "verify", "diff", "sign", "export", "clean", "tokenize", "train", "work", "replay", "eval",
     "logits", "generate", "convert", "query", "import", "average", "audit", "openness", "cluster", "stats",
+    "completions", "man",
 ];
 
 /// The binary, in an environment without anything that it listens to.
