@@ -101,7 +101,9 @@ fn run(steps: &[Step], directory: &Path) -> Vec<(i32, String)> {
         .collect();
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_retrace"));
     let path = std::env::join_paths(
-        [binary.parent().unwrap().to_owned()].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+        [binary.parent().unwrap().to_owned()]
+            .into_iter()
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
     );
     let mut shell = Command::new("sh");
     for (name, value) in retrace().get_envs() {

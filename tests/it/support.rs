@@ -13,9 +13,30 @@ use tempfile::TempDir;
 
 /// The verbs that there are, as the help lists them.
 pub(crate) const VERBS: &[&str] = &[
-    "tour", "seal", "verify", "diff", "sign", "export", "clean", "tokenize", "train", "work", "replay", "eval",
-    "logits", "generate", "convert", "query", "import", "average", "audit", "openness", "cluster", "stats",
-    "completions", "man",
+    "tour",
+    "seal",
+    "verify",
+    "diff",
+    "sign",
+    "export",
+    "clean",
+    "tokenize",
+    "train",
+    "work",
+    "replay",
+    "eval",
+    "logits",
+    "generate",
+    "convert",
+    "query",
+    "import",
+    "average",
+    "audit",
+    "openness",
+    "cluster",
+    "stats",
+    "completions",
+    "man",
 ];
 
 /// The binary, in an environment without anything that it listens to.

@@ -21,7 +21,7 @@ Examples:
   retrace man ~/.local/share/man/man1 && man retrace-verify
   retrace man . && man ./retrace.1")]
 pub(crate) struct Pages {
-    /// The directory; it must exist
+    /// The directory; it is made if it is not there
     dir: PathBuf,
 }
 
@@ -31,7 +31,9 @@ impl Pages {
         command.build();
         let mut pages = Vec::new();
         write(command, &self.dir, &mut pages)?;
-        terminal.result("man/1", &json!({"pages": pages}), |out| pages.iter().try_for_each(|page| writeln!(out, "{page}")))?;
+        terminal.result("man/1", &json!({"pages": pages}), |out| {
+            pages.iter().try_for_each(|page| writeln!(out, "{page}"))
+        })?;
         terminal.say(Tone::Good, "wrote", count(pages.len(), "page"));
         Ok(Exit::Holds)
     }
