@@ -91,6 +91,18 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
 
+# The licences, versions and sources of dependencies (deny.toml) and the advisories on them; needs cargo-deny
+deny:
+    cargo deny --locked --workspace check
+
+# Every shell script, by shellcheck
+shellcheck:
+    shellcheck -x .ci/run benches/*.sh tests/*.sh
+
+# The binary as a wheel for pip, in target/wheels; needs maturin
+wheel:
+    maturin build --release --locked
+
 # Formats the code
 fmt:
     cargo fmt --all

@@ -8,15 +8,13 @@
 # TOKENS is a token shard (`retrace tokenize`) of at most 6,400 tokens. PYTHON is a Python with torch,
 # safetensors, numpy and matplotlib.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-tokens=$(realpath "$1") steps=${2:-300} threads=${3:-2} picture=${4:-curves.png}
-python=${PYTHON:-python3}
-target=${CARGO_TARGET_DIR:-$PWD/target}
-directory=$(mktemp -d)
-trap 'rm -rf "$directory"' EXIT
+# shellcheck source=benches/common.sh
+source "$(dirname "$0")/common.sh"
+tokens=$(realpath "$1") steps=${2:-300} threads=${3:-2}
+picture=$(realpath "${4:-curves.png}")
+cd "$here"
 
-cargo bench --quiet --locked -p retrace-train --bench step --no-run 2>/dev/null
-step=$(find "$target/release/deps" -name 'step-*' -type f -perm -u+x -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2)
+build_step
 data=$directory/data
 same=(--weights "$data" --batches "$data/batches.safetensors" --steps "$steps" --threads "$threads" --warmup "$((steps / 10))")
 "$step" "$data" 30m "$threads" "$steps" "$tokens" >"$directory/retrace"

@@ -3,18 +3,18 @@
 # median of each and the ratio. Both read every JSON file of evaluations below the directory and write
 # its metrics, a row each, as Parquet; retrace also digests the files, keeps where every value stands,
 # and writes all else that they say as claims.
-# Needs a release build and a Python with pandas and pyarrow ($PYTHON).
-# Usage: benches/import.sh DIRECTORY [WORK-DIRECTORY]
+#
+#   benches/import.sh DIRECTORY
+#
+# PYTHON is a Python with pandas and pyarrow. For the rest of the environment see common.sh.
 set -euo pipefail
-here=$(cd "$(dirname "$0")/.." && pwd)
-retrace=${RETRACE:-${CARGO_TARGET_DIR:-$here/target}/release/retrace}
-python=${PYTHON:-python3}
-directory=${1:?the directory of evaluations, such as EleutherAI\'s tree}
-work=$(mktemp -d "${2:-${TMPDIR:-/tmp}}/retrace-bench.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+# shellcheck source=benches/common.sh
+source "$(dirname "$0")/common.sh"
+evaluations=$(realpath "${1:?the directory of evaluations, such as those of Pythia}")
+build_retrace
 rounds=5
 
-cat > "$work/import.py" <<'PYTHON'
+cat > "$directory/import.py" <<'PYTHON'
 import json, pathlib, sys
 import pandas as pd
 
@@ -37,22 +37,13 @@ table.to_parquet(sys.argv[2])
 print(len(table), "rows")
 PYTHON
 
-# Wall seconds of a command, its output thrown away; a finding (1) is no failure.
-seconds() {
-  local begin end code=0
-  begin=$(date +%s%N); "$@" > /dev/null 2>&1 || code=$?; end=$(date +%s%N)
-  [ "$code" -le 1 ] || { echo "failed: $*" >&2; exit 1; }
-  awk -v ns=$((end - begin)) 'BEGIN { printf "%.4f\n", ns / 1e9 }'
-}
-median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-
-echo "$(nproc) cores, $(grep -m1 'model name' /proc/cpuinfo 2> /dev/null | cut -d: -f2 | xargs); medians of $rounds, files in the page cache"
-"$python" "$work/import.py" "$directory" "$work/pandas.parquet"
-: > "$work/ours"; : > "$work/theirs"
+echo "$(machine); medians of $rounds, files in the page cache"
+"$python" "$directory/import.py" "$evaluations" "$directory/pandas.parquet"
+: > "$directory/ours"; : > "$directory/theirs"
 for _ in $(seq $rounds); do
-  rm -rf "$work/tables"
-  seconds "$retrace" import pythia-evals "$directory" -o "$work/tables" -q >> "$work/ours"
-  seconds "$python" "$work/import.py" "$directory" "$work/pandas.parquet" >> "$work/theirs"
+  rm -rf "$directory/tables"
+  seconds "$RETRACE" import pythia-evals "$evaluations" -o "$directory/tables" -q >> "$directory/ours"
+  seconds "$python" "$directory/import.py" "$evaluations" "$directory/pandas.parquet" >> "$directory/theirs"
 done
-awk -v a="$(median < "$work/ours")" -v b="$(median < "$work/theirs")" \
+awk -v a="$(median "$directory/ours")" -v b="$(median "$directory/theirs")" \
   'BEGIN { printf "retrace import %.3f s   pandas %.3f s   %.1f times as fast\n", a, b, b / a }'

@@ -4,16 +4,13 @@
 #
 #   benches/query.sh TABLES... [-- --rows N --threads N --rounds N]
 #
-# PYTHON is a Python with duckdb. RETRACE is the program; if it is not given, the release build is made.
+# PYTHON is a Python with duckdb. For the rest of the environment see common.sh.
 set -euo pipefail
-here=$(cd "$(dirname "$0")/.." && pwd)
-target=${CARGO_TARGET_DIR:-$here/target}
-if [ -z "${RETRACE:-}" ]; then
-  (cd "$here" && cargo build --quiet --release --locked --workspace)
-  RETRACE=$target/release/retrace
-fi
+# shellcheck source=benches/common.sh
+source "$(dirname "$0")/common.sh"
+build_retrace
 tables=() more=()
 for argument in "$@"; do
   if [ "$argument" = -- ] || [ ${#more[@]} -gt 0 ]; then more+=("$argument"); else tables+=("$argument"); fi
 done
-"${PYTHON:-python3}" "$here/benches/peers/query.py" "$RETRACE" "${tables[@]}" "${more[@]:1}"
+"$python" "$here/benches/peers/query.py" "$RETRACE" "${tables[@]}" "${more[@]:1}"

@@ -4,20 +4,15 @@
 #
 #   benches/stats.sh [THREADS] [ROUNDS]
 #
-# PYTHON is a Python with numpy. RETRACE is the program; if it is not given, the release build is made.
-# B3SUM is b3sum; without one, only retrace is timed.
+# PYTHON is a Python with numpy. B3SUM is b3sum; without one, only retrace is timed. For the rest of the
+# environment see common.sh.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+# shellcheck source=benches/common.sh
+source "$(dirname "$0")/common.sh"
 threads=${1:-2} rounds=${2:-5}
-target=${CARGO_TARGET_DIR:-$PWD/target}
-if [ -z "${RETRACE:-}" ]; then
-  cargo build --quiet --release --locked --workspace
-  RETRACE=$target/release/retrace
-fi
-directory=$(mktemp -d)
-trap 'rm -rf "$directory"' EXIT
+build_retrace
 file=$directory/model.safetensors
-"${PYTHON:-python3}" - "$file" <<'END'
+"$python" - "$file" <<'END'
 # 32 layers of matrices as a model has them, 1 GB in binary32.
 import json, sys
 import numpy as np
@@ -38,11 +33,6 @@ with open(sys.argv[1], "wb") as out:
         out.write(values.tobytes())
 END
 cat "$file" >/dev/null
-seconds() {
-  local began=$EPOCHREALTIME
-  "$@" >/dev/null
-  awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }'
-}
 for _ in $(seq "$rounds"); do
   seconds "$RETRACE" stats "$file" --quiet --threads "$threads" >>"$directory/stats"
   if [ -n "${B3SUM:-}" ]; then
@@ -51,7 +41,6 @@ for _ in $(seq "$rounds"); do
   fi
 done
 size=$(stat -c %s "$file")
-median() { sort -n "$1" | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
 ours=$(median "$directory/stats")
 awk -v s="$ours" -v n="$size" -v t="$threads" 'BEGIN { printf "retrace stats: %.3f s, %.2f GB/s, %d threads\n", s, n / s / 1e9, t }'
 for peer in b3sum b3sum-one-thread; do

@@ -7,16 +7,13 @@
 #
 # PYTHON is a Python with torch, safetensors and numpy; without one the PyTorch peer is left out.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+# shellcheck source=benches/common.sh
+source "$(dirname "$0")/common.sh"
+cd "$here"
 model=${1:-small} threads=${2:-1} steps=${3:-8} rounds=${4:-3}
-python=${PYTHON:-python3}
-target=${CARGO_TARGET_DIR:-$PWD/target}
-directory=$(mktemp -d)
-trap 'rm -rf "$directory"' EXIT
 
-cargo bench --quiet --locked -p retrace-train --bench step --no-run 2>/dev/null
+build_step
 cargo build --quiet --release --locked --manifest-path benches/peers/candle/Cargo.toml --target-dir "$target/peers"
-step=$(find "$target/release/deps" -name 'step-*' -type f -perm -u+x -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2)
 data=$directory/data
 same=(--weights "$data" --batches "$data/batches.safetensors" --steps "$steps")
 
@@ -29,7 +26,7 @@ for round in $(seq "$rounds"); do
   RAYON_NUM_THREADS=$threads "$target/peers/release/candle-peer" "${same[@]}" >"$directory/candle.$round"
 done
 
-"${python}" - "$directory" <<'END'
+"$python" - "$directory" <<'END'
 import json, statistics, sys
 from pathlib import Path
 

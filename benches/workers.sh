@@ -5,20 +5,16 @@
 #
 #   benches/workers.sh [MICRO_BATCHES] [ROUNDS]
 #
-# RETRACE is the program; if it is not given, the release build is made first.
+# For the environment see common.sh.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+# shellcheck source=benches/common.sh
+source "$(dirname "$0")/common.sh"
 micro_batches=${1:-64} rounds=${2:-2}
-target=${CARGO_TARGET_DIR:-$PWD/target}
-if [ -z "${RETRACE:-}" ]; then
-  cargo build --quiet --release --locked --workspace
-  RETRACE=$target/release/retrace
-fi
-directory=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$directory"' EXIT
+build_retrace
 
 "$RETRACE" tour "$directory/tour" --quiet >/dev/null
 cd "$directory/tour"
+shards=(tokens/*.tokens)
 head -c 32 /dev/urandom | base64 >token
 vocabulary=$(sed -n 's/.*vocab_size: *\([0-9]*\).*/\1/p' base.yaml | head -1)
 for steps in 1 3; do
@@ -37,7 +33,7 @@ batch_size: $micro_batches
 micro_batch_size: 1
 optimizer: {beta1: 0.9, beta2: 0.95, epsilon: 1.0e-8, weight_decay: 0.1, clip: 1.0}
 phases: [{name: one, steps: $steps, learning_rate: {schedule: cosine, warmup: 1, peak: 0.001, floor: 0.0001},
-  mix: [{tokens: $(ls tokens/*.tokens | head -1), share: 1}]}]
+  mix: [{tokens: ${shards[0]}, share: 1}]}]
 checkpoint_every: 100
 END
 done
@@ -67,7 +63,6 @@ for _ in $(seq "$rounds"); do
     sed -n 's/.*"weights":"\([^"]*\)".*/\1/p' runs/bench/journal.jsonl | tail -1 >>"$directory/weights"
   done
 done
-median() { sort -n "$1" | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
 one=$(median "$directory/one-worker")
 for name in one-worker two-workers one-thread two-threads; do
   awk -v n="$name" -v s="$(median "$directory/$name")" -v one="$one" 'BEGIN { printf "%-12s %7.3f s/step  %.2f times as fast as one worker\n", n, s, one / s }'

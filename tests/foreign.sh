@@ -36,6 +36,7 @@ must() {
 
 step "convert the checkpoint"
 must 0 "parameters" "$retrace" convert "$checkpoint" --tokenizer "$tokenizer" -o theirs-a
+# shellcheck disable=SC2016 # the backticks are what the program prints
 updates=$(sed -n 's/.*`optimizer_updates: \([0-9]*\)`.*/\1/p' said)
 
 step "stories by the model itself, for both to learn from"

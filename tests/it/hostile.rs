@@ -318,6 +318,8 @@ const RUNS: &[(&[&str], &[i32])] = &[
     (&["stats", "linked-model"], &[2]),
     (&["stats", "lying-model"], &[2]),
     (&["stats", "wide.safetensors"], &[0, 2]),
+    (&["completions", "bash"], &[0]),
+    (&["man", "pipe.jsonl"], &[2]),
 ];
 
 #[test]

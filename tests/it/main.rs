@@ -11,6 +11,8 @@ mod cluster;
 mod corpus;
 mod eval;
 mod foreign;
+#[cfg(unix)] // Its pages are for a shell.
+mod guide;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod house;
@@ -19,6 +21,7 @@ mod interrupted;
 mod limits;
 mod logits;
 mod making;
+mod manners;
 mod query;
 mod real_data;
 mod replaying;

@@ -13,8 +13,31 @@ use tempfile::TempDir;
 
 /// The verbs that there are, as the help lists them.
 pub(crate) const VERBS: &[&str] = &[
-    "tour", "make", "seal", "verify", "diff", "sign", "export", "clean", "tokenize", "train", "work", "replay", "eval",
-    "logits", "generate", "convert", "query", "import", "average", "audit", "openness", "cluster", "stats",
+    "tour",
+    "make",
+    "seal",
+    "verify",
+    "diff",
+    "sign",
+    "export",
+    "clean",
+    "tokenize",
+    "train",
+    "work",
+    "replay",
+    "eval",
+    "logits",
+    "generate",
+    "convert",
+    "query",
+    "import",
+    "average",
+    "audit",
+    "openness",
+    "cluster",
+    "stats",
+    "completions",
+    "man",
 ];
 
 /// A checkpoint of PyTorch, its export to llama2.c, and what PyTorch computes with it; `make.py` there makes them.

@@ -51,6 +51,11 @@ pub(crate) struct Global {
     pub(crate) threads: Option<NonZeroUsize>,
 }
 
+/// Every verb and argument there is.
+pub(crate) fn command() -> clap::Command {
+    Arguments::command()
+}
+
 /// Reads the arguments, does what they say, and tells how that ended.
 pub(crate) fn run() -> Exit {
     let mut command = Arguments::command();

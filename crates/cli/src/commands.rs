@@ -15,6 +15,7 @@ mod audit;
 mod average;
 mod clean;
 mod cluster;
+mod completions;
 mod convert;
 mod diff;
 mod eval;
@@ -24,6 +25,7 @@ mod import;
 mod keys;
 mod logits;
 mod make;
+mod man;
 mod openness;
 mod query;
 mod replay;
@@ -64,6 +66,8 @@ pub(crate) enum Verb {
     Openness(openness::Openness),
     Cluster(cluster::Cluster),
     Stats(stats::Stats),
+    Completions(completions::Completions),
+    Man(man::Pages),
 }
 
 impl Verb {
@@ -93,6 +97,8 @@ impl Verb {
             Self::Openness(verb) => verb.run(terminal),
             Self::Cluster(verb) => verb.run(terminal),
             Self::Stats(verb) => verb.run(terminal),
+            Self::Completions(verb) => verb.run(),
+            Self::Man(verb) => verb.run(terminal),
         }
     }
 }

@@ -1,0 +1,43 @@
+//! `retrace completions`
+
+use clap::{Command, ValueHint};
+use clap_complete::{Shell, generate};
+
+use super::Exit;
+use crate::arguments;
+use crate::errors::Failure;
+use crate::terminal::stream;
+
+/// Print a shell's completions of verbs, options and file names
+///
+/// The script goes to standard output. Load it in the shell's start-up file, or write it to where the
+/// shell looks for completions.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  source <(retrace completions bash)              in ~/.bashrc
+  retrace completions zsh > ~/.zfunc/_retrace     with ~/.zfunc in fpath
+  retrace completions fish > ~/.config/fish/completions/retrace.fish")]
+pub(crate) struct Completions {
+    /// The shell
+    shell: Shell,
+}
+
+impl Completions {
+    pub(crate) fn run(&self) -> Result<Exit, Failure> {
+        let mut script = Vec::new();
+        generate(self.shell, &mut with_file_names(arguments::command()), "retrace", &mut script);
+        stream(|out| out.write_all(&script))?;
+        Ok(Exit::Holds)
+    }
+}
+
+/// The command, in which every path is a file name to a shell: of any other path, bash would take a white space
+/// for its end, and not go on into a directory.
+fn with_file_names(command: Command) -> Command {
+    let command = command.mut_args(|argument| match argument.get_value_hint() {
+        ValueHint::AnyPath => argument.value_hint(ValueHint::FilePath),
+        _ => argument,
+    });
+    command.mut_subcommands(with_file_names)
+}
