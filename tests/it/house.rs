@@ -180,6 +180,8 @@ fn a_crate_on_a_wrong_floor_is_found() {
             "new states no floor: [package.metadata.retrace] floor = N",
         ]
     );
+}
+
 /// Tests on data that are not in the repository stand in one place, and each says that it did not run: none
 /// can pass where the data are not.
 #[test]
