@@ -221,3 +221,23 @@ fn a_make_that_is_killed_goes_on_to_the_same_bytes() {
     assert_eq!(names(&one), names(&other));
     assert!(one == other, "the same names, and other bytes");
 }
+
+/// A field of that name in somebody's file makes it no document; where the field stands makes no difference.
+#[test]
+fn what_is_a_document_does_not_hang_on_its_place() {
+    let release = Release::new();
+    release.write("package.json", "{\"dependencies\": {\"retrace\": \"^1.0\"}}");
+    release.write("clean.yaml", "name: clean\ninput: [raw/*.jsonl]\noutput: clean\nrules: []\nretrace: clean/1\n");
+    assert_eq!(those(&outcomes(&release, &[]), "made"), ["clean", "tokenize"]);
+}
+
+#[test]
+fn results_without_a_checkpoint_are_said_to_be_left_out() {
+    let release = release();
+    release.run(&["make", "."]).code(0);
+    let results = release.read("eval/small/step-000040.json");
+    release.write("eval/small/step-000999.json", results);
+    std::fs::remove_file(release.path("eval.yaml")).unwrap();
+    std::fs::remove_file(release.path("tables/metrics.parquet")).unwrap();
+    release.run(&["make", "."]).code(0).says(&["left out 1 results", "eval: its document is gone"]);
+}

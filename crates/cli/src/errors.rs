@@ -157,6 +157,7 @@ pub(crate) fn help_for_step(error: &StepError) -> String {
         StepError::Circle(_) => "give one of them an output that the others do not read",
         StepError::NobodyMakes { .. } => "put the file there, correct the path, or add the document of the step that makes it",
         StepError::NotOurs { .. } => "move it away, or give the document another output; `retrace make` writes over nothing that it has not made",
+        StepError::Meanwhile { .. } => "make again when nothing writes to it any more; the step is done anew then",
         StepError::Changed { .. } => "move the file away, or remove it, and make again",
         StepError::Report(_) => "see whether the tables hold what the report draws",
     }

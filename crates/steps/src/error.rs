@@ -109,6 +109,14 @@ pub enum StepError {
         /// The step.
         id: String,
     },
+    /// What a step reads changed while it was done, so that it is not known what it was made of.
+    #[error("{path} changed while the step {id:?} was done")]
+    Meanwhile {
+        /// The file.
+        path: RelPath,
+        /// The step.
+        id: String,
+    },
     /// A file that a step does not make any more was changed since it did.
     #[error("the step {id:?} does not make {path} any more, and the file was changed since it did")]
     Changed {

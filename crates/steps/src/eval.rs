@@ -65,11 +65,14 @@ pub fn evaluate(model: &Root, tasks: &[LoadedTask], progress: &dyn Progress) -> 
 
 const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
+/// The moments of a training beside its weights, which no evaluation reads.
+const OPTIMIZER: &str = "optimizer.safetensors";
 
 /// The files of a model's directory that an evaluation reads.
 fn files_of_model(root: &Root, directory: &RelPath) -> Result<Vec<RelPath>, StepError> {
+    // An index may call its shards as it likes.
     let weights =
-        |name: &str| name.starts_with("model") && (name.ends_with(".safetensors") || name.ends_with(".index.json"));
+        |name: &str| (name.ends_with(".safetensors") && name != OPTIMIZER) || name.ends_with(".safetensors.index.json");
     let mut files = vec![directory.join(CONFIG)?, directory.join(TOKENIZER)?];
     for (name, kind) in root.directory(directory)?.list()? {
         if kind != EntryKind::Directory && weights(&name) {

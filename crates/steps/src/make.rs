@@ -1,8 +1,9 @@
 //! Doing what has not been done.
 //!
 //! A step is as on record if its document, all that it reads and all that it made have the digests of its
-//! record: contents, never times. Everything else is done again, in order. Only files that a record or a
-//! note of ours names are written over or removed.
+//! record: contents, never times. Everything else is done again, in order. Where a step writes, only files
+//! that its record names are written over or removed; while it is noted as begun, all that lies there counts
+//! as its own, since nothing else lay there when it began.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -242,9 +243,10 @@ impl One<'_> {
         let outputs: Vec<RelPath> = record.outputs.iter().map(|output| output.path.clone()).collect();
         for (output, digest) in record.outputs.iter().zip(digests.of(&outputs)) {
             match digest {
-                Err(_) => why.push(Why::Gone(output.path.clone())),
-                Ok(digest) if digest != output.digest => why.push(Why::Altered(output.path.clone())),
-                Ok(_) => {}
+                Ok(digest) if digest == output.digest => {}
+                Err(_) if !self.root.has(&output.path) => why.push(Why::Gone(output.path.clone())),
+                // A link or a pipe in its place, too.
+                _ => why.push(Why::Altered(output.path.clone())),
             }
         }
         why
@@ -320,7 +322,8 @@ impl One<'_> {
         if begun.is_some() {
             self.sweep()?;
         }
-        record::begin(root, &planned.id, &Begun { inputs: now })?;
+        let begun = Begun { inputs: now };
+        record::begin(root, &planned.id, &begun)?;
         let (report, outputs) = planned.step.carry_out(root, &Options { resume }, progress)?;
         let made: BTreeSet<&RelPath> = outputs.iter().map(|(path, _)| path).collect();
         for path in self.there()?.iter().filter(|path| !made.contains(path)) {
@@ -333,7 +336,11 @@ impl One<'_> {
             }
         }
         digests.forget(outputs.iter().map(|(path, _)| path));
-        save(root, &planned.document, planned.step.as_ref(), outputs)?;
+        let record = save(root, &planned.document, planned.step.as_ref(), outputs)?;
+        // The note stays, so that the step is done again.
+        if let Some(other) = record.inputs.iter().find(|input| !begun.inputs.contains(input)) {
+            return Err(StepError::Meanwhile { path: other.path.clone(), id: planned.id.clone() });
+        }
         record::end(root, &planned.id)?;
         Ok(report)
     }

@@ -4,7 +4,7 @@ use std::fmt::{self, Debug, Display};
 
 use retrace_files::{FileError, Found, Progress, Root, expand_directories, is_lock, is_partial, walk};
 use retrace_manifest::record::{self, Done};
-use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::manifest::{GraphStep, Kind, StepKind};
 use retrace_spec::{Document, Pattern, RelPath};
 
 use crate::StepError;
@@ -88,11 +88,11 @@ pub fn carry_out<S: Step>(
     Ok(report)
 }
 
-/// Records that a step made `outputs`.
+/// Records that a step made `outputs`; gives the record.
 ///
 /// # Errors
 /// If what it reads or made is not there, or the record cannot be written.
-pub fn save(root: &Root, document: &RelPath, step: &dyn AnyStep, outputs: Outputs) -> Result<(), StepError> {
+pub fn save(root: &Root, document: &RelPath, step: &dyn AnyStep, outputs: Outputs) -> Result<GraphStep, StepError> {
     let done = Done {
         id: step.id(),
         kind: step.kind(),
@@ -101,8 +101,7 @@ pub fn save(root: &Root, document: &RelPath, step: &dyn AnyStep, outputs: Output
         inputs: step.inputs(root)?,
         outputs,
     };
-    record::save(root, done)?;
-    Ok(())
+    Ok(record::save(root, done)?)
 }
 
 /// A [`Step`] of any kind.
@@ -221,17 +220,21 @@ pub(crate) fn read<D: Document>(root: &Root, path: &RelPath) -> Result<D, StepEr
     Ok(D::parse(&text, path.as_str())?)
 }
 
-/// What the first field of a document says that it is: `run/1`. `None`, if that is not how it begins.
+/// What the field `retrace` of a document says that it is, as `run/1`, wherever among its fields it stands.
+/// `None`, if there is no such field, or it has another form: others may have one of that name.
 pub(crate) fn schema(text: &str) -> Option<&str> {
     let text = text.trim_start_matches('\u{feff}');
-    if text.trim_start().starts_with('{') {
+    let value = if text.trim_start().starts_with('{') {
         let rest = text.split_once("\"retrace\"")?.1.trim_start().strip_prefix(':')?.trim_start();
-        return rest.strip_prefix('"')?.split('"').next();
-    }
-    let mut lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let value = lines.find(|line| *line != "---")?.strip_prefix("retrace:")?.trim();
-    let value = value.split(" #").next().unwrap_or(value).trim();
-    Some(value.trim_matches(|c| c == '"' || c == '\''))
+        rest.strip_prefix('"')?.split('"').next()?
+    } else {
+        // At the beginning of a line, so of no other field and in no text.
+        let value = text.lines().find_map(|line| line.strip_prefix("retrace:"))?;
+        value.split(" #").next().unwrap_or(value).trim().trim_matches(|c| c == '"' || c == '\'')
+    };
+    let (kind, version) = value.split_once('/')?;
+    let is_kind = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    (is_kind && !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit())).then_some(value)
 }
 
 /// Files of a release, by their paths.
@@ -389,12 +392,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_field_says_what_a_document_is() {
+    fn a_field_says_what_a_document_is() {
         for (text, expected) in [
             ("# about\n\nretrace: run/1\nname: a", Some("run/1")),
             ("---\nretrace: 'run/1' # kind\n", Some("run/1")),
             ("{\"retrace\": \"run/1\"}", Some("run/1")),
-            ("name: a\nretrace: run/1\n", None),
+            ("name: a\nretrace: run/1\n", Some("run/1")),
+            ("name: a\nnested:\n  retrace: run/1\n", None),
+            ("{\"dependencies\": {\"retrace\": \"^1.0\"}}", None),
             ("site_name: docs\n", None),
             ("", None),
         ] {

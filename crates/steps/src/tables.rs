@@ -20,6 +20,8 @@ use crate::step::{Files, Need, Options, Outputs, Step, read};
 #[derive(Debug, Default)]
 pub struct Report {
     rows: Vec<(&'static str, usize)>,
+    /// Results files of which the checkpoint is not there.
+    left_out: usize,
     imported: usize,
     /// Imported files that were not read in whole.
     problems: usize,
@@ -28,6 +30,9 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts: Vec<String> = self.rows.iter().map(|(table, rows)| format!("{table} {rows}")).collect();
+        if self.left_out > 0 {
+            parts.push(format!("left out {} results whose checkpoints are not there", self.left_out));
+        }
         if self.imported > 0 {
             parts.push(format!("{} imported files", self.imported));
         }
@@ -124,12 +129,17 @@ impl Step for TablesRecipe {
     }
 
     fn carry_out(&self, root: &Root, _: &Options, progress: &dyn Progress) -> Result<(Report, Outputs), StepError> {
+        let mut left_out = 0;
         let (mut log, mut metrics, mut samples, mut saved) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for of in &self.runs {
             let Trained { run, steps } = Trained::read(root, of)?;
             let journal_path = of.run.join(Journal::NAME)?;
             let journal = Journal::read(&root.directory(&of.run)?)?;
             let parameters = Layout::of(&run.model).parameters() as u64;
+            if let Some(directory) = &of.results {
+                let there = Files::Matching(format!("{directory}/step-*.json").parse()?).there(root)?;
+                left_out += there.len().saturating_sub(steps.len());
+            }
             for step in steps {
                 let tokens = journal.line(step).map_or(Tokens(0), |line| line.tokens);
                 let state = state(of, step)?;
@@ -173,7 +183,7 @@ impl Step for TablesRecipe {
             }
         }
         let directory = self.output.under(root.path());
-        let mut report = Report::default();
+        let mut report = Report { left_out, ..Report::default() };
         if !self.runs.is_empty() {
             report.put(&directory, &log)?;
             report.put(&directory, &saved)?;

@@ -192,7 +192,8 @@ fn carry_out(step: &GraphStep, scratch: &Path, terminal: &Terminal) -> Result<()
         return cannot(format!("its document is of a step that is called {:?}", again.id()));
     }
     let (_, outputs) = again.carry_out(&root, &Options::default(), terminal.progress().as_ref())?;
-    Ok(save(&root, &document, again.as_ref(), outputs)?)
+    save(&root, &document, again.as_ref(), outputs)?;
+    Ok(())
 }
 
 /// Where a training that was published does not follow, in words.
