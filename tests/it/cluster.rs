@@ -1,136 +1,58 @@
-//! A cluster of processes: the answers of one, whoever is lost on the way, and nobody without the token.
+//! What `retrace` does with a verb that only `retrace-cluster` can do.
+//!
+//! That the parts of a cluster do their work is tested in `crates/cluster/tests/processes.rs`.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::Command;
 
-use retrace_spec::Step;
-use retrace_tables::Metric;
-use tempfile::tempdir;
+use tempfile::tempdir_in;
 
-use crate::support::{Ran, retrace};
+use crate::support::Ran;
 
-/// Seconds of work for two processes: every pair of rows of a task.
-const SQL: &str = "select a.task, count(*) as pairs, sum(a.value * b.value) as product, corr(a.value, b.value) as c \
-    from metrics a join metrics b on a.task = b.task group by a.task order by a.task";
-
-fn write(directory: &Path) {
-    let row = |i: u64| Metric {
-        release: "r".to_owned(),
-        run: format!("run {}", i % 7),
-        step: Some(Step(i / 7)),
-        tokens: None,
-        task: format!("task {}", i % 5),
-        shots: None,
-        metric: "m".to_owned(),
-        value: ((i * 7919) as f64).sin() * 10f64.powi((i % 31) as i32 - 15),
-        stderr: None,
-        source: "s".to_owned(),
-        place: String::new(),
-    };
-    retrace_tables::write(directory, &(0..5000).map(row).collect::<Vec<_>>()).unwrap();
-}
-
-/// A process that is killed when the test ends.
-struct Part(Child);
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+/// The binary under another name, as the only program there is.
+fn alone(directory: &Path, name: &str) -> Command {
+    let place = directory.join(name);
+    if !place.exists() {
+        fs::hard_link(env!("CARGO_BIN_EXE_retrace"), &place).unwrap();
     }
-}
-
-/// Starts a part of a cluster; gives what it says after `ready`.
-fn start(root: &Path, name: &str, arguments: &[&str], ready: &str) -> (Part, String) {
-    let said = root.join(name);
-    let mut command = retrace();
-    command
-        .current_dir(root)
-        .arg("cluster")
-        .args(arguments)
-        .args(["--token", "token"])
-        .env("TMPDIR", root.join("kept"));
-    let child = command.stdout(Stdio::null()).stderr(fs::File::create(&said).unwrap()).spawn().unwrap();
-    let part = Part(child);
-    let until = Instant::now() + Duration::from_secs(60);
-    loop {
-        let text = fs::read_to_string(&said).unwrap();
-        if let Some((found, _)) = text.split_once(ready).and_then(|(_, rest)| rest.split_once('\n')) {
-            return (part, found.to_owned());
-        }
-        assert!(Instant::now() < until, "{name} does not say {ready:?}: {text}");
-        sleep(Duration::from_millis(10));
-    }
-}
-
-fn query(root: &Path, more: &[&str]) -> Command {
-    let mut command = retrace();
-    command.current_dir(root).args(["query", SQL, "tables", "--format", "csv"]).args(more);
+    let mut command = Command::new(place);
+    command.current_dir(directory).env("PATH", directory.join("programs"));
     command
 }
 
-/// The directories of workers, and everything in them.
-fn kept(root: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
-    let list = |of: &Path| fs::read_dir(of).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
-    let directories = list(&root.join("kept"));
-    let (mut all, mut at) = (directories.clone(), 0);
-    while at < all.len() {
-        if all[at].is_dir() {
-            all.extend(list(&all[at]));
-        }
-        at += 1;
-    }
-    (directories, all)
+/// Written by a process of its own: a file that another test's child still holds open cannot be run.
+fn script(place: &Path, text: &str) {
+    fs::create_dir_all(place.parent().unwrap()).unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"printf %s "$2" >"$1" && chmod +x "$1""#, "sh"]).arg(place).arg(text);
+    assert!(shell.status().unwrap().success());
 }
 
 #[test]
-fn a_worker_is_killed_in_the_middle_of_a_query() {
-    let directory = tempdir().unwrap();
+fn a_cluster_is_handed_over() {
+    let directory = tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let root = directory.path();
-    write(&root.join("tables"));
-    fs::create_dir(root.join("kept")).unwrap();
-    fs::write(root.join("token"), "0123456789abcdef").unwrap();
-    let expected = Ran::from(query(root, &[]).output().unwrap()).code(0).out;
-    assert_eq!(expected.lines().count(), 6, "{expected}");
-
-    let (_scheduler, address) = start(root, "scheduler", &["scheduler", "--listen", "127.0.0.1:0"], "listening at ");
-    let worker = |name: &str| start(root, name, &["worker", "--scheduler", &address, "--tasks", "2"], "results at ").0;
-    let (mut lost, _stays) = (worker("one"), worker("two"));
-    let cluster = ["--cluster", address.as_str(), "--token", "token"];
-    assert_eq!(Ran::from(query(root, &cluster).output().unwrap()).code(0).out, expected);
-
-    let mut asked = query(root, &cluster).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    sleep(Duration::from_millis(700));
-    assert!(asked.try_wait().unwrap().is_none(), "it had ended before the kill");
-    let (directories, all) = kept(root);
-    assert!(directories.len() == 2 && all.len() > 2, "{all:?}");
-    for path in all {
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o077, 0, "others can read {}", path.display());
+    let worker = ["cluster", "worker", "--scheduler", "a:1", "--token", "t"];
+    let query = ["query", "select 1", "x y.csv", "--cluster", "a:1", "--token", "t"];
+    for arguments in [&worker[..], &query] {
+        let ran = Ran::from(alone(root, "retrace").args(arguments).output().unwrap()).code(2);
+        ran.says(&["retrace-cluster", "neither beside this one nor in PATH", "cargo build --release --package"]);
     }
-    lost.0.kill().unwrap();
-    assert_eq!(Ran::from(asked.wait_with_output().unwrap()).code(0).out, expected);
+    let says = "#!/bin/sh\nprintf '%s|' WHICH \"$@\"\nexit 7\n";
+    script(&root.join("programs/retrace-cluster"), &says.replace("WHICH", "path"));
+    let ran = Ran::from(alone(root, "retrace").args(query).output().unwrap()).code(7);
+    assert_eq!(ran.out, "path|query|select 1|x y.csv|--cluster|a:1|--token|t|");
+    script(&root.join("retrace-cluster"), &says.replace("WHICH", "beside"));
+    let ran = Ran::from(alone(root, "retrace").args(worker).output().unwrap()).code(7);
+    assert_eq!(ran.out, "beside|cluster|worker|--scheduler|a:1|--token|t|");
+}
 
-    // What the one that was killed kept is removed by the next, what the next keeps when it is asked to end.
-    lost.0.wait().unwrap();
-    assert_eq!(kept(root).0.len(), 2);
-    let mut next = worker("three");
-    assert_eq!(kept(root).0.len(), 2);
-    let asked_to_end = Command::new("kill").args(["-TERM", &next.0.id().to_string()]).status().unwrap();
-    assert!(asked_to_end.success() && next.0.wait().unwrap().success());
-    assert_eq!(kept(root).0.len(), 1);
-
-    fs::write(root.join("token"), "fedcba9876543210").unwrap();
-    Ran::from(query(root, &cluster).output().unwrap())
-        .code(2)
-        .says(&["does not prove that it holds the token: it holds another token"]);
-    let mut other = retrace();
-    other.current_dir(root).args(["cluster", "worker", "--scheduler", &address, "--token", "token"]);
-    Ran::from(other.output().unwrap())
-        .code(2)
-        .says(&["does not prove that it holds the token: it holds another token"]);
+/// A copy of `retrace` with the other's name would start itself for ever.
+#[test]
+fn a_program_of_that_name_without_the_parts_says_so() {
+    let directory = tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let arguments = ["cluster", "scheduler", "--token", "t"];
+    let ran = Ran::from(alone(directory.path(), "retrace-cluster").args(arguments).output().unwrap()).code(2);
+    ran.says(&["is built without the parts of a cluster"]);
 }

@@ -193,29 +193,21 @@ fn a_listener_without_the_token_is_told_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let heard = std::thread::spawn(move || {
-        let heard = |_| {
-            let (mut socket, _) = listener.accept().unwrap();
-            let (mut all, mut some) = (Vec::new(), [0; 4096]);
-            let read = socket.read(&mut some).unwrap();
-            all.extend_from_slice(&some[..read]);
-            let _ = socket.write_all(b"\0\0\0\x04\0\0\0\0\0 \x1b]0;taken\x07\x1b[2J");
-            let _ = socket.shutdown(std::net::Shutdown::Write);
-            let _ = socket.read_to_end(&mut all);
-            all
-        };
-        (0..2).flat_map(heard).collect::<Vec<u8>>()
+        let (mut socket, _) = listener.accept().unwrap();
+        let (mut all, mut some) = (Vec::new(), [0; 4096]);
+        let read = socket.read(&mut some).unwrap();
+        all.extend_from_slice(&some[..read]);
+        let _ = socket.write_all(b"\0\0\0\x04\0\0\0\0\0 \x1b]0;taken\x07\x1b[2J");
+        let _ = socket.shutdown(std::net::Shutdown::Write);
+        let _ = socket.read_to_end(&mut all);
+        all
     });
     let ran = Ran::from(work(root, &address).args(["--patience", "0"]).output().unwrap()).code(2);
     assert!(!ran.err.contains('\x1b'), "{:?}", ran.err);
     ran.says(&["does not prove that it holds the token"]);
-    let mut query = retrace();
-    query.current_dir(root).args(["query", "select 1", "--cluster", &address, "--token", "token"]);
-    let ran = Ran::from(query.output().unwrap()).code(2);
-    assert!(!ran.err.contains('\x1b'), "{:?}", ran.err);
-    ran.says(&["does not prove that it holds the token"]);
     let heard = heard.join().unwrap();
     let part = |window: &[u8]| TOKEN.as_bytes().windows(8).any(|part| part == window);
-    assert!(heard.len() > 100 && !heard.windows(8).any(part));
+    assert!(heard.len() > 50 && !heard.windows(8).any(part));
 }
 
 #[test]

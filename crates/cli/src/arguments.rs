@@ -9,6 +9,7 @@ use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser};
 use retrace_numerics::isa::{self, Isa};
 use retrace_spec::foreign::{excerpt, shown};
 
+use crate::cluster::{self, Cluster};
 use crate::commands::{Exit, Verb};
 use crate::environment::Environment;
 use crate::errors::{Failure, render};
@@ -57,7 +58,9 @@ pub(crate) fn command() -> clap::Command {
 }
 
 /// Reads the arguments, does what they say, and tells how that ended.
-pub(crate) fn run() -> Exit {
+///
+/// `cluster` are the parts of a cluster, if this binary has them.
+pub(crate) fn run(cluster: Option<&dyn Cluster>) -> Exit {
     let mut command = Arguments::command();
     if let Some(color) = color_before_parsing() {
         command = command.color(color);
@@ -84,7 +87,11 @@ pub(crate) fn run() -> Exit {
     };
     let environment = Environment::read();
     let terminal = Terminal::new(&global, &environment);
-    match prepare(&global, &environment).and_then(|()| verb.run(&terminal)) {
+    let done = match (verb.asks_a_cluster(), cluster) {
+        (true, None) => cluster::hand_over(),
+        _ => prepare(&global, &environment).and_then(|()| verb.run(cluster, &terminal)),
+    };
+    match done {
         Ok(exit) => exit,
         Err(failure) => terminal.fail(&failure),
     }

@@ -8,6 +8,7 @@ use retrace_files::{FileError, RegularFile, Root};
 use retrace_model::hub;
 use retrace_spec::{Document, PathError, RelPath, Run};
 
+use crate::cluster::Cluster as Parts;
 use crate::errors::Failure;
 use crate::terminal::Terminal;
 
@@ -71,8 +72,17 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    /// Does it.
-    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+    /// Whether it needs the parts of a cluster.
+    pub(crate) fn asks_a_cluster(&self) -> bool {
+        match self {
+            Self::Cluster(_) => true,
+            Self::Query(verb) => verb.asks_a_cluster(),
+            _ => false,
+        }
+    }
+
+    /// Does it, with the parts of a cluster where it needs them.
+    pub(crate) fn run(&self, parts: Option<&dyn Parts>, terminal: &Terminal) -> Result<Exit, Failure> {
         match self {
             Self::Tour(verb) => verb.run(terminal),
             Self::Make(verb) => verb.run(terminal),
@@ -90,12 +100,12 @@ impl Verb {
             Self::Logits(verb) => verb.run(terminal),
             Self::Generate(verb) => verb.run(terminal),
             Self::Convert(verb) => verb.run(terminal),
-            Self::Query(verb) => verb.run(terminal),
+            Self::Query(verb) => verb.run(parts, terminal),
             Self::Import(verb) => verb.run(terminal),
             Self::Average(verb) => verb.run(terminal),
             Self::Audit(verb) => verb.run(terminal),
             Self::Openness(verb) => verb.run(terminal),
-            Self::Cluster(verb) => verb.run(terminal),
+            Self::Cluster(verb) => verb.run(parts, terminal),
             Self::Stats(verb) => verb.run(terminal),
             Self::Completions(verb) => verb.run(),
             Self::Man(verb) => verb.run(terminal),

@@ -5,6 +5,7 @@
 //! | `NO_COLOR` | not empty: no colour, unless `--color always` (no-color.org) |
 //! | `TERM` | `dumb`: no colour and no progress bars |
 //! | `TMPDIR` | where `replay --all` does steps, unless `--scratch` says where (elsewhere than on Unix, what the system names) |
+//! | `PATH` | where `retrace-cluster` is looked for, if it does not lie beside `retrace` |
 //! | `XDG_STATE_HOME`, else `HOME` | where what was typed into the shell of `query` is kept: `retrace/history` there, or in `.local/state` of the home |
 //! | `XDG_CACHE_HOME`, else `HOME` | where `query` and `audit` note which files they have read whole: `retrace/checked` there, or in `.cache` of the home; without either they note nothing |
 //! | `AWS_…`, `GOOGLE_…` | how `s3://` and `gs://` are reached: `AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_SKIP_SIGNATURE`, `GOOGLE_SERVICE_ACCOUNT` and the others that the crate `object_store` names |
@@ -38,6 +39,16 @@ impl Environment {
             isa: env::var_os("RETRACE_ISA").map(|value| value.to_string_lossy().into_owned()),
         }
     }
+}
+
+/// Where this binary lies, if the system says so.
+pub(crate) fn binary() -> Option<PathBuf> {
+    env::current_exe().ok()
+}
+
+/// The directories that programs are looked for in.
+pub(crate) fn search_path() -> Vec<PathBuf> {
+    env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default()
 }
 
 /// The file that keeps what was typed into a shell; none where there is no home.

@@ -9,7 +9,6 @@ use miette::{
     SourceCode, SourceSpan, SpanContents, ThemeStyles,
 };
 use retrace_audit::{AuditError, RuleError};
-use retrace_cluster::ClusterError;
 use retrace_corpus::CorpusError;
 use retrace_eval::EvalError;
 use retrace_files::FileError;
@@ -55,8 +54,6 @@ pub(crate) enum Failure {
     Audit(#[from] AuditError),
     #[error(transparent)]
     Rule(#[from] RuleError),
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
     #[error(transparent)]
     Workers(#[from] WorkersError),
     #[error(transparent)]
@@ -120,7 +117,6 @@ impl Failure {
             Self::Audit(AuditError::Rule { source, .. }) => help_for_query(source),
             Self::Rule(RuleError::File(error)) => help_for_file(error),
             Self::Rule(_) => "a rule is a SQL file that begins with lines `-- title: …`, `-- severity: …`, `-- means: …` and `-- do: …`".to_owned(),
-            Self::Cluster(error) => help_for_cluster(error),
             Self::Workers(error) => help_for_workers(error),
             Self::Model(error) => help_for_model(error),
             Self::Eval(error) => help_for_evaluation(error),
@@ -381,19 +377,6 @@ fn help_for_workers(error: &WorkersError) -> String {
         }
         WorkersError::Damaged { .. } => "work again; see whether the machine or its network is faulty if it comes back",
         WorkersError::Start(_) => "see how many threads and open files the system allows",
-    }
-    .to_owned()
-}
-
-fn help_for_cluster(error: &ClusterError) -> String {
-    match error {
-        ClusterError::Listen { .. } => "give an address of this machine and a free port, such as 127.0.0.1:50050",
-        ClusterError::Scheduler { .. } | ClusterError::NotProven { .. } | ClusterError::Tls(_) => {
-            "give the address at which `retrace cluster scheduler` says it listens, and its token; the version of retrace must be the same"
-        }
-        ClusterError::File(error) => return help_for_file(error),
-        ClusterError::Start(_) => "see how many threads and open files the system allows",
-        ClusterError::Query(_) => "see that this is the version of retrace that the scheduler has",
     }
     .to_owned()
 }

@@ -4,10 +4,9 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use retrace_cluster::Offer;
-
 use super::Exit;
 use super::work::read_token;
+use crate::cluster::Cluster as Parts;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone};
 
@@ -20,6 +19,9 @@ use crate::terminal::{Terminal, Tone};
 /// how much. A token has to be random: whoever can connect can try guesses. Whoever holds it can read any
 /// file that a worker can. What a worker keeps for a query lies in the clear in a temporary directory, which
 /// its user alone can read, until the worker ends; what one that was killed leaves, the next removes.
+///
+/// This verb and `query --cluster` are done by the program `retrace-cluster`, which `retrace` starts if it lies
+/// beside it or in PATH. `cargo build --release --package retrace-cluster` makes it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -61,17 +63,17 @@ enum Part {
 }
 
 impl Cluster {
-    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, parts: Option<&dyn Parts>, terminal: &Terminal) -> Result<Exit, Failure> {
+        let Some(parts) = parts else { return crate::cluster::hand_over() };
         match &self.part {
             Part::Scheduler { listen, token } => {
-                retrace_cluster::scheduler(listen, &read_token(token, terminal)?, |address| {
+                parts.scheduler(listen, &read_token(token, terminal)?, &mut |address| {
                     terminal.say(Tone::Good, "listening", format!("at {address}"));
                 })?;
             }
             Part::Worker { scheduler, token, host, tasks } => {
                 let tasks = tasks.map_or_else(rayon::current_num_threads, NonZeroUsize::get);
-                let offer = Offer { host: *host, tasks };
-                retrace_cluster::worker(scheduler, &read_token(token, terminal)?, &offer, |address| {
+                parts.worker(scheduler, &read_token(token, terminal)?, *host, tasks, &mut |address| {
                     terminal.say(Tone::Good, "working", format!("for {scheduler}, results at {address}"));
                 })?;
             }

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::Exit;
 use super::work::read_token;
+use crate::cluster::Cluster;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -151,13 +152,18 @@ impl Library {
 }
 
 impl Query {
-    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+    /// Whether a cluster is asked.
+    pub(crate) const fn asks_a_cluster(&self) -> bool {
+        self.cluster.is_some()
+    }
+
+    pub(crate) fn run(&self, parts: Option<&dyn Cluster>, terminal: &Terminal) -> Result<Exit, Failure> {
         let queries = self.named()?;
         if self.list {
             return list(&queries, terminal);
         }
         let (asked, paths) = self.arguments()?;
-        let (session, asking) = (self.open(&paths, terminal)?, self.asking.clone());
+        let (session, asking) = (self.open(&paths, parts, terminal)?, self.asking.clone());
         let library = Library { session, queries, asking, said: RefCell::default() };
         let asked = match asked {
             Some(asked) => asked,
@@ -191,12 +197,13 @@ impl Query {
     }
 
     /// What is asked, here or in a cluster.
-    fn open(&self, paths: &[PathBuf], terminal: &Terminal) -> Result<Session, Failure> {
+    fn open(&self, paths: &[PathBuf], parts: Option<&dyn Cluster>, terminal: &Terminal) -> Result<Session, Failure> {
         let options = self.asking.options();
-        let (Some(address), Some(token)) = (&self.cluster, &self.token) else { return open(paths, options) };
-        let context = retrace_cluster::connect(address, &read_token(token, terminal)?, |config| config)?;
+        let (Some(address), Some(token), Some(parts)) = (&self.cluster, &self.token, parts) else {
+            return open(paths, options);
+        };
         let paths = if paths.is_empty() { &[PathBuf::from(".")] } else { paths };
-        Ok(Session::on(context, paths, options)?)
+        Ok(parts.session(address, &read_token(token, terminal)?, paths, options)?)
     }
 
     /// The named queries: one's own, then those that come with retrace and have other names.
