@@ -239,5 +239,29 @@ fn results_without_a_checkpoint_are_said_to_be_left_out() {
     release.write("eval/small/step-000999.json", results);
     std::fs::remove_file(release.path("eval.yaml")).unwrap();
     std::fs::remove_file(release.path("tables/metrics.parquet")).unwrap();
-    release.run(&["make", "."]).code(0).says(&["left out 1 results", "eval: its document is gone"]);
+    release.run(&["make", "."]).code(1).says(&["left out 1 results", "eval: its document is gone"]);
+}
+
+const IMPORTED: &str = "\
+retrace: tables/1
+name: imported
+release: small
+output: imported
+imports:
+  - {kind: lm-eval, files: [logs/*.json]}
+";
+
+/// A file of another tool that is cut short: the tables are made of what could be read, and the exit code says so.
+#[test]
+fn what_could_not_be_imported_is_said_and_shows_in_the_exit_code() {
+    let release = Release::new();
+    release.write("imported.yaml", IMPORTED);
+    release.write("logs/a.json", "{\"results\": {\"facts\": {\"acc,none\": 0.5}}}");
+    release.write("logs/b.json", "{\"results\": {\"facts\":");
+    let ran = release.run(&["make", "--json", "."]).code(1);
+    let made = ran.json("make/1");
+    assert_eq!(made["holds"], false, "{made}");
+    let step = made["steps"].as_array().unwrap().iter().find(|step| step["id"] == "imported").unwrap().clone();
+    assert_eq!(step["outcome"], "made in part", "{step}");
+    assert!(step["said"].as_str().unwrap().contains("1 of them with problems"), "{step}");
 }

@@ -28,6 +28,6 @@ pub use eval::{Evaluated, evaluate, load};
 pub use make::{Event, Made, MakeOptions, Outcome, Why, make};
 pub use page::sections;
 pub use plan::{Plan, PlannedStep};
-pub use step::{AnyStep, Files, Need, Options, Outputs, Step, carry_out, files_below, open, save};
+pub use step::{AnyStep, Files, Need, Options, Outputs, Step, Summary, carry_out, files_below, open, save};
 pub use tokenize::Tokenized;
 pub use train::{Trained, Training};

@@ -17,7 +17,7 @@ use retrace_spec::{Digest, RelPath};
 
 use crate::StepError;
 use crate::plan::{Plan, PlannedStep};
-use crate::step::{Files, Options, save};
+use crate::step::{Files, Options, Summary, save};
 
 /// What is made.
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,8 +60,8 @@ pub enum Outcome {
     Done {
         /// Why.
         why: Vec<Why>,
-        /// What is told of it.
-        report: String,
+        /// What it says of itself.
+        summary: Summary,
     },
     /// It could not be done.
     Failed {
@@ -203,7 +203,7 @@ impl One<'_> {
         }
         let done = self.carry_out(now, begun, digests, progress);
         Ok(match done {
-            Ok(report) => Outcome::Done { why, report },
+            Ok(summary) => Outcome::Done { why, summary },
             Err(error) => Outcome::Failed { why, error: Box::new(error) },
         })
     }
@@ -306,7 +306,7 @@ impl One<'_> {
         begun: Option<Begun>,
         digests: &mut Digests<'_>,
         progress: &dyn Progress,
-    ) -> Result<String, StepError> {
+    ) -> Result<Summary, StepError> {
         let (root, planned) = (self.root, self.planned);
         self.strangers(begun.is_some())?;
         // What was begun with the same files is gone on with; anything else begins anew.
@@ -324,7 +324,7 @@ impl One<'_> {
         }
         let begun = Begun { inputs: now };
         record::begin(root, &planned.id, &begun)?;
-        let (report, outputs) = planned.step.carry_out(root, &Options { resume }, progress)?;
+        let (summary, outputs) = planned.step.carry_out(root, &Options { resume }, progress)?;
         let made: BTreeSet<&RelPath> = outputs.iter().map(|(path, _)| path).collect();
         for path in self.there()?.iter().filter(|path| !made.contains(path)) {
             // An earlier time made it, or one that was interrupted; others would read it as made now.
@@ -342,7 +342,7 @@ impl One<'_> {
             return Err(StepError::Meanwhile { path: other.path.clone(), id: planned.id.clone() });
         }
         record::end(root, &planned.id)?;
-        Ok(report)
+        Ok(summary)
     }
 }
 

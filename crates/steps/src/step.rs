@@ -45,6 +45,11 @@ pub trait Step: Debug {
     /// If one is not there, or one that names others cannot be read.
     fn inputs(&self, root: &Root) -> Result<Vec<RelPath>, StepError>;
 
+    /// Whether all that it was to read is in what it made. What is not, the report says.
+    fn is_complete(_report: &Self::Report) -> bool {
+        true
+    }
+
     /// Whether it refuses to write over what it made before, unless it goes on with that.
     fn begins_empty(&self) -> bool {
         false
@@ -60,6 +65,15 @@ pub trait Step: Debug {
         options: &Options,
         progress: &dyn Progress,
     ) -> Result<(Self::Report, Outputs), StepError>;
+}
+
+/// What a step says of itself when it is done.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Its report, in words.
+    pub text: String,
+    /// Whether all that it was to read is in what it made.
+    pub complete: bool,
 }
 
 /// The files that a step made, and what each is.
@@ -129,7 +143,7 @@ pub trait AnyStep: Debug {
     fn inputs(&self, root: &Root) -> Result<Vec<RelPath>, StepError>;
     /// As [`Step::begins_empty`].
     fn begins_empty(&self) -> bool;
-    /// As [`Step::carry_out`], with the report in words.
+    /// As [`Step::carry_out`], with a summary of the report.
     ///
     /// # Errors
     /// As [`Step::carry_out`].
@@ -138,7 +152,7 @@ pub trait AnyStep: Debug {
         root: &Root,
         options: &Options,
         progress: &dyn Progress,
-    ) -> Result<(String, Outputs), StepError>;
+    ) -> Result<(Summary, Outputs), StepError>;
 }
 
 impl<S: Step> AnyStep for S {
@@ -175,9 +189,9 @@ impl<S: Step> AnyStep for S {
         root: &Root,
         options: &Options,
         progress: &dyn Progress,
-    ) -> Result<(String, Outputs), StepError> {
+    ) -> Result<(Summary, Outputs), StepError> {
         let (report, outputs) = Step::carry_out(self, root, options, progress)?;
-        Ok((report.to_string(), outputs))
+        Ok((Summary { text: report.to_string(), complete: Self::is_complete(&report) }, outputs))
     }
 }
 

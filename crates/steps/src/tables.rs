@@ -82,6 +82,10 @@ fn state(of: &RunTables, step: retrace_spec::Step) -> Result<RelPath, StepError>
 impl Step for TablesRecipe {
     type Report = Report;
 
+    fn is_complete(report: &Report) -> bool {
+        report.left_out == 0 && report.problems == 0
+    }
+
     fn id(&self) -> String {
         self.name.clone()
     }

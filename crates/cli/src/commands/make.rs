@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use retrace_files::Root;
-use retrace_steps::{Event, Made, MakeOptions, Outcome, Why, make};
+use retrace_steps::{Event, Made, MakeOptions, Outcome, Summary, Why, make};
 use serde_json::{Value, json};
 
 use super::Exit;
@@ -37,7 +37,8 @@ Documents begin with a line that says what they are:
   retrace: synthetic/1        a made-up corpus
 Examples of each lie in manifests/tour of retrace's repository.
 
-Exit codes: 0 all is made (or would be), 2 a step could not be done.")]
+Exit codes: 0 all is made (or would be), 1 all is made, but a step could not read all that it was given, which it says,
+2 a step could not be done.")]
 pub(crate) struct Make {
     /// The release's directory
     #[arg(default_value = ".")]
@@ -62,10 +63,12 @@ impl Make {
         }
         let failed = failed(made.steps.iter());
         let steps: Vec<Value> = made.steps.iter().map(in_json).collect();
-        let result = json!({"holds": failed == 0, "steps": steps, "without_document": made.without_document});
+        let complete = made.steps.iter().all(is_complete);
+        let result =
+            json!({"holds": failed == 0 && complete, "steps": steps, "without_document": made.without_document});
         terminal.result("make/1", &result, |_| Ok(()))?;
         conclude(terminal, &made, self.dry_run);
-        Ok(if failed == 0 { Exit::Holds } else { Exit::Failed })
+        Ok(if failed == 0 { Exit::holds(complete) } else { Exit::Failed })
     }
 }
 
@@ -74,14 +77,20 @@ pub(super) fn failed<'a>(steps: impl Iterator<Item = &'a Event>) -> usize {
     steps.filter(|event| matches!(event.outcome, Outcome::Failed { .. } | Outcome::NotDone { .. })).count()
 }
 
+/// Whether all that a step was to read is in what it made now.
+fn is_complete(event: &Event) -> bool {
+    !matches!(&event.outcome, Outcome::Done { summary: Summary { complete: false, .. }, .. })
+}
+
 /// Says what became of a step.
 pub(super) fn say(terminal: &Terminal, Event { id, document, outcome }: &Event) {
     match outcome {
         Outcome::UpToDate => terminal.say(Tone::Faint, "up to date", id),
         Outcome::Due { why } => terminal.say(Tone::Good, "to do", format_args!("{id}: {}", in_words(why))),
-        Outcome::Done { why, report } => {
+        Outcome::Done { why, summary: Summary { text, complete } } => {
             let why = if why.as_slice() == [Why::NotMade] { String::new() } else { format!(" ({})", in_words(why)) };
-            terminal.say(Tone::Good, "made", format_args!("{id}: {report}{why}"));
+            let tone = if *complete { Tone::Good } else { Tone::Bad };
+            terminal.say(tone, "made", format_args!("{id}: {text}{why}"));
         }
         Outcome::Failed { error, .. } => {
             terminal.say(Tone::Bad, "failed", format_args!("{id} ({document}): {error}"));
@@ -105,7 +114,9 @@ fn in_json(Event { id, document, outcome }: &Event) -> Value {
     let (what, why, said) = match outcome {
         Outcome::UpToDate => ("up to date", Vec::new(), None),
         Outcome::Due { why } => ("to do", words(why), None),
-        Outcome::Done { why, report } => ("made", words(why), Some(report.clone())),
+        Outcome::Done { why, summary } => {
+            (if summary.complete { "made" } else { "made in part" }, words(why), Some(summary.text.clone()))
+        }
         Outcome::Failed { why, error } => ("failed", words(why), Some(error.to_string())),
         Outcome::NotDone { needs } => ("not done", needs.clone(), None),
     };
