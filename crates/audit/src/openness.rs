@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use retrace_manifest::Again;
 use retrace_spec::manifest::{Artifact, GraphStep, Kind, StepKind};
-use retrace_spec::{Manifest, RelPath};
+use retrace_spec::{CheckpointName, Manifest, RelPath};
 use serde::Serialize;
 
 /// The classes of the framework, from the least open.
@@ -170,22 +170,25 @@ pub fn openness(manifest: &Manifest, evidence: &Evidence) -> Openness {
 /// What the graph says of files.
 struct Files<'a> {
     manifest: &'a Manifest,
-    /// The last directory of each run's checkpoints.
+    /// The directories of the last checkpoint of each run.
     last: BTreeSet<&'a str>,
 }
 
 impl<'a> Files<'a> {
     fn of(manifest: &'a Manifest) -> Self {
-        let mut last: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+        let mut last: BTreeMap<&str, (u64, BTreeSet<&str>)> = BTreeMap::new();
         for artifact in manifest.artifacts.iter().filter(|artifact| artifact.kind == Kind::Checkpoint) {
             let (directory, _) = split(&artifact.path);
             let (series, step) = series(directory);
-            let known = last.entry(series).or_insert((step, directory));
-            if step > known.0 {
-                *known = (step, directory);
+            let (known, directories) = last.entry(series).or_default();
+            if step > *known {
+                (*known, *directories) = (step, BTreeSet::new());
+            }
+            if step == *known {
+                directories.insert(directory);
             }
         }
-        Self { manifest, last: last.into_values().map(|(_, directory)| directory).collect() }
+        Self { manifest, last: last.into_values().flat_map(|(_, directories)| directories).collect() }
     }
 
     fn is_weights(&self, artifact: &Artifact) -> bool {
@@ -234,10 +237,9 @@ fn split(path: &RelPath) -> (&str, &str) {
     path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()))
 }
 
-/// A directory without the number that it ends with, and that number.
+/// The series that the checkpoints in a directory belong to, and which of it they are.
 fn series(directory: &str) -> (&str, u64) {
-    let before = directory.trim_end_matches(|c: char| c.is_ascii_digit());
-    (before, directory[before.len()..].parse().unwrap_or(0))
+    CheckpointName::in_path(directory).map_or((directory, 0), |found| (found.series, found.number))
 }
 
 fn named(artifact: &Artifact, names: &[&str]) -> bool {
