@@ -269,3 +269,34 @@ fn is_text(artifact: &Artifact) -> bool {
 fn is_code(artifact: &Artifact) -> bool {
     ["py", "rs", "sh", "cpp", "cu", "ipynb", "jl"].contains(&extension(artifact))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The directories of the weights that are taken for final among these.
+    fn last(directories: &[&str]) -> Vec<String> {
+        let artifact = |directory: &&str| Artifact {
+            path: format!("{directory}/model.safetensors").parse().unwrap(),
+            kind: Kind::Checkpoint,
+            size: 0,
+            digest: retrace_spec::Digest::of(directory.as_bytes()),
+            sha256: None,
+            slices: Vec::new(),
+            tensors: None,
+        };
+        let manifest = Manifest::new("m", "t", vec![], directories.iter().map(artifact).collect(), vec![]).unwrap();
+        Files::of(&manifest).last.into_iter().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_last_checkpoint_of_each_series_is_final() {
+        assert_eq!(last(&["step1000-unsharded", "step20000-unsharded", "step3000-unsharded"]), ["step20000-unsharded"]);
+        assert_eq!(last(&["ckpt_009", "ckpt_010", "main"]), ["ckpt_010", "main"]);
+        let stages =
+            ["stage1-step9-tokens9B", "stage2-ingredient1-step5-tokens1B", "stage2-ingredient1-step7-tokens2B"];
+        assert_eq!(last(&stages), [stages[0], stages[2]]);
+        // Two directories of one checkpoint.
+        assert_eq!(last(&["step-1/a", "step-2/a", "step-2/b"]), ["step-2/a", "step-2/b"]);
+    }
+}

@@ -17,8 +17,6 @@
 //! A tensor is made of pieces in files ([`StoredTensor`]), each opened when it is read, below the directory and
 //! through no link. This crate knows nothing of models.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
-
 mod checkpoint;
 mod error;
 mod index;
