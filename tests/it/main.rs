@@ -7,6 +7,7 @@
 
 mod audit;
 mod average;
+mod checkpoints;
 mod cluster;
 mod corpus;
 mod eval;

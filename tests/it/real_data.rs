@@ -8,8 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use retrace_analysis::scaling::{Point, fit};
+use retrace_checkpoint::Checkpoint;
 use retrace_corpus::tokenizer::Tokenizer;
-use retrace_files::{Algorithm, RegularFile, Silent, read_tensors};
+use retrace_files::{Algorithm, RegularFile, Silent};
 use retrace_manifest::{SealOptions, Side, diff, merge, read_list, seal, verify};
 use serde_json::Value;
 use tempfile::tempdir;
@@ -157,7 +158,7 @@ fn two_real_files_of_one_shape_differ_by_their_tensors() {
 #[ignore = "real data"]
 fn a_real_checkpoint_has_the_numbers_of_its_export() {
     let models = data("models/llama2xs");
-    let read = |name: &str| read_tensors(&RegularFile::open(&models.join(name)).unwrap(), name).unwrap().unwrap();
+    let read = |name: &str| Checkpoint::open(&models.join(name)).unwrap().read_all().unwrap();
     let (ours, theirs) = (read("ckpt.pt"), read("model.bin"));
     let mut compared = 0;
     for (name, tensor) in theirs.iter().filter(|(name, _)| !name.starts_with("freq_cis")) {

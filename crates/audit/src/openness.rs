@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use retrace_manifest::Again;
 use retrace_spec::manifest::{Artifact, GraphStep, Kind, StepKind};
-use retrace_spec::{Manifest, RelPath};
+use retrace_spec::{CheckpointName, Manifest, RelPath};
 use serde::Serialize;
 
 /// The classes of the framework, from the least open.
@@ -170,22 +170,25 @@ pub fn openness(manifest: &Manifest, evidence: &Evidence) -> Openness {
 /// What the graph says of files.
 struct Files<'a> {
     manifest: &'a Manifest,
-    /// The last directory of each run's checkpoints.
+    /// The directories of the last checkpoint of each run.
     last: BTreeSet<&'a str>,
 }
 
 impl<'a> Files<'a> {
     fn of(manifest: &'a Manifest) -> Self {
-        let mut last: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+        let mut last: BTreeMap<&str, (u64, BTreeSet<&str>)> = BTreeMap::new();
         for artifact in manifest.artifacts.iter().filter(|artifact| artifact.kind == Kind::Checkpoint) {
             let (directory, _) = split(&artifact.path);
             let (series, step) = series(directory);
-            let known = last.entry(series).or_insert((step, directory));
-            if step > known.0 {
-                *known = (step, directory);
+            let (known, directories) = last.entry(series).or_default();
+            if step > *known {
+                (*known, *directories) = (step, BTreeSet::new());
+            }
+            if step == *known {
+                directories.insert(directory);
             }
         }
-        Self { manifest, last: last.into_values().map(|(_, directory)| directory).collect() }
+        Self { manifest, last: last.into_values().flat_map(|(_, directories)| directories).collect() }
     }
 
     fn is_weights(&self, artifact: &Artifact) -> bool {
@@ -234,10 +237,9 @@ fn split(path: &RelPath) -> (&str, &str) {
     path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()))
 }
 
-/// A directory without the number that it ends with, and that number.
+/// The series that the checkpoints in a directory belong to, and which of it they are.
 fn series(directory: &str) -> (&str, u64) {
-    let before = directory.trim_end_matches(|c: char| c.is_ascii_digit());
-    (before, directory[before.len()..].parse().unwrap_or(0))
+    CheckpointName::in_path(directory).map_or((directory, 0), |found| (found.series, found.number))
 }
 
 fn named(artifact: &Artifact, names: &[&str]) -> bool {
@@ -266,4 +268,35 @@ fn is_text(artifact: &Artifact) -> bool {
 
 fn is_code(artifact: &Artifact) -> bool {
     ["py", "rs", "sh", "cpp", "cu", "ipynb", "jl"].contains(&extension(artifact))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The directories of the weights that are taken for final among these.
+    fn last(directories: &[&str]) -> Vec<String> {
+        let artifact = |directory: &&str| Artifact {
+            path: format!("{directory}/model.safetensors").parse().unwrap(),
+            kind: Kind::Checkpoint,
+            size: 0,
+            digest: retrace_spec::Digest::of(directory.as_bytes()),
+            sha256: None,
+            slices: Vec::new(),
+            tensors: None,
+        };
+        let manifest = Manifest::new("m", "t", vec![], directories.iter().map(artifact).collect(), vec![]).unwrap();
+        Files::of(&manifest).last.into_iter().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_last_checkpoint_of_each_series_is_final() {
+        assert_eq!(last(&["step1000-unsharded", "step20000-unsharded", "step3000-unsharded"]), ["step20000-unsharded"]);
+        assert_eq!(last(&["ckpt_009", "ckpt_010", "main"]), ["ckpt_010", "main"]);
+        let stages =
+            ["stage1-step9-tokens9B", "stage2-ingredient1-step5-tokens1B", "stage2-ingredient1-step7-tokens2B"];
+        assert_eq!(last(&stages), [stages[0], stages[2]]);
+        // Two directories of one checkpoint.
+        assert_eq!(last(&["step-1/a", "step-2/a", "step-2/b"]), ["step-2/a", "step-2/b"]);
+    }
 }

@@ -9,11 +9,12 @@ use miette::{
     SourceCode, SourceSpan, SpanContents, ThemeStyles,
 };
 use retrace_audit::{AuditError, RuleError};
+use retrace_checkpoint::CheckpointError;
 use retrace_corpus::CorpusError;
 use retrace_eval::EvalError;
 use retrace_files::FileError;
 use retrace_import::ImportError;
-use retrace_manifest::{AverageError, BundlingError, ExportError, ListError, SealError, WeightsError};
+use retrace_manifest::{BundlingError, ExportError, ListError, SealError};
 use retrace_model::ModelError;
 use retrace_query::QueryError;
 use retrace_report::ReportError;
@@ -23,7 +24,7 @@ use retrace_spec::{SpecError, guard};
 use retrace_steps::StepError;
 use retrace_tables::TablesError;
 use retrace_train::TrainError;
-use retrace_weights::StatsError;
+use retrace_weights::{AverageError, StatsError};
 use retrace_workers::WorkersError;
 use thiserror::Error;
 
@@ -36,6 +37,8 @@ pub(crate) enum Failure {
     Spec(#[from] SpecError),
     #[error(transparent)]
     Seal(#[from] SealError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Average(#[from] AverageError),
     #[error(transparent)]
@@ -101,14 +104,11 @@ impl Failure {
             Self::Spec(error) => help_for_document(error),
             Self::File(error) => help_for_file(error),
             Self::Seal(error) => help_for_sealing(error),
-            Self::Average(AverageError::File(error) | AverageError::Weights(WeightsError::File(error))) => {
-                help_for_file(error)
-            }
+            Self::Checkpoint(error)
+            | Self::Average(AverageError::Checkpoint(error))
+            | Self::Stats(StatsError::Checkpoint(error)) => help_for_checkpoint(error),
+            Self::Average(AverageError::File(error)) | Self::Stats(StatsError::File(error)) => help_for_file(error),
             Self::Average(_) => "give checkpoints of one model, each a directory or a file with its weights".to_owned(),
-            Self::Stats(StatsError::File(error) | StatsError::Weights(WeightsError::File(error))) => {
-                help_for_file(error)
-            }
-            Self::Stats(_) => "give checkpoints, each a directory or a file with its weights".to_owned(),
             Self::List(_) => "fetch the list anew, or make a manifest with `retrace seal DIR`".to_owned(),
             Self::Export(error) => help_for_export(error),
             Self::Corpus(error) => help_for_corpus(error),
@@ -233,9 +233,26 @@ fn help_for_corpus(error: &CorpusError) -> String {
     .to_owned()
 }
 
+fn help_for_checkpoint(error: &CheckpointError) -> String {
+    match error {
+        CheckpointError::File(error) => return help_for_file(error),
+        CheckpointError::Empty { .. } => {
+            "give a directory with `model.safetensors` or `pytorch_model.bin`, whole or in shards, or one file of weights"
+        }
+        CheckpointError::Unreadable { .. } => {
+            "give weights as safetensors, as PyTorch has saved them since version 1.6, or as llama2.c exports them"
+        }
+        CheckpointError::Contradiction(_) => {
+            "see which of the two is meant, and put the files of one checkpoint there; `retrace verify` says which files are not as released"
+        }
+    }
+    .to_owned()
+}
+
 fn help_for_model(error: &ModelError) -> String {
     match error {
         ModelError::File(error) => return help_for_file(error),
+        ModelError::Checkpoint(error) => return help_for_checkpoint(error),
         ModelError::Config { .. } => "give a directory with a model that can be computed here: a Llama",
         ModelError::Missing { .. } | ModelError::Mismatch { .. } | ModelError::Unknown { .. } => {
             "config.json and the weights are not of one model; fetch both anew"
@@ -334,6 +351,7 @@ fn help_for_training(error: &TrainError) -> String {
         TrainError::File(error) => return help_for_file(error),
         TrainError::Corpus(error) => return help_for_corpus(error),
         TrainError::Spec(error) => return help_for_document(error),
+        TrainError::Model(ModelError::Checkpoint(error)) => return help_for_checkpoint(error),
         TrainError::Model(_) => "the checkpoint is not of the run's model; fetch it anew, or correct the run file",
         TrainError::Environment(_) => "unset whatever is preloaded into this process, then do it again",
         TrainError::Exists { .. } => {

@@ -152,6 +152,16 @@ impl Root {
         Ok(root)
     }
 
+    /// Opens this directory a second time.
+    ///
+    /// # Errors
+    /// If the system has no more open files to give.
+    pub fn again(&self) -> Result<Self, FileError> {
+        let directory = self.directory.again().map_err(FileError::io(&self.path, "open directory"))?;
+        let blobs = self.blobs.as_deref().map(Self::again).transpose()?.map(Box::new);
+        Ok(Self { path: self.path.clone(), directory, blobs })
+    }
+
     /// Opens the directory at `path`, which a user named; makes it first, if it is not there.
     ///
     /// # Errors

@@ -21,9 +21,9 @@ use crate::{FileError, RegularFile, WholeFile};
 const LONGEST_HEADER: u64 = 100_000_000;
 /// More tensors in a file are refused, as are more entries of its metadata: the largest models have half
 /// as many in all their shards.
-pub(crate) const MOST_TENSORS: usize = 1 << 18;
+pub const MOST_TENSORS: usize = 1 << 18;
 /// Longer names, in bytes, are refused.
-pub(crate) const LONGEST_NAME: usize = 1024;
+pub const LONGEST_NAME: usize = 1024;
 /// More dimensions are refused.
 pub(crate) const MOST_DIMENSIONS: usize = 32;
 /// What the one entry of the header's metadata is called.

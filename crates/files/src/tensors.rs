@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use retrace_spec::Digest;
 use retrace_spec::manifest::Tensors;
 
-use crate::safetensors::{Place, Tensor, read_tensor, tensor_hasher, tensor_root};
+use crate::safetensors::{Place, tensor_hasher, tensor_root};
 use crate::{FileError, RegularFile, llama2c, safetensors, torch};
 
 /// Read at once by each thread.
@@ -34,19 +34,6 @@ pub fn tensor_places(file: &RegularFile, name: &str) -> Result<Option<BTreeMap<S
 pub fn may_hold_tensors(name: &str) -> bool {
     let extension = name.rsplit_once('.').map(|(_, extension)| extension);
     matches!(extension, Some("safetensors" | "bin" | "pt" | "pth" | "ckpt"))
-}
-
-/// Every tensor of `file`; nothing if it holds none that can be read here.
-///
-/// # Errors
-/// As [`tensor_places`].
-pub fn read_tensors(file: &RegularFile, name: &str) -> Result<Option<BTreeMap<String, Tensor>>, FileError> {
-    let Some(places) = tensor_places(file, name)? else { return Ok(None) };
-    let read = |(name, place): (String, Place)| {
-        let bytes = read_tensor(file, &place)?;
-        Ok((name, Tensor { dtype: place.dtype, shape: place.shape, bytes }))
-    };
-    places.into_iter().map(read).collect::<Result<_, FileError>>().map(Some)
 }
 
 /// The digests of all tensors of `file`, in constant memory.

@@ -6,11 +6,10 @@
 //! A table of two columns, neither of which is a step or a directory, stands beside such lists to say
 //! something else of the run, as where each of its data sets lies: its lines are claims.
 
-use retrace_spec::{Step, Tokens};
+use retrace_spec::{CheckpointName, Step, Tokens};
 use retrace_tables::Checkpoint;
 
 use crate::csv::Table;
-use crate::label::Label;
 use crate::rows::{Input, Problem, Rows};
 use crate::value::whole;
 
@@ -46,7 +45,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
             return rows.problem(Problem::at(place, "it does not say where the checkpoint lies"));
         };
         let label = path.trim_end_matches('/').rsplit('/').next().unwrap_or(path);
-        let said = Label::of(label);
+        let said = CheckpointName::of(label);
         let mut number = |column: Option<usize>, what: &str| {
             let text = cells.get(column?)?;
             let number = whole(text);
@@ -55,7 +54,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
             }
             number
         };
-        let step = number(step, "the step").or(said.step);
+        let step = number(step, "the step").map(Step).or(said.step);
         // A label's tokens are rounded, so they are left in the label.
         let tokens = number(tokens, "tokens");
         let mut run = input.stem().to_owned();
@@ -75,7 +74,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
             release: input.release.to_owned(),
             run,
             label: label.to_owned(),
-            step: step.map(Step),
+            step,
             tokens: tokens.map(Tokens),
             parameters: None,
             path: path.to_owned(),

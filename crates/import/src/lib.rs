@@ -14,7 +14,6 @@ mod error;
 mod import;
 mod json;
 mod kind;
-mod label;
 mod lm_eval;
 mod mapping;
 mod mlflow;

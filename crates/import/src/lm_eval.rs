@@ -3,11 +3,10 @@
 
 use std::collections::HashMap;
 
-use retrace_spec::{ResultKey, Step};
+use retrace_spec::{CheckpointName, ResultKey, Step};
 use retrace_tables::{Metric, Sample};
 
 use crate::json;
-use crate::label::Label;
 use crate::rows::{Input, Problem, Rows};
 use crate::value::{Value, pointer};
 
@@ -26,18 +25,17 @@ impl Evaluated {
         let mut parts: Vec<&str> = model.split('/').filter(|part| !part.is_empty()).collect();
         let mut step = None;
         if let [.., _, last] = parts.as_slice()
-            && let Some(at) = label_begins(last)
+            && let CheckpointName { step: Some(at), before: "", .. } = CheckpointName::of(last)
         {
-            step = at;
+            step = Some(at.get());
             parts.pop();
         }
         let mut run = parts.last().copied().unwrap_or_default().to_owned();
         if let Some(revision) = revision {
-            let label = Label::of(revision).step;
-            step = label.or(step);
-            let before = revision.split("step").next().unwrap_or_default().trim_end_matches(['-', '_']);
-            if label.is_some() && !before.is_empty() && before != revision {
-                run = format!("{run}/{before}");
+            let said = CheckpointName::of(revision);
+            step = said.step.map(Step::get).or(step);
+            if !said.before.is_empty() {
+                run = format!("{run}/{}", said.before);
             }
         }
         Self { run, step }
@@ -47,12 +45,6 @@ impl Evaluated {
     pub(crate) fn subject(&self) -> String {
         self.step.map_or_else(|| self.run.clone(), |step| format!("{}/step{step}", self.run))
     }
-}
-
-/// The step that a directory is named after, if it is.
-fn label_begins(name: &str) -> Option<Option<u64>> {
-    let begins = ["step", "checkpoint-", "iter_", "global_step"].iter().any(|word| name.starts_with(word));
-    begins.then(|| Label::of(name).step).filter(Option::is_some)
 }
 
 pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {

@@ -6,11 +6,11 @@
 //! machines under names that changed; their run is the folder that they lie in, from the suite on
 //! (`pythia-v0/pythia-70m-deduped`), with the model in the file's name where the folder has many.
 
+use retrace_spec::{CheckpointName, Step};
 use retrace_tables::Metric;
 
 use crate::csv;
 use crate::json;
-use crate::label::Label;
 use crate::lm_eval::{self, Evaluated, argument, measures};
 use crate::mapping::{Mapping, Plan};
 use crate::rows::{Input, Problem, Rows};
@@ -45,7 +45,8 @@ pub(crate) fn read(input: &Input<'_>, terms: &Plan, rows: &mut Rows) -> Result<(
         }
         None => {
             let step = arguments.get("iteration").and_then(Value::whole);
-            Evaluated { run: folder(input), step: step.or_else(|| Label::of(input.name()).step) }
+            let named = || CheckpointName::of(input.name()).step.map(Step::get);
+            Evaluated { run: folder(input), step: step.or_else(named) }
         }
     };
     let before = rows.metrics.len();

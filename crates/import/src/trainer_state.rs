@@ -3,8 +3,9 @@
 //!
 //! The run is the directory that the file lies in, or the one above where that is `checkpoint-N`.
 
+use retrace_spec::CheckpointName;
+
 use crate::json;
-use crate::label::Label;
 use crate::rows::{Input, Problem, Rows};
 use crate::scalars::{Logged, Meaning, Measured};
 use crate::value::{Value, pointer};
@@ -15,7 +16,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         return Err(Problem::whole("no trainer's state: it has no list `log_history`"));
     };
     let folder = input.folder(0);
-    let in_checkpoint = folder.starts_with("checkpoint-") && Label::of(&folder).step.is_some();
+    let in_checkpoint = folder.starts_with("checkpoint-") && CheckpointName::of(&folder).step.is_some();
     let run = if in_checkpoint { input.folder(1) } else { folder };
     for (index, entry) in history.iter().enumerate() {
         let place = pointer(["log_history", &index.to_string()]);

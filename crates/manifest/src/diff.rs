@@ -5,18 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use retrace_files::safetensors::{Dtype, Place};
-use retrace_files::{
-    FileError, Found, Progress, Root, Unit, Wanted, file_tensors, hash_beneath, hash_file, may_hold_tensors,
-    tensor_places, walk,
-};
+use retrace_checkpoint::{Checkpoint, CheckpointError, StoredTensor, contradictions, is_index};
+use retrace_files::safetensors::Dtype;
+use retrace_files::{FileError, Found, Progress, Root, Unit, Wanted, hash_beneath, hash_file, may_hold_tensors, walk};
 use retrace_spec::manifest::Tensors;
 use retrace_spec::{Digest, Manifest, RelPath};
+use retrace_weights::{Apart, Distance, apart, same_bytes};
 use serde::Serialize;
 
-use crate::distance::{Apart, Distance, apart, same_bytes};
 use crate::record::SCRATCH;
-use crate::weights::Shard;
+use crate::seal::is_safetensors;
 
 /// One side: what lies where.
 #[derive(Debug)]
@@ -47,13 +45,33 @@ impl Side {
         sealed || may_hold_tensors(path.file_name())
     }
 
-    /// Where the bytes of the file are, if they are here.
-    fn shard(&self, path: &RelPath) -> Option<Shard> {
-        match (&self.single, &self.root) {
-            (Some(file), _) => Some(Shard::Named(file.clone())),
-            (None, Some(root)) => root.has(path).then(|| Shard::Inside(Arc::clone(root), path.clone())),
-            (None, None) => None,
+    /// The tensors of the file, if it is here and they can be read.
+    fn tensors(&self, path: &RelPath) -> Result<Option<BTreeMap<String, StoredTensor>>, CheckpointError> {
+        let opened = match (&self.single, &self.root) {
+            (Some(file), _) => Checkpoint::open(file),
+            (None, Some(root)) if root.has(path) => Checkpoint::of_file(root, path),
+            (None, _) => return Ok(None),
+        };
+        match opened {
+            Ok(checkpoint) => Ok(Some(checkpoint.into_tensors())),
+            Err(CheckpointError::Empty { .. } | CheckpointError::Unreadable { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
+    }
+
+    /// Refuses checkpoints whose files contradict each other. Of one that is not all here, it is not known.
+    fn check(&self) -> Result<(), CheckpointError> {
+        let (None, Some(root)) = (&self.single, &self.root) else { return Ok(()) };
+        let mut directories: BTreeMap<Option<RelPath>, bool> = BTreeMap::new();
+        for path in self.files.keys().filter(|path| self.may_hold_tensors(path) || is_index(path.file_name())) {
+            *directories.entry(path.parent()).or_insert(true) &= root.has(path);
+        }
+        for (directory, _) in directories.into_iter().filter(|(_, whole)| *whole) {
+            if let Some(contradiction) = contradictions(root, directory.as_ref())?.into_iter().next() {
+                return Err(contradiction.into());
+            }
+        }
+        Ok(())
     }
 
     /// What lies in a directory.
@@ -201,8 +219,10 @@ pub enum Difference {
 /// How `b` differs from `a`.
 ///
 /// # Errors
-/// If a tensor that is to be compared cannot be read.
-pub fn diff(a: &Side, b: &Side) -> Result<Diff, FileError> {
+/// If a tensor that is to be compared cannot be read, or files of a checkpoint contradict each other.
+pub fn diff(a: &Side, b: &Side) -> Result<Diff, CheckpointError> {
+    a.check()?;
+    b.check()?;
     let mut result = Diff::default();
     if a.single.is_some() && b.single.is_some() {
         if let (Some((from, (size_a, digest_a, _))), Some((path, (size_b, digest_b, _)))) =
@@ -254,10 +274,10 @@ fn files(a: &Side, b: &Side, result: &mut Diff) {
 /// A tensor on one side: its digest, and where it lies if its bytes are here.
 struct Held {
     digest: Digest,
-    place: Option<(Shard, Place)>,
+    stored: Option<StoredTensor>,
 }
 
-fn checkpoints(a: &Side, b: &Side, result: &mut Diff) -> Result<(), FileError> {
+fn checkpoints(a: &Side, b: &Side, result: &mut Diff) -> Result<(), CheckpointError> {
     let name = |path: &RelPath, side: &Side| match (side.single.is_some(), path.parent()) {
         (true, _) => String::new(),
         (false, Some(parent)) => parent.to_string(),
@@ -311,42 +331,44 @@ fn checkpoints(a: &Side, b: &Side, result: &mut Diff) -> Result<(), FileError> {
     Ok(())
 }
 
-fn hold(side: &Side, paths: &[&RelPath]) -> Result<BTreeMap<String, Held>, FileError> {
+/// Every tensor in these files of a directory. One that stands in a second file, as in another format, is called by
+/// that file too.
+fn hold(side: &Side, paths: &[&RelPath]) -> Result<BTreeMap<String, Held>, CheckpointError> {
+    let mut paths = paths.to_vec();
+    paths.sort_by_key(|path| (!is_safetensors(path), *path));
     let mut held = BTreeMap::new();
     for path in paths {
-        let sealed = side.files.get(*path).and_then(|(.., tensors)| tensors.clone());
-        let shard = side.shard(path);
-        let opened = shard.as_ref().map(Shard::open).transpose()?;
-        let name = path.file_name();
-        let mut places =
-            opened.as_ref().map(|file| tensor_places(file, name)).transpose()?.flatten().unwrap_or_default();
-        let tensors = match (sealed, &opened) {
-            (Some(sealed), _) => *sealed,
-            (None, Some(file)) => match file_tensors(file, name)? {
-                Some(tensors) => tensors,
-                None => continue,
-            },
-            (None, None) => continue,
+        let sealed = side.files.get(path).and_then(|(.., tensors)| tensors.clone());
+        let mut stored = side.tensors(path)?.unwrap_or_default();
+        let digests = match sealed {
+            Some(sealed) => sealed.digests,
+            None => stored
+                .par_iter()
+                .map(|(name, tensor)| Ok((name.clone(), tensor.digest()?)))
+                .collect::<Result<_, FileError>>()?,
         };
-        for (name, digest) in tensors.digests {
-            let place = shard.clone().zip(places.remove(&name));
-            held.insert(name, Held { digest, place });
+        for (name, digest) in digests {
+            let stored = stored.remove(&name);
+            let name = match held.contains_key(&name) {
+                true => format!("{}: {name}", path.file_name()),
+                false => name,
+            };
+            held.insert(name, Held { digest, stored });
         }
     }
     Ok(held)
 }
 
 fn compare(a: &Held, b: &Held) -> Result<Difference, FileError> {
-    let (Some((file_a, a)), Some((file_b, b))) = (&a.place, &b.place) else {
+    let (Some(a), Some(b)) = (&a.stored, &b.stored) else {
         return Ok(Difference::Changed { distance: None });
     };
-    let (file_a, file_b) = (&file_a.open()?, &file_b.open()?);
     if a.shape != b.shape {
         let shapes = [a.shape.clone(), b.shape.clone()];
-        let same_numbers = a.dtype == b.dtype && a.length == b.length && same_bytes((file_a, a), (file_b, b))?;
+        let same_numbers = a.dtype == b.dtype && a.length() == b.length() && same_bytes(a, b)?;
         return Ok(Difference::Reshaped { shapes, same_numbers });
     }
-    let Apart { distance, equal_after_casting } = apart((file_a, a), (file_b, b))?;
+    let Apart { distance, equal_after_casting } = apart(a, b)?;
     if a.dtype == b.dtype {
         return Ok(Difference::Changed { distance: Some(distance) });
     }

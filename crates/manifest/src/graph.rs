@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use retrace_spec::manifest::Kind;
-use retrace_spec::{Digest, Manifest, RelPath};
+use retrace_spec::{CheckpointName, CountedIn, Digest, InSeries, Manifest, RelPath};
 use serde::Serialize;
 
 use crate::order::{Order, circle_in_words};
@@ -66,71 +66,53 @@ pub fn check_graph(manifest: &Manifest) -> Vec<GraphFinding> {
 
 type Tell<'a> = dyn FnMut(GraphRule, &str, String) + 'a;
 
-/// A path cut at its training step: what is before, the step, what is after.
-fn at_step(path: &RelPath) -> Option<(&str, u64, &str)> {
-    const WORDS: [&str; 5] = ["step", "checkpoint", "ckpt", "iteration", "iter"];
-    let text = path.as_str();
-    let mut begin = 0;
-    let mut found = None;
-    for part in text.split('/') {
-        let digits = part.len() - part.trim_start_matches(|c: char| !c.is_ascii_digit()).len();
-        let word = part[..digits].trim_end_matches(['-', '_']).to_ascii_lowercase();
-        let number: String = part[digits..].chars().take_while(char::is_ascii_digit).collect();
-        if WORDS.iter().any(|known| word.ends_with(known))
-            && let Ok(step) = number.parse()
-        {
-            let end = begin + digits + number.len();
-            found = Some((&text[..begin + digits], step, &text[end..]));
-        }
-        begin += part.len() + 1;
-    }
-    found
-}
-
 fn same_weights(manifest: &Manifest, tell: &mut Tell<'_>) {
     const ENDINGS: [&str; 5] = [".safetensors", ".bin", ".pt", ".pth", ".gguf"];
-    let mut first: BTreeMap<(&str, Digest), (u64, &RelPath)> = BTreeMap::new();
+    let mut first: BTreeMap<(&str, CountedIn, Digest), (u64, &RelPath)> = BTreeMap::new();
     for artifact in &manifest.artifacts {
         if !ENDINGS.iter().any(|ending| artifact.path.as_str().ends_with(ending)) {
             continue;
         }
-        let Some((series, step, _)) = at_step(&artifact.path) else { continue };
+        let Some(InSeries { series, counted_in, number }) = CheckpointName::in_path(artifact.path.as_str()) else {
+            continue;
+        };
         // By its tensors where they are known: another header makes another file of the same weights.
         let content = artifact.tensors.as_ref().map_or(artifact.digest, |tensors| tensors.root);
-        match first.get(&(series, content)) {
-            Some((other, path)) if *other != step => {
-                let what = format!("step {step} has the very weights of step {other}: {path}");
+        match first.get(&(series, counted_in, content)) {
+            Some((other, path)) if *other != number => {
+                let word = counted_in.word();
+                let what = format!("{word} {number} has the very weights of {word} {other}: {path}");
                 tell(GraphRule::SameWeightsAtTwoSteps, artifact.path.as_str(), what);
             }
             Some(_) => {}
             None => {
-                first.insert((series, content), (step, &artifact.path));
+                first.insert((series, counted_in, content), (number, &artifact.path));
             }
         }
     }
 }
 
 fn gaps(manifest: &Manifest, tell: &mut Tell<'_>) {
-    let mut series: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+    let mut all: BTreeMap<(&str, CountedIn), BTreeSet<u64>> = BTreeMap::new();
     for artifact in manifest.artifacts.iter().filter(|artifact| artifact.kind == Kind::Checkpoint) {
-        if let Some((name, step, _)) = at_step(&artifact.path) {
-            series.entry(name).or_default().insert(step);
+        if let Some(InSeries { series, counted_in, number }) = CheckpointName::in_path(artifact.path.as_str()) {
+            all.entry((series, counted_in)).or_default().insert(number);
         }
     }
-    for (name, steps) in series {
-        let steps: Vec<u64> = steps.into_iter().collect();
-        let strides: Vec<u64> = steps.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    for ((name, counted_in), numbers) in all {
+        let numbers: Vec<u64> = numbers.into_iter().collect();
+        let strides: Vec<u64> = numbers.windows(2).map(|pair| pair[1] - pair[0]).collect();
         // Regular around the gap: the strides before and after it are the same, and divide it.
         // So a series that doubles, or that changes its stride once, has no gap.
         for (at, around) in strides.windows(3).enumerate() {
             let [before, gap, after] = [around[0], around[1], around[2]];
             if before == after && gap > before && gap.is_multiple_of(before) {
-                let from = steps[at + 1];
+                let from = numbers[at + 1];
                 let missing: Vec<String> =
                     (1..gap / before).take(5).map(|times| (from + times * before).to_string()).collect();
                 let more = (gap / before - 1).saturating_sub(5);
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-                let what = format!("every {before} steps, but not {}{more}", missing.join(", "));
+                let what = format!("every {before} {}s, but not {}{more}", counted_in.word(), missing.join(", "));
                 tell(GraphRule::MissingCheckpoint, name, what);
             }
         }
@@ -231,6 +213,22 @@ mod tests {
             (GraphRule::SameWeightsAtTwoSteps, "step5000/pytorch_model-00001.bin")
         );
         assert!(found[0].2.contains("step2000/"), "{}", found[0].2);
+    }
+
+    /// Amber's are counted by themselves: `ckpt_010` is the eleventh, not step 10.
+    #[test]
+    fn checkpoints_that_are_counted_by_themselves_are_not_called_steps() {
+        let weights = |number: u64, content: &str| {
+            artifact(&format!("ckpt_{number:03}/model.safetensors"), Kind::Checkpoint, content)
+        };
+        let artifacts = [0, 1, 2, 4, 5].map(|number| weights(number, if number == 5 { "1" } else { "2" }));
+        let found: Vec<String> = told(artifacts[3..].to_vec(), vec![]).into_iter().map(|(.., what)| what).collect();
+        assert_eq!(found, [""; 0]);
+        let found: Vec<String> = told(artifacts[..].to_vec(), vec![]).into_iter().map(|(.., what)| what).collect();
+        assert!(
+            found.contains(&"checkpoint 1 has the very weights of checkpoint 0: ckpt_000/model.safetensors".to_owned())
+        );
+        assert!(found.contains(&"every 1 checkpoints, but not 3".to_owned()), "{found:?}");
     }
 
     #[test]

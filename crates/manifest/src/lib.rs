@@ -7,11 +7,9 @@
 //! are not covered. This crate knows nothing of what the files are for.
 
 mod attest;
-mod average;
 mod compare;
 mod diagnose;
 mod diff;
-mod distance;
 mod export;
 mod graph;
 mod lists;
@@ -27,13 +25,10 @@ mod signature;
 mod statement;
 mod unlisted;
 mod verify;
-mod weights;
 
 pub use attest::{Again, AttestationError, Outcome, Replayed, Replayer, attestation, read_attestation};
-pub use average::{AverageError, Averaged, Closeness, Mean, average};
 pub use compare::{Comparison, compare};
 pub use diff::{Change, CheckpointDiff, Diff, Difference, FileChange, Side, TensorChange, diff};
-pub use distance::{Distance, numbers, numbers_into};
 pub use export::{ExportError, bill_of_materials, checksum_list, model_signature, provenance};
 pub use graph::{GraphFinding, GraphRule, check_graph};
 pub use lists::{Disagreement, ListError, lfs_pointer, merge, read_list};
@@ -43,10 +38,9 @@ pub use order::{Order, circle_in_words};
 pub use resume::{Basis, Resume};
 pub use sample::{Sample, sample, would_find};
 pub use seal::{SealError, SealOptions, seal};
-pub use sharded::is_index;
+pub use sharded::{CheckpointFinding, checkpoint_findings};
 pub use signature::{ManifestSignatureError, check_manifest, sign_manifest};
 pub use verify::{
     Ahead, Entry, Expected, Scope, Until, Verdict, Verification, VerifyOptions, look_ahead, verify, verify_after,
     verify_expected,
 };
-pub use weights::{Places, Shard, WeightsError, weights};

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use retrace_checkpoint::is_index;
 use retrace_files::{
     DIRECTORY_LOCK, FileError, Found, Hashed, Progress, Root, Unit, Wanted, file_tensors, hash_beneath, is_lock,
     is_partial, may_hold_tensors, sweep, walk,
@@ -15,7 +16,7 @@ use thiserror::Error;
 
 use crate::nested::{Unknown, part, unfold};
 use crate::record::{SCRATCH, load_all};
-use crate::sharded::{index_tensors, is_index};
+use crate::sharded::index_tensors;
 
 /// How to seal.
 #[derive(Debug, Clone, Default)]
@@ -161,7 +162,7 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
     // One after the other, so that of several errors it is always the first that is told.
     let mut artifacts = hashed.into_iter().collect::<Result<Vec<_>, _>>()?;
     let by_path: BTreeMap<&RelPath, &Artifact> = artifacts.iter().map(|artifact| (&artifact.path, artifact)).collect();
-    let indices = artifacts.iter().map(|artifact| match is_index(&artifact.path) {
+    let indices = artifacts.iter().map(|artifact| match is_index(artifact.path.file_name()) {
         true => index_tensors(&opened, &artifact.path, &by_path),
         false => Ok(None),
     });
@@ -201,7 +202,7 @@ pub(crate) fn is_safetensors(path: &RelPath) -> bool {
 }
 
 fn kind_by_name(path: &RelPath) -> Kind {
-    if is_index(path) {
+    if is_index(path.file_name()) {
         return Kind::Checkpoint;
     }
     match path.file_name().rsplit_once('.').map(|(_, extension)| extension) {

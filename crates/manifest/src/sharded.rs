@@ -1,58 +1,61 @@
-//! Checkpoints in several files, with an index that says which tensor is where
-//! (`model.safetensors.index.json`, as transformers writes it).
+//! Checkpoints in several files: whether these agree, and the root over all of their tensors.
 
-use std::collections::BTreeMap;
-use std::io::Read;
+use std::collections::{BTreeMap, BTreeSet};
 
+use retrace_checkpoint::{Index, contradictions, is_index};
 use retrace_files::safetensors::tensor_root;
-use retrace_files::{FileError, Root, file_tensors, tensor_places};
+use retrace_files::{FileError, Root, file_tensors, may_hold_tensors, tensor_places};
 use retrace_spec::manifest::{Artifact, Tensors};
 use retrace_spec::{Digest, RelPath};
-use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
+use serde::Serialize;
 
 use crate::seal::is_safetensors;
 use crate::unlisted::is_sparse;
 use crate::verify::{Entry, Expected, Said, Verdict};
 
-/// Longer than the index of any model.
-const LONGEST: u64 = 64 << 20;
-
-/// Whether a file is such an index, by its name.
-pub fn is_index(path: &RelPath) -> bool {
-    path.as_str().ends_with(".safetensors.index.json") || path.as_str().ends_with(".bin.index.json")
+/// Where files of a checkpoint contradict each other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct CheckpointFinding {
+    /// The file that it is about: an index, say, that names a tensor which no shard holds.
+    pub path: String,
+    /// In a sentence, how.
+    pub what: String,
 }
 
-#[derive(Deserialize)]
-struct Index {
-    weight_map: WeightMap,
+/// Whether a file may be part of a checkpoint, by its name.
+pub(crate) fn may_be_of_checkpoint(path: &RelPath) -> bool {
+    may_hold_tensors(path.file_name()) || is_index(path.file_name())
 }
 
-/// The file of each tensor. One that is there twice could be read either way, and is refused.
-struct WeightMap(BTreeMap<String, String>);
+/// Where files of the checkpoints contradict each other that lie in the directories of these `paths` below `root`,
+/// sorted. Of their files, the headers alone are read.
+pub fn checkpoint_findings<'a>(root: &Root, paths: impl Iterator<Item = &'a RelPath>) -> Vec<CheckpointFinding> {
+    let directories: BTreeSet<Option<RelPath>> =
+        paths.filter(|path| may_be_of_checkpoint(path)).map(RelPath::parent).collect();
+    of_directories(root, directories)
+}
 
-impl<'de> Deserialize<'de> for WeightMap {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Map;
-        impl<'de> Visitor<'de> for Map {
-            type Value = WeightMap;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("the file of each tensor")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WeightMap, A::Error> {
-                let mut files = BTreeMap::new();
-                while let Some((tensor, file)) = map.next_entry::<String, String>()? {
-                    if files.insert(tensor, file).is_some() {
-                        return Err(serde::de::Error::custom("a tensor comes twice"));
-                    }
-                }
-                Ok(WeightMap(files))
-            }
+/// As [`checkpoint_findings`], of whole directories.
+pub(crate) fn of_directories(
+    root: &Root,
+    directories: impl IntoIterator<Item = Option<RelPath>>,
+) -> Vec<CheckpointFinding> {
+    let mut found = Vec::new();
+    for directory in directories {
+        let inside = |file: &str| match &directory {
+            Some(directory) => format!("{directory}/{file}"),
+            None => file.to_owned(),
+        };
+        match contradictions(root, directory.as_ref()) {
+            Ok(all) => found.extend(all.into_iter().map(|c| CheckpointFinding { path: inside(&c.file), what: c.what })),
+            Err(error) => found.push(CheckpointFinding {
+                path: directory.as_ref().map_or_else(|| ".".to_owned(), RelPath::to_string),
+                what: format!("it cannot be looked into: {error}"),
+            }),
         }
-        deserializer.deserialize_map(Map)
     }
+    found.sort();
+    found
 }
 
 /// The root over all tensors of the checkpoint that the index at `path` is of, which is that of the
@@ -66,15 +69,8 @@ pub(crate) fn index_tensors(
     path: &RelPath,
     artifacts: &BTreeMap<&RelPath, &Artifact>,
 ) -> Result<Option<Tensors>, FileError> {
-    let mut text = String::new();
-    let whole = path.under(root.path());
-    let read = root.file(path)?.into_file().take(LONGEST).read_to_string(&mut text);
-    let index: Option<Index> = match read {
-        Ok(_) => serde_json::from_str(&text).ok(),
-        Err(e) if e.kind() == std::io::ErrorKind::InvalidData => None,
-        Err(e) => return Err(FileError::io(&whole, "read")(e)),
-    };
-    Ok(index.and_then(|index| set(path, &index.weight_map.0, artifacts)))
+    let index = Index::read(root.file(path)?, path.file_name())?;
+    Ok(index.ok().and_then(|index| set(path, &index.shards, artifacts)))
 }
 
 fn set(

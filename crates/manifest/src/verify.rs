@@ -18,7 +18,7 @@ use crate::diagnose::diagnose;
 use crate::nested::{Unknown, unfold};
 use crate::record::SCRATCH;
 use crate::resume::Resume;
-use crate::sharded::tell_of_resharding;
+use crate::sharded::{CheckpointFinding, may_be_of_checkpoint, of_directories, tell_of_resharding};
 use crate::unlisted::{Told, Unlisted, is_sparse};
 
 /// What is said of a path.
@@ -186,15 +186,17 @@ pub fn look_ahead(root: &Path, until: &Until) -> Result<Ahead, FileError> {
 pub struct Verification {
     /// Sorted by path.
     pub entries: Vec<Entry>,
+    /// Where files of a checkpoint contradict each other, though they are as they should be.
+    pub checkpoints: Vec<CheckpointFinding>,
     /// Bytes of the files that are verified, if the length of each is listed.
     #[serde(skip)]
     pub bytes: Option<u64>,
 }
 
 impl Verification {
-    /// Whether every sealed artifact is there with its bytes, and nothing else.
+    /// Whether every sealed artifact is there with its bytes, and nothing else, and no checkpoint contradicts itself.
     pub fn holds(&self) -> bool {
-        self.findings().next().is_none()
+        self.findings().next().is_none() && self.checkpoints.is_empty()
     }
 
     /// The entries that are findings.
@@ -270,7 +272,27 @@ pub fn verify_after(
     entries.reserve(expected.len());
     entries.extend(expected.into_iter().zip(said).filter_map(|(Expected { path, .. }, said)| said.entry(path)));
     entries.par_sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(Verification { entries, bytes })
+    let checkpoints = contradicting(&entries, root, options)?;
+    Ok(Verification { entries, checkpoints, bytes })
+}
+
+/// Where checkpoints contradict themselves. Those of which a file is told of, or was not chosen, are not asked.
+fn contradicting(entries: &[Entry], root: &Path, options: &VerifyOptions) -> Result<Vec<CheckpointFinding>, FileError> {
+    let mut directories: BTreeMap<Option<RelPath>, bool> = BTreeMap::new();
+    for Entry { path, verdict, .. } in entries.iter().filter(|entry| may_be_of_checkpoint(&entry.path)) {
+        let asked = match verdict {
+            Verdict::Verified => true,
+            Verdict::Skipped => !matches!(options.scope, Scope::Only(_)),
+            _ => false,
+        };
+        *directories.entry(path.parent()).or_insert(true) &= asked;
+    }
+    directories.retain(|_, asked| *asked);
+    if directories.is_empty() {
+        return Ok(Vec::new());
+    }
+    let opened = if options.hub_cache { Root::open_snapshot(root)? } else { Root::open(root)? };
+    Ok(of_directories(&opened, directories.into_keys()))
 }
 
 /// What is said of a listed file. There may be very many of which little is said.

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use retrace_files::Silent;
 use retrace_files::safetensors::{self, Dtype, Tensor};
-use retrace_manifest::{Change, Diff, Difference, Distance, SealOptions, Side, diff, seal, verify};
+use retrace_manifest::{Change, Diff, Difference, SealOptions, Side, diff, seal, verify};
+use retrace_weights::Distance;
 
 fn floats(shape: &[usize], numbers: &[f32]) -> Tensor {
     Tensor { dtype: Dtype::F32, shape: shape.to_vec(), bytes: numbers.iter().flat_map(|x| x.to_le_bytes()).collect() }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use retrace_checkpoint::CheckpointError;
 use retrace_files::FileError;
 use thiserror::Error;
 
@@ -11,6 +12,9 @@ pub enum ModelError {
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The weights cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// A `config.json` does not describe a model that is known here.
     #[error("{}: {what}", path.display())]
     Config {

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use retrace_checkpoint::{Checkpoint, CheckpointError};
 use retrace_files::safetensors::Tensor;
-use retrace_files::{RegularFile, read_tensors, torch};
+use retrace_files::{RegularFile, torch};
 use retrace_spec::Model;
 use retrace_spec::model::Architecture;
 
@@ -44,8 +45,11 @@ pub struct Moments {
 pub fn read(path: &Path) -> Result<Released, ModelError> {
     let refuse = |what: String| ModelError::Config { path: path.to_owned(), what };
     let file = RegularFile::open(path)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let tensors = read_tensors(&file, &name)?.unwrap_or_default();
+    let tensors = match Checkpoint::open(path) {
+        Ok(checkpoint) => checkpoint.read_all()?,
+        Err(CheckpointError::Empty { .. } | CheckpointError::Unreadable { .. }) => BTreeMap::new(),
+        Err(error) => return Err(error.into()),
+    };
     if tensors.contains_key("token_embedding_table") {
         let model = describe(&tensors).ok_or_else(|| refuse("its tensors do not fit one another".to_owned()))?;
         model.check().map_err(|(field, what)| refuse(format!("{field}: {what}")))?;

@@ -202,7 +202,7 @@ fn verified(verification: &Verification, skipped: usize) -> Check {
     let not_covered = html! {
         @if skipped > 0 { p { "The manifest does not cover " (skipped) @if skipped == 1 { " path" } @else { " paths" } ", and says so." } }
     };
-    if findings.is_empty() {
+    if findings.is_empty() && verification.checkpoints.is_empty() {
         let what = format!("All {} sealed files have the bytes that the manifest says.", grouped(verified));
         return Check {
             mood: Mood::Holds,
@@ -210,18 +210,22 @@ fn verified(verification: &Verification, skipped: usize) -> Check {
             detail: html! { p { "None is missing, and there is no other." } (not_covered) },
         };
     }
-    let what = format!(
+    let mut what = format!(
         "{} files have the bytes that the manifest says; {} {} not as sealed.",
         grouped(verified),
         grouped(findings.len() as u64),
         if findings.len() == 1 { "is" } else { "are" }
     );
+    if !verification.checkpoints.is_empty() {
+        what.push_str(" Files of a checkpoint contradict each other.");
+    }
     let detail = html! {
         ul.findings {
             @for finding in findings.iter().take(SHOWN) {
                 li { code { (finding.path) } " " strong { (format!("{:?}", finding.verdict).to_lowercase()) } @if !finding.diagnosis.is_empty() { ": " (finding.diagnosis) } }
             }
             @if findings.len() > SHOWN { li { "and " (findings.len() - SHOWN) " more" } }
+            @for finding in verification.checkpoints.iter().take(SHOWN) { li { code { (finding.path) } ": " (finding.what) } }
         }
         (not_covered)
     };

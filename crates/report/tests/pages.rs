@@ -262,7 +262,7 @@ fn entry(at: &str, verdict: Verdict, diagnosis: &str) -> Entry {
 
 fn verification(verified: usize, findings: Vec<Entry>) -> Verification {
     let good = (0..verified).map(|at| entry(&format!("f{at}"), Verdict::Verified, ""));
-    Verification { entries: good.chain(findings).collect(), bytes: None }
+    Verification { entries: good.chain(findings).collect(), checkpoints: Vec::new(), bytes: None }
 }
 
 #[test]

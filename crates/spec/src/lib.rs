@@ -5,6 +5,7 @@
 //! in the workspace speaks in its words: [`Digest`], [`Step`], [`Tokens`], [`RelPath`].
 
 mod canonical;
+mod checkpoint_name;
 mod checksum;
 mod digest;
 mod document;
@@ -23,6 +24,7 @@ mod units;
 mod yaml;
 
 pub use canonical::canonical_digest;
+pub use checkpoint_name::{CheckpointName, CountedIn, InSeries};
 pub use checksum::{Algorithm, Checksum};
 pub use digest::{Digest, DigestError};
 pub use document::{Complaint, Document, SpecError, read_yaml};

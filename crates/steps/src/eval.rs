@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use retrace_checkpoint::Checkpoint;
 use retrace_corpus::tokenizer::Tokenizer;
 use retrace_eval::{LoadedTask, Results, score};
-use retrace_files::{EntryKind, Progress, Root, Unit, expand_directories};
-use retrace_model::{Inference, hub};
+use retrace_files::{Progress, Root, Unit, expand_directories};
+use retrace_model::{Inference, ModelError, hub};
 use retrace_spec::manifest::{Kind, StepKind};
 use retrace_spec::{EvalRecipe, Pattern, RelPath, Task};
 
@@ -65,19 +66,13 @@ pub fn evaluate(model: &Root, tasks: &[LoadedTask], progress: &dyn Progress) -> 
 
 const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
-/// The moments of a training beside its weights, which no evaluation reads.
-const OPTIMIZER: &str = "optimizer.safetensors";
 
 /// The files of a model's directory that an evaluation reads.
 fn files_of_model(root: &Root, directory: &RelPath) -> Result<Vec<RelPath>, StepError> {
-    // An index may call its shards as it likes.
-    let weights =
-        |name: &str| (name.ends_with(".safetensors") && name != OPTIMIZER) || name.ends_with(".safetensors.index.json");
     let mut files = vec![directory.join(CONFIG)?, directory.join(TOKENIZER)?];
-    for (name, kind) in root.directory(directory)?.list()? {
-        if kind != EntryKind::Directory && weights(&name) {
-            files.push(directory.join(&name)?);
-        }
+    let checkpoint = Checkpoint::in_directory(&root.directory(directory)?).map_err(ModelError::from)?;
+    for name in checkpoint.files() {
+        files.push(directory.join(name)?);
     }
     Ok(files)
 }

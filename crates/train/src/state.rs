@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use retrace_files::safetensors::{self, floats_digest, tensor_root};
 use retrace_files::{EntryKind, FileError, RegularFile, Root};
 use retrace_model::{Layout, ModelError, Weights, check_memory, hub, take_floats, tensors};
-use retrace_spec::{Digest, Model, PathError, RelPath, Run, Step, Tokens};
+use retrace_spec::{CheckpointName, Digest, Model, PathError, RelPath, Run, Step, Tokens};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -281,7 +281,7 @@ pub(crate) fn moment_names(name: &str) -> [String; 2] {
 /// # Errors
 /// None but in theory: such a name is a path.
 pub fn directory_of(step: Step) -> Result<RelPath, FileError> {
-    inside(&format!("step-{:06}", step.get()))
+    inside(&CheckpointName::of_step(step))
 }
 
 /// The path of something directly inside a directory.
@@ -295,7 +295,7 @@ pub(crate) fn inside(name: &str) -> Result<RelPath, FileError> {
 /// If the directory cannot be read.
 pub fn checkpoints(output: &Root) -> Result<Vec<Step>, TrainError> {
     let step = |(name, kind): (String, EntryKind)| match kind {
-        EntryKind::Directory => Some(Step(name.strip_prefix("step-")?.parse().ok()?)),
+        EntryKind::Directory => CheckpointName::of(&name).step.filter(|step| CheckpointName::of_step(*step) == name),
         // A link in the place of a checkpoint is refused when it is opened.
         _ => None,
     };

@@ -1,17 +1,17 @@
 //! Statistics of every tensor of some checkpoints.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use rayon::prelude::*;
-use retrace_files::safetensors::{Dtype, Place, read_tensor, tensor_hasher};
-use retrace_files::{FileError, Progress, RegularFile, Unit};
-use retrace_manifest::{Places, Shard, WeightsError, numbers, numbers_into, weights};
+use retrace_checkpoint::{Checkpoint, CheckpointError, OpenTensor, StoredTensor};
+use retrace_files::safetensors::{Dtype, tensor_hasher};
+use retrace_files::{FileError, Progress, Unit};
 use retrace_spec::Digest;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::{Moments, Pair, largest_singular_value};
+use crate::{Moments, Pair, largest_singular_value, numbers, numbers_into};
 
 /// Numbers that are looked at at once: few enough to stay in a processor's cache.
 const BLOCK: u64 = 1 << 14;
@@ -22,9 +22,9 @@ pub enum StatsError {
     /// A file could not be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A checkpoint has no weights to be read.
+    /// A checkpoint cannot be read.
     #[error(transparent)]
-    Weights(#[from] WeightsError),
+    Checkpoint(#[from] CheckpointError),
 }
 
 /// What the numbers of a tensor of a checkpoint look like. Those that are not finite are counted and
@@ -80,22 +80,22 @@ pub fn stats(
     stable_rank: bool,
     progress: &dyn Progress,
 ) -> Result<Vec<TensorStats>, StatsError> {
-    let places: Vec<Places> = checkpoints.iter().map(|path| weights(path)).collect::<Result<_, _>>()?;
-    let names: BTreeSet<&String> = places.iter().flat_map(Places::keys).collect();
-    let bytes = places.iter().flat_map(Places::values).map(|(_, place)| place.length).sum();
+    let opened: Vec<Checkpoint> = checkpoints.iter().map(|path| Checkpoint::open(path)).collect::<Result<_, _>>()?;
+    let held: Vec<&BTreeMap<String, StoredTensor>> = opened.iter().map(Checkpoint::tensors).collect();
+    let names: BTreeSet<&String> = held.iter().flat_map(|tensors| tensors.keys()).collect();
+    let bytes = held.iter().flat_map(|tensors| tensors.values()).map(StoredTensor::length).sum();
     progress.begin("looking at the weights", bytes, Unit::Bytes);
     let of = |name: &&String| -> Result<Vec<TensorStats>, StatsError> {
-        let there =
-            places.iter().enumerate().filter_map(|(at, places)| places.get_key_value(*name).map(|found| (at, found)));
-        let tensors = there.map(|(at, (name, (shard, place)))| Reading::begin(at, name, shard, place));
+        let there = held.iter().enumerate().filter_map(|(at, tensors)| Some((at, tensors.get_key_value(*name)?)));
+        let tensors = there.map(|(at, (name, stored))| Reading::begin(at, name, stored));
         let found = of_tensor(tensors.collect::<Result<_, _>>()?, stable_rank)?;
-        progress.advance(places.iter().filter_map(|places| places.get(*name)).map(|(_, place)| place.length).sum());
+        progress.advance(held.iter().filter_map(|tensors| tensors.get(*name)).map(StoredTensor::length).sum());
         Ok(found)
     };
     // The largest are begun first, so that no thread is left with one in the end.
     let mut order: Vec<&String> = names.into_iter().collect();
     order.sort_by_key(|name| {
-        std::cmp::Reverse(places.iter().filter_map(|places| places.get(*name)).map(|(_, place)| place.length).max())
+        std::cmp::Reverse(held.iter().filter_map(|tensors| tensors.get(*name)).map(StoredTensor::length).max())
     });
     let mut all = order.par_iter().with_max_len(1).map(of).try_reduce(Vec::new, |mut a, b| {
         a.extend(b);
@@ -110,8 +110,8 @@ pub fn stats(
 struct Reading<'a> {
     checkpoint: usize,
     name: &'a str,
-    place: &'a Place,
-    file: RegularFile,
+    stored: &'a StoredTensor,
+    open: OpenTensor,
     /// Bytes of the tensor that were read.
     read: u64,
     hasher: blake3::Hasher,
@@ -121,21 +121,21 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn begin(checkpoint: usize, name: &'a str, shard: &Shard, place: &'a Place) -> Result<Self, FileError> {
-        let file = shard.open()?;
-        let hasher = tensor_hasher(place.dtype, &place.shape);
-        Ok(Self { checkpoint, name, place, file, read: 0, hasher, moments: None, previous: None, first: None })
+    fn begin(checkpoint: usize, name: &'a str, stored: &'a StoredTensor) -> Result<Self, FileError> {
+        let open = stored.open()?;
+        let hasher = tensor_hasher(stored.dtype, &stored.shape);
+        Ok(Self { checkpoint, name, stored, open, read: 0, hasher, moments: None, previous: None, first: None })
     }
 
     /// Reads the next numbers; none at the end.
     fn next(&mut self, from: u64, bytes: &mut Vec<u8>, values: &mut Vec<f64>) -> Result<(), FileError> {
-        let size = self.place.dtype.size();
-        let length = self.place.length.saturating_sub(from * size).min(BLOCK * size);
+        let size = self.stored.dtype.size();
+        let length = self.stored.length().saturating_sub(from * size).min(BLOCK * size);
         bytes.resize(length as usize, 0);
-        self.file.read_at(bytes, self.place.begin + self.read)?;
+        self.open.read_at(bytes, self.read)?;
         self.read += length;
         self.hasher.update(bytes);
-        numbers_into(self.place.dtype, bytes, values);
+        numbers_into(self.stored.dtype, bytes, values);
         if let Some(first) = values.first() {
             self.moments.get_or_insert_with(|| Moments::about(*first)).add(values);
         }
@@ -143,11 +143,11 @@ impl<'a> Reading<'a> {
     }
 
     fn finish(self, stable_rank: bool) -> Result<TensorStats, FileError> {
-        let Place { dtype, shape, length, .. } = self.place;
+        let StoredTensor { dtype, shape, .. } = self.stored;
         let moments = self.moments.unwrap_or_else(|| Moments::about(0.0));
         let stable_rank = match shape[..] {
             [rows, columns] if stable_rank && moments.non_finite() == 0 && moments.norm() > 0.0 => {
-                let bytes = read_tensor(&self.file, self.place)?;
+                let bytes = self.stored.read()?.bytes;
                 let values: Vec<f32> = numbers(*dtype, &bytes).into_iter().map(|value| value as f32).collect();
                 let largest = largest_singular_value(&values, rows, columns);
                 Some((moments.norm() / largest).powi(2))
@@ -159,7 +159,7 @@ impl<'a> Reading<'a> {
             tensor: self.name.to_owned(),
             dtype: *dtype,
             shape: shape.clone(),
-            elements: length / dtype.size(),
+            elements: self.stored.elements(),
             non_finite: moments.non_finite(),
             norm: moments.norm(),
             mean: moments.mean(),
@@ -179,15 +179,14 @@ impl<'a> Reading<'a> {
 
 /// The statistics of one tensor in every checkpoint that has it, all read side by side.
 fn of_tensor(mut tensors: Vec<Reading<'_>>, stable_rank: bool) -> Result<Vec<TensorStats>, StatsError> {
-    let elements = |reading: &Reading<'_>| reading.place.length / reading.place.dtype.size();
-    let most = tensors.iter().map(elements).max().unwrap_or_default();
+    let most = tensors.iter().map(|reading| reading.stored.elements()).max().unwrap_or_default();
     let (mut bytes, mut values) = (Vec::new(), Vec::new());
     let (mut first, mut previous) = (Vec::new(), Vec::new());
-    let places: Vec<&Place> = tensors.iter().map(|reading| reading.place).collect();
+    let shapes: Vec<&[usize]> = tensors.iter().map(|reading| reading.stored.shape.as_slice()).collect();
     for from in (0..most).step_by(BLOCK as usize) {
         for (at, reading) in tensors.iter_mut().enumerate() {
             reading.next(from, &mut bytes, &mut values)?;
-            let alike = |other: usize| places[other].shape == places[at].shape;
+            let alike = |other: usize| shapes[other] == shapes[at];
             if at > 0 && alike(at - 1) {
                 reading.previous.get_or_insert_default().add(if at == 1 { &first } else { &previous }, &values);
             }

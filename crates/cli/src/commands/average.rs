@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use retrace_files::{Root, safetensors, write_whole_directory};
-use retrace_manifest::{Closeness, Mean, average};
+use retrace_weights::{Closeness, Mean, average};
 use serde_json::json;
 
 use super::{Exit, MOST_BYTES, in_release};
@@ -16,8 +16,8 @@ const SHOWN: usize = 10;
 
 /// Say whether a final model is the plain average of its ingredients
 ///
-/// Each of INGREDIENT and FINAL is a directory with `model.safetensors` (whole or in shards), or one
-/// file of weights. The average is summed in binary64 in the order given, and rounded to the type that
+/// Each of INGREDIENT and FINAL is a directory with `model.safetensors` or `pytorch_model.bin` (whole or
+/// in shards), or one file of weights. The average is summed in binary64 in the order given, and rounded to the type that
 /// FINAL is stored in. FINAL may be it bit for bit, or to rounding: off by at most one unit in the last
 /// place, or by what sums in binary32 may add.
 #[derive(Debug, clap::Args)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use retrace_files::FileError;
 use retrace_manifest::{Change, CheckpointDiff, Difference, Side, Unknown, diff, unfold};
 use retrace_spec::{Digest, Document, Manifest};
+use retrace_weights::Distance;
 use serde_json::json;
 
 use super::{Exit, Opened, open, read_text};
@@ -128,8 +129,8 @@ fn furthest(difference: &Difference) -> f64 {
 }
 
 fn in_words(difference: &Difference) -> String {
-    let apart = |distance: &retrace_manifest::Distance| {
-        let retrace_manifest::Distance { differing, of, largest, largest_relative } = distance;
+    let apart = |distance: &Distance| {
+        let Distance { differing, of, largest, largest_relative } = distance;
         format!("{differing} of {of} numbers, at most {largest:.3e} apart, {largest_relative:.3e} relative")
     };
     match difference {

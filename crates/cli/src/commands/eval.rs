@@ -15,8 +15,8 @@ use crate::terminal::{Terminal, Tone, count};
 
 /// Evaluate checkpoints on tasks
 ///
-/// A model is a directory with `config.json`, `model.safetensors` and `tokenizer.json`. A task is a
-/// YAML file, given by its path, or by its name where --include-path says where it lies. Prints each
+/// A model is a directory with `config.json`, `tokenizer.json`, and `model.safetensors` or
+/// `pytorch_model.bin` (whole or in shards). A task is a YAML file, given by its path, or by its name where --include-path says where it lies. Prints each
 /// number; with -o, writes a results file for each model, in the shape of lm-evaluation-harness's
 /// and with every item's outcome. In place of models, a document says which models and tasks; what it
 /// made is then recorded as a step of its release, as by `retrace make`.

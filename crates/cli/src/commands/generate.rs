@@ -13,7 +13,8 @@ use crate::terminal::{Terminal, Tone, count};
 
 /// Write text with a model
 ///
-/// MODEL is a directory with `config.json`, `model.safetensors` and `tokenizer.json`. The text is a
+/// MODEL is a directory with `config.json`, `tokenizer.json`, and `model.safetensors` or
+/// `pytorch_model.bin` (whole or in shards). The text is a
 /// function of the model, the prompt, the temperature and the seed: the same on every machine. It
 /// ends after --tokens, where the model sees no further, or where the prefix comes again.
 #[derive(Debug, clap::Args)]

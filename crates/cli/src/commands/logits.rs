@@ -14,8 +14,8 @@ use crate::terminal::{Terminal, Tone};
 
 /// Compute a model's logits for given tokens
 ///
-/// MODEL is a directory with `config.json` and `model.safetensors` (whole or in shards) of a Llama,
-/// GPT-NeoX or OLMo. Writes one F32 tensor, `logits`, of shape [batch, sequence, vocabulary]: the
+/// MODEL is a directory with `config.json` and `model.safetensors` or `pytorch_model.bin` (whole or in
+/// shards) of a Llama, GPT-NeoX or OLMo. Writes one F32 tensor, `logits`, of shape [batch, sequence, vocabulary]: the
 /// same bits on every machine.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

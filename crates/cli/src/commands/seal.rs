@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use retrace_files::{FileError, Lock, Root, sweep, write_whole};
-use retrace_manifest::{SealOptions, is_index, seal};
+use retrace_manifest::{CheckpointFinding, SealOptions, checkpoint_findings, seal};
 use retrace_spec::{Document, RelPath};
 use serde_json::json;
 
@@ -17,14 +17,17 @@ use crate::terminal::{Terminal, Tone, bytes, count};
 ///
 /// The manifest names every file with its BLAKE3 digest, every tensor of every safetensors file,
 /// and the steps (clean, tokenize, train, eval) that were done here. Prints the root: one digest
-/// over all of it, to publish or sign. `.retrace` and the manifest itself are not covered.
+/// over all of it, to publish or sign. `.retrace` and the manifest itself are not covered. Where an
+/// index of a checkpoint and its shards do not name the same tensors, that is said.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   retrace seal release
   retrace seal release --name small-1 --ignore notes --ignore report.html
   retrace seal release -o release.json
-  retrace seal release/corpus && retrace seal release --nest corpus")]
+  retrace seal release/corpus && retrace seal release --nest corpus
+
+Exit codes: 0 sealed, 1 sealed, but files of a checkpoint contradict each other, 2 not sealed.")]
 pub(crate) struct Seal {
     /// The release's directory
     dir: PathBuf,
@@ -87,6 +90,9 @@ impl Seal {
         };
         write_whole(&output, text.as_bytes())?;
         drop(lock);
+        // Of what was sealed: an index, say, that names a tensor which no shard holds.
+        let paths = manifest.artifacts.iter().map(|artifact| &artifact.path);
+        let checkpoints = checkpoint_findings(&Root::open(&self.dir)?, paths);
         let size: u64 = manifest.artifacts.iter().map(|artifact| artifact.size).sum();
         let result = json!({
             "manifest": output.display().to_string(),
@@ -96,17 +102,16 @@ impl Seal {
             "bytes": size,
             "steps": manifest.steps.iter().map(|step| &step.id).collect::<Vec<_>>(),
             "ignored": manifest.ignored,
+            "checkpoints": checkpoints,
         });
         terminal.result("seal/1", &result, |out| writeln!(out, "{}", manifest.root))?;
         let files = count(manifest.artifacts.len() as u64, "file");
         let steps = count(manifest.steps.len() as u64, "step");
         terminal.say(Tone::Good, "sealed", format_args!("{files}, {}, {steps}; {}", bytes(size), output.display()));
-        for artifact in
-            manifest.artifacts.iter().filter(|artifact| is_index(&artifact.path) && artifact.tensors.is_none())
-        {
-            terminal.say(Tone::Bad, "unfit", format_args!("{} does not name the tensors of its shards", artifact.path));
+        for CheckpointFinding { path, what } in &checkpoints {
+            terminal.say(Tone::Bad, "checkpoint", format_args!("{path}: {what}"));
         }
-        Ok(Exit::Holds)
+        Ok(Exit::holds(checkpoints.is_empty()))
     }
 }
 

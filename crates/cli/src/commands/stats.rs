@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use retrace_spec::Step;
+use retrace_spec::{CheckpointName, Step};
 use retrace_tables::{Row, Tensor};
 use retrace_weights::{TensorStats, stats};
 use serde_json::json;
@@ -13,8 +13,8 @@ use crate::terminal::{Terminal, Tone, count};
 
 /// Look at the weights of checkpoints, tensor by tensor
 ///
-/// Each CHECKPOINT is a directory with `model.safetensors` (whole or in shards), or one file of weights;
-/// give them in the order of the run. Of every tensor: norm, mean, standard deviation, extremes,
+/// Each CHECKPOINT is a directory with `model.safetensors` or `pytorch_model.bin` (whole or in shards), or
+/// one file of weights; give them in the order of the run. Of every tensor: norm, mean, standard deviation, extremes,
 /// kurtosis, how many numbers are not finite, how far it moved from the checkpoint before and from the
 /// first, and its digest. Each file is read once. With `-o`, all of it becomes the table `tensors`, for
 /// `retrace query`; a checkpoint's step is what its name says (`step1000`).
@@ -134,30 +134,7 @@ fn cell(number: Option<f64>) -> String {
     number.map_or_else(|| " ".repeat(11), |number| format!("{number:>11.4e}"))
 }
 
-/// The step of the checkpoint at `path`, as its name says: `step1000`, `step-000120`,
-/// `stage1-step1000-tokens5B`.
+/// The step of the checkpoint at `path`, as its name says.
 fn step_of(path: &Path) -> Option<Step> {
-    let name = path.file_stem()?.to_str()?;
-    let digits = name.split_once("step")?.1.trim_start_matches(['-', '_']);
-    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-    digits[..end].parse().ok().map(Step)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_in_names() {
-        for (name, step) in [
-            ("runs/step-000120", Some(120)),
-            ("step1000", Some(1000)),
-            ("stage1-step5000-tokens21B", Some(5000)),
-            ("step_7.safetensors", Some(7)),
-            ("final", None),
-            ("steps", None),
-        ] {
-            assert_eq!(step_of(Path::new(name)), step.map(Step), "{name}");
-        }
-    }
+    CheckpointName::of(path.file_name()?.to_str()?).step
 }

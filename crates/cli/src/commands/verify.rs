@@ -9,8 +9,9 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 use retrace_files::{FileError, Found, Root, walk};
 use retrace_manifest::{
-    Ahead, Basis, Bundle, Disagreement, Entry, Expected, GraphFinding, Resume, Sample, Scope, Unknown, Until, Verdict,
-    VerifyOptions, check_graph, lfs_pointer, look_ahead, merge, read_list, sample, unfold, verify_after,
+    Ahead, Basis, Bundle, CheckpointFinding, Disagreement, Entry, Expected, GraphFinding, Resume, Sample, Scope,
+    Unknown, Until, Verdict, VerifyOptions, check_graph, lfs_pointer, look_ahead, merge, read_list, sample, unfold,
+    verify_after,
 };
 use retrace_spec::manifest::Kind;
 use retrace_spec::{Digest, Document, Manifest, RelPath};
@@ -198,7 +199,8 @@ impl Verify {
         let published = self.root.is_some() && other_root.is_none();
         let standing = Standing::of(&signatures, published);
         let refused = signatures.iter().filter(|signature| signature.holds == Some(false)).count();
-        let others = graph.len() + disagreements.len() + usize::from(other_root.is_some()) + refused;
+        let checkpoints = verification.checkpoints.len();
+        let others = graph.len() + disagreements.len() + usize::from(other_root.is_some()) + refused + checkpoints;
         let holds = verification.holds() && others == 0;
 
         let before = resume.as_ref().map(|resume| resume.reused());
@@ -212,6 +214,7 @@ impl Verify {
             counts: verification.counts(),
             entries: &verification.entries,
             graph: &graph,
+            checkpoints: &verification.checkpoints,
             disagreements: &disagreements,
             signatures: &signatures,
             trust: standing,
@@ -228,6 +231,9 @@ impl Verify {
             }
             for GraphFinding { path, what, .. } in &graph {
                 finding("graph", format!("{path}: {what}"))?;
+            }
+            for CheckpointFinding { path, what } in &verification.checkpoints {
+                finding("checkpoint", format!("{path}: {what}"))?;
             }
             for found in &disagreements {
                 finding("disagreement", format!("{}: {}", found.path, found.what))?;
@@ -387,6 +393,8 @@ struct Said<'a> {
     counts: BTreeMap<Verdict, usize>,
     entries: &'a [Entry],
     graph: &'a [GraphFinding],
+    /// Where files of a checkpoint contradict each other.
+    checkpoints: &'a [CheckpointFinding],
     disagreements: &'a [Disagreement],
     signatures: &'a [Signed],
     trust: Standing,

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use retrace_checkpoint::{Checkpoint, CheckpointError};
 use retrace_files::FileError;
-use retrace_files::safetensors::{Dtype, Tensor, read_tensor};
+use retrace_files::safetensors::{Dtype, Tensor};
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::distance::{cast, numbers};
-use crate::weights::{Places, WeightsError, weights};
 
 /// Why there is no average.
 #[derive(Debug, Error)]
@@ -17,9 +17,9 @@ pub enum AverageError {
     /// A file could not be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A checkpoint has no weights to be read.
+    /// A checkpoint cannot be read.
     #[error(transparent)]
-    Weights(#[from] WeightsError),
+    Checkpoint(#[from] CheckpointError),
     /// An ingredient has not the tensors of the final model.
     #[error("{}: tensor {name:?} {what}", path.display())]
     Unlike {
@@ -94,29 +94,29 @@ pub fn average(
     last: &Path,
     mut take: impl FnMut(&str, Tensor),
 ) -> Result<Averaged, AverageError> {
-    let finals = weights(last)?;
-    let parts: Vec<Places> = ingredients.iter().map(|path| weights(path)).collect::<Result<_, _>>()?;
+    let last = Checkpoint::open(last)?;
+    let parts: Vec<Checkpoint> = ingredients.iter().map(|path| Checkpoint::open(path)).collect::<Result<_, _>>()?;
     for (path, part) in ingredients.iter().zip(&parts) {
-        if let Some(name) = part.keys().find(|name| !finals.contains_key(*name)) {
+        if let Some(name) = part.tensors().keys().find(|name| !last.tensors().contains_key(*name)) {
             return Err(unlike(path, name, "is not in the final model".to_owned()));
         }
     }
     let mut tensors = Vec::new();
-    for (name, (file, place)) in &finals {
-        let count = (place.length / place.dtype.size()) as usize;
+    for (name, stored) in last.tensors() {
+        let count = stored.elements() as usize;
         let (mut sums, mut sizes) = (vec![0.0; count], vec![0.0; count]);
         for (path, part) in ingredients.iter().zip(&parts) {
-            let Some((file, part)) = part.get(name) else {
+            let Some(part) = part.tensors().get(name) else {
                 return Err(unlike(path, name, "is missing".to_owned()));
             };
-            if part.shape != place.shape || !is_float(part.dtype) || !is_float(place.dtype) {
+            if part.shape != stored.shape || !is_float(part.dtype) || !is_float(stored.dtype) {
                 let what = format!(
                     "is {:?} of shape {:?}, and {:?} of shape {:?} in the final model: no floats of one shape",
-                    part.dtype, part.shape, place.dtype, place.shape
+                    part.dtype, part.shape, stored.dtype, stored.shape
                 );
                 return Err(unlike(path, name, what));
             }
-            let values = numbers(part.dtype, &read_tensor(&file.open()?, part)?);
+            let values = numbers(part.dtype, &part.read()?.bytes);
             sums.par_iter_mut().zip(&mut sizes).zip(values).for_each(|((sum, size), value)| {
                 *sum += value;
                 *size += value.abs();
@@ -125,13 +125,13 @@ pub fn average(
         let n = parts.len().max(1) as f64;
         sums.par_iter_mut().zip(&mut sizes).for_each(|(sum, size)| (*sum, *size) = (*sum / n, *size / n));
         let exact: Vec<u8> = sums.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let rounded = match place.dtype {
+        let rounded = match stored.dtype {
             Dtype::F64 => exact,
             dtype => cast(Dtype::F64, &exact, dtype).unwrap_or_default(),
         };
-        let stored = read_tensor(&file.open()?, place)?;
-        tensors.push(compare(name, place.dtype, n, [&sums, &sizes], [&rounded, &stored]));
-        take(name, Tensor { dtype: place.dtype, shape: place.shape.clone(), bytes: rounded });
+        let Tensor { dtype, shape, bytes } = stored.read()?;
+        tensors.push(compare(name, dtype, n, [&sums, &sizes], [&rounded, &bytes]));
+        take(name, Tensor { dtype, shape, bytes: rounded });
     }
     let closeness = tensors.iter().map(|tensor| tensor.closeness).max().unwrap_or(Closeness::Exact);
     Ok(Averaged { closeness, tensors })

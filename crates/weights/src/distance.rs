@@ -1,8 +1,9 @@
 //! How far the numbers of two tensors are apart, in constant memory.
 
 use half::{bf16, f16};
-use retrace_files::safetensors::{Dtype, Place, read_tensor};
-use retrace_files::{FileError, RegularFile};
+use retrace_checkpoint::{OpenTensor, StoredTensor};
+use retrace_files::FileError;
+use retrace_files::safetensors::Dtype;
 use serde::Serialize;
 
 /// Numbers that are compared at once.
@@ -22,26 +23,29 @@ pub struct Distance {
 }
 
 /// What two tensors of one shape have in common.
-pub(crate) struct Apart {
-    pub(crate) distance: Distance,
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Apart {
+    /// How far their numbers are apart.
+    pub distance: Distance,
     /// Whether the wider one, rounded to the other's type, is the other.
-    pub(crate) equal_after_casting: bool,
+    pub equal_after_casting: bool,
 }
 
-/// How far the numbers of two tensors of one shape are apart, each at its place in its file.
+/// How far the numbers of two tensors of one shape are apart.
 ///
 /// # Errors
 /// If one cannot be read.
-pub(crate) fn apart(a: (&RegularFile, &Place), b: (&RegularFile, &Place)) -> Result<Apart, FileError> {
-    let count = a.1.length / a.1.dtype.size();
+pub fn apart(a: &StoredTensor, b: &StoredTensor) -> Result<Apart, FileError> {
+    let count = a.elements();
+    let (open_a, open_b) = (a.open()?, b.open()?);
     let mut distance = Distance { of: count, ..Distance::default() };
     let mut equal_after_casting = true;
     for first in (0..count).step_by(BLOCK as usize) {
-        let (bytes_a, bytes_b) = (block(a, first, BLOCK)?, block(b, first, BLOCK)?);
-        distance.add(&numbers(a.1.dtype, &bytes_a), &numbers(b.1.dtype, &bytes_b));
-        equal_after_casting &= match a.1.dtype.size() >= b.1.dtype.size() {
-            true => cast(a.1.dtype, &bytes_a, b.1.dtype).is_some_and(|cast| cast == bytes_b),
-            false => cast(b.1.dtype, &bytes_b, a.1.dtype).is_some_and(|cast| cast == bytes_a),
+        let (bytes_a, bytes_b) = (block(a, &open_a, first)?, block(b, &open_b, first)?);
+        distance.add(&numbers(a.dtype, &bytes_a), &numbers(b.dtype, &bytes_b));
+        equal_after_casting &= match a.dtype.size() >= b.dtype.size() {
+            true => cast(a.dtype, &bytes_a, b.dtype).is_some_and(|cast| cast == bytes_b),
+            false => cast(b.dtype, &bytes_b, a.dtype).is_some_and(|cast| cast == bytes_a),
         };
     }
     Ok(Apart { distance, equal_after_casting })
@@ -51,21 +55,22 @@ pub(crate) fn apart(a: (&RegularFile, &Place), b: (&RegularFile, &Place)) -> Res
 ///
 /// # Errors
 /// If one cannot be read.
-pub(crate) fn same_bytes(a: (&RegularFile, &Place), b: (&RegularFile, &Place)) -> Result<bool, FileError> {
-    for first in (0..a.1.length / a.1.dtype.size()).step_by(BLOCK as usize) {
-        if block(a, first, BLOCK)? != block(b, first, BLOCK)? {
+pub fn same_bytes(a: &StoredTensor, b: &StoredTensor) -> Result<bool, FileError> {
+    let (open_a, open_b) = (a.open()?, b.open()?);
+    for first in (0..a.elements()).step_by(BLOCK as usize) {
+        if block(a, &open_a, first)? != block(b, &open_b, first)? {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-/// The bytes of `count` numbers from the `first` on, or of those that there are.
-fn block((file, place): (&RegularFile, &Place), first: u64, count: u64) -> Result<Vec<u8>, FileError> {
-    let size = place.dtype.size();
-    let length = (place.length - first * size).min(count * size);
-    let shape = vec![(length / size) as usize];
-    read_tensor(file, &Place { dtype: place.dtype, shape, begin: place.begin + first * size, length })
+/// The bytes of a block of numbers from the `first` on, or of those that there are.
+fn block(tensor: &StoredTensor, open: &OpenTensor, first: u64) -> Result<Vec<u8>, FileError> {
+    let size = tensor.dtype.size();
+    let mut bytes = vec![0; (tensor.elements() - first).min(BLOCK) as usize * size as usize];
+    open.read_at(&mut bytes, first * size)?;
+    Ok(bytes)
 }
 
 /// The numbers of a tensor. Integers beyond 2⁵³ are rounded, which only a distance shows.

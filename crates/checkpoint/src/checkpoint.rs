@@ -1,0 +1,267 @@
+//! A checkpoint, from the headers of its files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use retrace_files::safetensors::{MOST_TENSORS, Place, Tensor};
+use retrace_files::{FileError, RegularFile, Root, tensor_places};
+use retrace_spec::{PathError, RelPath};
+
+use crate::parts::{FORMS, Parts, every_set, missing_shard, parts_of};
+use crate::tensor::HeldFile;
+use crate::{CheckpointError, Contradiction, Index, StoredTensor};
+
+/// The tensors of a checkpoint, and where they lie.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    path: PathBuf,
+    files: Vec<String>,
+    tensors: BTreeMap<String, StoredTensor>,
+}
+
+impl Checkpoint {
+    /// Opens the checkpoint at `path`, which a user named: a directory, or one file of weights. Of the files, the
+    /// headers are read.
+    ///
+    /// # Errors
+    /// If a file cannot be read, there are no weights, or the files contradict each other.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        if path.is_dir() {
+            return Self::inside(&Arc::new(Root::open_snapshot(path)?));
+        }
+        let file = RegularFile::open(path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self::of_one(path, &name, &file, &HeldFile::named(&file))
+    }
+
+    /// Opens the checkpoint in the directory `root`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn in_directory(root: &Root) -> Result<Self, CheckpointError> {
+        Self::inside(&Arc::new(root.again()?))
+    }
+
+    /// Opens the one file at `path` below `root`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn of_file(root: &Arc<Root>, path: &RelPath) -> Result<Self, CheckpointError> {
+        let file = root.file(path)?;
+        Self::of_one(file.path(), path.file_name(), &file, &HeldFile::inside(root, path.clone(), file.size()))
+    }
+
+    fn of_one(path: &Path, name: &str, file: &RegularFile, held: &Arc<HeldFile>) -> Result<Self, CheckpointError> {
+        let places = places(file, name)?;
+        if places.is_empty() {
+            return Err(CheckpointError::Empty { path: path.to_owned() });
+        }
+        let tensors = places.into_iter().map(|(name, place)| (name, StoredTensor::whole(held, place))).collect();
+        Ok(Self { path: path.to_owned(), files: vec![name.to_owned()], tensors })
+    }
+
+    fn inside(root: &Arc<Root>) -> Result<Self, CheckpointError> {
+        let directory = Directory::open(root, None)?;
+        let empty = || CheckpointError::Empty { path: directory.path() };
+        let parts = FORMS.iter().find_map(|form| form.parts(&directory.names)).ok_or_else(empty)?;
+        let mut files: Vec<String> = match &parts {
+            Parts::Listed(index) => vec![index.clone()],
+            Parts::Files(_) | Parts::Several(_) => Vec::new(),
+        };
+        let mut tensors = BTreeMap::new();
+        for Headed { name, size, places } in directory.gather(&parts)? {
+            let file = HeldFile::inside(root, directory.inside(&name)?, size);
+            tensors.extend(places.into_iter().map(|(name, place)| (name, StoredTensor::whole(&file, place))));
+            files.push(name);
+        }
+        match tensors.is_empty() {
+            true => Err(empty()),
+            false => Ok(Self { path: directory.path(), files, tensors }),
+        }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The names of its files, in its directory: an index first, if there is one.
+    pub fn files(&self) -> &[String] {
+        &self.files
+    }
+
+    /// Its tensors, by name.
+    pub const fn tensors(&self) -> &BTreeMap<String, StoredTensor> {
+        &self.tensors
+    }
+
+    /// Its tensors, by name, without the rest.
+    pub fn into_tensors(self) -> BTreeMap<String, StoredTensor> {
+        self.tensors
+    }
+
+    /// Reads all tensors.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn read_all(&self) -> Result<BTreeMap<String, Tensor>, CheckpointError> {
+        let mut last = None;
+        let read = |(name, tensor): (&String, &StoredTensor)| Ok((name.clone(), tensor.read_beside(&mut last)?));
+        self.tensors.iter().map(read).collect()
+    }
+}
+
+/// Where files in the directory at `at` below `root`, or in `root` itself, contradict each other: every index with
+/// its shards, and shards without one among each other. Files of which no tensors can be read here are passed over.
+///
+/// # Errors
+/// If the directory cannot be listed.
+pub fn contradictions(root: &Root, at: Option<&RelPath>) -> Result<Vec<Contradiction>, FileError> {
+    let directory = Directory::open(root, at)?;
+    let mut found = Vec::new();
+    for (about, parts) in every_set(&directory.names) {
+        match directory.gather(&parts) {
+            Ok(_) | Err(CheckpointError::Empty { .. } | CheckpointError::Unreadable { .. }) => {}
+            Err(CheckpointError::Contradiction(contradiction)) => found.push(contradiction),
+            Err(CheckpointError::File(error)) => {
+                found.push(directory.contradiction(&about, format!("it cannot be held against the others: {error}")));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// A directory that may hold a checkpoint.
+struct Directory<'a> {
+    root: &'a Root,
+    at: Option<&'a RelPath>,
+    /// What lies in it, sorted.
+    names: Vec<String>,
+}
+
+/// A file whose header was read.
+struct Headed {
+    name: String,
+    size: u64,
+    places: BTreeMap<String, Place>,
+}
+
+impl<'a> Directory<'a> {
+    fn open(root: &'a Root, at: Option<&'a RelPath>) -> Result<Self, FileError> {
+        let listed = match at {
+            Some(at) => root.directory(at)?.list()?,
+            None => root.list()?,
+        };
+        Ok(Self { root, at, names: listed.into_iter().map(|(name, _)| name).collect() })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.at.map_or_else(|| self.root.path().to_owned(), |at| at.under(self.root.path()))
+    }
+
+    /// The path below the root of the file called `name`.
+    fn inside(&self, name: &str) -> Result<RelPath, FileError> {
+        let path = self.at.map_or_else(|| name.parse(), |at| at.join(name));
+        path.map_err(|e: PathError| FileError::Name { path: self.path().join(name), what: e.to_string() })
+    }
+
+    fn contradiction(&self, file: &str, what: String) -> Contradiction {
+        Contradiction { directory: self.path(), file: file.to_owned(), what }
+    }
+
+    fn header(&self, name: &str) -> Result<Headed, CheckpointError> {
+        let file = self.root.file(&self.inside(name)?)?;
+        Ok(Headed { name: name.to_owned(), size: file.size(), places: places(&file, name)? })
+    }
+
+    /// The headers of these files, which agree.
+    fn gather(&self, parts: &Parts) -> Result<Vec<Headed>, CheckpointError> {
+        match parts {
+            Parts::Listed(index) => self.listed(index),
+            Parts::Files(files) => self.unlisted(files),
+            Parts::Several(indices) => {
+                let (first, others) = indices
+                    .split_first()
+                    .map_or(("", ""), |(first, others)| (first.as_str(), others.first().map_or("", String::as_str)));
+                Err(self.contradiction(first, format!("{others} lies beside it: which of the two is meant?")).into())
+            }
+        }
+    }
+
+    /// The shards that the index called `index` lists.
+    fn listed(&self, index: &str) -> Result<Vec<Headed>, CheckpointError> {
+        let read = Index::read(self.root.file(&self.inside(index)?)?, index)?;
+        let listed = read.map_err(|what| self.contradiction(index, what))?;
+        let shards = listed.by_shard();
+        let mut all = Vec::with_capacity(shards.len());
+        for (shard, tensors) in &shards {
+            let first = tensors.first().copied().unwrap_or_default();
+            let headed = self.header(shard).map_err(|error| match error {
+                CheckpointError::File(FileError::Io { source, .. })
+                    if source.kind() == std::io::ErrorKind::NotFound =>
+                {
+                    let what = format!("it says that tensor {first:?} is in {shard}, which is not there");
+                    CheckpointError::from(self.contradiction(index, what))
+                }
+                error => error,
+            })?;
+            if let Some(tensor) = tensors.iter().find(|tensor| !headed.places.contains_key(**tensor)) {
+                let what = format!("it says that tensor {tensor:?} is in {shard}, which does not hold it");
+                return Err(self.contradiction(index, what).into());
+            }
+            self.all_listed(&headed, &listed, index)?;
+            all.push(headed);
+        }
+        let others = parts_of(index, &self.names).into_iter().filter(|name| !shards.contains_key(name.as_str()));
+        for other in others {
+            match self.header(other) {
+                Ok(headed) => self.all_listed(&headed, &listed, index)?,
+                Err(CheckpointError::Unreadable { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Whether the index says of each tensor in a file that it is there.
+    fn all_listed(&self, file: &Headed, listed: &Index, index: &str) -> Result<(), Contradiction> {
+        let elsewhere = |tensor: &&String| listed.shards.get(*tensor) != Some(&file.name);
+        let Some(tensor) = file.places.keys().find(elsewhere) else { return Ok(()) };
+        let what = match listed.shards.get(tensor) {
+            Some(other) => format!("it holds tensor {tensor:?}, which {index} says is in {other}"),
+            None => format!("it holds tensor {tensor:?}, which {index} does not list"),
+        };
+        Err(self.contradiction(&file.name, what))
+    }
+
+    /// Files without an index.
+    fn unlisted(&self, files: &[String]) -> Result<Vec<Headed>, CheckpointError> {
+        if let Some((missing, file)) = missing_shard(files) {
+            let what = format!("{missing}, which should be beside it by its name, is not there");
+            return Err(self.contradiction(&file, what).into());
+        }
+        let mut all: Vec<Headed> = Vec::with_capacity(files.len());
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        for file in files {
+            let headed = self.header(file)?;
+            for tensor in headed.places.keys() {
+                if let Some(other) = seen.insert(tensor.clone(), all.len()).and_then(|at| all.get(at)) {
+                    let what = format!("it has tensor {tensor:?}, as {} has: it is in two files", other.name);
+                    return Err(self.contradiction(file, what).into());
+                }
+            }
+            if seen.len() > MOST_TENSORS {
+                let what = format!("with those in the files before it there are more than {MOST_TENSORS} tensors");
+                return Err(self.contradiction(file, what).into());
+            }
+            all.push(headed);
+        }
+        Ok(all)
+    }
+}
+
+/// Where the tensors of a file lie.
+fn places(file: &RegularFile, name: &str) -> Result<BTreeMap<String, Place>, CheckpointError> {
+    tensor_places(file, name)?.ok_or_else(|| CheckpointError::Unreadable { path: file.path().to_owned() })
+}

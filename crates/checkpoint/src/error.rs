@@ -1,0 +1,41 @@
+//! What can be wrong with a checkpoint.
+
+use std::path::PathBuf;
+
+use retrace_files::FileError;
+use thiserror::Error;
+
+/// Why a checkpoint cannot be read.
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    /// A file could not be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A directory has no weights.
+    #[error("{} holds no weights", path.display())]
+    Empty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file has no tensors, or in a form that is not known here.
+    #[error("{} holds no weights that can be read here", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An index and its shards, or shards among each other, say different things.
+    #[error(transparent)]
+    Contradiction(#[from] Contradiction),
+}
+
+/// Where the files of a checkpoint contradict each other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Error)]
+#[error("{}: {what}", directory.join(file).display())]
+pub struct Contradiction {
+    /// The directory that they lie in.
+    pub directory: PathBuf,
+    /// The name of the file that it is about.
+    pub file: String,
+    /// In a sentence, what is wrong.
+    pub what: String,
+}

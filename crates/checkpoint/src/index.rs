@@ -1,0 +1,110 @@
+//! The index of a checkpoint in several files: which of them holds which tensor.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use retrace_files::safetensors::{LONGEST_NAME, MOST_TENSORS};
+use retrace_files::{FileError, RegularFile};
+use retrace_spec::RelPath;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// Longer than the index of any model: one of 100,000 tensors has some ten megabytes.
+const LONGEST: u64 = 64 << 20;
+
+/// Whether a file is such an index, by its name.
+pub fn is_index(name: &str) -> bool {
+    ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// How the names of indices end.
+const ENDINGS: [&str; 2] = [".safetensors.index.json", ".bin.index.json"];
+
+/// The shard of every tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    /// The name of the shard, which lies beside the index, by the name of the tensor.
+    pub shards: BTreeMap<String, String>,
+}
+
+impl Index {
+    /// Reads the index that is `file`, called `name`. In the inner result stands what is wrong with it, if it
+    /// cannot be understood.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn read(file: RegularFile, name: &str) -> Result<Result<Self, String>, FileError> {
+        let bytes = match file.read(LONGEST) {
+            Err(FileError::TooLarge { most, .. }) => {
+                return Ok(Err(format!("it has more than {most} bytes, and no index has")));
+            }
+            read => read?,
+        };
+        Ok(serde_json::from_slice::<Text>(&bytes).map_err(|e| format!("it is no index of a checkpoint: {e}")).and_then(
+            |Text { weight_map: WeightMap(shards) }| {
+                let ending = name.strip_suffix(".index.json").and_then(|name| name.rsplit_once('.'));
+                let ending = ending.map_or("", |(_, ending)| ending);
+                let beside = |shard: &str| {
+                    let path: Option<RelPath> = shard.parse().ok();
+                    path.is_some_and(|path| path.parent().is_none()) && shard.ends_with(&format!(".{ending}"))
+                };
+                match shards.iter().find(|(_, shard)| !beside(shard)) {
+                    Some((tensor, shard)) => Err(format!(
+                        "it says that tensor {tensor:?} is in {shard:?}, which is not the name of a .{ending} file beside it"
+                    )),
+                    None => Ok(Self { shards }),
+                }
+            },
+        ))
+    }
+
+    /// The names of the shards, and the tensors that each is said to hold.
+    pub fn by_shard(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut shards: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (tensor, shard) in &self.shards {
+            shards.entry(shard).or_default().push(tensor);
+        }
+        shards
+    }
+}
+
+/// The index as JSON has it. What it says besides, as the bytes of all tensors, is not read.
+#[derive(Deserialize)]
+struct Text {
+    weight_map: WeightMap,
+}
+
+/// The shard of each tensor. One that is there twice could be read either way, and is refused.
+struct WeightMap(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for WeightMap {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Map;
+        impl<'de> Visitor<'de> for Map {
+            type Value = WeightMap;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the file of each tensor")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WeightMap, A::Error> {
+                let mut shards = BTreeMap::new();
+                while let Some((tensor, shard)) = map.next_entry::<String, String>()? {
+                    if let Some(long) = [&tensor, &shard].into_iter().find(|name| name.len() > LONGEST_NAME) {
+                        let what = format!("a name of {} bytes; at most {LONGEST_NAME} are read", long.len());
+                        return Err(A::Error::custom(what));
+                    }
+                    if shards.len() == MOST_TENSORS {
+                        return Err(A::Error::custom(format!("more than {MOST_TENSORS} tensors")));
+                    }
+                    if shards.contains_key(&tensor) {
+                        return Err(A::Error::custom(format!("tensor {tensor:?} comes twice")));
+                    }
+                    shards.insert(tensor, shard);
+                }
+                Ok(WeightMap(shards))
+            }
+        }
+        deserializer.deserialize_map(Map)
+    }
+}

@@ -1,0 +1,165 @@
+//! Which files of a directory are its checkpoint.
+
+use crate::is_index;
+
+/// A form that weights are published in, by the names of its files.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Form {
+    /// What the names begin with.
+    stem: &'static str,
+    /// What they end with.
+    ending: &'static str,
+}
+
+/// The forms, the one that is read first.
+pub(crate) const FORMS: [Form; 2] =
+    [Form { stem: "model", ending: ".safetensors" }, Form { stem: "pytorch_model", ending: ".bin" }];
+
+/// The files of a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Parts {
+    /// What an index of this name lists.
+    Listed(String),
+    /// These files, each whole.
+    Files(Vec<String>),
+    /// There is more than one index, and no rule says which is meant.
+    Several(Vec<String>),
+}
+
+impl Form {
+    /// The files of this form, among the sorted `names` of a directory, if there are any.
+    pub(crate) fn parts(self, names: &[String]) -> Option<Parts> {
+        let Self { stem, ending } = self;
+        let named = |wanted: String| names.iter().find(|name| **name == wanted).cloned();
+        if let Some(index) = named(format!("{stem}{ending}.index.json")) {
+            return Some(Parts::Listed(index));
+        }
+        let matching = |is: &dyn Fn(&str) -> bool| -> Vec<String> {
+            names.iter().filter(|name| name.starts_with(stem) && is(name)).cloned().collect()
+        };
+        let files = matching(&|name| is_part(name, stem, ending));
+        if !files.is_empty() {
+            return Some(Parts::Files(files));
+        }
+        let mut indices = matching(&|name| name.ends_with(&format!("{ending}.index.json")));
+        if indices.len() > 1 {
+            return Some(Parts::Several(indices));
+        }
+        if let Some(index) = indices.pop() {
+            return Some(Parts::Listed(index));
+        }
+        let files = matching(&|name| name.ends_with(ending));
+        (!files.is_empty()).then_some(Parts::Files(files))
+    }
+}
+
+/// The files of a directory that are parts of what the index of this name is of, by their names: the whole, and
+/// numbered shards.
+pub(crate) fn parts_of<'a>(index: &str, names: &'a [String]) -> Vec<&'a String> {
+    let Some((stem, ending)) = index.strip_suffix(".index.json").and_then(|whole| whole.rsplit_once('.')) else {
+        return Vec::new();
+    };
+    names.iter().filter(|name| is_part(name, stem, &format!(".{ending}"))).collect()
+}
+
+/// Every set of files in a directory that should agree, each with a name to tell of it by: what each index lists,
+/// and, of each form without an index, the files, if they are more than one or should be.
+pub(crate) fn every_set(names: &[String]) -> Vec<(String, Parts)> {
+    let indices = names.iter().filter(|name| is_index(name)).map(|index| (index.clone(), Parts::Listed(index.clone())));
+    let files = FORMS.iter().filter_map(|form| match form.parts(names)? {
+        Parts::Files(files) if files.len() > 1 || missing_shard(&files).is_some() => {
+            Some((files.first()?.clone(), Parts::Files(files)))
+        }
+        _ => None,
+    });
+    indices.chain(files).collect()
+}
+
+/// Whether a file is called as the whole of a checkpoint or a numbered shard of it is: `model.safetensors`,
+/// `model-1.safetensors`, `model-00001-of-00003.safetensors`.
+fn is_part(name: &str, stem: &str, ending: &str) -> bool {
+    let middle = name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(ending));
+    middle.is_some_and(|middle| middle.is_empty() || number(middle).is_some())
+}
+
+/// The number of a shard and, if the name says so, of how many, from what stands between stem and ending.
+fn number(middle: &str) -> Option<(&str, Option<&str>)> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let numbers = middle.strip_prefix('-')?;
+    let (number, of) = match numbers.split_once("-of-") {
+        Some((number, of)) => (number, Some(of)),
+        None => (numbers, None),
+    };
+    (digits(number) && of.is_none_or(digits)).then_some((number, of))
+}
+
+/// A shard that should be among `files`, by the name of another: `model-00002-of-00003.safetensors` says that there
+/// is a first and a third. Gives the missing one and the one that says so.
+pub(crate) fn missing_shard(files: &[String]) -> Option<(String, String)> {
+    for file in files {
+        let Some((before, rest)) = file.split_once('-') else { continue };
+        let Some((middle, ending)) = rest.split_once('.') else { continue };
+        let Some((number, of)) = middle.split_once("-of-") else { continue };
+        let Ok(count) = of.parse::<usize>() else { continue };
+        let width = number.len();
+        // Of those that there are, no more can be named than the files.
+        let name = |at: usize| format!("{before}-{at:0width$}-of-{of}.{ending}");
+        if let Some(missing) = (1..=count).take(files.len() + 1).map(name).find(|name| !files.contains(name)) {
+            return Some((missing, file.clone()));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        let mut names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_rule() {
+        let listed = |name: &str| Some(Parts::Listed(name.to_owned()));
+        let files = |all: &[&str]| Some(Parts::Files(names(all)));
+        for (there, expected) in [
+            (&["model.safetensors", "optimizer.safetensors", "config.json"][..], files(&["model.safetensors"])),
+            (&["model.safetensors", "pytorch_model.bin"], files(&["model.safetensors"])),
+            (&["model.safetensors", "model.ema.safetensors"], files(&["model.safetensors"])),
+            (&["model.safetensors", "model-1.safetensors"], files(&["model.safetensors", "model-1.safetensors"])),
+            (
+                &["model.safetensors.index.json", "a.safetensors", "pytorch_model.bin"],
+                listed("model.safetensors.index.json"),
+            ),
+            (&["model.safetensors", "model.safetensors.index.json"], listed("model.safetensors.index.json")),
+            (&["model.fp16.safetensors.index.json", "model.safetensors"], files(&["model.safetensors"])),
+            (&["model.fp16.safetensors.index.json"], listed("model.fp16.safetensors.index.json")),
+            (&["model_weights.safetensors"], files(&["model_weights.safetensors"])),
+            (&["pytorch_model.bin.index.json", "pytorch_model.bin"], listed("pytorch_model.bin.index.json")),
+            (
+                &["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin", "training_args.bin"],
+                files(&["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"]),
+            ),
+            (&["optimizer.safetensors", "x.safetensors", "optimizer.bin.index.json"], None),
+            (&[], None),
+        ] {
+            let found = FORMS.iter().find_map(|form| form.parts(&names(there)));
+            assert_eq!(found, expected, "{there:?}");
+        }
+        let two = ["model.a.safetensors.index.json", "model.b.safetensors.index.json"];
+        assert_eq!(FORMS[0].parts(&names(&two)), Some(Parts::Several(names(&two))));
+    }
+
+    #[test]
+    fn shards_that_are_missing() {
+        let missing = |all: &[&str]| missing_shard(&names(all)).map(|(missing, _)| missing);
+        assert_eq!(missing(&["model-1.safetensors", "model-3.safetensors"]), None);
+        assert_eq!(missing(&["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]), None);
+        assert_eq!(missing(&["m-00002-of-00002.bin"]), Some("m-00001-of-00002.bin".to_owned()));
+        assert_eq!(missing(&["m-1-of-99999999999.bin"]), Some("m-2-of-99999999999.bin".to_owned()));
+        assert_eq!(missing(&["m-1-of-99999999999999999999999.bin", "m.bin"]), None);
+    }
+}

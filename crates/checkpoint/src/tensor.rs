@@ -1,0 +1,258 @@
+//! Tensors as they lie in files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use retrace_files::safetensors::{Dtype, Place, Tensor, tensor_hasher};
+use retrace_files::{FileError, RegularFile, Root};
+use retrace_spec::{Digest, RelPath};
+
+/// Bytes that are hashed at once.
+const BLOCK: usize = 256 << 10;
+
+/// A tensor of a checkpoint. Its bytes, row after row and little-endian, are those of its pieces, one after
+/// another.
+#[derive(Debug, Clone)]
+pub struct StoredTensor {
+    /// What its numbers are.
+    pub dtype: Dtype,
+    /// Its size in every dimension.
+    pub shape: Vec<usize>,
+    /// Its pieces, in order.
+    pub pieces: Vec<Piece>,
+}
+
+/// Bytes of a tensor that lie one after another in one file.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    pub(crate) file: Arc<HeldFile>,
+    /// The first byte in the file.
+    pub begin: u64,
+    /// How many bytes.
+    pub length: u64,
+}
+
+/// A file of a checkpoint. It is opened when it is read, so that a long series of checkpoints needs few open
+/// files.
+#[derive(Debug)]
+pub(crate) struct HeldFile {
+    at: At,
+    /// Bytes that it had when its header was read, which says where the tensors lie.
+    size: u64,
+}
+
+#[derive(Debug)]
+enum At {
+    /// One that a user named.
+    Named(PathBuf),
+    /// One in the directory of a checkpoint.
+    Inside(Arc<Root>, RelPath),
+}
+
+impl HeldFile {
+    pub(crate) fn named(file: &RegularFile) -> Arc<Self> {
+        Arc::new(Self { at: At::Named(file.path().to_owned()), size: file.size() })
+    }
+
+    pub(crate) fn inside(root: &Arc<Root>, path: RelPath, size: u64) -> Arc<Self> {
+        Arc::new(Self { at: At::Inside(Arc::clone(root), path), size })
+    }
+
+    fn open(&self) -> Result<RegularFile, FileError> {
+        let file = match &self.at {
+            At::Named(path) => RegularFile::open(path)?,
+            At::Inside(root, path) => root.file(path)?,
+        };
+        match file.size() == self.size {
+            true => Ok(file),
+            false => {
+                let what = format!("it had {} bytes and has {} now", self.size, file.size());
+                Err(FileError::Changed { path: file.path().to_owned(), what })
+            }
+        }
+    }
+}
+
+impl Piece {
+    /// Where the file lies.
+    pub fn path(&self) -> PathBuf {
+        match &self.file.at {
+            At::Named(path) => path.clone(),
+            At::Inside(root, path) => path.under(root.path()),
+        }
+    }
+}
+
+impl StoredTensor {
+    /// One that lies in one place of one file.
+    pub(crate) fn whole(file: &Arc<HeldFile>, Place { dtype, shape, begin, length }: Place) -> Self {
+        Self { dtype, shape, pieces: vec![Piece { file: Arc::clone(file), begin, length }] }
+    }
+
+    /// How many bytes it has.
+    pub fn length(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.length).sum()
+    }
+
+    /// How many numbers it has.
+    pub fn elements(&self) -> u64 {
+        self.length() / self.dtype.size()
+    }
+
+    /// Opens the files that it lies in.
+    ///
+    /// # Errors
+    /// If one cannot be opened, or is not as long as it was.
+    pub fn open(&self) -> Result<OpenTensor, FileError> {
+        self.open_beside(&mut None)
+    }
+
+    /// As [`Self::open`]; a file that is open already need not be opened again.
+    pub(crate) fn open_beside(&self, last: &mut Option<Opened>) -> Result<OpenTensor, FileError> {
+        let mut pieces = Vec::with_capacity(self.pieces.len());
+        let mut first = 0;
+        for piece in &self.pieces {
+            let file = match last {
+                Some((held, file)) if Arc::ptr_eq(held, &piece.file) => Arc::clone(file),
+                _ => {
+                    let file = Arc::new(piece.file.open()?);
+                    *last = Some((Arc::clone(&piece.file), Arc::clone(&file)));
+                    file
+                }
+            };
+            pieces.push(OpenPiece { first, begin: piece.begin, length: piece.length, file });
+            first += piece.length;
+        }
+        Ok(OpenTensor { pieces })
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// If its bytes cannot be read.
+    pub fn read(&self) -> Result<Tensor, FileError> {
+        self.read_beside(&mut None)
+    }
+
+    /// Its digest, as it stands in a manifest, in constant memory.
+    ///
+    /// # Errors
+    /// If its bytes cannot be read.
+    pub fn digest(&self) -> Result<Digest, FileError> {
+        let open = self.open()?;
+        let mut hasher = tensor_hasher(self.dtype, &self.shape);
+        let length = self.length();
+        let mut buffer = vec![0; BLOCK.min(usize::try_from(length).unwrap_or(BLOCK))];
+        for at in (0..length).step_by(BLOCK) {
+            let now = buffer.len().min(usize::try_from(length - at).unwrap_or(BLOCK));
+            let block = &mut buffer[..now];
+            open.read_at(block, at)?;
+            hasher.update(block);
+        }
+        Ok(hasher.finalize().into())
+    }
+
+    pub(crate) fn read_beside(&self, last: &mut Option<Opened>) -> Result<Tensor, FileError> {
+        let open = self.open_beside(last)?;
+        // The headers were checked against the files' lengths, so this is no more than they have.
+        let mut bytes = vec![0; self.length() as usize];
+        open.read_at(&mut bytes, 0)?;
+        Ok(Tensor { dtype: self.dtype, shape: self.shape.clone(), bytes })
+    }
+}
+
+/// A file that is open, and which it is.
+pub(crate) type Opened = (Arc<HeldFile>, Arc<RegularFile>);
+
+/// A tensor whose files are open.
+#[derive(Debug)]
+pub struct OpenTensor {
+    pieces: Vec<OpenPiece>,
+}
+
+#[derive(Debug)]
+struct OpenPiece {
+    /// Its first byte in the tensor.
+    first: u64,
+    /// Its first byte in the file.
+    begin: u64,
+    length: u64,
+    file: Arc<RegularFile>,
+}
+
+impl OpenTensor {
+    /// Fills `buffer` with the tensor's bytes from `offset` on. Several threads may read at once.
+    ///
+    /// # Errors
+    /// If they cannot be read, or the tensor has not so many.
+    pub fn read_at(&self, mut buffer: &mut [u8], mut offset: u64) -> Result<(), FileError> {
+        let at = self.pieces.partition_point(|piece| piece.first + piece.length <= offset);
+        for piece in self.pieces.get(at..).unwrap_or_default() {
+            let within = offset - piece.first;
+            let now = buffer.len().min(usize::try_from(piece.length - within).unwrap_or(usize::MAX));
+            let (these, rest) = buffer.split_at_mut(now);
+            piece.file.read_at(these, piece.begin + within)?;
+            (buffer, offset) = (rest, offset + now as u64);
+            if buffer.is_empty() {
+                break;
+            }
+        }
+        match buffer.is_empty() {
+            true => Ok(()),
+            false => {
+                let path = self.pieces.last().map_or(Path::new(""), |piece| piece.file.path());
+                Err(FileError::io(path, "read")(std::io::ErrorKind::UnexpectedEof.into()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Bytes cut into pieces, with others before and between them, in two files by turns: put together, they
+        /// are the bytes, whichever part is asked for.
+        #[test]
+        fn pieces_are_put_together(cuts in prop::collection::vec(0usize..9, 1..8), gap in 0usize..4, from in 0usize..70, length in 0usize..70) {
+            let directory = tempfile::tempdir().unwrap();
+            let whole: Vec<u8> = (0..cuts.iter().sum::<usize>()).map(|at| at as u8).collect();
+            let mut contents = [vec![0xff; gap], vec![0xee; gap]];
+            let (mut at, mut ranges) = (0, Vec::new());
+            for (nth, cut) in cuts.iter().enumerate() {
+                let content = &mut contents[nth % 2];
+                ranges.push((nth % 2, content.len() as u64, *cut as u64));
+                content.extend(&whole[at..at + cut]);
+                content.extend(vec![0xdd; gap]);
+                at += cut;
+            }
+            let files = ["a", "b"].map(|name| directory.path().join(name));
+            let held = [0, 1].map(|at| {
+                std::fs::write(&files[at], &contents[at]).unwrap();
+                HeldFile::named(&RegularFile::open(&files[at]).unwrap())
+            });
+            let pieces = ranges.iter().map(|(file, begin, length)| {
+                Piece { file: Arc::clone(&held[*file]), begin: *begin, length: *length }
+            });
+            let tensor = StoredTensor { dtype: Dtype::U8, shape: vec![whole.len()], pieces: pieces.collect() };
+            prop_assert_eq!(&tensor.read().unwrap().bytes, &whole);
+            prop_assert_eq!(tensor.digest().unwrap(), retrace_files::safetensors::tensor_digest(Dtype::U8, &[whole.len()], &whole));
+            let mut part = vec![0; length];
+            let read = tensor.open().unwrap().read_at(&mut part, from as u64);
+            match whole.get(from..from + length) {
+                Some(expected) => {
+                    read.unwrap();
+                    prop_assert_eq!(&part, expected);
+                }
+                None => prop_assert!(read.is_err() || length == 0),
+            }
+            // A file that has changed its length since is told, before anything else of it is read.
+            std::fs::write(&files[0], b"").unwrap();
+            let changed = contents[0].is_empty() || matches!(tensor.open(), Err(FileError::Changed { .. }));
+            prop_assert!(changed);
+        }
+    }
+}
