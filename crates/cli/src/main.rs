@@ -10,6 +10,7 @@ use crate::commands::Exit;
 
 mod arguments;
 mod commands;
+mod engine;
 mod environment;
 mod errors;
 mod terminal;

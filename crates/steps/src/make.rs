@@ -324,7 +324,7 @@ impl One<'_> {
         }
         let begun = Begun { inputs: now };
         record::begin(root, &planned.id, &begun)?;
-        let (report, outputs) = planned.step.carry_out(root, &Options { resume }, progress)?;
+        let (report, outputs) = planned.step.carry_out(root, &Options { resume, ..Options::default() }, progress)?;
         let made: BTreeSet<&RelPath> = outputs.iter().map(|(path, _)| path).collect();
         for path in self.there()?.iter().filter(|path| !made.contains(path)) {
             // An earlier time made it, or one that was interrupted; others would read it as made now.
