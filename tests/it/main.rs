@@ -9,6 +9,7 @@ mod audit;
 mod average;
 mod cluster;
 mod corpus;
+mod engines;
 mod eval;
 mod foreign;
 #[cfg(unix)] // Its pages are for a shell.

@@ -315,11 +315,11 @@ pub(super) fn say(terminal: &Terminal, id: &str, engine: Engine, replayed: &Repl
     let (from, to) = (replayed.from, replayed.to);
     let Some(first) = replayed.findings.iter().min_by_key(|found| found.step) else {
         let (steps, compared) = (count(to.get() - from.get(), "step"), count(replayed.checkpoints.len(), "checkpoint"));
-        let said = format_args!("{id}: {steps} from {from} to {to}, {compared}: the same bits, by engine {engine}");
+        let said = format_args!("{id}: {steps} from {from} to {to}, {compared}: the same bits (engine {engine})");
         return terminal.say(Tone::Good, "replayed", said);
     };
     let said = format_args!(
-        "{id} from {from} to {to}, by engine {engine}: the first step that differs is {}: {}",
+        "{id} from {from} to {to} (engine {engine}): the first step that differs is {}: {}",
         first.step,
         first.kind.told()
     );

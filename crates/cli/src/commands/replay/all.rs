@@ -123,7 +123,7 @@ fn conclude(manifest: &Manifest, statement: &Statement, engine: Engine, terminal
         }
         Ok(())
     })?;
-    let mut said = format!("{same} of {} give the same bits, by engine {engine}", count(steps.len() as u64, "step"));
+    let mut said = format!("{same} of {} give the same bits", count(steps.len() as u64, "step"));
     for (number, what) in [
         (noted, "of them by notes of earlier replays"),
         (left, "could not be replayed here"),
@@ -133,6 +133,7 @@ fn conclude(manifest: &Manifest, statement: &Statement, engine: Engine, terminal
             said += &format!("; {number} {what}");
         }
     }
+    said += &format!(" (engine {engine})");
     let tone = if holds { Tone::Good } else { Tone::Bad };
     terminal.say(tone, "replayed", format_args!("{}: {said}", manifest.name));
     Ok(exit)
