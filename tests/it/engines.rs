@@ -35,12 +35,12 @@ fn by(release: &Release, arguments: &[&str]) -> Ran {
 fn a_release_made_by_candle_is_the_same_bytes() {
     let fused = release();
     fused.run(&["eval", "eval.yaml"]).code(0);
-    fused.run(&["seal", "."]).code(0);
+    fused.run(&["seal", ".", "--name", "r"]).code(0);
     let candle = release();
     std::fs::remove_dir_all(candle.path("runs")).unwrap();
     by(&candle, &["train", "run.yaml"]).code(0);
     by(&candle, &["eval", "eval.yaml"]).code(0);
-    candle.run(&["seal", "."]).code(0);
+    candle.run(&["seal", ".", "--name", "r"]).code(0);
     let (fused, candle) = (fused.content(), candle.content());
     let names =
         |content: &[(std::path::PathBuf, Vec<u8>)]| content.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>();
@@ -53,7 +53,7 @@ fn a_release_made_by_candle_is_the_same_bytes() {
 #[test]
 fn a_replay_says_which_engine_it_was() {
     let release = release();
-    release.run(&["seal", "."]).code(0);
+    release.run(&["seal", ".", "--name", "r"]).code(0);
     let stretch = ["replay", "manifest.yaml", "--from", "10", "--to", "30"];
     by(&release, &stretch).code(0).says(&["3 checkpoints: the same bits (engine candle)"]);
     release.run(&stretch).code(0).says(&["3 checkpoints: the same bits (engine fused)"]);
