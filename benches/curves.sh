@@ -17,7 +17,7 @@ cd "$here"
 build_step
 data=$directory/data
 same=(--weights "$data" --batches "$data/batches.safetensors" --steps "$steps" --threads "$threads" --warmup "$((steps / 10))")
-"$step" "$data" 30m "$threads" "$steps" "$tokens" >"$directory/retrace"
+"$step" "$data" 30m "$threads" "$steps" fused "$tokens" >"$directory/retrace"
 "$python" benches/peers/train.py "${same[@]}" >"$directory/pytorch"
 for seed in 1 2; do
   "$python" benches/peers/train.py "${same[@]}" --seed "$seed" >"$directory/seed-$seed"

@@ -3,7 +3,7 @@
 # says whether all came to one digest.
 #
 #   tests/bits.sh          all of it: builds three times, and emulates what is installed
-#   tests/bits.sh quick    instruction sets, threads, and a run that is killed again and again
+#   tests/bits.sh quick    instruction sets, threads, the candle engine, and runs that are killed again and again
 #
 # What is not here (an instruction set, an emulator, a cross toolchain) is named and left out. For
 # aarch64: aarch64-linux-gnu-gcc, qemu-aarch64 and rustup's target, or, where that is not to be had,
@@ -39,12 +39,12 @@ compare() {
 
 skip() { printf 'left out   %s\n' "$*"; }
 
-# Dies with kill -9 after every three steps, and is resumed until it ends.
+# Dies with kill -9 after every three steps, and is resumed until it ends, by each of the engines in turn.
 killed() {
-  local status
+  local status at=0 engines=("$@")
   while true; do
     status=0
-    "$bits" "$directory/run" 2 3 2>"$directory/err" || status=$?
+    "$bits" "$directory/run" 2 3 "${engines[at++ % ${#engines[@]}]}" 2>"$directory/err" || status=$?
     case $status in
       0) return ;;
       137) ;;
@@ -66,7 +66,10 @@ here() {
   for threads in 2 3 8; do
     compare "$build, $threads threads" "$bits" "$directory/run" "$threads"
   done
-  compare "$build, killed after every 3 steps, resumed" killed
+  compare "$build, candle, 1 thread" "$bits" "$directory/run" 1 0 candle
+  compare "$build, candle, 3 threads" "$bits" "$directory/run" 3 0 candle
+  compare "$build, killed after every 3 steps, resumed" killed fused
+  compare "$build, killed, resumed by the other engine" killed candle fused
 }
 
 if [ "${1:-}" = quick ]; then
@@ -102,6 +105,7 @@ else
   cargo build --quiet --locked -p retrace-train --example bits --target-dir "$target/opt0" "${plain[@]}"
   bits=$target/opt0/debug/examples/bits
   compare "debug, not optimised, 2 threads" "$bits" "$directory/run" 2
+  compare "debug, not optimised, candle" "$bits" "$directory/run" 2 0 candle
 
   arm=aarch64-unknown-linux-gnu
   std=$(rustc --print target-libdir --target "$arm")
@@ -112,6 +116,7 @@ else
       cargo build --quiet --locked --release -p retrace-train --example bits --target "$arm" ${BITS_AARCH64_FLAGS:-}
     bits=$target/$arm/release/examples/bits
     compare "release, aarch64 under qemu" qemu-aarch64 -L /usr/aarch64-linux-gnu "$bits" "$directory/run" 2
+    compare "release, aarch64 under qemu, candle" qemu-aarch64 -L /usr/aarch64-linux-gnu "$bits" "$directory/run" 2 0 candle
   else
     skip "aarch64: its toolchain or emulator is not here"
   fi

@@ -10,6 +10,7 @@ mod average;
 mod checkpoints;
 mod cluster;
 mod corpus;
+mod engines;
 mod eval;
 mod foreign;
 #[cfg(unix)] // Its pages are for a shell.

@@ -260,6 +260,8 @@ fn help_for_model(error: &ModelError) -> String {
         ModelError::Memory { .. } => {
             "use a machine with more memory, or smaller sizes; is the description the weights'?"
         }
+        ModelError::Own => "compute it by the library, with that code: crates/train/examples/own.rs shows how",
+        ModelError::Candle(_) | ModelError::ZeroSign { .. } => "leave out --engine candle",
         ModelError::Input(_) => "give tokens of the model's own tokenizer, in sequences that it has positions for",
     }
     .to_owned()

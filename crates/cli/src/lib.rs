@@ -13,6 +13,7 @@ use crate::commands::Exit;
 mod arguments;
 mod cluster;
 mod commands;
+mod engine;
 mod environment;
 mod errors;
 mod terminal;

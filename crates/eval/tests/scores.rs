@@ -5,7 +5,7 @@
 use retrace_corpus::tokenizer::Tokenizer;
 use retrace_eval::{Items, LoadedTask, Question, Text, score};
 use retrace_files::Root;
-use retrace_model::{Inference, Weights};
+use retrace_model::{Engine, Inference, Layout, Weights};
 use retrace_spec::model::Model;
 use retrace_spec::{Document, Seed, Task};
 
@@ -19,8 +19,8 @@ fn setting() -> (Inference, Tokenizer) {
         tokenizer.vocabulary()
     );
     let model: Model = serde_yaml::from_str(&model).unwrap();
-    let weights = Weights::initial(&model, Seed(1));
-    (Inference::new(&model, weights).unwrap(), tokenizer)
+    let weights = Weights::initial(&model, Layout::of(&model), Seed(1));
+    (Inference::new(&model, weights, Engine::default()).unwrap(), tokenizer)
 }
 
 /// ln p(target | inputs), from the last row of logits, in binary64.

@@ -64,6 +64,9 @@ pub struct Replayer {
     pub numerics: u32,
     /// The processor's architecture and the instruction set that was used.
     pub machine: String,
+    /// The engine that computed models, if it was not the one that does so unless told otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
 }
 
 /// What was replayed of a release, and by what.

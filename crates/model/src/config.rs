@@ -160,14 +160,12 @@ pub(crate) fn from_json(text: &str) -> Result<Model, String> {
     let map: Map<String, Value> = serde_json::from_str(text).map_err(|e| e.to_string())?;
     let mut fields = Fields(map);
     let kind: String = fields.need("model_type")?;
-    let families =
-        [Architecture::Llama, Architecture::GptNeox, Architecture::Olmo, Architecture::Olmo2, Architecture::Olmo3];
+    let families = Architecture::ALL;
     let Some(architecture) = families.into_iter().find(|family| family.name() == kind) else {
         let known = families.map(Architecture::name).join(", ");
         return Err(format!("model_type: {kind:?} is not known here; known are {known}"));
     };
     let neox = architecture == Architecture::GptNeox;
-    let olmo = architecture == Architecture::Olmo;
     let heads: usize = fields.need("num_attention_heads")?;
     let hidden_size: usize = fields.need("hidden_size")?;
     let key_heads = if neox { None } else { fields.take("num_key_value_heads")? };
@@ -202,12 +200,10 @@ pub(crate) fn from_json(text: &str) -> Result<Model, String> {
         rope_theta: rope.theta.unwrap_or(10_000.0),
         rope_scaling: rope.scaling,
         rotary_pct: neox.then(|| rope.share.unwrap_or(0.25)),
-        rms_norm_eps: match neox || olmo {
-            true => None,
-            false => Some(fields.take("rms_norm_eps")?.unwrap_or(match architecture {
-                Architecture::Llama => 1e-6,
-                _ => 1e-5,
-            })),
+        rms_norm_eps: match architecture {
+            Architecture::GptNeox | Architecture::Olmo | Architecture::Own => None,
+            Architecture::Llama => Some(fields.take("rms_norm_eps")?.unwrap_or(1e-6)),
+            Architecture::Olmo2 | Architecture::Olmo3 => Some(fields.take("rms_norm_eps")?.unwrap_or(1e-5)),
         },
         layer_norm_eps: match neox {
             true => Some(fields.take("layer_norm_eps")?.unwrap_or(1e-5)),
@@ -246,6 +242,8 @@ pub(crate) fn to_json(model: &Model) -> Value {
         Architecture::Olmo => "OlmoForCausalLM",
         Architecture::Olmo2 => "Olmo2ForCausalLM",
         Architecture::Olmo3 => "Olmo3ForCausalLM",
+        // transformers has none of it, and says so.
+        Architecture::Own => "Own",
     };
     let mut json = json!({
         "architectures": [class],

@@ -58,4 +58,18 @@ pub enum ModelError {
     /// Tokens that the model cannot take.
     #[error("{0}")]
     Input(String),
+    /// The architecture is a user's own.
+    #[error("architecture own is computed by code of its user's, which is not part of this program")]
+    Own,
+    /// candle could not compute something.
+    #[error("candle: {0}")]
+    Candle(#[from] candle_core::Error),
+    /// Which of the two zeros a gradient is decides a bit, and candle does not say.
+    #[error(
+        "the gradient of {name} has a zero whose sign decides a bit of its moment, and candle's autograd does not keep that"
+    )]
+    ZeroSign {
+        /// The weight.
+        name: String,
+    },
 }

@@ -18,10 +18,10 @@ use retrace_spec::Model;
 use retrace_spec::model::Activation;
 
 use crate::ModelError;
+use crate::architecture::heads;
 use crate::frequencies::tables;
 use crate::llama::projection;
-use crate::network::heads;
-use crate::tape::{NormKind, Projection, Tape, Value};
+use crate::operations::{NormKind, Operations, Projection};
 use crate::weights::{Layout, Parameter};
 
 /// A GPT-NeoX, apart from its weights.
@@ -99,7 +99,12 @@ impl GptNeox {
         })
     }
 
-    pub(crate) fn hidden(&self, t: &mut Tape<'_>, ids: &Arc<[u32]>, positions: usize) -> Value {
+    pub(crate) fn hidden<O: Operations>(
+        &self,
+        o: &mut O,
+        ids: &Arc<[u32]>,
+        positions: usize,
+    ) -> Result<O::Value, ModelError> {
         let heads = heads(&self.model, positions, Order::Interleaved);
         let attention = Attention { heads, window: None };
         let tables = Arc::new(tables(&self.model, None, positions));
@@ -107,25 +112,25 @@ impl GptNeox {
             Some(Activation::GeluNew) => Gelu::Tanh,
             Some(Activation::Gelu) | None => Gelu::Exact,
         };
-        let x = t.embed(self.embedding, ids);
-        let mut x = t.dropout(x);
+        let x = o.embed(self.embedding, ids)?;
+        let mut x = o.dropout(x)?;
         for layer in &self.layers {
-            let h = t.norm(&x, layer.attention_norm);
-            let qkv = t.project(&h, &[layer.query_key_value]);
-            let qkv = t.rope(qkv, &tables, heads);
-            let mixed = t.attend(&qkv, attention);
-            let attended = t.project(&mixed, &[layer.attention_out]);
-            let attended = t.dropout(attended);
-            let after = t.add(attended, &x);
+            let h = o.norm(&x, layer.attention_norm)?;
+            let qkv = o.project(&h, &[layer.query_key_value])?;
+            let qkv = o.rope(qkv, &tables, heads)?;
+            let mixed = o.attend(&qkv, attention)?;
+            let attended = o.project(&mixed, &[layer.attention_out])?;
+            let attended = o.dropout(attended)?;
+            let after = o.add(attended, &x)?;
 
             let parallel = self.model.use_parallel_residual == Some(true);
-            let h = t.norm(if parallel { &x } else { &after }, layer.feed_norm);
-            let inner = t.project(&h, &[layer.feed_in]);
-            let inner = t.gelu(&inner, form);
-            let y = t.project(&inner, &[layer.feed_out]);
-            let y = t.dropout(y);
-            x = t.add(y, &after);
+            let h = o.norm(if parallel { &x } else { &after }, layer.feed_norm)?;
+            let inner = o.project(&h, &[layer.feed_in])?;
+            let inner = o.gelu(&inner, form)?;
+            let y = o.project(&inner, &[layer.feed_out])?;
+            let y = o.dropout(y)?;
+            x = o.add(y, &after)?;
         }
-        t.norm(&x, self.norm)
+        o.norm(&x, self.norm)
     }
 }

@@ -1,26 +1,34 @@
 //! The architectures, and their checkpoints.
 //!
 //! A model is built from a description ([`retrace_spec::Model`]) and computed with [`Weights`], by
-//! the kernels of `retrace-numerics`, so that its bits are those of the numerics contract. This
-//! crate knows nothing of training, tokens on disk or tasks.
+//! the kernels of `retrace-numerics`, so that its bits are those of the numerics contract. Each architecture is
+//! written once, over a few operations, which each [`Engine`] implements. This crate knows nothing of training,
+//! tokens on disk or tasks.
 
+mod architecture;
 pub mod candle;
 mod config;
+mod engine;
 mod error;
 mod frequencies;
+mod fused;
 mod gpt_neox;
 pub mod hub;
+mod inference;
 mod llama;
 pub mod llama2c;
 mod network;
 mod olmo;
 mod olmo2;
+mod operations;
 mod sampler;
 mod tape;
 mod weights;
 
+pub use engine::Engine;
 pub use error::ModelError;
-pub use network::{Inference, Lesson, Network};
+pub use inference::Inference;
+pub use network::{MicroBatch, Moments, Network};
+pub use operations::Dropout;
 pub use sampler::Sampler;
-pub use tape::{Dropout, Workspace};
 pub use weights::{Layout, Weights, check_memory, take_floats, tensors};

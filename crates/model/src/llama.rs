@@ -15,9 +15,9 @@ use retrace_numerics::heads::Order;
 use retrace_spec::Model;
 
 use crate::ModelError;
+use crate::architecture::heads;
 use crate::frequencies::tables;
-use crate::network::heads;
-use crate::tape::{NormKind, Projection, Tape, Value};
+use crate::operations::{NormKind, Operations, Projection};
 use crate::weights::{Layout, Parameter};
 
 /// A Llama, apart from its weights.
@@ -74,28 +74,33 @@ impl Llama {
         })
     }
 
-    pub(crate) fn hidden(&self, t: &mut Tape<'_>, ids: &Arc<[u32]>, positions: usize) -> Value {
+    pub(crate) fn hidden<O: Operations>(
+        &self,
+        o: &mut O,
+        ids: &Arc<[u32]>,
+        positions: usize,
+    ) -> Result<O::Value, ModelError> {
         let heads = heads(&self.model, positions, Order::Grouped);
         let attention = Attention { heads, window: None };
         let tables = Arc::new(tables(&self.model, self.model.rope_scaling.as_ref(), positions));
-        let mut x = t.embed(self.embedding, ids);
+        let mut x = o.embed(self.embedding, ids)?;
         for layer in &self.layers {
-            let h = t.norm(&x, layer.attention_norm);
-            let qkv = t.project(&h, &layer.query_key_value);
-            let qkv = t.rope(qkv, &tables, heads);
-            let mixed = t.attend(&qkv, attention);
-            let y = t.project(&mixed, &[layer.attention_out]);
-            let y = t.dropout(y);
-            x = t.add(y, &x);
+            let h = o.norm(&x, layer.attention_norm)?;
+            let qkv = o.project(&h, &layer.query_key_value)?;
+            let qkv = o.rope(qkv, &tables, heads)?;
+            let mixed = o.attend(&qkv, attention)?;
+            let y = o.project(&mixed, &[layer.attention_out])?;
+            let y = o.dropout(y)?;
+            x = o.add(y, &x)?;
 
-            let h = t.norm(&x, layer.feed_norm);
-            let gated = t.project(&h, &layer.gate_up);
-            let gated = t.swiglu(&gated);
-            let y = t.project(&gated, &[layer.down]);
-            let y = t.dropout(y);
-            x = t.add(y, &x);
+            let h = o.norm(&x, layer.feed_norm)?;
+            let gated = o.project(&h, &layer.gate_up)?;
+            let gated = o.gate(&gated)?;
+            let y = o.project(&gated, &[layer.down])?;
+            let y = o.dropout(y)?;
+            x = o.add(y, &x)?;
         }
-        t.norm(&x, self.norm)
+        o.norm(&x, self.norm)
     }
 }
 

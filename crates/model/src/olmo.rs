@@ -15,10 +15,10 @@ use retrace_numerics::heads::Order;
 use retrace_spec::Model;
 
 use crate::ModelError;
+use crate::architecture::heads;
 use crate::frequencies::tables;
 use crate::llama::{around, projection, projections};
-use crate::network::heads;
-use crate::tape::{NormKind, Projection, Tape, Value};
+use crate::operations::{NormKind, Operations, Projection};
 use crate::weights::{Layout, Parameter};
 
 /// An OLMo 1, apart from its weights.
@@ -60,31 +60,36 @@ impl Olmo {
         })
     }
 
-    pub(crate) fn hidden(&self, t: &mut Tape<'_>, ids: &Arc<[u32]>, positions: usize) -> Value {
+    pub(crate) fn hidden<O: Operations>(
+        &self,
+        o: &mut O,
+        ids: &Arc<[u32]>,
+        positions: usize,
+    ) -> Result<O::Value, ModelError> {
         let heads = heads(&self.model, positions, Order::Grouped);
         let attention = Attention { heads, window: None };
         let tables = Arc::new(tables(&self.model, None, positions));
         let norm = NormKind::Layer { parameters: None, epsilon: self.model.norm_epsilon() as f32 };
-        let mut x = t.embed(self.embedding, ids);
+        let mut x = o.embed(self.embedding, ids)?;
         for layer in &self.layers {
-            let h = t.norm(&x, norm);
-            let mut qkv = t.project(&h, &layer.query_key_value);
+            let h = o.norm(&x, norm)?;
+            let mut qkv = o.project(&h, &layer.query_key_value)?;
             if let Some(limit) = self.model.clip_qkv {
-                qkv = t.clip(&qkv, limit as f32);
+                qkv = o.clip(&qkv, limit as f32)?;
             }
-            let qkv = t.rope(qkv, &tables, heads);
-            let mixed = t.attend(&qkv, attention);
-            let y = t.project(&mixed, &[layer.attention_out]);
-            let y = t.dropout(y);
-            x = t.add(y, &x);
+            let qkv = o.rope(qkv, &tables, heads)?;
+            let mixed = o.attend(&qkv, attention)?;
+            let y = o.project(&mixed, &[layer.attention_out])?;
+            let y = o.dropout(y)?;
+            x = o.add(y, &x)?;
 
-            let h = t.norm(&x, norm);
-            let gated = t.project(&h, &layer.gate_up);
-            let gated = t.swiglu(&gated);
-            let y = t.project(&gated, &[layer.down]);
-            let y = t.dropout(y);
-            x = t.add(y, &x);
+            let h = o.norm(&x, norm)?;
+            let gated = o.project(&h, &layer.gate_up)?;
+            let gated = o.gate(&gated)?;
+            let y = o.project(&gated, &[layer.down])?;
+            let y = o.dropout(y)?;
+            x = o.add(y, &x)?;
         }
-        t.norm(&x, norm)
+        o.norm(&x, norm)
     }
 }

@@ -17,10 +17,10 @@ use retrace_spec::Model;
 use retrace_spec::model::LayerType;
 
 use crate::ModelError;
+use crate::architecture::heads;
 use crate::frequencies::tables;
 use crate::llama::{around, projection, projections};
-use crate::network::heads;
-use crate::tape::{NormKind, Projection, Tape, Value};
+use crate::operations::{NormKind, Operations, Projection};
 use crate::weights::{Layout, Parameter};
 
 /// An OLMo 2 or 3, apart from its weights.
@@ -88,7 +88,12 @@ impl Olmo2 {
         })
     }
 
-    pub(crate) fn hidden(&self, t: &mut Tape<'_>, ids: &Arc<[u32]>, positions: usize) -> Value {
+    pub(crate) fn hidden<O: Operations>(
+        &self,
+        o: &mut O,
+        ids: &Arc<[u32]>,
+        positions: usize,
+    ) -> Result<O::Value, ModelError> {
         let heads = heads(&self.model, positions, Order::Grouped);
         let row = heads.row();
         let queries = Part { row, first: 0, width: heads.heads * heads.size };
@@ -96,28 +101,28 @@ impl Olmo2 {
         // Only full attention reaches beyond what the model was trained on first.
         let plain = Arc::new(tables(&self.model, None, positions));
         let stretched = Arc::new(tables(&self.model, self.model.rope_scaling.as_ref(), positions));
-        let mut x = t.embed(self.embedding, ids);
+        let mut x = o.embed(self.embedding, ids)?;
         for (index, layer) in self.layers.iter().enumerate() {
             let (window, tables) = match self.model.layer_type(index) {
                 LayerType::Sliding => (self.model.sliding_window, &plain),
                 LayerType::Full => (None, &stretched),
             };
-            let qkv = t.project(&x, &layer.query_key_value);
-            let qkv = t.norm_parts(&qkv, vec![(queries, layer.query_norm), (keys, layer.key_norm)]);
-            let qkv = t.rope(qkv, tables, heads);
-            let mixed = t.attend(&qkv, Attention { heads, window });
-            let y = t.project(&mixed, &[layer.attention_out]);
-            let y = t.norm(&y, layer.attention_norm);
-            let y = t.dropout(y);
-            x = t.add(y, &x);
+            let qkv = o.project(&x, &layer.query_key_value)?;
+            let qkv = o.norm_parts(&qkv, &[(queries, layer.query_norm), (keys, layer.key_norm)])?;
+            let qkv = o.rope(qkv, tables, heads)?;
+            let mixed = o.attend(&qkv, Attention { heads, window })?;
+            let y = o.project(&mixed, &[layer.attention_out])?;
+            let y = o.norm(&y, layer.attention_norm)?;
+            let y = o.dropout(y)?;
+            x = o.add(y, &x)?;
 
-            let gated = t.project(&x, &layer.gate_up);
-            let gated = t.swiglu(&gated);
-            let y = t.project(&gated, &[layer.down]);
-            let y = t.norm(&y, layer.feed_norm);
-            let y = t.dropout(y);
-            x = t.add(y, &x);
+            let gated = o.project(&x, &layer.gate_up)?;
+            let gated = o.gate(&gated)?;
+            let y = o.project(&gated, &[layer.down])?;
+            let y = o.norm(&y, layer.feed_norm)?;
+            let y = o.dropout(y)?;
+            x = o.add(y, &x)?;
         }
-        t.norm(&x, self.norm)
+        o.norm(&x, self.norm)
     }
 }

@@ -1,31 +1,28 @@
-//! What a model computes, and its gradient by going back over it (Linnainmaa, 1970).
+//! The fused engine's pass: it records what a model computes, and takes the gradient by going over the record
+//! from its end (Linnainmaa, 1970).
 //!
-//! Activations are matrices, a row a token. Each operation's order is that of its kernel. Where a
-//! value is used more than once, its gradient is added up by `+`, the last use first. Memory is
-//! used again from step to step: a [`Workspace`] outlives the tapes that draw on it.
+//! Gradients are added in place, and memory is used again from step to step: a [`Workspace`] outlives the
+//! tapes that draw on it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use retrace_numerics::attention::Attention;
-use retrace_numerics::cross_entropy::{Loss, Row};
+use retrace_numerics::cross_entropy::Row;
 use retrace_numerics::gelu::Gelu;
 use retrace_numerics::heads::Heads;
 use retrace_numerics::matmul::{Matrix, Target, matmul, matmul_onto};
 use retrace_numerics::norm::{Gradients, Norm, Part};
-use retrace_numerics::random::Stream;
 use retrace_numerics::{elementwise, embedding, rope, swiglu};
 
-use crate::Weights;
+use crate::operations::{Dropout, MOST_LOGITS, NormKind, Operations, Projection, Targets};
 use crate::weights::{Gradient, Parameter};
-
-/// Most logits that are held at once.
-const MOST_LOGITS: usize = 1 << 21;
+use crate::{ModelError, Weights};
 
 /// Memory for activations and their gradients, kept for the next tape.
 #[derive(Debug, Clone, Default)]
-pub struct Workspace(Rc<RefCell<Vec<Vec<f32>>>>);
+pub(crate) struct Workspace(Rc<RefCell<Vec<Vec<f32>>>>);
 
 impl Workspace {
     /// `length` floats of any content.
@@ -67,20 +64,6 @@ impl Value {
     }
 }
 
-/// x · weightᵀ, or x · weightᵀ + bias.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Projection {
-    pub(crate) weight: Parameter,
-    pub(crate) bias: Option<Parameter>,
-}
-
-/// How rows are normalised, and by which parameters.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum NormKind {
-    Rms { weight: Parameter, epsilon: f32 },
-    Layer { parameters: Option<(Parameter, Parameter)>, epsilon: f32 },
-}
-
 impl NormKind {
     fn norm<'a>(&self, weights: &'a Weights) -> Norm<'a> {
         match *self {
@@ -98,19 +81,6 @@ impl NormKind {
             Self::Layer { parameters, .. } => (parameters.map(|p| p.0), parameters.map(|p| p.1)),
         }
     }
-}
-
-/// Where a run's dropout is.
-#[derive(Debug, Clone, Copy)]
-pub struct Dropout {
-    /// The share of elements that is dropped.
-    pub rate: f64,
-    /// The run's seed.
-    pub seed: u64,
-    /// The update's number.
-    pub step: u64,
-    /// The number of the micro-batch within the update.
-    pub micro_batch: u64,
 }
 
 /// What was done, with what going back needs.
@@ -155,7 +125,7 @@ enum Done {
         x: Value,
         form: Gelu,
     },
-    Drop {
+    Dropout {
         x: usize,
         call: u64,
     },
@@ -170,17 +140,17 @@ pub(crate) struct Tape<'w> {
     done: Vec<(usize, Done)>,
     values: usize,
     dropout: Option<Dropout>,
-    drops: u64,
+    calls: u64,
 }
 
 impl<'w> Tape<'w> {
     /// A tape that only computes.
     pub(crate) fn forgetful(weights: &'w Weights, workspace: &Workspace) -> Self {
         let workspace = workspace.clone();
-        Self { weights, workspace, records: false, done: vec![], values: 0, dropout: None, drops: 0 }
+        Self { weights, workspace, records: false, done: vec![], values: 0, dropout: None, calls: 0 }
     }
 
-    /// A tape that can go back.
+    /// A tape of which a gradient can be taken.
     pub(crate) fn recording(weights: &'w Weights, workspace: &Workspace, dropout: Option<Dropout>) -> Self {
         Self { records: true, dropout, ..Self::forgetful(weights, workspace) }
     }
@@ -206,35 +176,35 @@ impl<'w> Tape<'w> {
     fn rows(&self, x: &Value) -> usize {
         x.values().len() / x.columns
     }
+}
 
-    /// The table's rows at `ids`, which must all have one.
-    pub(crate) fn embed(&mut self, table: Parameter, ids: &Arc<[u32]>) -> Value {
+impl Operations for Tape<'_> {
+    type Value = Value;
+
+    fn embed(&mut self, table: Parameter, ids: &Arc<[u32]>) -> Result<Value, ModelError> {
         let width = self.weights.layout().shape(table)[1];
         let mut out = self.workspace.floats(ids.len() * width);
         embedding::forward(self.weights.get(table), width, ids, &mut out.values);
-        self.value(width, out, || Done::Embed { table, ids: Arc::clone(ids) })
+        Ok(self.value(width, out, || Done::Embed { table, ids: Arc::clone(ids) }))
     }
 
-    /// Each row normalised.
-    pub(crate) fn norm(&mut self, x: &Value, kind: NormKind) -> Value {
-        self.norm_parts(x, vec![(Part::whole(x.columns), kind)])
+    fn norm(&mut self, x: &Value, kind: NormKind) -> Result<Value, ModelError> {
+        self.norm_parts(x, &[(Part::whole(x.columns), kind)])
     }
 
-    /// Parts of each row normalised, the rest as it is.
-    pub(crate) fn norm_parts(&mut self, x: &Value, parts: Vec<(Part, NormKind)>) -> Value {
+    fn norm_parts(&mut self, x: &Value, parts: &[(Part, NormKind)]) -> Result<Value, ModelError> {
         let mut out = self.workspace.floats(x.values().len());
         if parts.iter().map(|(part, _)| part.width).sum::<usize>() < x.columns {
             out.values.copy_from_slice(x.values());
         }
-        for (part, kind) in &parts {
+        for (part, kind) in parts {
             kind.norm(self.weights).forward(x.values(), *part, &mut out.values);
         }
         let x = x.clone();
-        self.value(x.columns, out, || Done::Norm { x, parts })
+        Ok(self.value(x.columns, out, || Done::Norm { x, parts: parts.to_vec() }))
     }
 
-    /// The projections of `x`, side by side.
-    pub(crate) fn project(&mut self, x: &Value, projections: &[Projection]) -> Value {
+    fn project(&mut self, x: &Value, projections: &[Projection]) -> Result<Value, ModelError> {
         let (rows, layout) = (self.rows(x), self.weights.layout());
         let columns: usize = projections.iter().map(|p| layout.shape(p.weight)[0]).sum();
         let mut out = self.workspace.floats(rows * columns);
@@ -250,36 +220,32 @@ impl<'w> Tape<'w> {
             first += outputs;
         }
         let x = x.clone();
-        self.value(columns, out, || Done::Project { x, projections: projections.to_vec() })
+        Ok(self.value(columns, out, || Done::Project { x, projections: projections.to_vec() }))
     }
 
-    /// `to` + `from`.
-    pub(crate) fn add(&mut self, to: Value, from: &Value) -> Value {
+    fn add(&mut self, to: Value, from: &Value) -> Result<Value, ModelError> {
         let (to_id, columns) = (to.id, to.columns);
         let mut out = self.take(to);
         elementwise::add(&mut out.values, from.values());
         let from = from.id;
-        self.value(columns, out, || Done::Add { to: to_id, from })
+        Ok(self.value(columns, out, || Done::Add { to: to_id, from }))
     }
 
-    /// Queries and keys turned by their positions.
-    pub(crate) fn rope(&mut self, qkv: Value, tables: &Arc<rope::Tables>, heads: Heads) -> Value {
+    fn rope(&mut self, qkv: Value, tables: &Arc<rope::Tables>, heads: Heads) -> Result<Value, ModelError> {
         let (x, columns) = (qkv.id, qkv.columns);
         let mut out = self.take(qkv);
         tables.turn(&mut out.values, &heads);
-        self.value(columns, out, || Done::Rope { x, tables: Arc::clone(tables), heads })
+        Ok(self.value(columns, out, || Done::Rope { x, tables: Arc::clone(tables), heads }))
     }
 
-    /// Each element brought to at most `limit` and at least −`limit`.
-    pub(crate) fn clip(&mut self, x: &Value, limit: f32) -> Value {
+    fn clip(&mut self, x: &Value, limit: f32) -> Result<Value, ModelError> {
         let mut out = self.workspace.floats(x.values().len());
         elementwise::clip(x.values(), limit, &mut out.values);
         let x = x.clone();
-        self.value(x.columns, out, || Done::Clip { x, limit })
+        Ok(self.value(x.columns, out, || Done::Clip { x, limit }))
     }
 
-    /// Attention over packed rows.
-    pub(crate) fn attend(&mut self, qkv: &Value, attention: Attention) -> Value {
+    fn attend(&mut self, qkv: &Value, attention: Attention) -> Result<Value, ModelError> {
         let rows = self.rows(qkv);
         let mut out = self.workspace.floats(rows * attention.heads.output_row());
         let mut statistics = self.workspace.floats(attention.statistics(rows));
@@ -291,40 +257,34 @@ impl<'w> Tape<'w> {
             let (qkv, kept) = (qkv.clone(), out.clone());
             self.done.push((id, Done::Attend { qkv, out: kept, statistics, attention }));
         }
-        out
+        Ok(out)
     }
 
-    /// silu(gate) · up, where a row is the gates and then the ups.
-    pub(crate) fn swiglu(&mut self, x: &Value) -> Value {
+    fn gate(&mut self, x: &Value) -> Result<Value, ModelError> {
         let width = x.columns / 2;
         let mut out = self.workspace.floats(x.values().len() / 2);
         swiglu::forward(x.values(), width, &mut out.values);
         let x = x.clone();
-        self.value(width, out, || Done::SwiGlu { x })
+        Ok(self.value(width, out, || Done::SwiGlu { x }))
     }
 
-    /// GELU of each element.
-    pub(crate) fn gelu(&mut self, x: &Value, form: Gelu) -> Value {
+    fn gelu(&mut self, x: &Value, form: Gelu) -> Result<Value, ModelError> {
         let mut out = self.workspace.floats(x.values().len());
         form.forward(x.values(), &mut out.values);
         let x = x.clone();
-        self.value(x.columns, out, || Done::Gelu { x, form })
+        Ok(self.value(x.columns, out, || Done::Gelu { x, form }))
     }
 
-    /// Dropout, where the run has it; the call's number within a model's pass names its stream,
-    /// `dropout/CALL`, and a micro-batch has 2^40 indices.
-    pub(crate) fn dropout(&mut self, x: Value) -> Value {
-        let Some(dropout) = self.dropout else { return x };
-        let (id, columns, call) = (x.id, x.columns, self.drops);
-        self.drops += 1;
+    fn dropout(&mut self, x: Value) -> Result<Value, ModelError> {
+        let Some(dropout) = self.dropout else { return Ok(x) };
+        let (id, columns, call) = (x.id, x.columns, self.calls);
+        self.calls += 1;
         let mut out = self.take(x);
         dropout.apply(call, &mut out.values);
-        self.value(columns, out, || Done::Drop { x: id, call })
+        Ok(self.value(columns, out, || Done::Dropout { x: id, call }))
     }
 
-    /// The logits of each row, a chunk of rows at a time: `each` is called with the first row and
-    /// the chunk's logits.
-    pub(crate) fn logits(&self, x: &Value, head: Parameter, mut each: impl FnMut(usize, &mut [f32])) {
+    fn logits(&self, x: &Value, head: Parameter, each: &mut dyn FnMut(usize, &mut [f32])) -> Result<(), ModelError> {
         let vocabulary = self.weights.layout().shape(head)[0];
         let by = Matrix::new(self.weights.get(head), vocabulary, x.columns).transposed();
         let rows = (MOST_LOGITS / vocabulary).max(1);
@@ -335,21 +295,16 @@ impl<'w> Tape<'w> {
             matmul(Matrix::new(part, count, x.columns), by, Target::new(logits, count, vocabulary));
             each(chunk * rows, logits);
         }
+        Ok(())
     }
 
-    /// What each row costs, and the gradient of `scale` times their sum with respect to every
-    /// weight, in `gradient`. Nothing more can be computed on this tape.
-    ///
-    /// The head's gradient is the chain over all rows of the logits' gradient and x.
-    pub(crate) fn go_back(
+    fn loss(
         mut self,
         x: Value,
         head: Parameter,
-        targets: &[Option<u32>],
-        loss: Loss,
-        scale: f32,
+        Targets { targets, loss, scale }: Targets<'_>,
         gradient: &mut [f32],
-    ) -> Vec<Row> {
+    ) -> Result<Vec<Row>, ModelError> {
         let (weights, workspace) = (self.weights, self.workspace.clone());
         let (layout, width) = (weights.layout(), x.columns);
         let vocabulary = layout.shape(head)[0];
@@ -357,54 +312,47 @@ impl<'w> Tape<'w> {
         let mut costs = vec![Row::default(); targets.len()];
         let mut dx = workspace.floats(x.values().len());
         let by = Matrix::new(weights.get(head), vocabulary, width);
-        self.logits(&x, head, |first, logits| {
+        self.logits(&x, head, &mut |first, logits| {
             let count = logits.len() / vocabulary;
             let rows = first..first + count;
             loss.backward(logits, vocabulary, &targets[rows.clone()], scale, &mut costs[rows.clone()]);
-            let slopes = Matrix::new(logits, count, vocabulary);
-            matmul(slopes, by, Target::new(&mut dx.values[first * width..][..count * width], count, width));
+            let dlogits = Matrix::new(logits, count, vocabulary);
+            matmul(dlogits, by, Target::new(&mut dx.values[first * width..][..count * width], count, width));
             let (dhead, onto) = gradient.of(layout, head);
             let x = Matrix::new(&x.values()[first * width..][..count * width], count, width);
             let dhead = Target::new(dhead, vocabulary, width);
-            if onto { matmul_onto(slopes.transposed(), x, dhead) } else { matmul(slopes.transposed(), x, dhead) }
-        });
-        let mut slopes: Vec<Option<Buffer>> = (0..self.values).map(|_| None).collect();
-        slopes[x.id] = Some(dx);
+            if onto { matmul_onto(dlogits.transposed(), x, dhead) } else { matmul(dlogits.transposed(), x, dhead) }
+        })?;
+        let mut gradients: Vec<Option<Buffer>> = (0..self.values).map(|_| None).collect();
+        gradients[x.id] = Some(dx);
         drop(x);
         while let Some((id, done)) = self.done.pop() {
-            if let Some(dy) = slopes[id].take() {
-                done.back(dy, weights, &workspace, self.dropout, &mut slopes, &mut gradient);
+            if let Some(dy) = gradients[id].take() {
+                done.backward(dy, weights, &workspace, self.dropout, &mut gradients, &mut gradient);
             }
         }
         gradient.finish(layout);
-        costs
+        Ok(costs)
     }
 }
 
-impl Dropout {
-    fn apply(&self, call: u64, values: &mut [f32]) {
-        let stream = Stream::new(self.seed, &format!("dropout/{call}"));
-        elementwise::dropout(values, self.rate, &stream, self.step, self.micro_batch << 40);
-    }
-}
-
-/// Adds `slope` to what is known of the gradient of the value `id`.
-fn give(slopes: &mut [Option<Buffer>], id: usize, slope: Buffer) {
-    match &mut slopes[id] {
-        Some(known) => elementwise::add(&mut known.values, &slope.values),
-        none => *none = Some(slope),
+/// Adds `gradient` to what is known of that of the value `id`.
+fn add_to(gradients: &mut [Option<Buffer>], id: usize, gradient: Buffer) {
+    match &mut gradients[id] {
+        Some(known) => elementwise::add(&mut known.values, &gradient.values),
+        none => *none = Some(gradient),
     }
 }
 
 impl Done {
     /// Gives the gradient of the output, `dy`, on to inputs and weights.
-    fn back(
+    fn backward(
         self,
         mut dy: Buffer,
         weights: &Weights,
         workspace: &Workspace,
         dropout: Option<Dropout>,
-        slopes: &mut [Option<Buffer>],
+        gradients: &mut [Option<Buffer>],
         gradient: &mut Gradient<'_>,
     ) {
         let layout = weights.layout();
@@ -419,7 +367,7 @@ impl Done {
             }
             Self::Norm { x, parts } => {
                 let partial = parts.iter().map(|(part, _)| part.width).sum::<usize>() < x.columns;
-                let known = if partial { None } else { slopes[x.id].take() };
+                let known = if partial { None } else { gradients[x.id].take() };
                 let onto = known.is_some();
                 let mut dx = known.unwrap_or_else(|| workspace.floats(x.values().len()));
                 if partial {
@@ -436,7 +384,7 @@ impl Done {
                         gradient.of(layout, bias).0.copy_from_slice(&dbias);
                     }
                 }
-                give(slopes, x.id, dx);
+                add_to(gradients, x.id, dx);
             }
             Self::Project { x, projections } => {
                 let rows = x.values().len() / x.columns;
@@ -445,9 +393,9 @@ impl Done {
                 let (mut first, inputs) = (0, Matrix::new(x.values(), rows, x.columns));
                 for Projection { weight, bias } in projections {
                     let outputs = layout.shape(weight)[0];
-                    let slope = Matrix::new(&dy.values, rows, columns).columns(first, outputs);
+                    let part = Matrix::new(&dy.values, rows, columns).columns(first, outputs);
                     let (dweight, _) = gradient.of(layout, weight);
-                    matmul(slope.transposed(), inputs, Target::new(dweight, outputs, x.columns));
+                    matmul(part.transposed(), inputs, Target::new(dweight, outputs, x.columns));
                     if let Some(bias) = bias {
                         elementwise::sum_rows(&dy.values, columns, first, gradient.of(layout, bias).0);
                     }
@@ -455,49 +403,49 @@ impl Done {
                     let to = Target::new(&mut dx.values, rows, x.columns);
                     // Chains go on from projection to projection.
                     if first == 0 {
-                        matmul(slope, by, to)
+                        matmul(part, by, to)
                     } else {
-                        matmul_onto(slope, by, to)
+                        matmul_onto(part, by, to)
                     }
                     first += outputs;
                 }
-                give(slopes, x.id, dx);
+                add_to(gradients, x.id, dx);
             }
             Self::Add { to, from } => {
                 let mut copy = workspace.floats(dy.values.len());
                 copy.values.copy_from_slice(&dy.values);
-                give(slopes, from, copy);
-                give(slopes, to, dy);
+                add_to(gradients, from, copy);
+                add_to(gradients, to, dy);
             }
             Self::Rope { x, tables, heads } => {
                 tables.turn_back(&mut dy.values, &heads);
-                give(slopes, x, dy);
+                add_to(gradients, x, dy);
             }
             Self::Clip { x, limit } => {
                 elementwise::clip_backward(x.values(), limit, &mut dy.values);
-                give(slopes, x.id, dy);
+                add_to(gradients, x.id, dy);
             }
             Self::Attend { qkv, out, statistics, attention } => {
                 let mut dqkv = workspace.floats(qkv.values().len());
                 let (out, statistics) = (out.values(), &statistics.values);
                 attention.backward(qkv.values(), out, statistics, &dy.values, &mut dqkv.values);
-                give(slopes, qkv.id, dqkv);
+                add_to(gradients, qkv.id, dqkv);
             }
             Self::SwiGlu { x } => {
                 let mut dx = workspace.floats(x.values().len());
                 swiglu::backward(x.values(), x.columns / 2, &dy.values, &mut dx.values);
-                give(slopes, x.id, dx);
+                add_to(gradients, x.id, dx);
             }
             Self::Gelu { x, form } => {
                 let mut dx = workspace.floats(x.values().len());
                 form.backward(x.values(), &dy.values, &mut dx.values);
-                give(slopes, x.id, dx);
+                add_to(gradients, x.id, dx);
             }
-            Self::Drop { x, call } => {
+            Self::Dropout { x, call } => {
                 if let Some(dropout) = dropout {
                     dropout.apply(call, &mut dy.values);
                 }
-                give(slopes, x, dy);
+                add_to(gradients, x, dy);
             }
         }
     }

@@ -6,13 +6,20 @@ use std::ops::Range;
 use half::{bf16, f16};
 use retrace_files::safetensors::{self, Dtype};
 use retrace_numerics::random::Stream;
+use retrace_spec::model::Architecture;
 use retrace_spec::{Model, Seed};
 
-use crate::{ModelError, network};
+use crate::{ModelError, architecture};
 
 /// Which weight of a model: its place among the names, sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Parameter(usize);
+
+impl Parameter {
+    pub(crate) const fn index(self) -> usize {
+        self.0
+    }
+}
 
 /// The names and shapes of a model's weights, sorted by name, and where each lies among all
 /// numbers.
@@ -22,9 +29,13 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Of the model's weights.
+    /// Of the model's weights; of none, if its architecture is not known here.
     pub fn of(model: &Model) -> Self {
-        let shapes: BTreeMap<String, Vec<usize>> = network::shapes(model).into_iter().collect();
+        Self::new(architecture::shapes(model).into_iter().collect())
+    }
+
+    /// Of weights with these shapes.
+    pub fn new(shapes: BTreeMap<String, Vec<usize>>) -> Self {
         let mut at = 0;
         let place = |(name, shape): (String, Vec<usize>)| {
             let from = at;
@@ -87,9 +98,9 @@ pub struct Weights {
 
 impl Weights {
     /// The initial weights: norms are 1, biases 0; element i of matrix NAME is normal number i of
-    /// the stream `initial weights/NAME`, at step 0, with deviation `initializer_range`.
-    pub fn initial(model: &Model, seed: Seed) -> Self {
-        let layout = Layout::of(model);
+    /// the stream `initial weights/NAME`, at step 0, with deviation `initializer_range`. `layout` is that of the
+    /// model's weights.
+    pub fn initial(model: &Model, layout: Layout, seed: Seed) -> Self {
         let mut values = vec![0.0; layout.parameters()];
         for (name, shape, range) in layout.iter() {
             let values = &mut values[range];
@@ -107,8 +118,12 @@ impl Weights {
     /// # Errors
     /// If a tensor of the model is missing or has another shape or dtype, or there is one too many.
     pub fn from_tensors(model: &Model, mut tensors: BTreeMap<String, safetensors::Tensor>) -> Result<Self, ModelError> {
-        let layout = Layout::of(model);
-        let (embedding, head) = network::ends(model.architecture);
+        let layout = match model.architecture {
+            // What such a model needs is known to its own code alone.
+            Architecture::Own => Layout::new(tensors.iter().map(|(name, t)| (name.clone(), t.shape.clone())).collect()),
+            _ => Layout::of(model),
+        };
+        let (embedding, head) = architecture::ends(model.architecture);
         // Some releases store a head that is the embedding; then it must be that.
         if model.tie_word_embeddings && tensors.contains_key(head) {
             if tensors.get(head) != tensors.get(embedding) {
@@ -127,7 +142,7 @@ impl Weights {
         for (name, shape, _) in layout.iter() {
             values.extend(take_floats(&mut tensors, name, shape)?);
         }
-        tensors.retain(|name, _| !network::is_table(name));
+        tensors.retain(|name, _| !architecture::is_table(name));
         match tensors.pop_first() {
             Some((name, _)) => Err(ModelError::Unknown { name }),
             None => Ok(Self { layout, values }),

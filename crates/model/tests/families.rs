@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use retrace_files::{Root, safetensors};
-use retrace_model::{Dropout, Inference, Lesson, Network, Weights, Workspace, hub};
+use retrace_model::{Dropout, Engine, Inference, MicroBatch, Weights, hub};
 use retrace_numerics::cross_entropy::Loss;
 
 fn cases() -> Vec<PathBuf> {
@@ -33,7 +33,7 @@ fn logits_are_those_of_transformers() {
         let name = case.file_name().unwrap().to_string_lossy().into_owned();
         let (ids, expected, positions) = expected(&case);
         let (model, weights) = hub::read(&Root::open(&case).unwrap()).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let logits = Inference::new(&model, weights).unwrap().logits(&ids, positions).unwrap();
+        let logits = Inference::new(&model, weights, Engine::Fused).unwrap().logits(&ids, positions).unwrap();
         assert_eq!(logits.len(), expected.len(), "{name}");
         let off = logits.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
         let size = expected.iter().fold(0f32, |most, logit| most.max(logit.abs()));
@@ -59,16 +59,15 @@ fn gradients_are_slopes() {
         let name = case.file_name().unwrap().to_string_lossy().into_owned();
         let (ids, _, positions) = expected(&case);
         let (model, weights) = hub::read(&Root::open(&case).unwrap()).unwrap();
-        let network = Network::new(&model).unwrap();
+        let network = Engine::Fused.network(&model).unwrap();
         let mut targets: Vec<Option<u32>> = ids.iter().skip(1).chain(&ids[..1]).copied().map(Some).collect();
         targets[5] = None;
         for (z_weight, rate) in [(0.0, 0.0), (0.01, 0.2)] {
             let dropout = (rate > 0.0).then_some(Dropout { rate, seed: 3, step: 4, micro_batch: 1 });
             let loss = Loss { z_weight };
-            let lesson = Lesson { inputs: &ids, targets: &targets, positions, loss, scale: 1.0, dropout };
-            let workspace = Workspace::default();
+            let batch = MicroBatch { inputs: &ids, targets: &targets, positions, loss, scale: 1.0, dropout };
             let cost = |weights: &Weights, gradient: &mut [f32]| -> f64 {
-                let rows = network.gradient(weights, &workspace, &lesson, gradient).unwrap();
+                let rows = network.gradient(weights, &batch, gradient).unwrap();
                 rows.iter().map(|row| f64::from(row.loss) + f64::from(row.z_loss)).sum()
             };
             let mut gradient = vec![f32::NAN; weights.values().len()];

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use retrace_files::Root;
-use retrace_model::{Inference, Lesson, Network, Weights, Workspace, hub};
+use retrace_model::{Engine, Inference, Layout, MicroBatch, Weights, hub};
 use retrace_numerics::cross_entropy::Loss;
 use retrace_numerics::random::Stream;
 use retrace_spec::Model;
@@ -31,7 +31,7 @@ fn model() -> Model {
 
 /// Initial weights, with norms that are not all 1.
 fn weights(model: &Model) -> Weights {
-    let mut weights = Weights::initial(model, Seed(3));
+    let mut weights = Weights::initial(model, Layout::of(model), Seed(3));
     let layout = weights.layout().clone();
     for (name, shape, range) in layout.iter().filter(|(_, shape, _)| shape.len() == 1) {
         assert!(!shape.is_empty());
@@ -125,7 +125,7 @@ fn logits_are_the_equations() {
     let weights = weights(&model);
     let ids = ids(&model, 22);
     let expected: Vec<f64> = ids.chunks(11).flat_map(|ids| reference(&model, &wide(&weights), ids)).flatten().collect();
-    let ours = Inference::new(&model, weights).unwrap().logits(&ids, 11).unwrap();
+    let ours = Inference::new(&model, weights, Engine::Fused).unwrap().logits(&ids, 11).unwrap();
     assert_eq!(ours.len(), expected.len());
     for (ours, expected) in ours.iter().zip(expected) {
         assert!((f64::from(*ours) - expected).abs() < 2e-4, "{ours} against {expected}");
@@ -140,9 +140,9 @@ fn gradients_are_the_finite_differences() {
     let (inputs, targets) = (&ids[..9], &ids[1..]);
     let counted: Vec<Option<u32>> = targets.iter().copied().map(Some).collect();
     let mut all = vec![f32::NAN; weights.values().len()];
-    let lesson =
-        Lesson { inputs, targets: &counted, positions: 9, loss: Loss { z_weight: 0.0 }, scale: 1.0, dropout: None };
-    Network::new(&model).unwrap().gradient(&weights, &Workspace::default(), &lesson, &mut all).unwrap();
+    let loss = Loss { z_weight: 0.0 };
+    let batch = MicroBatch { inputs, targets: &counted, positions: 9, loss, scale: 1.0, dropout: None };
+    Engine::Fused.network(&model).unwrap().gradient(&weights, &batch, &mut all).unwrap();
     let loss = |w: &Values| -> f64 {
         let logits = reference(&model, w, inputs);
         logits.iter().zip(targets).map(|(x, t)| x.iter().map(|x| x.exp()).sum::<f64>().ln() - x[*t as usize]).sum()
@@ -169,7 +169,7 @@ fn gradients_are_the_finite_differences() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let model = model();
-    let llama = Inference::new(&model, weights(&model)).unwrap();
+    let llama = Inference::new(&model, weights(&model), Engine::Fused).unwrap();
     for (ids, positions) in [(vec![23], 1), (vec![0; 17], 17), (vec![0; 3], 2), (vec![0], 0)] {
         assert!(llama.logits(&ids, positions).is_err());
     }

@@ -14,4 +14,4 @@ mod sections;
 
 pub use error::ReportError;
 pub use page::page;
-pub use release::{Checked, Cleaning, Part};
+pub use release::{Checked, CheckedReplay, Cleaning, Part};

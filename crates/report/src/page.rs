@@ -7,7 +7,7 @@ use retrace_spec::foreign::shown_lines;
 
 use crate::ReportError;
 use crate::numbers::grouped;
-use crate::release::{Checked, Part};
+use crate::release::{Checked, CheckedReplay, Part};
 use crate::sections::{self, Colours, made, section};
 
 /// The page: what was checked, if anything is said of that, and the sections.
@@ -169,7 +169,7 @@ fn checks(checked: &Checked<'_>) -> Vec<Check> {
             detail: html! { p { "That the runs produced these checkpoints is claimed, not shown." } },
         });
     }
-    for (id, replay) in checked.replays {
+    for CheckedReplay { step: id, engine, replay } in checked.replays {
         let (from, to) = (replay.from.get(), replay.to.get());
         let steps = to.saturating_sub(from);
         let stretch = format!("steps {} to {to} of {id}", from + 1);
@@ -183,7 +183,7 @@ fn checks(checked: &Checked<'_>) -> Vec<Check> {
                 mood: Mood::Holds,
                 what: format!("Computing {stretch} again gave the same bits."),
                 detail: html! {
-                    p { "All " (grouped(steps)) " losses, gradient norms and states in the journal, and " (compared) ", are the same." }
+                    p { "All " (grouped(steps)) " losses, gradient norms and states in the journal, and " (compared) ", are the same. The engine was " (engine) "." }
                 },
             },
             false => Check {
@@ -251,8 +251,8 @@ fn again(checked: &Checked<'_>) -> Markup {
         pre {
             code {
                 "retrace verify manifest.yaml --root ROOT\n"
-                @for (id, replay) in checked.replays {
-                    "retrace replay manifest.yaml --step " (id) " --from " (replay.from) " --to " (replay.to) "\n"
+                @for CheckedReplay { step, engine, replay } in checked.replays {
+                    "retrace replay manifest.yaml --step " (step) " --from " (replay.from) " --to " (replay.to) " --engine " (engine) "\n"
                 }
                 "retrace query \"SELECT * FROM artifacts ORDER BY path\" .\n"
             }

@@ -21,8 +21,19 @@ pub struct Checked<'a> {
     pub comparison: Option<&'a Comparison>,
     /// How what is here stands to its manifest.
     pub verification: Option<&'a Verification>,
-    /// The stretches of training that were computed again, each with the id of its step.
-    pub replays: &'a [(String, Replay)],
+    /// The stretches of training that were computed again.
+    pub replays: &'a [CheckedReplay],
+}
+
+/// A stretch of training that was computed again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedReplay {
+    /// The id of its step.
+    pub step: String,
+    /// The engine that computed it.
+    pub engine: String,
+    /// What was found.
+    pub replay: Replay,
 }
 
 /// A section of a page, with what it says.

@@ -9,7 +9,7 @@ use retrace_analysis::contamination::{Counts, TaskCounts};
 use retrace_analysis::scaling::{Fit, Law, RunPoints};
 use retrace_manifest::{Comparison, Entry, Verdict, Verification};
 use retrace_query::Session;
-use retrace_report::{Checked, Cleaning, Part, page};
+use retrace_report::{Checked, CheckedReplay, Cleaning, Part, page};
 use retrace_spec::manifest::{Artifact, GraphStep, Kind, Output, Reference, StepKind};
 use retrace_spec::recipe::{LossUnit, ParamsUnit};
 use retrace_spec::{Digest, Manifest, RelPath, Step, Tokens};
@@ -236,7 +236,7 @@ fn parts(directory: &Path) -> Vec<Part> {
     ]
 }
 
-fn replayed(findings: &[&str]) -> (String, retrace_train::Replay) {
+fn replayed(findings: &[&str]) -> CheckedReplay {
     let finding = |what: &&str| retrace_train::Finding {
         kind: retrace_train::Kind::Arithmetic,
         step: Step(131),
@@ -247,7 +247,8 @@ fn replayed(findings: &[&str]) -> (String, retrace_train::Replay) {
     let findings = findings.iter().map(finding).collect();
     let (from, to) = (Step(120), Step(160));
     let checkpoints = vec![Step(140), Step(160)];
-    ("train-base".to_owned(), retrace_train::Replay { from, to, reached: to, checkpoints, findings })
+    let replay = retrace_train::Replay { from, to, reached: to, checkpoints, findings };
+    CheckedReplay { step: "train-base".to_owned(), engine: "candle".to_owned(), replay }
 }
 
 fn comparison(identical: usize, different: &[&str], missing: &[&str], extra: &[&str]) -> Comparison {
@@ -310,6 +311,8 @@ fn the_tables_fill_the_page() {
         "Everything that was checked holds.",
         "All 143 artifacts are identical to the published release.",
         "Computing steps 121 to 160 of train-base again gave the same bits.",
+        "The engine was candle.",
+        "--from 120 --to 160 --engine candle",
         "2,671 of 3,210 documents were kept",
         "6 benchmark items count as held by the corpus.",
         "12 sealed files",
@@ -406,8 +409,7 @@ fn hostile_names_are_texts() {
     manifest.steps[1].config = Some(path(at));
     let comparison = comparison(1, &[at], &[at], &[at]);
     let verification = verification(1, vec![entry(at, Verdict::Changed, HOSTILE)]);
-    let (_, replay) = replayed(&[HOSTILE]);
-    let replays = [(name(), replay)];
+    let replays = [CheckedReplay { step: name(), engine: name(), ..replayed(&[HOSTILE]) }];
     let checked = Checked {
         manifest: &manifest,
         comparison: Some(&comparison),

@@ -89,9 +89,15 @@ pub enum Architecture {
     Olmo2,
     /// OLMo 2 with sliding windows.
     Olmo3,
+    /// A module of the user's own, given to the library; this program alone cannot compute it. What it makes of
+    /// the other fields is its own.
+    Own,
 }
 
 impl Architecture {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Llama, Self::GptNeox, Self::Olmo, Self::Olmo2, Self::Olmo3, Self::Own];
+
     /// The name that Hugging Face gives it, and this crate's documents too.
     pub const fn name(self) -> &'static str {
         match self {
@@ -100,6 +106,7 @@ impl Architecture {
             Self::Olmo => "olmo",
             Self::Olmo2 => "olmo2",
             Self::Olmo3 => "olmo3",
+            Self::Own => "own",
         }
     }
 }

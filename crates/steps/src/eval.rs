@@ -7,7 +7,7 @@ use retrace_checkpoint::Checkpoint;
 use retrace_corpus::tokenizer::Tokenizer;
 use retrace_eval::{LoadedTask, Results, score};
 use retrace_files::{Progress, Root, Unit, expand_directories};
-use retrace_model::{Inference, ModelError, hub};
+use retrace_model::{Engine, Inference, ModelError, hub};
 use retrace_spec::manifest::{Kind, StepKind};
 use retrace_spec::{EvalRecipe, Pattern, RelPath, Task};
 
@@ -48,13 +48,18 @@ pub(crate) fn files_of_task(root: &Root, path: &RelPath) -> Result<[RelPath; 2],
     Ok([path.clone(), items])
 }
 
-/// Scores the model in a directory on every task.
+/// Scores the model in a directory on every task, computed by `engine`.
 ///
 /// # Errors
 /// If the model cannot be read, or a task not be computed.
-pub fn evaluate(model: &Root, tasks: &[LoadedTask], progress: &dyn Progress) -> Result<Results, StepError> {
+pub fn evaluate(
+    model: &Root,
+    tasks: &[LoadedTask],
+    engine: Engine,
+    progress: &dyn Progress,
+) -> Result<Results, StepError> {
     let (description, weights) = hub::read(model)?;
-    let inference = Inference::new(&description, weights)?;
+    let inference = Inference::new(&description, weights, engine)?;
     let tokenizer = Tokenizer::read(model.file(&TOKENIZER.parse()?)?)?;
     let mut scores = Vec::new();
     for task in tasks {
@@ -129,7 +134,12 @@ impl Step for EvalRecipe {
         Ok(inputs)
     }
 
-    fn carry_out(&self, root: &Root, _: &Options, progress: &dyn Progress) -> Result<(Evaluated, Outputs), StepError> {
+    fn carry_out(
+        &self,
+        root: &Root,
+        options: &Options,
+        progress: &dyn Progress,
+    ) -> Result<(Evaluated, Outputs), StepError> {
         let mut tasks: Vec<LoadedTask> = Vec::new();
         for path in &self.tasks {
             let task = load(root, path)?;
@@ -150,7 +160,7 @@ impl Step for EvalRecipe {
         progress.begin(&format!("evaluating ({})", self.name), (outputs.len() * tasks.len()) as u64, Unit::Items);
         let mut evaluated = Vec::new();
         for (path, model) in &outputs {
-            let results = evaluate(&root.directory(model)?, &tasks, progress)?;
+            let results = evaluate(&root.directory(model)?, &tasks, options.engine, progress)?;
             results.write(root.create(path)?)?;
             evaluated.push((model.clone(), results));
         }

@@ -324,7 +324,8 @@ impl One<'_> {
         }
         let begun = Begun { inputs: now };
         record::begin(root, &planned.id, &begun)?;
-        let (summary, outputs) = planned.step.carry_out(root, &Options { resume }, progress)?;
+        let options = Options { resume, ..Options::default() };
+        let (summary, outputs) = planned.step.carry_out(root, &options, progress)?;
         let made: BTreeSet<&RelPath> = outputs.iter().map(|(path, _)| path).collect();
         for path in self.there()?.iter().filter(|path| !made.contains(path)) {
             // An earlier time made it, or one that was interrupted; others would read it as made now.

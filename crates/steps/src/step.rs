@@ -4,6 +4,7 @@ use std::fmt::{self, Debug, Display};
 
 use retrace_files::{FileError, Found, Progress, Root, expand_directories, is_lock, is_partial, walk};
 use retrace_manifest::record::{self, Done};
+use retrace_model::Engine;
 use retrace_spec::manifest::{GraphStep, Kind, StepKind};
 use retrace_spec::{Document, Pattern, RelPath};
 
@@ -84,6 +85,8 @@ pub type Outputs = Vec<(RelPath, Kind)>;
 pub struct Options {
     /// Go on with what was begun before, where the step can.
     pub resume: bool,
+    /// Who computes models.
+    pub engine: Engine,
 }
 
 /// Does a step and records it; `document` is where it stands.

@@ -139,7 +139,8 @@ impl Step for TablesRecipe {
             let Trained { run, steps } = Trained::read(root, of)?;
             let journal_path = of.run.join(Journal::NAME)?;
             let journal = Journal::read(&root.directory(&of.run)?)?;
-            let parameters = Layout::of(&run.model).parameters() as u64;
+            // Those of an architecture of somebody's own are not known here.
+            let parameters = Some(Layout::of(&run.model).parameters() as u64).filter(|parameters| *parameters > 0);
             if let Some(directory) = &of.results {
                 let there = Files::Matching(format!("{directory}/step-*.json").parse()?).there(root)?;
                 left_out += there.len().saturating_sub(steps.len());
@@ -153,7 +154,7 @@ impl Step for TablesRecipe {
                     label: directory_of(step)?.to_string(),
                     step: Some(step),
                     tokens: Some(tokens),
-                    parameters: Some(parameters),
+                    parameters,
                     path: of.run.join(directory_of(step)?.as_str())?.to_string(),
                     state: Some(stated_digest(root.file(&state)?)?),
                     source: state.to_string(),

@@ -122,7 +122,8 @@ impl Step for Training {
     ) -> Result<(Trained, Outputs), StepError> {
         // What was killed before its first line has nothing to go on with.
         let resume = options.resume && self.has_begun(root)?;
-        let journal = train(root, &self.run, resume, progress)?;
+        let network = options.engine.network(&self.run.model)?;
+        let journal = train(root, &self.run, network.as_ref(), resume, progress)?;
         Ok((Trained(journal), self.outputs(root)?))
     }
 }

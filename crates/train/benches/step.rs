@@ -1,8 +1,8 @@
 //! Steps of training, beside those of PyTorch and of stock candle (`benches/train.sh`): the same
 //! initial weights and batches, which are written for the peers.
 //!
-//! Arguments: a directory, the model (`small` or `30m`), threads, steps, and, for a curve over real
-//! text (`benches/curves.sh`), a token shard; then batches are 4 of 128 tokens, with a warm-up over a
+//! Arguments: a directory, the model (`small` or `30m`), threads, steps, and, if wanted, the engine, and then, for
+//! a curve over real text (`benches/curves.sh`), a token shard; then batches are 4 of 128 tokens, with a warm-up over a
 //! tenth of the steps, instead of 8 of 256. Prints one JSON document, as the peers do.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench, not the product")]
@@ -14,7 +14,7 @@ use std::time::Instant;
 use retrace_corpus::tokens::Writer;
 use retrace_files::safetensors::{self, Dtype, Tensor};
 use retrace_files::{Root, WholeFile};
-use retrace_model::hub;
+use retrace_model::{Engine, hub};
 use retrace_numerics::random::Stream;
 use retrace_spec::{Digest, Document, Run, Step};
 use retrace_train::{Batches, State, Trainer};
@@ -37,7 +37,11 @@ fn model(name: &str) -> &'static str {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let [directory, name, threads, steps, shard @ ..] = arguments.as_slice() else { return };
+    let [directory, name, threads, steps, rest @ ..] = arguments.as_slice() else { return };
+    let (engine, shard) = match rest {
+        [engine, shard @ ..] => (Engine::ALL.into_iter().find(|known| known.name() == engine).unwrap(), shard),
+        shard => (Engine::default(), shard),
+    };
     let (root, steps): (&Path, u64) = (Path::new(directory), steps.parse().unwrap());
     rayon::ThreadPoolBuilder::new().num_threads(threads.parse().unwrap()).build_global().unwrap();
     let (batch, length, warmup) = if shard.is_empty() { (8, 256, 0) } else { (4, 128, steps / 10) };
@@ -57,12 +61,13 @@ fn main() {
             std::fs::copy(shard, root.join("a.tokens")).unwrap();
         }
     }
-    let initial = State::initial(&Root::open(root).unwrap(), &run).unwrap();
+    let network = engine.network(&run.model).unwrap();
+    let initial = State::initial(&Root::open(root).unwrap(), &run, network.layout()).unwrap();
     let parameters = initial.weights.values().len();
     hub::write(&Root::open(root).unwrap(), &run.model, &initial.weights).unwrap();
     batches(root, &run, steps);
 
-    let mut trainer = Trainer::new(&Root::open(root).unwrap(), &run, initial, &[]).unwrap();
+    let mut trainer = Trainer::new(&Root::open(root).unwrap(), &run, network.as_ref(), initial, &[]).unwrap();
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
     loop {
         let began = Instant::now();
@@ -97,7 +102,7 @@ fn main() {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let peak: u64 = peak.and_then(|kib| kib.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0);
     let report = serde_json::json!({
-        "peer": "retrace", "threads": threads, "parameters": parameters, "losses": losses, "seconds": seconds,
+        "peer": format!("retrace, {engine}"), "threads": threads, "parameters": parameters, "losses": losses, "seconds": seconds,
         "median_seconds": median, "digest_seconds": digest, "checkpoint_seconds": checkpoint, "tokens_per_second": f64::from(batch * length) / median, "peak_resident_bytes": peak * 1024,
     });
     println!("{report}");

@@ -1,10 +1,10 @@
 //! Small runs of every family, and one digest over all that they did: `tests/bits.sh` makes it under
 //! everything that might move a bit.
 //!
-//!     bits DIRECTORY THREADS [DIE_AFTER]
+//!     bits DIRECTORY THREADS [DIE_AFTER [ENGINE]]
 //!
 //! Runs that are in the directory already are resumed. With `DIE_AFTER`, the process kills itself
-//! after that many steps. Prints the digest and the instruction set; a killed process prints nothing.
+//! after that many steps, never if it is 0. ENGINE is who computes. Prints the digest and the instruction set; a killed process prints nothing.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for tests, not the product")]
 
@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use retrace_corpus::tokens::Writer;
 use retrace_files::{Progress, Root, WholeFile};
+use retrace_model::Engine;
 use retrace_numerics::isa;
 use retrace_numerics::random::Stream;
 use retrace_spec::{Digest, Document, Run};
@@ -91,12 +92,15 @@ impl Progress for Death {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [directory, threads, die @ ..] = arguments.as_slice() else {
-        return println!("usage: bits DIRECTORY THREADS [DIE_AFTER]");
+        return println!("usage: bits DIRECTORY THREADS [DIE_AFTER [ENGINE]]");
     };
     if let Ok(name) = std::env::var("RETRACE_ISA") {
         assert!(isa::Isa::from_name(&name).is_some_and(isa::force), "this machine has no {name}");
     }
     rayon::ThreadPoolBuilder::new().num_threads(threads.parse().unwrap()).build_global().unwrap();
+    let engine = die
+        .get(1)
+        .map_or_else(Engine::default, |engine| Engine::ALL.into_iter().find(|known| known.name() == engine).unwrap());
     let root = Path::new(directory);
     let death = Death(die.first().map_or(0, |steps| steps.parse().unwrap()).into());
     prepare(root);
@@ -104,7 +108,8 @@ fn main() {
     for (name, more) in MODELS {
         let run = Run::parse(&format!("{COMMON}name: {name}\noutput: runs/{name}\n{more}\n"), name).unwrap();
         let resume = run.output.under(root).join(Journal::NAME).exists();
-        let journal = train(&Root::open(root).unwrap(), &run, resume, &death).unwrap();
+        let network = engine.network(&run.model).unwrap();
+        let journal = train(&Root::open(root).unwrap(), &run, network.as_ref(), resume, &death).unwrap();
         all.update(journal.head().as_bytes());
     }
     println!("{} {}", Digest::from(all.finalize()), isa::detect().name());

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use retrace_model::{Dropout, Lesson, Network, Weights, Workspace};
+use retrace_model::{Dropout, MicroBatch, Network, Weights};
 use retrace_numerics::cross_entropy::Loss;
 use retrace_numerics::sum::sum_f64;
 use retrace_numerics::tree::TreeSum;
@@ -24,19 +24,14 @@ pub struct Block {
 #[derive(Debug)]
 pub struct Learner<'a> {
     run: &'a Run,
-    network: Network,
-    workspace: Workspace,
+    network: &'a dyn Network,
     gradients: TreeSum,
 }
 
 impl<'a> Learner<'a> {
-    /// One for `run`.
-    ///
-    /// # Errors
-    /// If the model cannot be built.
-    pub fn new(run: &'a Run) -> Result<Self, TrainError> {
-        let (network, workspace, gradients) = (Network::new(&run.model)?, Workspace::default(), TreeSum::default());
-        Ok(Self { run, network, workspace, gradients })
+    /// One for `run`, whose model is `network`.
+    pub fn new(run: &'a Run, network: &'a dyn Network) -> Self {
+        Self { run, network, gradients: TreeSum::default() }
     }
 
     /// The run.
@@ -45,8 +40,8 @@ impl<'a> Learner<'a> {
     }
 
     /// Its model.
-    pub const fn network(&self) -> &Network {
-        &self.network
+    pub const fn network(&self) -> &'a dyn Network {
+        self.network
     }
 
     /// How many micro-batches a step has.
@@ -73,9 +68,10 @@ impl<'a> Learner<'a> {
         let micro_batches = batch.inputs.chunks(micro).zip(batch.targets.chunks(micro)).enumerate();
         for (index, (inputs, targets)) in micro_batches.skip(range.start).take(range.len()) {
             let loss = Loss { z_weight: self.run.z_loss as f32 };
-            let lesson = Lesson { inputs, targets, positions, loss, scale, dropout: self.dropout(step, index) };
+            let dropout = self.dropout(step, index);
+            let micro_batch = MicroBatch { inputs, targets, positions, loss, scale, dropout };
             let mut leaf = self.gradients.leaf(self.network.layout().parameters());
-            let costs = self.network.gradient(weights, &self.workspace, &lesson, &mut leaf)?;
+            let costs = self.network.gradient(weights, &micro_batch, &mut leaf)?;
             let costs: Vec<f32> = costs.iter().map(|row| row.loss).collect();
             losses.push(sum_f64(&costs));
             self.gradients.push(leaf);
@@ -90,7 +86,7 @@ impl<'a> Learner<'a> {
         inputs: &[u32],
         targets: &[Option<u32>],
     ) -> Result<Vec<f32>, TrainError> {
-        Ok(self.network.losses(weights, &self.workspace, inputs, targets, self.run.sequence_length)?)
+        Ok(self.network.losses(weights, inputs, targets, self.run.sequence_length)?)
     }
 
     /// Takes back the memory of a block's gradient.

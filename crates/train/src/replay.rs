@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use retrace_files::{Progress, RegularFile, Root, Silent, Unit, Wanted, hash};
-use retrace_model::hub;
+use retrace_model::{Network, hub};
 use retrace_spec::{Digest, Document, Run, Step, Tokens};
 use serde::Serialize;
 
@@ -46,8 +46,8 @@ impl Replay {
     }
 }
 
-/// Computes steps `from` + 1 to `to` of `run` again, from the checkpoint of step `from`, and
-/// compares every line of the journal and every checkpoint on the way. It ends with the first step
+/// Computes steps `from` + 1 to `to` of `run`, whose model is `network`, again, from the checkpoint of step
+/// `from`, and compares every line of the journal and every checkpoint on the way. It ends with the first step
 /// whose weights differ: all later ones follow from it. With `localise`, where the checkpoint to
 /// begin with is not the journal's, the stretch before it is computed too, so that the number can be
 /// told that differs.
@@ -57,6 +57,7 @@ impl Replay {
 pub fn replay(
     root: &Root,
     run: &Run,
+    network: &dyn Network,
     (from, to): (Step, Step),
     localise: bool,
     progress: &dyn Progress,
@@ -81,12 +82,12 @@ pub fn replay(
         Err(other) => return Err(other),
     };
     let config = replay.compare_runs(run, &journal, &output)?;
-    let Some(start) = replay.start(root, run, &journal, &output, localise, progress)? else {
+    let Some(start) = replay.start(root, (run, network), &journal, &output, localise, progress)? else {
         replay.blame(config);
         return Ok(replay);
     };
     let before = journal.lines().get(..from.get() as usize).unwrap_or_default();
-    let mut trainer = Trainer::new(root, run, start, before)?;
+    let mut trainer = Trainer::new(root, run, network, start, before)?;
     progress.begin(&format!("replaying {}", run.name), to.get() - from.get(), Unit::Steps);
     while trainer.state().step < to {
         let before = recorded_weights(&journal, trainer.state().step, trainer.state());
@@ -199,7 +200,7 @@ impl Replay {
     fn start(
         &mut self,
         root: &Root,
-        run: &Run,
+        (run, network): (&Run, &dyn Network),
         journal: &Journal,
         output: &Root,
         localise: bool,
@@ -209,7 +210,7 @@ impl Replay {
         let (mut state, stated) = State::read(output, from)?;
         if from == Step(0) {
             // The start of a run is a function of its file, so it is computed again too.
-            let initial = State::initial(root, run)?;
+            let initial = State::initial(root, run, network.layout())?;
             let changed = journal.run() != run.digest()?;
             if self.compare_checkpoint(from, (&state, &stated), &initial, (run, journal)) || changed {
                 return Ok(Some(if changed { state } else { initial }));
@@ -238,7 +239,7 @@ impl Replay {
         } + &whose(&stated, journal);
         let (mut places, mut element) = (names.into_iter().map(str::to_owned).collect::<Vec<_>>(), None);
         if localise {
-            match self.truth(root, run, output, from, progress)? {
+            match self.truth(root, (run, network), output, from, progress)? {
                 Some(truth) if truth.digest() == line.state.unwrap_or_else(|| state.digest()) => {
                     places = differing_tensors(&state, &truth);
                     element = first_element(&state, &truth, &places);
@@ -256,7 +257,7 @@ impl Replay {
     fn truth(
         &self,
         root: &Root,
-        run: &Run,
+        (run, network): (&Run, &dyn Network),
         output: &Root,
         at: Step,
         progress: &dyn Progress,
@@ -264,7 +265,7 @@ impl Replay {
         let Some(before) = checkpoints(output)?.into_iter().rfind(|step| *step < at) else { return Ok(None) };
         let journal = Journal::read(output)?;
         let lines = journal.lines().get(..before.get() as usize).unwrap_or_default();
-        let mut trainer = Trainer::new(root, run, State::read(output, before)?.0, lines)?;
+        let mut trainer = Trainer::new(root, run, network, State::read(output, before)?.0, lines)?;
         progress.begin(&format!("computing step {at} of {}", run.name), at.get() - before.get(), Unit::Steps);
         while trainer.state().step < at && trainer.step()?.is_some() {
             progress.advance(1);

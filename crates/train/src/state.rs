@@ -56,15 +56,16 @@ const LONGEST_STATE: u64 = 1 << 20;
 const SCHEMA: &str = "checkpoint/1";
 
 impl State {
-    /// The state before the first step of `run`, whose paths are relative to `root`.
+    /// The state before the first step of `run`, whose paths are relative to `root` and whose model's weights are
+    /// laid out so.
     ///
     /// # Errors
     /// If the checkpoint to start with cannot be read, or is not of the run's model.
-    pub fn initial(root: &Root, run: &Run) -> Result<Self, TrainError> {
+    pub fn initial(root: &Root, run: &Run, layout: &Layout) -> Result<Self, TrainError> {
         // The weights, both moments and a gradient, and what one micro-batch leaves.
         check_memory(&run.model, 4, run.micro_batch_size * run.sequence_length)?;
         let Some(start) = &run.start else {
-            return Ok(Self::before(Weights::initial(&run.model, run.seed)));
+            return Ok(Self::before(Weights::initial(&run.model, layout.clone(), run.seed)));
         };
         let directory = root.directory(&start.checkpoint)?;
         let path = directory.path().to_owned();

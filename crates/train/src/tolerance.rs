@@ -6,6 +6,7 @@
 //! batch, rate, decay, an altered tensor) leaves a trace of the size of a step, or of itself.
 
 use retrace_files::{Progress, Root, Unit};
+use retrace_model::Network;
 use retrace_spec::{Run, Step};
 use serde::Serialize;
 
@@ -104,20 +105,26 @@ impl Tolerance {
     }
 }
 
-/// Computes all of `run`, whose paths are relative to `root`, in memory, and compares its end with
-/// the checkpoint in the hub directory `theirs`: weights, and moments where that has them in
+/// Computes all of `run`, whose paths are relative to `root` and whose model is `network`, in memory, and
+/// compares its end with the checkpoint in the hub directory `theirs`: weights, and moments where that has them in
 /// `optimizer.safetensors`.
 ///
 /// # Errors
 /// If something cannot be read, or `theirs` is of another model.
-pub fn tolerance(root: &Root, run: &Run, theirs: &Root, progress: &dyn Progress) -> Result<Tolerance, TrainError> {
-    let begin = State::initial(root, run)?;
+pub fn tolerance(
+    root: &Root,
+    run: &Run,
+    network: &dyn Network,
+    theirs: &Root,
+    progress: &dyn Progress,
+) -> Result<Tolerance, TrainError> {
+    let begin = State::initial(root, run, network.layout())?;
     let weights = of_model(theirs, run)?;
     let moments = match theirs.has(&inside(OPTIMIZER)?) {
         true => Some(read_moments(theirs, &weights)?),
         false => None,
     };
-    let mut trainer = Trainer::new(root, run, begin.clone(), &[])?;
+    let mut trainer = Trainer::new(root, run, network, begin.clone(), &[])?;
     let steps = run.steps();
     progress.begin(&format!("following {}", run.name), steps.get(), Unit::Steps);
     while trainer.step()?.is_some() {

@@ -6,7 +6,8 @@ use std::time::Instant;
 use rayon::prelude::*;
 use retrace_files::safetensors::tensor_root;
 use retrace_files::{FileError, Lock, Progress, Root, Unit, sweep_all};
-use retrace_numerics::adamw::{Hyperparameters, Update};
+use retrace_model::{ModelError, Moments, Network};
+use retrace_numerics::adamw::Hyperparameters;
 use retrace_numerics::environment;
 use retrace_numerics::sum::{sum_f64, sum_of_squares};
 use retrace_spec::{Document, Run, Step, Tokens};
@@ -35,14 +36,24 @@ pub struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    /// A trainer of `run`, whose paths are relative to `root`, that goes on from `state`; `before`
-    /// are the journal's lines so far.
+    /// A trainer of `run`, whose paths are relative to `root` and whose model is `network`, that goes on from
+    /// `state`; `before` are the journal's lines so far.
     ///
     /// # Errors
-    /// If the processor does not compute as it should, or the tokens cannot be read.
-    pub fn new(root: &Root, run: &'a Run, state: State, before: &[Line]) -> Result<Self, TrainError> {
+    /// If the processor does not compute as it should, the tokens cannot be read, or the state is not of this
+    /// model.
+    pub fn new(
+        root: &Root,
+        run: &'a Run,
+        network: &'a dyn Network,
+        state: State,
+        before: &[Line],
+    ) -> Result<Self, TrainError> {
         environment::check()?;
-        let (batches, learner) = (Batches::open(root, run)?, Learner::new(run)?);
+        if state.weights.layout() != network.layout() {
+            return Err(ModelError::Input("the weights of the state are another model's".to_owned()).into());
+        }
+        let (batches, learner) = (Batches::open(root, run)?, Learner::new(run, network));
         let held_out = run.validation.as_ref().map(|validation| held_out(root, run, validation)).transpose()?;
         let mut recent = run.outliers.map(Recent::new);
         if let Some(recent) = &mut recent {
@@ -104,7 +115,7 @@ impl<'a> Trainer<'a> {
         let grad_norm = self.norm(step, &gradient)?;
         let outlier = self.recent.as_mut().is_some_and(|recent| recent.judge(loss, grad_norm));
         if !outlier {
-            self.update(rate, grad_norm, &gradient);
+            self.update(rate, grad_norm, &gradient)?;
         }
         self.compute.recycle(&mut self.learner, gradient);
         self.state.step = step;
@@ -156,26 +167,20 @@ impl<'a> Trainer<'a> {
     }
 
     /// Moves the weights against `gradient`, which has that norm.
-    fn update(&mut self, rate: f64, norm: f64, gradient: &[f32]) {
-        let layout = self.learner.network().layout();
+    fn update(&mut self, rate: f64, norm: f64, gradient: &[f32]) -> Result<(), TrainError> {
         let optimizer = &self.run.optimizer;
-        let gradient_scale = if norm > optimizer.clip { optimizer.clip / norm } else { 1.0 };
+        let numbers = Hyperparameters {
+            beta1: optimizer.beta1,
+            beta2: optimizer.beta2,
+            epsilon: optimizer.epsilon,
+            learning_rate: rate,
+            weight_decay: optimizer.weight_decay,
+            gradient_scale: if norm > optimizer.clip { optimizer.clip / norm } else { 1.0 },
+        };
         self.state.updates += 1;
         let State { updates, weights, first_moment, second_moment, .. } = &mut self.state;
-        for (_, shape, range) in layout.iter() {
-            let weight_decay = if shape.len() > 1 { optimizer.weight_decay } else { 0.0 };
-            let numbers = Hyperparameters {
-                beta1: optimizer.beta1,
-                beta2: optimizer.beta2,
-                epsilon: optimizer.epsilon,
-                learning_rate: rate,
-                weight_decay,
-                gradient_scale,
-            };
-            let (first, second) = (&mut first_moment[range.clone()], &mut second_moment[range.clone()]);
-            let weights = &mut weights.values_mut()[range.clone()];
-            Update::new(numbers, *updates).apply(weights, first, second, &gradient[range]);
-        }
+        let moments = Moments { first: first_moment, second: second_moment };
+        Ok(self.learner.network().update(weights, moments, gradient, numbers, *updates)?)
     }
 }
 
@@ -183,14 +188,20 @@ fn not_finite(step: Step, what: String) -> TrainError {
     TrainError::NotFinite { step, what }
 }
 
-/// Trains `run`, whose paths are relative to `root`, to its end: afresh, or from the last whole
-/// checkpoint. Returns the journal.
+/// Trains `run`, whose paths are relative to `root` and whose model is `network`, to its end: afresh, or from
+/// the last whole checkpoint. Returns the journal.
 ///
 /// # Errors
 /// If there is a run where a fresh one should go, or none or another where one should be resumed;
 /// if a file cannot be read or written; if training diverges.
-pub fn train(root: &Root, run: &Run, resume: bool, progress: &dyn Progress) -> Result<Journal, TrainError> {
-    train_by(root, run, resume, &mut Here, progress)
+pub fn train(
+    root: &Root,
+    run: &Run,
+    network: &dyn Network,
+    resume: bool,
+    progress: &dyn Progress,
+) -> Result<Journal, TrainError> {
+    train_by(root, run, network, resume, &mut Here, progress)
 }
 
 /// As [`train`], with micro-batches computed by `compute`.
@@ -200,6 +211,7 @@ pub fn train(root: &Root, run: &Run, resume: bool, progress: &dyn Progress) -> R
 pub fn train_by(
     root: &Root,
     run: &Run,
+    network: &dyn Network,
     resume: bool,
     compute: &mut dyn Compute,
     progress: &dyn Progress,
@@ -221,14 +233,14 @@ pub fn train_by(
                 return Err(TrainError::OtherRun { path, made_by, run: run_digest });
             }
             let journal = Journal::read(&output)?.cut_to(&output, last, run_digest, Some(head))?;
-            (Trainer::new(root, run, state, journal.lines())?, journal)
+            (Trainer::new(root, run, network, state, journal.lines())?, journal)
         }
         None if resume && !has_journal => {
             return Err(TrainError::NoCheckpoint { path: output.path().to_owned() });
         }
         Some(last) => return Err(TrainError::Exists { path: path_of(last)? }),
         None => {
-            let trainer = Trainer::new(root, run, State::initial(root, run)?, &[])?;
+            let trainer = Trainer::new(root, run, network, State::initial(root, run, network.layout())?, &[])?;
             // A run that was killed before its first checkpoint has a journal, of nothing.
             let journal = match resume {
                 true => Journal::read(&output)?.cut_to(&output, Step(0), run_digest, None)?,

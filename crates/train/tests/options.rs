@@ -9,13 +9,13 @@ use retrace_corpus::tokens::TokenShard;
 use retrace_files::RegularFile;
 use retrace_files::safetensors::tensor_root;
 use retrace_files::{Progress, Silent};
-use retrace_model::{Inference, hub};
+use retrace_model::{Engine, Inference, hub};
 use retrace_spec::{Document, Run, Step};
-use retrace_train::{Batch, Batches, Journal, State, TrainError, checkpoints, replay, train};
+use retrace_train::{Batch, Batches, Journal, State, TrainError, checkpoints};
 
 mod small;
 
-use small::{RUN, checkpoint, files, opened, prepare};
+use small::{RUN, checkpoint, files, initial, opened, prepare, replay, train};
 
 /// The small run with more lines in its file.
 fn with(lines: &str) -> Run {
@@ -109,7 +109,7 @@ fn the_validation_loss_is_that_of_the_saved_weights() {
     let shard = TokenShard::open(RegularFile::open(&root.join("b.tokens")).unwrap()).unwrap();
     for step in [8, 12] {
         let (model, weights) = hub::read(&opened(checkpoint(root.join("runs/small"), Step(step)))).unwrap();
-        let model = Inference::new(&model, weights).unwrap();
+        let model = Inference::new(&model, weights, Engine::default()).unwrap();
         let losses: Vec<f32> = (0..9)
             .flat_map(|index| {
                 let sequence = shard.sequence(index, 16).unwrap();
@@ -176,9 +176,9 @@ fn a_run_starts_from_a_checkpoint() {
         Run::parse(&text.replace("output: runs/small", "output: runs/then"), "then.yaml").unwrap()
     };
     let (with_moments, without) = (then(", optimizer_updates: 8"), then(""));
-    let state = State::initial(&opened(root), &with_moments).unwrap();
+    let state = initial(&opened(root), &with_moments).unwrap();
     assert_eq!((state.digest(), state.updates, state.step), (saved.digest(), 8, Step(0)));
-    let state = State::initial(&opened(root), &without).unwrap();
+    let state = initial(&opened(root), &without).unwrap();
     assert_eq!((&state.weights, state.updates), (&saved.weights, 0));
     assert_ne!(state.digest(), saved.digest(), "its moments are zeros");
     for run in [&with_moments, &without] {
@@ -186,7 +186,7 @@ fn a_run_starts_from_a_checkpoint() {
         assert!(replay(&opened(root), run, (Step(0), Step(12)), false, &Silent).unwrap().holds());
         fs::remove_dir_all(root.join("runs/then")).unwrap();
     }
-    let refused = |run: &Run| State::initial(&opened(root), run).unwrap_err().to_string();
+    let refused = |run: &Run| initial(&opened(root), run).unwrap_err().to_string();
     assert!(refused(&then(", optimizer_updates: 9")).contains("have seen 8 updates"));
     let text = RUN.replace("num_key_value_heads: 2", "num_key_value_heads: 4");
     let other = Run { start: without.start.clone(), ..Run::parse(&text, "other.yaml").unwrap() };
@@ -194,7 +194,7 @@ fn a_run_starts_from_a_checkpoint() {
     // A model may be taught to see further than it was.
     let text = RUN.replace("max_position_embeddings: 32", "max_position_embeddings: 64");
     let longer = Run { start: without.start.clone(), ..Run::parse(&text, "longer.yaml").unwrap() };
-    assert!(State::initial(&opened(root), &longer).is_ok());
+    assert!(initial(&opened(root), &longer).is_ok());
     fs::remove_file(root.join("runs/small/step-000008/model.safetensors")).unwrap();
     assert!(refused(&without).contains("model.safetensors"));
 }

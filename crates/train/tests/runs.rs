@@ -8,11 +8,11 @@ use std::path::Path;
 use retrace_files::{Progress, Silent};
 use retrace_numerics::isa::{self, Isa};
 use retrace_spec::{Document, Run, Step};
-use retrace_train::{Journal, checkpoints, replay, train};
+use retrace_train::{Journal, checkpoints};
 
 mod small;
 
-use small::{RUN, checkpoint, files, opened, prepare, run};
+use small::{RUN, checkpoint, files, opened, prepare, replay, run, train};
 
 fn trained(root: &Path) -> Journal {
     prepare(root);

@@ -12,13 +12,14 @@ use std::path::{Path, PathBuf};
 
 use retrace_files::Silent;
 use retrace_files::safetensors::{self, tensor_digest, tensor_root};
+use retrace_model::Engine;
 use retrace_spec::{Digest, Document, Run, Seed, Step};
-use retrace_train::{Batches, Checks, Finding, Journal, Kind, Line, RECORDED_RUN, Replay, State, Trainer, replay};
+use retrace_train::{Batches, Checks, Finding, Journal, Kind, Line, RECORDED_RUN, Replay, State, Trainer};
 use serde_json::{Value, json};
 
 mod small;
 
-use small::{RUN, opened, prepare};
+use small::{RUN, initial, opened, prepare, replay};
 
 /// A run whose first phase is long enough for what is done to it.
 fn run() -> Run {
@@ -36,7 +37,8 @@ fn output(root: &Path) -> PathBuf {
 
 /// One step of `with`, which leads to step `step` of the run.
 fn step_of(root: &Path, with: &Run, state: State, lines: &[Line]) -> (State, Line) {
-    let mut trainer = Trainer::new(&opened(root), with, state, lines).unwrap();
+    let network = Engine::default().network(&with.model).unwrap();
+    let mut trainer = Trainer::new(&opened(root), with, network.as_ref(), state, lines).unwrap();
     let line = trainer.step().unwrap().unwrap();
     (trainer.into_state(), line)
 }
@@ -53,7 +55,7 @@ fn describe(line: &mut Line, state: &State) {
 fn trained(root: &Path, cheat: impl Fn(&Path, State, &[Line]) -> (State, Line)) {
     prepare(root);
     let run = run();
-    let mut state = State::initial(&opened(root), &run).unwrap();
+    let mut state = initial(&opened(root), &run).unwrap();
     let mut saved = vec![state.clone()];
     let mut lines: Vec<Line> = Vec::new();
     for step in 1..=run.steps().get() {
@@ -396,7 +398,7 @@ fn cases() -> Vec<Case> {
                 trained(root, honest);
                 let other = tempfile::tempdir().unwrap();
                 prepare(other.path());
-                retrace_train::train(&opened(other.path()), &changed("seed: 1", "seed: 2"), false, &Silent).unwrap();
+                small::train(&opened(other.path()), &changed("seed: 1", "seed: 2"), false, &Silent).unwrap();
                 fs::remove_dir_all(checkpoint(root, 4)).unwrap();
                 copy(&checkpoint(other.path(), 4), &checkpoint(root, 4));
             },

@@ -3,7 +3,7 @@
 use retrace_files::Root;
 use std::time::{Duration, Instant};
 
-use retrace_model::{Layout, Weights, check_memory};
+use retrace_model::{Engine, Layout, Weights, check_memory};
 use retrace_numerics::environment;
 use retrace_sign::Token;
 use retrace_spec::{Document, Run, Step};
@@ -49,8 +49,9 @@ pub fn work(root: &Root, run: &Run, way: Way<'_>, done: &mut dyn FnMut(Step, usi
     // One copy of the weights, and a gradient.
     check_memory(&run.model, 2, run.micro_batch_size * run.sequence_length).map_err(TrainError::from)?;
     let weights = Weights::from_values(Layout::of(&run.model), vec![0.0; Layout::of(&run.model).parameters()]);
+    let network = Engine::default().network(&run.model).map_err(TrainError::from)?;
     let mut worker = Worker {
-        learner: Learner::new(run)?,
+        learner: Learner::new(run, network.as_ref()),
         batches: Batches::open(root, run)?,
         weights: weights.map_err(TrainError::from)?,
         assembly: Assembly::default(),

@@ -10,6 +10,7 @@ use retrace_steps::{Evaluated, Options, carry_out, evaluate};
 use serde_json::{Value, json};
 
 use super::{Exit, Opened, open};
+use crate::engine::EngineChoice;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -46,6 +47,8 @@ pub(crate) struct Eval {
     /// Where results are written, one file a model
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineChoice,
 }
 
 impl Eval {
@@ -94,7 +97,8 @@ impl Eval {
             return Err(Failure::usage(what, "leave out --tasks, --include-path and --output, or give models"));
         }
         let Opened { document: recipe, root, path } = open::<EvalRecipe>(document)?;
-        let Evaluated(all) = carry_out(&root, &path, &recipe, &Options::default(), terminal.progress().as_ref())?;
+        let options = Options { engine: self.engine.get(), ..Options::default() };
+        let Evaluated(all) = carry_out(&root, &path, &recipe, &options, terminal.progress().as_ref())?;
         Ok(all.into_iter().map(|(model, results)| (model.under(root.path()), results)).collect())
     }
 
@@ -118,7 +122,7 @@ impl Eval {
         progress.begin("evaluating", (self.models.len() * tasks.len()) as u64, Unit::Items);
         let mut all = Vec::new();
         for model in &self.models {
-            let results = evaluate(&Root::open_snapshot(model)?, &tasks, progress.as_ref())?;
+            let results = evaluate(&Root::open_snapshot(model)?, &tasks, self.engine.get(), progress.as_ref())?;
             if let Some(directory) = &self.output {
                 results.write(WholeFile::create(&directory.join(file_name(model)))?)?;
             }

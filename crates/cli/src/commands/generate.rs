@@ -8,6 +8,7 @@ use retrace_model::{Inference, Sampler, hub};
 use serde_json::json;
 
 use super::{Exit, in_release};
+use crate::engine::EngineChoice;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -40,6 +41,8 @@ pub(crate) struct Generate {
     /// What the drawing begins with
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     seed: u64,
+    #[command(flatten)]
+    engine: EngineChoice,
 }
 
 impl Generate {
@@ -50,7 +53,7 @@ impl Generate {
         let model = Root::open_snapshot(&self.model)?;
         let tokenizer = Tokenizer::read(model.file(&in_release("tokenizer.json")?)?)?;
         let (description, weights) = hub::read(&model)?;
-        let model = Inference::new(&description, weights)?;
+        let model = Inference::new(&description, weights, self.engine.get())?;
         let sampler = Sampler::new(self.temperature, self.seed);
         let prefix = self.prefix.as_deref().map(|token| tokenizer.id_of(token)).transpose()?;
         let mut ids: Vec<u32> = prefix.into_iter().collect();

@@ -9,6 +9,7 @@ use retrace_model::{Inference, hub};
 use serde_json::json;
 
 use super::{Exit, MOST_BYTES};
+use crate::engine::EngineChoice;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone};
 
@@ -31,6 +32,8 @@ pub(crate) struct Logits {
     /// Where the logits go
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    #[command(flatten)]
+    engine: EngineChoice,
 }
 
 impl Logits {
@@ -47,7 +50,7 @@ impl Logits {
             return Err(Failure::usage(what, "give sequences of as many ids each, at least one"));
         }
         let (description, weights) = hub::read(&Root::open_snapshot(&self.model)?)?;
-        let model = Inference::new(&description, weights)?;
+        let model = Inference::new(&description, weights, self.engine.get())?;
         let logits = model.logits(&sequences.concat(), positions)?;
         let shape = vec![sequences.len(), positions, description.vocab_size];
         let bytes = logits.iter().flat_map(|logit| logit.to_le_bytes()).collect();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use retrace_files::Root;
 use retrace_manifest::{Entry, Expected, Scope, Verdict, VerifyOptions, verify_expected, would_find};
+use retrace_model::Engine;
 use retrace_spec::manifest::{GraphStep, StepKind};
 use retrace_spec::{Digest, Manifest, RelPath, Run, Step};
 use retrace_steps::{Step as _, Training, files_below};
@@ -18,6 +19,7 @@ mod all;
 mod notes;
 
 use super::{Exit, Opened, open, run_of, tolerance};
+use crate::engine::EngineChoice;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -93,12 +95,14 @@ pub(crate) struct Replayed {
     /// Where a run of another framework ended: a Hugging Face directory
     #[arg(long, value_name = "THEIRS", conflicts_with_all = ["step", "from", "to", "sample", "localise", "all"])]
     tolerance: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineChoice,
 }
 
 impl Replayed {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         if let Some(theirs) = &self.tolerance {
-            return tolerance::follow(&self.manifest, theirs, terminal);
+            return tolerance::follow(&self.manifest, theirs, self.engine.get(), terminal);
         }
         let opened = open::<Manifest>(&self.manifest)?;
         if self.all {
@@ -136,15 +140,17 @@ impl Replayed {
             Some(sample) => sample.chosen.clone(),
             None => vec![segment(&saved, self.from.map(Step), self.to.map(Step), run.steps())],
         };
+        let engine = self.engine.get();
+        let network = engine.network(&run.model)?;
         let mut replays = Vec::new();
         for stretch in stretches {
-            replays.push(replay(&root, &run, stretch, self.localise, terminal.progress().as_ref())?);
+            replays.push(replay(&root, &run, network.as_ref(), stretch, self.localise, terminal.progress().as_ref())?);
         }
         let holds = replays.iter().all(Replay::holds) && changed.is_empty();
 
         let first = replays.iter().filter_map(Replay::first).min();
         let not_computed = not_computed(step, &run, &replays);
-        let result = json!({"step": step.id, "holds": holds, "first_difference": first, "changed": changed,
+        let result = json!({"step": step.id, "engine": engine.name(), "holds": holds, "first_difference": first, "changed": changed,
             "sample": sample, "replays": replays, "outputs": step.outputs.len(), "not_computed": not_computed});
         terminal.result("replay/2", &result, |out| {
             let mut finding =
@@ -160,7 +166,7 @@ impl Replayed {
             let mut told = replays.iter().flat_map(|replay| &replay.findings);
             told.try_for_each(|found| finding("differs", found.to_string()))
         })?;
-        replays.iter().for_each(|replay| say(terminal, &step.id, replay));
+        replays.iter().for_each(|replay| say(terminal, &step.id, engine, replay));
         if !not_computed.is_empty() {
             terminal.say(Tone::Faint, "not computed", not_computed_in_words(&not_computed, step.outputs.len()));
         }
@@ -305,15 +311,18 @@ impl Sample {
 }
 
 /// Says how a replay ended.
-pub(super) fn say(terminal: &Terminal, id: &str, replayed: &Replay) {
+pub(super) fn say(terminal: &Terminal, id: &str, engine: Engine, replayed: &Replay) {
     let (from, to) = (replayed.from, replayed.to);
     let Some(first) = replayed.findings.iter().min_by_key(|found| found.step) else {
         let (steps, compared) = (count(to.get() - from.get(), "step"), count(replayed.checkpoints.len(), "checkpoint"));
-        let said = format_args!("{id}: {steps} from {from} to {to}, {compared}: the same bits");
+        let said = format_args!("{id}: {steps} from {from} to {to}, {compared}: the same bits (engine {engine})");
         return terminal.say(Tone::Good, "replayed", said);
     };
-    let said =
-        format_args!("{id} from {from} to {to}: the first step that differs is {}: {}", first.step, first.kind.told());
+    let said = format_args!(
+        "{id} from {from} to {to} (engine {engine}): the first step that differs is {}: {}",
+        first.step,
+        first.kind.told()
+    );
     terminal.say(Tone::Bad, "differs", said);
 }
 

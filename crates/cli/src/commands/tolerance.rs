@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use retrace_files::Root;
+use retrace_model::Engine;
 use retrace_train::{Followed, Follows, Tolerance, tolerance};
 use serde_json::json;
 
@@ -14,9 +15,11 @@ use crate::terminal::{Terminal, Tone, count};
 const SHOWN: usize = 10;
 
 /// Computes the run in the file at `path` and holds its end against the checkpoint `theirs`.
-pub(super) fn follow(path: &Path, theirs: &Path, terminal: &Terminal) -> Result<Exit, Failure> {
+pub(super) fn follow(path: &Path, theirs: &Path, engine: Engine, terminal: &Terminal) -> Result<Exit, Failure> {
     let (Opened { document: run, root, .. }, _) = open_run(path)?;
-    let found = tolerance(&root, &run, &Root::open_snapshot(theirs)?, terminal.progress().as_ref())?;
+    let network = engine.network(&run.model)?;
+    let theirs_opened = Root::open_snapshot(theirs)?;
+    let found = tolerance(&root, &run, network.as_ref(), &theirs_opened, terminal.progress().as_ref())?;
     let holds = found.verdict == Follows::ToRounding;
     let findings = found.findings();
     let names: Vec<_> = findings.iter().map(|tensor| &tensor.name).collect();

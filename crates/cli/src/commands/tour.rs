@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use retrace_files::{Found, Root, Silent, Wanted, hash, is_lock, is_partial, walk};
 use retrace_manifest::{Comparison, Verification, compare, record, verify};
-use retrace_report::{Checked, page};
+use retrace_model::Engine;
+use retrace_report::{Checked, CheckedReplay, page};
 use retrace_spec::{Document, Manifest, PageRecipe, RelPath, Run, Step};
 use retrace_steps::{Made, MakeOptions, Outcome, StepError, make, sections};
-use retrace_train::{Replay, replay};
+use retrace_train::replay;
 use serde_json::json;
 
 use super::make::say as say_step;
@@ -20,7 +21,7 @@ use crate::terminal::{Terminal, Tone, count};
 ///
 /// Writes a raw corpus in English and Chinese, cleans and tokenizes it, trains three small models,
 /// evaluates every checkpoint, seals everything into a manifest, verifies it, replays a stretch of
-/// the training, and writes a report. Then it compares every file with the release that was
+/// the training, its beginning by both engines, and writes a report. Then it compares every file with the release that was
 /// published with this program: on any machine, every bit should be the same. Takes some minutes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -60,8 +61,11 @@ const DOCUMENTS: [(&str, &str); 17] = [
 const PAGE: &str = "page.yaml";
 /// The manifest of the published release.
 const PUBLISHED: &str = include_str!("../../../../manifests/tour/manifest.yaml");
-/// The training step of which a stretch is replayed, its run file, and the stretch.
-const REPLAYED: (&str, &str, Step, Step) = ("train-base", "base.yaml", Step(120), Step(180));
+/// The training step of which a stretch is replayed, and its run file.
+const REPLAYED: (&str, &str) = ("train-base", "base.yaml");
+/// The stretches, and who computes them: all of it once, and its beginning by a second implementation.
+const STRETCHES: [(Step, Step, Engine); 2] =
+    [(Step(120), Step(180), Engine::Fused), (Step(120), Step(132), Engine::Candle)];
 /// The release's name.
 const NAME: &str = "tour";
 const MANIFEST: &str = "manifest.yaml";
@@ -93,12 +97,16 @@ impl Tour {
             true => terminal.say(Tone::Good, "verified", format_args!("{files}: all as sealed")),
             false => terminal.say(Tone::Bad, "verified", count(verification.findings().count(), "finding")),
         }
-        let (id, run, from, to) = REPLAYED;
+        let (id, run) = REPLAYED;
         let run = open::<Run>(&root.path().join(run))?.document;
-        let replayed = replay(root, &run, (from, to), false, terminal.progress().as_ref())?;
-        replaying::say(terminal, id, &replayed);
+        let mut replays = Vec::new();
+        for (from, to, engine) in STRETCHES {
+            let network = engine.network(&run.model)?;
+            let replay = replay(root, &run, network.as_ref(), (from, to), false, terminal.progress().as_ref())?;
+            replaying::say(terminal, id, engine, &replay);
+            replays.push(CheckedReplay { step: id.to_owned(), engine: engine.to_string(), replay });
+        }
         let comparison = compare(&published, &manifest);
-        let replays = [(id.to_owned(), replayed)];
         let checked = Checked {
             manifest: &manifest,
             comparison: Some(&comparison),
@@ -120,19 +128,23 @@ impl Tour {
     ) -> Result<Exit, Failure> {
         let manifest = checked.manifest;
         let (same, all) = (comparison.identical.len(), manifest.artifacts.len() + comparison.missing.len());
-        let replays: Vec<&Replay> = checked.replays.iter().map(|(_, replay)| replay).collect();
         let holds = comparison.holds()
             && checked.verification.is_some_and(Verification::holds)
-            && replays.iter().all(|replay| replay.holds());
+            && checked.replays.iter().all(|checked| checked.replay.holds());
+        let replays: Vec<_> = checked
+            .replays
+            .iter()
+            .map(|CheckedReplay { step, engine, replay }| json!({"step": step, "engine": engine, "replay": replay}))
+            .collect();
         let result = json!({
             "holds": holds,
             "root": manifest.root,
             "artifacts": all,
             "identical": same,
             "comparison": comparison,
-            "replay": replays.first(),
+            "replays": replays,
         });
-        terminal.result("tour/1", &result, |out| {
+        terminal.result("tour/2", &result, |out| {
             let lists =
                 [("differs", &comparison.different), ("missing", &comparison.missing), ("extra", &comparison.extra)];
             for (word, paths) in lists {

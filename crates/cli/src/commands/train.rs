@@ -16,6 +16,7 @@ use serde_json::json;
 
 use self::local::Crew;
 use super::{Exit, Opened, open_run, work};
+use crate::engine::EngineChoice;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -39,12 +40,14 @@ pub(crate) struct Train {
     /// Go on from the last whole checkpoint
     #[arg(long)]
     resume: bool,
+    #[command(flatten)]
+    engine: EngineChoice,
     /// Compute micro-batches in N processes of this machine; the bits are the same for every N. They are
     /// handed their connections: no port is listened on, and what is sent stays in this machine, unencrypted
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "engine")]
     workers: Option<usize>,
     /// Let workers of other machines join at this address; all that is sent is encrypted (see `retrace help work`)
-    #[arg(long, value_name = "ADDRESS", requires = "token")]
+    #[arg(long, value_name = "ADDRESS", requires = "token", conflicts_with = "engine")]
     listen: Option<String>,
     /// The file with the token that such workers must hold
     #[arg(long, value_name = "FILE", requires = "listen")]
@@ -131,7 +134,8 @@ impl Train {
 
     fn alone(&self, terminal: &Terminal) -> Result<(Run, Journal, Root), Failure> {
         let (Opened { document: run, root, path }, config) = open_run(&self.run)?;
-        let journal = train(&root, &run, self.resume, terminal.progress().as_ref())?;
+        let network = self.engine.get().network(&run.model)?;
+        let journal = train(&root, &run, network.as_ref(), self.resume, terminal.progress().as_ref())?;
         let training = Training { run, config };
         save(&root, &path, &training, training.outputs(&root)?)?;
         Ok((training.run, journal, root))
@@ -139,6 +143,7 @@ impl Train {
 
     fn with_workers(&self, terminal: &Terminal) -> Result<(Run, Journal, Root), Failure> {
         let (Opened { document: run, root, path }, config) = open_run(&self.run)?;
+        let network = self.engine.get().network(&run.model)?;
         let progress: Arc<dyn Progress> = Arc::from(terminal.progress());
         let told = Arc::clone(&progress);
         let deadline = Duration::from_secs(self.deadline.map_or(DEADLINE, NonZeroU64::get));
@@ -150,7 +155,7 @@ impl Train {
         let crew = Crew::start(self.workers.unwrap_or(0), &self.run, &workers.local(), &progress);
         // So that the first step is not computed here while they start.
         workers.wait_for(self.workers.unwrap_or(0), || crew.has_given_up());
-        let journal = train_by(&root, &run, self.resume, &mut workers, progress.as_ref());
+        let journal = train_by(&root, &run, network.as_ref(), self.resume, &mut workers, progress.as_ref());
         drop(workers);
         crew.dismiss();
         let journal = journal?;

@@ -6,9 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use retrace_corpus::tokens::Writer;
-use retrace_files::{Root, WholeFile};
+use retrace_files::{Progress, Root, WholeFile};
+use retrace_model::{Engine, Layout};
 use retrace_numerics::random::Stream;
 use retrace_spec::{Digest, Document, Run, Step};
+use retrace_train::{Journal, Replay, State, TrainError};
 
 /// The run file.
 pub(crate) const RUN: &str = "retrace: run/1
@@ -71,6 +73,29 @@ pub(crate) fn prepare(root: &Path) {
         rest.chunks(90).zip(2..).for_each(|(part, line)| writer.add(line, part).unwrap());
         writer.finish().unwrap();
     }
+}
+
+/// Trains by the engine that computes unless told otherwise.
+pub(crate) fn train(root: &Root, run: &Run, resume: bool, progress: &dyn Progress) -> Result<Journal, TrainError> {
+    let network = Engine::default().network(&run.model).unwrap();
+    retrace_train::train(root, run, network.as_ref(), resume, progress)
+}
+
+/// Replays by the engine that computes unless told otherwise.
+pub(crate) fn replay(
+    root: &Root,
+    run: &Run,
+    stretch: (Step, Step),
+    localise: bool,
+    progress: &dyn Progress,
+) -> Result<Replay, TrainError> {
+    let network = Engine::default().network(&run.model).unwrap();
+    retrace_train::replay(root, run, network.as_ref(), stretch, localise, progress)
+}
+
+/// The state that `run` begins with.
+pub(crate) fn initial(root: &Root, run: &Run) -> Result<State, TrainError> {
+    State::initial(root, run, &Layout::of(&run.model))
 }
 
 /// The directory at `path`.

@@ -8,6 +8,7 @@ use std::path::Path;
 use retrace_files::{FileError, Root, Silent, Stamp, Wanted, hash_beneath};
 use retrace_manifest::Again;
 use retrace_manifest::record::{self, SCRATCH};
+use retrace_model::Engine;
 use retrace_spec::manifest::{GraphStep, Reference, StepKind};
 use retrace_spec::{Digest, Manifest, RelPath, Step};
 use retrace_steps::{Options, open, save};
@@ -24,14 +25,16 @@ pub(super) struct Release<'a> {
     root: &'a Root,
     /// With those of its parts in it.
     manifest: &'a Manifest,
+    /// Who computes models.
+    engine: Engine,
     /// Of each file that was hashed, its stamp then.
     hashed: HashMap<RelPath, (Stamp, Digest)>,
 }
 
 impl<'a> Release<'a> {
-    /// The release below `root`.
-    pub(super) fn new(root: &'a Root, manifest: &'a Manifest) -> Self {
-        Self { root, manifest, hashed: HashMap::new() }
+    /// The release below `root`, whose models `engine` computes.
+    pub(super) fn new(root: &'a Root, manifest: &'a Manifest, engine: Engine) -> Self {
+        Self { root, manifest, engine, hashed: HashMap::new() }
     }
 
     /// Whether all that `step` read and made is here, as it was then.
@@ -54,7 +57,7 @@ impl<'a> Release<'a> {
             .collect();
         fs::create_dir(scratch).map_err(FileError::io(scratch, "make directory"))?;
         let compared = self.lend(step, scratch).and_then(|()| {
-            carry_out(step, scratch, terminal).map_err(|failure| self.told(&failure, scratch))?;
+            carry_out(step, scratch, self.engine, terminal).map_err(|failure| self.told(&failure, scratch))?;
             self.compare(step, scratch)
         });
         fs::remove_dir_all(scratch).map_err(FileError::io(scratch, "remove"))?;
@@ -62,7 +65,7 @@ impl<'a> Release<'a> {
             Err(because) if changed.is_empty() => return Ok(Again::NotReplayed { because }),
             Err(because) => vec![format!("nothing was made again: {because}")],
             Ok(findings) if step.kind == StepKind::Train && !(findings.is_empty() && changed.is_empty()) => {
-                let diagnosed = diagnosed(self.root, step, terminal);
+                let diagnosed = diagnosed(self.root, step, self.engine, terminal);
                 let told = diagnosed
                     .unwrap_or_else(|failure| vec![format!("why is not known: {}", self.told(&failure, scratch))]);
                 findings.into_iter().chain(told).collect()
@@ -180,7 +183,7 @@ fn contradiction(step: &GraphStep) -> Option<String> {
 }
 
 /// Does the step below `scratch`, where what it reads lies.
-fn carry_out(step: &GraphStep, scratch: &Path, terminal: &Terminal) -> Result<(), Failure> {
+fn carry_out(step: &GraphStep, scratch: &Path, engine: Engine, terminal: &Terminal) -> Result<(), Failure> {
     let cannot = |what: String| Err(Failure::usage(what, "replay the steps that can be"));
     let Some(config) = &step.config else {
         return cannot("it has no document that says how it was done".to_owned());
@@ -191,15 +194,18 @@ fn carry_out(step: &GraphStep, scratch: &Path, terminal: &Terminal) -> Result<()
     if again.kind() != step.kind {
         return cannot(format!("its document is of a step that is called {:?}", again.id()));
     }
-    let (_, outputs) = again.carry_out(&root, &Options::default(), terminal.progress().as_ref())?;
+    let options = Options { engine, ..Options::default() };
+    let (_, outputs) = again.carry_out(&root, &options, terminal.progress().as_ref())?;
     save(&root, &document, again.as_ref(), outputs)?;
     Ok(())
 }
 
 /// Where a training that was published does not follow, in words.
-fn diagnosed(root: &Root, step: &GraphStep, terminal: &Terminal) -> Result<Vec<String>, Failure> {
+fn diagnosed(root: &Root, step: &GraphStep, engine: Engine, terminal: &Terminal) -> Result<Vec<String>, Failure> {
     let Some(config) = &step.config else { return Ok(Vec::new()) };
     let (Opened { document: run, root, .. }, _) = run_of(root, config)?;
-    let replayed = replay(&root, &run, (Step(0), run.steps()), true, terminal.progress().as_ref())?;
+    let network = engine.network(&run.model)?;
+    let stretch = (Step(0), run.steps());
+    let replayed = replay(&root, &run, network.as_ref(), stretch, true, terminal.progress().as_ref())?;
     Ok(replayed.findings.iter().map(ToString::to_string).collect())
 }

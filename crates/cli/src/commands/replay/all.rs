@@ -10,6 +10,7 @@ use retrace_files::{FileError, Scratch, write_whole};
 use retrace_manifest::{
     Again, Order, Outcome, Replayed as Statement, Replayer, Unknown, attestation, circle_in_words, unfold,
 };
+use retrace_model::Engine;
 use retrace_numerics::isa;
 use retrace_spec::manifest::GraphStep;
 use retrace_spec::{Manifest, canonical_digest};
@@ -35,10 +36,12 @@ pub(super) fn all(arguments: &Replayed, opened: &Opened<Manifest>, terminal: &Te
         let what = format!("{} has no step that could be done again", manifest.name);
         return Err(Failure::usage(what, "steps are recorded by the verbs that make files, and sealed with them"));
     }
+    let engine = arguments.engine.get();
     let replayer = Replayer {
         tool: seal::TOOL.to_owned(),
         numerics: retrace_numerics::VERSION,
         machine: format!("{} {}", std::env::consts::ARCH, isa::detect().name()),
+        engine: (engine != Engine::default()).then(|| engine.name().to_owned()),
     };
     let scratch = scratch(arguments.scratch.as_deref(), root.path())?;
     let notes = arguments.notes.as_deref().map(|directory| {
@@ -51,7 +54,7 @@ pub(super) fn all(arguments: &Replayed, opened: &Opened<Manifest>, terminal: &Te
     for circle in &order.circles {
         circle.iter().for_each(|at| circle_of[*at] = Some(circle));
     }
-    let mut release = Release::new(root, whole);
+    let mut release = Release::new(root, whole, engine);
     let mut outcomes = Vec::new();
     for at in order.steps {
         let step = &whole.steps[at];
@@ -82,11 +85,11 @@ pub(super) fn all(arguments: &Replayed, opened: &Opened<Manifest>, terminal: &Te
     if let Some(output) = &arguments.output {
         write_whole(output, attestation(manifest, &statement, key.as_ref())?.as_bytes())?;
     }
-    conclude(manifest, &statement, terminal)
+    conclude(manifest, &statement, engine, terminal)
 }
 
 /// Tells of all steps together.
-fn conclude(manifest: &Manifest, statement: &Statement, terminal: &Terminal) -> Result<Exit, Failure> {
+fn conclude(manifest: &Manifest, statement: &Statement, engine: Engine, terminal: &Terminal) -> Result<Exit, Failure> {
     let Statement { replayer, steps, unknown } = statement;
     let counted = |wanted: fn(&Again) -> bool| steps.iter().filter(|outcome| wanted(&outcome.again)).count();
     let same = counted(|again| matches!(again, Again::SameBits));
@@ -99,8 +102,8 @@ fn conclude(manifest: &Manifest, statement: &Statement, terminal: &Terminal) -> 
         _ => Exit::Finding,
     };
     let holds = exit == Exit::Holds;
-    let result = json!({"holds": holds, "root": manifest.root, "replayer": replayer, "steps": steps,
-        "unknown": unknown});
+    let result = json!({"holds": holds, "root": manifest.root, "replayer": replayer, "engine": engine.name(),
+        "steps": steps, "unknown": unknown});
     terminal.result("replay-all/2", &result, |out| {
         for Outcome { step, again, .. } in steps {
             match again {
@@ -130,6 +133,7 @@ fn conclude(manifest: &Manifest, statement: &Statement, terminal: &Terminal) -> 
             said += &format!("; {number} {what}");
         }
     }
+    said += &format!(" (engine {engine})");
     let tone = if holds { Tone::Good } else { Tone::Bad };
     terminal.say(tone, "replayed", format_args!("{}: {said}", manifest.name));
     Ok(exit)

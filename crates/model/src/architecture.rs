@@ -1,0 +1,160 @@
+//! A model of any of the known architectures, for any engine: its weights' names, and what is computed with them.
+
+use std::sync::Arc;
+
+use retrace_numerics::cross_entropy::{Loss, Row};
+use retrace_numerics::heads::{Heads, Order};
+use retrace_spec::Model;
+use retrace_spec::model::{Architecture, RopeScaling};
+
+use crate::ModelError;
+use crate::gpt_neox::GptNeox;
+use crate::llama::Llama;
+use crate::network::{Bounds, MicroBatch};
+use crate::olmo::Olmo;
+use crate::olmo2::Olmo2;
+use crate::operations::{Operations, Targets};
+use crate::weights::{Layout, Parameter};
+
+/// The name and shape of every weight; none of an architecture that is not known here.
+pub(crate) fn shapes(model: &Model) -> Vec<(String, Vec<usize>)> {
+    match model.architecture {
+        Architecture::Llama => Llama::shapes(model),
+        Architecture::GptNeox => GptNeox::shapes(model),
+        Architecture::Olmo => Olmo::shapes(model),
+        Architecture::Olmo2 | Architecture::Olmo3 => Olmo2::shapes(model),
+        Architecture::Own => Vec::new(),
+    }
+}
+
+/// Whether a tensor that is no weight may stand beside them: tables that follow from the
+/// configuration, as older checkpoints hold.
+pub(crate) fn is_table(name: &str) -> bool {
+    let tables = [".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias"];
+    tables.iter().any(|end| name.ends_with(end))
+}
+
+/// What the embedding and the head are called.
+pub(crate) fn ends(architecture: Architecture) -> (&'static str, &'static str) {
+    match architecture {
+        Architecture::GptNeox => ("gpt_neox.embed_in.weight", "embed_out.weight"),
+        _ => ("model.embed_tokens.weight", "lm_head.weight"),
+    }
+}
+
+/// How the model's heads lie in a row of queries, keys and values.
+pub(crate) fn heads(model: &Model, positions: usize, order: Order) -> Heads {
+    Heads {
+        positions,
+        heads: model.num_attention_heads,
+        key_heads: model.num_key_value_heads,
+        size: model.head_size(),
+        order,
+    }
+}
+
+/// A model, apart from its weights and from who computes it.
+#[derive(Debug)]
+pub(crate) struct Layers {
+    layout: Layout,
+    bounds: Bounds,
+    family: Family,
+    head: Parameter,
+    tied: bool,
+}
+
+#[derive(Debug)]
+enum Family {
+    Llama(Llama),
+    GptNeox(GptNeox),
+    Olmo(Olmo),
+    Olmo2(Olmo2),
+}
+
+impl Layers {
+    /// The model with that description, which must have passed its check.
+    ///
+    /// # Errors
+    /// If its architecture is not known here.
+    pub(crate) fn new(model: &Model) -> Result<Self, ModelError> {
+        let layout = Layout::of(model);
+        let family = match model.architecture {
+            Architecture::Llama => Family::Llama(Llama::new(model, &layout)?),
+            Architecture::GptNeox => Family::GptNeox(GptNeox::new(model, &layout)?),
+            Architecture::Olmo => Family::Olmo(Olmo::new(model, &layout)?),
+            Architecture::Olmo2 | Architecture::Olmo3 => Family::Olmo2(Olmo2::new(model, &layout)?),
+            Architecture::Own => return Err(ModelError::Own),
+        };
+        let (embedding, head) = ends(model.architecture);
+        let head = layout.find(if model.tie_word_embeddings { embedding } else { head })?;
+        // With dynamic scaling a model reads beyond it; that is what the scaling is for.
+        let bounded = !matches!(model.rope_scaling, Some(RopeScaling::Dynamic { .. }));
+        let bounds = Bounds { vocabulary: model.vocab_size, longest: model.max_position_embeddings, bounded };
+        Ok(Self { layout, bounds, family, head, tied: model.tie_word_embeddings })
+    }
+
+    pub(crate) const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The head, if it is the embedding.
+    pub(crate) fn tied(&self) -> Option<Parameter> {
+        self.tied.then_some(self.head)
+    }
+
+    /// The last layer's output, normalised.
+    fn hidden<O: Operations>(&self, o: &mut O, inputs: &[u32], positions: usize) -> Result<O::Value, ModelError> {
+        let ids: Arc<[u32]> = self.bounds.accept(inputs, positions)?;
+        match &self.family {
+            Family::Llama(family) => family.hidden(o, &ids, positions),
+            Family::GptNeox(family) => family.hidden(o, &ids, positions),
+            Family::Olmo(family) => family.hidden(o, &ids, positions),
+            Family::Olmo2(family) => family.hidden(o, &ids, positions),
+        }
+    }
+
+    /// As [`Network::logits`](crate::Network::logits), by `o`.
+    pub(crate) fn logits<O: Operations>(
+        &self,
+        mut o: O,
+        inputs: &[u32],
+        positions: usize,
+    ) -> Result<Vec<f32>, ModelError> {
+        let x = self.hidden(&mut o, inputs, positions)?;
+        let mut all = Vec::with_capacity(inputs.len() * self.bounds.vocabulary);
+        o.logits(&x, self.head, &mut |_, logits| all.extend_from_slice(logits))?;
+        Ok(all)
+    }
+
+    /// As [`Network::losses`](crate::Network::losses), by `o`.
+    pub(crate) fn losses<O: Operations>(
+        &self,
+        mut o: O,
+        inputs: &[u32],
+        targets: &[Option<u32>],
+        positions: usize,
+    ) -> Result<Vec<f32>, ModelError> {
+        self.bounds.accept_targets(inputs, targets)?;
+        let x = self.hidden(&mut o, inputs, positions)?;
+        let (loss, vocabulary) = (Loss { z_weight: 0.0 }, self.bounds.vocabulary);
+        let mut rows = vec![Row::default(); targets.len()];
+        o.logits(&x, self.head, &mut |first, logits| {
+            let chunk = first..first + logits.len() / vocabulary;
+            loss.forward(logits, vocabulary, &targets[chunk.clone()], &mut rows[chunk]);
+        })?;
+        Ok(rows.into_iter().map(|row| row.loss).collect())
+    }
+
+    /// As [`Network::gradient`](crate::Network::gradient), by `o`.
+    pub(crate) fn gradient<O: Operations>(
+        &self,
+        mut o: O,
+        micro_batch: &MicroBatch<'_>,
+        gradient: &mut [f32],
+    ) -> Result<Vec<Row>, ModelError> {
+        let MicroBatch { inputs, targets, positions, loss, scale, .. } = *micro_batch;
+        self.bounds.accept_targets(inputs, targets)?;
+        let x = self.hidden(&mut o, inputs, positions)?;
+        o.loss(x, self.head, Targets { targets, loss, scale }, gradient)
+    }
+}

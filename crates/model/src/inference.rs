@@ -1,0 +1,50 @@
+//! A model with its weights, to be asked.
+
+use retrace_spec::Model;
+
+use crate::{Engine, ModelError, Network, Weights};
+
+/// A model with its weights, to be asked.
+#[derive(Debug)]
+pub struct Inference {
+    model: Model,
+    network: Box<dyn Network>,
+    weights: Weights,
+}
+
+impl Inference {
+    /// The model with that description, which must have passed its check, and its weights, computed by `engine`.
+    ///
+    /// # Errors
+    /// If the weights are not laid out as the model's, or its architecture is not known here.
+    pub fn new(model: &Model, weights: Weights, engine: Engine) -> Result<Self, ModelError> {
+        let network = engine.network(model)?;
+        match network.layout() == weights.layout() {
+            true => Ok(Self { model: model.clone(), network, weights }),
+            false => Err(ModelError::Input("the weights are another model's".to_owned())),
+        }
+    }
+
+    /// What it was built from.
+    pub const fn description(&self) -> &Model {
+        &self.model
+    }
+
+    /// The logits, (tokens, vocabulary), of sequences of `positions` tokens that lie one after
+    /// another in `inputs`.
+    ///
+    /// # Errors
+    /// If the tokens are not whole sequences, a sequence is too long for the model, or an id is
+    /// outside the vocabulary.
+    pub fn logits(&self, inputs: &[u32], positions: usize) -> Result<Vec<f32>, ModelError> {
+        self.network.logits(&self.weights, inputs, positions)
+    }
+
+    /// The negative log-likelihood, in nats, of each token's target; 0 where there is none.
+    ///
+    /// # Errors
+    /// As [`Self::logits`], and if there are not as many targets as tokens.
+    pub fn losses(&self, inputs: &[u32], targets: &[Option<u32>], positions: usize) -> Result<Vec<f32>, ModelError> {
+        self.network.losses(&self.weights, inputs, targets, positions)
+    }
+}
