@@ -11,6 +11,10 @@ ci:
 test *ARGS:
     cargo test --workspace {{ARGS}}
 
+# Writes the snapshots of help texts and errors again (tests/it/wording)
+wording:
+    RETRACE_WORDING=write cargo test --workspace --bins --test it wording
+
 # Those and the slow ones, some beside the tools of others, which come into target/peers
 test-all:
     python3 -m venv target/peers

@@ -127,10 +127,8 @@ fn a_worker_is_killed_in_the_middle_of_a_query() {
     fs::write(root.join("token"), "fedcba9876543210").unwrap();
     Ran::from(query(root, &cluster).output().unwrap())
         .code(2)
-        .says(&["does not prove that it holds the token: it holds another token"]);
+        .says(&["does not prove that it has the token: it has another token"]);
     let mut other = retrace();
     other.current_dir(root).args(["cluster", "worker", "--scheduler", &address, "--token", "token"]);
-    Ran::from(other.output().unwrap())
-        .code(2)
-        .says(&["does not prove that it holds the token: it holds another token"]);
+    Ran::from(other.output().unwrap()).code(2).says(&["does not prove that it has the token: it has another token"]);
 }

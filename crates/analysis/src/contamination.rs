@@ -68,10 +68,10 @@ pub struct TaskCounts {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum IndexError {
     /// n-grams too short to mean anything.
-    #[error("n-grams of {0} units would be found anywhere; give {SHORTEST} or more")]
+    #[error("n-grams of {0} units are too short and match everywhere; the minimum is {SHORTEST}")]
     Length(usize),
     /// Two items with one name.
-    #[error("item {0:?} comes twice; give each an id of its own")]
+    #[error("two items have the id {0:?}; ids must be unique")]
     Twice(String),
 }
 

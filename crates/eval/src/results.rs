@@ -92,15 +92,15 @@ impl Results {
                 let stderr = match numbers.get(&error) {
                     Some(Value::String(text)) if text == NO_STDERR => None,
                     Some(number) => Some(number.as_f64().ok_or_else(|| refuse(at(&error), "not a number"))?),
-                    None => return Err(refuse(at(&error), "not there")),
+                    None => return Err(refuse(at(&error), "missing")),
                 };
                 metrics.push(Metric { name: key.metric.to_owned(), value, stderr });
             }
-            let samples = samples.remove(&task).ok_or_else(|| refuse(format!("samples, {task}"), "not there"))?;
+            let samples = samples.remove(&task).ok_or_else(|| refuse(format!("samples, {task}"), "missing"))?;
             scores.push(Scores { task, metrics, samples });
         }
         match samples.keys().next() {
-            Some(task) => Err(refuse(format!("results, {task}"), "not there, but its items are")),
+            Some(task) => Err(refuse(format!("results, {task}"), "missing, although its items are present")),
             None => Ok(Self { scores }),
         }
     }

@@ -288,7 +288,7 @@ mod portable {
 
     use super::{EntryKind, Error, File, OsStr, Path, Result, Whose};
 
-    pub(crate) const IS_LINK: &str = "a part of the way is a symbolic link";
+    pub(crate) const IS_LINK: &str = "a directory on the path is a symbolic link";
 
     fn kind_of(kind: fs::FileType) -> EntryKind {
         match kind {

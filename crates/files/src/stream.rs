@@ -48,11 +48,11 @@ impl TensorStream {
     pub(crate) fn finish(mut self) -> Result<Tensors, FileError> {
         if self.state.is_ok() {
             if self.head.len() as u64 != 8 + self.header()? as u64 {
-                return Err(FileError::Changed { path: self.path, what: "it ended within its header".to_owned() });
+                return Err(FileError::Changed { path: self.path, what: "it ended inside its header".to_owned() });
             }
             self.skip_empty();
             if !self.coming.is_empty() {
-                return Err(FileError::Changed { path: self.path, what: "its last tensors did not come".to_owned() });
+                return Err(FileError::Changed { path: self.path, what: "its last tensors are missing".to_owned() });
             }
         }
         let digests = self.state?;
@@ -77,7 +77,7 @@ impl TensorStream {
         }
         self.skip_empty();
         let Some((name, place)) = self.coming.last() else {
-            let what = "more bytes came than it had".to_owned();
+            let what = "it has more bytes than before".to_owned();
             return Err(FileError::Changed { path: self.path.clone(), what });
         };
         let (hasher, left) =

@@ -79,7 +79,7 @@ fn list(
         if skip(&path) {
             continue;
         }
-        let kind = entry.file_type().map_err(FileError::io(place, "look at"))?;
+        let kind = entry.file_type().map_err(FileError::io(place, "read the metadata of"))?;
         if kind.is_dir() {
             directories.push(path);
         } else if kind.is_file() {

@@ -51,7 +51,9 @@ impl WholeFile {
     pub(crate) fn create_in(root: Root, name: &OsStr, whose: Whose) -> Result<Self, FileError> {
         let path = root.path().join(name);
         // A device or a pipe would be gone for all others.
-        if root.directory_itself().kind(name).map_err(FileError::io(&path, "look at"))? == Some(EntryKind::Special) {
+        if root.directory_itself().kind(name).map_err(FileError::io(&path, "read the metadata of"))?
+            == Some(EntryKind::Special)
+        {
             return Err(FileError::NotRegular { path });
         }
         let (file, partial) = new_partial(name, |partial| {
@@ -150,7 +152,7 @@ pub(crate) fn write_whole_directory_in<E: From<FileError>>(
     fill: impl FnOnce(&Root) -> Result<(), E>,
 ) -> Result<(), E> {
     let (path, directory) = (root.path().join(name), root.directory_itself());
-    if directory.has(name).map_err(FileError::io(&path, "look at"))? {
+    if directory.has(name).map_err(FileError::io(&path, "read the metadata of"))? {
         let exists = std::io::ErrorKind::AlreadyExists.into();
         return Err(FileError::io(&path, "make directory")(exists).into());
     }

@@ -35,7 +35,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         let names = table.names.join(", ");
         return Err(Problem::at(
             "line 1",
-            format!("no list of checkpoints: it has no step and directory, but {names}"),
+            format!("not a list of checkpoints: it needs columns for step and directory, and has {names}"),
         ));
     };
     let tokens = column(&["tokens seen", "tokens"]);
@@ -43,7 +43,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     table.each(rows, |line, cells, rows| {
         let place = format!("line {line}");
         let Some(path) = cells.get(path) else {
-            return rows.problem(Problem::at(place, "it does not say where the checkpoint lies"));
+            return rows.problem(Problem::at(place, "it has no directory for the checkpoint"));
         };
         let label = path.trim_end_matches('/').rsplit('/').next().unwrap_or(path);
         let said = Label::of(label);
@@ -51,7 +51,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
             let text = cells.get(column?)?;
             let number = whole(text);
             if number.is_none() {
-                rows.problem(Problem::at(&place, format_args!("{what} is {text:?}, no whole number")));
+                rows.problem(Problem::at(&place, format_args!("{what} is {text:?}, not an integer")));
             }
             number
         };
@@ -138,7 +138,7 @@ mod tests {
         for (bytes, expected) in [
             (&b"Dataset,Data Directory,Size\na,b,1\n"[..], "line 1: no list of checkpoints"),
             (b"Step,Checkpoint Directory\nx,y\n", "line 2: the step is \"x\""),
-            (b"Step,Checkpoint Directory\n1,\n", "line 2: it does not say where"),
+            (b"Step,Checkpoint Directory\n1,\n", "line 2: it has no directory"),
             (b"", "empty"),
         ] {
             let problems = read_as("a.csv", bytes, read).problems().unwrap();

@@ -20,7 +20,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
 pub(crate) fn read_as(input: &Input<'_>, subject: &str, rows: &mut Rows) -> Result<(), Problem> {
     let mut take = |value: &Value<'_>| {
         if !matches!(value, Value::Object(_) | Value::Array(_)) {
-            return Err(Problem::whole("no config: neither an object nor a list"));
+            return Err(Problem::whole("not a config: neither an object nor a list"));
         }
         value.leaves("", "", &mut |name, place, text, number| {
             rows.claim(input, subject, name, text, number, place);

@@ -176,9 +176,9 @@ fn find(kind: Kind, path: &Path, options: &Options, candidates: &mut Vec<Candida
     let metadata = path.metadata().map_err(FileError::io(path, "open"))?;
     // `.` and `..` have names too.
     let absolute = if path.file_name().is_some() {
-        std::path::absolute(path).map_err(FileError::io(path, "look at"))?
+        std::path::absolute(path).map_err(FileError::io(path, "read the metadata of"))?
     } else {
-        path.canonicalize().map_err(FileError::io(path, "look at"))?
+        path.canonicalize().map_err(FileError::io(path, "read the metadata of"))?
     };
     let name = |path: Option<&Path>| path?.file_name()?.to_str().map(str::to_owned);
     let own = name(Some(&absolute)).ok_or_else(unnamed)?;
@@ -274,7 +274,7 @@ fn read_file(path: &Path, largest: u64) -> Result<Vec<u8>, Problem> {
     // The file is named beside the problem already.
     read.map_err(|error| {
         Problem::whole(match error {
-            FileError::TooLarge { most, .. } => format!("larger than {most} bytes, the most that is read of its kind"),
+            FileError::TooLarge { most, .. } => format!("larger than {most} bytes, the limit for its kind"),
             FileError::Io { doing, source, .. } => format!("cannot {doing}: {source}"),
             FileError::NotRegular { .. } => "it is not a regular file".to_owned(),
             error => error.to_string(),

@@ -88,10 +88,10 @@ pub enum AttestationError {
     #[error(transparent)]
     GaveUp(#[from] GaveUp),
     /// It states something else.
-    #[error("it is no attestation of a replay: {0}")]
+    #[error("it is not an attestation of a replay: {0}")]
     Other(String),
     /// It is of another release, or of this one before it was sealed anew.
-    #[error("it is of a release with the root {0}, not of this one")]
+    #[error("it is for a release with the root {0}, not for this one")]
     Root(String),
 }
 
@@ -135,7 +135,7 @@ pub fn read_attestation(
     };
     let statement: Statement<Replayed> = statement.map_err(other)?;
     let [subject] = statement.subject.as_slice() else {
-        return Err(other(format!("it states something of {} subjects", statement.subject.len())));
+        return Err(other(format!("it has {} subjects instead of one", statement.subject.len())));
     };
     let signed = subject.digest.get(ROOT).cloned().unwrap_or_default();
     if signed != Checksum::from(manifest.root).hex() {

@@ -111,7 +111,7 @@ pub fn average(
             };
             if part.shape != place.shape || !is_float(part.dtype) || !is_float(place.dtype) {
                 let what = format!(
-                    "is {:?} of shape {:?}, and {:?} of shape {:?} in the final model: no floats of one shape",
+                    "is {:?} of shape {:?}, and {:?} of shape {:?} in the final model; both must be floats of the same shape",
                     part.dtype, part.shape, place.dtype, place.shape
                 );
                 return Err(unlike(path, name, what));

@@ -95,7 +95,7 @@ impl Side {
         let name = file.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
         let name: RelPath = name.ok_or_else(|| FileError::Name {
             path: file.to_owned(),
-            what: "its name cannot be in a release".to_owned(),
+            what: "a release cannot contain this name".to_owned(),
         })?;
         Ok(Self { files: [(name, (size, digest, None))].into(), root: None, single: Some(file.to_owned()) })
     }

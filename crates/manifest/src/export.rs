@@ -19,7 +19,7 @@ use crate::statement::{PAYLOAD, Statement, Subject};
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ExportError {
     /// The form needs what was not sealed.
-    #[error("the manifest does not have the SHA-256 of {path}")]
+    #[error("the manifest has no SHA-256 of {path}")]
     NoSha256 {
         /// The first file without.
         path: RelPath,
@@ -174,7 +174,9 @@ pub fn bill_of_materials(manifest: &Manifest, exporter: &str, out: &mut dyn Writ
     let dependencies = |step: &GraphStep| step.outputs.len().saturating_mul(step.inputs.len());
     let dependencies = manifest.steps.iter().map(dependencies).fold(0, usize::saturating_add);
     if dependencies > MOST_DEPENDENCIES {
-        let what = format!("its outputs depend on inputs in {dependencies} ways, and {MOST_DEPENDENCIES} are written");
+        let what = format!(
+            "there are {dependencies} dependencies between outputs and inputs; the limit is {MOST_DEPENDENCIES}"
+        );
         return Err(ExportError::Form { what });
     }
     let form = |e: serde_json::Error| ExportError::Form { what: e.to_string() };

@@ -99,7 +99,7 @@ fn same_weights(manifest: &Manifest, tell: &mut Tell<'_>) {
         let content = artifact.tensors.as_ref().map_or(artifact.digest, |tensors| tensors.root);
         match first.get(&(series, content)) {
             Some((other, path)) if *other != step => {
-                let what = format!("step {step} has the very weights of step {other}: {path}");
+                let what = format!("step {step} has the same weights as step {other}: {path}");
                 tell(GraphRule::SameWeightsAtTwoSteps, artifact.path.as_str(), what);
             }
             Some(_) => {}
@@ -146,9 +146,9 @@ fn unprovided(manifest: &Manifest, tell: &mut Tell<'_>) {
             let what = match manifest.artifact(path) {
                 Some(artifact) if artifact.digest == digest => continue,
                 Some(artifact) => {
-                    format!("step {} {does} it as {digest}, but the artifact is {}", step.id, artifact.digest)
+                    format!("step {} {does} it as {digest}, but the artifact has {}", step.id, artifact.digest)
                 }
-                None => format!("step {} {does} it, but it is no artifact", step.id),
+                None => format!("step {} {does} it, but it is not an artifact of the manifest", step.id),
             };
             tell(GraphRule::UnprovidedFile, path.as_str(), what);
         }
@@ -160,17 +160,15 @@ fn unprovided(manifest: &Manifest, tell: &mut Tell<'_>) {
     for artifact in &manifest.artifacts {
         let from_steps = from_steps.contains(&artifact.kind) && made_kinds.contains(&artifact.kind);
         if from_steps && !made.contains(&artifact.path) {
-            tell(GraphRule::UnmadeArtifact, artifact.path.as_str(), "no step says that it made it".to_owned());
+            tell(GraphRule::UnmadeArtifact, artifact.path.as_str(), "no step lists it as an output".to_owned());
         }
     }
 }
 
 fn cycles(manifest: &Manifest, tell: &mut Tell<'_>) {
     for circle in Order::of(&manifest.steps).circles {
-        let what = format!(
-            "each of these steps needs what another of them makes: {}",
-            circle_in_words(&circle, &manifest.steps)
-        );
+        let what =
+            format!("these steps depend on each other in a circle: {}", circle_in_words(&circle, &manifest.steps));
         let first = circle.first().map_or("", |at| manifest.steps[*at].id.as_str());
         tell(GraphRule::Cycle, first, what);
     }

@@ -37,7 +37,7 @@ pub struct Done {
 /// If the id cannot be a file's name, a file cannot be read, or the record not written.
 pub fn save(root: &Root, done: Done) -> Result<GraphStep, FileError> {
     let refuse =
-        || FileError::Name { path: root.path().to_owned(), what: format!("{:?} cannot be the id of a step", done.id) };
+        || FileError::Name { path: root.path().to_owned(), what: format!("{:?} is not a valid step id", done.id) };
     let id = done.id.parse::<RelPath>().ok().filter(|id| id.parent().is_none()).ok_or_else(refuse)?;
     let record: RelPath = format!("{SCRATCH}/{STEPS}/{id}.json").parse().map_err(|_| refuse())?;
     let path = record.under(root.path());
@@ -76,8 +76,7 @@ pub struct Begun {
 const BEGUN: &str = "begun";
 
 fn note(root: &Root, id: &str) -> Result<RelPath, FileError> {
-    let refuse =
-        || FileError::Name { path: root.path().to_owned(), what: format!("{id:?} cannot be the id of a step") };
+    let refuse = || FileError::Name { path: root.path().to_owned(), what: format!("{id:?} is not a valid step id") };
     let id = id.parse::<RelPath>().ok().filter(|id| id.parent().is_none()).ok_or_else(refuse)?;
     format!("{SCRATCH}/{BEGUN}/{id}.json").parse().map_err(|_| refuse())
 }

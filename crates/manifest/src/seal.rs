@@ -45,13 +45,13 @@ pub enum SealError {
     #[error(transparent)]
     Spec(#[from] SpecError),
     /// Something that is neither file nor directory.
-    #[error("{} is a symbolic link or a special file, which a release cannot have", path.display())]
+    #[error("{} is a symbolic link or a special file, which a release cannot contain", path.display())]
     Special {
         /// Where it is.
         path: PathBuf,
     },
     /// A directory is no part that was sealed before.
-    #[error("{directory} cannot be nested: {what}")]
+    #[error("{directory} cannot be a part of the release: {what}")]
     Nest {
         /// The directory.
         directory: RelPath,
@@ -59,7 +59,7 @@ pub enum SealError {
         what: String,
     },
     /// A file is not what a step read or made.
-    #[error("{path} is {found}, but step {step} {did} it when it was {recorded}")]
+    #[error("{path} is now {found}, but step {step} {did} it as {recorded}")]
     Stale {
         /// The file.
         path: RelPath,
@@ -103,7 +103,7 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
         let gone = sweep(parent.as_ref().unwrap_or(&opened), path.file_name())?;
         // Of a run or of tables; another seal writes its manifest alone.
         if !gone && path.file_name() == DIRECTORY_LOCK {
-            let holder = "another process, so that what would be sealed is not whole yet".to_owned();
+            let holder = "another process, so the release is not complete yet".to_owned();
             return Err(FileError::Locked { path: path.under(root), holder }.into());
         }
     }
@@ -119,7 +119,7 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
     }
     for (directory, manifest) in options.nest.iter().zip(&parts) {
         if paths.binary_search(manifest).is_err() {
-            let what = "its manifest would not be covered".to_owned();
+            let what = "the new manifest would not cover its manifest".to_owned();
             return Err(SealError::Nest { directory: directory.clone(), what });
         }
     }

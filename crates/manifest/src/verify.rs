@@ -292,8 +292,8 @@ impl Said {
     fn entry(self, path: RelPath) -> Option<Entry> {
         let (verdict, diagnosis) = match self {
             Self::Verified => (Verdict::Verified, ""),
-            Self::Missing => (Verdict::Missing, "it is not there"),
-            Self::NotChosen => (Verdict::Skipped, "it was not chosen"),
+            Self::Missing => (Verdict::Missing, "there is no such file"),
+            Self::NotChosen => (Verdict::Skipped, "it was not selected"),
             Self::Elsewhere => return None,
             Self::Told(entry) => return Some(*entry),
         };
@@ -379,9 +379,9 @@ fn look(
             // A file that nobody lists is read only where its being there is a finding.
             None if wanted_extras && !of_unknown(path) => extras.add(path),
             None if of_unknown(path) => {
-                told.push(entry(path, Verdict::Skipped, "it belongs to a part of which nothing is known".to_owned()));
+                told.push(entry(path, Verdict::Skipped, "it is in a part whose manifest could not be used".to_owned()));
             }
-            None => told.push(entry(path, Verdict::Skipped, "nothing is said of it".to_owned())),
+            None => told.push(entry(path, Verdict::Skipped, "it is not listed".to_owned())),
         }
     }
 
@@ -438,7 +438,7 @@ fn look(
                     let behind = path.ancestors().find_map(|above| Some((above, closed.get(above)?)));
                     match behind {
                         Some((above, why)) => {
-                            let diagnosis = format!("it cannot be looked for: {above}: {why}");
+                            let diagnosis = format!("it cannot be opened: {above}: {why}");
                             Said::told(entry(path, Verdict::Unverifiable, diagnosis))
                         }
                         None => Said::Missing,
@@ -475,10 +475,9 @@ fn look(
     entries.append(&mut told);
     entries.extend(options.unknown.iter().map(|Unknown { at, why }| entry(at, Verdict::Unverifiable, why.clone())));
     let scratch = records.iter().map(|path| (path, "it is not part of the release"));
-    let ignored = options
-        .ignored
-        .iter()
-        .map(|path| (path, "it is not covered: the manifest says so, or it is the signature or the records of a part"));
+    let ignored = options.ignored.iter().map(|path| {
+        (path, "it is not covered: the manifest leaves it out, or it is the signature or the records of a part")
+    });
     // Never in place of a finding: a manifest that seals a path and ignores it promises it still.
     let promised = |path: &RelPath| expected.binary_search_by(|entry| entry.path.cmp(path)).is_ok();
     let ignored = ignored.chain(scratch).filter(|(path, _)| path.under(root).exists() && !promised(path));
@@ -555,12 +554,12 @@ fn judge<'a>(wanted: &Expected, root: &Root, hashed: &Hashed, places: &Places<'a
         let (verdict, diagnosis) = match wanted.checksums.iter().any(|checksum| checksum.algorithm().is_strong()) {
             true => return Said::Verified,
             false if wanted.checksums.is_empty() => {
-                let diagnosis = "it has the length that it should have, but no checksum is listed".to_owned();
+                let diagnosis = "it has the listed length, but no checksum is listed".to_owned();
                 (Verdict::Unverifiable, diagnosis)
             }
             false => {
                 let weak: Vec<_> = checksums.iter().map(|checksum| checksum.algorithm().name()).collect();
-                (Verdict::Verified, format!("by {} alone, which can be forged", weak.join(" and ")))
+                (Verdict::Verified, format!("only by {}, which can be forged", weak.join(" and ")))
             }
         };
         return Said::told(entry(path, verdict, diagnosis));
@@ -568,23 +567,20 @@ fn judge<'a>(wanted: &Expected, root: &Root, hashed: &Hashed, places: &Places<'a
     let mut changed = Entry { size: Some(*size), ..entry(path, Verdict::Changed, String::new()) };
     if let (true, false, Some(listed)) = (disagreeing.is_empty(), wanted.checksums.is_empty(), wanted.size) {
         changed.diagnosis = format!(
-            "what is listed contradicts itself: the bytes agree with the checksum, but are {size}, not the {listed} that are listed"
+            "the list contradicts itself: the checksum matches, but the file has {size} bytes and {listed} are listed"
         );
         return Said::told(changed);
     }
     if !disagreeing.is_empty() && disagreeing.len() < wanted.checksums.len() {
         let told: Vec<_> = disagreeing.iter().map(|checksum| checksum.algorithm().name()).collect();
-        changed.diagnosis = format!(
-            "what is listed contradicts itself: the bytes agree with some checksums, not with {}",
-            told.join(", ")
-        );
+        changed.diagnosis = format!("the list contradicts itself: some checksums match, but not {}", told.join(", "));
         return Said::told(changed);
     }
     let elsewhere = |found| places(found).iter().map(|(_, other)| *other).find(|other| *other != path);
     let other = checksums.iter().find_map(elsewhere);
     changed.was = other.cloned();
     (changed.diagnosis, changed.tensors) = match other {
-        Some(other) => (format!("it holds the content of {other}"), Vec::new()),
+        Some(other) => (format!("it has the content of {other}"), Vec::new()),
         None => diagnose(root, wanted, hashed),
     };
     Said::told(changed)

@@ -16,13 +16,13 @@ pub enum WeightsError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A directory or file has no weights.
-    #[error("{} holds no weights", path.display())]
+    #[error("{} has no weights", path.display())]
     Empty {
         /// The directory or file.
         path: PathBuf,
     },
     /// A tensor is in two files of a checkpoint.
-    #[error("{}: has tensor {name:?} in two files", path.display())]
+    #[error("{}: tensor {name:?} is in two files", path.display())]
     Twice {
         /// The directory.
         path: PathBuf,

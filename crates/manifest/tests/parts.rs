@@ -78,9 +78,9 @@ fn a_part_too_deep_is_a_finding_and_not_sealed() {
         } else {
             let unread = "p/".repeat(9);
             assert_eq!((at.as_str(), *verdict), (unread.trim_end_matches('/'), Verdict::Unverifiable));
-            assert!(told.contains("deeper than 8") && told.contains("nothing in it was looked at"), "{told}");
+            assert!(told.contains("deeper than 8") && told.contains("none of its files were checked"), "{told}");
             let error = sealed(root, &["p"]).unwrap_err().to_string();
-            assert!(error.contains("cannot be nested") && error.contains("deeper than 8"), "{error}");
+            assert!(error.contains("cannot be a part of the release") && error.contains("deeper than 8"), "{error}");
         }
     }
 }
@@ -91,10 +91,10 @@ fn a_part_that_cannot_be_read_is_a_finding_and_not_sealed() {
     let good = good.to_yaml().unwrap();
     let cases = [
         (good.replace("manifest/1", "manifest/2"), "this version reads"),
-        (good[..good.len() / 2].to_owned(), "not one that is read here"),
-        ("\u{0}".repeat(10), "not one that is read here"),
+        (good[..good.len() / 2].to_owned(), "its manifest is malformed"),
+        ("\u{0}".repeat(10), "its manifest is malformed"),
         (good.replace("size: 1", "size: 2"), "edited after sealing"),
-        (String::new(), "not one that is read here"),
+        (String::new(), "its manifest is malformed"),
     ];
     for (text, what) in cases {
         let directory = tempfile::tempdir().unwrap();
@@ -106,7 +106,7 @@ fn a_part_that_cannot_be_read_is_a_finding_and_not_sealed() {
             written(root, "manifest.yaml", vec![artifact("code/manifest.yaml", Kind::Manifest, text.as_bytes())]);
         let found = findings(&whole, root);
         let [(at, Verdict::Unverifiable, told)] = found.as_slice() else { panic!("{found:?}") };
-        assert!(at == "code" && told.contains(what) && told.contains("nothing in it was looked at"), "{told}");
+        assert!(at == "code" && told.contains(what) && told.contains("none of its files were checked"), "{told}");
         assert!(matches!(sealed(root, &["code"]), Err(SealError::Nest { .. })), "{text}");
     }
 }
@@ -155,7 +155,7 @@ fn what_two_manifests_promise_is_a_finding() {
     let found = findings(&whole, root);
     assert!(
         found.iter().any(|(at, verdict, what)| {
-            at == "p/x" && *verdict == Verdict::Unverifiable && what.contains("two manifests promise it")
+            at == "p/x" && *verdict == Verdict::Unverifiable && what.contains("two manifests list it")
         }),
         "{found:?}"
     );
@@ -213,5 +213,5 @@ fn a_part_whose_manifest_would_not_be_covered_is_not_sealed() {
     let ignore = vec![path("p/manifest.yaml")];
     let options = SealOptions { ignore, nest: vec![path("p")], ..SealOptions::default() };
     let error = seal(root, &options, &Silent).unwrap_err().to_string();
-    assert!(error.contains("p cannot be nested"), "{error}");
+    assert!(error.contains("p cannot be a part of the release"), "{error}");
 }

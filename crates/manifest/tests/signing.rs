@@ -109,7 +109,7 @@ fn a_manifests_signature_is_of_its_root_and_name() {
     let Trust::Key(public) = trust("p-256") else { unreachable!() };
     std::fs::write(directory.path().join("a.b"), "2").unwrap();
     let told = check_manifest(&sealed(directory.path(), "m"), &envelope, &public).unwrap_err().to_string();
-    assert!(told.contains("sealed anew") && told.contains(&manifest.root.to_string()), "{told}");
+    assert!(told.contains("sealed again later") && told.contains(&manifest.root.to_string()), "{told}");
 }
 
 fn bundle_of(manifest: &Manifest, kind: &str, chain: Option<&str>) -> String {
@@ -222,7 +222,7 @@ fn a_bundle_says_what_was_sealed() {
         assert!(bundle.check(&refused).is_err());
     }
     let bundle = Bundle::parse("c", &bundle_of(&manifest, "p-256", Some("server"))).unwrap();
-    assert!(bundle.check(&roots("root", NOW)).unwrap_err().to_string().contains("other uses"));
+    assert!(bundle.check(&roots("root", NOW)).unwrap_err().to_string().contains("does not allow code signing"));
 }
 
 /// A root vouches for many; a name says which of them is meant.
@@ -452,12 +452,12 @@ fn every_tampered_bundle_is_refused_with_its_reason() {
     // Read, and not signed by whom it should be.
     let der: Value = raw;
     let signature: Vec<(String, Trust, &str)> = vec![
-        (resource("size", json!(2)), trust("p-256"), "no signature of these bytes"),
-        (inner(&good, |s| s["subject"][0]["name"] = json!("x")), trust("p-256"), "no signature of these bytes"),
+        (resource("size", json!(2)), trust("p-256"), "fits these bytes"),
+        (inner(&good, |s| s["subject"][0]["name"] = json!("x")), trust("p-256"), "fits these bytes"),
         (
             inner(&good, |s| s["predicate"]["serialization"]["ignore_paths"] = json!(["a.b"])),
             trust("p-256"),
-            "no signature of these bytes",
+            "fits these bytes",
         ),
         (
             inner(&good, |s| {
@@ -467,15 +467,15 @@ fn every_tampered_bundle_is_refused_with_its_reason() {
                 s["subject"][0]["digest"]["sha256"] = json!(sum);
             }),
             trust("p-256"),
-            "no signature of these bytes",
+            "fits these bytes",
         ),
         (
             outer(&good, |b| b["dsseEnvelope"]["signatures"][0]["sig"] = json!("AAAA")),
             trust("p-256"),
-            "no signature of these bytes",
+            "fits these bytes",
         ),
-        (bundle_of(&manifest, "p-384", None), trust("p-256"), "names the key"),
-        (material(json!({"publicKey": {"hint": "00"}})), trust("p-256"), "names the key 00"),
+        (bundle_of(&manifest, "p-384", None), trust("p-256"), "was signed with the key"),
+        (material(json!({"publicKey": {"hint": "00"}})), trust("p-256"), "was signed with the key 00"),
         // The hint of the right key on another's signature.
         (
             outer(&bundle_of(&manifest, "p-384", None), |b| {
@@ -486,7 +486,7 @@ fn every_tampered_bundle_is_refused_with_its_reason() {
             "another key signed",
         ),
         (material(json!({"certificate": der, "tlogEntries": [{}]})), trust("p-256"), "public log"),
-        (certified.clone(), roots("other-root", NOW), "no trusted root"),
+        (certified.clone(), roots("other-root", NOW), "does not lead to a trusted root"),
         (certified.clone(), roots("root", 4_000_000_000), "valid from"),
         (
             outer(&certified, |b| {
@@ -494,7 +494,7 @@ fn every_tampered_bundle_is_refused_with_its_reason() {
                 chain.as_array_mut().unwrap().swap(0, 1);
             }),
             roots("root", NOW),
-            "not for signatures",
+            "does not allow signatures",
         ),
     ];
     for (text, trust, reason) in signature {

@@ -82,17 +82,17 @@ fn read_tensors(directory: &Root) -> Result<BTreeMap<String, safetensors::Tensor
     for (shard, names) in shards {
         let beside = shard.parse::<RelPath>().ok().filter(|path| path.parent().is_none());
         let Some(beside) = beside.filter(|_| shard.ends_with(".safetensors")) else {
-            return Err(refuse(format!("{shard:?} is not the name of a shard beside it")));
+            return Err(refuse(format!("{shard:?} is not the name of a file in the same directory")));
         };
         let mut held = safetensors::read_all(&directory.file(&beside)?)?;
         for name in names {
             let Some(tensor) = held.remove(name) else {
-                return Err(refuse(format!("{name} is said to be in {shard}, but is not")));
+                return Err(refuse(format!("{name} should be in {shard}, but is not")));
             };
             tensors.insert(name.to_owned(), tensor);
         }
         if let Some((name, _)) = held.pop_first() {
-            return Err(refuse(format!("{shard} holds {name}, which is not listed there")));
+            return Err(refuse(format!("{shard} has {name}, which the index does not list")));
         }
     }
     Ok(tensors)

@@ -121,7 +121,10 @@ impl Network {
         // With dynamic scaling a model reads beyond it; that is what the scaling is for.
         let bounded = !matches!(self.model.rope_scaling, Some(retrace_spec::model::RopeScaling::Dynamic { .. }));
         if positions == 0 || (bounded && positions > longest) || !inputs.len().is_multiple_of(positions) {
-            let what = format!("{} tokens are not sequences of {positions}, at most {longest} each", inputs.len());
+            let what = format!(
+                "{} tokens cannot be split into sequences of {positions}, or a sequence is longer than {longest}",
+                inputs.len()
+            );
             return Err(ModelError::Input(what));
         }
         let vocabulary = self.model.vocab_size;
@@ -222,7 +225,7 @@ impl Inference {
         let network = Network::new(model)?;
         match network.layout == *weights.layout() {
             true => Ok(Self { network, weights, workspace: Workspace::default() }),
-            false => Err(ModelError::Input("the weights are another model's".to_owned())),
+            false => Err(ModelError::Input("the weights belong to another model".to_owned())),
         }
     }
 

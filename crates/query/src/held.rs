@@ -125,7 +125,8 @@ impl Holder {
         match Stamp::of(self.open(path)?.metadata()) == stamp {
             true => Ok(()),
             false => {
-                Err(FileError::Changed { path: path.to_owned(), what: "it is another file now".to_owned() }.into())
+                Err(FileError::Changed { path: path.to_owned(), what: "it was replaced by another file".to_owned() }
+                    .into())
             }
         }
     }
@@ -176,7 +177,7 @@ impl Holder {
                     None => {
                         let hashed = hash_beneath(release.directory(), below, Wanted::default(), &Silent)?;
                         if hashed.stamp != Some(stamp) {
-                            let what = "it is another file now".to_owned();
+                            let what = "it was replaced by another file".to_owned();
                             return Err(FileError::Changed { path: path.to_owned(), what }.into());
                         }
                         hashed.digest

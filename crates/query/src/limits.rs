@@ -72,7 +72,7 @@ impl Limits {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => match runtime.block_on(task) {
                     Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-                    _ => return Err(QueryError::Runtime(std::io::Error::other("the query was left alone"))),
+                    _ => return Err(QueryError::Runtime(std::io::Error::other("the query was stopped"))),
                 },
             }
             if let Some(after) = self.time.filter(|most| began.elapsed() > *most) {

@@ -35,15 +35,15 @@ pub(crate) enum Redirects {
 /// Why a redirect is not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
-    #[error("it sends on, and a store that takes credentials is not followed elsewhere")]
+    #[error("it redirects, and redirects of a store with credentials are not followed")]
     Any,
-    #[error("it sends on more than {MOST} times")]
+    #[error("it redirects more than {MOST} times")]
     TooMany,
-    #[error("it sends on to a URL that is not https://")]
+    #[error("it redirects to a URL that is not https://")]
     Scheme,
-    #[error("it sends on to a URL with a user's name or password in it")]
+    #[error("it redirects to a URL with a user name or password")]
     Credentials,
-    #[error("it sends on to an address of this machine or of a private network")]
+    #[error("it redirects to an address of this machine or of a private network")]
     Private,
 }
 

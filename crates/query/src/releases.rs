@@ -48,7 +48,7 @@ impl Release {
                 false => Ok(()),
             })?;
             if release.manifest.is_some() {
-                let what = "a manifest.yaml lies beside it, and which of the two counts is not known".to_owned();
+                let what = "the directory also has a manifest.yaml; only one of the two can be used".to_owned();
                 return Err(FileError::Name { path: json.under(path), what }.into());
             }
             release.read_manifest(&yaml, false)?;

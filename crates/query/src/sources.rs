@@ -287,7 +287,7 @@ fn footer(size: u64, end: &[u8]) -> Result<(), String> {
     let length = u64::from(u32::from_le_bytes([*a, *b, *c, *d]));
     match length.checked_add(12) {
         Some(least) if least <= size => Ok(()),
-        _ => Err(format!("its footer says that it has {length} bytes, in a file of {size}")),
+        _ => Err(format!("its footer gives its length as {length} bytes, in a file of {size} bytes")),
     }
 }
 

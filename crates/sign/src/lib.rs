@@ -23,10 +23,10 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SignatureError {
     /// There is none.
-    #[error("it bears no signature")]
+    #[error("it has no signature")]
     None,
     /// Nobody signs so often.
-    #[error("it bears {count} signatures, and at most {most} are looked at")]
+    #[error("it has {count} signatures; the limit is {most}")]
     Many {
         /// How many there are.
         count: usize,
@@ -35,7 +35,7 @@ pub enum SignatureError {
     },
     /// None of the signatures is one of these bytes by this key.
     #[error(
-        "no signature of these bytes by this {kind} key: either they or the signature were changed, or another key signed them"
+        "no signature by this {kind} key fits these bytes: the bytes or the signature were changed, or another key signed them"
     )]
     Wrong {
         /// The kind of the key it was held against.

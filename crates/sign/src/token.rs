@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// A text that is not a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the token is not one: it is {least} to {most} printable characters without a space")]
+#[error("this is not a token: a token has {least} to {most} printable ASCII characters and no spaces")]
 pub struct TokenError {
     /// How many at least.
     pub least: usize,

@@ -222,13 +222,13 @@ impl Document for Manifest {
             {
                 return Err((
                     "artifacts".to_owned(),
-                    format!("{} comes twice or out of order, after {}", b.path, a.path),
+                    format!("{} is listed twice or out of order, after {}", b.path, a.path),
                 ));
             }
         }
         for artifact in &self.artifacts {
             if artifact.sha256.as_ref().is_some_and(|checksum| checksum.algorithm() != Algorithm::Sha256) {
-                return Err(("artifacts".to_owned(), format!("the sha256 of {} is not one", artifact.path)));
+                return Err(("artifacts".to_owned(), format!("the sha256 of {} is not a SHA-256", artifact.path)));
             }
         }
         let mut made = BTreeSet::new();
@@ -236,12 +236,12 @@ impl Document for Manifest {
             if let [a, b] = pair
                 && a.id >= b.id
             {
-                return Err(("steps".to_owned(), format!("{} comes twice or out of order, after {}", b.id, a.id)));
+                return Err(("steps".to_owned(), format!("{} is listed twice or out of order, after {}", b.id, a.id)));
             }
         }
         for output in self.steps.iter().flat_map(|step| &step.outputs) {
             if !made.insert(&output.path) {
-                return Err(("steps".to_owned(), format!("two steps claim to have made {}", output.path)));
+                return Err(("steps".to_owned(), format!("two steps list {} as their output", output.path)));
             }
         }
         let root =

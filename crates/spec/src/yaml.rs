@@ -115,7 +115,7 @@ impl Scan<'_> {
     fn next_token(&mut self) -> Result<Option<u8>, Refused> {
         loop {
             if self.column() == 0 && self.bytes[self.at..].starts_with(BYTE_ORDER_MARK) {
-                return Err(self.refuse("a byte order mark in the midst of the text"));
+                return Err(self.refuse("a byte order mark inside the text"));
             }
             while let Some(b' ' | b'\t') = self.byte(0) {
                 self.at += 1;
@@ -240,14 +240,14 @@ impl Scan<'_> {
 
     fn check_depth(&self) -> Result<(), Refused> {
         match self.indents.len() + self.flow > DEEPEST {
-            true => Err(self.refuse(format!("nested more than {DEEPEST} deep"))),
+            true => Err(self.refuse(format!("more than {DEEPEST} levels of nesting"))),
             false => Ok(()),
         }
     }
 
     fn check_blanks(&self, blanks: usize) -> Result<(), Refused> {
         match blanks > MOST_BLANKS {
-            true => Err(self.refuse(format!("more than {MOST_BLANKS} blanks or empty lines in a row within a text"))),
+            true => Err(self.refuse(format!("more than {MOST_BLANKS} blanks or empty lines in a row"))),
             false => Ok(()),
         }
     }
@@ -255,7 +255,7 @@ impl Scan<'_> {
     fn indirection(&mut self, byte: u8) -> Result<(), Refused> {
         if self.indirection == Indirection::Refused {
             return Err(self.refuse(format!(
-                "`{}` begins a YAML anchor, alias or tag, which are not read here; write the value out, or put it in quotes",
+                "`{}` begins a YAML anchor, alias or tag, which are not allowed; write the value itself, or put it in quotes",
                 char::from(byte)
             )));
         }

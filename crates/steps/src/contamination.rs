@@ -38,7 +38,7 @@ impl fmt::Display for Report {
 /// The run that is recorded in a run's directory.
 fn run(root: &Root, directory: &RelPath) -> Result<Run, StepError> {
     recorded_run(&root.directory(directory)?)?.ok_or_else(|| {
-        let what = format!("{directory} holds no {RECORDED_RUN}, so it is no run of `retrace train`");
+        let what = format!("{directory} has no {RECORDED_RUN}, so it is not a run of `retrace train`");
         StepError::Field { field: "runs".to_owned(), what }
     })
 }
@@ -115,7 +115,7 @@ impl Step for ContaminationRecipe {
         }
         let mut rows = Vec::new();
         let mut flagged: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-        progress.begin("looking for the benchmarks in the corpus", shards.len() as u64, Unit::Files);
+        progress.begin("searching the corpus for the items of tasks", shards.len() as u64, Unit::Files);
         for shard in &shards {
             for line in json_lines::<Document>(root.file(shard)?) {
                 let (line, document) = line?;

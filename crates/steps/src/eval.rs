@@ -139,7 +139,7 @@ impl Step for EvalRecipe {
         for path in &self.tasks {
             let task = load(root, path)?;
             if tasks.iter().any(|other| other.task.name == task.task.name) {
-                let what = format!("{path} has the name of another task, {:?}", task.task.name);
+                let what = format!("{path} has the same name as another task, {:?}", task.task.name);
                 return Err(StepError::Field { field: "tasks".to_owned(), what });
             }
             tasks.push(task);
@@ -147,8 +147,9 @@ impl Step for EvalRecipe {
         let mut outputs: BTreeMap<RelPath, RelPath> = BTreeMap::new();
         for model in models(self, root)? {
             if let Some(other) = outputs.insert(results(self, &model)?, model.clone()) {
-                let what =
-                    format!("the results of {other} and {model} would be one file; give them documents of their own");
+                let what = format!(
+                    "the results of {other} and {model} have the same file name; use a separate document for each"
+                );
                 return Err(StepError::Field { field: "models".to_owned(), what });
             }
         }

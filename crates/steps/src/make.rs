@@ -104,14 +104,14 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotMade => f.write_str("not made yet"),
-            Self::Interrupted => f.write_str("begun and not ended"),
+            Self::Interrupted => f.write_str("interrupted"),
             Self::Changed(path) => write!(f, "{path} changed"),
             Self::New(path) => write!(f, "{path} is new"),
-            Self::NotRead(path) => write!(f, "{path} is not read any more"),
-            Self::Gone(path) => write!(f, "{path} is gone"),
-            Self::Altered(path) => write!(f, "{path} is not as it was made"),
+            Self::NotRead(path) => write!(f, "{path} is no longer read"),
+            Self::Gone(path) => write!(f, "{path} is missing"),
+            Self::Altered(path) => write!(f, "{path} was changed after it was made"),
             Self::Numerics(Some(version)) => write!(f, "made with numerics version {version}"),
-            Self::Numerics(None) => f.write_str("made without the numerics version on record"),
+            Self::Numerics(None) => f.write_str("recorded without a numerics version"),
             Self::After(ids) => write!(f, "after {}", ids.join(", ")),
         }
     }

@@ -24,7 +24,7 @@ impl fmt::Display for Report {
             Ok(fit) => {
                 write!(f, "L = {:.4} + {:.4e} / N^{:.3} + {:.4e} / D^{:.3}", fit.e, fit.a, fit.alpha, fit.b, fit.beta)
             }
-            Err(why) => write!(f, "no law: {why}"),
+            Err(why) => write!(f, "no scaling law: {why}"),
         }
     }
 }

@@ -23,12 +23,12 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// The token's certificate could not be made.
-    #[error("the token's certificate cannot be made: {0}")]
+    #[error("cannot make the certificate of the token: {0}")]
     Certificate(String),
     /// The address is none.
-    #[error("it is no address of the form HOST:PORT")]
+    #[error("this is not an address of the form HOST:PORT")]
     Address,
     /// TLS cannot be set up.
-    #[error("TLS cannot be set up: {0}")]
+    #[error("cannot set up TLS: {0}")]
     Setup(String),
 }

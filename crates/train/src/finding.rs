@@ -103,7 +103,7 @@ impl fmt::Display for Finding {
             let unit = if *units == 1 { "unit" } else { "units" };
             write!(
                 f,
-                "; {tensor}[{index}]{others}: recorded {recorded:e}, replayed {replayed:e}, {units} {unit} in the last place apart"
+                "; {tensor}[{index}]{others}: recorded {recorded:e}, replayed {replayed:e}, a difference of {units} {unit} in the last place"
             )?;
         }
         Ok(())

@@ -120,7 +120,7 @@ pub fn replay(
                     .to_owned();
             }
             if found.kind == Kind::Arithmetic && found.element.is_none() && localise {
-                found.what += "; no checkpoint of this step holds the numbers that were recorded";
+                found.what += "; no checkpoint of this step has the recorded numbers";
             }
             replay.findings.push(found);
         } else if let Some((state, stated)) = &checkpoint {
@@ -152,7 +152,7 @@ impl Replay {
         let kept = recorded.as_ref().map(Document::digest).transpose()?;
         if journal.run() == file || journal.lines().is_empty() {
             if kept.is_some_and(|kept| kept != file) {
-                let what = format!("{RECORDED_RUN} is not the run that made the journal, although the run file is");
+                let what = format!("{RECORDED_RUN} is not the run that made the journal, but the run file is");
                 self.find(Kind::Record, self.from, what, &[RECORDED_RUN]);
             }
             return Ok(None);
@@ -186,9 +186,9 @@ impl Replay {
         match shown.first() {
             Some(first) => {
                 config.step = first.step;
-                config.what += &format!("; it shows first at step {}: {}", first.step, first.what);
+                config.what += &format!("; the first step with a difference is {}: {}", first.step, first.what);
             }
-            None if others.is_empty() => config.what += "; every bit of this stretch is the same",
+            None if others.is_empty() => config.what += "; every bit of this segment is the same",
             None => {}
         }
         self.findings.push(config);
@@ -233,8 +233,8 @@ impl Replay {
             return Ok(Some(state));
         }
         let mut what = match same_weights {
-            true => "its weights are the journal's, but its moments are not".to_owned(),
-            false => format!("{} of its {} weight tensors are not the journal's", names.len(), digests.len()),
+            true => "its weights match the journal, but its moments do not".to_owned(),
+            false => format!("{} of its {} weight tensors do not match the journal", names.len(), digests.len()),
         } + &whose(&stated, journal);
         let (mut places, mut element) = (names.into_iter().map(str::to_owned).collect::<Vec<_>>(), None);
         if localise {
@@ -243,10 +243,10 @@ impl Replay {
                     places = differing_tensors(&state, &truth);
                     element = first_element(&state, &truth, &places);
                 }
-                _ => what += "; the stretch before it does not lead to the journal's state either",
+                _ => what += "; the segment before it does not lead to the journal's state either",
             }
         } else if same_weights {
-            what += "; --localise computes the stretch before it, and tells which";
+            what += "; --localise computes the segment before it, to find which";
         }
         self.findings.push(Finding { kind: Kind::Checkpoint, step: from, what, places, element });
         Ok(None)
@@ -289,7 +289,7 @@ impl Replay {
             return true;
         }
         let whose = whose(stated, journal);
-        let what = format!("{} of its tensors are not what the run leads to{whose}", places.len());
+        let what = format!("{} of its tensors differ from the computed ones{whose}", places.len());
         let element = first_element(saved, replayed, &places);
         self.findings.push(Finding { kind: Kind::Checkpoint, step, what, places, element });
         false
@@ -309,7 +309,8 @@ impl Replay {
             if wrong.is_empty() {
                 self.checkpoints.push(step);
             } else {
-                let what = format!("the checkpoint's tensors are right, but the run has another {}", wrong.join(", "));
+                let what =
+                    format!("the checkpoint's tensors are correct, but {} differs from the run's", wrong.join(", "));
                 self.find(Kind::Record, step, what, &wrong);
             }
         }
@@ -332,7 +333,7 @@ impl Replay {
         .collect();
         if !wrong.is_empty() {
             let what =
-                format!("the checkpoint's tensors are right, but its state.json is not, in {}", wrong.join(", "));
+                format!("the checkpoint's tensors are correct, but its state.json differs in {}", wrong.join(", "));
             self.find(Kind::Record, step, what, &wrong);
         }
         wrong.is_empty()

@@ -83,7 +83,7 @@ pub fn stats(
     let places: Vec<Places> = checkpoints.iter().map(|path| weights(path)).collect::<Result<_, _>>()?;
     let names: BTreeSet<&String> = places.iter().flat_map(Places::keys).collect();
     let bytes = places.iter().flat_map(Places::values).map(|(_, place)| place.length).sum();
-    progress.begin("looking at the weights", bytes, Unit::Bytes);
+    progress.begin("computing statistics", bytes, Unit::Bytes);
     let of = |name: &&String| -> Result<Vec<TensorStats>, StatsError> {
         let there =
             places.iter().enumerate().filter_map(|(at, places)| places.get_key_value(*name).map(|found| (at, found)));

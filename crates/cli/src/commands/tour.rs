@@ -16,12 +16,12 @@ use super::{Exit, in_release, open, replay as replaying, seal};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// Do the whole job on an embedded corpus, and compare it with the published release
+/// Make a small release from start to end, and compare it with the published one
 ///
-/// Writes a raw corpus in English and Chinese, cleans and tokenizes it, trains three small models,
-/// evaluates every checkpoint, seals everything into a manifest, verifies it, replays a stretch of
-/// the training, and writes a report. Then it compares every file with the release that was
-/// published with this program: on any machine, every bit should be the same. Takes some minutes.
+/// Writes a synthetic corpus in English and Chinese, cleans and tokenizes it, trains three small models,
+/// evaluates every checkpoint, seals everything into a manifest, verifies it, replays part of the
+/// training, and writes a report. Then compares every file with the release that was published with
+/// this program. On every machine, every bit should be the same. Takes some minutes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -29,9 +29,9 @@ Examples:
   retrace tour /tmp/tour
   retrace query \"select step, task, value from metrics order by step\" retrace-tour
 
-Exit codes: 0 identical to the published release, 1 something differs, 2 could not do it.")]
+Exit codes: 0 identical to the published release, 1 something differs, 2 an error.")]
 pub(crate) struct Tour {
-    /// Where it is made; what an earlier tour left there is removed first, if nothing else is there
+    /// The directory to write; files of an earlier tour there are removed first, if it holds nothing else
     #[arg(default_value = "retrace-tour")]
     dir: PathBuf,
 }
@@ -148,7 +148,7 @@ impl Tour {
             )
         })?;
         terminal.say(Tone::Faint, "took", format_args!("{} s", began.elapsed().as_secs()));
-        terminal.say(Tone::Faint, "look at", self.dir.join(CHECKED).display());
+        terminal.say(Tone::Faint, "see", self.dir.join(CHECKED).display());
         Ok(Exit::holds(holds))
     }
 }
@@ -168,17 +168,17 @@ fn begin(directory: &Path, published: &Manifest) -> Result<Root, Failure> {
     let mark = in_release(MARK)?;
     let entries = root.list()?;
     if !entries.is_empty() && !root.has(&mark) {
-        let what = format!("{} is not empty, and not of an earlier tour", directory.display());
-        return Err(Failure::usage(what, "give a directory that is empty or not there yet"));
+        let what = format!("{} is not empty and was not made by an earlier tour", directory.display());
+        return Err(Failure::usage(what, "give an empty directory, or one that does not exist yet"));
     }
     for found in walk(directory, &|_| false)? {
         if !is_the_tours(&root, &found, published) {
             let what = format!(
-                "{} holds {}, which is not as this version's tour makes it; nothing was removed",
+                "{} holds {}, which differs from what the tour of this version makes; nothing was removed",
                 directory.display(),
                 found.path()
             );
-            return Err(Failure::usage(what, "give another directory, or remove that one yourself"));
+            return Err(Failure::usage(what, "give another directory, or remove this one yourself"));
         }
     }
     for (name, _) in entries {

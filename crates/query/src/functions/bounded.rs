@@ -129,7 +129,7 @@ impl Bounded {
 
     fn refuse(&self, bytes: u64) -> DataFusionError {
         let (name, most) = (self.function.name(), MOST >> 20);
-        let what = format!("{name} would make {} MiB at once, and may make {most}", bytes >> 20);
+        let what = format!("{name} would make {} MiB at once; the limit is {most} MiB", bytes >> 20);
         DataFusionError::Execution(what)
     }
 }
@@ -579,7 +579,7 @@ impl OptimizerRule for Constants {
             expr.apply(|part| match part {
                 Expr::Literal(value, _) if (value.size() as u64).saturating_mul(rows) > MOST => {
                     let (size, most) = (value.size() >> 10, MOST >> 20);
-                    let what = format!("a value of {size} KiB in each row would take more than {most} MiB at once");
+                    let what = format!("a value of {size} KiB in each row would need more than {most} MiB at once");
                     Err(DataFusionError::Plan(what))
                 }
                 _ => Ok(TreeNodeRecursion::Continue),

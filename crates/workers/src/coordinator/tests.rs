@@ -97,7 +97,7 @@ impl Scene {
         };
         let Event::Left { worker: left, why } = event else { panic!("{event:?}") };
         assert_eq!(left, worker);
-        assert!(why.starts_with("it did not hand in micro-batches ") && why.ends_with(" within 2 s"), "{why}");
+        assert!(why.starts_with("it did not finish micro-batches ") && why.ends_with(" within 2 s"), "{why}");
         assert!(began.elapsed() >= DEADLINE);
     }
 }
@@ -129,7 +129,7 @@ fn a_silent_worker_is_let_go_and_its_task_is_anothers() {
     scene.honest(&mut other, 1);
     scene.is_let_go(began, 1);
     let heard = scene.runtime.block_on(silent.1.message()).unwrap_err();
-    assert!(heard.message().starts_with("it did not hand in micro-batches 1 to 1 of step 1 within"), "{heard}");
+    assert!(heard.message().starts_with("it did not finish micro-batches 1 to 1 of step 1 within"), "{heard}");
     let after = Instant::now();
     scene.honest(&mut other, MICRO_BATCHES - 1);
     let mut at = 0;

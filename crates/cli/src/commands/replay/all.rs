@@ -32,8 +32,11 @@ pub(super) fn all(arguments: &Replayed, opened: &Opened<Manifest>, terminal: &Te
     let whole = unfolded.as_ref().map_or(manifest, |unfolded| &unfolded.manifest);
     let parts: &[Unknown] = unfolded.as_ref().map_or(&[], |unfolded| &unfolded.unknown);
     if whole.steps.is_empty() && parts.is_empty() {
-        let what = format!("{} has no step that could be done again", manifest.name);
-        return Err(Failure::usage(what, "steps are recorded by the verbs that make files, and sealed with them"));
+        let what = format!("{} has no step to run again", manifest.name);
+        return Err(Failure::usage(
+            what,
+            "steps are recorded when `retrace make`, `clean`, `tokenize`, `train` or `eval` runs; `retrace seal` puts them into the manifest",
+        ));
     }
     let replayer = Replayer {
         tool: seal::TOOL.to_owned(),
@@ -116,15 +119,15 @@ fn conclude(manifest: &Manifest, statement: &Statement, terminal: &Terminal) -> 
             }
         }
         for part in unknown {
-            writeln!(out, "not replayed  {part}: what its manifest says is not known; `retrace verify` tells why")?;
+            writeln!(out, "not replayed  {part}: its manifest could not be used; `retrace verify` says why")?;
         }
         Ok(())
     })?;
     let mut said = format!("{same} of {} give the same bits", count(steps.len() as u64, "step"));
     for (number, what) in [
-        (noted, "of them by notes of earlier replays"),
+        (noted, "of them by notes on earlier replays"),
         (left, "could not be replayed here"),
-        (unknown.len(), "parts are not known"),
+        (unknown.len(), "parts could not be read"),
     ] {
         if number > 0 {
             said += &format!("; {number} {what}");
@@ -170,8 +173,10 @@ fn outside(release: &Path, directory: &Path, flag: &str) -> Result<(), Failure> 
     if !canonical(&place)?.starts_with(canonical(release)?) {
         return Ok(());
     }
-    let what =
-        format!("{} lies in the release's directory, in which nothing is believed or written", directory.display());
+    let what = format!(
+        "{} is inside the release's directory, where replay must not write and which it does not trust",
+        directory.display()
+    );
     Err(Failure::usage(what, &format!("give another directory with {flag} DIR")))
 }
 

@@ -39,8 +39,8 @@ impl<'a> Notes<'a> {
         let root = Root::make_private(directory)?;
         // The directories on the way count too: whoever can move one away can put another in its place.
         if let Some(why) = writable_by_others(directory)? {
-            let what = format!("notes in {} are not believed: {why}", directory.display());
-            return Err(Failure::usage(what, "give a directory that is yours, and that nobody else can write to"));
+            let what = format!("notes in {} cannot be trusted: {why}", directory.display());
+            return Err(Failure::usage(what, "give a directory that you own and that nobody else can write to"));
         }
         Ok(Self { root, manifest, replayer, key })
     }
@@ -56,12 +56,12 @@ impl<'a> Notes<'a> {
             let said = read_attestation(self.manifest, &text, key.as_ref()).map_err(|e| e.to_string())?;
             let outcome = Outcome { step: step.to_owned(), digest, again: Again::SameBits, note: None };
             let wanted = Statement { replayer: self.replayer.clone(), steps: vec![outcome], unknown: Vec::new() };
-            if said == wanted { Ok(note) } else { Err("it says something else than its name".to_owned()) }
+            if said == wanted { Ok(note) } else { Err("its content does not match its name".to_owned()) }
         });
         match noted {
             Ok(note) => Ok(Some(note)),
             Err(why) => {
-                terminal.say(Tone::Faint, "no note", format_args!("{step}: {name} does not count: {why}"));
+                terminal.say(Tone::Faint, "note unused", format_args!("{step}: {name} is not used: {why}"));
                 Ok(None)
             }
         }

@@ -37,7 +37,7 @@ impl Crew {
             let (given_up, progress) = (Arc::clone(&given_up), Arc::clone(progress));
             spawn(move || {
                 if let Err(why) = seat.keep_filled() {
-                    progress.remark(&format!("no more workers are started in place of one that ended: {why}"));
+                    progress.remark(&format!("a worker that ended is not restarted: {why}"));
                     given_up.fetch_add(1, Ordering::Relaxed);
                 }
             })
@@ -92,7 +92,7 @@ impl Seat {
                 if let Some(mut stderr) = child.stderr.take() {
                     let _ = stderr.read_to_string(&mut said);
                 }
-                let said = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim();
+                let said = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it printed nothing").trim();
                 return Err(format!("{ended}, {said}"));
             }
         }
