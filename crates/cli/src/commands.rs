@@ -54,7 +54,7 @@ pub(crate) enum Verb {
     Tokenize(tokenize::Tokenize),
     Train(train::Train),
     Work(work::Work),
-    Replay(replay::Replayed),
+    Replay(replay::ReplayArguments),
     Eval(eval::Eval),
     Logits(logits::Logits),
     Generate(generate::Generate),

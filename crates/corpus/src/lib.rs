@@ -14,7 +14,7 @@ mod tokenize;
 pub mod tokenizer;
 pub mod tokens;
 
-pub use clean::{CleanReport, Drop, clean};
-pub use document::{Document, Language};
+pub use clean::{CleanReport, LedgerEntry, clean};
+pub use document::{CorpusDocument, Language};
 pub use error::CorpusError;
 pub use tokenize::{TokenizeReport, tokenize};

@@ -11,5 +11,5 @@ mod task;
 
 pub use error::EvalError;
 pub use results::Results;
-pub use score::{Metric, Sample, Scores, score};
+pub use score::{ItemScore, Metric, Scores, score};
 pub use task::{Items, LoadedTask, Question, Text};

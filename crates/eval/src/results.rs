@@ -15,7 +15,7 @@ use retrace_spec::ResultKey;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::{EvalError, Metric, Sample, Scores};
+use crate::{EvalError, ItemScore, Metric, Scores};
 
 /// A results file may have so many bytes.
 const LARGEST: u64 = 1 << 30;
@@ -36,7 +36,7 @@ pub struct Results {
 #[serde(deny_unknown_fields)]
 struct Written {
     results: BTreeMap<String, Map<String, Value>>,
-    samples: BTreeMap<String, Vec<Sample>>,
+    samples: BTreeMap<String, Vec<ItemScore>>,
 }
 
 impl Results {
@@ -52,7 +52,7 @@ impl Results {
     /// If the disk does not take it.
     pub fn write(&self, mut file: WholeFile) -> Result<(), EvalError> {
         let path = file.path();
-        let samples: BTreeMap<&str, &[Sample]> =
+        let samples: BTreeMap<&str, &[ItemScore]> =
             self.scores.iter().map(|scores| (scores.task.as_str(), scores.samples.as_slice())).collect();
         let mut value = json!({"results": self.harness(), "samples": samples});
         value.sort_all_objects();
@@ -124,8 +124,8 @@ mod tests {
 
     use super::*;
 
-    fn sample(item: &str, log_likelihoods: &[f64], correct: Option<bool>) -> Sample {
-        Sample { item: item.to_owned(), log_likelihoods: log_likelihoods.to_vec(), correct }
+    fn sample(item: &str, log_likelihoods: &[f64], correct: Option<bool>) -> ItemScore {
+        ItemScore { item: item.to_owned(), log_likelihoods: log_likelihoods.to_vec(), correct }
     }
 
     fn results() -> Results {

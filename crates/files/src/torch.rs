@@ -122,7 +122,7 @@ impl Checkpoint {
     /// Where each tensor lies; nothing if one of them cannot be read.
     fn places(&self) -> Option<BTreeMap<String, Place>> {
         let Self { values, top, storages, length } = self;
-        let mut found = Found { values, storages, places: BTreeMap::new(), looks: 0 };
+        let mut found = TensorSearch { values, storages, places: BTreeMap::new(), looks: 0 };
         found.look(*top, "", 0)?;
         let bytes = found.places.values().try_fold(0u64, |sum, place| sum.checked_add(place.length))?;
         (!found.places.is_empty() && bytes / MOST_SHARED <= *length).then_some(found.places)
@@ -196,7 +196,7 @@ impl<'a> Plain<'a> {
 }
 
 /// The tensors that were found among the values of a pickle.
-struct Found<'a> {
+struct TensorSearch<'a> {
     values: &'a Values,
     /// Where each storage begins, and its bytes.
     storages: &'a BTreeMap<String, (u64, u64)>,
@@ -204,7 +204,7 @@ struct Found<'a> {
     looks: usize,
 }
 
-impl Found<'_> {
+impl TensorSearch<'_> {
     /// Looks through the value called `name`; nothing if it holds a tensor that cannot be read.
     fn look(&mut self, id: Id, name: &str, depth: usize) -> Option<()> {
         self.looks += 1;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// Whose files they are, and so how they are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ImportKind {
     /// lm-evaluation-harness: results and samples.
     LmEval,
     /// EleutherAI's tree of evaluations of Pythia.
@@ -30,7 +30,7 @@ pub enum Kind {
     Readme,
 }
 
-impl Kind {
+impl ImportKind {
     /// All of them.
     pub const ALL: [Self; 11] = [
         Self::LmEval,
@@ -114,13 +114,13 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ImportKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl FromStr for Kind {
+impl FromStr for ImportKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use retrace_files::safetensors::{Dtype, Place};
 use retrace_files::{
-    FileError, Found, Progress, Root, Unit, Wanted, file_tensors, hash_beneath, hash_file, may_hold_tensors,
+    FileError, Progress, Root, Unit, WalkEntry, Wanted, file_tensors, hash_beneath, hash_file, may_hold_tensors,
     tensor_places, walk,
 };
 use retrace_spec::manifest::Tensors;
@@ -64,12 +64,12 @@ impl Side {
         let mut paths = Vec::new();
         for found in walk(root, &|path| path.as_str() == SCRATCH)? {
             match found {
-                Found::File(path) => paths.push(path),
-                Found::Special(path) => {
+                WalkEntry::File(path) => paths.push(path),
+                WalkEntry::Special(path) => {
                     let what = "it is a symbolic link or a special file".to_owned();
                     return Err(FileError::Name { path: path.under(root), what });
                 }
-                Found::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }),
+                WalkEntry::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }),
             }
         }
         let total = paths.iter().filter_map(|path| path.under(root).metadata().ok()).map(|file| file.len()).sum();

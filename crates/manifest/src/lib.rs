@@ -29,7 +29,7 @@ mod unlisted;
 mod verify;
 mod weights;
 
-pub use attest::{Again, AttestationError, Outcome, Replayed, Replayer, attestation, read_attestation};
+pub use attest::{Again, AttestationError, Outcome, ReplayStatement, Replayer, attestation, read_attestation};
 pub use average::{AverageError, Averaged, Closeness, Mean, average};
 pub use compare::{Comparison, compare};
 pub use diff::{Change, CheckpointDiff, Diff, Difference, FileChange, Side, TensorChange, diff};
@@ -41,7 +41,7 @@ pub use nested::{Unfolded, Unknown, unfold};
 pub use oms::{Bundle, BundleError, BundlingError, Signed, Trust, bundle};
 pub use order::{Order, circle_in_words};
 pub use resume::{Basis, Resume};
-pub use sample::{Sample, sample, would_find};
+pub use sample::{FileSample, sample, would_find};
 pub use seal::{SealError, SealOptions, seal};
 pub use sharded::is_index;
 pub use signature::{ManifestSignatureError, check_manifest, sign_manifest};

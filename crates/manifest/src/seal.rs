@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use retrace_files::{
-    DIRECTORY_LOCK, FileError, Found, Hashed, Progress, Root, Unit, Wanted, file_tensors, hash_beneath, is_lock,
+    DIRECTORY_LOCK, FileError, Hashed, Progress, Root, Unit, WalkEntry, Wanted, file_tensors, hash_beneath, is_lock,
     is_partial, may_hold_tensors, sweep, walk,
 };
 use retrace_spec::manifest::{Artifact, Kind};
@@ -111,10 +111,10 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
     for found in found {
         match found {
             // A directory of that name is covered like any other.
-            Found::File(path) | Found::Special(path) if options.own.contains(&path) => {}
-            Found::File(path) => paths.push(path),
-            Found::Special(path) => return Err(SealError::Special { path: path.under(root) }),
-            Found::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }.into()),
+            WalkEntry::File(path) | WalkEntry::Special(path) if options.own.contains(&path) => {}
+            WalkEntry::File(path) => paths.push(path),
+            WalkEntry::Special(path) => return Err(SealError::Special { path: path.under(root) }),
+            WalkEntry::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }.into()),
         }
     }
     for (directory, manifest) in options.nest.iter().zip(&parts) {

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rayon::prelude::*;
 use retrace_files::{
-    Algorithm, Checksum, FileError, Found, Hashed, Progress, RegularFile, Root, Stamp, Unit, Wanted, hash,
+    Algorithm, Checksum, FileError, Hashed, Progress, RegularFile, Root, Stamp, Unit, WalkEntry, Wanted, hash,
     hash_small_beneath, walk,
 };
 use retrace_spec::manifest::{Artifact, Tensors};
@@ -142,7 +142,7 @@ pub struct VerifyOptions {
 /// What was looked at before it was known what should be there.
 #[derive(Debug)]
 pub struct Ahead {
-    there: Vec<Found>,
+    there: Vec<WalkEntry>,
     /// Of the first of them: length and plain BLAKE3, if it is a small file.
     hashed: Vec<Option<(u64, Digest)>>,
 }
@@ -173,7 +173,7 @@ pub fn look_ahead(root: &Path, until: &Until) -> Result<Ahead, FileError> {
             break;
         }
         let file = match found {
-            Found::File(path) => hash_small_beneath(&opened, path, AHEAD).ok().flatten(),
+            WalkEntry::File(path) => hash_small_beneath(&opened, path, AHEAD).ok().flatten(),
             _ => None,
         };
         hashed.push(file.map(|file| (file.size, file.digest)));
@@ -340,13 +340,14 @@ fn look(
     };
     let opened = if options.hub_cache { Root::open_snapshot(root)? } else { Root::open(root)? };
     // Why what was found is not read, if it is not.
-    let refused = |found: &Found| match found {
-        Found::File(_) => None,
-        Found::Special(path) if opened.follows(path) => None,
-        Found::Special(_) => Some("it is a symbolic link or a special file, which is not followed".to_owned()),
-        Found::Refused { what, .. } => Some(what.clone()),
+    let refused = |found: &WalkEntry| match found {
+        WalkEntry::File(_) => None,
+        WalkEntry::Special(path) if opened.follows(path) => None,
+        WalkEntry::Special(_) => Some("it is a symbolic link or a special file, which is not followed".to_owned()),
+        WalkEntry::Refused { what, .. } => Some(what.clone()),
     };
-    let is_skipped = |found: &Found| !skipped.is_empty() && found.path().ancestors().any(|path| skipped.contains(path));
+    let is_skipped =
+        |found: &WalkEntry| !skipped.is_empty() && found.path().ancestors().any(|path| skipped.contains(path));
     let (listed, unlisted) = pair(expected, &there, &is_skipped);
     let wanted_extras = !options.partial && !matches!(options.scope, Scope::Only(_));
     let unknown: BTreeSet<&str> = options.unknown.iter().map(|unknown| unknown.at.as_str()).collect();
@@ -487,7 +488,11 @@ fn look(
 
 /// For each that is expected, which of those that are there it is; and which of them are none. Both
 /// are sorted by path.
-fn pair(expected: &[Expected], there: &[Found], skipped: &dyn Fn(&Found) -> bool) -> (Vec<Option<usize>>, Vec<usize>) {
+fn pair(
+    expected: &[Expected],
+    there: &[WalkEntry],
+    skipped: &dyn Fn(&WalkEntry) -> bool,
+) -> (Vec<Option<usize>>, Vec<usize>) {
     let (mut listed, mut unlisted) = (Vec::with_capacity(expected.len()), Vec::new());
     let mut found = there.iter().enumerate().filter(|(_, found)| !skipped(found)).peekable();
     for wanted in expected {

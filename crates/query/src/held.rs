@@ -69,7 +69,7 @@ pub(crate) struct Holder {
 }
 
 /// Where a file lies.
-enum Place<'a> {
+enum FileLocation<'a> {
     /// Below the directory of a release.
     Release(&'a Release, RelPath),
     /// Somewhere else.
@@ -81,20 +81,20 @@ impl Holder {
         Self { releases, checked, notes, held: Mutex::default(), asked_manifests: AtomicBool::new(false) }
     }
 
-    fn place(&self, path: &Path) -> Result<Place<'_>, QueryError> {
+    fn place(&self, path: &Path) -> Result<FileLocation<'_>, QueryError> {
         for release in &self.releases {
             if let Some(below) = release.place(path)? {
-                return Ok(Place::Release(release, below));
+                return Ok(FileLocation::Release(release, below));
             }
         }
-        Ok(Place::Named)
+        Ok(FileLocation::Named)
     }
 
     /// Opens a file, which has to be a regular one, and through no link if it is in a release.
     pub(crate) fn open(&self, path: &Path) -> Result<RegularFile, QueryError> {
         Ok(match self.place(path)? {
-            Place::Release(release, below) => release.directory().file(&below)?,
-            Place::Named => RegularFile::open(path)?,
+            FileLocation::Release(release, below) => release.directory().file(&below)?,
+            FileLocation::Named => RegularFile::open(path)?,
         })
     }
 
@@ -242,7 +242,7 @@ struct Notes {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+struct NotesDocument {
     retrace: String,
     files: BTreeMap<String, Note>,
 }
@@ -283,7 +283,7 @@ impl Notes {
             self.files.clear();
         }
         self.files.insert(name.to_owned(), note);
-        let document = Document { retrace: SCHEMA.to_owned(), files: self.files };
+        let document = NotesDocument { retrace: SCHEMA.to_owned(), files: self.files };
         if let Ok(bytes) = serde_json::to_vec(&document) {
             let write = || Root::make_private(&self.directory)?.write_private(&self.name, &bytes);
             // As said above.
@@ -299,7 +299,7 @@ fn read(directory: &Path, name: &RelPath) -> Option<BTreeMap<String, Note>> {
     if not_own(&metadata).or(not_own(opened.metadata())).is_some() {
         return None;
     }
-    let document: Document = serde_json::from_str(&opened.text(LONGEST_NOTES).ok()?).ok()?;
+    let document: NotesDocument = serde_json::from_str(&opened.text(LONGEST_NOTES).ok()?).ok()?;
     (document.retrace == SCHEMA).then_some(document.files)
 }
 

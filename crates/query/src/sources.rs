@@ -77,7 +77,7 @@ impl Form {
 }
 
 /// A table, before it is opened.
-enum Found {
+enum TableSource {
     /// Rows of manifests.
     Rows(Vec<RecordBatch>),
     /// Files of one form, as they were named.
@@ -87,7 +87,7 @@ enum Found {
 /// The tables of all that was named, each by its name.
 #[derive(Default)]
 pub(crate) struct Sources {
-    tables: BTreeMap<String, Found>,
+    tables: BTreeMap<String, TableSource>,
     checked: bool,
     /// The directories of releases among it.
     pub(crate) releases: Vec<Release>,
@@ -165,9 +165,9 @@ impl Sources {
             ("graph", graph),
             ("manifests", root),
         ] {
-            match self.tables.entry(table.to_owned()).or_insert_with(|| Found::Rows(Vec::new())) {
-                Found::Rows(batches) => batches.push(rows),
-                Found::Files(_, files) => return Err(clash(table, files, &path)),
+            match self.tables.entry(table.to_owned()).or_insert_with(|| TableSource::Rows(Vec::new())) {
+                TableSource::Rows(batches) => batches.push(rows),
+                TableSource::Files(_, files) => return Err(clash(table, files, &path)),
             }
         }
         Ok(())
@@ -177,14 +177,14 @@ impl Sources {
         let table = table_name(&file);
         match self.tables.entry(table) {
             Entry::Vacant(entry) => {
-                entry.insert(Found::Files(form, vec![file]));
+                entry.insert(TableSource::Files(form, vec![file]));
             }
             Entry::Occupied(mut entry) => {
                 let name = entry.key().clone();
                 match entry.get_mut() {
-                    Found::Files(other, files) if *other == form => files.push(file),
-                    Found::Files(_, files) => return Err(clash(&name, files, &file)),
-                    Found::Rows(_) => return Err(clash(&name, &["a manifest".to_owned()], &file)),
+                    TableSource::Files(other, files) if *other == form => files.push(file),
+                    TableSource::Files(_, files) => return Err(clash(&name, files, &file)),
+                    TableSource::Rows(_) => return Err(clash(&name, &["a manifest".to_owned()], &file)),
                 }
             }
         }
@@ -201,8 +201,8 @@ impl Sources {
         let mut tables = BTreeMap::new();
         for (name, found) in self.tables {
             let (table, files) = match found {
-                Found::Rows(batches) => (rows(batches)?, Vec::new()),
-                Found::Files(form, files) => (open_files(context, stores, holder, form, &files).await?, files),
+                TableSource::Rows(batches) => (rows(batches)?, Vec::new()),
+                TableSource::Files(form, files) => (open_files(context, stores, holder, form, &files).await?, files),
             };
             let columns = table.schema().fields().iter().map(|field| field.name().clone()).collect();
             tables.insert(name.clone(), Table { columns, files });

@@ -14,7 +14,7 @@ use crate::{Digest, canonical_digest, guard};
 #[derive(Debug, Error)]
 pub enum SpecError {
     /// The text is not a document of this kind.
-    #[error("{origin}{}: {what}", Place(*.line, *.column))]
+    #[error("{origin}{}: {what}", LineColumn(*.line, *.column))]
     Parse {
         /// The file, or what else the text came from.
         origin: String,
@@ -50,9 +50,9 @@ impl SpecError {
     }
 }
 
-struct Place(usize, usize);
+struct LineColumn(usize, usize);
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for LineColumn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (self.0, self.1) {
             (0, _) => Ok(()),

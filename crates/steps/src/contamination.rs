@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::Write as _;
 
 use retrace_analysis::contamination::{Counts, Index, Item, TaskCounts};
-use retrace_corpus::Document;
+use retrace_corpus::CorpusDocument;
 use retrace_eval::{Items, LoadedTask};
 use retrace_files::{FileError, Progress, Root, Unit, expand, json_lines};
 use retrace_spec::manifest::{Kind, StepKind};
@@ -117,7 +117,7 @@ impl Step for ContaminationRecipe {
         let mut flagged: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         progress.begin("searching the corpus for the items of tasks", shards.len() as u64, Unit::Files);
         for shard in &shards {
-            for line in json_lines::<Document>(root.file(shard)?) {
+            for line in json_lines::<CorpusDocument>(root.file(shard)?) {
                 let (line, document) = line?;
                 for (task, _, index) in &indexes {
                     for hit in index.scan(&document.text).into_iter().filter(|hit| hit.flagged) {

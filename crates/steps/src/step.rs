@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Debug, Display};
 
-use retrace_files::{FileError, Found, Progress, Root, expand_directories, is_lock, is_partial, walk};
+use retrace_files::{FileError, Progress, Root, WalkEntry, expand_directories, is_lock, is_partial, walk};
 use retrace_manifest::record::{self, Done};
 use retrace_spec::manifest::{GraphStep, Kind, StepKind};
 use retrace_spec::{Document, Pattern, RelPath};
@@ -347,7 +347,7 @@ pub fn files_below(root: &Root, directory: &RelPath) -> Result<Vec<RelPath>, Fil
     let mut files = Vec::new();
     // The lock may be held here, by this very process.
     for found in walk(inside.path(), &|path| is_lock(path.file_name()) || is_partial(path.file_name()))? {
-        let Found::File(path) = found else { continue };
+        let WalkEntry::File(path) = found else { continue };
         let name = |e: retrace_spec::PathError| FileError::Name { path: e.path.clone().into(), what: e.to_string() };
         files.push(directory.join(path.as_str()).map_err(name)?);
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use retrace_eval::{Results, Scores};
 use retrace_files::{Progress, Root, expand};
-use retrace_import::{Kind as ImportKind, Mapping, import};
+use retrace_import::{ImportKind, Mapping, import};
 use retrace_model::Layout;
 use retrace_spec::manifest::{Kind, StepKind};
 use retrace_spec::recipe::{Imports, RunTables};
@@ -231,7 +231,7 @@ fn metric_rows(release: &str, at: &Checkpoint, scores: &Scores, source: &RelPath
 
 /// What became of each item of one task.
 fn sample_rows(release: &str, at: &Checkpoint, scores: &Scores, source: &RelPath) -> Vec<Sample> {
-    let row = |(number, sample): (usize, &retrace_eval::Sample)| Sample {
+    let row = |(number, sample): (usize, &retrace_eval::ItemScore)| Sample {
         release: release.to_owned(),
         run: at.run.clone(),
         step: at.step,

@@ -65,7 +65,7 @@ pub(crate) enum Next {
     /// A block of so many micro-batches, the next of the step.
     Block(usize, Block),
     /// Nobody else can compute these.
-    Here(Range<usize>),
+    Local(Range<usize>),
 }
 
 impl Board {
@@ -135,7 +135,7 @@ impl Board {
                 && (workers == 0 || work.weights.is_none())
                 && let Some(block) = work.schedule.take_up_to(1)
             {
-                return Next::Here(block);
+                return Next::Local(block);
             }
             inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }

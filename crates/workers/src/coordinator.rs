@@ -210,7 +210,7 @@ impl Compute for Workers {
                         self.door.board.keep(spare);
                     }
                 }
-                Next::Here(range) => {
+                Next::Local(range) => {
                     let block = here.block(weights, step, batch, range.clone())?;
                     self.door.board.deliver(step, &range, block);
                 }

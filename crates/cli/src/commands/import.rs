@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use retrace_import::{Kind, Mapping, Options};
+use retrace_import::{ImportKind, Mapping, Options};
 
 use super::{Exit, open};
 use crate::errors::Failure;
@@ -56,8 +56,8 @@ More fields: loss, learning_rate, grad_norm; and for a table with one value per 
 metric, value, stderr. Every other numeric column is a metric of its own name.")]
 pub(crate) struct Import {
     /// The kind of the files
-    #[arg(value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::name)).try_map(|kind| kind.parse::<Kind>()))]
-    kind: Kind,
+    #[arg(value_parser = PossibleValuesParser::new(ImportKind::ALL.map(ImportKind::name)).try_map(|kind| kind.parse::<ImportKind>()))]
+    kind: ImportKind,
     /// Files, or directories
     #[arg(required = true)]
     paths: Vec<PathBuf>,
@@ -81,7 +81,7 @@ const TOLD: usize = 20;
 impl Import {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let mapping = match &self.mapping {
-            Some(path) if matches!(self.kind, Kind::Csv | Kind::Wandb) => open::<Mapping>(path)?.document,
+            Some(path) if matches!(self.kind, ImportKind::Csv | ImportKind::Wandb) => open::<Mapping>(path)?.document,
             Some(_) => {
                 return Err(Failure::usage(
                     format!("--mapping does not apply to {}", self.kind),

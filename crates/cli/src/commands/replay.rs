@@ -48,7 +48,7 @@ Examples:
   retrace replay run.yaml --tolerance their/step-1000
 
 Exit codes: 0 the same bits (with --tolerance: equal to rounding), 1 a difference, 2 an error.")]
-pub(crate) struct Replayed {
+pub(crate) struct ReplayArguments {
     /// The manifest in the release's directory; with --tolerance, the run file
     manifest: PathBuf,
     /// The id of the training step [default: the one with the largest outputs]
@@ -94,7 +94,7 @@ pub(crate) struct Replayed {
     tolerance: Option<PathBuf>,
 }
 
-impl Replayed {
+impl ReplayArguments {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         if let Some(theirs) = &self.tolerance {
             return tolerance::follow(&self.manifest, theirs, terminal);
@@ -128,7 +128,7 @@ impl Replayed {
         changed.extend(not_the_steps.into_iter().filter(|entry| !known.contains(&entry.path)));
         let sample = self.sample.map(|stretches| {
             let seed = self.seed.clone().unwrap_or_else(|| format!("{:016x}", RandomState::new().hash_one(())));
-            Sample::choose(&saved, stretches as usize, seed)
+            SegmentSample::choose(&saved, stretches as usize, seed)
         });
         if sample.as_ref().is_some_and(|sample| sample.chosen.is_empty()) {
             let what = format!("{} has fewer than two checkpoints", run.output);
@@ -273,7 +273,7 @@ fn not_computed_in_words(paths: &[RelPath], of: usize) -> String {
 
 /// Stretches between neighbouring checkpoints, chosen at random.
 #[derive(Debug, Serialize)]
-struct Sample {
+struct SegmentSample {
     /// The checkpoints that each lies between.
     chosen: Vec<(Step, Step)>,
     /// Of how many.
@@ -285,7 +285,7 @@ struct Sample {
     seed: String,
 }
 
-impl Sample {
+impl SegmentSample {
     /// Those with the smallest BLAKE3 over seed and first step: who does not know the seed beforehand
     /// cannot know the choice.
     fn choose(saved: &[Step], stretches: usize, seed: String) -> Self {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use retrace_files::{Found, Root, Silent, Wanted, hash, is_lock, is_partial, walk};
+use retrace_files::{Root, Silent, WalkEntry, Wanted, hash, is_lock, is_partial, walk};
 use retrace_manifest::{Comparison, Verification, compare, record, verify};
 use retrace_report::{Checked, page};
 use retrace_spec::{Document, Manifest, PageRecipe, RelPath, Run, Step};
@@ -193,8 +193,8 @@ fn begin(directory: &Path, published: &Manifest) -> Result<Root, Failure> {
 
 /// Whether the tour made this: a file whose bytes are those of the tour's documents or published
 /// artifacts, or one of a name that only retrace gives.
-fn is_the_tours(root: &Root, found: &Found, published: &Manifest) -> bool {
-    let Found::File(path) = found else { return false };
+fn is_the_tours(root: &Root, found: &WalkEntry, published: &Manifest) -> bool {
+    let WalkEntry::File(path) = found else { return false };
     let name = path.file_name();
     let records = path.as_str().strip_prefix(record::SCRATCH).is_some_and(|rest| rest.starts_with('/'));
     if records || is_lock(name) || is_partial(name) || [MANIFEST, CHECKED].contains(&path.as_str()) {

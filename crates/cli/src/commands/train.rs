@@ -14,7 +14,7 @@ use retrace_train::{Journal, checkpoints, directory_of, train, train_by};
 use retrace_workers::{Event, Workers};
 use serde_json::json;
 
-use self::local::Crew;
+use self::local::LocalWorkers;
 use super::{Exit, Opened, open_run, work};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
@@ -147,12 +147,12 @@ impl Train {
             let address = workers.listen(address, &work::read_token(token, terminal)?)?;
             progress.remark(&format!("workers can join at {address}"));
         }
-        let crew = Crew::start(self.workers.unwrap_or(0), &self.run, &workers.local(), &progress);
+        let local = LocalWorkers::start(self.workers.unwrap_or(0), &self.run, &workers.local(), &progress);
         // So that the first step is not computed here while they start.
-        workers.wait_for(self.workers.unwrap_or(0), || crew.has_given_up());
+        workers.wait_for(self.workers.unwrap_or(0), || local.has_given_up());
         let journal = train_by(&root, &run, self.resume, &mut workers, progress.as_ref());
         drop(workers);
-        crew.dismiss();
+        local.stop();
         let journal = journal?;
         let training = Training { run, config };
         save(&root, &path, &training, training.outputs(&root)?)?;

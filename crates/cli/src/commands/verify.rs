@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
-use retrace_files::{FileError, Found, Root, walk};
+use retrace_files::{FileError, Root, WalkEntry, walk};
 use retrace_manifest::{
-    Ahead, Basis, Bundle, Disagreement, Entry, Expected, GraphFinding, Resume, Sample, Scope, Unknown, Until, Verdict,
-    VerifyOptions, check_graph, lfs_pointer, look_ahead, merge, read_list, sample, unfold, verify_after,
+    Ahead, Basis, Bundle, Disagreement, Entry, Expected, FileSample, GraphFinding, Resume, Scope, Unknown, Until,
+    Verdict, VerifyOptions, check_graph, lfs_pointer, look_ahead, merge, read_list, sample, unfold, verify_after,
 };
 use retrace_spec::manifest::Kind;
 use retrace_spec::{Digest, Document, Manifest, RelPath};
@@ -266,7 +266,7 @@ impl Verify {
                 format_args!("{} {}", count(weak.count() as u64, "file"), entry.diagnosis),
             );
         }
-        if let Some(Sample { files, of, would_find, seed, .. }) = &sampled {
+        if let Some(FileSample { files, of, would_find, seed, .. }) = &sampled {
             let proves = if would_find <= of {
                 format!("if {would_find} or more were changed, this would find one with 95 % probability")
             } else {
@@ -378,7 +378,7 @@ struct Said<'a> {
     verified_before: Option<usize>,
     root: Option<Digest>,
     published_root: Option<Digest>,
-    sample: Option<&'a Sample>,
+    sample: Option<&'a FileSample>,
     counts: BTreeMap<Verdict, usize>,
     entries: &'a [Entry],
     graph: &'a [GraphFinding],
@@ -447,10 +447,10 @@ fn pointers(root: &Path) -> Result<Vec<Expected>, Failure> {
     let mut expected = Vec::new();
     for found in walk(root, &|path| path.as_str() == ".git")? {
         let path = match found {
-            Found::File(path) => path,
+            WalkEntry::File(path) => path,
             // Of what cannot be looked into it is not known whether it lists a file.
-            Found::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }.into()),
-            Found::Special(_) => continue,
+            WalkEntry::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }.into()),
+            WalkEntry::Special(_) => continue,
         };
         match opened.file(&path)?.text(LONGEST) {
             Ok(text) if lfs_pointer(&text).is_some() => expected.extend(read_list(path.as_str(), &text)?),

@@ -136,7 +136,7 @@ fn a_silent_worker_is_let_go_and_its_task_is_anothers() {
     while at < MICRO_BATCHES {
         match scene.workers.door.board.next(at) {
             Next::Block(count, _) => at += count,
-            Next::Here(range) => panic!("{range:?} was nobody's"),
+            Next::Local(range) => panic!("{range:?} was nobody's"),
         }
     }
     assert!(after.elapsed() < Duration::from_secs(1), "it was given to the other at once");
@@ -148,7 +148,7 @@ fn the_last_worker_to_be_silent_leaves_its_work_to_the_trainer() {
     let _silent = scene.join();
     let began = Instant::now();
     scene.post(1000);
-    assert!(matches!(scene.workers.door.board.next(0), Next::Here(range) if range == (0..1)));
+    assert!(matches!(scene.workers.door.board.next(0), Next::Local(range) if range == (0..1)));
     scene.is_let_go(began, 1);
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use retrace_files::{FileError, Scratch, write_whole};
 use retrace_manifest::{
-    Again, Order, Outcome, Replayed as Statement, Replayer, Unknown, attestation, circle_in_words, unfold,
+    Again, Order, Outcome, ReplayStatement as Statement, Replayer, Unknown, attestation, circle_in_words, unfold,
 };
 use retrace_numerics::isa;
 use retrace_spec::manifest::GraphStep;
@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::super::keys::signing_key;
 use super::super::{Exit, Opened, seal};
-use super::Replayed;
+use super::ReplayArguments;
 use super::again::Release;
 use super::notes::Notes;
 use crate::environment;
@@ -25,7 +25,11 @@ use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
 /// Does every step of the release again, in the order in which they depend on each other.
-pub(super) fn all(arguments: &Replayed, opened: &Opened<Manifest>, terminal: &Terminal) -> Result<Exit, Failure> {
+pub(super) fn all(
+    arguments: &ReplayArguments,
+    opened: &Opened<Manifest>,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
     let Opened { document: manifest, root, .. } = opened;
     let key = arguments.key.as_deref().map(|key| signing_key(key, terminal)).transpose()?;
     let unfolded = unfold(manifest, root.path());

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use retrace_files::{FileError, Root, not_own, writable_by_others};
-use retrace_manifest::{Again, Outcome, Replayed as Statement, Replayer, attestation, read_attestation};
+use retrace_manifest::{Again, Outcome, ReplayStatement as Statement, Replayer, attestation, read_attestation};
 use retrace_sign::SigningKey;
 use retrace_spec::{Checksum, Digest, Manifest, PathError, RelPath, canonical_digest};
 use serde_json::json;
