@@ -67,7 +67,7 @@ fn another_order_another_step_and_another_model_are_not_theirs() {
     release.write("run.yaml", format!("{RUN}{start}"));
     release.run(&follow).code(1).says(&["was not made like this"]);
     release.write("run.yaml", RUN.replace("intermediate_size: 64", "intermediate_size: 32"));
-    release.run(&follow).code(2).says(&["another model"]);
+    release.run(&follow).code(2).says(&["config.json differs"]);
     release.run(&["replay", "run.yaml", "--tolerance", "nowhere"]).code(2);
     release.run(&[&follow[..], &["--from", "1"]].concat()).code(2);
 }

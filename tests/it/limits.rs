@@ -58,7 +58,7 @@ fn a_description_that_asks_for_too_much_is_refused() {
         (
             "\"num_hidden_layers\": 2",
             "\"num_hidden_layers\": 30000000",
-            "num_hidden_layers: 30000000 is more than 10000",
+            "num_hidden_layers: 30000000 is more than the limit of 10000",
         ),
         ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 10000", "missing from the weights"),
         ("\"hidden_size\": 64", "\"hidden_size\": 65536", "bytes of memory"),

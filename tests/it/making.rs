@@ -164,7 +164,7 @@ fn what_cannot_be_meant_is_told_before_anything_is_done() {
             "retrace: clean/1\nname: second\ninput: [other/*.jsonl]\noutput: other\nrules: []\n",
             &["circle", "second"],
         ),
-        ("second.yaml", "retrace: cleanse/1\nname: second\n", &["cleanse/1", "no step"]),
+        ("second.yaml", "retrace: cleanse/1\nname: second\n", &["cleanse/1", "not a step"]),
     ];
     for (name, text, says) in cases {
         let release = release();

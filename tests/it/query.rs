@@ -129,8 +129,8 @@ fn a_query_comes_from_standard_input_where_there_is_no_terminal() {
         Ran::from(child.wait_with_output().unwrap())
     };
     assert_eq!(ask("select count(*) as n\nfrom artifacts\nwhere path = 'clean.yaml';\n").code(0).out, "n\n1\n");
-    ask(" \n").code(2).says(&["there is no named query"]);
-    query(&release, &["."]).code(2).says(&["there is no named query"]);
+    ask(" \n").code(2).says(&["no query given"]);
+    query(&release, &["."]).code(2).says(&["no query given"]);
 }
 
 #[test]

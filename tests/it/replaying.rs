@@ -370,7 +370,7 @@ fn a_replay_tells_what_it_did_not_compute() {
     let ran = release.run(&["replay", "manifest.yaml", "--from", "20", "--to", "30"]).code(1);
     for said in [
         "runs/bad/journal.jsonl: the manifest lists it as an output of the step",
-        "runs/small/journal.jsonl: it is the run's",
+        "runs/small/journal.jsonl: it belongs to the run",
     ] {
         assert!(ran.out.contains(said), "{said}: {}", ran.out);
     }

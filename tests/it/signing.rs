@@ -45,7 +45,7 @@ fn a_signature_is_checked_when_asked_for_and_told_of_when_not() {
         wrong(verify("ed25519.pub"), what);
     }
     std::fs::remove_file(release.path("manifest.yaml.sig")).unwrap();
-    wrong(verify("ed25519.pub"), "not there");
+    wrong(verify("ed25519.pub"), "no such file");
     // Elsewhere, and told to a program.
     let sig = ["--signature", "signatures/one"];
     std::fs::create_dir(release.path("signatures")).unwrap();
@@ -94,7 +94,7 @@ fn keys_that_cannot_be_used_are_named() {
     let oms =
         |kind: &str| release.run(&["export", "oms", "manifest.yaml", "--key", &key(kind), "--certificates", &chain]);
     oms("p-256.key").code(0);
-    oms("p-384.key").code(2).says(&["another key"]);
+    oms("p-384.key").code(2).says(&["does not belong to the signing key"]);
     release.run(&["seal", ".", "-o", "plain.json"]).code(0);
     release.run(&["export", "sha256sums", "plain.json"]).code(2).says(&["seal --sha256"]);
 }

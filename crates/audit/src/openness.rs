@@ -1,8 +1,8 @@
-//! How open a release is: the 17 components of the Model Openness Framework, and what is known of each.
+//! The openness of a release: the 17 components of the Model Openness Framework, and how far each is checked.
 //!
-//! Components and classes as in White et al., The Model Openness Framework (2024), and the settings of
-//! its tool. That framework asks whether a component is there and under which licence; here is asked
-//! whether it is what it is said to be. Licences are not looked at.
+//! Components and classes follow White et al., The Model Openness Framework (2024), and the settings of its
+//! tool. That framework asks whether a component exists, and under which licence. This module asks whether
+//! the files are the stated ones. Licences are not checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! The verbs: each is one file with its arguments, its help and what it does.
+//! The verbs. Each verb is one file with its arguments, its help and its code.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

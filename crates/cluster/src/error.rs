@@ -1,4 +1,4 @@
-//! What can go wrong with a cluster.
+//! Errors of clusters.
 
 use datafusion::error::DataFusionError;
 use retrace_files::FileError;

@@ -1,4 +1,4 @@
-//! Cleaning: rules in order, then exact deduplication, each drop accounted for.
+//! Cleaning: rules in order, then exact deduplication, with a ledger of all dropped documents.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, BufReader, Write};

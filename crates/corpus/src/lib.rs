@@ -1,8 +1,8 @@
 //! Documents, shards, cleaning, deduplication, tokenizers, token shards, data order.
 //!
-//! From raw documents to the sequence that a model sees at any step: each stage reads files and
-//! writes files, the same bytes for the same input. This crate knows nothing of models, and prints
-//! nothing.
+//! This crate covers everything from raw documents to the sequence that a model is trained on at a step. Each
+//! stage reads and writes files, with the same bytes for the same input. This crate does not know models, and
+//! prints nothing.
 
 mod clean;
 mod document;

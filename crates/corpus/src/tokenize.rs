@@ -1,4 +1,4 @@
-//! Documents to token shards.
+//! Makes token shards from documents.
 
 use std::collections::BTreeSet;
 

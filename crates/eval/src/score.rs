@@ -1,4 +1,4 @@
-//! Log-likelihoods, and what follows from them.
+//! Log-likelihoods, and the metrics computed from them.
 
 use retrace_corpus::tokenizer::Tokenizer;
 use retrace_model::Inference;

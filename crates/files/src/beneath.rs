@@ -1,4 +1,4 @@
-//! What the system offers for names below an open directory. No call here follows a link below it.
+//! System calls for names below an open directory. None of them follows a link below it.
 
 use std::ffi::OsStr;
 use std::fs::File;

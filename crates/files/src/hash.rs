@@ -1,4 +1,4 @@
-//! What a file's bytes come to: its digest and all else that is computed from them, in one pass.
+//! The digests of a file and everything else computed from its bytes, in one pass.
 
 use std::fs::File;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! JSON lines, read strictly.
+//! A strict reader of JSON lines.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};

@@ -1,4 +1,4 @@
-//! Files mapped into memory. The one module here with `unsafe`.
+//! Files mapped into memory. The only module of this crate with `unsafe`.
 
 use std::fs::File;
 use std::path::Path;

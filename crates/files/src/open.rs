@@ -1,4 +1,4 @@
-//! Files opened so that nothing but a regular file is read, and no link leads out of a release.
+//! Opens files so that only regular files are read, and no link leads out of a release.
 
 use std::fs::{File, Metadata};
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! Whether a file is this user's alone: to be believed, or to hold a secret.
+//! Whether only this user can read or write a file, so that it can be trusted or hold a secret.
 
 use std::fs::Metadata;
 use std::path::Path;

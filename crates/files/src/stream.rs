@@ -1,4 +1,4 @@
-//! The tensors of a safetensors file digested while it is read for another reason.
+//! Digests of the tensors of a safetensors file while it is read for another purpose.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The tensors of a file, whichever format it has.
+//! The tensors of a file in any supported format.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What lies in a directory.
+//! The entries of a directory tree.
 
 use std::fs;
 use std::path::Path;

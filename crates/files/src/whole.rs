@@ -1,8 +1,8 @@
-//! Files and directories that are there whole or not at all.
+//! Files and directories that are written completely or not at all.
 //!
-//! Each is written beside its place under a hidden name of its own, forced to the disk, and renamed.
-//! The name ends in `.retrace-partial`, and what is under it is locked while it is written: so what a
-//! killed process left can be told from what another is just writing, and is swept.
+//! Each is written under a hidden temporary name in the same directory, synced to disk, and renamed. The name
+//! ends in `.retrace-partial`, and the file is locked while it is written. So a leftover of a killed process
+//! can be distinguished from a file that another process is writing, and is removed.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};

@@ -1,10 +1,10 @@
-//! Lists of released checkpoints, as OLMo publishes them: a CSV with a line a checkpoint.
+//! Lists of released checkpoints in OLMo's format: a CSV with one line per checkpoint.
 //!
-//! The run is the file's name, with the stage and the ingredient where a line states them, because
-//! each of these counts its steps anew. The label is the last part of where the checkpoint lies.
+//! The run is the file's name, with the stage and the ingredient if a line gives them, because the steps are
+//! counted from zero for each of these. The label is the last part of the checkpoint's directory.
 //!
-//! A table of two columns, neither of which is a step or a directory, stands beside such lists to say
-//! something else of the run, as where each of its data sets lies: its lines are claims.
+//! A table with two columns, neither of which is a step or a directory, gives other facts about the run, such
+//! as the locations of its data sets. Its lines are claims.
 
 use retrace_spec::{Step, Tokens};
 use retrace_tables::Checkpoint;

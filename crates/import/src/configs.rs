@@ -1,6 +1,6 @@
 //! `config.json` and YAML, as claims with dotted names.
 //!
-//! They are said of what the file is named after, or of its directory where the file is just called
+//! The subject of the claims is the file's name, or the name of its directory if the file is just called
 //! `config.json` or `tokenizer_config.json`.
 
 use retrace_spec::read_yaml;

@@ -1,4 +1,4 @@
-//! Files found, read side by side, and put into the tables.
+//! Finds files, reads them in parallel, and writes their rows into the tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

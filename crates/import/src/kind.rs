@@ -1,4 +1,4 @@
-//! What can be imported.
+//! The kinds of imports.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! What the name of a checkpoint says: `stage2-ingredient1-step1000-tokens5B`.
+//! The parts of a checkpoint's name: `stage2-ingredient1-step1000-tokens5B`.
 
 /// What a label states. Nothing is filled in that it does not.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What lm-evaluation-harness writes: `results*.json`, in its old form (`"acc": 0.5`) and its new one
+//! Files of lm-evaluation-harness: `results*.json`, in its old form (`"acc": 0.5`) and its new one
 //! (`"acc,none": 0.5`), and `samples_TASK_TIME.jsonl`.
 
 use std::collections::HashMap;

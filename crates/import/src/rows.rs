@@ -1,4 +1,4 @@
-//! What comes of a file: rows of tables, and what could not be read.
+//! The result of reading a file: rows of tables, and the problems.
 
 use std::fmt::{self, Display};
 use std::path::Path;

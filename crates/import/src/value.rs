@@ -1,4 +1,4 @@
-//! A value of JSON or YAML, with its numbers as they stand.
+//! A value of JSON or YAML, with its numbers as written.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};

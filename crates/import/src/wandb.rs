@@ -1,5 +1,5 @@
-//! What is exported from Weights & Biases: a run's history as CSV or as JSON lines, a chart as CSV
-//! (`RUN - METRIC` columns), and the table of runs as CSV.
+//! Exports of Weights & Biases: a run's history as CSV or JSON lines, a chart as CSV (`RUN - METRIC`
+//! columns), and the table of runs as CSV.
 
 use std::collections::BTreeMap;
 

@@ -78,9 +78,15 @@ fn a_part_too_deep_is_a_finding_and_not_sealed() {
         } else {
             let unread = "p/".repeat(9);
             assert_eq!((at.as_str(), *verdict), (unread.trim_end_matches('/'), Verdict::Unverifiable));
-            assert!(told.contains("deeper than 8") && told.contains("none of its files were checked"), "{told}");
+            assert!(
+                told.contains("more than 8 parts deep") && told.contains("none of its files were checked"),
+                "{told}"
+            );
             let error = sealed(root, &["p"]).unwrap_err().to_string();
-            assert!(error.contains("cannot be a part of the release") && error.contains("deeper than 8"), "{error}");
+            assert!(
+                error.contains("cannot be a part of the release") && error.contains("more than 8 parts deep"),
+                "{error}"
+            );
         }
     }
 }

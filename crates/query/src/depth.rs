@@ -1,8 +1,8 @@
-//! How deep a query may be.
+//! A limit on the depth of queries.
 //!
-//! DataFusion goes through a query part in part, and `1 + 1 + 1 + …` is a sum in a sum in a sum: with
-//! enough of them the process ends, as it has no room for its calls. The parser has a limit for what
-//! stands in parentheses; this one is for what stands in a row.
+//! DataFusion processes a query recursively, and `1 + 1 + 1 + …` is a sum in a sum in a sum: with enough of
+//! them the stack overflows and the process ends. The parser limits the nesting of parentheses; this module
+//! limits long chains.
 
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::Token;

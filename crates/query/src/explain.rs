@@ -1,4 +1,4 @@
-//! What is wrong with a query: in plain words, where in it, and what may help.
+//! Explanations of errors in a query: what is wrong, where, and what may help.
 
 use std::ops::Range;
 

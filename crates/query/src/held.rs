@@ -1,11 +1,11 @@
-//! Whether the files that are asked are the ones that they should be.
+//! Checks the files of a query.
 //!
-//! Before a query over a file is answered, the file is held against what is said of it: what its
-//! release's manifest says, or else its own checksum ([`retrace_tables`]). One that is another gives no
-//! answer but an error. The whole file is read for that, once: a session, and a directory of notes if
-//! there is one, remember what bytes a file with a certain [`Stamp`] has. The notes tell of bytes only;
-//! what these ought to be is looked up anew each time. So no manifest can be outdated by a note, and
-//! nothing in a release can vouch for it.
+//! Before a query over a file is answered, the file is checked against its release's manifest, or else
+//! against its own checksum ([`retrace_tables`]). A mismatch is an error, and there is no answer. The
+//! complete file is read once for this: the session, and a directory of notes if there is one, store the
+//! digest of a file with a certain [`Stamp`]. The notes hold only actual digests; the expected ones are
+//! looked up each time. So a note cannot make a manifest outdated, and no file in a release is accepted as
+//! proof.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
-//! The directories of releases that are asked, and which files lie below them.
+//! The release directories of a query, and the files below them.
 //!
-//! A stranger's release is a stranger: below its directory no link is followed, and nothing but a regular
-//! file is opened. What the user names elsewhere is opened as he names it, links and all.
+//! A release is untrusted: below its directory no link is followed, and only regular files are opened. Other
+//! paths that the user names are opened as given, including links.
 
 use std::path::{Component, Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What can be asked: releases, manifests, and tables in files and at URLs.
+//! The inputs of a query: releases, manifests, and tables in files and at URLs.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

@@ -1,4 +1,4 @@
-//! A shared secret, with which processes know one another.
+//! A shared secret by which processes authenticate each other.
 
 use std::fmt;
 use std::str::FromStr;

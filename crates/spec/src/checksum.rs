@@ -1,4 +1,4 @@
-//! Digests of other tools: what foreign lists give, and what their readers check.
+//! Digests of other tools, as lists of these tools contain them.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! The one digest of the suite.
+//! The digest that all documents use.
 
 use std::fmt;
 use std::str::FromStr;

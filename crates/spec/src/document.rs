@@ -1,4 +1,4 @@
-//! Reading and writing documents, strictly.
+//! Strict reading and writing of documents.
 
 use std::marker::PhantomData;
 

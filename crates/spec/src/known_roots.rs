@@ -1,4 +1,4 @@
-//! The roots of releases that someone has seen: what an auditor keeps, so that an old manifest is not
+//! The roots of releases that someone has seen. An auditor keeps this list, so that an old manifest is not
 //! taken for the latest.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! Patterns of paths, as documents name several files at once.
+//! Patterns of paths, by which documents name several files.
 
 use std::fmt;
 use std::str::FromStr;

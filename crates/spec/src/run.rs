@@ -1,4 +1,4 @@
-//! The run file: all that a training run's bits depend on, beside its tokens and the numerics.
+//! The run file: everything that the bits of a training run depend on, except its tokens and the numerics.
 
 use serde::{Deserialize, Serialize};
 

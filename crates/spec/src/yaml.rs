@@ -1,11 +1,11 @@
-//! A look at YAML before its parser, serde_yaml's libyaml, gets it.
+//! Checks YAML before its parser, serde_yaml's libyaml, reads it.
 //!
-//! The parser reads all of a text before anything is made of it, and is quadratic in some of it: in how
-//! deep brackets nest, in `%TAG` lines, in blanks within a scalar. A short text can mean a huge or a hidden
-//! one by anchors, aliases and tags. All these are found here, in one pass that keeps nothing but the
-//! indents. What begins a token where is decided as libyaml decides it: a quote that only seemed to open
-//! would hide what follows. Where a text is wrong, the parser says so, and what this sees after that place
-//! does not matter.
+//! The parser reads the complete text first, and is quadratic in several things: nesting of brackets, `%TAG`
+//! lines, blanks inside a scalar. Anchors, aliases and tags let a short text expand to a huge one, or hide
+//! its meaning. This module detects all of these in one pass that stores only the indents. It decides what
+//! begins a token in the same way as libyaml; otherwise a character that only looks like a quote could hide
+//! what follows. If the text is malformed, the parser reports it, and the result of this module after that
+//! position does not matter.
 
 /// Deeper nesting is refused; a document of ours has less than ten levels.
 const DEEPEST: usize = 64;

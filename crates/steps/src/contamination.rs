@@ -1,4 +1,4 @@
-//! The items of benchmarks, searched for in a corpus.
+//! The step that searches a corpus for the items of benchmarks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What a step is: what it reads and makes, and how it is done and recorded.
+//! The interface of a step: its inputs and outputs, how it runs, and its record.
 
 use std::fmt::{self, Debug, Display};
 

@@ -1,4 +1,4 @@
-//! Tables: what journals, checkpoints and results say, as rows, and the files of other tools.
+//! The step that makes tables: rows from journals, checkpoints and results, and files of other tools.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,10 @@
 //! The checksums in the Parquet files that we write.
 //!
-//! The header of each page has the CRC-32 of its bytes, as the Parquet specification (`PageHeader.crc`)
-//! has it, so that any reader can check what it reads. And the footer holds, under the key
-//! [`KEY`], the BLAKE3 of the whole file with zeros in its own place: it covers what no page does,
-//! headers, statistics and indexes. Both show damage. Against somebody who writes a checksum anew, only
-//! a manifest helps.
+//! The header of each page has the CRC-32 of its bytes, as in the Parquet specification (`PageHeader.crc`),
+//! so that every reader can check what it reads. The footer has, under the key [`KEY`], the BLAKE3 of the
+//! complete file with zeros in place of this digest. It covers what pages do not: headers, statistics and
+//! indexes. Both detect damage. Someone who changes the file on purpose can also write new checksums; only a
+//! manifest detects that.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

@@ -1,7 +1,7 @@
 //! Rows as Parquet.
 //!
-//! Rows are sorted before they are written, and the file names no clock, machine or version of a
-//! library, so the same rows are the same bytes.
+//! Rows are sorted before they are written, and the file has no time, machine or library version, so the same
+//! rows give the same bytes.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! What the trainer's thread and the workers' streams share: the step at hand, who computes what of
-//! it, and what has come back.
+//! The shared state of the trainer's thread and the workers' streams: the current step, who computes which
+//! part of it, and the results so far.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! The process that trains, as its workers see it.
+//! The process that trains, as the workers see it.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! Keys and certificates as arguments, for the verbs that sign and that check.
+//! Arguments for keys and certificates, for the verbs that sign or check signatures.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};

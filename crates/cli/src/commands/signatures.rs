@@ -1,4 +1,4 @@
-//! What `verify` says of signatures: of a manifest's own, and of OMS bundles.
+//! The checks of signatures in `verify`: of the manifest, and of OMS bundles.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The aggregates: those that stand in for DataFusion's under their names, and ours.
+//! The aggregates: replacements of DataFusion's with the same names, and ours.
 
 use std::sync::Arc;
 

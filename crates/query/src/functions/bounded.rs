@@ -1,12 +1,12 @@
-//! Functions that make much out of little, with a bound on what they make.
+//! Functions with a limit on the size of their results.
 //!
-//! `repeat('x', 10000000000)` would end the process, as memory that is not there cannot be asked for
-//! twice. So each function whose result can be larger than what it is given is called only where the
-//! result of a batch takes at most [`MOST`] bytes: told beforehand, from the arguments, and where that
-//! tells too much (what a `replace` finds is not known before), from halves of the batch.
+//! `repeat('x', 10000000000)` would end the process, because a failed allocation cannot be handled. So each
+//! function whose result can be larger than its input is called only if the result for a batch takes at most
+//! [`MOST`] bytes. This is computed in advance from the arguments. Where this estimate is too high (the
+//! matches of a `replace` are not known in advance), the function is applied to halves of the batch.
 //!
-//! [`Bounds`] puts them in the place of those that plans bring along, with `||` among them, and refuses
-//! constants that would take more than that when each row has its own.
+//! [`Bounds`] replaces these functions in plans, including `||`, and refuses constants that would exceed the
+//! limit if each row had its own.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Window functions: along the rows of a partition, in their order.
+//! Window functions: computed along the rows of a partition, in their order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How documents are cleaned.
+//! The recipe of cleaning.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Which models are evaluated on which tasks.
+//! The recipe of an evaluation: models and tasks.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What goes into a release's tables.
+//! The recipe of a release's tables.
 
 use std::collections::BTreeSet;
 

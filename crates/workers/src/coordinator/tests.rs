@@ -1,4 +1,4 @@
-//! Workers that hold the token and do not do what they should.
+//! Workers that have the token and misbehave.
 
 use std::sync::mpsc::{Receiver, channel};
 

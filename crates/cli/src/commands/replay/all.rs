@@ -1,8 +1,8 @@
-//! Every step of a release done again, each in a directory of its own.
+//! Runs every step of a release again, each in a private directory.
 //!
-//! Nothing that lies in the release vouches for it: what a step reads is copied out of it, against the
-//! manifest's digests, into a private directory, where the step makes everything anew. What was done
-//! before counts only by a note of the auditor's own ([`Notes`]).
+//! No file of the release is accepted as proof. The inputs of a step are copied out of the release, checked
+//! against the manifest's digests, into a private directory, where the step makes its outputs again. Earlier
+//! work counts only by the auditor's own notes ([`Notes`]).
 
 use std::path::{Path, PathBuf};
 

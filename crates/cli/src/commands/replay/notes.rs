@@ -1,9 +1,9 @@
-//! The auditor's notes of steps that were done again, so that they need not be once more.
+//! The auditor's notes of steps that were run again, so that they need not run a second time.
 //!
-//! A note is a statement of one step that gave the same bits, in the form of the statement of all
-//! ([`attestation`]): of this release by its root, of this step by its digest, by this version on this
-//! kind of machine; signed, if the statement of all is to be. It counts only if it says all of this and
-//! nobody but its owner could have written it.
+//! A note is a statement that one step gave the same bits, in the same form as the statement of all steps
+//! ([`attestation`]). It names the release by its root, the step by its digest, the version, and the kind of
+//! machine. It is signed if the statement of all steps is to be signed. A note counts only if all of this
+//! matches and only its owner could have written it.
 
 use std::path::Path;
 
