@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use retrace_manifest::Again;
-use retrace_spec::manifest::{Artifact, GraphStep, Kind, StepKind};
+use retrace_spec::manifest::{Artifact, ArtifactKind, GraphStep, StepKind};
 use retrace_spec::{Manifest, RelPath};
 use serde::Serialize;
 
@@ -112,13 +112,13 @@ const COMPONENTS: [(&str, Class, bool, Is); 17] = [
         is_code(a) && about(a, &["infer", "generate", "modeling", "serve"])
     }),
     ("Evaluation code", Class::OpenTooling, true, |_, a| is_code(a) && about(a, &["eval"])),
-    ("Evaluation data", Class::OpenTooling, true, |_, a| a.kind == Kind::Benchmark),
+    ("Evaluation data", Class::OpenTooling, true, |_, a| a.kind == ArtifactKind::Benchmark),
     ("Supporting libraries and tools", Class::OpenTooling, false, |_, a| {
         named(a, &["requirements.txt", "pyproject.toml", "setup.py", "environment.yml", "cargo.lock", "cargo.toml"])
-            || a.kind == Kind::Tokenizer
+            || a.kind == ArtifactKind::Tokenizer
     }),
     ("Research paper", Class::OpenScience, true, |_, a| about(a, &["paper"]) && is_text(a)),
-    ("Datasets", Class::OpenScience, true, |_, a| matches!(a.kind, Kind::Shard | Kind::Tokens)),
+    ("Datasets", Class::OpenScience, true, |_, a| matches!(a.kind, ArtifactKind::Shard | ArtifactKind::Tokens)),
     ("Data preprocessing code", Class::OpenScience, true, |files, a| {
         files.configures(a, &[StepKind::Generate, StepKind::Clean, StepKind::Tokenize])
             || is_code(a) && about(a, &["clean", "preprocess", "tokenize", "dedup"])
@@ -126,7 +126,7 @@ const COMPONENTS: [(&str, Class, bool, Is); 17] = [
     ("Model parameters (intermediate)", Class::OpenScience, true, |files, a| files.is_weights(a) && !files.is_last(a)),
     ("Model metadata", Class::OpenScience, false, |files, a| {
         files.configures(a, &[StepKind::Train])
-            || a.kind == Kind::Checkpoint && about(a, &["optim", "moment", "training_args", "trainer_state"])
+            || a.kind == ArtifactKind::Checkpoint && about(a, &["optim", "moment", "training_args", "trainer_state"])
     }),
 ];
 
@@ -177,7 +177,7 @@ struct Files<'a> {
 impl<'a> Files<'a> {
     fn of(manifest: &'a Manifest) -> Self {
         let mut last: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
-        for artifact in manifest.artifacts.iter().filter(|artifact| artifact.kind == Kind::Checkpoint) {
+        for artifact in manifest.artifacts.iter().filter(|artifact| artifact.kind == ArtifactKind::Checkpoint) {
             let (directory, _) = split(&artifact.path);
             let (series, step) = series(directory);
             let known = last.entry(series).or_insert((step, directory));
@@ -190,7 +190,7 @@ impl<'a> Files<'a> {
 
     fn is_weights(&self, artifact: &Artifact) -> bool {
         let (_, name) = split(&artifact.path);
-        artifact.kind == Kind::Checkpoint
+        artifact.kind == ArtifactKind::Checkpoint
             && artifact.tensors.is_some()
             && !["optim", "moment"].iter().any(|word| name.contains(word))
     }
@@ -261,7 +261,7 @@ fn extension(artifact: &Artifact) -> &str {
 
 fn is_text(artifact: &Artifact) -> bool {
     ["pdf", "md", "html", "txt", "tex", "json", "jsonl"].contains(&extension(artifact))
-        && artifact.kind != Kind::Checkpoint
+        && artifact.kind != ArtifactKind::Checkpoint
 }
 
 fn is_code(artifact: &Artifact) -> bool {

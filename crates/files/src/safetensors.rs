@@ -90,7 +90,7 @@ impl<'a> From<&'a Tensor> for View<'a> {
 
 /// Where a tensor lies in its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct TensorLocation {
     /// What its numbers are.
     pub dtype: Dtype,
     /// Its size in every dimension.
@@ -105,7 +105,7 @@ pub struct Place {
 ///
 /// # Errors
 /// If the file cannot be read, or any of its bytes is not accounted for.
-pub fn read_header(file: &RegularFile) -> Result<BTreeMap<String, Place>, FileError> {
+pub fn read_header(file: &RegularFile) -> Result<BTreeMap<String, TensorLocation>, FileError> {
     let (path, length) = (file.path(), file.size());
     let mut first = [0; 8];
     if length >= 8 {
@@ -138,7 +138,7 @@ pub(crate) fn header_length(path: &Path, first: [u8; 8], length: u64) -> Result<
 }
 
 /// Where every tensor lies, from the header's `text` and the file's length.
-pub(crate) fn places(path: &Path, text: &[u8], length: u64) -> Result<BTreeMap<String, Place>, FileError> {
+pub(crate) fn places(path: &Path, text: &[u8], length: u64) -> Result<BTreeMap<String, TensorLocation>, FileError> {
     let header_length = text.len() as u64;
     let refuse = |place: String, what: String| FileError::Safetensors { path: path.to_owned(), place, what };
     let header: Header = serde_json::from_slice(text).map_err(|e| {
@@ -163,9 +163,9 @@ pub(crate) fn places(path: &Path, text: &[u8], length: u64) -> Result<BTreeMap<S
                 "it ends at byte {end} of the data, which has only {data} bytes: the header is wrong or the file is truncated"
             )));
         }
-        places.insert(name, Place { dtype, shape, begin: 8 + header_length + begin, length: needed });
+        places.insert(name, TensorLocation { dtype, shape, begin: 8 + header_length + begin, length: needed });
     }
-    let mut in_order: Vec<(&String, &Place)> = places.iter().collect();
+    let mut in_order: Vec<(&String, &TensorLocation)> = places.iter().collect();
     in_order.sort_by_key(|(_, place)| (place.begin, place.length));
     let mut at = 8 + header_length;
     for (name, place) in in_order {
@@ -307,7 +307,7 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, FileError> {
 /// # Errors
 /// As [`read_header`].
 pub fn read_all(file: &RegularFile) -> Result<BTreeMap<String, Tensor>, FileError> {
-    let read = |(name, place): (String, Place)| {
+    let read = |(name, place): (String, TensorLocation)| {
         let bytes = read_tensor(file, &place)?;
         Ok((name, Tensor { dtype: place.dtype, shape: place.shape, bytes }))
     };
@@ -318,7 +318,7 @@ pub fn read_all(file: &RegularFile) -> Result<BTreeMap<String, Tensor>, FileErro
 ///
 /// # Errors
 /// If they cannot be read.
-pub fn read_tensor(file: &RegularFile, place: &Place) -> Result<Vec<u8>, FileError> {
+pub fn read_tensor(file: &RegularFile, place: &TensorLocation) -> Result<Vec<u8>, FileError> {
     // The header was checked against the file's length, so this is no more than the file has.
     let mut bytes = vec![0; place.length as usize];
     file.read_at(&mut bytes, place.begin)?;

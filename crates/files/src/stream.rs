@@ -7,7 +7,7 @@ use retrace_spec::Digest;
 use retrace_spec::manifest::Tensors;
 
 use crate::FileError;
-use crate::safetensors::{Place, header_length, places, tensor_digest, tensor_hasher, tensor_root};
+use crate::safetensors::{TensorLocation, header_length, places, tensor_digest, tensor_hasher, tensor_root};
 
 /// The digests of a file's tensors, from its bytes as they come: for one who reads the file anyway.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct TensorStream {
     /// The 8 bytes and the header, while it is not whole.
     head: Vec<u8>,
     /// The tensors that are not whole yet, the last in the file first.
-    coming: Vec<(String, Place)>,
+    coming: Vec<(String, TensorLocation)>,
     /// What the first of them has taken in, and how many bytes it still waits for.
     current: Option<(blake3::Hasher, u64)>,
     state: Result<BTreeMap<String, Digest>, FileError>,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::distance::{cast, numbers};
-use crate::weights::{Places, WeightsError, weights};
+use crate::weights::{TensorLocations, WeightsError, weights};
 
 /// Why there is no average.
 #[derive(Debug, Error)]
@@ -95,7 +95,7 @@ pub fn average(
     mut take: impl FnMut(&str, Tensor),
 ) -> Result<Averaged, AverageError> {
     let finals = weights(last)?;
-    let parts: Vec<Places> = ingredients.iter().map(|path| weights(path)).collect::<Result<_, _>>()?;
+    let parts: Vec<TensorLocations> = ingredients.iter().map(|path| weights(path)).collect::<Result<_, _>>()?;
     for (path, part) in ingredients.iter().zip(&parts) {
         if let Some(name) = part.keys().find(|name| !finals.contains_key(*name)) {
             return Err(unlike(path, name, "is not in the final model".to_owned()));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use retrace_files::safetensors::{Dtype, Place};
+use retrace_files::safetensors::{Dtype, TensorLocation};
 use retrace_files::{
     FileError, Progress, Root, Unit, WalkEntry, Wanted, file_tensors, hash_beneath, hash_file, may_hold_tensors,
     tensor_places, walk,
@@ -254,7 +254,7 @@ fn files(a: &Side, b: &Side, result: &mut Diff) {
 /// A tensor on one side: its digest, and where it lies if its bytes are here.
 struct Held {
     digest: Digest,
-    place: Option<(Shard, Place)>,
+    place: Option<(Shard, TensorLocation)>,
 }
 
 fn checkpoints(a: &Side, b: &Side, result: &mut Diff) -> Result<(), FileError> {

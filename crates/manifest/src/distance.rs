@@ -1,7 +1,7 @@
 //! How far the numbers of two tensors are apart, in constant memory.
 
 use half::{bf16, f16};
-use retrace_files::safetensors::{Dtype, Place, read_tensor};
+use retrace_files::safetensors::{Dtype, TensorLocation, read_tensor};
 use retrace_files::{FileError, RegularFile};
 use serde::Serialize;
 
@@ -32,7 +32,10 @@ pub(crate) struct Apart {
 ///
 /// # Errors
 /// If one cannot be read.
-pub(crate) fn apart(a: (&RegularFile, &Place), b: (&RegularFile, &Place)) -> Result<Apart, FileError> {
+pub(crate) fn apart(
+    a: (&RegularFile, &TensorLocation),
+    b: (&RegularFile, &TensorLocation),
+) -> Result<Apart, FileError> {
     let count = a.1.length / a.1.dtype.size();
     let mut distance = Distance { of: count, ..Distance::default() };
     let mut equal_after_casting = true;
@@ -51,7 +54,10 @@ pub(crate) fn apart(a: (&RegularFile, &Place), b: (&RegularFile, &Place)) -> Res
 ///
 /// # Errors
 /// If one cannot be read.
-pub(crate) fn same_bytes(a: (&RegularFile, &Place), b: (&RegularFile, &Place)) -> Result<bool, FileError> {
+pub(crate) fn same_bytes(
+    a: (&RegularFile, &TensorLocation),
+    b: (&RegularFile, &TensorLocation),
+) -> Result<bool, FileError> {
     for first in (0..a.1.length / a.1.dtype.size()).step_by(BLOCK as usize) {
         if block(a, first, BLOCK)? != block(b, first, BLOCK)? {
             return Ok(false);
@@ -61,11 +67,11 @@ pub(crate) fn same_bytes(a: (&RegularFile, &Place), b: (&RegularFile, &Place)) -
 }
 
 /// The bytes of `count` numbers from the `first` on, or of those that there are.
-fn block((file, place): (&RegularFile, &Place), first: u64, count: u64) -> Result<Vec<u8>, FileError> {
+fn block((file, place): (&RegularFile, &TensorLocation), first: u64, count: u64) -> Result<Vec<u8>, FileError> {
     let size = place.dtype.size();
     let length = (place.length - first * size).min(count * size);
     let shape = vec![(length / size) as usize];
-    read_tensor(file, &Place { dtype: place.dtype, shape, begin: place.begin + first * size, length })
+    read_tensor(file, &TensorLocation { dtype: place.dtype, shape, begin: place.begin + first * size, length })
 }
 
 /// The numbers of a tensor. Integers beyond 2⁵³ are rounded, which only a distance shows.

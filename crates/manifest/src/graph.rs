@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use retrace_spec::manifest::Kind;
+use retrace_spec::manifest::ArtifactKind;
 use retrace_spec::{Digest, Manifest, RelPath};
 use serde::Serialize;
 
@@ -112,7 +112,7 @@ fn same_weights(manifest: &Manifest, tell: &mut Tell<'_>) {
 
 fn gaps(manifest: &Manifest, tell: &mut Tell<'_>) {
     let mut series: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
-    for artifact in manifest.artifacts.iter().filter(|artifact| artifact.kind == Kind::Checkpoint) {
+    for artifact in manifest.artifacts.iter().filter(|artifact| artifact.kind == ArtifactKind::Checkpoint) {
         if let Some((name, step, _)) = at_step(&artifact.path) {
             series.entry(name).or_default().insert(step);
         }
@@ -155,8 +155,9 @@ fn unprovided(manifest: &Manifest, tell: &mut Tell<'_>) {
         made.extend(step.outputs.iter().map(|output| &output.path));
     }
     // A release may begin from foreign checkpoints; but not have some made, and some from nowhere.
-    let made_kinds: BTreeSet<Kind> = manifest.steps.iter().flat_map(|step| &step.outputs).map(|o| o.kind).collect();
-    let from_steps = [Kind::Tokens, Kind::Checkpoint, Kind::Log, Kind::Table];
+    let made_kinds: BTreeSet<ArtifactKind> =
+        manifest.steps.iter().flat_map(|step| &step.outputs).map(|o| o.kind).collect();
+    let from_steps = [ArtifactKind::Tokens, ArtifactKind::Checkpoint, ArtifactKind::Log, ArtifactKind::Table];
     for artifact in &manifest.artifacts {
         let from_steps = from_steps.contains(&artifact.kind) && made_kinds.contains(&artifact.kind);
         if from_steps && !made.contains(&artifact.path) {
@@ -179,7 +180,7 @@ mod tests {
     use super::*;
     use retrace_spec::manifest::{Artifact, GraphStep, Output, Reference, StepKind};
 
-    fn artifact(path: &str, kind: Kind, content: &str) -> Artifact {
+    fn artifact(path: &str, kind: ArtifactKind, content: &str) -> Artifact {
         Artifact {
             path: path.parse().unwrap(),
             kind,
@@ -194,8 +195,11 @@ mod tests {
     fn step(id: &str, reads: &[(&str, &str)], makes: &[(&str, &str)]) -> GraphStep {
         let digest = |content: &str| Digest::of(content.as_bytes());
         let inputs = reads.iter().map(|(path, c)| Reference { path: path.parse().unwrap(), digest: digest(c) });
-        let outputs =
-            makes.iter().map(|(path, c)| Output { path: path.parse().unwrap(), kind: Kind::Tokens, digest: digest(c) });
+        let outputs = makes.iter().map(|(path, c)| Output {
+            path: path.parse().unwrap(),
+            kind: ArtifactKind::Tokens,
+            digest: digest(c),
+        });
         GraphStep {
             id: id.to_owned(),
             kind: StepKind::Clean,
@@ -215,9 +219,10 @@ mod tests {
     #[test]
     fn the_last_weights_under_an_earlier_step_show() {
         let weights = |step: u64, content: &str| {
-            artifact(&format!("step{step}/pytorch_model-00001.bin"), Kind::Checkpoint, content)
+            artifact(&format!("step{step}/pytorch_model-00001.bin"), ArtifactKind::Checkpoint, content)
         };
-        let config = |step: u64| artifact(&format!("step{step}/config.json"), Kind::Checkpoint, "the same always");
+        let config =
+            |step: u64| artifact(&format!("step{step}/config.json"), ArtifactKind::Checkpoint, "the same always");
         let mut artifacts: Vec<_> = (0..6).map(|at| weights(at * 1000, &format!("{at}"))).collect();
         artifacts.extend((0..6).map(|at| config(at * 1000)));
         assert_eq!(told(artifacts.clone(), vec![]), []);
@@ -235,7 +240,7 @@ mod tests {
     fn a_gap_shows_and_a_change_of_stride_does_not() {
         let series = |steps: &[u64]| {
             let file = |step: &u64| {
-                artifact(&format!("run/step-{step:06}/model.safetensors"), Kind::Checkpoint, &step.to_string())
+                artifact(&format!("run/step-{step:06}/model.safetensors"), ArtifactKind::Checkpoint, &step.to_string())
             };
             told(steps.iter().map(file).collect(), vec![])
         };
@@ -252,10 +257,10 @@ mod tests {
 
     #[test]
     fn what_no_artifact_provides_and_no_step_made_shows() {
-        let artifacts = vec![artifact("a", Kind::Shard, "1"), artifact("b", Kind::Tokens, "2")];
+        let artifacts = vec![artifact("a", ArtifactKind::Shard, "1"), artifact("b", ArtifactKind::Tokens, "2")];
         assert_eq!(told(artifacts.clone(), vec![step("s", &[("a", "1")], &[("b", "2")])]), []);
         let mut more = artifacts.clone();
-        more.push(artifact("c", Kind::Tokens, "3"));
+        more.push(artifact("c", ArtifactKind::Tokens, "3"));
         let made = step("s", &[("a", "other"), ("gone", "3")], &[("c", "3")]);
         let found = told(more, vec![made]);
         let rules: Vec<_> = found.iter().map(|(rule, path, _)| (*rule, path.as_str())).collect();
@@ -267,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_cycle_shows_with_its_steps_alone() {
-        let artifacts: Vec<_> = ["a", "b", "c", "d"].map(|path| artifact(path, Kind::Tokens, path)).into();
+        let artifacts: Vec<_> = ["a", "b", "c", "d"].map(|path| artifact(path, ArtifactKind::Tokens, path)).into();
         let steps = vec![
             step("before", &[], &[("d", "d")]),
             step("one", &[("b", "b"), ("d", "d")], &[("a", "a")]),

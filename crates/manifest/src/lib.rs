@@ -49,4 +49,4 @@ pub use verify::{
     Ahead, Entry, Expected, Scope, Until, Verdict, Verification, VerifyOptions, look_ahead, verify, verify_after,
     verify_expected,
 };
-pub use weights::{Places, Shard, WeightsError, weights};
+pub use weights::{Shard, TensorLocations, WeightsError, weights};

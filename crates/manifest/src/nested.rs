@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use retrace_files::Root;
-use retrace_spec::manifest::{Artifact, GraphStep, Kind, Output, Reference};
+use retrace_spec::manifest::{Artifact, ArtifactKind, GraphStep, Output, Reference};
 use retrace_spec::{Digest, Document, Manifest, RelPath};
 use serde::Serialize;
 
@@ -42,7 +42,7 @@ pub struct Unknown {
 
 /// The manifest of what lies below `root` with those of its parts in it; nothing if it has no parts.
 pub fn unfold(manifest: &Manifest, root: &Path) -> Option<Unfolded> {
-    if manifest.artifacts.iter().all(|artifact| artifact.kind != Kind::Manifest) {
+    if manifest.artifacts.iter().all(|artifact| artifact.kind != ArtifactKind::Manifest) {
         return None;
     }
     let mut parts =
@@ -97,7 +97,7 @@ impl Parts {
         }
         for artifact in &manifest.artifacts {
             let artifact = Artifact { path: within(&artifact.path), ..artifact.clone() };
-            if artifact.kind == Kind::Manifest {
+            if artifact.kind == ArtifactKind::Manifest {
                 self.part(&artifact, depth);
             }
             self.whole.artifacts.push(artifact);

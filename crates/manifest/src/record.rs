@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use retrace_files::{FileError, Root, Silent, Wanted, hash};
 use retrace_spec::RelPath;
-use retrace_spec::manifest::{GraphStep, Kind, Output, Reference, StepKind};
+use retrace_spec::manifest::{ArtifactKind, GraphStep, Output, Reference, StepKind};
 use serde::{Deserialize, Serialize};
 
 /// The directory of a release that holds what is not part of it.
@@ -27,7 +27,7 @@ pub struct Done {
     /// What it read; the config is added.
     pub inputs: Vec<RelPath>,
     /// What it made.
-    pub outputs: Vec<(RelPath, Kind)>,
+    pub outputs: Vec<(RelPath, ArtifactKind)>,
 }
 
 /// Records a step below `root`, with the digests that its files have now. A step of the same id is

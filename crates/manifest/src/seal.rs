@@ -9,7 +9,7 @@ use retrace_files::{
     DIRECTORY_LOCK, FileError, Hashed, Progress, Root, Unit, WalkEntry, Wanted, file_tensors, hash_beneath, is_lock,
     is_partial, may_hold_tensors, sweep, walk,
 };
-use retrace_spec::manifest::{Artifact, Kind};
+use retrace_spec::manifest::{Artifact, ArtifactKind};
 use retrace_spec::{Algorithm, Digest, Manifest, RelPath, SpecError};
 use thiserror::Error;
 
@@ -128,7 +128,7 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
     ignored.sort();
     ignored.dedup();
     let steps = load_all(&opened)?;
-    let kinds: BTreeMap<&RelPath, Kind> =
+    let kinds: BTreeMap<&RelPath, ArtifactKind> =
         steps.iter().flat_map(|step| &step.outputs).map(|output| (&output.path, output.kind)).collect();
     let configs: BTreeSet<&RelPath> = steps.iter().filter_map(|step| step.config.as_ref()).collect();
     let total = paths.iter().filter_map(|path| path.under(root).metadata().ok()).map(|file| file.len()).sum();
@@ -148,10 +148,10 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
                 None => None,
             };
             let kind = match kinds.get(&path) {
-                _ if parts.contains(&path) => Kind::Manifest,
+                _ if parts.contains(&path) => ArtifactKind::Manifest,
                 Some(kind) => *kind,
-                None if configs.contains(&path) => Kind::Config,
-                None if tensors.is_some() => Kind::Checkpoint,
+                None if configs.contains(&path) => ArtifactKind::Config,
+                None if tensors.is_some() => ArtifactKind::Checkpoint,
                 None => kind_by_name(&path),
             };
             Ok(Artifact { path, kind, size, digest, sha256, slices, tensors: tensors.map(Box::new) })
@@ -200,17 +200,17 @@ pub(crate) fn is_safetensors(path: &RelPath) -> bool {
     path.as_str().ends_with(".safetensors")
 }
 
-fn kind_by_name(path: &RelPath) -> Kind {
+fn kind_by_name(path: &RelPath) -> ArtifactKind {
     if is_index(path) {
-        return Kind::Checkpoint;
+        return ArtifactKind::Checkpoint;
     }
     match path.file_name().rsplit_once('.').map(|(_, extension)| extension) {
-        Some("jsonl") => Kind::Shard,
-        Some("tokens") => Kind::Tokens,
-        Some("safetensors" | "pt" | "pth") => Kind::Checkpoint,
-        Some("parquet") => Kind::Table,
-        Some("yaml" | "yml") => Kind::Config,
-        _ if path.file_name() == "tokenizer.json" => Kind::Tokenizer,
-        _ => Kind::Other,
+        Some("jsonl") => ArtifactKind::Shard,
+        Some("tokens") => ArtifactKind::Tokens,
+        Some("safetensors" | "pt" | "pth") => ArtifactKind::Checkpoint,
+        Some("parquet") => ArtifactKind::Table,
+        Some("yaml" | "yml") => ArtifactKind::Config,
+        _ if path.file_name() == "tokenizer.json" => ArtifactKind::Tokenizer,
+        _ => ArtifactKind::Other,
     }
 }

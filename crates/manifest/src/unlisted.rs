@@ -11,7 +11,7 @@ use retrace_files::{FileError, Hashed, Progress, Root, Wanted, hash_beneath, is_
 use retrace_spec::RelPath;
 use unicode_normalization::UnicodeNormalization;
 
-use crate::verify::{Entry, Expected, Places, Said, Verdict, entry};
+use crate::verify::{Entry, Expected, Said, TensorLocations, Verdict, entry};
 
 /// Where no length is listed, longer files are not read.
 const MOST_UNSIZED: u64 = 64 << 20;
@@ -124,7 +124,12 @@ impl<'a> Told<'a> {
 
     /// Takes in a file that nobody lists. If its bytes are those of a missing one, it was renamed, and
     /// what was missing is told as that: once, under its new name.
-    pub(crate) fn extra(&mut self, extra: &Extra<'_>, hashed: Option<Result<Hashed, FileError>>, places: &Places<'_>) {
+    pub(crate) fn extra(
+        &mut self,
+        extra: &Extra<'_>,
+        hashed: Option<Result<Hashed, FileError>>,
+        places: &TensorLocations<'_>,
+    ) {
         let path = extra.path;
         let same = match &hashed {
             Some(Err(error)) => {

@@ -517,7 +517,7 @@ pub(crate) fn entry(path: &RelPath, verdict: Verdict, diagnosis: String) -> Entr
 }
 
 /// Where else the content of a checksum is listed.
-pub(crate) type Places<'a> = dyn Fn(&Checksum) -> &'a [(&'a Checksum, &'a RelPath)] + Sync + 'a;
+pub(crate) type TensorLocations<'a> = dyn Fn(&Checksum) -> &'a [(&'a Checksum, &'a RelPath)] + Sync + 'a;
 
 /// What is said of a file that is there below `root`, open as `file`.
 fn check<'a>(
@@ -525,7 +525,7 @@ fn check<'a>(
     file: &RegularFile,
     root: &Root,
     mapped: bool,
-    places: &Places<'a>,
+    places: &TensorLocations<'a>,
     progress: &dyn Progress,
 ) -> (Said, Option<Stamp>) {
     let path = &wanted.path;
@@ -550,7 +550,7 @@ fn is_worth_reading(file: &RegularFile, length: u64) -> bool {
 }
 
 /// What is said of a file that was read.
-fn judge<'a>(wanted: &Expected, root: &Root, hashed: &Hashed, places: &Places<'a>) -> Said {
+fn judge<'a>(wanted: &Expected, root: &Root, hashed: &Hashed, places: &TensorLocations<'a>) -> Said {
     let path = &wanted.path;
     let Hashed { size, checksums, .. } = hashed;
     let disagreeing: Vec<_> =

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use retrace_files::safetensors::Place;
+use retrace_files::safetensors::TensorLocation;
 use retrace_files::{FileError, RegularFile, Root, tensor_places};
 use retrace_spec::RelPath;
 use thiserror::Error;
@@ -62,13 +62,13 @@ impl Shard {
 }
 
 /// The tensors of a checkpoint, by name: the file of each, and where it lies there.
-pub type Places = BTreeMap<String, (Shard, Place)>;
+pub type TensorLocations = BTreeMap<String, (Shard, TensorLocation)>;
 
 /// The weights in a directory (`model*.safetensors`, or else `pytorch_model*.bin`) or file.
 ///
 /// # Errors
 /// If they cannot be read, there are none, or a tensor is in two files.
-pub fn weights(path: &Path) -> Result<Places, WeightsError> {
+pub fn weights(path: &Path) -> Result<TensorLocations, WeightsError> {
     let mut files = Vec::new();
     if path.is_dir() {
         let root = Arc::new(Root::open_snapshot(path)?);

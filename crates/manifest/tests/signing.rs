@@ -11,7 +11,7 @@ use retrace_manifest::{
     checksum_list, model_signature, provenance, seal, sign_manifest,
 };
 use retrace_sign::{Base64, Chain, Envelope, Identity, PublicKey, Roots, SigningKey};
-use retrace_spec::manifest::{Artifact, GraphStep, Kind, Output, Reference, StepKind, Tensors};
+use retrace_spec::manifest::{Artifact, ArtifactKind, GraphStep, Output, Reference, StepKind, Tensors};
 use retrace_spec::{Algorithm, Digest, Document, Manifest};
 use serde_json::{Value, json};
 
@@ -140,7 +140,7 @@ fn every_field_is_signed_or_not_exported() {
         vec!["left/out".parse().unwrap()],
         vec![Artifact {
             path: "model/a.safetensors".parse().unwrap(),
-            kind: Kind::Checkpoint,
+            kind: ArtifactKind::Checkpoint,
             size: 7,
             digest: Digest::of(b"1"),
             sha256: checksum(Algorithm::Sha256, b"1"),
@@ -156,7 +156,11 @@ fn every_field_is_signed_or_not_exported() {
             numerics: Some(1),
             config: Some("run.yaml".parse().unwrap()),
             inputs: vec![Reference { path: "run.yaml".parse().unwrap(), digest: Digest::of(b"5") }],
-            outputs: vec![Output { path: "model/b".parse().unwrap(), kind: Kind::Log, digest: Digest::of(b"6") }],
+            outputs: vec![Output {
+                path: "model/b".parse().unwrap(),
+                kind: ArtifactKind::Log,
+                digest: Digest::of(b"6"),
+            }],
         }],
     )
     .unwrap();
@@ -586,7 +590,10 @@ fn provenance_and_bill_are_of_every_step_and_file() {
     let mut text = Vec::new();
     bill_of_materials(&manifest, "exporter 1", &mut text).unwrap();
     let bill: Value = serde_json::from_slice(&text).unwrap();
-    let data = manifest.artifacts.iter().filter(|a| matches!(a.kind, Kind::Shard | Kind::Tokens | Kind::Benchmark));
+    let data = manifest
+        .artifacts
+        .iter()
+        .filter(|a| matches!(a.kind, ArtifactKind::Shard | ArtifactKind::Tokens | ArtifactKind::Benchmark));
     let datasets = &bill["metadata"]["component"]["modelCard"]["modelParameters"]["datasets"];
     assert_eq!(datasets.as_array().unwrap().len(), data.count());
     let mut files = 0;

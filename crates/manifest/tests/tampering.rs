@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use retrace_files::Silent;
 use retrace_files::safetensors::{self, Dtype};
 use retrace_manifest::{SealOptions, Verdict, compare, seal, verify};
-use retrace_spec::manifest::Kind;
+use retrace_spec::manifest::ArtifactKind;
 use retrace_spec::{Document, Manifest};
 
 mod support;
@@ -25,8 +25,8 @@ fn a_release_is_sealed_the_same_twice_and_verifies() {
     fs::write(directory.path().join("manifest.yaml"), manifest.to_yaml().unwrap()).unwrap();
     assert_eq!(Manifest::parse(&manifest.to_yaml().unwrap(), "m").unwrap(), manifest);
     assert_eq!(findings(&manifest, directory.path()), []);
-    let kinds: Vec<Kind> = manifest.artifacts.iter().map(|artifact| artifact.kind).collect();
-    use Kind::{Checkpoint, Config, Other, Shard};
+    let kinds: Vec<ArtifactKind> = manifest.artifacts.iter().map(|artifact| artifact.kind).collect();
+    use ArtifactKind::{Checkpoint, Config, Other, Shard};
     assert_eq!(kinds, [Other, Config, Other, Shard, Shard, Checkpoint, Checkpoint, Other, Other]);
     assert!(compare(&manifest, &manifest).holds());
 }

@@ -20,7 +20,7 @@ mod tape;
 mod weights;
 
 pub use error::ModelError;
-pub use network::{Inference, Lesson, Network};
+pub use network::{Inference, MicroBatch, Network};
 pub use sampler::Sampler;
 pub use tape::{Dropout, Workspace};
 pub use weights::{Layout, Weights, check_memory, take_floats, tensors};

@@ -59,7 +59,7 @@ enum Family {
 
 /// What is learned from: sequences of `positions` tokens, one after another.
 #[derive(Debug, Clone)]
-pub struct Lesson<'a> {
+pub struct MicroBatch<'a> {
     /// The tokens.
     pub inputs: &'a [u32],
     /// What follows each, if that counts.
@@ -189,7 +189,7 @@ impl Network {
         Ok(rows.into_iter().map(|row| row.loss).collect())
     }
 
-    /// What each token of the lesson costs; the gradient of the scaled sum with respect to the
+    /// What each token of the micro-batch costs; the gradient of the scaled sum with respect to the
     /// weights is written to `gradient`, laid out as they are.
     ///
     /// # Errors
@@ -198,13 +198,13 @@ impl Network {
         &self,
         weights: &Weights,
         workspace: &Workspace,
-        lesson: &Lesson<'_>,
+        micro_batch: &MicroBatch<'_>,
         gradient: &mut [f32],
     ) -> Result<Vec<Row>, ModelError> {
-        self.accepts_targets(lesson.inputs, lesson.targets)?;
-        let mut tape = Tape::recording(weights, workspace, lesson.dropout);
-        let x = self.hidden(&mut tape, lesson.inputs, lesson.positions)?;
-        Ok(tape.go_back(x, self.head, lesson.targets, lesson.loss, lesson.scale, gradient))
+        self.accepts_targets(micro_batch.inputs, micro_batch.targets)?;
+        let mut tape = Tape::recording(weights, workspace, micro_batch.dropout);
+        let x = self.hidden(&mut tape, micro_batch.inputs, micro_batch.positions)?;
+        Ok(tape.backward(x, self.head, micro_batch.targets, micro_batch.loss, micro_batch.scale, gradient))
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor, Var};
 use retrace_files::Root;
 use retrace_model::candle::{attend, cross_entropy, embed, gate, linear, rms_norm, turn};
-use retrace_model::{Lesson, Network, Workspace, hub};
+use retrace_model::{MicroBatch, Network, Workspace, hub};
 use retrace_numerics::attention::Attention;
 use retrace_numerics::cross_entropy::Loss;
 use retrace_numerics::heads::{Heads, Order};
@@ -24,8 +24,8 @@ fn the_tape_goes_back_as_candle_does() {
     let ids: Vec<u32> = (0..21).map(|i| i * 11 % 40).collect();
     let targets: Vec<Option<u32>> = (0..21).map(|i| (i % 5 != 0).then_some(i * 7 % 40)).collect();
     let mut ours = vec![0.0; weights.values().len()];
-    let lesson = Lesson { inputs: &ids, targets: &targets, positions, loss, scale: 0.125, dropout: None };
-    Network::new(&model).unwrap().gradient(&weights, &Workspace::default(), &lesson, &mut ours).unwrap();
+    let micro_batch = MicroBatch { inputs: &ids, targets: &targets, positions, loss, scale: 0.125, dropout: None };
+    Network::new(&model).unwrap().gradient(&weights, &Workspace::default(), &micro_batch, &mut ours).unwrap();
 
     let var = |shape: &[usize], range: std::ops::Range<usize>| {
         Var::from_vec(weights.values()[range].to_vec(), shape, &Device::Cpu).unwrap()

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use retrace_files::{Root, safetensors};
-use retrace_model::{Dropout, Inference, Lesson, Network, Weights, Workspace, hub};
+use retrace_model::{Dropout, Inference, MicroBatch, Network, Weights, Workspace, hub};
 use retrace_numerics::cross_entropy::Loss;
 
 fn cases() -> Vec<PathBuf> {
@@ -65,10 +65,10 @@ fn gradients_are_slopes() {
         for (z_weight, rate) in [(0.0, 0.0), (0.01, 0.2)] {
             let dropout = (rate > 0.0).then_some(Dropout { rate, seed: 3, step: 4, micro_batch: 1 });
             let loss = Loss { z_weight };
-            let lesson = Lesson { inputs: &ids, targets: &targets, positions, loss, scale: 1.0, dropout };
+            let micro_batch = MicroBatch { inputs: &ids, targets: &targets, positions, loss, scale: 1.0, dropout };
             let workspace = Workspace::default();
             let cost = |weights: &Weights, gradient: &mut [f32]| -> f64 {
-                let rows = network.gradient(weights, &workspace, &lesson, gradient).unwrap();
+                let rows = network.gradient(weights, &workspace, &micro_batch, gradient).unwrap();
                 rows.iter().map(|row| f64::from(row.loss) + f64::from(row.z_loss)).sum()
             };
             let mut gradient = vec![f32::NAN; weights.values().len()];

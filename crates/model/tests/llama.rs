@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use retrace_files::Root;
-use retrace_model::{Inference, Lesson, Network, Weights, Workspace, hub};
+use retrace_model::{Inference, MicroBatch, Network, Weights, Workspace, hub};
 use retrace_numerics::cross_entropy::Loss;
 use retrace_numerics::random::Stream;
 use retrace_spec::Model;
@@ -140,9 +140,9 @@ fn gradients_are_the_finite_differences() {
     let (inputs, targets) = (&ids[..9], &ids[1..]);
     let counted: Vec<Option<u32>> = targets.iter().copied().map(Some).collect();
     let mut all = vec![f32::NAN; weights.values().len()];
-    let lesson =
-        Lesson { inputs, targets: &counted, positions: 9, loss: Loss { z_weight: 0.0 }, scale: 1.0, dropout: None };
-    Network::new(&model).unwrap().gradient(&weights, &Workspace::default(), &lesson, &mut all).unwrap();
+    let micro_batch =
+        MicroBatch { inputs, targets: &counted, positions: 9, loss: Loss { z_weight: 0.0 }, scale: 1.0, dropout: None };
+    Network::new(&model).unwrap().gradient(&weights, &Workspace::default(), &micro_batch, &mut all).unwrap();
     let loss = |w: &Values| -> f64 {
         let logits = reference(&model, w, inputs);
         logits.iter().zip(targets).map(|(x, t)| x.iter().map(|x| x.exp()).sum::<f64>().ln() - x[*t as usize]).sum()

@@ -37,7 +37,7 @@ pub struct Artifact {
     /// Where it lies.
     pub path: RelPath,
     /// What it is.
-    pub kind: Kind,
+    pub kind: ArtifactKind,
     /// Its length in bytes.
     pub size: u64,
     /// The BLAKE3 of its bytes.
@@ -69,7 +69,7 @@ pub struct Tensors {
 /// What an artifact is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum ArtifactKind {
     /// A recipe, run file, task or other document that a step reads.
     Config,
     /// A part of a corpus: documents.
@@ -155,7 +155,7 @@ pub struct Output {
     /// Where it was put.
     pub path: RelPath,
     /// What it is.
-    pub kind: Kind,
+    pub kind: ArtifactKind,
     /// What it held then.
     pub digest: Digest,
 }
@@ -287,7 +287,7 @@ mod tests {
     fn artifact(path: &str, bytes: &[u8]) -> Artifact {
         Artifact {
             path: path.parse().expect("a path"),
-            kind: Kind::Other,
+            kind: ArtifactKind::Other,
             size: bytes.len() as u64,
             digest: Digest::of(bytes),
             sha256: None,
@@ -305,7 +305,7 @@ mod tests {
         let base = manifest(vec![artifact("a", b"1"), artifact("b", b"2")]);
         assert_eq!(base.root, manifest(vec![artifact("b", b"2"), artifact("a", b"1")]).root);
         let mut kind = artifact("a", b"1");
-        kind.kind = Kind::Log;
+        kind.kind = ArtifactKind::Log;
         let mut size = artifact("a", b"1");
         size.size += 1;
         for other in [artifact("a", b"2"), artifact("c", b"1"), kind, size] {

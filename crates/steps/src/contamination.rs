@@ -8,7 +8,7 @@ use retrace_analysis::contamination::{Counts, Index, Item, TaskCounts};
 use retrace_corpus::CorpusDocument;
 use retrace_eval::{Items, LoadedTask};
 use retrace_files::{FileError, Progress, Root, Unit, expand, json_lines};
-use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::{ContaminationRecipe, RelPath, Run};
 use retrace_tables::{Contamination, Row, write};
 use retrace_train::{Batches, RECORDED_RUN, recorded_run};
@@ -151,7 +151,10 @@ impl Step for ContaminationRecipe {
         let counts = Counts { tasks: tasks.collect() };
         write(&self.output.under(root.path()), &rows)?;
         write_json(root, &self.counts, &counts)?;
-        let outputs = vec![(table(&self.output, Contamination::TABLE)?, Kind::Table), (self.counts.clone(), Kind::Log)];
+        let outputs = vec![
+            (table(&self.output, Contamination::TABLE)?, ArtifactKind::Table),
+            (self.counts.clone(), ArtifactKind::Log),
+        ];
         Ok((Report(counts), outputs))
     }
 }

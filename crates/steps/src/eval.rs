@@ -7,7 +7,7 @@ use retrace_corpus::tokenizer::Tokenizer;
 use retrace_eval::{LoadedTask, Results, score};
 use retrace_files::{EntryKind, Progress, Root, Unit, expand_directories};
 use retrace_model::{Inference, hub};
-use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::{EvalRecipe, Pattern, RelPath, Task};
 
 use crate::StepError;
@@ -161,6 +161,6 @@ impl Step for EvalRecipe {
             evaluated.push((model.clone(), results));
         }
         progress.end();
-        Ok((Evaluated(evaluated), outputs.into_keys().map(|path| (path, Kind::Log)).collect()))
+        Ok((Evaluated(evaluated), outputs.into_keys().map(|path| (path, ArtifactKind::Log)).collect()))
     }
 }

@@ -12,7 +12,7 @@ use retrace_eval::Items;
 use retrace_files::{FileError, Progress, Root, expand, json_lines};
 use retrace_query::Session;
 use retrace_report::{Cleaning, Part, page};
-use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::recipe::Section;
 use retrace_spec::{CleanRecipe, PageRecipe, Pattern, RelPath};
 
@@ -154,7 +154,7 @@ impl Step for PageRecipe {
     fn carry_out(&self, root: &Root, _: &Options, _: &dyn Progress) -> Result<(Report, Outputs), StepError> {
         let text = page(&self.title, None, &sections(root, self)?)?;
         root.write(&self.output, text.as_bytes())?;
-        Ok((Report(self.sections.len()), vec![(self.output.clone(), Kind::Other)]))
+        Ok((Report(self.sections.len()), vec![(self.output.clone(), ArtifactKind::Other)]))
     }
 }
 

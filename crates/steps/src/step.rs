@@ -4,7 +4,7 @@ use std::fmt::{self, Debug, Display};
 
 use retrace_files::{FileError, Progress, Root, WalkEntry, expand_directories, is_lock, is_partial, walk};
 use retrace_manifest::record::{self, Done};
-use retrace_spec::manifest::{GraphStep, Kind, StepKind};
+use retrace_spec::manifest::{ArtifactKind, GraphStep, StepKind};
 use retrace_spec::{Document, Pattern, RelPath};
 
 use crate::StepError;
@@ -63,7 +63,7 @@ pub trait Step: Debug {
 }
 
 /// The files that a step made, and what each is.
-pub type Outputs = Vec<(RelPath, Kind)>;
+pub type Outputs = Vec<(RelPath, ArtifactKind)>;
 
 /// How a step is done, where that makes no difference to what it makes.
 #[derive(Debug, Clone, Copy, Default)]

@@ -7,7 +7,7 @@ use retrace_eval::{Results, Scores};
 use retrace_files::{Progress, Root, expand};
 use retrace_import::{ImportKind, Mapping, import};
 use retrace_model::Layout;
-use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::recipe::{Imports, RunTables};
 use retrace_spec::{Pattern, RelPath, ResultKey, Run, TablesRecipe, Tokens};
 use retrace_tables::{Checkpoint, Metric, Row, Sample, TrainLog, write};
@@ -197,7 +197,7 @@ impl Step for TablesRecipe {
         }
         let mut outputs = Vec::new();
         for files in Step::makes(self)? {
-            outputs.extend(files.there(root)?.into_iter().map(|path| (path, Kind::Table)));
+            outputs.extend(files.there(root)?.into_iter().map(|path| (path, ArtifactKind::Table)));
         }
         Ok((report, outputs))
     }

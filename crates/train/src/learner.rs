@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use retrace_model::{Dropout, Lesson, Network, Weights, Workspace};
+use retrace_model::{Dropout, MicroBatch, Network, Weights, Workspace};
 use retrace_numerics::cross_entropy::Loss;
 use retrace_numerics::sum::sum_f64;
 use retrace_numerics::tree::TreeSum;
@@ -73,9 +73,10 @@ impl<'a> Learner<'a> {
         let micro_batches = batch.inputs.chunks(micro).zip(batch.targets.chunks(micro)).enumerate();
         for (index, (inputs, targets)) in micro_batches.skip(range.start).take(range.len()) {
             let loss = Loss { z_weight: self.run.z_loss as f32 };
-            let lesson = Lesson { inputs, targets, positions, loss, scale, dropout: self.dropout(step, index) };
+            let micro_batch =
+                MicroBatch { inputs, targets, positions, loss, scale, dropout: self.dropout(step, index) };
             let mut leaf = self.gradients.leaf(self.network.layout().parameters());
-            let costs = self.network.gradient(weights, &self.workspace, &lesson, &mut leaf)?;
+            let costs = self.network.gradient(weights, &self.workspace, &micro_batch, &mut leaf)?;
             let costs: Vec<f32> = costs.iter().map(|row| row.loss).collect();
             losses.push(sum_f64(&costs));
             self.gradients.push(leaf);
@@ -107,54 +108,54 @@ impl<'a> Learner<'a> {
 
 /// Where the micro-batches of a step are computed. It makes no difference to any bit.
 pub trait Compute: fmt::Debug {
-    /// What all micro-batches of the batch of `step` teach; `here` can compute any of them.
+    /// What all micro-batches of the batch of `step` teach; `local` can compute any of them.
     ///
     /// # Errors
     /// As [`Learner::block`].
     fn compute(
         &mut self,
-        here: &mut Learner<'_>,
+        local: &mut Learner<'_>,
         weights: &Weights,
         step: Step,
         batch: &Batch,
     ) -> Result<Block, TrainError>;
 
     /// Takes back the memory of the gradient that it gave.
-    fn recycle(&mut self, here: &mut Learner<'_>, gradient: Vec<f32>);
+    fn recycle(&mut self, local: &mut Learner<'_>, gradient: Vec<f32>);
 }
 
 /// All in this process, one micro-batch after another.
 #[derive(Debug, Clone, Copy)]
-pub struct Here;
+pub struct LocalCompute;
 
-impl Compute for Here {
+impl Compute for LocalCompute {
     fn compute(
         &mut self,
-        here: &mut Learner<'_>,
+        local: &mut Learner<'_>,
         weights: &Weights,
         step: Step,
         batch: &Batch,
     ) -> Result<Block, TrainError> {
-        here.block(weights, step, batch, 0..here.micro_batches())
+        local.block(weights, step, batch, 0..local.micro_batches())
     }
 
-    fn recycle(&mut self, here: &mut Learner<'_>, gradient: Vec<f32>) {
-        here.recycle(gradient);
+    fn recycle(&mut self, local: &mut Learner<'_>, gradient: Vec<f32>) {
+        local.recycle(gradient);
     }
 }
 
 impl<C: Compute + ?Sized> Compute for &mut C {
     fn compute(
         &mut self,
-        here: &mut Learner<'_>,
+        local: &mut Learner<'_>,
         weights: &Weights,
         step: Step,
         batch: &Batch,
     ) -> Result<Block, TrainError> {
-        (**self).compute(here, weights, step, batch)
+        (**self).compute(local, weights, step, batch)
     }
 
-    fn recycle(&mut self, here: &mut Learner<'_>, gradient: Vec<f32>) {
-        (**self).recycle(here, gradient);
+    fn recycle(&mut self, local: &mut Learner<'_>, gradient: Vec<f32>) {
+        (**self).recycle(local, gradient);
     }
 }

@@ -8,7 +8,7 @@ use retrace_spec::{Digest, Document, Run, Step, Tokens};
 use serde::Serialize;
 
 use crate::diagnosis::{Case, differing_run_fields};
-use crate::finding::{Element, Finding, Kind};
+use crate::finding::{DifferenceKind, Element, Finding};
 use crate::state::{Stated, inside};
 use crate::{Journal, RECORDED_RUN, State, TrainError, Trainer, checkpoints, directory_of, recorded_run};
 
@@ -75,7 +75,12 @@ pub fn replay(
         Ok(journal) => journal,
         Err(TrainError::Journal { line, what, .. }) => {
             // Nothing can be held against a chain that is broken.
-            replay.find(Kind::Record, Step(line as u64), format!("line {line} of the journal {what}"), &["journal"]);
+            replay.find(
+                DifferenceKind::Record,
+                Step(line as u64),
+                format!("line {line} of the journal {what}"),
+                &["journal"],
+            );
             return Ok(replay);
         }
         Err(other) => return Err(other),
@@ -95,7 +100,7 @@ pub fn replay(
         progress.advance(1);
         let Some(recorded) = journal.line(line.step) else {
             let what = format!("the journal ends before it, at step {}", journal.lines().len());
-            replay.find(Kind::Record, line.step, what, &["journal"]);
+            replay.find(DifferenceKind::Record, line.step, what, &["journal"]);
             break;
         };
         let case = Case { run, batches: trainer.batches(), state: trainer.state(), before: Some(before) };
@@ -110,23 +115,24 @@ pub fn replay(
                 }
             }
             // The next line tells a run that went another way from a line that was changed.
-            let next = journal.line(Step(line.step.get() + 1)).filter(|_| diverged && found.kind != Kind::Record);
+            let next =
+                journal.line(Step(line.step.get() + 1)).filter(|_| diverged && found.kind != DifferenceKind::Record);
             if let Some(next) = next
                 && trainer.step()?.is_some_and(|after| after.weights == next.weights)
             {
-                found.kind = Kind::Record;
+                found.kind = DifferenceKind::Record;
                 found.what = "the line of the journal was changed: the step after it follows from the weights as \
                               replayed, not as recorded"
                     .to_owned();
             }
-            if found.kind == Kind::Arithmetic && found.element.is_none() && localise {
+            if found.kind == DifferenceKind::Arithmetic && found.element.is_none() && localise {
                 found.what += "; no checkpoint of this step has the recorded numbers";
             }
             replay.findings.push(found);
         } else if let Some((state, stated)) = &checkpoint {
             replay.compare_checkpoint(line.step, (state, stated), trainer.state(), (run, &journal));
         }
-        if diverged || replay.findings.iter().any(|found| found.kind == Kind::Arithmetic) {
+        if diverged || replay.findings.iter().any(|found| found.kind == DifferenceKind::Arithmetic) {
             break;
         }
     }
@@ -139,7 +145,7 @@ pub fn replay(
 }
 
 impl Replay {
-    fn find(&mut self, kind: Kind, step: Step, what: String, places: &[&str]) {
+    fn find(&mut self, kind: DifferenceKind, step: Step, what: String, places: &[&str]) {
         let places = places.iter().map(|place| (*place).to_owned()).collect();
         self.findings.push(Finding { kind, step, what, places, element: None });
     }
@@ -153,7 +159,7 @@ impl Replay {
         if journal.run() == file || journal.lines().is_empty() {
             if kept.is_some_and(|kept| kept != file) {
                 let what = format!("{RECORDED_RUN} is not the run that made the journal, but the run file is");
-                self.find(Kind::Record, self.from, what, &[RECORDED_RUN]);
+                self.find(DifferenceKind::Record, self.from, what, &[RECORDED_RUN]);
             }
             return Ok(None);
         }
@@ -170,17 +176,17 @@ impl Replay {
                 Vec::new(),
             ),
         };
-        Ok(Some(Finding { kind: Kind::Config, step: self.from, what, places, element: None }))
+        Ok(Some(Finding { kind: DifferenceKind::Config, step: self.from, what, places, element: None }))
     }
 
     /// Where the run file differs, what shows later is its consequence.
     fn blame(&mut self, config: Option<Finding>) {
         let Some(mut config) = config else { return };
         let follows = |found: &Finding| match found.kind {
-            Kind::Config | Kind::Data | Kind::Arithmetic => true,
+            DifferenceKind::Config | DifferenceKind::Data | DifferenceKind::Arithmetic => true,
             // The start follows from the seed.
-            Kind::Checkpoint => found.step == Step(0),
-            Kind::Record => false,
+            DifferenceKind::Checkpoint => found.step == Step(0),
+            DifferenceKind::Record => false,
         };
         let (shown, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.findings).into_iter().partition(follows);
         match shown.first() {
@@ -218,7 +224,7 @@ impl Replay {
         }
         let Some(line) = journal.line(from) else {
             let what = format!("the journal ends before it, at step {}", journal.lines().len());
-            self.find(Kind::Record, from, what, &["journal"]);
+            self.find(DifferenceKind::Record, from, what, &["journal"]);
             return Ok(None);
         };
         let digests = state.weight_digests();
@@ -248,7 +254,7 @@ impl Replay {
         } else if same_weights {
             what += "; --localise computes the segment before it, to find which";
         }
-        self.findings.push(Finding { kind: Kind::Checkpoint, step: from, what, places, element });
+        self.findings.push(Finding { kind: DifferenceKind::Checkpoint, step: from, what, places, element });
         Ok(None)
     }
 
@@ -291,7 +297,7 @@ impl Replay {
         let whose = whose(stated, journal);
         let what = format!("{} of its tensors differ from the computed ones{whose}", places.len());
         let element = first_element(saved, replayed, &places);
-        self.findings.push(Finding { kind: Kind::Checkpoint, step, what, places, element });
+        self.findings.push(Finding { kind: DifferenceKind::Checkpoint, step, what, places, element });
         false
     }
 
@@ -311,7 +317,7 @@ impl Replay {
             } else {
                 let what =
                     format!("the checkpoint's tensors are correct, but {} differs from the run's", wrong.join(", "));
-                self.find(Kind::Record, step, what, &wrong);
+                self.find(DifferenceKind::Record, step, what, &wrong);
             }
         }
         Ok(())
@@ -334,7 +340,7 @@ impl Replay {
         if !wrong.is_empty() {
             let what =
                 format!("the checkpoint's tensors are correct, but its state.json differs in {}", wrong.join(", "));
-            self.find(Kind::Record, step, what, &wrong);
+            self.find(DifferenceKind::Record, step, what, &wrong);
         }
         wrong.is_empty()
     }

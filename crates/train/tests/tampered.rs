@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use retrace_files::Silent;
 use retrace_files::safetensors::{self, tensor_digest, tensor_root};
 use retrace_spec::{Digest, Document, Run, Seed, Step};
-use retrace_train::{Batches, Checks, Finding, Journal, Kind, Line, RECORDED_RUN, Replay, State, Trainer, replay};
+use retrace_train::{
+    Batches, Checks, DifferenceKind, Finding, Journal, Line, RECORDED_RUN, Replay, State, Trainer, replay,
+};
 use serde_json::{Value, json};
 
 mod small;
@@ -205,7 +207,7 @@ struct Case {
     run: Run,
     stretch: (u64, u64),
     localise: bool,
-    kind: Kind,
+    kind: DifferenceKind,
     step: u64,
     /// What the words or places must hold.
     says: &'static [&'static str],
@@ -215,7 +217,7 @@ fn case(
     name: &'static str,
     make: impl Fn(&Path) + 'static,
     stretch: (u64, u64),
-    (kind, step, says): (Kind, u64, &'static [&'static str]),
+    (kind, step, says): (DifferenceKind, u64, &'static [&'static str]),
 ) -> Case {
     Case { name, make: Box::new(make), run: run(), stretch, localise: false, kind, step, says }
 }
@@ -224,7 +226,7 @@ fn case(
 fn edited(name: &'static str, from: &str, to: &str, step: u64, says: &'static [&'static str]) -> Case {
     let edited = changed(from, to);
     let start = if step > 8 { 8 } else { 4 };
-    Case { run: edited, ..case(name, |root| trained(root, honest), (start, 12), (Kind::Config, step, says)) }
+    Case { run: edited, ..case(name, |root| trained(root, honest), (start, 12), (DifferenceKind::Config, step, says)) }
 }
 
 fn localised(case: Case) -> Case {
@@ -237,7 +239,7 @@ fn checkpoint(root: &Path, step: u64) -> PathBuf {
 
 #[allow(clippy::too_many_lines, reason = "a table")]
 fn cases() -> Vec<Case> {
-    use Kind::{Arithmetic, Checkpoint, Config, Data, Record};
+    use DifferenceKind::{Arithmetic, Checkpoint, Config, Data, Record};
     let touched = |step: u64, tensor: &'static str| {
         move |root: &Path| {
             trained(root, honest);
@@ -681,8 +683,8 @@ fn a_changed_run_file_and_a_changed_start_are_both_told() {
     number(&checkpoint(directory.path(), 4), UP, 3, up);
     let replayed =
         replay(&opened(directory.path()), &changed("seed: 1", "seed: 2"), (Step(4), Step(8)), false, &Silent).unwrap();
-    let kinds: Vec<Kind> = replayed.findings.iter().map(|found| found.kind).collect();
-    assert_eq!(kinds, [Kind::Config, Kind::Checkpoint]);
+    let kinds: Vec<DifferenceKind> = replayed.findings.iter().map(|found| found.kind).collect();
+    assert_eq!(kinds, [DifferenceKind::Config, DifferenceKind::Checkpoint]);
     assert!(!replayed.findings[0].what.contains("the same"), "{}", replayed.findings[0].what);
 }
 

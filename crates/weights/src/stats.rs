@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use rayon::prelude::*;
-use retrace_files::safetensors::{Dtype, Place, read_tensor, tensor_hasher};
+use retrace_files::safetensors::{Dtype, TensorLocation, read_tensor, tensor_hasher};
 use retrace_files::{FileError, Progress, RegularFile, Unit};
-use retrace_manifest::{Places, Shard, WeightsError, numbers, numbers_into, weights};
+use retrace_manifest::{Shard, TensorLocations, WeightsError, numbers, numbers_into, weights};
 use retrace_spec::Digest;
 use serde::Serialize;
 use thiserror::Error;
@@ -80,9 +80,9 @@ pub fn stats(
     stable_rank: bool,
     progress: &dyn Progress,
 ) -> Result<Vec<TensorStats>, StatsError> {
-    let places: Vec<Places> = checkpoints.iter().map(|path| weights(path)).collect::<Result<_, _>>()?;
-    let names: BTreeSet<&String> = places.iter().flat_map(Places::keys).collect();
-    let bytes = places.iter().flat_map(Places::values).map(|(_, place)| place.length).sum();
+    let places: Vec<TensorLocations> = checkpoints.iter().map(|path| weights(path)).collect::<Result<_, _>>()?;
+    let names: BTreeSet<&String> = places.iter().flat_map(TensorLocations::keys).collect();
+    let bytes = places.iter().flat_map(TensorLocations::values).map(|(_, place)| place.length).sum();
     progress.begin("computing statistics", bytes, Unit::Bytes);
     let of = |name: &&String| -> Result<Vec<TensorStats>, StatsError> {
         let there =
@@ -110,7 +110,7 @@ pub fn stats(
 struct Reading<'a> {
     checkpoint: usize,
     name: &'a str,
-    place: &'a Place,
+    place: &'a TensorLocation,
     file: RegularFile,
     /// Bytes of the tensor that were read.
     read: u64,
@@ -121,7 +121,7 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn begin(checkpoint: usize, name: &'a str, shard: &Shard, place: &'a Place) -> Result<Self, FileError> {
+    fn begin(checkpoint: usize, name: &'a str, shard: &Shard, place: &'a TensorLocation) -> Result<Self, FileError> {
         let file = shard.open()?;
         let hasher = tensor_hasher(place.dtype, &place.shape);
         Ok(Self { checkpoint, name, place, file, read: 0, hasher, moments: None, previous: None, first: None })
@@ -143,7 +143,7 @@ impl<'a> Reading<'a> {
     }
 
     fn finish(self, stable_rank: bool) -> Result<TensorStats, FileError> {
-        let Place { dtype, shape, length, .. } = self.place;
+        let TensorLocation { dtype, shape, length, .. } = self.place;
         let moments = self.moments.unwrap_or_else(|| Moments::about(0.0));
         let stable_rank = match shape[..] {
             [rows, columns] if stable_rank && moments.non_finite() == 0 && moments.norm() > 0.0 => {
@@ -183,7 +183,7 @@ fn of_tensor(mut tensors: Vec<Reading<'_>>, stable_rank: bool) -> Result<Vec<Ten
     let most = tensors.iter().map(elements).max().unwrap_or_default();
     let (mut bytes, mut values) = (Vec::new(), Vec::new());
     let (mut first, mut previous) = (Vec::new(), Vec::new());
-    let places: Vec<&Place> = tensors.iter().map(|reading| reading.place).collect();
+    let places: Vec<&TensorLocation> = tensors.iter().map(|reading| reading.place).collect();
     for from in (0..most).step_by(BLOCK as usize) {
         for (at, reading) in tensors.iter_mut().enumerate() {
             reading.next(from, &mut bytes, &mut values)?;

@@ -193,12 +193,12 @@ impl Workers {
 impl Compute for Workers {
     fn compute(
         &mut self,
-        here: &mut Learner<'_>,
+        local: &mut Learner<'_>,
         weights: &Weights,
         step: Step,
         batch: &Batch,
     ) -> Result<Block, TrainError> {
-        let micro_batches = here.micro_batches();
+        let micro_batches = local.micro_batches();
         self.door.board.post(step, batch.digest, micro_batches, || floats::to_bytes(weights.values().to_vec()));
         let mut losses = Vec::with_capacity(micro_batches);
         while losses.len() < micro_batches {
@@ -211,7 +211,7 @@ impl Compute for Workers {
                     }
                 }
                 Next::Local(range) => {
-                    let block = here.block(weights, step, batch, range.clone())?;
+                    let block = local.block(weights, step, batch, range.clone())?;
                     self.door.board.deliver(step, &range, block);
                 }
             }

@@ -12,7 +12,7 @@ use retrace_manifest::{
     Ahead, Basis, Bundle, Disagreement, Entry, Expected, FileSample, GraphFinding, Resume, Scope, Unknown, Until,
     Verdict, VerifyOptions, check_graph, lfs_pointer, look_ahead, merge, read_list, sample, unfold, verify_after,
 };
-use retrace_spec::manifest::Kind;
+use retrace_spec::manifest::ArtifactKind;
 use retrace_spec::{Digest, Document, Manifest, RelPath};
 
 use super::keys::Trusted;
@@ -343,7 +343,7 @@ impl Verify {
             let before = chosen.len();
             match what.strip_prefix("kind=") {
                 Some(kind) => {
-                    let kind: Kind = serde_json::from_value(kind.into()).map_err(|_| {
+                    let kind: ArtifactKind = serde_json::from_value(kind.into()).map_err(|_| {
                         let kinds =
                             "config, shard, tokenizer, tokens, checkpoint, log, benchmark, table, manifest, other";
                         Failure::usage(format!("unknown kind {kind:?}"), &format!("give one of {kinds}"))
