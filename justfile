@@ -1,80 +1,84 @@
-# The same commands as .ci/run, one line each. `just` alone lists them.
+# Short names for common commands. `just` alone lists them.
 
 _list:
     @just --list --unsorted
 
-# Everything that .ci/run checks
+# All checks
 ci:
     .ci/run
 
-# The tests that run in minutes
+# The fast tests
 test *ARGS:
     cargo test --workspace {{ARGS}}
 
-# Those and the slow ones, some beside the tools of others, which come into target/peers
+# Writes the snapshots of help texts and errors again (tests/it/wording)
+wording:
+    RETRACE_WORDING=write cargo test --workspace --bins --test it wording
+
+# All tests, including slow ones and comparisons with other tools, which are installed into target/peers
 test-all:
     python3 -m venv target/peers
     target/peers/bin/pip install --quiet model-signing pyOpenSSL 'cyclonedx-python-lib[json-validation]'
     PATH="$PWD/target/peers/bin:$PATH" cargo test --workspace -- --include-ignored --skip real_data:: --skip eval::harness
     .ci/run real-data
 
-# `retrace eval` beside lm-evaluation-harness, which comes into target/harness with PyTorch: some gigabytes
+# Compares `retrace eval` with lm-evaluation-harness, installed into target/harness with PyTorch (some gigabytes)
 harness:
     python3 -m venv target/harness
     target/harness/bin/pip install --quiet lm-eval==0.4.13 torch transformers accelerate
     PATH="$PWD/target/harness/bin:$PATH" cargo test --workspace --test it -- --ignored eval::harness
 
-# Hostile input to every reader of foreign bytes, so many times each, and every verb over random trees of files
+# Random hostile input for every reader, CASES times each, and random file trees for every verb
 fuzz CASES="100000" TREES="2000":
     PROPTEST_CASES={{CASES}} cargo test --workspace survived
     RETRACE_FUZZ={{TREES}} cargo test --workspace --test it random_trees -- --nocapture
 
-# One digest under every instruction set, 1 to 8 threads, kill -9, emulated processors, aarch64 and no optimisation
+# The same digests under every instruction set, 1 to 8 threads, kill -9, emulated processors, aarch64 and without optimisation
 bits:
     tests/bits.sh
 
-# Runs that were tampered with in some forty ways, each found by a replay and named
+# About forty kinds of tampering with a run, each detected and named by a replay
 tampered:
     cargo test -p retrace-train --test tampered -- --nocapture --test-threads 1
 
-# A PyTorch checkpoint of llama2.c gone on from by PyTorch and here: how closely the one follows the other
+# Continues a PyTorch checkpoint of llama2.c with PyTorch and with retrace, and compares the results
 foreign CHECKPOINT TOKENIZER:
     tests/foreign.sh {{CHECKPOINT}} {{TOKENIZER}}
 
-# Every named query over TABLES (imported), 40 times in 1, 2 and 8 partitions and in a cluster: one answer each
+# Runs every named query on imported TABLES 40 times in 1, 2 and 8 partitions and in a cluster; the answers must be equal
 one-answer +TABLES:
     tests/one-answer.sh {{TABLES}}
 
-# `retrace verify` beside b3sum and the reference OMS tool, same files, same run
+# Benchmark: `retrace verify`, b3sum and the reference OMS tool on the same files
 bench-verify:
     cargo build --release
     benches/verify.sh
 
-# Steps of training beside PyTorch and stock candle, same weights and batches; MODEL is small or 30m
+# Benchmark: training steps of retrace, PyTorch and stock candle, same weights and batches; MODEL is small or 30m
 bench-train MODEL="small" THREADS="1":
     benches/train.sh {{MODEL}} {{THREADS}}
 
-# What a replay costs beside the training that it repeats
+# Benchmark: the cost of a replay relative to the training
 bench-replay:
     benches/replay.sh
 
-# Two workers, each pinned to a core, beside one
+# Benchmark: two workers, each pinned to a core, and one
 bench-workers:
     benches/workers.sh
 
-# Named queries over ten million rows beside DuckDB; TABLES are directories that were imported into
+# Benchmark: named queries on ten million rows, and DuckDB; TABLES are directories of imported tables
 bench-query +TABLES:
     benches/query.sh {{TABLES}}
 
-# Importing a tree of evaluations beside pandas
+# Benchmark: the import of a tree of evaluations, and pandas
 bench-import DIR:
     benches/import.sh {{DIR}}
 
-# Statistics of 1 GB of weights beside b3sum
+# Benchmark: statistics of 1 GB of weights, and b3sum
 bench-stats:
     benches/stats.sh
 
-# Exact sums beside DataFusion's own
+# Benchmark: exact sums, and DataFusion's sums
 bench-exact:
     cargo bench -p retrace-query --bench exact
 
@@ -82,24 +86,24 @@ bench-exact:
 curves TOKENS:
     benches/curves.sh {{TOKENS}}
 
-# Matrix products in GFLOP/s
+# Benchmark: matrix products in GFLOP/s
 bench-matmul THREADS="1":
     cargo bench -p retrace-numerics --bench matmul -- {{THREADS}}
 
-# Formatting and clippy, warnings refused
+# Formatting and clippy; warnings are errors
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
 
-# The licences, versions and sources of dependencies (deny.toml) and the advisories on them; needs cargo-deny
+# Checks licences, duplicates, sources and advisories of dependencies with deny.toml; needs cargo-deny
 deny:
     cargo deny --locked --workspace check
 
-# Every shell script, by shellcheck
+# Checks every shell script with shellcheck
 shellcheck:
     shellcheck -x .ci/run benches/*.sh tests/*.sh
 
-# The binary as a wheel for pip, in target/wheels; needs maturin
+# Builds the wheel for pip into target/wheels; needs maturin
 wheel:
     maturin build --release --locked
 
@@ -107,10 +111,10 @@ wheel:
 fmt:
     cargo fmt --all
 
-# The whole job on a small corpus, in DIR
+# Makes the tour in DIR
 tour DIR="tour":
     cargo run -- tour {{DIR}}
 
-# The documentation of every crate
+# Builds the documentation of every crate
 doc:
     cargo doc --workspace --no-deps --document-private-items

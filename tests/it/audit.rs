@@ -91,7 +91,7 @@ fn an_old_manifest_is_told_by_the_roots_that_are_known() {
     known(&[&first, &second]);
     audit().code(0).says(&["clean"]);
     let unasked = release.run(&[&["audit", "."][..], &only].concat()).code(2);
-    unasked.says(&["not asked", "rolled-back (there is no known-roots)"]);
+    unasked.says(&["not applied", "rolled-back (there is no known-roots)"]);
     // Given back as it was; and the same under another name.
     for name in ["small", "renamed"] {
         assert_eq!(seal(name, "1"), first);

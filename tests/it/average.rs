@@ -23,13 +23,13 @@ fn an_average_is_told_from_none() {
         model(root, name, a, b);
     }
     let run = |arguments: &[&str]| Ran::from(retrace().current_dir(root).args(arguments).output().unwrap());
-    run(&["average", "x", "y", "--against", "final", "-o", "made"]).code(0).says(&["bit for bit", "2 tensors"]);
-    run(&["average", "made", "--against", "final"]).code(0).says(&["bit for bit"]);
+    run(&["average", "x", "y", "--against", "final", "-o", "made"]).code(0).says(&["the same bits", "2 tensors"]);
+    run(&["average", "made", "--against", "final"]).code(0).says(&["the same bits"]);
     alter(&root.join("final/model.safetensors"), "b", 1.0 + f32::EPSILON);
     run(&["average", "x", "y", "--against", "final"]).code(0).says(&["to rounding: 1 of 2 tensors"]);
     alter(&root.join("final/model.safetensors"), "b", 1.001);
     let ran = run(&["average", "x", "y", "--against", "final"]).code(1);
-    assert!(ran.out.starts_with("apart    b: 1 of 1") && ran.out.lines().count() == 1, "{}", ran.out);
+    assert!(ran.out.starts_with("differs  b: 1 of 1") && ran.out.lines().count() == 1, "{}", ran.out);
     let told = run(&["average", "x", "y", "--against", "final", "--json"]).code(1).json("average/1");
     assert_eq!(told["average"]["tensors"][0]["closeness"], "exact");
     // As a table, it is a finding of the audit; the true average is none.

@@ -48,8 +48,8 @@ fn a_run_follows_its_own_end_until_a_tensor_is_altered() {
     let told = release.run(&[&follow[..], &["--json"]].concat()).code(1).json("tolerance/1");
     assert_eq!(told["findings"], serde_json::json!([altered]));
     let ran = release.run(&follow).code(1);
-    assert!(ran.out.starts_with(&format!("apart    {altered}: ")) && ran.out.lines().count() == 1, "{}", ran.out);
-    ran.says(&["1 of 63 tensors", "out of line"]);
+    assert!(ran.out.starts_with(&format!("differs  {altered}: ")) && ran.out.lines().count() == 1, "{}", ran.out);
+    ran.says(&["1 of 63 tensors", "the others agree"]);
     alter(&release.path("theirs/optimizer.safetensors"), "second_moment.model.norm.weight", 1.5);
     let ran = release.run(&follow).code(1).says(&["2 of 63 tensors"]);
     assert!(ran.out.contains("second_moment.model.norm.weight"), "{}", ran.out);
@@ -62,12 +62,12 @@ fn another_order_another_step_and_another_model_are_not_theirs() {
     let follow = ["replay", "run.yaml", "--tolerance", "theirs"];
     let start = "start: {checkpoint: runs/small/step-000000}\n";
     release.write("run.yaml", format!("{RUN}{start}order: as_stored\n"));
-    release.run(&follow).code(1).says(&["63 of 63 tensors", "do not follow"]);
+    release.run(&follow).code(1).says(&["63 of 63 tensors", "was not made like this"]);
     theirs(&release, "step-000030");
     release.write("run.yaml", format!("{RUN}{start}"));
-    release.run(&follow).code(1).says(&["do not follow"]);
+    release.run(&follow).code(1).says(&["was not made like this"]);
     release.write("run.yaml", RUN.replace("intermediate_size: 64", "intermediate_size: 32"));
-    release.run(&follow).code(2).says(&["another model"]);
+    release.run(&follow).code(2).says(&["config.json differs"]);
     release.run(&["replay", "run.yaml", "--tolerance", "nowhere"]).code(2);
     release.run(&[&follow[..], &["--from", "1"]].concat()).code(2);
 }

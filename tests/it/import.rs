@@ -100,7 +100,7 @@ fn a_mapping_says_what_a_tables_columns_are() {
     release
         .run(&["import", "configs", "runs", "--mapping", "m.yaml"])
         .code(2)
-        .says(&["--mapping says nothing of configs"]);
+        .says(&["--mapping does not apply to configs"]);
 }
 
 #[test]
@@ -112,9 +112,9 @@ fn what_cannot_be_done_at_all_is_told() {
     release
         .run(&["import", "tensorboard", "a"])
         .code(2)
-        .says(&["no file in a is called as tensorboard is: *tfevents*", "help:"]);
+        .says(&["a has no file whose name fits tensorboard: *tfevents*", "help:"]);
     let clash = release.run(&["import", "csv", "a/x.csv", "b/x.csv", "--release", "r"]).code(2);
-    clash.says(&["would both be the source \"x.csv\" of r", "help:"]);
+    clash.says(&["have the same source name \"x.csv\" in r", "help:"]);
     release.run(&["import", "excel", "a"]).code(2).says(&["excel", "tensorboard"]);
     assert!(!release.path("tables").exists(), "nothing is written");
     // Without --release they are of two releases.

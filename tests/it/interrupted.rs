@@ -106,7 +106,7 @@ fn killed_twelve_times_it_ends_in_the_same_bits() {
         if kill == 0 && !journal.exists() {
             // Killed before it had begun: there is nothing to resume.
             fs::remove_dir_all(root.join("runs")).ok();
-            Ran::from(train_small(root, &["--resume"]).output().unwrap()).code(2).says(&["no whole checkpoint"]);
+            Ran::from(train_small(root, &["--resume"]).output().unwrap()).code(2).says(&["no complete checkpoint"]);
             let mut child = train_small(root, &[]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
             while !journal.exists() {
                 sleep(Duration::from_millis(1));

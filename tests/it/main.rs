@@ -36,4 +36,6 @@ mod stories;
 mod support;
 #[cfg(target_os = "linux")] // Elsewhere there are no such names, nor a device that is always full.
 mod terminal;
+#[cfg(unix)] // The system's own words are part of errors.
+mod wording;
 mod workers;

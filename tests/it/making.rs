@@ -104,7 +104,7 @@ fn what_is_made_is_not_made_again_and_what_depends_on_a_change_is() {
     std::fs::remove_file(release.path("tokens/en.tokens")).unwrap();
     let gone = outcomes(&release, &[]);
     assert_eq!(those(&gone, "made"), ["tokenize"]);
-    assert!(gone.iter().any(|(_, _, why)| why == &["tokens/en.tokens is gone"]), "{gone:?}");
+    assert!(gone.iter().any(|(_, _, why)| why == &["tokens/en.tokens is missing"]), "{gone:?}");
 
     // A new shard moves all that depends on it; told beforehand, too.
     release.write(
@@ -152,7 +152,7 @@ fn what_cannot_be_meant_is_told_before_anything_is_done() {
         (
             "second.yaml",
             "retrace: clean/1\nname: clean\ninput: [raw/*.jsonl]\noutput: other\nrules: []\n",
-            &["both make the step"],
+            &["both have the step name"],
         ),
         (
             "second.yaml",
@@ -164,7 +164,7 @@ fn what_cannot_be_meant_is_told_before_anything_is_done() {
             "retrace: clean/1\nname: second\ninput: [other/*.jsonl]\noutput: other\nrules: []\n",
             &["circle", "second"],
         ),
-        ("second.yaml", "retrace: cleanse/1\nname: second\n", &["cleanse/1", "no step"]),
+        ("second.yaml", "retrace: cleanse/1\nname: second\n", &["cleanse/1", "not a step"]),
     ];
     for (name, text, says) in cases {
         let release = release();
@@ -190,7 +190,7 @@ fn a_step_that_fails_leaves_the_others_in_place() {
 fn nothing_is_written_over_that_was_not_made_here() {
     let release = release();
     release.write("clean/en-00.jsonl", "mine\n");
-    release.run(&["make", "."]).code(2).says(&["clean/en-00.jsonl is there", "no record"]);
+    release.run(&["make", "."]).code(2).says(&["clean/en-00.jsonl exists", "no record"]);
     assert_eq!(release.read("clean/en-00.jsonl"), b"mine\n");
 }
 
@@ -239,7 +239,7 @@ fn results_without_a_checkpoint_are_said_to_be_left_out() {
     release.write("eval/small/step-000999.json", results);
     std::fs::remove_file(release.path("eval.yaml")).unwrap();
     std::fs::remove_file(release.path("tables/metrics.parquet")).unwrap();
-    release.run(&["make", "."]).code(1).says(&["left out 1 results", "eval: its document is gone"]);
+    release.run(&["make", "."]).code(1).says(&["left out 1 results", "eval: its document no longer exists"]);
 }
 
 const IMPORTED: &str = "\

@@ -129,8 +129,8 @@ fn a_query_comes_from_standard_input_where_there_is_no_terminal() {
         Ran::from(child.wait_with_output().unwrap())
     };
     assert_eq!(ask("select count(*) as n\nfrom artifacts\nwhere path = 'clean.yaml';\n").code(0).out, "n\n1\n");
-    ask(" \n").code(2).says(&["there is no query"]);
-    query(&release, &["."]).code(2).says(&["there is no query"]);
+    ask(" \n").code(2).says(&["no query given"]);
+    query(&release, &["."]).code(2).says(&["no query given"]);
 }
 
 #[test]
@@ -158,10 +158,10 @@ fn named_queries_are_listed_told_and_asked() {
     assert!(all.starts_with("path\n"), "{all}");
     ask(&["@of-kind"]).code(2).says(&["@of-kind", "kind is missing", "least = 0"]);
     ask(&["@of-kind", "--set", "kind=a", "--set", "leest=1"]).code(2).says(&["leest", "least = 0"]);
-    ask(&["@of-kind", "--set", "kind=a", "--set", "least=many"]).code(2).says(&["many", "whole number"]);
+    ask(&["@of-kind", "--set", "kind=a", "--set", "least=many"]).code(2).says(&["many", "integer"]);
     ask(&["@of-kind", "--set", "kind"]).code(2).says(&["NAME=VALUE"]);
     ask(&["@of-kin"]).code(2).says(&["@of-kin", "the nearest query is of-kind"]);
-    ask(&["select 1", "--set", "a=b"]).code(2).says(&["only a named query"]);
+    ask(&["select 1", "--set", "a=b"]).code(2).says(&["only named queries"]);
 }
 
 #[test]
@@ -206,9 +206,14 @@ fn a_table_is_held_against_the_manifest() {
     let held = |ran: Ran| ran.code(0).json("query/1")["held"][0]["by"].as_str().map(str::to_owned);
     assert_eq!(held(query(&release, &[sum[0], "--json"])).as_deref(), Some("manifest"));
     made("select 1 as n union all select 3");
-    query(&release, &sum).code(2).says(&["not as it was sealed", "numbers.parquet", "manifest.yaml", "--unchecked"]);
+    query(&release, &sum).code(2).says(&[
+        "differs from the sealed file",
+        "numbers.parquet",
+        "manifest.yaml",
+        "--unchecked",
+    ]);
     let path = ["select * from 'tables/numbers.parquet'", "."];
-    query(&release, &path).code(2).says(&["not as it was sealed"]);
+    query(&release, &path).code(2).says(&["differs from the sealed file"]);
     assert_eq!(query(&release, &[&sum[..], &["--unchecked"]].concat()).code(0).out, "s\n4\n");
     assert_eq!(held(query(&release, &[sum[0], "--json", "--unchecked"])).as_deref(), Some("nothing"));
 }
@@ -217,7 +222,7 @@ fn a_table_is_held_against_the_manifest() {
 fn a_query_has_limits_and_a_url_a_scheme() {
     let release = Release::new();
     let endless = "select sum(a.value * b.value) from range(1000000000000) a cross join range(1000000000) b";
-    query(&release, &[endless, "--timeout", "0.3"]).code(2).says(&["no answer after 0.3 s", "--timeout"]);
+    query(&release, &[endless, "--timeout", "0.3"]).code(2).says(&["the query was stopped after 0.3 s", "--timeout"]);
     query(&release, &["select repeat('x', 10000000000)"]).code(2).says(&["repeat"]);
     let much = "select value from range(100000000) order by value % 7";
     query(&release, &[much, "--memory", "30M"]).code(2).says(&["more than 30 MiB", "--memory"]);
@@ -249,11 +254,11 @@ fn a_table_that_was_sealed_and_is_gone_is_no_answer() {
     release.run(&["audit", "."]).code(0);
     std::fs::remove_file(release.path("tables/sources.parquet")).unwrap();
     for arguments in [&["query", LOSSES, "."][..], &["audit", "."]] {
-        release.run(arguments).code(2).says(&["sources.parquet is not there, but", "seals it"]);
+        release.run(arguments).code(2).says(&["sources.parquet does not exist, but", "lists it"]);
     }
     release.run(&["query", LOSSES, ".", "--unchecked"]).code(0);
     std::fs::remove_dir_all(release.path("tables")).unwrap();
-    release.run(&["audit", "."]).code(2).says(&["seals it"]);
+    release.run(&["audit", "."]).code(2).says(&["lists it"]);
 }
 
 #[test]
@@ -264,7 +269,7 @@ fn tables_of_a_part_are_held_against_the_part_and_never_against_nothing() {
     release.run(&["query", LOSSES, "."]).code(0);
     let part = release.read("tables/manifest.yaml");
     std::fs::remove_file(release.path("tables/manifest.yaml")).unwrap();
-    release.run(&["query", LOSSES, "."]).code(2).says(&["not known what it holds: tables"]);
+    release.run(&["query", LOSSES, "."]).code(2).says(&["the part tables cannot be checked"]);
     assert_ne!(release.run(&["audit", "."]).code, 0);
     // Nor may another manifest of the part take its place.
     release.write("log/a.csv", "step,loss\n1,9.5\n2,2.25\n");
@@ -285,7 +290,7 @@ fn what_a_part_that_is_not_known_leaves_out_of_a_table_is_said() {
     assert_ne!(whole, "n\n1\n", "the part's files are counted");
     // Its manifest is sealed; what that should say is not known.
     std::fs::remove_file(release.path("raw/manifest.yaml")).unwrap();
-    let told = ["incomplete", "manifest.yaml: raw", "nothing in it was looked at"];
+    let told = ["incomplete", "manifest.yaml: raw", "none of its files were checked"];
     assert_eq!(ask(count, &["--format", "csv"]).code(2).says(&told).out, "n\n1\n");
     ask("select id from steps", &[]).code(2).says(&told);
     let document = ask("select id from (select * from steps)", &["--json"]).code(2).json("query/1");
@@ -310,6 +315,6 @@ fn the_order_of_what_is_asked_decides_nothing() {
     release.write("log/a.csv", "step,loss\n1,9.5\n2,2.25\n");
     release.run(&["import", "csv", "log", "--mapping", "mapping.yaml", "-o", "tables", "--release", "x"]).code(0);
     for paths in [[".", "tables"], ["tables", "."]] {
-        release.run(&["query", LOSSES, paths[0], paths[1]]).code(2).says(&["is not as it was sealed"]);
+        release.run(&["query", LOSSES, paths[0], paths[1]]).code(2).says(&["differs from the sealed file"]);
     }
 }

@@ -111,15 +111,15 @@ fn notes_in_a_release_do_not_vouch_for_it() {
     release.write(&format!(".retrace/replay/{name}.json"), note.to_string());
     let ran = all(&release, &[]).code(1);
     assert!(ran.out.contains("clean: clean/en-00.jsonl"), "{}", ran.out);
-    all(&release, &["--notes", ".retrace/replay"]).code(2).says(&["lies in the release's directory"]);
-    all(&release, &["--notes", "new"]).code(2).says(&["lies in the release's directory"]);
-    all(&release, &["--scratch", "."]).code(2).says(&["lies in the release's directory", "--scratch"]);
+    all(&release, &["--notes", ".retrace/replay"]).code(2).says(&["is inside the release's directory"]);
+    all(&release, &["--notes", "new"]).code(2).says(&["is inside the release's directory"]);
+    all(&release, &["--scratch", "."]).code(2).says(&["is inside the release's directory", "--scratch"]);
     #[cfg(unix)]
     {
         let elsewhere = tempfile::tempdir().unwrap();
         let link = elsewhere.path().join("notes");
         std::os::unix::fs::symlink(release.path(".retrace/replay"), &link).unwrap();
-        all(&release, &["--notes", link.to_str().unwrap()]).code(2).says(&["lies in the release's directory"]);
+        all(&release, &["--notes", link.to_str().unwrap()]).code(2).says(&["is inside the release's directory"]);
     }
 }
 
@@ -229,7 +229,7 @@ fn steps_in_a_circle_are_named_and_the_others_are_done() {
     // Two that make one file.
     let rival = clean_record("rival", &[], &[made(&release, "a")]);
     release.write(".retrace/steps/rival.json", rival.to_string());
-    release.run(&["seal", "."]).code(2).says(&["two steps claim to have made a"]);
+    release.run(&["seal", "."]).code(2).says(&["two steps list a"]);
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn a_record_that_is_not_what_the_step_does_is_a_finding() {
 fn nothing_done_is_no_success() {
     let release = Release::new();
     release.run(&["seal", "."]).code(0);
-    all(&release, &[]).code(2).says(&["no step that could be done again"]);
+    all(&release, &[]).code(2).says(&["no step to run again"]);
     let release = cleaned();
     recorded(&release, "clean", |record| record["outputs"] = json!([]));
     let ran = all(&release, &["--json"]).code(2);
@@ -351,7 +351,7 @@ fn a_replay_tells_what_it_did_not_compute() {
     assert!(paths.contains(&"runs/small/journal.jsonl") && paths.contains(&"runs/small/step-000020/state.json"));
     assert!(!paths.iter().any(|path| path.contains("step-000030") || path.ends_with("run.json")));
     assert_eq!(stretch("0", "40")["not_computed"], json!([]));
-    release.run(&["replay", "manifest.yaml"]).code(0).says(&["not computed 21 of 27 outputs", "(but for these steps)"]);
+    release.run(&["replay", "manifest.yaml"]).code(0).says(&["not computed 21 of 27 outputs", "(except these steps)"]);
 
     // It is held against the manifest all the same.
     let path = "runs/small/step-000000/config.json";
@@ -368,9 +368,10 @@ fn a_replay_tells_what_it_did_not_compute() {
         record["outputs"].as_array_mut().unwrap().push(made(&release, "runs/bad/journal.jsonl"));
     });
     let ran = release.run(&["replay", "manifest.yaml", "--from", "20", "--to", "30"]).code(1);
-    for said in
-        ["runs/bad/journal.jsonl: the step is said to have made it", "runs/small/journal.jsonl: it is the run's"]
-    {
+    for said in [
+        "runs/bad/journal.jsonl: the manifest lists it as an output of the step",
+        "runs/small/journal.jsonl: it belongs to the run",
+    ] {
         assert!(ran.out.contains(said), "{said}: {}", ran.out);
     }
     fs::remove_dir_all(release.path("runs/bad")).unwrap();

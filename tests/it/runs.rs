@@ -132,8 +132,8 @@ fn a_sample_of_stretches_says_what_it_proves() {
     let release = trained();
     release.run(&["seal", "."]).code(0);
     let sampled = |arguments: &[&str]| release.run(&[&["replay", "manifest.yaml"], arguments].concat());
-    sampled(&["--sample", "1", "--seed", "a"]).code(0).says(&["1 of 4 stretches", "4 or more", "95 %", "--seed a"]);
-    sampled(&["--sample", "9"]).code(0).says(&["4 of 4 stretches", "that is all of them"]);
+    sampled(&["--sample", "1", "--seed", "a"]).code(0).says(&["1 of 4 segments", "4 or more", "95 %", "--seed a"]);
+    sampled(&["--sample", "9"]).code(0).says(&["4 of 4 segments", "these are all"]);
     let chosen = |seed: &str| {
         let result = sampled(&["--sample", "2", "--seed", seed, "--json"]).code(0).json("replay/2");
         result["sample"]["chosen"].to_string()
@@ -189,7 +189,7 @@ fn what_cannot_be_replayed_is_no_success() {
     for step in [10, 20, 30, 40] {
         std::fs::remove_dir_all(release.path(&format!("runs/small/step-0000{step}"))).unwrap();
     }
-    release.run(&["replay", "manifest.yaml", "--sample", "2"]).code(2).says(&["no two checkpoints"]);
+    release.run(&["replay", "manifest.yaml", "--sample", "2"]).code(2).says(&["fewer than two checkpoints"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn a_release_is_asked_for_its_weights() {
     let directory = tempdir().unwrap();
     let mut command = retrace();
     command.current_dir(directory.path()).args(["stats", "-o", "."]).args([&export, &checkpoint]);
-    Ran::from(command.output().unwrap()).code(0).says(&["finite every number of", "tables/tensors.parquet"]);
+    Ran::from(command.output().unwrap()).code(0).says(&["finite every value of", "tables/tensors.parquet"]);
     let sql = "select count(*) as n, sum(elements) as elements from tensors where checkpoint like '%ckpt.pt'";
     let mut query = retrace();
     query.current_dir(directory.path()).args(["query", sql, "--format", "csv"]);

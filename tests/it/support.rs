@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use retrace_corpus::tokens::Writer;
-use retrace_files::{Found, hash_file, walk};
+use retrace_files::{WalkEntry, hash_file, walk};
 use retrace_numerics::random::Stream;
 use retrace_spec::Digest;
 use serde_json::Value;
@@ -243,6 +243,6 @@ pub(crate) fn train_small(root: &Path, more: &[&str]) -> Command {
 /// Every file of the runs in `root`, with its digest.
 pub(crate) fn run_files(root: &Path) -> Vec<(String, Digest)> {
     let found = walk(&root.join("runs"), &|_| false).unwrap();
-    let path = |found: &Found| found.path().under(&root.join("runs"));
+    let path = |found: &WalkEntry| found.path().under(&root.join("runs"));
     found.iter().map(|found| (found.path().to_string(), hash_file(&path(found)).unwrap().1)).collect()
 }

@@ -105,7 +105,7 @@ fn killed_and_replaced_in_mid_run_the_same_bits() {
     assert!(training.wait().unwrap().success());
     Ran::from(stays.wait_with_output().unwrap()).code(0).says(&["worked small: "]);
     let said = fs::read_to_string(root.join("said")).unwrap();
-    assert_eq!((said.matches(" is gone (").count(), said.matches(" joined from ").count()), (4, 6), "{said}");
+    assert_eq!((said.matches(" left (").count(), said.matches(" joined from ").count()), (4, 6), "{said}");
     assert_eq!(run_files(root), run_files(alone.path()));
 }
 
@@ -117,7 +117,7 @@ fn a_worker_is_not_let_in_with_another_token_run_or_corpus() {
     fs::write(root.join("token"), "fedcba9876543210").unwrap();
     Ran::from(work(root, &address).output().unwrap())
         .code(2)
-        .says(&["does not prove that it holds the token: it holds another token"]);
+        .says(&["does not prove that it has the token: it has another token"]);
     let other = prepared(3001);
     Ran::from(work(other.path(), &address).output().unwrap())
         .code(2)
@@ -125,13 +125,13 @@ fn a_worker_is_not_let_in_with_another_token_run_or_corpus() {
     // Shards of the same name with other tokens.
     prepare(other.path(), 3000, 1);
     let ran = Ran::from(work(other.path(), &address).output().unwrap()).code(2);
-    ran.says(&["learns from another batch here"]);
+    ran.says(&["differs from the coordinator's"]);
     training.kill().unwrap();
     training.wait().unwrap();
     let ran = Ran::from(work(root, &address).args(["--patience", "0"]).output().unwrap()).code(2);
     ran.says(&["cannot reach a coordinator"]);
     fs::write(root.join("token"), "short").unwrap();
-    Ran::from(work(root, &address).output().unwrap()).code(2).says(&["the token is not one"]);
+    Ran::from(work(root, &address).output().unwrap()).code(2).says(&["this is not a token"]);
     Ran::from(train_small(root, &["--resume", "--listen", "nowhere", "--token", "token"]).output().unwrap()).code(2);
 }
 
@@ -147,7 +147,7 @@ fn a_coordinator_that_is_killed_goes_on_to_the_same_bits() {
     wait_for("steps", || (steps(root) >= 30).then_some(()));
     training.kill().unwrap();
     training.wait().unwrap();
-    Ran::from(worker.wait_with_output().unwrap()).code(2).says(&["the work for", "has ended"]);
+    Ran::from(worker.wait_with_output().unwrap()).code(2).says(&["the connection to the coordinator at", "has ended"]);
     Ran::from(train_small(root, &["--resume", "--workers", "2"]).output().unwrap()).code(0);
     assert_eq!(run_files(root), run_files(alone.path()));
 }
@@ -204,7 +204,7 @@ fn a_listener_without_the_token_is_told_nothing() {
     });
     let ran = Ran::from(work(root, &address).args(["--patience", "0"]).output().unwrap()).code(2);
     assert!(!ran.err.contains('\x1b'), "{:?}", ran.err);
-    ran.says(&["does not prove that it holds the token"]);
+    ran.says(&["does not prove that it has the token"]);
     let heard = heard.join().unwrap();
     let part = |window: &[u8]| TOKEN.as_bytes().windows(8).any(|part| part == window);
     assert!(heard.len() > 50 && !heard.windows(8).any(part));
@@ -220,7 +220,8 @@ fn a_token_that_others_can_read_is_told() {
         // Nobody listens there: what is looked at is what was said before.
         Ran::from(work(root, "127.0.0.1:1").args(["--patience", "0"]).output().unwrap()).code(2).err
     };
-    let said = "exposed token: others can read it: keep it in a directory of your own, and `chmod 600 token`";
+    let said =
+        "exposed token: others can read it: keep it in a directory that only you can write, and run `chmod 600 token`";
     assert!(ask(0o644).contains(said) && ask(0o640).contains(said) && ask(0o604).contains(said));
     assert!(!ask(0o600).contains("exposed"));
 }

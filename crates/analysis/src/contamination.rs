@@ -1,11 +1,10 @@
-//! Which items of a benchmark a corpus holds, in English, Chinese or both.
+//! Searches a corpus for the items of a benchmark, in English, Chinese or both.
 //!
-//! A text becomes units: after NFKC and in lower case, every Han or kana character is one, and so is
-//! every other run of letters and digits between white space. Whatever is neither letter, digit nor
-//! white space vanishes, the ideographic and full-width punctuation with it. An item is what its
-//! n-grams of units are; its overlap with a document is the fraction of them that the document has.
-//! So line breaks, case, punctuation and width do not hide an item, and Chinese has n-grams at all,
-//! which it has not where words are told by white space.
+//! A text is split into units. After NFKC and lower-casing, every Han or kana character is one unit, and so
+//! is every other run of letters and digits between white space. All other characters are removed, including
+//! ideographic and full-width punctuation. An item is represented by its n-grams of units. Its overlap with a
+//! document is the fraction of these n-grams that the document has. So line breaks, case, punctuation and
+//! width do not hide an item, and Chinese text, which has no white space between words, has n-grams too.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -68,10 +67,10 @@ pub struct TaskCounts {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum IndexError {
     /// n-grams too short to mean anything.
-    #[error("n-grams of {0} units would be found anywhere; give {SHORTEST} or more")]
+    #[error("n-grams of {0} units are too short and match everywhere; the minimum is {SHORTEST}")]
     Length(usize),
     /// Two items with one name.
-    #[error("item {0:?} comes twice; give each an id of its own")]
+    #[error("two items have the id {0:?}; ids must be unique")]
     Twice(String),
 }
 

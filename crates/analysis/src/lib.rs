@@ -1,7 +1,7 @@
-//! What numbers and texts say: scaling laws, and which benchmark items a corpus holds.
+//! Scaling laws, and the search for benchmark items in a corpus.
 //!
-//! Pure computation: nothing here reads or writes a file, and nothing knows of models, tables or
-//! pages. The same input gives the same bits on every machine.
+//! Pure computation: this crate reads and writes no files, and knows no models, tables or pages. The same
+//! input gives the same bits on every machine.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr))]
 

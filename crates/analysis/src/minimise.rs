@@ -1,4 +1,4 @@
-//! A small BFGS, with a line search that also gets through the kinks of nearly absolute losses.
+//! BFGS, with a line search that can pass the kinks of nearly absolute losses.
 
 /// Numbers that are fitted at once.
 pub(crate) const WIDTH: usize = 5;

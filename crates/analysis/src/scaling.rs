@@ -83,10 +83,12 @@ pub struct RunPoints {
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum FitError {
     /// Five constants need more than five points.
-    #[error("{0} points do not determine the law's five constants; give {LEAST} or more")]
+    #[error("{0} points cannot determine the five constants of the law; at least {LEAST} are needed")]
     TooFew(usize),
     /// One size, or one number of tokens: a term of the law cannot be told from E.
-    #[error("all points have the same {0}, so its term cannot be told from the irreducible loss; give at least two")]
+    #[error(
+        "all points have the same {0}, so its term cannot be separated from the irreducible loss; at least two values are needed"
+    )]
     Single(&'static str),
     /// A number that the law does not have.
     #[error("point {at} has {field} {value}, which is not a finite number above 0")]
@@ -99,7 +101,7 @@ pub enum FitError {
         value: f64,
     },
     /// No beginning led anywhere.
-    #[error("no fit was found from any beginning: the points span too much for binary64")]
+    #[error("no fit was found from any starting point: the range of the points is too large for binary64")]
     NoFit,
 }
 

@@ -1,4 +1,4 @@
-//! Rules asked of tables.
+//! Applies rules to tables.
 
 use retrace_query::{QueryError, Session};
 use serde::Serialize;

@@ -1,9 +1,9 @@
-//! Is what a release says of itself true? Rules in SQL over its tables, and how open it is.
+//! Checks the claims of a release: rules in SQL over its tables, and its openness.
 //!
-//! A [`Rule`] is a SQL file of `reports/audit` or of a directory of one's own, that returns its
-//! findings with their evidence; [`audit()`] asks all of them. [`openness()`] says which components of
-//! the Model Openness Framework a release has, and whether each is only present, verified, or replayed.
-//! This crate knows nothing of how tables come to be or how findings are shown.
+//! A [`Rule`] is a SQL file of `reports/audit` or of a user's directory that returns findings with their
+//! evidence. [`audit()`] applies all rules. [`openness()`] lists which components of the Model Openness
+//! Framework a release has, and whether each is present, verified or replayed. This crate does not know how
+//! tables are made or how findings are shown.
 
 mod audit;
 mod openness;

@@ -1,13 +1,13 @@
-//! How open a release is: the 17 components of the Model Openness Framework, and what is known of each.
+//! The openness of a release: the 17 components of the Model Openness Framework, and how far each is checked.
 //!
-//! Components and classes as in White et al., The Model Openness Framework (2024), and the settings of
-//! its tool. That framework asks whether a component is there and under which licence; here is asked
-//! whether it is what it is said to be. Licences are not looked at.
+//! Components and classes follow White et al., The Model Openness Framework (2024), and the settings of its
+//! tool. That framework asks whether a component exists, and under which licence. This module asks whether
+//! the files are the stated ones. Licences are not checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use retrace_manifest::Again;
-use retrace_spec::manifest::{Artifact, GraphStep, Kind, StepKind};
+use retrace_spec::manifest::{Artifact, ArtifactKind, GraphStep, StepKind};
 use retrace_spec::{CheckpointName, Manifest, RelPath};
 use serde::Serialize;
 
@@ -112,13 +112,13 @@ const COMPONENTS: [(&str, Class, bool, Is); 17] = [
         is_code(a) && about(a, &["infer", "generate", "modeling", "serve"])
     }),
     ("Evaluation code", Class::OpenTooling, true, |_, a| is_code(a) && about(a, &["eval"])),
-    ("Evaluation data", Class::OpenTooling, true, |_, a| a.kind == Kind::Benchmark),
+    ("Evaluation data", Class::OpenTooling, true, |_, a| a.kind == ArtifactKind::Benchmark),
     ("Supporting libraries and tools", Class::OpenTooling, false, |_, a| {
         named(a, &["requirements.txt", "pyproject.toml", "setup.py", "environment.yml", "cargo.lock", "cargo.toml"])
-            || a.kind == Kind::Tokenizer
+            || a.kind == ArtifactKind::Tokenizer
     }),
     ("Research paper", Class::OpenScience, true, |_, a| about(a, &["paper"]) && is_text(a)),
-    ("Datasets", Class::OpenScience, true, |_, a| matches!(a.kind, Kind::Shard | Kind::Tokens)),
+    ("Datasets", Class::OpenScience, true, |_, a| matches!(a.kind, ArtifactKind::Shard | ArtifactKind::Tokens)),
     ("Data preprocessing code", Class::OpenScience, true, |files, a| {
         files.configures(a, &[StepKind::Generate, StepKind::Clean, StepKind::Tokenize])
             || is_code(a) && about(a, &["clean", "preprocess", "tokenize", "dedup"])
@@ -126,7 +126,7 @@ const COMPONENTS: [(&str, Class, bool, Is); 17] = [
     ("Model parameters (intermediate)", Class::OpenScience, true, |files, a| files.is_weights(a) && !files.is_last(a)),
     ("Model metadata", Class::OpenScience, false, |files, a| {
         files.configures(a, &[StepKind::Train])
-            || a.kind == Kind::Checkpoint && about(a, &["optim", "moment", "training_args", "trainer_state"])
+            || a.kind == ArtifactKind::Checkpoint && about(a, &["optim", "moment", "training_args", "trainer_state"])
     }),
 ];
 
@@ -177,7 +177,7 @@ struct Files<'a> {
 impl<'a> Files<'a> {
     fn of(manifest: &'a Manifest) -> Self {
         let mut last: BTreeMap<&str, (u64, BTreeSet<&str>)> = BTreeMap::new();
-        for artifact in manifest.artifacts.iter().filter(|artifact| artifact.kind == Kind::Checkpoint) {
+        for artifact in manifest.artifacts.iter().filter(|artifact| artifact.kind == ArtifactKind::Checkpoint) {
             let (directory, _) = split(&artifact.path);
             let (series, step) = series(directory);
             let (known, directories) = last.entry(series).or_default();
@@ -193,7 +193,7 @@ impl<'a> Files<'a> {
 
     fn is_weights(&self, artifact: &Artifact) -> bool {
         let (_, name) = split(&artifact.path);
-        artifact.kind == Kind::Checkpoint
+        artifact.kind == ArtifactKind::Checkpoint
             && artifact.tensors.is_some()
             && !["optim", "moment"].iter().any(|word| name.contains(word))
     }
@@ -263,7 +263,7 @@ fn extension(artifact: &Artifact) -> &str {
 
 fn is_text(artifact: &Artifact) -> bool {
     ["pdf", "md", "html", "txt", "tex", "json", "jsonl"].contains(&extension(artifact))
-        && artifact.kind != Kind::Checkpoint
+        && artifact.kind != ArtifactKind::Checkpoint
 }
 
 fn is_code(artifact: &Artifact) -> bool {
@@ -278,7 +278,7 @@ mod tests {
     fn last(directories: &[&str]) -> Vec<String> {
         let artifact = |directory: &&str| Artifact {
             path: format!("{directory}/model.safetensors").parse().unwrap(),
-            kind: Kind::Checkpoint,
+            kind: ArtifactKind::Checkpoint,
             size: 0,
             digest: retrace_spec::Digest::of(directory.as_bytes()),
             sha256: None,

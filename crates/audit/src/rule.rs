@@ -122,18 +122,18 @@ impl Rule {
         // Lines that are no fields are remarks.
         for (name, value) in header.iter().filter_map(HeaderLine::field) {
             if FIELDS.contains(&name) && fields.insert(name, value.to_owned()).is_some() {
-                return Err(refuse(format!("`-- {name}:` stands there twice")));
+                return Err(refuse(format!("the header has `-- {name}:` twice")));
             }
         }
         let mut take = |name: &str| {
-            let missing = || refuse(format!("its header has no line `-- {name}: …`"));
+            let missing = || refuse(format!("the header has no line `-- {name}: …`"));
             fields.remove(name).filter(|value| !value.is_empty()).ok_or_else(missing)
         };
         let severity = match take("severity")?.as_str() {
             "error" => Severity::Error,
             "warning" => Severity::Warning,
             "note" => Severity::Note,
-            other => return Err(refuse(format!("its severity is {other:?}, not error, warning or note"))),
+            other => return Err(refuse(format!("the severity is {other:?}; it must be error, warning or note"))),
         };
         let (title, means, advice) = (take("title")?, take("means")?, take("do")?);
         let needs = take("needs").map(|needs| needs.split(',').map(|table| table.trim().to_owned()).collect());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use retrace_files::safetensors::{MOST_TENSORS, Place, Tensor};
+use retrace_files::safetensors::{MOST_TENSORS, Tensor, TensorLocation};
 use retrace_files::{FileError, RegularFile, Root, tensor_places};
 use retrace_spec::{PathError, RelPath};
 
@@ -144,7 +144,7 @@ struct Directory<'a> {
 struct Headed {
     name: String,
     size: u64,
-    places: BTreeMap<String, Place>,
+    places: BTreeMap<String, TensorLocation>,
 }
 
 impl<'a> Directory<'a> {
@@ -262,6 +262,6 @@ impl<'a> Directory<'a> {
 }
 
 /// Where the tensors of a file lie.
-fn places(file: &RegularFile, name: &str) -> Result<BTreeMap<String, Place>, CheckpointError> {
+fn places(file: &RegularFile, name: &str) -> Result<BTreeMap<String, TensorLocation>, CheckpointError> {
     tensor_places(file, name)?.ok_or_else(|| CheckpointError::Unreadable { path: file.path().to_owned() })
 }

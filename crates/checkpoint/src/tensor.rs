@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use retrace_files::safetensors::{Dtype, Place, Tensor, tensor_hasher};
+use retrace_files::safetensors::{Dtype, Tensor, TensorLocation, tensor_hasher};
 use retrace_files::{FileError, RegularFile, Root};
 use retrace_spec::{Digest, RelPath};
 
@@ -85,7 +85,7 @@ impl Piece {
 
 impl StoredTensor {
     /// One that lies in one place of one file.
-    pub(crate) fn whole(file: &Arc<HeldFile>, Place { dtype, shape, begin, length }: Place) -> Self {
+    pub(crate) fn whole(file: &Arc<HeldFile>, TensorLocation { dtype, shape, begin, length }: TensorLocation) -> Self {
         Self { dtype, shape, pieces: vec![Piece { file: Arc::clone(file), begin, length }] }
     }
 

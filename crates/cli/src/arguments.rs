@@ -1,4 +1,4 @@
-//! What is said on the command line, and what it leads to.
+//! The command line: its arguments, and what to do with them.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -19,11 +19,11 @@ static VERSION: LazyLock<String> =
     LazyLock::new(|| format!("{} (numerics version {})", env!("CARGO_PKG_VERSION"), retrace_numerics::VERSION));
 
 const MORE: &str = "\
-Exit codes: 0 all holds, 1 a finding, 2 could not do it.
+Exit codes: 0 success, 1 a finding, 2 an error.
 Results go to standard output, everything else to standard error.
-`retrace help VERB` has examples of each.";
+`retrace help VERB` shows examples.";
 
-/// Check a fully open language model: its bytes, its training run, and what is said of it
+/// Check a fully open language model: its files, its training run, and the claims about it
 #[derive(Debug, Parser)]
 #[command(name = "retrace", version = VERSION.as_str(), after_help = MORE, max_term_width = 100)]
 #[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
@@ -34,32 +34,32 @@ struct Arguments {
     verb: Verb,
 }
 
-/// What can be said with every verb.
+/// The options of every verb.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "With every verb")]
+#[command(next_help_heading = "Options of every verb")]
 pub(crate) struct Global {
-    /// Print one JSON document, keys sorted, with its schema's name in it
+    /// Print one JSON document with sorted keys; it names its schema
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Say nothing on standard error but what went wrong
+    /// Write only errors to standard error
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// Use colour
+    /// When to use colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorChoice,
-    /// Compute with N threads, not one a core; the results are the same
+    /// Use N threads instead of one per core; the results are the same
     #[arg(long, global = true, value_name = "N", visible_alias = "jobs")]
     pub(crate) threads: Option<NonZeroUsize>,
 }
 
-/// Every verb and argument there is.
+/// The command with all verbs and arguments.
 pub(crate) fn command() -> clap::Command {
     Arguments::command()
 }
 
-/// Reads the arguments, does what they say, and tells how that ended.
+/// Reads the arguments, runs the verb, and returns the exit code.
 ///
-/// `cluster` are the parts of a cluster, if this binary has them.
+/// `cluster` has the parts of a cluster, if this binary was built with them.
 pub(crate) fn run(cluster: Option<&dyn Cluster>) -> Exit {
     let mut command = Arguments::command();
     if let Some(color) = color_before_parsing() {
@@ -107,7 +107,7 @@ fn in_shown_words(command: clap::Command, error: clap::Error) -> clap::Error {
     let said = command.clone().try_get_matches_from(shown);
     let said = said.and_then(|matches| Arguments::from_arg_matches(&matches)).err();
     said.unwrap_or_else(|| {
-        let what = format!("an argument that cannot be read: {}", sayable(error.to_string().as_ref()));
+        let what = format!("cannot read an argument: {}", sayable(error.to_string().as_ref()));
         command.clone().error(error.kind(), what)
     })
 }
@@ -136,7 +136,7 @@ fn prepare(global: &Global, environment: &Environment) -> Result<(), Failure> {
         let here: Vec<_> = Isa::ALL.into_iter().filter(|isa| isa.is_here()).map(Isa::name).collect();
         if !Isa::from_name(name).is_some_and(isa::force) {
             let what = format!("RETRACE_ISA is {name:?}, which is not an instruction set of this processor");
-            return Err(Failure::usage(what, &format!("one of {}, or unset it", here.join(", "))));
+            return Err(Failure::usage(what, &format!("set it to one of {}, or unset it", here.join(", "))));
         }
     }
     Ok(())

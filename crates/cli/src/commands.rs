@@ -1,4 +1,4 @@
-//! The verbs: each is one file with its arguments, its help and what it does.
+//! The verbs. Each verb is one file with its arguments, its help and its code.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -55,7 +55,7 @@ pub(crate) enum Verb {
     Tokenize(tokenize::Tokenize),
     Train(train::Train),
     Work(work::Work),
-    Replay(replay::Replayed),
+    Replay(replay::ReplayArguments),
     Eval(eval::Eval),
     Logits(logits::Logits),
     Generate(generate::Generate),

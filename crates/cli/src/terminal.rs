@@ -1,7 +1,7 @@
 //! Standard output for results, standard error for people.
 //!
-//! What was found decides the exit code, not who reads of it: a pipe that nobody reads any more is no
-//! failure and no success. Text that others wrote is escaped on its way out, in [`safe`].
+//! The exit code depends on the result, not on the reader: a closed pipe is neither a failure nor a success.
+//! Untrusted text is escaped before it is written, in [`safe`].
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};

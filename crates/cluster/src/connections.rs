@@ -1,4 +1,4 @@
-//! Connections between the parts of a cluster: each side proves to the other that it holds the token.
+//! Connections between the parts of a cluster: each side proves to the other that it has the token.
 
 use std::sync::Arc;
 use std::time::Duration;

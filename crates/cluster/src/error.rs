@@ -1,4 +1,4 @@
-//! What can go wrong with a cluster.
+//! Errors of clusters.
 
 use datafusion::error::DataFusionError;
 use retrace_files::FileError;
@@ -20,7 +20,7 @@ pub enum ClusterError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// What listens there does not prove that it holds the token, and is told nothing.
-    #[error("what listens at {address} does not prove that it holds the token: {what}")]
+    #[error("the process that listens at {address} does not prove that it has the token: {what}")]
     NotProven {
         /// The address.
         address: String,

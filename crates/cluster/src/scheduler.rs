@@ -1,4 +1,4 @@
-//! The process that takes queries.
+//! The process that accepts queries.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A session whose queries a cluster answers.
+//! A session that sends its queries to a cluster.
 
 use std::sync::Arc;
 

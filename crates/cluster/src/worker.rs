@@ -1,4 +1,4 @@
-//! A process that works for a cluster.
+//! A process that executes tasks for a cluster.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

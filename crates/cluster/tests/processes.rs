@@ -148,7 +148,7 @@ fn a_worker_is_killed_in_the_middle_of_a_query() {
     assert_eq!(kept(root).0.len(), 1);
 
     fs::write(root.join("token"), "fedcba9876543210").unwrap();
-    let refused = "does not prove that it holds the token: it holds another token";
+    let refused = "does not prove that it has the token: it has another token";
     let (_, err) = ended(query(root, &cluster).output().unwrap(), 2);
     assert!(err.contains(refused), "{err}");
     let mut other = retrace();
@@ -180,7 +180,7 @@ fn a_listener_without_the_token_is_told_nothing() {
     let mut query = retrace();
     query.current_dir(root).args(["query", "select 1", "t.csv", "--cluster", &address, "--token", "token"]);
     let (_, err) = ended(query.output().unwrap(), 2);
-    assert!(!err.contains('\x1b') && err.contains("does not prove that it holds the token"), "{err:?}");
+    assert!(!err.contains('\x1b') && err.contains("does not prove that it has the token"), "{err:?}");
     let heard = heard.join().unwrap();
     let part = |window: &[u8]| TOKEN.as_bytes().windows(8).any(|part| part == window);
     assert!(heard.len() > 50 && !heard.windows(8).any(part));

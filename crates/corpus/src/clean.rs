@@ -1,4 +1,4 @@
-//! Cleaning: rules in order, then exact deduplication, each drop accounted for.
+//! Cleaning: rules in order, then exact deduplication, with a ledger of all dropped documents.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, BufReader, Write};
@@ -10,7 +10,7 @@ use retrace_spec::{CleanRecipe, Digest, RelPath};
 use serde::{Deserialize, Serialize};
 
 use crate::rules::{broken, folded};
-use crate::{CorpusError, Document};
+use crate::{CorpusDocument, CorpusError};
 
 /// What is dropped by deduplication is dropped by this.
 const DUPLICATE: &str = "duplicate";
@@ -18,7 +18,7 @@ const DUPLICATE: &str = "duplicate";
 /// A document that was dropped: a line of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Drop {
+pub struct LedgerEntry {
     /// The document.
     pub id: String,
     /// Its shard.
@@ -44,7 +44,7 @@ pub struct CleanReport {
     pub inputs: Vec<RelPath>,
     /// The shards that were written.
     pub outputs: Vec<RelPath>,
-    /// The account of every drop, JSON lines of [`Drop`].
+    /// The account of every drop, JSON lines of [`LedgerEntry`].
     pub ledger: RelPath,
 }
 
@@ -89,7 +89,7 @@ pub fn clean(root: &Root, recipe: &CleanRecipe, progress: &dyn Progress) -> Resu
         })
         .collect::<Result<_, _>>()?;
     let mut seen = HashSet::new();
-    let mut drops: Vec<Vec<Drop>> = Vec::new();
+    let mut drops: Vec<Vec<LedgerEntry>> = Vec::new();
     let mut documents = 0;
     for (shard, judged) in inputs.iter().zip(judged) {
         documents += judged.len() as u64;
@@ -101,7 +101,7 @@ pub fn clean(root: &Root, recipe: &CleanRecipe, progress: &dyn Progress) -> Resu
                 }
                 Ok(_) => return None,
             };
-            Some(Drop { id, shard: shard.clone(), line, rule, detail })
+            Some(LedgerEntry { id, shard: shard.clone(), line, rule, detail })
         });
         drops.push(dropped.collect());
     }
@@ -118,7 +118,7 @@ pub fn clean(root: &Root, recipe: &CleanRecipe, progress: &dyn Progress) -> Resu
 }
 
 fn judge(root: &Root, shard: &RelPath, recipe: &CleanRecipe) -> Result<Vec<Judged>, CorpusError> {
-    json_lines::<Document>(root.file(shard)?)
+    json_lines::<CorpusDocument>(root.file(shard)?)
         .map(|line| {
             let (line, document) = line?;
             let first = recipe.rules.iter().find_map(|rule| Some((rule.name().to_owned(), broken(rule, &document)?)));
@@ -128,7 +128,7 @@ fn judge(root: &Root, shard: &RelPath, recipe: &CleanRecipe) -> Result<Vec<Judge
         .collect()
 }
 
-fn write_kept(root: &Root, shard: &RelPath, output: &RelPath, drops: &[Drop]) -> Result<(), CorpusError> {
+fn write_kept(root: &Root, shard: &RelPath, output: &RelPath, drops: &[LedgerEntry]) -> Result<(), CorpusError> {
     let dropped: HashSet<usize> = drops.iter().map(|drop| drop.line).collect();
     let file = root.file(shard)?;
     let from = file.path().to_owned();
@@ -149,7 +149,7 @@ fn write_kept(root: &Root, shard: &RelPath, output: &RelPath, drops: &[Drop]) ->
     Ok(())
 }
 
-fn write_ledger<'a>(mut writer: WholeFile, drops: impl Iterator<Item = &'a Drop>) -> Result<(), CorpusError> {
+fn write_ledger<'a>(mut writer: WholeFile, drops: impl Iterator<Item = &'a LedgerEntry>) -> Result<(), CorpusError> {
     let path = &writer.path();
     for drop in drops {
         let mut line = serde_json::to_vec(drop).map_err(|e| FileError::Json {
@@ -200,7 +200,7 @@ deduplicate: exact
         let a = shard(&["one two", "x", "three"]);
         let kept: String = a.split_inclusive('\n').enumerate().filter(|(i, _)| *i != 1).map(|(_, line)| line).collect();
         assert_eq!(std::fs::read_to_string(root.join("clean/a.jsonl")).unwrap(), kept);
-        let ledger: Vec<(usize, Drop)> =
+        let ledger: Vec<(usize, LedgerEntry)> =
             json_lines(RegularFile::open(&root.join("clean/ledger.jsonl")).unwrap()).collect::<Result<_, _>>().unwrap();
         let places: Vec<_> = ledger.iter().map(|(_, d)| (d.shard.as_str(), d.line, d.rule.as_str())).collect();
         assert_eq!(
@@ -232,7 +232,7 @@ deduplicate: exact
             }
             let recipe = CleanRecipe::parse(&RECIPE.replace(from, to), "clean.yaml").unwrap();
             let error = clean(&Root::open(root).unwrap(), &recipe, &Silent).unwrap_err().to_string();
-            assert!(error.contains("would both be at"), "{error}");
+            assert!(error.contains("have the same output"), "{error}");
             assert!(!root.join("clean").exists());
             assert!(files.iter().all(|file| std::fs::read_to_string(root.join(file)).unwrap() == shard(&["one two"])));
         }

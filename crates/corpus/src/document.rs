@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A document, as a line of a shard has it. Other fields that a real corpus has are passed over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Document {
+pub struct CorpusDocument {
     /// Unique in the corpus.
     pub id: String,
     /// The text.

@@ -1,4 +1,4 @@
-//! What can go wrong with a corpus.
+//! Errors of corpora.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,10 @@ pub enum CorpusError {
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A path is none.
+    /// A path is invalid.
     #[error(transparent)]
     Path(#[from] PathError),
-    /// A token shard is not one.
+    /// A token shard is malformed.
     #[error("{}: byte {at}: {what}", path.display())]
     Tokens {
         /// The file.
@@ -33,17 +33,17 @@ pub enum CorpusError {
         /// What is wrong with it.
         what: String,
     },
-    /// Two files would be at the same place.
-    #[error("{first} and {second} would both be at {output}")]
+    /// Two files have the same output path.
+    #[error("{first} and {second} have the same output {output}")]
     Clash {
-        /// What is or would be there.
+        /// The first of the two.
         first: String,
-        /// What would be written over it.
+        /// The second.
         second: String,
-        /// Where both go.
+        /// The output of both.
         output: String,
     },
-    /// The order has no such place.
+    /// The data order has no such position.
     #[error("the data order has no step {step} with a sequence {slot}")]
     Order {
         /// The step.

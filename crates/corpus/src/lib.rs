@@ -1,8 +1,8 @@
 //! Documents, shards, cleaning, deduplication, tokenizers, token shards, data order.
 //!
-//! From raw documents to the sequence that a model sees at any step: each stage reads files and
-//! writes files, the same bytes for the same input. This crate knows nothing of models, and prints
-//! nothing.
+//! This crate covers everything from raw documents to the sequence that a model is trained on at a step. Each
+//! stage reads and writes files, with the same bytes for the same input. This crate does not know models, and
+//! prints nothing.
 
 mod clean;
 mod document;
@@ -14,7 +14,7 @@ mod tokenize;
 pub mod tokenizer;
 pub mod tokens;
 
-pub use clean::{CleanReport, Drop, clean};
-pub use document::{Document, Language};
+pub use clean::{CleanReport, LedgerEntry, clean};
+pub use document::{CorpusDocument, Language};
 pub use error::CorpusError;
 pub use tokenize::{TokenizeReport, tokenize};

@@ -1,5 +1,5 @@
-//! Data order: which sequence is learned from at which place of which step, and back, in constant
-//! time and with no stored index.
+//! Data order: which sequence is used at which position of which step, and the inverse, in constant time and
+//! without a stored index.
 
 use retrace_numerics::random::Stream;
 use retrace_spec::run::Order;

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use retrace_spec::recipe::Rule;
 use unicode_normalization::UnicodeNormalization;
 
-use crate::{Document, Language};
+use crate::{CorpusDocument, Language};
 
 /// Why `rule` drops `document`, or `None` if it does not.
-pub(crate) fn broken(rule: &Rule, document: &Document) -> Option<String> {
+pub(crate) fn broken(rule: &Rule, document: &CorpusDocument) -> Option<String> {
     match rule {
         Rule::Characters { at_least, at_most } => {
             let count = document.text.chars().filter(|c| !c.is_whitespace()).count() as u64;
@@ -73,8 +73,8 @@ fn is_symbol(c: char) -> bool {
 mod tests {
     use super::*;
 
-    fn document(lang: Language, text: &str) -> Document {
-        Document { id: "d".to_owned(), text: text.to_owned(), lang, source: String::new() }
+    fn document(lang: Language, text: &str) -> CorpusDocument {
+        CorpusDocument { id: "d".to_owned(), text: text.to_owned(), lang, source: String::new() }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Documents to token shards.
+//! Makes token shards from documents.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::tokenizer::Tokenizer;
 use crate::tokens::Writer;
-use crate::{CorpusError, Document};
+use crate::{CorpusDocument, CorpusError};
 
 /// What was made of what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -90,7 +90,7 @@ pub fn tokenize(root: &Root, recipe: &TokenizeRecipe, progress: &dyn Progress) -
     Ok(report)
 }
 
-fn read(root: &Root, shard: &RelPath) -> Result<Vec<(usize, Document)>, CorpusError> {
+fn read(root: &Root, shard: &RelPath) -> Result<Vec<(usize, CorpusDocument)>, CorpusError> {
     Ok(json_lines(root.file(shard)?).collect::<Result<_, _>>()?)
 }
 

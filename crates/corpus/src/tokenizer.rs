@@ -51,7 +51,7 @@ impl Tokenizer {
         let pieces = llama2c_pieces(bytes).map_err(refuse_form)?;
         let ids: BTreeMap<&str, usize> = pieces.iter().enumerate().map(|(id, (piece, _))| (*piece, id)).collect();
         if ids.len() != pieces.len() {
-            return Err(refuse_form("a token is in it twice".to_owned()));
+            return Err(refuse_form("it has a token twice".to_owned()));
         }
         let mut merges = Vec::new();
         for (piece, score) in &pieces[FIRST_PIECE..] {
@@ -90,7 +90,7 @@ impl Tokenizer {
         hub.set_encode_special_tokens(true);
         let largest = guarded(path, || Ok(hub.get_vocab(true).into_values().max()))?;
         let Some(vocabulary) = largest.map_or(Some(0), |id| id.checked_add(1)) else {
-            let what = format!("its largest id, {}, leaves no size for the vocabulary", u32::MAX);
+            let what = format!("its largest id {} is too large for a vocabulary", u32::MAX);
             return Err(CorpusError::Tokenizer { path: path.to_owned(), what });
         };
         Ok(Self { path: path.to_owned(), hub, json, vocabulary })
@@ -188,7 +188,7 @@ fn llama2c_pieces(bytes: &[u8]) -> Result<Vec<(&str, f32)>, String> {
     }
     match left.is_empty() && pieces.len() >= FIRST_PIECE {
         true => Ok(pieces),
-        false => Err(format!("it ends after {} whole tokens and {} bytes", pieces.len(), left.len())),
+        false => Err(format!("it ends after {} complete tokens and {} bytes", pieces.len(), left.len())),
     }
 }
 
@@ -199,13 +199,13 @@ fn refuse_chance(hub: &Hub) -> Result<(), String> {
         ModelWrapper::BPE(model) => {
             if let Some(share) = model.dropout.filter(|share| *share != 0.0) {
                 return Err(format!(
-                    "model.dropout is {share}: merges are left out at random, so that the same text gives other tokens each time"
+                    "model.dropout is {share}: it skips merges at random, so the tokens of a text would not be reproducible"
                 ));
             }
         }
         ModelWrapper::Unigram(model) => {
             if model.alpha.is_some_and(|alpha| alpha != 0.0) {
-                return Err("model.alpha is set: pieces are drawn at random".to_owned());
+                return Err("model.alpha is set: it samples pieces at random, so the tokens of a text would not be reproducible".to_owned());
             }
         }
         ModelWrapper::WordLevel(_) | ModelWrapper::WordPiece(_) => {}

@@ -80,7 +80,7 @@ impl TokenShard {
             return Err(refuse(0, "this is not a token shard of version 1".to_owned()));
         }
         if width != width_of(vocabulary) {
-            let what = format!("tokens of {width} bytes are not what a vocabulary of {vocabulary} is written with");
+            let what = format!("it has tokens of {width} bytes, which does not fit a vocabulary of {vocabulary}");
             return Err(refuse(16, what));
         }
         if u32_at(&head, 20) != 0 {
@@ -93,7 +93,7 @@ impl TokenShard {
         if tail[24..] != *TAIL {
             return Err(refuse(
                 tail_at,
-                "the end is missing: the file is truncated or something follows it".to_owned(),
+                "the end mark is missing: the file is truncated, or has extra bytes at the end".to_owned(),
             ));
         }
         let (tokens, documents, names) = (u64_at(&tail, 0), u64_at(&tail, 8), u64_at(&tail, 16));
@@ -106,8 +106,9 @@ impl TokenShard {
         ];
         let total = sizes.into_iter().try_fold(0u64, |sum, size| sum.checked_add(size?));
         if total != Some(length) {
-            let what =
-                format!("{tokens} tokens, {documents} documents and {names} bytes of names do not fill {length} bytes");
+            let what = format!(
+                "the header gives {tokens} tokens, {documents} documents and {names} bytes of names, which does not fit the {length} bytes of the file"
+            );
             return Err(refuse(tail_at, what));
         }
         let documents_at = HEAD_LENGTH + tokens * width;
@@ -129,7 +130,7 @@ impl TokenShard {
             entries.push(entry);
         }
         if entries.is_empty() != (tokens == 0) {
-            return Err(refuse(documents_at, "there are tokens of no document".to_owned()));
+            return Err(refuse(documents_at, "some tokens belong to no document".to_owned()));
         }
         let file = Mutex::new(file);
         Ok(Self {
@@ -239,10 +240,10 @@ fn read_names(mut bytes: &[u8]) -> Result<Vec<RelPath>, (u64, String)> {
     while !bytes.is_empty() {
         let at = (whole - bytes.len()) as u64;
         let refuse = |what: &str| (at, what.to_owned());
-        let (length, rest) = bytes.split_first_chunk().ok_or_else(|| refuse("a shard's name is cut short"))?;
+        let (length, rest) = bytes.split_first_chunk().ok_or_else(|| refuse("the name of a shard is truncated"))?;
         let length = u32::from_le_bytes(*length) as usize;
-        let (name, rest) = rest.split_at_checked(length).ok_or_else(|| refuse("a shard's name is cut short"))?;
-        let name = std::str::from_utf8(name).map_err(|_| refuse("a shard's name is not UTF-8"))?;
+        let (name, rest) = rest.split_at_checked(length).ok_or_else(|| refuse("the name of a shard is truncated"))?;
+        let name = std::str::from_utf8(name).map_err(|_| refuse("the name of a shard is not UTF-8"))?;
         names.push(name.parse().map_err(|e: retrace_spec::PathError| refuse(&e.to_string()))?);
         bytes = rest;
     }

@@ -1,4 +1,4 @@
-//! What can go wrong in evaluation.
+//! Errors of evaluation.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ pub enum EvalError {
     /// The tokenizer could not be used.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
-    /// An item is not what its task needs.
+    /// An item of a task is malformed.
     #[error("{}:{line}: {what}", path.display())]
     Item {
         /// The items' file.
@@ -37,12 +37,12 @@ pub enum EvalError {
         /// The item.
         item: String,
     },
-    /// A results file is not one that this crate wrote.
+    /// A results file was not written by this crate.
     #[error("{}: {place}: {what}", path.display())]
     Results {
         /// The file.
         path: PathBuf,
-        /// Where in it: keys from the outermost.
+        /// The keys that lead to the value, outermost first.
         place: String,
         /// What is wrong there.
         what: String,

@@ -1,8 +1,8 @@
-//! Tasks and scoring: what a checkpoint makes of text and questions.
+//! Tasks and scoring of checkpoints.
 //!
-//! Scores are those of the lm-evaluation-harness: rolling log-likelihoods in disjoint windows, and
-//! multiple choice by the likelihood of the continuation. Every number is a function of checkpoint,
-//! task and numerics version. This crate knows nothing of training, tables or reports.
+//! Scores are those of lm-evaluation-harness: rolling log-likelihoods in disjoint windows, and multiple
+//! choice by the likelihood of the continuation. Every number is a function of the checkpoint, the task and
+//! the numerics version. This crate does not know training, tables or reports.
 
 mod error;
 mod results;
@@ -11,5 +11,5 @@ mod task;
 
 pub use error::EvalError;
 pub use results::Results;
-pub use score::{Metric, Sample, Scores, score};
+pub use score::{ItemScore, Metric, Scores, score};
 pub use task::{Items, LoadedTask, Question, Text};

@@ -15,7 +15,7 @@ use retrace_spec::ResultKey;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::{EvalError, Metric, Sample, Scores};
+use crate::{EvalError, ItemScore, Metric, Scores};
 
 /// A results file may have so many bytes.
 const LARGEST: u64 = 1 << 30;
@@ -36,7 +36,7 @@ pub struct Results {
 #[serde(deny_unknown_fields)]
 struct Written {
     results: BTreeMap<String, Map<String, Value>>,
-    samples: BTreeMap<String, Vec<Sample>>,
+    samples: BTreeMap<String, Vec<ItemScore>>,
 }
 
 impl Results {
@@ -52,7 +52,7 @@ impl Results {
     /// If the disk does not take it.
     pub fn write(&self, mut file: WholeFile) -> Result<(), EvalError> {
         let path = file.path();
-        let samples: BTreeMap<&str, &[Sample]> =
+        let samples: BTreeMap<&str, &[ItemScore]> =
             self.scores.iter().map(|scores| (scores.task.as_str(), scores.samples.as_slice())).collect();
         let mut value = json!({"results": self.harness(), "samples": samples});
         value.sort_all_objects();
@@ -92,15 +92,15 @@ impl Results {
                 let stderr = match numbers.get(&error) {
                     Some(Value::String(text)) if text == NO_STDERR => None,
                     Some(number) => Some(number.as_f64().ok_or_else(|| refuse(at(&error), "not a number"))?),
-                    None => return Err(refuse(at(&error), "not there")),
+                    None => return Err(refuse(at(&error), "missing")),
                 };
                 metrics.push(Metric { name: key.metric.to_owned(), value, stderr });
             }
-            let samples = samples.remove(&task).ok_or_else(|| refuse(format!("samples, {task}"), "not there"))?;
+            let samples = samples.remove(&task).ok_or_else(|| refuse(format!("samples, {task}"), "missing"))?;
             scores.push(Scores { task, metrics, samples });
         }
         match samples.keys().next() {
-            Some(task) => Err(refuse(format!("results, {task}"), "not there, but its items are")),
+            Some(task) => Err(refuse(format!("results, {task}"), "missing, although its items are present")),
             None => Ok(Self { scores }),
         }
     }
@@ -124,8 +124,8 @@ mod tests {
 
     use super::*;
 
-    fn sample(item: &str, log_likelihoods: &[f64], correct: Option<bool>) -> Sample {
-        Sample { item: item.to_owned(), log_likelihoods: log_likelihoods.to_vec(), correct }
+    fn sample(item: &str, log_likelihoods: &[f64], correct: Option<bool>) -> ItemScore {
+        ItemScore { item: item.to_owned(), log_likelihoods: log_likelihoods.to_vec(), correct }
     }
 
     fn results() -> Results {

@@ -1,4 +1,4 @@
-//! Log-likelihoods, and what follows from them.
+//! Log-likelihoods, and the metrics computed from them.
 
 use retrace_corpus::tokenizer::Tokenizer;
 use retrace_model::Inference;
@@ -24,7 +24,7 @@ pub struct Metric {
 
 /// What became of an item.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Sample {
+pub struct ItemScore {
     /// The item.
     pub item: String,
     /// The log-likelihood, in nats, of the text or of each choice.
@@ -41,7 +41,7 @@ pub struct Scores {
     /// The numbers.
     pub metrics: Vec<Metric>,
     /// Every item.
-    pub samples: Vec<Sample>,
+    pub samples: Vec<ItemScore>,
 }
 
 /// Scores `model` on `task`.
@@ -61,7 +61,7 @@ pub fn score(model: &Inference, tokenizer: &Tokenizer, task: &LoadedTask) -> Res
     }
 }
 
-type Outcome = (Vec<Metric>, Vec<Sample>);
+type Outcome = (Vec<Metric>, Vec<ItemScore>);
 
 /// Minus the texts' log-likelihood over (ln 2 · their UTF-8 bytes).
 fn bits_per_byte(model: &Inference, tokenizer: &Tokenizer, prefix: u32, texts: &[Text]) -> Result<Outcome, EvalError> {
@@ -74,7 +74,7 @@ fn bits_per_byte(model: &Inference, tokenizer: &Tokenizer, prefix: u32, texts: &
     let bytes: u64 = texts.iter().map(|text| text.text.len() as u64).sum();
     let value = -values.iter().sum::<f64>() / (core::f64::consts::LN_2 * bytes as f64);
     let sample =
-        |(text, value): (&Text, f64)| Sample { item: text.id.clone(), log_likelihoods: vec![value], correct: None };
+        |(text, value): (&Text, f64)| ItemScore { item: text.id.clone(), log_likelihoods: vec![value], correct: None };
     let samples = texts.iter().zip(values).map(sample).collect();
     Ok((vec![Metric { name: "bits_per_byte".to_owned(), value, stderr: None }], samples))
 }
@@ -110,7 +110,7 @@ fn multiple_choice(
         let correct = first_largest(&values) == question.answer;
         plain.push(f64::from(u8::from(correct)));
         normed.push(f64::from(u8::from(first_largest(&by_character) == question.answer)));
-        samples.push(Sample { item: question.id.clone(), log_likelihoods: values, correct: Some(correct) });
+        samples.push(ItemScore { item: question.id.clone(), log_likelihoods: values, correct: Some(correct) });
     }
     Ok((vec![mean("acc", &plain), mean("acc_norm", &normed)], samples))
 }

@@ -73,7 +73,7 @@ impl LoadedTask {
                 for item in json_lines::<Question>(root.file(&task.items)?) {
                     let (line, question) = item?;
                     if question.answer >= question.choices.len() {
-                        return Err(refuse(line, "the answer is none of the choices"));
+                        return Err(refuse(line, "the answer is not one of the choices"));
                     }
                     if question.choices.iter().any(String::is_empty) {
                         return Err(refuse(line, "a choice is empty"));

@@ -101,7 +101,7 @@ fn items_that_are_not_are_refused() {
         (
             "multiple_choice",
             "{\"id\":\"1\",\"question\":\"q\",\"choices\":[\"a\"],\"answer\":1}\n",
-            "none of the choices",
+            "not one of the choices",
         ),
         ("multiple_choice", "{\"id\":\"1\",\"question\":\"q\",\"choices\":[\"a\",\"\"],\"answer\":0}\n", "empty"),
         ("multiple_choice", "{\"id\":\"1\",\"question\":\"q\",\"cho", "truncated"),

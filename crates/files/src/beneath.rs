@@ -1,4 +1,4 @@
-//! What the system offers for names below an open directory. No call here follows a link below it.
+//! System calls for names below an open directory. None of them follows a link below it.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -288,7 +288,7 @@ mod portable {
 
     use super::{EntryKind, Error, File, OsStr, Path, Result, Whose};
 
-    pub(crate) const IS_LINK: &str = "a part of the way is a symbolic link";
+    pub(crate) const IS_LINK: &str = "a directory on the path is a symbolic link";
 
     fn kind_of(kind: fs::FileType) -> EntryKind {
         match kind {

@@ -1,4 +1,4 @@
-//! What can go wrong with a file.
+//! Errors of files.
 
 use std::path::PathBuf;
 
@@ -7,30 +7,30 @@ use thiserror::Error;
 /// Why a file could not be read or written.
 #[derive(Debug, Error)]
 pub enum FileError {
-    /// The system refused.
+    /// The system reports an error.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What was tried.
+        /// The operation, as a verb.
         doing: &'static str,
-        /// Why not.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Something else stands where a file should be.
+    /// A directory, pipe or device instead of a file.
     #[error("{} is not a regular file", path.display())]
     NotRegular {
         /// Where.
         path: PathBuf,
     },
-    /// A part of the way to a file of a release is a link, and none is followed there.
-    #[error("{} is, or lies behind, a symbolic link, which is not followed", path.display())]
+    /// The path to a file of a release goes through a link; links are not followed there.
+    #[error("{} is a symbolic link or behind one, and links are not followed here", path.display())]
     Link {
         /// The file.
         path: PathBuf,
     },
-    /// A file is longer than is ever read of its kind.
-    #[error("{} has more than {most} bytes, which is the most that is read of such a file", path.display())]
+    /// A file is longer than the limit for its kind.
+    #[error("{} has more than {most} bytes, the limit for such a file", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -50,10 +50,10 @@ pub enum FileError {
     Changed {
         /// The file.
         path: PathBuf,
-        /// How that showed.
+        /// The sign of it.
         what: String,
     },
-    /// A line is not what it should be.
+    /// A line is malformed.
     #[error("{}:{line}: {what}", path.display())]
     Json {
         /// The file.
@@ -63,7 +63,7 @@ pub enum FileError {
         /// What is wrong with it.
         what: String,
     },
-    /// A safetensors file is not one.
+    /// A safetensors file is malformed.
     #[error("{}: {place}: {what}", path.display())]
     Safetensors {
         /// The file.
@@ -73,15 +73,15 @@ pub enum FileError {
         /// What is wrong there.
         what: String,
     },
-    /// A pattern found nothing.
+    /// A pattern matches no file.
     #[error("no file in {} matches {pattern:?}", root.display())]
     NoMatch {
-        /// Where it was looked for.
+        /// The directory that was searched.
         root: PathBuf,
         /// The pattern.
         pattern: String,
     },
-    /// A name that a release cannot have.
+    /// A file name that is not possible in a release.
     #[error("{} cannot be part of a release: {what}", path.display())]
     Name {
         /// The file.
@@ -92,7 +92,7 @@ pub enum FileError {
 }
 
 impl FileError {
-    /// For `map_err`: `doing` is what was tried, as a verb.
+    /// For `map_err`: `doing` is the operation, as a verb.
     pub fn io(path: &std::path::Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, doing, source }

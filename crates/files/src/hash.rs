@@ -1,4 +1,4 @@
-//! What a file's bytes come to: its digest and all else that is computed from them, in one pass.
+//! The digests of a file and everything else computed from its bytes, in one pass.
 
 use std::fs::File;
 use std::path::Path;
@@ -115,13 +115,13 @@ pub fn hash(opened: &RegularFile, wanted: Wanted<'_>, progress: &dyn Progress) -
             finish(size, slices?)
         }
     };
-    let after = file.metadata().map_err(FileError::io(path, "look at"))?;
+    let after = file.metadata().map_err(FileError::io(path, "read the metadata of"))?;
     let changed = |what: String| Err(FileError::Changed { path: path.to_owned(), what });
     if after.len() != size {
         return changed(format!("it had {size} bytes and now has {}", after.len()));
     }
     if Stamp::of(before) != Stamp::of(&after) {
-        return changed("its time of change is another".to_owned());
+        return changed("its modification time changed".to_owned());
     }
     hashed.stamp = Some(Stamp::of(before));
     let own = |algorithm: &Algorithm| *algorithm == Algorithm::Blake3;

@@ -1,10 +1,10 @@
-//! Bytes on disk: whole-or-absent writes, digests, walks, JSON lines, the tensors of checkpoints.
+//! Files on disk: atomic writes, digests, directory walks, JSON lines, the tensors of checkpoints.
 //!
-//! Everything that reads or writes a release's files goes through here, so that hostile input is
-//! met in one place and a killed process leaves every file whole or absent: [`RegularFile`] is what is
-//! read, [`Root`] a directory below which no link is followed, [`WholeFile`] what is written, [`Scratch`] a
-//! directory that does not outlast its process, [`Lock`] keeps writers apart. This crate knows nothing of
-//! what the files mean, and prints nothing.
+//! All reading and writing of a release's files goes through this crate, so that hostile input is handled in
+//! one place, and a killed process leaves every file complete or absent. [`RegularFile`] is a file to read,
+//! [`Root`] a directory in which links are not followed, [`WholeFile`] a file to write, [`Scratch`] a
+//! directory that is removed with its process, and [`Lock`] allows one writer at a time. This crate does not
+//! know what the files mean, and prints nothing.
 
 mod beneath;
 mod error;
@@ -36,5 +36,5 @@ pub use retrace_spec::{Algorithm, Checksum};
 pub use scratch::Scratch;
 pub use stamp::Stamp;
 pub use tensors::{file_tensors, may_hold_tensors, tensor_places};
-pub use walk::{Found, expand, expand_directories, walk};
+pub use walk::{WalkEntry, expand, expand_directories, walk};
 pub use whole::{WholeFile, is_partial, sweep, sweep_all, write_whole, write_whole_directory};

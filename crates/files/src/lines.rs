@@ -1,4 +1,4 @@
-//! JSON lines, read strictly.
+//! A strict reader of JSON lines.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -59,7 +59,7 @@ impl Lines {
         if bytes.pop() != Some(b'\n') {
             let what = match read {
                 LONGEST => format!("is longer than {LONGEST} bytes"),
-                _ => format!("has no end of line: the file is truncated at byte {}", self.at),
+                _ => format!("has no line end: the file is truncated at byte {}", self.at),
             };
             return Err(refuse(self.line, what));
         }

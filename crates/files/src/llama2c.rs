@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::safetensors::{Dtype, Place};
+use crate::safetensors::{Dtype, TensorLocation};
 use crate::{FileError, RegularFile};
 
 /// Bytes of the header.
@@ -19,7 +19,7 @@ const MOST_LAYERS: u64 = 10_000;
 ///
 /// # Errors
 /// If the file cannot be read.
-pub(crate) fn read_header(file: &RegularFile) -> Result<Option<BTreeMap<String, Place>>, FileError> {
+pub(crate) fn read_header(file: &RegularFile) -> Result<Option<BTreeMap<String, TensorLocation>>, FileError> {
     let length = file.size();
     let mut header = [0; HEADER as usize];
     if length <= HEADER {
@@ -30,7 +30,7 @@ pub(crate) fn read_header(file: &RegularFile) -> Result<Option<BTreeMap<String, 
     Ok(places(&numbers, length))
 }
 
-fn places(header: &[i32], length: u64) -> Option<BTreeMap<String, Place>> {
+fn places(header: &[i32], length: u64) -> Option<BTreeMap<String, TensorLocation>> {
     let [width, hidden, layers, heads, kv_heads, vocabulary, longest] = *header.first_chunk::<7>()?;
     let positive = |number: i32| u64::try_from(number).ok().filter(|number| *number > 0);
     let (width, hidden, layers) = (positive(width)?, positive(hidden)?, positive(layers)?);
@@ -46,7 +46,7 @@ fn places(header: &[i32], length: u64) -> Option<BTreeMap<String, Place>> {
     let mut put = |name: String, shape: &[u64]| -> Option<()> {
         let bytes = shape.iter().try_fold(4u64, |bytes, size| bytes.checked_mul(*size))?;
         let shape = shape.iter().map(|size| usize::try_from(*size).ok()).collect::<Option<_>>()?;
-        let place = Place { dtype: Dtype::F32, shape, begin: at, length: bytes };
+        let place = TensorLocation { dtype: Dtype::F32, shape, begin: at, length: bytes };
         at = at.checked_add(bytes).filter(|end| *end <= length)?;
         places.insert(name, place);
         Some(())

@@ -1,4 +1,4 @@
-//! One writer at a time: advisory locks, which the system gives back when a process ends.
+//! One writer at a time: advisory locks, which the system releases when a process ends.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};

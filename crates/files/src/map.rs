@@ -1,4 +1,4 @@
-//! Files mapped into memory. The one module here with `unsafe`.
+//! Files mapped into memory. The only module of this crate with `unsafe`.
 
 use std::fs::File;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(crate) fn map(path: &Path, file: &File, size: u64) -> Result<Mmap, FileError
     // to them outlives the hashing and nothing is decided by them but a digest, which then differs.
     let map = unsafe { Mmap::map(file) }.map_err(FileError::io(path, "map"))?;
     if map.len() as u64 != size {
-        return Err(FileError::Changed { path: path.to_owned(), what: "its length is another".to_owned() });
+        return Err(FileError::Changed { path: path.to_owned(), what: "its length changed".to_owned() });
     }
     // Only a hint: without it the bytes are the same.
     #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! Files opened so that nothing but a regular file is read, and no link leads out of a release.
+//! Opens files so that only regular files are read, and no link leads out of a release.
 
 use std::fs::{File, Metadata};
 use std::io::Read;
@@ -33,7 +33,7 @@ impl RegularFile {
     }
 
     fn of(path: PathBuf, file: File) -> Result<Self, FileError> {
-        let metadata = file.metadata().map_err(FileError::io(&path, "look at"))?;
+        let metadata = file.metadata().map_err(FileError::io(&path, "read the metadata of"))?;
         if metadata.is_file() { Ok(Self { path, file, metadata }) } else { Err(not_regular(&path)) }
     }
 
@@ -191,7 +191,7 @@ impl Root {
     pub fn of_file(path: &Path) -> Result<(Self, &std::ffi::OsStr), FileError> {
         let name = path.file_name().ok_or_else(|| FileError::Name {
             path: path.to_owned(),
-            what: "it ends in no name of a file".to_owned(),
+            what: "the path does not end in a file name".to_owned(),
         })?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         Ok((Self::make(parent.unwrap_or(Path::new(".")))?, name))

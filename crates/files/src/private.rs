@@ -1,4 +1,4 @@
-//! Whether a file is this user's alone: to be believed, or to hold a secret.
+//! Whether only this user can read or write a file, so that it can be trusted or hold a secret.
 
 use std::fs::Metadata;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub fn not_own(found: &Metadata) -> Option<&'static str> {
     #[cfg(not(unix))]
     {
         let _ = found;
-        Some("this system does not say whose it is")
+        Some("this system does not report its owner")
     }
 }
 
@@ -44,7 +44,7 @@ pub fn writable_by_others(path: &Path) -> Result<Option<String>, FileError> {
     let whole = path.canonicalize().map_err(FileError::io(path, "open"))?;
     let me = this_user();
     for at in whole.ancestors() {
-        let found = at.symlink_metadata().map_err(FileError::io(at, "look at"))?;
+        let found = at.symlink_metadata().map_err(FileError::io(at, "read the metadata of"))?;
         let (owner, mode) = (found.uid(), found.mode());
         // In a directory with the sticky bit only the owner of a file can move it away.
         let shared = mode & 0o022 != 0 && !(found.is_dir() && mode & 0o1000 != 0);
@@ -63,7 +63,7 @@ pub fn writable_by_others(path: &Path) -> Result<Option<String>, FileError> {
 
 #[cfg(not(unix))]
 pub fn writable_by_others(path: &Path) -> Result<Option<String>, FileError> {
-    path.metadata().map(|_| None).map_err(FileError::io(path, "look at"))
+    path.metadata().map(|_| None).map_err(FileError::io(path, "read the metadata of"))
 }
 
 /// How others than its owner can get at a key or token with this metadata, in a directory with that:

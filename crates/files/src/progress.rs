@@ -1,4 +1,4 @@
-//! How long work tells how far it is, without knowing who listens.
+//! Reports the progress of long work, without knowing the receiver.
 
 /// What work is counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

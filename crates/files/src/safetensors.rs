@@ -90,7 +90,7 @@ impl<'a> From<&'a Tensor> for View<'a> {
 
 /// Where a tensor lies in its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct TensorLocation {
     /// What its numbers are.
     pub dtype: Dtype,
     /// Its size in every dimension.
@@ -105,7 +105,7 @@ pub struct Place {
 ///
 /// # Errors
 /// If the file cannot be read, or any of its bytes is not accounted for.
-pub fn read_header(file: &RegularFile) -> Result<BTreeMap<String, Place>, FileError> {
+pub fn read_header(file: &RegularFile) -> Result<BTreeMap<String, TensorLocation>, FileError> {
     let (path, length) = (file.path(), file.size());
     let mut first = [0; 8];
     if length >= 8 {
@@ -120,27 +120,32 @@ pub fn read_header(file: &RegularFile) -> Result<BTreeMap<String, Place>, FileEr
 pub(crate) fn header_length(path: &Path, first: [u8; 8], length: u64) -> Result<usize, FileError> {
     let refuse = |what| Err(FileError::Safetensors { path: path.to_owned(), place: "byte 0".to_owned(), what });
     if length < 8 {
-        return refuse(format!("the file has {length} bytes, not even the 8 of the header's length"));
+        return refuse(format!("the file has only {length} bytes; the length of the header alone takes 8"));
     }
     let header_length = u64::from_le_bytes(first);
     if header_length > LONGEST_HEADER {
-        return refuse(format!("the header is said to have {header_length} bytes; at most {LONGEST_HEADER} are read"));
+        return refuse(format!(
+            "the stated length of the header is {header_length} bytes; the limit is {LONGEST_HEADER}"
+        ));
     }
     if header_length > length - 8 {
-        return refuse(format!("the header is said to have {header_length} bytes, but only {} follow", length - 8));
+        return refuse(format!(
+            "the stated length of the header is {header_length} bytes, but only {} follow",
+            length - 8
+        ));
     }
     Ok(header_length as usize)
 }
 
 /// Where every tensor lies, from the header's `text` and the file's length.
-pub(crate) fn places(path: &Path, text: &[u8], length: u64) -> Result<BTreeMap<String, Place>, FileError> {
+pub(crate) fn places(path: &Path, text: &[u8], length: u64) -> Result<BTreeMap<String, TensorLocation>, FileError> {
     let header_length = text.len() as u64;
     let refuse = |place: String, what: String| FileError::Safetensors { path: path.to_owned(), place, what };
     let header: Header = serde_json::from_slice(text).map_err(|e| {
         let lines_before: usize =
             text.split_inclusive(|b| *b == b'\n').take(e.line().saturating_sub(1)).map(<[u8]>::len).sum();
         let at = 8 + lines_before + e.column().saturating_sub(1);
-        refuse(format!("byte {at}"), format!("the header is not one: {e}"))
+        refuse(format!("byte {at}"), format!("the header is malformed: {e}"))
     })?;
     let mut places = BTreeMap::new();
     for (name, Entry { dtype, shape: Shape(shape), data_offsets: [begin, end] }) in header.tensors {
@@ -149,23 +154,23 @@ pub(crate) fn places(path: &Path, text: &[u8], length: u64) -> Result<BTreeMap<S
             length_of(dtype, &shape).ok_or_else(|| refuse(format!("its shape {shape:?} is too large for any file")))?;
         if begin > end || end - begin != needed {
             return Err(refuse(format!(
-                "bytes {begin} to {end} are not the {needed} that {dtype:?} of shape {shape:?} has"
+                "it has bytes {begin} to {end}, but {dtype:?} of shape {shape:?} needs {needed} bytes"
             )));
         }
         let data = length - 8 - header_length;
         if end > data {
             return Err(refuse(format!(
-                "it ends at byte {end} of the data, which has {data}: the header lies or the file is truncated"
+                "it ends at byte {end} of the data, which has only {data} bytes: the header is wrong or the file is truncated"
             )));
         }
-        places.insert(name, Place { dtype, shape, begin: 8 + header_length + begin, length: needed });
+        places.insert(name, TensorLocation { dtype, shape, begin: 8 + header_length + begin, length: needed });
     }
-    let mut in_order: Vec<(&String, &Place)> = places.iter().collect();
+    let mut in_order: Vec<(&String, &TensorLocation)> = places.iter().collect();
     in_order.sort_by_key(|(_, place)| (place.begin, place.length));
     let mut at = 8 + header_length;
     for (name, place) in in_order {
         if place.begin != at {
-            let what = if place.begin < at { "overlaps the tensor before it" } else { "leaves a hole before it" };
+            let what = if place.begin < at { "overlaps the tensor before it" } else { "leaves a gap before it" };
             return Err(refuse(
                 format!("tensor {name:?}"),
                 format!("it begins at byte {} and {what}, which ends at {at}", place.begin),
@@ -174,7 +179,7 @@ pub(crate) fn places(path: &Path, text: &[u8], length: u64) -> Result<BTreeMap<S
         at += place.length;
     }
     if at != length {
-        return Err(refuse(format!("byte {at}"), format!("{} bytes follow that are no tensor's", length - at)));
+        return Err(refuse(format!("byte {at}"), format!("{} bytes follow that belong to no tensor", length - at)));
     }
     Ok(places)
 }
@@ -206,10 +211,10 @@ fn entries<'de, A: MapAccess<'de>, V>(
     let (mut all, mut metadata) = (BTreeMap::new(), false);
     while let Some(key) = map.next_key::<String>()? {
         if key.len() > LONGEST_NAME {
-            return Err(refuse(format!("a name of {} bytes; at most {LONGEST_NAME} are read", key.len())));
+            return Err(refuse(format!("a name has {} bytes; the limit is {LONGEST_NAME}", key.len())));
         }
         if all.contains_key(&key) || metadata && key == METADATA {
-            return Err(refuse(format!("{key:?} comes twice")));
+            return Err(refuse(format!("{key:?} occurs twice")));
         }
         if all.len() == MOST_TENSORS {
             return Err(refuse(format!("more than {MOST_TENSORS} entries")));
@@ -258,7 +263,7 @@ impl<'de> Deserialize<'de> for Shape {
                 let mut shape = Vec::new();
                 while let Some(size) = sizes.next_element()? {
                     if shape.len() == MOST_DIMENSIONS {
-                        let what = format!("a shape of more than {MOST_DIMENSIONS} dimensions");
+                        let what = format!("a shape has more than {MOST_DIMENSIONS} dimensions");
                         return Err(serde::de::Error::custom(what));
                     }
                     shape.push(size);
@@ -302,7 +307,7 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, FileError> {
 /// # Errors
 /// As [`read_header`].
 pub fn read_all(file: &RegularFile) -> Result<BTreeMap<String, Tensor>, FileError> {
-    let read = |(name, place): (String, Place)| {
+    let read = |(name, place): (String, TensorLocation)| {
         let bytes = read_tensor(file, &place)?;
         Ok((name, Tensor { dtype: place.dtype, shape: place.shape, bytes }))
     };
@@ -313,7 +318,7 @@ pub fn read_all(file: &RegularFile) -> Result<BTreeMap<String, Tensor>, FileErro
 ///
 /// # Errors
 /// If they cannot be read.
-pub fn read_tensor(file: &RegularFile, place: &Place) -> Result<Vec<u8>, FileError> {
+pub fn read_tensor(file: &RegularFile, place: &TensorLocation) -> Result<Vec<u8>, FileError> {
     // The header was checked against the file's length, so this is no more than the file has.
     let mut bytes = vec![0; place.length as usize];
     file.read_at(&mut bytes, place.begin)?;
@@ -353,7 +358,8 @@ pub fn write_views(mut file: WholeFile, tensors: &BTreeMap<String, View<'_>>) ->
     for (name, tensor) in tensors {
         if name == METADATA || length_of(tensor.dtype, tensor.shape) != Some(tensor.bytes.len() as u64) {
             let View { dtype, shape, bytes } = tensor;
-            let what = format!("{} bytes cannot be written as {dtype:?} of shape {shape:?} by this name", bytes.len());
+            let what =
+                format!("{} bytes cannot be written under this name as {dtype:?} of shape {shape:?}", bytes.len());
             return Err(FileError::Safetensors { path: path.to_owned(), place: format!("tensor {name:?}"), what });
         }
         let end = at + tensor.bytes.len();
@@ -486,17 +492,17 @@ mod tests {
         std::fs::write(&path, file(&one(good), &data)).unwrap();
         assert!(read(&path).is_ok());
         let cases: Vec<(Vec<u8>, &str)> = vec![
-            (vec![], "not even the 8"),
-            (vec![1, 2, 3], "not even the 8"),
+            (vec![], "takes 8"),
+            (vec![1, 2, 3], "takes 8"),
             (u64::MAX.to_le_bytes().to_vec(), "at most"),
             (99_999_999u64.to_le_bytes().to_vec(), "only 0 follow"),
-            (file("", &[]), "the header is not one"),
+            (file("", &[]), "the header is malformed"),
             (file("[]", &[]), "an object of tensors"),
-            (file("{\"w\":", &data), "the header is not one"),
-            (file(&format!("{{\"w\":{good},\"w\":{good}}}"), &data), "comes twice"),
+            (file("{\"w\":", &data), "the header is malformed"),
+            (file(&format!("{{\"w\":{good},\"w\":{good}}}"), &data), "occurs twice"),
             (file(&one(r#"{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}"#), &data), "unknown field"),
             (file(&one(r#"{"dtype":"F31","shape":[2],"data_offsets":[0,8]}"#), &data), "unknown variant"),
-            (file(&one(r#"{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}"#), &data), "the header is not one"),
+            (file(&one(r#"{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}"#), &data), "the header is malformed"),
             (file(&one(r#"{"dtype":"F32","shape":[3],"data_offsets":[0,8]}"#), &data), "are not the 12"),
             (file(&one(r#"{"dtype":"F32","shape":[2],"data_offsets":[8,0]}"#), &data), "are not the 8"),
             (file(&one(r#"{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}"#), &data), "too large"),
@@ -506,11 +512,11 @@ mod tests {
             (file(&format!("{{\"v\":{good},\"w\":{good}}}"), &data), "overlaps"),
             (
                 file(&format!("{{\"__metadata__\":{{\"a\":\"1\",\"a\":\"2\"}},\"w\":{good}}}"), &data),
-                "\"a\" comes twice",
+                "\"a\" occurs twice",
             ),
             // The bytes before the `x`: 8 of the length, 2 of the first line, 2 of the second.
             (file("{\n  x", &data), "byte 12"),
-            (file(&format!("{{\"__metadata__\":{{\"a\":1}},\"w\":{good}}}"), &data), "the header is not one"),
+            (file(&format!("{{\"__metadata__\":{{\"a\":1}},\"w\":{good}}}"), &data), "the header is malformed"),
         ];
         for (bytes, expected) in cases {
             std::fs::write(&path, &bytes).unwrap();
@@ -519,7 +525,7 @@ mod tests {
             assert!(
                 ::safetensors::SafeTensors::deserialize(&bytes).is_err()
                     || error.contains("unknown field")
-                    || error.contains("comes twice"),
+                    || error.contains("occurs twice"),
                 "{error}"
             );
         }
@@ -544,7 +550,7 @@ mod tests {
         assert!(refused(&format!("{{\"w\":{flat}}}")).contains("more than 32 dimensions"));
         let texts = (0..=MOST_TENSORS).map(|at| format!("\"{at}\":\"\"")).collect::<Vec<_>>().join(",");
         assert!(refused(&format!("{{\"__metadata__\":{{{texts}}}}}")).contains("more than 262144 entries"));
-        assert!(refused(r#"{"__metadata__":{},"__metadata__":{}}"#).contains("comes twice"));
+        assert!(refused(r#"{"__metadata__":{},"__metadata__":{}}"#).contains("occurs twice"));
     }
 
     #[test]

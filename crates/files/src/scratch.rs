@@ -1,4 +1,4 @@
-//! Directories for as long as a process needs them.
+//! Directories that are removed when they are no longer needed.
 
 use std::ffi::OsString;
 use std::fs::File;

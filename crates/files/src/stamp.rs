@@ -1,4 +1,4 @@
-//! Whether a file is the one it was.
+//! Whether a file is unchanged, by its metadata.
 
 use std::fs::Metadata;
 

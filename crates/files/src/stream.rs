@@ -1,4 +1,4 @@
-//! The tensors of a safetensors file digested while it is read for another reason.
+//! Digests of the tensors of a safetensors file while it is read for another purpose.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use retrace_spec::Digest;
 use retrace_spec::manifest::Tensors;
 
 use crate::FileError;
-use crate::safetensors::{Place, header_length, places, tensor_digest, tensor_hasher, tensor_root};
+use crate::safetensors::{TensorLocation, header_length, places, tensor_digest, tensor_hasher, tensor_root};
 
 /// The digests of a file's tensors, from its bytes as they come: for one who reads the file anyway.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct TensorStream {
     /// The 8 bytes and the header, while it is not whole.
     head: Vec<u8>,
     /// The tensors that are not whole yet, the last in the file first.
-    coming: Vec<(String, Place)>,
+    coming: Vec<(String, TensorLocation)>,
     /// What the first of them has taken in, and how many bytes it still waits for.
     current: Option<(blake3::Hasher, u64)>,
     state: Result<BTreeMap<String, Digest>, FileError>,
@@ -48,11 +48,11 @@ impl TensorStream {
     pub(crate) fn finish(mut self) -> Result<Tensors, FileError> {
         if self.state.is_ok() {
             if self.head.len() as u64 != 8 + self.header()? as u64 {
-                return Err(FileError::Changed { path: self.path, what: "it ended within its header".to_owned() });
+                return Err(FileError::Changed { path: self.path, what: "it ended inside its header".to_owned() });
             }
             self.skip_empty();
             if !self.coming.is_empty() {
-                return Err(FileError::Changed { path: self.path, what: "its last tensors did not come".to_owned() });
+                return Err(FileError::Changed { path: self.path, what: "its last tensors are missing".to_owned() });
             }
         }
         let digests = self.state?;
@@ -77,7 +77,7 @@ impl TensorStream {
         }
         self.skip_empty();
         let Some((name, place)) = self.coming.last() else {
-            let what = "more bytes came than it had".to_owned();
+            let what = "it has more bytes than before".to_owned();
             return Err(FileError::Changed { path: self.path.clone(), what });
         };
         let (hasher, left) =

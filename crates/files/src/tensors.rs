@@ -1,4 +1,4 @@
-//! The tensors of a file, whichever format it has.
+//! The tensors of a file in any supported format.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use retrace_spec::Digest;
 use retrace_spec::manifest::Tensors;
 
-use crate::safetensors::{Place, tensor_hasher, tensor_root};
+use crate::safetensors::{TensorLocation, tensor_hasher, tensor_root};
 use crate::{FileError, RegularFile, llama2c, safetensors, torch};
 
 /// Read at once by each thread.
@@ -18,7 +18,7 @@ const BLOCK: usize = 256 << 10;
 ///
 /// # Errors
 /// If the file cannot be read, or is not what its name says.
-pub fn tensor_places(file: &RegularFile, name: &str) -> Result<Option<BTreeMap<String, Place>>, FileError> {
+pub fn tensor_places(file: &RegularFile, name: &str) -> Result<Option<BTreeMap<String, TensorLocation>>, FileError> {
     match name.rsplit_once('.').map(|(_, extension)| extension) {
         Some("safetensors") => safetensors::read_header(file).map(Some),
         Some("bin") => match torch::read_header(file)? {
@@ -42,7 +42,7 @@ pub fn may_hold_tensors(name: &str) -> bool {
 /// As [`tensor_places`].
 pub fn file_tensors(file: &RegularFile, name: &str) -> Result<Option<Tensors>, FileError> {
     let Some(places) = tensor_places(file, name)? else { return Ok(None) };
-    let places: Vec<(String, Place)> = places.into_iter().collect();
+    let places: Vec<(String, TensorLocation)> = places.into_iter().collect();
     let digests = places.into_par_iter().map(|(name, place)| Ok((name, digest(file, &place)?)));
     let digests = digests.collect::<Result<BTreeMap<_, _>, FileError>>()?;
     let root = tensor_root(digests.iter().map(|(name, digest)| (name.as_str(), *digest)));
@@ -50,7 +50,7 @@ pub fn file_tensors(file: &RegularFile, name: &str) -> Result<Option<Tensors>, F
 }
 
 /// The digest of the tensor at `place`.
-fn digest(file: &RegularFile, place: &Place) -> Result<Digest, FileError> {
+fn digest(file: &RegularFile, place: &TensorLocation) -> Result<Digest, FileError> {
     let mut hasher = tensor_hasher(place.dtype, &place.shape);
     let mut buffer = vec![0; BLOCK.min(usize::try_from(place.length).unwrap_or(BLOCK))];
     let end = place.begin + place.length;

@@ -19,7 +19,7 @@ use zip::read::Config;
 use zip::unstable::read::ZipIterable;
 use zip::{CompressionMethod, ZipArchive};
 
-use crate::safetensors::{Dtype, LONGEST_NAME, MOST_DIMENSIONS, MOST_TENSORS, Place};
+use crate::safetensors::{Dtype, LONGEST_NAME, MOST_DIMENSIONS, MOST_TENSORS, TensorLocation};
 use crate::{FileError, RegularFile};
 
 mod pickle;
@@ -41,7 +41,7 @@ const MOST_SHARED: u64 = 16;
 ///
 /// # Errors
 /// If the file cannot be read.
-pub(crate) fn read_header(file: &RegularFile) -> Result<Option<BTreeMap<String, Place>>, FileError> {
+pub(crate) fn read_header(file: &RegularFile) -> Result<Option<BTreeMap<String, TensorLocation>>, FileError> {
     Ok(Checkpoint::read(file)?.and_then(|checkpoint| checkpoint.places()))
 }
 
@@ -120,9 +120,9 @@ impl Checkpoint {
     }
 
     /// Where each tensor lies; nothing if one of them cannot be read.
-    fn places(&self) -> Option<BTreeMap<String, Place>> {
+    fn places(&self) -> Option<BTreeMap<String, TensorLocation>> {
         let Self { values, top, storages, length } = self;
-        let mut found = Found { values, storages, places: BTreeMap::new(), looks: 0 };
+        let mut found = TensorSearch { values, storages, places: BTreeMap::new(), looks: 0 };
         found.look(*top, "", 0)?;
         let bytes = found.places.values().try_fold(0u64, |sum, place| sum.checked_add(place.length))?;
         (!found.places.is_empty() && bytes / MOST_SHARED <= *length).then_some(found.places)
@@ -196,15 +196,15 @@ impl<'a> Plain<'a> {
 }
 
 /// The tensors that were found among the values of a pickle.
-struct Found<'a> {
+struct TensorSearch<'a> {
     values: &'a Values,
     /// Where each storage begins, and its bytes.
     storages: &'a BTreeMap<String, (u64, u64)>,
-    places: BTreeMap<String, Place>,
+    places: BTreeMap<String, TensorLocation>,
     looks: usize,
 }
 
-impl Found<'_> {
+impl TensorSearch<'_> {
     /// Looks through the value called `name`; nothing if it holds a tensor that cannot be read.
     fn look(&mut self, id: Id, name: &str, depth: usize) -> Option<()> {
         self.looks += 1;
@@ -250,7 +250,7 @@ impl Found<'_> {
 
     /// The place of a tensor, from what its making would be called with: storage, first number, shape
     /// and strides.
-    fn tensor(&self, arguments: Id) -> Option<Place> {
+    fn tensor(&self, arguments: Id) -> Option<TensorLocation> {
         let Value::Sequence(arguments) = self.values.get(arguments)? else { return None };
         let [storage, first, shape, strides, ..] = arguments.as_slice() else { return None };
         let Value::Persistent(storage) = self.values.get(*storage)? else { return None };
@@ -281,7 +281,7 @@ impl Found<'_> {
         let offset = first.checked_mul(dtype.size())?;
         offset.checked_add(length).filter(|end| *end <= size)?;
         let shape = shape.into_iter().map(|size| usize::try_from(size).ok()).collect::<Option<_>>()?;
-        Some(Place { dtype, shape, begin: begin + offset, length })
+        Some(TensorLocation { dtype, shape, begin: begin + offset, length })
     }
 
     fn number(&self, id: Id) -> Option<u64> {

@@ -1,4 +1,4 @@
-//! What lies in a directory.
+//! The entries of a directory tree.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::{EntryKind, FileError, Root};
 
 /// Something that lies in a directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Found {
+pub enum WalkEntry {
     /// A regular file.
     File(RelPath),
     /// A symbolic link or a special file, which is never followed or read.
@@ -26,7 +26,7 @@ pub enum Found {
     },
 }
 
-impl Found {
+impl WalkEntry {
     /// Where it lies.
     pub const fn path(&self) -> &RelPath {
         match self {
@@ -38,15 +38,15 @@ impl Found {
 /// Everything below `root`, sorted by path, but for what `skip` says and what lies below that.
 ///
 /// # Errors
-/// If `root` itself cannot be listed. What cannot be looked at further down is [`Found::Refused`],
+/// If `root` itself cannot be listed. What cannot be looked at further down is [`WalkEntry::Refused`],
 /// so that it hides nothing else.
-pub fn walk(root: &Path, skip: &dyn Fn(&RelPath) -> bool) -> Result<Vec<Found>, FileError> {
+pub fn walk(root: &Path, skip: &dyn Fn(&RelPath) -> bool) -> Result<Vec<WalkEntry>, FileError> {
     let mut found = Vec::new();
     let mut directories = Vec::new();
     list(root, None, skip, &mut found, &mut directories)?;
     while let Some(path) = directories.pop() {
         if let Err(error) = list(&path.under(root), Some(&path), skip, &mut found, &mut directories) {
-            found.push(Found::Refused { path, what: error.to_string() });
+            found.push(WalkEntry::Refused { path, what: error.to_string() });
         }
     }
     found.par_sort_by(|a, b| a.path().cmp(b.path()));
@@ -58,7 +58,7 @@ fn list(
     place: &Path,
     directory: Option<&RelPath>,
     skip: &dyn Fn(&RelPath) -> bool,
-    found: &mut Vec<Found>,
+    found: &mut Vec<WalkEntry>,
     directories: &mut Vec<RelPath>,
 ) -> Result<(), FileError> {
     let below = |name: &str| directory.map_or_else(|| name.parse(), |directory| directory.join(name));
@@ -72,20 +72,20 @@ fn list(
                 let wrong = |c: char| matches!(c, '\\' | ':') || c.is_control();
                 let path = below(&name.to_string_lossy().replace(wrong, "\u{fffd}"));
                 let path = path.map_err(|e| FileError::Name { path: entry.path(), what: e.to_string() })?;
-                found.push(Found::Refused { path, what });
+                found.push(WalkEntry::Refused { path, what });
                 continue;
             }
         };
         if skip(&path) {
             continue;
         }
-        let kind = entry.file_type().map_err(FileError::io(place, "look at"))?;
+        let kind = entry.file_type().map_err(FileError::io(place, "read the metadata of"))?;
         if kind.is_dir() {
             directories.push(path);
         } else if kind.is_file() {
-            found.push(Found::File(path));
+            found.push(WalkEntry::File(path));
         } else {
-            found.push(Found::Special(path));
+            found.push(WalkEntry::Special(path));
         }
     }
     Ok(())
@@ -166,7 +166,7 @@ mod tests {
                 vec!["a", "b/.hidden", "b/1", "b/2"]
             }
         );
-        assert!(!cfg!(unix) || matches!(found.last(), Some(Found::Special(_))));
+        assert!(!cfg!(unix) || matches!(found.last(), Some(WalkEntry::Special(_))));
         let expand = |patterns: &[&str]| {
             let patterns: Vec<Pattern> = patterns.iter().map(|pattern| pattern.parse().unwrap()).collect();
             expand(&Root::open(root).unwrap(), &patterns)
@@ -189,7 +189,8 @@ mod tests {
             fs::write(root.join(std::ffi::OsStr::from_bytes(name)), b"").unwrap();
         }
         let found = walk(root, &|_| false).unwrap();
-        let files: Vec<_> = found.iter().filter(|f| matches!(f, Found::File(_))).map(|f| f.path().as_str()).collect();
+        let files: Vec<_> =
+            found.iter().filter(|f| matches!(f, WalkEntry::File(_))).map(|f| f.path().as_str()).collect();
         assert_eq!(files, ["a", "z"]);
         assert_eq!(found.len(), 4);
     }

@@ -1,8 +1,8 @@
-//! Files and directories that are there whole or not at all.
+//! Files and directories that are written completely or not at all.
 //!
-//! Each is written beside its place under a hidden name of its own, forced to the disk, and renamed.
-//! The name ends in `.retrace-partial`, and what is under it is locked while it is written: so what a
-//! killed process left can be told from what another is just writing, and is swept.
+//! Each is written under a hidden temporary name in the same directory, synced to disk, and renamed. The name
+//! ends in `.retrace-partial`, and the file is locked while it is written. So a leftover of a killed process
+//! can be distinguished from a file that another process is writing, and is removed.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
@@ -51,7 +51,9 @@ impl WholeFile {
     pub(crate) fn create_in(root: Root, name: &OsStr, whose: Whose) -> Result<Self, FileError> {
         let path = root.path().join(name);
         // A device or a pipe would be gone for all others.
-        if root.directory_itself().kind(name).map_err(FileError::io(&path, "look at"))? == Some(EntryKind::Special) {
+        if root.directory_itself().kind(name).map_err(FileError::io(&path, "read the metadata of"))?
+            == Some(EntryKind::Special)
+        {
             return Err(FileError::NotRegular { path });
         }
         let (file, partial) = new_partial(name, |partial| {
@@ -150,7 +152,7 @@ pub(crate) fn write_whole_directory_in<E: From<FileError>>(
     fill: impl FnOnce(&Root) -> Result<(), E>,
 ) -> Result<(), E> {
     let (path, directory) = (root.path().join(name), root.directory_itself());
-    if directory.has(name).map_err(FileError::io(&path, "look at"))? {
+    if directory.has(name).map_err(FileError::io(&path, "read the metadata of"))? {
         let exists = std::io::ErrorKind::AlreadyExists.into();
         return Err(FileError::io(&path, "make directory")(exists).into());
     }

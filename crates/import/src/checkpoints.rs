@@ -1,10 +1,10 @@
-//! Lists of released checkpoints, as OLMo publishes them: a CSV with a line a checkpoint.
+//! Lists of released checkpoints in OLMo's format: a CSV with one line per checkpoint.
 //!
-//! The run is the file's name, with the stage and the ingredient where a line states them, because
-//! each of these counts its steps anew. The label is the last part of where the checkpoint lies.
+//! The run is the file's name, with the stage and the ingredient if a line gives them, because the steps are
+//! counted from zero for each of these. The label is the last part of the checkpoint's directory.
 //!
-//! A table of two columns, neither of which is a step or a directory, stands beside such lists to say
-//! something else of the run, as where each of its data sets lies: its lines are claims.
+//! A table with two columns, neither of which is a step or a directory, gives other facts about the run, such
+//! as the locations of its data sets. Its lines are claims.
 
 use retrace_spec::{CheckpointName, Step, Tokens};
 use retrace_tables::Checkpoint;
@@ -34,7 +34,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         let names = table.names.join(", ");
         return Err(Problem::at(
             "line 1",
-            format!("no list of checkpoints: it has no step and directory, but {names}"),
+            format!("not a list of checkpoints: it needs columns for step and directory, and has {names}"),
         ));
     };
     let tokens = column(&["tokens seen", "tokens"]);
@@ -42,7 +42,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     table.each(rows, |line, cells, rows| {
         let place = format!("line {line}");
         let Some(path) = cells.get(path) else {
-            return rows.problem(Problem::at(place, "it does not say where the checkpoint lies"));
+            return rows.problem(Problem::at(place, "it has no directory for the checkpoint"));
         };
         let label = path.trim_end_matches('/').rsplit('/').next().unwrap_or(path);
         let said = CheckpointName::of(label);
@@ -50,7 +50,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
             let text = cells.get(column?)?;
             let number = whole(text);
             if number.is_none() {
-                rows.problem(Problem::at(&place, format_args!("{what} is {text:?}, no whole number")));
+                rows.problem(Problem::at(&place, format_args!("{what} is {text:?}, not an integer")));
             }
             number
         };
@@ -137,7 +137,7 @@ mod tests {
         for (bytes, expected) in [
             (&b"Dataset,Data Directory,Size\na,b,1\n"[..], "line 1: no list of checkpoints"),
             (b"Step,Checkpoint Directory\nx,y\n", "line 2: the step is \"x\""),
-            (b"Step,Checkpoint Directory\n1,\n", "line 2: it does not say where"),
+            (b"Step,Checkpoint Directory\n1,\n", "line 2: it has no directory"),
             (b"", "empty"),
         ] {
             let problems = read_as("a.csv", bytes, read).problems().unwrap();

@@ -1,6 +1,6 @@
 //! `config.json` and YAML, as claims with dotted names.
 //!
-//! They are said of what the file is named after, or of its directory where the file is just called
+//! The subject of the claims is the file's name, or the name of its directory if the file is just called
 //! `config.json` or `tokenizer_config.json`.
 
 use retrace_spec::read_yaml;
@@ -20,7 +20,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
 pub(crate) fn read_as(input: &Input<'_>, subject: &str, rows: &mut Rows) -> Result<(), Problem> {
     let mut take = |value: &Value<'_>| {
         if !matches!(value, Value::Object(_) | Value::Array(_)) {
-            return Err(Problem::whole("no config: neither an object nor a list"));
+            return Err(Problem::whole("not a config: neither an object nor a list"));
         }
         value.leaves("", "", &mut |name, place, text, number| {
             rows.claim(input, subject, name, text, number, place);

@@ -25,11 +25,11 @@ impl<'a> Table<'a> {
         let header = reader.headers().map_err(|e| refuse(reason(&e)))?;
         let names: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
         if names.is_empty() {
-            return Err(Problem::whole("no table: it is empty"));
+            return Err(Problem::whole("not a table: it is empty"));
         }
         let mut seen = HashSet::new();
         if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
-            return Err(refuse(format!("the column {name:?} is there twice")));
+            return Err(refuse(format!("it has the column {name:?} twice")));
         }
         Ok(Self { reader, names })
     }
@@ -64,7 +64,7 @@ impl<'a> Table<'a> {
 /// What is wrong, without the place, which is told apart.
 fn reason(error: &::csv::Error) -> String {
     match error.kind() {
-        ErrorKind::UnequalLengths { expected_len, len, .. } => format!("{len} cells where {expected_len} are expected"),
+        ErrorKind::UnequalLengths { expected_len, len, .. } => format!("{len} cells instead of {expected_len}"),
         ErrorKind::Utf8 { .. } => "not UTF-8".to_owned(),
         _ => error.to_string(),
     }
@@ -95,7 +95,7 @@ pub(crate) fn read(input: &Input<'_>, plan: &Plan, rows: &mut Rows) -> Result<()
         record(input, &columns, &names, line, cells, rows);
     });
     if records > 0 && rows.len() == before {
-        return Err(Problem::whole(format!("nothing to take: none of its columns has numbers: {}", names.join(", "))));
+        return Err(Problem::whole(format!("nothing to import: no column has numbers: {}", names.join(", "))));
     }
     Ok(())
 }
@@ -128,7 +128,7 @@ fn record(input: &Input<'_>, columns: &[Column], names: &[String], line: u64, ce
     let mut refused = |at: usize, text: &str| {
         rows.problem(Problem::at(
             format_args!("line {line}, column {:?}", name(at)),
-            format!("{text:?} is no such number"),
+            format!("{text:?} is not a valid number"),
         ));
     };
     for (at, column) in columns.iter().enumerate() {
@@ -239,15 +239,15 @@ mod tests {
     fn what_does_not_fit_is_told_and_the_rest_goes_on_and_anything_is_survived() {
         for (mapping, bytes, expected, metrics) in [
             ("", &b"step,m\n1,2\n1,2,3\n3,4\n"[..], "line 3: 3 cells where 2 are expected", 2),
-            ("", b"step,m\n1,2\nx,3\n", "line 3, column \"step\": \"x\" is no such number", 2),
-            ("", b"step,m\n1,2\n2,2\n3,bad\n", "line 4, column \"m\": \"bad\" is no such number", 2),
+            ("", b"step,m\n1,2\nx,3\n", "line 3, column \"step\": \"x\" is not a valid number", 2),
+            ("", b"step,m\n1,2\n2,2\n3,bad\n", "line 4, column \"m\": \"bad\" is not a valid number", 2),
             ("", b"step,m\n1,2\n2,\xff\n", "line 3, column \"m\": not UTF-8", 1),
             ("", b"m,m\n1,2\n", "line 1: the column \"m\" is there twice", 0),
             ("", b"", "empty", 0),
             ("", b"\xff\xfe,a\n1,2\n", "line 1: not UTF-8", 0),
-            ("", b"a,b\nx,y\n", "none of its columns has numbers", 0),
+            ("", b"a,b\nx,y\n", "no column has numbers", 0),
             ("step: t\ntokens: u?", b"m\n1\n", "no column t", 1),
-            ("", b"step,m\n-1,2\n", "\"-1\" is no such number", 1),
+            ("", b"step,m\n-1,2\n", "\"-1\" is not a valid number", 1),
         ] {
             let rows = rows(mapping, bytes);
             let problems = rows.problems().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What can go wrong with an import as a whole.
+//! Errors that stop an import. A problem with a single file is a row of `sources` instead.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use retrace_files::FileError;
 use retrace_tables::TablesError;
 use thiserror::Error;
 
-/// Why nothing was imported. What is wrong with a single file is a row of `sources` instead.
+/// Why nothing was imported.
 #[derive(Debug, Error)]
 pub enum ImportError {
     /// A path cannot be read.
@@ -15,30 +15,30 @@ pub enum ImportError {
     /// The tables cannot be read or written.
     #[error(transparent)]
     Tables(#[from] TablesError),
-    /// There is nothing to read.
-    #[error("no file in {} is called as {kind} is: {names}", paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))]
+    /// No file fits the kind.
+    #[error("{} has no file whose name fits {kind}: {names}", paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))]
     Nothing {
-        /// Where it was looked for.
+        /// The paths that were searched.
         paths: Vec<PathBuf>,
-        /// What was looked for.
+        /// The kind.
         kind: &'static str,
-        /// How its files are called.
+        /// The names of its files.
         names: &'static str,
     },
-    /// Two files would be one in the tables.
-    #[error("{} and {} would both be the source {source_name:?} of {release}", one.display(), other.display())]
+    /// Two files have the same name in the tables.
+    #[error("{} and {} have the same source name {source_name:?} in {release}", one.display(), other.display())]
     Clash {
         /// A file.
         one: PathBuf,
         /// Another.
         other: PathBuf,
-        /// What both would be called.
+        /// The name of both.
         source_name: String,
         /// The release.
         release: String,
     },
     /// A path without a name in UTF-8.
-    #[error("{} has no name in UTF-8 by which the tables could call it", path.display())]
+    #[error("the name of {} is not UTF-8, so the tables cannot hold it", path.display())]
     Name {
         /// The path.
         path: PathBuf,

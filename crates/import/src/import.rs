@@ -1,10 +1,10 @@
-//! Files found, read side by side, and put into the tables.
+//! Finds files, reads them in parallel, and writes their rows into the tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use retrace_files::{FileError, Found, Progress, RegularFile, Unit, walk};
+use retrace_files::{FileError, Progress, RegularFile, Unit, WalkEntry, walk};
 use retrace_spec::Digest;
 use retrace_spec::guard;
 use retrace_tables::TablesError;
@@ -12,7 +12,7 @@ use retrace_tables::{Batch, Checkpoint, Claim, Metric, Row, Sample, Source, Tabl
 
 use crate::mapping::{Mapping, Plan};
 use crate::rows::{Input, LONGEST_NAME, Problem, Rows};
-use crate::{ImportError, Kind};
+use crate::{ImportError, ImportKind};
 use crate::{checkpoints, configs, csv, lm_eval, mlflow, pythia, readme, tensorboard, text_log, trainer_state, wandb};
 
 /// What `sources` says of a file while its rows are written, and for good if that was cut off.
@@ -58,7 +58,7 @@ struct Candidate {
 /// If a path cannot be read or has no file of this kind, two files have one name, another process writes
 /// to the tables, or they cannot be written. What is wrong with a file is said in its row of `sources`.
 pub fn import(
-    kind: Kind,
+    kind: ImportKind,
     paths: &[PathBuf],
     options: &Options,
     directory: &Path,
@@ -171,14 +171,14 @@ impl Target {
 }
 
 /// The files of this kind at a path.
-fn find(kind: Kind, path: &Path, options: &Options, candidates: &mut Vec<Candidate>) -> Result<(), ImportError> {
+fn find(kind: ImportKind, path: &Path, options: &Options, candidates: &mut Vec<Candidate>) -> Result<(), ImportError> {
     let unnamed = || ImportError::Name { path: path.to_owned() };
     let metadata = path.metadata().map_err(FileError::io(path, "open"))?;
     // `.` and `..` have names too.
     let absolute = if path.file_name().is_some() {
-        std::path::absolute(path).map_err(FileError::io(path, "look at"))?
+        std::path::absolute(path).map_err(FileError::io(path, "read the metadata of"))?
     } else {
-        path.canonicalize().map_err(FileError::io(path, "look at"))?
+        path.canonicalize().map_err(FileError::io(path, "read the metadata of"))?
     };
     let name = |path: Option<&Path>| path?.file_name()?.to_str().map(str::to_owned);
     let own = name(Some(&absolute)).ok_or_else(unnamed)?;
@@ -194,9 +194,9 @@ fn find(kind: Kind, path: &Path, options: &Options, candidates: &mut Vec<Candida
     let hidden = |path: &retrace_spec::RelPath| path.file_name().starts_with('.');
     for found in walk(path, &hidden)? {
         let (below, refused) = match found {
-            Found::File(below) => (below, None),
-            Found::Special(below) => (below, Some("a link or special file, which is not followed".to_owned())),
-            Found::Refused { path, what } => (path, Some(what)),
+            WalkEntry::File(below) => (below, None),
+            WalkEntry::Special(below) => (below, Some("a link or special file, which is not followed".to_owned())),
+            WalkEntry::Refused { path, what } => (path, Some(what)),
         };
         // What cannot even be looked at may be a directory with anything in it.
         let at = below.under(path);
@@ -213,14 +213,15 @@ fn find(kind: Kind, path: &Path, options: &Options, candidates: &mut Vec<Candida
 
 /// Reads files of a kind.
 struct Reader<'a> {
-    kind: Kind,
+    kind: ImportKind,
     options: &'a Options,
     plan: Plan,
 }
 
 impl<'a> Reader<'a> {
-    fn new(kind: Kind, options: &'a Options) -> Self {
-        let plan = if kind == Kind::PythiaEvals { pythia::term_frequencies() } else { Plan::new(&options.mapping) };
+    fn new(kind: ImportKind, options: &'a Options) -> Self {
+        let plan =
+            if kind == ImportKind::PythiaEvals { pythia::term_frequencies() } else { Plan::new(&options.mapping) };
         Self { kind, options, plan }
     }
 
@@ -251,20 +252,20 @@ impl<'a> Reader<'a> {
     /// the rows.
     fn rows(&self, input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         match self.kind {
-            Kind::LmEval => lm_eval::read(input, rows),
-            Kind::PythiaEvals => pythia::read(input, &self.plan, rows),
-            Kind::CheckpointList => checkpoints::read(input, rows),
-            Kind::Csv => csv::read(input, &self.plan, rows),
-            Kind::Wandb => wandb::read(input, &self.plan, rows),
-            Kind::TensorBoard => {
+            ImportKind::LmEval => lm_eval::read(input, rows),
+            ImportKind::PythiaEvals => pythia::read(input, &self.plan, rows),
+            ImportKind::CheckpointList => checkpoints::read(input, rows),
+            ImportKind::Csv => csv::read(input, &self.plan, rows),
+            ImportKind::Wandb => wandb::read(input, &self.plan, rows),
+            ImportKind::TensorBoard => {
                 tensorboard::read(input, rows);
                 Ok(())
             }
-            Kind::MlFlow => mlflow::read(input, rows),
-            Kind::TrainerState => trainer_state::read(input, rows),
-            Kind::TextLog => text_log::read(input, rows),
-            Kind::Configs => configs::read(input, rows),
-            Kind::Readme => readme::read(input, rows),
+            ImportKind::MlFlow => mlflow::read(input, rows),
+            ImportKind::TrainerState => trainer_state::read(input, rows),
+            ImportKind::TextLog => text_log::read(input, rows),
+            ImportKind::Configs => configs::read(input, rows),
+            ImportKind::Readme => readme::read(input, rows),
         }
     }
 }
@@ -274,7 +275,7 @@ fn read_file(path: &Path, largest: u64) -> Result<Vec<u8>, Problem> {
     // The file is named beside the problem already.
     read.map_err(|error| {
         Problem::whole(match error {
-            FileError::TooLarge { most, .. } => format!("larger than {most} bytes, the most that is read of its kind"),
+            FileError::TooLarge { most, .. } => format!("larger than {most} bytes, the limit for its kind"),
             FileError::Io { doing, source, .. } => format!("cannot {doing}: {source}"),
             FileError::NotRegular { .. } => "it is not a regular file".to_owned(),
             error => error.to_string(),

@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
 
     fn nested(&mut self, read: fn(&mut Self) -> Result<Value<'a>, Refused>) -> Result<Value<'a>, Refused> {
         if self.depth == DEEPEST {
-            return Err((self.at, format!("nested more than {DEEPEST} deep")));
+            return Err((self.at, format!("more than {DEEPEST} levels of nesting")));
         }
         self.depth += 1;
         self.at += 1;
@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
                 !keys.insert(key.clone())
             };
             if doubled {
-                return Err((at, format!("the key {key:?} is there twice")));
+                return Err((at, format!("duplicate key {key:?}")));
             }
             if !self.take(b':') {
                 return Err(self.unexpected("':'"));
@@ -224,7 +224,7 @@ impl<'a> Reader<'a> {
             Some(b'r') => '\r',
             Some(b't') => '\t',
             Some(b'u') => {
-                let first = self.hex().ok_or((at, "no such escape".to_owned()))?;
+                let first = self.hex().ok_or((at, "unknown escape sequence".to_owned()))?;
                 let code = if (0xd800..0xdc00).contains(&first) && self.word("\\u") {
                     let second = self.hex().filter(|code| (0xdc00..0xe000).contains(code));
                     second.map(|second| 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))
@@ -234,7 +234,7 @@ impl<'a> Reader<'a> {
                 // Python writes a lone surrogate as it is; it is no character.
                 code.and_then(char::from_u32).ok_or((at, "half of a surrogate pair".to_owned()))?
             }
-            _ => return Err((at, "no such escape".to_owned())),
+            _ => return Err((at, "unknown escape sequence".to_owned())),
         })
     }
 
@@ -311,10 +311,10 @@ mod tests {
             (b"'x'", "where a value"),
             (b"\"\x01\"", "the end of a string"),
             (b"\"abc", "the file ends where the end of a string"),
-            (b"\"\\x\"", "no such escape"),
+            (b"\"\\x\"", "unknown escape sequence"),
             (b"\"\\ud800\"", "half of a surrogate pair"),
-            (b"\"\\u12", "no such escape"),
-            (b"\"\\", "no such escape"),
+            (b"\"\\u12", "unknown escape sequence"),
+            (b"\"\\", "unknown escape sequence"),
             (b"[\"\xff\"]", "line 1, column 3: not UTF-8"),
             (b"1 2", "'2' where the end"),
             (deep.as_bytes(), "nested more than 128 deep"),

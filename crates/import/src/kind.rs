@@ -1,11 +1,11 @@
-//! What can be imported.
+//! The kinds of imports.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// Whose files they are, and so how they are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ImportKind {
     /// lm-evaluation-harness: results and samples.
     LmEval,
     /// EleutherAI's tree of evaluations of Pythia.
@@ -30,7 +30,7 @@ pub enum Kind {
     Readme,
 }
 
-impl Kind {
+impl ImportKind {
     /// All of them.
     pub const ALL: [Self; 11] = [
         Self::LmEval,
@@ -114,16 +114,19 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ImportKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl FromStr for Kind {
+impl FromStr for ImportKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| format!("{text:?} is no kind of import"))
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| format!("{text:?} is not a kind of import"))
     }
 }

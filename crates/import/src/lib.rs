@@ -1,11 +1,11 @@
-//! Tables out of the files that others publish: evaluations, logs, lists of checkpoints, configs.
+//! Imports published files into tables: evaluations, logs, lists of checkpoints, configs.
 //!
-//! [`import()`] reads files of a [`Kind`] and puts their rows into the tables of `retrace-query`. Every
-//! row says which file it is from and where it stands there; nothing is filled in that a file does not
-//! say. A file that cannot be read, or not in part, is told of in the table `sources`, and the rest goes
-//! on. Each kind is a file of this crate, named after it, which knows nothing of the others' formats.
+//! [`import()`] reads files of an [`ImportKind`] and writes their rows into the tables that `retrace-query`
+//! reads. Every row names its file and the place in it. A value that a file does not give stays empty. If a
+//! file, or a part of it, cannot be read, the table `sources` says so, and the rest is imported. Each kind is
+//! a file of this crate with the same name, which does not know the formats of the others.
 //!
-//! This crate asks nothing in SQL and computes nothing from what it reads.
+//! This crate runs no SQL and computes nothing from what it reads.
 
 mod checkpoints;
 mod configs;
@@ -29,5 +29,5 @@ mod wandb;
 
 pub use error::ImportError;
 pub use import::{Imported, Options, import};
-pub use kind::Kind;
+pub use kind::ImportKind;
 pub use mapping::Mapping;

@@ -1,4 +1,4 @@
-//! What lm-evaluation-harness writes: `results*.json`, in its old form (`"acc": 0.5`) and its new one
+//! Files of lm-evaluation-harness: `results*.json`, in its old form (`"acc": 0.5`) and its new one
 //! (`"acc,none": 0.5`), and `samples_TASK_TIME.jsonl`.
 
 use std::collections::HashMap;
@@ -79,7 +79,7 @@ pub(crate) fn results(
     rows: &mut Rows,
 ) -> Result<(), Problem> {
     let Some(tasks) = value.get("results").and_then(Value::object) else {
-        return Err(Problem::whole("no results of an evaluation: it has no object `results`"));
+        return Err(Problem::whole("not results of an evaluation: it has no object `results`"));
     };
     if !rows.accept("the model's name", &[&evaluated.run]) {
         return Ok(());
@@ -151,7 +151,7 @@ pub(crate) fn claims(input: &Input<'_>, value: &Value<'_>, evaluated: &Evaluated
 /// directory is named after.
 fn samples(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     let Some(name) = input.stem().strip_prefix("samples_") else {
-        return Err(Problem::whole("not the samples of a task: they are called samples_TASK_TIME.jsonl"));
+        return Err(Problem::whole("not the samples of a task: such a file is named samples_TASK_TIME.jsonl"));
     };
     // The time is 2024-05-01T12-30-00.123456.
     let is_time = |text: &str| text.len() >= 10 && text.as_bytes()[4..].starts_with(b"-") && text.contains('T');
@@ -164,7 +164,10 @@ fn samples(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         };
         let item = match item {
             Value::Number(text) | Value::String(text) => text.to_string(),
-            _ => return rows.problem(Problem::at(format_args!("line {number}"), "`doc_id` is no number or text")),
+            _ => {
+                return rows
+                    .problem(Problem::at(format_args!("line {number}"), "`doc_id` is neither a number nor a string"));
+            }
         };
         if !rows.accept(format_args!("line {number}"), &[&run, task]) {
             return;

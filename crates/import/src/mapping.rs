@@ -1,5 +1,4 @@
-//! What the columns of a table mean: the mapping that people write, and what it comes to for a
-//! table's own columns.
+//! The meaning of a table's columns: the mapping as a document, and its application to a table.
 
 use std::collections::HashMap;
 

@@ -18,7 +18,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
     let place = parts.iter().rposition(|part| part == "metrics" || part == "params").filter(|at| *at > 0);
     let Some((at, run)) = place.and_then(|at| Some((at, parts.get(at - 1)?))) else {
-        return Err(Problem::whole("not of a run: it lies neither in `metrics` nor in `params`"));
+        return Err(Problem::whole("not a file of a run: it is neither in `metrics` nor in `params`"));
     };
     let name = parts.get(at + 1..).unwrap_or_default().join("/");
     if parts.get(at).is_some_and(|part| part == "params") {
@@ -83,7 +83,7 @@ mod tests {
             ("r/metrics/m", &b"1 2 3\nx 2 3\n1 2 3 4\n\n"[..], "line 2: not `time value step`; line 3"),
             ("r/metrics/m", b"1 2 -3\n", "line 1"),
             ("r/metrics/m", b"1 \xff 3\n", "byte 2: not UTF-8"),
-            ("r/other/m", b"1 2 3\n", "not of a run"),
+            ("r/other/m", b"1 2 3\n", "not a file of a run"),
             ("r/meta.yaml", b"a: [\n", "2:1"),
             ("r/meta.yaml", b"a: 1\na: 2\n", "duplicate"),
         ] {

@@ -36,7 +36,7 @@ pub(crate) fn read(input: &Input<'_>, terms: &Plan, rows: &mut Rows) -> Result<(
     let value = json::read(input.bytes)?;
     let config = value.get("config").unwrap_or(&value);
     let Some(arguments) = config.get("model_args") else {
-        return Err(Problem::whole("not of this tree: it has no `model_args`"));
+        return Err(Problem::whole("not an evaluation of Pythia: it has no `model_args`"));
     };
     let evaluated = match argument(arguments, "pretrained") {
         Some(model) => {
@@ -69,7 +69,8 @@ pub(crate) fn read(input: &Input<'_>, terms: &Plan, rows: &mut Rows) -> Result<(
 fn by_prompt(input: &Input<'_>, at: [&str; 2], prompt: &Value<'_>, evaluated: &Evaluated, rows: &mut Rows) {
     let name = |key| prompt.get(key).and_then(Value::text);
     let (Some(entries), Some(task), Some(words)) = (prompt.object(), name("task_name"), name("prompt_name")) else {
-        return rows.problem(Problem::at(pointer(at), "no result of a prompt: no `task_name` or `prompt_name`"));
+        return rows
+            .problem(Problem::at(pointer(at), "not a result of a prompt: it has no `task_name` or `prompt_name`"));
     };
     if !rows.accept(pointer(at), &[&evaluated.run, task, words]) {
         return;

@@ -1,4 +1,4 @@
-//! What comes of a file: rows of tables, and what could not be read.
+//! The result of reading a file: rows of tables, and the problems.
 
 use std::fmt::{self, Display};
 use std::path::Path;
@@ -126,17 +126,14 @@ impl Rows {
         if self.bytes > MOST_BYTES {
             self.problem(Problem::at(
                 place,
-                format_args!("the rows so far take {MOST_BYTES} bytes; the rest is left out"),
+                format_args!("the rows reached the limit of {MOST_BYTES} bytes; the rest is not imported"),
             ));
             return false;
         }
         let longest = names.iter().map(|name| name.len()).max().unwrap_or_default();
         self.bytes += ROW + names.iter().map(|name| name.len()).sum::<usize>();
         if longest > LONGEST_NAME {
-            self.problem(Problem::at(
-                place,
-                format_args!("a name of {longest} bytes; at most {LONGEST_NAME} are taken"),
-            ));
+            self.problem(Problem::at(place, format_args!("a name has {longest} bytes; the limit is {LONGEST_NAME}")));
         }
         longest <= LONGEST_NAME
     }

@@ -116,21 +116,21 @@ type Record<'a> = Result<&'a [u8], String>;
 /// The next record and what comes after it. What is wrong with one whose end is still known comes
 /// with that.
 fn record(bytes: &[u8]) -> Result<(Record<'_>, &[u8]), String> {
-    let truncated = || "the file ends within a record".to_owned();
+    let truncated = || "the file ends inside a record".to_owned();
     let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(truncated)?;
     let (sum, rest) = rest.split_first_chunk::<4>().ok_or_else(truncated)?;
     if masked(length) != u32::from_le_bytes(*sum) {
-        return Err("the checksum of a record's length does not fit it; nothing after it is read".to_owned());
+        return Err("the checksum of a record's length is wrong; nothing after it is read".to_owned());
     }
     let length = u64::from_le_bytes(*length);
     if length > LONGEST {
-        return Err(format!("a record of {length} bytes; at most {LONGEST} are read"));
+        return Err(format!("a record has {length} bytes; the limit is {LONGEST}"));
     }
     let (data, rest) =
         usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length)).ok_or_else(truncated)?;
     let (sum, rest) = rest.split_first_chunk::<4>().ok_or_else(truncated)?;
     let fits = masked(data) == u32::from_le_bytes(*sum);
-    Ok((fits.then_some(data).ok_or_else(|| "the checksum of a record does not fit it".to_owned()), rest))
+    Ok((fits.then_some(data).ok_or_else(|| "the checksum of a record is wrong".to_owned()), rest))
 }
 
 pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) {
@@ -155,7 +155,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) {
             }
         };
         rest = after;
-        let event = data.and_then(|data| Event::decode(data).map_err(|e| format!("no event: {e}")));
+        let event = data.and_then(|data| Event::decode(data).map_err(|e| format!("not an event: {e}")));
         let event = match event {
             Ok(event) => event,
             Err(what) => {
@@ -186,7 +186,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) {
             *[&mut logged.loss, &mut logged.learning_rate, &mut logged.grad_norm][field] = Some(number);
         });
         if let Err(error) = read {
-            rows.problem(Problem::at(&place, format_args!("no event: {error}")));
+            rows.problem(Problem::at(&place, format_args!("not an event: {error}")));
         }
     }
     for ((step, _), (at, logged)) in training {
@@ -229,7 +229,7 @@ mod tests {
         let bytes = [whole, event(&value[..6])].concat();
         let rows = read_as("runs/a/events.tfevents", &bytes, read);
         assert_eq!(rows.train_log.len(), 1);
-        assert!(rows.problems().unwrap().contains("no event"), "{:?}", rows.problems());
+        assert!(rows.problems().unwrap().contains("not an event"), "{:?}", rows.problems());
     }
 
     /// As tensorboardX 2.6.5 wrote it: the version, then train/loss 2.5, lr 0.125 and eval/c4/acc 0.25,
@@ -294,11 +294,11 @@ mod tests {
             [&length[..], &masked(&length).to_le_bytes()].concat()
         };
         for (bytes, expected, left) in [
-            (whole[..whole.len() - 1].to_vec(), "byte 128: the file ends within a record", 1),
-            (whole[..45].to_vec(), "byte 40: the file ends within a record", 0),
+            (whole[..whole.len() - 1].to_vec(), "byte 128: the file ends inside a record", 1),
+            (whole[..45].to_vec(), "byte 40: the file ends inside a record", 0),
             (changed(40), "byte 40: the checksum of a record's length", 0),
-            (changed(60), "byte 40: the checksum of a record does not fit it", 2),
-            (huge, "byte 0: a record of 18446744073709551615 bytes", 0),
+            (changed(60), "byte 40: the checksum of a record is wrong", 2),
+            (huge, "byte 0: a record has 18446744073709551615 bytes", 0),
             (b"not an event file".to_vec(), "byte 0: the checksum of a record's length", 0),
         ] {
             let rows = read_as("l/events.out.tfevents.1", &bytes, read);

@@ -33,16 +33,16 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
                 }
             };
             if !fits {
-                rows.problem(Problem::at(&place, format_args!("{name} is {text:?}, no such number")));
+                rows.problem(Problem::at(&place, format_args!("{name} is {text:?}, not a valid number")));
             }
         }
         if logged.step.is_none() {
-            rows.problem(Problem::at(&place, "its step is no whole number"));
+            rows.problem(Problem::at(&place, "its step is not an integer"));
         }
         logged.give(input, input.stem(), &place, rows);
     }
     if !any && rows.len() == before {
-        return Err(Problem::whole("no line of it is one of training that is known"));
+        return Err(Problem::whole("it has no known line of a training log"));
     }
     Ok(())
 }
@@ -173,11 +173,11 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_told_and_anything_is_survived() {
         for (text, expected) in [
-            ("nothing\n", "no line of it"),
-            ("", "no line of it"),
+            ("nothing\n", "no known line"),
+            ("", "no known line"),
             (" iteration 1/ 2 | lm loss: x1 | learning rate: 1.0 |\n", "line 1: lm loss is \"x1\""),
             (" iteration 99999999999999999999999/ 2 | lm loss: 1.0 |\n", "line 1: its step"),
-            ("Epoch:[1/1](x/3) loss:1\n", "no line of it"),
+            ("Epoch:[1/1](x/3) loss:1\n", "no known line"),
         ] {
             let problems = rows(text).problems().unwrap_or_default();
             assert!(problems.contains(expected), "{problems:?} lacks {expected:?}");

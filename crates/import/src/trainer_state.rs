@@ -13,7 +13,7 @@ use crate::value::{Value, pointer};
 pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     let value = json::read(input.bytes)?;
     let Some(history) = value.get("log_history").and_then(Value::array) else {
-        return Err(Problem::whole("no trainer's state: it has no list `log_history`"));
+        return Err(Problem::whole("not a trainer state: it has no list `log_history`"));
     };
     let folder = input.folder(0);
     let in_checkpoint = folder.starts_with("checkpoint-") && CheckpointName::of(&folder).step.is_some();
@@ -21,7 +21,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     for (index, entry) in history.iter().enumerate() {
         let place = pointer(["log_history", &index.to_string()]);
         let Some(entries) = entry.object() else {
-            rows.problem(Problem::at(place, "no object"));
+            rows.problem(Problem::at(place, "not an object"));
             continue;
         };
         let mut logged = Logged::default();
@@ -46,7 +46,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
                 (_, meaning) => logged.take_as(meaning, text),
             };
             if !fits {
-                rows.problem(Problem::at(&place, format_args!("{name} is {text}, no whole number")));
+                rows.problem(Problem::at(&place, format_args!("{name} is {text}, not an integer")));
             }
         }
         logged.give(input, &run, &place, rows);

@@ -1,4 +1,4 @@
-//! A value of JSON or YAML, with its numbers as they stand.
+//! A value of JSON or YAML, with its numbers as written.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -156,7 +156,7 @@ impl<'r> Yaml<'r> {
 
     fn take<E: serde::de::Error>(&mut self, room: usize) -> Result<(), E> {
         let left = self.left.checked_sub(room);
-        *self.left = left.ok_or_else(|| E::custom("its aliases make it more than ten times as long as it is"))?;
+        *self.left = left.ok_or_else(|| E::custom("its aliases expand it to more than ten times its length"))?;
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! What is exported from Weights & Biases: a run's history as CSV or as JSON lines, a chart as CSV
-//! (`RUN - METRIC` columns), and the table of runs as CSV.
+//! Exports of Weights & Biases: a run's history as CSV or JSON lines, a chart as CSV (`RUN - METRIC`
+//! columns), and the table of runs as CSV.
 
 use std::collections::BTreeMap;
 
@@ -44,14 +44,14 @@ fn read_chart(input: &Input<'_>, table: Table<'_>, series: &[Option<(String, Str
         let place = format!("line {line}");
         let step = cells.get(0).and_then(crate::value::whole);
         if step.is_none() {
-            return rows.problem(Problem::at(&place, "its step is no whole number"));
+            return rows.problem(Problem::at(&place, "its step is not an integer"));
         }
         let mut runs: BTreeMap<&str, Logged<'_>> = BTreeMap::new();
         for (at, (run, metric)) in series.iter().enumerate().filter_map(|(at, series)| Some((at, series.as_ref()?))) {
             let Some(text) = cells.get(at + 1) else { continue };
             let logged = runs.entry(run).or_insert_with(|| Logged { step, ..Logged::default() });
             if !logged.take(metric, text) {
-                rows.problem(Problem::at(&place, format_args!("{text:?}, {metric} of {run}, is no such number")));
+                rows.problem(Problem::at(&place, format_args!("{metric} of {run} is {text:?}, not a valid number")));
             }
         }
         runs.into_iter().for_each(|(run, logged)| logged.give(input, run, &place, rows));
@@ -66,7 +66,7 @@ fn history(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         any = true;
         let place = format!("line {number}");
         let Some(entries) = line.object() else {
-            return rows.problem(Problem::at(place, "no object"));
+            return rows.problem(Problem::at(place, "not an object"));
         };
         let mut numbers = Vec::new();
         for (name, value) in entries {
@@ -81,13 +81,13 @@ fn history(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         let mut logged = Logged::default();
         for (name, text) in &numbers {
             if !logged.take(name, text) {
-                rows.problem(Problem::at(&place, format_args!("{name} is {text}, no whole number")));
+                rows.problem(Problem::at(&place, format_args!("{name} is {text}, not an integer")));
             }
         }
         logged.give(input, run, &place, rows);
     });
     if any && rows.len() == before && rows.problems().is_none() {
-        return Err(Problem::whole("no history of a run: its lines have no numbers"));
+        return Err(Problem::whole("not the history of a run: its lines have no numbers"));
     }
     Ok(())
 }

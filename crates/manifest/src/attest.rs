@@ -72,7 +72,7 @@ pub struct Replayer {
 /// What was replayed of a release, and by what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Replayed {
+pub struct ReplayStatement {
     /// By what.
     pub replayer: Replayer,
     /// The steps that were looked at.
@@ -91,10 +91,10 @@ pub enum AttestationError {
     #[error(transparent)]
     GaveUp(#[from] GaveUp),
     /// It states something else.
-    #[error("it is no attestation of a replay: {0}")]
+    #[error("it is not an attestation of a replay: {0}")]
     Other(String),
     /// It is of another release, or of this one before it was sealed anew.
-    #[error("it is of a release with the root {0}, not of this one")]
+    #[error("it is for a release with the root {0}, not for this one")]
     Root(String),
 }
 
@@ -102,7 +102,11 @@ pub enum AttestationError {
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn attestation(manifest: &Manifest, replayed: &Replayed, key: Option<&SigningKey>) -> Result<String, ExportError> {
+pub fn attestation(
+    manifest: &Manifest,
+    replayed: &ReplayStatement,
+    key: Option<&SigningKey>,
+) -> Result<String, ExportError> {
     let form = |e: serde_json::Error| ExportError::Form { what: e.to_string() };
     let root = BTreeMap::from([(ROOT.to_owned(), Checksum::from(manifest.root).hex())]);
     let subject = vec![Subject { name: manifest.name.clone(), digest: root }];
@@ -126,7 +130,7 @@ pub fn read_attestation(
     manifest: &Manifest,
     text: &str,
     key: Option<&PublicKey>,
-) -> Result<Replayed, AttestationError> {
+) -> Result<ReplayStatement, AttestationError> {
     let other = AttestationError::Other;
     let statement = match (serde_json::from_str::<Envelope>(text), key) {
         (Ok(envelope), key) => {
@@ -136,9 +140,9 @@ pub fn read_attestation(
         (Err(_), None) => Statement::parse(text.as_bytes(), REPLAY),
         (Err(_), Some(_)) => return Err(SignatureError::None.into()),
     };
-    let statement: Statement<Replayed> = statement.map_err(other)?;
+    let statement: Statement<ReplayStatement> = statement.map_err(other)?;
     let [subject] = statement.subject.as_slice() else {
-        return Err(other(format!("it states something of {} subjects", statement.subject.len())));
+        return Err(other(format!("it has {} subjects instead of one", statement.subject.len())));
     };
     let signed = subject.digest.get(ROOT).cloned().unwrap_or_default();
     if signed != Checksum::from(manifest.root).hex() {

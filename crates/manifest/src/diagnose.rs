@@ -30,7 +30,7 @@ pub(crate) fn diagnose(root: &Root, expected: &Expected, found: &Hashed) -> (Str
     }
     let zeros = bytes.iter().rev().take_while(|byte| **byte == 0).count();
     if whole && zeros >= 512 {
-        said = format!("{said}; its last {zeros} bytes are zero, as a broken download leaves them");
+        said = format!("{said}; its last {zeros} bytes are zero, as after an interrupted download");
     }
     match &expected.tensors {
         Some(sealed) => {
@@ -47,8 +47,8 @@ fn sizes(expected: &Expected, found: &Hashed) -> String {
     match expected.size {
         Some(wanted) if size < wanted => format!("it has {size} bytes and should have {wanted}: it may be truncated"),
         Some(wanted) if size > wanted => format!("it has {size} bytes and should have {wanted}"),
-        Some(_) => format!("its {size} bytes are as many as they should be, but hash to {}", hash()),
-        None => format!("its {size} bytes hash to {}", hash()),
+        Some(_) => format!("it has the expected size of {size} bytes, but its digest is {}", hash()),
+        None => format!("it has {size} bytes and the digest {}", hash()),
     }
 }
 
@@ -66,12 +66,14 @@ fn instead(expected: &Expected, bytes: &[u8]) -> Option<String> {
         let oid = head.lines().find_map(|line| line.strip_prefix("oid sha256:")).unwrap_or_default();
         let same = expected.checksums.iter().any(|checksum| checksum.hex() == oid);
         let whose = if same { ", of this very file" } else { "" };
-        return Some(format!("it is a Git LFS pointer{whose}, not the file: fetch it with `git lfs pull`"));
+        return Some(format!("it is a Git LFS pointer{whose} instead of the file; get the file with `git lfs pull`"));
     }
     let page = head.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
     let name = expected.path.file_name();
     if (page.starts_with("<!doctype html") || page.starts_with("<html")) && !name.contains(".htm") {
-        return Some("it is a web page, as a server gives in place of a file: download it again".to_owned());
+        return Some(
+            "it is a web page, as servers send instead of a file after an error; download it again".to_owned(),
+        );
     }
     let packed =
         [(&b"\x1f\x8b"[..], "gzip", ".gz"), (b"\x28\xb5\x2f\xfd", "Zstandard", ".zst"), (b"BZh", "bzip2", ".bz2")];
@@ -86,15 +88,15 @@ fn rewritten(expected: &Expected, bytes: &[u8]) -> Option<String> {
     if let Some(wanted) = wanted.filter(|wanted| *wanted < bytes.len()) {
         let more = bytes.len() - wanted;
         if is(&bytes[..wanted]) {
-            return Some(format!("the expected bytes are all there, and {more} more follow"));
+            return Some(format!("it has all expected bytes, and {more} more at the end"));
         }
         if is(&bytes[more..]) {
             let mark = if bytes.starts_with(b"\xef\xbb\xbf") && more == 3 { ": a byte order mark" } else { "" };
-            return Some(format!("the expected bytes are all there, after {more} others{mark}"));
+            return Some(format!("it has all expected bytes, after {more} others{mark}"));
         }
     }
     if !bytes.ends_with(b"\n") && is(&[bytes, b"\n"].concat()) {
-        return Some("the line end after its last line is gone".to_owned());
+        return Some("the line end after its last line is missing".to_owned());
     }
     let mut unix = Vec::with_capacity(bytes.len());
     for (at, byte) in bytes.iter().enumerate() {
@@ -104,7 +106,7 @@ fn rewritten(expected: &Expected, bytes: &[u8]) -> Option<String> {
     }
     if unix.len() < bytes.len() && is(&unix) {
         return Some(
-            "its line ends are CRLF and should be LF: something rewrote it, perhaps git's autocrlf".to_owned(),
+            "its line ends are CRLF and should be LF; a program changed them, perhaps git with autocrlf".to_owned(),
         );
     }
     let mut dos = Vec::with_capacity(unix.len() + unix.len() / 16);
@@ -115,7 +117,7 @@ fn rewritten(expected: &Expected, bytes: &[u8]) -> Option<String> {
         dos.push(*byte);
     }
     (dos.len() > bytes.len() && is(&dos))
-        .then(|| "its line ends are LF and should be CRLF: something rewrote it".to_owned())
+        .then(|| "its line ends are LF and should be CRLF; a program changed them".to_owned())
 }
 
 /// Which ranges of bytes differ, as far as the expected subtree values tell.
@@ -151,21 +153,21 @@ fn ranges(expected: &Expected, found: &Hashed, bytes: &[u8]) -> Option<String> {
     let told: Vec<String> = differing.iter().take(4).map(|(begin, end)| format!("{begin} to {end}")).collect();
     let more = differing.len().saturating_sub(4);
     let more = if more > 0 { format!(" and {more} more ranges") } else { String::new() };
-    (!told.is_empty()).then(|| format!("what differs lies in bytes {}{more}", told.join(", ")))
+    (!told.is_empty()).then(|| format!("it differs in bytes {}{more}", told.join(", ")))
 }
 
 /// Which tensors differ from the sealed ones.
 fn tensors(root: &Root, expected: &Expected, sealed: &Tensors) -> (String, Vec<String>) {
     let found = match root.file(&expected.path).and_then(|file| file_tensors(&file, expected.path.file_name())) {
         Ok(Some(found)) => found,
-        Ok(None) => return ("it no longer holds tensors that can be read here".to_owned(), Vec::new()),
+        Ok(None) => return ("its tensors cannot be read".to_owned(), Vec::new()),
         Err(FileError::Safetensors { place, what, .. }) => {
-            return (format!("as safetensors it cannot be read: {place}: {what}"), Vec::new());
+            return (format!("it cannot be read as safetensors: {place}: {what}"), Vec::new());
         }
-        Err(error) => return (format!("as safetensors it cannot be read: {error}"), Vec::new()),
+        Err(error) => return (format!("it cannot be read as safetensors: {error}"), Vec::new()),
     };
     if found.root == sealed.root {
-        return ("yet every tensor is the sealed one: only the header differs".to_owned(), Vec::new());
+        return ("all tensors are equal to the sealed ones; only the header differs".to_owned(), Vec::new());
     }
     let names: BTreeSet<&String> = sealed.digests.keys().chain(found.digests.keys()).collect();
     let differing: Vec<&String> =
@@ -175,7 +177,7 @@ fn tensors(root: &Root, expected: &Expected, sealed: &Tensors) -> (String, Vec<S
         let what = match (sealed.digests.get(*name), found.digests.get(*name)) {
             (Some(_), Some(_)) => "differs".to_owned(),
             (Some(gone), None) => match found.digests.iter().find(|(_, digest)| *digest == gone) {
-                Some((twin, _)) => format!("is missing, but {} has its bytes", shown(&excerpt(twin))),
+                Some((twin, _)) => format!("is missing, but {} has the same bytes", shown(&excerpt(twin))),
                 None => "is missing".to_owned(),
             },
             _ => "is extra".to_owned(),

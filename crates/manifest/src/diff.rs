@@ -7,7 +7,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use retrace_checkpoint::{Checkpoint, CheckpointError, StoredTensor, contradictions, is_index};
 use retrace_files::safetensors::Dtype;
-use retrace_files::{FileError, Found, Progress, Root, Unit, Wanted, hash_beneath, hash_file, may_hold_tensors, walk};
+use retrace_files::{
+    FileError, Progress, Root, Unit, WalkEntry, Wanted, hash_beneath, hash_file, may_hold_tensors, walk,
+};
 use retrace_spec::manifest::Tensors;
 use retrace_spec::{Digest, Manifest, RelPath};
 use retrace_weights::{Apart, Distance, apart, same_bytes};
@@ -82,12 +84,12 @@ impl Side {
         let mut paths = Vec::new();
         for found in walk(root, &|path| path.as_str() == SCRATCH)? {
             match found {
-                Found::File(path) => paths.push(path),
-                Found::Special(path) => {
+                WalkEntry::File(path) => paths.push(path),
+                WalkEntry::Special(path) => {
                     let what = "it is a symbolic link or a special file".to_owned();
                     return Err(FileError::Name { path: path.under(root), what });
                 }
-                Found::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }),
+                WalkEntry::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }),
             }
         }
         let total = paths.iter().filter_map(|path| path.under(root).metadata().ok()).map(|file| file.len()).sum();
@@ -113,7 +115,7 @@ impl Side {
         let name = file.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
         let name: RelPath = name.ok_or_else(|| FileError::Name {
             path: file.to_owned(),
-            what: "its name cannot be in a release".to_owned(),
+            what: "a release cannot contain this name".to_owned(),
         })?;
         Ok(Self { files: [(name, (size, digest, None))].into(), root: None, single: Some(file.to_owned()) })
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use retrace_sign::{Chain, SigningKey};
-use retrace_spec::manifest::{Artifact, GraphStep, Kind, StepKind};
+use retrace_spec::manifest::{Artifact, ArtifactKind, GraphStep, StepKind};
 use retrace_spec::{Algorithm, Checksum, Digest, Manifest, RelPath};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use crate::statement::{PAYLOAD, Statement, Subject};
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ExportError {
     /// The form needs what was not sealed.
-    #[error("the manifest does not have the SHA-256 of {path}")]
+    #[error("the manifest has no SHA-256 of {path}")]
     NoSha256 {
         /// The first file without.
         path: RelPath,
@@ -174,7 +174,9 @@ pub fn bill_of_materials(manifest: &Manifest, exporter: &str, out: &mut dyn Writ
     let dependencies = |step: &GraphStep| step.outputs.len().saturating_mul(step.inputs.len());
     let dependencies = manifest.steps.iter().map(dependencies).fold(0, usize::saturating_add);
     if dependencies > MOST_DEPENDENCIES {
-        let what = format!("its outputs depend on inputs in {dependencies} ways, and {MOST_DEPENDENCIES} are written");
+        let what = format!(
+            "there are {dependencies} dependencies between outputs and inputs; the limit is {MOST_DEPENDENCIES}"
+        );
         return Err(ExportError::Form { what });
     }
     let form = |e: serde_json::Error| ExportError::Form { what: e.to_string() };
@@ -208,9 +210,11 @@ struct Bill<C, D, M> {
 
 impl Bill<(), (), ()> {
     fn of(manifest: &Manifest, exporter: &str) -> impl Serialize {
-        let is_data = |artifact: &Artifact| matches!(artifact.kind, Kind::Shard | Kind::Tokens | Kind::Benchmark);
+        let is_data = |artifact: &Artifact| {
+            matches!(artifact.kind, ArtifactKind::Shard | ArtifactKind::Tokens | ArtifactKind::Benchmark)
+        };
         let mut models: BTreeMap<&str, Vec<&Artifact>> = BTreeMap::new();
-        for artifact in manifest.artifacts.iter().filter(|artifact| artifact.kind == Kind::Checkpoint) {
+        for artifact in manifest.artifacts.iter().filter(|artifact| artifact.kind == ArtifactKind::Checkpoint) {
             let parent = artifact.path.as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
             models.entry(parent).or_default().push(artifact);
         }
@@ -229,7 +233,7 @@ impl Bill<(), (), ()> {
         made.sort_by_key(|(path, _)| *path);
 
         let components = Each(move || {
-            let files = manifest.artifacts.iter().filter(|artifact| artifact.kind != Kind::Checkpoint);
+            let files = manifest.artifacts.iter().filter(|artifact| artifact.kind != ArtifactKind::Checkpoint);
             let files = files.map(move |artifact| component(artifact, is_data(artifact)));
             let models = models.iter().map(|(directory, files)| Component {
                 components: files.iter().map(|artifact| component(artifact, false)).collect(),

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use retrace_spec::manifest::Kind;
+use retrace_spec::manifest::ArtifactKind;
 use retrace_spec::{CheckpointName, CountedIn, Digest, InSeries, Manifest, RelPath};
 use serde::Serialize;
 
@@ -94,7 +94,7 @@ fn same_weights(manifest: &Manifest, tell: &mut Tell<'_>) {
 
 fn gaps(manifest: &Manifest, tell: &mut Tell<'_>) {
     let mut all: BTreeMap<(&str, CountedIn), BTreeSet<u64>> = BTreeMap::new();
-    for artifact in manifest.artifacts.iter().filter(|artifact| artifact.kind == Kind::Checkpoint) {
+    for artifact in manifest.artifacts.iter().filter(|artifact| artifact.kind == ArtifactKind::Checkpoint) {
         if let Some(InSeries { series, counted_in, number }) = CheckpointName::in_path(artifact.path.as_str()) {
             all.entry((series, counted_in)).or_default().insert(number);
         }
@@ -128,31 +128,30 @@ fn unprovided(manifest: &Manifest, tell: &mut Tell<'_>) {
             let what = match manifest.artifact(path) {
                 Some(artifact) if artifact.digest == digest => continue,
                 Some(artifact) => {
-                    format!("step {} {does} it as {digest}, but the artifact is {}", step.id, artifact.digest)
+                    format!("step {} {does} it as {digest}, but the artifact has {}", step.id, artifact.digest)
                 }
-                None => format!("step {} {does} it, but it is no artifact", step.id),
+                None => format!("step {} {does} it, but it is not an artifact of the manifest", step.id),
             };
             tell(GraphRule::UnprovidedFile, path.as_str(), what);
         }
         made.extend(step.outputs.iter().map(|output| &output.path));
     }
     // A release may begin from foreign checkpoints; but not have some made, and some from nowhere.
-    let made_kinds: BTreeSet<Kind> = manifest.steps.iter().flat_map(|step| &step.outputs).map(|o| o.kind).collect();
-    let from_steps = [Kind::Tokens, Kind::Checkpoint, Kind::Log, Kind::Table];
+    let made_kinds: BTreeSet<ArtifactKind> =
+        manifest.steps.iter().flat_map(|step| &step.outputs).map(|o| o.kind).collect();
+    let from_steps = [ArtifactKind::Tokens, ArtifactKind::Checkpoint, ArtifactKind::Log, ArtifactKind::Table];
     for artifact in &manifest.artifacts {
         let from_steps = from_steps.contains(&artifact.kind) && made_kinds.contains(&artifact.kind);
         if from_steps && !made.contains(&artifact.path) {
-            tell(GraphRule::UnmadeArtifact, artifact.path.as_str(), "no step says that it made it".to_owned());
+            tell(GraphRule::UnmadeArtifact, artifact.path.as_str(), "no step lists it as an output".to_owned());
         }
     }
 }
 
 fn cycles(manifest: &Manifest, tell: &mut Tell<'_>) {
     for circle in Order::of(&manifest.steps).circles {
-        let what = format!(
-            "each of these steps needs what another of them makes: {}",
-            circle_in_words(&circle, &manifest.steps)
-        );
+        let what =
+            format!("these steps depend on each other in a circle: {}", circle_in_words(&circle, &manifest.steps));
         let first = circle.first().map_or("", |at| manifest.steps[*at].id.as_str());
         tell(GraphRule::Cycle, first, what);
     }
@@ -163,7 +162,7 @@ mod tests {
     use super::*;
     use retrace_spec::manifest::{Artifact, GraphStep, Output, Reference, StepKind};
 
-    fn artifact(path: &str, kind: Kind, content: &str) -> Artifact {
+    fn artifact(path: &str, kind: ArtifactKind, content: &str) -> Artifact {
         Artifact {
             path: path.parse().unwrap(),
             kind,
@@ -178,8 +177,11 @@ mod tests {
     fn step(id: &str, reads: &[(&str, &str)], makes: &[(&str, &str)]) -> GraphStep {
         let digest = |content: &str| Digest::of(content.as_bytes());
         let inputs = reads.iter().map(|(path, c)| Reference { path: path.parse().unwrap(), digest: digest(c) });
-        let outputs =
-            makes.iter().map(|(path, c)| Output { path: path.parse().unwrap(), kind: Kind::Tokens, digest: digest(c) });
+        let outputs = makes.iter().map(|(path, c)| Output {
+            path: path.parse().unwrap(),
+            kind: ArtifactKind::Tokens,
+            digest: digest(c),
+        });
         GraphStep {
             id: id.to_owned(),
             kind: StepKind::Clean,
@@ -199,9 +201,10 @@ mod tests {
     #[test]
     fn the_last_weights_under_an_earlier_step_show() {
         let weights = |step: u64, content: &str| {
-            artifact(&format!("step{step}/pytorch_model-00001.bin"), Kind::Checkpoint, content)
+            artifact(&format!("step{step}/pytorch_model-00001.bin"), ArtifactKind::Checkpoint, content)
         };
-        let config = |step: u64| artifact(&format!("step{step}/config.json"), Kind::Checkpoint, "the same always");
+        let config =
+            |step: u64| artifact(&format!("step{step}/config.json"), ArtifactKind::Checkpoint, "the same always");
         let mut artifacts: Vec<_> = (0..6).map(|at| weights(at * 1000, &format!("{at}"))).collect();
         artifacts.extend((0..6).map(|at| config(at * 1000)));
         assert_eq!(told(artifacts.clone(), vec![]), []);
@@ -219,7 +222,7 @@ mod tests {
     #[test]
     fn checkpoints_that_are_counted_by_themselves_are_not_called_steps() {
         let weights = |number: u64, content: &str| {
-            artifact(&format!("ckpt_{number:03}/model.safetensors"), Kind::Checkpoint, content)
+            artifact(&format!("ckpt_{number:03}/model.safetensors"), ArtifactKind::Checkpoint, content)
         };
         let artifacts = [0, 1, 2, 4, 5].map(|number| weights(number, if number == 5 { "1" } else { "2" }));
         let found: Vec<String> = told(artifacts[3..].to_vec(), vec![]).into_iter().map(|(.., what)| what).collect();
@@ -235,7 +238,7 @@ mod tests {
     fn a_gap_shows_and_a_change_of_stride_does_not() {
         let series = |steps: &[u64]| {
             let file = |step: &u64| {
-                artifact(&format!("run/step-{step:06}/model.safetensors"), Kind::Checkpoint, &step.to_string())
+                artifact(&format!("run/step-{step:06}/model.safetensors"), ArtifactKind::Checkpoint, &step.to_string())
             };
             told(steps.iter().map(file).collect(), vec![])
         };
@@ -252,10 +255,10 @@ mod tests {
 
     #[test]
     fn what_no_artifact_provides_and_no_step_made_shows() {
-        let artifacts = vec![artifact("a", Kind::Shard, "1"), artifact("b", Kind::Tokens, "2")];
+        let artifacts = vec![artifact("a", ArtifactKind::Shard, "1"), artifact("b", ArtifactKind::Tokens, "2")];
         assert_eq!(told(artifacts.clone(), vec![step("s", &[("a", "1")], &[("b", "2")])]), []);
         let mut more = artifacts.clone();
-        more.push(artifact("c", Kind::Tokens, "3"));
+        more.push(artifact("c", ArtifactKind::Tokens, "3"));
         let made = step("s", &[("a", "other"), ("gone", "3")], &[("c", "3")]);
         let found = told(more, vec![made]);
         let rules: Vec<_> = found.iter().map(|(rule, path, _)| (*rule, path.as_str())).collect();
@@ -267,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_cycle_shows_with_its_steps_alone() {
-        let artifacts: Vec<_> = ["a", "b", "c", "d"].map(|path| artifact(path, Kind::Tokens, path)).into();
+        let artifacts: Vec<_> = ["a", "b", "c", "d"].map(|path| artifact(path, ArtifactKind::Tokens, path)).into();
         let steps = vec![
             step("before", &[], &[("d", "d")]),
             step("one", &[("b", "b"), ("d", "d")], &[("a", "a")]),

@@ -26,7 +26,7 @@ mod statement;
 mod unlisted;
 mod verify;
 
-pub use attest::{Again, AttestationError, Outcome, Replayed, Replayer, attestation, read_attestation};
+pub use attest::{Again, AttestationError, Outcome, ReplayStatement, Replayer, attestation, read_attestation};
 pub use compare::{Comparison, compare};
 pub use diff::{Change, CheckpointDiff, Diff, Difference, FileChange, Side, TensorChange, diff};
 pub use export::{ExportError, bill_of_materials, checksum_list, model_signature, provenance};
@@ -36,7 +36,7 @@ pub use nested::{Unfolded, Unknown, unfold};
 pub use oms::{Bundle, BundleError, BundlingError, Signed, Trust, bundle};
 pub use order::{Order, circle_in_words};
 pub use resume::{Basis, Resume};
-pub use sample::{Sample, sample, would_find};
+pub use sample::{FileSample, sample, would_find};
 pub use seal::{SealError, SealOptions, seal};
 pub use sharded::{CheckpointFinding, checkpoint_findings};
 pub use signature::{ManifestSignatureError, check_manifest, sign_manifest};

@@ -63,7 +63,7 @@ pub fn read_list(name: &str, text: &str) -> Result<Vec<Expected>, ListError> {
         let Some(checksum) = checksum else { return Ok(()) };
         match entry.checksums.iter().find(|known| known.algorithm() == checksum.algorithm()) {
             Some(known) if *known != checksum => {
-                return Err(refuse(format!("{path} comes twice, with {known} and {checksum}")));
+                return Err(refuse(format!("{path} is listed twice, with {known} and {checksum}")));
             }
             Some(_) => {}
             None => entry.checksums.push(checksum),
@@ -73,7 +73,7 @@ pub fn read_list(name: &str, text: &str) -> Result<Vec<Expected>, ListError> {
     let checksum = |path: &str, algorithm: Algorithm, hex: &str| {
         let refuse = |what: String| ListError { origin: name.to_owned(), line: 0, what };
         let checksum = Checksum::from_hex(algorithm, hex.strip_prefix("sha256:").unwrap_or(hex));
-        checksum.ok_or_else(|| refuse(format!("{path}: {hex:?} is no {}", algorithm.name())))
+        checksum.ok_or_else(|| refuse(format!("{path}: {hex:?} is not a {}", algorithm.name())))
     };
     if text.trim_start().starts_with('[') && text.contains("\"relpath\"") {
         for Cached { md5, relpath } in json::<Vec<_>>(name, text, "list of a directory by DVC")? {
@@ -192,7 +192,7 @@ fn json<T: for<'de> Deserialize<'de>>(name: &str, text: &str, what: &str) -> Res
     serde_json::from_str(text).map_err(|e| ListError {
         origin: name.to_owned(),
         line: e.line(),
-        what: format!("it is no {what}: {e}"),
+        what: format!("it is not a {what}: {e}"),
     })
 }
 
@@ -203,7 +203,7 @@ pub fn lfs_pointer(text: &str) -> Option<Result<(Checksum, u64), String>> {
     let field = |name: &str| rest.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     let oid = field("oid").and_then(|oid| Checksum::from_hex(Algorithm::Sha256, oid.strip_prefix("sha256:")?));
     let size = field("size").and_then(|size| size.parse().ok());
-    Some(oid.zip(size).ok_or_else(|| "it is a Git LFS pointer without a good `oid sha256:` and `size`".to_owned()))
+    Some(oid.zip(size).ok_or_else(|| "it is a Git LFS pointer without a valid `oid sha256:` and `size`".to_owned()))
 }
 
 /// The path and checksum of a line.
@@ -216,9 +216,9 @@ fn entry(name: &str, line: &str) -> Result<(String, Checksum), String> {
             "BLAKE3" => Algorithm::Blake3,
             "SHA1" => Algorithm::Sha1,
             "MD5" => Algorithm::Md5,
-            _ => return Err(format!("checksums called {tag:?} are not read")),
+            _ => return Err(format!("checksums of the kind {tag:?} are not supported")),
         };
-        let checksum = Checksum::from_hex(algorithm, hex).ok_or_else(|| format!("{hex:?} is no {tag}"))?;
+        let checksum = Checksum::from_hex(algorithm, hex).ok_or_else(|| format!("{hex:?} is not a {tag}"))?;
         return Ok((path.to_owned(), checksum));
     }
     let (escaped, line) = match line.strip_prefix('\\') {
@@ -228,16 +228,19 @@ fn entry(name: &str, line: &str) -> Result<(String, Checksum), String> {
     let form = || "it is not a checksum, two spaces and a path".to_owned();
     let (hex, path) = line.split_once(' ').ok_or_else(form)?;
     let path = path.strip_prefix([' ', '*']).unwrap_or(path);
-    let path =
-        if escaped { unescaped(path).ok_or_else(|| format!("{path:?} is escaped wrongly"))? } else { path.to_owned() };
+    let path = if escaped {
+        unescaped(path).ok_or_else(|| format!("{path:?} has a wrong escape sequence"))?
+    } else {
+        path.to_owned()
+    };
     let lower = name.to_ascii_lowercase();
     let algorithm = match hex.len() {
         32 => Algorithm::Md5,
         40 => Algorithm::Sha1,
         64 if lower.contains("b3") || lower.contains("blake3") => Algorithm::Blake3,
         64 if lower.contains("sha256") || lower.contains("sha-256") => Algorithm::Sha256,
-        64 => return Err("64 digits could be SHA-256 or BLAKE3: call the list SHA256SUMS or B3SUMS".to_owned()),
-        n => return Err(format!("{} digits are no checksum that is read here", n)),
+        64 => return Err("64 digits can be SHA-256 or BLAKE3; name the list SHA256SUMS or B3SUMS".to_owned()),
+        n => return Err(format!("{} digits are not a supported checksum", n)),
     };
     Checksum::from_hex(algorithm, hex).map(|checksum| (path, checksum)).ok_or_else(form)
 }
@@ -445,7 +448,7 @@ mod tests {
             ("SHA256SUMS", format!("{a}  /etc/passwd\n"), 1, "/etc/passwd"),
             ("SHA256SUMS", format!("{}  x\n", "a".repeat(63)), 1, "63 digits"),
             ("SHA256SUMS", format!("{}  x\n", "g".repeat(64)), 1, "not a checksum"),
-            ("SHA256SUMS", format!("{a}  x\n{}  x\n", "b".repeat(64)), 2, "comes twice"),
+            ("SHA256SUMS", format!("{a}  x\n{}  x\n", "b".repeat(64)), 2, "is listed twice"),
             ("sums.txt", format!("{a}  x\n"), 1, "SHA-256 or BLAKE3"),
             ("x", format!("SHA512 (x) = {a}\n"), 1, "SHA512"),
             ("x", format!("SHA256 (x) = {}\n", "a".repeat(32)), 1, "is no SHA256"),

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use retrace_files::Root;
-use retrace_spec::manifest::{Artifact, GraphStep, Kind, Output, Reference};
+use retrace_spec::manifest::{Artifact, ArtifactKind, GraphStep, Output, Reference};
 use retrace_spec::{Digest, Document, Manifest, RelPath};
 use serde::Serialize;
 
@@ -42,7 +42,7 @@ pub struct Unknown {
 
 /// The manifest of what lies below `root` with those of its parts in it; nothing if it has no parts.
 pub fn unfold(manifest: &Manifest, root: &Path) -> Option<Unfolded> {
-    if manifest.artifacts.iter().all(|artifact| artifact.kind != Kind::Manifest) {
+    if manifest.artifacts.iter().all(|artifact| artifact.kind != ArtifactKind::Manifest) {
         return None;
     }
     let mut parts =
@@ -97,7 +97,7 @@ impl Parts {
         }
         for artifact in &manifest.artifacts {
             let artifact = Artifact { path: within(&artifact.path), ..artifact.clone() };
-            if artifact.kind == Kind::Manifest {
+            if artifact.kind == ArtifactKind::Manifest {
                 self.part(&artifact, depth);
             }
             self.whole.artifacts.push(artifact);
@@ -120,13 +120,13 @@ impl Parts {
         }
         let read = match depth < DEEPEST {
             true => self.read(artifact),
-            false => Err(format!("it lies deeper than {DEEPEST} parts within parts")),
+            false => Err(format!("it is nested more than {DEEPEST} parts deep")),
         };
         match read {
             Ok(manifest) => self.add(&manifest, part.as_ref(), depth + 1),
             Err(why) => {
                 let at = part.unwrap_or_else(|| artifact.path.clone());
-                self.unknown.push(Unknown { at, why: format!("{why}, so nothing in it was looked at") });
+                self.unknown.push(Unknown { at, why: format!("{why}, so none of its files were checked") });
             }
         }
     }
@@ -135,7 +135,7 @@ impl Parts {
     fn read(&self, artifact: &Artifact) -> Result<Manifest, String> {
         let path = &artifact.path;
         if artifact.size > LONGEST {
-            return Err(format!("its manifest {path} has {} bytes, and at most {LONGEST} are read", artifact.size));
+            return Err(format!("its manifest {path} has {} bytes; the limit is {LONGEST}", artifact.size));
         }
         let not_there = || format!("its manifest {path} cannot be read");
         let file = self.root.as_ref().and_then(|root| root.file(path).ok()).ok_or_else(not_there)?;
@@ -148,7 +148,7 @@ impl Parts {
             return Err(other());
         }
         let text = String::from_utf8(bytes).map_err(|_| format!("its manifest {path} is not UTF-8"))?;
-        Manifest::parse(&text, path.as_str()).map_err(|e| format!("its manifest is not one that is read here ({e})"))
+        Manifest::parse(&text, path.as_str()).map_err(|e| format!("its manifest is malformed ({e})"))
     }
 
     fn finish(self) -> Unfolded {
@@ -160,7 +160,7 @@ impl Parts {
         whole.artifacts.dedup_by(|twice, first| {
             let same = twice.path == first.path;
             if same {
-                let why = "two manifests promise it, and one of the two was not looked at".to_owned();
+                let why = "two manifests list it, and one of the two was not checked".to_owned();
                 unknown.push(Unknown { at: twice.path.clone(), why });
             }
             same
@@ -169,7 +169,7 @@ impl Parts {
         let mut made = BTreeSet::new();
         for output in whole.steps.iter().flat_map(|step| &step.outputs) {
             if !made.insert(&output.path) {
-                let why = "steps of two manifests claim to have made it".to_owned();
+                let why = "steps of two manifests list it as their output".to_owned();
                 unknown.push(Unknown { at: output.path.clone(), why });
             }
         }

@@ -74,7 +74,7 @@ pub enum BundleError {
     #[error(transparent)]
     GaveUp(#[from] GaveUp),
     /// The bundle names another key.
-    #[error("the bundle names the key {}, and the one given is {given}", excerpt(named))]
+    #[error("the bundle was signed with the key {}, and the given key is {given}", excerpt(named))]
     Hint {
         /// The key that the bundle names.
         named: String,
@@ -82,7 +82,7 @@ pub enum BundleError {
         given: String,
     },
     /// A root that is trusted vouches for the signer, but he is another than was asked for.
-    #[error("it was signed by another than {wanted}: by {}", listed(signer, ", "))]
+    #[error("it was not signed by {wanted}, but by {}", listed(signer, ", "))]
     Identity {
         /// Who was asked for.
         wanted: String,
@@ -90,11 +90,11 @@ pub enum BundleError {
         signer: Vec<Identity>,
     },
     /// The bundle was signed with a key alone.
-    #[error("it was signed with a key, so that certificates say nothing of it: give the public key")]
+    #[error("it was signed with a key and has no certificate; give the public key")]
     NoCertificates,
     /// The bundle was signed with a certificate of the moment, and a public log.
     #[error(
-        "it was signed without a key of its own (Sigstore): only the public log can tell by whom, which is not asked here"
+        "it was signed with a temporary key (Sigstore): only the public log can tell by whom, and retrace does not read that log"
     )]
     Keyless,
 }
@@ -103,13 +103,13 @@ pub enum BundleError {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BundlingError {
     /// The key's kind is not OMS's.
-    #[error("OMS knows ECDSA keys on P-256, P-384 and P-521 alone, and this one is {kind}")]
+    #[error("OMS supports only ECDSA keys on P-256, P-384 and P-521, and this key is {kind}")]
     Kind {
         /// The kind.
         kind: &'static str,
     },
     /// The first certificate is not of the key.
-    #[error("the first certificate, of {signer:?}, is of another key than the one that signs")]
+    #[error("the first certificate, of {signer:?}, does not belong to the signing key")]
     Certificate {
         /// Whose it is.
         signer: String,
@@ -223,7 +223,7 @@ impl Bundle {
             move |what: String| ListError {
                 origin: name.to_owned(),
                 line,
-                what: format!("it is no OMS bundle: {what}"),
+                what: format!("it is not an OMS bundle: {what}"),
             }
         };
         let outer: Outer =
@@ -236,7 +236,7 @@ impl Bundle {
         let signer = signer.map_err(&refuse)?;
         let envelope = outer.dsse_envelope;
         if envelope.signatures.len() != 1 {
-            return Err(refuse(format!("it has {} signatures, and must have one", envelope.signatures.len())));
+            return Err(refuse(format!("it has {} signatures instead of one", envelope.signatures.len())));
         }
         let (files, ignored) = files(&envelope).map_err(&refuse)?;
         Ok(Self { envelope, signer, files, ignored })
@@ -288,7 +288,7 @@ impl Bundle {
         match &self.signer {
             Signer::Key(hint) => format!("key {}", excerpt(hint.as_deref().unwrap_or("without a name"))),
             Signer::Chain(chain) => chain.signer(),
-            Signer::Keyless => "a certificate of the moment (Sigstore)".to_owned(),
+            Signer::Keyless => "a temporary certificate (Sigstore)".to_owned(),
         }
     }
 }
@@ -313,11 +313,11 @@ fn signer(material: Material) -> Result<Signer, String> {
             Chain::from_der(der).map(Signer::Chain).map_err(|e| e.to_string())
         }
         (None, None, Some(_)) if tlog_entries.is_empty() => {
-            Err("it was signed without a key of its own, and has no entry of a public log".to_owned())
+            Err("it was signed with a temporary key, and has no entry of a public log".to_owned())
         }
         (None, None, Some(_)) => Ok(Signer::Keyless),
         (None, None, None) => Err("it does not say who signed it".to_owned()),
-        _ => Err("it says in several ways who signed it".to_owned()),
+        _ => Err("it names its signer in several ways".to_owned()),
     }
 }
 
@@ -328,15 +328,15 @@ fn files(envelope: &Envelope) -> Result<(Vec<Expected>, Vec<RelPath>), String> {
     let algorithm = match serialization.hash_type.as_str() {
         "sha256" => Algorithm::Sha256,
         "blake3" => Algorithm::Blake3,
-        other => return Err(format!("its hashes are {:?}; SHA-256 and BLAKE3 are read", excerpt(other))),
+        other => return Err(format!("its hashes are {:?}; only SHA-256 and BLAKE3 are supported", excerpt(other))),
     };
     match serialization.method.as_str() {
         "files" => {}
-        "shards" => return Err("it hashes files in shards, which is not read here: sign whole files".to_owned()),
+        "shards" => return Err("it hashes files in shards, which is not supported; sign whole files".to_owned()),
         other => return Err(format!("its method is {:?}", excerpt(other))),
     }
     if serialization.shard_size.is_some() {
-        return Err("it hashes whole files, and has a shard size".to_owned());
+        return Err("it hashes whole files, but has a shard size".to_owned());
     }
     if resources.is_empty() {
         return Err("it lists no file".to_owned());
@@ -349,7 +349,7 @@ fn files(envelope: &Envelope) -> Result<(Vec<Expected>, Vec<RelPath>), String> {
             return Err(format!("the hash of {name} is {of_file:?}, the others {:?}", serialization.hash_type));
         }
         let checksum = Checksum::from_hex(algorithm, &digest)
-            .ok_or_else(|| format!("{}: {:?} is no {of_file}", excerpt(&name), excerpt(&digest)))?;
+            .ok_or_else(|| format!("{}: {:?} is not a {of_file}", excerpt(&name), excerpt(&digest)))?;
         all.extend_from_slice(checksum.bytes());
         let path: RelPath = name.parse().map_err(|e: PathError| excerpt(&e.to_string()).into_owned())?;
         let size = size.and_then(|size| size.as_u64());
@@ -359,7 +359,7 @@ fn files(envelope: &Envelope) -> Result<(Vec<Expected>, Vec<RelPath>), String> {
         }
     }
     let [subject] = statement.subject.as_slice() else {
-        return Err(format!("it is of {} subjects, and must be of one", statement.subject.len()));
+        return Err(format!("it has {} subjects instead of one", statement.subject.len()));
     };
     let sum = checksum(Algorithm::Sha256, &all).map(|sum| sum.hex()).unwrap_or_default();
     if !subject.digest.get("sha256").is_some_and(|digest| digest.eq_ignore_ascii_case(&sum)) {

@@ -88,7 +88,7 @@ fn trees(edges: &[Vec<usize>], roots: impl Iterator<Item = usize>) -> Vec<Vec<us
 mod tests {
     use super::*;
     use retrace_spec::Digest;
-    use retrace_spec::manifest::{Kind, Output, Reference, StepKind};
+    use retrace_spec::manifest::{ArtifactKind, Output, Reference, StepKind};
 
     fn step(reads: &[&str], makes: &[&str]) -> GraphStep {
         let (path, digest) = (|path: &&str| path.parse().unwrap(), Digest::of(b""));
@@ -98,7 +98,7 @@ mod tests {
             numerics: None,
             config: None,
             inputs: reads.iter().map(|read| Reference { path: path(read), digest }).collect(),
-            outputs: makes.iter().map(|made| Output { path: path(made), kind: Kind::Shard, digest }).collect(),
+            outputs: makes.iter().map(|made| Output { path: path(made), kind: ArtifactKind::Shard, digest }).collect(),
         }
     }
 

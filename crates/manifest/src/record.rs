@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use retrace_files::{FileError, Root, Silent, Wanted, hash};
 use retrace_spec::RelPath;
-use retrace_spec::manifest::{GraphStep, Kind, Output, Reference, StepKind};
+use retrace_spec::manifest::{ArtifactKind, GraphStep, Output, Reference, StepKind};
 use serde::{Deserialize, Serialize};
 
 /// The directory of a release that holds what is not part of it.
@@ -27,7 +27,7 @@ pub struct Done {
     /// What it read; the config is added.
     pub inputs: Vec<RelPath>,
     /// What it made.
-    pub outputs: Vec<(RelPath, Kind)>,
+    pub outputs: Vec<(RelPath, ArtifactKind)>,
 }
 
 /// Records a step below `root`, with the digests that its files have now. A step of the same id is
@@ -37,7 +37,7 @@ pub struct Done {
 /// If the id cannot be a file's name, a file cannot be read, or the record not written.
 pub fn save(root: &Root, done: Done) -> Result<GraphStep, FileError> {
     let refuse =
-        || FileError::Name { path: root.path().to_owned(), what: format!("{:?} cannot be the id of a step", done.id) };
+        || FileError::Name { path: root.path().to_owned(), what: format!("{:?} is not a valid step id", done.id) };
     let id = done.id.parse::<RelPath>().ok().filter(|id| id.parent().is_none()).ok_or_else(refuse)?;
     let record: RelPath = format!("{SCRATCH}/{STEPS}/{id}.json").parse().map_err(|_| refuse())?;
     let path = record.under(root.path());
@@ -76,8 +76,7 @@ pub struct Begun {
 const BEGUN: &str = "begun";
 
 fn note(root: &Root, id: &str) -> Result<RelPath, FileError> {
-    let refuse =
-        || FileError::Name { path: root.path().to_owned(), what: format!("{id:?} cannot be the id of a step") };
+    let refuse = || FileError::Name { path: root.path().to_owned(), what: format!("{id:?} is not a valid step id") };
     let id = id.parse::<RelPath>().ok().filter(|id| id.parent().is_none()).ok_or_else(refuse)?;
     format!("{SCRATCH}/{BEGUN}/{id}.json").parse().map_err(|_| refuse())
 }

@@ -78,7 +78,7 @@ impl Resume {
         let place = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let place = place.canonicalize().map_err(FileError::io(place, "open directory"))?;
         if place.starts_with(&first.directory) {
-            return Err(refuse("it lies in the directory that is verified, and nothing there vouches for itself"));
+            return Err(refuse("it is inside the directory that is verified, and files there are not trusted"));
         }
         let is_new = path.symlink_metadata().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
         let mut options = OpenOptions::new();
@@ -87,11 +87,11 @@ impl Resume {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         // Before it is opened, because a pipe might wait for ever.
         if !is_new && !path.symlink_metadata().map_err(io("open"))?.is_file() {
-            return Err(refuse("it is no regular file"));
+            return Err(refuse("it is not a regular file"));
         }
         let mut file = options.open(path).map_err(io("open"))?;
         if let Some(what) = writable_by_others(path)? {
-            return Err(refuse(&format!("others could have written it: {what}")));
+            return Err(refuse(&format!("others may have written it: {what}")));
         }
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => return Err(refuse("another `verify --resume` is using it")),
@@ -109,7 +109,7 @@ impl Resume {
             if !line.ends_with(b"\n") {
                 let begun = line.starts_with(BEGINNING.as_bytes()) || BEGINNING.as_bytes().starts_with(&line);
                 if number == 1 && !begun {
-                    return Err(wrong(1, "it is no file of `verify --resume`".to_owned()));
+                    return Err(wrong(1, "it is not a file of `verify --resume`".to_owned()));
                 }
                 break;
             }
@@ -180,13 +180,16 @@ impl First {
     /// Whether notes that begin with `noted` are of the same.
     fn agree(&self, noted: &Self) -> Result<(), String> {
         if noted.retrace != SCHEMA {
-            return Err(format!("it is {:?}, and {SCHEMA:?} is read here: begin anew, in another file", noted.retrace));
+            return Err(format!(
+                "it is {:?}, and this version reads {SCHEMA:?}; start again with another file",
+                noted.retrace
+            ));
         }
         if (noted.root, noted.of) != (self.root, self.of) {
-            return Err("what it tells of was verified against another manifest or list".to_owned());
+            return Err("it belongs to another manifest or list".to_owned());
         }
         if noted.directory != self.directory {
-            return Err(format!("what it tells of was verified in {:?}, which is another directory", noted.directory));
+            return Err(format!("it belongs to another directory, {:?}", noted.directory));
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// A random choice of files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Sample {
+pub struct FileSample {
     /// What was chosen.
     #[serde(skip)]
     pub chosen: BTreeSet<RelPath>,
@@ -24,7 +24,7 @@ pub struct Sample {
 
 /// Chooses `fraction` of `paths`, rounded up: those with the smallest BLAKE3 over the seed and the
 /// path. Who does not know the seed beforehand cannot know the choice.
-pub fn sample<'a>(paths: impl Iterator<Item = &'a RelPath>, fraction: f64, seed: &str) -> Sample {
+pub fn sample<'a>(paths: impl Iterator<Item = &'a RelPath>, fraction: f64, seed: &str) -> FileSample {
     let key = |path: &RelPath| {
         let mut hasher = blake3::Hasher::new_derive_key("retrace 2026 sample of files");
         hasher.update(&(seed.len() as u64).to_le_bytes()).update(seed.as_bytes()).update(path.as_str().as_bytes());
@@ -34,7 +34,7 @@ pub fn sample<'a>(paths: impl Iterator<Item = &'a RelPath>, fraction: f64, seed:
     all.sort();
     let files = ((all.len() as f64 * fraction).ceil() as usize).min(all.len());
     let chosen = all.iter().take(files).map(|(_, path)| (*path).clone()).collect();
-    Sample { chosen, files, of: all.len(), would_find: would_find(files, all.len(), 0.95), seed: seed.to_owned() }
+    FileSample { chosen, files, of: all.len(), would_find: would_find(files, all.len(), 0.95), seed: seed.to_owned() }
 }
 
 /// The least number of changed files among `of` that a random choice of `files` would hold one of

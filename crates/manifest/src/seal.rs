@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use retrace_checkpoint::is_index;
 use retrace_files::{
-    DIRECTORY_LOCK, FileError, Found, Hashed, Progress, Root, Unit, Wanted, file_tensors, hash_beneath, is_lock,
+    DIRECTORY_LOCK, FileError, Hashed, Progress, Root, Unit, WalkEntry, Wanted, file_tensors, hash_beneath, is_lock,
     is_partial, may_hold_tensors, sweep, walk,
 };
-use retrace_spec::manifest::{Artifact, Kind};
+use retrace_spec::manifest::{Artifact, ArtifactKind};
 use retrace_spec::{Algorithm, Digest, Manifest, RelPath, SpecError};
 use thiserror::Error;
 
@@ -46,13 +46,13 @@ pub enum SealError {
     #[error(transparent)]
     Spec(#[from] SpecError),
     /// Something that is neither file nor directory.
-    #[error("{} is a symbolic link or a special file, which a release cannot have", path.display())]
+    #[error("{} is a symbolic link or a special file, which a release cannot contain", path.display())]
     Special {
         /// Where it is.
         path: PathBuf,
     },
     /// A directory is no part that was sealed before.
-    #[error("{directory} cannot be nested: {what}")]
+    #[error("{directory} cannot be a part of the release: {what}")]
     Nest {
         /// The directory.
         directory: RelPath,
@@ -60,7 +60,7 @@ pub enum SealError {
         what: String,
     },
     /// A file is not what a step read or made.
-    #[error("{path} is {found}, but step {step} {did} it when it was {recorded}")]
+    #[error("{path} is now {found}, but step {step} {did} it as {recorded}")]
     Stale {
         /// The file.
         path: RelPath,
@@ -104,7 +104,7 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
         let gone = sweep(parent.as_ref().unwrap_or(&opened), path.file_name())?;
         // Of a run or of tables; another seal writes its manifest alone.
         if !gone && path.file_name() == DIRECTORY_LOCK {
-            let holder = "another process, so that what would be sealed is not whole yet".to_owned();
+            let holder = "another process, so the release is not complete yet".to_owned();
             return Err(FileError::Locked { path: path.under(root), holder }.into());
         }
     }
@@ -112,15 +112,15 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
     for found in found {
         match found {
             // A directory of that name is covered like any other.
-            Found::File(path) | Found::Special(path) if options.own.contains(&path) => {}
-            Found::File(path) => paths.push(path),
-            Found::Special(path) => return Err(SealError::Special { path: path.under(root) }),
-            Found::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }.into()),
+            WalkEntry::File(path) | WalkEntry::Special(path) if options.own.contains(&path) => {}
+            WalkEntry::File(path) => paths.push(path),
+            WalkEntry::Special(path) => return Err(SealError::Special { path: path.under(root) }),
+            WalkEntry::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }.into()),
         }
     }
     for (directory, manifest) in options.nest.iter().zip(&parts) {
         if paths.binary_search(manifest).is_err() {
-            let what = "its manifest would not be covered".to_owned();
+            let what = "the new manifest would not cover its manifest".to_owned();
             return Err(SealError::Nest { directory: directory.clone(), what });
         }
     }
@@ -129,7 +129,7 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
     ignored.sort();
     ignored.dedup();
     let steps = load_all(&opened)?;
-    let kinds: BTreeMap<&RelPath, Kind> =
+    let kinds: BTreeMap<&RelPath, ArtifactKind> =
         steps.iter().flat_map(|step| &step.outputs).map(|output| (&output.path, output.kind)).collect();
     let configs: BTreeSet<&RelPath> = steps.iter().filter_map(|step| step.config.as_ref()).collect();
     let total = paths.iter().filter_map(|path| path.under(root).metadata().ok()).map(|file| file.len()).sum();
@@ -149,10 +149,10 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
                 None => None,
             };
             let kind = match kinds.get(&path) {
-                _ if parts.contains(&path) => Kind::Manifest,
+                _ if parts.contains(&path) => ArtifactKind::Manifest,
                 Some(kind) => *kind,
-                None if configs.contains(&path) => Kind::Config,
-                None if tensors.is_some() => Kind::Checkpoint,
+                None if configs.contains(&path) => ArtifactKind::Config,
+                None if tensors.is_some() => ArtifactKind::Checkpoint,
                 None => kind_by_name(&path),
             };
             Ok(Artifact { path, kind, size, digest, sha256, slices, tensors: tensors.map(Box::new) })
@@ -201,17 +201,17 @@ pub(crate) fn is_safetensors(path: &RelPath) -> bool {
     path.as_str().ends_with(".safetensors")
 }
 
-fn kind_by_name(path: &RelPath) -> Kind {
+fn kind_by_name(path: &RelPath) -> ArtifactKind {
     if is_index(path.file_name()) {
-        return Kind::Checkpoint;
+        return ArtifactKind::Checkpoint;
     }
     match path.file_name().rsplit_once('.').map(|(_, extension)| extension) {
-        Some("jsonl") => Kind::Shard,
-        Some("tokens") => Kind::Tokens,
-        Some("safetensors" | "pt" | "pth") => Kind::Checkpoint,
-        Some("parquet") => Kind::Table,
-        Some("yaml" | "yml") => Kind::Config,
-        _ if path.file_name() == "tokenizer.json" => Kind::Tokenizer,
-        _ => Kind::Other,
+        Some("jsonl") => ArtifactKind::Shard,
+        Some("tokens") => ArtifactKind::Tokens,
+        Some("safetensors" | "pt" | "pth") => ArtifactKind::Checkpoint,
+        Some("parquet") => ArtifactKind::Table,
+        Some("yaml" | "yml") => ArtifactKind::Config,
+        _ if path.file_name() == "tokenizer.json" => ArtifactKind::Tokenizer,
+        _ => ArtifactKind::Other,
     }
 }

@@ -137,11 +137,12 @@ pub(crate) fn tell_of_resharding(expected: &[Expected], root: &Root, said: &mut 
             continue;
         }
         for entry in entries {
-            let told = format!("yet every tensor in {directory} is the sealed one: they were only sharded anew");
+            let told =
+                format!("all tensors in {directory} are equal to the sealed ones; only the split into shards differs");
             entry.diagnosis = match entry.verdict {
-                Verdict::Missing => format!("it is not there, {told}"),
-                Verdict::Extra => format!("the manifest does not have it, {told}"),
-                _ => format!("its bytes are others, {told}"),
+                Verdict::Missing => format!("it is missing; {told}"),
+                Verdict::Extra => format!("the manifest does not list it; {told}"),
+                _ => format!("its bytes differ; {told}"),
             };
             entry.tensors.clear();
         }

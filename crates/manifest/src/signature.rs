@@ -48,14 +48,14 @@ pub enum ManifestSignatureError {
     #[error(transparent)]
     GaveUp(#[from] GaveUp),
     /// It is the signature of something else than a manifest.
-    #[error("the signature is good, but of no manifest: {what}")]
+    #[error("the signature is valid, but not one of a manifest: {what}")]
     Other {
         /// What it is of.
         what: String,
     },
     /// It is the signature of another root.
     #[error(
-        "the signature is good, but of a manifest with the root {}: this one was sealed anew since, or is another's",
+        "the signature is valid, but for a manifest with the root {}: this manifest was sealed again later, or belongs to another release",
         excerpt(signed)
     )]
     Root {
@@ -63,7 +63,7 @@ pub enum ManifestSignatureError {
         signed: String,
     },
     /// It is the signature of a release of another name.
-    #[error("the signature is good, but of a release called {:?}", excerpt(signed))]
+    #[error("the signature is valid, but for a release with the name {:?}", excerpt(signed))]
     Name {
         /// The name that was signed.
         signed: String,
@@ -90,7 +90,7 @@ pub fn check_manifest(manifest: &Manifest, envelope: &Envelope, key: &PublicKey)
     let other = |what: String| ManifestSignatureError::Other { what };
     let statement: Statement<Release> = Statement::within(envelope, RELEASE).map_err(other)?;
     let [subject] = statement.subject.as_slice() else {
-        return Err(other(format!("it states something of {} subjects", statement.subject.len())));
+        return Err(other(format!("it has {} subjects instead of one", statement.subject.len())));
     };
     let signed = subject.digest.get(ROOT).cloned().unwrap_or_default();
     if signed != hex(manifest.root) {
@@ -100,7 +100,7 @@ pub fn check_manifest(manifest: &Manifest, envelope: &Envelope, key: &PublicKey)
         return Err(ManifestSignatureError::Name { signed: excerpt(&subject.name).into_owned() });
     }
     if statement.predicate != Release::of(manifest) {
-        return Err(other("it counts other artifacts, bytes and steps than the root covers".to_owned()));
+        return Err(other("its numbers of artifacts, bytes and steps are not those of the manifest".to_owned()));
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ impl<P> Statement<P> {
             return Err(format!("it is a {:?}, not an in-toto statement of version 1", excerpt(&self.kind)));
         }
         if self.predicate_type != predicate_type {
-            return Err(format!("it states {:?}, not {predicate_type:?}", excerpt(&self.predicate_type)));
+            return Err(format!("its predicate is {:?}, not {predicate_type:?}", excerpt(&self.predicate_type)));
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use retrace_files::{FileError, Hashed, Progress, Root, Wanted, hash_beneath, is_
 use retrace_spec::RelPath;
 use unicode_normalization::UnicodeNormalization;
 
-use crate::verify::{Entry, Expected, Places, Said, Verdict, entry};
+use crate::verify::{Entry, Expected, Said, TensorLocations, Verdict, entry};
 
 /// Where no length is listed, longer files are not read.
 const MOST_UNSIZED: u64 = 64 << 20;
@@ -124,7 +124,12 @@ impl<'a> Told<'a> {
 
     /// Takes in a file that nobody lists. If its bytes are those of a missing one, it was renamed, and
     /// what was missing is told as that: once, under its new name.
-    pub(crate) fn extra(&mut self, extra: &Extra<'_>, hashed: Option<Result<Hashed, FileError>>, places: &Places<'_>) {
+    pub(crate) fn extra(
+        &mut self,
+        extra: &Extra<'_>,
+        hashed: Option<Result<Hashed, FileError>>,
+        places: &TensorLocations<'_>,
+    ) {
         let path = extra.path;
         let same = match &hashed {
             Some(Err(error)) => {
@@ -149,18 +154,18 @@ impl<'a> Told<'a> {
             return;
         }
         if let Some((_, original)) = same.first() {
-            let diagnosis = format!("it is a copy of {original}, and the manifest does not have it");
+            let diagnosis = format!("it is a copy of {original}, and the manifest does not list it");
             self.extras.push(Entry { was: Some((*original).clone()), ..entry(path, Verdict::Extra, diagnosis) });
             return;
         }
-        let mut diagnosis = "the manifest does not have it".to_owned();
+        let mut diagnosis = "the manifest does not list it".to_owned();
         if let Some(what) = leftover(path) {
             diagnosis = format!("{diagnosis}; {what}");
         }
         match extra.read {
             Read::Yes | Read::OtherLength => {}
-            Read::TooLong => diagnosis += "; it was not read, being long, as no lengths are listed",
-            Read::Sparse => diagnosis += "; it was not read, as nearly all of it is holes",
+            Read::TooLong => diagnosis += "; it was not read, because it is long and no lengths are listed",
+            Read::Sparse => diagnosis += "; it was not read, because it is a sparse file",
         }
         self.extras.push(entry(path, Verdict::Extra, diagnosis));
     }
@@ -185,7 +190,7 @@ impl<'a> Told<'a> {
                 && let Some(how) = twin(there, path)
                 && let Some(entry) = said.as_entry(path)
             {
-                entry.diagnosis = format!("it is not there, but {there} is, with other bytes: {how}");
+                entry.diagnosis = format!("it is missing, but {there} exists, with other bytes: {how}");
             }
         }
     }
@@ -194,12 +199,12 @@ impl<'a> Told<'a> {
 /// What seems to have left a file of this name, if it is one that programs give to unfinished files.
 fn leftover(path: &RelPath) -> Option<String> {
     if is_partial(path.file_name()) || is_lock(path.file_name()) {
-        let what = "retrace has such a file while it writes, and leaves it when it is killed; it is removed when it writes there again";
+        let what = "a partial file of retrace: it remains if retrace is killed, and the next write there removes it";
         return Some(what.to_owned());
     }
     let endings = [".incomplete", ".part", ".partial", ".tmp", ".crdownload", ".aria2"];
     let ending = endings.iter().find(|ending| path.as_str().ends_with(**ending))?;
-    Some(format!("{ending} is how unfinished downloads are called"))
+    Some(format!("{ending} is the ending of unfinished downloads"))
 }
 
 /// How two names are one name for some systems.

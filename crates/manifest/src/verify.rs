@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rayon::prelude::*;
 use retrace_files::{
-    Algorithm, Checksum, FileError, Found, Hashed, Progress, RegularFile, Root, Stamp, Unit, Wanted, hash,
+    Algorithm, Checksum, FileError, Hashed, Progress, RegularFile, Root, Stamp, Unit, WalkEntry, Wanted, hash,
     hash_small_beneath, walk,
 };
 use retrace_spec::manifest::{Artifact, Tensors};
@@ -142,7 +142,7 @@ pub struct VerifyOptions {
 /// What was looked at before it was known what should be there.
 #[derive(Debug)]
 pub struct Ahead {
-    there: Vec<Found>,
+    there: Vec<WalkEntry>,
     /// Of the first of them: length and plain BLAKE3, if it is a small file.
     hashed: Vec<Option<(u64, Digest)>>,
 }
@@ -173,7 +173,7 @@ pub fn look_ahead(root: &Path, until: &Until) -> Result<Ahead, FileError> {
             break;
         }
         let file = match found {
-            Found::File(path) => hash_small_beneath(&opened, path, AHEAD).ok().flatten(),
+            WalkEntry::File(path) => hash_small_beneath(&opened, path, AHEAD).ok().flatten(),
             _ => None,
         };
         hashed.push(file.map(|file| (file.size, file.digest)));
@@ -314,8 +314,8 @@ impl Said {
     fn entry(self, path: RelPath) -> Option<Entry> {
         let (verdict, diagnosis) = match self {
             Self::Verified => (Verdict::Verified, ""),
-            Self::Missing => (Verdict::Missing, "it is not there"),
-            Self::NotChosen => (Verdict::Skipped, "it was not chosen"),
+            Self::Missing => (Verdict::Missing, "there is no such file"),
+            Self::NotChosen => (Verdict::Skipped, "it was not selected"),
             Self::Elsewhere => return None,
             Self::Told(entry) => return Some(*entry),
         };
@@ -362,13 +362,14 @@ fn look(
     };
     let opened = if options.hub_cache { Root::open_snapshot(root)? } else { Root::open(root)? };
     // Why what was found is not read, if it is not.
-    let refused = |found: &Found| match found {
-        Found::File(_) => None,
-        Found::Special(path) if opened.follows(path) => None,
-        Found::Special(_) => Some("it is a symbolic link or a special file, which is not followed".to_owned()),
-        Found::Refused { what, .. } => Some(what.clone()),
+    let refused = |found: &WalkEntry| match found {
+        WalkEntry::File(_) => None,
+        WalkEntry::Special(path) if opened.follows(path) => None,
+        WalkEntry::Special(_) => Some("it is a symbolic link or a special file, which is not followed".to_owned()),
+        WalkEntry::Refused { what, .. } => Some(what.clone()),
     };
-    let is_skipped = |found: &Found| !skipped.is_empty() && found.path().ancestors().any(|path| skipped.contains(path));
+    let is_skipped =
+        |found: &WalkEntry| !skipped.is_empty() && found.path().ancestors().any(|path| skipped.contains(path));
     let (listed, unlisted) = pair(expected, &there, &is_skipped);
     let wanted_extras = !options.partial && !matches!(options.scope, Scope::Only(_));
     let unknown: BTreeSet<&str> = options.unknown.iter().map(|unknown| unknown.at.as_str()).collect();
@@ -401,9 +402,9 @@ fn look(
             // A file that nobody lists is read only where its being there is a finding.
             None if wanted_extras && !of_unknown(path) => extras.add(path),
             None if of_unknown(path) => {
-                told.push(entry(path, Verdict::Skipped, "it belongs to a part of which nothing is known".to_owned()));
+                told.push(entry(path, Verdict::Skipped, "it is in a part whose manifest could not be used".to_owned()));
             }
-            None => told.push(entry(path, Verdict::Skipped, "nothing is said of it".to_owned())),
+            None => told.push(entry(path, Verdict::Skipped, "it is not listed".to_owned())),
         }
     }
 
@@ -460,7 +461,7 @@ fn look(
                     let behind = path.ancestors().find_map(|above| Some((above, closed.get(above)?)));
                     match behind {
                         Some((above, why)) => {
-                            let diagnosis = format!("it cannot be looked for: {above}: {why}");
+                            let diagnosis = format!("it cannot be opened: {above}: {why}");
                             Said::told(entry(path, Verdict::Unverifiable, diagnosis))
                         }
                         None => Said::Missing,
@@ -497,10 +498,9 @@ fn look(
     entries.append(&mut told);
     entries.extend(options.unknown.iter().map(|Unknown { at, why }| entry(at, Verdict::Unverifiable, why.clone())));
     let scratch = records.iter().map(|path| (path, "it is not part of the release"));
-    let ignored = options
-        .ignored
-        .iter()
-        .map(|path| (path, "it is not covered: the manifest says so, or it is the signature or the records of a part"));
+    let ignored = options.ignored.iter().map(|path| {
+        (path, "it is not covered: the manifest leaves it out, or it is the signature or the records of a part")
+    });
     // Never in place of a finding: a manifest that seals a path and ignores it promises it still.
     let promised = |path: &RelPath| expected.binary_search_by(|entry| entry.path.cmp(path)).is_ok();
     let ignored = ignored.chain(scratch).filter(|(path, _)| path.under(root).exists() && !promised(path));
@@ -510,7 +510,11 @@ fn look(
 
 /// For each that is expected, which of those that are there it is; and which of them are none. Both
 /// are sorted by path.
-fn pair(expected: &[Expected], there: &[Found], skipped: &dyn Fn(&Found) -> bool) -> (Vec<Option<usize>>, Vec<usize>) {
+fn pair(
+    expected: &[Expected],
+    there: &[WalkEntry],
+    skipped: &dyn Fn(&WalkEntry) -> bool,
+) -> (Vec<Option<usize>>, Vec<usize>) {
     let (mut listed, mut unlisted) = (Vec::with_capacity(expected.len()), Vec::new());
     let mut found = there.iter().enumerate().filter(|(_, found)| !skipped(found)).peekable();
     for wanted in expected {
@@ -535,7 +539,7 @@ pub(crate) fn entry(path: &RelPath, verdict: Verdict, diagnosis: String) -> Entr
 }
 
 /// Where else the content of a checksum is listed.
-pub(crate) type Places<'a> = dyn Fn(&Checksum) -> &'a [(&'a Checksum, &'a RelPath)] + Sync + 'a;
+pub(crate) type TensorLocations<'a> = dyn Fn(&Checksum) -> &'a [(&'a Checksum, &'a RelPath)] + Sync + 'a;
 
 /// What is said of a file that is there below `root`, open as `file`.
 fn check<'a>(
@@ -543,7 +547,7 @@ fn check<'a>(
     file: &RegularFile,
     root: &Root,
     mapped: bool,
-    places: &Places<'a>,
+    places: &TensorLocations<'a>,
     progress: &dyn Progress,
 ) -> (Said, Option<Stamp>) {
     let path = &wanted.path;
@@ -568,7 +572,7 @@ fn is_worth_reading(file: &RegularFile, length: u64) -> bool {
 }
 
 /// What is said of a file that was read.
-fn judge<'a>(wanted: &Expected, root: &Root, hashed: &Hashed, places: &Places<'a>) -> Said {
+fn judge<'a>(wanted: &Expected, root: &Root, hashed: &Hashed, places: &TensorLocations<'a>) -> Said {
     let path = &wanted.path;
     let Hashed { size, checksums, .. } = hashed;
     let disagreeing: Vec<_> =
@@ -577,12 +581,12 @@ fn judge<'a>(wanted: &Expected, root: &Root, hashed: &Hashed, places: &Places<'a
         let (verdict, diagnosis) = match wanted.checksums.iter().any(|checksum| checksum.algorithm().is_strong()) {
             true => return Said::Verified,
             false if wanted.checksums.is_empty() => {
-                let diagnosis = "it has the length that it should have, but no checksum is listed".to_owned();
+                let diagnosis = "it has the listed length, but no checksum is listed".to_owned();
                 (Verdict::Unverifiable, diagnosis)
             }
             false => {
                 let weak: Vec<_> = checksums.iter().map(|checksum| checksum.algorithm().name()).collect();
-                (Verdict::Verified, format!("by {} alone, which can be forged", weak.join(" and ")))
+                (Verdict::Verified, format!("only by {}, which can be forged", weak.join(" and ")))
             }
         };
         return Said::told(entry(path, verdict, diagnosis));
@@ -590,23 +594,20 @@ fn judge<'a>(wanted: &Expected, root: &Root, hashed: &Hashed, places: &Places<'a
     let mut changed = Entry { size: Some(*size), ..entry(path, Verdict::Changed, String::new()) };
     if let (true, false, Some(listed)) = (disagreeing.is_empty(), wanted.checksums.is_empty(), wanted.size) {
         changed.diagnosis = format!(
-            "what is listed contradicts itself: the bytes agree with the checksum, but are {size}, not the {listed} that are listed"
+            "the list contradicts itself: the checksum matches, but the file has {size} bytes and {listed} are listed"
         );
         return Said::told(changed);
     }
     if !disagreeing.is_empty() && disagreeing.len() < wanted.checksums.len() {
         let told: Vec<_> = disagreeing.iter().map(|checksum| checksum.algorithm().name()).collect();
-        changed.diagnosis = format!(
-            "what is listed contradicts itself: the bytes agree with some checksums, not with {}",
-            told.join(", ")
-        );
+        changed.diagnosis = format!("the list contradicts itself: some checksums match, but not {}", told.join(", "));
         return Said::told(changed);
     }
     let elsewhere = |found| places(found).iter().map(|(_, other)| *other).find(|other| *other != path);
     let other = checksums.iter().find_map(elsewhere);
     changed.was = other.cloned();
     (changed.diagnosis, changed.tensors) = match other {
-        Some(other) => (format!("it holds the content of {other}"), Vec::new()),
+        Some(other) => (format!("it has the content of {other}"), Vec::new()),
         None => diagnose(root, wanted, hashed),
     };
     Said::told(changed)

@@ -8,14 +8,14 @@ use std::path::Path;
 
 use retrace_files::Silent;
 use retrace_manifest::{SealError, SealOptions, Verdict, seal, unfold, verify};
-use retrace_spec::manifest::{Artifact, Kind};
+use retrace_spec::manifest::{Artifact, ArtifactKind};
 use retrace_spec::{Digest, Document, Manifest, RelPath};
 
 fn path(text: &str) -> RelPath {
     text.parse().unwrap()
 }
 
-fn artifact(path: &str, kind: Kind, bytes: &[u8]) -> Artifact {
+fn artifact(path: &str, kind: ArtifactKind, bytes: &[u8]) -> Artifact {
     Artifact {
         path: path.parse().unwrap(),
         kind,
@@ -33,7 +33,7 @@ fn written(root: &Path, name: &str, artifacts: Vec<Artifact>) -> (Manifest, Arti
     let text = manifest.to_yaml().unwrap();
     fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
     fs::write(root.join(name), &text).unwrap();
-    (manifest, artifact(name, Kind::Manifest, text.as_bytes()))
+    (manifest, artifact(name, ArtifactKind::Manifest, text.as_bytes()))
 }
 
 /// Parts within parts to this depth, with a file `x` in the innermost; and the manifest of the whole.
@@ -41,7 +41,7 @@ fn deep(root: &Path, depth: usize) -> Manifest {
     let directory = |depth: usize| "p/".repeat(depth);
     fs::create_dir_all(root.join(directory(depth))).unwrap();
     fs::write(root.join(directory(depth)).join("x"), "x").unwrap();
-    let mut inside = vec![artifact("x", Kind::Other, b"x")];
+    let mut inside = vec![artifact("x", ArtifactKind::Other, b"x")];
     for depth in (1..=depth).rev() {
         let (_, part) = written(&root.join(directory(depth - 1)), "p/manifest.yaml", inside);
         inside = vec![part];
@@ -78,23 +78,29 @@ fn a_part_too_deep_is_a_finding_and_not_sealed() {
         } else {
             let unread = "p/".repeat(9);
             assert_eq!((at.as_str(), *verdict), (unread.trim_end_matches('/'), Verdict::Unverifiable));
-            assert!(told.contains("deeper than 8") && told.contains("nothing in it was looked at"), "{told}");
+            assert!(
+                told.contains("more than 8 parts deep") && told.contains("none of its files were checked"),
+                "{told}"
+            );
             let error = sealed(root, &["p"]).unwrap_err().to_string();
-            assert!(error.contains("cannot be nested") && error.contains("deeper than 8"), "{error}");
+            assert!(
+                error.contains("cannot be a part of the release") && error.contains("more than 8 parts deep"),
+                "{error}"
+            );
         }
     }
 }
 
 #[test]
 fn a_part_that_cannot_be_read_is_a_finding_and_not_sealed() {
-    let good = Manifest::new("m", "t", vec![], vec![artifact("x", Kind::Other, b"x")], vec![]).unwrap();
+    let good = Manifest::new("m", "t", vec![], vec![artifact("x", ArtifactKind::Other, b"x")], vec![]).unwrap();
     let good = good.to_yaml().unwrap();
     let cases = [
         (good.replace("manifest/1", "manifest/2"), "this version reads"),
-        (good[..good.len() / 2].to_owned(), "not one that is read here"),
-        ("\u{0}".repeat(10), "not one that is read here"),
+        (good[..good.len() / 2].to_owned(), "its manifest is malformed"),
+        ("\u{0}".repeat(10), "its manifest is malformed"),
         (good.replace("size: 1", "size: 2"), "edited after sealing"),
-        (String::new(), "not one that is read here"),
+        (String::new(), "its manifest is malformed"),
     ];
     for (text, what) in cases {
         let directory = tempfile::tempdir().unwrap();
@@ -102,11 +108,14 @@ fn a_part_that_cannot_be_read_is_a_finding_and_not_sealed() {
         fs::create_dir(root.join("code")).unwrap();
         fs::write(root.join("code/x"), "tampered with").unwrap();
         fs::write(root.join("code/manifest.yaml"), &text).unwrap();
-        let (whole, _) =
-            written(root, "manifest.yaml", vec![artifact("code/manifest.yaml", Kind::Manifest, text.as_bytes())]);
+        let (whole, _) = written(
+            root,
+            "manifest.yaml",
+            vec![artifact("code/manifest.yaml", ArtifactKind::Manifest, text.as_bytes())],
+        );
         let found = findings(&whole, root);
         let [(at, Verdict::Unverifiable, told)] = found.as_slice() else { panic!("{found:?}") };
-        assert!(at == "code" && told.contains(what) && told.contains("nothing in it was looked at"), "{told}");
+        assert!(at == "code" && told.contains(what) && told.contains("none of its files were checked"), "{told}");
         assert!(matches!(sealed(root, &["code"]), Err(SealError::Nest { .. })), "{text}");
     }
 }
@@ -135,7 +144,7 @@ fn a_part_with_too_long_a_manifest_is_a_finding() {
     let root = directory.path();
     fs::create_dir(root.join("p")).unwrap();
     fs::write(root.join("p/x"), "x").unwrap();
-    let long = Artifact { size: 1 << 40, ..artifact("p/manifest.yaml", Kind::Manifest, b"") };
+    let long = Artifact { size: 1 << 40, ..artifact("p/manifest.yaml", ArtifactKind::Manifest, b"") };
     let whole = Manifest::new("m", "t", vec![], vec![long], vec![]).unwrap();
     let unknown = unfold(&whole, root).unwrap().unknown;
     assert!(unknown[0].at.as_str() == "p" && unknown[0].why.contains("1099511627776 bytes"), "{unknown:?}");
@@ -148,14 +157,17 @@ fn what_two_manifests_promise_is_a_finding() {
     fs::create_dir(root.join("p")).unwrap();
     fs::write(root.join("p/x"), "x").unwrap();
     let (_, part) = written(root, "p/manifest.yaml", vec![]);
-    let (_, part) =
-        (part.path.clone(), written(&root.join("p"), "manifest.yaml", vec![artifact("x", Kind::Other, b"y")]).1);
+    let (_, part) = (
+        part.path.clone(),
+        written(&root.join("p"), "manifest.yaml", vec![artifact("x", ArtifactKind::Other, b"y")]).1,
+    );
     let part = Artifact { path: path("p/manifest.yaml"), ..part };
-    let whole = Manifest::new("m", "t", vec![], vec![part, artifact("p/x", Kind::Other, b"x")], vec![]).unwrap();
+    let whole =
+        Manifest::new("m", "t", vec![], vec![part, artifact("p/x", ArtifactKind::Other, b"x")], vec![]).unwrap();
     let found = findings(&whole, root);
     assert!(
         found.iter().any(|(at, verdict, what)| {
-            at == "p/x" && *verdict == Verdict::Unverifiable && what.contains("two manifests promise it")
+            at == "p/x" && *verdict == Verdict::Unverifiable && what.contains("two manifests list it")
         }),
         "{found:?}"
     );
@@ -166,7 +178,7 @@ fn what_two_manifests_promise_is_a_finding() {
 fn a_part_at_the_top_is_followed() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
-    let (_, part) = written(root, "part.yaml", vec![artifact("gone", Kind::Other, b"x")]);
+    let (_, part) = written(root, "part.yaml", vec![artifact("gone", ArtifactKind::Other, b"x")]);
     let (whole, _) = written(root, "manifest.yaml", vec![part]);
     let found = findings(&whole, root);
     let [(at, Verdict::Missing, _)] = found.as_slice() else { panic!("{found:?}") };
@@ -178,7 +190,7 @@ fn a_part_at_the_top_is_followed() {
 fn manifests_that_all_name_each_other_s_parts_end() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
-    let mut inside = vec![artifact("x", Kind::Other, b"x")];
+    let mut inside = vec![artifact("x", ArtifactKind::Other, b"x")];
     for depth in (1..=8).rev() {
         let at = root.join("p/".repeat(depth - 1));
         let named = |k: usize| written(&at, &format!("p/m{k:02}.yaml"), inside.clone()).1;
@@ -213,5 +225,5 @@ fn a_part_whose_manifest_would_not_be_covered_is_not_sealed() {
     let ignore = vec![path("p/manifest.yaml")];
     let options = SealOptions { ignore, nest: vec![path("p")], ..SealOptions::default() };
     let error = seal(root, &options, &Silent).unwrap_err().to_string();
-    assert!(error.contains("p cannot be nested"), "{error}");
+    assert!(error.contains("p cannot be a part of the release"), "{error}");
 }

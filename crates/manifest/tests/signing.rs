@@ -11,7 +11,7 @@ use retrace_manifest::{
     checksum_list, model_signature, provenance, seal, sign_manifest,
 };
 use retrace_sign::{Base64, Chain, Envelope, Identity, PublicKey, Roots, SigningKey};
-use retrace_spec::manifest::{Artifact, GraphStep, Kind, Output, Reference, StepKind, Tensors};
+use retrace_spec::manifest::{Artifact, ArtifactKind, GraphStep, Output, Reference, StepKind, Tensors};
 use retrace_spec::{Algorithm, Digest, Document, Manifest};
 use serde_json::{Value, json};
 
@@ -109,7 +109,7 @@ fn a_manifests_signature_is_of_its_root_and_name() {
     let Trust::Key(public) = trust("p-256") else { unreachable!() };
     std::fs::write(directory.path().join("a.b"), "2").unwrap();
     let told = check_manifest(&sealed(directory.path(), "m"), &envelope, &public).unwrap_err().to_string();
-    assert!(told.contains("sealed anew") && told.contains(&manifest.root.to_string()), "{told}");
+    assert!(told.contains("sealed again later") && told.contains(&manifest.root.to_string()), "{told}");
 }
 
 fn bundle_of(manifest: &Manifest, kind: &str, chain: Option<&str>) -> String {
@@ -140,7 +140,7 @@ fn every_field_is_signed_or_not_exported() {
         vec!["left/out".parse().unwrap()],
         vec![Artifact {
             path: "model/a.safetensors".parse().unwrap(),
-            kind: Kind::Checkpoint,
+            kind: ArtifactKind::Checkpoint,
             size: 7,
             digest: Digest::of(b"1"),
             sha256: checksum(Algorithm::Sha256, b"1"),
@@ -156,7 +156,11 @@ fn every_field_is_signed_or_not_exported() {
             numerics: Some(1),
             config: Some("run.yaml".parse().unwrap()),
             inputs: vec![Reference { path: "run.yaml".parse().unwrap(), digest: Digest::of(b"5") }],
-            outputs: vec![Output { path: "model/b".parse().unwrap(), kind: Kind::Log, digest: Digest::of(b"6") }],
+            outputs: vec![Output {
+                path: "model/b".parse().unwrap(),
+                kind: ArtifactKind::Log,
+                digest: Digest::of(b"6"),
+            }],
         }],
     )
     .unwrap();
@@ -222,7 +226,7 @@ fn a_bundle_says_what_was_sealed() {
         assert!(bundle.check(&refused).is_err());
     }
     let bundle = Bundle::parse("c", &bundle_of(&manifest, "p-256", Some("server"))).unwrap();
-    assert!(bundle.check(&roots("root", NOW)).unwrap_err().to_string().contains("other uses"));
+    assert!(bundle.check(&roots("root", NOW)).unwrap_err().to_string().contains("does not allow code signing"));
 }
 
 /// A root vouches for many; a name says which of them is meant.
@@ -452,12 +456,12 @@ fn every_tampered_bundle_is_refused_with_its_reason() {
     // Read, and not signed by whom it should be.
     let der: Value = raw;
     let signature: Vec<(String, Trust, &str)> = vec![
-        (resource("size", json!(2)), trust("p-256"), "no signature of these bytes"),
-        (inner(&good, |s| s["subject"][0]["name"] = json!("x")), trust("p-256"), "no signature of these bytes"),
+        (resource("size", json!(2)), trust("p-256"), "fits these bytes"),
+        (inner(&good, |s| s["subject"][0]["name"] = json!("x")), trust("p-256"), "fits these bytes"),
         (
             inner(&good, |s| s["predicate"]["serialization"]["ignore_paths"] = json!(["a.b"])),
             trust("p-256"),
-            "no signature of these bytes",
+            "fits these bytes",
         ),
         (
             inner(&good, |s| {
@@ -467,15 +471,15 @@ fn every_tampered_bundle_is_refused_with_its_reason() {
                 s["subject"][0]["digest"]["sha256"] = json!(sum);
             }),
             trust("p-256"),
-            "no signature of these bytes",
+            "fits these bytes",
         ),
         (
             outer(&good, |b| b["dsseEnvelope"]["signatures"][0]["sig"] = json!("AAAA")),
             trust("p-256"),
-            "no signature of these bytes",
+            "fits these bytes",
         ),
-        (bundle_of(&manifest, "p-384", None), trust("p-256"), "names the key"),
-        (material(json!({"publicKey": {"hint": "00"}})), trust("p-256"), "names the key 00"),
+        (bundle_of(&manifest, "p-384", None), trust("p-256"), "was signed with the key"),
+        (material(json!({"publicKey": {"hint": "00"}})), trust("p-256"), "was signed with the key 00"),
         // The hint of the right key on another's signature.
         (
             outer(&bundle_of(&manifest, "p-384", None), |b| {
@@ -486,7 +490,7 @@ fn every_tampered_bundle_is_refused_with_its_reason() {
             "another key signed",
         ),
         (material(json!({"certificate": der, "tlogEntries": [{}]})), trust("p-256"), "public log"),
-        (certified.clone(), roots("other-root", NOW), "no trusted root"),
+        (certified.clone(), roots("other-root", NOW), "does not lead to a trusted root"),
         (certified.clone(), roots("root", 4_000_000_000), "valid from"),
         (
             outer(&certified, |b| {
@@ -494,7 +498,7 @@ fn every_tampered_bundle_is_refused_with_its_reason() {
                 chain.as_array_mut().unwrap().swap(0, 1);
             }),
             roots("root", NOW),
-            "not for signatures",
+            "does not allow signatures",
         ),
     ];
     for (text, trust, reason) in signature {
@@ -586,7 +590,10 @@ fn provenance_and_bill_are_of_every_step_and_file() {
     let mut text = Vec::new();
     bill_of_materials(&manifest, "exporter 1", &mut text).unwrap();
     let bill: Value = serde_json::from_slice(&text).unwrap();
-    let data = manifest.artifacts.iter().filter(|a| matches!(a.kind, Kind::Shard | Kind::Tokens | Kind::Benchmark));
+    let data = manifest
+        .artifacts
+        .iter()
+        .filter(|a| matches!(a.kind, ArtifactKind::Shard | ArtifactKind::Tokens | ArtifactKind::Benchmark));
     let datasets = &bill["metadata"]["component"]["modelCard"]["modelParameters"]["datasets"];
     assert_eq!(datasets.as_array().unwrap().len(), data.count());
     let mut files = 0;

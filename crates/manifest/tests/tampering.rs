@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use retrace_files::Silent;
 use retrace_files::safetensors::{self, Dtype};
 use retrace_manifest::{SealOptions, Verdict, compare, seal, verify};
-use retrace_spec::manifest::Kind;
+use retrace_spec::manifest::ArtifactKind;
 use retrace_spec::{Document, Manifest};
 
 mod support;
@@ -25,8 +25,8 @@ fn a_release_is_sealed_the_same_twice_and_verifies() {
     fs::write(directory.path().join("manifest.yaml"), manifest.to_yaml().unwrap()).unwrap();
     assert_eq!(Manifest::parse(&manifest.to_yaml().unwrap(), "m").unwrap(), manifest);
     assert_eq!(findings(&manifest, directory.path()), []);
-    let kinds: Vec<Kind> = manifest.artifacts.iter().map(|artifact| artifact.kind).collect();
-    use Kind::{Checkpoint, Config, Other, Shard};
+    let kinds: Vec<ArtifactKind> = manifest.artifacts.iter().map(|artifact| artifact.kind).collect();
+    use ArtifactKind::{Checkpoint, Config, Other, Shard};
     assert_eq!(kinds, [Other, Config, Other, Shard, Shard, Checkpoint, Checkpoint, Other, Other]);
     assert!(compare(&manifest, &manifest).holds());
 }
@@ -91,7 +91,7 @@ fn every_tampering_is_named() {
             },
             MODEL,
             Verdict::Changed,
-            "as safetensors it cannot be read",
+            "it cannot be read as safetensors",
         ),
         (
             // Other metadata, the same tensors.
@@ -132,7 +132,7 @@ fn every_tampering_is_named() {
             |r| fs::write(r.join("raw/a.jsonl"), "{\"a\":1}").unwrap(),
             "raw/a.jsonl",
             Verdict::Changed,
-            "the line end after its last line is gone",
+            "the line end after its last line is missing",
         ),
         (
             |r| fs::write(r.join("raw/a.jsonl"), "\u{feff}{\"a\":1}\n").unwrap(),
@@ -144,13 +144,13 @@ fn every_tampering_is_named() {
             |r| fs::write(r.join("raw/a.jsonl"), "{\"a\":1}\n{\"a\":2}\n").unwrap(),
             "raw/a.jsonl",
             Verdict::Changed,
-            "the expected bytes are all there, and 8 more follow",
+            "it has all expected bytes, and 8 more at the end",
         ),
         (
             |r| fs::write(r.join("raw/a.jsonl"), "{}\n{\"a\":1}\n").unwrap(),
             "raw/a.jsonl",
             Verdict::Changed,
-            "the expected bytes are all there, after 3 others",
+            "it has all expected bytes, after 3 others",
         ),
         (
             |r| {
@@ -159,7 +159,7 @@ fn every_tampering_is_named() {
             },
             MODEL,
             Verdict::Changed,
-            "Git LFS pointer, not the file",
+            "Git LFS pointer instead of the file",
         ),
         (
             |r| fs::write(r.join(MODEL), "\n<!DOCTYPE HTML>\n<html><body>404</body></html>").unwrap(),
@@ -221,7 +221,7 @@ fn every_tampering_is_named() {
             },
             "big.bin",
             Verdict::Changed,
-            "what differs lies in bytes 16777216 to 33554432",
+            "it differs in bytes 16777216 to 33554432",
         ),
         (
             |r| {
@@ -232,7 +232,7 @@ fn every_tampering_is_named() {
             },
             "big.bin",
             Verdict::Changed,
-            "what differs lies in bytes 0 to 16777216, 33554432 to 34603008",
+            "it differs in bytes 0 to 16777216, 33554432 to 34603008",
         ),
         (
             // The tensors change their names with each other.
@@ -283,7 +283,7 @@ fn every_tampering_is_named() {
             |r| fs::write(r.join(MODEL), 99_999_999u64.to_le_bytes()).unwrap(),
             MODEL,
             Verdict::Changed,
-            "the header is said to have",
+            "the stated length of the header is",
         ),
         (
             // The header names a tensor twice, and the reference reader takes the last.
@@ -297,7 +297,7 @@ fn every_tampering_is_named() {
             },
             MODEL,
             Verdict::Changed,
-            "comes twice",
+            "occurs twice",
         ),
         (
             |r| {
@@ -307,7 +307,7 @@ fn every_tampering_is_named() {
             },
             MODEL,
             Verdict::Changed,
-            "the expected bytes are all there, and 6 more follow",
+            "it has all expected bytes, and 6 more at the end",
         ),
         (
             // A step's weights under another step's name: how a mislabelled checkpoint shows.
@@ -381,7 +381,7 @@ fn a_checkpoint_sharded_anew_is_told_as_that() {
     let verdicts: Vec<_> = found.iter().map(|(_, verdict, _)| *verdict).collect();
     assert_eq!(verdicts, [Verdict::Extra, Verdict::Extra, Verdict::Missing]);
     assert!(
-        found.iter().all(|(.., words)| words.contains("every tensor in run/step-1 is the sealed one")),
+        found.iter().all(|(.., words)| words.contains("all tensors in run/step-1 are equal to the sealed ones")),
         "{found:?}"
     );
     // With one bit other, it is not.
@@ -420,7 +420,7 @@ fn two_files_swapped_are_two_findings_that_name_each_other() {
     fs::rename(root.join("raw/b.jsonl"), root.join("raw/a.jsonl")).unwrap();
     fs::rename(root.join("x"), root.join("raw/b.jsonl")).unwrap();
     let words: Vec<String> = findings(&manifest, root).into_iter().map(|(.., words)| words).collect();
-    assert_eq!(words, ["it holds the content of raw/b.jsonl", "it holds the content of raw/a.jsonl"]);
+    assert_eq!(words, ["it has the content of raw/b.jsonl", "it has the content of raw/a.jsonl"]);
     let found = verify(&manifest, root, None, &Silent).unwrap();
     let whose: Vec<_> = found.findings().map(|e| (e.was.clone(), e.size)).collect();
     assert_eq!(whose, [(Some(path("raw/b.jsonl")), Some(8)), (Some(path("raw/a.jsonl")), Some(8))]);

@@ -66,7 +66,7 @@ impl Fields {
         value: T,
     ) -> Result<(), String> {
         match self.take::<T>(name)? {
-            Some(other) if other != value => Err(format!("{name}: is {other:?}; only {value:?} can be computed here")),
+            Some(other) if other != value => Err(format!("{name}: is {other:?}; only {value:?} is supported")),
             _ => Ok(()),
         }
     }
@@ -95,14 +95,14 @@ fn rope(name: &str, value: Value) -> Result<Rope, String> {
     map.retain(|_, value| !value.is_null());
     if kind == "default" {
         return match map.keys().next() {
-            Some(field) => Err(format!("{name}.{field}: is not known here")),
+            Some(field) => Err(format!("{name}.{field}: is unknown")),
             None => Ok(Rope { theta, share, scaling: None }),
         };
     }
     if kind == "yarn" {
         // Transformers' defaults, written out or not.
         if map.remove("truncate").is_some_and(|truncate| truncate != Value::Bool(true)) {
-            return Err(format!("{name}.truncate: only true can be computed here"));
+            return Err(format!("{name}.truncate: only true is supported"));
         }
     }
     map.insert("rope_type".to_owned(), Value::String(kind));
@@ -131,7 +131,7 @@ fn take_rope(fields: &mut Fields, architecture: Architecture) -> Result<Rope, St
                 }
             }
             match map.keys().next() {
-                Some(field) => return Err(format!("rope_parameters.{field}: is not known here")),
+                Some(field) => return Err(format!("rope_parameters.{field}: is unknown")),
                 None => full,
             }
         }
@@ -163,7 +163,7 @@ pub(crate) fn from_json(text: &str) -> Result<Model, String> {
     let families = Architecture::ALL;
     let Some(architecture) = families.into_iter().find(|family| family.name() == kind) else {
         let known = families.map(Architecture::name).join(", ");
-        return Err(format!("model_type: {kind:?} is not known here; known are {known}"));
+        return Err(format!("model_type: {kind:?} is not supported; supported are {known}"));
     };
     let neox = architecture == Architecture::GptNeox;
     let heads: usize = fields.need("num_attention_heads")?;
@@ -183,7 +183,7 @@ pub(crate) fn from_json(text: &str) -> Result<Model, String> {
         head_dim = None;
     }
     if !neox && !rope.share.is_none_or(|share| share == 1.0) {
-        return Err("partial_rotary_factor: only 1 can be computed here".to_owned());
+        return Err("partial_rotary_factor: only 1 is supported".to_owned());
     }
     fields.must_be("pretraining_tp", 1)?;
     let max_position_embeddings = fields.need("max_position_embeddings")?;
@@ -227,7 +227,7 @@ pub(crate) fn from_json(text: &str) -> Result<Model, String> {
     };
     let unknown = fields.0.iter().find(|(name, value)| !value.is_null() && !IGNORED.contains(&name.as_str()));
     if let Some((name, _)) = unknown {
-        return Err(format!("{name}: is not known here, so what it changes would be left out"));
+        return Err(format!("{name}: is unknown, so its effect would be missing"));
     }
     model.check().map_err(|(field, what)| format!("{}: {what}", field.trim_start_matches("model.")))?;
     Ok(model)

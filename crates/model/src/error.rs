@@ -40,14 +40,14 @@ pub enum ModelError {
         needed: String,
     },
     /// A tensor is among the weights that the model has no place for.
-    #[error("tensor {name} has no place in the model")]
+    #[error("tensor {name} is not part of the model")]
     Unknown {
         /// The tensor.
         name: String,
     },
     /// The system does not give the memory that is needed at least.
     #[error(
-        "a model of {parameters} parameters needs {bytes} bytes of memory or more for this, which the system does not give"
+        "a model of {parameters} parameters needs at least {bytes} bytes of memory for this, and the system cannot provide them"
     )]
     Memory {
         /// Numbers in its weights.
@@ -59,7 +59,7 @@ pub enum ModelError {
     #[error("{0}")]
     Input(String),
     /// The architecture is a user's own.
-    #[error("architecture own is computed by code of its user's, which is not part of this program")]
+    #[error("the run has an architecture of its own, and its code is not part of this program")]
     Own,
     /// candle could not compute something.
     #[error("candle: {0}")]

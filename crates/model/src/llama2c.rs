@@ -51,14 +51,14 @@ pub fn read(path: &Path) -> Result<Released, ModelError> {
         Err(error) => return Err(error.into()),
     };
     if tensors.contains_key("token_embedding_table") {
-        let model = describe(&tensors).ok_or_else(|| refuse("its tensors do not fit one another".to_owned()))?;
+        let model = describe(&tensors).ok_or_else(|| refuse("its tensors do not fit together".to_owned()))?;
         model.check().map_err(|(field, what)| refuse(format!("{field}: {what}")))?;
         let weights = place(&model, tensors)?;
         return Ok(Released { model, weights, iterations: None, optimizer: None });
     }
     match torch::Checkpoint::read(&file)? {
         Some(found) if found.top().get("model_args").is_some() => checkpoint::read(path, found.top(), tensors),
-        _ => Err(refuse("is no checkpoint of llama2.c".to_owned())),
+        _ => Err(refuse("is not a checkpoint of llama2.c".to_owned())),
     }
 }
 

@@ -128,7 +128,7 @@ impl Weights {
         if model.tie_word_embeddings && tensors.contains_key(head) {
             if tensors.get(head) != tensors.get(embedding) {
                 let tied = "the same as the embedding, since tie_word_embeddings is true".to_owned();
-                let found = "another tensor than the embedding".to_owned();
+                let found = "different from the embedding".to_owned();
                 return Err(ModelError::Mismatch { name: head.to_owned(), found, needed: tied });
             }
             tensors.remove(head);

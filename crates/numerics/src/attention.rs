@@ -355,7 +355,7 @@ impl TiledKernel for Backward<'_, '_> {
         let keys_across = Panels::pack(unit.keys().transposed(), width, &mut packed_keys);
         let values_across = Panels::pack(unit.values().transposed(), width, &mut packed_values);
         let keys = (Panels::pack(unit.keys(), width, &mut packed_rows), unit.keys());
-        let (mut probabilities, mut slopes) = (scratch::floats(ROWS * stride), scratch::floats(ROWS * stride));
+        let (mut probabilities, mut d_scores) = (scratch::floats(ROWS * stride), scratch::floats(ROWS * stride));
         let (mut queries, mut gradients) = (scratch::floats(ROWS * size), scratch::floats(ROWS * size));
         let mut part = scratch::floats(ROWS * size);
         let mut packed = scratch::floats(Panels::size(size, ROWS, width));
@@ -373,8 +373,8 @@ impl TiledKernel for Backward<'_, '_> {
                     to.copy_from_slice(&dy[(first + at) * row + head * size..][..size]);
                 }
                 score::<M, TILE, VECTORS>(band, queries, size, keys_across, base, stride, &mut probabilities);
-                score::<M, TILE, VECTORS>(band, gradients, size, values_across, base, stride, &mut slopes);
-                let rows = probabilities.chunks_exact_mut(stride).zip(slopes.chunks_exact_mut(stride));
+                score::<M, TILE, VECTORS>(band, gradients, size, values_across, base, stride, &mut d_scores);
+                let rows = probabilities.chunks_exact_mut(stride).zip(d_scores.chunks_exact_mut(stride));
                 for (at, (p, ds)) in rows.enumerate().take(band.count) {
                     let (most, reciprocal) = (statistics[2 * (first + at)], statistics[2 * (first + at) + 1]);
                     let out = &out[(first + at) * row + head * size..][..size];
@@ -385,12 +385,12 @@ impl TiledKernel for Backward<'_, '_> {
                         *ds = *p * (*ds - along);
                     }
                 }
-                let slopes = Matrix::strided(&slopes, band.count, stride, stride);
+                let d_scores = Matrix::strided(&d_scores, band.count, stride, stride);
                 let probabilities = Matrix::strided(&probabilities, band.count, stride, stride);
                 let part = &mut part[..band.count * size];
                 part.fill(0.0);
                 let keys = (keys.0.rows_from(base), keys.1.rows(base, positions - base));
-                banded::<M, TILE, VECTORS>(slopes, keys, part, size, |row| band.seen(row, base));
+                banded::<M, TILE, VECTORS>(d_scores, keys, part, size, |row| band.seen(row, base));
                 for (at, part) in part.chunks_exact(size).enumerate() {
                     let to = &mut dq[((first + at) * group + head) * size..][..size];
                     for (to, part) in to.iter_mut().zip(part) {
@@ -409,7 +409,7 @@ impl TiledKernel for Backward<'_, '_> {
                 };
                 let to = base * size..band.to * size;
                 for (weights, rows, out) in
-                    [(slopes, &*queries, &mut dk[to.clone()]), (probabilities, &*gradients, &mut dv[to])]
+                    [(d_scores, &*queries, &mut dk[to.clone()]), (probabilities, &*gradients, &mut dv[to])]
                 {
                     let rows = Matrix::new(rows, band.count, size);
                     let b = (Panels::pack(rows, width, &mut packed[..Panels::size(size, band.count, width)]), rows);

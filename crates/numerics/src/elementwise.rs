@@ -1,4 +1,4 @@
-//! What is done to each element by itself.
+//! Element-wise operations.
 
 use rayon::prelude::*;
 

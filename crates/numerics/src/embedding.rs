@@ -1,4 +1,4 @@
-//! Rows of a table, by token.
+//! Lookup of rows of a table by token.
 
 use rayon::prelude::*;
 

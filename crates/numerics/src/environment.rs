@@ -11,10 +11,10 @@ use thiserror::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum EnvironmentError {
     /// Rounding is not to nearest even.
-    #[error("a thread's rounding mode is not to nearest even; something in this process has changed it")]
+    #[error("the rounding mode of a thread is not round-to-nearest-even; something in this process has changed it")]
     Rounding,
     /// Denormals become zero.
-    #[error("a thread flushes denormal numbers to zero; something in this process has changed its mode")]
+    #[error("a thread flushes denormal numbers to zero; something in this process has changed this mode")]
     Flush,
 }
 

@@ -1,4 +1,4 @@
-//! How queries, keys and values lie in a row.
+//! The layout of queries, keys and values in a row.
 
 /// Rows of packed queries, keys and values: (sequence, position, head, size) in row-major order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
-//! Matrix products: every element one chain.
+//! Matrix products: every element is one chain.
 //!
-//! Blocks of both factors are copied side by side first, so that the inner loop reads memory in
-//! order; the output is reloaded as the accumulator for each block of k, so block sizes never show
-//! (Goto and van de Geijn, 2008, but for that reload).
+//! Blocks of both factors are first copied to contiguous memory, so that the inner loop reads memory in
+//! order. The output is loaded again as the accumulator for each block of k, so block sizes make no
+//! difference (Goto and van de Geijn, 2008, except for that reload).
 
 use rayon::prelude::*;
 

@@ -181,37 +181,37 @@ impl Kernel for RowBackward<'_, '_> {
         let Self { norm, x, dy, onto, dx } = self;
         let [mean, scale] = statistics::<M>(norm, x);
         let length = x.len() as f32;
-        let mut slopes = scratch::floats(x.len());
+        let mut d_normal = scratch::floats(x.len());
         let weight = match norm {
             Norm::Rms { weight, .. } => Some(*weight),
             Norm::Layer { parameters, .. } => parameters.map(|(weight, _)| weight),
         };
         match weight {
             Some(weight) => {
-                for ((slope, dy), weight) in slopes.iter_mut().zip(dy).zip(weight) {
-                    *slope = dy * weight;
+                for ((d, dy), weight) in d_normal.iter_mut().zip(dy).zip(weight) {
+                    *d = dy * weight;
                 }
             }
-            None => slopes.copy_from_slice(dy),
+            None => d_normal.copy_from_slice(dy),
         }
         if let Norm::Rms { .. } = norm {
-            let t = ((dot::<M>(&slopes, x) * scale) * scale) * scale / length;
-            for (slope, x) in slopes.iter_mut().zip(x) {
-                *slope = M::fma(*slope, scale, -(x * t));
+            let t = ((dot::<M>(&d_normal, x) * scale) * scale) * scale / length;
+            for (d, x) in d_normal.iter_mut().zip(x) {
+                *d = M::fma(*d, scale, -(x * t));
             }
         } else {
             let mut normal = scratch::floats(x.len());
             for (normal, x) in normal.iter_mut().zip(x) {
                 *normal = (x - mean) * scale;
             }
-            let (average, along) = (sum(&slopes) / length, dot::<M>(&slopes, &normal) / length);
-            for (slope, normal) in slopes.iter_mut().zip(&*normal) {
-                *slope = M::fma(-normal, along, *slope - average) * scale;
+            let (average, along) = (sum(&d_normal) / length, dot::<M>(&d_normal, &normal) / length);
+            for (d, normal) in d_normal.iter_mut().zip(&*normal) {
+                *d = M::fma(-normal, along, *d - average) * scale;
             }
         }
         match onto {
-            true => dx.iter_mut().zip(&*slopes).for_each(|(dx, slope)| *dx += slope),
-            false => dx.copy_from_slice(&slopes),
+            true => dx.iter_mut().zip(&*d_normal).for_each(|(dx, d)| *dx += d),
+            false => dx.copy_from_slice(&d_normal),
         }
         [mean, scale]
     }

@@ -1,4 +1,4 @@
-//! Lane sums: the one pattern in which everything but a matrix product is added up.
+//! Lane sums: the fixed order in which everything except matrix products is summed.
 
 use crate::lanes::Machine;
 

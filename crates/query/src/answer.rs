@@ -1,4 +1,4 @@
-//! The answer to a query, and how it is written.
+//! The answer to a query, and its output formats.
 
 mod table;
 

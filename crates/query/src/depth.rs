@@ -1,8 +1,8 @@
-//! How deep a query may be.
+//! A limit on the depth of queries.
 //!
-//! DataFusion goes through a query part in part, and `1 + 1 + 1 + …` is a sum in a sum in a sum: with
-//! enough of them the process ends, as it has no room for its calls. The parser has a limit for what
-//! stands in parentheses; this one is for what stands in a row.
+//! DataFusion processes a query recursively, and `1 + 1 + 1 + …` is a sum in a sum in a sum: with enough of
+//! them the stack overflows and the process ends. The parser limits the nesting of parentheses; this module
+//! limits long chains.
 
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -22,7 +22,7 @@ const MOST_TOGETHER: usize = 1000;
 pub(crate) fn check(sql: &str) -> Result<(), QueryError> {
     let refuse = |what: &str| QueryError::Sql {
         message: format!("the query is too long to be planned: {what}"),
-        help: "put the values into a file, which SQL can join, or ask in parts".to_owned(),
+        help: "put the values into a file, which SQL can join, or split the query".to_owned(),
         sql: sql.to_owned(),
         place: None,
     };
@@ -67,12 +67,12 @@ pub(crate) fn check(sql: &str) -> Result<(), QueryError> {
         if let (Some(more), Some((last, _))) = (closed, open.last_mut()) {
             *last += more;
             if *last > MOST_IN_A_ROW {
-                return Err(refuse(&format!("more than {MOST_IN_A_ROW} operators or words stand in a row")));
+                return Err(refuse(&format!("it has more than {MOST_IN_A_ROW} operators or words in a row")));
             }
         }
     }
     if together > MOST_TOGETHER {
-        return Err(refuse(&format!("it puts more than {MOST_TOGETHER} queries or tables together")));
+        return Err(refuse(&format!("it combines more than {MOST_TOGETHER} queries or tables")));
     }
     Ok(())
 }

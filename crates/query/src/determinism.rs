@@ -178,7 +178,7 @@ fn break_ties(order: &mut Vec<SortExpr>, constant: &[Expr], plan: &LogicalPlan) 
         }
         if !RowConverter::supports_fields(&[SortField::new(field.data_type().clone())]) {
             return Err(DataFusionError::Plan(format!(
-                "the column {} of {} has no order, so the rows have none: select a part of it",
+                "the column {} of {} cannot be ordered, so the rows have no fixed order: select a part of it",
                 field.name(),
                 field.data_type()
             )));
@@ -241,7 +241,7 @@ fn window(function: &mut WindowFunction, input: &LogicalPlan) -> Result<()> {
     let counted = |bound: &WindowFrameBound| !bound.is_unbounded() && *bound != WindowFrameBound::CurrentRow;
     if values && frame.units != WindowFrameUnits::Rows && (counted(&frame.start_bound) || counted(&frame.end_bound)) {
         return Err(DataFusionError::Plan(format!(
-            "{} over so many {} has more than one answer where rows tie: write ROWS",
+            "{} over a number of {} is ambiguous for rows with equal keys: write ROWS",
             function.fun.name(),
             frame.units
         )));
@@ -259,7 +259,7 @@ fn refuse(expr: &Expr) -> Result<()> {
         },
         Expr::ScalarFunction(function) if function.func.signature().volatility != Volatility::Immutable => {
             return Err(DataFusionError::Plan(format!(
-                "{} has another answer each time: write the value that is meant",
+                "{} gives a different value each time: write the value itself",
                 function.func.name()
             )));
         }
@@ -274,5 +274,5 @@ fn refuse(expr: &Expr) -> Result<()> {
         "any_value" => "min(x), or first_value(x order by y)",
         _ => return Ok(()),
     };
-    Err(DataFusionError::Plan(format!("{} has more than one answer: write {instead}", aggregate.name())))
+    Err(DataFusionError::Plan(format!("{} is ambiguous: write {instead}", aggregate.name())))
 }

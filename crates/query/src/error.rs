@@ -1,4 +1,4 @@
-//! What can go wrong with a query.
+//! Errors of queries.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use retrace_spec::{Digest, GaveUp};
 use retrace_tables::TablesError;
 use thiserror::Error;
 
-/// Why a query has no answer.
+/// Why a query failed.
 #[derive(Debug, Error)]
 pub enum QueryError {
     /// A file could not be read or written.
@@ -28,13 +28,13 @@ pub enum QueryError {
         /// The directory.
         path: PathBuf,
     },
-    /// A file's name does not say what it is.
-    #[error("{name} is no table: its name ends in none of .parquet, .csv, .tsv, .jsonl, .ndjson")]
+    /// The format cannot be told from the file's name.
+    #[error("{name} is not a table: its name must end in .parquet, .csv, .tsv, .jsonl or .ndjson")]
     Form {
         /// The file or URL.
         name: String,
     },
-    /// A file is not what its name says.
+    /// A file does not have the format that its name says.
     #[error("{place} is not a {form} table: {what}")]
     Table {
         /// The file or URL.
@@ -44,73 +44,73 @@ pub enum QueryError {
         /// Why it is not.
         what: String,
     },
-    /// What a part of a release holds is not known.
-    #[error("{} has a part of which it is not known what it holds: {}: {}", manifest.display(), part.at, part.why)]
+    /// The content of a part of a release is not known.
+    #[error("{}: the part {} cannot be checked: {}", manifest.display(), part.at, part.why)]
     UnknownPart {
         /// The manifest.
         manifest: PathBuf,
         /// The part.
         part: Unknown,
     },
-    /// A table that was sealed is gone.
-    #[error("{} is not there, but {} seals it", path.display(), manifest.display())]
+    /// A sealed table does not exist any more.
+    #[error("{} does not exist, but {} lists it", path.display(), manifest.display())]
     MissingTable {
         /// The table's file.
         path: PathBuf,
         /// The manifest.
         manifest: PathBuf,
     },
-    /// A file is not the one that was sealed.
-    #[error("{} is not as it was sealed: {} says {sealed}, its bytes are {found}", path.display(), manifest.display())]
+    /// A file differs from the sealed one.
+    #[error("{} differs from the sealed file: {} says {sealed}, but its digest is {found}", path.display(), manifest.display())]
     NotAsSealed {
         /// The file.
         path: PathBuf,
         /// The manifest.
         manifest: PathBuf,
-        /// What the manifest says.
+        /// Its digest in the manifest.
         sealed: Digest,
-        /// What it is.
+        /// Its digest now.
         found: Digest,
     },
     /// A table's file is damaged.
     #[error(transparent)]
     Tables(#[from] TablesError),
-    /// A text that is not the user's own names a file or URL.
-    #[error("{place} is no table that was opened, and this SQL may read no other: it came in a file")]
+    /// SQL from a file names a file or URL that was not opened.
+    #[error("{place} is not an opened table, and SQL from a file may read no other")]
     Reach {
         /// The path or URL.
         place: String,
     },
-    /// A URL has a scheme that is not read.
-    #[error("{url} is not read: only s3://, gs:// and https:// are")]
+    /// A URL has an unsupported scheme.
+    #[error("{url} cannot be read: only s3://, gs:// and https:// URLs are supported")]
     Scheme {
         /// The URL.
         url: String,
     },
-    /// It took too long.
-    #[error("there is no answer after {} s", after.as_secs_f64())]
+    /// The query took too long.
+    #[error("the query was stopped after {} s", after.as_secs_f64())]
     TooLong {
-        /// When it was given up.
+        /// The time after which it was stopped.
         after: Duration,
     },
-    /// A part of it asks for more memory than there is for it.
-    #[error("the query takes too much memory: {what}")]
+    /// A part of the query needs more memory than there is.
+    #[error("the query needs too much memory: {what}")]
     Exhausted {
-        /// What does.
+        /// Which part.
         what: String,
     },
-    /// It took too much memory.
-    #[error("the query takes more than {} MiB of memory{}", most >> 20, if what.is_empty() { String::new() } else { format!(": {what}") })]
+    /// The query took too much memory.
+    #[error("the query needs more than {} MiB of memory{}", most >> 20, if what.is_empty() { String::new() } else { format!(": {what}") })]
     TooLarge {
-        /// Bytes that it may take.
+        /// The limit in bytes.
         most: usize,
-        /// What took them, if that is known.
+        /// What took the memory, if that is known.
         what: String,
     },
-    /// A library gave up in the middle of its work.
-    #[error("a file that was asked seems to be damaged, as its reader gave up: {}", .0.what)]
+    /// A library panicked.
+    #[error("a file of the query may be damaged; its reader failed: {}", .0.what)]
     Damaged(#[from] GaveUp),
-    /// What is at a URL cannot be had.
+    /// A URL cannot be read.
     #[error("cannot read {url}: {what}")]
     Unreachable {
         /// The file or URL.
@@ -119,36 +119,36 @@ pub enum QueryError {
         what: String,
     },
     /// Two tables have one name.
-    #[error("{} and {} would both be the table {table}", files[0], files[1])]
+    #[error("{} and {} have the same table name {table}", files[0], files[1])]
     Clash {
         /// The name.
         table: String,
-        /// Where both are.
+        /// The two files.
         files: [String; 2],
     },
-    /// Files of one table disagree on what a column holds.
+    /// Files of one table have different types for a column.
     #[error("column {column} is {} in {} and {} in {}", types[0], files[0], types[1], files[1])]
     Columns {
         /// The column.
         column: String,
         /// The files.
         files: [String; 2],
-        /// What it holds in each.
+        /// The type in each.
         types: [String; 2],
     },
-    /// The query is not one, or names what is not there.
+    /// The SQL is invalid, or names something that does not exist.
     #[error("{message}")]
     Sql {
         /// What is wrong.
         message: String,
-        /// What may help: the nearest names, or what there is.
+        /// Advice: the nearest names, or all names.
         help: String,
         /// The query.
         sql: String,
-        /// The bytes of it that are wrong, if that is known.
+        /// The bytes of it that are wrong, if known.
         place: Option<Range<usize>>,
     },
-    /// A named query is not written as it should be.
+    /// The header of a named query is malformed.
     #[error("{origin}, line {line}: {what}")]
     Header {
         /// Its file.
@@ -158,15 +158,15 @@ pub enum QueryError {
         /// What is wrong.
         what: String,
     },
-    /// No query has such a name.
-    #[error("there is no query @{name}")]
+    /// There is no named query of this name.
+    #[error("there is no named query @{name}")]
     NoSuchQuery {
         /// The name.
         name: String,
-        /// What may help.
+        /// Advice.
         help: String,
     },
-    /// A parameter is unknown, missing or of the wrong kind.
+    /// A parameter is unknown, missing or of the wrong type.
     #[error("query @{query}: {what}")]
     Parameter {
         /// The query's name.
@@ -194,6 +194,6 @@ pub enum QueryError {
     #[error("Parquet: {0}")]
     Parquet(#[from] ParquetError),
     /// The runtime could not be started.
-    #[error("the query's runtime could not be started: {0}")]
+    #[error("the runtime for queries cannot be started: {0}")]
     Runtime(std::io::Error),
 }

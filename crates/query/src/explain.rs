@@ -1,4 +1,4 @@
-//! What is wrong with a query: in plain words, where in it, and what may help.
+//! Explanations of errors in a query: what is wrong, where, and what may help.
 
 use std::ops::Range;
 
@@ -43,7 +43,7 @@ pub(crate) fn explain(sql: &str, error: &DataFusionError, names: &Names) -> Quer
             SchemaError::AmbiguousReference { field } => {
                 place = place.or_else(|| word(sql, &field.name));
                 let message = format!("column {} is in more than one of the tables", field.name);
-                (message, format!("say which, as in a.{}", quoted(&field.name)))
+                (message, format!("name the table, as in a.{}", quoted(&field.name)))
             }
             _ => (plain(&raw), String::new()),
         },

@@ -1,11 +1,11 @@
-//! Whether the files that are asked are the ones that they should be.
+//! Checks the files of a query.
 //!
-//! Before a query over a file is answered, the file is held against what is said of it: what its
-//! release's manifest says, or else its own checksum ([`retrace_tables`]). One that is another gives no
-//! answer but an error. The whole file is read for that, once: a session, and a directory of notes if
-//! there is one, remember what bytes a file with a certain [`Stamp`] has. The notes tell of bytes only;
-//! what these ought to be is looked up anew each time. So no manifest can be outdated by a note, and
-//! nothing in a release can vouch for it.
+//! Before a query over a file is answered, the file is checked against its release's manifest, or else
+//! against its own checksum ([`retrace_tables`]). A mismatch is an error, and there is no answer. The
+//! complete file is read once for this: the session, and a directory of notes if there is one, store the
+//! digest of a file with a certain [`Stamp`]. The notes hold only actual digests; the expected ones are
+//! looked up each time. So a note cannot make a manifest outdated, and no file in a release is accepted as
+//! proof.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -69,7 +69,7 @@ pub(crate) struct Holder {
 }
 
 /// Where a file lies.
-enum Place<'a> {
+enum FileLocation<'a> {
     /// Below the directory of a release.
     Release(&'a Release, RelPath),
     /// Somewhere else.
@@ -81,20 +81,20 @@ impl Holder {
         Self { releases, checked, notes, held: Mutex::default(), asked_manifests: AtomicBool::new(false) }
     }
 
-    fn place(&self, path: &Path) -> Result<Place<'_>, QueryError> {
+    fn place(&self, path: &Path) -> Result<FileLocation<'_>, QueryError> {
         for release in &self.releases {
             if let Some(below) = release.place(path)? {
-                return Ok(Place::Release(release, below));
+                return Ok(FileLocation::Release(release, below));
             }
         }
-        Ok(Place::Named)
+        Ok(FileLocation::Named)
     }
 
     /// Opens a file, which has to be a regular one, and through no link if it is in a release.
     pub(crate) fn open(&self, path: &Path) -> Result<RegularFile, QueryError> {
         Ok(match self.place(path)? {
-            Place::Release(release, below) => release.directory().file(&below)?,
-            Place::Named => RegularFile::open(path)?,
+            FileLocation::Release(release, below) => release.directory().file(&below)?,
+            FileLocation::Named => RegularFile::open(path)?,
         })
     }
 
@@ -125,7 +125,8 @@ impl Holder {
         match Stamp::of(self.open(path)?.metadata()) == stamp {
             true => Ok(()),
             false => {
-                Err(FileError::Changed { path: path.to_owned(), what: "it is another file now".to_owned() }.into())
+                Err(FileError::Changed { path: path.to_owned(), what: "it was replaced by another file".to_owned() }
+                    .into())
             }
         }
     }
@@ -176,7 +177,7 @@ impl Holder {
                     None => {
                         let hashed = hash_beneath(release.directory(), below, Wanted::default(), &Silent)?;
                         if hashed.stamp != Some(stamp) {
-                            let what = "it is another file now".to_owned();
+                            let what = "it was replaced by another file".to_owned();
                             return Err(FileError::Changed { path: path.to_owned(), what }.into());
                         }
                         hashed.digest
@@ -241,7 +242,7 @@ struct Notes {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+struct NotesDocument {
     retrace: String,
     files: BTreeMap<String, Note>,
 }
@@ -282,7 +283,7 @@ impl Notes {
             self.files.clear();
         }
         self.files.insert(name.to_owned(), note);
-        let document = Document { retrace: SCHEMA.to_owned(), files: self.files };
+        let document = NotesDocument { retrace: SCHEMA.to_owned(), files: self.files };
         if let Ok(bytes) = serde_json::to_vec(&document) {
             let write = || Root::make_private(&self.directory)?.write_private(&self.name, &bytes);
             // As said above.
@@ -298,7 +299,7 @@ fn read(directory: &Path, name: &RelPath) -> Option<BTreeMap<String, Note>> {
     if not_own(&metadata).or(not_own(opened.metadata())).is_some() {
         return None;
     }
-    let document: Document = serde_json::from_str(&opened.text(LONGEST_NOTES).ok()?).ok()?;
+    let document: NotesDocument = serde_json::from_str(&opened.text(LONGEST_NOTES).ok()?).ok()?;
     (document.retrace == SCHEMA).then_some(document.files)
 }
 

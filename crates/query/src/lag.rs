@@ -1,4 +1,4 @@
-//! `lag(x)` over sorted rows, a batch at a time.
+//! `lag(x)` over sorted rows, one batch at a time.
 
 use std::sync::Arc;
 

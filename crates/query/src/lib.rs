@@ -1,8 +1,8 @@
-//! SQL on DataFusion: everything that is asked of a release in SQL is asked here.
+//! SQL on DataFusion. All SQL queries on releases go through this crate.
 //!
-//! [`Session`] answers a query over tables, one answer whenever it is asked; a [`NamedQuery`] is one
-//! whose question stands beside it in words. This crate knows nothing of models or plots, and reads
-//! no environment: how a URL is reached is told by [`Stores`].
+//! [`Session`] answers queries over tables, always with the same answer. A [`NamedQuery`] is a query with its
+//! question in words. This crate does not know models or plots, and reads no environment variables:
+//! [`Stores`] says how to reach URLs.
 
 mod answer;
 mod depth;

@@ -1,8 +1,8 @@
-//! How long a query may take, and how much memory.
+//! Limits on the time and memory of a query.
 //!
-//! Three things keep to the memory, each where the others do not see: DataFusion's pool, from which its
-//! larger operators ask for what they hold; the bounds of functions that make much out of a number
-//! ([`crate::functions`]); and a look at the whole process now and then. Nothing is written to disk.
+//! Three limits apply to memory, each where the others have no effect: DataFusion's memory pool, which its
+//! larger operators use; the limits of functions with large results ([`crate::functions`]); and a periodic
+//! check of the whole process. Nothing is written to disk.
 
 use std::future::Future;
 use std::panic::resume_unwind;
@@ -72,7 +72,7 @@ impl Limits {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => match runtime.block_on(task) {
                     Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-                    _ => return Err(QueryError::Runtime(std::io::Error::other("the query was left alone"))),
+                    _ => return Err(QueryError::Runtime(std::io::Error::other("the query was stopped"))),
                 },
             }
             if let Some(after) = self.time.filter(|most| began.elapsed() > *most) {

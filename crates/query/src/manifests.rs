@@ -1,4 +1,4 @@
-//! A manifest's graph as tables.
+//! The graph of a manifest as tables.
 
 use std::sync::Arc;
 

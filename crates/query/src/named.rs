@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A line that goes on is indented: `--   and its end`. The kind of a parameter is that of its
-//! default: a text `'in quotes'`, a whole number, a number, or `null`, which is no text at all; one
+//! default: a text `'in quotes'`, an integer, a number, or `null`, which is no text at all; one
 //! without a default is a text that has to be given. A value is never put into the SQL's text: it
 //! takes the place of `$task` in the parsed query.
 
@@ -89,7 +89,7 @@ impl Literal {
     fn like(&self, value: &str) -> Result<Self, &'static str> {
         match self {
             Self::Text(_) => Ok(Self::Text(Some(value.to_owned()))),
-            Self::Whole(_) => value.trim().parse().map(Self::Whole).map_err(|_| "a whole number"),
+            Self::Whole(_) => value.trim().parse().map(Self::Whole).map_err(|_| "an integer"),
             Self::Number(_) => {
                 let number = value.trim().parse().ok().filter(|number: &f64| number.is_finite());
                 number.map(Self::Number).ok_or("a number")
@@ -153,7 +153,7 @@ impl NamedQuery {
         for header in HeaderLine::all(text) {
             let line = header.line;
             let (key, value) = header.field().ok_or_else(|| {
-                refuse(line, "a line of the header is `-- question: …` or `-- parameter NAME = DEFAULT: …`".to_owned())
+                refuse(line, "a header line must be `-- question: …` or `-- parameter NAME = DEFAULT: …`".to_owned())
             })?;
             match key.split_once(' ') {
                 None if key == "question" && query.question.is_empty() => query.question = value.to_owned(),
@@ -163,21 +163,24 @@ impl NamedQuery {
                         Some((name, default)) => {
                             let default = default.trim();
                             let literal = Literal::parse(default).ok_or_else(|| {
-                                refuse(line, format!("{default} is no default: 'text', a number, or null"))
+                                refuse(
+                                    line,
+                                    format!("{default} is not a valid default; write 'text', a number, or null"),
+                                )
                             })?;
                             (name.trim(), Some(literal))
                         }
                     };
                     if query.parameters.iter().any(|other| other.name == name) {
-                        return Err(refuse(line, format!("parameter {name} is there twice")));
+                        return Err(refuse(line, format!("duplicate parameter {name}")));
                     }
                     query.parameters.push(Parameter { name: name.to_owned(), default, about: value.to_owned() });
                 }
-                _ => return Err(refuse(line, format!("unknown or doubled key {key}"))),
+                _ => return Err(refuse(line, format!("unknown or duplicate key {key}"))),
             }
         }
         if query.question.is_empty() {
-            return Err(refuse(1, "its question is missing: `-- question: …`".to_owned()));
+            return Err(refuse(1, "the line `-- question: …` is missing".to_owned()));
         }
         Ok(query)
     }

@@ -1,11 +1,10 @@
-//! The client that fetches what is at a URL: where it lets itself be sent.
+//! The client that reads URLs, and its rules for redirects.
 //!
-//! The user names a host, and trusts it to answer, not to say what else this machine asks. So a redirect
-//! is followed only to another `https://` URL without a user's name or password in it, at most
-//! [`MOST`] times, and only to an address of the public internet: no loopback, no private network, no
-//! metadata service, neither by number nor by a name that leads there. What the request carried to the
-//! first host (credentials, where it came from) is not sent on. Stores that take signed requests follow
-//! none at all.
+//! The user names a host and trusts it to answer, but not to decide what else this machine requests. So a
+//! redirect is followed only to another `https://` URL without a user name or password, at most [`MOST`]
+//! times, and only to an address of the public internet: no loopback, no private network, no metadata
+//! service, neither by number nor by a name that resolves to one. Credentials and the origin of the request
+//! are not sent to the new host. Stores with signed requests follow no redirects.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -35,15 +34,15 @@ pub(crate) enum Redirects {
 /// Why a redirect is not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
-    #[error("it sends on, and a store that takes credentials is not followed elsewhere")]
+    #[error("it redirects, and redirects of a store with credentials are not followed")]
     Any,
-    #[error("it sends on more than {MOST} times")]
+    #[error("it redirects more than {MOST} times")]
     TooMany,
-    #[error("it sends on to a URL that is not https://")]
+    #[error("it redirects to a URL that is not https://")]
     Scheme,
-    #[error("it sends on to a URL with a user's name or password in it")]
+    #[error("it redirects to a URL with a user name or password")]
     Credentials,
-    #[error("it sends on to an address of this machine or of a private network")]
+    #[error("it redirects to an address of this machine or of a private network")]
     Private,
 }
 

@@ -1,7 +1,7 @@
-//! The directories of releases that are asked, and which files lie below them.
+//! The release directories of a query, and the files below them.
 //!
-//! A stranger's release is a stranger: below its directory no link is followed, and nothing but a regular
-//! file is opened. What the user names elsewhere is opened as he names it, links and all.
+//! A release is untrusted: below its directory no link is followed, and only regular files are opened. Other
+//! paths that the user names are opened as given, including links.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -48,7 +48,7 @@ impl Release {
                 false => Ok(()),
             })?;
             if release.manifest.is_some() {
-                let what = "a manifest.yaml lies beside it, and which of the two counts is not known".to_owned();
+                let what = "the directory also has a manifest.yaml; only one of the two can be used".to_owned();
                 return Err(FileError::Name { path: json.under(path), what }.into());
             }
             release.read_manifest(&yaml, false)?;

@@ -1,4 +1,4 @@
-//! How files are shared among the partitions that read them.
+//! Distributes files over the partitions that read them.
 
 use std::sync::Arc;
 

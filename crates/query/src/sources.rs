@@ -1,4 +1,4 @@
-//! What can be asked: releases, manifests, and tables in files and at URLs.
+//! The inputs of a query: releases, manifests, and tables in files and at URLs.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -77,7 +77,7 @@ impl Form {
 }
 
 /// A table, before it is opened.
-enum Found {
+enum TableSource {
     /// Rows of manifests.
     Rows(Vec<RecordBatch>),
     /// Files of one form, as they were named.
@@ -87,7 +87,7 @@ enum Found {
 /// The tables of all that was named, each by its name.
 #[derive(Default)]
 pub(crate) struct Sources {
-    tables: BTreeMap<String, Found>,
+    tables: BTreeMap<String, TableSource>,
     checked: bool,
     /// The directories of releases among it.
     pub(crate) releases: Vec<Release>,
@@ -165,9 +165,9 @@ impl Sources {
             ("graph", graph),
             ("manifests", root),
         ] {
-            match self.tables.entry(table.to_owned()).or_insert_with(|| Found::Rows(Vec::new())) {
-                Found::Rows(batches) => batches.push(rows),
-                Found::Files(_, files) => return Err(clash(table, files, &path)),
+            match self.tables.entry(table.to_owned()).or_insert_with(|| TableSource::Rows(Vec::new())) {
+                TableSource::Rows(batches) => batches.push(rows),
+                TableSource::Files(_, files) => return Err(clash(table, files, &path)),
             }
         }
         Ok(())
@@ -177,14 +177,14 @@ impl Sources {
         let table = table_name(&file);
         match self.tables.entry(table) {
             Entry::Vacant(entry) => {
-                entry.insert(Found::Files(form, vec![file]));
+                entry.insert(TableSource::Files(form, vec![file]));
             }
             Entry::Occupied(mut entry) => {
                 let name = entry.key().clone();
                 match entry.get_mut() {
-                    Found::Files(other, files) if *other == form => files.push(file),
-                    Found::Files(_, files) => return Err(clash(&name, files, &file)),
-                    Found::Rows(_) => return Err(clash(&name, &["a manifest".to_owned()], &file)),
+                    TableSource::Files(other, files) if *other == form => files.push(file),
+                    TableSource::Files(_, files) => return Err(clash(&name, files, &file)),
+                    TableSource::Rows(_) => return Err(clash(&name, &["a manifest".to_owned()], &file)),
                 }
             }
         }
@@ -201,8 +201,8 @@ impl Sources {
         let mut tables = BTreeMap::new();
         for (name, found) in self.tables {
             let (table, files) = match found {
-                Found::Rows(batches) => (rows(batches)?, Vec::new()),
-                Found::Files(form, files) => (open_files(context, stores, holder, form, &files).await?, files),
+                TableSource::Rows(batches) => (rows(batches)?, Vec::new()),
+                TableSource::Files(form, files) => (open_files(context, stores, holder, form, &files).await?, files),
             };
             let columns = table.schema().fields().iter().map(|field| field.name().clone()).collect();
             tables.insert(name.clone(), Table { columns, files });
@@ -287,7 +287,7 @@ fn footer(size: u64, end: &[u8]) -> Result<(), String> {
     let length = u64::from(u32::from_le_bytes([*a, *b, *c, *d]));
     match length.checked_add(12) {
         Some(least) if least <= size => Ok(()),
-        _ => Err(format!("its footer says that it has {length} bytes, in a file of {size}")),
+        _ => Err(format!("its footer gives its length as {length} bytes, in a file of {size} bytes")),
     }
 }
 

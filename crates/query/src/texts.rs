@@ -1,4 +1,4 @@
-//! SQL that comes in files: named queries, rules.
+//! SQL from files: named queries and rules.
 
 use std::path::{Path, PathBuf};
 

@@ -1,18 +1,18 @@
-//! What can go wrong with a report.
+//! Errors of reports.
 
 use retrace_query::QueryError;
 use thiserror::Error;
 
-/// Why there is no report.
+/// Why a report or chart could not be made.
 #[derive(Debug, Error)]
 pub enum ReportError {
-    /// A table could not be asked.
+    /// A query failed.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// A chart has nothing to show.
-    #[error("chart {0:?} has no point with finite numbers (above 0 on a logarithmic axis)")]
+    /// A chart has no points.
+    #[error("chart {0:?} has no finite point (on a logarithmic axis, a point above 0)")]
     Empty(String),
-    /// An answer has nothing that a chart could show.
+    /// No chart fits the columns of an answer.
     #[error("the answer cannot be drawn: {0}")]
     NotDrawn(String),
     /// A chart could not be drawn.

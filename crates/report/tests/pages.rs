@@ -10,7 +10,7 @@ use retrace_analysis::scaling::{Fit, Law, RunPoints};
 use retrace_manifest::{Comparison, Entry, Verdict, Verification};
 use retrace_query::Session;
 use retrace_report::{Checked, CheckedReplay, Cleaning, Part, page};
-use retrace_spec::manifest::{Artifact, GraphStep, Kind, Output, Reference, StepKind};
+use retrace_spec::manifest::{Artifact, ArtifactKind, GraphStep, Output, Reference, StepKind};
 use retrace_spec::recipe::{LossUnit, ParamsUnit};
 use retrace_spec::{Digest, Manifest, RelPath, Step, Tokens};
 use retrace_tables::{Checkpoint, Contamination, Metric, Sample, TrainLog};
@@ -38,20 +38,20 @@ fn path(text: &str) -> RelPath {
 
 fn manifest() -> Manifest {
     let files = [
-        ("clean.yaml", Kind::Config),
-        ("clean/en-0.jsonl", Kind::Shard),
-        ("clean/ledger.jsonl", Kind::Log),
-        ("generate.yaml", Kind::Config),
-        ("raw/en-0.jsonl", Kind::Shard),
-        ("runs/base.yaml", Kind::Config),
-        ("runs/base/step-000240/model.safetensors", Kind::Checkpoint),
-        ("runs/base/step-000240/optimizer.safetensors", Kind::Checkpoint),
-        ("runs/base/journal.jsonl", Kind::Log),
-        ("tokenize.yaml", Kind::Config),
-        ("tokenizer/tokenizer.json", Kind::Tokenizer),
-        ("tokens/general-en.tokens", Kind::Tokens),
+        ("clean.yaml", ArtifactKind::Config),
+        ("clean/en-0.jsonl", ArtifactKind::Shard),
+        ("clean/ledger.jsonl", ArtifactKind::Log),
+        ("generate.yaml", ArtifactKind::Config),
+        ("raw/en-0.jsonl", ArtifactKind::Shard),
+        ("runs/base.yaml", ArtifactKind::Config),
+        ("runs/base/step-000240/model.safetensors", ArtifactKind::Checkpoint),
+        ("runs/base/step-000240/optimizer.safetensors", ArtifactKind::Checkpoint),
+        ("runs/base/journal.jsonl", ArtifactKind::Log),
+        ("tokenize.yaml", ArtifactKind::Config),
+        ("tokenizer/tokenizer.json", ArtifactKind::Tokenizer),
+        ("tokens/general-en.tokens", ArtifactKind::Tokens),
     ];
-    let artifact = |(at, (name, kind)): (usize, &(&str, Kind))| Artifact {
+    let artifact = |(at, (name, kind)): (usize, &(&str, ArtifactKind))| Artifact {
         path: path(name),
         kind: *kind,
         size: 900 * 7u64.pow(at as u32 % 6),
@@ -60,7 +60,7 @@ fn manifest() -> Manifest {
         slices: Vec::new(),
         tensors: None,
     };
-    let step = |id: &str, kind, config: &str, inputs: &[&str], outputs: &[(&str, Kind)]| GraphStep {
+    let step = |id: &str, kind, config: &str, inputs: &[&str], outputs: &[(&str, ArtifactKind)]| GraphStep {
         id: id.to_owned(),
         kind,
         numerics: (kind == StepKind::Train).then_some(1),
@@ -238,7 +238,7 @@ fn parts(directory: &Path) -> Vec<Part> {
 
 fn replayed(findings: &[&str]) -> CheckedReplay {
     let finding = |what: &&str| retrace_train::Finding {
-        kind: retrace_train::Kind::Arithmetic,
+        kind: retrace_train::DifferenceKind::Arithmetic,
         step: Step(131),
         what: (*what).to_owned(),
         places: Vec::new(),

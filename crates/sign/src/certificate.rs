@@ -33,7 +33,7 @@ pub enum CertificateError {
     #[error("the chain has no certificate")]
     Empty,
     /// No way leads from the signer to a root that is trusted.
-    #[error("no trusted root has signed for {subject:?}, whose issuer is {issuer:?}")]
+    #[error("the certificate of {subject:?}, issued by {issuer:?}, does not lead to a trusted root")]
     Untrusted {
         /// The last certificate on the way.
         subject: String,
@@ -90,10 +90,10 @@ impl Roots {
 fn certificates(text: &str, most: usize) -> Result<Vec<Certificate>, KeyError> {
     let refuse = |what: String| KeyError { what };
     if text.len() > most {
-        return Err(refuse(format!("it has {} bytes, and certificates of at most {most} are read", text.len())));
+        return Err(refuse(format!("it has {} bytes; the limit for a certificate is {most}", text.len())));
     }
-    let all = Certificate::load_pem_chain(text.as_bytes()).map_err(|e| refuse(format!("no certificates: {e}")))?;
-    if all.is_empty() { Err(refuse("it holds no certificate".to_owned())) } else { Ok(all) }
+    let all = Certificate::load_pem_chain(text.as_bytes()).map_err(|e| refuse(format!("not certificates: {e}")))?;
+    if all.is_empty() { Err(refuse("it has no certificate".to_owned())) } else { Ok(all) }
 }
 
 /// A signer's certificate, and those that lead from it towards a root.
@@ -148,7 +148,7 @@ impl Chain {
         let leaf = self.0.first().ok_or(CertificateError::Empty)?;
         let der = leaf.tbs_certificate().subject_public_key_info().to_der();
         let key = der.ok().and_then(|der| PublicKey::from_der(&der));
-        key.ok_or_else(|| forbidden(leaf, "has a key of a kind that does not sign here"))
+        key.ok_or_else(|| forbidden(leaf, "has a key of an unsupported kind"))
     }
 
     /// What the signer's certificate calls him: his key, his subject, his alternative names. Nothing in it
@@ -250,12 +250,12 @@ fn understood(certificate: &Certificate) -> Result<(), CertificateError> {
     let mut all = certificate.tbs_certificate().extensions().into_iter().flatten();
     // It should be critical, but is not everywhere; whom it excludes must not be accepted.
     if all.clone().any(|extension| extension.extn_id == NameConstraints::OID) {
-        return Err(forbidden(certificate, "may vouch for some names alone, which is not checked here"));
+        return Err(forbidden(certificate, "has name constraints, which are not supported"));
     }
     match all.find(|extension| extension.critical && !KNOWN.contains(&extension.extn_id)) {
         None => Ok(()),
         Some(extension) => {
-            let what = format!("has a critical extension that is not known here: {}", extension.extn_id);
+            let what = format!("has an unknown critical extension: {}", extension.extn_id);
             Err(forbidden(certificate, &what))
         }
     }
@@ -271,13 +271,13 @@ fn may_sign(certificate: &Certificate) -> Result<(), CertificateError> {
     let usage = extension::<KeyUsage>(certificate)?;
     let extended = extension::<ExtendedKeyUsage>(certificate)?;
     if usage.is_some_and(|usage| !usage.digital_signature()) {
-        return Err(forbidden(certificate, "is not for signatures"));
+        return Err(forbidden(certificate, "does not allow signatures"));
     }
     if extended.as_ref().is_some_and(|uses| !for_code(uses)) {
-        return Err(forbidden(certificate, "is for other uses than signing code"));
+        return Err(forbidden(certificate, "does not allow code signing"));
     }
     if usage.is_none() && extended.is_none() {
-        return Err(forbidden(certificate, "does not say that it is for signing"));
+        return Err(forbidden(certificate, "does not state that it is for signing"));
     }
     Ok(())
 }
@@ -289,17 +289,19 @@ fn may_certify(certificate: &Certificate, below: usize) -> Result<(), Certificat
     match extension::<BasicConstraints>(certificate)? {
         Some(constraints) if constraints.ca => {
             if constraints.path_len_constraint.is_some_and(|most| below > usize::from(most)) {
-                return Err(forbidden(certificate, "has signed for a longer chain than it may"));
+                return Err(forbidden(certificate, "does not allow a chain of this length"));
             }
         }
-        _ => return Err(forbidden(certificate, "signed another, but is no authority's")),
+        _ => return Err(forbidden(certificate, "signed another certificate, but is not a certificate authority")),
     }
     // What an authority may have its signers do (RFC 5280 leaves it open; OpenSSL and others hold it so).
     if extension::<ExtendedKeyUsage>(certificate)?.is_some_and(|uses| !for_code(&uses)) {
-        return Err(forbidden(certificate, "vouches for other uses than signing code"));
+        return Err(forbidden(certificate, "does not allow to issue certificates for code signing"));
     }
     match extension::<KeyUsage>(certificate)? {
-        Some(usage) if !usage.key_cert_sign() => Err(forbidden(certificate, "signed another, but is not for that")),
+        Some(usage) if !usage.key_cert_sign() => {
+            Err(forbidden(certificate, "signed another certificate, but is not allowed to"))
+        }
         _ => Ok(()),
     }
 }

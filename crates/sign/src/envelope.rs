@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for Base64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let bytes = STANDARD.decode(&text).or_else(|_| URL_SAFE.decode(&text));
-        bytes.map(Self).map_err(|e| serde::de::Error::custom(format!("no base64: {e}")))
+        bytes.map(Self).map_err(|e| serde::de::Error::custom(format!("not base64: {e}")))
     }
 }
 

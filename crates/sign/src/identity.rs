@@ -1,4 +1,4 @@
-//! Who a signer is, as his key or an authority says.
+//! The identity of a signer, by the key or by a certificate.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,9 +8,9 @@ use thiserror::Error;
 
 use crate::PublicKey;
 
-/// A text that names nobody.
+/// A text that is not an identity.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("this names no signer: {what}")]
+#[error("this is not the name of a signer: {what}")]
 pub struct IdentityError {
     /// What is wrong with it.
     pub what: &'static str,

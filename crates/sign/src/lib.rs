@@ -1,9 +1,9 @@
-//! Signatures over bytes: keys as PEM files hold them, DSSE envelopes, chains of certificates; and the
-//! token that processes prove to one another.
+//! Signatures over bytes: keys in PEM files, DSSE envelopes, certificate chains; and the token that processes
+//! prove to each other.
 //!
-//! This crate knows nothing of what is signed, of files, of networks or of the time: a caller that
-//! wants a certificate's validity checked says as of when. It makes no keys. A signature proves that
-//! whoever had the key signed these bytes, and nothing of whether they are true.
+//! This crate does not know what is signed, and does not access files, networks or the time: to check the
+//! validity of a certificate, the caller gives the time. It makes no keys. A signature proves that the owner
+//! of the key signed these bytes, not that their content is true.
 
 mod certificate;
 mod envelope;
@@ -23,10 +23,10 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SignatureError {
     /// There is none.
-    #[error("it bears no signature")]
+    #[error("it has no signature")]
     None,
     /// Nobody signs so often.
-    #[error("it bears {count} signatures, and at most {most} are looked at")]
+    #[error("it has {count} signatures; the limit is {most}")]
     Many {
         /// How many there are.
         count: usize,
@@ -35,7 +35,7 @@ pub enum SignatureError {
     },
     /// None of the signatures is one of these bytes by this key.
     #[error(
-        "no signature of these bytes by this {kind} key: either they or the signature were changed, or another key signed them"
+        "no signature by this {kind} key fits these bytes: the bytes or the signature were changed, or another key signed them"
     )]
     Wrong {
         /// The kind of the key it was held against.

@@ -1,4 +1,4 @@
-//! A shared secret, with which processes know one another.
+//! A shared secret by which processes authenticate each other.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// A text that is not a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the token is not one: it is {least} to {most} printable characters without a space")]
+#[error("this is not a token: a token has {least} to {most} printable ASCII characters and no spaces")]
 pub struct TokenError {
     /// How many at least.
     pub least: usize,

@@ -43,25 +43,25 @@ fn a_chain_that_leads_to_the_root_gives_the_signers_key() {
 #[test]
 fn every_other_chain_is_refused_with_its_reason() {
     let table: [(&[&str], &str, u64, &str); 17] = [
-        (&["signer"], "root", NOW, "no trusted root"),
-        (&["signer", "intermediate"], "other-root", NOW, "no trusted root"),
+        (&["signer"], "root", NOW, "does not lead to a trusted root"),
+        (&["signer", "intermediate"], "other-root", NOW, "does not lead to a trusted root"),
         // The whole chain is there, but nobody trusts what it ends in.
-        (&["signer", "intermediate", "root"], "other-root", NOW, "no trusted root"),
-        (&["signer", "impostor"], "root", NOW, "no trusted root"),
+        (&["signer", "intermediate", "root"], "other-root", NOW, "does not lead to a trusted root"),
+        (&["signer", "impostor"], "root", NOW, "does not lead to a trusted root"),
         (&["expired", "intermediate"], "root", NOW, "valid from 2025-01-01"),
         (&["signer", "intermediate"], "root", 1_700_000_000, "not on 2023-11-14"),
         (&["signer", "intermediate"], "root", 4_000_000_000, "valid from"),
         (&["signer", "intermediate"], "root", u64::MAX, "valid from"),
-        (&["server", "intermediate"], "root", NOW, "other uses than signing code"),
-        (&["encipherer", "intermediate"], "root", NOW, "not for signatures"),
-        (&["unsaid", "intermediate"], "root", NOW, "does not say that it is for signing"),
-        (&["critical", "intermediate"], "root", NOW, "critical extension that is not known here: 1.2.3.4"),
-        (&["by-no-authority", "no-authority"], "root", NOW, "is no authority's"),
-        (&["too-deep", "second", "intermediate"], "root", NOW, "longer chain"),
-        (&["by-serves", "serves"], "root", NOW, "vouches for other uses"),
-        (&["by-constrained", "constrained"], "root", NOW, "some names alone"),
+        (&["server", "intermediate"], "root", NOW, "does not allow code signing"),
+        (&["encipherer", "intermediate"], "root", NOW, "does not allow signatures"),
+        (&["unsaid", "intermediate"], "root", NOW, "does not state that it is for signing"),
+        (&["critical", "intermediate"], "root", NOW, "unknown critical extension: 1.2.3.4"),
+        (&["by-no-authority", "no-authority"], "root", NOW, "not a certificate authority"),
+        (&["too-deep", "second", "intermediate"], "root", NOW, "a chain of this length"),
+        (&["by-serves", "serves"], "root", NOW, "does not allow to issue certificates"),
+        (&["by-constrained", "constrained"], "root", NOW, "name constraints"),
         // 1024 bits of RSA.
-        (&["by-weak"], "weak", NOW, "no trusted root"),
+        (&["by-weak"], "weak", NOW, "does not lead to a trusted root"),
     ];
     for (names, root, at, reason) in table {
         let told = verdict(names, root, at).unwrap_err().to_string();

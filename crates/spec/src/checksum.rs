@@ -1,4 +1,4 @@
-//! Digests of other tools: what foreign lists give, and what their readers check.
+//! Digests of other tools, as lists of these tools contain them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -131,7 +131,7 @@ impl FromStr for Checksum {
             let algorithm = Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name)?;
             Self::from_hex(algorithm, hex)
         });
-        named.ok_or_else(|| format!("{text:?} is not an algorithm, `:` and as many hexadecimal digits as it has"))
+        named.ok_or_else(|| format!("{text:?} is not an algorithm, `:` and the right number of hexadecimal digits"))
     }
 }
 

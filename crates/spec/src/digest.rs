@@ -1,4 +1,4 @@
-//! The one digest of the suite.
+//! The digest that all documents use.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ pub struct Digest([u8; 32]);
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DigestError {
     /// No `b3:` in front.
-    #[error("digest {0:?} does not begin with `b3:`, the only algorithm read here")]
+    #[error("digest {0:?} does not begin with `b3:`, the only supported algorithm")]
     Algorithm(String),
     /// Not 64 lower-case hexadecimal digits.
     #[error("digest {0:?} is not `b3:` and 64 lower-case hexadecimal digits")]

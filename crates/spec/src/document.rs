@@ -1,4 +1,4 @@
-//! Reading and writing documents, strictly.
+//! Strict reading and writing of documents.
 
 use std::marker::PhantomData;
 
@@ -13,8 +13,8 @@ use crate::{Digest, canonical_digest, guard};
 /// What is wrong with a document.
 #[derive(Debug, Error)]
 pub enum SpecError {
-    /// The text is not such a document.
-    #[error("{origin}{}: {what}", Place(*.line, *.column))]
+    /// The text is not a document of this kind.
+    #[error("{origin}{}: {what}", LineColumn(*.line, *.column))]
     Parse {
         /// The file, or what else the text came from.
         origin: String,
@@ -27,7 +27,7 @@ pub enum SpecError {
         /// The lines there, if the place is known.
         snippet: Option<Box<Snippet>>,
     },
-    /// The document reads well, but its values cannot be meant.
+    /// The syntax is correct, but a value is not valid.
     #[error("{origin}: {field}: {what}")]
     Invalid {
         /// The file, or what else the text came from.
@@ -38,7 +38,7 @@ pub enum SpecError {
         what: String,
     },
     /// A value has no canonical form.
-    #[error("no canonical form: {0}")]
+    #[error("the value has no canonical form: {0}")]
     Canonical(String),
 }
 
@@ -50,9 +50,9 @@ impl SpecError {
     }
 }
 
-struct Place(usize, usize);
+struct LineColumn(usize, usize);
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for LineColumn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (self.0, self.1) {
             (0, _) => Ok(()),
@@ -62,7 +62,7 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// A field that cannot be meant, and why: what [`Document::check`] returns.
+/// A field that is not valid, and why: what [`Document::check`] returns.
 pub type Complaint = (String, String);
 
 /// A document that people write as YAML and programs as JSON.
@@ -72,16 +72,16 @@ pub type Complaint = (String, String);
 pub trait Document: Serialize + DeserializeOwned {
     /// Kind and version, as in `run/1`.
     const SCHEMA: &'static str;
-    /// The most bytes that are read of such a document.
+    /// The largest size of such a document in bytes.
     const LARGEST: usize = 16 << 20;
 
     /// What the field `retrace` says.
     fn schema(&self) -> &str;
 
-    /// Whether the values can be meant together.
+    /// Checks the values.
     ///
     /// # Errors
-    /// The first field that cannot, and why.
+    /// The first field that is not valid, and why.
     fn check(&self) -> Result<(), Complaint>;
 
     /// Reads a document; `origin` names the text in errors.
@@ -115,7 +115,11 @@ pub trait Document: Serialize + DeserializeOwned {
 pub(crate) fn read<T: DeserializeOwned>(text: &str, origin: &str, largest: usize) -> Result<T, SpecError> {
     let refuse = |line, column, what: String| SpecError::parse(text, origin, (line, column), &what);
     if text.len() > largest {
-        return Err(refuse(0, 0, format!("{} bytes is no such document; at most {largest} are read", text.len())));
+        return Err(refuse(
+            0,
+            0,
+            format!("the document has {} bytes; the limit for its kind is {largest}", text.len()),
+        ));
     }
     if text.trim_start().starts_with('{') {
         return serde_json::from_str(text).map_err(|e| refuse(e.line(), e.column(), without_place(e.to_string())));
@@ -134,7 +138,7 @@ const LARGEST_YAML: usize = 16 << 20;
 /// If the text is not YAML, not such a value, longer than 16 MiB or nested deeper than 64 levels.
 pub fn read_yaml<'de, S: DeserializeSeed<'de>>(text: &'de str, origin: &str, seed: S) -> Result<S::Value, SpecError> {
     if text.len() > LARGEST_YAML {
-        let what = format!("{} bytes of YAML; at most {LARGEST_YAML} are read", text.len());
+        let what = format!("the YAML has {} bytes; the limit is {LARGEST_YAML}", text.len());
         return Err(SpecError::parse(text, origin, (0, 0), &what));
     }
     yaml_value(text, origin, Indirection::Allowed, seed)

@@ -1,5 +1,5 @@
-//! Text that others wrote, as it is shown to people: what is invisible or moves a cursor is escaped, what
-//! is long is cut. So a name or message can neither hide nor pass for a line of our own.
+//! Untrusted text for display: invisible characters and characters that move the cursor are escaped, and long
+//! text is cut. So a name or message can neither hide nor look like a line of retrace.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

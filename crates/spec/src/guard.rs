@@ -1,5 +1,5 @@
-//! Panics of the libraries that we stand on, as errors. Some panic at bytes that are damaged or made to
-//! do harm, and that is no fault of ours to be reported.
+//! Turns panics of other libraries into errors. Some libraries panic at damaged or malicious bytes; that is
+//! not a bug of retrace.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,9 +10,9 @@ use crate::foreign::excerpt;
 
 static GUARDED: AtomicUsize = AtomicUsize::new(0);
 
-/// A library gave up in the middle of its work.
+/// A library panicked.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("it seems to be damaged, as its reader gave up: {what}")]
+#[error("it may be damaged; its reader failed: {what}")]
 pub struct GaveUp {
     /// What it said.
     pub what: String,
@@ -36,7 +36,7 @@ pub fn guard<T>(work: impl FnOnce() -> T) -> Result<T, GaveUp> {
     GUARDED.fetch_sub(1, Ordering::Relaxed);
     result.map_err(|panic| {
         let what = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        GaveUp { what: excerpt(what.unwrap_or("it does not say why")).into_owned() }
+        GaveUp { what: excerpt(what.unwrap_or("no reason given")).into_owned() }
     })
 }
 
@@ -51,7 +51,7 @@ mod tests {
         for (gave_up, what) in [
             (guard(|| assert_eq!([0; 2][index], 0)), "index out of bounds"),
             (guard(|| panic!("{}", "x".repeat(1_000_000))), "bytes more"),
-            (guard(|| std::panic::panic_any(7)), "does not say why"),
+            (guard(|| std::panic::panic_any(7)), "no reason given"),
         ] {
             let said = gave_up.expect_err("it panics").to_string();
             assert!(said.contains(what) && said.len() < 400, "{said}");

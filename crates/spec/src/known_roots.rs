@@ -1,4 +1,4 @@
-//! The roots of releases that someone has seen: what an auditor keeps, so that an old manifest is not
+//! The roots of releases that someone has seen. An auditor keeps this list, so that an old manifest is not
 //! taken for the latest.
 
 use std::collections::BTreeSet;
@@ -51,14 +51,14 @@ impl Document for KnownRoots {
         for (at, release) in self.releases.iter().enumerate() {
             let complain = |field: &str, what: &str| Err((format!("releases[{at}].{field}"), what.to_owned()));
             if !names.insert(&release.name) {
-                return complain("name", "is there twice, so that nothing says which of its roots is the latest");
+                return complain("name", "is listed twice, so it is not clear which of its roots is the latest");
             }
             if release.roots.is_empty() {
                 return complain("roots", "has none");
             }
             let mut roots = BTreeSet::new();
             if let Some(again) = release.roots.iter().position(|known| !roots.insert(known.root)) {
-                return complain(&format!("roots[{again}]"), "is there before: a root has one place in the order");
+                return complain(&format!("roots[{again}]"), "is listed twice; a root has only one place in the order");
             }
         }
         if names.is_empty() { Err(("releases".to_owned(), "has none".to_owned())) } else { Ok(()) }
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(known.releases[0].roots[0].seen.as_deref(), Some("2026-01-02, by mail"));
         assert_eq!(KnownRoots::parse(&serde_json::to_string(&known).unwrap(), "t").unwrap(), known);
         for (spoiled, says) in [
-            (text.replace(&root('b'), &root('a')), "releases[0].roots[1]: is there before"),
+            (text.replace(&root('b'), &root('a')), "releases[0].roots[1]: is listed twice"),
             (text.replace(&root('b'), "b3:00"), "t:"),
             (text.replace("name: tour", "name: tour\n    more: 1"), "more"),
             (text.replace("known-roots/1", "known-roots/2"), "known-roots/1"),

@@ -1,8 +1,8 @@
-//! The documents people write and read: manifest, run, recipes, task, known roots. Each is typed,
+//! The documents that people write and read: manifest, run, recipes, task, known roots. Each has a type, is
 //! validated on reading, and has a canonical digest that depends on its meaning and not on its YAML.
 //!
-//! This crate does no I/O and knows nothing of tensors, SQL or the command line. Everything else
-//! in the workspace speaks in its words: [`Digest`], [`Step`], [`Tokens`], [`RelPath`].
+//! This crate does no I/O and does not know tensors, SQL or the command line. All other crates use its types:
+//! [`Digest`], [`Step`], [`Tokens`], [`RelPath`].
 
 mod canonical;
 mod checkpoint_name;

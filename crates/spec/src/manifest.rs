@@ -37,7 +37,7 @@ pub struct Artifact {
     /// Where it lies.
     pub path: RelPath,
     /// What it is.
-    pub kind: Kind,
+    pub kind: ArtifactKind,
     /// Its length in bytes.
     pub size: u64,
     /// The BLAKE3 of its bytes.
@@ -69,7 +69,7 @@ pub struct Tensors {
 /// What an artifact is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum ArtifactKind {
     /// A recipe, run file, task or other document that a step reads.
     Config,
     /// A part of a corpus: documents.
@@ -155,7 +155,7 @@ pub struct Output {
     /// Where it was put.
     pub path: RelPath,
     /// What it is.
-    pub kind: Kind,
+    pub kind: ArtifactKind,
     /// What it held then.
     pub digest: Digest,
 }
@@ -222,13 +222,13 @@ impl Document for Manifest {
             {
                 return Err((
                     "artifacts".to_owned(),
-                    format!("{} comes twice or out of order, after {}", b.path, a.path),
+                    format!("{} is listed twice or out of order, after {}", b.path, a.path),
                 ));
             }
         }
         for artifact in &self.artifacts {
             if artifact.sha256.as_ref().is_some_and(|checksum| checksum.algorithm() != Algorithm::Sha256) {
-                return Err(("artifacts".to_owned(), format!("the sha256 of {} is not one", artifact.path)));
+                return Err(("artifacts".to_owned(), format!("the sha256 of {} is not a SHA-256", artifact.path)));
             }
         }
         let mut made = BTreeSet::new();
@@ -236,12 +236,12 @@ impl Document for Manifest {
             if let [a, b] = pair
                 && a.id >= b.id
             {
-                return Err(("steps".to_owned(), format!("{} comes twice or out of order, after {}", b.id, a.id)));
+                return Err(("steps".to_owned(), format!("{} is listed twice or out of order, after {}", b.id, a.id)));
             }
         }
         for output in self.steps.iter().flat_map(|step| &step.outputs) {
             if !made.insert(&output.path) {
-                return Err(("steps".to_owned(), format!("two steps claim to have made {}", output.path)));
+                return Err(("steps".to_owned(), format!("two steps list {} as their output", output.path)));
             }
         }
         let root =
@@ -287,7 +287,7 @@ mod tests {
     fn artifact(path: &str, bytes: &[u8]) -> Artifact {
         Artifact {
             path: path.parse().expect("a path"),
-            kind: Kind::Other,
+            kind: ArtifactKind::Other,
             size: bytes.len() as u64,
             digest: Digest::of(bytes),
             sha256: None,
@@ -305,7 +305,7 @@ mod tests {
         let base = manifest(vec![artifact("a", b"1"), artifact("b", b"2")]);
         assert_eq!(base.root, manifest(vec![artifact("b", b"2"), artifact("a", b"1")]).root);
         let mut kind = artifact("a", b"1");
-        kind.kind = Kind::Log;
+        kind.kind = ArtifactKind::Log;
         let mut size = artifact("a", b"1");
         size.size += 1;
         for other in [artifact("a", b"2"), artifact("c", b"1"), kind, size] {

@@ -245,7 +245,7 @@ impl Model {
             ("model.sliding_window", self.sliding_window.unwrap_or(1)),
         ])?;
         if self.num_hidden_layers > MOST_LAYERS {
-            let what = format!("{} is more than {MOST_LAYERS}, the most that are read here", self.num_hidden_layers);
+            let what = format!("{} is more than the limit of {MOST_LAYERS}", self.num_hidden_layers);
             return complain("num_hidden_layers", what);
         }
         self.check_family()?;
@@ -260,15 +260,15 @@ impl Model {
             return complain("num_key_value_heads", format!("{key_heads} does not divide num_attention_heads {heads}"));
         }
         if self.rotary_pct.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
-            return complain("rotary_pct", "is not a share between 0 and 1".to_owned());
+            return complain("rotary_pct", "is not a fraction between 0 and 1".to_owned());
         }
         if !self.rotary_size().is_multiple_of(2) {
-            let what = format!("RoPE cannot turn {} elements a head: an odd number", self.rotary_size());
+            let what = format!("RoPE needs an even number of elements per head, not {}", self.rotary_size());
             return complain(if self.rotary_pct.is_some() { "rotary_pct" } else { "num_attention_heads" }, what);
         }
         let parameters = self.parameters();
         if parameters > MOST_PARAMETERS {
-            let what = format!("makes {parameters} parameters in all; at most 2^40 can be computed with here");
+            let what = format!("gives {parameters} parameters in all; the limit is 2^40");
             return complain("hidden_size", what);
         }
         within(&[
@@ -306,12 +306,12 @@ impl Model {
                 return complain(field, format!("is missing; {} needs it", family.name()));
             }
             if !families.contains(&family) && there {
-                return complain(field, format!("is not of {}", family.name()));
+                return complain(field, format!("does not belong to {}", family.name()));
             }
         }
         for (field, there, families) in may {
             if there && !families.contains(&family) {
-                return complain(field, format!("is not of {}", family.name()));
+                return complain(field, format!("does not belong to {}", family.name()));
             }
         }
         if family == GptNeox && self.num_key_value_heads != self.num_attention_heads {
@@ -319,7 +319,7 @@ impl Model {
         }
         match &self.layer_types {
             Some(types) if types.len() != self.num_hidden_layers => {
-                complain("layer_types", format!("names {} layers of {}", types.len(), self.num_hidden_layers))
+                complain("layer_types", format!("lists {} layers of {}", types.len(), self.num_hidden_layers))
             }
             _ => Ok(()),
         }
@@ -342,7 +342,7 @@ impl RopeScaling {
                 )])?;
                 within(&[("model.rope_scaling.low_freq_factor", *low_freq_factor, f64::MIN_POSITIVE, 1e6)])?;
                 if high_freq_factor <= low_freq_factor {
-                    let what = format!("{high_freq_factor} is not over low_freq_factor {low_freq_factor}");
+                    let what = format!("{high_freq_factor} is not above low_freq_factor {low_freq_factor}");
                     return Err(("model.rope_scaling.high_freq_factor".to_owned(), what));
                 }
                 Ok(())

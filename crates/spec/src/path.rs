@@ -83,11 +83,11 @@ fn complaint(path: &str) -> Option<&'static str> {
     let may_be_control = |byte: u8| byte < b' ' || byte == 0x7f || byte == 0xc2;
     let strange = path.bytes().any(|byte| matches!(byte, b'\\' | b':') || may_be_control(byte));
     if strange && path.chars().any(|c| matches!(c, '\\' | ':') || c.is_control()) {
-        return Some("holds a backslash, colon or control character, which not every system can name");
+        return Some("has a backslash, colon or control character, which some systems do not allow in names");
     }
     path.split('/').find_map(|part| match part {
         "" => Some("has an empty part"),
-        "." | ".." => Some("has a `.` or `..` part; write it out below the release's directory"),
+        "." | ".." => Some("has a `.` or `..` part, which is not allowed inside a release"),
         _ => None,
     })
 }

@@ -1,4 +1,4 @@
-//! Patterns of paths, as documents name several files at once.
+//! Patterns of paths, by which documents name several files.
 
 use std::fmt;
 use std::str::FromStr;
@@ -101,7 +101,10 @@ impl FromStr for Pattern {
     fn from_str(text: &str) -> Result<Self, PathError> {
         let path: RelPath = text.parse()?;
         if path.parent().is_some_and(|parent| parent.as_str().contains('*')) {
-            return Err(PathError { path: text.to_owned(), why: "has a `*` in a directory; only the last part may" });
+            return Err(PathError {
+                path: text.to_owned(),
+                why: "has a `*` in a directory; only the file name can have one",
+            });
         }
         Ok(Self(path))
     }

@@ -1,5 +1,5 @@
-//! Recipes: documents that each say how one step of a release is done. Paths in them begin at the
-//! directory that the document lies in.
+//! Recipes: each is a document that says how to run one step of a release. Its paths are relative to the
+//! directory of the document.
 
 mod clean;
 mod contamination;

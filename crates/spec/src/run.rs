@@ -1,4 +1,4 @@
-//! The run file: all that a training run's bits depend on, beside its tokens and the numerics.
+//! The run file: everything that the bits of a training run depend on, except its tokens and the numerics.
 
 use serde::{Deserialize, Serialize};
 
@@ -427,7 +427,7 @@ impl Document for Run {
             return complain("name", format!("{:?} is not letters, digits, `-`, `_` and `.`", self.name));
         }
         if self.numerics != 1 {
-            return complain("numerics", format!("version {} is not known here; this is 1", self.numerics));
+            return complain("numerics", format!("version {} is unknown; this retrace has version 1", self.numerics));
         }
         self.model.check()?;
         let sizes = [
@@ -440,7 +440,7 @@ impl Document for Run {
             let (batch, length) = (self.batch_size, self.sequence_length);
             return complain(
                 "batch_size",
-                format!("{batch} sequences of {length} tokens are more than 2^28 tokens a step"),
+                format!("{batch} sequences of {length} tokens are more than 2^28 tokens per step"),
             );
         }
         let longest = self.model.max_position_embeddings;
@@ -471,7 +471,7 @@ impl Document for Run {
         every("checkpoint_every", Some(self.checkpoint_every))?;
         every("retention.every", self.retention.and_then(|retention| retention.every))?;
         if self.retention.is_some_and(|retention| retention.last == 0) {
-            return complain("retention.last", "is 0; a run can go on only from a checkpoint".to_owned());
+            return complain("retention.last", "is 0; a run can only resume from a checkpoint".to_owned());
         }
         every("validation.every", self.validation.as_ref().map(|validation| validation.every))?;
         if self.validation.as_ref().is_some_and(|validation| validation.sequences == 0) {
@@ -485,10 +485,10 @@ impl Document for Run {
             within(&[("outliers.deviations", deviations, f64::MIN_POSITIVE, f64::MAX)])?;
         }
         if self.phases.len() > MOST_PHASES {
-            return complain("phases", format!("are {}; at most {MOST_PHASES} are read", self.phases.len()));
+            return complain("phases", format!("has {} phases; the limit is {MOST_PHASES}", self.phases.len()));
         }
         if self.phases.is_empty() {
-            return complain("phases", "is empty; a run needs something to learn from".to_owned());
+            return complain("phases", "is empty; a run needs training data".to_owned());
         }
         let mut steps = 0u64;
         for (index, phase) in self.phases.iter().enumerate() {
@@ -504,11 +504,14 @@ impl Document for Run {
                 return complain(&field("mix"), "is empty".to_owned());
             }
             if self.order == Order::AsStored && phase.mix.len() > 1 {
-                return complain(&field("mix"), "has several sources, but `order: as_stored` is of one".to_owned());
+                return complain(
+                    &field("mix"),
+                    "has several sources, but `order: as_stored` allows only one".to_owned(),
+                );
             }
             let shares: u64 = phase.mix.iter().map(|source| u64::from(source.share)).sum();
             if phase.mix.iter().any(|source| source.share == 0) || shares > 1 << 20 {
-                return complain(&field("mix"), "has a share of 0, or shares that add up to over 2^20".to_owned());
+                return complain(&field("mix"), "has a share of 0, or its shares add up to more than 2^20".to_owned());
             }
             phase.learning_rate.check(phase.steps).map_err(|(name, what)| (field("learning_rate") + &name, what))?;
         }

@@ -1,5 +1,4 @@
-//! Tasks: what a checkpoint is evaluated on. Paths are relative to the directory that the task
-//! file lies in.
+//! Evaluation tasks. Paths are relative to the directory of the task file.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Numbers that must not be mistaken for each other.
+//! Number types that cannot be confused with each other.
 
 use std::fmt;
 

@@ -1,11 +1,11 @@
-//! A look at YAML before its parser, serde_yaml's libyaml, gets it.
+//! Checks YAML before its parser, serde_yaml's libyaml, reads it.
 //!
-//! The parser reads all of a text before anything is made of it, and is quadratic in some of it: in how
-//! deep brackets nest, in `%TAG` lines, in blanks within a scalar. A short text can mean a huge or a hidden
-//! one by anchors, aliases and tags. All these are found here, in one pass that keeps nothing but the
-//! indents. What begins a token where is decided as libyaml decides it: a quote that only seemed to open
-//! would hide what follows. Where a text is wrong, the parser says so, and what this sees after that place
-//! does not matter.
+//! The parser reads the complete text first, and is quadratic in several things: nesting of brackets, `%TAG`
+//! lines, blanks inside a scalar. Anchors, aliases and tags let a short text expand to a huge one, or hide
+//! its meaning. This module detects all of these in one pass that stores only the indents. It decides what
+//! begins a token in the same way as libyaml; otherwise a character that only looks like a quote could hide
+//! what follows. If the text is malformed, the parser reports it, and the result of this module after that
+//! position does not matter.
 
 /// Deeper nesting is refused; a document of ours has less than ten levels.
 const DEEPEST: usize = 64;
@@ -115,7 +115,7 @@ impl Scan<'_> {
     fn next_token(&mut self) -> Result<Option<u8>, Refused> {
         loop {
             if self.column() == 0 && self.bytes[self.at..].starts_with(BYTE_ORDER_MARK) {
-                return Err(self.refuse("a byte order mark in the midst of the text"));
+                return Err(self.refuse("a byte order mark inside the text"));
             }
             while let Some(b' ' | b'\t') = self.byte(0) {
                 self.at += 1;
@@ -240,14 +240,14 @@ impl Scan<'_> {
 
     fn check_depth(&self) -> Result<(), Refused> {
         match self.indents.len() + self.flow > DEEPEST {
-            true => Err(self.refuse(format!("nested more than {DEEPEST} deep"))),
+            true => Err(self.refuse(format!("more than {DEEPEST} levels of nesting"))),
             false => Ok(()),
         }
     }
 
     fn check_blanks(&self, blanks: usize) -> Result<(), Refused> {
         match blanks > MOST_BLANKS {
-            true => Err(self.refuse(format!("more than {MOST_BLANKS} blanks or empty lines in a row within a text"))),
+            true => Err(self.refuse(format!("more than {MOST_BLANKS} blanks or empty lines in a row"))),
             false => Ok(()),
         }
     }
@@ -255,7 +255,7 @@ impl Scan<'_> {
     fn indirection(&mut self, byte: u8) -> Result<(), Refused> {
         if self.indirection == Indirection::Refused {
             return Err(self.refuse(format!(
-                "`{}` begins a YAML anchor, alias or tag, which are not read here; write the value out, or put it in quotes",
+                "`{}` begins a YAML anchor, alias or tag, which are not allowed; write the value itself, or put it in quotes",
                 char::from(byte)
             )));
         }

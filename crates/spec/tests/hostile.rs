@@ -5,13 +5,13 @@
 use std::path::PathBuf;
 
 use proptest::prelude::*;
-use retrace_spec::manifest::{Artifact, Kind};
+use retrace_spec::manifest::{Artifact, ArtifactKind};
 use retrace_spec::{CleanRecipe, Digest, Document, Manifest, Run, Task, TokenizeRecipe};
 
 fn manifest() -> Manifest {
     let artifact = |path: &str| Artifact {
         path: path.parse().unwrap(),
-        kind: Kind::Other,
+        kind: ArtifactKind::Other,
         size: 3,
         digest: Digest::of(path.as_bytes()),
         sha256: None,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use retrace_corpus::{CleanReport, clean};
 use retrace_files::{Progress, Root, expand};
-use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::{CleanRecipe, RelPath};
 
 use crate::StepError;
@@ -57,8 +57,8 @@ impl Step for CleanRecipe {
 
     fn carry_out(&self, root: &Root, _: &Options, progress: &dyn Progress) -> Result<(Cleaned, Outputs), StepError> {
         let report = clean(root, self, progress)?;
-        let shards = report.outputs.iter().map(|shard| (shard.clone(), Kind::Shard));
-        let outputs = shards.chain([(report.ledger.clone(), Kind::Log)]).collect();
+        let shards = report.outputs.iter().map(|shard| (shard.clone(), ArtifactKind::Shard));
+        let outputs = shards.chain([(report.ledger.clone(), ArtifactKind::Log)]).collect();
         Ok((Cleaned(report), outputs))
     }
 }

@@ -1,14 +1,14 @@
-//! The items of benchmarks, searched for in a corpus.
+//! The step that searches a corpus for the items of benchmarks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Write as _;
 
 use retrace_analysis::contamination::{Counts, Index, Item, TaskCounts};
-use retrace_corpus::Document;
+use retrace_corpus::CorpusDocument;
 use retrace_eval::{Items, LoadedTask};
 use retrace_files::{FileError, Progress, Root, Unit, expand, json_lines};
-use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::{ContaminationRecipe, RelPath, Run};
 use retrace_tables::{Contamination, Row, write};
 use retrace_train::{Batches, RECORDED_RUN, recorded_run};
@@ -38,7 +38,7 @@ impl fmt::Display for Report {
 /// The run that is recorded in a run's directory.
 fn run(root: &Root, directory: &RelPath) -> Result<Run, StepError> {
     recorded_run(&root.directory(directory)?)?.ok_or_else(|| {
-        let what = format!("{directory} holds no {RECORDED_RUN}, so it is no run of `retrace train`");
+        let what = format!("{directory} has no {RECORDED_RUN}, so it is not a run of `retrace train`");
         StepError::Field { field: "runs".to_owned(), what }
     })
 }
@@ -115,9 +115,9 @@ impl Step for ContaminationRecipe {
         }
         let mut rows = Vec::new();
         let mut flagged: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-        progress.begin("looking for the benchmarks in the corpus", shards.len() as u64, Unit::Files);
+        progress.begin("searching the corpus for the items of tasks", shards.len() as u64, Unit::Files);
         for shard in &shards {
-            for line in json_lines::<Document>(root.file(shard)?) {
+            for line in json_lines::<CorpusDocument>(root.file(shard)?) {
                 let (line, document) = line?;
                 for (task, _, index) in &indexes {
                     for hit in index.scan(&document.text).into_iter().filter(|hit| hit.flagged) {
@@ -151,7 +151,10 @@ impl Step for ContaminationRecipe {
         let counts = Counts { tasks: tasks.collect() };
         write(&self.output.under(root.path()), &rows)?;
         write_json(root, &self.counts, &counts)?;
-        let outputs = vec![(table(&self.output, Contamination::TABLE)?, Kind::Table), (self.counts.clone(), Kind::Log)];
+        let outputs = vec![
+            (table(&self.output, Contamination::TABLE)?, ArtifactKind::Table),
+            (self.counts.clone(), ArtifactKind::Log),
+        ];
         Ok((Report(counts), outputs))
     }
 }

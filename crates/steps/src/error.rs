@@ -1,4 +1,4 @@
-//! Why a step could not be done.
+//! Errors of steps.
 
 use retrace_analysis::contamination::IndexError;
 use retrace_corpus::CorpusError;
@@ -13,13 +13,13 @@ use retrace_tables::TablesError;
 use retrace_train::TrainError;
 use thiserror::Error;
 
-/// Why a step could not be done.
+/// Why a step failed.
 #[derive(Debug, Error)]
 pub enum StepError {
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A document is not one.
+    /// A document is malformed.
     #[error(transparent)]
     Spec(#[from] SpecError),
     /// Documents could not be made, cleaned or tokenized.
@@ -46,7 +46,7 @@ pub enum StepError {
     /// A page could not be made.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// The items of a task cannot be searched for.
+    /// The items of a task cannot be indexed.
     #[error("{task}: {source}")]
     Items {
         /// The task's document.
@@ -54,7 +54,7 @@ pub enum StepError {
         /// Why not.
         source: IndexError,
     },
-    /// A document says something that cannot be meant here.
+    /// A field of a document has an unusable value.
     #[error("{field}: {what}")]
     Field {
         /// The field.
@@ -62,16 +62,16 @@ pub enum StepError {
         /// What is wrong with it.
         what: String,
     },
-    /// A document is of another kind than asked for.
-    #[error("{document} is {schema:?}, which is no step")]
+    /// A document is not one of a step.
+    #[error("{document} is of the kind {schema:?}, which is not a step")]
     NoStep {
         /// The document.
         document: RelPath,
-        /// What it says that it is.
+        /// Its kind.
         schema: String,
     },
-    /// Two documents give one id.
-    #[error("{one} and {other} both make the step {id:?}")]
+    /// Two documents have the same step id.
+    #[error("{one} and {other} both have the step name {id:?}")]
     SameStep {
         /// A document.
         one: RelPath,
@@ -90,35 +90,35 @@ pub enum StepError {
         /// The file, or a pattern of it.
         files: String,
     },
-    /// Steps need what they make themselves, by way of each other.
-    #[error("steps in a circle need what they make themselves: {0}")]
+    /// Steps depend on each other in a circle.
+    #[error("steps depend on each other in a circle: {0}")]
     Circle(String),
-    /// A step reads what is not there, and no document makes it.
-    #[error("{document} reads {files}, which is not there, and no document makes it")]
+    /// A step reads a file that does not exist and that no document makes.
+    #[error("{document} reads {files}, which does not exist, and no document makes it")]
     NobodyMakes {
         /// The document.
         document: RelPath,
         /// The file, or a pattern of it.
         files: String,
     },
-    /// A file lies where a step would write, and no record says that the step made it.
-    #[error("{path} is there, and no record says that the step {id:?} made it")]
+    /// An output of a step exists already, and no record says that the step made it.
+    #[error("{path} exists, and no record says that the step {id:?} made it")]
     NotOurs {
         /// The file.
         path: RelPath,
         /// The step.
         id: String,
     },
-    /// What a step reads changed while it was done, so that it is not known what it was made of.
-    #[error("{path} changed while the step {id:?} was done")]
+    /// An input changed while the step was running, so it is not known what the step read.
+    #[error("{path} changed while the step {id:?} was running")]
     Meanwhile {
         /// The file.
         path: RelPath,
         /// The step.
         id: String,
     },
-    /// A file that a step does not make any more was changed since it did.
-    #[error("the step {id:?} does not make {path} any more, and the file was changed since it did")]
+    /// A file that is no longer an output of a step was changed since the step made it.
+    #[error("{path} is no longer an output of the step {id:?}, but was changed after the step made it")]
     Changed {
         /// The file.
         path: RelPath,

@@ -8,7 +8,7 @@ use retrace_corpus::tokenizer::Tokenizer;
 use retrace_eval::{LoadedTask, Results, score};
 use retrace_files::{Progress, Root, Unit, expand_directories};
 use retrace_model::{Engine, Inference, ModelError, hub};
-use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::{EvalRecipe, Pattern, RelPath, Task};
 
 use crate::StepError;
@@ -144,7 +144,7 @@ impl Step for EvalRecipe {
         for path in &self.tasks {
             let task = load(root, path)?;
             if tasks.iter().any(|other| other.task.name == task.task.name) {
-                let what = format!("{path} has the name of another task, {:?}", task.task.name);
+                let what = format!("{path} has the same name as another task, {:?}", task.task.name);
                 return Err(StepError::Field { field: "tasks".to_owned(), what });
             }
             tasks.push(task);
@@ -152,8 +152,9 @@ impl Step for EvalRecipe {
         let mut outputs: BTreeMap<RelPath, RelPath> = BTreeMap::new();
         for model in models(self, root)? {
             if let Some(other) = outputs.insert(results(self, &model)?, model.clone()) {
-                let what =
-                    format!("the results of {other} and {model} would be one file; give them documents of their own");
+                let what = format!(
+                    "the results of {other} and {model} have the same file name; use a separate document for each"
+                );
                 return Err(StepError::Field { field: "models".to_owned(), what });
             }
         }
@@ -165,6 +166,6 @@ impl Step for EvalRecipe {
             evaluated.push((model.clone(), results));
         }
         progress.end();
-        Ok((Evaluated(evaluated), outputs.into_keys().map(|path| (path, Kind::Log)).collect()))
+        Ok((Evaluated(evaluated), outputs.into_keys().map(|path| (path, ArtifactKind::Log)).collect()))
     }
 }

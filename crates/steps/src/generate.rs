@@ -4,7 +4,7 @@ use std::fmt;
 
 use retrace_corpus::synthetic::{Generated, generate};
 use retrace_files::{Progress, Root};
-use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::{GenerateRecipe, RelPath};
 
 use crate::StepError;
@@ -55,8 +55,8 @@ impl Step for GenerateRecipe {
 
     fn carry_out(&self, root: &Root, _: &Options, progress: &dyn Progress) -> Result<(Report, Outputs), StepError> {
         let made = generate(root, self, progress)?;
-        let shards = made.shards.iter().map(|shard| (shard.clone(), Kind::Shard));
-        let benchmarks = made.benchmarks.iter().map(|benchmark| (benchmark.clone(), Kind::Benchmark));
+        let shards = made.shards.iter().map(|shard| (shard.clone(), ArtifactKind::Shard));
+        let benchmarks = made.benchmarks.iter().map(|benchmark| (benchmark.clone(), ArtifactKind::Benchmark));
         let outputs = shards.chain(benchmarks).collect();
         Ok((Report(made), outputs))
     }

@@ -1,10 +1,10 @@
-//! The steps of a release. Each is a document, and one function from (root, document) to what it read and
-//! made, which is recorded for the seal.
+//! The steps of a release. Each step is a document, and a function from (root, document) to its inputs and
+//! outputs, which are recorded for the seal.
 //!
-//! [`make()`] does all documents of a directory in the order in which they need each other, and leaves what
-//! is as on record. [`open`] reads one document; a replay does it in a directory of its own and compares.
-//! A new kind of step is a document in `retrace-spec`, a file of this crate that implements [`Step`], and a
-//! line in [`open`].
+//! [`make()`] runs all documents of a directory in the order of their dependencies, and skips steps that are
+//! up to date. [`open`] reads one document; a replay runs it in a private directory and compares. A new kind
+//! of step is a document in `retrace-spec`, a file of this crate that implements [`Step`], and a line in
+//! [`open`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

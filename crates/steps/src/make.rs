@@ -1,9 +1,9 @@
-//! Doing what has not been done.
+//! Runs the steps that are not up to date.
 //!
-//! A step is as on record if its document, all that it reads and all that it made have the digests of its
-//! record: contents, never times. Everything else is done again, in order. Where a step writes, only files
-//! that its record names are written over or removed; while it is noted as begun, all that lies there counts
-//! as its own, since nothing else lay there when it began.
+//! A step is up to date if its document, all its inputs and all its outputs have the digests of its record.
+//! File times do not matter. All other steps run again, in order. A step overwrites or removes only files
+//! that its record lists. While it is noted as begun, all files at its outputs count as its own, because
+//! there were no others when it began.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -104,14 +104,14 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotMade => f.write_str("not made yet"),
-            Self::Interrupted => f.write_str("begun and not ended"),
+            Self::Interrupted => f.write_str("interrupted"),
             Self::Changed(path) => write!(f, "{path} changed"),
             Self::New(path) => write!(f, "{path} is new"),
-            Self::NotRead(path) => write!(f, "{path} is not read any more"),
-            Self::Gone(path) => write!(f, "{path} is gone"),
-            Self::Altered(path) => write!(f, "{path} is not as it was made"),
+            Self::NotRead(path) => write!(f, "{path} is no longer read"),
+            Self::Gone(path) => write!(f, "{path} is missing"),
+            Self::Altered(path) => write!(f, "{path} was changed after it was made"),
             Self::Numerics(Some(version)) => write!(f, "made with numerics version {version}"),
-            Self::Numerics(None) => f.write_str("made without the numerics version on record"),
+            Self::Numerics(None) => f.write_str("recorded without a numerics version"),
             Self::After(ids) => write!(f, "after {}", ids.join(", ")),
         }
     }

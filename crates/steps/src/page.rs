@@ -7,12 +7,12 @@ use std::path::PathBuf;
 
 use retrace_analysis::contamination::Counts;
 use retrace_analysis::scaling::Law;
-use retrace_corpus::Drop as Dropped;
+use retrace_corpus::LedgerEntry;
 use retrace_eval::Items;
 use retrace_files::{FileError, Progress, Root, expand, json_lines};
 use retrace_query::Session;
 use retrace_report::{Cleaning, Part, page};
-use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::recipe::Section;
 use retrace_spec::{CleanRecipe, PageRecipe, Pattern, RelPath};
 
@@ -154,7 +154,7 @@ impl Step for PageRecipe {
     fn carry_out(&self, root: &Root, _: &Options, _: &dyn Progress) -> Result<(Report, Outputs), StepError> {
         let text = page(&self.title, None, &sections(root, self)?)?;
         root.write(&self.output, text.as_bytes())?;
-        Ok((Report(self.sections.len()), vec![(self.output.clone(), Kind::Other)]))
+        Ok((Report(self.sections.len()), vec![(self.output.clone(), ArtifactKind::Other)]))
     }
 }
 
@@ -196,8 +196,8 @@ fn chance(root: &Root, tasks: &[RelPath]) -> Result<BTreeMap<String, f64>, StepE
 /// What cleaning did, from its ledger and from what it kept; rules in the order of the recipe.
 fn cleaning(root: &Root, recipe: &CleanRecipe) -> Result<Cleaning, StepError> {
     let mut dropped: BTreeMap<(usize, String), u64> = BTreeMap::new();
-    for line in json_lines::<Dropped>(root.file(&ledger(recipe)?)?) {
-        let (_, Dropped { rule, .. }) = line?;
+    for line in json_lines::<LedgerEntry>(root.file(&ledger(recipe)?)?) {
+        let (_, LedgerEntry { rule, .. }) = line?;
         let place = recipe.rules.iter().position(|known| known.name() == rule).unwrap_or(usize::MAX);
         *dropped.entry((place, rule)).or_default() += 1;
     }

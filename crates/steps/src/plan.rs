@@ -1,4 +1,4 @@
-//! The documents of a release, in the order in which they need each other.
+//! The documents of a release, in the order of their dependencies.
 
 use std::collections::BTreeMap;
 

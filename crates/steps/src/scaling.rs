@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use retrace_analysis::scaling::{Law, Point, RunPoints, fit};
 use retrace_files::{Progress, Root};
 use retrace_query::Session;
-use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::{RelPath, ScalingRecipe};
 
 use crate::StepError;
@@ -24,7 +24,7 @@ impl fmt::Display for Report {
             Ok(fit) => {
                 write!(f, "L = {:.4} + {:.4e} / N^{:.3} + {:.4e} / D^{:.3}", fit.e, fit.a, fit.alpha, fit.b, fit.beta)
             }
-            Err(why) => write!(f, "no law: {why}"),
+            Err(why) => write!(f, "no scaling law: {why}"),
         }
     }
 }
@@ -84,6 +84,6 @@ impl Step for ScalingRecipe {
         let (loss, params_unit, loss_unit) = (self.loss.clone(), self.params_unit, self.loss_unit);
         let law = Law { loss, params_unit, loss_unit, runs, fit: fit(&points).map_err(|error| error.to_string()) };
         write_json(root, &self.output, &law)?;
-        Ok((Report(law), vec![(self.output.clone(), Kind::Log)]))
+        Ok((Report(law), vec![(self.output.clone(), ArtifactKind::Log)]))
     }
 }

@@ -1,11 +1,11 @@
-//! What a step is: what it reads and makes, and how it is done and recorded.
+//! The interface of a step: its inputs and outputs, how it runs, and its record.
 
 use std::fmt::{self, Debug, Display};
 
-use retrace_files::{FileError, Found, Progress, Root, expand_directories, is_lock, is_partial, walk};
+use retrace_files::{FileError, Progress, Root, WalkEntry, expand_directories, is_lock, is_partial, walk};
 use retrace_manifest::record::{self, Done};
 use retrace_model::Engine;
-use retrace_spec::manifest::{GraphStep, Kind, StepKind};
+use retrace_spec::manifest::{ArtifactKind, GraphStep, StepKind};
 use retrace_spec::{Document, Pattern, RelPath};
 
 use crate::StepError;
@@ -78,7 +78,7 @@ pub struct Summary {
 }
 
 /// The files that a step made, and what each is.
-pub type Outputs = Vec<(RelPath, Kind)>;
+pub type Outputs = Vec<(RelPath, ArtifactKind)>;
 
 /// How a step is done, where that makes no difference to what it makes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -364,7 +364,7 @@ pub fn files_below(root: &Root, directory: &RelPath) -> Result<Vec<RelPath>, Fil
     let mut files = Vec::new();
     // The lock may be held here, by this very process.
     for found in walk(inside.path(), &|path| is_lock(path.file_name()) || is_partial(path.file_name()))? {
-        let Found::File(path) = found else { continue };
+        let WalkEntry::File(path) = found else { continue };
         let name = |e: retrace_spec::PathError| FileError::Name { path: e.path.clone().into(), what: e.to_string() };
         files.push(directory.join(path.as_str()).map_err(name)?);
     }

@@ -1,13 +1,13 @@
-//! Tables: what journals, checkpoints and results say, as rows, and the files of other tools.
+//! The step that makes tables: rows from journals, checkpoints and results, and files of other tools.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use retrace_eval::{Results, Scores};
 use retrace_files::{Progress, Root, expand};
-use retrace_import::{Kind as ImportKind, Mapping, import};
+use retrace_import::{ImportKind, Mapping, import};
 use retrace_model::Layout;
-use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::recipe::{Imports, RunTables};
 use retrace_spec::{Pattern, RelPath, ResultKey, Run, TablesRecipe, Tokens};
 use retrace_tables::{Checkpoint, Metric, Row, Sample, TrainLog, write};
@@ -31,13 +31,13 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts: Vec<String> = self.rows.iter().map(|(table, rows)| format!("{table} {rows}")).collect();
         if self.left_out > 0 {
-            parts.push(format!("left out {} results whose checkpoints are not there", self.left_out));
+            parts.push(format!("left out {} results whose checkpoints do not exist", self.left_out));
         }
         if self.imported > 0 {
             parts.push(format!("{} imported files", self.imported));
         }
         if self.problems > 0 {
-            parts.push(format!("{} of them with problems, which the table `sources` tells", self.problems));
+            parts.push(format!("{} of them with problems, listed in the table `sources`", self.problems));
         }
         f.write_str(&parts.join(", "))
     }
@@ -62,7 +62,7 @@ impl Trained {
     fn read(root: &Root, of: &RunTables) -> Result<Self, StepError> {
         let output = root.directory(&of.run)?;
         let Some(run) = recorded_run(&output)? else {
-            let what = format!("{} holds no {RECORDED_RUN}, so it is no run of `retrace train`", of.run);
+            let what = format!("{} has no {RECORDED_RUN}, so it is not a run of `retrace train`", of.run);
             return Err(StepError::Field { field: "runs".to_owned(), what });
         };
         Ok(Self { run, steps: checkpoints(&output)? })
@@ -202,7 +202,7 @@ impl Step for TablesRecipe {
         }
         let mut outputs = Vec::new();
         for files in Step::makes(self)? {
-            outputs.extend(files.there(root)?.into_iter().map(|path| (path, Kind::Table)));
+            outputs.extend(files.there(root)?.into_iter().map(|path| (path, ArtifactKind::Table)));
         }
         Ok((report, outputs))
     }
@@ -236,7 +236,7 @@ fn metric_rows(release: &str, at: &Checkpoint, scores: &Scores, source: &RelPath
 
 /// What became of each item of one task.
 fn sample_rows(release: &str, at: &Checkpoint, scores: &Scores, source: &RelPath) -> Vec<Sample> {
-    let row = |(number, sample): (usize, &retrace_eval::Sample)| Sample {
+    let row = |(number, sample): (usize, &retrace_eval::ItemScore)| Sample {
         release: release.to_owned(),
         run: at.run.clone(),
         step: at.step,
@@ -263,7 +263,7 @@ fn bring_in(
     let mapping = match &imports.mapping {
         Some(path) if kind.is_mapped() => read::<Mapping>(root, path)?,
         Some(_) => {
-            let what = format!("says nothing of {kind}; leave it out, or import the tables as csv or wandb");
+            let what = format!("does not apply to {kind}; leave it out, or import the tables as csv or wandb");
             return Err(StepError::Field { field: "imports.mapping".to_owned(), what });
         }
         None => Mapping::default(),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use retrace_corpus::{TokenizeReport, tokenize};
 use retrace_files::{Progress, Root, expand};
-use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::recipe::TokenizerSource;
 use retrace_spec::{RelPath, TokenizeRecipe};
 
@@ -63,8 +63,8 @@ impl Step for TokenizeRecipe {
 
     fn carry_out(&self, root: &Root, _: &Options, progress: &dyn Progress) -> Result<(Tokenized, Outputs), StepError> {
         let report = tokenize(root, self, progress)?;
-        let mut outputs: Outputs = report.outputs.iter().map(|shard| (shard.clone(), Kind::Tokens)).collect();
-        outputs.extend(report.trained.clone().map(|path| (path, Kind::Tokenizer)));
+        let mut outputs: Outputs = report.outputs.iter().map(|shard| (shard.clone(), ArtifactKind::Tokens)).collect();
+        outputs.extend(report.trained.clone().map(|path| (path, ArtifactKind::Tokenizer)));
         Ok((Tokenized(report), outputs))
     }
 }

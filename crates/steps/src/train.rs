@@ -4,7 +4,7 @@ use std::fmt;
 
 use retrace_files::{Progress, Root};
 use retrace_model::hub;
-use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::{RelPath, Run};
 use retrace_train::{Journal, RECORDED_RUN, checkpoints, train};
 
@@ -50,9 +50,9 @@ impl Training {
     /// If its directory cannot be read.
     pub fn outputs(&self, root: &Root) -> Result<Outputs, StepError> {
         let kind = |path: &RelPath| match path.file_name() {
-            Journal::NAME => Kind::Log,
-            RECORDED_RUN => Kind::Config,
-            _ => Kind::Checkpoint,
+            Journal::NAME => ArtifactKind::Log,
+            RECORDED_RUN => ArtifactKind::Config,
+            _ => ArtifactKind::Checkpoint,
         };
         let files = files_below(root, &self.run.output)?;
         Ok(files.into_iter().map(|path| (path.clone(), kind(&path))).collect())

@@ -1,10 +1,10 @@
 //! The checksums in the Parquet files that we write.
 //!
-//! The header of each page has the CRC-32 of its bytes, as the Parquet specification (`PageHeader.crc`)
-//! has it, so that any reader can check what it reads. And the footer holds, under the key
-//! [`KEY`], the BLAKE3 of the whole file with zeros in its own place: it covers what no page does,
-//! headers, statistics and indexes. Both show damage. Against somebody who writes a checksum anew, only
-//! a manifest helps.
+//! The header of each page has the CRC-32 of its bytes, as in the Parquet specification (`PageHeader.crc`),
+//! so that every reader can check what it reads. The footer has, under the key [`KEY`], the BLAKE3 of the
+//! complete file with zeros in place of this digest. It covers what pages do not: headers, statistics and
+//! indexes. Both detect damage. Someone who changes the file on purpose can also write new checksums; only a
+//! manifest detects that.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -76,7 +76,7 @@ pub fn with_checksums(bytes: Vec<u8>) -> Result<Vec<u8>> {
         columns.close()?;
     }
     writer.close()?;
-    let missing = || ParquetError::General("the footer has no place for the checksum".to_owned());
+    let missing = || ParquetError::General("the footer has no field for the checksum".to_owned());
     let place = written.len() - footer_length(&written).ok_or_else(missing)?;
     let place = place + place_of_digits(&written[place..]).ok_or_else(missing)?;
     let digest = blake3::hash(&written).to_hex();
@@ -95,7 +95,7 @@ fn checked_pages(file: &Bytes, chunk: &ColumnChunkMetaData, offsets: &OffsetInde
     let mut bytes = Vec::with_capacity(usize::try_from(chunk.compressed_size()).unwrap_or(0) + 4096);
     let page = |bytes: &mut Vec<u8>, offset: i64, length: i64| -> Result<PageLocation> {
         let (start, end) = (index(offset)?, index(offset + length)?);
-        let page = file.get(start..end).ok_or_else(|| ParquetError::General("a page lies outside".to_owned()))?;
+        let page = file.get(start..end).ok_or_else(|| ParquetError::General("a page is outside of it".to_owned()))?;
         let before = bytes.len();
         with_checksum(page, bytes)?;
         let compressed_page_size =
@@ -135,7 +135,7 @@ const NEXT_I32: u8 = 0x15;
 /// its kind, its size, and its size as it is stored; the checksum is the fourth field, and none of ours
 /// has it yet.
 fn with_checksum(page: &[u8], to: &mut Vec<u8>) -> Result<()> {
-    let refuse = || ParquetError::General("a page's header is not as it was written".to_owned());
+    let refuse = || ParquetError::General("the header of a page was changed".to_owned());
     let mut at = 0;
     let mut stored = 0;
     for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! What can go wrong with a table's file.
+//! Errors of tables.
 
 use std::path::PathBuf;
 
@@ -11,17 +11,17 @@ use thiserror::Error;
 /// Why a table could not be read or written.
 #[derive(Debug, Error)]
 pub enum TablesError {
-    /// A file could not be read or written, or is no table.
+    /// A file could not be read or written, or is not a table.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A file is not as its own checksum says.
-    #[error("{} is damaged: its bytes are not those that its own checksum was made of", path.display())]
+    /// A file does not match its own checksum.
+    #[error("{} is damaged: it does not match its own checksum", path.display())]
     Checksum {
         /// The file.
         path: PathBuf,
     },
-    /// Parquet's reader gave up in the middle of its work.
-    #[error("a table's file seems to be damaged, as its reader gave up: {}", .0.what)]
+    /// Parquet's reader panicked.
+    #[error("the file of a table may be damaged; its reader failed: {}", .0.what)]
     Damaged(#[from] GaveUp),
     /// Arrow failed.
     #[error("Arrow: {0}")]

@@ -1,7 +1,7 @@
 //! Rows as Parquet.
 //!
-//! Rows are sorted before they are written, and the file names no clock, machine or version of a
-//! library, so the same rows are the same bytes.
+//! Rows are sorted before they are written, and the file has no time, machine or library version, so the same
+//! rows give the same bytes.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub(crate) fn merge<R: Row>(
     if path.exists() {
         for old in read_batches(&path)? {
             if old.schema().fields() != schema.fields() {
-                let what = format!("it has other columns than the table {}", R::TABLE);
+                let what = format!("its columns are not those of the table {}", R::TABLE);
                 return Err(FileError::Name { path, what }.into());
             }
             batches.push(without(&old, sources)?);
@@ -189,7 +189,7 @@ mod tests {
         write::<Claim>(directory.path(), &[]).unwrap();
         std::fs::rename(directory.path().join("claims.parquet"), &path).unwrap();
         let there = std::fs::read(&path).unwrap();
-        assert!(merge(&["a"], std::slice::from_ref(&a)).unwrap_err().to_string().contains("other columns"));
+        assert!(merge(&["a"], std::slice::from_ref(&a)).unwrap_err().to_string().contains("its columns are not those"));
         assert_eq!(there, std::fs::read(&path).unwrap());
         std::fs::write(&path, &there[..there.len() - 3]).unwrap();
         assert!(merge(&["a"], &[a]).unwrap_err().to_string().contains("not a Parquet table"));

@@ -1,4 +1,4 @@
-//! What a row of a table is, and many of them column by column.
+//! A row of a table, and many rows column by column.
 
 use std::marker::PhantomData;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a row of each table holds.
+//! The rows of each table.
 
 use arrow::array::{ArrayRef, RecordBatch};
 use retrace_spec::{Digest, Step, Tokens};

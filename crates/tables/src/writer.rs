@@ -1,4 +1,4 @@
-//! One process at a time writes into a directory of tables.
+//! Only one process at a time can write to a directory of tables.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

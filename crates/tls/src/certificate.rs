@@ -1,4 +1,4 @@
-//! The key and the certificate that a token determines.
+//! The key and the certificate of a token.
 
 use std::fmt::Display;
 use std::str::FromStr;

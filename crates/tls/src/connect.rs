@@ -43,9 +43,9 @@ pub fn reason(error: &(dyn Error + 'static)) -> Reason {
         let tls = cause.downcast_ref::<rustls::Error>().or_else(|| within?.downcast_ref());
         match tls {
             Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_)) => {
-                return Reason::NotProven("it holds another token");
+                return Reason::NotProven("it has another token");
             }
-            Some(_) => return Reason::NotProven("it does not speak TLS as retrace does"),
+            Some(_) => return Reason::NotProven("it does not use the TLS of retrace"),
             None => {}
         }
     }

@@ -1,13 +1,13 @@
-//! Connections between processes that hold the same token: TLS 1.3, in which each side proves to the
-//! other that it holds it. The token itself is never sent, and everything else is encrypted.
+//! Connections between processes that have the same token: TLS 1.3, in which each side proves to the other
+//! that it has the token. The token itself is never sent, and everything else is encrypted.
 //!
-//! A token determines an Ed25519 key, and a certificate of that key, signed by itself. Both sides hold
-//! them, show the certificate, sign the handshake with the key, and take no other. Whoever does not hold
-//! the token gets no further than the handshake: [`accept`] gives the connections that passed it, and
-//! keeps at most a few that have not, for a few seconds. [`endpoint`] is the other side, for tonic.
+//! A token determines an Ed25519 key, and a self-signed certificate of this key. Both sides have both, show
+//! the certificate, sign the handshake with the key, and accept no other. Without the token, nobody gets past
+//! the handshake. [`accept`] gives the connections that passed it, and keeps only a few pending ones, for a
+//! few seconds. [`endpoint`] is the other side, for tonic.
 //!
-//! Whoever can connect, or is connected to, sees the certificate's public key, and can hold guesses at
-//! the token against it at leisure; so a token has to be random, not thought of.
+//! Anyone who connects, or accepts a connection, sees the certificate's public key, and can test guesses of
+//! the token against it. So a token must be random.
 
 mod accept;
 mod certificate;
@@ -23,12 +23,12 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// The token's certificate could not be made.
-    #[error("the token's certificate cannot be made: {0}")]
+    #[error("cannot make the certificate of the token: {0}")]
     Certificate(String),
     /// The address is none.
-    #[error("it is no address of the form HOST:PORT")]
+    #[error("this is not an address of the form HOST:PORT")]
     Address,
     /// TLS cannot be set up.
-    #[error("TLS cannot be set up: {0}")]
+    #[error("cannot set up TLS: {0}")]
     Setup(String),
 }

@@ -54,12 +54,12 @@ fn both_sides_prove_the_token() {
     connections.recv_timeout(Duration::from_secs(10)).unwrap();
     assert_eq!(
         connected(&runtime, address, "0123456789abcdee"),
-        Err(Reason::NotProven("it holds another token")),
+        Err(Reason::NotProven("it has another token")),
         "this side does not take the other"
     );
     assert_eq!(told.recv_timeout(Duration::from_secs(10)).unwrap().connections, 1);
     assert!(connections.try_recv().is_err());
-    assert!(matches!(endpoint("no address", &token(TOKEN)), Err(TlsError::Address)));
+    assert!(matches!(endpoint("not an address", &token(TOKEN)), Err(TlsError::Address)));
 }
 
 /// A listener that says what it likes, and hears all that the other side says before it is convinced.

@@ -165,12 +165,17 @@ fn open_shard(root: &Root, path: &RelPath, run: &Run, sequences: u64) -> Result<
     let refuse = |what: String| Err(TrainError::Tokens { path: path.under(root.path()), what });
     let (length, vocabulary) = (run.sequence_length, run.model.vocab_size);
     if shard.vocabulary() as usize > vocabulary {
-        return refuse(format!("its tokenizer has {} tokens, but the model embeds {vocabulary}", shard.vocabulary()));
+        return refuse(format!(
+            "its tokenizer has {} tokens, but the model has embeddings for {vocabulary}",
+            shard.vocabulary()
+        ));
     }
     match (shard.sequences(length), sequences) {
         (found, needed) if found >= needed => Ok(shard),
-        (0, _) => refuse(format!("its {} tokens are less than one sequence of {length} and a target", shard.tokens())),
-        (found, needed) => refuse(format!("it has {found} sequences of {length} tokens, not the {needed} asked for")),
+        (0, _) => {
+            refuse(format!("its {} tokens are fewer than one sequence of {length} and its last target", shard.tokens()))
+        }
+        (found, needed) => refuse(format!("it has {found} sequences of {length} tokens, and {needed} are needed")),
     }
 }
 

@@ -9,7 +9,7 @@
 use retrace_spec::{Digest, Run, Step};
 use serde_json::Value;
 
-use crate::finding::{Finding, Kind};
+use crate::finding::{DifferenceKind, Finding};
 use crate::{Batches, Line, State, TrainError};
 
 /// How far from its own step a batch is looked for, in steps.
@@ -44,14 +44,14 @@ impl Case<'_> {
         let told = |names: &[String]| names.join(", ");
         if !differs("weights") && fields != ["state"] {
             let what = format!(
-                "the weights after the step are the same, so the line of the journal was changed in {}",
+                "the weights after the step are the same, so this line of the journal was changed in {}",
                 told(&fields)
             );
-            return found(Kind::Record, what, fields);
+            return found(DifferenceKind::Record, what, fields);
         }
         if !differs("weights") {
             let what = "the weights are the same, but not the optimizer's moments".to_owned();
-            return found(Kind::Arithmetic, what, Vec::new());
+            return found(DifferenceKind::Arithmetic, what, Vec::new());
         }
         if differs("batch") {
             return self.of_data(recorded, replayed).map(Some);
@@ -62,23 +62,24 @@ impl Case<'_> {
                 recorded.learning_rate, replayed.phase, replayed.learning_rate
             );
             let phase = self.run.phases.iter().position(|phase| phase.name == replayed.phase).unwrap_or(0);
-            return found(Kind::Config, what, vec![format!("phases[{phase}].learning_rate")]);
+            return found(DifferenceKind::Config, what, vec![format!("phases[{phase}].learning_rate")]);
         }
         let tensors = self.tensors(recorded, replayed);
         if tensors.is_empty() {
-            let what = "the digest of the weights is not that of the tensors beside it".to_owned();
-            return found(Kind::Record, what, vec!["weights".to_owned()]);
+            let what =
+                "the digest of the weights does not match the digests of the tensors in the same line".to_owned();
+            return found(DifferenceKind::Record, what, vec!["weights".to_owned()]);
         }
         let what = if differs("loss") {
-            "on the same weights and batch, another loss"
+            "the weights and the batch are the same, but the loss differs"
         } else if differs("grad_norm") {
-            "at the same loss, another gradient"
+            "the loss is the same, but the gradient differs"
         } else if self.before == Some(recorded.weights) {
-            "the step moved nothing, although it is no outlier"
+            "the step changed no weight, although it is not an outlier"
         } else {
-            "with the same loss and gradient's norm, another update: the weights, the moments or the update itself"
+            "the loss and the norm of the gradient are the same, but the update differs: in the weights, the moments or the update itself"
         };
-        found(Kind::Arithmetic, what.to_owned(), tensors)
+        found(DifferenceKind::Arithmetic, what.to_owned(), tensors)
     }
 
     /// The tensors that the lines say differ.
@@ -90,17 +91,18 @@ impl Case<'_> {
 
     fn of_data(&self, recorded: &Line, replayed: &Line) -> Result<Finding, TrainError> {
         let step = replayed.step;
-        let finding = |what, places| Finding { kind: Kind::Data, step, what, places, element: None };
+        let finding = |what, places| Finding { kind: DifferenceKind::Data, step, what, places, element: None };
         let steps = self.run.steps().get();
         for other in step.get().saturating_sub(NEAR).max(1)..=(step.get() + NEAR).min(steps) {
             if self.batches.batch(Step(other))?.digest == recorded.batch {
-                return Ok(finding(format!("it learned from the batch of step {other}"), Vec::new()));
+                return Ok(finding(format!("it used the batch of step {other}"), Vec::new()));
             }
         }
         let slots = recorded.sequences.differ(&replayed.sequences);
         if slots.is_empty() {
-            let what = "the digest of the batch is not that of the sequences beside it".to_owned();
-            return Ok(Finding { kind: Kind::Record, ..finding(what, vec!["batch".to_owned()]) });
+            let what =
+                "the digest of the batch does not match the digests of the sequences in the same line".to_owned();
+            return Ok(Finding { kind: DifferenceKind::Record, ..finding(what, vec!["batch".to_owned()]) });
         }
         let all = replayed.sequences.count();
         let mut places = Vec::new();
@@ -109,7 +111,7 @@ impl Case<'_> {
         }
         let rest = match slots.len().saturating_sub(MOST_PLACES) {
             0 => String::new(),
-            more => format!(" ({more} more are not named)"),
+            more => format!(" ({more} more are not listed)"),
         };
         let what = match slots.len() == all {
             true => format!(
@@ -117,7 +119,10 @@ impl Case<'_> {
                  a step near by{rest}"
             ),
             false => {
-                format!("{} of its {all} sequences are not those that order and shards give here{rest}", slots.len())
+                format!(
+                    "{} of its {all} sequences are not those that the data order and the shards give{rest}",
+                    slots.len()
+                )
             }
         };
         Ok(finding(what, places))

@@ -28,7 +28,7 @@ pub enum TrainError {
     #[error(transparent)]
     Spec(#[from] retrace_spec::SpecError),
     /// A run has been here before.
-    #[error("{} is there already; resume the run, or move it away", path.display())]
+    #[error("{} already exists", path.display())]
     Exists {
         /// The journal or a checkpoint.
         path: PathBuf,
@@ -42,13 +42,13 @@ pub enum TrainError {
         what: String,
     },
     /// There is nothing to go on from.
-    #[error("{} holds no whole checkpoint to go on from", path.display())]
+    #[error("{} has no complete checkpoint to continue from", path.display())]
     NoCheckpoint {
         /// The run's directory.
         path: PathBuf,
     },
     /// The checkpoint of a step is needed and not there.
-    #[error("no checkpoint of step {step} is in {}; there are {there}", path.display())]
+    #[error("there is no checkpoint of step {step} in {}, only of {there}", path.display())]
     NoSuchCheckpoint {
         /// The step.
         step: Step,
@@ -58,7 +58,7 @@ pub enum TrainError {
         there: String,
     },
     /// A checkpoint or journal was made by another run file.
-    #[error("{} was made by run {made_by}, but the run file's digest is {run}: its content has changed", path.display())]
+    #[error("{} was made by a run file with the digest {made_by}, but this run file has the digest {run}", path.display())]
     OtherRun {
         /// The checkpoint's or journal's place.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub enum TrainError {
         run: Digest,
     },
     /// A checkpoint's tensors are not those it was saved with.
-    #[error("{}: the tensors' root is {found}, but state.json says {stated}", path.display())]
+    #[error("{}: the root of the tensors is {found}, but state.json says {stated}", path.display())]
     Damaged {
         /// The checkpoint.
         path: PathBuf,
@@ -96,7 +96,7 @@ pub enum TrainError {
         what: String,
     },
     /// The loss or a gradient is not a finite number.
-    #[error("step {step}: {what} is not a finite number; the run has diverged (a lower learning rate may help)")]
+    #[error("step {step}: {what} is not a finite number; the run has diverged")]
     NotFinite {
         /// The step.
         step: Step,

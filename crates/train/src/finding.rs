@@ -9,7 +9,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {
     /// Which kind it is.
-    pub kind: Kind,
+    pub kind: DifferenceKind,
     /// The first step at which it shows: of the checkpoint, for one; of what follows, for the run file.
     pub step: Step,
     /// In a sentence, what does not follow, and how that is known.
@@ -24,7 +24,7 @@ pub struct Finding {
 /// The kinds of what does not follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum DifferenceKind {
     /// The record contradicts itself, or what was computed: its words were changed, not the run.
     Record,
     /// The run was computed with another configuration than the run file's.
@@ -37,7 +37,7 @@ pub enum Kind {
     Arithmetic,
 }
 
-impl Kind {
+impl DifferenceKind {
     /// As it is told: `the data differ`.
     pub const fn told(self) -> &'static str {
         match self {
@@ -103,7 +103,7 @@ impl fmt::Display for Finding {
             let unit = if *units == 1 { "unit" } else { "units" };
             write!(
                 f,
-                "; {tensor}[{index}]{others}: recorded {recorded:e}, replayed {replayed:e}, {units} {unit} in the last place apart"
+                "; {tensor}[{index}]{others}: recorded {recorded:e}, replayed {replayed:e}, a difference of {units} {unit} in the last place"
             )?;
         }
         Ok(())

@@ -109,16 +109,16 @@ impl Journal {
             let refuse = |what: String| TrainError::Journal { path: path.to_owned(), line: at + 1, what };
             let line: Line = serde_json::from_slice(text).map_err(|e| refuse(e.to_string()))?;
             if line.loss_bits != format!("{:016x}", line.loss.to_bits()) {
-                return Err(refuse(format!("says that the loss {} has the bits {}", line.loss, line.loss_bits)));
+                return Err(refuse(format!("gives the bits of the loss {} as {}", line.loss, line.loss_bits)));
             }
             if line.step.get() != at as u64 + 1 {
-                return Err(refuse(format!("is of step {}, where step {} should be", line.step, at + 1)));
+                return Err(refuse(format!("is for step {} instead of step {}", line.step, at + 1)));
             }
             match head {
                 None => run = line.previous,
                 Some(head) if head != line.previous => {
                     return Err(refuse(format!(
-                        "follows a line with digest {}, but the line before has {head}",
+                        "gives the digest of the line before as {}, but that line has {head}",
                         line.previous
                     )));
                 }
@@ -159,7 +159,7 @@ impl Journal {
         // Before anything is written: a journal that is another run's stays as it is.
         if let Some(saved) = saved.filter(|saved| *saved != self.head) {
             let what =
-                format!("its line has digest {}, but the checkpoint was saved after one with {saved}", self.head);
+                format!("its line has digest {}, but the checkpoint was saved after a line with {saved}", self.head);
             return Err(TrainError::Journal { path: self.path, line: step.get() as usize, what });
         }
         directory.write(&inside(Self::NAME)?, &bytes)?;

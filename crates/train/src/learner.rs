@@ -103,54 +103,54 @@ impl<'a> Learner<'a> {
 
 /// Where the micro-batches of a step are computed. It makes no difference to any bit.
 pub trait Compute: fmt::Debug {
-    /// What all micro-batches of the batch of `step` teach; `here` can compute any of them.
+    /// What all micro-batches of the batch of `step` teach; `local` can compute any of them.
     ///
     /// # Errors
     /// As [`Learner::block`].
     fn compute(
         &mut self,
-        here: &mut Learner<'_>,
+        local: &mut Learner<'_>,
         weights: &Weights,
         step: Step,
         batch: &Batch,
     ) -> Result<Block, TrainError>;
 
     /// Takes back the memory of the gradient that it gave.
-    fn recycle(&mut self, here: &mut Learner<'_>, gradient: Vec<f32>);
+    fn recycle(&mut self, local: &mut Learner<'_>, gradient: Vec<f32>);
 }
 
 /// All in this process, one micro-batch after another.
 #[derive(Debug, Clone, Copy)]
-pub struct Here;
+pub struct LocalCompute;
 
-impl Compute for Here {
+impl Compute for LocalCompute {
     fn compute(
         &mut self,
-        here: &mut Learner<'_>,
+        local: &mut Learner<'_>,
         weights: &Weights,
         step: Step,
         batch: &Batch,
     ) -> Result<Block, TrainError> {
-        here.block(weights, step, batch, 0..here.micro_batches())
+        local.block(weights, step, batch, 0..local.micro_batches())
     }
 
-    fn recycle(&mut self, here: &mut Learner<'_>, gradient: Vec<f32>) {
-        here.recycle(gradient);
+    fn recycle(&mut self, local: &mut Learner<'_>, gradient: Vec<f32>) {
+        local.recycle(gradient);
     }
 }
 
 impl<C: Compute + ?Sized> Compute for &mut C {
     fn compute(
         &mut self,
-        here: &mut Learner<'_>,
+        local: &mut Learner<'_>,
         weights: &Weights,
         step: Step,
         batch: &Batch,
     ) -> Result<Block, TrainError> {
-        (**self).compute(here, weights, step, batch)
+        (**self).compute(local, weights, step, batch)
     }
 
-    fn recycle(&mut self, here: &mut Learner<'_>, gradient: Vec<f32>) {
-        (**self).recycle(here, gradient);
+    fn recycle(&mut self, local: &mut Learner<'_>, gradient: Vec<f32>) {
+        (**self).recycle(local, gradient);
     }
 }

@@ -8,7 +8,7 @@ use retrace_spec::{Digest, Document, Run, Step, Tokens};
 use serde::Serialize;
 
 use crate::diagnosis::{Case, differing_run_fields};
-use crate::finding::{Element, Finding, Kind};
+use crate::finding::{DifferenceKind, Element, Finding};
 use crate::state::{Stated, inside};
 use crate::{Journal, RECORDED_RUN, State, TrainError, Trainer, checkpoints, directory_of, recorded_run};
 
@@ -76,7 +76,12 @@ pub fn replay(
         Ok(journal) => journal,
         Err(TrainError::Journal { line, what, .. }) => {
             // Nothing can be held against a chain that is broken.
-            replay.find(Kind::Record, Step(line as u64), format!("line {line} of the journal {what}"), &["journal"]);
+            replay.find(
+                DifferenceKind::Record,
+                Step(line as u64),
+                format!("line {line} of the journal {what}"),
+                &["journal"],
+            );
             return Ok(replay);
         }
         Err(other) => return Err(other),
@@ -96,7 +101,7 @@ pub fn replay(
         progress.advance(1);
         let Some(recorded) = journal.line(line.step) else {
             let what = format!("the journal ends before it, at step {}", journal.lines().len());
-            replay.find(Kind::Record, line.step, what, &["journal"]);
+            replay.find(DifferenceKind::Record, line.step, what, &["journal"]);
             break;
         };
         let case = Case { run, batches: trainer.batches(), state: trainer.state(), before: Some(before) };
@@ -111,23 +116,24 @@ pub fn replay(
                 }
             }
             // The next line tells a run that went another way from a line that was changed.
-            let next = journal.line(Step(line.step.get() + 1)).filter(|_| diverged && found.kind != Kind::Record);
+            let next =
+                journal.line(Step(line.step.get() + 1)).filter(|_| diverged && found.kind != DifferenceKind::Record);
             if let Some(next) = next
                 && trainer.step()?.is_some_and(|after| after.weights == next.weights)
             {
-                found.kind = Kind::Record;
+                found.kind = DifferenceKind::Record;
                 found.what = "the line of the journal was changed: the step after it follows from the weights as \
                               replayed, not as recorded"
                     .to_owned();
             }
-            if found.kind == Kind::Arithmetic && found.element.is_none() && localise {
-                found.what += "; no checkpoint of this step holds the numbers that were recorded";
+            if found.kind == DifferenceKind::Arithmetic && found.element.is_none() && localise {
+                found.what += "; no checkpoint of this step has the recorded numbers";
             }
             replay.findings.push(found);
         } else if let Some((state, stated)) = &checkpoint {
             replay.compare_checkpoint(line.step, (state, stated), trainer.state(), (run, &journal));
         }
-        if diverged || replay.findings.iter().any(|found| found.kind == Kind::Arithmetic) {
+        if diverged || replay.findings.iter().any(|found| found.kind == DifferenceKind::Arithmetic) {
             break;
         }
     }
@@ -140,7 +146,7 @@ pub fn replay(
 }
 
 impl Replay {
-    fn find(&mut self, kind: Kind, step: Step, what: String, places: &[&str]) {
+    fn find(&mut self, kind: DifferenceKind, step: Step, what: String, places: &[&str]) {
         let places = places.iter().map(|place| (*place).to_owned()).collect();
         self.findings.push(Finding { kind, step, what, places, element: None });
     }
@@ -153,8 +159,8 @@ impl Replay {
         let kept = recorded.as_ref().map(Document::digest).transpose()?;
         if journal.run() == file || journal.lines().is_empty() {
             if kept.is_some_and(|kept| kept != file) {
-                let what = format!("{RECORDED_RUN} is not the run that made the journal, although the run file is");
-                self.find(Kind::Record, self.from, what, &[RECORDED_RUN]);
+                let what = format!("{RECORDED_RUN} is not the run that made the journal, but the run file is");
+                self.find(DifferenceKind::Record, self.from, what, &[RECORDED_RUN]);
             }
             return Ok(None);
         }
@@ -171,25 +177,25 @@ impl Replay {
                 Vec::new(),
             ),
         };
-        Ok(Some(Finding { kind: Kind::Config, step: self.from, what, places, element: None }))
+        Ok(Some(Finding { kind: DifferenceKind::Config, step: self.from, what, places, element: None }))
     }
 
     /// Where the run file differs, what shows later is its consequence.
     fn blame(&mut self, config: Option<Finding>) {
         let Some(mut config) = config else { return };
         let follows = |found: &Finding| match found.kind {
-            Kind::Config | Kind::Data | Kind::Arithmetic => true,
+            DifferenceKind::Config | DifferenceKind::Data | DifferenceKind::Arithmetic => true,
             // The start follows from the seed.
-            Kind::Checkpoint => found.step == Step(0),
-            Kind::Record => false,
+            DifferenceKind::Checkpoint => found.step == Step(0),
+            DifferenceKind::Record => false,
         };
         let (shown, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.findings).into_iter().partition(follows);
         match shown.first() {
             Some(first) => {
                 config.step = first.step;
-                config.what += &format!("; it shows first at step {}: {}", first.step, first.what);
+                config.what += &format!("; the first step with a difference is {}: {}", first.step, first.what);
             }
-            None if others.is_empty() => config.what += "; every bit of this stretch is the same",
+            None if others.is_empty() => config.what += "; every bit of this segment is the same",
             None => {}
         }
         self.findings.push(config);
@@ -219,7 +225,7 @@ impl Replay {
         }
         let Some(line) = journal.line(from) else {
             let what = format!("the journal ends before it, at step {}", journal.lines().len());
-            self.find(Kind::Record, from, what, &["journal"]);
+            self.find(DifferenceKind::Record, from, what, &["journal"]);
             return Ok(None);
         };
         let digests = state.weight_digests();
@@ -234,8 +240,8 @@ impl Replay {
             return Ok(Some(state));
         }
         let mut what = match same_weights {
-            true => "its weights are the journal's, but its moments are not".to_owned(),
-            false => format!("{} of its {} weight tensors are not the journal's", names.len(), digests.len()),
+            true => "its weights match the journal, but its moments do not".to_owned(),
+            false => format!("{} of its {} weight tensors do not match the journal", names.len(), digests.len()),
         } + &whose(&stated, journal);
         let (mut places, mut element) = (names.into_iter().map(str::to_owned).collect::<Vec<_>>(), None);
         if localise {
@@ -244,12 +250,12 @@ impl Replay {
                     places = differing_tensors(&state, &truth);
                     element = first_element(&state, &truth, &places);
                 }
-                _ => what += "; the stretch before it does not lead to the journal's state either",
+                _ => what += "; the segment before it does not lead to the journal's state either",
             }
         } else if same_weights {
-            what += "; --localise computes the stretch before it, and tells which";
+            what += "; --localise computes the segment before it, to find which";
         }
-        self.findings.push(Finding { kind: Kind::Checkpoint, step: from, what, places, element });
+        self.findings.push(Finding { kind: DifferenceKind::Checkpoint, step: from, what, places, element });
         Ok(None)
     }
 
@@ -290,9 +296,9 @@ impl Replay {
             return true;
         }
         let whose = whose(stated, journal);
-        let what = format!("{} of its tensors are not what the run leads to{whose}", places.len());
+        let what = format!("{} of its tensors differ from the computed ones{whose}", places.len());
         let element = first_element(saved, replayed, &places);
-        self.findings.push(Finding { kind: Kind::Checkpoint, step, what, places, element });
+        self.findings.push(Finding { kind: DifferenceKind::Checkpoint, step, what, places, element });
         false
     }
 
@@ -310,8 +316,9 @@ impl Replay {
             if wrong.is_empty() {
                 self.checkpoints.push(step);
             } else {
-                let what = format!("the checkpoint's tensors are right, but the run has another {}", wrong.join(", "));
-                self.find(Kind::Record, step, what, &wrong);
+                let what =
+                    format!("the checkpoint's tensors are correct, but {} differs from the run's", wrong.join(", "));
+                self.find(DifferenceKind::Record, step, what, &wrong);
             }
         }
         Ok(())
@@ -333,8 +340,8 @@ impl Replay {
         .collect();
         if !wrong.is_empty() {
             let what =
-                format!("the checkpoint's tensors are right, but its state.json is not, in {}", wrong.join(", "));
-            self.find(Kind::Record, step, what, &wrong);
+                format!("the checkpoint's tensors are correct, but its state.json differs in {}", wrong.join(", "));
+            self.find(DifferenceKind::Record, step, what, &wrong);
         }
         wrong.is_empty()
     }

@@ -74,7 +74,7 @@ impl State {
             if directory.has(&inside(STATE)?) {
                 let found = read_stated(directory.file(&inside(STATE)?)?)?.updates;
                 if found != updates {
-                    let what = format!("its moments have seen {found} updates, not {updates}");
+                    let what = format!("its moments have had {found} updates, not {updates}");
                     return Err(TrainError::Start { path, what });
                 }
             }
@@ -173,7 +173,7 @@ impl State {
         let (state, stated) = Self::read(output, step)?;
         let path = directory_of(step)?.under(output.path());
         if stated.step != step {
-            let what = format!("step: is {}, in the directory of step {step}", stated.step);
+            let what = format!("step: is {}, but its directory is that of step {step}", stated.step);
             return Err(FileError::Json { path: path.join(STATE), line: 1, what }.into());
         }
         match state.digest() {
@@ -221,7 +221,7 @@ pub(crate) fn of_model(directory: &Root, run: &Run) -> Result<Weights, TrainErro
     match seen == run.model {
         true => Ok(weights),
         false => {
-            let what = "its config.json describes another model than the run file's `model`".to_owned();
+            let what = "its config.json differs from `model` in the run file".to_owned();
             Err(TrainError::Start { path: directory.path().to_owned(), what })
         }
     }

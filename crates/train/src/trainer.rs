@@ -17,7 +17,7 @@ use crate::outliers::Recent;
 use crate::recorded::record;
 use crate::state::inside;
 use crate::{
-    Batches, Compute, Here, Journal, Learner, Line, State, TrainError, checkpoints, directory_of, learning_rate,
+    Batches, Compute, Journal, Learner, Line, LocalCompute, State, TrainError, checkpoints, directory_of, learning_rate,
 };
 
 /// More than this no `tokenizer.json` has.
@@ -61,7 +61,7 @@ impl<'a> Trainer<'a> {
                 recent.judge(line.loss, line.grad_norm);
             });
         }
-        Ok(Self { run, batches, state, learner, compute: Box::new(Here), recent, held_out })
+        Ok(Self { run, batches, state, learner, compute: Box::new(LocalCompute), recent, held_out })
     }
 
     /// The same trainer, whose micro-batches are computed by `compute`.
@@ -106,12 +106,12 @@ impl<'a> Trainer<'a> {
         let batch = self.batches.batch(step)?;
         let rate = learning_rate(&phase.learning_rate, step.get() - before.get(), phase.steps);
 
-        let taught = self.compute.compute(&mut self.learner, &self.state.weights, step, &batch)?;
-        let loss = taught.losses.iter().fold(0.0, |sum, loss| sum + loss) * batch.scale();
+        let computed = self.compute.compute(&mut self.learner, &self.state.weights, step, &batch)?;
+        let loss = computed.losses.iter().fold(0.0, |sum, loss| sum + loss) * batch.scale();
         if !loss.is_finite() {
             return Err(not_finite(step, "the loss".to_owned()));
         }
-        let gradient = taught.gradient;
+        let gradient = computed.gradient;
         let grad_norm = self.norm(step, &gradient)?;
         let outlier = self.recent.as_mut().is_some_and(|recent| recent.judge(loss, grad_norm));
         if !outlier {
@@ -201,7 +201,7 @@ pub fn train(
     resume: bool,
     progress: &dyn Progress,
 ) -> Result<Journal, TrainError> {
-    train_by(root, run, network, resume, &mut Here, progress)
+    train_by(root, run, network, resume, &mut LocalCompute, progress)
 }
 
 /// As [`train`], with micro-batches computed by `compute`.

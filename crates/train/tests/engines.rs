@@ -8,7 +8,7 @@ use std::path::Path;
 use retrace_files::{Progress, Silent};
 use retrace_model::Engine;
 use retrace_spec::{Document, Run, Step};
-use retrace_train::{Journal, Kind, replay, train};
+use retrace_train::{DifferenceKind, Journal, replay, train};
 
 mod small;
 
@@ -122,5 +122,5 @@ fn a_change_is_found_by_both() {
         replay(&opened(root), &run, network.as_ref(), (Step(4), Step(8)), false, &Silent).unwrap()
     });
     assert_eq!(fused, candle);
-    assert!(matches!(&candle.findings[..], [found] if found.kind == Kind::Checkpoint), "{candle:?}");
+    assert!(matches!(&candle.findings[..], [found] if found.kind == DifferenceKind::Checkpoint), "{candle:?}");
 }

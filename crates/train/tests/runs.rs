@@ -51,7 +51,7 @@ fn another_journal_is_not_cut() {
     fs::remove_dir_all(checkpoint(mine.path().join("runs/small"), Step(12))).unwrap();
     let before = files(mine.path());
     let error = train(&opened(mine.path()), &run(), true, &Silent).unwrap_err().to_string();
-    assert!(error.contains("saved after one with"), "{error}");
+    assert!(error.contains("saved after a line with"), "{error}");
     assert_eq!(files(mine.path()), before);
 }
 
@@ -149,8 +149,8 @@ fn what_does_not_fit_the_run_is_refused() {
     prepare(root);
     let small = Run::parse(&RUN.replace("vocab_size: 32", "vocab_size: 31"), "run").unwrap();
     assert!(train(&opened(root), &small, false, &Silent).unwrap_err().to_string().contains("a.tokens"));
-    assert!(train(&opened(root), &run(), true, &Silent).unwrap_err().to_string().contains("no whole checkpoint"));
+    assert!(train(&opened(root), &run(), true, &Silent).unwrap_err().to_string().contains("no complete checkpoint"));
     train(&opened(root), &run(), false, &Silent).unwrap();
     let other = Run { seed: retrace_spec::Seed(2), ..run() };
-    assert!(train(&opened(root), &other, true, &Silent).unwrap_err().to_string().contains("made by run"));
+    assert!(train(&opened(root), &other, true, &Silent).unwrap_err().to_string().contains("made by a run file"));
 }

@@ -14,7 +14,7 @@ use retrace_files::Silent;
 use retrace_files::safetensors::{self, tensor_digest, tensor_root};
 use retrace_model::Engine;
 use retrace_spec::{Digest, Document, Run, Seed, Step};
-use retrace_train::{Batches, Checks, Finding, Journal, Kind, Line, RECORDED_RUN, Replay, State, Trainer};
+use retrace_train::{Batches, Checks, DifferenceKind, Finding, Journal, Line, RECORDED_RUN, Replay, State, Trainer};
 use serde_json::{Value, json};
 
 mod small;
@@ -207,7 +207,7 @@ struct Case {
     run: Run,
     stretch: (u64, u64),
     localise: bool,
-    kind: Kind,
+    kind: DifferenceKind,
     step: u64,
     /// What the words or places must hold.
     says: &'static [&'static str],
@@ -217,7 +217,7 @@ fn case(
     name: &'static str,
     make: impl Fn(&Path) + 'static,
     stretch: (u64, u64),
-    (kind, step, says): (Kind, u64, &'static [&'static str]),
+    (kind, step, says): (DifferenceKind, u64, &'static [&'static str]),
 ) -> Case {
     Case { name, make: Box::new(make), run: run(), stretch, localise: false, kind, step, says }
 }
@@ -226,7 +226,7 @@ fn case(
 fn edited(name: &'static str, from: &str, to: &str, step: u64, says: &'static [&'static str]) -> Case {
     let edited = changed(from, to);
     let start = if step > 8 { 8 } else { 4 };
-    Case { run: edited, ..case(name, |root| trained(root, honest), (start, 12), (Kind::Config, step, says)) }
+    Case { run: edited, ..case(name, |root| trained(root, honest), (start, 12), (DifferenceKind::Config, step, says)) }
 }
 
 fn localised(case: Case) -> Case {
@@ -239,7 +239,7 @@ fn checkpoint(root: &Path, step: u64) -> PathBuf {
 
 #[allow(clippy::too_many_lines, reason = "a table")]
 fn cases() -> Vec<Case> {
-    use Kind::{Arithmetic, Checkpoint, Config, Data, Record};
+    use DifferenceKind::{Arithmetic, Checkpoint, Config, Data, Record};
     let touched = |step: u64, tensor: &'static str| {
         move |root: &Path| {
             trained(root, honest);
@@ -357,7 +357,7 @@ fn cases() -> Vec<Case> {
                 fs::write(&path, text.replacen("\"phase\":\"one\"", "\"phase\":\"One\"", 1)).unwrap();
             },
             (4, 8),
-            (Record, 2, &["follows a line"]),
+            (Record, 2, &["the digest of the line before"]),
         ),
         case(
             "the journal's end, cut off",
@@ -562,13 +562,13 @@ fn cases() -> Vec<Case> {
                 });
             },
             (4, 8),
-            (Arithmetic, 6, &["another update", UP]),
+            (Arithmetic, 6, &["but the update differs", UP]),
         ),
         case(
             "another loss for one step",
             |root| trained(root, other_step(6, 6, changed("mask_document_ends", "z_loss: 0.1\nmask_document_ends"))),
             (4, 8),
-            (Arithmetic, 6, &["another gradient", UP]),
+            (Arithmetic, 6, &["but the gradient differs", UP]),
         ),
         case(
             "document ends that count, for one step",
@@ -590,7 +590,7 @@ fn cases() -> Vec<Case> {
                 });
             },
             (4, 8),
-            (Arithmetic, 6, &["another update", NORM]),
+            (Arithmetic, 6, &["but the update differs", NORM]),
         ),
         localised(case(
             "a weight by one unit in the last place, at a checkpoint",
@@ -618,7 +618,7 @@ fn cases() -> Vec<Case> {
                 });
             },
             (4, 8),
-            (Arithmetic, 7, &["another update", "model.norm.weight"]),
+            (Arithmetic, 7, &["but the update differs", "model.norm.weight"]),
         ),
         case(
             "a moment zeroed at a checkpoint",
@@ -683,8 +683,8 @@ fn a_changed_run_file_and_a_changed_start_are_both_told() {
     number(&checkpoint(directory.path(), 4), UP, 3, up);
     let replayed =
         replay(&opened(directory.path()), &changed("seed: 1", "seed: 2"), (Step(4), Step(8)), false, &Silent).unwrap();
-    let kinds: Vec<Kind> = replayed.findings.iter().map(|found| found.kind).collect();
-    assert_eq!(kinds, [Kind::Config, Kind::Checkpoint]);
+    let kinds: Vec<DifferenceKind> = replayed.findings.iter().map(|found| found.kind).collect();
+    assert_eq!(kinds, [DifferenceKind::Config, DifferenceKind::Checkpoint]);
     assert!(!replayed.findings[0].what.contains("the same"), "{}", replayed.findings[0].what);
 }
 

@@ -1,5 +1,5 @@
-//! What the trainer's thread and the workers' streams share: the step at hand, who computes what of
-//! it, and what has come back.
+//! The shared state of the trainer's thread and the workers' streams: the current step, who computes which
+//! part of it, and the results so far.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -65,7 +65,7 @@ pub(crate) enum Next {
     /// A block of so many micro-batches, the next of the step.
     Block(usize, Block),
     /// Nobody else can compute these.
-    Here(Range<usize>),
+    Local(Range<usize>),
 }
 
 impl Board {
@@ -135,7 +135,7 @@ impl Board {
                 && (workers == 0 || work.weights.is_none())
                 && let Some(block) = work.schedule.take_up_to(1)
             {
-                return Next::Here(block);
+                return Next::Local(block);
             }
             inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }

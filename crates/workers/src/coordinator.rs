@@ -1,4 +1,4 @@
-//! The process that trains, as its workers see it.
+//! The process that trains, as the workers see it.
 
 use std::fmt;
 use std::io;
@@ -193,12 +193,12 @@ impl Workers {
 impl Compute for Workers {
     fn compute(
         &mut self,
-        here: &mut Learner<'_>,
+        local: &mut Learner<'_>,
         weights: &Weights,
         step: Step,
         batch: &Batch,
     ) -> Result<Block, TrainError> {
-        let micro_batches = here.micro_batches();
+        let micro_batches = local.micro_batches();
         self.door.board.post(step, batch.digest, micro_batches, || floats::to_bytes(weights.values().to_vec()));
         let mut losses = Vec::with_capacity(micro_batches);
         while losses.len() < micro_batches {
@@ -210,8 +210,8 @@ impl Compute for Workers {
                         self.door.board.keep(spare);
                     }
                 }
-                Next::Here(range) => {
-                    let block = here.block(weights, step, batch, range.clone())?;
+                Next::Local(range) => {
+                    let block = local.block(weights, step, batch, range.clone())?;
                     self.door.board.deliver(step, &range, block);
                 }
             }
@@ -260,7 +260,9 @@ impl Door {
     fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
         let header = |name| request.metadata().get(name).map_or(&b""[..], |value| value.as_encoded_bytes());
         if self.board.workers() >= MOST_WORKERS {
-            return Err(Status::resource_exhausted(format!("there are {MOST_WORKERS} workers, and no more are taken")));
+            return Err(Status::resource_exhausted(format!(
+                "there are {MOST_WORKERS} workers already, which is the limit"
+            )));
         }
         for (name, ours) in [(NUMERICS, &self.numerics), (RUN, &self.run.to_string())] {
             let theirs = header(name);
@@ -286,7 +288,7 @@ impl Service<http::Request<tonic::body::Body>> for Door {
         let call = Join(self.clone());
         Box::pin(async move {
             if request.uri().path() != PATH {
-                return Ok(Status::unimplemented("there is nothing but workers here").into_http());
+                return Ok(Status::unimplemented("this address serves only workers").into_http());
             }
             Ok(tonic::server::Grpc::new(ProstCodec::default()).streaming(call, request).await)
         })
@@ -362,7 +364,7 @@ impl Given {
 
     /// Why its worker is let go.
     fn overdue(&self) -> String {
-        format!("it did not hand in {} within {:.0} s", self.task(), self.deadline.as_secs_f64())
+        format!("it did not finish {} within {:.0} s", self.task(), self.deadline.as_secs_f64())
     }
 }
 
@@ -402,17 +404,17 @@ impl Served {
                 }
                 answer = answers.message() => match answer.map_err(|status| said(status.message()))? {
                     Some(FromWorker { answer: Some(Answer::Losses(losses)) }) => {
-                        let (assignment, began) = computing.take().ok_or("it answers what it was not asked")?;
+                        let (assignment, began) = computing.take().ok_or("it sent an answer without a task")?;
                         if arriving.is_some() {
-                            return Err("it did not send the whole gradient".to_owned());
+                            return Err("it did not send the complete gradient".to_owned());
                         }
                         board.measured(self.worker, assignment.block.len(), began.elapsed().as_secs_f64());
                         arriving = Some(self.begin(assignment, losses)?);
                     }
                     Some(FromWorker { answer: Some(Answer::Gradient(bytes)) }) => {
-                        let mut gradient: Arriving = arriving.take().ok_or("it sends a gradient without losses")?;
+                        let mut gradient: Arriving = arriving.take().ok_or("it sent a gradient without losses")?;
                         if !gradient.assembly.add(&mut gradient.block.gradient, &bytes) {
-                            return Err("it sends more than a gradient".to_owned());
+                            return Err("it sent more than a gradient".to_owned());
                         }
                         match gradient.assembly.is_whole(&gradient.block.gradient) {
                             true => self.hand_in(gradient),
@@ -420,7 +422,7 @@ impl Served {
                         }
                     }
                     Some(FromWorker { answer: Some(Answer::Failed(why)) }) => return Err(said(&why)),
-                    Some(FromWorker { answer: None }) => return Err("it says what is not understood here".to_owned()),
+                    Some(FromWorker { answer: None }) => return Err("it sent an unknown message".to_owned()),
                     None => return Err("it left".to_owned()),
                 },
             }
@@ -448,7 +450,7 @@ impl Served {
     fn begin(&self, assignment: Assignment, losses: Losses) -> Result<Arriving, String> {
         let Assignment { step, block: range, .. } = assignment;
         if losses.bits.len() != range.len() {
-            return Err(format!("it gives {} losses for {} micro-batches", losses.bits.len(), range.len()));
+            return Err(format!("it sent {} losses for {} micro-batches", losses.bits.len(), range.len()));
         }
         let gradient = self.door.board.spare(self.door.parameters);
         let block = Block { losses: losses.bits.into_iter().map(f64::from_bits).collect(), gradient };

@@ -1,10 +1,10 @@
-//! What can go wrong between a coordinator and its workers.
+//! Errors of a coordinator and its workers.
 
 use retrace_tls::TlsError;
 use retrace_train::TrainError;
 use thiserror::Error;
 
-/// Why workers could not be coordinated, or could not work.
+/// Why a coordinator or a worker failed.
 #[derive(Debug, Error)]
 pub enum WorkersError {
     /// The run could not be opened or computed.
@@ -18,18 +18,18 @@ pub enum WorkersError {
         /// Why.
         source: std::io::Error,
     },
-    /// The connections that are to be taken cannot be.
+    /// TLS failed.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// What listens there does not prove that it holds the token, and is told nothing.
-    #[error("what listens at {address} does not prove that it holds the token: {what}")]
+    /// The process that listens there does not prove that it has the token; nothing was sent to it.
+    #[error("the process that listens at {address} does not prove that it has the token: {what}")]
     NotProven {
         /// The address.
         address: String,
-        /// How this is known.
+        /// The sign of it.
         what: &'static str,
     },
-    /// There is no coordinator to be reached.
+    /// The coordinator cannot be reached.
     #[error("cannot reach a coordinator at {address}: {what}")]
     Unreachable {
         /// The address.
@@ -37,7 +37,7 @@ pub enum WorkersError {
         /// Why.
         what: String,
     },
-    /// The coordinator does not want this worker.
+    /// The coordinator refuses this worker.
     #[error("the coordinator at {address} refuses this worker: {what}")]
     Refused {
         /// The address.
@@ -45,27 +45,27 @@ pub enum WorkersError {
         /// Why.
         what: String,
     },
-    /// The coordinator let this worker go, or the way to it was lost.
-    #[error("the work for {address} has ended: {what}")]
+    /// The coordinator disconnected this worker, or the connection was lost.
+    #[error("the connection to the coordinator at {address} has ended: {what}")]
     Lost {
         /// The address.
         address: String,
-        /// What is known of it.
+        /// The reason, as far as it is known.
         what: String,
     },
-    /// A worker's tokens are not the coordinator's.
-    #[error("step {step} learns from another batch here: the token shards are not the coordinator's")]
+    /// The token shards of worker and coordinator differ.
+    #[error("the batch of step {step} differs from the coordinator's: the token shards are different")]
     OtherTokens {
         /// The step.
         step: u64,
     },
-    /// What came from the other side is not what it should be.
+    /// A message from the other side is malformed.
     #[error("{what}")]
     Damaged {
         /// What.
         what: &'static str,
     },
-    /// No thread or socket could be had.
+    /// A thread or socket cannot be created.
     #[error("cannot start: {0}")]
     Start(std::io::Error),
 }

@@ -1,5 +1,5 @@
-//! Numbers as the bytes that are sent: binary32, little-endian, one after another. That they arrive as
-//! they were sent is for TLS to see to, which authenticates every record.
+//! Numbers as bytes for sending: binary32, little-endian, one after another. TLS authenticates every record,
+//! so the bytes arrive unchanged.
 
 use prost::bytes::Bytes;
 

@@ -1,17 +1,17 @@
-//! A step's micro-batches, computed by several processes, on one machine or many.
+//! The micro-batches of a step, computed by several processes on one or many machines.
 //!
-//! The process that trains, the coordinator, holds the state and asks [`Workers`], its
-//! [`Compute`](retrace_train::Compute), for what a batch teaches. Each worker ([`work`]) has the run
-//! file and the tokens; it is sent the weights, and then blocks of 2^k micro-batches to compute. A
-//! block's gradient is a node of the contract's tree, so that it makes no difference to any bit who
-//! computes which, how fast, or how often one is lost.
+//! The process that trains, the coordinator, holds the state, and computes the gradient of a batch with
+//! [`Workers`], its [`Compute`](retrace_train::Compute). Each worker ([`work`]) has the run file and the
+//! tokens. It receives the weights, and then blocks of 2^k micro-batches to compute. The gradient of a block
+//! is a node of the tree in the numerics contract, so no bit depends on who computes which block, how fast,
+//! or how many workers are lost.
 //!
-//! They speak gRPC (tonic), one stream a worker, over TLS in which both sides prove that they hold the
-//! run's token ([`retrace_tls`]); those of the same machine get their connection when they are started
-//! ([`Local`]), and there no port is listened on. A worker that holds the token is trusted in what it computes: what it
-//! computes falsely, a replay finds. It is not trusted to answer: a task that it has not handed in by its
-//! deadline is given to another, and the worker is let go.
-//! This crate knows nothing of how its processes are started, and prints nothing.
+//! They use gRPC (tonic), one stream per worker, over TLS in which both sides prove that they have the run's
+//! token ([`retrace_tls`]). Workers on the same machine inherit a connection when they are started
+//! ([`Local`]), and no port is opened. A worker that has the token is trusted to compute correctly; a replay
+//! detects wrong results. It is not trusted to answer: if it does not finish a task by its deadline, another
+//! worker gets the task, and this one is disconnected. This crate does not know how its processes are
+//! started, and prints nothing.
 
 mod board;
 mod coordinator;

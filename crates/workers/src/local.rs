@@ -1,5 +1,5 @@
-//! Connections to processes of the same machine, handed over when they are started. Nobody else can
-//! come by one, so they need no token, and what is sent over them is not encrypted.
+//! Connections to processes on the same machine, inherited when they are started. No other process can get
+//! one, so they need no token, and they are not encrypted.
 
 use std::future::{Ready, ready};
 use std::io;

@@ -1,8 +1,8 @@
-//! What a coordinator and a worker say to one another: one gRPC stream a worker, each way.
+//! The messages between a coordinator and a worker: one gRPC stream per worker, in each direction.
 //!
-//! A worker asks for the stream with [`RUN`] and [`NUMERICS`] among the request's headers.
-//! It is then sent the weights of a step, in pieces, before its first task of that step, and answers
-//! each task with losses and then the gradient, in pieces.
+//! A worker requests the stream with [`RUN`] and [`NUMERICS`] in the request's headers. It receives the
+//! weights of a step in pieces before its first task of that step, and answers each task with the losses and
+//! then the gradient in pieces.
 
 use prost::bytes::Bytes;
 

@@ -77,7 +77,7 @@ pub fn work(root: &Root, run: &Run, way: Way<'_>, done: &mut dyn FnMut(Step, usi
                     return Err(error);
                 }
             },
-            _ => return Err(lost("it says what is not understood here")),
+            _ => return Err(lost("the coordinator sent an unknown message")),
         }
     }
 }
@@ -100,7 +100,7 @@ impl Worker<'_> {
         let step = Step(task.step);
         if self.known != Some(step) {
             if !self.assembly.finish(self.weights.values_mut()) {
-                return Err(WorkersError::Damaged { what: "it does not send all of the weights" });
+                return Err(WorkersError::Damaged { what: "the coordinator did not send all weights" });
             }
             self.known = Some(step);
         }
@@ -114,7 +114,11 @@ impl Worker<'_> {
         let micro_batches = self.learner.micro_batches() as u64;
         let range = match task.first.checked_add(task.count) {
             Some(end) if end <= micro_batches => task.first as usize..end as usize,
-            _ => return Err(WorkersError::Damaged { what: "it asks for micro-batches that the step does not have" }),
+            _ => {
+                return Err(WorkersError::Damaged {
+                    what: "the coordinator asked for micro-batches that the step does not have",
+                });
+            }
         };
         let count = range.len();
         let block = self.learner.block(&self.weights, step, &batch, range)?;

@@ -13,15 +13,15 @@ use super::{Exit, open};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// Check by rules whether what releases say of themselves is true
+/// Check the claims of releases by rules
 ///
-/// The rules are SQL over the tables of the releases, as `retrace import`, `stats`, `seal` and `tour`
-/// make them. Each finding says what is wrong, where that stands, and how sure it is and why; a clean
-/// release gives none. A rule of your own is a SQL file in a directory that you give with `--rules`; it
-/// asks the tables of the releases, and no other file unless you trust it.
+/// The rules are SQL queries over the tables of the releases, which `retrace import`, `stats`, `seal` and
+/// `tour` make. Each finding says what is wrong, where the evidence is, how sure it is, and why. A clean
+/// release has none. Your own rules are SQL files in a directory given with `--rules`. They can read the
+/// tables of the releases, and no other file unless you pass --trust-queries.
 ///
-/// A release's tables are held against its manifest before they are asked, others against their own
-/// checksums. One that is not as it should be is no finding but an error: nothing that it says counts.
+/// Before a table is read, it is checked against the release's manifest, or against its own checksums if
+/// no manifest covers it. A mismatch is an error and not a finding, because the data cannot be trusted.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -30,7 +30,7 @@ Examples:
   retrace audit release --known-roots known-roots.yaml
   retrace audit --list
 
-Roots that you have seen are kept in a document, each release's in the order in which they were published:
+The document of known roots lists the roots of each release in the order in which they were published:
 
   retrace: known-roots/1
   releases:
@@ -40,26 +40,26 @@ Roots that you have seen are kept in a document, each release's in the order in 
           seen: 2026-01-02, on the project's page
         - root: b3:…
 
-A rule, in a file NAME.sql, answers with columns release, subject, finding, evidence and sure:
+A rule is a file NAME.sql; its query returns the columns release, subject, finding, evidence and sure:
 
-  -- title: A loss went up for good
+  -- title: A run ends with a higher loss
   -- severity: warning
   -- means: The last loss of a run is above its first.
   -- do: Look at the run.
   select release, run as subject, …
 
-Exit codes: 0 no rule fires, 1 one does, 2 could not ask.")]
+Exit codes: 0 no findings, 1 findings, 2 an error.")]
 pub(crate) struct Audit {
     /// Releases, or directories of Parquet files
     #[arg(default_value = ".")]
     dirs: Vec<PathBuf>,
-    /// Ask the rules in DIR too
+    /// Apply the rules in DIR too
     #[arg(long, value_name = "DIR")]
     rules: Vec<PathBuf>,
-    /// Ask only these rules
+    /// Apply only this rule; can be repeated
     #[arg(long, value_name = "RULE")]
     only: Vec<String>,
-    /// Tell which manifests are not the latest of their releases, or are unknown, by the roots in FILE
+    /// Report manifests that are not the latest of their release, or unknown, by the roots in FILE
     #[arg(long, value_name = "FILE")]
     known_roots: Option<PathBuf>,
     /// List the rules
@@ -89,7 +89,7 @@ impl Audit {
             session.know(&open::<KnownRoots>(file)?.document, &file.display().to_string())?;
         }
         let progress = terminal.progress();
-        progress.begin("asking the rules", rules.len() as u64, retrace_files::Unit::Items);
+        progress.begin("applying the rules", rules.len() as u64, retrace_files::Unit::Items);
         let audited = audit(&session, &rules, |rule| {
             progress.note(&rule.id);
             progress.advance(1);
@@ -133,7 +133,10 @@ impl Audit {
         }
         let names: Vec<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
         if let Some(unknown) = self.only.iter().find(|only| !names.contains(&only.as_str())) {
-            return Err(Failure::usage(format!("there is no rule {unknown}"), &format!("one of {}", names.join(", "))));
+            return Err(Failure::usage(
+                format!("there is no rule {unknown}"),
+                &format!("give one of {}", names.join(", ")),
+            ));
         }
         rules.retain(|rule| self.only.is_empty() || self.only.contains(&rule.id));
         Ok(rules)
@@ -151,7 +154,7 @@ fn say(audited: &Audited, terminal: &Terminal) {
         })
         .collect();
     if !silent.is_empty() {
-        terminal.say(Tone::Faint, "not asked", silent.join(", "));
+        terminal.say(Tone::Faint, "not applied", silent.join(", "));
     }
     let of = |severity| audited.findings.iter().filter(|finding| finding.severity == severity).count();
     let asked = count(audited.rules.len() - silent.len(), "rule");

@@ -14,12 +14,12 @@ use crate::terminal::{Terminal, Tone, count};
 /// Tensors that are shown: the worst.
 const SHOWN: usize = 10;
 
-/// Say whether a final model is the plain average of its ingredients
+/// Check whether a model is the unweighted average of other models
 ///
-/// Each of INGREDIENT and FINAL is a directory with `model.safetensors` or `pytorch_model.bin` (whole or
-/// in shards), or one file of weights. The average is summed in binary64 in the order given, and rounded to the type that
-/// FINAL is stored in. FINAL may be it bit for bit, or to rounding: off by at most one unit in the last
-/// place, or by what sums in binary32 may add.
+/// Each INGREDIENT and FINAL is a directory with `model.safetensors` or `pytorch_model.bin` (one file or
+/// shards), or one file of weights. `average` sums the ingredients in binary64 in the given order and rounds the average to the
+/// data type of FINAL. FINAL matches if it has the same bits, or if it differs only by rounding: by at
+/// most one unit in the last place, or by the error of a sum in binary32.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -27,18 +27,18 @@ Examples:
   retrace average seed-1 seed-2 seed-3 --against final -o averaged
   retrace average seed-1 seed-2 seed-3 --against final --table tables; retrace audit tables
 
-Exit codes: 0 it is the average, 1 it is not, 2 could not tell.")]
+Exit codes: 0 FINAL is the average, 1 it is not, 2 an error.")]
 pub(crate) struct Average {
-    /// What it is said to be made of, in that order
+    /// The models that FINAL is said to be the average of, in this order
     #[arg(required = true, value_name = "INGREDIENT")]
     ingredients: Vec<PathBuf>,
     /// The final model
     #[arg(long, value_name = "FINAL")]
     against: PathBuf,
-    /// Write the average into this directory, which is made
+    /// Write the average into this new directory
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Write what was found into DIR as the table `averages`, for `retrace audit`
+    /// Write the results into DIR as the table `averages`, for `retrace audit`
     #[arg(long, value_name = "DIR")]
     table: Option<PathBuf>,
 }
@@ -95,21 +95,25 @@ impl Average {
         apart.sort_by(|a, b| b.largest_units.total_cmp(&a.largest_units).then_with(|| a.name.cmp(&b.name)));
         terminal.result("average/1", &result, |out| {
             for Mean { name, differing, of, largest_units, largest, .. } in apart.iter().take(SHOWN) {
-                let numbers = format!("{differing} of {of} numbers, at most {largest:.3e} or {largest_units:.1} units");
-                writeln!(out, "{} {name}: {numbers}", terminal.tone(Tone::Bad, "apart   "))?;
+                let numbers = format!("{differing} of {of} numbers, by at most {largest:.3e} or {largest_units:.1} units in the last place");
+                writeln!(out, "{} {name}: {numbers}", terminal.tone(Tone::Bad, "differs "))?;
             }
             match apart.len().saturating_sub(SHOWN) {
                 0 => Ok(()),
-                more => writeln!(out, "{}", terminal.tone(Tone::Faint, format!("… and {more} more (--json has all)"))),
+                more => writeln!(out, "{}", terminal.tone(Tone::Faint, format!("… and {more} more (--json shows all)"))),
             }
         })?;
         let all = count(found.tensors.len() as u64, "tensor");
         let of = count(self.ingredients.len() as u64, "ingredient");
         let exact = found.tensors.iter().filter(|tensor| tensor.closeness == Closeness::Exact).count();
         match found.closeness {
-            Closeness::Exact => terminal.say(Tone::Good, "average", format_args!("of {of}, bit for bit: {all}")),
+            Closeness::Exact => terminal.say(Tone::Good, "average", format_args!("of {of}, the same bits: {all}")),
             Closeness::Rounding => {
-                terminal.say(Tone::Good, "average", format_args!("of {of}, to rounding: {exact} of {all} bit for bit"));
+                terminal.say(
+                    Tone::Good,
+                    "average",
+                    format_args!("of {of}, equal to rounding: {exact} of {all} have the same bits"),
+                );
             }
             Closeness::Apart => {
                 terminal.say(

@@ -9,11 +9,11 @@ use super::{Exit, Opened, open};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// Clean documents as a recipe says: rules, then deduplication
+/// Clean a corpus as a recipe says: apply rules, then deduplicate
 ///
-/// Reads shards of documents, JSON lines, and writes those that no rule drops, with a ledger that
-/// says of each dropped document where it was, which rule dropped it and what the rule saw. Paths
-/// in the recipe begin at the directory that it lies in. Prints the shards that were written.
+/// Reads shards of documents as JSON lines and writes the documents that no rule drops. Also writes a
+/// ledger with a line for each dropped document: where it was, which rule dropped it, and the value that
+/// the rule measured. Paths in the recipe are relative to its directory. Prints the written shards.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

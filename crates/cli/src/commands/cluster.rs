@@ -10,18 +10,19 @@ use crate::cluster::Cluster as Parts;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone};
 
-/// Start the parts of a cluster, to which `retrace query --cluster ADDRESS` sends its queries
+/// Start a part of a cluster for `retrace query --cluster ADDRESS`
 ///
-/// A scheduler takes queries; workers work on them. The answers are those of a single process, to the
-/// bit, whatever the number of workers, and if one is lost on the way. Tables must lie at the same paths,
-/// or URLs, on every machine. All parts prove to one another that they hold the token; it is never sent,
-/// and all that is sent is encrypted (TLS 1.3). What can be seen on the way is who talks to whom, when, and
-/// how much. A token has to be random: whoever can connect can try guesses. Whoever holds it can read any
-/// file that a worker can. What a worker keeps for a query lies in the clear in a temporary directory, which
-/// its user alone can read, until the worker ends; what one that was killed leaves, the next removes.
+/// A scheduler accepts queries, and workers execute them. The answers have the same bits as those of a
+/// single process, for any number of workers, even if a worker fails during the query. Tables must have
+/// the same paths or URLs on every machine. All parts prove to each other that they have the token. The
+/// token is never sent, and the connections are encrypted (TLS 1.3). An observer of the network sees only
+/// who talks to whom, when, and how much. The token must be random, because anyone who can connect can
+/// test guesses. Anyone who has the token can read every file that a worker can read. A worker keeps its
+/// intermediate results unencrypted in a temporary directory that only its user can read, until it ends.
+/// If a worker is killed, the next one removes what it left.
 ///
-/// This verb and `query --cluster` are done by the program `retrace-cluster`, which `retrace` starts if it lies
-/// beside it or in PATH. `cargo build --release --package retrace-cluster` makes it.
+/// The program `retrace-cluster` does the work of this verb and of `query --cluster`. `retrace` starts it if it
+/// is in the same directory or in PATH. `cargo build --release --package retrace-cluster` builds it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -36,27 +37,27 @@ pub(crate) struct Cluster {
 
 #[derive(Debug, clap::Subcommand)]
 enum Part {
-    /// Take queries
+    /// Accept queries and distribute their tasks to workers
     Scheduler {
-        /// Where to listen
+        /// The address to listen at
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50050")]
         listen: String,
         /// The file with the cluster's token; `-` is standard input
         #[arg(long, value_name = "FILE")]
         token: PathBuf,
     },
-    /// Work on queries
+    /// Execute tasks of queries
     Worker {
-        /// Where the scheduler listens
+        /// The address of the scheduler
         #[arg(long, value_name = "ADDRESS")]
         scheduler: String,
         /// The file with the cluster's token; `-` is standard input
         #[arg(long, value_name = "FILE")]
         token: PathBuf,
-        /// The address of this machine, at which the others reach it
+        /// The address at which the other machines reach this one
         #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
         host: IpAddr,
-        /// Work on so many tasks at once; one a thread, if left out
+        /// Execute up to N tasks at once [default: one per thread]
         #[arg(long, value_name = "N")]
         tasks: Option<NonZeroUsize>,
     },

@@ -8,14 +8,14 @@ use crate::arguments;
 use crate::errors::Failure;
 use crate::terminal::stream;
 
-/// Print a shell's completions of verbs, options and file names
+/// Print a completion script for a shell
 ///
-/// The script goes to standard output. Load it in the shell's start-up file, or write it to where the
-/// shell looks for completions.
+/// The script completes verbs, options and file names, and goes to standard output. Load it in the
+/// shell's start-up file, or write it to the shell's directory of completions.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  source <(retrace completions bash)              in ~/.bashrc
+  source <(retrace completions bash)              a line in ~/.bashrc
   retrace completions zsh > ~/.zfunc/_retrace     with ~/.zfunc in fpath
   retrace completions fish > ~/.config/fish/completions/retrace.fish")]
 pub(crate) struct Completions {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use retrace_corpus::tokenizer::Tokenizer;
 use retrace_files::{RegularFile, write_whole_directory};
-use retrace_model::{hub, llama2c};
+use retrace_model::{ModelError, hub, llama2c};
 use retrace_train::write_moments;
 use serde_json::json;
 
@@ -12,13 +12,13 @@ use super::{Exit, MOST_BYTES, in_release};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// Turn a checkpoint of llama2.c into a Hugging Face directory
+/// Convert a checkpoint of llama2.c to a Hugging Face directory
 ///
-/// FILE is an export in llama2.c's first format, or the PyTorch checkpoint (`ckpt.pt`) that it trains
-/// from, of which nothing is executed; the moments of its optimizer go to `optimizer.safetensors`. A
-/// run file goes on from there with `start`; how many updates the moments have seen is said. Writes
-/// `config.json` and `model.safetensors`, and `tokenizer.json` where the tokenizer is given. The weights
-/// keep their bits; rows of queries and keys change their order, as Hugging Face's RoPE asks for.
+/// FILE is an export in llama2.c's first format, or llama2.c's PyTorch checkpoint (`ckpt.pt`); no code
+/// in it is executed. Writes `config.json` and `model.safetensors`; `tokenizer.json` if a tokenizer is
+/// given; and for a PyTorch checkpoint the optimizer's moments as `optimizer.safetensors`. Prints how many
+/// updates the moments have had, so that a run file can continue from there with `start`. The weights
+/// keep their bits. Only the rows of queries and keys are reordered, as Hugging Face's RoPE requires.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,14 +32,15 @@ pub(crate) struct Convert {
     /// Its tokenizer, in llama2.c's format
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
-    /// The directory to be made
+    /// The directory to create
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
 }
 
 impl Convert {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let llama2c::Released { model, weights, iterations, optimizer } = llama2c::read(&self.model)?;
+        let llama2c::Released { model, weights, iterations, optimizer } =
+            llama2c::read(&self.model).map_err(unreadable)?;
         let tokenizer = match &self.tokenizer {
             None => None,
             Some(path) => {
@@ -50,7 +51,8 @@ impl Convert {
         if let Some(tokens) = tokenizer.as_ref().map(Tokenizer::vocabulary)
             && tokens as usize != model.vocab_size
         {
-            let what = format!("the tokenizer has {tokens} tokens, but the model embeds {}", model.vocab_size);
+            let what =
+                format!("the tokenizer has {tokens} tokens, but the model has embeddings for {}", model.vocab_size);
             return Err(Failure::usage(what, "give the tokenizer that the model was trained with"));
         }
         write_whole_directory(&self.output, |directory| -> Result<(), Failure> {
@@ -75,10 +77,15 @@ impl Convert {
         terminal.result("convert/1", &result, |out| writeln!(out, "{}", self.output.display()))?;
         terminal.say(Tone::Good, "converted", format_args!("a Llama of {}", count(parameters, "parameter")));
         if let Some(updates) = updates {
-            let told =
-                format_args!("moments that have seen {updates} updates: `optimizer_updates: {updates}` in `start`");
+            let told = format_args!("moments after {updates} updates: write `optimizer_updates: {updates}` in `start`");
             terminal.say(Tone::Good, "converted", told);
         }
         Ok(Exit::Holds)
     }
+}
+
+fn unreadable(error: ModelError) -> Failure {
+    let help = matches!(error, ModelError::Config { .. }).then(|| "give an export or a PyTorch checkpoint of llama2.c");
+    let failure = Failure::from(error);
+    Failure::Helped { help: help.map_or_else(|| failure.help(), str::to_owned), failure: Box::new(failure) }
 }

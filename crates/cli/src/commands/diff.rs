@@ -13,13 +13,13 @@ use super::{Exit, Opened, open, read_text};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, bytes, count};
 
-/// Compare two manifests, directories or checkpoints, down to the tensor
+/// Compare two manifests, directories or checkpoints, tensor by tensor
 ///
-/// Each of A and B is a manifest, a directory, or one file. Tells which files were added, removed,
-/// renamed or changed, and of checkpoints which tensors, how far apart their numbers are, and
-/// whether one is only the other rounded to fewer bits. How tensors are spread over files does not
-/// count, nor does what a manifest says beside its files: if only that differs, it is said. Numbers need
-/// the files; two manifests alone tell which tensors differ.
+/// Each of A and B is a manifest, a directory, or one file. Reports which files were added, removed,
+/// renamed or changed. For checkpoints, reports which tensors differ, how far apart their numbers are,
+/// and whether one is just the other rounded to fewer bits. How tensors are split into files makes no
+/// difference. If two manifests differ only in other fields than their files, `diff` says so. To compare
+/// numbers, the files must be present; with manifests alone, `diff` says which tensors differ.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -28,13 +28,13 @@ Examples:
   retrace diff a/model.safetensors b/model.safetensors
   retrace diff --json old new > changes.json
 
-Exit codes: 0 the same, 1 they differ, 2 could not look.")]
+Exit codes: 0 the same, 1 they differ, 2 an error.")]
 pub(crate) struct Diff {
-    /// The first: what was
+    /// The old one
     a: PathBuf,
-    /// The second: what is
+    /// The new one
     b: PathBuf,
-    /// Show every tensor, not the ten furthest apart of each checkpoint
+    /// Show every tensor, not only the ten of each checkpoint that differ most
     #[arg(long)]
     all: bool,
 }
@@ -86,13 +86,13 @@ impl Diff {
             && holds
             && a != b
         {
-            let what = "steps, kinds, checksums or what is left out, which are not compared here";
-            terminal.say(Tone::Bad, "other roots", format_args!("{a} and {b}: the manifests differ in {what}"));
+            let what = "steps, kinds, checksums or what they leave out, which `diff` does not compare";
+            terminal.say(Tone::Bad, "roots differ", format_args!("{a} and {b}: the manifests differ in {what}"));
         }
         // No finding: two such parts are the same if their manifests are, and those are compared.
         for (path, side) in [(&self.a, &a), (&self.b, &b)] {
             for Unknown { at, why } in &side.unknown {
-                terminal.say(Tone::Bad, "not compared", format_args!("what {at} of {} holds: {why}", path.display()));
+                terminal.say(Tone::Bad, "not compared", format_args!("{at} of {}: {why}", path.display()));
             }
         }
         Ok(Exit::holds(holds))
@@ -101,7 +101,7 @@ impl Diff {
     fn tensors(&self, out: &mut dyn Write, checkpoint: &CheckpointDiff, terminal: &Terminal) -> io::Result<()> {
         let CheckpointDiff { checkpoint: name, equal, tensors } = checkpoint;
         let told = if tensors.is_empty() {
-            format!("all {equal} tensors equal: only the files are others")
+            format!("all {equal} tensors are equal; only the files differ")
         } else {
             format!("{} of {} differ", tensors.len(), count((tensors.len() + equal) as u64, "tensor"))
         };
@@ -136,9 +136,9 @@ fn in_words(difference: &Difference) -> String {
     match difference {
         Difference::Added => "added".to_owned(),
         Difference::Removed { now: None } => "removed".to_owned(),
-        Difference::Removed { now: Some(now) } => format!("removed; {} has its bytes", now),
+        Difference::Removed { now: Some(now) } => format!("removed; {} has the same bytes", now),
         Difference::Reshaped { shapes: [a, b], same_numbers } => {
-            let numbers = if *same_numbers { "the same numbers" } else { "other numbers" };
+            let numbers = if *same_numbers { "the same numbers" } else { "different numbers" };
             format!("reshaped {a:?} to {b:?}, {numbers}")
         }
         Difference::Recast { dtypes: [a, b], equal_after_casting: true, .. } => {
@@ -146,7 +146,7 @@ fn in_words(difference: &Difference) -> String {
         }
         Difference::Recast { dtypes: [a, b], distance, .. } => format!("recast {a:?} to {b:?}, {}", apart(distance)),
         Difference::Changed { distance: Some(distance) } => apart(distance),
-        Difference::Changed { distance: None } => "other numbers".to_owned(),
+        Difference::Changed { distance: None } => "different numbers".to_owned(),
     }
 }
 

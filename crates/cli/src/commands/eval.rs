@@ -17,10 +17,11 @@ use crate::terminal::{Terminal, Tone, count};
 /// Evaluate checkpoints on tasks
 ///
 /// A model is a directory with `config.json`, `tokenizer.json`, and `model.safetensors` or
-/// `pytorch_model.bin` (whole or in shards). A task is a YAML file, given by its path, or by its name where --include-path says where it lies. Prints each
-/// number; with -o, writes a results file for each model, in the shape of lm-evaluation-harness's
-/// and with every item's outcome. In place of models, a document says which models and tasks; what it
-/// made is then recorded as a step of its release, as by `retrace make`.
+/// `pytorch_model.bin` (one file or shards). A task is a
+/// YAML file, given by its path, or by its name with --include-path. Prints each metric. With -o, writes
+/// a results file for each model in the format of lm-evaluation-harness, with the result of every item.
+/// Instead of models, you can give a document that lists models and tasks; the evaluation is then
+/// recorded as a step of the release, as by `retrace make`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -28,23 +29,23 @@ Examples:
   retrace eval runs/base/step-* --tasks heldout-en,facts-en --include-path tasks -o results
   retrace eval release/eval.yaml
 
-A document, whose paths begin at its directory:
+A document; its paths are relative to its directory:
   retrace: eval/1
   name: eval-base
   models: [runs/base/step-*]
   tasks: [tasks/heldout-en.yaml]
-  output: eval/base            # step-000240.json of each model, and so on")]
+  output: eval/base            # one file per model, such as step-000240.json")]
 pub(crate) struct Eval {
     /// Model directories, or one document
     #[arg(required = true)]
     models: Vec<PathBuf>,
-    /// Tasks, with commas between them
+    /// Tasks, separated by commas
     #[arg(long, value_delimiter = ',')]
     tasks: Vec<PathBuf>,
-    /// Where the files of tasks given by name lie
+    /// The directory of tasks given by name
     #[arg(long, value_name = "DIR")]
     include_path: Option<PathBuf>,
-    /// Where results are written, one file a model
+    /// The directory for results, one file per model
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -93,7 +94,7 @@ impl Eval {
 
     fn by_document(&self, document: &Path, terminal: &Terminal) -> Result<Vec<(PathBuf, Results)>, Failure> {
         if !self.tasks.is_empty() || self.include_path.is_some() || self.output.is_some() {
-            let what = format!("{} says itself which tasks there are and where results go", document.display());
+            let what = format!("{} is a document, which gives the tasks and the output itself", document.display());
             return Err(Failure::usage(what, "leave out --tasks, --include-path and --output, or give models"));
         }
         let Opened { document: recipe, root, path } = open::<EvalRecipe>(document)?;
@@ -104,11 +105,11 @@ impl Eval {
 
     fn by_arguments(&self, terminal: &Terminal) -> Result<Vec<(PathBuf, Results)>, Failure> {
         if let Some(model) = self.models.iter().find(|model| !model.join("config.json").is_file()) {
-            let what = format!("{} is no model: it has no config.json", model.display());
-            return Err(Failure::usage(what, "give directories of checkpoints, such as runs/NAME/step-000240"));
+            let what = format!("{} is not a model: it has no config.json", model.display());
+            return Err(Failure::usage(what, "give checkpoint directories, such as runs/NAME/step-000240"));
         }
         if self.tasks.is_empty() {
-            return Err(Failure::usage("no task is given", "give tasks with --tasks A,B"));
+            return Err(Failure::usage("no task given", "give tasks with --tasks A,B"));
         }
         let mut tasks = Vec::new();
         for task in &self.tasks {

@@ -17,17 +17,17 @@ use super::{Exit, Opened, open};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// Write a manifest's facts in another tool's form
+/// Write a manifest in the format of another tool
 ///
-/// oms: a bundle of OpenSSF Model Signing 1.0, which `model_signing verify` accepts; covers every
-/// sealed file and the manifest itself. slsa: the provenance of each step, an in-toto statement a
+/// oms: a bundle of OpenSSF Model Signing 1.0, which `model_signing verify` accepts; it covers every
+/// sealed file and the manifest itself. slsa: the provenance of each step, one in-toto statement per
 /// line, in DSSE envelopes if a key is given. cyclonedx: a machine-learning bill of materials, version
-/// 1.6. sha256sums and b3sums: lists for `sha256sum --check` and `b3sum --check`, which say nothing of
-/// files that were added. What needs SHA-256 needs a manifest that was sealed with `--sha256`. All that
-/// the parts of the release hold is in it too.
+/// 1.6. sha256sums and b3sums: lists for `sha256sum --check` and `b3sum --check`, which do not detect
+/// added files. oms and sha256sums need a manifest sealed with `--sha256`. The export includes
+/// the parts of the release.
 ///
-/// Nothing is written that the manifest's root does not cover, but for the release's name: so the
-/// provenance names no builder, as whoever holds the manifest can write any into it.
+/// The export contains only what the manifest's root covers, and the release's name. So the provenance
+/// names no builder: anyone could write any builder into a manifest.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -36,20 +36,20 @@ Examples:
   retrace export slsa release/manifest.yaml --step train-base --key key.pem
   retrace export cyclonedx release/manifest.yaml -o release.cdx.json")]
 pub(crate) struct Export {
-    /// The form
+    /// The format
     format: Format,
     /// The manifest
     manifest: PathBuf,
-    /// Where it goes [default: standard output]
+    /// The file to write [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// The private key that signs, PEM; for oms, P-256, P-384 or P-521
+    /// The private key to sign with, as PEM; for oms P-256, P-384 or P-521
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// For oms: the certificates that vouch for the key, PEM, the key's own first
+    /// For oms: the certificate chain of the key, as PEM, the key's own certificate first
     #[arg(long, value_name = "FILE", requires = "key")]
     certificates: Option<PathBuf>,
-    /// For slsa: this step alone
+    /// For slsa: only this step
     #[arg(long, value_name = "ID")]
     step: Option<String>,
 }
@@ -65,7 +65,8 @@ enum Format {
 
 impl Export {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let misplaced = |option: &str, form: &str| Failure::usage(format!("--{option} is for {form}"), "leave it out");
+        let misplaced =
+            |option: &str, form: &str| Failure::usage(format!("--{option} is only for {form}"), "leave it out");
         if self.key.is_some() && !matches!(self.format, Format::Oms | Format::Slsa) {
             return Err(misplaced("key", "oms and slsa"));
         }
@@ -79,7 +80,7 @@ impl Export {
         // With what its parts hold: a list of the whole that passes over them would say too little.
         if let Some(Unfolded { manifest, unknown }) = unfold(&opened.document, opened.root.path()) {
             if let Some(Unknown { at, why }) = unknown.first() {
-                let help = "fetch the release's part as it was sealed, or export a manifest without parts";
+                let help = "`retrace verify` says which file of the part is missing or changed; or export a manifest without parts";
                 return Err(Failure::usage(format!("{at} cannot be exported: {why}"), help));
             }
             opened.document = manifest;
@@ -125,8 +126,8 @@ impl Export {
 
     fn oms(&self, opened: &Opened<Manifest>, terminal: &Terminal) -> Result<String, Failure> {
         let Some(key) = &self.key else {
-            let help = "give --key FILE, a P-256, P-384 or P-521 key";
-            return Err(Failure::usage("an OMS bundle is signed, and no key is given", help));
+            let help = "give a P-256, P-384 or P-521 key with --key FILE";
+            return Err(Failure::usage("an OMS bundle needs a key to sign with", help));
         };
         let key = signing_key(key, terminal)?;
         let chain = match &self.certificates {

@@ -12,12 +12,12 @@ use crate::engine::EngineChoice;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// Write text with a model
+/// Generate text with a model
 ///
 /// MODEL is a directory with `config.json`, `tokenizer.json`, and `model.safetensors` or
-/// `pytorch_model.bin` (whole or in shards). The text is a
-/// function of the model, the prompt, the temperature and the seed: the same on every machine. It
-/// ends after --tokens, where the model sees no further, or where the prefix comes again.
+/// `pytorch_model.bin` (one file or shards). The text is a
+/// function of the model, the prompt, the temperature and the seed; it is the same on every machine. It
+/// ends after N tokens (--tokens), at the model's maximum length, or when the model generates the prefix.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -26,19 +26,19 @@ Examples:
 pub(crate) struct Generate {
     /// The model's directory
     model: PathBuf,
-    /// What the text begins with
+    /// The beginning of the text
     #[arg(long, default_value = "", value_name = "TEXT")]
     prompt: String,
-    /// The token that stood before every text in training
+    /// The token that precedes every text in training
     #[arg(long, value_name = "TOKEN")]
     prefix: Option<String>,
-    /// How many tokens at most
+    /// Generate at most N tokens
     #[arg(long, default_value_t = 200, value_name = "N")]
     tokens: u64,
-    /// 0 takes the likeliest token; 1 draws as the model says; between, less bravely
+    /// 0 takes the most likely token; 1 samples from the model's distribution; between 0 and 1 it is sharper
     #[arg(long, default_value_t = 0.0, value_name = "T")]
     temperature: f32,
-    /// What the drawing begins with
+    /// The seed of the sampling
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     seed: u64,
     #[command(flatten)]
@@ -48,7 +48,10 @@ pub(crate) struct Generate {
 impl Generate {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         if !(0.0..=100.0).contains(&self.temperature) {
-            return Err(Failure::usage(format!("a temperature of {}", self.temperature), "give one from 0 to 100"));
+            return Err(Failure::usage(
+                format!("the temperature {} is out of range", self.temperature),
+                "give one from 0 to 100",
+            ));
         }
         let model = Root::open_snapshot(&self.model)?;
         let tokenizer = Tokenizer::read(model.file(&in_release("tokenizer.json")?)?)?;
@@ -59,7 +62,7 @@ impl Generate {
         let mut ids: Vec<u32> = prefix.into_iter().collect();
         ids.extend(tokenizer.encode(&self.prompt)?);
         if ids.is_empty() {
-            return Err(Failure::usage("there is nothing to go on from", "give --prefix, or --prompt, or both"));
+            return Err(Failure::usage("there is no text to continue", "give --prefix, --prompt or both"));
         }
         let given = ids.len();
         let progress = terminal.progress();

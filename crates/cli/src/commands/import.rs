@@ -3,39 +3,39 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use retrace_import::{Kind, Mapping, Options};
+use retrace_import::{ImportKind, Mapping, Options};
 
 use super::{Exit, open};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// Bring what others publish into the tables: evaluations, logs, checkpoint lists, configs
+/// Import published evaluations, logs, checkpoint lists and configs into tables
 ///
-/// Reads files of a kind, directories with all that lies in them, and puts their rows into the tables
-/// in DIR, which `retrace query` asks. Every row says which file it is from and where it stands there;
-/// nothing is filled in that a file does not say.
+/// Reads files of one kind, or all such files of a directory, and adds their rows to the tables in DIR,
+/// for `retrace query`. Every row names its file and the place in that file. A value that a file does not
+/// give stays empty.
 ///
-/// A file is known by its release and its source: the last part of the PATH given and what lies below
-/// it. Importing it again replaces its rows. What cannot be read is told, with its place, here and in
-/// the table `sources`; the rest goes on, and the exit code is 1. Of a file at most 1 GiB is read (256 MiB
-/// of JSON, 16 MiB of configs, READMEs and lists) and as many rows are taken as 3 GiB of memory
-/// hold, with names of at most 512 bytes.
+/// A file is identified by its release and its source: the last part of the given PATH, and the path
+/// below it. Importing a file again replaces its rows. If part of a file cannot be read, the problem and
+/// its place are reported here and in the table `sources`; the rest is imported, and the exit code is 1.
+/// Limits per file: 1 GiB (JSON 256 MiB; configs, READMEs and lists 16 MiB), rows that fit in 3 GiB of
+/// memory, and names of 512 bytes.
 ///
-/// One process at a time writes to the tables in DIR; a second one is told which that is. An import that
-/// was cut off says so in `sources` until it is done again.
+/// Only one process at a time can write to the tables in DIR; a second one reports which process that is.
+/// After an interrupted import, `sources` says so until the import is repeated.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Kinds, and which files of a directory they take:
+Kinds, and the files that each reads from a directory:
   lm-eval          *.json, samples_*.jsonl  results and samples of lm-evaluation-harness
-  pythia-evals     *.json, *.csv            EleutherAI's evaluations of every checkpoint of Pythia
-  checkpoint-list  *.csv                    lists of released checkpoints, as OLMo's
-  csv              *.csv                    any table; --mapping says what its columns are
+  pythia-evals     *.json, *.csv            EleutherAI's evaluations of all Pythia checkpoints
+  checkpoint-list  *.csv                    lists of released checkpoints, like OLMo's
+  csv              *.csv                    any table; --mapping gives the meaning of its columns
   wandb            *.csv, *.jsonl           exported histories, charts and tables of runs
   tensorboard      *tfevents*               scalars of event files
   mlflow           meta.yaml, metrics/*, params/*
   trainer-state    trainer_state.json       of transformers' Trainer
-  text-log         *.log, *.out             lines of Megatron, GPT-NeoX and their kin
-  configs          *.json, *.yaml, *.yml    every value, as a claim
+  text-log         *.log, *.out             logs of Megatron, GPT-NeoX and similar
+  configs          *.json, *.yaml, *.yml    every value, as a claim of the release
 
 Examples:
   retrace import pythia-evals pythia/evals --tokens-per-step 2097152
@@ -45,32 +45,32 @@ Examples:
 
 A mapping:
   retrace: mapping/1
-  run: run_id                # without it, the file's name
-  step: [_step, step]        # the first of these that the table has
-  tokens: throughput/total_tokens?   # with a question mark: a table may lack it
-  claims: [gpu, torch]       # what a line says of its run
-  skip: ['_.*']              # left out
-  metrics:                   # regular expressions of whole names; groups: task, metric, shots
+  run: run_id                # default: the file's name
+  step: [_step, step]        # the first of these columns that the table has
+  tokens: throughput/total_tokens?   # a question mark: the column is optional
+  claims: [gpu, torch]       # columns about the run as a whole
+  skip: ['_.*']              # columns to leave out
+  metrics:                   # regular expressions for whole names; groups: task, metric, shots
     - {column: 'eval/downstream_bpb/(?<task>.+)_(?<shots>[0-9]+)shot_bpb', metric: bpb}
-Also: loss, learning_rate, grad_norm; of a table with a line a value: task, shots, metric, value,
-stderr. All other columns of numbers are metrics by their own names.")]
+More fields: loss, learning_rate, grad_norm; and for a table with one value per line: task, shots,
+metric, value, stderr. Every other numeric column is a metric of its own name.")]
 pub(crate) struct Import {
-    /// Whose files they are
-    #[arg(value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::name)).try_map(|kind| kind.parse::<Kind>()))]
-    kind: Kind,
+    /// The kind of the files
+    #[arg(value_parser = PossibleValuesParser::new(ImportKind::ALL.map(ImportKind::name)).try_map(|kind| kind.parse::<ImportKind>()))]
+    kind: ImportKind,
     /// Files, or directories
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Where the tables are
+    /// The directory of the tables
     #[arg(short, long, value_name = "DIR", default_value = "tables")]
     output: PathBuf,
-    /// The release; without it, the name of the directory
+    /// The release's name [default: the directory's name]
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
-    /// What the columns of tables mean (for csv and wandb)
+    /// A document that gives the meaning of columns (for csv and wandb)
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
-    /// How many tokens a step learns from, where the files do not say how many there were
+    /// Tokens per step, used if the files give no token counts
     #[arg(long, value_name = "N")]
     tokens_per_step: Option<u64>,
 }
@@ -81,10 +81,10 @@ const TOLD: usize = 20;
 impl Import {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let mapping = match &self.mapping {
-            Some(path) if matches!(self.kind, Kind::Csv | Kind::Wandb) => open::<Mapping>(path)?.document,
+            Some(path) if matches!(self.kind, ImportKind::Csv | ImportKind::Wandb) => open::<Mapping>(path)?.document,
             Some(_) => {
                 return Err(Failure::usage(
-                    format!("--mapping says nothing of {}", self.kind),
+                    format!("--mapping does not apply to {}", self.kind),
                     "leave it out, or import the tables as csv or wandb",
                 ));
             }
@@ -112,7 +112,7 @@ impl Import {
         }
         if problems.len() > TOLD {
             let more = count(problems.len() - TOLD, "more file");
-            terminal.say(Tone::Bad, "problem", format_args!("{more}; the table sources names all"));
+            terminal.say(Tone::Bad, "problem", format_args!("{more}; the table sources lists all"));
         }
         let rows: usize = imported.rows.iter().filter(|(table, _)| **table != "sources").map(|(_, rows)| rows).sum();
         let files = count(imported.sources.len(), "file");

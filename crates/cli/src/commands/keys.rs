@@ -1,4 +1,4 @@
-//! Keys and certificates as arguments, for the verbs that sign and that check.
+//! Arguments for keys and certificates, for the verbs that sign or check signatures.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -19,22 +19,22 @@ const MOST_BYTES: u64 = 8 << 20;
 /// Whose signature is accepted.
 #[derive(Debug, clap::Args)]
 pub(super) struct Trusted {
-    /// Check the signature: it must be by the other half of this key (PEM)
+    /// Check the signature with this public key (PEM)
     #[arg(long, value_name = "FILE", conflicts_with = "trust")]
     pub(super) public_key: Option<PathBuf>,
-    /// Check the signature of an OMS bundle: its certificates must lead to one of these (PEM), and be for
-    /// signing code
+    /// Check the signature of an OMS bundle: its certificate chain must end at one of these certificates
+    /// (PEM) and be valid for code signing
     #[arg(long, value_name = "FILE")]
     pub(super) trust: Option<PathBuf>,
-    /// Accept only this signer among all for whom the authorities of `--trust` vouch: the certificate's
-    /// subject (CN=alice,O=Example), a mail address, URI or DNS name among its alternative names, or its
-    /// key (sha256:…), to the letter; of several, one is enough. What `model_signing` calls an identity is
-    /// such a name too, of a Sigstore certificate
-    // Of two that exclude each other clap lets one be missing: so both are named.
+    /// Of all signers that the authorities of --trust vouch for, accept only this one: the certificate's
+    /// subject (CN=alice,O=Example), an e-mail address, URI or DNS name among its alternative names, or its
+    /// key (sha256:…). The text must match exactly. If given several times, one match is enough. The
+    /// identity of `model_signing` is such a name too, of a Sigstore certificate
+    // clap lets one of two exclusive arguments be missing: so both are named.
     #[arg(long, value_name = "NAME", requires = "trust", conflicts_with = "public_key")]
     pub(super) identity: Vec<Identity>,
-    /// Take certificates as of this day, when they were still valid, as 2026-03-01 [default: today]; when a
-    /// bundle was signed, it does not prove
+    /// Check that the certificates were valid on this day, such as 2026-03-01 [default: today]; a bundle
+    /// does not prove when it was signed
     #[arg(long, value_name = "DAY", value_parser = day, requires = "trust", conflicts_with = "public_key")]
     pub(super) at: Option<u64>,
 }
@@ -68,7 +68,8 @@ pub(super) fn signing_key(path: &Path, terminal: &Terminal) -> Result<SigningKey
 pub(super) fn tell_of_exposure(path: &Path, terminal: &Terminal) {
     if let Some(how) = exposed(path) {
         let file = path.display();
-        let what = format_args!("{file}: {how}: keep it in a directory of your own, and `chmod 600 {file}`");
+        let what =
+            format_args!("{file}: {how}: keep it in a directory that only you can write, and run `chmod 600 {file}`");
         terminal.say(Tone::Bad, "exposed", what);
     }
 }
@@ -107,14 +108,14 @@ pub(super) fn of_pem<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, KeyEr
 }
 
 fn refuse(path: &Path, error: &dyn Display) -> Failure {
-    let help = "keys are PEM files; `(umask 077; openssl genpkey -algorithm ed25519 -out key.pem)` makes one, and \
-                 `openssl pkey -in key.pem -pubout -out key.pub.pem` its public half";
+    let help = "keys are PEM files; `(umask 077; openssl genpkey -algorithm ed25519 -out key.pem)` makes a private key, and \
+                 `openssl pkey -in key.pem -pubout -out key.pub.pem` its public key";
     Failure::usage(format!("{}: {error}", path.display()), help)
 }
 
 /// The first second of a day, in seconds after 1970.
 fn day(text: &str) -> Result<u64, String> {
-    let refuse = || "give a day from 1970 on as YEAR-MONTH-DAY".to_owned();
+    let refuse = || "give a day as YEAR-MONTH-DAY, not before 1970".to_owned();
     let parts: Vec<&str> = text.split('-').collect();
     let [year, month, day] = parts.as_slice() else { return Err(refuse()) };
     let parse = |text: &str| text.parse::<u64>().map_err(|_| refuse());

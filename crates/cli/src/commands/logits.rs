@@ -15,8 +15,8 @@ use crate::terminal::{Terminal, Tone};
 
 /// Compute a model's logits for given tokens
 ///
-/// MODEL is a directory with `config.json` and `model.safetensors` or `pytorch_model.bin` (whole or in
-/// shards) of a Llama, GPT-NeoX or OLMo. Writes one F32 tensor, `logits`, of shape [batch, sequence, vocabulary]: the
+/// MODEL is a directory with `config.json` and `model.safetensors` or `pytorch_model.bin` (one file or
+/// shards) of a Llama, GPT-NeoX or OLMo. Writes one F32 tensor, `logits`, of shape [batch, sequence, vocabulary], with the
 /// same bits on every machine.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -26,10 +26,10 @@ Examples:
 pub(crate) struct Logits {
     /// The model's directory
     model: PathBuf,
-    /// A JSON file of sequences of token ids, all of one length: [[1, 2, …], …]
+    /// A JSON file with sequences of token ids, all of the same length: [[1, 2, …], …]
     #[arg(long, value_name = "IDS.json")]
     tokens: PathBuf,
-    /// Where the logits go
+    /// The file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
@@ -42,12 +42,12 @@ impl Logits {
         let sequences: Vec<Vec<u32>> = serde_json::from_slice(&text).map_err(|e| FileError::Json {
             path: self.tokens.clone(),
             line: e.line(),
-            what: format!("{e}; sequences of token ids are needed, as in [[1, 2], [3, 4]]"),
+            what: format!("{e}; it must hold sequences of token ids, as in [[1, 2], [3, 4]]"),
         })?;
         let positions = sequences.first().map_or(0, Vec::len);
         if positions == 0 || sequences.iter().any(|sequence| sequence.len() != positions) {
-            let what = format!("{} holds no sequences of one length", self.tokens.display());
-            return Err(Failure::usage(what, "give sequences of as many ids each, at least one"));
+            let what = format!("the sequences in {} are not of one length above 0", self.tokens.display());
+            return Err(Failure::usage(what, "give at least one sequence, and the same number of ids in each"));
         }
         let (description, weights) = hub::read(&Root::open_snapshot(&self.model)?)?;
         let model = Inference::new(&description, weights, self.engine.get())?;

@@ -7,17 +7,18 @@ use retrace_steps::{Event, Made, MakeOptions, Outcome, Summary, Why, make};
 use serde_json::{Value, json};
 
 use super::Exit;
-use crate::errors::{Failure, help_for_step};
+use crate::errors::{Failure, advice_for_step};
 use crate::terminal::{Terminal, Tone, count};
 
-/// Do the steps of a release that are not done yet
+/// Run the steps of a release that are not up to date
 ///
-/// Finds the documents that lie directly in a release's directory, orders them by what they read and make,
-/// and does each step that is not as on record: its document, every file that it reads and every file that
-/// it made must have the digests that they had when it was done. Contents count, and never times. A make
-/// that was interrupted goes on where it was. A step that fails leaves the others' results in place.
+/// Finds the documents at the top level of a release's directory, orders them by what they read and
+/// make, and runs each step that is not up to date. A step is up to date if its document, every file that
+/// it reads and every file that it made have the digests in its record. File times do not matter. If
+/// `make` is interrupted, the next one continues there. If a step fails, the results of the others stay.
 ///
-/// Nothing is written over that no record says was made here. Records lie in `.retrace/` of the directory.
+/// `make` overwrites a file only if a record says that a step made it. The records are in `.retrace/` of
+/// the directory.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,25 +26,25 @@ Examples:
   retrace make --dry-run release
   retrace make && retrace seal . && retrace replay manifest.yaml --all
 
-Documents begin with a line that says what they are:
-  retrace: clean/1            documents through rules             (retrace help clean)
-  retrace: tokenize/1         documents to tokens                 (retrace help tokenize)
-  retrace: run/1              a training run                      (retrace help train)
-  retrace: eval/1             models on tasks                     (retrace help eval)
-  retrace: tables/1           journals, results and imports to tables
-  retrace: contamination/1    items of tasks, searched for in a corpus
-  retrace: scaling/1          a scaling law over points that SQL gives
-  retrace: page/1             a page of sections
-  retrace: synthetic/1        a made-up corpus
-Examples of each lie in manifests/tour of retrace's repository.
+The first line of a document gives its kind:
+  retrace: clean/1            cleans a corpus by rules            (retrace help clean)
+  retrace: tokenize/1         makes token shards of a corpus      (retrace help tokenize)
+  retrace: run/1              trains a model                      (retrace help train)
+  retrace: eval/1             evaluates models on tasks           (retrace help eval)
+  retrace: tables/1           makes tables of journals, results and imports
+  retrace: contamination/1    searches a corpus for the items of tasks
+  retrace: scaling/1          fits a scaling law to points from SQL
+  retrace: page/1             writes a page
+  retrace: synthetic/1        generates a corpus
+manifests/tour in retrace's repository has an example of each.
 
-Exit codes: 0 all is made (or would be), 1 all is made, but a step could not read all that it was given, which it says,
-2 a step could not be done.")]
+Exit codes: 0 all steps are up to date (or would be), 1 the same, but a step could not read all of its input and says
+so, 2 a step failed.")]
 pub(crate) struct Make {
     /// The release's directory
     #[arg(default_value = ".")]
     dir: PathBuf,
-    /// Only say of each step whether it would be done, and why
+    /// Only say which steps would run, and why
     #[arg(long)]
     dry_run: bool,
 }
@@ -55,10 +56,10 @@ impl Make {
         let options = MakeOptions { dry_run: self.dry_run };
         let made = make(&root, &options, progress.as_ref(), &mut |event| say(terminal, event))?;
         if made.steps.is_empty() {
-            let what = format!("{} has no document of a step", self.dir.display());
+            let what = format!("{} has no document of a step at its top level", self.dir.display());
             return Err(Failure::usage(
                 what,
-                "a document is a YAML file that begins with `retrace: clean/1`, say; `retrace help make` lists the kinds",
+                "a document is a YAML file that begins with, for example, `retrace: clean/1`; `retrace help make` lists the kinds",
             ));
         }
         let failed = failed(made.steps.iter());
@@ -125,12 +126,12 @@ fn in_json(Event { id, document, outcome }: &Event) -> Value {
 
 fn conclude(terminal: &Terminal, made: &Made, dry_run: bool) {
     for id in &made.without_document {
-        let said = format_args!("{id}: its document is gone; its record and its files were left as they are");
-        terminal.say(Tone::Bad, "left alone", said);
+        let said = format_args!("{id}: its document no longer exists; its record and files were not changed");
+        terminal.say(Tone::Bad, "kept", said);
     }
     for Event { id, outcome, .. } in &made.steps {
         if let Outcome::Failed { error, .. } = outcome {
-            let help = help_for_step(error);
+            let help = advice_for_step(error);
             terminal.say(Tone::Faint, "help", format_args!("{id}: {help}"));
         }
     }
@@ -141,6 +142,6 @@ fn conclude(terminal: &Terminal, made: &Made, dry_run: bool) {
         (0, 0) => terminal.say(Tone::Good, "nothing to do", format_args!("{all}, all up to date")),
         (due, 0) if dry_run => terminal.say(Tone::Good, "would do", format_args!("{due} of {all}")),
         (done, 0) => terminal.say(Tone::Good, "made", format_args!("{done} of {all}; {current} up to date")),
-        (_, left) => terminal.say(Tone::Bad, "not made", format_args!("{left} of {all} could not be done")),
+        (_, left) => terminal.say(Tone::Bad, "not made", format_args!("{left} of {all} failed or were not done")),
     }
 }

@@ -14,14 +14,14 @@ use crate::terminal::{Terminal, Tone, count};
 
 /// Write the manual pages into a directory
 ///
-/// Writes `retrace.1` and a page for each verb, such as `retrace-verify.1`.
+/// Writes `retrace.1` and one page per verb, such as `retrace-verify.1`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   retrace man ~/.local/share/man/man1 && man retrace-verify
   retrace man . && man ./retrace.1")]
 pub(crate) struct Pages {
-    /// The directory; it is made if it is not there
+    /// The directory; it is created if it does not exist
     dir: PathBuf,
 }
 

@@ -11,12 +11,12 @@ use super::{Exit, Opened, open, read_text};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone};
 
-/// Say which components of the Model Openness Framework a release has, and what is known of each
+/// List which components of the Model Openness Framework a release has, and how far each is checked
 ///
-/// Of each of the 17 components: absent, present (the manifest names it), verified (its files have the
-/// bytes that the manifest says) or replayed (the steps that made them were done again, bit for bit, as
-/// an attestation of `retrace replay --all -o FILE` says). Components are known by the kinds and names
-/// of files; licences are not looked at.
+/// Each of the 17 components is absent, present (the manifest lists its files), verified (its files
+/// match the manifest) or replayed (the steps that made them gave the same bits again, according to an
+/// attestation of `retrace replay --all -o FILE`). Components are recognized by the kinds and names of
+/// files. Licences are not checked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -24,12 +24,12 @@ Examples:
   retrace replay release/manifest.yaml --all -o replayed.json
   retrace openness release/manifest.yaml --replayed replayed.json")]
 pub(crate) struct Openness {
-    /// The manifest; the release lies beside it
+    /// The manifest, in the release's directory
     manifest: PathBuf,
-    /// An attestation of what was replayed
+    /// An attestation of `retrace replay --all -o FILE`
     #[arg(long, value_name = "FILE")]
     replayed: Option<PathBuf>,
-    /// The key that the attestation must be signed with
+    /// The public key that must have signed the attestation
     #[arg(long, value_name = "FILE", requires = "replayed")]
     public_key: Option<PathBuf>,
 }
@@ -55,7 +55,7 @@ impl Openness {
         let unfolded = unfold(&manifest, root.path());
         let found = openness(unfolded.as_ref().map_or(&manifest, |unfolded| &unfolded.manifest), &evidence);
         for Unknown { at, why } in unfolded.iter().flat_map(|unfolded| &unfolded.unknown) {
-            terminal.say(Tone::Bad, "not looked at", format_args!("{at}: {why}"));
+            terminal.say(Tone::Bad, "not checked", format_args!("{at}: {why}"));
         }
         terminal.result("openness/1", &json!({"openness": found}), |out| {
             for component in &found.components {
@@ -89,12 +89,16 @@ impl Openness {
             Some(class) => terminal.say(
                 Tone::Good,
                 "class",
-                format!("{} by its components, licences aside; {counts}", class.name()),
+                format!("{} by its components, without regard to licences; {counts}", class.name()),
             ),
             None => terminal.say(Tone::Faint, "no class", counts),
         }
         if self.replayed.is_some() && self.public_key.is_none() {
-            terminal.say(Tone::Faint, "unsigned", "whoever wrote the attestation is believed; --public-key checks it");
+            terminal.say(
+                Tone::Faint,
+                "unsigned",
+                "the attestation is trusted without a check; --public-key checks its signature",
+            );
         }
         Ok(Exit::Holds)
     }

@@ -23,20 +23,22 @@ use crate::terminal::{Terminal, Tone, count};
 
 pub(crate) use asking::Asking;
 
-/// Ask the tables of releases, in SQL
+/// Query the tables of releases with SQL
 ///
-/// What can be asked: releases (the Parquet files in the directory and its `tables/`, each by its
-/// name, and the manifest's `artifacts` and `steps`), manifests, and Parquet, CSV, TSV and JSON lines
-/// files by path or by s3://, gs:// or https:// URL, each a table named after its file; in SQL too:
-/// from 'runs/val.csv'. Tables of one name are one table. A query can only read, and has one answer.
+/// Inputs are release directories, manifests, and Parquet, CSV, TSV and JSON lines files, given by path
+/// or by s3://, gs:// or https:// URL. A release has a table for each Parquet file in its directory and
+/// in `tables/`, and the tables `artifacts` and `steps` of its manifest. Any other file is a table named
+/// after the file; SQL can name a file directly: from 'runs/val.csv'. Tables of the same name are
+/// combined into one. A query can only read, and always gives the same answer.
 ///
-/// A release's files are held against its manifest before they answer, others of ours against their own
-/// checksums: one that is not as it should be is an error, and what no manifest covers is said. SQL that
-/// you type may name any file; a named query asks only the tables that are open, unless you trust it.
+/// Before a file of a release is read, it is checked against the manifest. Tables outside a manifest
+/// that retrace wrote are checked against their own checksums. A mismatch is an error; files that no
+/// manifest covers are listed. SQL that you type can read any file. A named query can read only the
+/// opened tables, unless you pass --trust-queries.
 ///
-/// An argument that begins with @ or has white space in it is the query; any other is a path. With
-/// --sql, all of them are paths. Without a query, a shell opens; where standard input is no terminal,
-/// the query is read from it.
+/// An argument that begins with @ or contains white space is the query; every other argument is a path.
+/// With --sql, all arguments are paths. Without a query, `query` opens a shell, or reads the query from
+/// standard input if that is not a terminal.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "retrace query [OPTIONS] [SQL | @NAME] [PATH | URL]...",
@@ -49,42 +51,44 @@ Examples:
   retrace query --list
   retrace query @learning-curve --set task=lambada release --plot curve.png
   retrace query @emergence release --cluster 10.0.0.1:50050 --token token
-  retrace query release                    a shell: .help says what it knows
+  retrace query release                    a shell; .help lists its commands
   retrace query \"show tables\" release
   retrace query @theirs release --queries release/queries --timeout 10 --memory 1G
 
-The chart of --plot follows from the answer's columns. The first called tokens or step is the x axis
-(tokens by their logarithm, if they span a factor of ten), texts and shots name the lines, the first
-other column of numbers is the y axis. Without such an x axis, rows with names of their own are bars;
-without names, the first two columns of numbers are points. stderr makes bars of error."
+--plot chooses the chart by the columns of the answer. The first column named tokens or step is the
+x axis (tokens on a logarithmic scale if they span a factor of ten). Text columns and the column
+shots name the lines. The first other numeric column is the y axis. Without such an x axis, the
+chart has a bar for each row if the rows have distinct names; otherwise the first two numeric
+columns are points. A column named stderr gives error bars."
 )]
 pub(crate) struct Query {
-    /// The query, and what it is asked of; the directory here, if nothing is given
+    /// The query, and the inputs [default: the current directory]
     #[arg(value_name = "SQL|@NAME|PATH|URL")]
     given: Vec<PathBuf>,
-    /// The query, so that every argument is a path
+    /// The query; all other arguments are paths
     #[arg(long, short = 'c', value_name = "SQL")]
     sql: Option<String>,
-    /// Give a parameter of a named query its value
+    /// Set a parameter of a named query
     #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
     set: Vec<(String, String)>,
-    /// Read named queries of your own from DIR too; they go before those that come with retrace
+    /// Read your own named queries from DIR too; they take precedence over retrace's
     #[arg(long, value_name = "DIR")]
     queries: Vec<PathBuf>,
-    /// List the named queries, each with its question
+    /// List the named queries with their questions
     #[arg(long)]
     list: bool,
-    /// How the answer is written; as a table, if nothing is said
+    /// The format of the answer [default: table]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Written>,
-    /// Let the cluster whose scheduler listens there answer; paths must be the same on all its machines.
-    /// It is asked only once it has proved that it holds the token, which is never sent (see `retrace help cluster`)
+    /// Run the query on the cluster whose scheduler listens at ADDRESS; paths must be the same on all its
+    /// machines. The scheduler must first prove that it has the token, which is never sent (see
+    /// `retrace help cluster`)
     #[arg(long, value_name = "ADDRESS", requires = "token")]
     cluster: Option<String>,
     /// The file with the cluster's token
     #[arg(long, value_name = "FILE", requires = "cluster")]
     token: Option<PathBuf>,
-    /// Draw the answer into FILE, an SVG or PNG image
+    /// Draw the answer as a chart into FILE, an SVG or PNG image
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     #[command(flatten)]
@@ -94,7 +98,7 @@ pub(crate) struct Query {
 /// How an answer can be written.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Written {
-    /// Columns for people
+    /// Aligned columns
     Table,
     /// Comma-separated values
     Csv,
@@ -105,7 +109,7 @@ enum Written {
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("it is not NAME=VALUE")?;
+    let (name, value) = text.split_once('=').ok_or("it is not of the form NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
@@ -134,7 +138,9 @@ impl Library {
         match asked.trim().strip_prefix('@') {
             Some(name) => Ok(self.session.ask(NamedQuery::find(&self.queries, name.trim_end_matches(';'))?, values)?),
             None if values.is_empty() => Ok(self.session.run(asked)?),
-            None => Err(Failure::usage("only a named query has parameters", "write the values into the SQL")),
+            None => {
+                Err(Failure::usage("SQL has no parameters; only named queries do", "write the values into the SQL"))
+            }
         }
     }
 
@@ -177,7 +183,7 @@ impl Query {
             return show_tables(&library, terminal);
         }
         if matches!(self.format, Some(Written::Parquet)) && terminal.shows_results() {
-            return Err(Failure::usage("Parquet is not for a terminal to show", "send it to a file: > answer.parquet"));
+            return Err(Failure::usage("a terminal cannot show Parquet", "redirect it to a file: > answer.parquet"));
         }
         let picture = self.plot.as_deref().map(Picture::of).transpose()?;
         let answer = library.answer(&asked, &values).map_err(|failure| path_with_spaces(failure, &asked))?;
@@ -235,7 +241,10 @@ impl Query {
             };
             if let Some(other) = asked.replace(query.to_owned()) {
                 let what = format!("there are two queries: {other:?} and {:?}", asked.unwrap_or_default());
-                return Err(Failure::usage(what, "ask one; a path with white space in it needs the query in --sql"));
+                return Err(Failure::usage(
+                    what,
+                    "give one query; if one of them is a path with white space, give the query with --sql",
+                ));
             }
         }
         Ok((asked, paths))
@@ -271,7 +280,7 @@ fn show(answer: &Answer, width: Option<usize>, rows: Option<usize>, terminal: &T
     terminal.result("query/1", &serde_json::Value::Null, |out| out.write_all(fitted.text.as_bytes()))?;
     let mut said = count(answer.rows(), "row");
     if fitted.more_rows > 0 {
-        said += &format!(", {} more than shown", fitted.more_rows);
+        said += &format!(", {} of them not shown", fitted.more_rows);
     }
     if fitted.cut > 0 {
         said += &format!("; {} cut to fit, marked …", count(fitted.cut, "cell"));
@@ -303,10 +312,10 @@ fn read_input() -> Result<String, Failure> {
     let read = io::stdin().lock().take(LONGEST + 1).read_to_string(&mut sql);
     if read.map_err(FileError::io(Path::new("standard input"), "read"))? as u64 > LONGEST {
         let what = format!("the query on standard input has more than {LONGEST} bytes");
-        return Err(Failure::usage(what, "ask less at once; rows belong into a file, which SQL can name"));
+        return Err(Failure::usage(what, "put the data into a file, which SQL can name, and give a shorter query"));
     }
     if sql.trim().is_empty() {
-        return Err(Failure::usage("there is no query", "give it as an argument, or on standard input"));
+        return Err(Failure::usage("no query given", "give it as an argument, or on standard input"));
     }
     Ok(sql)
 }
@@ -314,7 +323,9 @@ fn read_input() -> Result<String, Failure> {
 /// A path with white space in it was taken for a query: says so.
 fn path_with_spaces(failure: Failure, asked: &str) -> Failure {
     if Path::new(asked).exists() {
-        let help = format!("an argument with white space in it is the query; ask {asked:?} with --sql SQL");
+        let help = format!(
+            "an argument with white space is taken as the query; to query the file {asked:?}, give the query with --sql"
+        );
         return Failure::Helped { failure: Box::new(failure), help };
     }
     failure
@@ -363,8 +374,8 @@ impl<'a> Picture<'a> {
             Some("svg") => Ok(Self { path, png: false }),
             Some("png") => Ok(Self { path, png: true }),
             _ => {
-                let what = format!("{} is neither an SVG nor a PNG image", path.display());
-                Err(Failure::usage(what, "let the name end in .svg or .png"))
+                let what = format!("{} is not the name of an SVG or PNG image", path.display());
+                Err(Failure::usage(what, "give a file name that ends in .svg or .png"))
             }
         }
     }
@@ -376,7 +387,7 @@ impl<'a> Picture<'a> {
         terminal.say(Tone::Good, "drew", format!("{} into {}", count(answer.rows(), "row"), self.path.display()));
         let far = |c: char| c >= '\u{2e80}';
         if self.png && drawn.svg.contains(far) {
-            let note = "the PNG's font has no Chinese, Japanese or Korean; an SVG shows them as its reader's fonts do";
+            let note = "the font of PNG charts has no Chinese, Japanese or Korean characters; an SVG uses the fonts of its viewer";
             terminal.say(Tone::Faint, "note:", note);
         }
         for note in drawn.notes {

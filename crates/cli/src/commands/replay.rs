@@ -23,21 +23,22 @@ use crate::engine::EngineChoice;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// Compute stretches of a training run again and compare them, bit for bit
+/// Compute parts of a training run again and compare them bit for bit
 ///
-/// Begins with a checkpoint of the release and computes the steps after it from the run file and the
-/// tokens; every line of the journal and every checkpoint on the way must be the same. Where they are
-/// not, says which kind of difference it is (the record, the config, a checkpoint, the data or the
-/// arithmetic), the first step, and the fields, sequences or tensors; and ends there, since all later
-/// steps follow from it.
+/// Starts from a checkpoint of the release and computes the following steps from the run file and the
+/// tokens. Every line of the journal and every checkpoint on the way must be the same. If one differs,
+/// `replay` reports the kind of difference (record, config, checkpoint, data or arithmetic), the first
+/// step that differs, and the fields, sequences or tensors. It stops there, because all later steps
+/// depend on that step.
 ///
-/// Another framework's bits are not to be had. With --tolerance MANIFEST is a run file that starts
-/// from their checkpoint, and the end of the run is held against their later one, tensor by tensor:
-/// how far apart the two are, and how far that is of the way that the run went.
+/// Another framework computes different bits. With --tolerance, MANIFEST is a run file that starts from
+/// the other framework's checkpoint. `replay` compares the end of this run with their later checkpoint,
+/// tensor by tensor: the distance between the two, and that distance relative to how far the run moved
+/// the tensor.
 ///
-/// Everything that the step read or made is held against the manifest, too, and what of it was not
-/// computed again is told. The release's directory is read alone: nothing in it is written, nothing but
-/// what the manifest names is believed, and no link out of it is followed.
+/// `replay` also checks all inputs and outputs of the step against the manifest, and says which outputs
+/// it did not compute again. It only reads the release's directory: it writes nothing there, uses only
+/// files that the manifest lists, and follows no link out of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -48,58 +49,56 @@ Examples:
   retrace replay --json release/manifest.yaml
   retrace replay run.yaml --tolerance their/step-1000
 
-Exit codes: 0 every bit is the same (follows to rounding), 1 something differs, 2 could not replay.")]
-pub(crate) struct Replayed {
-    /// The manifest, in the release's directory; with --tolerance, the run file
+Exit codes: 0 the same bits (with --tolerance: equal to rounding), 1 a difference, 2 an error.")]
+pub(crate) struct ReplayArguments {
+    /// The manifest in the release's directory; with --tolerance, the run file
     manifest: PathBuf,
-    /// The training step, by its id [default: the only one, or the largest]
+    /// The id of the training step [default: the one with the largest outputs]
     #[arg(long, value_name = "ID")]
     step: Option<String>,
-    /// The checkpoint to begin with [default: one in the middle]
+    /// The checkpoint to start from [default: one in the middle]
     #[arg(long, value_name = "STEP")]
     from: Option<u64>,
     /// The last step to compute [default: the next checkpoint]
     #[arg(long, value_name = "STEP")]
     to: Option<u64>,
-    /// Replay so many stretches between neighbouring checkpoints, chosen at random, and say what that
-    /// proves
+    /// Replay K segments between neighbouring checkpoints, chosen at random, and say what that proves
     #[arg(long, value_name = "K", conflicts_with_all = ["from", "to"], value_parser = clap::value_parser!(u64).range(1..))]
     sample: Option<u64>,
-    /// Choose the stretches that this text gives, as another did
+    /// Choose the segments by this seed, to replay the same ones as someone else
     #[arg(long, value_name = "TEXT", requires = "sample")]
     seed: Option<String>,
-    /// Where the checkpoint to begin with differs, compute the stretch before it too, to tell the
-    /// tensor and the number
+    /// If the checkpoint to start from differs, compute the segment before it too, to find the tensor and
+    /// the number that differ
     #[arg(long)]
     localise: bool,
-    /// Do every step of the release again, each in a private directory of its own, from copies of what it
-    /// read
+    /// Run every step of the release again, each in a private directory, from copies of its inputs
     #[arg(long, conflicts_with_all = ["step", "from", "to", "sample", "localise"])]
     all: bool,
-    /// With --all: your own notes of earlier replays, outside the release. A step that a note of this
-    /// release, version and kind of machine says gave the same bits is not done once more, if its files
-    /// are as they were; with --key the notes are signed too
+    /// With --all: the directory of your notes on earlier replays, outside the release. A step is skipped
+    /// if its files are unchanged and a note says that it gave the same bits, for this release, version and
+    /// kind of machine. With --key the notes are signed too
     #[arg(long, value_name = "DIR", requires = "all")]
     notes: Option<PathBuf>,
-    /// With --all: where steps are done, outside the release; it takes the room of the largest step's
-    /// inputs and outputs [default: the system's directory for temporary files]
+    /// With --all: the directory to run the steps in, outside the release; it needs space for the inputs
+    /// and outputs of the largest step [default: the system's temporary directory]
     #[arg(long, value_name = "DIR", requires = "all")]
     scratch: Option<PathBuf>,
-    /// With --all: where to say what was replayed, by which version, on what kind of machine, as an
-    /// in-toto statement
+    /// With --all: write an in-toto statement of what was replayed, by which version, on what kind of
+    /// machine
     #[arg(long, short, value_name = "FILE", requires = "all")]
     output: Option<PathBuf>,
-    /// With --output: the private key that signs the statement, PEM
+    /// With --output: the private key to sign the statement with, as PEM
     #[arg(long, value_name = "FILE", requires = "output")]
     key: Option<PathBuf>,
-    /// Where a run of another framework ended: a Hugging Face directory
+    /// The last checkpoint of another framework's run: a Hugging Face directory
     #[arg(long, value_name = "THEIRS", conflicts_with_all = ["step", "from", "to", "sample", "localise", "all"])]
     tolerance: Option<PathBuf>,
     #[command(flatten)]
     engine: EngineChoice,
 }
 
-impl Replayed {
+impl ReplayArguments {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         if let Some(theirs) = &self.tolerance {
             return tolerance::follow(&self.manifest, theirs, self.engine.get(), terminal);
@@ -112,8 +111,11 @@ impl Replayed {
         let step = training_step(&manifest, self.step.as_deref())?;
         let here = retrace_numerics::VERSION;
         if let Some(numerics) = step.numerics.filter(|numerics| *numerics != here) {
-            let what = format!("step {} was made with numerics version {numerics}; here is {here}", step.id);
-            return Err(Failure::usage(what, "replay it with a version of retrace that has that one"));
+            let what = format!(
+                "step {} was made with numerics version {numerics}, and this retrace has version {here}",
+                step.id
+            );
+            return Err(Failure::usage(what, "replay it with a retrace of that numerics version"));
         }
         let Some(config) = &step.config else {
             return Err(Failure::usage(format!("step {} has no run file", step.id), "replay a step that has one"));
@@ -130,11 +132,11 @@ impl Replayed {
         changed.extend(not_the_steps.into_iter().filter(|entry| !known.contains(&entry.path)));
         let sample = self.sample.map(|stretches| {
             let seed = self.seed.clone().unwrap_or_else(|| format!("{:016x}", RandomState::new().hash_one(())));
-            Sample::choose(&saved, stretches as usize, seed)
+            SegmentSample::choose(&saved, stretches as usize, seed)
         });
         if sample.as_ref().is_some_and(|sample| sample.chosen.is_empty()) {
-            let what = format!("there are no two checkpoints in {} to replay between", run.output);
-            return Err(Failure::usage(what, "a stretch leads from one checkpoint to the next"));
+            let what = format!("{} has fewer than two checkpoints", run.output);
+            return Err(Failure::usage(what, "a segment needs a checkpoint at each end; leave out --sample"));
         }
         let stretches = match &sample {
             Some(sample) => sample.chosen.clone(),
@@ -207,7 +209,7 @@ fn changed(
             expected.insert(path, sealed);
             continue;
         }
-        unsealed.push(extra(path, "it is read or made by the run, and the manifest does not have it"));
+        unsealed.push(extra(path, "the run reads or makes it, and the manifest does not list it"));
     }
     let expected: Vec<Expected> = expected.into_values().collect();
     let only = expected.iter().map(|expected| expected.path.clone()).collect();
@@ -226,11 +228,13 @@ fn not_the_steps(step: &GraphStep, run: &Run, saved: &[Step], there: &[RelPath])
     let runs: BTreeSet<&RelPath> = runs.iter().collect();
     let of_run = |path: &&RelPath| runs.contains(path) || path.parent().is_some_and(|parent| runs.contains(&parent));
     let unsaid = there.iter().filter(of_run).filter(|path| !made.contains(path));
-    let unsaid =
-        unsaid.map(|path| extra(path.clone(), "it is the run's, and the manifest does not say that the step made it"));
+    let unsaid = unsaid.map(|path| {
+        extra(path.clone(), "it belongs to the run, and the manifest does not list it as an output of the step")
+    });
     let elsewhere = made.iter().filter(|path| !path.is_within(&run.output));
-    let elsewhere = elsewhere
-        .map(|path| extra((*path).clone(), "the step is said to have made it, and its run file puts nothing there"));
+    let elsewhere = elsewhere.map(|path| {
+        extra((*path).clone(), "the manifest lists it as an output of the step, and the run file writes nothing there")
+    });
     unsaid.chain(elsewhere).collect()
 }
 
@@ -260,22 +264,22 @@ fn not_computed(step: &GraphStep, run: &Run, replays: &[Replay]) -> Vec<RelPath>
 const CHECKPOINT: [&str; 5] =
     ["config.json", "model.safetensors", "optimizer.safetensors", "state.json", "tokenizer.json"];
 
-/// As in `21 of 27 outputs, held against the manifest alone: runs/a/journal.jsonl (but for these steps), …`.
+/// As in `21 of 27 outputs, only checked against the manifest: runs/a/journal.jsonl (except these steps), …`.
 fn not_computed_in_words(paths: &[RelPath], of: usize) -> String {
     const MOST: usize = 3;
     let named = paths.iter().take(MOST).map(|path| match path.file_name() {
-        Journal::NAME => format!("{path} (but for these steps)"),
+        Journal::NAME => format!("{path} (except these steps)"),
         _ => path.to_string(),
     });
     let named = named.collect::<Vec<_>>().join(", ");
     let more = paths.len().saturating_sub(MOST);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{} of {}, held against the manifest alone: {named}{more}", paths.len(), count(of as u64, "output"))
+    format!("{} of {}, only checked against the manifest: {named}{more}", paths.len(), count(of as u64, "output"))
 }
 
 /// Stretches between neighbouring checkpoints, chosen at random.
 #[derive(Debug, Serialize)]
-struct Sample {
+struct SegmentSample {
     /// The checkpoints that each lies between.
     chosen: Vec<(Step, Step)>,
     /// Of how many.
@@ -287,7 +291,7 @@ struct Sample {
     seed: String,
 }
 
-impl Sample {
+impl SegmentSample {
     /// Those with the smallest BLAKE3 over seed and first step: who does not know the seed beforehand
     /// cannot know the choice.
     fn choose(saved: &[Step], stretches: usize, seed: String) -> Self {
@@ -302,11 +306,11 @@ impl Sample {
     fn proves(&self) -> String {
         let (stretches, of) = (self.chosen.len(), self.of);
         let proves = match self.would_find {
-            1 => "that is all of them".to_owned(),
-            find if find <= of => format!("had {find} or more not followed, this would have found one with 95 %"),
-            _ => "too few to prove anything with 95 %".to_owned(),
+            1 => "these are all".to_owned(),
+            find if find <= of => format!("if {find} or more differed, this would find one with 95 % probability"),
+            _ => "too few to prove anything with 95 % probability".to_owned(),
         };
-        format!("{stretches} of {of} stretches; {proves}; --seed {}", self.seed)
+        format!("{stretches} of {of} segments; {proves}; --seed {}", self.seed)
     }
 }
 
@@ -342,7 +346,10 @@ pub(super) fn training_step<'a>(manifest: &'a Manifest, id: Option<&str>) -> Res
             || "the manifest has no training step".to_owned(),
             |id| format!("the manifest has no training step {id:?}"),
         );
-        Failure::usage(what, &format!("there are: {there}"))
+        match there.is_empty() {
+            true => Failure::usage(what, "give the manifest of a release with a training run"),
+            false => Failure::usage(what, &format!("its training steps are {there}")),
+        }
     })
 }
 

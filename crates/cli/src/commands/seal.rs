@@ -13,12 +13,12 @@ use super::sign::signature_of;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, bytes, count};
 
-/// Hash everything in a directory and write its manifest
+/// Hash all files of a directory and write its manifest
 ///
-/// The manifest names every file with its BLAKE3 digest, every tensor of every safetensors file,
-/// and the steps (clean, tokenize, train, eval) that were done here. Prints the root: one digest
-/// over all of it, to publish or sign. `.retrace` and the manifest itself are not covered. Where an
-/// index of a checkpoint and its shards do not name the same tensors, that is said.
+/// The manifest lists every file with its BLAKE3 digest, every tensor of every safetensors file, and
+/// the steps (clean, tokenize, train, eval and so on) that ran in this directory. Prints the root: one
+/// digest over all of this, to publish or sign. `.retrace` and the manifest itself are not covered. If the
+/// index of a checkpoint and its shards contradict each other, `seal` reports this and ends with 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -31,21 +31,21 @@ Exit codes: 0 sealed, 1 sealed, but files of a checkpoint contradict each other,
 pub(crate) struct Seal {
     /// The release's directory
     dir: PathBuf,
-    /// Where the manifest goes; a name in .json is written as JSON [default: DIR/manifest.yaml, or
-    /// DIR/manifest.json where there are more than 10,000 files]
+    /// The manifest's file; JSON if its name ends in .json [default: DIR/manifest.yaml, or
+    /// DIR/manifest.json if there are more than 10,000 files]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// What the release is called [default: the directory's name]
+    /// The release's name [default: the directory's name]
     #[arg(long)]
     name: Option<String>,
-    /// A file or directory in DIR not to be covered, relative to DIR; the manifest says so
+    /// Leave out this file or directory, given relative to DIR; the manifest lists what is left out
     #[arg(long, value_name = "PATH")]
     ignore: Vec<RelPath>,
-    /// A directory in DIR that was sealed before: its own manifest stands for it, by digest, and its
-    /// files are not read again
+    /// Include a directory of DIR that has a manifest of its own, as a part: the digest of that manifest
+    /// covers its files, and they are not read again
     #[arg(long, value_name = "PATH")]
     nest: Vec<RelPath>,
-    /// Give each file's SHA-256 too, read in the same pass, for tools that know no BLAKE3
+    /// Add the SHA-256 of each file, for tools without BLAKE3; each file is still read only once
     #[arg(long)]
     sha256: bool,
 }

@@ -14,15 +14,15 @@ use crate::terminal::{Terminal, Tone};
 
 /// Sign a manifest
 ///
-/// Signs the release's name and root, which covers every field of every file, tensor and step in the
-/// manifest, and the list of what it leaves out, in a DSSE envelope beside it. A part of the release is
-/// covered by the digest of its manifest. Written as YAML or JSON, the manifest's signature holds. Not
-/// signed are the manifest's field `tool` (which program sealed it: anyone can change it, and it is
-/// exported nowhere), its comments and spelling, what it leaves out (it says so), empty directories,
-/// times, owners and modes. A signature says who vouches for the release; that the run happened is what
-/// `retrace replay` shows.
+/// Signs the release's name and root, and writes a DSSE envelope next to the manifest. The root covers
+/// every field of every file, tensor and step in the manifest, and the list of what it leaves out. A
+/// part of the release is covered by the digest of its manifest. The signature stays valid if the
+/// manifest is converted between YAML and JSON. It does not cover the manifest's field `tool` (the
+/// program that sealed it; anyone can change it, and no export has it), its comments and formatting,
+/// the files that it leaves out, empty directories, times, owners and modes. A signature says who vouches
+/// for the release. `retrace replay` shows that the training run happened as stated.
 ///
-/// For the bundles that OpenSSF's model-signing reads, see `retrace export oms`.
+/// For the bundles of OpenSSF's model-signing, see `retrace export oms`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -33,10 +33,10 @@ Examples:
 pub(crate) struct Sign {
     /// The manifest
     manifest: PathBuf,
-    /// The private key, PEM: Ed25519, P-256, P-384 or P-521
+    /// The private key as PEM: Ed25519, P-256, P-384 or P-521
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// Where the signature goes [default: the manifest's name and `.sig`]
+    /// The signature's file [default: the manifest's name with `.sig` appended]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -48,7 +48,7 @@ impl Sign {
         let output = self.output.clone().unwrap_or_else(|| signature_of(&self.manifest));
         for read in [&self.key, &self.manifest] {
             if output.exists() && output.canonicalize().ok() == read.canonicalize().ok() {
-                let what = format!("the signature would take the place of {}", read.display());
+                let what = format!("the signature would overwrite {}", read.display());
                 return Err(Failure::usage(what, "give another file with --output"));
             }
         }

@@ -1,4 +1,4 @@
-//! What `verify` says of signatures: of a manifest's own, and of OMS bundles.
+//! The checks of signatures in `verify`: of the manifest, and of OMS bundles.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -96,7 +96,7 @@ impl Signed {
             Some(true) => {
                 terminal.say(Tone::Good, "signed", format_args!("{}, by {}", self.what, keys::listed(&self.signer)));
                 if !self.pinned {
-                    let what = "any certificate under these roots passes: say whose is meant with --identity";
+                    let what = "any signer that these authorities vouch for is accepted; name one with --identity";
                     terminal.say(Tone::Faint, "not pinned", what);
                 }
             }
@@ -116,12 +116,16 @@ impl Verified<'_> {
             said.push(match trust {
                 Some(trust) => bundle_signed(file, bundle, trust),
                 None if self.manifest.is_none() && *file == own => {
-                    let help = "say whose signature is accepted: --public-key FILE, or --trust FILE for certificates";
-                    return Err(Failure::usage(format!("{file} is signed by nobody whom you named"), help));
+                    let help = "name the accepted signer: --public-key FILE for a key, --trust FILE for certificates";
+                    return Err(Failure::usage(
+                        format!("{file} is a signed bundle, and you named no accepted signer"),
+                        help,
+                    ));
                 }
                 None => {
                     let by = bundle.signer();
-                    let what = format!("its signature, by {by}, was not checked: give --public-key or --trust");
+                    let what =
+                        format!("its signature, by {by}, was not checked; check it with --public-key or --trust");
                     Signed::unchecked(file.clone(), what)
                 }
             });
@@ -133,19 +137,22 @@ impl Verified<'_> {
         let mut manifest_signed = false;
         match (self.manifest, trust) {
             (None, Some(_)) if self.bundles.is_empty() => {
-                let help = "keys are for manifests that `retrace sign` signed, and for OMS bundles";
-                return Err(Failure::usage(format!("{own} bears no signature"), help));
+                let help = "only OMS bundles and manifests signed by `retrace sign` have signatures; leave out the key or the certificates";
+                return Err(Failure::usage(format!("{own} is a list without a signature"), help));
             }
             (Some(_), None) if looked_for => {
-                said.push(Signed::unchecked(file, "the signature was not checked: give --public-key FILE".to_owned()));
+                said.push(Signed::unchecked(
+                    file,
+                    "the signature was not checked; check it with --public-key FILE".to_owned(),
+                ));
             }
             (Some((manifest, _)), Some(Trust::Key(key))) if looked_for || self.bundles.is_empty() => {
                 let envelope = match path.exists() {
                     true => RegularFile::open(path).and_then(|file| file.text(MOST_BYTES)).map_err(|e| e.to_string()),
-                    false => Err("it is not there".to_owned()),
+                    false => Err("there is no such file".to_owned()),
                 };
                 let parse = |text: String| {
-                    let form = |e: serde_json::Error| format!("it is no signature: {}", excerpt(&e.to_string()));
+                    let form = |e: serde_json::Error| format!("it is not a signature: {}", excerpt(&e.to_string()));
                     serde_json::from_str::<Envelope>(&text).map_err(form)
                 };
                 let checked = envelope.and_then(parse);
@@ -163,11 +170,11 @@ impl Verified<'_> {
                 });
             }
             (Some(_), Some(Trust::Roots { .. })) if self.bundles.is_empty() || chosen => {
-                let what = "the manifest is signed with a key, not with certificates: give --public-key".to_owned();
+                let what = "manifests are signed with keys, not with certificates; give --public-key".to_owned();
                 said.push(Signed::refused(file, what));
             }
             (Some(_), Some(Trust::Roots { .. })) if looked_for => {
-                said.push(Signed::unchecked(file, "it is by a key, and no key was named".to_owned()));
+                said.push(Signed::unchecked(file, "it is by a key, and no key was given".to_owned()));
             }
             _ => {}
         }
@@ -195,9 +202,9 @@ impl Verified<'_> {
         };
         let what = match (without, itself) {
             (0, true) => return None,
-            (0, false) => "it is not there, and no bundle signs the manifest itself".to_owned(),
-            _ if itself => format!("no signature is of {}", count(without, files)),
-            _ => format!("it is not there, and no bundle signs {}", count(without, files)),
+            (0, false) => "there is no such file, and no bundle signs the manifest itself".to_owned(),
+            _ if itself => format!("no signature covers {}", count(without, files)),
+            _ => format!("there is no such file, and no bundle signs {}", count(without, files)),
         };
         Some(Signed::refused(file, what))
     }

@@ -11,13 +11,13 @@ use super::Exit;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// Look at the weights of checkpoints, tensor by tensor
+/// Compute statistics of the weights of checkpoints, tensor by tensor
 ///
-/// Each CHECKPOINT is a directory with `model.safetensors` or `pytorch_model.bin` (whole or in shards), or
-/// one file of weights; give them in the order of the run. Of every tensor: norm, mean, standard deviation, extremes,
-/// kurtosis, how many numbers are not finite, how far it moved from the checkpoint before and from the
-/// first, and its digest. Each file is read once. With `-o`, all of it becomes the table `tensors`, for
-/// `retrace query`; a checkpoint's step is what its name says (`step1000`).
+/// Each CHECKPOINT is a directory with `model.safetensors` or `pytorch_model.bin` (one file or shards), or
+/// one file of weights; give them in the order of the run. For every tensor: norm, mean, standard deviation, minimum, maximum,
+/// kurtosis, the number of values that are not finite, the distance to the previous and to the first
+/// checkpoint, and the digest. Each file is read once. With `-o`, the statistics are written as the table
+/// `tensors`, for `retrace query`; the step of a checkpoint is taken from its name (`step1000`).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,18 +25,18 @@ Examples:
   retrace stats runs/base/step-* -o .
   retrace query \"select step, max(distance_to_previous) from tensors group by step order by step\"
 
-Exit codes: 0 all numbers are finite, 1 some are not, 2 could not look.")]
+Exit codes: 0 all values are finite, 1 some are not, 2 an error.")]
 pub(crate) struct Stats {
     /// Checkpoints, in the order of the run
     #[arg(required = true, value_name = "CHECKPOINT")]
     checkpoints: Vec<PathBuf>,
-    /// Find the stable rank of every matrix too, which takes much longer
+    /// Compute the stable rank of every matrix too, which takes much longer
     #[arg(long)]
     stable_rank: bool,
     /// Write the table into DIR/tables
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// The run that the checkpoints are of; the name of the directory that holds them, if left out
+    /// The name of the run [default: the name of the directory that holds the checkpoints]
     #[arg(long, value_name = "NAME")]
     run: Option<String>,
 }
@@ -95,8 +95,8 @@ impl Stats {
         let non_finite = found.iter().filter(|tensor| tensor.non_finite > 0).count();
         let all = count(found.len(), "tensor");
         match non_finite {
-            0 => terminal.say(Tone::Good, "finite", format!("every number of {all}")),
-            some => terminal.say(Tone::Bad, "not finite", format!("numbers of {some} of {all}")),
+            0 => terminal.say(Tone::Good, "finite", format!("every value of {all}")),
+            some => terminal.say(Tone::Bad, "not finite", format!("values in {some} of {all}")),
         }
         Ok(Exit::holds(non_finite == 0))
     }

@@ -9,10 +9,10 @@ use super::{Exit, Opened, open};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, bytes, count};
 
-/// Turn documents into token shards as a recipe says
+/// Tokenize a corpus into token shards as a recipe says
 ///
-/// Trains the tokenizer first, if the recipe asks for that. Paths in the recipe begin at the directory that it lies in. Prints the token shards that were
-/// written.
+/// Trains the tokenizer first if the recipe says so. Paths in the recipe are relative to its directory.
+/// Prints the written token shards.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

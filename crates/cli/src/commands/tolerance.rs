@@ -29,12 +29,12 @@ pub(super) fn follow(path: &Path, theirs: &Path, engine: Engine, terminal: &Term
         let mut shown: Vec<_> = found.tensors.iter().filter(|tensor| findings.is_empty() || !tensor.follows).collect();
         shown.sort_by(|a, b| b.excess().total_cmp(&a.excess()).then_with(|| a.name.cmp(&b.name)));
         for tensor in shown.iter().take(SHOWN) {
-            let (tone, word) = if tensor.follows { (Tone::Good, "follows") } else { (Tone::Bad, "apart") };
+            let (tone, word) = if tensor.follows { (Tone::Good, "follows") } else { (Tone::Bad, "differs") };
             writeln!(out, "{} {}", terminal.tone(tone, format!("{word:<8}")), in_words(tensor))?;
         }
         match shown.len().saturating_sub(SHOWN) {
             0 => Ok(()),
-            more => writeln!(out, "{}", terminal.tone(Tone::Faint, format!("… and {more} less (--json has all)"))),
+            more => writeln!(out, "{}", terminal.tone(Tone::Faint, format!("… and {more} more (--json shows all)"))),
         }
     })?;
     say(terminal, &found);
@@ -45,11 +45,11 @@ pub(super) fn follow(path: &Path, theirs: &Path, engine: Engine, terminal: &Term
     })
 }
 
-/// A tensor, as in `model.norm.weight: 1.2e-8 apart (largest 3.0e-8), moved 1.0e-4: 0.00012 of the way`.
+/// A tensor, as in `model.norm.weight: distance 1.2e-8 (largest 3.0e-8), moved 1.0e-4: 1.2e-4 of the movement`.
 fn in_words(tensor: &Followed) -> String {
     let Followed { name, distance, largest, moved, ratio, .. } = tensor;
-    let of = ratio.map_or_else(|| "it did not move".to_owned(), |ratio| format!("{ratio:.1e} of the way"));
-    format!("{name}: {distance:.1e} apart (largest {largest:.1e}), moved {moved:.1e}: {of}")
+    let of = ratio.map_or_else(|| "it did not move".to_owned(), |ratio| format!("{ratio:.1e} of the movement"));
+    format!("{name}: distance {distance:.1e} (largest {largest:.1e}), moved {moved:.1e}: {of}")
 }
 
 fn say(terminal: &Terminal, found: &Tolerance) {
@@ -58,32 +58,32 @@ fn say(terminal: &Terminal, found: &Tolerance) {
     let all = count(tensors.len() as u64, "tensor");
     let steps = count(steps.get(), "step");
     let apart = tensors.iter().filter(|tensor| !tensor.follows).count();
-    let median = format!("the median tensor is {median_ratio:.1e} of the way off");
+    let median = format!("the median distance is {median_ratio:.1e} of the movement");
     match verdict {
         Follows::ToRounding => terminal.say(
             Tone::Good,
             "follows",
             format_args!(
-                "to rounding: {steps}, {all}, {of}; {median}. Not the same bits, which it cannot be asked for"
+                "to rounding: {steps}, {all}, {of}; {median}. The bits differ, as expected of another framework"
             ),
         ),
         Follows::Unclear => terminal.say(
             Tone::Bad,
             "unclear",
             format_args!(
-                "half of {all} ({of}) or more moved by less than rounding hides in {steps}; give a longer stretch"
+                "in {steps}, half of {all} ({of}) or more moved less than the rounding error; compare over more steps"
             ),
         ),
         Follows::OutOfLine => terminal.say(
             Tone::Bad,
             "differs",
-            format_args!("{apart} of {all} ({of}) are out of line, the others follow over {steps}; {median}"),
+            format_args!("{apart} of {all} ({of}) differ too much after {steps}, the others agree; {median}"),
         ),
         Follows::Apart => terminal.say(
             Tone::Bad,
             "differs",
             format_args!(
-                "{apart} of {all} ({of}) do not follow over {steps}; {median}: this is not how theirs was made"
+                "{apart} of {all} ({of}) differ too much after {steps}; {median}: their checkpoint was not made like this"
             ),
         ),
     }

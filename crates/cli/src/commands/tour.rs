@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use retrace_files::{Found, Root, Silent, Wanted, hash, is_lock, is_partial, walk};
+use retrace_files::{Root, Silent, WalkEntry, Wanted, hash, is_lock, is_partial, walk};
 use retrace_manifest::{Comparison, Verification, compare, record, verify};
 use retrace_model::Engine;
 use retrace_report::{Checked, CheckedReplay, page};
@@ -17,12 +17,12 @@ use super::{Exit, in_release, open, replay as replaying, seal};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// Do the whole job on an embedded corpus, and compare it with the published release
+/// Make a small release from start to end, and compare it with the published one
 ///
-/// Writes a raw corpus in English and Chinese, cleans and tokenizes it, trains three small models,
-/// evaluates every checkpoint, seals everything into a manifest, verifies it, replays a stretch of
-/// the training, its beginning by both engines, and writes a report. Then it compares every file with the release that was
-/// published with this program: on any machine, every bit should be the same. Takes some minutes.
+/// Writes a synthetic corpus in English and Chinese, cleans and tokenizes it, trains three small models,
+/// evaluates every checkpoint, seals everything into a manifest, verifies it, replays part of the
+/// training, the first steps also with the second engine, and writes a report. Then compares every file with the release that was published with
+/// this program. On every machine, every bit should be the same. Takes some minutes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -30,9 +30,9 @@ Examples:
   retrace tour /tmp/tour
   retrace query \"select step, task, value from metrics order by step\" retrace-tour
 
-Exit codes: 0 identical to the published release, 1 something differs, 2 could not do it.")]
+Exit codes: 0 identical to the published release, 1 something differs, 2 an error.")]
 pub(crate) struct Tour {
-    /// Where it is made; what an earlier tour left there is removed first, if nothing else is there
+    /// The directory to write; files of an earlier tour there are removed first, if it holds nothing else
     #[arg(default_value = "retrace-tour")]
     dir: PathBuf,
 }
@@ -160,7 +160,7 @@ impl Tour {
             )
         })?;
         terminal.say(Tone::Faint, "took", format_args!("{} s", began.elapsed().as_secs()));
-        terminal.say(Tone::Faint, "look at", self.dir.join(CHECKED).display());
+        terminal.say(Tone::Faint, "see", self.dir.join(CHECKED).display());
         Ok(Exit::holds(holds))
     }
 }
@@ -180,17 +180,17 @@ fn begin(directory: &Path, published: &Manifest) -> Result<Root, Failure> {
     let mark = in_release(MARK)?;
     let entries = root.list()?;
     if !entries.is_empty() && !root.has(&mark) {
-        let what = format!("{} is not empty, and not of an earlier tour", directory.display());
-        return Err(Failure::usage(what, "give a directory that is empty or not there yet"));
+        let what = format!("{} is not empty and was not made by an earlier tour", directory.display());
+        return Err(Failure::usage(what, "give an empty directory, or one that does not exist yet"));
     }
     for found in walk(directory, &|_| false)? {
         if !is_the_tours(&root, &found, published) {
             let what = format!(
-                "{} holds {}, which is not as this version's tour makes it; nothing was removed",
+                "{} holds {}, which differs from what the tour of this version makes; nothing was removed",
                 directory.display(),
                 found.path()
             );
-            return Err(Failure::usage(what, "give another directory, or remove that one yourself"));
+            return Err(Failure::usage(what, "give another directory, or remove this one yourself"));
         }
     }
     for (name, _) in entries {
@@ -205,8 +205,8 @@ fn begin(directory: &Path, published: &Manifest) -> Result<Root, Failure> {
 
 /// Whether the tour made this: a file whose bytes are those of the tour's documents or published
 /// artifacts, or one of a name that only retrace gives.
-fn is_the_tours(root: &Root, found: &Found, published: &Manifest) -> bool {
-    let Found::File(path) = found else { return false };
+fn is_the_tours(root: &Root, found: &WalkEntry, published: &Manifest) -> bool {
+    let WalkEntry::File(path) = found else { return false };
     let name = path.file_name();
     let records = path.as_str().strip_prefix(record::SCRATCH).is_some_and(|rest| rest.starts_with('/'));
     if records || is_lock(name) || is_partial(name) || [MANIFEST, CHECKED].contains(&path.as_str()) {

@@ -14,7 +14,7 @@ use retrace_train::{Journal, checkpoints, directory_of, train, train_by};
 use retrace_workers::{Event, Workers};
 use serde_json::json;
 
-use self::local::Crew;
+use self::local::LocalWorkers;
 use super::{Exit, Opened, open_run, work};
 use crate::engine::EngineChoice;
 use crate::errors::Failure;
@@ -22,9 +22,9 @@ use crate::terminal::{Terminal, Tone, count};
 
 /// Train a model as a run file says
 ///
-/// Writes checkpoints and a journal with a line a step. Every bit of them is a function of the run
-/// file, the tokens and the numerics version, so that threads, workers, machine, and how often the run
-/// was killed and resumed make no difference. Prints the checkpoints that are there in the end.
+/// Writes checkpoints, and a journal with one line per step. Every bit of them is a function of the run
+/// file, the tokens and the numerics version. The number of threads and workers, the machine, and how
+/// often the run was killed and resumed make no difference. Prints the checkpoints of the run.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = RUN_FILE)]
 #[command(after_help = "\
@@ -32,81 +32,81 @@ Examples:
   retrace train release/small.yaml
   retrace train release/small.yaml --resume
   retrace train release/small.yaml --workers 4
-  retrace train release/small.yaml --listen 10.0.0.1:7070 --token token     with workers of other machines
+  retrace train release/small.yaml --listen 10.0.0.1:7070 --token token    workers on other machines
   RETRACE_ISA=baseline retrace train release/small.yaml --threads 1     the same bits, slower")]
 pub(crate) struct Train {
     /// The run file
     run: PathBuf,
-    /// Go on from the last whole checkpoint
+    /// Continue from the last complete checkpoint
     #[arg(long)]
     resume: bool,
     #[command(flatten)]
     engine: EngineChoice,
-    /// Compute micro-batches in N processes of this machine; the bits are the same for every N. They are
-    /// handed their connections: no port is listened on, and what is sent stays in this machine, unencrypted
+    /// Compute micro-batches in N processes on this machine; the bits are the same for every N. The
+    /// processes inherit their connections: no port is opened, and the data stays on this machine, unencrypted
     #[arg(long, value_name = "N", conflicts_with = "engine")]
     workers: Option<usize>,
-    /// Let workers of other machines join at this address; all that is sent is encrypted (see `retrace help work`)
+    /// Listen at this address for workers on other machines; the connections are encrypted (see `retrace help work`)
     #[arg(long, value_name = "ADDRESS", requires = "token", conflicts_with = "engine")]
     listen: Option<String>,
-    /// The file with the token that such workers must hold
+    /// The file with the token that these workers must have
     #[arg(long, value_name = "FILE", requires = "listen")]
     token: Option<PathBuf>,
-    /// Give a worker at least SECONDS for a task [30 if left out], and ten times as long as its tasks took
-    /// before; then another gets the task, and the worker is let go
+    /// Wait for a worker's task at least SECONDS [default: 30], and ten times as long as its earlier tasks
+    /// took; then give the task to another worker and disconnect this one
     #[arg(long, value_name = "SECONDS")]
     deadline: Option<NonZeroU64>,
 }
 
-/// No worker is let go sooner: a machine may pause that long, to write to a slow disk or to move to
-/// another host, and a worker that is started again needs some seconds until it computes.
+/// No worker is disconnected sooner: a machine may pause that long, to write to a slow disk or to move to
+/// another host, and a restarted worker needs some seconds before it computes.
 const DEADLINE: u64 = 30;
 
-/// What `retrace help train` ends with.
+/// The end of `retrace help train`.
 const RUN_FILE: &str = "\
 Examples:
   retrace train release/small.yaml
   retrace train release/small.yaml --resume
   retrace train release/small.yaml --workers 4
-  retrace train release/small.yaml --listen 10.0.0.1:7070 --token token     with workers of other machines
+  retrace train release/small.yaml --listen 10.0.0.1:7070 --token token    workers on other machines
   RETRACE_ISA=baseline retrace train release/small.yaml --threads 1     the same bits, slower
 
-A run file, whose paths begin at its directory:
+A run file; its paths are relative to its directory:
 
   retrace: run/1
   name: small
-  seed: 1                        # of initial weights, data order and dropout
-  numerics: 1                    # the contract that fixes the bits
-  model: {config: config.json}   # a hub's, or its fields written out: architecture, hidden_size, …
-  tokenizer: tokenizer.json      # copied beside every checkpoint
+  seed: 1                        # for initial weights, data order and dropout
+  numerics: 1                    # the version of the rules that fix the bits
+  model: {config: config.json}   # a Hugging Face config, or its fields: hidden_size and so on
+  tokenizer: tokenizer.json      # copied into every checkpoint
   output: runs/small
   sequence_length: 2048
-  batch_size: 1024               # sequences a step
-  micro_batch_size: 8            # sequences whose gradient is computed at once
+  batch_size: 1024               # sequences per step
+  micro_batch_size: 8            # sequences whose gradient is computed together
   optimizer: {beta1: 0.9, beta2: 0.95, epsilon: 1.0e-8, weight_decay: 0.1, clip: 1.0}
   checkpoint_every: 1000
   phases:
     - name: main
       steps: 20000
       learning_rate: {schedule: cosine, warmup: 2000, peak: 2.0e-4, floor: 2.0e-5}
-      mix:                       # of every 4 sequences, 3 are English
+      mix:                       # 3 of every 4 sequences are English
         - {tokens: tokens/en.tokens, share: 3}
         - {tokens: tokens/zh.tokens, share: 1}
-    - name: decay                # MAP-Neo's
+    - name: decay                # as in MAP-Neo
       steps: 2000
       learning_rate: {schedule: half_life, peak: 2.0e-4, half_life: 500, floor: 2.0e-5}
       mix: [{tokens: tokens/best.tokens, share: 1}]
 
-Other schedules are linear {warmup, peak, floor}, warmup_stable_decay {warmup, peak, decay, floor} and
-inverse_sqrt {warmup, peak}. What may be left out:
+Other schedules are linear {warmup, peak, floor}, inverse_sqrt {warmup, peak} and
+warmup_stable_decay {warmup, peak, decay, floor}. Optional fields:
 
-  start: {checkpoint: step42000, optimizer_updates: 42000}   # weights, and moments after so many updates
+  start: {checkpoint: step42000, optimizer_updates: 42000}   # how many updates the moments have had
   z_loss: 1.0e-4
   dropout: 0.1
-  order: shuffled                                 # or as_stored: a phase's one source, as it stands
-  mask_document_ends: true                        # as Megatron's --eod-mask-loss
-  outliers: {window: 128, deviations: 6.0}        # OLMo's: steps too far out move nothing
-  retention: {last: 2, every: 10000}              # which checkpoints stay; all if left out
+  order: shuffled                                 # or as_stored: one source, in file order
+  mask_document_ends: true                        # like Megatron's --eod-mask-loss
+  outliers: {window: 128, deviations: 6.0}        # as in OLMo: an outlier step does not update
+  retention: {last: 2, every: 10000}              # which checkpoints to keep; default: all
   validation: {tokens: tokens/val.tokens, sequences: 64, every: 500}";
 
 impl Train {
@@ -152,12 +152,12 @@ impl Train {
             let address = workers.listen(address, &work::read_token(token, terminal)?)?;
             progress.remark(&format!("workers can join at {address}"));
         }
-        let crew = Crew::start(self.workers.unwrap_or(0), &self.run, &workers.local(), &progress);
+        let local = LocalWorkers::start(self.workers.unwrap_or(0), &self.run, &workers.local(), &progress);
         // So that the first step is not computed here while they start.
-        workers.wait_for(self.workers.unwrap_or(0), || crew.has_given_up());
+        workers.wait_for(self.workers.unwrap_or(0), || local.has_given_up());
         let journal = train_by(&root, &run, network.as_ref(), self.resume, &mut workers, progress.as_ref());
         drop(workers);
-        crew.dismiss();
+        local.stop();
         let journal = journal?;
         let training = Training { run, config };
         save(&root, &path, &training, training.outputs(&root)?)?;
@@ -165,22 +165,22 @@ impl Train {
     }
 }
 
-/// What happened among the workers, in words.
+/// An event among the workers as a sentence.
 fn said(event: &Event) -> String {
     match event {
         Event::Joined { worker, from } => format!("worker {worker} joined from {from}"),
-        Event::Left { worker, why } => format!("worker {worker} is gone ({why}); others compute what it had not sent"),
+        Event::Left { worker, why } => format!("worker {worker} left ({why}); others compute its unfinished tasks"),
         Event::Slow { worker, task, waited, deadline } => {
             let (waited, left) = (waited.as_secs_f64(), deadline.saturating_sub(*waited).as_secs_f64());
             format!(
-                "worker {worker} has had {task} for {waited:.0} s; in {left:.0} s, others get them and it is let go"
+                "worker {worker} has worked on {task} for {waited:.0} s; in {left:.0} s others get them and it is disconnected"
             )
         }
         Event::Strangers { from, connections: 1 } => {
-            format!("a connection from {from} did not prove that it holds the token")
+            format!("a connection from {from} did not prove that it has the token")
         }
         Event::Strangers { from, connections } => {
-            format!("{connections} connections did not prove that they hold the token, the last from {from}")
+            format!("{connections} connections did not prove that they have the token, the last from {from}")
         }
         Event::Refused { from, why } => format!("a worker from {from} was refused: {why}"),
     }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
-use retrace_files::{FileError, Found, Root, walk};
+use retrace_files::{FileError, Root, WalkEntry, walk};
 use retrace_manifest::{
-    Ahead, Basis, Bundle, CheckpointFinding, Disagreement, Entry, Expected, GraphFinding, Resume, Sample, Scope,
+    Ahead, Basis, Bundle, CheckpointFinding, Disagreement, Entry, Expected, FileSample, GraphFinding, Resume, Scope,
     Unknown, Until, Verdict, VerifyOptions, check_graph, lfs_pointer, look_ahead, merge, read_list, sample, unfold,
     verify_after,
 };
-use retrace_spec::manifest::Kind;
+use retrace_spec::manifest::ArtifactKind;
 use retrace_spec::{Digest, Document, Manifest, RelPath};
 
 use super::keys::Trusted;
@@ -24,28 +24,28 @@ use super::{Exit, read_text};
 use crate::errors::{Failure, OrHelp};
 use crate::terminal::{Terminal, Tone, bytes, count};
 
-/// Check that a directory holds what a manifest says, byte for byte
+/// Check every file of a directory against a manifest, byte for byte
 ///
-/// Looks at every file and tells each that is changed, missing, extra or renamed, with what seems
-/// to have happened: which range of bytes, which tensors, whose content it is instead. Tells also
-/// where the manifest contradicts itself: one step's weights under two steps, a gap in a series of
-/// checkpoints, a file that a step read and nobody has. Prints one finding a line, nothing if all
-/// holds. Check also that the root is the one that was published: whoever can change a file can
-/// seal it again. A part of the release that cannot be followed, because its manifest is not here as it
-/// was sealed, say, is a finding too: nothing in it was looked at. Not looked at, and no finding, are
-/// what the manifest says that it leaves out, and `.retrace`.
+/// Reports each file that is changed, missing, extra or renamed, and how: which range of bytes, which
+/// tensors, which other file has this content. Also reports contradictions inside the manifest: the
+/// same weights under two steps, a gap in a series of checkpoints, an input of a step that is not in
+/// the release. Prints one finding per line, and nothing if there is none. Anyone who can change a file
+/// can also seal the directory again, so compare the root with the published one (--root). A part of
+/// the release whose manifest is missing or changed is a finding too, because its files cannot be
+/// checked. Files that the manifest leaves out, and `.retrace`, are not checked and are no finding.
 ///
-/// MANIFEST may also be a list that another tool wrote: SHA256SUMS, B3SUMS, an MD5 list, their BSD
-/// form, a model hub's file tree as JSON, Croissant's description of a dataset, DVC's list of a
-/// directory, or a directory with Git LFS pointers in it. Such a list may name some files only, so
-/// that others are no finding. Or it is an OMS bundle (`model.sig`), whose signature is checked, and beside whose
-/// files no other may lie.
+/// MANIFEST can also be a list from another tool: SHA256SUMS, B3SUMS, an MD5 list, their BSD form, a
+/// model hub's file tree as JSON, a Croissant description of a dataset, a DVC list of a directory, or a
+/// directory with Git LFS pointers. Such a list may cover only some of the files; the others are no
+/// finding. Or it is an OMS bundle (`model.sig`): its signature is checked, and files that it does not
+/// list are findings.
 ///
-/// A signature says who vouches for these bytes. It is not looked at, and that is said, unless you say whose it
-/// must be; with that, whatever is verified and not signed by him is a finding. A manifest's own signature is
-/// by a key, which `--public-key` names; that of a bundle may be by a certificate, and then anyone for whom
-/// the authority vouches passes, unless `--identity` names one. It does not cover what the manifest or bundle leaves
-/// out, empty directories, times, owners and modes; nor is what it covers thereby true.
+/// A signature says who vouches for these bytes. It is checked only if you name an accepted signer;
+/// then everything that this signer did not sign is a finding. Without that, `verify` says that it did
+/// not check the signature. A manifest is signed with a key (--public-key). A bundle can be signed with a
+/// certificate (--trust); then every signer that the authority vouches for is accepted, unless
+/// --identity names one. A signature does not cover what the manifest or bundle leaves out, empty
+/// directories, times, owners and modes. It does not prove that the signed claims are true.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -64,42 +64,42 @@ Examples:
   retrace verify model.sig /mnt/copy --trust authority.pem --at 2026-03-01
   retrace verify --json release/manifest.yaml > verified.json
 
-Exit codes: 0 all as sealed, 1 something is not, 2 could not look.")]
+Exit codes: 0 everything matches, 1 a finding, 2 an error.")]
 pub(crate) struct Verify {
-    /// The manifest, or a list of checksums
+    /// The manifest, or another tool's list of checksums
     manifest: PathBuf,
-    /// The release's directory [default: where the manifest lies]
+    /// The release's directory [default: the manifest's directory]
     dir: Option<PathBuf>,
-    /// The root that was published, which the manifest must have
+    /// The published root, which the manifest must have
     #[arg(long, value_name = "DIGEST")]
     root: Option<Digest>,
-    /// Check what this list says too, in the same pass, and tell where the two disagree
+    /// Check this list in the same pass too, and report where it disagrees with the manifest
     #[arg(long, value_name = "LIST")]
     also: Vec<PathBuf>,
-    /// Look only at these: `kind=KIND`, a file, or a directory; may be given several times
+    /// Check only these: `kind=KIND`, a file, or a directory; can be repeated
     #[arg(long, value_name = "WHAT")]
     only: Vec<String>,
-    /// Read only this part of the files, chosen at random: `5%` or `0.05`; says what that proves
+    /// Read only this fraction of the files, chosen at random: `5%` or `0.05`; prints what that proves
     #[arg(long, value_name = "FRACTION", value_parser = fraction, conflicts_with = "only")]
     sample: Option<f64>,
-    /// Choose the sample that this text gives, as another did
+    /// Choose the sample by this seed, to check the same sample as someone else
     #[arg(long, value_name = "TEXT", requires = "sample")]
     seed: Option<String>,
-    /// DIR is a snapshot in a hub's cache: follow its links into `blobs`, and no others
+    /// DIR is a snapshot in a hub's cache: follow its links into `blobs`, and no other links
     #[arg(long)]
     hub_cache: bool,
-    /// Note in FILE what is verified, and pass over what it notes already and has not moved since: to
-    /// go on after an interruption. FILE decides what is not read, so it must be yours alone, outside
-    /// DIR, and is for this manifest and DIR only
+    /// Record in FILE which files are verified, and skip the files that it already records and that have
+    /// not changed since: to continue after an interruption. FILE decides what is not read. So nobody
+    /// else may be able to write it, it must be outside DIR, and it is valid only for this manifest and DIR
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
-    /// Read large files through a memory map: faster where they are in memory already; but if one is
-    /// cut off meanwhile, the system ends this program without a word
+    /// Read large files through a memory map: faster if they are already in the page cache. But if one
+    /// is truncated during the read, the system kills this program without a message
     #[arg(long)]
     mmap: bool,
     #[command(flatten)]
     trusted: Trusted,
-    /// The manifest's signature [default: its name and `.sig`]
+    /// The manifest's signature [default: the manifest's name with `.sig` appended]
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
 }
@@ -135,8 +135,8 @@ impl Verify {
             let Source { manifest, bundle, expected: listed, .. } = Source::read(list)?;
             let name = file_name(list);
             if manifest.is_some() {
-                let help = "compare two manifests with `retrace diff`";
-                return Err(Failure::usage(format!("{name} is a manifest, and there is one already"), help));
+                let help = "give a list of checksums with --also; `retrace diff` compares two manifests";
+                return Err(Failure::usage(format!("{name} is a second manifest"), help));
             }
             disagreements.extend(merge(&mut expected, &name, listed));
             bundles.extend(bundle.map(|bundle| (name, bundle)));
@@ -176,7 +176,7 @@ impl Verify {
         let sealed_root = manifest.as_ref().map(|manifest| manifest.root);
         let graph = whole.map_or_else(Vec::new, check_graph);
         let basis = Basis { directory: &root, root: sealed_root, expected: &expected };
-        let help = "give --resume a file of its own, outside DIR, in a directory that only you can write";
+        let help = "give --resume a separate file, outside DIR, in a directory that only you can write";
         let resume = self.resume.as_deref().map(|file| Resume::open(file, &basis).or_help(help));
         let resume = resume.transpose()?.map(Arc::new);
         let own = [self.manifest.clone(), self.signature_path()].into_iter();
@@ -257,7 +257,7 @@ impl Verify {
             // Nothing where lengths are not listed.
             let size = verification.bytes.map_or_else(String::new, |size| format!(", {}", bytes(size)));
             let unread = before.filter(|before| *before > 0).map_or_else(String::new, |before| {
-                format!(", of which {} not read now, but noted before", count(before as u64, "file"))
+                format!("; {} of them verified before and skipped", count(before as u64, "file"))
             });
             terminal.say(Tone::Good, "verified", format_args!("{part}{size}: all {how}{unread}"));
         } else {
@@ -272,9 +272,9 @@ impl Verify {
                 format_args!("{} {}", count(weak.count() as u64, "file"), entry.diagnosis),
             );
         }
-        if let Some(Sample { files, of, would_find, seed, .. }) = &sampled {
+        if let Some(FileSample { files, of, would_find, seed, .. }) = &sampled {
             let proves = if would_find <= of {
-                format!("had {would_find} or more been changed, it would show with 95 % probability")
+                format!("if {would_find} or more were changed, this would find one with 95 % probability")
             } else {
                 "too few to prove anything".to_owned()
             };
@@ -282,25 +282,19 @@ impl Verify {
         }
         if let (Some(before @ 1..), Some(file), false) = (before, &self.resume, holds) {
             let files = count(before as u64, "file");
-            terminal.say(
-                Tone::Faint,
-                "not read now",
-                format_args!("{files}, which {} notes as verified", file.display()),
-            );
+            terminal.say(Tone::Faint, "skipped", format_args!("{files}, recorded in {} as verified", file.display()));
         }
         if kind == Listing::List {
-            let what =
-                "is an unsigned list of checksums, not a manifest: it has no root, and nobody vouches for it here";
-            terminal.say(Tone::Bad, "a list", format_args!("{} {what}", file_name(&self.manifest)));
+            let what = "is an unsigned list of checksums, not a manifest: it has no root, and nobody vouches for it";
+            terminal.say(Tone::Bad, "list only", format_args!("{} {what}", file_name(&self.manifest)));
         }
         signatures.iter().for_each(|signature| signature.say(terminal));
         if standing == Standing::Unsigned && kind != Listing::List {
-            let what =
-                "nobody vouches for it here: whoever can change a file can make it anew; see --public-key and --root";
+            let what = "nobody vouches for it: anyone who can change a file can also seal it again; see --public-key and --root";
             terminal.say(Tone::Faint, "unsigned", what);
         }
         if let Some(root) = sealed_root {
-            let given = if published { ", the one that was given" } else { "" };
+            let given = if published { ", as given by --root" } else { "" };
             terminal.say(Tone::Faint, "root", format_args!("{root}{given}"));
         }
         if !complete {
@@ -355,23 +349,24 @@ impl Verify {
             let before = chosen.len();
             match what.strip_prefix("kind=") {
                 Some(kind) => {
-                    let kind: Kind = serde_json::from_value(kind.into()).map_err(|_| {
+                    let kind: ArtifactKind = serde_json::from_value(kind.into()).map_err(|_| {
                         let kinds =
                             "config, shard, tokenizer, tokens, checkpoint, log, benchmark, table, manifest, other";
-                        Failure::usage(format!("no kind is called {kind:?}"), &format!("one of {kinds}"))
+                        Failure::usage(format!("unknown kind {kind:?}"), &format!("give one of {kinds}"))
                     })?;
                     let artifacts = manifest.iter().flat_map(|manifest| &manifest.artifacts);
                     chosen.extend(artifacts.filter(|artifact| artifact.kind == kind).map(|a| a.path.clone()));
                 }
                 None => {
                     let path: Result<RelPath, _> = what.trim_end_matches('/').parse();
-                    let path = path.map_err(|e| Failure::usage(e.to_string(), "give a path as the manifest has it"))?;
+                    let path = path
+                        .map_err(|e| Failure::usage(e.to_string(), "give a path as it is written in the manifest"))?;
                     chosen.extend(expected.iter().filter(|e| e.path.is_within(&path)).map(|e| e.path.clone()));
                 }
             }
             if chosen.len() == before {
-                let help = "give `kind=KIND` where there is a manifest, or a file or directory as it is listed";
-                return Err(Failure::usage(format!("--only {what} chooses nothing new"), help));
+                let help = "give a listed file or directory, or with a manifest `kind=KIND`";
+                return Err(Failure::usage(format!("--only {what} selects no further file"), help));
             }
         }
         Ok(chosen)
@@ -389,7 +384,7 @@ struct Said<'a> {
     verified_before: Option<usize>,
     root: Option<Digest>,
     published_root: Option<Digest>,
-    sample: Option<&'a Sample>,
+    sample: Option<&'a FileSample>,
     counts: BTreeMap<Verdict, usize>,
     entries: &'a [Entry],
     graph: &'a [GraphFinding],
@@ -460,10 +455,10 @@ fn pointers(root: &Path) -> Result<Vec<Expected>, Failure> {
     let mut expected = Vec::new();
     for found in walk(root, &|path| path.as_str() == ".git")? {
         let path = match found {
-            Found::File(path) => path,
+            WalkEntry::File(path) => path,
             // Of what cannot be looked into it is not known whether it lists a file.
-            Found::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }.into()),
-            Found::Special(_) => continue,
+            WalkEntry::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }.into()),
+            WalkEntry::Special(_) => continue,
         };
         match opened.file(&path)?.text(LONGEST) {
             Ok(text) if lfs_pointer(&text).is_some() => expected.extend(read_list(path.as_str(), &text)?),
@@ -475,7 +470,7 @@ fn pointers(root: &Path) -> Result<Vec<Expected>, Failure> {
     }
     if expected.is_empty() {
         let help = "give a manifest, a list, or a clone made with GIT_LFS_SKIP_SMUDGE=1";
-        return Err(Failure::usage(format!("{} has no Git LFS pointer in it", root.display()), help));
+        return Err(Failure::usage(format!("{} is a directory without Git LFS pointers", root.display()), help));
     }
     Ok(expected)
 }
@@ -494,7 +489,10 @@ fn fraction(text: &str) -> Result<f64, String> {
         Some(percent) => percent.trim().parse().map(|percent: f64| percent / 100.0),
         None => text.parse(),
     };
-    number.ok().filter(|part| *part > 0.0 && *part <= 1.0).ok_or_else(|| "give 5% or 0.05, up to 100%".to_owned())
+    number
+        .ok()
+        .filter(|part| *part > 0.0 && *part <= 1.0)
+        .ok_or_else(|| "give a fraction such as 5% or 0.05, up to 100%".to_owned())
 }
 
 const fn name(verdict: Verdict) -> &'static str {

@@ -19,11 +19,12 @@ const MOST_BYTES: u64 = 4096;
 
 /// Compute micro-batches for a run that another process trains
 ///
-/// The other process is `retrace train RUN --listen ADDRESS --token FILE`. A worker needs the same run
-/// file, token shards and version of retrace as it, and is sent the weights. Workers can join, be slow
-/// and be lost at any time: no bit depends on it. Both sides prove to one another that they hold the
-/// token; it is never sent, and all that is sent is encrypted (TLS 1.3). What can be seen on the way is
-/// who talks to whom, when, and how much. A token has to be random: whoever can connect can try guesses.
+/// The other process, the coordinator, is `retrace train RUN --listen ADDRESS --token FILE`. A worker needs
+/// the same run file, token shards and version of retrace; the coordinator sends it the weights. Workers
+/// can join, be slow or fail at any time: no bit depends on them. Each side proves to the other that it
+/// has the token. The token is never sent, and the connection is encrypted (TLS 1.3). An observer of the
+/// network sees only who talks to whom, when, and how much. The token must be random, because anyone who
+/// can connect can test guesses.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -34,14 +35,14 @@ Examples:
 pub(crate) struct Work {
     /// The run file
     run: PathBuf,
-    /// Where the process that trains listens; `-`, standard input is a connection to it, as
-    /// `train --workers` starts its own
+    /// The address of the coordinator; `-` if standard input is a connection to it, as for the workers
+    /// that `train --workers` starts
     #[arg(long, value_name = "ADDRESS")]
     coordinator: String,
-    /// The file with the token that both hold; `-` is standard input
+    /// The file with the token that both sides have; `-` is standard input
     #[arg(long, value_name = "FILE")]
     token: Option<PathBuf>,
-    /// How long to wait for it to listen, in seconds
+    /// How long to wait for the coordinator, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     patience: u64,
 }
@@ -53,12 +54,12 @@ impl Work {
         let way = match (self.coordinator.as_str(), &token) {
             ("-", None) => Way::Inherited,
             ("-", Some(_)) => {
-                return Err(Failure::usage("a connection that is there needs no token", "leave out --token"));
+                return Err(Failure::usage("with --coordinator - there is no token", "leave out --token"));
             }
             (address, Some(token)) => Way::Address { address, token, patience },
             (_, None) => {
-                let help = "give the file with the token that the coordinator was given: --token FILE";
-                return Err(Failure::usage("an address needs a token, which both sides prove that they hold", help));
+                let help = "give the coordinator's token with --token FILE";
+                return Err(Failure::usage("a connection to an address needs a token", help));
             }
         };
         let (Opened { document: run, root, .. }, _) = open_run(&self.run)?;

@@ -1,5 +1,5 @@
-//! The boundary that all text for people passes on its way out: what others wrote is escaped there, so
-//! that no verb can forget it; our own colours get through.
+//! All text for people passes through this module. It escapes untrusted text, so that no verb can forget to;
+//! our own colours pass unchanged.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,17 +1,17 @@
 //! The world told in English.
 
 use super::world::{ANIMAL, COLOUR, DISH, GOODS, INGREDIENTS, Person, TOWN, TRADE, World};
-use super::{Kind, Pen};
+use super::{DocumentKind, Pen};
 
 /// A document of the given kind.
-pub(super) fn write(world: &World, kind: Kind, pen: &mut Pen) -> String {
+pub(super) fn write(world: &World, kind: DocumentKind, pen: &mut Pen) -> String {
     match kind {
-        Kind::Entry => entry(world, pen),
-        Kind::Story => story(world, pen),
-        Kind::Letter => letter(world, pen),
-        Kind::Recipe => recipe(world, pen),
-        Kind::Notice => notice(world, pen),
-        Kind::Answers => answers(world, pen),
+        DocumentKind::Entry => entry(world, pen),
+        DocumentKind::Story => story(world, pen),
+        DocumentKind::Letter => letter(world, pen),
+        DocumentKind::Recipe => recipe(world, pen),
+        DocumentKind::Notice => notice(world, pen),
+        DocumentKind::Answers => answers(world, pen),
     }
 }
 

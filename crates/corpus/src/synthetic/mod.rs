@@ -17,7 +17,7 @@ use retrace_numerics::random::Stream;
 use retrace_spec::{GenerateRecipe, RelPath};
 use serde::Serialize;
 
-use crate::{CorpusError, Document, Language};
+use crate::{CorpusDocument, CorpusError, Language};
 use world::World;
 
 pub use plant::Planted;
@@ -68,17 +68,17 @@ pub fn generate(root: &Root, plan: &GenerateRecipe, progress: &dyn Progress) -> 
     let mut made = Generated { documents: 0, planted: Planted::default(), shards: Vec::new(), benchmarks: Vec::new() };
     progress.begin("writing the corpus", 2 * (plan.documents + plan.selected), Unit::Documents);
     for language in [Language::En, Language::Zh] {
-        let (code, write): (_, fn(&World, Kind, &mut Pen) -> String) = match language {
+        let (code, write): (_, fn(&World, DocumentKind, &mut Pen) -> String) = match language {
             Language::En => ("en", english::write),
             Language::Zh => ("zh", chinese::write),
         };
-        let part = |part: &'static str, count: u64, kinds: &'static [Kind]| {
+        let part = |part: &'static str, count: u64, kinds: &'static [DocumentKind]| {
             let stream = Stream::new(plan.seed.get(), &format!("synthetic/{code}/{part}"));
             (0..count).map(move |number| (number, Pen::new(stream, number), kinds))
         };
-        let document = |part: &str, (number, mut pen, kinds): (u64, Pen, &[Kind])| {
+        let document = |part: &str, (number, mut pen, kinds): (u64, Pen, &[DocumentKind])| {
             let kind = *pen.pick(kinds);
-            Document {
+            CorpusDocument {
                 id: format!("{code}-{part}-{number:05}"),
                 text: write(&world, kind, &mut pen),
                 lang: language,
@@ -86,8 +86,8 @@ pub fn generate(root: &Root, plan: &GenerateRecipe, progress: &dyn Progress) -> 
             }
         };
         let questions = questions(&world, plan, language);
-        let general: Vec<Document> =
-            part("general", plan.documents, Kind::GENERAL).map(|d| document("general", d)).collect();
+        let general: Vec<CorpusDocument> =
+            part("general", plan.documents, DocumentKind::GENERAL).map(|d| document("general", d)).collect();
         progress.advance(plan.documents);
         let mut pen = Pen::new(Stream::new(plan.seed.get(), &format!("synthetic/{code}/plant")), 0);
         let general = plant::plant(
@@ -97,8 +97,8 @@ pub fn generate(root: &Root, plan: &GenerateRecipe, progress: &dyn Progress) -> 
             &mut pen,
             &mut made.planted,
         );
-        let selected: Vec<Document> =
-            part("selected", plan.selected, Kind::SELECTED).map(|d| document("selected", d)).collect();
+        let selected: Vec<CorpusDocument> =
+            part("selected", plan.selected, DocumentKind::SELECTED).map(|d| document("selected", d)).collect();
         progress.advance(plan.selected);
         for (name, documents) in [(code.to_owned(), &general), (format!("select-{code}"), &selected)] {
             for (number, shard) in documents.chunks(SHARD).enumerate() {
@@ -108,8 +108,8 @@ pub fn generate(root: &Root, plan: &GenerateRecipe, progress: &dyn Progress) -> 
             }
             made.documents += documents.len() as u64;
         }
-        let held_out: Vec<Document> =
-            part("held-out", plan.held_out, Kind::GENERAL).map(|d| document("held-out", d)).collect();
+        let held_out: Vec<CorpusDocument> =
+            part("held-out", plan.held_out, DocumentKind::GENERAL).map(|d| document("held-out", d)).collect();
         let path: RelPath = format!("tasks/heldout-{code}.jsonl").parse()?;
         write_lines(root.create(&path)?, &held_out)?;
         made.benchmarks.push(path);
@@ -167,7 +167,7 @@ fn write_lines<T: Serialize>(mut file: WholeFile, values: &[T]) -> Result<(), Co
 
 /// What a document is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum DocumentKind {
     /// What a person is and has.
     Entry,
     /// A day in a town.
@@ -182,7 +182,7 @@ pub(crate) enum Kind {
     Answers,
 }
 
-impl Kind {
+impl DocumentKind {
     const GENERAL: &'static [Self] =
         &[Self::Entry, Self::Story, Self::Story, Self::Letter, Self::Letter, Self::Recipe, Self::Notice];
     const SELECTED: &'static [Self] = &[Self::Entry, Self::Entry, Self::Answers];
@@ -305,7 +305,7 @@ mod tests {
         let world = World::new(Seed(1), 40);
         let mut all = String::new();
         for shard in &made.shards {
-            for line in json_lines::<Document>(RegularFile::open(&shard.under(directory.path())).unwrap()) {
+            for line in json_lines::<CorpusDocument>(RegularFile::open(&shard.under(directory.path())).unwrap()) {
                 all.push_str(&line.unwrap().1.text);
                 all.push('\n');
             }

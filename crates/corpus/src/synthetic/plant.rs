@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Pen, Question};
-use crate::{Document, Language};
+use crate::{CorpusDocument, Language};
 
 /// How many documents were planted, by what they are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -31,12 +31,12 @@ const EVERY: usize = 50;
 
 /// Plants into `documents`, in places that the pen chooses; each of `leaked` goes into one document.
 pub(super) fn plant(
-    mut documents: Vec<Document>,
+    mut documents: Vec<CorpusDocument>,
     language: Language,
     leaked: &[Question],
     pen: &mut Pen,
     planted: &mut Planted,
-) -> Vec<Document> {
+) -> Vec<CorpusDocument> {
     let genuine = documents.len();
     if genuine == 0 {
         return documents;
@@ -53,7 +53,7 @@ pub(super) fn plant(
     for round in 0..rounds {
         let mut add = |what: &str, text: String, count: &mut u64| {
             let id = format!("{}-{what}-{round:04}", if language == Language::En { "en" } else { "zh" });
-            extra.push(Document { id, text, lang: language, source: "crawl".to_owned() });
+            extra.push(CorpusDocument { id, text, lang: language, source: "crawl".to_owned() });
             *count += 1;
         };
         // Each a copy of another document, so that no two planted ones are the same.

@@ -75,7 +75,7 @@ fn good() -> Vec<u8> {
     archive(&entries, CompressionMethod::Stored)
 }
 
-fn places_of(bytes: &[u8]) -> Option<BTreeMap<String, Place>> {
+fn places_of(bytes: &[u8]) -> Option<BTreeMap<String, TensorLocation>> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("model.pt");
     std::fs::write(&path, bytes).unwrap();

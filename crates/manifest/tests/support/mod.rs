@@ -10,7 +10,7 @@ use retrace_manifest::record::{self, Done};
 use retrace_manifest::{
     Expected, SealError, SealOptions, Until, Verdict, VerifyOptions, look_ahead, seal, verify, verify_after,
 };
-use retrace_spec::manifest::{Kind, StepKind};
+use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::{Manifest, RelPath};
 
 pub(crate) const MODEL: &str = "run/step-1/model.safetensors";
@@ -41,7 +41,7 @@ pub(crate) fn release(root: &Path) -> Manifest {
         numerics: Some(1),
         config: Some(path("clean.yaml")),
         inputs: vec![path("raw/b.jsonl"), path("raw/a.jsonl")],
-        outputs: vec![(path(MODEL), Kind::Checkpoint)],
+        outputs: vec![(path(MODEL), ArtifactKind::Checkpoint)],
     };
     record::save(&retrace_files::Root::open(root).unwrap(), done).unwrap();
     seal_again(root).unwrap()

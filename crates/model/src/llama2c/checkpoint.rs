@@ -143,7 +143,7 @@ fn moments(
             .get("state")
             .and_then(|state| state.entries().find(|(key, _)| key.count() == Some(*number)).map(|(_, value)| value));
         let mut take = |part: &str| {
-            let missing = || Fault::Optimizer(format!("has no {part} of {name}, its number {number}"));
+            let missing = || Fault::Optimizer(format!("has no {part} of {name} (entry {number})"));
             tensors.remove(&format!("optimizer.state.{number}.{part}")).ok_or_else(missing)
         };
         // Older versions of PyTorch count in whole numbers, newer ones in a tensor of one.
@@ -154,7 +154,7 @@ fn moments(
         let whole = step.filter(|step| (0.0..=MOST_UPDATES).contains(step) && step.fract() == 0.0);
         let step = whole.ok_or_else(|| Fault::Optimizer(format!("has no number of updates for {name}")))?;
         if *updates.get_or_insert(step) != step {
-            return Err(Fault::Optimizer(format!("has seen {step} updates of {name}, not as many of each weight")));
+            return Err(Fault::Optimizer(format!("has {step} updates of {name}, and a different number of others")));
         }
         first.insert((*name).to_owned(), take("exp_avg")?);
         second.insert((*name).to_owned(), take("exp_avg_sq")?);

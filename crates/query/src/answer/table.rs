@@ -1,4 +1,4 @@
-//! Answers as columns for people: whole, or fitted to a terminal.
+//! Answers as aligned columns: complete, or fitted to a terminal.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! The aggregates: those that stand in for DataFusion's under their names, and ours.
+//! The aggregates: replacements of DataFusion's with the same names, and ours.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use super::trajectory::{LogSlope, first_reaching, forgetting, interpolate};
 
 /// What an aggregate works out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
+enum AggregateKind {
     Sum,
     Mean,
     /// With so many degrees of freedom fewer than rows.
@@ -63,30 +63,30 @@ pub(super) fn all() -> Vec<AggregateUDF> {
         })
     };
     vec![
-        exact(stock::sum::sum_udaf(), Kind::Sum),
-        exact(stock::average::avg_udaf(), Kind::Mean),
-        exact(stock::variance::var_samp_udaf(), Kind::Variance(1)),
-        exact(stock::variance::var_pop_udaf(), Kind::Variance(0)),
-        exact(stock::stddev::stddev_udaf(), Kind::Deviation(1)),
-        exact(stock::stddev::stddev_pop_udaf(), Kind::Deviation(0)),
-        exact(stock::covariance::covar_samp_udaf(), Kind::Covariance(1)),
-        exact(stock::covariance::covar_pop_udaf(), Kind::Covariance(0)),
-        exact(stock::correlation::corr_udaf(), Kind::Correlation),
-        exact(stock::regr::regr_slope_udaf(), Kind::Slope),
-        exact(stock::regr::regr_intercept_udaf(), Kind::Intercept),
-        exact(stock::regr::regr_r2_udaf(), Kind::R2),
-        exact(stock::regr::regr_avgx_udaf(), Kind::MeanX),
-        exact(stock::regr::regr_avgy_udaf(), Kind::MeanY),
-        exact(stock::regr::regr_sxx_udaf(), Kind::Sxx),
-        exact(stock::regr::regr_syy_udaf(), Kind::Syy),
-        exact(stock::regr::regr_sxy_udaf(), Kind::Sxy),
-        ours("log_slope", Kind::LogSlope),
-        ours("spearman", Kind::Spearman),
-        ours("kendall", Kind::Kendall),
-        ours("first_reaching", Kind::FirstReaching),
-        ours("forgetting", Kind::Forgetting),
-        ours("interpolate", Kind::Interpolate),
-        ours("paired_bootstrap", Kind::PairedBootstrap),
+        exact(stock::sum::sum_udaf(), AggregateKind::Sum),
+        exact(stock::average::avg_udaf(), AggregateKind::Mean),
+        exact(stock::variance::var_samp_udaf(), AggregateKind::Variance(1)),
+        exact(stock::variance::var_pop_udaf(), AggregateKind::Variance(0)),
+        exact(stock::stddev::stddev_udaf(), AggregateKind::Deviation(1)),
+        exact(stock::stddev::stddev_pop_udaf(), AggregateKind::Deviation(0)),
+        exact(stock::covariance::covar_samp_udaf(), AggregateKind::Covariance(1)),
+        exact(stock::covariance::covar_pop_udaf(), AggregateKind::Covariance(0)),
+        exact(stock::correlation::corr_udaf(), AggregateKind::Correlation),
+        exact(stock::regr::regr_slope_udaf(), AggregateKind::Slope),
+        exact(stock::regr::regr_intercept_udaf(), AggregateKind::Intercept),
+        exact(stock::regr::regr_r2_udaf(), AggregateKind::R2),
+        exact(stock::regr::regr_avgx_udaf(), AggregateKind::MeanX),
+        exact(stock::regr::regr_avgy_udaf(), AggregateKind::MeanY),
+        exact(stock::regr::regr_sxx_udaf(), AggregateKind::Sxx),
+        exact(stock::regr::regr_syy_udaf(), AggregateKind::Syy),
+        exact(stock::regr::regr_sxy_udaf(), AggregateKind::Sxy),
+        ours("log_slope", AggregateKind::LogSlope),
+        ours("spearman", AggregateKind::Spearman),
+        ours("kendall", AggregateKind::Kendall),
+        ours("first_reaching", AggregateKind::FirstReaching),
+        ours("forgetting", AggregateKind::Forgetting),
+        ours("interpolate", AggregateKind::Interpolate),
+        ours("paired_bootstrap", AggregateKind::PairedBootstrap),
     ]
 }
 
@@ -96,7 +96,7 @@ pub(super) fn all() -> Vec<AggregateUDF> {
 struct Aggregate {
     name: String,
     aliases: Vec<String>,
-    kind: Kind,
+    kind: AggregateKind,
     signature: Signature,
     original: Option<Arc<AggregateUDF>>,
 }
@@ -106,33 +106,33 @@ macro_rules! of_kind {
     ($kind:expr, $arguments:expr, $make:ident($($with:expr),*)) => {{
         use Reading::{Number, Value};
         match $kind {
-            Kind::Sum => $make::<Total, 1>(Number(Total::sum), $($with),*),
-            Kind::Mean => $make::<Total, 1>(Number(Total::mean), $($with),*),
-            Kind::Variance(0) => $make::<Moments, 1>(Number(|m| m.variance(0)), $($with),*),
-            Kind::Variance(_) => $make::<Moments, 1>(Number(|m| m.variance(1)), $($with),*),
-            Kind::Deviation(0) => $make::<Moments, 1>(Number(|m| m.deviation(0)), $($with),*),
-            Kind::Deviation(_) => $make::<Moments, 1>(Number(|m| m.deviation(1)), $($with),*),
-            Kind::Covariance(0) => $make::<Pairs, 2>(Number(|p| p.covariance(0)), $($with),*),
-            Kind::Covariance(_) => $make::<Pairs, 2>(Number(|p| p.covariance(1)), $($with),*),
-            Kind::Correlation => $make::<Pairs, 2>(Number(Pairs::correlation), $($with),*),
-            Kind::Slope => $make::<Pairs, 2>(Number(Pairs::slope), $($with),*),
-            Kind::Intercept => $make::<Pairs, 2>(Number(Pairs::intercept), $($with),*),
-            Kind::R2 => $make::<Pairs, 2>(Number(Pairs::r2), $($with),*),
-            Kind::MeanX => $make::<Pairs, 2>(Number(Pairs::mean_x), $($with),*),
-            Kind::MeanY => $make::<Pairs, 2>(Number(Pairs::mean_y), $($with),*),
-            Kind::Sxx => $make::<Pairs, 2>(Number(Pairs::sxx), $($with),*),
-            Kind::Syy => $make::<Pairs, 2>(Number(Pairs::syy), $($with),*),
-            Kind::Sxy => $make::<Pairs, 2>(Number(Pairs::sxy), $($with),*),
-            Kind::LogSlope => $make::<LogSlope, 2>(Number(LogSlope::slope), $($with),*),
-            Kind::Spearman => $make::<Rows<2>, 2>(Value(spearman), $($with),*),
-            Kind::Kendall => $make::<Rows<2>, 2>(Value(kendall), $($with),*),
-            Kind::FirstReaching => $make::<Rows<3>, 3>(Value(first_reaching), $($with),*),
-            Kind::Forgetting => $make::<Rows<2>, 2>(Value(forgetting), $($with),*),
-            Kind::Interpolate => $make::<Rows<3>, 3>(Value(interpolate), $($with),*),
-            Kind::PairedBootstrap if $arguments == 2 => {
+            AggregateKind::Sum => $make::<Total, 1>(Number(Total::sum), $($with),*),
+            AggregateKind::Mean => $make::<Total, 1>(Number(Total::mean), $($with),*),
+            AggregateKind::Variance(0) => $make::<Moments, 1>(Number(|m| m.variance(0)), $($with),*),
+            AggregateKind::Variance(_) => $make::<Moments, 1>(Number(|m| m.variance(1)), $($with),*),
+            AggregateKind::Deviation(0) => $make::<Moments, 1>(Number(|m| m.deviation(0)), $($with),*),
+            AggregateKind::Deviation(_) => $make::<Moments, 1>(Number(|m| m.deviation(1)), $($with),*),
+            AggregateKind::Covariance(0) => $make::<Pairs, 2>(Number(|p| p.covariance(0)), $($with),*),
+            AggregateKind::Covariance(_) => $make::<Pairs, 2>(Number(|p| p.covariance(1)), $($with),*),
+            AggregateKind::Correlation => $make::<Pairs, 2>(Number(Pairs::correlation), $($with),*),
+            AggregateKind::Slope => $make::<Pairs, 2>(Number(Pairs::slope), $($with),*),
+            AggregateKind::Intercept => $make::<Pairs, 2>(Number(Pairs::intercept), $($with),*),
+            AggregateKind::R2 => $make::<Pairs, 2>(Number(Pairs::r2), $($with),*),
+            AggregateKind::MeanX => $make::<Pairs, 2>(Number(Pairs::mean_x), $($with),*),
+            AggregateKind::MeanY => $make::<Pairs, 2>(Number(Pairs::mean_y), $($with),*),
+            AggregateKind::Sxx => $make::<Pairs, 2>(Number(Pairs::sxx), $($with),*),
+            AggregateKind::Syy => $make::<Pairs, 2>(Number(Pairs::syy), $($with),*),
+            AggregateKind::Sxy => $make::<Pairs, 2>(Number(Pairs::sxy), $($with),*),
+            AggregateKind::LogSlope => $make::<LogSlope, 2>(Number(LogSlope::slope), $($with),*),
+            AggregateKind::Spearman => $make::<Rows<2>, 2>(Value(spearman), $($with),*),
+            AggregateKind::Kendall => $make::<Rows<2>, 2>(Value(kendall), $($with),*),
+            AggregateKind::FirstReaching => $make::<Rows<3>, 3>(Value(first_reaching), $($with),*),
+            AggregateKind::Forgetting => $make::<Rows<2>, 2>(Value(forgetting), $($with),*),
+            AggregateKind::Interpolate => $make::<Rows<3>, 3>(Value(interpolate), $($with),*),
+            AggregateKind::PairedBootstrap if $arguments == 2 => {
                 $make::<Rows<2>, 2>(Value(bootstrap::paired_bootstrap_as_usual), $($with),*)
             }
-            Kind::PairedBootstrap => $make::<Rows<3>, 3>(Value(bootstrap::paired_bootstrap), $($with),*),
+            AggregateKind::PairedBootstrap => $make::<Rows<3>, 3>(Value(bootstrap::paired_bootstrap), $($with),*),
         }
     }};
 }
@@ -177,23 +177,23 @@ impl AggregateUDFImpl for Aggregate {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let expected = match self.kind {
-            Kind::FirstReaching => "(step, value, threshold)",
-            Kind::Forgetting => "(step, value)",
-            Kind::Interpolate => "(tokens, value, at)",
-            Kind::PairedBootstrap => "(a, b), or (a, b, resamples)",
-            Kind::LogSlope => "(value, tokens)",
+            AggregateKind::FirstReaching => "(step, value, threshold)",
+            AggregateKind::Forgetting => "(step, value)",
+            AggregateKind::Interpolate => "(tokens, value, at)",
+            AggregateKind::PairedBootstrap => "(a, b), or (a, b, resamples)",
+            AggregateKind::LogSlope => "(value, tokens)",
             _ => "(x, y)",
         };
         let most = expected.matches(',').count() + 1;
         let fits = match self.kind {
-            Kind::PairedBootstrap => [2, 3].contains(&types.len()),
+            AggregateKind::PairedBootstrap => [2, 3].contains(&types.len()),
             _ => types.len() == most,
         };
         if !fits || !types.iter().all(|kind| kind.is_numeric() || kind.is_null()) {
             return plan_err!("{} takes numbers: {expected}", self.name);
         }
         let mut coerced = vec![DataType::Float64; types.len()];
-        if self.kind == Kind::FirstReaching && types[0].is_integer() {
+        if self.kind == AggregateKind::FirstReaching && types[0].is_integer() {
             coerced[0] = if types[0].is_unsigned_integer() { DataType::UInt64 } else { DataType::Int64 };
         }
         Ok(coerced)
@@ -202,9 +202,9 @@ impl AggregateUDFImpl for Aggregate {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match (&self.original, self.kind) {
             (Some(original), _) => original.return_type(types),
-            (None, Kind::PairedBootstrap) => Ok(bootstrap::kind()),
+            (None, AggregateKind::PairedBootstrap) => Ok(bootstrap::kind()),
             // A step stays the whole number that it was.
-            (None, Kind::FirstReaching) => Ok(types.first().cloned().unwrap_or(DataType::Float64)),
+            (None, AggregateKind::FirstReaching) => Ok(types.first().cloned().unwrap_or(DataType::Float64)),
             (None, _) => Ok(DataType::Float64),
         }
     }

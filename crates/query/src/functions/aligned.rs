@@ -49,7 +49,7 @@ impl TableFunctionImpl for Aligned {
         let mut planning = pin!(state.create_logical_plan(&sql));
         match planning.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(plan) => Ok(Arc::new(ViewTable::new(plan?, Some(sql.clone())))),
-            Poll::Pending => Err(refused("aligned needs the table metrics to be there before it is asked")),
+            Poll::Pending => Err(refused("aligned needs the table metrics, which does not exist")),
         }
     }
 }

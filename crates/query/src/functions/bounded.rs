@@ -1,12 +1,12 @@
-//! Functions that make much out of little, with a bound on what they make.
+//! Functions with a limit on the size of their results.
 //!
-//! `repeat('x', 10000000000)` would end the process, as memory that is not there cannot be asked for
-//! twice. So each function whose result can be larger than what it is given is called only where the
-//! result of a batch takes at most [`MOST`] bytes: told beforehand, from the arguments, and where that
-//! tells too much (what a `replace` finds is not known before), from halves of the batch.
+//! `repeat('x', 10000000000)` would end the process, because a failed allocation cannot be handled. So each
+//! function whose result can be larger than its input is called only if the result for a batch takes at most
+//! [`MOST`] bytes. This is computed in advance from the arguments. Where this estimate is too high (the
+//! matches of a `replace` are not known in advance), the function is applied to halves of the batch.
 //!
-//! [`Bounds`] puts them in the place of those that plans bring along, with `||` among them, and refuses
-//! constants that would take more than that when each row has its own.
+//! [`Bounds`] replaces these functions in plans, including `||`, and refuses constants that would exceed the
+//! limit if each row had its own.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -129,7 +129,7 @@ impl Bounded {
 
     fn refuse(&self, bytes: u64) -> DataFusionError {
         let (name, most) = (self.function.name(), MOST >> 20);
-        let what = format!("{name} would make {} MiB at once, and may make {most}", bytes >> 20);
+        let what = format!("{name} would make {} MiB at once; the limit is {most} MiB", bytes >> 20);
         DataFusionError::Execution(what)
     }
 }
@@ -579,7 +579,7 @@ impl OptimizerRule for Constants {
             expr.apply(|part| match part {
                 Expr::Literal(value, _) if (value.size() as u64).saturating_mul(rows) > MOST => {
                     let (size, most) = (value.size() >> 10, MOST >> 20);
-                    let what = format!("a value of {size} KiB in each row would take more than {most} MiB at once");
+                    let what = format!("a value of {size} KiB in each row would need more than {most} MiB at once");
                     Err(DataFusionError::Plan(what))
                 }
                 _ => Ok(TreeNodeRecursion::Continue),

@@ -1,9 +1,8 @@
-//! Scalar functions: those that stand in for DataFusion's under their names, and `differs`.
+//! Scalar functions: replacements of DataFusion's with the same names, and `differs`.
 //!
-//! DataFusion's logarithms, exponentials and angles are those of the platform's C library, which
-//! differ in the last bit from one to the next; these are those of the pinned crate `libm`, in
-//! binary64. `sqrt`, which IEEE 754 fixes, is left alone, and so are `degrees` and `radians`, which
-//! multiply.
+//! DataFusion's logarithms, exponentials and trigonometric functions come from the platform's C library, and
+//! their last bits differ between platforms. These come from the pinned crate `libm`, in binary64. `sqrt` is
+//! fixed by IEEE 754 and not replaced, nor are `degrees` and `radians`, which multiply.
 
 use std::sync::Arc;
 

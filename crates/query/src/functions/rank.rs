@@ -1,4 +1,4 @@
-//! Agreement of two rankings: Spearman's and Kendall's.
+//! Rank correlation: Spearman's and Kendall's.
 
 use datafusion::common::{Result, ScalarValue};
 

@@ -1,4 +1,4 @@
-//! What is made of exact sums: quotients and their roots, rounded once.
+//! Quotients of exact sums and their roots, rounded once.
 
 use num_bigint::{BigInt, BigUint, Sign};
 

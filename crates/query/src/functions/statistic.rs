@@ -1,8 +1,7 @@
-//! How a statistic over rows becomes an aggregate of DataFusion: alone, by group, or over a window
-//! that slides.
+//! Makes a DataFusion aggregate from a statistic over rows: for all rows, by group, or over a sliding window.
 //!
-//! A [`Statistic`] takes rows in, takes them out, and merges; [`One`] and [`Groups`] do the rest.
-//! Rows with a null argument are left out. What travels between partitions is one column of bytes.
+//! A [`Statistic`] adds rows, removes rows, and merges; [`One`] and [`Groups`] do the rest. Rows with a null
+//! argument are ignored. The state that is sent between partitions is one column of bytes.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! What became of a value over a run: when it got somewhere, what it lost, where it was between.
+//! Functions of a value over a run: when it reached a threshold, what it lost, and interpolation.
 
 use datafusion::common::{Result, ScalarValue};
 

@@ -1,4 +1,4 @@
-//! Window functions: along the rows of a partition, in their order.
+//! Window functions: computed along the rows of a partition, in their order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,27 +13,27 @@ use super::moments::Moments;
 use super::statistic::{Statistic, refused};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
+enum WindowKind {
     Ema,
     Spike,
 }
 
 /// All of them.
 pub(super) fn all() -> Vec<WindowUDF> {
-    [Kind::Ema, Kind::Spike].map(|kind| WindowUDF::new_from_impl(Along::new(kind))).into()
+    [WindowKind::Ema, WindowKind::Spike].map(|kind| WindowUDF::new_from_impl(Along::new(kind))).into()
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Along {
-    kind: Kind,
+    kind: WindowKind,
     signature: Signature,
 }
 
 impl Along {
-    fn new(kind: Kind) -> Self {
+    fn new(kind: WindowKind) -> Self {
         let arguments = match kind {
-            Kind::Ema => 2,
-            Kind::Spike => 3,
+            WindowKind::Ema => 2,
+            WindowKind::Spike => 3,
         };
         Self { kind, signature: Signature::exact(vec![DataType::Float64; arguments], Volatility::Immutable) }
     }
@@ -42,8 +42,8 @@ impl Along {
 impl WindowUDFImpl for Along {
     fn name(&self) -> &str {
         match self.kind {
-            Kind::Ema => "ema",
-            Kind::Spike => "spike",
+            WindowKind::Ema => "ema",
+            WindowKind::Spike => "spike",
         }
     }
 
@@ -53,8 +53,8 @@ impl WindowUDFImpl for Along {
 
     fn field(&self, args: WindowUDFFieldArgs) -> Result<FieldRef> {
         let kind = match self.kind {
-            Kind::Ema => DataType::Float64,
-            Kind::Spike => DataType::Boolean,
+            WindowKind::Ema => DataType::Float64,
+            WindowKind::Spike => DataType::Boolean,
         };
         Ok(Arc::new(Field::new(args.name(), kind, true)))
     }
@@ -65,15 +65,15 @@ impl WindowUDFImpl for Along {
 }
 
 #[derive(Debug)]
-struct Evaluator(Kind);
+struct Evaluator(WindowKind);
 
 impl PartitionEvaluator for Evaluator {
     fn evaluate_all(&mut self, values: &[ArrayRef], _: usize) -> Result<ArrayRef> {
         let columns: Option<Vec<&Float64Array>> =
             values.iter().map(|column| column.as_primitive_opt::<Float64Type>()).collect();
         match (self.0, columns.as_deref()) {
-            (Kind::Ema, Some([value, alpha])) => ema(value, alpha),
-            (Kind::Spike, Some([value, window, deviations])) => spike(value, window, deviations),
+            (WindowKind::Ema, Some([value, alpha])) => ema(value, alpha),
+            (WindowKind::Spike, Some([value, window, deviations])) => spike(value, window, deviations),
             _ => Err(exec_datafusion_err!("{:?} takes floats", self.0)),
         }
     }

@@ -146,12 +146,12 @@ async fn rows_come_in_the_promised_order() {
 async fn what_has_no_one_answer_is_refused() {
     let session = session(2);
     for (sql, says) in [
-        ("select random()", "another answer each time"),
-        ("select now()", "another answer each time"),
-        ("select current_date", "another answer each time"),
-        ("select uuid()", "another answer each time"),
-        ("select v from (values (1), (2)) t(v) order by random()", "another answer each time"),
-        ("select v from (values (1)) t(v) where v in (select random())", "another answer each time"),
+        ("select random()", "a different value each time"),
+        ("select now()", "a different value each time"),
+        ("select current_date", "a different value each time"),
+        ("select uuid()", "a different value each time"),
+        ("select v from (values (1), (2)) t(v) order by random()", "a different value each time"),
+        ("select v from (values (1)) t(v) where v in (select random())", "a different value each time"),
         ("select approx_distinct(v) from (values (1)) t(v)", "write count(distinct x)"),
         ("select approx_median(v) from (values (1)) t(v)", "write median(x)"),
         ("select approx_percentile_cont(0.5) within group (order by v) from (values (1e0)) t(v)", "percentile_cont"),

@@ -29,7 +29,7 @@ fn a_mistake_is_pointed_at_and_the_nearest_name_told() {
             "select step from metrics as a join metrics as b on a.task = b.task",
             "more than one",
             "step",
-            "say which, as in a.step",
+            "name the table, as in a.step",
         ),
         ("select value from metrics where task = $task", "has no value", "$task", ""),
     ] {

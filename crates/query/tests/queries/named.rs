@@ -35,12 +35,12 @@ fn a_query_says_what_it_asks_and_what_it_can_be_told() {
         [None, Some(Literal::Whole(5)), Some(Literal::Number(0.5)), Some(Literal::Text(None)), Some(like)]
     );
     for (text, says) in [
-        ("select 1", "question is missing"),
-        ("", "question is missing"),
+        ("select 1", "`-- question: …` is missing"),
+        ("", "`-- question: …` is missing"),
         ("-- question: a\n-- question: b\nselect 1", "line 2"),
         ("-- question: a\n-- why: b\nselect 1", "why"),
-        ("-- question: a\n-- parameter x = five: b\nselect 1", "five is no default"),
-        ("-- question: a\n-- parameter x = NaN: b\nselect 1", "NaN is no default"),
+        ("-- question: a\n-- parameter x = five: b\nselect 1", "five is not a valid default"),
+        ("-- question: a\n-- parameter x = NaN: b\nselect 1", "NaN is not a valid default"),
         ("-- question: a\n-- parameter x: b\n-- parameter x: c\nselect 1", "twice"),
         ("-- nothing\nselect 1", "line 1"),
     ] {

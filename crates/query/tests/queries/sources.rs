@@ -97,7 +97,7 @@ fn what_is_no_table_is_refused() {
     refused(&[directory.path()], "has no tables");
     refused(&[&path("nothing.csv")], "nothing.csv");
     fs::write(path("notes.txt"), "a").unwrap();
-    refused(&[&path("notes.txt")], "ends in none of .parquet");
+    refused(&[&path("notes.txt")], "must end in .parquet");
     fs::write(path("empty.csv"), "").unwrap();
     refused(&[&path("empty.csv")], "empty");
     fs::write(path("odd.jsonl"), "{\"a\":1}\n{\"a\":\n").unwrap();
@@ -109,7 +109,7 @@ fn what_is_no_table_is_refused() {
     // Two files of one name go together only where they are of one kind.
     fs::write(path("a.csv"), "n\n1\n").unwrap();
     fs::write(path("a.tsv"), "n\n1\n").unwrap();
-    refused(&[&path("a.csv"), &path("a.tsv")], "would both be the table a");
+    refused(&[&path("a.csv"), &path("a.tsv")], "have the same table name a");
     let session = Session::open(&[]).unwrap();
     for sql in ["select * from '/etc/passwd'", "select * from './no-such.csv'", "select * from '../x/'"] {
         assert!(session.run(sql).is_err(), "{sql}");

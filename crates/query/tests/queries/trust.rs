@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use retrace_query::{By, Held, Limits, NamedQuery, Options, QueryError, Session};
-use retrace_spec::manifest::{Artifact, Kind};
+use retrace_spec::manifest::{Artifact, ArtifactKind};
 use retrace_spec::{Document, Manifest};
 use retrace_tables::{Metric, TablesError};
 
@@ -21,13 +21,13 @@ fn open(path: &Path, options: Options) -> Session {
 fn sealed(manifest: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     release(directory.path());
-    reseal(directory.path(), manifest, &[(TABLE, Kind::Table)]);
+    reseal(directory.path(), manifest, &[(TABLE, ArtifactKind::Table)]);
     directory
 }
 
 /// Writes a manifest of these files.
-fn reseal(directory: &Path, manifest: &str, files: &[(&str, Kind)]) {
-    let artifact = |(path, kind): &(&str, Kind)| {
+fn reseal(directory: &Path, manifest: &str, files: &[(&str, ArtifactKind)]) {
+    let artifact = |(path, kind): &(&str, ArtifactKind)| {
         let (size, digest) = retrace_files::hash_file(&directory.join(path)).unwrap();
         Artifact { path: path.parse().unwrap(), kind: *kind, size, digest, sha256: None, slices: vec![], tensors: None }
     };
@@ -93,8 +93,8 @@ fn what_a_function_reads_is_held_too() {
 fn a_table_in_a_part_is_held_against_the_manifest_of_the_part() {
     let directory = tempfile::tempdir().unwrap();
     release(&directory.path().join("part"));
-    reseal(&directory.path().join("part"), "manifest.yaml", &[(TABLE, Kind::Table)]);
-    reseal(directory.path(), "manifest.yaml", &[("part/manifest.yaml", Kind::Manifest)]);
+    reseal(&directory.path().join("part"), "manifest.yaml", &[(TABLE, ArtifactKind::Table)]);
+    reseal(directory.path(), "manifest.yaml", &[("part/manifest.yaml", ArtifactKind::Manifest)]);
     let table = directory.path().join("part").join(TABLE);
     let sql = format!("select sum(value) as s from '{}'", table.display());
     let session = open(directory.path(), Options::default());
@@ -163,7 +163,7 @@ fn notes_are_believed_of_bytes_alone_and_from_oneself_alone() {
     let manifest = fs::read_to_string(root.join("manifest.yaml")).unwrap();
     retrace_tables::write(&root.join("tables"), &[metric(0, "a", 2.0)]).unwrap();
     fs::remove_file(root.join("manifest.yaml")).unwrap();
-    reseal(root, "manifest.yaml", &[(TABLE, Kind::Table)]);
+    reseal(root, "manifest.yaml", &[(TABLE, ArtifactKind::Table)]);
     ask().unwrap();
     fs::write(root.join("manifest.yaml"), manifest).unwrap();
     assert!(matches!(ask(), Err(QueryError::NotAsSealed { .. })));

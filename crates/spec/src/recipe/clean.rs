@@ -1,4 +1,4 @@
-//! How documents are cleaned.
+//! The recipe of cleaning.
 
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +97,7 @@ impl Document for CleanRecipe {
         for (index, rule) in self.rules.iter().enumerate() {
             let fraction = match rule {
                 Rule::Characters { at_least, at_most } if at_least > at_most => {
-                    return Err((format!("rules[{index}]"), format!("at_least {at_least} is over at_most {at_most}")));
+                    return Err((format!("rules[{index}]"), format!("at_least {at_least} is above at_most {at_most}")));
                 }
                 Rule::Characters { .. } => 0.0,
                 Rule::RepeatedLines { at_most } | Rule::Boilerplate { at_most, .. } | Rule::Symbols { at_most } => {

@@ -1,4 +1,4 @@
-//! How a corpus is searched for the items of benchmarks.
+//! The recipe of a search for benchmark items in a corpus.
 
 use serde::{Deserialize, Serialize};
 

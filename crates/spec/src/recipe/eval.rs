@@ -1,4 +1,4 @@
-//! Which models are evaluated on which tasks.
+//! The recipe of an evaluation: models and tasks.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ impl Document for EvalRecipe {
         check_input("tasks", &self.tasks)?;
         let mut seen = BTreeSet::new();
         match self.tasks.iter().find(|task| !seen.insert(*task)) {
-            Some(task) => Err(("tasks".to_owned(), format!("{task} is there twice"))),
+            Some(task) => Err(("tasks".to_owned(), format!("{task} is listed twice"))),
             None => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! How a synthetic corpus is made.
+//! The recipe of a synthetic corpus.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What a page shows.
+//! The recipe of a page: its sections.
 
 use serde::{Deserialize, Serialize};
 

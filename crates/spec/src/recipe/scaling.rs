@@ -1,4 +1,4 @@
-//! How a scaling law is fitted.
+//! The recipe of a scaling law.
 
 use serde::{Deserialize, Serialize};
 

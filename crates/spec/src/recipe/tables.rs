@@ -1,4 +1,4 @@
-//! What goes into a release's tables.
+//! The recipe of a release's tables.
 
 use std::collections::BTreeSet;
 
@@ -73,7 +73,7 @@ impl Document for TablesRecipe {
         }
         let mut seen = BTreeSet::new();
         if let Some(twice) = self.runs.iter().find(|of| !seen.insert(&of.run)) {
-            return Err(("runs".to_owned(), format!("{} is there twice", twice.run)));
+            return Err(("runs".to_owned(), format!("{} is listed twice", twice.run)));
         }
         for (at, imports) in self.imports.iter().enumerate() {
             check_input(&format!("imports[{at}].files"), &imports.files)?;

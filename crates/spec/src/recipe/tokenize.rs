@@ -1,4 +1,4 @@
-//! How documents become tokens.
+//! The recipe of tokenization.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Workers that hold the token and do not do what they should.
+//! Workers that have the token and misbehave.
 
 use std::sync::mpsc::{Receiver, channel};
 
@@ -97,7 +97,7 @@ impl Scene {
         };
         let Event::Left { worker: left, why } = event else { panic!("{event:?}") };
         assert_eq!(left, worker);
-        assert!(why.starts_with("it did not hand in micro-batches ") && why.ends_with(" within 2 s"), "{why}");
+        assert!(why.starts_with("it did not finish micro-batches ") && why.ends_with(" within 2 s"), "{why}");
         assert!(began.elapsed() >= DEADLINE);
     }
 }
@@ -129,14 +129,14 @@ fn a_silent_worker_is_let_go_and_its_task_is_anothers() {
     scene.honest(&mut other, 1);
     scene.is_let_go(began, 1);
     let heard = scene.runtime.block_on(silent.1.message()).unwrap_err();
-    assert!(heard.message().starts_with("it did not hand in micro-batches 1 to 1 of step 1 within"), "{heard}");
+    assert!(heard.message().starts_with("it did not finish micro-batches 1 to 1 of step 1 within"), "{heard}");
     let after = Instant::now();
     scene.honest(&mut other, MICRO_BATCHES - 1);
     let mut at = 0;
     while at < MICRO_BATCHES {
         match scene.workers.door.board.next(at) {
             Next::Block(count, _) => at += count,
-            Next::Here(range) => panic!("{range:?} was nobody's"),
+            Next::Local(range) => panic!("{range:?} was nobody's"),
         }
     }
     assert!(after.elapsed() < Duration::from_secs(1), "it was given to the other at once");
@@ -148,7 +148,7 @@ fn the_last_worker_to_be_silent_leaves_its_work_to_the_trainer() {
     let _silent = scene.join();
     let began = Instant::now();
     scene.post(1000);
-    assert!(matches!(scene.workers.door.board.next(0), Next::Here(range) if range == (0..1)));
+    assert!(matches!(scene.workers.door.board.next(0), Next::Local(range) if range == (0..1)));
     scene.is_let_go(began, 1);
 }
 

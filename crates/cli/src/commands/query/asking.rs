@@ -1,4 +1,4 @@
-//! What can be said wherever tables are asked: how far they and their questions are trusted.
+//! The options of every verb that queries tables: how far tables and queries are trusted.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -9,26 +9,25 @@ use retrace_query::{By, Limits, Options, Session, Stores, UnknownPart};
 use crate::environment;
 use crate::terminal::{Terminal, Tone};
 
-/// How far tables and questions are trusted.
+/// How far tables and queries are trusted.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Asking {
-    /// Do not hold tables against their release's manifest or their own checksums
+    /// Do not check tables against the release's manifest or their own checksums
     #[arg(long)]
     unchecked: bool,
-    /// Let SQL that comes in a file, as rules and named queries do, read any file and URL
+    /// Let SQL from files (rules and named queries) read any file and URL
     #[arg(long)]
     trust_queries: bool,
-    /// Give a question up after so long; 0 is never
+    /// Stop a query after this time; 0 means no limit
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
     timeout: Duration,
-    /// Give a question up that takes more memory, such as 800M or 4G; half of what there is, if nothing
-    /// is said
+    /// Stop a query that needs more memory than this, such as 800M or 4G [default: half of the memory]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<usize>,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "it is no number of seconds")?;
+    let seconds: f64 = text.parse().map_err(|_| "it is not a number of seconds")?;
     Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
 }
 
@@ -46,7 +45,7 @@ fn size(text: &str) -> Result<usize, String> {
     number
         .checked_shl(shift)
         .filter(|size| size >> shift == number && *size > 0)
-        .ok_or("there is no such size".to_owned())
+        .ok_or("the size is 0 or too large".to_owned())
 }
 
 impl Asking {
@@ -83,8 +82,8 @@ impl Asking {
             files.map(|held| held.file).collect::<Vec<_>>()
         };
         for (by, what) in [
-            (By::Checksum, "no manifest covers them, and they are as their own checksums say"),
-            (By::Nothing, "no manifest covers them, and they have no checksums of their own"),
+            (By::Checksum, "no manifest covers them; they match their own checksums"),
+            (By::Nothing, "no manifest covers them, and they have no checksums"),
         ] {
             let files = new(by);
             if let Some((first, more)) = files.split_first() {

@@ -1,4 +1,4 @@
-//! What Tab completes in the shell.
+//! Tab completion in the shell.
 
 use std::collections::BTreeMap;
 

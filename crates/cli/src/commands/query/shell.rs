@@ -1,4 +1,4 @@
-//! The shell that SQL is typed into.
+//! The interactive shell of `retrace query`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,14 +22,14 @@ const ROWS: usize = 40;
 const HISTORY: usize = 2000;
 
 const HELP: &str = "\
-SELECT …;            a query, over as many lines as it takes, up to its ;
-@NAME NAME=VALUE …   a named query, with values for its parameters
-.list                the named queries, each with its question
-.tables              the tables
-.schema TABLE        a table's columns and what they hold
-.rows N              show N rows of an answer (0: all)
-.help                this
-.quit                leave, as Ctrl-D does
+SELECT …;            run a query; it can have several lines and ends with ;
+@NAME NAME=VALUE …   run a named query with these parameters
+.list                list the named queries with their questions
+.tables              list the tables
+.schema TABLE        list a table's columns and their types
+.rows N              show at most N rows of an answer (0: all)
+.help                show this help
+.quit                leave the shell, like Ctrl-D
 
 Tab completes keywords, tables, columns, functions, names of queries, and paths in quotes.
 ";
@@ -78,7 +78,12 @@ fn values(text: &str) -> Result<BTreeMap<String, String>, Failure> {
     let mut values = BTreeMap::new();
     let mut rest = text.trim();
     while !rest.is_empty() {
-        let refuse = || Failure::usage(format!("{rest:?} is not NAME=VALUE"), "write @NAME task=lambada run='a b'");
+        let refuse = || {
+            Failure::usage(
+                format!("{rest:?} is not of the form NAME=VALUE"),
+                "write, for example, @NAME task=lambada run='a b'",
+            )
+        };
         let (name, after) = rest.split_once('=').ok_or_else(refuse)?;
         let (value, after) = match after.strip_prefix('\'') {
             Some(quoted) => quoted.split_once('\'').ok_or_else(refuse)?,
@@ -105,7 +110,7 @@ pub(super) fn open(library: &Library, terminal: &Terminal) -> Result<Exit, Failu
         let _ = editor.load_history(history);
     }
     let tables = count(library.session.tables().len(), "table");
-    terminal.say(Tone::Faint, &format!("{tables}; .help says what there is, .quit leaves"), "");
+    terminal.say(Tone::Faint, &format!("{tables}; .help lists the commands, .quit leaves"), "");
     let mut rows = Some(ROWS);
     loop {
         let text = match editor.readline("retrace> ") {
@@ -133,7 +138,7 @@ pub(super) fn open(library: &Library, terminal: &Terminal) -> Result<Exit, Failu
     if let Some(history) = history {
         let kept = history.parent().map_or(Ok(()), fs::create_dir_all).map_err(ReadlineError::from);
         if let Err(error) = kept.and_then(|()| editor.save_history(&history)) {
-            terminal.say(Tone::Faint, "history not kept:", format!("{}: {error}", history.display()));
+            terminal.say(Tone::Faint, "history not saved:", format!("{}: {error}", history.display()));
         }
     }
     Ok(Exit::Holds)
@@ -166,19 +171,19 @@ fn answer(library: &Library, terminal: &Terminal, line: &Line<'_>, rows: &mut Op
         Line::Command(".rows", number) => {
             let number: usize = number
                 .parse()
-                .map_err(|_| Failure::usage(format!("{number:?} is no number of rows"), "write .rows 100"))?;
+                .map_err(|_| Failure::usage(format!("{number:?} is not a number of rows"), "write .rows 100"))?;
             *rows = (number > 0).then_some(number);
             Ok(())
         }
         Line::Command(command, _) => {
-            Err(Failure::usage(format!("there is no command {command}"), ".help says what there is"))
+            Err(Failure::usage(format!("unknown command {command}"), ".help lists the commands"))
         }
     }
 }
 
 fn schema(library: &Library, table: &str, terminal: &Terminal) -> Result<(), Failure> {
     if table.is_empty() {
-        return Err(Failure::usage("which table?", "write .schema TABLE; .tables says what there is"));
+        return Err(Failure::usage("no table given", "write .schema TABLE; .tables lists the tables"));
     }
     // A path in quotes is a table too.
     let name =
@@ -194,7 +199,7 @@ fn unusable(error: ReadlineError) -> Failure {
     match error {
         ReadlineError::Io(error) => Failure::Output(error),
         other => Failure::usage(
-            format!("this terminal cannot be typed into: {other}"),
+            format!("cannot read from this terminal: {other}"),
             "give the query as an argument, or on standard input",
         ),
     }

@@ -1,4 +1,4 @@
-//! One step of a release done again, in a directory of its own.
+//! Runs one step of a release again, in a private directory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;

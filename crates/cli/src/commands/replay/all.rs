@@ -1,14 +1,14 @@
-//! Every step of a release done again, each in a directory of its own.
+//! Runs every step of a release again, each in a private directory.
 //!
-//! Nothing that lies in the release vouches for it: what a step reads is copied out of it, against the
-//! manifest's digests, into a private directory, where the step makes everything anew. What was done
-//! before counts only by a note of the auditor's own ([`Notes`]).
+//! No file of the release is accepted as proof. The inputs of a step are copied out of the release, checked
+//! against the manifest's digests, into a private directory, where the step makes its outputs again. Earlier
+//! work counts only by the auditor's own notes ([`Notes`]).
 
 use std::path::{Path, PathBuf};
 
 use retrace_files::{FileError, Scratch, write_whole};
 use retrace_manifest::{
-    Again, Order, Outcome, Replayed as Statement, Replayer, Unknown, attestation, circle_in_words, unfold,
+    Again, Order, Outcome, ReplayStatement as Statement, Replayer, Unknown, attestation, circle_in_words, unfold,
 };
 use retrace_model::Engine;
 use retrace_numerics::isa;
@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::super::keys::signing_key;
 use super::super::{Exit, Opened, seal};
-use super::Replayed;
+use super::ReplayArguments;
 use super::again::Release;
 use super::notes::Notes;
 use crate::environment;
@@ -26,15 +26,22 @@ use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
 /// Does every step of the release again, in the order in which they depend on each other.
-pub(super) fn all(arguments: &Replayed, opened: &Opened<Manifest>, terminal: &Terminal) -> Result<Exit, Failure> {
+pub(super) fn all(
+    arguments: &ReplayArguments,
+    opened: &Opened<Manifest>,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
     let Opened { document: manifest, root, .. } = opened;
     let key = arguments.key.as_deref().map(|key| signing_key(key, terminal)).transpose()?;
     let unfolded = unfold(manifest, root.path());
     let whole = unfolded.as_ref().map_or(manifest, |unfolded| &unfolded.manifest);
     let parts: &[Unknown] = unfolded.as_ref().map_or(&[], |unfolded| &unfolded.unknown);
     if whole.steps.is_empty() && parts.is_empty() {
-        let what = format!("{} has no step that could be done again", manifest.name);
-        return Err(Failure::usage(what, "steps are recorded by the verbs that make files, and sealed with them"));
+        let what = format!("{} has no step to run again", manifest.name);
+        return Err(Failure::usage(
+            what,
+            "steps are recorded when `retrace make`, `clean`, `tokenize`, `train` or `eval` runs; `retrace seal` puts them into the manifest",
+        ));
     }
     let engine = arguments.engine.get();
     let replayer = Replayer {
@@ -119,15 +126,15 @@ fn conclude(manifest: &Manifest, statement: &Statement, engine: Engine, terminal
             }
         }
         for part in unknown {
-            writeln!(out, "not replayed  {part}: what its manifest says is not known; `retrace verify` tells why")?;
+            writeln!(out, "not replayed  {part}: its manifest could not be used; `retrace verify` says why")?;
         }
         Ok(())
     })?;
     let mut said = format!("{same} of {} give the same bits", count(steps.len() as u64, "step"));
     for (number, what) in [
-        (noted, "of them by notes of earlier replays"),
+        (noted, "of them by notes on earlier replays"),
         (left, "could not be replayed here"),
-        (unknown.len(), "parts are not known"),
+        (unknown.len(), "parts could not be read"),
     ] {
         if number > 0 {
             said += &format!("; {number} {what}");
@@ -174,8 +181,10 @@ fn outside(release: &Path, directory: &Path, flag: &str) -> Result<(), Failure> 
     if !canonical(&place)?.starts_with(canonical(release)?) {
         return Ok(());
     }
-    let what =
-        format!("{} lies in the release's directory, in which nothing is believed or written", directory.display());
+    let what = format!(
+        "{} is inside the release's directory, where replay must not write and which it does not trust",
+        directory.display()
+    );
     Err(Failure::usage(what, &format!("give another directory with {flag} DIR")))
 }
 

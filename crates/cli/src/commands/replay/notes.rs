@@ -1,14 +1,14 @@
-//! The auditor's notes of steps that were done again, so that they need not be once more.
+//! The auditor's notes of steps that were run again, so that they need not run a second time.
 //!
-//! A note is a statement of one step that gave the same bits, in the form of the statement of all
-//! ([`attestation`]): of this release by its root, of this step by its digest, by this version on this
-//! kind of machine; signed, if the statement of all is to be. It counts only if it says all of this and
-//! nobody but its owner could have written it.
+//! A note is a statement that one step gave the same bits, in the same form as the statement of all steps
+//! ([`attestation`]). It names the release by its root, the step by its digest, the version, and the kind of
+//! machine. It is signed if the statement of all steps is to be signed. A note counts only if all of this
+//! matches and only its owner could have written it.
 
 use std::path::Path;
 
 use retrace_files::{FileError, Root, not_own, writable_by_others};
-use retrace_manifest::{Again, Outcome, Replayed as Statement, Replayer, attestation, read_attestation};
+use retrace_manifest::{Again, Outcome, ReplayStatement as Statement, Replayer, attestation, read_attestation};
 use retrace_sign::SigningKey;
 use retrace_spec::{Checksum, Digest, Manifest, PathError, RelPath, canonical_digest};
 use serde_json::json;
@@ -39,8 +39,8 @@ impl<'a> Notes<'a> {
         let root = Root::make_private(directory)?;
         // The directories on the way count too: whoever can move one away can put another in its place.
         if let Some(why) = writable_by_others(directory)? {
-            let what = format!("notes in {} are not believed: {why}", directory.display());
-            return Err(Failure::usage(what, "give a directory that is yours, and that nobody else can write to"));
+            let what = format!("notes in {} cannot be trusted: {why}", directory.display());
+            return Err(Failure::usage(what, "give a directory that you own and that nobody else can write to"));
         }
         Ok(Self { root, manifest, replayer, key })
     }
@@ -56,12 +56,12 @@ impl<'a> Notes<'a> {
             let said = read_attestation(self.manifest, &text, key.as_ref()).map_err(|e| e.to_string())?;
             let outcome = Outcome { step: step.to_owned(), digest, again: Again::SameBits, note: None };
             let wanted = Statement { replayer: self.replayer.clone(), steps: vec![outcome], unknown: Vec::new() };
-            if said == wanted { Ok(note) } else { Err("it says something else than its name".to_owned()) }
+            if said == wanted { Ok(note) } else { Err("its content does not match its name".to_owned()) }
         });
         match noted {
             Ok(note) => Ok(Some(note)),
             Err(why) => {
-                terminal.say(Tone::Faint, "no note", format_args!("{step}: {name} does not count: {why}"));
+                terminal.say(Tone::Faint, "note unused", format_args!("{step}: {name} is not used: {why}"));
                 Ok(None)
             }
         }

@@ -20,29 +20,29 @@ const LEAVING: Duration = Duration::from_secs(5);
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// Processes of this machine that work.
-pub(super) struct Crew {
+pub(super) struct LocalWorkers {
     watchers: Vec<JoinHandle<()>>,
     over: Arc<AtomicBool>,
-    /// How many seats are filled no more.
+    /// How many slots have no worker any more.
     given_up: Arc<AtomicUsize>,
 }
 
-impl Crew {
+impl LocalWorkers {
     /// Starts `workers` of them.
     pub(super) fn start(workers: usize, run: &Path, local: &Local, progress: &Arc<dyn Progress>) -> Self {
         let (over, given_up) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let threads = (rayon::current_num_threads() / workers.max(1)).max(1);
-        let seat = || Seat { run: run.to_owned(), local: local.clone(), threads, over: Arc::clone(&over) };
-        let watch = |seat: Seat| {
+        let slot = || WorkerSlot { run: run.to_owned(), local: local.clone(), threads, over: Arc::clone(&over) };
+        let watch = |slot: WorkerSlot| {
             let (given_up, progress) = (Arc::clone(&given_up), Arc::clone(progress));
             spawn(move || {
-                if let Err(why) = seat.keep_filled() {
-                    progress.remark(&format!("no more workers are started in place of one that ended: {why}"));
+                if let Err(why) = slot.keep_running() {
+                    progress.remark(&format!("a worker that ended is not restarted: {why}"));
                     given_up.fetch_add(1, Ordering::Relaxed);
                 }
             })
         };
-        let watchers = (0..workers).map(|_| watch(seat())).collect();
+        let watchers = (0..workers).map(|_| watch(slot())).collect();
         Self { watchers, over, given_up }
     }
 
@@ -52,7 +52,7 @@ impl Crew {
     }
 
     /// Training has ended.
-    pub(super) fn dismiss(self) {
+    pub(super) fn stop(self) {
         self.over.store(true, Ordering::Relaxed);
         for watcher in self.watchers {
             let _ = watcher.join();
@@ -60,18 +60,18 @@ impl Crew {
     }
 }
 
-/// Where one worker works, one after another.
-struct Seat {
+/// One local worker process at a time.
+struct WorkerSlot {
     run: PathBuf,
     local: Local,
     threads: usize,
     over: Arc<AtomicBool>,
 }
 
-impl Seat {
+impl WorkerSlot {
     /// Starts a worker, and another when it is lost, until training is over; the error is why the
     /// last one did not start.
-    fn keep_filled(&self) -> Result<(), String> {
+    fn keep_running(&self) -> Result<(), String> {
         let mut tries = 0;
         loop {
             let began = Instant::now();
@@ -92,7 +92,7 @@ impl Seat {
                 if let Some(mut stderr) = child.stderr.take() {
                     let _ = stderr.read_to_string(&mut said);
                 }
-                let said = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim();
+                let said = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it printed nothing").trim();
                 return Err(format!("{ended}, {said}"));
             }
         }
