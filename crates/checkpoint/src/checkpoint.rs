@@ -55,7 +55,7 @@ impl Checkpoint {
     fn of_one(path: &Path, name: &str, file: &RegularFile, held: &Arc<HeldFile>) -> Result<Self, CheckpointError> {
         let places = places(file, name)?;
         if places.is_empty() {
-            return Err(CheckpointError::Empty { path: path.to_owned() });
+            return Err(CheckpointError::Unreadable { path: path.to_owned() });
         }
         let tensors = places.into_iter().map(|(name, place)| (name, StoredTensor::whole(held, place))).collect();
         Ok(Self { path: path.to_owned(), files: vec![name.to_owned()], tensors })

@@ -200,9 +200,10 @@ mod tests {
 
     use super::*;
 
-    fn said(name: &str) -> (Option<u64>, Option<u64>, Option<u64>, Option<u64>, Option<u64>) {
+    /// Step, tokens, ordinal, stage, ingredient.
+    fn said(name: &str) -> [Option<u64>; 5] {
         let CheckpointName { step, tokens, ordinal, stage, ingredient, .. } = CheckpointName::of(name);
-        (step.map(Step::get), tokens.map(Tokens::get), ordinal, stage, ingredient)
+        [step.map(Step::get), tokens.map(Tokens::get), ordinal, stage, ingredient]
     }
 
     /// Names as releases have them; the numbers are what the releases' own texts say that they mean.
@@ -243,16 +244,16 @@ mod tests {
             ("ckpt.pt", None, None),
             ("160m-data-seed1", None, None),
         ] {
-            assert_eq!(said(name), (step, tokens, None, None, None), "{name}");
+            assert_eq!(said(name), [step, tokens, None, None, None], "{name}");
         }
         // OLMo's stages.
-        assert_eq!(said("stage1-step1000-tokens5B"), (Some(1000), Some(5 * B), None, Some(1), None));
+        assert_eq!(said("stage1-step1000-tokens5B"), [Some(1000), Some(5 * B), None, Some(1), None]);
         let ingredient = "stage2-ingredient1-step5000-tokens11B";
-        assert_eq!(said(ingredient), (Some(5000), Some(11 * B), None, Some(2), Some(1)));
+        assert_eq!(said(ingredient), [Some(5000), Some(11 * B), None, Some(2), Some(1)]);
         // Amber: one for each of 360 chunks of data.
-        assert_eq!(said("ckpt_000"), (None, None, Some(0), None, None));
-        assert_eq!(said("ckpt_358"), (None, None, Some(358), None, None));
-        assert_eq!(said("ckpt-12"), (None, None, Some(12), None, None));
+        assert_eq!(said("ckpt_000"), [None, None, Some(0), None, None]);
+        assert_eq!(said("ckpt_358"), [None, None, Some(358), None, None]);
+        assert_eq!(said("ckpt-12"), [None, None, Some(12), None, None]);
     }
 
     #[test]
@@ -288,10 +289,10 @@ mod tests {
             assert_eq!(CheckpointName::of(name), CheckpointName::default(), "{name}");
         }
         // The largest that there is; zeros before a number are none of it.
-        assert_eq!(said("step18446744073709551615").0, Some(u64::MAX));
-        assert_eq!(said(&format!("step{}7", "0".repeat(1000))).0, Some(7));
-        assert_eq!(said("tokens16.78B").1, Some(16_780_000_000));
-        assert_eq!(said("tokens4194304000").1, Some(4_194_304_000));
+        assert_eq!(said("step18446744073709551615")[0], Some(u64::MAX));
+        assert_eq!(said(&format!("step{}7", "0".repeat(1000)))[0], Some(7));
+        assert_eq!(said("tokens16.78B")[1], Some(16_780_000_000));
+        assert_eq!(said("tokens4194304000")[1], Some(4_194_304_000));
     }
 
     #[test]
