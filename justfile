@@ -13,7 +13,7 @@ test *ARGS:
 
 # Writes the snapshots of help texts and errors again (tests/it/wording)
 wording:
-    RETRACE_WORDING=write cargo test --workspace --bins --test it wording
+    RETRACE_WORDING=write cargo test --workspace --lib --test it wording
 
 # All tests, including slow ones and comparisons with other tools, which are installed into target/peers
 test-all:
