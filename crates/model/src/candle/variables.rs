@@ -76,7 +76,7 @@ impl Variables {
         use candle_nn::Optimizer;
 
         self.set(weights)?;
-        let mut optimizer = AdamW::new(self.vars.clone(), (numbers, updates - 1))?;
+        let mut optimizer = AdamW::new(self.vars.clone(), (numbers, updates.saturating_sub(1)))?;
         let mut gradients = GradStore::default();
         let parts = || self.layout.iter().map(|(.., range)| range).zip(&self.vars);
         for (range, var) in parts() {
