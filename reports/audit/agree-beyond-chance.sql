@@ -1,7 +1,7 @@
 -- title: Results agree more often than chance allows
 -- severity: error
--- means: Results said to be of different models, steps or settings are the same to the last digit for far more tasks than by chance, though not all: the same weights may have been evaluated twice.
--- do: Compare the two checkpoints' digests; if the weights are the same, one is under the wrong name.
+-- means: Results of different models, steps or settings are equal to the last digit for far more tasks than by chance, though not for all: the same weights may have been evaluated twice.
+-- do: Compare the digests of the two checkpoints; if the weights are equal, one has the wrong name.
 
 -- How: for each task, how often two runs of the release have the very same number at one step is the chance that these two have,
 -- what these two themselves add to it left out. With p the mean of these chances and k of n results equal, a Chernoff bound gives

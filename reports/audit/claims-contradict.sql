@@ -1,7 +1,7 @@
 -- title: Two sources contradict each other
 -- severity: warning
--- means: What a release says of itself in one place, another place says otherwise: a README against a list, a summary against its log, a configuration against the arguments of the run.
--- do: Find out which is right, and say it in both.
+-- means: A release makes different claims in two places: for example a README and a list, a summary and its log, or a configuration and the arguments of the run.
+-- do: Find out which is right, and correct the other.
 
 with
 -- A README's training tokens ("5.93 Trillion") against the last count of the first stage in the list of that name, its date left out.

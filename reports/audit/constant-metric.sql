@@ -1,7 +1,7 @@
 -- title: A result or a tensor never changes
 -- severity: note
--- means: A task gives one value at every step, though not the least or greatest possible, or a matrix is one number throughout: it measures, or does, nothing.
--- do: Do not compare models by it; look at how the task is asked.
+-- means: A task has the same value at every step, which is not its minimum or maximum, or all numbers of a matrix are equal: it measures nothing, or has no effect.
+-- do: Do not compare models by it; check the prompt of the task.
 
 -- Fewer than 8 steps, and 0 and 1, are left out: a task may be too hard or too easy.
 with

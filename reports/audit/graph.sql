@@ -1,8 +1,8 @@
 -- title: A manifest cannot be true as it stands
 -- severity: error
 -- needs: graph
--- means: One step's weights under another's name, a gap in a series, a file that no artifact provides or no step made, steps that need each other.
--- do: See the rule: `retrace manifest check` says the same of one manifest.
+-- means: The same weights under the names of two steps, a gap in a series, an input that is not in the release, a file that no step made, or steps that depend on each other.
+-- do: Run `retrace verify` on the manifest; it reports the same findings.
 
 -- Needs a table: graph(release, rule, path, finding, source), the findings of the manifest crate's check_graph for each manifest at hand.
 select release, path as subject, finding, source || ' ' || path as evidence,

@@ -1,7 +1,7 @@
 -- title: A label contradicts what it labels
 -- severity: error
--- means: The name of a file, directory, list or path says another step, model or setting than what is in it.
--- do: Find out which is right; a reader goes by the name.
+-- means: The name of a file, directory, list or path gives another step, model or setting than its content.
+-- do: Find out which is right; readers trust the name.
 
 with
 labels as (

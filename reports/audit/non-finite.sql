@@ -1,7 +1,7 @@
 -- title: NaN or infinity
 -- severity: error
--- means: A result, a loss, a gradient's norm or a weight is not a number.
--- do: Find the first step at which it is; what comes after it may be worth nothing.
+-- means: A result, a loss, the norm of a gradient or a weight is not a finite number.
+-- do: Find the first step where this happens; later steps may be worthless.
 
 with
 results as (

@@ -1,8 +1,8 @@
 -- title: A model is not the average it is said to be
 -- severity: error
 -- needs: averages
--- means: The release says that these weights are the plain average of others; they lie further from it than rounding to their stored type can put them.
--- do: Average the ingredients again, in the order and type of the release, and publish which were taken.
+-- means: The release says that these weights are the unweighted average of others, but the difference is larger than the rounding to the stored type can explain.
+-- do: Average the ingredients again, in the order and type of the release, and publish which ones were used.
 
 -- Needs a table that `retrace average --table` makes: averages(release, subject, tensor, of, distance, norm, unit, source, place), one row a tensor.
 -- of names the ingredients; distance is the norm of (the tensor - their mean, in double precision); norm is the tensor's;

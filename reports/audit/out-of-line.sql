@@ -1,7 +1,7 @@
 -- title: A checkpoint is out of line with its neighbours
 -- severity: warning
--- means: At one step many results, or the norms of many tensors, lie outside what the steps before and after have, by far more than they usually move.
--- do: Evaluate this step again with the same settings; compare its weights with its neighbours'.
+-- means: At one step many results, or the norms of many tensors, differ from the steps before and after by far more than they usually change.
+-- do: Evaluate this step again with the same settings, and compare its weights with those of its neighbours.
 
 -- How far a result lies outside the two beside it is measured in median absolute deviations of the series from its neighbours' mean.
 -- The same questions are asked at each step, so results move by less than their standard error; a quarter of it is the least scale.

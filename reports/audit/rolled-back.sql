@@ -1,8 +1,8 @@
 -- title: A manifest is an old one of its release
 -- severity: error
 -- needs: known-roots
--- means: A later root is known of the release than the one at hand: whoever gave it to you has not heard of that, or holds it back.
--- do: Ask for the latest, and look with `retrace diff` at what changed since.
+-- means: A later root of this release is known: whoever gave you this manifest does not know that, or withholds it.
+-- do: Ask for the latest manifest, and see with `retrace diff` what changed.
 
 -- Needs two tables: manifests(release, root, source), the manifests at hand, and "known-roots"(release, place, root, seen, source), the
 -- document that is given with --known-roots, in which a release's roots are counted from 1 in the order in which they were published. No

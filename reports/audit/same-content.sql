@@ -1,7 +1,7 @@
 -- title: The same content under two names
 -- severity: error
--- means: Two files, checkpoints or rows of a list that are said to be different are the same, byte for byte or number for number.
--- do: Find out which name is right; republish what the other name should hold, and say so in the release's notes.
+-- means: Two files, checkpoints or list rows that should be different are equal, byte for byte or number for number.
+-- do: Find out which name is right, publish the correct content for the other, and say so in the notes of the release.
 
 -- Byte equality is certain. What two names of one content mean is not: a log may lie in two folders on purpose.
 with

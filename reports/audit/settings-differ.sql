@@ -1,7 +1,7 @@
 -- title: Settings differ between what is compared
 -- severity: warning
--- means: The evaluations of one run, by which its steps are compared, were made with other settings, task versions or another evaluator.
--- do: Compare only like with like, or evaluate anew. A batch's size or a device changes the last digits at most; a version or the evaluator's code may change anything.
+-- means: The evaluations of one run, which are used to compare its steps, were made with different settings, task versions or evaluators.
+-- do: Compare only evaluations with equal settings, or evaluate again. A batch size or device changes only the last digits; a version or the evaluator's code can change anything.
 
 -- What names the checkpoint, or the job that made the file, is left out; of a device its number is.
 with

@@ -1,7 +1,7 @@
 -- title: Sizes of the tokenizer and of the embedding disagree
 -- severity: error
--- means: A model has fewer embedding rows than the tokenizer has tokens, a padded size that its own rule does not give, or a width that its heads do not divide.
--- do: Check config.json against the weights and the tokenizer; a token without a row fails, or reads another's.
+-- means: A model has fewer embedding rows than the tokenizer has tokens, a padded size that does not follow its own rule, or a width that is not divisible by its heads.
+-- do: Check config.json against the weights and the tokenizer; a token without a row fails, or uses the row of another.
 
 with
 numbers as (

@@ -1,7 +1,7 @@
 -- title: A standard error does not fit its value
 -- severity: warning
--- means: For a fraction p of n items the standard error is sqrt(p (1 - p) / (n - 1)), so the two tell n. Here n is another than in the task's other results.
--- do: Look whether a limit was set, items were dropped, or the numbers are of two evaluations.
+-- means: For a fraction p of n items the standard error is sqrt(p (1 - p) / (n - 1)), so both numbers together give n. Here n differs from the other results of the task.
+-- do: Check whether a limit was set, items were dropped, or the numbers come from two evaluations.
 
 with
 implied as (

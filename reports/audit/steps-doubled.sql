@@ -1,7 +1,7 @@
 -- title: Steps are doubled or out of order
 -- severity: warning
--- means: One step of one run stands twice, with the same or with other numbers, or a list goes back.
--- do: Keep one; where the numbers differ, find out which is of this run, and give the other its own name.
+-- means: A step of a run is listed twice, with equal or different numbers, or the steps of a list go backwards.
+-- do: Keep one; if the numbers differ, find out which belong to this run, and give the others another name.
 
 with
 lines as (

@@ -1,6 +1,6 @@
 -- title: Steps are missing
 -- severity: warning
--- means: A series of checkpoints or evaluations that is regular around a place has a gap there, or an evaluation lacks most of what the others have.
+-- means: A regular series of checkpoints or evaluations has a gap, or an evaluation lacks most of the results that the others have.
 -- do: Publish what is missing, or say that it does not exist.
 
 -- A gap is reported where it is at least twice the usual stride of the ten rows around it, which most of these have, and of the

@@ -1,7 +1,7 @@
 -- title: Steps and tokens do not fit each other
 -- severity: error
--- means: The tokens that a checkpoint is said to have seen do not follow from its step: the tokens of a step change midway, or a stage does not begin where the one before it ended.
--- do: Recompute the count: the tokens before the stage, and the stage's tokens a step times its step.
+-- means: The token count of a checkpoint does not follow from its step: the tokens per step change midway, or a stage does not start where the previous one ended.
+-- do: Recompute the count: the tokens before the stage, plus the tokens per step of the stage times its step.
 
 -- A stage that goes on from another begins with that one's last count, so at its own step s it must stand at last + s x (tokens a step).
 with

@@ -1,6 +1,6 @@
 -- question: Which checkpoint of each run is the best, by the mean over its tasks?
--- parameter metric = 'acc': the metric, of which more is better
--- parameter shots = null: the number of examples in the prompt; each by itself where none is given
+-- parameter metric = 'acc': the metric; higher is better
+-- parameter shots = null: the number of examples in the prompt (default: each number separately)
 select release, run, shots, mean, tasks, step
 from (
   select *, row_number() over (partition by release, run, shots order by tasks desc, mean desc, step) as place

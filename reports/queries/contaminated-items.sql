@@ -1,6 +1,6 @@
--- question: Do runs answer items better that they have seen in training, and from when on?
--- parameter overlap = 0.5: the least overlap that counts as seen
--- parameter task = null: the task; all of them where none is given
+-- question: Do runs answer items better that were in their training data, and from which step on?
+-- parameter overlap = 0.5: the smallest overlap that counts as seen
+-- parameter task = null: the task (default: all tasks)
 with seen as (
   select task, item, run, min(seen_at) as seen_at
   from contamination

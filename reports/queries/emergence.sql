@@ -1,8 +1,8 @@
 -- question: From which step on does each run stay above chance on a task, by at least a margin?
--- parameter task = null: the task; all of them where none is given
+-- parameter task = null: the task (default: all tasks)
 -- parameter metric = 'acc': the metric
--- parameter chance = 0.25: what guessing gives
--- parameter margin = 0.05: how far above it a checkpoint has to be
+-- parameter chance = 0.25: the value of random guessing
+-- parameter margin = 0.05: how far above chance a checkpoint must be
 select
   release, run, task, shots,
   first_reaching(step, value, $chance + $margin) as from_step,

@@ -1,4 +1,4 @@
--- question: At which checkpoints are tasks missing that others of the same run have?
+-- question: At which checkpoints are tasks missing that other checkpoints of the same run have?
 with tasks as (
   select distinct release, run, task, shots from metrics where step is not null
 ),

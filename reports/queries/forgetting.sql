@@ -1,6 +1,6 @@
 -- question: On which tasks did a run end below its own best, and by how much?
--- parameter metric = 'acc': the metric, of which more is better
--- parameter at_least = 0.0: the least loss that is told
+-- parameter metric = 'acc': the metric; higher is better
+-- parameter at_least = 0.0: the smallest loss to report
 select release, run, task, shots, peak, lost
 from (
   select release, run, task, shots, max(value) as peak, forgetting(step, value) as lost

@@ -1,6 +1,6 @@
 -- question: Between which neighbouring checkpoints does a task fall the most, and by how many standard errors?
--- parameter metric = 'acc': the metric, of which more is better
--- parameter most = 20: how many are told
+-- parameter metric = 'acc': the metric; higher is better
+-- parameter most = 20: how many to report
 select
   release, run, task, shots, step_before, step, value_before, value, value - value_before as change,
   (value - value_before) / sqrt(stderr * stderr + stderr_before * stderr_before) as deviations

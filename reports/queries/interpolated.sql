@@ -1,6 +1,6 @@
 -- question: What would each run have scored after the same number of tokens?
 -- parameter tokens = 1000000000: the number of tokens
--- parameter task = null: the task; all of them where none is given
+-- parameter task = null: the task (default: all tasks)
 -- parameter metric = 'acc': the metric
 select release, run, task, shots, interpolate(tokens, value, $tokens) as value
 from metrics

@@ -1,6 +1,6 @@
--- question: Which tensors moved most between neighbouring checkpoints, for their size?
--- parameter run = null: the run; all of them where none is given
--- parameter most = 20: how many are told for each checkpoint
+-- question: Which tensors moved most between neighbouring checkpoints, relative to their size?
+-- parameter run = null: the run (default: all runs)
+-- parameter most = 20: how many to report per checkpoint
 select run, step, tensor, moved, cosine, norm
 from (
   select

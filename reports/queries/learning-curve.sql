@@ -1,6 +1,6 @@
--- question: How does a task come along with the tokens that were learned from?
--- parameter task = null: the task; all of them where none is given
--- parameter run = null: the run; all of them where none is given
+-- question: How does the score of a task grow with the number of training tokens?
+-- parameter task = null: the task (default: all tasks)
+-- parameter run = null: the run (default: all runs)
 -- parameter metric = 'acc': the metric
 select tokens, step, release, run, task, shots, value, stderr
 from metrics

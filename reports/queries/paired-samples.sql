@@ -1,7 +1,7 @@
 -- question: Is one run better than another on the same items, and how sure is that?
--- parameter a: the one run
--- parameter b: the other
--- parameter task = null: the task; each by itself where none is given
+-- parameter a: the first run
+-- parameter b: the second run
+-- parameter task = null: the task (default: each task separately)
 select task, step, items, d['difference'] as difference, d['low'] as low, d['high'] as high, d['p'] as p
 from (
   select

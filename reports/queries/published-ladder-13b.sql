@@ -1,6 +1,6 @@
--- question: What does the 13B model of the OLMo ladder measure at its end, by which the ladder's predictions are judged?
--- parameter run = 'peteish13_eval_final': the run; what the name ends with
--- parameter last = 5: over how many of its last evaluations the value is averaged
+-- question: What are the final results of the 13B model with which the predictions of the OLMo ladder are compared?
+-- parameter run = 'peteish13_eval_final': the end of the run's name
+-- parameter last = 5: the number of last evaluations to average over
 
 -- The paper's figures/step1_main.csv and step2_main.csv give these as "Actual".
 with

@@ -1,6 +1,6 @@
--- question: How much do a task's loss and accuracy move over the last evaluations of one run, as the OLMo ladder's paper measures noise?
--- parameter run = 'ladder-runs/1B-10xC': the run; what the name ends with
--- parameter last = 10: how many of its last evaluations
+-- question: How much do a task's loss and accuracy move over the last evaluations of one run, as measured in the paper on the OLMo ladder?
+-- parameter run = 'ladder-runs/1B-10xC': the end of the run's name
+-- parameter last = 10: the number of last evaluations
 
 -- The paper's figures/variance.csv takes the last 10 of 1B-10xC, and the deviation of the population.
 with

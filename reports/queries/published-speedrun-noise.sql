@@ -1,6 +1,6 @@
--- question: How far apart are the final losses of runs of the very same code, and are they below the speed run's mark?
--- parameter mark = 3.28: the loss that the mean must be below
--- parameter least = 20: only groups of at least so many runs
+-- question: How much do the final losses of runs of the same code differ, and are they below the target of the speed run?
+-- parameter mark = 3.28: the target that the mean loss must be below
+-- parameter least = 20: the smallest number of runs of a group
 
 -- t is that of a one-sided test of the mean against the mark. One log in two folders counts once.
 with

@@ -1,6 +1,6 @@
 -- question: On which tasks do two runs differ by more than their standard errors allow, at the same step?
--- parameter a: the one run
--- parameter b: the other
+-- parameter a: the first run
+-- parameter b: the second run
 -- parameter metric = 'acc': the metric
 select
   x.task, x.shots, x.step, x.value as a, x.stderr as stderr_a, y.value as b, y.stderr as stderr_b,

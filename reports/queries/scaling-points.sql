@@ -1,5 +1,5 @@
--- question: How large was each run, from how many tokens did it learn, and what loss did it reach?
--- parameter last = 100: the loss is the mean of so many last steps
+-- question: How large was each run, on how many tokens was it trained, and what loss did it reach?
+-- parameter last = 100: the number of last steps over which the loss is averaged
 with steps as (
   select *, row_number() over (partition by release, run order by step desc) as from_end
   from train_log

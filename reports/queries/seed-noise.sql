@@ -1,5 +1,5 @@
--- question: How much do repeats of a run differ by chance alone?
--- parameter runs = '%': the repeats: the runs whose names are like this, % for anything
+-- question: How much do repetitions of a run differ by chance?
+-- parameter runs = '%': a LIKE pattern for the names of the repeated runs
 -- parameter metric = 'acc': the metric
 select
   release, task, shots, step,

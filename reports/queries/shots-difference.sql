@@ -1,7 +1,7 @@
 -- question: How much do examples in the prompt help, checkpoint by checkpoint?
 -- parameter few = 5: the greater number of examples
 -- parameter none = 0: the smaller number
--- parameter task = null: the task; all of them where none is given
+-- parameter task = null: the task (default: all tasks)
 -- parameter metric = 'acc': the metric
 select
   b.release, b.run, b.task, b.step, b.tokens,

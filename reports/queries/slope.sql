@@ -1,6 +1,6 @@
--- question: By how much does a task change with every factor e of tokens?
+-- question: By how much does a task change when the number of tokens grows by a factor of e?
 -- parameter metric = 'acc': the metric
--- parameter from_tokens = 0: only checkpoints that had learned from at least so many tokens
+-- parameter from_tokens = 0: use only checkpoints with at least this many training tokens
 select
   release, run, task, shots,
   log_slope(value, tokens) as slope,

@@ -1,6 +1,6 @@
--- question: How much better does a model multiply by small numbers, which texts have often, than by great ones, which they have seldom?
+-- question: How much better does a model multiply small numbers, which are frequent in texts, than large ones, which are rare?
 -- parameter operation = 'multiplication': multiplication or addition
--- parameter shots = 16: examples in the prompt
+-- parameter shots = 16: the number of examples in the prompt
 
 -- Of the operands 0 to 99 the ten least and the ten greatest; Pythia's evaluations have a task for each operand.
 with

@@ -1,6 +1,6 @@
--- question: From how many tokens did each run have to learn until a task stayed above a threshold?
+-- question: How many training tokens did each run need until a task stayed above a threshold?
 -- parameter task: the task
--- parameter threshold = 0.5: the value that it has to keep
+-- parameter threshold = 0.5: the value that it must keep
 -- parameter metric = 'acc': the metric
 select release, run, shots, first_reaching(tokens, value, $threshold) as tokens, max(value) as best
 from metrics

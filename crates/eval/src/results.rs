@@ -199,15 +199,15 @@ mod tests {
             ("{\"results\": {},\n\"samples\": 1}", "results.json:2: "),
             (r#"{"results": {}}"#, "missing field `samples`"),
             (r#"{"results": {}, "samples": {}, "versions": {}}"#, "unknown field `versions`"),
-            (r#"{"results": {"t": {"acc,none": 1}}, "samples": {"t": []}}"#, "results, t, acc_stderr,none: not there"),
+            (r#"{"results": {"t": {"acc,none": 1}}, "samples": {"t": []}}"#, "results, t, acc_stderr,none: missing"),
             (r#"{"results": {"t": {"acc,none": "1"}}, "samples": {"t": []}}"#, "results, t, acc,none: not a number"),
             (
                 r#"{"results": {"t": {"acc,none": 1, "acc_stderr,none": "no"}}, "samples": {"t": []}}"#,
                 "results, t, acc_stderr,none: not a number",
             ),
             (r#"{"results": {"t": {"acc,strict": 1}}, "samples": {"t": []}}"#, "results, t, acc,strict: "),
-            (r#"{"results": {"t": {}}, "samples": {}}"#, "samples, t: not there"),
-            (r#"{"results": {}, "samples": {"t": []}}"#, "results, t: not there"),
+            (r#"{"results": {"t": {}}, "samples": {}}"#, "samples, t: missing"),
+            (r#"{"results": {}, "samples": {"t": []}}"#, "results, t: missing"),
         ] {
             std::fs::write(&path, text).unwrap();
             let told = read(&path).unwrap_err().to_string();

@@ -494,7 +494,7 @@ mod tests {
         let cases: Vec<(Vec<u8>, &str)> = vec![
             (vec![], "takes 8"),
             (vec![1, 2, 3], "takes 8"),
-            (u64::MAX.to_le_bytes().to_vec(), "at most"),
+            (u64::MAX.to_le_bytes().to_vec(), "the limit is"),
             (99_999_999u64.to_le_bytes().to_vec(), "only 0 follow"),
             (file("", &[]), "the header is malformed"),
             (file("[]", &[]), "an object of tensors"),
@@ -503,11 +503,11 @@ mod tests {
             (file(&one(r#"{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}"#), &data), "unknown field"),
             (file(&one(r#"{"dtype":"F31","shape":[2],"data_offsets":[0,8]}"#), &data), "unknown variant"),
             (file(&one(r#"{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}"#), &data), "the header is malformed"),
-            (file(&one(r#"{"dtype":"F32","shape":[3],"data_offsets":[0,8]}"#), &data), "are not the 12"),
-            (file(&one(r#"{"dtype":"F32","shape":[2],"data_offsets":[8,0]}"#), &data), "are not the 8"),
+            (file(&one(r#"{"dtype":"F32","shape":[3],"data_offsets":[0,8]}"#), &data), "needs 12 bytes"),
+            (file(&one(r#"{"dtype":"F32","shape":[2],"data_offsets":[8,0]}"#), &data), "needs 8 bytes"),
             (file(&one(r#"{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}"#), &data), "too large"),
             (file(&one(r#"{"dtype":"F32","shape":[4],"data_offsets":[0,16]}"#), &data), "truncated"),
-            (file(&one(r#"{"dtype":"F32","shape":[1],"data_offsets":[4,8]}"#), &data), "hole"),
+            (file(&one(r#"{"dtype":"F32","shape":[1],"data_offsets":[4,8]}"#), &data), "gap"),
             (file(&one(r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#), &data), "4 bytes follow"),
             (file(&format!("{{\"v\":{good},\"w\":{good}}}"), &data), "overlaps"),
             (
@@ -545,7 +545,7 @@ mod tests {
         assert!(refused(&many(MOST_TENSORS + 1)).contains("more than 262144 entries"));
         let whole = many(1000);
         assert_eq!(places(Path::new("x"), whole.as_bytes(), 8 + whole.len() as u64).unwrap().len(), 1000);
-        assert!(refused(&format!("{{\"{}\":{entry}}}", "n".repeat(1 << 20))).contains("a name of 1048576 bytes"));
+        assert!(refused(&format!("{{\"{}\":{entry}}}", "n".repeat(1 << 20))).contains("a name has 1048576 bytes"));
         let flat = entry.replace("[0]", &format!("[{}0]", "1,".repeat(1 << 20)));
         assert!(refused(&format!("{{\"w\":{flat}}}")).contains("more than 32 dimensions"));
         let texts = (0..=MOST_TENSORS).map(|at| format!("\"{at}\":\"\"")).collect::<Vec<_>>().join(",");

@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn what_is_no_list_is_told() {
         for (bytes, expected) in [
-            (&b"Dataset,Data Directory,Size\na,b,1\n"[..], "line 1: no list of checkpoints"),
+            (&b"Dataset,Data Directory,Size\na,b,1\n"[..], "line 1: not a list of checkpoints"),
             (b"Step,Checkpoint Directory\nx,y\n", "line 2: the step is \"x\""),
             (b"Step,Checkpoint Directory\n1,\n", "line 2: it has no directory"),
             (b"", "empty"),

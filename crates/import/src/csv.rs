@@ -238,11 +238,11 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_told_and_the_rest_goes_on_and_anything_is_survived() {
         for (mapping, bytes, expected, metrics) in [
-            ("", &b"step,m\n1,2\n1,2,3\n3,4\n"[..], "line 3: 3 cells where 2 are expected", 2),
+            ("", &b"step,m\n1,2\n1,2,3\n3,4\n"[..], "line 3: 3 cells instead of 2", 2),
             ("", b"step,m\n1,2\nx,3\n", "line 3, column \"step\": \"x\" is not a valid number", 2),
             ("", b"step,m\n1,2\n2,2\n3,bad\n", "line 4, column \"m\": \"bad\" is not a valid number", 2),
             ("", b"step,m\n1,2\n2,\xff\n", "line 3, column \"m\": not UTF-8", 1),
-            ("", b"m,m\n1,2\n", "line 1: the column \"m\" is there twice", 0),
+            ("", b"m,m\n1,2\n", "line 1: it has the column \"m\" twice", 0),
             ("", b"", "empty", 0),
             ("", b"\xff\xfe,a\n1,2\n", "line 1: not UTF-8", 0),
             ("", b"a,b\nx,y\n", "no column has numbers", 0),
@@ -276,7 +276,7 @@ mod tests {
         let table = format!("run,{names}\n{long},{many}\nb,{many}\n");
         let rows = rows("", table.as_bytes());
         assert_eq!(rows.metrics.len(), 10_000);
-        assert!(rows.problems().unwrap().contains("line 2: a name of 100000 bytes"), "{:?}", rows.problems());
+        assert!(rows.problems().unwrap().contains("line 2: a name has 100000 bytes"), "{:?}", rows.problems());
     }
 
     #[test]

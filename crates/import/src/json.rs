@@ -299,7 +299,7 @@ mod tests {
         let many = format!("{{{}}}", many.join(","));
         for (text, expected) in [
             (&b""[..], "line 1, column 1: the file ends"),
-            (b"{\"a\": 1,\n \"a\": 2}", "line 2, column 2: the key \"a\" is there twice"),
+            (b"{\"a\": 1,\n \"a\": 2}", "line 2, column 2: duplicate key \"a\""),
             (many.as_bytes(), "the key \"8\" is there twice"),
             (b"{\"a\": 1", "the file ends where ',' or '}' is expected"),
             (b"[1,]", "column 4: ']' where a value"),
@@ -317,7 +317,7 @@ mod tests {
             (b"\"\\", "unknown escape sequence"),
             (b"[\"\xff\"]", "line 1, column 3: not UTF-8"),
             (b"1 2", "'2' where the end"),
-            (deep.as_bytes(), "nested more than 128 deep"),
+            (deep.as_bytes(), "more than 128 levels of nesting"),
         ] {
             let problem = read(text).unwrap_err().to_string();
             assert!(problem.contains(expected), "{problem:?} lacks {expected:?}");

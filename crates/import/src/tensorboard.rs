@@ -318,6 +318,6 @@ mod tests {
         let length = (data.len() as u64).to_le_bytes();
         let record = [&length[..], &masked(&length).to_le_bytes(), &data, &masked(&data).to_le_bytes()].concat();
         let problems = read_as("l/e.tfevents.1", &record, read).problems().unwrap();
-        assert!(problems.contains("byte 0: no event"), "{problems}");
+        assert!(problems.contains("byte 0: not an event"), "{problems}");
     }
 }

@@ -112,9 +112,9 @@ mod tests {
             (&b"{}"[..], "no list `log_history`"),
             (
                 br#"{"log_history": [1, {"step": 1.5, "loss": 1}]}"#,
-                "/log_history/0: no object; /log_history/1: step is 1.5",
+                "/log_history/0: not an object; /log_history/1: step is 1.5",
             ),
-            (br#"{"log_history": [], "log_history": []}"#, "twice"),
+            (br#"{"log_history": [], "log_history": []}"#, "duplicate key"),
         ] {
             let problems = read_as("a/trainer_state.json", bytes, read).problems().unwrap();
             assert!(problems.contains(expected), "{problems}");

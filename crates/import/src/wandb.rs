@@ -128,7 +128,7 @@ mod tests {
         );
         let told: Vec<_> = rows.metrics.iter().map(|row| (row.metric.as_str(), row.value)).collect();
         assert_eq!(told, [("a.b.c", 2.0), ("a.d", 3.0)]);
-        assert!(rows.problems().unwrap().contains("line 1: a name of"), "{:?}", rows.problems());
+        assert!(rows.problems().unwrap().contains("line 1: a name has"), "{:?}", rows.problems());
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
         assert!(second.loss.unwrap().is_nan() && second.place == "line 3");
         assert_eq!((rows.metrics[0].metric.as_str(), rows.metrics[0].value, rows.metrics.len()), ("eval.acc", 0.25, 2));
         let problems = rows.problems().unwrap();
-        for expected in ["line 4", "line 5: no object", "line 6: _step is 1.5"] {
+        for expected in ["line 4", "line 5: not an object", "line 6: _step is 1.5"] {
             assert!(problems.contains(expected), "{problems}");
         }
         survives("h.jsonl", lines.as_bytes(), |input, rows| read(input, &Plan::default(), rows));
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn steps_and_values_that_are_none_are_told() {
         let problems = rows("c.csv", b"Step,r - m\nx,1\n2,y\n").problems().unwrap();
-        assert!(problems.contains("line 2: its step") && problems.contains("line 3: \"y\", m of r"), "{problems}");
+        assert!(problems.contains("line 2: its step") && problems.contains("line 3: m of r is \"y\""), "{problems}");
         assert!(rows("h.jsonl", b"{\"a\": \"b\"}\n").problems().unwrap().contains("no numbers"));
     }
 }

@@ -279,6 +279,6 @@ mod tests {
         ];
         let found = told(artifacts, steps);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].0 == GraphRule::Cycle && found[0].2.ends_with("makes: one, two"), "{found:?}");
+        assert!(found[0].0 == GraphRule::Cycle && found[0].2.ends_with("in a circle: one, two"), "{found:?}");
     }
 }

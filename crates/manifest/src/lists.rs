@@ -451,13 +451,13 @@ mod tests {
             ("SHA256SUMS", format!("{a}  x\n{}  x\n", "b".repeat(64)), 2, "is listed twice"),
             ("sums.txt", format!("{a}  x\n"), 1, "SHA-256 or BLAKE3"),
             ("x", format!("SHA512 (x) = {a}\n"), 1, "SHA512"),
-            ("x", format!("SHA256 (x) = {}\n", "a".repeat(32)), 1, "is no SHA256"),
-            ("tree.json", "[{\"type\":1}]".to_owned(), 1, "no list of a hub's files"),
-            ("c.json", r#"{"distribution": [{"contentUrl": "x", "sha256": "00"}]}"#.to_owned(), 0, "is no sha256"),
+            ("x", format!("SHA256 (x) = {}\n", "a".repeat(32)), 1, "is not a SHA256"),
+            ("tree.json", "[{\"type\":1}]".to_owned(), 1, "not a list of a hub's files"),
+            ("c.json", r#"{"distribution": [{"contentUrl": "x", "sha256": "00"}]}"#.to_owned(), 0, "is not a sha256"),
             ("c.json", "{}".to_owned(), 1, "Croissant"),
-            ("x.dir", r#"[{"md5": "00", "relpath": "x"}]"#.to_owned(), 0, "is no md5"),
+            ("x.dir", r#"[{"md5": "00", "relpath": "x"}]"#.to_owned(), 0, "is not a md5"),
             ("x", "version https://git-lfs.github.com/spec/v1\nsize 1\n".to_owned(), 0, "LFS pointer without"),
-            ("tree.json", r#"[{"type":"file","oid":"00","size":1,"path":"x"}]"#.to_owned(), 0, "is no git"),
+            ("tree.json", r#"[{"type":"file","oid":"00","size":1,"path":"x"}]"#.to_owned(), 0, "is not a git"),
         ] {
             let error = read_list(name, &text).unwrap_err();
             assert!(error.line == line && error.what.contains(what), "{error}");

@@ -70,7 +70,7 @@ fn a_manifests_signature_is_of_its_root_and_name() {
         };
         let Trust::Key(other) = trust(if kind == "p-256" { "p-384" } else { "p-256" }) else { unreachable!() };
         assert!(told(&manifest, &envelope, &other).contains("another key"));
-        assert!(told(&sealed(directory.path(), "n"), &envelope, &public).contains("called \"m\""));
+        assert!(told(&sealed(directory.path(), "n"), &envelope, &public).contains("name \"m\""));
         let mut cut = envelope.clone();
         cut.signatures.clear();
         assert!(told(&manifest, &cut, &public).contains("no signature"));
@@ -292,7 +292,7 @@ fn hostile_bundles_are_refused_soon() {
         (outer(&certified, |b| b["mediaType"] = json!(long)), "media type"),
         (outer(&certified, |b| b[&long] = json!(1)), "unknown field"),
         (resource("name", &format!("../{long}")), "path \"../x"),
-        (resource("digest", &long), "is no sha256"),
+        (resource("digest", &long), "is not a sha256"),
         (resource("algorithm", &long), "the others"),
         (inner(&certified, |s| s["predicate"]["serialization"]["hash_type"] = json!(long)), "hashes are"),
         (inner(&certified, |s| s["predicate"]["serialization"]["method"] = json!(long)), "method is"),
@@ -443,7 +443,7 @@ fn every_tampered_bundle_is_refused_with_its_reason() {
         (inner(&good, |s| s["predicate"]["serialization"]["shard_size"] = json!(9)), "shard size"),
         (inner(&good, |s| s["predicate"]["serialization"]["hash_type"] = json!("blake2b")), "blake2b"),
         (resource("algorithm", json!("blake3")), "the others"),
-        (resource("digest", json!("00")), "is no sha256"),
+        (resource("digest", json!("00")), "is not a sha256"),
         (resource("digest", json!("0".repeat(64))), "not the digest"),
         (resource("name", json!("../out")), "`..`"),
         (resource("name", json!("/etc/passwd")), "/etc/passwd"),

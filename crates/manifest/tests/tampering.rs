@@ -35,7 +35,12 @@ fn a_release_is_sealed_the_same_twice_and_verifies() {
 fn every_tampering_is_named() {
     type Tamper = fn(&Path);
     let cases: Vec<(Tamper, &str, Verdict, &str)> = vec![
-        (|r| fs::write(r.join("raw/a.jsonl"), "{\"a\":3}\n").unwrap(), "raw/a.jsonl", Verdict::Changed, "hash to b3:"),
+        (
+            |r| fs::write(r.join("raw/a.jsonl"), "{\"a\":3}\n").unwrap(),
+            "raw/a.jsonl",
+            Verdict::Changed,
+            "its digest is b3:",
+        ),
         (|r| fs::write(r.join("raw/a.jsonl"), "{\"a\"").unwrap(), "raw/a.jsonl", Verdict::Changed, "may be truncated"),
         (
             |r| fs::write(r.join("raw/a.jsonl"), "{\"a\":1}\n\n").unwrap(),

@@ -42,7 +42,7 @@ fn other_checksums_are_checked_alike() {
     let right = of(Algorithm::Sha256);
     assert_eq!(said(&listed(&[&right], Some(8))), (Verdict::Verified, String::new()));
     let (verdict, told) = said(&listed(&[&right], Some(9)));
-    assert!(verdict == Verdict::Changed && told.contains("are 8, not the 9 that are listed"), "{told}");
+    assert!(verdict == Verdict::Changed && told.contains("has 8 bytes and 9 are listed"), "{told}");
     assert_eq!(said(&listed(&[sha256], None)).0, Verdict::Changed);
     assert!(said(&listed(&[&right, sha256], None)).1.contains("contradicts itself"));
     let by_md5 = said(&listed(&[&of(Algorithm::Md5)], Some(8)));
@@ -121,7 +121,7 @@ fn what_was_verified_before_an_interruption_is_not_read_again() {
     let told = run(&expected[1..]).unwrap_err().to_string();
     assert!(told.contains("another manifest"), "{told}");
     for (bytes, what) in
-        [("some text", "no file of"), ("{}\n", "missing field"), (&format!("{text}{{}}\n"), "missing field")]
+        [("some text", "not a file of"), ("{}\n", "missing field"), (&format!("{text}{{}}\n"), "missing field")]
     {
         fs::write(&notes, bytes).unwrap();
         let told = run(&expected).unwrap_err().to_string();
@@ -169,7 +169,7 @@ fn notes_are_ones_own_and_of_this_manifest_and_directory() {
         assert!(told.contains("files there are not trusted") && !inside.exists(), "{told}");
     }
     symlink(&notes, place.path().join("link")).unwrap();
-    assert!(told(&place.path().join("link"), &basis).unwrap_err().contains("no regular file"));
+    assert!(told(&place.path().join("link"), &basis).unwrap_err().contains("not a regular file"));
     let mode = |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     mode(&notes, 0o620);
     assert!(told(&notes, &basis).unwrap_err().contains("written by others"));
@@ -203,7 +203,7 @@ fn what_says_nothing_is_not_read() {
         let checksums = vec![checksum(Algorithm::Blake3, b"gone").unwrap()];
         [Expected { path: path("gone"), size, checksums, slices: vec![], tensors: None }]
     };
-    for (size, what) in [(Some(8 << 40), "holes"), (None, "no lengths")] {
+    for (size, what) in [(Some(8 << 40), "sparse file"), (None, "no lengths")] {
         let said = verify_expected(&listed(size), root, &VerifyOptions::default(), &Silent).unwrap();
         let extra = said.findings().find(|entry| entry.path.as_str() == "extra").unwrap();
         assert!(extra.diagnosis.contains(what), "{}", extra.diagnosis);

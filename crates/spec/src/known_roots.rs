@@ -93,7 +93,7 @@ mod tests {
             (text.replace("- name", "- name: tour\n    roots: []\n  - name"), "releases[0].roots: has none"),
             (
                 format!("{text}  - name: tour\n    roots: [{{root: \"{}\"}}]\n", root('c')),
-                "releases[1].name: is there twice",
+                "releases[1].name: is listed twice",
             ),
             ("retrace: known-roots/1\nreleases: []\n".to_owned(), "releases: has none"),
             (String::new(), "t"),

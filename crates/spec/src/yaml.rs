@@ -458,7 +458,7 @@ mod tests {
     fn depth_and_runs_are_bounded() {
         let nested = |open: &str, close: &str, deep: usize| open.repeat(deep) + "x" + &close.repeat(deep);
         assert_eq!(told(&nested("[", "]", 64)), Ok(()));
-        assert_eq!(told(&nested("[", "]", 65)).unwrap_err(), "1:65: nested more than 64 deep");
+        assert_eq!(told(&nested("[", "]", 65)).unwrap_err(), "1:65: more than 64 levels of nesting");
         assert!(told(&nested("- ", "", 64)).is_ok() && told(&nested("- ", "", 65)).is_err());
         assert!(told(&nested("{a: ", "}", 65)).is_err());
         assert!(told(&nested("? ", "", 65)).is_err());

@@ -187,7 +187,7 @@ fn a_run_starts_from_a_checkpoint() {
         fs::remove_dir_all(root.join("runs/then")).unwrap();
     }
     let refused = |run: &Run| initial(&opened(root), run).unwrap_err().to_string();
-    assert!(refused(&then(", optimizer_updates: 9")).contains("have seen 8 updates"));
+    assert!(refused(&then(", optimizer_updates: 9")).contains("have had 8 updates"));
     let text = RUN.replace("num_key_value_heads: 2", "num_key_value_heads: 4");
     let other = Run { start: without.start.clone(), ..Run::parse(&text, "other.yaml").unwrap() };
     assert!(refused(&other).contains("config.json differs"));

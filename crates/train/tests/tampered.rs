@@ -515,7 +515,7 @@ fn cases() -> Vec<Case> {
                 });
             },
             (4, 8),
-            (Arithmetic, 6, &["moved nothing"]),
+            (Arithmetic, 6, &["changed no weight"]),
         ),
         case(
             "another seed from the middle on",

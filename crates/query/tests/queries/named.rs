@@ -41,7 +41,7 @@ fn a_query_says_what_it_asks_and_what_it_can_be_told() {
         ("-- question: a\n-- why: b\nselect 1", "why"),
         ("-- question: a\n-- parameter x = five: b\nselect 1", "five is not a valid default"),
         ("-- question: a\n-- parameter x = NaN: b\nselect 1", "NaN is not a valid default"),
-        ("-- question: a\n-- parameter x: b\n-- parameter x: c\nselect 1", "twice"),
+        ("-- question: a\n-- parameter x: b\n-- parameter x: c\nselect 1", "duplicate parameter"),
         ("-- nothing\nselect 1", "line 1"),
     ] {
         let error = NamedQuery::parse("q", text, "q.sql").unwrap_err().to_string();
@@ -71,8 +71,8 @@ fn values_are_bound_and_never_read_as_sql() {
     for (values, says) in [
         (&[][..], "parameter task is missing"),
         (&[("task", "b"), ("tsk", "c")], "no parameter tsk"),
-        (&[("task", "b"), ("least", "1 or 1=1")], "not a whole number"),
-        (&[("task", "b"), ("least", "1.5")], "not a whole number"),
+        (&[("task", "b"), ("least", "1 or 1=1")], "not an integer"),
+        (&[("task", "b"), ("least", "1.5")], "not an integer"),
         (&[("task", "b"), ("share", "inf")], "not a number"),
     ] {
         match run(values) {
