@@ -261,7 +261,7 @@ fn every_tampering_is_named() {
             },
             MODEL,
             Verdict::Changed,
-            "first.weight is missing, but first.bias has its bytes",
+            "first.weight is missing, but first.bias has the same bytes",
         ),
         (
             // As many bytes, another shape.
