@@ -300,7 +300,7 @@ mod tests {
         for (text, expected) in [
             (&b""[..], "line 1, column 1: the file ends"),
             (b"{\"a\": 1,\n \"a\": 2}", "line 2, column 2: duplicate key \"a\""),
-            (many.as_bytes(), "the key \"8\" is there twice"),
+            (many.as_bytes(), "duplicate key \"8\""),
             (b"{\"a\": 1", "the file ends where ',' or '}' is expected"),
             (b"[1,]", "column 4: ']' where a value"),
             (b"{a: 1}", "'a' where a key"),

@@ -102,7 +102,7 @@ fn a_manifests_signature_is_of_its_root_and_name() {
         ] {
             assert_ne!((payload_type, payload), (PAYLOAD, statement.as_str()));
             let told = told(&manifest, &of_other(payload_type, payload), &public);
-            assert!(told.contains("of no manifest") && told.len() < 500, "{payload:.500}: {told}");
+            assert!(told.contains("not one of a manifest") && told.len() < 500, "{payload:.500}: {told}");
         }
     }
     let envelope = sign_manifest(&manifest, &key("p-256")).unwrap();
@@ -296,7 +296,7 @@ fn hostile_bundles_are_refused_soon() {
         (resource("algorithm", &long), "the others"),
         (inner(&certified, |s| s["predicate"]["serialization"]["hash_type"] = json!(long)), "hashes are"),
         (inner(&certified, |s| s["predicate"]["serialization"]["method"] = json!(long)), "method is"),
-        (inner(&certified, |s| s["predicateType"] = json!(long)), "states"),
+        (inner(&certified, |s| s["predicateType"] = json!(long)), "predicate is"),
         (inner(&certified, |s| s["_type"] = json!(long)), "not an in-toto statement"),
         (format!("{{\"mediaType\":{}", "[".repeat(1 << 20)), ""),
     ];

@@ -49,9 +49,9 @@ fn every_tampering_is_named() {
             "9 bytes and should have 8",
         ),
         (|r| fs::write(r.join("raw/a.jsonl"), "").unwrap(), "raw/a.jsonl", Verdict::Changed, "may be truncated"),
-        (|r| fs::remove_file(r.join("raw/a.jsonl")).unwrap(), "raw/a.jsonl", Verdict::Missing, "not there"),
-        (|r| fs::write(r.join("raw/c.jsonl"), "new").unwrap(), "raw/c.jsonl", Verdict::Extra, "does not have it"),
-        (|r| fs::write(r.join("raw/.hidden"), "").unwrap(), "raw/.hidden", Verdict::Extra, "does not have it"),
+        (|r| fs::remove_file(r.join("raw/a.jsonl")).unwrap(), "raw/a.jsonl", Verdict::Missing, "no such file"),
+        (|r| fs::write(r.join("raw/c.jsonl"), "new").unwrap(), "raw/c.jsonl", Verdict::Extra, "does not list it"),
+        (|r| fs::write(r.join("raw/.hidden"), "").unwrap(), "raw/.hidden", Verdict::Extra, "does not list it"),
         (
             |r| assert!(fs::copy(r.join("raw/a.jsonl"), r.join("copy")).is_ok()),
             "copy",
@@ -87,7 +87,7 @@ fn every_tampering_is_named() {
             },
             "raw/a.jsonl",
             Verdict::Missing,
-            "not there",
+            "no such file",
         ),
         (
             |r| {
@@ -261,7 +261,7 @@ fn every_tampering_is_named() {
             },
             MODEL,
             Verdict::Changed,
-            "first.weight is missing, but first.bias has its bytes",
+            "first.weight is missing, but first.bias has the same bytes",
         ),
         (
             // As many bytes, another shape.
@@ -332,7 +332,7 @@ fn every_tampering_is_named() {
             |r| fs::create_dir_all(r.join("raw/more")).and_then(|()| fs::write(r.join("raw/more/x"), "1")).unwrap(),
             "raw/more/x",
             Verdict::Extra,
-            "does not have it",
+            "does not list it",
         ),
         (
             |r| fs::write(r.join("raw/a.jsonl"), "{\"a\":2}\n{}\n").unwrap(),
