@@ -114,7 +114,10 @@ impl Bounds {
     pub(crate) fn accept(&self, inputs: &[u32], positions: usize) -> Result<Arc<[u32]>, ModelError> {
         let Self { vocabulary, longest, bounded } = *self;
         if positions == 0 || (bounded && positions > longest) || !inputs.len().is_multiple_of(positions) {
-            let what = format!("{} tokens are not sequences of {positions}, at most {longest} each", inputs.len());
+            let what = format!(
+                "{} tokens cannot be split into sequences of {positions}, or a sequence is longer than {longest}",
+                inputs.len()
+            );
             return Err(ModelError::Input(what));
         }
         match inputs.iter().find(|id| **id as usize >= vocabulary) {
