@@ -21,7 +21,7 @@ impl Inference {
         let network = engine.network(model)?;
         match network.layout() == weights.layout() {
             true => Ok(Self { model: model.clone(), network, weights }),
-            false => Err(ModelError::Input("the weights are another model's".to_owned())),
+            false => Err(ModelError::Input("the weights belong to another model".to_owned())),
         }
     }
 

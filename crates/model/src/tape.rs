@@ -316,19 +316,19 @@ impl Operations for Tape<'_> {
             let count = logits.len() / vocabulary;
             let rows = first..first + count;
             loss.backward(logits, vocabulary, &targets[rows.clone()], scale, &mut costs[rows.clone()]);
-            let dlogits = Matrix::new(logits, count, vocabulary);
-            matmul(dlogits, by, Target::new(&mut dx.values[first * width..][..count * width], count, width));
+            let d_logits = Matrix::new(logits, count, vocabulary);
+            matmul(d_logits, by, Target::new(&mut dx.values[first * width..][..count * width], count, width));
             let (dhead, onto) = gradient.of(layout, head);
             let x = Matrix::new(&x.values()[first * width..][..count * width], count, width);
             let dhead = Target::new(dhead, vocabulary, width);
-            if onto { matmul_onto(dlogits.transposed(), x, dhead) } else { matmul(dlogits.transposed(), x, dhead) }
+            if onto { matmul_onto(d_logits.transposed(), x, dhead) } else { matmul(d_logits.transposed(), x, dhead) }
         })?;
-        let mut gradients: Vec<Option<Buffer>> = (0..self.values).map(|_| None).collect();
-        gradients[x.id] = Some(dx);
+        let mut d_values: Vec<Option<Buffer>> = (0..self.values).map(|_| None).collect();
+        d_values[x.id] = Some(dx);
         drop(x);
         while let Some((id, done)) = self.done.pop() {
-            if let Some(dy) = gradients[id].take() {
-                done.backward(dy, weights, &workspace, self.dropout, &mut gradients, &mut gradient);
+            if let Some(dy) = d_values[id].take() {
+                done.backward(dy, weights, &workspace, self.dropout, &mut d_values, &mut gradient);
             }
         }
         gradient.finish(layout);
@@ -336,11 +336,11 @@ impl Operations for Tape<'_> {
     }
 }
 
-/// Adds `gradient` to what is known of that of the value `id`.
-fn add_to(gradients: &mut [Option<Buffer>], id: usize, gradient: Buffer) {
-    match &mut gradients[id] {
-        Some(known) => elementwise::add(&mut known.values, &gradient.values),
-        none => *none = Some(gradient),
+/// Adds `d_value` to what is known of the gradient of the value `id`.
+fn add_gradient(d_values: &mut [Option<Buffer>], id: usize, d_value: Buffer) {
+    match &mut d_values[id] {
+        Some(known) => elementwise::add(&mut known.values, &d_value.values),
+        none => *none = Some(d_value),
     }
 }
 
@@ -352,7 +352,7 @@ impl Done {
         weights: &Weights,
         workspace: &Workspace,
         dropout: Option<Dropout>,
-        gradients: &mut [Option<Buffer>],
+        d_values: &mut [Option<Buffer>],
         gradient: &mut Gradient<'_>,
     ) {
         let layout = weights.layout();
@@ -367,7 +367,7 @@ impl Done {
             }
             Self::Norm { x, parts } => {
                 let partial = parts.iter().map(|(part, _)| part.width).sum::<usize>() < x.columns;
-                let known = if partial { None } else { gradients[x.id].take() };
+                let known = if partial { None } else { d_values[x.id].take() };
                 let onto = known.is_some();
                 let mut dx = known.unwrap_or_else(|| workspace.floats(x.values().len()));
                 if partial {
@@ -384,7 +384,7 @@ impl Done {
                         gradient.of(layout, bias).0.copy_from_slice(&dbias);
                     }
                 }
-                add_to(gradients, x.id, dx);
+                add_gradient(d_values, x.id, dx);
             }
             Self::Project { x, projections } => {
                 let rows = x.values().len() / x.columns;
@@ -393,9 +393,9 @@ impl Done {
                 let (mut first, inputs) = (0, Matrix::new(x.values(), rows, x.columns));
                 for Projection { weight, bias } in projections {
                     let outputs = layout.shape(weight)[0];
-                    let part = Matrix::new(&dy.values, rows, columns).columns(first, outputs);
+                    let d_value = Matrix::new(&dy.values, rows, columns).columns(first, outputs);
                     let (dweight, _) = gradient.of(layout, weight);
-                    matmul(part.transposed(), inputs, Target::new(dweight, outputs, x.columns));
+                    matmul(d_value.transposed(), inputs, Target::new(dweight, outputs, x.columns));
                     if let Some(bias) = bias {
                         elementwise::sum_rows(&dy.values, columns, first, gradient.of(layout, bias).0);
                     }
@@ -403,49 +403,49 @@ impl Done {
                     let to = Target::new(&mut dx.values, rows, x.columns);
                     // Chains go on from projection to projection.
                     if first == 0 {
-                        matmul(part, by, to)
+                        matmul(d_value, by, to)
                     } else {
-                        matmul_onto(part, by, to)
+                        matmul_onto(d_value, by, to)
                     }
                     first += outputs;
                 }
-                add_to(gradients, x.id, dx);
+                add_gradient(d_values, x.id, dx);
             }
             Self::Add { to, from } => {
                 let mut copy = workspace.floats(dy.values.len());
                 copy.values.copy_from_slice(&dy.values);
-                add_to(gradients, from, copy);
-                add_to(gradients, to, dy);
+                add_gradient(d_values, from, copy);
+                add_gradient(d_values, to, dy);
             }
             Self::Rope { x, tables, heads } => {
                 tables.turn_back(&mut dy.values, &heads);
-                add_to(gradients, x, dy);
+                add_gradient(d_values, x, dy);
             }
             Self::Clip { x, limit } => {
                 elementwise::clip_backward(x.values(), limit, &mut dy.values);
-                add_to(gradients, x.id, dy);
+                add_gradient(d_values, x.id, dy);
             }
             Self::Attend { qkv, out, statistics, attention } => {
                 let mut dqkv = workspace.floats(qkv.values().len());
                 let (out, statistics) = (out.values(), &statistics.values);
                 attention.backward(qkv.values(), out, statistics, &dy.values, &mut dqkv.values);
-                add_to(gradients, qkv.id, dqkv);
+                add_gradient(d_values, qkv.id, dqkv);
             }
             Self::SwiGlu { x } => {
                 let mut dx = workspace.floats(x.values().len());
                 swiglu::backward(x.values(), x.columns / 2, &dy.values, &mut dx.values);
-                add_to(gradients, x.id, dx);
+                add_gradient(d_values, x.id, dx);
             }
             Self::Gelu { x, form } => {
                 let mut dx = workspace.floats(x.values().len());
                 form.backward(x.values(), &dy.values, &mut dx.values);
-                add_to(gradients, x.id, dx);
+                add_gradient(d_values, x.id, dx);
             }
             Self::Dropout { x, call } => {
                 if let Some(dropout) = dropout {
                     dropout.apply(call, &mut dy.values);
                 }
-                add_to(gradients, x, dy);
+                add_gradient(d_values, x, dy);
             }
         }
     }

@@ -99,7 +99,7 @@ fn what_does_not_fit_is_refused() {
     let weights = Weights::initial(&model(), own.layout().clone(), Seed(1));
     let refused = |inputs: &[u32], positions| own.logits(&weights, inputs, positions).unwrap_err().to_string();
     assert!(refused(&[5], 1).contains("outside the vocabulary"));
-    assert!(refused(&[1; 5], 5).contains("at most 4 each"));
+    assert!(refused(&[1; 5], 5).contains("longer than 4"));
     let dropout = Some(Dropout { rate: 0.1, seed: 1, step: 1, micro_batch: 0 });
     let error = own.gradient(&weights, &batch(dropout), &mut [0.0; 30]).unwrap_err().to_string();
     assert!(error.contains("dropout"), "{error}");

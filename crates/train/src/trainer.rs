@@ -51,7 +51,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self, TrainError> {
         environment::check()?;
         if state.weights.layout() != network.layout() {
-            return Err(ModelError::Input("the weights of the state are another model's".to_owned()).into());
+            return Err(ModelError::Input("the weights of the state belong to another model".to_owned()).into());
         }
         let (batches, learner) = (Batches::open(root, run)?, Learner::new(run, network));
         let held_out = run.validation.as_ref().map(|validation| held_out(root, run, validation)).transpose()?;
