@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use retrace_import::ImportKind;
 use serde_json::json;
 
-use crate::support::{Release, run};
+use crate::support::{Ran, Release, retrace, run};
 
 const OLD: &str = r#"{"results": {"piqa": {"acc": 0.75, "acc_stderr": 0.01}, "wsc": {"acc": NaN}}, "versions": {"piqa": 0},
     "config": {"model_args": "pretrained=EleutherAI/pythia-v1.1-70m,revision=stepSTEP", "num_fewshot": 0}}"#;
@@ -238,4 +239,15 @@ fn every_value_of_a_models_tree_is_imported() {
         }
     }
     every_value_of_a_tree_is_imported(&release.path("pythia-70m"), 7);
+}
+
+/// The help lists every kind, with the files that it reads from a directory.
+#[test]
+fn the_help_lists_every_kind() {
+    let help = Ran::from(retrace().args(["import", "--help"]).env("COLUMNS", "100").output().unwrap()).code(0).out;
+    for kind in ImportKind::ALL {
+        let line = help.lines().find(|line| line.trim_start().split(' ').next() == Some(kind.name()));
+        let line = line.unwrap_or_else(|| panic!("{kind} is not in the help"));
+        assert!(line.contains(kind.names()), "{line}: not {}", kind.names());
+    }
 }

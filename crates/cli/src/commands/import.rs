@@ -36,6 +36,7 @@ Kinds, and the files that each reads from a directory:
   trainer-state    trainer_state.json       of transformers' Trainer
   text-log         *.log, *.out             logs of Megatron, GPT-NeoX and similar
   configs          *.json, *.yaml, *.yml    every value, as a claim of the release
+  readme           *.md                     the cells of tables in Markdown, as claims of the release
 
 Examples:
   retrace import pythia-evals pythia/evals --tokens-per-step 2097152
@@ -81,7 +82,7 @@ const TOLD: usize = 20;
 impl Import {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let mapping = match &self.mapping {
-            Some(path) if matches!(self.kind, ImportKind::Csv | ImportKind::Wandb) => open::<Mapping>(path)?.document,
+            Some(path) if self.kind.is_mapped() => open::<Mapping>(path)?.document,
             Some(_) => {
                 return Err(Failure::usage(
                     format!("--mapping does not apply to {}", self.kind),
