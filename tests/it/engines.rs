@@ -66,7 +66,7 @@ fn a_replay_says_which_engine_it_was() {
     let notes = notes.path().join("notes");
     let noted = [&all[..], &[notes.to_str().unwrap()]].concat();
     release.run(&noted).code(0).says(&["3 of 3 steps give the same bits (engine fused)"]);
-    release.run(&noted).code(0).says(&["3 of them by notes of earlier replays"]);
+    release.run(&noted).code(0).says(&["3 of them by notes on earlier replays"]);
     let statement = notes.with_file_name("replayed.json");
     let ran = by(&release, &[&noted[..], &["-o", statement.to_str().unwrap()]].concat()).code(0);
     assert!(!ran.err.contains("by notes"), "{}", ran.err);
@@ -106,6 +106,6 @@ fn an_engine_that_there_is_not_is_refused() {
     let release = release();
     let own = RUN.replace("architecture: llama", "architecture: own").replace("  rms_norm_eps: 1.0e-5\n", "");
     release.write("own.yaml", own.replace("output: runs/small", "output: runs/own"));
-    release.run(&["train", "own.yaml"]).code(2).says(&["architecture own"]);
+    release.run(&["train", "own.yaml"]).code(2).says(&["an architecture of its own"]);
     assert!(!release.path("runs/own").exists());
 }

@@ -36,7 +36,7 @@ Kinds, and the files that each reads from a directory:
   trainer-state    trainer_state.json       of transformers' Trainer
   text-log         *.log, *.out             logs of Megatron, GPT-NeoX and similar
   configs          *.json, *.yaml, *.yml    every value, as a claim of the release
-  readme           *.md                     the cells of tables in Markdown, as claims of the release
+  readme           *.md                     tables in Markdown, as claims of the release
 
 Examples:
   retrace import pythia-evals pythia/evals --tokens-per-step 2097152

@@ -38,8 +38,8 @@ The first line of a document gives its kind:
   retrace: synthetic/1        generates a corpus
 manifests/tour in retrace's repository has an example of each.
 
-Exit codes: 0 all steps are up to date (or would be), 1 the same, but a step could not read all of its input and says
-so, 2 a step failed.")]
+Exit codes: 0 all steps are up to date (or would be), 1 the same, but a step could not read all of
+its input and says so, 2 a step failed.")]
 pub(crate) struct Make {
     /// The release's directory
     #[arg(default_value = ".")]
