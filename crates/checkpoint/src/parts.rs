@@ -102,7 +102,7 @@ pub(crate) fn missing_shard(files: &[String]) -> Option<(String, String)> {
         let Some((number, of)) = middle.split_once("-of-") else { continue };
         let Ok(count) = of.parse::<usize>() else { continue };
         let width = number.len();
-        // There cannot be more matching names than files.
+        // At most as many of these names can exist as there are files, so one more is enough to find a missing one.
         let name = |at: usize| format!("{before}-{at:0width$}-of-{of}.{ending}");
         if let Some(missing) = (1..=count).take(files.len() + 1).map(name).find(|name| !files.contains(name)) {
             return Some((missing, file.clone()));

@@ -167,7 +167,7 @@ impl Chain {
             GeneralName::DnsName(text) => Some(Identity::Dns(text.to_string())),
             _ => None,
         }));
-        // A subject may be empty; and whoever can write a DNS name can write an invalid one.
+        // A subject may be empty; and an author of DNS names can write an invalid one.
         identities.retain(Identity::is_plain);
         Ok(identities)
     }

@@ -18,7 +18,8 @@ pub struct GaveUp {
     pub what: String,
 }
 
-/// Whether this thread is in a call whose panics become errors. A panic hook need not report such a panic.
+/// Whether some thread is in a call whose panics become errors. Meanwhile a panic hook need not report a panic of a
+/// library.
 pub fn guarded() -> bool {
     GUARDED.load(Ordering::Relaxed) > 0
 }

@@ -23,7 +23,7 @@ pub const LIMIT: f64 = 1e-2;
 
 /// No single number may have a distance of more than this many times the movement's root mean square, beyond what
 /// rounding explains: the mean over a large tensor would hide it. AdamW may move a number whose gradient consists only
-/// of rounding errors by up to its rate, and most of the movement of other numbers has this size too.
+/// of rounding errors by up to its rate, and the movement of most numbers consists of steps of that size.
 pub const FURTHEST: f64 = 1.0;
 
 /// The number of roundings by which a tensor may differ beyond its fraction of the movement.

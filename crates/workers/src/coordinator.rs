@@ -90,7 +90,7 @@ pub enum Event {
     },
 }
 
-/// Serves until it is told to stop.
+/// Serves until it is stopped.
 type Serving = JoinHandle<Result<(), tonic::transport::Error>>;
 
 /// Receives the events among the workers.

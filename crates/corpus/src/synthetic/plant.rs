@@ -41,7 +41,7 @@ pub(super) fn plant(
     if genuine == 0 {
         return documents;
     }
-    // A document into which a leak is inserted must not be a copy of another document.
+    // With the leak inserted, the text of this document is no longer that of any other document.
     let hosts = pen.shuffled(genuine);
     for (question, host) in leaked.iter().zip(&hosts) {
         let text = &mut documents[*host].text;
