@@ -62,8 +62,8 @@ fn sha256(artifact: &Artifact) -> Result<Checksum, ExportError> {
     artifact.sha256.ok_or_else(|| ExportError::NoSha256 { path: artifact.path.clone() })
 }
 
-/// An OMS bundle over every file of the manifest and the files in `beside`, such as the manifest itself; signed by
-/// `key`. `apart` lists files that may also be in the directory and are not signed.
+/// An OMS bundle over every file of the manifest and, if given, the file `beside` them, such as the manifest itself;
+/// signed by `key`. `apart` lists files that may also be in the directory and are not signed.
 ///
 /// # Errors
 /// If the manifest does not have the SHA-256 of a file, or OMS does not support the kind of key.

@@ -242,7 +242,7 @@ pub(crate) fn to_json(model: &Model) -> Value {
         Architecture::Olmo => "OlmoForCausalLM",
         Architecture::Olmo2 => "Olmo2ForCausalLM",
         Architecture::Olmo3 => "Olmo3ForCausalLM",
-        // transformers has no dropout for these models, and the file says so.
+        // transformers has no such class, and reports that when it reads the file.
         Architecture::Own => "Own",
     };
     let mut json = json!({

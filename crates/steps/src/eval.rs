@@ -25,7 +25,7 @@ impl fmt::Display for Evaluated {
     }
 }
 
-/// Reads the task at `path` below `root`, and its items, whose path is relative to it.
+/// Reads the task at `path` below `root`, and its items, whose path is relative to its directory.
 ///
 /// # Errors
 /// If it is not a task, or its items cannot be read.

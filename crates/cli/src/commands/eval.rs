@@ -147,7 +147,7 @@ fn file_name(model: &Path) -> OsString {
     name
 }
 
-/// Reads the task at `path` and its items, whose path is relative to it.
+/// Reads the task at `path` and its items, whose path is relative to its directory.
 fn load(path: &Path) -> Result<LoadedTask, Failure> {
     let Opened { document, root, .. } = open::<Task>(path)?;
     Ok(LoadedTask::read(&root, document)?)
