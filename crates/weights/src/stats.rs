@@ -127,7 +127,7 @@ impl<'a> Reading<'a> {
         Ok(Self { checkpoint, name, stored, open, read: 0, hasher, moments: None, previous: None, first: None })
     }
 
-    /// Reads the next numbers; `None` at the end.
+    /// Reads the next numbers; none at the end.
     fn next(&mut self, from: u64, bytes: &mut Vec<u8>, values: &mut Vec<f64>) -> Result<(), FileError> {
         let size = self.stored.dtype.size();
         let length = self.stored.length().saturating_sub(from * size).min(BLOCK * size);
