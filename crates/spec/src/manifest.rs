@@ -130,7 +130,7 @@ pub enum StepKind {
     Import,
     /// Journals, results and files of other tools to tables.
     Tables,
-    /// Benchmarks and a corpus to the items that the corpus holds.
+    /// Benchmarks and a corpus to the items that the corpus contains.
     Contamination,
     /// Tables to a scaling law.
     Scaling,

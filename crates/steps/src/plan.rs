@@ -99,7 +99,7 @@ impl Plan {
     }
 }
 
-/// The documents of steps that lie directly in `root`, sorted.
+/// The documents of steps directly in `root`, sorted.
 fn documents(root: &Root) -> Result<Vec<RelPath>, StepError> {
     /// The first field must be within this many bytes.
     const BEGINNING: u64 = 64 << 10;
