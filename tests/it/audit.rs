@@ -1,4 +1,5 @@
-//! `retrace audit` and `retrace openness`: what is wrong is found, what is not is not, what is there is told.
+//! `retrace audit` and `retrace openness`: errors are found, correct data gives no finding, and existing components
+//! are reported.
 
 use crate::support::{CLEAN, Release, run};
 
@@ -22,7 +23,7 @@ fn what_a_list_cannot_mean_is_found_with_its_line() {
     let report = report.json("audit/1");
     assert_eq!(report["findings"].as_array().unwrap().len(), 1);
     assert_eq!(report["findings"][0]["severity"], "error");
-    // Put right, nothing is found.
+    // After correction, nothing is found.
     release.write(
         "lists/model.csv",
         LIST.replace("3000,https://example.org/a/step2000/", "3000,https://example.org/a/step3000/"),
@@ -49,7 +50,7 @@ fn a_rule_of_ones_own_is_a_file() {
         .says(&["there is no rule hihg", "one of agree-beyond-chance"]);
     release.write("rules/high.sql", format!("{header}select 1 as one from checkpoints"));
     release.run(&["audit", "tables", "--rules", "rules", "--only", "high"]).code(2).says(&["rule high", "release"]);
-    // A rule asks the tables that are open, unless it is trusted.
+    // A rule can read only the opened tables, unless it is trusted.
     release.write("private.csv", "name,pw\nme,hunter2\n");
     let reads = "select name as release, name as subject, pw as finding, '' as evidence, '' as sure from 'private.csv'";
     release.write("rules/high.sql", format!("{header}{reads}"));
@@ -65,7 +66,7 @@ fn a_rule_of_ones_own_is_a_file() {
     assert!(listed.json("rules/1")["rules"].as_array().unwrap().len() >= 15);
 }
 
-/// The auditor's own list says which root is the latest; nothing in the release does.
+/// The auditor's own list decides which root is the latest; nothing in the release does.
 #[test]
 fn an_old_manifest_is_told_by_the_roots_that_are_known() {
     let release = Release::new();
@@ -92,7 +93,7 @@ fn an_old_manifest_is_told_by_the_roots_that_are_known() {
     audit().code(0).says(&["clean"]);
     let unasked = release.run(&[&["audit", "."][..], &only].concat()).code(2);
     unasked.says(&["not applied", "rolled-back (there is no known-roots)"]);
-    // Given back as it was; and the same under another name.
+    // Restored; and the same under another name.
     for name in ["small", "renamed"] {
         assert_eq!(seal(name, "1"), first);
         let ran = audit().code(1);
@@ -138,7 +139,7 @@ fn a_component_is_absent_present_verified_or_replayed() {
     };
     assert_eq!(told(&[]), ["verified", "verified", "absent", "verified"]);
     release.run(&["replay", "manifest.yaml", "--all", "-o", "replayed.json"]).code(0);
-    // The raw shards and the recipe were made by no step; the clean ones were.
+    // The raw shards and the recipe were made by no step; the cleaned ones were.
     assert_eq!(told(&["--replayed", "replayed.json"]), ["replayed", "verified", "absent", "verified"]);
     release.write("clean/en-00.jsonl", "changed");
     assert_eq!(told(&["--replayed", "replayed.json"])[0], "present");

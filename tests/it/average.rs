@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::foreign::alter;
 use crate::support::{Ran, retrace};
 
-/// A model of two tensors of one number each, by hand: an eight-byte length, a header, the numbers.
+/// A model of two tensors of one number each, written by hand: an eight-byte length, a header, the numbers.
 fn model(directory: &Path, name: &str, a: f32, b: f32) {
     let header = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#;
     let bytes =
@@ -32,7 +32,7 @@ fn an_average_is_told_from_none() {
     assert!(ran.out.starts_with("differs  b: 1 of 1") && ran.out.lines().count() == 1, "{}", ran.out);
     let told = run(&["average", "x", "y", "--against", "final", "--json"]).code(1).json("average/1");
     assert_eq!(told["average"]["tensors"][0]["closeness"], "exact");
-    // As a table, it is a finding of the audit; the true average is none.
+    // As a table, it gives a finding of the audit; the correct average gives none.
     run(&["average", "x", "y", "--against", "final", "--table", "tables"]).code(1);
     let audited = run(&["audit", "tables"]).code(1);
     assert!(audited.out.contains("error not-the-average"), "{}", audited.out);

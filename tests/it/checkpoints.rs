@@ -1,4 +1,4 @@
-//! Which tensors a directory holds: one answer in every verb, for right checkpoints and for wrong ones.
+//! Which tensors a directory contains: the same answer in every verb, for valid and invalid checkpoints.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::support::{Ran, Release};
 
 const INDEX: &str = "model.safetensors.index.json";
 const SHARDS: [&str; 2] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
-/// In the second shard alone.
+/// Only in the second shard.
 const LAST: &str = "model.norm.weight";
 
 type Tensors = BTreeMap<String, Tensor>;
@@ -32,14 +32,14 @@ fn release() -> (Release, Tensors) {
 
 const WHOLE: &str = "runs/small/step-000040";
 
-/// The files of the checkpoint beside its weights.
+/// The other files of the checkpoint.
 fn rest(release: &Release, directory: &str) {
     for file in ["config.json", "tokenizer.json"] {
         release.write(&format!("{directory}/{file}"), release.read(&format!("{WHOLE}/{file}")));
     }
 }
 
-/// Which shard a tensor goes to.
+/// The shard of a tensor.
 fn shard(name: &str) -> &'static str {
     SHARDS[usize::from(name >= "model.layers.1")]
 }
@@ -64,7 +64,7 @@ fn index(directory: &Path, weight_map: &Value) {
     fs::write(directory.join(INDEX), json!({"weight_map": weight_map}).to_string()).unwrap();
 }
 
-/// What each verb is asked of the checkpoint in `wrong`, where `good` is one that is right.
+/// The arguments of each verb for the checkpoint in `wrong`, where `good` is a valid one.
 const READERS: &[&[&str]] = &[
     &["stats", "wrong"],
     &["diff", "good", "wrong"],
@@ -79,7 +79,7 @@ const READERS: &[&[&str]] = &[
     &["train", "start.yaml"],
 ];
 
-/// A way to spoil the directory of a checkpoint, and what every verb says of it.
+/// A way to damage the directory of a checkpoint, and the expected error of every verb.
 type Wrong = (&'static str, fn(&Path, &Tensors), &'static str);
 
 const WRONG: &[Wrong] = &[
@@ -192,11 +192,11 @@ fn a_wrong_checkpoint_is_told_by_every_verb() {
         for arguments in READERS {
             let Ran { code, out, err } = release.run(arguments);
             assert!(code == 2 && err.contains(expected), "{what}: {arguments:?}: {code}\n{out}{err}");
-            // It names the file, and accuses nobody.
+            // The error names the file, and does not accuse anyone.
             assert!(err.contains("wrong/") && !err.contains("anew"), "{what}: {arguments:?}\n{err}");
         }
         release.run(&["convert", "wrong", "-o", "new"]).code(2);
-        // Sealed, with a finding; and each who verifies it finds it too, by the manifest or a list.
+        // Sealed, with a finding; and every verification finds it too, against the manifest or a list.
         let told = release.run(&["seal", "wrong", "-o", "wrong.yaml"]).code(1).says(&[expected]);
         assert!(!told.err.contains("anew"), "{what}: {}", told.err);
         let sealed = release.run(&["seal", "wrong", "-o", "wrong.yaml", "--json"]).code(1).json("seal/1");
@@ -220,7 +220,7 @@ fn a_wrong_checkpoint_is_told_by_every_verb() {
     }
 }
 
-/// A checkpoint in one file, in shards, and as PyTorch saves it: to every verb the same.
+/// A checkpoint in one file, in shards, and as PyTorch saves it: the same for every verb.
 #[test]
 fn the_same_tensors_in_any_form_are_the_same_checkpoint() {
     let (release, weights) = release();
@@ -254,7 +254,7 @@ fn the_same_tensors_in_any_form_are_the_same_checkpoint() {
         assert_eq!(said.first(), said.last(), "{form}");
         assert!(said[0].iter().all(|value| !value.is_null()), "{said:?}");
     }
-    // No tensor of the two differs; the moments of the optimizer are not there.
+    // No tensor of the two differs; the optimizer's moments are missing.
     let diff = release.run(&["diff", "shards", "torch-shards", "--json"]).code(1).json("diff/1");
     assert_eq!(diff["checkpoints"][0]["tensors"], json!([]), "{diff}");
     assert_eq!(diff["checkpoints"][0]["equal"], weights.len());
@@ -262,7 +262,7 @@ fn the_same_tensors_in_any_form_are_the_same_checkpoint() {
     release.run(&["verify", "torch-shards/manifest.yaml"]).code(0);
 }
 
-/// A file as `torch.save` writes it, of tensors of F32: an archive of a pickle and a storage for each tensor, by the
+/// A file as `torch.save` writes it, of F32 tensors: an archive of a pickle and a storage for each tensor, by the
 /// format's description (PKWARE's APPNOTE; Python's pickletools).
 fn torch(tensors: &Tensors) -> Vec<u8> {
     let text = |text: &str| [&b"X"[..], &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();

@@ -1,6 +1,6 @@
-//! What `retrace` does with a verb that only `retrace-cluster` can do.
+//! What `retrace` does with a verb that only `retrace-cluster` supports.
 //!
-//! That the parts of a cluster do their work is tested in `crates/cluster/tests/processes.rs`.
+//! The work of a cluster itself is tested in `crates/cluster/tests/processes.rs`.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use tempfile::tempdir_in;
 
 use crate::support::Ran;
 
-/// The binary under another name, as the only program there is.
+/// The binary under another name, as the only program in `PATH`.
 fn alone(directory: &Path, name: &str) -> Command {
     let place = directory.join(name);
     if !place.exists() {
@@ -21,7 +21,7 @@ fn alone(directory: &Path, name: &str) -> Command {
     command
 }
 
-/// Written by a process of its own: a file that another test's child still holds open cannot be run.
+/// Written by a separate process: a file that another test's child process still holds open cannot be run.
 fn script(place: &Path, text: &str) {
     fs::create_dir_all(place.parent().unwrap()).unwrap();
     let mut shell = Command::new("sh");
@@ -48,7 +48,7 @@ fn a_cluster_is_handed_over() {
     assert_eq!(ran.out, "beside|cluster|worker|--scheduler|a:1|--token|t|");
 }
 
-/// A copy of `retrace` with the other's name would start itself for ever.
+/// A copy of `retrace` with the other's name would otherwise start itself endlessly.
 #[test]
 fn a_program_of_that_name_without_the_parts_says_so() {
     let directory = tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();

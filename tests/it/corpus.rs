@@ -1,4 +1,4 @@
-//! `clean` and `tokenize`: what they make, and what they refuse.
+//! `clean` and `tokenize`: their outputs and their errors.
 
 use crate::support::{CLEAN, Release, TOKENIZE};
 
@@ -6,7 +6,7 @@ use crate::support::{CLEAN, Release, TOKENIZE};
 fn documents_become_tokens_the_same_on_any_number_of_threads() {
     let release = Release::new();
     let report = release.run(&["clean", "clean.yaml", "--json"]).code(0).json("clean/1");
-    // By construction: forty documents, one too short, one there twice.
+    // By construction: forty documents, one too short, one occurring twice.
     assert_eq!((&report["documents"], &report["kept"]), (&40.into(), &38.into()));
     assert_eq!(report["dropped"], serde_json::json!({"characters": 1, "duplicate": 1}));
     let report = release.run(&["tokenize", "tokenize.yaml", "--json", "--threads", "1"]).code(0).json("tokenize/1");

@@ -1,4 +1,4 @@
-//! `--engine`: both engines make the same files, and whoever replays says which engine it was.
+//! `--engine`: both engines make the same files, and a replay states which engine it used.
 
 use crate::runs::{RUN, trained};
 use crate::support::{Ran, Release, run};
@@ -60,7 +60,7 @@ fn a_replay_says_which_engine_it_was() {
     let told = by(&release, &["replay", "manifest.yaml", "--json"]).code(0).json("replay/2");
     assert_eq!((&told["engine"], &told["holds"]), (&"candle".into(), &true.into()));
 
-    // A note of one engine is none of the other's: who asks for a second implementation gets it.
+    // A note of one engine does not count for the other: a user who requests a second implementation gets it.
     let all = ["replay", "manifest.yaml", "--all", "--notes"];
     let notes = tempfile::tempdir().unwrap();
     let notes = notes.path().join("notes");
@@ -73,7 +73,7 @@ fn a_replay_says_which_engine_it_was() {
     let statement: serde_json::Value = serde_json::from_slice(&std::fs::read(statement).unwrap()).unwrap();
     assert_eq!(statement["predicate"]["replayer"]["engine"], "candle");
 
-    // A step that does not follow is found by candle, too.
+    // A step that differs is found by candle, too.
     release.write("run.yaml", RUN.replace("seed: 1", "seed: 2"));
     let ran = by(&release, &["replay", "manifest.yaml", "--from", "10", "--to", "20"]).code(1);
     assert!(ran.out.contains("seed was 1 and is 2"), "{}", ran.out);
@@ -102,7 +102,7 @@ fn what_a_model_says_does_not_depend_on_the_engine() {
 fn an_engine_that_there_is_not_is_refused() {
     run(&["train", "run.yaml", "--engine", "torch"]).code(2).says(&["fused", "candle"]);
     run(&["train", "run.yaml", "--engine", "candle", "--workers", "2"]).code(2).says(&["--workers"]);
-    // What is computed by a user's own code is not computed here.
+    // A model that is computed by a user's own code is not computed here.
     let release = release();
     let own = RUN.replace("architecture: llama", "architecture: own").replace("  rms_norm_eps: 1.0e-5\n", "");
     release.write("own.yaml", own.replace("output: runs/small", "output: runs/own"));

@@ -1,12 +1,12 @@
-//! `eval`, end to end, on a model whose every likelihood follows from its weights by hand.
+//! `eval`, end to end, on a model whose likelihoods follow from its weights by hand computation.
 //!
-//! The model is a Llama of one layer whose attention weighs all positions alike. With n tokens in its
-//! vocabulary it is 2n wide: an embedding is a one in its first half, attention copies the mean of
-//! all embeddings so far into the second, and the head is a matrix beside another. So the scores of
-//! the next token are one column of the first matrix, for the last token, and the mean of the second
-//! one's columns over all tokens in the window: what is in the window, and what is not, shows.
+//! The model is a Llama with one layer whose attention weighs all positions equally. With n tokens in its vocabulary
+//! it has width 2n: an embedding is a one in its first half, attention copies the mean of all embeddings so far into
+//! the second half, and the head is two matrices side by side. So the scores of the next token are one column of the
+//! first matrix, for the last token, plus the mean of the second one's columns over all tokens in the window: the
+//! result shows which tokens are in the window.
 //!
-//! Every text's tokens are written out by hand, so that a token too many or too few shows too.
+//! Every text's tokens are written by hand, so that an additional or missing token is detected too.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,15 +21,16 @@ use crate::support::{Ran, retrace};
 
 /// The tokens. `Ġ` is a space and `çĮ«` are the three bytes of 猫, as byte-level BPE spells them.
 const VOCABULARY: [&str; 12] = ["<|end|>", "a", "b", "c", "Ġ", "ç", "Į", "«", "Ġa", "ab", "çĮ", "Ġc"];
-/// The pairs that are joined, the first ones first.
+/// The merges, in order of priority.
 const MERGES: [[&str; 2]; 4] = [["Ġ", "a"], ["a", "b"], ["ç", "Į"], ["Ġ", "c"]];
-/// The most tokens that the model sees.
+/// The model's context length.
 const LONGEST: usize = 8;
 const TOKENS: usize = VOCABULARY.len();
 const WIDTH: usize = 2 * TOKENS;
 const EPSILON: f64 = 1e-5;
 
-/// The head: how `last`, the last token, or one that was seen speaks for `next`. Exact in binary32.
+/// The head: how much `last`, the last token, or an earlier token contributes to the score of `next`. Exact in
+/// binary32.
 fn head(next: usize, column: usize) -> f64 {
     match column.checked_sub(TOKENS) {
         None => (next * 7 + column * 5) as f64 % 11.0 / 8.0,
@@ -37,7 +38,7 @@ fn head(next: usize, column: usize) -> f64 {
     }
 }
 
-/// What RMSNorm multiplies numbers by whose squares sum up to `squares`.
+/// The factor of RMSNorm for numbers whose squares have the sum `squares`.
 fn norm(squares: f64) -> f64 {
     1.0 / (squares / WIDTH as f64 + EPSILON).sqrt()
 }
@@ -46,7 +47,7 @@ fn ids(tokens: &[&str]) -> Vec<usize> {
     tokens.iter().map(|token| VOCABULARY.iter().position(|known| known == token).unwrap()).collect()
 }
 
-/// ln p of each of `tokens` but the first, after those before it.
+/// ln p of each of `tokens` except the first, given those before it.
 fn log_likelihoods(tokens: &[usize]) -> Vec<f64> {
     let mut values = Vec::new();
     for at in 1..tokens.len() {
@@ -112,13 +113,13 @@ fn model(directory: &Path) {
     fs::write(directory.join("tokenizer.json"), tokenizer.to_string()).unwrap();
 }
 
-/// A text, or a choice, with the tokens that it is or adds.
+/// A text, or a choice, with its tokens.
 type Tokenized = (&'static str, &'static [&'static str]);
 
-/// Tasks of texts, with their tokens. In pieces of as many tokens as the model sees, each piece but the
-/// first sees one token of the one before. The harness says the same of the first task, where all pieces
-/// are full. In the second, the last piece is not: the harness would fill it up with what came before,
-/// here it sees one token too.
+/// Tasks of texts, with their tokens, in windows with as many tokens as the context length; each window except the
+/// first also sees one token of the one before. The harness has the same result for the first task, where all windows
+/// are full. In the second, the last window is not full: the harness would extend it with earlier tokens; here it sees
+/// only one.
 const TEXTS: [(&str, &[Tokenized]); 2] = [
     (
         "full",
@@ -133,7 +134,7 @@ const TEXTS: [(&str, &[Tokenized]); 2] = [
     ("rest", &[("猫a 猫b c ab ca", &["çĮ", "«", "a", "Ġ", "çĮ", "«", "b", "Ġc", "Ġa", "b", "Ġc", "a"])]),
 ];
 
-/// A question: its text and tokens, its choices with the tokens that each adds, and the right one.
+/// A question: its text and tokens, its choices with the tokens that each adds, and the correct one.
 struct Question {
     text: &'static str,
     tokens: &'static [&'static str],
@@ -141,7 +142,7 @@ struct Question {
     answer: usize,
 }
 
-/// What stands between question and choice, and the questions.
+/// The text between question and choice, and the questions.
 const TASKS: [(&str, &str, &[Question]); 3] = [
     (
         "spaced",
@@ -153,7 +154,7 @@ const TASKS: [(&str, &str, &[Question]); 3] = [
                 choices: &[("ab", &["Ġa", "b"]), ("猫", &["Ġ", "çĮ", "«"]), ("cc", &["Ġc", "c"])],
                 answer: 0,
             },
-            // White space at the end of a question belongs to what follows.
+            // White space at the end of a question belongs to the continuation.
             Question {
                 text: "c ",
                 tokens: &["c"],
@@ -164,14 +165,14 @@ const TASKS: [(&str, &str, &[Question]); 3] = [
                 ],
                 answer: 2,
             },
-            // More than the model sees: the beginning is lost.
+            // Longer than the context: the beginning is lost.
             Question {
                 text: "abcabcabcabc",
                 tokens: &["ab", "c", "ab", "c", "ab", "c", "ab", "c"],
                 choices: &[("b", &["Ġ", "b"]), ("猫", &["Ġ", "çĮ", "«"]), ("a", &["Ġa"])],
                 answer: 2,
             },
-            // Of equals the first counts.
+            // If choices are equal, the first counts.
             Question { text: "b", tokens: &["b"], choices: &[("c", &["Ġc"]), ("c", &["Ġc"])], answer: 1 },
             Question { text: "", tokens: &[], choices: &[("a", &["Ġa"]), ("ca", &["Ġc", "a"])], answer: 0 },
         ],
@@ -190,8 +191,8 @@ const TASKS: [(&str, &str, &[Question]); 3] = [
         ],
     ),
     (
-        // Encoded together, the question's last letter and the choice's first are one token, `ab`, which is no
-        // part of the choice. It stands before the choice here; the harness puts the question's own tokens there.
+        // Encoded together, the question's last letter and the choice's first are one token, `ab`, which is not a part
+        // of the choice. Here it is the context of the choice; the harness uses the question's own tokens there.
         "merged",
         "",
         &[
@@ -206,8 +207,8 @@ const TASKS: [(&str, &str, &[Question]); 3] = [
     ),
 ];
 
-/// What lm-evaluation-harness 0.4.13 says of this model (transformers 5.24.0, torch 2.15.0, binary32),
-/// as `harness.py` asks it: by task, metric and value.
+/// The results of lm-evaluation-harness 0.4.13 for this model (transformers 5.24.0, torch 2.15.0, binary32), as
+/// `harness.py` runs it: by task, metric and value.
 const THEIRS: [(&str, &str, f64); 9] = [
     ("full", "bits_per_byte", 4.567_124_364_737_364_5),
     ("spaced", "acc", 0.6),
@@ -300,7 +301,7 @@ fn scores_are_those_of_the_weights_by_hand_and_of_the_harness() {
                 for (best, value) in
                     [(&mut best, value), (&mut best_by_character, value / choice.chars().count() as f64)]
                 {
-                    // No two are so near one another that rounding could decide, but for equals.
+                    // No two are so close that rounding could decide, except equal ones.
                     assert!(value == best.1 || (value - best.1).abs() > 1e-3, "{} {choice}", question.text);
                     if value > best.1 {
                         *best = (index, value);
@@ -322,7 +323,7 @@ fn scores_are_those_of_the_weights_by_hand_and_of_the_harness() {
     }
 }
 
-/// What the harness says today is what is written above.
+/// The current results of the harness are those above.
 #[test]
 #[ignore = "starts lm-evaluation-harness: `just harness`"]
 fn harness_says_what_is_written_here() {

@@ -1,4 +1,4 @@
-//! Checkpoints of other frameworks: converted, and followed.
+//! Checkpoints of other frameworks: converted, and compared with our training.
 
 use std::fs;
 use std::path::Path;
@@ -32,7 +32,7 @@ fn theirs(release: &Release, step: &str) {
 fn a_run_follows_its_own_end_until_a_tensor_is_altered() {
     let release = trained();
     theirs(&release, "step-000040");
-    // From a released start, as with another framework's.
+    // From a released checkpoint, as with another framework's.
     release.write("run.yaml", format!("{RUN}start: {{checkpoint: runs/small/step-000000}}\n"));
     let before = release.content();
     let follow = ["replay", "run.yaml", "--tolerance", "theirs"];
@@ -74,7 +74,7 @@ fn another_order_another_step_and_another_model_are_not_theirs() {
 
 #[test]
 fn a_pytorch_checkpoint_becomes_what_its_export_becomes() {
-    // The embedding; of each layer two norms, q and o, k and v, and three matrices; the last norm.
+    // The embedding; two norms, q and o, k and v, and three matrices per layer; the last norm.
     let parameters = 272 * 8 + 2 * (2 * 8 + 2 * 64 + 2 * 32 + 3 * 8 * 12) + 8;
     becomes_what_its_export_becomes(Path::new(LLAMA2C), parameters, 3);
 }
@@ -91,7 +91,7 @@ pub(crate) fn becomes_what_its_export_becomes(models: &Path, parameters: u64, up
         let [a, b] = ["export", "checkpoint"].map(|name| fs::read(directory.path().join(name).join(file)).unwrap());
         assert!(a == b, "{file} differs");
     }
-    // Each weight has its moments, in its own shape.
+    // Each weight has its moments, with the same shape.
     let header = |file: &str| -> Value {
         let bytes = fs::read(directory.path().join("checkpoint").join(file)).unwrap();
         let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;

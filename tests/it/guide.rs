@@ -1,12 +1,12 @@
-//! The pages of `docs/guide` are true: every command in them is run here, and says what they show.
+//! The pages of `docs/guide` are correct: every command in them is run here, and prints what they show.
 //!
-//! A page is a Markdown file. Its fenced blocks called `console` hold commands, each after `$ `, and what
-//! they print on both streams; its blocks called `sh` are commands without output that matters. All blocks
-//! of a page are one session of one shell, which begins in a directory where the clone is called `retrace`.
-//! Blocks with other names are not run, and have no commands in them.
+//! A page is a Markdown file. Its fenced blocks called `console` contain commands, each after `$ `, and their output
+//! on both streams; its blocks called `sh` are commands whose output does not matter. All blocks of a page are one
+//! session of one shell, which begins in a directory where the clone is called `retrace`. Blocks with other names are
+//! not run, and have no commands in them.
 //!
-//! In shown output `…` stands for any text on its line, and a line that is `…` alone for any number of
-//! lines. A command ends with exit code 0, unless the next one is `echo $?`.
+//! In shown output `…` matches any text on its line, and a line that is only `…` any number of lines. A command ends
+//! with exit code 0, unless the next one is `echo $?`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,16 +15,16 @@ use std::process::{Command, Stdio};
 
 use crate::support::retrace;
 
-/// What stands for text that may be other.
+/// The mark for text that may differ.
 const ANY: &str = "…";
-/// What the shell writes before each command's output; no command prints it.
+/// A mark that the shell writes before each command's output; no command prints it.
 const MARK: &str = "\u{1e}";
 
 fn guide() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide")
 }
 
-/// A command of a page: where it stands, what is typed, and what is to be seen; nothing in a block `sh`.
+/// A command of a page: its position, its text, and the expected output; `None` in a block `sh`.
 #[derive(Debug, PartialEq, Eq)]
 struct Step {
     line: usize,
@@ -69,7 +69,7 @@ fn steps(page: &str) -> Result<Vec<Step>, String> {
     }
 }
 
-/// Whether a line is as shown.
+/// Whether a line matches the shown one.
 fn line_matches(shown: &str, line: &str) -> bool {
     let mut parts = shown.split(ANY);
     let Some(mut rest) = line.strip_prefix(parts.next().unwrap_or_default()) else { return false };
@@ -82,7 +82,7 @@ fn line_matches(shown: &str, line: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Whether all lines are as shown.
+/// Whether all lines match the shown ones.
 fn matches(shown: &[String], lines: &[&str]) -> bool {
     match (shown, lines) {
         ([], _) => lines.is_empty(),
@@ -92,9 +92,9 @@ fn matches(shown: &[String], lines: &[&str]) -> bool {
     }
 }
 
-/// Runs all commands in `directory`; gives the exit code and output of each.
+/// Runs all commands in `directory`; returns the exit code and output of each.
 fn run(steps: &[Step], directory: &Path) -> Vec<(i32, String)> {
-    // The exit code outlives the mark, so that `echo $?` tells of the command before it.
+    // The exit code is kept when the mark is printed, so that `echo $?` shows that of the command before it.
     let script: String = steps
         .iter()
         .map(|step| format!("{}guide_code=$?\nprintf '{MARK}%d\\n' $guide_code\n(exit $guide_code)\n", step.typed))
@@ -126,8 +126,8 @@ fn run(steps: &[Step], directory: &Path) -> Vec<(i32, String)> {
     ran
 }
 
-/// Whether a line says how far a verb has come, which a slow machine makes it do after some seconds:
-/// `training small: 104 of 120 steps, 2 seconds left, loss 1.2`.
+/// Whether a line reports progress, which a verb on a slow machine prints after some seconds: `training small: 104 of
+/// 120 steps, 2 seconds left, loss 1.2`.
 fn is_progress(line: &str) -> bool {
     let amounts = line.split_once(": ").and_then(|(_, rest)| rest.split_once(" of "));
     let left = [" second left", " seconds left", " minute left", " minutes left"];
@@ -136,7 +136,7 @@ fn is_progress(line: &str) -> bool {
     })
 }
 
-/// Runs a page, and holds what it shows against what comes.
+/// Runs a page, and compares its shown output with the actual output.
 fn hold(name: &str) {
     let steps = steps(&fs::read_to_string(guide().join(name)).unwrap()).unwrap_or_else(|e| panic!("{name}, {e}"));
     assert!(steps.iter().any(|step| step.typed.starts_with("retrace ")), "{name} has no command");
@@ -213,7 +213,7 @@ fn no_page_is_left_out() {
     }
 }
 
-/// Links to files of the project lead somewhere.
+/// Links to files of the project have existing targets.
 #[test]
 fn links_lead_to_files() {
     for entry in fs::read_dir(guide()).unwrap() {
@@ -229,7 +229,7 @@ fn links_lead_to_files() {
     }
 }
 
-/// What is shown is not taken for what it is not.
+/// The comparison does not accept different output.
 #[test]
 fn shown_output_is_held_to_the_letter() {
     let page = "text\n```console\n$ a\none\n$ b\n```\n```sh\ncat > f <<'END'\n$ x\nEND\n```\n```sql\nselect 1\n```\n";

@@ -1,5 +1,5 @@
-//! A hostile release of everything at once: every verb that is run over it ends soon, with an error or a
-//! finding, in little memory, and changes nothing outside it.
+//! A malicious release of all kinds combined: every verb that is run on it ends soon, with an error or a finding, in
+//! little memory, and changes nothing outside it.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -14,12 +14,12 @@ use retrace_numerics::random::Stream;
 use crate::runs::trained;
 use crate::support::{Ran, VERBS, retrace};
 
-/// Longer than any of these runs takes, on a busy machine and not optimised.
+/// Longer than any of these runs takes, on a busy machine and without optimisation.
 const LONGEST: Duration = Duration::from_secs(60);
-/// More memory than any of them may hold.
+/// More memory than any of them may use.
 const MOST_MEMORY: u64 = 1 << 30;
 
-/// A directory `release` of a stranger, and `outside`, which is nobody's business.
+/// An untrusted directory `release`, and `outside`, which no verb may access.
 struct Hostile {
     directory: TempDir,
 }
@@ -59,7 +59,7 @@ impl Hostile {
         assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
     }
 
-    /// A file as long as it says, of which nothing is on the disk.
+    /// A file with the given length and no blocks on disk.
     fn sparse(&self, path: &str, length: u64) {
         self.write(path, "");
         fs::File::options().write(true).open(self.path(path)).unwrap().set_len(length).unwrap();
@@ -145,7 +145,7 @@ impl Hostile {
         }
         self.write("release/deep-model/model.safetensors", [2, 0, 0, 0, 0, 0, 0, 0, b'{', b'}']);
         self.pipe("release/pipe-model/model.safetensors");
-        // A header that says that it is longer than memory.
+        // A header whose length field is larger than memory.
         self.write("release/lying-model/model.safetensors", [0xff; 8]);
         self.link("/dev/zero", "release/linked-model/model.safetensors");
         self.link("/dev/zero", "release/zero-model/config.json");
@@ -186,8 +186,8 @@ impl Hostile {
     }
 }
 
-/// Runs the binary in `directory/release`; it must end in time, in little memory, on its own, and show
-/// nothing that moves a cursor or that only `directory/outside` has.
+/// Runs the binary in `directory/release`; it must end by itself in time, in little memory, and show nothing that
+/// moves a cursor or that exists only in `directory/outside`.
 #[track_caller]
 fn guarded(directory: &Path, arguments: &[&str]) -> Ran {
     let (out, err) = (directory.join("stdout"), directory.join("stderr"));
@@ -225,14 +225,14 @@ fn guarded(directory: &Path, arguments: &[&str]) -> Ran {
     ran
 }
 
-/// The most memory that a process has held so far, in bytes.
+/// The maximum memory of a process so far, in bytes.
 fn peak_memory(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     peak.and_then(|kib| kib.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or_default() * 1024
 }
 
-/// Everything below `directory`: names, what each is, and bytes.
+/// Everything below `directory`: names, types, and bytes.
 fn everything(directory: &Path) -> Vec<(PathBuf, String, Vec<u8>)> {
     let mut all = Vec::new();
     let mut directories = vec![directory.to_owned()];
@@ -253,7 +253,7 @@ fn everything(directory: &Path) -> Vec<(PathBuf, String, Vec<u8>)> {
     all
 }
 
-/// What is run: the arguments, and the exit codes that are right.
+/// The commands: the arguments, and the allowed exit codes.
 const RUNS: &[(&[&str], &[i32])] = &[
     (&["tour", "."], &[2]),
     (&["make", "."], &[2]),
@@ -344,7 +344,7 @@ fn every_verb_over_a_hostile_release_ends_soon_and_changes_nothing_outside_it() 
     assert_eq!(made, ["key.pem", "outside", "release"]);
 }
 
-/// What is run over random trees.
+/// The commands for random trees.
 const FUZZED: &[&[&str]] = &[
     &["seal", ".", "-o", "new.yaml"],
     &["verify", "manifest.yaml"],
@@ -367,7 +367,7 @@ const FUZZED: &[&[&str]] = &[
     &["import", "text-log", ".", "-o", "../tables"],
 ];
 
-/// Changes one thing below `root`, by chance.
+/// Makes one random change below `root`.
 fn mutate(root: &Path, chance: &Stream, case: u64, nth: u64) {
     let small = |path: &Path| path.symlink_metadata().is_ok_and(|file| file.is_file() && file.len() < 64 << 20);
     let mut files: Vec<PathBuf> =
@@ -396,7 +396,7 @@ fn mutate(root: &Path, chance: &Stream, case: u64, nth: u64) {
         10 => return replace(&|path| fs::create_dir(path).unwrap()),
         11 => return replace(&|_| {}),
         12 => return fs::File::options().write(true).open(path).unwrap().set_len(1 << 32).unwrap(),
-        // A number that lies.
+        // A false number.
         _ => {
             if let Some(at) = bytes.iter().position(u8::is_ascii_digit) {
                 bytes.splice(at..=at, *b"99999999999").for_each(drop);
@@ -406,8 +406,8 @@ fn mutate(root: &Path, chance: &Stream, case: u64, nth: u64) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Verbs over a release in which things were changed by chance: never a panic, never without an end, and
-/// nothing outside is touched. `RETRACE_FUZZ=2000` runs so many.
+/// Verbs on a release with random changes: never a panic, always an end, and nothing outside is changed.
+/// `RETRACE_FUZZ=2000` sets the number of runs.
 #[test]
 fn random_trees_of_files_links_and_pipes() {
     let cases: u64 = std::env::var("RETRACE_FUZZ").ok().and_then(|cases| cases.parse().ok()).unwrap_or(20);

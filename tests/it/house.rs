@@ -1,4 +1,4 @@
-//! Rules that hold for the source itself.
+//! Rules for the source code itself.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,14 +22,14 @@ const BY_PATH: &[&str] = &[
     "fs::rename(",
 ];
 
-/// Where they may stand: each file, and why.
+/// Where they are allowed: each file, and why.
 const ALLOWED: &[(&str, &str)] = &[
     ("crates/files/src/beneath.rs", "it is what the others are made of"),
     ("crates/files/src/lock.rs", "the name of the machine, from the system"),
     ("crates/manifest/src/resume.rs", "notes that are their user's alone from the first byte, and are appended to"),
 ];
 
-/// Every source file of a crate, but for its tests and benches.
+/// Every source file of a crate, except its tests and benches.
 fn sources() -> Vec<PathBuf> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut directories: Vec<PathBuf> =
@@ -49,8 +49,8 @@ fn sources() -> Vec<PathBuf> {
     sources
 }
 
-/// Files are opened by `retrace-files` alone, which refuses pipes and devices, follows no link below a
-/// release, and writes whole or not at all.
+/// Only `retrace-files` opens files: it refuses pipes and devices, follows no link below a release, and writes
+/// completely or not at all.
 #[test]
 fn no_crate_opens_a_file_by_itself() {
     let sources = sources();
@@ -63,7 +63,7 @@ fn no_crate_opens_a_file_by_itself() {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();
-        // Tests stand at the end of a file.
+        // Tests are at the end of a file.
         let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
         let code = code.split("#[cfg(all(test, unix))]").next().unwrap_or_default();
         for (at, line) in code.lines().enumerate() {
@@ -84,7 +84,7 @@ fn no_crate_opens_a_file_by_itself() {
     );
 }
 
-/// What only the binary may depend on: arguments, progress and errors are shown by it alone.
+/// Dependencies that only the binary may have: only the binary shows arguments, progress and errors.
 const OF_THE_BINARY: [&str; 3] = ["clap", "indicatif", "miette"];
 
 /// Every crate of the workspace, as `cargo metadata` describes it.
@@ -101,12 +101,12 @@ fn crates() -> Vec<Value> {
     crates
 }
 
-/// A crate's name without the `retrace-` that all of ours begin with.
+/// A crate's name without the prefix `retrace-` of all our crates.
 fn short(name: &Value) -> Option<&str> {
     name.as_str()?.strip_prefix("retrace-")
 }
 
-/// What is wrong with the floors of the crates and with what they depend on.
+/// Errors in the floors of the crates and in their dependencies.
 fn broken_floors(crates: &[Value]) -> Vec<String> {
     let floor = |of: &Value| of["metadata"]["retrace"]["floor"].as_u64();
     let floors: BTreeMap<&str, Option<u64>> =
@@ -142,7 +142,7 @@ fn a_crate_depends_only_on_lower_floors() {
     let crates = crates();
     assert!(crates.len() > 15, "{} crates were found", crates.len());
     assert_eq!(broken_floors(&crates), [""; 0]);
-    // The floors are those of the map, and no crate is missing there.
+    // The floors are those of the table, and the table has every crate.
     let map = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ARCHITECTURE.md")).unwrap();
     let row = |line: &str| {
         let mut cells = line.strip_prefix("| ")?.split(" | ");
@@ -182,8 +182,8 @@ fn a_crate_on_a_wrong_floor_is_found() {
     );
 }
 
-/// Tests on data that are not in the repository stand in one place, and each says that it did not run: none
-/// can pass where the data are not.
+/// Tests on data that are not in the repository are in one file, and each reports that it did not run: none can pass
+/// without the data.
 #[test]
 fn only_one_file_of_tests_reads_data_beside_the_repository() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -196,7 +196,7 @@ fn only_one_file_of_tests_reads_data_beside_the_repository() {
                 directories.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 seen += 1;
-                // Put together here, so that this file is none of them.
+                // Composed here, so that this file does not match.
                 if fs::read_to_string(&path).unwrap().contains(&["..", "shared"].join("/")) {
                     readers.push(path.file_name().unwrap().to_owned());
                 }

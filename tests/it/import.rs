@@ -1,4 +1,4 @@
-//! `import`: what others publish, in the tables, the same bytes however often it is imported.
+//! `import`: published files of others in the tables, with the same bytes after every import.
 
 use std::fs;
 use std::path::Path;
@@ -58,20 +58,20 @@ fn importing_again_changes_nothing_and_a_changed_file_replaces_its_rows() {
     import(&release).code(1);
     release.run(&["import", "pythia-evals", "./evals", "--threads", "1"]).code(1);
     assert!(before == release.content(), "the same bytes");
-    // From another place, by another path, the same.
+    // From another location, by another path, the same.
     let elsewhere = tempfile::tempdir().unwrap();
     let output = elsewhere.path().join("tables");
     let (evals, output) = (release.path("evals"), output.to_str().unwrap());
     run(&["import", "pythia-evals", evals.to_str().unwrap(), "-o", output]).code(1);
     assert_eq!(release.read("tables/metrics.parquet"), fs::read(Path::new(output).join("metrics.parquet")).unwrap());
-    // Other sources and releases stay; only the changed file's rows are made anew.
+    // Other sources and releases are kept; only the changed file's rows are replaced.
     release.run(&["import", "pythia-evals", "evals", "--release", "other"]).code(1);
     let path = "evals/pythia-v1/pythia-70m/zero-shot/70m_step1000.json";
     release.write(path, OLD.replace("STEP", "1000").replace("0.75", "0.5"));
     release.run(&["import", "pythia-evals", "evals"]).code(1);
     let values = csv(&release, "select release, step, value from metrics where task = 'piqa' order by release, step");
     assert_eq!(values, "release,step,value\nevals,1000,0.5\nevals,2000,0.75\nother,1000,0.75\nother,2000,0.75\n");
-    // Put right again, it is as it was.
+    // After restoring it, the tables are as before.
     release.write(path, OLD.replace("STEP", "1000"));
     import(&release).code(1);
     let rows = csv(&release, "select count(*) as n from sources");
@@ -118,7 +118,7 @@ fn what_cannot_be_done_at_all_is_told() {
     clash.says(&["have the same source name \"x.csv\" in r", "help:"]);
     release.run(&["import", "excel", "a"]).code(2).says(&["excel", "tensorboard"]);
     assert!(!release.path("tables").exists(), "nothing is written");
-    // Without --release they are of two releases.
+    // Without --release they belong to two releases.
     release.run(&["import", "csv", "a/x.csv", "b/x.csv"]).code(0);
     release.write("tables/metrics.parquet", "not Parquet");
     release.run(&["import", "csv", "a"]).code(2).says(&["metrics.parquet", "not a Parquet table"]);
@@ -134,7 +134,7 @@ fn one_import_at_a_time() {
     let held = retrace_files::Lock::directory(retrace_files::Root::open(&tables).unwrap()).unwrap();
     let holder = format!("is being written by process {}", std::process::id());
     release.run(&["import", "csv", "in", "--release", "other"]).code(2).says(&["tables", &holder, "help:"]);
-    // Who only reads need not wait.
+    // Readers need not wait.
     assert_eq!(csv(&release, "select count(*) as n from metrics"), "n\n1\n");
     drop(held);
     assert!(before == release.content(), "nothing is written");
@@ -162,7 +162,7 @@ fn an_import_that_is_killed_says_so() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    // Whatever of it came to be, no source claims rows that are not there.
+    // Whatever was written, no source claims rows that do not exist.
     let wrong = "with rows_there as (select release, source, count(*) as n from (select release, source from metrics \
         union all select release, source from train_log) group by release, source) select count(*) as n from sources s \
         left join rows_there r on s.release = r.release and s.source = r.source where s.problem is null and s.rows <> r.n";
@@ -193,12 +193,12 @@ fn links_are_not_followed_and_pipes_not_waited_for() {
     std::os::unix::fs::symlink("loop.csv", release.path("loop.csv")).unwrap();
     release.run(&["import", "csv", "zero.csv"]).code(1).says(&["not a regular file"]);
     release.run(&["import", "csv", "loop.csv"]).code(2).says(&["loop.csv"]);
-    // Longer than anything that is read, with nothing on the disk.
+    // Longer than any file that is read, with no blocks on disk.
     fs::File::create(release.path("sparse.csv")).unwrap().set_len(100 << 30).unwrap();
     release.run(&["import", "csv", "sparse.csv"]).code(1).says(&["sparse.csv: larger than 1073741824 bytes"]);
 }
 
-/// Imports the tree of a model of Pythia at `path` and holds the table against a count over the JSON itself.
+/// Imports the tree of a model of Pythia at `path` and compares the table with a count from the JSON itself.
 pub(crate) fn every_value_of_a_tree_is_imported(path: &Path, steps: usize) {
     let output = tempfile::tempdir().unwrap();
     run(&["import", "pythia-evals", path.to_str().unwrap(), "-o", output.path().to_str().unwrap(), "-q"]).code(0);

@@ -1,5 +1,4 @@
-//! Training that is killed, or whose disk is full: what is there is whole, and it goes on to the same
-//! bits.
+//! Training that is killed, or whose disk is full: existing files are complete, and it resumes to the same bits.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +18,7 @@ fn prepare(root: &Path) {
     small_run(root, 300, 4, 7, 0);
 }
 
-/// What an undisturbed run leaves.
+/// The files of an uninterrupted run.
 fn undisturbed() -> Vec<(String, Digest)> {
     let directory = tempdir().unwrap();
     prepare(directory.path());
@@ -27,7 +26,7 @@ fn undisturbed() -> Vec<(String, Digest)> {
     run_files(directory.path())
 }
 
-/// The second would cut the first one's journal.
+/// The second would truncate the first one's journal.
 #[test]
 fn two_at_once_are_refused_and_the_first_goes_on() {
     let expected = undisturbed();
@@ -43,7 +42,7 @@ fn two_at_once_are_refused_and_the_first_goes_on() {
         let second = Ran::from(train_small(root, arguments).output().unwrap());
         second.code(2).says(&["runs/small is being written by process", &first.id().to_string()]);
     }
-    // Nor is sealed what is not whole yet.
+    // An incomplete run is not sealed either.
     let sealed = retrace().args(["seal", "."]).current_dir(root).output().unwrap();
     Ran::from(sealed).code(2).says(&["is being written by another process"]);
     Ran::from(first.wait_with_output().unwrap()).code(0);
@@ -87,13 +86,13 @@ fn killed_twelve_times_it_ends_in_the_same_bits() {
     prepare(root);
     let journal = root.join("runs/small/journal.jsonl");
     let lines = || fs::read(&journal).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count());
-    // Moments that differ from test to test: the clock has the last word on when each kill lands.
+    // Times that differ from test to test: the clock decides when each kill happens.
     let chance = Stream::new(std::process::id().into(), "kills");
     for kill in 0..12u64 {
         let resume: &[&str] = if kill == 0 { &[] } else { &["--resume"] };
         let mut child = train_small(root, resume).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         let until = lines() + chance.below(0, kill, 20) as usize;
-        // The first kills come at any moment, before the first step too; the others after some steps.
+        // The first kills are at any time, also before the first step; the others after some steps.
         let mut waited = 0;
         while kill > 3 && lines() <= until && waited < 20_000 {
             sleep(Duration::from_millis(1));
@@ -104,7 +103,7 @@ fn killed_twelve_times_it_ends_in_the_same_bits() {
         child.kill().unwrap();
         child.wait().unwrap();
         if kill == 0 && !journal.exists() {
-            // Killed before it had begun: there is nothing to resume.
+            // Killed before it began: there is nothing to resume.
             fs::remove_dir_all(root.join("runs")).ok();
             Ran::from(train_small(root, &["--resume"]).output().unwrap()).code(2).says(&["no complete checkpoint"]);
             let mut child = train_small(root, &[]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
@@ -120,7 +119,7 @@ fn killed_twelve_times_it_ends_in_the_same_bits() {
     assert_eq!(run_files(root), expected);
 }
 
-/// In a mount namespace of its own, a small tmpfs holds the run's directory.
+/// In a mount namespace of its own, a small tmpfs contains the run's directory.
 #[test]
 fn a_full_disk_loses_nothing() {
     let here = Command::new("unshare").args(["--map-root-user", "--mount", "true"]).output();
@@ -132,7 +131,7 @@ fn a_full_disk_loses_nothing() {
     let root = directory.path();
     prepare(root);
     fs::create_dir(root.join("runs")).unwrap();
-    // Twice full, at other sizes, then roomy. What is there is copied out for a look each time.
+    // Full twice, at different sizes, then with enough space. The files are copied out for inspection each time.
     let script = r#"
         set -u
         cd "$1"
@@ -162,7 +161,7 @@ fn a_full_disk_loses_nothing() {
         let error = read(&format!("{time}.err"));
         assert!(error.contains("No space left on device") && error.contains("runs/small"), "{error}");
         let there = root.join(time);
-        // Every checkpoint that has its name is one of the undisturbed run's, to the last file.
+        // Every checkpoint with its final name equals one of the uninterrupted run, in all files.
         let mut checkpoints = 0;
         for found in walk(&there, &|_| false).unwrap() {
             let path = found.path().to_string();

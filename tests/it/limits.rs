@@ -1,4 +1,4 @@
-//! What asks for more memory than there is, or would never end, is an error at once.
+//! Requests for more memory than there is, or for endless work, give an error immediately.
 
 use std::fs;
 use std::path::Path;
@@ -42,7 +42,7 @@ fn a_description_that_asks_for_too_much_is_refused() {
         ),
         ("hidden_size: 64", "hidden_size: 1073741824", "the limit is 2^40"),
         ("batch_size: 4\n", "batch_size: 1073741824\n", "2^28 tokens per step"),
-        // One that another machine could hold.
+        // A length that would fit in the memory of another machine.
         ("hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2", wide, "bytes of memory"),
     ] {
         let other = written.replace(from, to).replace("runs/small", "runs/other");

@@ -1,4 +1,4 @@
-//! `logits`, beside what transformers computed for the same tokens.
+//! `logits`, compared with the output of transformers for the same tokens.
 
 use std::collections::BTreeMap;
 use std::fs;

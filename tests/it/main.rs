@@ -1,4 +1,4 @@
-//! End-to-end tests over the binary `retrace`: what a person or a program sees of it.
+//! End-to-end tests of the binary `retrace`: its behaviour as a person or a program sees it.
 //!
 //! They belong to the package `retrace-cli`, so that cargo builds the binary before they run.
 

@@ -1,4 +1,4 @@
-//! `retrace make`: what is done, why, and what is left alone.
+//! `retrace make`: what it runs, why, and what it leaves unchanged.
 
 use std::process::Stdio;
 use std::thread::sleep;
@@ -16,12 +16,12 @@ const CONTAMINATION: &str = "retrace: contamination/1\nname: contamination\ntask
 const SCALING: &str = "retrace: scaling/1\nname: scaling\ntables: [tables/train_log.parquet]\npoints: select run, 1.0 as params, cast(tokens as double) as tokens, loss from train_log\nparams_unit: total\nloss_unit: nats/token\nloss: training loss\noutput: law.json\n";
 const PAGE: &str = "retrace: page/1\nname: page\ntitle: r\noutput: page.html\nsections:\n  - {section: training, tables: tables}\n  - {section: evaluation, tables: tables, tasks: [tasks/facts.yaml]}\n  - {section: scaling, law: law.json}\n  - {section: cleaning, recipe: clean.yaml}\n  - {section: contamination, tables: tables, counts: counts.json}\n";
 
-/// A release with a document of every kind but a synthetic corpus, in which nothing is made.
+/// A release with a document of every kind except a synthetic corpus, in which nothing is made yet.
 fn release() -> Release {
     let release = Release::new();
     release.write("run.yaml", RUN);
     release.write("tasks/facts.yaml", TASK);
-    // Of two choices and of four: a guess is right 3 times of 8.
+    // Items with two choices and with four: a guess is correct 3 times of 8.
     release.write(
         "tasks/facts.jsonl",
         "{\"id\":\"a\",\"question\":\"Document 4 tells of 2\",\"choices\":[\"rivers and 9 hills.\",\"x\"],\"answer\":0}\n\
@@ -39,7 +39,7 @@ fn release() -> Release {
     release
 }
 
-/// What became of each step: id and outcome.
+/// The result of each step: id and outcome.
 fn outcomes(release: &Release, more: &[&str]) -> Vec<(String, String, Vec<String>)> {
     let ran = release.run(&[&["make", "--json", "."], more].concat());
     let steps = ran.json("make/1")["steps"].as_array().unwrap().clone();
@@ -69,7 +69,7 @@ fn what_is_made_is_not_made_again_and_what_depends_on_a_change_is() {
     assert!(!release.path("clean").exists(), "a dry run writes nothing");
     let made = outcomes(&release, &[]);
     assert_eq!(those(&made, "made"), ALL);
-    // Whoever needs another comes after it.
+    // A step that depends on another comes after it.
     let place = |id: &str| made.iter().position(|(other, _, _)| other == id).unwrap();
     for (first, second) in [
         ("clean", "tokenize"),
@@ -89,24 +89,24 @@ fn what_is_made_is_not_made_again_and_what_depends_on_a_change_is() {
     assert!(page.contains("0.375"), "a guess is right 3 times of 8");
     assert!(page.contains("38 of 40 documents were kept"), "one is too short, one is there twice");
 
-    // Times do not count, contents do.
+    // Times do not matter, only contents.
     release.write("raw/en-00.jsonl", release.read("raw/en-00.jsonl"));
     assert_eq!(those(&outcomes(&release, &[]), "up to date"), ALL);
 
-    // A comment moves no output: what reads them stays as it is.
+    // A comment changes no output: the steps that read the outputs are not run.
     release.write("clean.yaml", [b"# why\n".as_slice(), &release.read("clean.yaml")].concat());
     let changed = outcomes(&release, &[]);
     // The page shows the recipe, so it reads it too.
     assert_eq!(those(&changed, "made"), ["clean", "page"]);
     assert!(changed.iter().any(|(id, _, why)| id == "clean" && why == &["clean.yaml changed"]), "{changed:?}");
 
-    // A deleted output is made again, the same.
+    // A deleted output is made again, with the same bytes.
     std::fs::remove_file(release.path("tokens/en.tokens")).unwrap();
     let gone = outcomes(&release, &[]);
     assert_eq!(those(&gone, "made"), ["tokenize"]);
     assert!(gone.iter().any(|(_, _, why)| why == &["tokens/en.tokens is missing"]), "{gone:?}");
 
-    // A new shard moves all that depends on it; told beforehand, too.
+    // A new shard affects everything that depends on it; the dry run says so too.
     release.write(
         "raw/en-02.jsonl",
         "{\"id\":\"new\",\"text\":\"Another document of enough letters.\",\"lang\":\"en\"}\n",
@@ -116,7 +116,7 @@ fn what_is_made_is_not_made_again_and_what_depends_on_a_change_is() {
     assert!(dry.iter().any(|(id, _, why)| id == "tokenize" && why == &["after clean"]), "{dry:?}");
     assert_eq!(those(&outcomes(&release, &[]), "made"), ALL);
 
-    // What is not made any more is removed, so that nothing reads it.
+    // An output that is no longer made is removed, so that nothing reads it.
     std::fs::remove_file(release.path("raw/en-02.jsonl")).unwrap();
     assert_eq!(those(&outcomes(&release, &[]), "made"), ALL);
     assert!(!release.path("clean/en-02.jsonl").exists());
@@ -194,7 +194,7 @@ fn nothing_is_written_over_that_was_not_made_here() {
     assert_eq!(release.read("clean/en-00.jsonl"), b"mine\n");
 }
 
-/// Killed at ten moments, it goes on, and what it makes is what it makes otherwise.
+/// Killed at ten times, it resumes, and its outputs are the same as without interruption.
 #[test]
 fn a_make_that_is_killed_goes_on_to_the_same_bytes() {
     let whole = release();
@@ -222,7 +222,8 @@ fn a_make_that_is_killed_goes_on_to_the_same_bytes() {
     assert!(one == other, "the same names, and other bytes");
 }
 
-/// A field of that name in somebody's file makes it no document; where the field stands makes no difference.
+/// A field of that name in a file of another tool does not make it a document; the position of the field does not
+/// matter.
 #[test]
 fn what_is_a_document_does_not_hang_on_its_place() {
     let release = Release::new();
@@ -251,7 +252,7 @@ imports:
   - {kind: lm-eval, files: [logs/*.json]}
 ";
 
-/// A file of another tool that is cut short: the tables are made of what could be read, and the exit code says so.
+/// A truncated file of another tool: the tables contain what could be read, and the exit code shows it.
 #[test]
 fn what_could_not_be_imported_is_said_and_shows_in_the_exit_code() {
     let release = Release::new();

@@ -1,4 +1,4 @@
-//! What a shell and `man` are given: completions and manual pages.
+//! Output for a shell and for `man`: completions and manual pages.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -18,7 +18,7 @@ fn completions_know_every_verb() {
     run(&["completions", "tcl"]).code(2).says(&["bash", "zsh"]);
 }
 
-/// Each shell that is installed reads its script.
+/// Each installed shell reads its script.
 #[test]
 fn shells_read_their_completions() {
     let directory = tempdir().unwrap();
@@ -32,7 +32,7 @@ fn shells_read_their_completions() {
     }
 }
 
-/// bash itself is asked what it offers for a line, as when the tab key is pressed.
+/// bash itself is asked for its completions of a line, as when the tab key is pressed.
 #[test]
 fn bash_completes_verbs_options_and_file_names() {
     if Command::new("bash").arg("--version").stdout(Stdio::null()).status().is_err() {
@@ -45,7 +45,7 @@ fn bash_completes_verbs_options_and_file_names() {
     }
     fs::write(directory.path().join("script"), run(&["completions", "bash"]).code(0).out).unwrap();
     let offers = |words: &[&str]| -> Vec<String> {
-        // `compopt` works only while a key is pressed.
+        // `compopt` works only during a completion.
         let ask = "compopt() { :; }; source ./script; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1))
             _retrace retrace \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD - 1]}\"
             for offer in \"${COMPREPLY[@]}\"; do echo \"$offer\"; done";
@@ -61,7 +61,7 @@ fn bash_completes_verbs_options_and_file_names() {
     assert_eq!(offers(&["retrace", "sign", "--key", "manifest.v"]), ["manifest.v1.yaml"]);
     assert_eq!(offers(&["retrace", "sign", "--key", ".h"]), [".hidden.pem"]);
     assert!(offers(&["retrace", "completions", ""]).contains(&"fish".to_owned()));
-    // Nothing is offered, so that bash itself completes the name of a file.
+    // No completion is offered, so bash itself completes the name of a file.
     assert!(offers(&["retrace", "sign", "x", "manifest.v"]).is_empty());
     assert!(fs::read_to_string(directory.path().join("script")).unwrap().contains("-o default retrace"));
 }

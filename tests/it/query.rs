@@ -1,4 +1,4 @@
-//! `query`: one answer, in every format, and nothing but reading.
+//! `query`: one answer, in every format, and read-only.
 
 use crate::support::{Ran, Release, retrace};
 
@@ -102,7 +102,7 @@ fn a_mistake_is_shown_where_it_is() {
     let lines: Vec<&str> = ran.err.lines().collect();
     assert!(ran.err.contains("[query:2:3]"), "{}", ran.err);
     let at = lines.iter().position(|line| line.ends_with("|   sise")).unwrap_or_else(|| panic!("{}", ran.err));
-    // Under the very word, and as long as it.
+    // Below the word itself, and with its length.
     let word = lines[at].find("sise").unwrap();
     let marks = lines[at + 1];
     assert_eq!(marks.chars().filter(|c| *c == '^').count(), 4, "{}", ran.err);
@@ -181,7 +181,7 @@ fn an_answer_is_drawn() {
     }
     draw("select * from curve", "a.png").code(0);
     assert!(release.read("a.png").starts_with(b"\x89PNG\r\n\x1a\n"));
-    // With a format, the answer is written too.
+    // With a format, the answer is still written.
     let both = query(&release, &["select count(*) as n from curve", "curve.csv", "--plot", "n.svg", "--format", "csv"]);
     assert_eq!(both.code(0).out, "n\n58\n");
     draw("select run from curve", "b.svg").code(2).says(&["no column of numbers"]);
@@ -199,7 +199,7 @@ fn a_table_is_held_against_the_manifest() {
     };
     made("select 1 as n union all select 2");
     let sum = ["select sum(n) as s from numbers", "--format", "csv"];
-    // No manifest yet: it is said, and only then.
+    // No manifest yet: this is reported, and only then.
     assert_eq!(query(&release, &sum).code(0).says(&["not sealed", "numbers.parquet"]).out, "s\n3\n");
     release.run(&["seal", "."]).code(0);
     assert!(!query(&release, &sum).code(0).err.contains("not sealed"));
@@ -271,7 +271,7 @@ fn tables_of_a_part_are_held_against_the_part_and_never_against_nothing() {
     std::fs::remove_file(release.path("tables/manifest.yaml")).unwrap();
     release.run(&["query", LOSSES, "."]).code(2).says(&["the part tables cannot be checked"]);
     assert_ne!(release.run(&["audit", "."]).code, 0);
-    // Nor may another manifest of the part take its place.
+    // Another manifest cannot replace that of the part either.
     release.write("log/a.csv", "step,loss\n1,9.5\n2,2.25\n");
     release.run(&["import", "csv", "log", "--mapping", "mapping.yaml", "-o", "tables", "--release", "x"]).code(0);
     release.run(&["seal", "tables"]).code(0);
@@ -288,16 +288,16 @@ fn what_a_part_that_is_not_known_leaves_out_of_a_table_is_said() {
     let ask = |sql: &str, more: &[&str]| release.run(&[&["query", sql, "."], more].concat());
     let whole = ask(count, &["--format", "csv"]).code(0).out;
     assert_ne!(whole, "n\n1\n", "the part's files are counted");
-    // Its manifest is sealed; what that should say is not known.
+    // Its manifest is sealed; its expected content is unknown.
     std::fs::remove_file(release.path("raw/manifest.yaml")).unwrap();
     let told = ["incomplete", "manifest.yaml: raw", "none of its files were checked"];
     assert_eq!(ask(count, &["--format", "csv"]).code(2).says(&told).out, "n\n1\n");
     ask("select id from steps", &[]).code(2).says(&told);
     let document = ask("select id from (select * from steps)", &["--json"]).code(2).json("query/1");
     assert_eq!(document["unknown"][0]["at"], "raw");
-    // That question is answered whole.
+    // This query's answer is complete.
     ask("select root from manifests", &[]).code(0);
-    // A rule that asks what is sealed alone is clean, and has not seen all.
+    // A rule that reads only sealed tables has no findings, and did not see everything.
     release.write(
         "rules/sizes.sql",
         "-- title: Empty files\n-- severity: error\n-- means: m\n-- do: a\n-- needs: artifacts\n\n\

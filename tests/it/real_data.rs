@@ -1,8 +1,7 @@
-//! Tests on data of others that lie beside the repository and are not part of it.
+//! Tests on data of others that are stored beside the repository and are not a part of it.
 //!
-//! All such tests are here, and none runs without being asked for: `.ci/run real-data` runs them where the
-//! data are, and says how many there are where not. What each tests has a test elsewhere that needs no
-//! data.
+//! All such tests are here, and none runs unless requested: `.ci/run real-data` runs them if the data are available,
+//! and otherwise prints their number. Everything that they test also has a test elsewhere that needs no data.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +19,7 @@ use crate::import::every_value_of_a_tree_is_imported;
 use crate::stories::{self, bits_per_byte, convert, jsonl, task, trained_on};
 use crate::support::{Ran, Release, retrace};
 
-/// What lies at `path` of the data.
+/// The path of an item of the data.
 #[track_caller]
 fn data(path: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(path);
@@ -38,7 +37,7 @@ fn a_real_tokenizer_is_opened() {
     assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), text);
 }
 
-/// `dirty` holds pages labelled zh that are mostly English, and says which.
+/// `dirty` contains pages labelled zh that are mostly English, and marks them.
 #[test]
 #[ignore = "real data"]
 fn the_script_rule_finds_what_people_found() {
@@ -76,8 +75,8 @@ fn the_script_rule_finds_what_people_found() {
     assert!(clean > 0 && false_alarms * 200 <= clean, "{false_alarms} of {clean}");
 }
 
-/// Besiroglu et al. read 245 points off the figures of Hoffmann et al., left out five (here: those of the
-/// highest loss), and publish E = 1.8172, A = 482.01, B = 2085.43, α = 0.3478, β = 0.3658.
+/// Besiroglu et al. read 245 points from the figures of Hoffmann et al., left out five (here: those with the highest
+/// loss), and publish E = 1.8172, A = 482.01, B = 2085.43, α = 0.3478, β = 0.3658.
 #[test]
 #[ignore = "real data"]
 fn a_fit_agrees_with_the_published_one() {
@@ -90,7 +89,7 @@ fn a_fit_agrees_with_the_published_one() {
     }
     points.sort_by(|a, b| b.loss.total_cmp(&a.loss));
     let fit = fit(&points[5..]).unwrap();
-    // They say how far each is from certain; these are well within that.
+    // They state the uncertainty of each; these limits are well within it.
     for (what, found, expected, relative) in [
         ("E", fit.e, 1.8172, 0.001),
         ("A", fit.a, 482.01, 0.03),
@@ -102,7 +101,7 @@ fn a_fit_agrees_with_the_published_one() {
     }
 }
 
-/// Lists, each by the tool of its name. They hold the same files, so they must agree.
+/// Lists, each by the tool of its name. They describe the same files, so they must agree.
 #[test]
 #[ignore = "real data"]
 fn real_lists_are_read_and_agree() {
@@ -125,12 +124,12 @@ fn real_lists_are_read_and_agree() {
         (croissant.len(), croissant[0].path.as_str(), croissant[0].size),
         (1, "data/shard-000.jsonl", Some(123))
     );
-    // The pointer of a file that SHA256SUMS lists: the two agree.
+    // The pointer of a file that is in SHA256SUMS: the two agree.
     let pointer = read("lfs-pointer.txt");
     assert!(gnu.iter().any(|entry| entry.checksums == pointer[0].checksums));
 }
 
-/// A model and one of the same size and header with other weights, as they are in circulation.
+/// A model and another of the same size and header with other weights, as published.
 #[test]
 #[ignore = "real data"]
 fn two_real_files_of_one_shape_differ_by_their_tensors() {
@@ -207,7 +206,7 @@ fn one_model_of_the_real_pythia_tree() {
     every_value_of_a_tree_is_imported(&data("evals/pythia/evals/pythia-v1/pythia-70m"), 27);
 }
 
-/// Stories of the kind that it was trained on, which it has not seen: ours.
+/// Stories of the same kind as its training data, which it has not seen: written for this test.
 const STORIES: [&str; 2] = [
     "Once upon a time, there was a little boy named Tim. Tim had a red ball. He loved to play with his ball in the \
      garden. One day, the ball rolled under a big tree. Tim was sad. His mom came and said, \"Do not cry, Tim. I will \
@@ -217,8 +216,8 @@ const STORIES: [&str; 2] = [
      okay. We can find a new friend.\" They walked home and had some milk.",
 ];
 
-/// What llama2.c itself writes with this model at temperature 0: the beginning of the output that its
-/// own test expects (`test_all.py`).
+/// The output of llama2.c itself with this model at temperature 0: the beginning of the output that its own test
+/// expects (`test_all.py`).
 const THEIRS: &str = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One \
                       day, she saw a big, red ball.";
 
@@ -237,10 +236,10 @@ fn a_real_model_is_loaded_asked_and_trained_on() {
 
     task(root, &STORIES);
     let bits = bits_per_byte(root, &["model", "impostor"]);
-    // A byte is 8 bits; a child's story is well below one a byte to who has read many.
+    // A byte is 8 bits; a model trained on many children's stories needs well below one bit per byte.
     assert!(bits[0] < 0.8 && bits[1] > 4.0, "{bits:?}");
 
-    // Trained on, from its released weights, on what it wrote itself, as long as its documents are.
+    // Training is continued from its released weights, on its own output, with the length of its documents.
     fs::create_dir(root.join("clean")).unwrap();
     let written = (0..6).map(|seed| {
         let (seed, drawn) = (seed.to_string(), ["--temperature", "0.9", "--tokens", "100"]);

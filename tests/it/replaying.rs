@@ -1,4 +1,4 @@
-//! Replays of a stranger's release: nothing in it vouches for it, and nothing in it is written.
+//! Replays of an untrusted release: nothing in it is accepted as proof, and nothing in it is written.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use crate::runs::trained;
 use crate::support::{Ran, Release};
 
-/// A release of raw documents that were cleaned.
+/// A release of raw documents and a cleaning step.
 fn cleaned() -> Release {
     let release = Release::new();
     release.run(&["clean", "clean.yaml"]).code(0);
     release
 }
 
-/// Seals the release after its record of `step` was changed by hand.
+/// Seals the release after its record of `step` was edited by hand.
 fn recorded(release: &Release, step: &str, change: impl FnOnce(&mut Value)) {
     let path = format!(".retrace/steps/{step}.json");
     let mut record = serde_json::from_slice(&fs::read(release.path(&path)).unwrap_or_default()).unwrap_or_default();
@@ -29,7 +29,7 @@ fn recorded(release: &Release, step: &str, change: impl FnOnce(&mut Value)) {
     release.run(&["seal", "."]).code(0);
 }
 
-/// A file as a record has it.
+/// A file in the form of a record.
 fn file(release: &Release, path: &str) -> Value {
     json!({"path": path, "digest": Digest::of(&release.read(path))})
 }
@@ -38,12 +38,12 @@ fn made(release: &Release, path: &str) -> Value {
     json!({"path": path, "kind": "shard", "digest": Digest::of(&release.read(path))})
 }
 
-/// A record of `clean.yaml`, of which nothing need be true.
+/// A record of `clean.yaml`, whose content may be false.
 fn clean_record(id: &str, inputs: &[Value], outputs: &[Value]) -> Value {
     json!({"id": id, "kind": "clean", "config": "clean.yaml", "inputs": inputs, "outputs": outputs})
 }
 
-/// Puts another line into a file that cleaning made, and says so in the record.
+/// Inserts another line into an output of cleaning, and updates the record.
 fn forged(release: &Release) {
     let path = "clean/en-00.jsonl";
     release.write(path, [&release.read(path)[..], b"{\"id\":\"x\",\"text\":\"planted\",\"lang\":\"en\"}\n"].concat());
@@ -59,7 +59,7 @@ fn all(release: &Release, more: &[&str]) -> Ran {
     release.run(&[&["replay", "manifest.yaml", "--all"], more].concat())
 }
 
-/// What is said of each step: its verdict, and whether it rests on a note.
+/// The result of each step: its verdict, and whether it is based on a note.
 fn verdicts(ran: &Ran) -> BTreeMap<String, (String, bool)> {
     let result = ran.json("replay-all/2");
     let told = |step: &Value| {
@@ -77,8 +77,7 @@ fn key(directory: &Path, name: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Every file, directory and link below `root`, with all that the system says of it but the time of
-/// reading.
+/// Every file, directory and link below `root`, with all metadata except the access time.
 #[cfg(unix)]
 fn everything(root: &Path) -> Vec<(PathBuf, String)> {
     use std::os::unix::fs::MetadataExt;
@@ -103,7 +102,7 @@ fn notes_in_a_release_do_not_vouch_for_it() {
     let release = cleaned();
     forged(&release);
     release.run(&["verify", "manifest.yaml"]).code(0);
-    // As earlier versions noted it, and as this one would elsewhere.
+    // As earlier versions wrote the note, and as this version would elsewhere.
     let manifest = Manifest::parse(&String::from_utf8(release.read("manifest.yaml")).unwrap(), "manifest").unwrap();
     let name = Checksum::from(canonical_digest("step/1", &manifest.steps[0]).unwrap()).hex();
     let tool = concat!("retrace ", env!("CARGO_PKG_VERSION"));
@@ -138,12 +137,12 @@ fn the_auditors_own_notes_are_of_one_release_and_say_so() {
     let note = fs::read_dir(&notes).unwrap().next().unwrap().unwrap().path();
     let text = fs::read(&note).unwrap();
     assert_eq!(statement["predicate"]["steps"][0]["note"], json!(Digest::of(&text)));
-    // A note counts for what it says, not for being there.
+    // A note counts for its content, not for its existence.
     let edited = String::from_utf8(text.clone()).unwrap().replace("same_bits", "not_replayed\", \"because\": \"x");
     fs::write(&note, edited).unwrap();
     assert_eq!(told(&[]), same(false));
     assert_eq!(fs::read(&note).unwrap(), text);
-    // Whoever signs, signs what stands in signed notes alone.
+    // With a signing key, only signed notes are included in the signed statement.
     let (mine, other) = (key(own.path(), "mine.pem"), key(own.path(), "other.pem"));
     let output = own.path().join("signed.json");
     let signed = |key: &str| told(&["-o", output.to_str().unwrap(), "--key", key]);
@@ -151,7 +150,7 @@ fn the_auditors_own_notes_are_of_one_release_and_say_so() {
     assert_eq!(signed(&mine), same(true));
     assert_eq!(signed(&other), same(false));
 
-    // What it was done with is looked at still.
+    // Its inputs are still checked.
     let raw = release.read("raw/en-00.jsonl");
     release.write("raw/en-00.jsonl", b"{}\n");
     let ran = all(&release, &with).code(2);
@@ -162,7 +161,7 @@ fn the_auditors_own_notes_are_of_one_release_and_say_so() {
     all(&release, &with).code(1);
     release.write("clean/ledger.jsonl", ledger);
     assert_eq!(told(&[]), same(true));
-    // Another release with the very same step.
+    // Another release with exactly the same step.
     release.run(&["seal", ".", "--name", "another"]).code(0);
     assert_eq!(told(&[]), same(true), "its name is under no root");
     release.write("more", "one more file");
@@ -226,7 +225,7 @@ fn steps_in_a_circle_are_named_and_the_others_are_done() {
         assert_eq!(said[name].0, "invalid");
     }
     assert!(ran.out.contains("need what they make themselves: one, two"), "{}", ran.out);
-    // Two that make one file.
+    // Two steps that make the same file.
     let rival = clean_record("rival", &[], &[made(&release, "a")]);
     release.write(".retrace/steps/rival.json", rival.to_string());
     release.run(&["seal", "."]).code(2).says(&["two steps list a"]);
@@ -243,7 +242,7 @@ fn a_record_that_is_not_what_the_step_does_is_a_finding() {
     let remove = |record: &mut Value, path: &str| {
         record["outputs"].as_array_mut().unwrap().retain(|output| output["path"] != path);
     };
-    // The document puts its outputs elsewhere.
+    // The document has other output paths.
     told(
         &|release| {
             release.write(
@@ -262,7 +261,7 @@ fn a_record_that_is_not_what_the_step_does_is_a_finding() {
         },
         "clean/en-01.jsonl, which the step does not make",
     );
-    // A file that was changed is left out of the record of what made it.
+    // A changed file is removed from the record of the step that made it.
     told(
         &|release| {
             release.write("clean/en-01.jsonl", "{\"id\":\"x\",\"text\":\"planted\",\"lang\":\"en\"}\n");
@@ -270,7 +269,7 @@ fn a_record_that_is_not_what_the_step_does_is_a_finding() {
         },
         "clean/en-01.jsonl, of which the manifest does not say that the step makes it",
     );
-    // It is said to have read more than it did.
+    // The record lists more inputs than the step read.
     told(
         &|release| {
             release.write("raw/more.txt", "books");
@@ -280,7 +279,7 @@ fn a_record_that_is_not_what_the_step_does_is_a_finding() {
         },
         "raw/more.txt is said to be read, and the step does not read it",
     );
-    // What says how it was done is not among what it read, and so under no digest of the step.
+    // The document of the step is not among its inputs, and so it is not covered by the digest of the step.
     told(
         &|release| {
             recorded(release, "clean", |record| {
@@ -303,7 +302,7 @@ fn nothing_done_is_no_success() {
     assert_eq!(ran.json("replay-all/2")["holds"], false);
 }
 
-/// Not even its links are counted otherwise.
+/// Not even its number of links changes.
 #[cfg(unix)]
 #[test]
 fn a_replay_leaves_a_release_as_it_is() {
@@ -321,11 +320,11 @@ fn a_replay_leaves_a_release_as_it_is() {
     assert_eq!(everything(release.root()), before);
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
     assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0, "the scratch directory is left");
-    // Nothing of this machine stands in what may be published.
+    // Nothing about this machine is in the publishable statement.
     let text = fs::read_to_string(&output).unwrap();
     assert!(!text.contains(own.path().to_str().unwrap()) && !text.contains(release.root().to_str().unwrap()));
 
-    // Damaged beyond replaying: the statement says so, without this machine's paths.
+    // Damaged so that it cannot be replayed: the statement says so, without this machine's paths.
     let record = release.read("tokens/en.tokens");
     fs::remove_file(release.path("tokens/en.tokens")).unwrap();
     let root = release.root().to_str().unwrap();
@@ -353,14 +352,14 @@ fn a_replay_tells_what_it_did_not_compute() {
     assert_eq!(stretch("0", "40")["not_computed"], json!([]));
     release.run(&["replay", "manifest.yaml"]).code(0).says(&["not computed 21 of 27 outputs", "(except these steps)"]);
 
-    // It is held against the manifest all the same.
+    // It is still checked against the manifest.
     let path = "runs/small/step-000000/config.json";
     let config = release.read(path);
     release.write(path, [&config[..], b"\n"].concat());
     let ran = release.run(&["replay", "manifest.yaml", "--from", "20", "--to", "30"]).code(1);
     assert!(ran.out.contains(&format!("changed  {path}")), "{}", ran.out);
     release.write(path, config);
-    // What the step is said to have made is what its run file names.
+    // The outputs of the step in the manifest are those in its run file.
     let record = release.read(".retrace/steps/train-small.json");
     release.write("runs/bad/journal.jsonl", "{}");
     recorded(&release, "train-small", |record| {
@@ -377,7 +376,7 @@ fn a_replay_tells_what_it_did_not_compute() {
     fs::remove_dir_all(release.path("runs/bad")).unwrap();
     release.write(".retrace/steps/train-small.json", record);
     release.run(&["seal", "."]).code(0);
-    // A checkpoint that nobody sealed is not one of the run's.
+    // A checkpoint that was not sealed is not a part of the run.
     for file in ["config.json", "model.safetensors", "optimizer.safetensors", "state.json", "tokenizer.json"] {
         let bytes = release.read(&format!("runs/small/step-000020/{file}"));
         release.write(&format!("runs/small/step-000025/{file}"), bytes);
@@ -397,14 +396,14 @@ fn the_steps_of_parts_are_done_too() {
     release.run(&["seal", "corpus"]).code(0);
     release.run(&["seal", ".", "--nest", "corpus"]).code(0);
     assert_eq!(verdicts(&all(&release, &["--json"]).code(0))["corpus/clean"].0, "same_bits");
-    // A part that is not the sealed one may hold anything.
+    // A part that is not the sealed one may contain anything.
     release.write("corpus/more", "");
     release.run(&["seal", "corpus"]).code(0);
     let ran = all(&release, &["--json"]).code(2);
     assert_eq!(ran.json("replay-all/2")["unknown"], json!(["corpus"]));
 }
 
-/// What was done without a document, by verbs of earlier versions say, leaves nothing to do it again by.
+/// A step without a document, for example by a verb of an earlier version, cannot be replayed.
 #[test]
 fn a_step_without_a_document_is_not_replayed() {
     let release = trained();
@@ -418,7 +417,7 @@ fn a_step_without_a_document_is_not_replayed() {
     assert!(ran.out.contains("eval: it has no document that says how it was done"), "{}", ran.out);
 }
 
-/// What a release is called makes no difference.
+/// The name of a release does not matter.
 #[cfg(unix)]
 #[test]
 fn a_strangers_release_that_is_called_as_the_tour_is_no_other() {
@@ -434,7 +433,7 @@ fn a_strangers_release_that_is_called_as_the_tour_is_no_other() {
     assert_eq!(everything(release.root()), before);
 }
 
-/// A pipe would be waited for, and a device never ends.
+/// Opening a pipe would wait, and reading a device never ends.
 #[cfg(unix)]
 #[test]
 fn special_files_are_refused() {

@@ -1,4 +1,4 @@
-//! Training that is killed and resumed, replayed and asked about.
+//! Training that is killed and resumed, replayed and queried.
 
 use std::hash::{BuildHasher, RandomState};
 use std::process::Stdio;
@@ -41,7 +41,7 @@ phases:
 checkpoint_every: 10
 ";
 
-/// A release that is ready to be trained on.
+/// A release that is ready for training.
 fn tokenized() -> Release {
     let release = Release::new();
     release.write("run.yaml", RUN);
@@ -66,11 +66,11 @@ fn killed_ten_times_at_any_moment_the_run_ends_with_the_same_bits() {
         let resume = release.path("runs").exists();
         command.args(["train", "run.yaml"]).args(resume.then_some("--resume")).current_dir(release.root());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // Any moment: from before the first byte to after the last step.
+        // At any time: from before the first byte to after the last step.
         let moment = RandomState::new().hash_one(kills) % 400;
         std::thread::sleep(Duration::from_millis(moment));
         if child.try_wait().unwrap().is_some() {
-            // It was done before the kill. That counts for nothing: begin anew.
+            // It was complete before the kill. That does not count: start again.
             std::fs::remove_dir_all(release.path("runs")).unwrap();
             continue;
         }
@@ -117,7 +117,7 @@ fn a_replay_holds_until_the_seed_is_changed() {
     assert!(ran.out.contains("step 11, the config differs: seed was 1 and is 2"), "{}", ran.out);
     assert!(ran.out.contains("run.yaml"), "{}", ran.out);
     ran.says(&["the first step that differs is 11: the config differs"]);
-    // From the start, the initial weights differ already.
+    // From the start, because the initial weights differ already.
     release.run(&["replay", "manifest.yaml", "--from", "0", "--to", "10"]).code(1).says(&["differs is 0"]);
 
     release
@@ -155,19 +155,19 @@ fn every_step_of_a_release_is_done_again() {
     assert!(manifest.contains(&format!("b3:{root}")), "{root}");
     assert_eq!(statement["predicate"]["steps"].as_array().unwrap().len(), 3);
 
-    // What a step made is not there any more.
+    // An output of a step is missing.
     let path = "clean/ledger.jsonl";
     let (ledger, tokens) = (release.read(path), release.read("tokens/en.tokens"));
     release.write(path, b"{}\n");
     let ran = all(&[]).code(1);
     assert!(ran.out.contains("clean: clean/ledger.jsonl here, which is not what the step made"), "{}", ran.out);
     release.write(path, ledger);
-    // What a step read is not there any more: it cannot be done again, and is not said to differ.
+    // An input of a step is missing: the step cannot be replayed, and is not reported as different.
     release.write("tokens/en.tokens", [&tokens[..], b"x"].concat());
     let ran = all(&[]).code(1);
     assert!(ran.out.contains("not replayed  train-small: tokens/en.tokens is not what the step read"), "{}", ran.out);
     release.write("tokens/en.tokens", tokens);
-    // A training that does not lead to what was published is looked into.
+    // A training that does not lead to the published result is diagnosed.
     let path = "runs/small/step-000020/model.safetensors";
     let mut bytes = release.read(path);
     *bytes.last_mut().unwrap() ^= 0x40;
@@ -236,7 +236,7 @@ fn models_are_evaluated_and_bad_ones_refused() {
             .json("eval/1");
         ran["models"][0]["results"]["words"]["bits_per_byte,none"].as_f64().unwrap()
     };
-    // What it learned shows.
+    // The effect of training is visible.
     assert!(value("runs/small/step-000040") < 0.8 * value("runs/small/step-000000"));
     let path = "runs/small/step-000040/model.safetensors";
     let mut lying = release.read(path);

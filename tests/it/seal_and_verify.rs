@@ -1,4 +1,4 @@
-//! `seal` and `verify`: whatever is done to a release shows.
+//! `seal` and `verify`: every change of a release is detected.
 
 use std::fs;
 use std::process::Command;
@@ -7,8 +7,7 @@ use retrace_files::{Lock, Root};
 
 use crate::support::{Release, retrace};
 
-/// A safetensors file, written out by hand from the format's description: 16 bytes of data, two
-/// tensors of two F32 each.
+/// A safetensors file, written by hand from the format's description: 16 bytes of data, two tensors of two F32 each.
 fn tensors() -> Vec<u8> {
     let header = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}"#;
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
@@ -36,7 +35,7 @@ fn what_was_sealed_verifies() {
     verified.says(&["verified", &root]);
     let document = release.run(&["verify", "--json", "manifest.yaml"]).code(0).json("verify/1");
     assert_eq!((&document["holds"], &document["root"]), (&true.into(), &root.clone().into()));
-    // From elsewhere, and with the manifest elsewhere and in JSON.
+    // From another directory, and with the manifest elsewhere and in JSON.
     let elsewhere = tempfile::tempdir().unwrap();
     let json = elsewhere.path().join("release.json");
     let run = |arguments: &[&std::ffi::OsStr]| {
@@ -172,7 +171,7 @@ fn a_manifest_that_was_sealed_again_has_another_root() {
     let (release, published) = sealed();
     release.write("raw/en-00.jsonl", b"");
     release.write("model/note", b"");
-    // The steps no longer fit what lies there, and seal says so.
+    // The recorded steps no longer match the files, and seal says so.
     release.run(&["seal", "."]).code(2).says(&["raw/en-00.jsonl", "clean"]);
     fs::remove_dir_all(release.path(".retrace")).unwrap();
     release.run(&["seal", "."]).code(0);
@@ -255,7 +254,7 @@ fn sha256_is_sealed_if_asked_for_and_is_the_published_one() {
     release.run(&["verify", "manifest.yaml"]).code(0);
 }
 
-/// A part is sealed once; the whole has it by its manifest, and checks all of it.
+/// A part is sealed once; the outer release refers to its manifest, and checks all of it.
 #[test]
 fn a_part_that_was_sealed_stands_for_its_files_in_the_whole() {
     let release = Release::new();
@@ -271,7 +270,7 @@ fn a_part_that_was_sealed_stands_for_its_files_in_the_whole() {
     let verify = || release.run(&["verify", "manifest.yaml"]);
     verify().code(0).says(&["10 files", "as sealed"]);
     release.run(&["verify", "manifest.yaml", "--only", "weights"]).code(0).says(&["3 files of 10 files"]);
-    // In the part and beside it, whatever is done shows.
+    // In the part and beside it, every change is detected.
     let mut changed = tensors();
     *changed.last_mut().unwrap() ^= 1;
     release.write("weights/model.safetensors", changed);
@@ -279,8 +278,8 @@ fn a_part_that_was_sealed_stands_for_its_files_in_the_whole() {
     let told = verify().code(1).out;
     assert!(told.contains("changed      weights/model.safetensors") && told.contains("tensor b differs"), "{told}");
     assert!(told.contains("extra        weights/more"), "{told}");
-    // The part sealed anew is not the part that was sealed: that is a finding, and that nothing in it was
-    // looked at is one too.
+    // A part that was sealed again is not the part that was sealed first: that is a finding, and so is that nothing in
+    // it was checked.
     release.run(&["seal", "weights"]).code(0);
     let told = verify().code(1).says(&["2 findings"]).out;
     let lines: Vec<&str> = told.lines().collect();
@@ -296,7 +295,7 @@ fn a_part_that_was_sealed_stands_for_its_files_in_the_whole() {
     assert_eq!((&json["holds"], &json["counts"]["unverifiable"]), (&false.into(), &1.into()));
     let entry = json["entries"].as_array().unwrap().iter().find(|entry| entry["path"] == "weights").unwrap();
     assert!(entry["diagnosis"].as_str().unwrap().contains("cannot be read"), "{entry}");
-    // Where something else is asked for it is none; where it might be in the part it is.
+    // With `--only` for other files it is not a finding; if the selected files might be in the part, it is.
     let only = |what: &str| release.run(&["verify", "manifest.yaml", "--only", what]);
     only("raw").code(0);
     only("kind=config").code(1);
@@ -305,7 +304,7 @@ fn a_part_that_was_sealed_stands_for_its_files_in_the_whole() {
     release.run(&["diff", "manifest.yaml", "manifest.yaml"]).code(0).says(&["not compared weights"]);
 }
 
-/// What two releases of one digest hold is told of the parts too.
+/// If two releases of the same digest differ, this is reported for the parts too.
 #[test]
 fn what_parts_hold_is_exported_and_compared() {
     let release = Release::new();
@@ -320,7 +319,7 @@ fn what_parts_hold_is_exported_and_compared() {
     assert!(told.contains("changed  part/x"), "{told}");
 }
 
-/// Parts deeper than verify follows are not sealed, and a finding where another sealed them.
+/// Parts nested deeper than verify follows are not sealed, and are a finding if another program sealed them.
 #[test]
 fn parts_are_nested_as_deep_as_they_are_followed() {
     let release = Release::new();
@@ -337,12 +336,12 @@ fn parts_are_nested_as_deep_as_they_are_followed() {
     release.run(&["verify", "deep/p/manifest.yaml"]).code(1);
 }
 
-/// A pipeline that ends in `verify manifest.json` is told when that is only somebody's list.
+/// A pipeline that ends in `verify manifest.json` is informed if that is only a list of another tool.
 #[test]
 fn a_list_that_is_called_a_manifest_is_said_to_be_a_list() {
     let release = Release::new();
     release.write("copy/x", "abc");
-    // FIPS 180: of "abc"; git's name of it, from `git hash-object`.
+    // FIPS 180: of "abc"; git's digest of it, from `git hash-object`.
     let sums = "SHA256 (x) = ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n";
     let tree = r#"[{"type":"file","oid":"f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f","size":3,"path":"x"}]"#;
     for text in [sums, tree] {
@@ -394,7 +393,7 @@ fn of_two_seals_at_once_the_second_says_who_holds_it() {
     let held = Lock::file(Root::open(release.root()).unwrap(), "manifest.yaml".as_ref()).unwrap();
     let holder = format!("process {}", std::process::id());
     release.run(&["seal", "."]).code(2).says(&["manifest.yaml is being written by", &holder]);
-    // Another manifest is another's business, and the lock is not covered.
+    // A different manifest does not conflict, and the lock is not covered.
     release.run(&["seal", ".", "-o", "other.json", "--ignore", "manifest.yaml"]).code(0);
     assert!(!String::from_utf8(release.read("other.json")).unwrap().contains("retrace-lock"));
     assert_eq!(release.read("manifest.yaml"), before);
@@ -402,7 +401,7 @@ fn of_two_seals_at_once_the_second_says_who_holds_it() {
     release.run(&["seal", "."]).code(0);
 }
 
-/// Many at once, for real: whatever is there afterwards is whole.
+/// Many real concurrent seals: the resulting files are complete.
 #[test]
 fn seals_at_once_leave_a_whole_manifest() {
     let release = Release::new();
@@ -430,7 +429,7 @@ fn seals_at_once_leave_a_whole_manifest() {
     release.run(&["verify", "many/manifest.yaml"]).code(0).says(&["verified 200 files"]);
 }
 
-/// Pipes, devices and directories in the place of what verify reads: told at once.
+/// Pipes, devices and directories in the place of files that verify reads: reported immediately.
 #[cfg(target_os = "linux")]
 #[test]
 fn what_is_no_file_is_not_read() {
@@ -487,7 +486,7 @@ fn what_rests_on_notes_is_counted() {
     told.says(&["inside", "files there are not trusted", "outside DIR"]);
 }
 
-/// A clone without its large files says what those should be.
+/// A clone without its large files states what those should be.
 #[test]
 fn pointers_in_a_clone_are_verified_against_the_files() {
     let (release, _) = sealed();
@@ -503,7 +502,7 @@ fn pointers_in_a_clone_are_verified_against_the_files() {
     fs::write(clone.path().join("model/model.safetensors"), pointer).unwrap();
     let verify = |copy: &str| release.run(&["verify", clone.path().to_str().unwrap(), copy]);
     verify(".").code(0).says(&["1 file", "as listed"]);
-    // The clone itself has no weights, and says so.
+    // The clone itself has no weights, and the output says so.
     assert!(verify(clone.path().to_str().unwrap()).code(1).out.contains("pointer"));
     release.run(&["verify", "raw", "."]).code(2).says(&["a directory without Git LFS pointers"]);
 }
@@ -538,7 +537,7 @@ fn diff_tells_what_changed_down_to_the_tensor() {
     assert_eq!(document["checkpoints"][0]["tensors"][0]["name"], "b");
     assert_eq!(document["checkpoints"][0]["equal"], 1);
     release.run(&["diff", "model", "model"]).code(0).says(&["the same"]);
-    // What the files are not: the roots cover it, and it is not passed over in silence.
+    // A false statement about the files: the roots cover it, and it is not ignored silently.
     release.run(&["seal", "model", "-o", "plain.yaml"]).code(0);
     release.run(&["seal", "model", "-o", "with.yaml", "--sha256"]).code(0);
     let ran = release.run(&["diff", "plain.yaml", "with.yaml"]).code(0);
@@ -547,16 +546,16 @@ fn diff_tells_what_changed_down_to_the_tensor() {
     release.run(&["diff", "manifest.yaml", "manifest.yaml"]).code(0);
     release.run(&["diff", "model/model.safetensors", "copy/model.safetensors"]).code(1);
     release.run(&["diff", "model", "nowhere"]).code(2).says(&["nowhere"]);
-    // A manifest that was edited is no manifest, and no other file either.
+    // An edited manifest is not a valid manifest, and it is not read as another kind of file either.
     let edited = String::from_utf8(release.read("manifest.yaml")).unwrap().replacen("size: ", "size: 1", 1);
     release.write("edited.yaml", edited);
     release.run(&["diff", "manifest.yaml", "edited.yaml"]).code(2).says(&["edited after sealing"]);
-    // A file whose header lies: told as that, and nothing compared.
+    // A file with a false header: reported as such, and nothing is compared.
     release.write("copy/model.safetensors", u64::MAX.to_le_bytes());
     release.run(&["diff", "model", "copy"]).code(2).says(&["copy/model.safetensors", "byte 0"]);
 }
 
-/// The lists are the tools' own, where those are here.
+/// The lists are made by the tools themselves, if they are installed.
 #[test]
 fn lists_of_other_tools_are_verified() {
     let (release, _) = sealed();
@@ -576,7 +575,7 @@ fn lists_of_other_tools_are_verified() {
     let lists = ["--also", "SHA256SUMS", "--also", "checklist.chk"];
     let others: Vec<&str> = ["B3SUMS"].into_iter().filter(|list| release.path(list).exists()).collect();
     let also = || [&["verify", "manifest.yaml"], &lists[..]].concat();
-    // The lists lie in the release since it was sealed: they are themselves no finding, others would be.
+    // The lists were added to the release after sealing: they themselves are not findings, other files would be.
     for list in others {
         fs::remove_file(release.path(list)).unwrap();
     }

@@ -1,4 +1,4 @@
-//! What every verb has in common: help, exit codes, colour, progress, JSON.
+//! Common behaviour of all verbs: help, exit codes, colour, progress, JSON.
 
 use std::io::Read;
 use std::process::Stdio;
@@ -11,7 +11,7 @@ fn help_names_every_verb_and_each_has_examples() {
     for code in ["0 success", "1 a finding", "2 an error"] {
         assert!(all.out.contains(code), "{}", all.out);
     }
-    // What the help lists is what is tested here: a new verb must be added to `VERBS`.
+    // The verbs in the help are those tested here: a new verb must be added to `VERBS`.
     let commands = all.out.split("Verbs:").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
     let listed = commands.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
     let listed: Vec<&str> = listed.filter(|verb| !["", "help"].contains(verb)).collect();
@@ -104,7 +104,7 @@ fn quiet_leaves_the_result_alone() {
 #[test]
 fn whoever_stops_reading_is_no_failure() {
     let release = Release::new();
-    // More shards than a pipe holds the names of.
+    // More shards than a pipe's buffer can hold names of.
     for index in 2..3000 {
         release.write(&format!("raw/{}-{index:05}.jsonl", "en".repeat(30)), b"");
     }

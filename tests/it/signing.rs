@@ -1,4 +1,4 @@
-//! `sign`, `export` and what `verify` says of signatures; and the tools of others on what we write.
+//! `sign`, `export` and what `verify` reports about signatures; and other tools on our output.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,7 +33,7 @@ fn a_signature_is_checked_when_asked_for_and_told_of_when_not() {
     };
     wrong(verify("p-256.pub"), "another key");
     wrong(release.run(&["verify", "manifest.yaml", "--trust", &key("root")]), "give --public-key");
-    // Sealed anew by whoever changed a file; the old signature does not hold, nor is it sealed.
+    // Sealed again by the person who changed a file; the old signature is not valid, and is not sealed.
     let signature = release.read("manifest.yaml.sig");
     release.write("notes.txt", "more");
     release.run(&["seal", ".", "--sha256", "--name", "small"]).code(0);
@@ -46,7 +46,7 @@ fn a_signature_is_checked_when_asked_for_and_told_of_when_not() {
     }
     std::fs::remove_file(release.path("manifest.yaml.sig")).unwrap();
     wrong(verify("ed25519.pub"), "no such file");
-    // Elsewhere, and told to a program.
+    // In another place, and as JSON.
     let sig = ["--signature", "signatures/one"];
     std::fs::create_dir(release.path("signatures")).unwrap();
     release.run(&["sign", "manifest.yaml", "--key", &key("p-521.key"), "-o", sig[1]]).code(0);
@@ -56,7 +56,7 @@ fn a_signature_is_checked_when_asked_for_and_told_of_when_not() {
     assert_eq!(told["signatures"][0]["holds"], true);
 }
 
-/// Which program sealed a release nobody signs, so no export says it.
+/// The name of the program that sealed a release is not signed, so no export contains it.
 #[test]
 fn what_is_not_signed_is_exported_nowhere() {
     let release = sealed();
@@ -118,7 +118,7 @@ fn a_bundle_is_verified_like_a_manifest() {
     release.write("clean.yaml", crate::support::CLEAN);
     release.write("extra", "");
     assert!(verify(&["model.sig"]).code(1).out.contains("extra        extra"));
-    // A bundle of less than the manifest has signs less.
+    // A bundle with fewer files than the manifest signs less.
     std::fs::remove_file(release.path("extra")).unwrap();
     std::fs::create_dir(release.path("part")).unwrap();
     release.write("part/file", "more");
@@ -131,7 +131,7 @@ fn a_bundle_is_verified_like_a_manifest() {
     std::fs::remove_dir_all(release.path("part")).unwrap();
     release.write("extra", "");
     std::fs::remove_file(release.path("more.json")).unwrap();
-    // What OMS never signs is no finding, and is named.
+    // Files that OMS never signs are not findings, and are named.
     std::fs::remove_file(release.path("extra")).unwrap();
     release.write(".gitattributes", "");
     verify(&["model.sig"]).code(0).says(&["not covered .gitattributes"]);
@@ -139,7 +139,7 @@ fn a_bundle_is_verified_like_a_manifest() {
     verify(&["model.sig"]).code(2).says(&["model.sig:1", "not an OMS bundle"]);
 }
 
-/// A root vouches for many: whose certificate signed is told, and can be asked for.
+/// A root certifies many signers: the signer's identity is reported, and can be required.
 #[test]
 fn a_certificates_signer_is_told_and_can_be_named() {
     let release = sealed();
@@ -176,14 +176,14 @@ fn a_certificates_signer_is_told_and_can_be_named() {
     for wrong in ["", "sha256:00", "two words"] {
         verify(&["--identity", wrong]).code(2);
     }
-    // It is for certificates; a key is whoever has it.
+    // It applies to certificates; a key has no other identity.
     for ignored in [["--identity", "x"], ["--at", "2026-03-01"]] {
         release.run(&[&["verify", &sig, &root, "--public-key", &key("p-256.pub")][..], &ignored].concat()).code(2);
         release.run(&[&["verify", "manifest.yaml"][..], &ignored].concat()).code(2);
     }
     let by_key = release.run(&["verify", &sig, &root, "--public-key", &key("p-256.pub")]).code(0);
     assert!(by_key.err.contains(&fingerprint) && !by_key.err.contains("CN="), "{}", by_key.err);
-    // Another's certificate under the same root, whose URI reads like the first one's names.
+    // Another's certificate under the same root, whose URI looks like the first one's names.
     sign("lookalike", "p-384.key");
     verify(&[]).code(0);
     for name in ["alice@example.org", "CN=signer,O=retrace test", &fingerprint] {
@@ -191,7 +191,7 @@ fn a_certificates_signer_is_told_and_can_be_named() {
     }
 }
 
-/// What is verified and not signed by whom was named is a finding, however it came to be verified.
+/// Verified content that the named signer did not sign is a finding, whatever the reason that it was verified.
 #[test]
 fn nothing_is_signed_by_being_near_a_signature() {
     let release = sealed();
@@ -201,7 +201,7 @@ fn nothing_is_signed_by_being_near_a_signature() {
     let verify = |first: &[&str]| release.run(&[&["verify"], first, &public].concat());
     let list = release.run(&["export", "b3sums", "manifest.yaml"]).code(0).out;
     release.write("B3SUMS", &list);
-    // A list a list without a signature, whatever it is called and with whatever lies beside it.
+    // A list is a list without a signature, whatever its name and whatever files are beside it.
     for name in ["B3SUMS", "list.b3", "manifest.b3"] {
         release.write(name, &list);
         release.write(&format!("{name}.sig"), "{}");
@@ -213,7 +213,7 @@ fn nothing_is_signed_by_being_near_a_signature() {
     // Beside a bundle, or beside a signed manifest, it adds nothing that is signed.
     std::fs::create_dir(release.path("more")).unwrap();
     release.write("more/file", "");
-    // The BLAKE3 of nothing, from BLAKE3's own vectors.
+    // The BLAKE3 of the empty input, from BLAKE3's own vectors.
     let more = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262  more/file\n";
     release.write("B3SUMS", more);
     release.run(&["sign", "manifest.yaml", "--key", &key("p-256.key")]).code(0);
@@ -223,7 +223,7 @@ fn nothing_is_signed_by_being_near_a_signature() {
     }
     let ran = verify(&["B3SUMS", "--also", "model.sig"]).code(1);
     assert!(ran.out.contains("no signature covers 1 listed file"), "{}", ran.out);
-    // A manifest that a bundle's files are in, but that it does not sign itself.
+    // A manifest that lists a bundle's files, but that the bundle itself does not sign.
     std::fs::remove_dir_all(release.path("more")).unwrap();
     for file in ["B3SUMS", "manifest.yaml.sig"] {
         std::fs::remove_file(release.path(file)).unwrap();
@@ -237,8 +237,8 @@ fn nothing_is_signed_by_being_near_a_signature() {
     assert!(ran.out.contains("no bundle signs the manifest itself"), "{}", ran.out);
 }
 
-/// With a key that was named, there is no way to "all as sealed" without its signature; without one, what
-/// stands behind the manifest is told.
+/// With a named key, "all as sealed" is impossible without its signature; without one, the basis of trust in the
+/// manifest is reported.
 #[test]
 fn who_vouches_is_told_each_time() {
     let release = sealed();
@@ -263,7 +263,7 @@ fn who_vouches_is_told_each_time() {
     release.run(&["verify", "manifest.yaml"]).code(0).says(&["unchecked", "the signature was not checked"]);
     assert_eq!(trust(&["--public-key", &public], 0), "signed");
     assert_eq!(trust(&["--public-key", &key("p-256.pub")], 1), "refused");
-    // Another release's signature, of another root; and too much to be one.
+    // Another release's signature, of another root; and a file that is too long for a signature.
     let other = sealed();
     other.write("notes.txt", "more");
     other.run(&["seal", ".", "--sha256", "--name", "small"]).code(0);
@@ -278,7 +278,7 @@ fn who_vouches_is_told_each_time() {
     assert_eq!(trust(&["--public-key", &public], 1), "refused");
     std::fs::remove_dir(release.path("manifest.yaml.sig")).unwrap();
     release.write("manifest.yaml.sig", signature);
-    // A list is unsigned, and says so.
+    // A list is unsigned, and the output says so.
     let list = release.run(&["export", "b3sums", "manifest.yaml"]).code(0).out;
     release.write("B3SUMS", &list);
     release.run(&["verify", "B3SUMS"]).code(0).says(&["as listed", "unsigned"]);
@@ -340,7 +340,7 @@ fn lists_that_are_written_are_read() {
     release.run(&["export", "slsa", "manifest.yaml", "--step", "none"]).code(2).says(&["none"]);
 }
 
-/// A peer, if it is installed here (`just test-all` installs them).
+/// Another tool, if it is installed here (`just test-all` installs them).
 fn peer(program: &str) -> Option<Command> {
     let there = Command::new(program).arg("--help").output().is_ok_and(|ran| ran.status.success());
     if !there {
@@ -363,7 +363,7 @@ fn sha256sum_and_b3sum_check_our_lists() {
     }
 }
 
-/// OpenSSF's own tool accepts what we sign, we accept what it signs, and both refuse what was changed.
+/// OpenSSF's own tool accepts our signatures, we accept its, and both refuse changed files.
 #[test]
 #[ignore = "starts Python many times"]
 fn the_reference_tool_and_we_agree() {
@@ -409,7 +409,7 @@ fn the_reference_tool_and_we_agree() {
         reference(&check).unwrap().code(1);
         release.run(&verify).code(1);
         release.write("clean.yaml", crate::support::CLEAN);
-        // The signed list itself changed.
+        // The signed list itself is changed.
         let mut bundle: Value = serde_json::from_slice(&std::fs::read(&ours).unwrap()).unwrap();
         let signature = bundle["dsseEnvelope"]["signatures"][0]["sig"].as_str().unwrap();
         bundle["dsseEnvelope"]["signatures"][0]["sig"] = signature.replacen('Q', "R", 1).into();
@@ -420,7 +420,7 @@ fn the_reference_tool_and_we_agree() {
     }
 }
 
-/// CycloneDX's own library finds the bill of materials valid.
+/// CycloneDX's own library accepts the bill of materials as valid.
 #[test]
 #[ignore = "starts Python"]
 fn the_bill_of_materials_is_valid() {
@@ -444,8 +444,8 @@ print('valid' if wrong is None else wrong)";
     assert_eq!(ran.code(0).out, "valid\n");
 }
 
-/// A bundle vouches for a manifest by its bytes: they are looked at, whatever else is chosen. And what a
-/// manifest says of SHA-256 is true, as exports say it on.
+/// A bundle signs a manifest by its bytes: these are checked, whatever else is chosen. And the SHA-256 values in a
+/// manifest are correct, because exports repeat them.
 #[test]
 fn a_manifest_made_anew_passes_for_no_signed_one() {
     let release = sealed();
@@ -458,7 +458,7 @@ fn a_manifest_made_anew_passes_for_no_signed_one() {
     let only = [&verify[..], &["--only", "kind=config"]].concat();
     release.run(&only).code(0);
     let honest = String::from_utf8(release.read("manifest.yaml")).unwrap();
-    // As whoever forges it would, with the root that the error tells.
+    // As a forger would do it, with the root that the error shows.
     let forged = |change: &dyn Fn(&str) -> String| {
         let changed = change(&honest);
         assert_ne!(changed, honest);

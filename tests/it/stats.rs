@@ -16,8 +16,8 @@ fn a_release_is_asked_for_its_weights() {
     let sql = "select count(*) as n, sum(elements) as elements from tensors where checkpoint like '%ckpt.pt'";
     let mut query = retrace();
     query.current_dir(directory.path()).args(["query", sql, "--format", "csv"]);
-    // Width 8, hidden 12, 2 layers, 2 heads of 4 and 1 of keys, a vocabulary of 272. The head is the embedding once
-    // more, each of the 20 weights has two moments and a count, and there is a loss.
+    // Width 8, hidden width 12, 2 layers, 2 heads of 4 and 1 key-value head, a vocabulary of 272. The head is tied to
+    // the embedding, each of the 20 weights has two moments and a count, and there is a loss.
     let layer = 8 + 64 + 32 + 32 + 64 + 8 + 3 * 8 * 12;
     let model = 272 * 8 + 2 * layer + 8;
     let expected = format!("n,elements\n{},{}\n", 21 + 3 * 20 + 1, 3 * model + 272 * 8 + 20 + 1);
@@ -25,7 +25,7 @@ fn a_release_is_asked_for_its_weights() {
 
     let ran = Ran::from(retrace().arg("stats").args([&export, &checkpoint]).arg("--json").output().unwrap()).code(0);
     let told = ran.json("stats/1");
-    // What PyTorch's norm is of the same numbers.
+    // PyTorch's norm of the same numbers.
     let expected = &read(&made.join("expected.safetensors")).unwrap()["embedding_norm"].bytes;
     let expected = f64::from_le_bytes(expected.as_slice().try_into().unwrap());
     for (at, name) in ["token_embedding_table", "model.tok_embeddings.weight"].into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Models of llama2.c (Karpathy, 2023), trained by others: converted, asked, and trained on.
+//! Models of llama2.c (Karpathy, 2023), trained by others: converted, evaluated, and trained further.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(crate) fn jsonl(path: &Path, texts: impl Iterator<Item = String>) {
     fs::write(path, lines.collect::<String>()).unwrap();
 }
 
-/// Bits a byte of the task's texts, by each model.
+/// Bits per byte of the task's texts, for each model.
 pub(crate) fn bits_per_byte(root: &Path, models: &[&str]) -> Vec<f64> {
     let arguments = [&["eval", "--json", "--tasks", "stories.yaml"], models].concat();
     let result: Value = serde_json::from_str(&run(root, &arguments).code(0).out).unwrap();
@@ -28,7 +28,7 @@ pub(crate) fn bits_per_byte(root: &Path, models: &[&str]) -> Vec<f64> {
     result["models"].as_array().unwrap().iter().map(of).collect()
 }
 
-/// `retrace convert` of the model in `file` into `name`.
+/// `retrace convert` of the model in `file` to `name`.
 pub(crate) fn convert(root: &Path, file: &Path, tokenizer: &Path, name: &str) -> Ran {
     let [file, tokenizer] = [file, tokenizer].map(|path| path.display().to_string());
     run(root, &["convert", &file, "--tokenizer", &tokenizer, "-o", name]).code(0)
@@ -46,7 +46,7 @@ fn a_model_of_pytorch_is_loaded_asked_and_trained_on() {
     let directory = tempdir().unwrap();
     let root = directory.path();
     let made = Path::new(LLAMA2C);
-    // In llama2.c's form: 3 tokens that are special, the bytes, and the letters that the texts need.
+    // In llama2.c's format: 3 special tokens, the bytes, and the letters that the texts need.
     let bytes = (0..=255u8).map(|byte| format!("<0x{byte:02X}>"));
     let letters = ["e", " ", "n", "d", "o", "a", "t", "s", "an", "and", " and", " t", "he"].map(str::to_owned);
     let pieces = ["<unk>", "\n<s>\n", "\n</s>\n"].map(str::to_owned).into_iter().chain(bytes).chain(letters);
@@ -59,7 +59,7 @@ fn a_model_of_pytorch_is_loaded_asked_and_trained_on() {
     fs::write(root.join("tokens.bin"), form).unwrap();
     convert(root, &made.join("model.bin"), &root.join("tokens.bin"), "model").says(&["3176 parameters"]);
 
-    // What PyTorch computes, from the same numbers.
+    // PyTorch's result, from the same numbers.
     let expected = read(&made.join("expected.safetensors")).unwrap();
     let integers = |name: &str| -> Vec<i64> {
         expected[name].bytes.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
@@ -73,7 +73,7 @@ fn a_model_of_pytorch_is_loaded_asked_and_trained_on() {
     assert_eq!(ours.len(), theirs.len());
     let off = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
     assert!(off <= 1e-4, "{off:e}");
-    // Its 12 likeliest tokens, from the byte M on, which is number 3 + 77.
+    // Its 12 most likely tokens, starting with the byte M, whose id is 3 + 77.
     let told = run(root, &["generate", "model", "--prefix", "<0x4D>", "--tokens", "11", "--json"]).code(0);
     assert_eq!(told.json("generate/1")["tokens"], json!(integers("greedy")));
 
@@ -84,7 +84,7 @@ fn a_model_of_pytorch_is_loaded_asked_and_trained_on() {
     trained_on(root, 32);
 }
 
-/// Trains the model in `model` on, on what lies in `clean/stories.jsonl`, and replays the beginning.
+/// Trains the model in `model` further, on `clean/stories.jsonl`, and replays the beginning.
 pub(crate) fn trained_on(root: &Path, sequence_length: usize) {
     fs::write(
         root.join("tokenize.yaml"),

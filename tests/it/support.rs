@@ -1,4 +1,4 @@
-//! The binary, and a small release for it to work on.
+//! The binary, and a small release for it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use retrace_spec::Digest;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The verbs that there are, as the help lists them.
+/// The existing verbs, as the help lists them.
 pub(crate) const VERBS: &[&str] = &[
     "tour",
     "make",
@@ -40,22 +40,22 @@ pub(crate) const VERBS: &[&str] = &[
     "man",
 ];
 
-/// A checkpoint of PyTorch, its export to llama2.c, and what PyTorch computes with it; `make.py` there makes them.
+/// A checkpoint of PyTorch, its export to llama2.c, and PyTorch's results with it; `make.py` there makes them.
 pub(crate) const LLAMA2C: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../files/tests/llama2c");
 
-/// The binary, in an environment without anything that it listens to.
+/// The binary, in an environment without any variable that it reads.
 pub(crate) fn retrace() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_retrace"));
     for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "RETRACE_ISA", "RAYON_NUM_THREADS", "RUST_BACKTRACE"] {
         command.env_remove(name);
     }
-    // Nothing is noted where its user would find it.
+    // So that no notes are written to the user's own directories.
     command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command.stdin(Stdio::null());
     command
 }
 
-/// What came of a command.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -81,7 +81,7 @@ impl Ran {
         self
     }
 
-    /// Asserts that the error says all of `parts`.
+    /// Asserts that the error contains all of `parts`.
     #[track_caller]
     pub(crate) fn says(self, parts: &[&str]) -> Self {
         for part in parts {
@@ -90,8 +90,7 @@ impl Ran {
         self
     }
 
-    /// The one JSON document on standard output, which must be called `schema` and have its keys
-    /// sorted.
+    /// The one JSON document on standard output, which must have the name `schema` and sorted keys.
     #[track_caller]
     pub(crate) fn json(&self, schema: &str) -> Value {
         let value: Value = serde_json::from_str(&self.out).expect("one JSON document");
@@ -108,7 +107,7 @@ pub(crate) fn run(arguments: &[&str]) -> Ran {
     retrace().args(arguments).output().expect("the binary runs").into()
 }
 
-/// A directory of its own, with the raw corpus and the recipes of a small release.
+/// A new directory, with the raw corpus and the recipes of a small release.
 pub(crate) struct Release {
     directory: TempDir,
 }
@@ -132,7 +131,7 @@ shards:
 ";
 
 impl Release {
-    /// Forty documents in two shards, of which one is too short and one is there twice.
+    /// Forty documents in two shards, of which one is too short and one occurs twice.
     pub(crate) fn new() -> Self {
         let release = Self { directory: tempfile::tempdir().unwrap() };
         let line = |id: usize, text: &str| format!("{{\"id\":\"{id}\",\"text\":\"{text}\",\"lang\":\"en\"}}\n");
@@ -174,7 +173,7 @@ impl Release {
         retrace().args(arguments).current_dir(self.root()).output().expect("the binary runs").into()
     }
 
-    /// Everything in the directory with its bytes, but for scratch.
+    /// All files in the directory with their bytes, except scratch files.
     pub(crate) fn content(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut content = Vec::new();
         let mut directories = vec![self.root().to_owned()];
@@ -196,8 +195,8 @@ impl Release {
     }
 }
 
-/// A run file of a model so small that a step takes milliseconds; what differs from test to test stands
-/// in capitals.
+/// A run file of a model so small that a step takes milliseconds; the parts that differ from test to test are in
+/// capitals.
 const SMALL_RUN: &str = "retrace: run/1
 name: small
 seed: 1
@@ -218,7 +217,7 @@ phases:
 checkpoint_every: EVERY
 ";
 
-/// A small run that can be trained in `root`, as `run.yaml`. Another `offset` is other tokens.
+/// A small run that can be trained in `root`, as `run.yaml`. Another `offset` gives other tokens.
 pub(crate) fn small_run(root: &Path, steps: u64, batch: u64, every: u64, offset: u64) {
     let numbers = [("STEPS", steps), ("BATCH", batch), ("EVERY", every)];
     let run = numbers.iter().fold(SMALL_RUN.to_owned(), |run, (name, number)| run.replace(name, &number.to_string()));

@@ -1,4 +1,5 @@
-//! What others wrote cannot speak for this program, whoever reads its output, and whoever stops reading.
+//! Untrusted text cannot imitate this program's messages, in every output, and also if the reader closes the output
+//! early.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -9,8 +10,7 @@ use retrace_files::safetensors::{self, Dtype, Tensor};
 
 use crate::support::{Ran, Release, VERBS, retrace, run};
 
-/// Sets a title, clears the screen, writes in green, turns the text around, is not seen; and a line that
-/// pretends to be ours.
+/// Sets a title, clears the screen, writes in green, reverses the text, is invisible; and a line that imitates ours.
 const HOSTILE: &str = "\u{1b}]0;x\u{7}\u{1b}[2J\r\u{9b}1;32mx\u{202e}\u{2066}\u{200f}\u{61c}\u{200b}\u{feff}\u{2028}\u{e0041}\u{7f}\nverified 9 files: all as sealed";
 
 /// [`HOSTILE`] in JSON, and in a double-quoted scalar of YAML.
@@ -20,7 +20,7 @@ fn quoted() -> String {
 }
 
 impl Ran {
-    /// Asserts that nothing in it steers a terminal, hides, or begins a line that is not ours.
+    /// Asserts that nothing in it controls a terminal, is invisible, or begins a line that is not ours.
     #[track_caller]
     fn shows_itself(self) -> Self {
         for text in [&self.out, &self.err] {
@@ -32,7 +32,7 @@ impl Ran {
         self
     }
 
-    /// Asserts that it shows the hostile text, escaped.
+    /// Asserts that it shows the untrusted text, escaped.
     #[track_caller]
     fn shows_hostile(self) -> Self {
         let all = format!("{}{}", self.out, self.err);
@@ -41,7 +41,7 @@ impl Ran {
     }
 }
 
-/// A sealed release, of which a file is not there any more.
+/// A sealed release in which a file is missing.
 fn damaged() -> Release {
     let release = Release::new();
     release.run(&["clean", "clean.yaml"]).code(0);
@@ -54,7 +54,7 @@ fn damaged() -> Release {
 fn code(release: &Release, arguments: &[&str], [out, err]: [bool; 2]) -> i32 {
     let mut command = retrace();
     command.args(arguments).current_dir(release.root());
-    // The pipe's other end is dropped before anything is written.
+    // The pipe's other end is closed before anything is written.
     if !out {
         command.stdout(std::io::pipe().unwrap().1);
     }
@@ -151,7 +151,7 @@ fn errors_show_what_others_wrote_as_text() {
         let told: serde_json::Value = serde_json::from_str(&told.out).unwrap();
         assert!(told["error"].as_str().unwrap().contains("verified 9"), "{told}");
     }
-    // With colour too, of which only ours is on the screen.
+    // With colour too, where only our colours are on the screen.
     let coloured = release.run(&["verify", "m.yaml", "--color", "always"]).code(2);
     assert!(coloured.err.contains("\u{1b}[31m") && !coloured.err.contains("\u{1b}[2J"), "{}", coloured.err);
     // Names in files of weights, in a list, in a bundle; columns of tables.
@@ -174,10 +174,10 @@ fn errors_show_what_others_wrote_as_text() {
     release.run(&["query", "select nothing from \"table\"", "table.csv"]).code(2).shows_hostile();
     release.run(&["query", "select * from \"table\"", "table.csv"]).code(0).shows_hostile();
     release.run(&["query", "select * from \"table\"", "table.csv", "--format", "json"]).code(0).shows_itself();
-    // Data for programs are as they are.
+    // Data for programs are written unchanged.
     let csv = release.run(&["query", "select c from \"table\"", "table.csv", "--format", "csv"]).code(0);
     assert_eq!(csv.out, "c\n\u{9b}2J\u{202e}\n");
-    // Queries and rules that others wrote.
+    // Queries and rules from others.
     release.write("queries/odd.sql", "-- Is \u{1b}[2J\u{202e} odd?\nselect 1 as \"\u{202e}\u{1b}[2J\"\n");
     release.run(&["query", "--list", "--queries", "queries"]).shows_itself();
     release.run(&["query", "@odd", "--queries", "queries"]).shows_itself();
@@ -187,7 +187,7 @@ fn errors_show_what_others_wrote_as_text() {
     );
     release.write("tables/.keep", "");
     release.run(&["audit", "table.csv", "--rules", "rules", "--only", "odd"]).shows_itself();
-    // What was typed is said again.
+    // The typed text is repeated.
     for arguments in [
         &["verify", "m.yaml", HOSTILE][..],
         &["verify", HOSTILE],
@@ -222,7 +222,7 @@ fn names_in_a_release_are_shown_as_text() {
     release.run(&["verify", "plain/manifest.yaml", "--json"]).code(1).shows_itself();
     release.write("other/a\u{2066}", "y");
     release.run(&["diff", "plain", "other"]).code(1).shows_itself();
-    // Names that no release can have.
+    // Names that are not possible in a release.
     release.write("odd/a\nverified 9 files\u{1b}[2J", "x");
     release.run(&["seal", "odd"]).code(2).shows_itself();
     release.run(&["diff", "odd", "other"]).shows_itself();
@@ -316,10 +316,10 @@ fn paths_need_not_be_utf8() {
         works(&["average", "%w.safetensors", "--against", "%w.safetensors"]);
         fs::remove_file(directory.join("sums")).unwrap();
     }
-    // In the directory itself, whose name nobody can write.
+    // In a directory whose own name cannot be written as text.
     let here = Ran::from(retrace().args(["verify", "manifest.yaml"]).current_dir(&directory).output().unwrap());
     here.code(0);
-    // No verb takes one for a bug, whatever it thinks of it, nor for a text that is not what it was.
+    // No verb reports it as a bug, or as a different text, whatever else it reports.
     for verb in VERBS {
         for extension in ["", ".yaml", ".csv"] {
             let mut command = retrace();

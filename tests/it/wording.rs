@@ -1,5 +1,5 @@
-//! The words that people read: every help text, and what the binary says when it fails, as files in
-//! `tests/it/wording`. `just wording` writes these files anew.
+//! The texts for users: every help text, and the error messages of the binary, as files in `tests/it/wording`. `just
+//! wording` writes these files again.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -9,7 +9,7 @@ use crate::support::{Ran, VERBS, retrace, small_run};
 
 mod snapshot;
 
-/// The width at which help is shown.
+/// The width of the help texts.
 const WIDTH: &str = "100";
 
 fn help(verb: &[String]) -> String {
@@ -27,7 +27,7 @@ fn verbs(help: &str) -> Vec<String> {
     names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
-/// Every help text, by the words that ask for it.
+/// Every help text, by the arguments that show it.
 fn helps() -> Vec<(Vec<String>, String)> {
     let mut left = vec![Vec::new()];
     let mut all = Vec::new();
@@ -50,7 +50,7 @@ fn help_is_as_written_down() {
     snapshot::compare("help", &texts);
 }
 
-/// What is typed in a directory where a small run and some broken files lie, an error each.
+/// Commands in a directory with a small run and some damaged files, one error each.
 const ERRORS: &[&[&str]] = &[
     &["verify"],
     &["verfy", "manifest.yaml"],

@@ -1,4 +1,4 @@
-//! Training with workers: whoever computes, is lost or is replaced, the same bits.
+//! Training with workers: the same bits, whichever process computes, is lost or is replaced.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ use crate::support::{Ran, retrace, run_files, small_run, train_small};
 
 const TOKEN: &str = "0123456789abcdef0123";
 
-/// Seven micro-batches a step, which is no power of two and no multiple of any number of workers.
+/// Seven micro-batches per step, which is not a power of two and not a multiple of any number of workers.
 fn prepare(root: &Path, steps: u64, offset: u64) {
     small_run(root, steps, 14, 20, offset);
     fs::write(root.join("token"), TOKEN).unwrap();
@@ -26,7 +26,7 @@ fn prepared(steps: u64) -> TempDir {
     directory
 }
 
-/// Waits until `there` gives something.
+/// Waits until `there` returns a value.
 #[track_caller]
 fn wait_for<T>(what: &str, mut there: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + Duration::from_secs(60);
@@ -59,7 +59,7 @@ fn with_any_number_of_workers_the_same_bits() {
     }
 }
 
-/// A coordinator that listens, what it says on standard error, and where it listens.
+/// A coordinator that listens, its standard error, and its address.
 fn coordinator(root: &Path, more: &[&str]) -> (Child, String) {
     let said = fs::File::create(root.join("said")).unwrap();
     let arguments = ["--listen", "127.0.0.1:0", "--token", "token"];
@@ -93,7 +93,7 @@ fn killed_and_replaced_in_mid_run_the_same_bits() {
         worker.kill().unwrap();
         worker.wait().unwrap();
     }
-    // The worker that the coordinator started itself, which it replaces.
+    // The worker that the coordinator itself started, which it replaces.
     let child = wait_for("the worker's process", || {
         let threads = fs::read_dir(format!("/proc/{}/task", training.id())).ok()?;
         let children = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children")).ok();
@@ -135,7 +135,7 @@ fn a_worker_is_not_let_in_with_another_token_run_or_corpus() {
     Ran::from(train_small(root, &["--resume", "--listen", "nowhere", "--token", "token"]).output().unwrap()).code(2);
 }
 
-/// A worker that comes back after its coordinator was killed, and a coordinator that resumes.
+/// A worker that reconnects after its coordinator was killed, and a coordinator that resumes.
 #[test]
 fn a_coordinator_that_is_killed_goes_on_to_the_same_bits() {
     let alone = prepared(120);
@@ -152,7 +152,7 @@ fn a_coordinator_that_is_killed_goes_on_to_the_same_bits() {
     assert_eq!(run_files(root), run_files(alone.path()));
 }
 
-/// Connections that prove nothing, and the few open files that a process is allowed.
+/// Connections without the token, and the limit of open files of a process.
 #[test]
 fn a_flood_of_idle_connections_does_not_end_a_training() {
     let alone = prepared(60);
@@ -170,7 +170,7 @@ fn a_flood_of_idle_connections_does_not_end_a_training() {
     });
     let mut idle = Vec::new();
     for at in 0..400 {
-        // Where the machine is slow to take them, fewer are a flood too.
+        // If the machine is slow to accept them, fewer connections are also a flood.
         let Ok(mut socket) = TcpStream::connect(&address) else { break };
         if at % 2 == 0 {
             let _ = socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
@@ -185,7 +185,7 @@ fn a_flood_of_idle_connections_does_not_end_a_training() {
     assert_eq!(run_files(root), run_files(alone.path()));
 }
 
-/// Who listens without the token, and says what it likes.
+/// A listener without the token, which sends arbitrary data.
 #[test]
 fn a_listener_without_the_token_is_told_nothing() {
     let directory = prepared(20);
@@ -217,7 +217,7 @@ fn a_token_that_others_can_read_is_told() {
     let root = directory.path();
     let ask = |mode: u32| {
         fs::set_permissions(root.join("token"), fs::Permissions::from_mode(mode)).unwrap();
-        // Nobody listens there: what is looked at is what was said before.
+        // No process listens there: the test checks the earlier output.
         Ran::from(work(root, "127.0.0.1:1").args(["--patience", "0"]).output().unwrap()).code(2).err
     };
     let said =

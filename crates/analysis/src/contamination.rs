@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use unicode_normalization::UnicodeNormalization;
 
-/// The usual length of an n-gram, in units.
+/// The default length of an n-gram, in units.
 pub const LENGTH: usize = 8;
 
-/// An item whose overlap with a document is this or more is flagged.
+/// An item whose overlap with a document is at least this is flagged.
 pub const THRESHOLD: f64 = 0.5;
 
-/// An item of fewer units cannot be judged: so short a text is found anywhere.
+/// An item with fewer units cannot be judged: such a short text occurs anywhere.
 pub const SHORTEST: usize = 4;
 
 /// An item of a benchmark.
@@ -26,22 +26,22 @@ pub const SHORTEST: usize = 4;
 pub struct Item {
     /// Unique in the benchmark.
     pub id: String,
-    /// What is looked for.
+    /// The text that is searched for.
     pub text: String,
 }
 
-/// An item of which a document has something.
+/// An item that shares n-grams with a document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hit {
     /// The item's id.
     pub item: String,
     /// The fraction of the item's n-grams that the document has, above 0.
     pub overlap: f64,
-    /// Whether that is [`THRESHOLD`] or more.
+    /// Whether that is at least [`THRESHOLD`].
     pub flagged: bool,
 }
 
-/// What a search found, by task.
+/// The results of a search, by task.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
@@ -49,7 +49,7 @@ pub struct Counts {
     pub tasks: Vec<TaskCounts>,
 }
 
-/// What a search found of a task.
+/// The result of a search for a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskCounts {
@@ -57,40 +57,40 @@ pub struct TaskCounts {
     pub task: String,
     /// Its items.
     pub items: u64,
-    /// Items of which a document has an overlap of [`THRESHOLD`] or more.
+    /// Items whose overlap with some document is at least [`THRESHOLD`].
     pub flagged: u64,
     /// Items of fewer than [`SHORTEST`] units, which were not searched for.
     pub too_short: u64,
 }
 
-/// Why there is no index.
+/// Why an index cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum IndexError {
-    /// n-grams too short to mean anything.
+    /// The n-grams are too short to be significant.
     #[error("n-grams of {0} units are too short and match everywhere; the minimum is {SHORTEST}")]
     Length(usize),
-    /// Two items with one name.
+    /// Two items with the same id.
     #[error("two items have the id {0:?}; ids must be unique")]
     Twice(String),
 }
 
-/// The n-grams of a benchmark's items. Its memory is that of the items; documents go by one at a time.
+/// The n-grams of a benchmark's items. Its memory depends on the items; documents are processed one at a time.
 #[derive(Debug)]
 pub struct Index {
-    /// Every unit of an item, by number. What is not here is in no item.
+    /// The number of every unit of an item. Other units occur in no item.
     units: HashMap<String, u32>,
-    /// For each length, n-grams and their numbers. All are of one length but those of short items.
+    /// For each length, n-grams and their numbers. All have the same length except those of short items.
     grams: BTreeMap<usize, HashMap<Box<[u32]>, usize>>,
-    /// For each n-gram, the items that have it.
+    /// For each n-gram, the items that contain it.
     holders: Vec<Vec<usize>>,
-    /// For each item, its id and how many different n-grams it has.
+    /// For each item, its id and its number of different n-grams.
     items: Vec<(String, usize)>,
     too_short: Vec<String>,
 }
 
 impl Index {
-    /// The index of `items` in n-grams of `n` units. An item of fewer than `n` units is one n-gram of
-    /// its whole length; one of fewer than [`SHORTEST`] is [`Self::too_short`].
+    /// The index of `items` with n-grams of `n` units. An item of fewer than `n` units is one n-gram of its full
+    /// length; one of fewer than [`SHORTEST`] is [`Self::too_short`].
     ///
     /// # Errors
     /// If `n` is below [`SHORTEST`], or two items have the same id.
@@ -134,7 +134,7 @@ impl Index {
         Ok(index)
     }
 
-    /// How many items can be found.
+    /// The number of items that can be found.
     pub const fn len(&self) -> usize {
         self.items.len()
     }
@@ -144,14 +144,14 @@ impl Index {
         self.items.is_empty()
     }
 
-    /// The items of fewer than [`SHORTEST`] units, which nothing is said of, in their order.
+    /// The items of fewer than [`SHORTEST`] units, which are not searched for, in their order.
     pub fn too_short(&self) -> &[String] {
         &self.too_short
     }
 
-    /// The items of which `document` has at least one n-gram, in the order of the index.
+    /// The items that share at least one n-gram with `document`, in the order of the index.
     pub fn scan(&self, document: &str) -> Vec<Hit> {
-        // A unit of no item has no number and ends every n-gram.
+        // A unit that is in no item has no number and ends every n-gram.
         let mut numbers = Vec::new();
         for_each_unit(document, |unit| numbers.push(self.units.get(unit).copied()));
         let mut found = HashSet::new();
@@ -177,7 +177,7 @@ impl Index {
     }
 }
 
-/// Gives every unit of `text` to `take`, in order.
+/// Passes every unit of `text` to `take`, in order.
 fn for_each_unit(text: &str, mut take: impl FnMut(&str)) {
     let mut word = String::new();
     for c in text.nfkc().flat_map(char::to_lowercase) {
@@ -199,7 +199,7 @@ fn for_each_unit(text: &str, mut take: impl FnMut(&str)) {
     }
 }
 
-/// Han characters and kana, by block: scripts that put no space between words.
+/// Han characters and kana, by block: scripts without spaces between words.
 const fn is_cjk(c: char) -> bool {
     matches!(c,
         '\u{2E80}'..='\u{2FDF}'     // radicals
@@ -309,7 +309,7 @@ mod tests {
         assert!(Index::new(&[], 8).unwrap().scan(EN).is_empty());
     }
 
-    /// The definition, word for word, with no index.
+    /// The definition, literally, without an index.
     fn overlap(item: &str, document: &str, n: usize) -> Option<f64> {
         let (item, document) = (units(item), units(document));
         if item.len() < SHORTEST {

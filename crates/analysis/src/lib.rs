@@ -1,6 +1,6 @@
 //! Scaling laws, and the search for benchmark items in a corpus.
 //!
-//! Pure computation: this crate reads and writes no files, and knows no models, tables or pages. The same
+//! Pure computation: this crate reads and writes no files, and does not depend on models, tables or pages. The same
 //! input gives the same bits on every machine.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr))]

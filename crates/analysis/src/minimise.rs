@@ -1,6 +1,6 @@
-//! BFGS, with a line search that can pass the kinks of nearly absolute losses.
+//! BFGS, with a line search that can pass the kinks of losses that are nearly absolute values.
 
-/// Numbers that are fitted at once.
+/// The number of parameters.
 pub(crate) const WIDTH: usize = 5;
 
 /// A point, a gradient or a direction.
@@ -9,18 +9,18 @@ pub(crate) type Vector = [f64; WIDTH];
 /// A local minimum.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Minimum {
-    /// Where it is.
+    /// Its position.
     pub(crate) at: Vector,
     /// The function's value there.
     pub(crate) value: f64,
 }
 
-/// Steps of a line search: enough to halve a step down to rounding.
+/// Steps of a line search: enough to halve a step down to rounding precision.
 const HALVINGS: usize = 40;
 
-/// Goes down from `start` until nothing is lower within `relative` of the value for a few updates
-/// in a row, at most `updates` of them. The function gives its value and gradient; where either is
-/// not finite it counts as infinitely high.
+/// Minimises from `start` until the value decreases by less than `relative` of itself for a few updates in a row, with
+/// at most `updates` of them. The function returns its value and gradient; a point where either is not finite counts
+/// as infinitely high.
 ///
 /// BFGS as in Nocedal and Wright, Numerical Optimization, 2nd edition, algorithm 6.1, with the weak
 /// Wolfe line search by bisection of Lewis and Overton (Nonsmooth optimization via quasi-Newton
@@ -67,7 +67,7 @@ pub(crate) fn minimise(
     Some(Minimum { at, value })
 }
 
-/// A point along `direction` that is lower and where the slope is flatter; failing that, only lower.
+/// A point along `direction` that is lower and where the slope is flatter; if there is none, one that is only lower.
 fn search(
     function: &dyn Fn(&Vector) -> (f64, Vector),
     at: &Vector,
@@ -132,8 +132,8 @@ mod tests {
 
     #[test]
     fn finds_the_minimum_of_known_functions() {
-        // A quadratic of condition 10^6, and Rosenbrock's function chained over five numbers,
-        // whose minimum is 0 at (1, 1, 1, 1, 1).
+        // A quadratic of condition 10^6, and Rosenbrock's function chained over five numbers, whose minimum is 0 at
+        // (1, 1, 1, 1, 1).
         let weights = [1.0, 1e6, 10.0, 1e3, 0.5];
         let quadratic = |x: &Vector| {
             let value = (0..WIDTH).map(|i| weights[i] * (x[i] - i as f64).powi(2)).sum();

@@ -1,12 +1,12 @@
-//! How loss falls with size and data: the parametric law of Hoffmann et al. (Training
-//! Compute-Optimal Large Language Models, 2022, approach 3),
+//! The dependence of loss on size and data: the parametric law of Hoffmann et al. (Training Compute-Optimal Large
+//! Language Models, 2022, approach 3),
 //!
 //! L(N, D) = E + A / N^α + B / D^β,
 //!
-//! fitted as they do: the logarithm of the law, as a log-sum-exp, against the logarithm of the loss,
-//! under a Huber loss with δ = 10⁻³, from the best of a grid of beginnings. The loss is summed and
-//! the tolerance tight: with the mean and a loose one, the search stops too early (Besiroglu et al.,
-//! Chinchilla Scaling: A replication attempt, 2024).
+//! fitted in the same way: the logarithm of the law, as a log-sum-exp, is fitted to the logarithm of the loss, with a
+//! Huber loss with δ = 10⁻³, from the best of a grid of starting points. The loss is summed and the tolerance is
+//! strict: with the mean and a loose tolerance, the search stops too early (Besiroglu et al., Chinchilla Scaling: A
+//! replication attempt, 2024).
 
 use std::collections::BTreeSet;
 
@@ -16,25 +16,25 @@ use thiserror::Error;
 
 use crate::minimise::{Minimum, Vector, minimise};
 
-/// A model as it was after some tokens.
+/// A model after training on a number of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// N, its parameters.
     pub params: f64,
-    /// D, the tokens that it has learned from.
+    /// D, the tokens that it was trained on.
     pub tokens: f64,
-    /// Its loss, in nats a token.
+    /// Its loss, in nats per token.
     pub loss: f64,
 }
 
-/// The law's five constants, and how well they fit.
+/// The law's five constants, and the quality of the fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fit {
-    /// E, the loss that neither size nor data takes away, in nats a token.
+    /// E, the loss that neither size nor data reduces, in nats per token.
     pub e: f64,
-    /// A, the weight of size.
+    /// A, the coefficient of size.
     pub a: f64,
-    /// B, the weight of data.
+    /// B, the coefficient of data.
     pub b: f64,
     /// α, the exponent of size.
     pub alpha: f64,
@@ -42,12 +42,11 @@ pub struct Fit {
     pub beta: f64,
     /// The sum of the Huber losses over the points.
     pub objective: f64,
-    /// The share of the log loss's variance that the law explains, on the very points that it was
-    /// fitted to.
+    /// The fraction of the log loss's variance that the law explains, on the same points to which it was fitted.
     pub r2: f64,
-    /// How many points.
+    /// The number of points.
     pub points: usize,
-    /// How many different sizes among them.
+    /// The number of different sizes among them.
     pub sizes: usize,
 }
 
@@ -55,11 +54,11 @@ pub struct Fit {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Law {
-    /// What the loss is of, in a few words.
+    /// What the loss is measured on, in a few words.
     pub loss: String,
-    /// What parameters count.
+    /// Which parameters are counted.
     pub params_unit: ParamsUnit,
-    /// What the loss counts.
+    /// The unit of the loss.
     pub loss_unit: LossUnit,
     /// The points.
     pub runs: Vec<RunPoints>,
@@ -85,51 +84,51 @@ pub enum FitError {
     /// Five constants need more than five points.
     #[error("{0} points cannot determine the five constants of the law; at least {LEAST} are needed")]
     TooFew(usize),
-    /// One size, or one number of tokens: a term of the law cannot be told from E.
+    /// One size, or one number of tokens: a term of the law cannot be distinguished from E.
     #[error(
         "all points have the same {0}, so its term cannot be separated from the irreducible loss; at least two values are needed"
     )]
     Single(&'static str),
-    /// A number that the law does not have.
+    /// A number for which the law is not defined.
     #[error("point {at} has {field} {value}, which is not a finite number above 0")]
     Value {
-        /// The point, from 0.
+        /// The index of the point, from 0.
         at: usize,
         /// The field.
         field: &'static str,
         /// Its value.
         value: f64,
     },
-    /// No beginning led anywhere.
+    /// No starting point led to a result.
     #[error("no fit was found from any starting point: the range of the points is too large for binary64")]
     NoFit,
 }
 
-/// Fewest points.
+/// Minimum number of points.
 const LEAST: usize = 6;
 
 /// Huber's δ, on log loss.
 const DELTA: f64 = 1e-3;
 
 impl Fit {
-    /// Whether the constants can be a law: both exponents above 0, so that more of either means less
-    /// loss, and at most 2, the steepest that the search begins with. Published ones are below 1. A
-    /// term that falls more steeply than that is a step between two sizes, or a few odd points.
+    /// Whether the constants can be a law: both exponents above 0, so that more size or data means less loss, and at
+    /// most 2, the steepest of the starting points. Published exponents are below 1. A term that falls more steeply is
+    /// a step between two sizes, or caused by a few outliers.
     pub fn is_plausible(&self) -> bool {
         [self.alpha, self.beta].iter().all(|exponent| *exponent > 0.0 && *exponent <= 2.0)
     }
 
-    /// What the law says of a model of `params` parameters after `tokens` tokens.
+    /// The law's loss for a model of `params` parameters after `tokens` tokens.
     pub fn loss(&self, params: f64, tokens: f64) -> f64 {
         self.e + self.a * libm::pow(params, -self.alpha) + self.b * libm::pow(tokens, -self.beta)
     }
 }
 
-/// Fits the law. The time is that of some million evaluations a hundred points.
+/// Fits the law. The time is that of about a million evaluations per hundred points.
 ///
 /// # Errors
-/// If the points cannot determine it: fewer than 6, all of one size or of one number of tokens, or
-/// with numbers that are not finite and above 0.
+/// If the points cannot determine it: fewer than 6, all of the same size or the same number of tokens, or with numbers
+/// that are not finite and above 0.
 pub fn fit(points: &[Point]) -> Result<Fit, FitError> {
     for (at, point) in points.iter().enumerate() {
         for (field, value) in [("params", point.params), ("tokens", point.tokens), ("loss", point.loss)] {
@@ -166,8 +165,8 @@ pub fn fit(points: &[Point]) -> Result<Fit, FitError> {
     if all.iter().all(|value| value.is_finite()) { Ok(fit) } else { Err(FitError::NoFit) }
 }
 
-/// The points as logarithms, sizes and tokens counted from their middle: then the weight of a term
-/// hardly depends on its exponent, and the search runs straight.
+/// The points as logarithms, with sizes and tokens relative to their centre: then a term's coefficient hardly depends
+/// on its exponent, and the search converges faster.
 struct Problem {
     /// (ln N - middle, ln D - middle, ln L).
     points: Vec<[f64; 3]>,
@@ -179,7 +178,7 @@ impl Problem {
     fn new(points: &[Point]) -> Self {
         let mut logs: Vec<[f64; 3]> =
             points.iter().map(|p| [libm::log(p.params), libm::log(p.tokens), libm::log(p.loss)]).collect();
-        // A sum depends on its order: this one is the same however the points arrive.
+        // A sum depends on its order: sorting makes it independent of the order of the input.
         logs.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])).then(a[2].total_cmp(&b[2])));
         let middle = |k: usize| logs.iter().map(|log| log[k]).sum::<f64>() / logs.len() as f64;
         let (middle_n, middle_d) = (middle(0), middle(1));
@@ -187,10 +186,10 @@ impl Problem {
         Self { points, middle_n, middle_d }
     }
 
-    /// The lowest minimum from all beginnings; the first of equals.
+    /// The lowest minimum from all starting points; the first of equals.
     ///
-    /// The grid is that of Hoffmann et al. (A, B and E as logarithms). A short search from each
-    /// tells which valley it leads to; the best are then followed to the ground.
+    /// The grid is that of Hoffmann et al. (A, B and E as logarithms). A short search from each starting point finds
+    /// the basin; the best are then continued to convergence.
     fn solve(&self) -> Option<Minimum> {
         let function = |at: &Vector| self.objective(at);
         let exponents = || (0..5).map(|i| f64::from(i) * 0.5);
@@ -213,7 +212,7 @@ impl Problem {
         followed.reduce(|best, next| if next.value < best.value { next } else { best })
     }
 
-    /// The law's log loss at a point, and the share of each term in it.
+    /// The law's log loss at a point, and the fraction of each term in it.
     fn law(&self, [a, b, e, alpha, beta]: &Vector, [n, d, _]: &[f64; 3]) -> (f64, [f64; 3]) {
         let terms = [a - alpha * n, b - beta * d, *e];
         let most = terms[0].max(terms[1]).max(terms[2]);
@@ -255,20 +254,20 @@ impl Problem {
 /// Updates of the first, short search.
 const SHORT: usize = 40;
 
-/// How many of the best are followed to the ground.
+/// The number of the best that are continued to convergence.
 const FOLLOWED: usize = 100;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Points made by the law itself, with noise in the log loss from a fixed sequence.
+    /// Points from the law itself, with noise in the log loss from a fixed sequence.
     fn points([e, a, b, alpha, beta]: [f64; 5], noise: f64) -> Vec<Point> {
         let mut points = Vec::new();
         let mut state = 1u64;
         for params in [4.4e7_f64, 1.5e8, 4e8, 1.2e9, 3e9, 1e10] {
             for multiple in [2.0, 5.0, 20.0, 80.0, 200.0] {
-                // Park and Miller's generator; three draws make a bell that is good enough.
+                // Park and Miller's generator; the sum of three draws is sufficiently close to a normal distribution.
                 let mut bell = 0.0;
                 for _ in 0..3 {
                     state = state * 48271 % 2_147_483_647;
@@ -313,7 +312,7 @@ mod tests {
         near(first.e, law[0], 0.05, "E");
         near(first.alpha, law[3], 0.1, "alpha");
         near(first.beta, law[4], 0.1, "beta");
-        // The optimum is no higher than the truth, whatever it is.
+        // The optimum is never higher than the value at the true constants.
         let truth = Problem::new(&noisy);
         let at =
             [law[1].ln() - law[3] * truth.middle_n, law[2].ln() - law[4] * truth.middle_d, law[0].ln(), law[3], law[4]];
@@ -326,13 +325,13 @@ mod tests {
 
     #[test]
     fn points_that_follow_no_law_are_not_taken_for_one() {
-        // Two larger sizes that do no better than each other are a step, not a slope.
+        // Two larger sizes that are equally good are a step, not a slope.
         let mut step = Vec::new();
         for (params, least) in [(1e5, 1.0), (4e5, 0.6), (1.2e6, 0.63)] {
             step.extend([1e5, 2e5, 3e5, 4e5].map(|tokens| Point { params, tokens, loss: least + 2e4 / tokens }));
         }
         assert!(!fit(&step).unwrap().is_plausible());
-        // Larger is worse.
+        // Larger models are worse.
         let worse = points([1.69, 406.4, 410.7, 0.34, 0.28], 0.0);
         let worse: Vec<Point> = worse.iter().map(|p| Point { params: 1e18 / p.params, ..*p }).collect();
         assert!(!fit(&worse).unwrap().is_plausible());
@@ -386,10 +385,10 @@ mod tests {
         }
     }
 
-    /// The lowest minimum that scipy 1.17.1 finds of the same sum of Huber losses over the same points:
-    /// `minimize(f, start, jac=True, method="BFGS", options={"gtol": 1e-12})` from 900 beginnings, with
-    /// numpy's logarithms and `scipy.special.logsumexp`. The points are of the law that Besiroglu et al.
-    /// (2024) publish, with noise and one that is far off.
+    /// The lowest minimum that scipy 1.17.1 finds for the same sum of Huber losses on the same points: `minimize(f,
+    /// start, jac=True, method="BFGS", options={"gtol": 1e-12})` from 900 starting points, with numpy's logarithms and
+    /// `scipy.special.logsumexp`. The points are from the law that Besiroglu et al. (2024) publish, with noise and one
+    /// outlier.
     #[test]
     fn agrees_with_another_search_for_the_minimum() {
         let mut points = points([1.8172, 482.01, 2085.43, 0.3478, 0.3658], 0.01);

@@ -6,73 +6,73 @@ use thiserror::Error;
 
 use crate::rule::{Rule, Severity};
 
-/// The columns of a rule's answer, which are its findings'.
+/// The columns of a rule's answer, which become its findings.
 const COLUMNS: [&str; 5] = ["release", "subject", "finding", "evidence", "sure"];
 
-/// Something that a rule found.
+/// A result of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The rule.
     pub rule: String,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
     /// The release.
     pub release: String,
-    /// What it is about.
+    /// Its subject.
     pub subject: String,
-    /// What was found, in a sentence.
+    /// What was found, as a sentence.
     pub finding: String,
-    /// Where that stands.
+    /// The location of the evidence.
     pub evidence: String,
-    /// How sure it is, and why.
+    /// How certain it is, and why.
     pub sure: String,
 }
 
-/// What came of a rule.
+/// The result of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It was asked, and found so much.
+    /// It was applied, with this number of findings.
     Findings(usize),
-    /// It was not asked: these tables, that it needs, are not there.
+    /// It was not applied: it needs these tables, which do not exist.
     NothingToAsk(Vec<String>),
 }
 
-/// A rule and what came of it.
+/// A rule and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Asked {
     /// The rule.
     pub rule: String,
-    /// What came of it.
+    /// Its result.
     pub outcome: Outcome,
 }
 
-/// What came of all rules.
+/// The results of all rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Audited {
-    /// Each rule, in the order asked.
+    /// Each rule, in the order in which it was applied.
     pub rules: Vec<Asked>,
     /// The findings, the worst first, then by rule, release and subject.
     pub findings: Vec<Finding>,
 }
 
-/// Why an audit could not be made.
+/// Why an audit failed.
 #[derive(Debug, Error)]
 pub enum AuditError {
-    /// A rule's question has no answer.
+    /// A rule's query failed.
     #[error("rule {rule}: {source}")]
     Rule {
         /// The rule.
         rule: String,
-        /// Why.
+        /// The reason.
         source: Box<QueryError>,
     },
 }
 
-/// Asks every rule. The tables that rules may ask, but that are not there, are empty in `session`.
+/// Applies every rule. Known tables that do not exist in the release are empty in `session`.
 ///
 /// # Errors
-/// If a rule's question has no answer, or one without the columns of a finding.
+/// If a rule's query fails, or its answer lacks the columns of a finding.
 pub fn audit(session: &Session, rules: &[Rule], mut begin: impl FnMut(&Rule)) -> Result<Audited, AuditError> {
     let mut audited = Audited { rules: Vec::new(), findings: Vec::new() };
     for rule in rules {

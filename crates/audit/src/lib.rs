@@ -1,9 +1,9 @@
 //! Checks the claims of a release: rules in SQL over its tables, and its openness.
 //!
-//! A [`Rule`] is a SQL file of `reports/audit` or of a user's directory that returns findings with their
-//! evidence. [`audit()`] applies all rules. [`openness()`] lists which components of the Model Openness
-//! Framework a release has, and whether each is present, verified or replayed. This crate does not know how
-//! tables are made or how findings are shown.
+//! A [`Rule`] is a SQL file of `reports/audit` or of a user's directory that returns findings with their evidence.
+//! [`audit()`] applies all rules. [`openness()`] lists which components of the Model Openness Framework a release has,
+//! and whether each is present, verified or replayed. This crate does not depend on how tables are made or how
+//! findings are shown.
 
 mod audit;
 mod openness;

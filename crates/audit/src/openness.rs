@@ -36,58 +36,58 @@ impl Class {
     }
 }
 
-/// What is known of a component.
+/// The status of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// It is not there, as far as can be told by kinds and names.
+    /// It does not exist, judging by kinds and names.
     Absent,
     /// It is named in the manifest.
     Present,
-    /// Each of its files has the bytes that the manifest says.
+    /// Each of its files has the bytes in the manifest.
     Verified,
-    /// And those that a step made were made again, bit for bit.
+    /// And those that a step made were remade with the same bits.
     Replayed,
 }
 
-/// What the status of components is told from, besides the manifest.
+/// The evidence for the status of components, in addition to the manifest.
 #[derive(Debug, Default)]
 pub struct Evidence {
-    /// Files that have the bytes that the manifest says.
+    /// Files that have the bytes in the manifest.
     pub verified: BTreeSet<RelPath>,
-    /// What came of doing each step again, by its id.
+    /// The result of replaying each step, by its id.
     pub replayed: BTreeMap<String, Again>,
 }
 
-/// A component and what is known of it.
+/// A component and its status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Component {
     /// Its name in the framework.
     pub name: &'static str,
-    /// The class that asks for it.
+    /// The class that requires it.
     pub class: Class,
     /// Whether that class cannot be reached without it.
     pub required: bool,
-    /// What is known of it.
+    /// Its status.
     pub status: Status,
-    /// How many files it is.
+    /// The number of its files.
     pub files: usize,
-    /// One of them, or why it is taken to be there.
+    /// One of them, or why it is considered to exist.
     pub example: Option<String>,
 }
 
-/// How open a release is.
+/// The openness of a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Openness {
     /// The release.
     pub release: String,
     /// The components, in the framework's order.
     pub components: Vec<Component>,
-    /// The highest class all of whose required components, and of those below, are there.
+    /// The highest class for which all required components, and those of lower classes, exist.
     pub class: Option<Class>,
 }
 
-/// How a component's files are known.
+/// How a component's files are recognised.
 type Is = fn(&Files<'_>, &Artifact) -> bool;
 
 /// The components in the framework's order.
@@ -130,22 +130,22 @@ const COMPONENTS: [(&str, Class, bool, Is); 17] = [
     }),
 ];
 
-/// Code that these steps are done by, where they are retrace's: a numerics version is no other's.
+/// Code of these steps, if they are retrace's: only retrace uses a numerics version.
 const BY_PROGRAM: [(&str, StepKind); 3] =
     [("Training code", StepKind::Train), ("Inference code", StepKind::Eval), ("Evaluation code", StepKind::Eval)];
 
-/// How open the release of `manifest` is, as far as its files' kinds and names and `evidence` tell.
+/// The openness of the release of `manifest`, judging by its files' kinds and names and by `evidence`.
 pub fn openness(manifest: &Manifest, evidence: &Evidence) -> Openness {
     let files = Files::of(manifest);
     let mut components: Vec<Component> = COMPONENTS
         .iter()
         .map(|(name, class, required, is)| {
             let found: Vec<&Artifact> = manifest.artifacts.iter().filter(|artifact| is(&files, artifact)).collect();
-            // Not by the manifest's field `tool`, which no root covers.
+            // Not from the manifest's field `tool`, which the root does not cover.
             let ours = |kind: StepKind| manifest.steps.iter().find(|step| step.kind == kind && step.numerics.is_some());
             let of_component = BY_PROGRAM.iter().filter(|(component, _)| component == name);
             let by_program = of_component.filter_map(|(_, kind)| ours(*kind)?.numerics).next();
-            // Code is not among the files, but the program that is named can be had.
+            // Code is not among the files, but the named program is available.
             let status = match files.status(&found, evidence) {
                 Status::Absent if by_program.is_some() => Status::Present,
                 status => status,
@@ -167,7 +167,7 @@ pub fn openness(manifest: &Manifest, evidence: &Evidence) -> Openness {
     Openness { release: manifest.name.clone(), components, class }
 }
 
-/// What the graph says of files.
+/// What the graph shows about files.
 struct Files<'a> {
     manifest: &'a Manifest,
     /// The directories of the last checkpoint of each run.
@@ -215,7 +215,7 @@ impl<'a> Files<'a> {
         self.manifest.steps.iter().filter(of).any(|step| step.config.as_ref() == Some(&artifact.path))
     }
 
-    /// What is known of a component that is these files.
+    /// The status of a component that consists of these files.
     fn status(&self, artifacts: &[&Artifact], evidence: &Evidence) -> Status {
         if artifacts.is_empty() {
             return Status::Absent;
@@ -237,7 +237,7 @@ fn split(path: &RelPath) -> (&str, &str) {
     path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()))
 }
 
-/// The series that the checkpoints in a directory belong to, and which of it they are.
+/// The series of the checkpoints in a directory, and their position in it.
 fn series(directory: &str) -> (&str, u64) {
     CheckpointName::in_path(directory).map_or((directory, 0), |found| (found.series, found.number))
 }
@@ -274,7 +274,7 @@ fn is_code(artifact: &Artifact) -> bool {
 mod tests {
     use super::*;
 
-    /// The directories of the weights that are taken for final among these.
+    /// The directories with those of these weights that are considered final.
     fn last(directories: &[&str]) -> Vec<String> {
         let artifact = |directory: &&str| Artifact {
             path: format!("{directory}/model.safetensors").parse().unwrap(),
@@ -296,7 +296,7 @@ mod tests {
         let stages =
             ["stage1-step9-tokens9B", "stage2-ingredient1-step5-tokens1B", "stage2-ingredient1-step7-tokens2B"];
         assert_eq!(last(&stages), [stages[0], stages[2]]);
-        // Two directories of one checkpoint.
+        // Two directories of the same checkpoint.
         assert_eq!(last(&["step-1/a", "step-2/a", "step-2/b"]), ["step-2/a", "step-2/b"]);
     }
 }

@@ -8,20 +8,20 @@ use retrace_query::{HeaderLine, read_sql};
 use serde::Serialize;
 use thiserror::Error;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// What is said cannot be true, or what is there cannot be used.
+    /// A claim cannot be true, or a file cannot be used.
     Error,
-    /// Whoever relies on it may be misled.
+    /// A person who relies on it may be misled.
     Warning,
-    /// Worth knowing.
+    /// Useful information.
     Note,
 }
 
 impl Severity {
-    /// Its word.
+    /// Its name.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -31,29 +31,29 @@ impl Severity {
     }
 }
 
-/// A question to the tables of a release, whose answers are findings.
+/// A query on the tables of a release, whose rows are findings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// The name of its file, without `.sql`.
     pub id: String,
-    /// What is wrong where it finds something.
+    /// What is wrong if it finds something.
     pub title: String,
-    /// How bad that is.
+    /// Its severity.
     pub severity: Severity,
-    /// What it means.
+    /// What the finding means.
     pub means: String,
     /// What to do about it.
     pub advice: String,
-    /// Tables without which it has nothing to ask.
+    /// Tables without which it cannot be applied.
     pub needs: Vec<String>,
-    /// The question.
+    /// The query.
     pub sql: String,
 }
 
-/// Why there is no such rule.
+/// Why a rule cannot be loaded.
 #[derive(Debug, Error)]
 pub enum RuleError {
-    /// The rule's header is not one.
+    /// The rule's header is not valid.
     #[error("{}: {what}", path.display())]
     Header {
         /// The rule's file.
@@ -61,7 +61,7 @@ pub enum RuleError {
         /// What is wrong.
         what: String,
     },
-    /// It could not be read.
+    /// The file could not be read.
     #[error(transparent)]
     File(#[from] FileError),
 }
@@ -95,7 +95,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
 ];
 
 impl Rule {
-    /// Those that come with retrace.
+    /// The rules that are included in retrace.
     ///
     /// # Errors
     /// Never: a test reads them all.
@@ -103,23 +103,23 @@ impl Rule {
         BUILT_IN.iter().map(|(id, text)| Self::parse(id, text, Path::new(id))).collect()
     }
 
-    /// Those of the `*.sql` files in `directory`, by name.
+    /// The rules in the `*.sql` files in `directory`, by name.
     ///
     /// # Errors
-    /// If one cannot be read, or is no rule.
+    /// If one cannot be read, or is not a rule.
     pub fn read_all(directory: &Path) -> Result<Vec<Self>, RuleError> {
         read_sql(directory)?.into_iter().map(|file| Self::parse(&file.name, &file.text, &file.path)).collect()
     }
 
-    /// The rule that stands in `text`, the content of the file at `path`.
+    /// The rule in `text`, the content of the file at `path`.
     ///
     /// # Errors
-    /// If its header lacks a field, or has one that is not known.
+    /// If its header lacks a field, or has an unknown one.
     pub fn parse(id: &str, text: &str, path: &Path) -> Result<Self, RuleError> {
         let refuse = |what: String| RuleError::Header { path: path.to_owned(), what };
         let mut fields: BTreeMap<&str, String> = BTreeMap::new();
         let header = HeaderLine::all(text);
-        // Lines that are no fields are remarks.
+        // Lines that are not fields are remarks.
         for (name, value) in header.iter().filter_map(HeaderLine::field) {
             if FIELDS.contains(&name) && fields.insert(name, value.to_owned()).is_some() {
                 return Err(refuse(format!("the header has `-- {name}:` twice")));
@@ -149,7 +149,7 @@ impl Rule {
     }
 }
 
-/// What a header can say.
+/// The fields of a header.
 const FIELDS: [&str; 5] = ["title", "severity", "means", "do", "needs"];
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! The rules that ship: none fires on a release in which nothing is wrong, and each fires on what it
-//! is for. The releases are SQL too, in `reports/audit/tests`: `clean.sql`, and for each mistake a file
-//! that changes a view and says which rule must fire (`-- fires:`) and with what words (`-- with:`).
+//! The included rules: none fires on a release without errors, and each fires on its own error. The releases are SQL
+//! too, in `reports/audit/tests`: `clean.sql`, and for each mistake a file that changes a view and states which rule
+//! must fire (`-- fires:`) and with which words (`-- with:`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may take a thing for granted")]
 
@@ -17,7 +17,7 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports/audit/tests")
 }
 
-/// A session and what runs it.
+/// A session and its runtime.
 struct Tables {
     context: SessionContext,
     runtime: Runtime,
@@ -30,7 +30,7 @@ impl Tables {
         Self { context, runtime: tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap() }
     }
 
-    /// The rows of each statement of `sql`: how many, and as text.
+    /// The rows of each statement of `sql`: their number, and their text.
     fn run(&self, sql: &str) -> Vec<(usize, String)> {
         let said = |statement: &&str| statement.lines().any(|line| !line.starts_with("--") && !line.trim().is_empty());
         let run = |statement: &str| {
@@ -45,7 +45,7 @@ impl Tables {
         statements.map(|statement| run(statement.trim_end_matches(';'))).collect()
     }
 
-    /// How many rows the rule finds, and those.
+    /// The number of rows that the rule finds, and the rows.
     fn ask(&self, rule: &Rule) -> (usize, String) {
         self.run(&rule.sql).pop().unwrap()
     }

@@ -12,7 +12,7 @@ use crate::parts::{FORMS, Parts, every_set, missing_shard, parts_of};
 use crate::tensor::HeldFile;
 use crate::{CheckpointError, Contradiction, Index, StoredTensor};
 
-/// The tensors of a checkpoint, and where they lie.
+/// The tensors of a checkpoint, and their locations.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     path: PathBuf,
@@ -21,8 +21,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens the checkpoint at `path`, which a user named: a directory, or one file of weights. Of the files, the
-    /// headers are read.
+    /// Opens the checkpoint at `path`, which a user named: a directory, or one file of weights. Only the headers of
+    /// the files are read.
     ///
     /// # Errors
     /// If a file cannot be read, there are no weights, or the files contradict each other.
@@ -81,7 +81,7 @@ impl Checkpoint {
         }
     }
 
-    /// Where it lies.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -96,7 +96,7 @@ impl Checkpoint {
         &self.tensors
     }
 
-    /// Its tensors, by name, without the rest.
+    /// Consumes it and returns its tensors, by name.
     pub fn into_tensors(self) -> BTreeMap<String, StoredTensor> {
         self.tensors
     }
@@ -112,8 +112,8 @@ impl Checkpoint {
     }
 }
 
-/// Where files in the directory at `at` below `root`, or in `root` itself, contradict each other: every index with
-/// its shards, and shards without one among each other. Files of which no tensors can be read here are passed over.
+/// The contradictions between files in the directory at `at` below `root`, or in `root` itself: between every index
+/// and its shards, and among shards without an index. Files whose tensors cannot be read here are skipped.
 ///
 /// # Errors
 /// If the directory cannot be listed.
@@ -136,7 +136,7 @@ pub fn contradictions(root: &Root, at: Option<&RelPath>) -> Result<Vec<Contradic
 struct Directory<'a> {
     root: &'a Root,
     at: Option<&'a RelPath>,
-    /// What lies in it, sorted.
+    /// The names in it, sorted.
     names: Vec<String>,
 }
 
@@ -175,7 +175,7 @@ impl<'a> Directory<'a> {
         Ok(Headed { name: name.to_owned(), size: file.size(), places: places(&file, name)? })
     }
 
-    /// The headers of these files, which agree.
+    /// The headers of these files, after a check that they are consistent.
     fn gather(&self, parts: &Parts) -> Result<Vec<Headed>, CheckpointError> {
         match parts {
             Parts::Listed(index) => self.listed(index),
@@ -224,7 +224,7 @@ impl<'a> Directory<'a> {
         Ok(all)
     }
 
-    /// Whether the index says of each tensor in a file that it is there.
+    /// Whether the index lists each tensor of a file in that file.
     fn all_listed(&self, file: &Headed, listed: &Index, index: &str) -> Result<(), Contradiction> {
         let elsewhere = |tensor: &&String| listed.shards.get(*tensor) != Some(&file.name);
         let Some(tensor) = file.places.keys().find(elsewhere) else { return Ok(()) };
@@ -261,7 +261,7 @@ impl<'a> Directory<'a> {
     }
 }
 
-/// Where the tensors of a file lie.
+/// The locations of the tensors of a file.
 fn places(file: &RegularFile, name: &str) -> Result<BTreeMap<String, TensorLocation>, CheckpointError> {
     tensor_places(file, name)?.ok_or_else(|| CheckpointError::Unreadable { path: file.path().to_owned() })
 }

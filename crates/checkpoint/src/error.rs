@@ -17,13 +17,13 @@ pub enum CheckpointError {
         /// The directory.
         path: PathBuf,
     },
-    /// A file has no tensors, or in a form that is not known here.
+    /// A file has no tensors, or has an unknown format.
     #[error("{} holds no weights that can be read here", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
     },
-    /// An index and its shards, or shards among each other, say different things.
+    /// An index and its shards, or several shards, contradict each other.
     #[error(transparent)]
     Contradiction(#[from] Contradiction),
 }
@@ -32,10 +32,10 @@ pub enum CheckpointError {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Error)]
 #[error("{}: {what}", directory.join(file).display())]
 pub struct Contradiction {
-    /// The directory that they lie in.
+    /// Their directory.
     pub directory: PathBuf,
-    /// The name of the file that it is about.
+    /// The name of the file that it concerns.
     pub file: String,
-    /// In a sentence, what is wrong.
+    /// What is wrong, as a sentence.
     pub what: String,
 }

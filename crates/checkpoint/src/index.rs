@@ -1,4 +1,4 @@
-//! The index of a checkpoint in several files: which of them holds which tensor.
+//! The index of a checkpoint in several files: which file contains which tensor.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use retrace_spec::RelPath;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Longer than the index of any model: one of 100,000 tensors has some ten megabytes.
+/// Longer than the index of any model: an index of 100,000 tensors has about ten megabytes.
 const LONGEST: u64 = 64 << 20;
 
 /// Whether a file is such an index, by its name.
@@ -17,19 +17,18 @@ pub fn is_index(name: &str) -> bool {
     ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
-/// How the names of indices end.
+/// The ending of an index's name.
 const ENDINGS: [&str; 2] = [".safetensors.index.json", ".bin.index.json"];
 
 /// The shard of every tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Index {
-    /// The name of the shard, which lies beside the index, by the name of the tensor.
+    /// The name of the shard, which is in the same directory as the index, by the name of the tensor.
     pub shards: BTreeMap<String, String>,
 }
 
 impl Index {
-    /// Reads the index that is `file`, called `name`. In the inner result stands what is wrong with it, if it
-    /// cannot be understood.
+    /// Reads the index that is `file`, called `name`. The inner result says what is wrong with it, if it is not valid.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -58,7 +57,7 @@ impl Index {
         ))
     }
 
-    /// The names of the shards, and the tensors that each is said to hold.
+    /// The names of the shards, and the tensors that the index lists for each.
     pub fn by_shard(&self) -> BTreeMap<&str, Vec<&str>> {
         let mut shards: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (tensor, shard) in &self.shards {
@@ -68,13 +67,13 @@ impl Index {
     }
 }
 
-/// The index as JSON has it. What it says besides, as the bytes of all tensors, is not read.
+/// The index as JSON. Other fields, such as the total size, are not read.
 #[derive(Deserialize)]
 struct Text {
     weight_map: WeightMap,
 }
 
-/// The shard of each tensor. One that is there twice could be read either way, and is refused.
+/// The shard of each tensor. A tensor that is listed twice would be ambiguous, and is refused.
 struct WeightMap(BTreeMap<String, String>);
 
 impl<'de> Deserialize<'de> for WeightMap {

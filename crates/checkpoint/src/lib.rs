@@ -1,21 +1,21 @@
-//! Checkpoints: which tensors a directory or file holds, and where their bytes lie.
+//! Checkpoints: which tensors a directory or file contains, and where their bytes are.
 //!
-//! [`Checkpoint::open`] answers this for every verb, by one rule. In a directory, the weights are, of the first
-//! of these that are there:
+//! [`Checkpoint::open`] answers this for every verb, by one rule. The weights of a directory are the first of these
+//! that exists:
 //!
 //! 1. what `model.safetensors.index.json` lists;
 //! 2. `model.safetensors`, and shards called `model-N.safetensors` or `model-N-of-M.safetensors`;
-//! 3. what the one other `model*.safetensors.index.json` lists;
-//! 4. whatever else is called `model*.safetensors`;
+//! 3. what the only other `model*.safetensors.index.json` lists;
+//! 4. every other file with a name like `model*.safetensors`;
 //!
-//! and then the same of `pytorch_model`, with `.bin`. An index is a JSON file with the shard of each tensor in
-//! `weight_map`, as transformers writes it; its shards lie beside it.
+//! and then the same for `pytorch_model`, with `.bin`. An index is a JSON file with the shard of each tensor in
+//! `weight_map`, as transformers writes it; its shards are in the same directory.
 //!
-//! An index and the shards beside it must name the same tensors, and no tensor may be in two files: else nothing
-//! is read ([`Contradiction`]). Whoever seals or verifies asks for these with [`contradictions`].
+//! An index and the shards beside it must name the same tensors, and no tensor may be in two files; otherwise nothing
+//! is read ([`Contradiction`]). The verbs that seal or verify get these from [`contradictions`].
 //!
-//! A tensor is made of pieces in files ([`StoredTensor`]), each opened when it is read, below the directory and
-//! through no link. This crate knows nothing of models.
+//! A tensor consists of pieces in files ([`StoredTensor`]); each file is opened when it is read, below the directory
+//! and without following links. This crate does not depend on models.
 
 mod checkpoint;
 mod error;

@@ -2,32 +2,32 @@
 
 use crate::is_index;
 
-/// A form that weights are published in, by the names of its files.
+/// A format of published weights, by the names of its files.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Form {
-    /// What the names begin with.
+    /// The beginning of the names.
     stem: &'static str,
-    /// What they end with.
+    /// The ending of the names.
     ending: &'static str,
 }
 
-/// The forms, the one that is read first.
+/// The formats; the first is preferred.
 pub(crate) const FORMS: [Form; 2] =
     [Form { stem: "model", ending: ".safetensors" }, Form { stem: "pytorch_model", ending: ".bin" }];
 
 /// The files of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Parts {
-    /// What an index of this name lists.
+    /// The files that the index of this name lists.
     Listed(String),
-    /// These files, each whole.
+    /// These files, each complete.
     Files(Vec<String>),
-    /// There is more than one index, and no rule says which is meant.
+    /// There is more than one index, and no rule decides between them.
     Several(Vec<String>),
 }
 
 impl Form {
-    /// The files of this form, among the sorted `names` of a directory, if there are any.
+    /// The files of this format, among the sorted `names` of a directory, if there are any.
     pub(crate) fn parts(self, names: &[String]) -> Option<Parts> {
         let Self { stem, ending } = self;
         let named = |wanted: String| names.iter().find(|name| **name == wanted).cloned();
@@ -53,8 +53,8 @@ impl Form {
     }
 }
 
-/// The files of a directory that are parts of what the index of this name is of, by their names: the whole, and
-/// numbered shards.
+/// The files of a directory that the index of this name should cover, by their names: the unsharded file, and numbered
+/// shards.
 pub(crate) fn parts_of<'a>(index: &str, names: &'a [String]) -> Vec<&'a String> {
     let Some((stem, ending)) = index.strip_suffix(".index.json").and_then(|whole| whole.rsplit_once('.')) else {
         return Vec::new();
@@ -62,8 +62,8 @@ pub(crate) fn parts_of<'a>(index: &str, names: &'a [String]) -> Vec<&'a String> 
     names.iter().filter(|name| is_part(name, stem, &format!(".{ending}"))).collect()
 }
 
-/// Every set of files in a directory that should agree, each with a name to tell of it by: what each index lists,
-/// and, of each form without an index, the files, if they are more than one or should be.
+/// Every set of files in a directory that should be consistent, each with a name for messages: what each index lists,
+/// and, for each format without an index, the files, if there are several or should be.
 pub(crate) fn every_set(names: &[String]) -> Vec<(String, Parts)> {
     let indices = names.iter().filter(|name| is_index(name)).map(|index| (index.clone(), Parts::Listed(index.clone())));
     let files = FORMS.iter().filter_map(|form| match form.parts(names)? {
@@ -75,14 +75,14 @@ pub(crate) fn every_set(names: &[String]) -> Vec<(String, Parts)> {
     indices.chain(files).collect()
 }
 
-/// Whether a file is called as the whole of a checkpoint or a numbered shard of it is: `model.safetensors`,
+/// Whether the file has the name of an unsharded checkpoint or of a numbered shard: `model.safetensors`,
 /// `model-1.safetensors`, `model-00001-of-00003.safetensors`.
 fn is_part(name: &str, stem: &str, ending: &str) -> bool {
     let middle = name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(ending));
     middle.is_some_and(|middle| middle.is_empty() || number(middle).is_some())
 }
 
-/// The number of a shard and, if the name says so, of how many, from what stands between stem and ending.
+/// The number of a shard and, if the name has it, the number of shards, from the text between stem and ending.
 fn number(middle: &str) -> Option<(&str, Option<&str>)> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let numbers = middle.strip_prefix('-')?;
@@ -93,8 +93,8 @@ fn number(middle: &str) -> Option<(&str, Option<&str>)> {
     (digits(number) && of.is_none_or(digits)).then_some((number, of))
 }
 
-/// A shard that should be among `files`, by the name of another: `model-00002-of-00003.safetensors` says that there
-/// is a first and a third. Gives the missing one and the one that says so.
+/// A shard that should be among `files`, according to the name of another: `model-00002-of-00003.safetensors` implies
+/// a first and a third. Returns the missing one and the one that implies it.
 pub(crate) fn missing_shard(files: &[String]) -> Option<(String, String)> {
     for file in files {
         let Some((before, rest)) = file.split_once('-') else { continue };
@@ -102,7 +102,7 @@ pub(crate) fn missing_shard(files: &[String]) -> Option<(String, String)> {
         let Some((number, of)) = middle.split_once("-of-") else { continue };
         let Ok(count) = of.parse::<usize>() else { continue };
         let width = number.len();
-        // Of those that there are, no more can be named than the files.
+        // At most as many of these names can exist as there are files, so one more is enough to find a missing one.
         let name = |at: usize| format!("{before}-{at:0width$}-of-{of}.{ending}");
         if let Some(missing) = (1..=count).take(files.len() + 1).map(name).find(|name| !files.contains(name)) {
             return Some((missing, file.clone()));

@@ -1,4 +1,4 @@
-//! Tensors as they lie in files.
+//! Tensors as they are stored in files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use retrace_files::safetensors::{Dtype, Tensor, TensorLocation, tensor_hasher};
 use retrace_files::{FileError, RegularFile, Root};
 use retrace_spec::{Digest, RelPath};
 
-/// Bytes that are hashed at once.
+/// Bytes that are hashed in one call.
 const BLOCK: usize = 256 << 10;
 
-/// A tensor of a checkpoint. Its bytes, row after row and little-endian, are those of its pieces, one after
-/// another.
+/// A stored tensor of a checkpoint. Its bytes, in row-major order and little-endian, are the bytes of its pieces, one
+/// after another.
 #[derive(Debug, Clone)]
 pub struct StoredTensor {
-    /// What its numbers are.
+    /// The type of its numbers.
     pub dtype: Dtype,
     /// Its size in every dimension.
     pub shape: Vec<usize>,
@@ -22,13 +22,13 @@ pub struct StoredTensor {
     pub pieces: Vec<Piece>,
 }
 
-/// Bytes of a tensor that lie one after another in one file.
+/// A contiguous range of a tensor's bytes in one file.
 #[derive(Debug, Clone)]
 pub struct Piece {
     pub(crate) file: Arc<HeldFile>,
-    /// The first byte in the file.
+    /// The offset of the first byte in the file.
     pub begin: u64,
-    /// How many bytes.
+    /// The number of bytes.
     pub length: u64,
 }
 
@@ -37,15 +37,15 @@ pub struct Piece {
 #[derive(Debug)]
 pub(crate) struct HeldFile {
     at: At,
-    /// Bytes that it had when its header was read, which says where the tensors lie.
+    /// Its length in bytes when its header was read; the header says where the tensors are.
     size: u64,
 }
 
 #[derive(Debug)]
 enum At {
-    /// One that a user named.
+    /// A file that a user named.
     Named(PathBuf),
-    /// One in the directory of a checkpoint.
+    /// A file in the directory of a checkpoint.
     Inside(Arc<Root>, RelPath),
 }
 
@@ -74,7 +74,7 @@ impl HeldFile {
 }
 
 impl Piece {
-    /// Where the file lies.
+    /// The path of the file.
     pub fn path(&self) -> PathBuf {
         match &self.file.at {
             At::Named(path) => path.clone(),
@@ -84,30 +84,30 @@ impl Piece {
 }
 
 impl StoredTensor {
-    /// One that lies in one place of one file.
+    /// A tensor in one location of one file.
     pub(crate) fn whole(file: &Arc<HeldFile>, TensorLocation { dtype, shape, begin, length }: TensorLocation) -> Self {
         Self { dtype, shape, pieces: vec![Piece { file: Arc::clone(file), begin, length }] }
     }
 
-    /// How many bytes it has.
+    /// Its number of bytes.
     pub fn length(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.length).sum()
     }
 
-    /// How many numbers it has.
+    /// Its number of elements.
     pub fn elements(&self) -> u64 {
         self.length() / self.dtype.size()
     }
 
-    /// Opens the files that it lies in.
+    /// Opens the files that contain it.
     ///
     /// # Errors
-    /// If one cannot be opened, or is not as long as it was.
+    /// If one cannot be opened, or its length has changed.
     pub fn open(&self) -> Result<OpenTensor, FileError> {
         self.open_beside(&mut None)
     }
 
-    /// As [`Self::open`]; a file that is open already need not be opened again.
+    /// As [`Self::open`]; files that are open already are not opened again.
     pub(crate) fn open_beside(&self, last: &mut Option<Opened>) -> Result<OpenTensor, FileError> {
         let mut pieces = Vec::with_capacity(self.pieces.len());
         let mut first = 0;
@@ -134,7 +134,7 @@ impl StoredTensor {
         self.read_beside(&mut None)
     }
 
-    /// Its digest, as it stands in a manifest, in constant memory.
+    /// Its digest, as in a manifest, in constant memory.
     ///
     /// # Errors
     /// If its bytes cannot be read.
@@ -154,14 +154,14 @@ impl StoredTensor {
 
     pub(crate) fn read_beside(&self, last: &mut Option<Opened>) -> Result<Tensor, FileError> {
         let open = self.open_beside(last)?;
-        // The headers were checked against the files' lengths, so this is no more than they have.
+        // The headers were checked against the files' lengths, so this is at most the files' size.
         let mut bytes = vec![0; self.length() as usize];
         open.read_at(&mut bytes, 0)?;
         Ok(Tensor { dtype: self.dtype, shape: self.shape.clone(), bytes })
     }
 }
 
-/// A file that is open, and which it is.
+/// An open file, and which file it is.
 pub(crate) type Opened = (Arc<HeldFile>, Arc<RegularFile>);
 
 /// A tensor whose files are open.
@@ -172,19 +172,19 @@ pub struct OpenTensor {
 
 #[derive(Debug)]
 struct OpenPiece {
-    /// Its first byte in the tensor.
+    /// The offset of its first byte in the tensor.
     first: u64,
-    /// Its first byte in the file.
+    /// The offset of its first byte in the file.
     begin: u64,
     length: u64,
     file: Arc<RegularFile>,
 }
 
 impl OpenTensor {
-    /// Fills `buffer` with the tensor's bytes from `offset` on. Several threads may read at once.
+    /// Fills `buffer` with the tensor's bytes from `offset` on. Several threads may read in parallel.
     ///
     /// # Errors
-    /// If they cannot be read, or the tensor has not so many.
+    /// If they cannot be read, or the tensor has fewer.
     pub fn read_at(&self, mut buffer: &mut [u8], mut offset: u64) -> Result<(), FileError> {
         let at = self.pieces.partition_point(|piece| piece.first + piece.length <= offset);
         for piece in self.pieces.get(at..).unwrap_or_default() {
@@ -214,8 +214,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Bytes cut into pieces, with others before and between them, in two files by turns: put together, they
-        /// are the bytes, whichever part is asked for.
+        /// Bytes cut into pieces, with other bytes before and between them, alternating between two files: joined,
+        /// they are the original bytes, for every requested range.
         #[test]
         fn pieces_are_put_together(cuts in prop::collection::vec(0usize..9, 1..8), gap in 0usize..4, from in 0usize..70, length in 0usize..70) {
             let directory = tempfile::tempdir().unwrap();
@@ -249,7 +249,7 @@ mod tests {
                 }
                 None => prop_assert!(read.is_err() || length == 0),
             }
-            // A file that has changed its length since is told, before anything else of it is read.
+            // A file whose length has changed is reported before any more of it is read.
             std::fs::write(&files[0], b"").unwrap();
             let changed = contents[0].is_empty() || matches!(tensor.open(), Err(FileError::Changed { .. }));
             prop_assert!(changed);

@@ -1,4 +1,4 @@
-//! Directories of weights, right and wrong: one answer to which tensors they hold.
+//! Directories of weights, valid and invalid: each has one answer to which tensors it contains.
 
 #![allow(clippy::unwrap_used, reason = "a test may take a thing for granted")]
 
@@ -35,14 +35,14 @@ fn index(root: &Path, weight_map: Value) {
     fs::write(root.join(INDEX), json!({"metadata": {"total_size": 6}, "weight_map": weight_map}).to_string()).unwrap();
 }
 
-/// What is said of the directory, by whoever reads it and by whoever only asks for contradictions.
+/// The error for the directory, the same from reading it and from [`contradictions`] alone.
 fn said(root: &Path) -> (String, Vec<String>) {
     let read = Checkpoint::open(root).err().map_or_else(String::new, |error| error.to_string());
     let asked = contradictions(&Root::open(root).unwrap(), None).unwrap();
     (read, asked.iter().map(ToString::to_string).collect())
 }
 
-/// A way to spoil a checkpoint, and what is said of it.
+/// A way to damage a checkpoint, and the expected error.
 type Wrong = (&'static str, fn(&Path), &'static str);
 
 const WRONG: &[Wrong] = &[
@@ -197,15 +197,15 @@ fn a_wrong_checkpoint_is_refused_and_told_of() {
 fn what_is_no_contradiction() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
-    // Nothing there, and files that are no weights.
+    // An empty directory, and files that are not weights.
     assert!(matches!(Checkpoint::open(root), Err(CheckpointError::Empty { .. })));
     safetensors::write(&root.join("optimizer.safetensors"), &some("z")).unwrap();
     assert!(matches!(Checkpoint::open(root), Err(CheckpointError::Empty { .. })));
     good(root);
-    // Others beside it count for nothing.
+    // Other files beside it are ignored.
     safetensors::write(&root.join("adapter_model.safetensors"), &some("a")).unwrap();
     safetensors::write(&root.join("model.ema.safetensors"), &some("abc")).unwrap();
-    // PyTorch files that cannot be read here, as older ones: nobody knows what they hold.
+    // PyTorch files that cannot be read here, such as older ones: their content is unknown.
     fs::write(root.join("pytorch_model.bin"), b"\x80\x02\x8a").unwrap();
     fs::write(root.join("pytorch_model.bin.index.json"), r#"{"weight_map": {"q": "pytorch_model.bin"}}"#).unwrap();
     let opened = Checkpoint::open(root).unwrap();
@@ -220,7 +220,7 @@ fn what_is_no_contradiction() {
 }
 
 proptest! {
-    /// However the tensors are cut into files, with an index or without: the same checkpoint.
+    /// However the tensors are divided into files, with or without an index, it is the same checkpoint.
     #[test]
     fn any_cut_is_the_same_checkpoint(bytes in prop::collection::btree_map("[a-z]{1,3}", 0u8..200, 1..12), cut in prop::collection::vec(0usize..4, 12), indexed: bool) {
         let directory = tempfile::tempdir().unwrap();

@@ -59,7 +59,7 @@ pub(crate) fn command() -> clap::Command {
 
 /// Reads the arguments, runs the verb, and returns the exit code.
 ///
-/// `cluster` has the parts of a cluster, if this binary was built with them.
+/// `cluster` is the support for clusters, if this binary was built with it.
 pub(crate) fn run(cluster: Option<&dyn Cluster>) -> Exit {
     let mut command = Arguments::command();
     if let Some(color) = color_before_parsing() {
@@ -69,12 +69,12 @@ pub(crate) fn run(cluster: Option<&dyn Cluster>) -> Exit {
     let Arguments { global, verb } = match parsed {
         Ok(arguments) => arguments,
         Err(error) if error.use_stderr() => {
-            // If nobody listens, there is nobody to tell.
+            // If standard error is closed, the message cannot be shown.
             let _ = in_shown_words(command, error).print();
             return Exit::Failed;
         }
         Err(help) => {
-            // What clap prints by itself follows the colours that are asked for.
+            // clap's own output uses the requested colours.
             let printed = help.print().and_then(|()| io::stdout().flush());
             return match printed {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -97,7 +97,7 @@ pub(crate) fn run(cluster: Option<&dyn Cluster>) -> Exit {
     }
 }
 
-/// The error that the same arguments lead to if they are written as they can be shown: clap repeats them.
+/// The error for the same arguments with untrusted characters escaped, because clap repeats them.
 fn in_shown_words(command: clap::Command, error: clap::Error) -> clap::Error {
     let given: Vec<_> = std::env::args_os().collect();
     let shown: Vec<_> = given.iter().map(|argument| sayable(argument)).collect();
@@ -112,12 +112,12 @@ fn in_shown_words(command: clap::Command, error: clap::Error) -> clap::Error {
     })
 }
 
-/// What of an argument can be repeated.
+/// The part of an argument that can be repeated in a message.
 fn sayable(argument: &OsStr) -> String {
     excerpt(&shown(&argument.to_string_lossy())).into_owned()
 }
 
-/// What `--color` says, for help and usage errors, which come before the arguments are parsed.
+/// The value of `--color`, for help and usage errors, which occur before the arguments are parsed.
 fn color_before_parsing() -> Option<ColorChoice> {
     let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     let mut words = words.skip_while(|word| !word.starts_with("--color"));
@@ -126,7 +126,7 @@ fn color_before_parsing() -> Option<ColorChoice> {
     clap::ValueEnum::from_str(&value, false).ok()
 }
 
-/// Sets what holds for the whole process: threads, and the kernels' instruction set.
+/// Applies the settings of the process: threads, and the kernels' instruction set.
 fn prepare(global: &Global, environment: &Environment) -> Result<(), Failure> {
     if let Some(threads) = global.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global();

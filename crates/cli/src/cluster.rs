@@ -1,8 +1,8 @@
-//! The parts of a cluster, which the binary `retrace-cluster` has and `retrace` starts it for.
+//! Cluster support, which only the binary `retrace-cluster` contains; `retrace` starts that binary.
 //!
-//! Ballista is a third of what there is to compile, and few need it. So `retrace` is built without it, and
-//! hands `retrace cluster` and `query --cluster` over to `retrace-cluster`: the same command line, built
-//! with the parts. `cargo` starts its subcommands in the same way.
+//! Ballista is a third of the code to compile, and few users need it. So `retrace` is built without it, and passes
+//! `retrace cluster` and `query --cluster` to `retrace-cluster`: the same command line, built with cluster support.
+//! `cargo` starts its subcommands in the same way.
 
 use std::ffi::OsStr;
 use std::io;
@@ -19,22 +19,23 @@ use crate::commands::Exit;
 use crate::environment;
 use crate::errors::Failure;
 
-/// The name of the binary that has the parts.
+/// The name of the binary with cluster support.
 const BINARY: &str = "retrace-cluster";
 
-/// What a binary that is built with the parts of a cluster can do.
+/// The functions of a binary with cluster support.
 pub trait Cluster: RefUnwindSafe {
-    /// Takes queries at `address` until the process ends; calls `ready` with the address once it listens.
+    /// Accepts queries at `address` until the process ends; calls `ready` with the address once it listens.
     ///
     /// # Errors
     /// If it cannot listen there.
     fn scheduler(&self, address: &str, token: &Token, ready: &mut dyn FnMut(SocketAddr)) -> Result<(), ClusterFailure>;
 
-    /// Works for the scheduler at `scheduler` until the process is asked to end, on `tasks` tasks at once;
-    /// `host` is this machine's address for the other workers. Calls `ready` with the address of its results.
+    /// Runs tasks for the scheduler at `scheduler` until the process is requested to end, with `tasks` tasks in
+    /// parallel; `host` is this machine's address for the other workers. Calls `ready` with the address of its
+    /// results.
     ///
     /// # Errors
-    /// If the scheduler cannot be reached or does not prove that it holds `token`.
+    /// If the scheduler cannot be reached or does not prove that it has `token`.
     fn worker(
         &self,
         scheduler: &str,
@@ -44,10 +45,10 @@ pub trait Cluster: RefUnwindSafe {
         ready: &mut dyn FnMut(SocketAddr),
     ) -> Result<(), ClusterFailure>;
 
-    /// A session over the tables at `paths`, whose queries the cluster of the scheduler at `address` answers.
+    /// A session over the tables at `paths`, whose queries are answered by the cluster of the scheduler at `address`.
     ///
     /// # Errors
-    /// If the scheduler cannot be reached or does not prove that it holds `token`, or a table cannot be read.
+    /// If the scheduler cannot be reached or does not prove that it has `token`, or a table cannot be read.
     fn session(
         &self,
         address: &str,
@@ -57,7 +58,7 @@ pub trait Cluster: RefUnwindSafe {
     ) -> Result<Session, ClusterFailure>;
 }
 
-/// Why a part of a cluster cannot do its work.
+/// Why a part of a cluster failed.
 #[derive(Debug)]
 pub enum ClusterFailure {
     /// A file cannot be read or written.
@@ -68,7 +69,7 @@ pub enum ClusterFailure {
     Other {
         /// What is wrong.
         what: String,
-        /// What to do.
+        /// The advice.
         help: &'static str,
     },
 }
@@ -83,8 +84,8 @@ impl From<ClusterFailure> for Failure {
     }
 }
 
-/// Gives the arguments of this process to `retrace-cluster`, which lies beside this binary or in a directory
-/// of `PATH`, and ends as it ends.
+/// Passes the arguments of this process to `retrace-cluster`, which is beside this binary or in a directory of `PATH`,
+/// and returns its exit code.
 pub(crate) fn hand_over() -> Result<Exit, Failure> {
     let own = environment::binary();
     if own.as_deref().and_then(|own| own.file_stem()) == Some(OsStr::new(BINARY)) {
@@ -107,13 +108,13 @@ pub(crate) fn hand_over() -> Result<Exit, Failure> {
 const BUILD: &str =
     "build it from the same source with `cargo build --release --package retrace-cluster`, and put it beside `retrace`";
 
-/// Becomes `command`: it gets the signals and gives the exit code. Comes back only if that fails.
+/// Replaces this process by `command`, which receives the signals and gives the exit code. Returns only if that fails.
 #[cfg(unix)]
 fn become_it(mut command: Command) -> io::Result<Exit> {
     Err(std::os::unix::process::CommandExt::exec(&mut command))
 }
 
-/// Runs `command`, and ends as it ends.
+/// Runs `command`, and returns its exit code.
 #[cfg(not(unix))]
 fn become_it(mut command: Command) -> io::Result<Exit> {
     Ok(match command.status()?.code() {

@@ -72,7 +72,7 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    /// Whether it needs the parts of a cluster.
+    /// Whether the verb needs cluster support.
     pub(crate) fn asks_a_cluster(&self) -> bool {
         match self {
             Self::Cluster(_) => true,
@@ -81,7 +81,7 @@ impl Verb {
         }
     }
 
-    /// Does it, with the parts of a cluster where it needs them.
+    /// Runs the verb, with cluster support if it needs it.
     pub(crate) fn run(&self, parts: Option<&dyn Parts>, terminal: &Terminal) -> Result<Exit, Failure> {
         match self {
             Self::Tour(verb) => verb.run(terminal),
@@ -113,21 +113,21 @@ impl Verb {
     }
 }
 
-/// How it ended, as with `diff`.
+/// The result, with the exit codes of `diff`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// All holds, or all was done.
+    /// The check passed, or the work is done.
     Holds = 0,
     /// A finding: a digest differs, a rule fires, a replay diverges.
     Finding = 1,
-    /// It could not be done: bad input or arguments, something missing.
+    /// It could not be done: invalid input or arguments, or a missing file.
     Failed = 2,
     /// A bug in this program.
     Bug = 70,
 }
 
 impl Exit {
-    /// For a check: whether it holds.
+    /// For a check: whether it passed.
     pub(crate) const fn holds(holds: bool) -> Self {
         if holds { Self::Holds } else { Self::Finding }
     }
@@ -139,16 +139,16 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// A document that was read, and where it lies.
+/// A document that was read, and its location.
 struct Opened<T> {
     document: T,
-    /// The directory that it lies in, where its paths begin: the release's.
+    /// Its directory, to which its paths are relative: the release's.
     root: Root,
     /// Its path in the release.
     path: RelPath,
 }
 
-/// More than this is read of no document; the spec crate then says how much is too much.
+/// At most this much of a document is read; the spec crate then reports the limit that was exceeded.
 const MOST_BYTES: u64 = 1 << 30;
 
 /// The text of the file at `path`.
@@ -163,8 +163,7 @@ fn open<T: Document>(path: &Path) -> Result<Opened<T>, Failure> {
     opened(document, path)
 }
 
-/// Reads the run file at `path`; gives also the path of the hub's `config.json`, where that describes
-/// the model.
+/// Reads the run file at `path`; also returns the path of the hub's `config.json`, if that describes the model.
 fn open_run(path: &Path) -> Result<(Opened<Run>, Option<RelPath>), Failure> {
     let root = Root::open(&directory_of(path))?;
     let config = |config: &RelPath| -> Result<_, Failure> { Ok(hub::read_config(root.file(config)?)?) };
@@ -173,7 +172,7 @@ fn open_run(path: &Path) -> Result<(Opened<Run>, Option<RelPath>), Failure> {
     Ok((opened(run, path)?, config))
 }
 
-/// As [`open_run`], of a run file that a release names: no link is followed to it.
+/// As [`open_run`], for a run file that a release names: links are not followed.
 fn run_of(root: &Root, path: &RelPath) -> Result<(Opened<Run>, Option<RelPath>), Failure> {
     let whole = path.under(root.path());
     let inside = match path.parent() {
@@ -186,12 +185,12 @@ fn run_of(root: &Root, path: &RelPath) -> Result<(Opened<Run>, Option<RelPath>),
     Ok((Opened { document, root: inside, path: in_release(path.file_name())? }, config))
 }
 
-/// The path in a release that a text is.
+/// A text as a path in a release.
 fn in_release(path: &str) -> Result<RelPath, Failure> {
     path.parse().map_err(|e: PathError| FileError::Name { path: path.into(), what: e.to_string() }.into())
 }
 
-/// The directory that the file at `path` lies in.
+/// The directory that contains the file at `path`.
 fn directory_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),

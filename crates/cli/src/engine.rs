@@ -1,4 +1,4 @@
-//! `--engine`: who computes models.
+//! `--engine`: the engine that computes models.
 
 use retrace_model::Engine;
 

@@ -1,4 +1,4 @@
-//! The environment variables that are read, all of them here:
+//! The environment variables that are read, all of them listed here:
 //!
 //! | variable | what it does |
 //! |---|---|
@@ -11,27 +11,27 @@
 //! | `AWS_…`, `GOOGLE_…` | how `s3://` and `gs://` are reached: `AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_SKIP_SIGNATURE`, `GOOGLE_SERVICE_ACCOUNT` and the others that the crate `object_store` names |
 //! | `RETRACE_ISA` | the instruction set that the kernels use, `baseline`, `avx2` or `avx512`: it makes no difference but to speed, and this is how to see that |
 //!
-//! The thread pool reads `RAYON_NUM_THREADS` by itself; `--threads` goes before it. Whatever fetches a
-//! URL reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` by itself.
+//! The thread pool reads `RAYON_NUM_THREADS` by itself; `--threads` has priority. The HTTP client reads `HTTPS_PROXY`,
+//! `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` by itself.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use retrace_files::RegularFile;
 
-/// What the environment says.
+/// The settings from the environment.
 #[derive(Debug)]
 pub(crate) struct Environment {
-    /// No colour is wanted.
+    /// Colours are disabled.
     pub(crate) no_color: bool,
     /// The terminal cannot move its cursor.
     pub(crate) dumb_terminal: bool,
-    /// The instruction set that the kernels are to use.
+    /// The instruction set for the kernels.
     pub(crate) isa: Option<String>,
 }
 
 impl Environment {
-    /// Reads it.
+    /// Reads the environment.
     pub(crate) fn read() -> Self {
         Self {
             no_color: env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
@@ -41,32 +41,32 @@ impl Environment {
     }
 }
 
-/// Where this binary lies, if the system says so.
+/// The path of this binary, if the system reports it.
 pub(crate) fn binary() -> Option<PathBuf> {
     env::current_exe().ok()
 }
 
-/// The directories that programs are looked for in.
+/// The directories in which programs are searched.
 pub(crate) fn search_path() -> Vec<PathBuf> {
     env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default()
 }
 
-/// The file that keeps what was typed into a shell; none where there is no home.
+/// The file with the shell's history; `None` if there is no home directory.
 pub(crate) fn history_file() -> Option<PathBuf> {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
     Some(state.join("retrace/history"))
 }
 
-/// The directory for what can be made anew; none where there is no home.
+/// The cache directory; `None` if there is no home directory.
 pub(crate) fn cache_directory() -> Option<PathBuf> {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
     Some(cache.join("retrace"))
 }
 
-/// Bytes of memory that this process may have at most: the machine's, or what the limits of its control
-/// group or process leave. Nothing where the system does not say.
+/// Maximum memory of this process in bytes: the machine's, or the limit of its control group or process. `None` if the
+/// system does not report it.
 pub(crate) fn memory() -> Option<usize> {
     let read = |path: &str| RegularFile::open(Path::new(path)).ok()?.text(1 << 16).ok();
     let machine = read("/proc/meminfo").and_then(|text| {
@@ -81,17 +81,17 @@ pub(crate) fn memory() -> Option<usize> {
     [machine, group, process].into_iter().flatten().min()
 }
 
-/// The proxies that URLs are fetched through.
+/// The proxies for URLs.
 pub(crate) fn proxies() -> Vec<String> {
     ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].iter().filter_map(|name| env::var(name).ok()).collect()
 }
 
-/// Where temporary files go.
+/// The directory for temporary files.
 pub(crate) fn scratch_directory() -> PathBuf {
     env::temp_dir()
 }
 
-/// How object stores are reached.
+/// The settings for object stores.
 pub(crate) fn object_stores() -> Vec<(String, String)> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))

@@ -1,4 +1,4 @@
-//! Errors for people: what, where, why, and what to do.
+//! Errors for display: what, where, why, and what to do.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -79,7 +79,7 @@ pub(crate) enum Failure {
     Report(#[from] ReportError),
     #[error(transparent)]
     Step(Box<StepError>),
-    /// The arguments do not make sense.
+    /// The arguments are not valid.
     #[error("{what}")]
     Usage { what: String, help: String },
     /// Another failure, with more specific help.
@@ -97,18 +97,18 @@ impl From<StepError> for Failure {
 }
 
 impl Failure {
-    /// The arguments do not make sense.
+    /// The arguments are not valid.
     pub(crate) fn usage(what: impl Into<String>, help: &str) -> Self {
         Self::Usage { what: what.into(), help: help.to_owned() }
     }
 
-    /// What to do about it.
+    /// The advice.
     pub(crate) fn help(&self) -> String {
         advice::of(self)
     }
 }
 
-/// Gives an error more specific help.
+/// Adds more specific help to an error.
 pub(crate) trait OrHelp<T> {
     fn or_help(self, help: &str) -> Result<T, Failure>;
 }
@@ -119,8 +119,7 @@ impl<T, E: Into<Failure>> OrHelp<T> for Result<T, E> {
     }
 }
 
-/// The failure as a text for people: framed and wrapped for a terminal, else plain lines that
-/// nothing breaks.
+/// The failure as text for display: framed and wrapped for a terminal, otherwise plain lines without wrapping.
 pub(crate) fn render(failure: &Failure, colour: bool, live: bool) -> String {
     let mut theme = if live { GraphicalTheme::unicode() } else { GraphicalTheme::ascii() };
     theme.characters.error = "error:".to_owned();
@@ -141,15 +140,15 @@ pub(crate) fn render(failure: &Failure, colour: bool, live: bool) -> String {
         .unwrap_or_else(|_| format!("  error: {}\n  help: {}\n", shown.what, shown.help))
 }
 
-/// The most characters of what an error says, and of its help, whatever they consist of.
+/// The maximum number of characters of an error's message, and of its help, whatever they contain.
 const SENTENCE: usize = 2000;
 
-/// A text that may quote others, on one line that can be shown.
+/// A text that may quote untrusted content, escaped and on one line.
 fn sentence(text: &str) -> String {
     shortened(&shown(&concise(text)), SENTENCE)
 }
 
-/// A failure as miette shows one. Nothing in it needs to be escaped any more.
+/// A failure in the form that miette displays. Everything in it is escaped already.
 #[derive(Debug)]
 struct Shown {
     what: String,
@@ -180,7 +179,7 @@ impl Diagnostic for Shown {
     }
 }
 
-/// The lines of a document or query around what is wrong with it.
+/// The lines of a document or query around its error.
 #[derive(Debug)]
 struct Source {
     name: String,
@@ -188,7 +187,7 @@ struct Source {
 }
 
 impl Source {
-    /// If the failure is in a query, or at a place of a document.
+    /// If the failure is in a query, or has a position in a document.
     fn of(failure: &Failure) -> Option<Self> {
         match failure {
             Failure::Helped { failure, .. } => Self::of(failure),
@@ -233,15 +232,15 @@ impl SourceCode for Source {
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
         let found = self.snippet.lines.read_span(span, before, after)?;
         let line = self.snippet.before + found.line();
-        // Where nothing around the place is asked for, what is wanted is the place itself.
+        // If no context around the position is requested, only the position itself is read.
         let column = if before == 0 { self.snippet.column - 1 } else { found.column() };
         let (data, span, lines) = (found.data(), *found.span(), found.line_count());
         Ok(Box::new(MietteSpanContents::new_named(self.name.clone(), data, span, line, column, lines)))
     }
 }
 
-/// From now on a panic prints that it is a bug. A panic of a library that is guarded becomes an error
-/// instead, and prints nothing.
+/// Installs a panic hook that prints that it is a bug. A panic of a guarded library becomes an error instead, and
+/// prints nothing.
 pub(crate) fn report_panics() {
     panic::set_hook(Box::new(|info| {
         let ours = info.location().is_some_and(|place| place.file().starts_with("crates/"));
@@ -252,7 +251,7 @@ pub(crate) fn report_panics() {
         let place = info.location().map_or_else(String::new, |place| format!(" ({place})"));
         let backtrace = std::backtrace::Backtrace::capture();
         let mut stderr = io::stderr().lock();
-        // If standard error is gone, there is nobody to tell.
+        // If standard error is closed, the message cannot be shown.
         let _ = writeln!(stderr, "retrace: internal error: {what}{place}");
         let _ = writeln!(stderr, "This is a bug in retrace. Please report it, with the command that you ran;");
         let _ = match backtrace.status() {

@@ -1,4 +1,4 @@
-//! Standard output for results, standard error for people.
+//! Standard output for results, standard error for messages.
 //!
 //! The exit code depends on the result, not on the reader: a closed pipe is neither a failure nor a success.
 //! Untrusted text is escaped before it is written, in [`safe`].
@@ -24,20 +24,20 @@ use safe::{ForPeople, ForPrograms};
 
 mod safe;
 
-/// Where a verb says what it has to say.
+/// The output of a verb.
 #[derive(Debug)]
 pub(crate) struct Terminal {
     json: bool,
     quiet: bool,
     /// Standard error is a terminal that can move its cursor.
     live: bool,
-    /// Standard output is a terminal, and shows a result as it is.
+    /// Standard output is a terminal.
     shows_results: bool,
     colour_out: bool,
     colour_err: bool,
 }
 
-/// How a word is meant.
+/// The tone of a word, which determines its colour.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Tone {
     Good,
@@ -64,7 +64,7 @@ impl Tone {
 }
 
 impl Terminal {
-    /// What the arguments and the environment ask for; arguments go before.
+    /// The settings of arguments and environment; arguments have priority.
     pub(crate) fn new(global: &Global, environment: &Environment) -> Self {
         let colour = |is_terminal: bool| match global.color {
             ColorChoice::Always => true,
@@ -82,9 +82,8 @@ impl Terminal {
         }
     }
 
-    /// The result of a verb on standard output: with `--json` the document `retrace.SCHEMA`, which
-    /// is `value` with that name added; otherwise what `human` writes, of which each `writeln!` is a
-    /// line, whatever it formats.
+    /// The result of a verb on standard output: with `--json` the document `retrace.SCHEMA`, which is `value` with
+    /// that name added; otherwise the output of `human`, in which each `writeln!` is one line, whatever it formats.
     pub(crate) fn result(
         &self,
         schema: &str,
@@ -105,8 +104,8 @@ impl Terminal {
         })
     }
 
-    /// As [`Self::result`], for data that programs read also without `--json`: byte for byte, unless a
-    /// terminal shows them.
+    /// As [`Self::result`], for data that programs read also without `--json`: the exact bytes, unless standard output
+    /// is a terminal.
     pub(crate) fn data(&self, schema: &str, value: &impl Serialize, bytes: &[u8]) -> Result<(), Failure> {
         if self.json || self.shows_results {
             return self.result(schema, value, |out| out.write_all(bytes));
@@ -114,23 +113,23 @@ impl Terminal {
         stream(|out| out.write_all(bytes))
     }
 
-    /// Whether the result is shown on a terminal, which only text should be.
+    /// Whether the result is shown on a terminal, where only text should be written.
     pub(crate) const fn shows_results(&self) -> bool {
         self.shows_results
     }
 
-    /// How many columns the terminal has that results are shown on; none where it is none.
+    /// The number of columns of the terminal for results; `None` if there is no terminal.
     pub(crate) fn width(&self) -> Option<usize> {
         let size = self.shows_results.then(|| terminal_size::terminal_size_of(io::stdout())).flatten();
         size.map(|(width, _)| usize::from(width.0))
     }
 
-    /// A word in a result, in its tone.
+    /// A word in a result, with its tone.
     pub(crate) fn tone(&self, tone: Tone, text: impl Display) -> String {
         paint(self.colour_out, tone, text)
     }
 
-    /// A sentence about what was done, for people: a verb in its tone, and the rest.
+    /// A sentence about what was done: a verb in its tone, and the rest.
     pub(crate) fn say(&self, tone: Tone, verb: &str, rest: impl Display) {
         if !self.quiet && !self.json {
             let said = format!("{} {}", paint(self.colour_err, tone, verb), shortened(&rest.to_string(), SENTENCE));
@@ -138,8 +137,8 @@ impl Terminal {
         }
     }
 
-    /// Someone to tell how far long work is: a bar on a terminal, a line every few seconds
-    /// elsewhere, nobody with `--quiet`.
+    /// A receiver for the progress of long work: a bar on a terminal, otherwise a line every few seconds, and nothing
+    /// with `--quiet`.
     pub(crate) fn progress(&self) -> Box<dyn Progress> {
         if self.quiet {
             return Box::new(Silent);
@@ -147,9 +146,9 @@ impl Terminal {
         Box::new(Listener { bars: self.live && !self.json, work: Mutex::new(None) })
     }
 
-    /// Tells of a failure, with `--json` on standard output too, and gives its exit code.
+    /// Reports a failure, with `--json` on standard output too, and returns its exit code.
     pub(crate) fn fail(&self, failure: &Failure) -> Exit {
-        // If standard error is gone, there is nobody to tell.
+        // If standard error is closed, the message cannot be shown.
         let _ = io::stderr().write_all(errors::render(failure, self.colour_err, self.live).as_bytes());
         if self.json {
             let value = serde_json::json!({"error": concise(&failure.to_string()), "help": failure.help()});
@@ -163,17 +162,16 @@ fn paint(colour: bool, tone: Tone, text: impl Display) -> String {
     if colour { safe::painted(tone, text) } else { text.to_string() }
 }
 
-/// The most characters of a sentence.
+/// The maximum number of characters of a sentence.
 const SENTENCE: usize = 4000;
 
 /// A line on standard error.
 fn tell(sentence: &str) {
-    // If standard error is gone, there is nobody to tell.
+    // If standard error is closed, the message cannot be shown.
     let _ = writeln!(ForPeople(io::stderr()), "{sentence}");
 }
 
-/// Writes to standard output as `write` does, buffered. If its reader has gone, that is their decision,
-/// and changes nothing of what was found.
+/// Writes to standard output with `write`, buffered. If its reader has closed it, that does not change the result.
 pub(crate) fn stream(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
@@ -182,12 +180,12 @@ pub(crate) fn stream(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Re
     }
 }
 
-/// Work shorter than this needs no bar.
+/// Shorter work has no bar.
 const BAR_AFTER: Duration = Duration::from_millis(400);
-/// How often a line is written where there can be no bar.
+/// The interval of lines if there is no bar.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Tells how far work is, with a bar or now and then a line.
+/// Reports progress, with a bar or a line at intervals.
 struct Listener {
     bars: bool,
     work: Mutex<Option<Work>>,
@@ -232,7 +230,7 @@ impl Progress for Listener {
         bar.set_style(style(total, unit));
         bar.set_prefix(named(what));
         if self.bars && total == 0 {
-            // Work of unknown length tells nothing on the way, so its name has to be there at once.
+            // Work of unknown length gives no information in between, so its name must be shown immediately.
             bar.set_draw_target(ProgressDrawTarget::stderr());
             bar.tick();
         }
@@ -288,12 +286,12 @@ fn style(total: u64, unit: Unit) -> ProgressStyle {
         Unit::Bytes => "{decimal_bytes}/{decimal_total_bytes}, {decimal_bytes_per_sec}",
         Unit::Files | Unit::Documents | Unit::Steps | Unit::Items => "{human_pos}/{human_len}",
     };
-    // What is cut off where the terminal is narrow is the end: the note, then the time left.
+    // On a narrow terminal the end is cut off: the note, then the time left.
     let template = format!("{{prefix}} {{bar:16}} {count}, {{eta}} left{{wide_msg}}");
     ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
 }
 
-/// How much of it is done, such as `3 of 7 files`.
+/// The completed part, such as `3 of 7 files`.
 fn amount(done: u64, total: u64, unit: Unit) -> String {
     let unit = match unit {
         Unit::Bytes => return format!("{} of {}", bytes(done), bytes(total)),
@@ -305,7 +303,7 @@ fn amount(done: u64, total: u64, unit: Unit) -> String {
     format!("{done} of {total} {unit}")
 }
 
-/// A number of bytes for people, in powers of ten.
+/// A number of bytes for display, in powers of ten.
 pub(crate) fn bytes(count: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
     let (mut value, mut at) = (count as f64, 0);
@@ -317,7 +315,7 @@ pub(crate) fn bytes(count: u64) -> String {
     format!("{value:.decimals$} {}", units[at])
 }
 
-/// A number of things for people: `1 file`, `38 files`.
+/// A number of items for display: `1 file`, `38 files`.
 pub(crate) fn count(number: impl TryInto<u64>, thing: &str) -> String {
     let number = number.try_into().unwrap_or(u64::MAX);
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })

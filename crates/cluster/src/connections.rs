@@ -11,13 +11,13 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::ClusterError;
 
-/// How much may be on its way before the other side has taken it: of a connection, and of one answer.
+/// Maximum bytes in transit before the other side has received them: for a connection, and for one answer.
 const WINDOWS: (u32, u32) = (64 << 20, 16 << 20);
-/// A connection is tried so often, and given up when nothing comes back for as long again.
+/// The interval of keep-alive checks; a connection is closed if there is no answer for the same time.
 const ALIVE: Duration = Duration::from_secs(10);
 
-/// In the place of an endpoint of Ballista's, one at the same address that is taken only if it proves
-/// that it holds `token`.
+/// Replaces an endpoint of Ballista by one with the same address that is accepted only if it proves that it has
+/// `token`.
 pub(crate) fn proven(token: &Token) -> EndpointOverrideFn {
     let token = token.clone();
     Arc::new(move |ballistas: Endpoint| {
@@ -36,7 +36,7 @@ fn endpoint_at(address: &str, token: &Token) -> Result<Endpoint, TlsError> {
     Ok(endpoint)
 }
 
-/// A connection to the scheduler at `address`, which has proved that it holds `token`.
+/// A connection to the scheduler at `address`, which has proved that it has `token`.
 pub(crate) async fn reach(address: &str, token: &Token) -> Result<Channel, ClusterError> {
     let endpoint = endpoint_at(address, token)
         .map_err(|error| ClusterError::Scheduler { address: address.to_owned(), what: error.to_string() })?;
@@ -48,7 +48,8 @@ pub(crate) async fn reach(address: &str, token: &Token) -> Result<Channel, Clust
     })
 }
 
-/// What waits until the process is asked to end. From this call on, it is asked, and not ended.
+/// A future that waits until the process receives a request to end. From this call on, such a request does not end the
+/// process directly.
 pub(crate) fn interruption() -> Result<impl Future<Output = ()>, ClusterError> {
     use signal::unix::{SignalKind, signal};
     let of = |kind| signal(kind).map_err(ClusterError::Start);

@@ -5,7 +5,7 @@ use retrace_files::FileError;
 use retrace_tls::TlsError;
 use thiserror::Error;
 
-/// Why a part of a cluster cannot do its work.
+/// Why a part of a cluster failed.
 #[derive(Debug, Error)]
 pub enum ClusterError {
     /// The address cannot be listened on.
@@ -16,18 +16,18 @@ pub enum ClusterError {
         /// Why.
         source: std::io::Error,
     },
-    /// The connections that are to be taken cannot be.
+    /// Connections cannot be accepted.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// What listens there does not prove that it holds the token, and is told nothing.
+    /// The process that listens there does not prove that it has the token; no data is sent to it.
     #[error("the process that listens at {address} does not prove that it has the token: {what}")]
     NotProven {
         /// The address.
         address: String,
-        /// How this is known.
+        /// How that is known.
         what: &'static str,
     },
-    /// The scheduler cannot be reached, does not want this process, or was lost.
+    /// The scheduler cannot be reached, refuses this process, or was lost.
     #[error("the scheduler at {address}: {what}")]
     Scheduler {
         /// The address.
@@ -35,13 +35,13 @@ pub enum ClusterError {
         /// What is wrong.
         what: String,
     },
-    /// There is no directory for what is kept meanwhile.
+    /// There is no directory for temporary data.
     #[error(transparent)]
     File(#[from] FileError),
-    /// No thread or socket could be had.
+    /// No thread or socket can be created.
     #[error("cannot start: {0}")]
     Start(std::io::Error),
-    /// The session could not be made.
+    /// The session cannot be created.
     #[error("DataFusion: {0}")]
     Query(#[from] DataFusionError),
 }

@@ -1,14 +1,13 @@
-//! The same SQL, functions and rules on many machines, by Apache Ballista.
+//! The same SQL, functions and rules on many machines, with Apache Ballista.
 //!
-//! A [`scheduler()`] takes queries and cuts them into stages; each [`worker()`] asks it for tasks of
-//! them; [`connect()`] gives a session that sends its queries there. All three start from the query
-//! crate's one session state, so that a query has the same answer, to the bit, as in a single process,
-//! however many workers there are, and if one is lost on the way. Tables must lie at the same path, or
-//! URL, on every machine.
+//! A [`scheduler()`] accepts queries and divides them into stages; each [`worker()`] requests tasks from it;
+//! [`connect()`] returns a session that sends its queries there. All three start with the session state of the query
+//! crate, so that a query has the same answer, to the bit, as in a single process, for any number of workers, and also
+//! if a worker is lost. Tables must have the same path, or URL, on every machine.
 //!
-//! All of them talk over TLS in which both sides prove that they hold the cluster's token
-//! ([`retrace_tls`]). Whoever holds it is trusted. What a worker keeps, its user alone can read. This crate
-//! knows nothing of what is asked, and prints nothing.
+//! All of them communicate over TLS in which both sides prove that they have the cluster's token ([`retrace_tls`]). A
+//! process that has it is trusted. A worker's temporary data can be read only by its user. This crate does not depend
+//! on the content of queries, and does not print.
 
 mod connections;
 mod error;

@@ -40,7 +40,7 @@ impl Cluster for Ballista {
     }
 }
 
-/// What went wrong, and what to do about it.
+/// The error, and what to do about it.
 fn explain(error: ClusterError) -> ClusterFailure {
     let help = match error {
         ClusterError::File(error) => return ClusterFailure::File(error),

@@ -16,11 +16,11 @@ use tonic::transport::Server;
 use crate::connections::{interruption, proven};
 use crate::{ClusterError, session};
 
-/// A worker that has not asked for work for so many seconds is lost, and its tasks are others'.
+/// A worker that has not requested work for this many seconds is considered lost, and its tasks are given to others.
 const LOST_AFTER: u64 = 6;
 
-/// Takes queries at `address` from those who hold `token`, until the process is interrupted; `ready`
-/// is told where it listens.
+/// Accepts queries at `address` from processes that have `token`, until the process is interrupted; `ready` is called
+/// with the listening address.
 ///
 /// # Errors
 /// If it cannot listen there.

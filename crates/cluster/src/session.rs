@@ -13,25 +13,25 @@ use retrace_sign::Token;
 use crate::spelled::Spelled;
 use crate::{ClusterError, connections};
 
-/// What every part of a cluster starts from: the query crate's state, with Ballista's settings.
+/// The initial state of every part of a cluster: the query crate's state, with Ballista's settings.
 pub(crate) fn state(config: SessionConfig) -> Result<SessionState, DataFusionError> {
     let state = SessionStateBuilder::new_from_existing(functions::state(config)?);
     Ok(state.with_physical_optimizer_rule(Arc::new(Spelled)).build())
 }
 
-/// The settings of a session in a cluster that holds `token`.
+/// The settings of a session in a cluster that has `token`.
 pub(crate) fn config(token: &Token) -> SessionConfig {
-    // Planned anew in the middle, some queries never end: a window over what turns out to have no rows,
-    // and whatever fails in a way that the scheduler does not look for then.
+    // With adaptive replanning some queries never end: a window over a stage that turns out to have no rows, and
+    // failures that the scheduler does not detect at that time.
     let config = SessionConfig::new_with_ballista().set_bool("ballista.planner.adaptive.enabled", false);
     config.with_ballista_override_create_grpc_client_endpoint(connections::proven(token))
 }
 
-/// A context whose queries the scheduler at `address` (`HOST:PORT`) answers. `settings` may change the
+/// A context whose queries are answered by the scheduler at `address` (`HOST:PORT`). `settings` may change the
 /// session's settings.
 ///
 /// # Errors
-/// If the scheduler cannot be reached, or does not prove that it holds `token`.
+/// If the scheduler cannot be reached, or does not prove that it has `token`.
 pub fn connect(
     address: &str,
     token: &Token,
@@ -43,11 +43,11 @@ pub fn connect(
     let url = format!("df://{address}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ClusterError::Start)?;
     let context = runtime.block_on(async {
-        // Ballista connects for each query; whether there is a scheduler to connect to is known here.
+        // Ballista connects for each query; this finds out early whether there is a scheduler.
         connections::reach(address, token).await?;
         SessionContext::remote_with_state(&url, state).await.map_err(failed)
     })?;
-    // Ballista puts its own functions in the place of those that the state had.
+    // Ballista replaces the functions of the state by its own.
     functions::register(&mut *context.state_ref().write())?;
     Ok(context)
 }

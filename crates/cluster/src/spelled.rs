@@ -1,4 +1,4 @@
-//! Sorts before windows, spelled out.
+//! Makes the sorts before windows explicit.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
-/// A window's rows are sorted by all columns that it is partitioned by, also by those that the query
-/// fixes to one value (`where run = 'a'`). DataFusion leaves these out, as it knows that they are
-/// sorted anyway; the part of the plan that is sent to a worker does not hold why, and is refused there.
+/// A window's rows are sorted by all columns by which it is partitioned, including those that the query fixes to one
+/// value (`where run = 'a'`). DataFusion leaves these out, because it knows that the rows are sorted by them anyway;
+/// but the part of the plan that is sent to a worker does not contain the reason, and the worker refuses it.
 #[derive(Debug)]
 pub(crate) struct Spelled;
 
@@ -46,7 +46,7 @@ fn window(node: &Arc<dyn ExecutionPlan>) -> Option<Window<'_>> {
     bounded.or_else(|| node.downcast_ref::<WindowAggExec>().map(|of| (of.window_expr(), of.input())))
 }
 
-/// The input of a window, sorted by all that it needs, where it is not.
+/// The input of a window, sorted by everything that it needs, if it is not sorted already.
 fn sorted(node: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
     let (functions, input) = window(node)?;
     let first = functions.first()?;

@@ -27,30 +27,30 @@ use tonic::transport::Server;
 use crate::connections::{interruption, reach};
 use crate::{ClusterError, session};
 
-/// How long tasks may take to end, once the worker is to.
+/// How long tasks may continue after the worker is requested to end.
 const LEAVING: Duration = Duration::from_secs(2);
 
-/// What a worker offers.
+/// The settings of a worker.
 #[derive(Debug, Clone)]
 pub struct Offer {
-    /// The address that other workers and sessions reach it at.
+    /// The address at which other workers and sessions reach it.
     pub host: IpAddr,
-    /// Tasks that it works on at once.
+    /// The number of tasks that it runs in parallel.
     pub tasks: usize,
 }
 
-/// Works on the queries of the scheduler at `address` (`HOST:PORT`) until the process is interrupted;
-/// `ready` is told where it hands results over. What it keeps meanwhile lies in a temporary directory
-/// that its user alone can read, as is all that this process writes from then on; it is removed in the end.
+/// Runs tasks for the scheduler at `address` (`HOST:PORT`) until the process is interrupted; `ready` is called with
+/// the address of its results. Its temporary data is in a directory that only its user can read, as is everything that
+/// this process writes from then on; the directory is removed at the end.
 ///
 /// # Errors
-/// If the scheduler cannot be reached or does not prove that it holds `token`, or it cannot listen there.
+/// If the scheduler cannot be reached or does not prove that it has `token`, or it cannot listen there.
 pub fn worker(address: &str, token: &Token, offer: &Offer, ready: impl FnOnce(SocketAddr)) -> Result<(), ClusterError> {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let kept = Scratch::new(&std::env::temp_dir(), "retrace-cluster")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ClusterError::Start)?;
     let worked = runtime.block_on(work(address, token, offer, &kept, ready));
-    // So that nothing is written any more when the directory is removed.
+    // So that nothing is written after the directory is removed.
     runtime.shutdown_timeout(LEAVING);
     worked
 }

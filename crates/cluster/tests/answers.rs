@@ -1,4 +1,4 @@
-//! A cluster's answers beside a single process's.
+//! A cluster's answers compared with those of a single process.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may take a thing for granted")]
 
@@ -28,7 +28,7 @@ const QUERIES: [&str; 11] = [
     "select run, task, lag(value) over w as l, rank() over w as r from metrics where step < 9 window w as (partition by run order by step)",
 ];
 
-/// Rows whose sums depend on their order, if they are added as floats are.
+/// Rows whose sums would depend on their order with ordinary float addition.
 fn write(directory: &Path) {
     for file in 0..6u64 {
         let rows: Vec<Metric> = (0..400u64)
@@ -90,7 +90,7 @@ fn a_cluster_answers_as_one_process_does() {
         let context = connect(&address, &token, |config| config.with_target_partitions(partitions)).unwrap();
         assert_eq!(runtime.block_on(answers(&context, directory.path())), expected, "{partitions} partitions");
     }
-    // Another token: neither a query nor a worker gets in.
+    // Another token: both a query and a worker are refused.
     let other: Token = "fedcba9876543210".parse().unwrap();
     let refused = connect(&address, &other, |config| config).err().unwrap().to_string();
     assert!(refused.contains("token"), "{refused}");

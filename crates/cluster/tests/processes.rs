@@ -1,4 +1,4 @@
-//! A cluster of processes: the answers of one, whoever is lost on the way, and nobody without the token.
+//! A cluster of processes: the answers of one process, even if a worker is lost, and no access without the token.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may take a thing for granted")]
 
@@ -15,19 +15,19 @@ use retrace_spec::Step;
 use retrace_tables::Metric;
 use tempfile::tempdir;
 
-/// The command line with the parts of a cluster.
+/// The command line with cluster support.
 fn retrace() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_retrace-cluster"));
     for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "RAYON_NUM_THREADS", "RUST_BACKTRACE"] {
         command.env_remove(name);
     }
-    // Nothing is noted where its user would find it.
+    // So that no notes are written to the user's own directories.
     command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command.stdin(Stdio::null());
     command
 }
 
-/// What a command printed, which ended with `code`: standard output and standard error.
+/// The output of a command that ended with `code`: standard output and standard error.
 #[track_caller]
 fn ended(output: Output, code: i32) -> (String, String) {
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
@@ -36,7 +36,7 @@ fn ended(output: Output, code: i32) -> (String, String) {
     (out, err)
 }
 
-/// Seconds of work for two processes: every pair of rows of a task.
+/// Several seconds of work for two processes: every pair of rows of a task.
 const SQL: &str = "select a.task, count(*) as pairs, sum(a.value * b.value) as product, corr(a.value, b.value) as c \
     from metrics a join metrics b on a.task = b.task group by a.task order by a.task";
 
@@ -67,7 +67,7 @@ impl Drop for Part {
     }
 }
 
-/// Starts a part of a cluster; gives what it says after `ready`.
+/// Starts a part of a cluster; returns the text that it prints after `ready`.
 fn start(root: &Path, name: &str, arguments: &[&str], ready: &str) -> (Part, String) {
     let said = root.join(name);
     let mut command = retrace();
@@ -96,7 +96,7 @@ fn query(root: &Path, more: &[&str]) -> Command {
     command
 }
 
-/// The directories of workers, and everything in them.
+/// The directories of workers, with their content.
 fn kept(root: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let list = |of: &Path| fs::read_dir(of).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     let directories = list(&root.join("kept"));
@@ -138,7 +138,7 @@ fn a_worker_is_killed_in_the_middle_of_a_query() {
     lost.0.kill().unwrap();
     assert_eq!(ended(asked.wait_with_output().unwrap(), 0).0, expected);
 
-    // What the one that was killed kept is removed by the next, what the next keeps when it is asked to end.
+    // The next worker removes the data of the one that was killed, and its own when it is requested to end.
     lost.0.wait().unwrap();
     assert_eq!(kept(root).0.len(), 2);
     let mut next = worker("three");
@@ -157,7 +157,7 @@ fn a_worker_is_killed_in_the_middle_of_a_query() {
     assert!(err.contains(refused), "{err}");
 }
 
-/// Who listens without the token, and says what it likes.
+/// A listener without the token, which sends arbitrary data.
 #[test]
 fn a_listener_without_the_token_is_told_nothing() {
     const TOKEN: &str = "0123456789abcdef";

@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 use crate::rules::{broken, folded};
 use crate::{CorpusDocument, CorpusError};
 
-/// What is dropped by deduplication is dropped by this.
+/// The name of the rule for documents that deduplication drops.
 const DUPLICATE: &str = "duplicate";
 
 /// A document that was dropped: a line of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LedgerEntry {
-    /// The document.
+    /// The document's id.
     pub id: String,
     /// Its shard.
     pub shard: RelPath,
@@ -27,37 +27,36 @@ pub struct LedgerEntry {
     pub line: usize,
     /// The rule that dropped it, or `duplicate`.
     pub rule: String,
-    /// What the rule saw.
+    /// The value that the rule measured.
     pub detail: String,
 }
 
-/// What became of the documents: `documents` = `kept` + all that is in `dropped`.
+/// The results for the documents: `documents` = `kept` + the sum of `dropped`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CleanReport {
     /// Documents that were read.
     pub documents: u64,
     /// Documents that were kept.
     pub kept: u64,
-    /// How many each rule dropped.
+    /// The number that each rule dropped.
     pub dropped: BTreeMap<String, u64>,
     /// The shards that were read.
     pub inputs: Vec<RelPath>,
     /// The shards that were written.
     pub outputs: Vec<RelPath>,
-    /// The account of every drop, JSON lines of [`LedgerEntry`].
+    /// The ledger of all dropped documents, JSON lines of [`LedgerEntry`].
     pub ledger: RelPath,
 }
 
-/// What a first reading says of a document.
+/// The result of the first reading of a document.
 struct Judged {
     id: String,
     line: usize,
     verdict: Result<Digest, (String, String)>,
 }
 
-/// Carries out `recipe`, whose paths are relative to `root`. Documents that are kept keep their
-/// bytes. Of equal documents the first, by shard and line, is kept. Everything is read before
-/// anything is written.
+/// Runs `recipe`, whose paths are relative to `root`. Kept documents keep their bytes. Of equal documents the first,
+/// by shard and line, is kept. Everything is read before anything is written.
 ///
 /// # Errors
 /// If a file cannot be read or written, or a line is not a document.
@@ -75,7 +74,7 @@ pub fn clean(root: &Root, recipe: &CleanRecipe, progress: &dyn Progress) -> Resu
         };
         return Err(CorpusError::Clash { first, second: format!("cleaned {input}"), output: output.to_string() });
     }
-    // What a clean that was killed left.
+    // Files that an interrupted clean left.
     if root.has(&recipe.output) {
         sweep_all(&root.directory(&recipe.output)?)?;
     }
@@ -196,7 +195,7 @@ deduplicate: exact
         let report = clean(&Root::open(root).unwrap(), &recipe, &Silent).unwrap();
         assert_eq!((report.documents, report.kept), (7, 3));
         assert_eq!(report.dropped, [("characters".to_owned(), 1), ("duplicate".to_owned(), 3)].into());
-        // Kept lines are the very bytes.
+        // Kept lines have exactly the same bytes.
         let a = shard(&["one two", "x", "three"]);
         let kept: String = a.split_inclusive('\n').enumerate().filter(|(i, _)| *i != 1).map(|(_, line)| line).collect();
         assert_eq!(std::fs::read_to_string(root.join("clean/a.jsonl")).unwrap(), kept);

@@ -2,16 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A document, as a line of a shard has it. Other fields that a real corpus has are passed over.
+/// A document, as a line of a shard contains it. Other fields of a real corpus are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorpusDocument {
     /// Unique in the corpus.
     pub id: String,
     /// The text.
     pub text: String,
-    /// The language that it is said to be in.
+    /// Its declared language.
     pub lang: Language,
-    /// Where it comes from.
+    /// Its source.
     #[serde(default)]
     pub source: String,
 }

@@ -48,7 +48,7 @@ pub enum CorpusError {
     Order {
         /// The step.
         step: Step,
-        /// The sequence's place in its batch.
+        /// The sequence's position in its batch.
         slot: u64,
     },
 }

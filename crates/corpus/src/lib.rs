@@ -1,8 +1,8 @@
 //! Documents, shards, cleaning, deduplication, tokenizers, token shards, data order.
 //!
-//! This crate covers everything from raw documents to the sequence that a model is trained on at a step. Each
-//! stage reads and writes files, with the same bytes for the same input. This crate does not know models, and
-//! prints nothing.
+//! This crate covers everything from raw documents to the sequence that a model is trained on at a step. Each stage
+//! reads and writes files, with the same bytes for the same input. This crate does not depend on models, and does not
+//! print.
 
 mod clean;
 mod document;

@@ -7,18 +7,18 @@ use retrace_spec::{Seed, Step};
 
 use crate::CorpusError;
 
-/// Rounds of the Feistel network. Four give a pseudo-random permutation from pseudo-random
-/// functions (Luby and Rackoff, 1988); twice as many make up for small domains.
+/// Rounds of the Feistel network. Four give a pseudo-random permutation from pseudo-random functions (Luby and
+/// Rackoff, 1988); twice as many compensate for small domains.
 const ROUNDS: u64 = 8;
-/// Fewest bits of half a block.
+/// Minimum number of bits of half a block.
 const FEWEST_BITS: u32 = 3;
 
 /// A keyed permutation of 0..n.
 ///
-/// A balanced Feistel network over twice `bits` bits, where 2^(2·bits) ≥ n; what falls outside 0..n
-/// is sent through again until it falls inside (cycle walking; Black and Rogaway, 2002). Round r of
-/// tweak t turns halves (left, right) into (right, left xor F(right)), where F(right) is the low
-/// `bits` bits of the stream's first word at step t·8 + r and index `right`.
+/// A balanced Feistel network over twice `bits` bits, where 2^(2·bits) ≥ n; a result outside 0..n is encrypted again
+/// until it is inside (cycle walking; Black and Rogaway, 2002). Round r of tweak t maps halves (left, right) to
+/// (right, left xor F(right)), where F(right) is the low `bits` bits of the stream's first word at step t·8 + r and
+/// index `right`.
 #[derive(Debug, Clone, Copy)]
 pub struct Permutation {
     stream: Stream,
@@ -42,7 +42,7 @@ impl Permutation {
         u64::from(self.stream.at(self.tweak.wrapping_mul(ROUNDS).wrapping_add(round), half)[0]) & self.mask()
     }
 
-    /// Where `at`, below n, is sent.
+    /// The image of `at`, below n.
     pub fn at(&self, at: u64) -> u64 {
         let mut value = at;
         loop {
@@ -57,7 +57,7 @@ impl Permutation {
         }
     }
 
-    /// What is sent to `to`, below n.
+    /// The preimage of `to`, below n.
     pub fn inverse(&self, to: u64) -> u64 {
         let mut value = to;
         loop {
@@ -76,33 +76,32 @@ impl Permutation {
 /// A phase of a run, as the order needs it.
 #[derive(Debug, Clone, Copy)]
 pub struct PhaseOrder<'a> {
-    /// Its steps.
+    /// Its number of steps.
     pub steps: u64,
     /// Share and number of sequences of each source.
     pub sources: &'a [(u32, u64)],
 }
 
-/// A sequence in its place.
+/// A sequence and its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drawn {
     /// The phase.
     pub phase: usize,
     /// The source in the phase's mix.
     pub source: usize,
-    /// How often the source was gone through before.
+    /// The epoch: how often the source was used completely before.
     pub epoch: u64,
-    /// The sequence of the source.
+    /// The index of the sequence in the source.
     pub sequence: u64,
 }
 
 /// The order of a run.
 ///
-/// Position x of a phase is place x mod (batch size) of its step x / (batch size). Of every W
-/// consecutive positions, W being the sum of the shares, each source has as many as its share:
-/// position x is sent, by a permutation of 0..W with tweak x / W, to one of W places, of which the
-/// first source has the first, and so on. The j-th sequence that a source gives in a phase is
-/// number (j mod n) of its epoch j / n, where the epoch is the tweak of a permutation of its n
-/// sequences. In the stored order, every permutation is the identity.
+/// Position x of a phase is position x mod (batch size) of its step x / (batch size). Of every W consecutive
+/// positions, W being the sum of the shares, each source has as many as its share: position x is mapped, by a
+/// permutation of 0..W with tweak x / W, to one of W values, of which the first source has the first, and so on. The
+/// j-th sequence of a source in a phase is number (j mod n) of its epoch j / n, where the epoch is the tweak of a
+/// permutation of its n sequences. In the stored order, every permutation is the identity.
 #[derive(Debug)]
 pub struct DataOrder {
     order: Order,
@@ -121,7 +120,7 @@ struct Phase {
 
 #[derive(Debug)]
 struct Source {
-    /// The shares of the sources before it.
+    /// The sum of the shares of the sources before it.
     first: u64,
     share: u64,
     sequences: u64,
@@ -150,7 +149,7 @@ impl DataOrder {
         Self { order, batch_size, phases: phases.collect() }
     }
 
-    /// Where `at`, below n, is sent.
+    /// The image of `at`, below n.
     fn sent(&self, stream: Stream, tweak: u64, n: u64, at: u64) -> u64 {
         match self.order {
             Order::Shuffled => Permutation::new(stream, tweak, n).at(at),
@@ -158,7 +157,7 @@ impl DataOrder {
         }
     }
 
-    /// What is sent to `to`, below n.
+    /// The preimage of `to`, below n.
     fn sent_from(&self, stream: Stream, tweak: u64, n: u64, to: u64) -> u64 {
         match self.order {
             Order::Shuffled => Permutation::new(stream, tweak, n).inverse(to),
@@ -166,10 +165,10 @@ impl DataOrder {
         }
     }
 
-    /// The sequence at place `slot` of the batch of update number `step`, from 1.
+    /// The sequence at position `slot` of the batch of update number `step`, from 1.
     ///
     /// # Errors
-    /// If there is no such place, or the source that it falls to has no sequences.
+    /// If there is no such position, or its source has no sequences.
     pub fn draw(&self, step: Step, slot: u64) -> Result<Drawn, CorpusError> {
         let none = CorpusError::Order { step, slot };
         let Some(before) = step.get().checked_sub(1).filter(|_| slot < self.batch_size) else { return Err(none) };
@@ -187,8 +186,7 @@ impl DataOrder {
         Ok(Drawn { phase: number, source: index, epoch, sequence })
     }
 
-    /// The steps and places at which a sequence of a source of a phase is learned from, ascending by
-    /// epoch.
+    /// The steps and positions at which a sequence of a source is used in a phase, ascending by epoch.
     pub fn seen(&self, phase: usize, source: usize, sequence: u64) -> impl Iterator<Item = (Step, u64)> + '_ {
         let found = self.phases.get(phase).and_then(|phase| Some((phase, phase.sources.get(source)?)));
         let found = found.filter(|(_, source)| sequence < source.sequences && source.share > 0);
@@ -198,7 +196,7 @@ impl DataOrder {
                 let positions = phase.steps * self.batch_size;
                 (0..).map_while(move |epoch| {
                     let first = epoch * source.sequences;
-                    // No later epoch begins before this one's earliest possible place.
+                    // No later epoch begins before this one's earliest possible position.
                     if first / source.share * phase.total >= positions {
                         return None;
                     }
@@ -243,7 +241,7 @@ mod tests {
             prop_assert_eq!(p.inverse(p.at(at % n)), at % n);
         }
 
-        /// Against a table of all draws, made by going through the run.
+        /// Compared with a table of all draws, made by iterating over the run.
         #[test]
         fn every_draw_is_found_again(stored: bool, seed in any::<u64>(), batch in 1u64..9, steps in prop::collection::vec(1u64..12, 1..3), sources in prop::collection::vec((1u32..5, 1u64..9), 1..4)) {
             let phases: Vec<_> = steps.iter().map(|steps| PhaseOrder { steps: *steps, sources: &sources }).collect();
@@ -269,7 +267,7 @@ mod tests {
                         let mut expected: Vec<_> = draws.iter().filter(|(.., d)| d.source == source && d.sequence == sequence).map(|(step, slot, d)| (d.epoch, *step, *slot)).collect();
                         prop_assert!(draws.iter().all(|(.., d)| d.phase == number));
                         expected.sort();
-                        // Once an epoch.
+                        // Once per epoch.
                         prop_assert!(expected.windows(2).all(|pair| pair[0].0 < pair[1].0));
                         let found: Vec<_> = order.seen(number, source, sequence).collect();
                         prop_assert_eq!(found, expected.into_iter().map(|(_, step, slot)| (step, slot)).collect::<Vec<_>>());
@@ -303,7 +301,7 @@ mod tests {
                 .map(|(step, slot)| order.draw(Step(step), slot).unwrap().sequence)
                 .collect()
         };
-        // Four steps of five are one epoch; a phase has two.
+        // Four steps of five sequences are one epoch; a phase has two.
         let first = draws(1, 1..=4);
         for other in [draws(2, 1..=4), draws(1, 5..=8), draws(1, 9..=12)] {
             assert_ne!(first, other);
@@ -324,8 +322,8 @@ mod tests {
 
     #[test]
     fn images_are_spread_evenly() {
-        // Over many tweaks, each of 10 values should meet each place about equally often:
-        // chi-squared with 81 degrees of freedom is under 130 with probability 0.9995.
+        // Over many tweaks, each of 10 values should be at each position about equally often: chi-squared with 81
+        // degrees of freedom is under 130 with probability 0.9995.
         let mut counts = [[0f64; 10]; 10];
         for tweak in 0..2000 {
             for at in 0..10 {

@@ -1,4 +1,4 @@
-//! The rules by which a document is dropped.
+//! The rules that drop documents.
 
 use std::collections::BTreeSet;
 
@@ -107,8 +107,8 @@ mod tests {
         assert_eq!(folded("Ｈｅｌｌｏ　　World\n！"), "hello world !");
     }
 
-    /// Pages with so many letters of one script and so many of the other, and what is no letter between
-    /// them: dropped if, and only if, the language's own are less than the share asked for.
+    /// Pages with given numbers of letters of the two scripts, separated by other characters: dropped if, and only if,
+    /// the fraction of the language's own letters is less than required.
     #[test]
     fn the_script_rule_counts_letters_alone() {
         let rule = Rule::Script { at_least: 0.3 };
@@ -124,7 +124,7 @@ mod tests {
                         text += [", ", "。", " 7", "\n- "][at % 4];
                     }
                     let own = if latin_is_own { other } else { han };
-                    // own / all < 3 / 10, in whole numbers; a page without a letter has none of its own.
+                    // own / all < 3 / 10, in integers; a page without letters has none of its own.
                     let expected = own * 10 < (han + other) * 3 || han + other == 0;
                     let found = broken(&rule, &document(lang, &text)).is_some();
                     assert_eq!(found, expected, "{lang:?}: {han} of Han, {other} of Latin: {text:?}");

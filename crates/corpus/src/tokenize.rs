@@ -12,12 +12,12 @@ use crate::tokenizer::Tokenizer;
 use crate::tokens::Writer;
 use crate::{CorpusDocument, CorpusError};
 
-/// What was made of what.
+/// The inputs and outputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TokenizeReport {
     /// Documents that were read.
     pub documents: u64,
-    /// Bytes of text in them.
+    /// Bytes of their text.
     pub bytes: u64,
     /// Tokens that were written.
     pub tokens: u64,
@@ -25,20 +25,19 @@ pub struct TokenizeReport {
     pub inputs: Vec<RelPath>,
     /// The token shards that were written.
     pub outputs: Vec<RelPath>,
-    /// The tokenizer, if it was trained here.
+    /// The tokenizer, if it was trained by this step.
     pub trained: Option<RelPath>,
 }
 
-/// Carries out `recipe`, whose paths are relative to `root`. Each document's tokens are followed by
-/// the end of text.
+/// Runs `recipe`, whose paths are relative to `root`. Each document's tokens are followed by the end-of-text token.
 ///
 /// # Errors
-/// If a file cannot be read or written, or a document or the tokenizer is not one.
+/// If a file cannot be read or written, or a document or the tokenizer is not valid.
 pub fn tokenize(root: &Root, recipe: &TokenizeRecipe, progress: &dyn Progress) -> Result<TokenizeReport, CorpusError> {
     let inputs: Vec<Vec<RelPath>> =
         recipe.shards.iter().map(|shard| expand(root, &shard.input)).collect::<Result<_, _>>()?;
     let path = recipe.tokenizer.path();
-    // What a tokenization that was killed left.
+    // Files that an interrupted tokenization left.
     let written = recipe.shards.iter().map(|shard| &shard.output).chain([path]);
     for directory in written.filter_map(RelPath::parent).collect::<BTreeSet<_>>() {
         if root.has(&directory) {

@@ -15,10 +15,10 @@ use tokenizers::{AddedToken, Tokenizer as Hub};
 
 use crate::CorpusError;
 
-/// More than this no `tokenizer.json` has: those with the largest vocabularies have some thirty megabytes.
+/// No `tokenizer.json` is longer than this: those with the largest vocabularies have some thirty megabytes.
 const LONGEST: u64 = 256 << 20;
 
-/// A tokenizer, as its `tokenizer.json` has it.
+/// A tokenizer, as defined by its `tokenizer.json`.
 #[derive(Debug)]
 pub struct Tokenizer {
     path: PathBuf,
@@ -31,21 +31,20 @@ impl Tokenizer {
     /// Reads the `tokenizer.json` that is `file`.
     ///
     /// # Errors
-    /// If it cannot be read, or is not one.
+    /// If it cannot be read, or is not valid.
     pub fn read(file: RegularFile) -> Result<Self, CorpusError> {
         let path = file.path().to_owned();
         let json = file.read(LONGEST)?;
         Self::of(&path, read(&path, &json)?, json)
     }
 
-    /// A byte-pair encoding in llama2.c's form: the longest token's length, then each token's score
-    /// (f32), length (i32) and bytes, all little-endian; its first ids are unknown, begin, end, and the
-    /// 256 bytes. Pairs are joined in descending order of the score of what they make, and a text
-    /// begins with a space, as in SentencePiece, which it was exported from. `path` is where the
-    /// `tokenizer.json` will be, and is not touched.
+    /// A byte-pair encoding in llama2.c's format: the longest token's length, then each token's score (f32), length
+    /// (i32) and bytes, all little-endian; its first ids are unknown, begin, end, and the 256 bytes. Pairs are merged
+    /// in descending order of the score of the merged token, and a text begins with a space, as in SentencePiece, from
+    /// which it was exported. `path` is the future path of the `tokenizer.json`; it is not accessed.
     ///
     /// # Errors
-    /// If `bytes` are not of that form.
+    /// If `bytes` do not have that format.
     pub fn from_llama2c(path: &Path, bytes: &[u8]) -> Result<Self, CorpusError> {
         let refuse_form = |what: String| CorpusError::Tokenizer { path: path.to_owned(), what };
         let pieces = llama2c_pieces(bytes).map_err(refuse_form)?;
@@ -83,10 +82,10 @@ impl Tokenizer {
 
     fn of(path: &Path, mut hub: Hub, json: Vec<u8>) -> Result<Self, CorpusError> {
         refuse_chance(&hub).map_err(|what| CorpusError::Tokenizer { path: path.to_owned(), what })?;
-        // A document is neither cut nor filled up, whatever the file was last used for.
+        // A document is neither truncated nor padded, even if the file was saved with such settings.
         guarded(path, || hub.with_truncation(None).map(drop))?;
         hub.with_padding(None);
-        // Text that spells a special token is text: no document can forge its own end.
+        // Text that spells a special token is treated as text: a document cannot fake its own end.
         hub.set_encode_special_tokens(true);
         let largest = guarded(path, || Ok(hub.get_vocab(true).into_values().max()))?;
         let Some(vocabulary) = largest.map_or(Some(0), |id| id.checked_add(1)) else {
@@ -96,13 +95,13 @@ impl Tokenizer {
         Ok(Self { path: path.to_owned(), hub, json, vocabulary })
     }
 
-    /// Trains a byte-level BPE of `vocab_size` tokens on `texts`; `end_of_text` gets id 0 and the 256
-    /// bytes the next ones. `path` is where it will be, and is not touched.
+    /// Trains a byte-level BPE of `vocab_size` tokens on `texts`; `end_of_text` gets id 0 and the 256 bytes the next
+    /// ones. `path` is its future path; it is not accessed.
     ///
-    /// The same texts give the same bytes, whatever their order or the number of threads: counts are
-    /// sums of integers; the alphabet is sorted; the trainer's queue decides equal counts by the pair's
-    /// ids; and no pair is in it twice, as a string of bytes is cut in one way wherever it is a token,
-    /// so that only one merge makes it and a pair's count is queued when its younger half is made.
+    /// The same texts give the same bytes, whatever their order or the number of threads: counts are sums of integers;
+    /// the alphabet is sorted; the trainer's queue orders equal counts by the pair's ids; and no pair is in it twice:
+    /// a string of bytes is split in the same way wherever it is a token, so only one merge makes it, and a pair's
+    /// count is queued when its younger half is made.
     ///
     /// # Errors
     /// If the texts cannot be trained on.
@@ -137,7 +136,7 @@ impl Tokenizer {
         Digest::of(&self.json)
     }
 
-    /// One more than the largest id.
+    /// The largest id plus one.
     pub const fn vocabulary(&self) -> u32 {
         self.vocabulary
     }
@@ -151,7 +150,7 @@ impl Tokenizer {
         self.hub.token_to_id(token).ok_or_else(none)
     }
 
-    /// The tokens of `text`, with none added and none special.
+    /// The tokens of `text`, without added or special tokens.
     ///
     /// # Errors
     /// If the text cannot be encoded.
@@ -182,7 +181,7 @@ fn llama2c_pieces(bytes: &[u8]) -> Result<Vec<(&str, f32)>, String> {
         let piece = usize::try_from(length).ok().filter(|length| *length > 0).and_then(|length| rest.get(..length));
         let piece = piece.ok_or_else(|| format!("token {} is of length {length}", pieces.len()))?;
         let text = std::str::from_utf8(piece).map_err(|e| format!("token {}: {e}", pieces.len()))?;
-        // The export puts the begin and the end of a text on lines of their own.
+        // The export writes the begin and the end of a text on lines of their own.
         pieces.push((if matches!(pieces.len(), 1 | 2) { text.trim() } else { text }, score));
         left = &rest[piece.len()..];
     }
@@ -192,8 +191,8 @@ fn llama2c_pieces(bytes: &[u8]) -> Result<Vec<(&str, f32)>, String> {
     }
 }
 
-/// Refuses what makes the same text other tokens, or the same tokens another text, from one time to the
-/// next.
+/// Refuses settings with which the same text could get different tokens, or the same tokens a different text, from one
+/// time to the next.
 fn refuse_chance(hub: &Hub) -> Result<(), String> {
     match hub.get_model() {
         ModelWrapper::BPE(model) => {
@@ -210,7 +209,7 @@ fn refuse_chance(hub: &Hub) -> Result<(), String> {
         }
         ModelWrapper::WordLevel(_) | ModelWrapper::WordPiece(_) => {}
     }
-    // Which of two tokens an id stands for would follow the order of a hash map.
+    // The token of a repeated id would depend on the order of a hash map.
     let mut ids: Vec<u32> = hub.get_vocab(false).into_values().collect();
     ids.sort_unstable();
     match ids.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -224,7 +223,7 @@ fn read(path: &Path, json: &[u8]) -> Result<Hub, CorpusError> {
     guarded(path, || Hub::from_bytes(json))
 }
 
-/// What the library gives. At some that are damaged, or of which a part does not fit another, it panics.
+/// The result of the library. On some damaged or inconsistent files it panics.
 fn guarded<T>(path: &Path, work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, CorpusError> {
     let refuse = |what: String| CorpusError::Tokenizer { path: path.to_owned(), what: concise(&what) };
     guard(work).map_err(|e| refuse(e.to_string()))?.map_err(|e| refuse(e.to_string()))
@@ -252,12 +251,12 @@ mod tests {
         }
         assert_eq!(first.id_of("<|end|>").unwrap(), 0);
         assert!(first.id_of("none").is_err());
-        // Fewer than asked for: pairs that come once are not merged.
+        // Fewer than requested: pairs that occur once are not merged.
         assert!((258..=290).contains(&first.vocabulary()));
     }
 
-    /// The first merge of the algorithm (Sennrich et al., 2016), by hand: in TEXTS the commonest
-    /// pair of bytes within words is `a`, `t` (cat, sat, mat, twice each).
+    /// The first merge of the algorithm (Sennrich et al., 2016), by hand: in TEXTS the most frequent pair of bytes
+    /// within words is `a`, `t` (cat, sat, mat, twice each).
     #[test]
     fn merges_the_commonest_pair_first() {
         let json: serde_json::Value = serde_json::from_slice(trained(&TEXTS[..2], 1).json()).unwrap();
@@ -298,7 +297,7 @@ mod tests {
             assert!(error.contains("tokenizer.json"), "{error}");
         }
         assert!(open(directory.path()).is_err());
-        // A file that was saved while cutting to two tokens and filling up to forty.
+        // A file that was saved with truncation to two tokens and padding to forty.
         let cut = r#"{"direction":"Right","max_length":2,"strategy":"LongestFirst","stride":0}"#;
         let fill = r#"{"strategy":{"Fixed":40},"direction":"Right","pad_to_multiple_of":null,"pad_id":0,"pad_type_id":0,"pad_token":"<|end|>"}"#;
         let changed = json
@@ -340,7 +339,7 @@ mod tests {
         }
     }
 
-    /// A form with the tokens given, whose scores fall from one to the next.
+    /// A tokenizer with the given tokens, whose scores decrease from one to the next.
     fn llama2c(pieces: &[&str]) -> Vec<u8> {
         let bytes = (0..=255u8).map(|byte| format!("<0x{byte:02X}>"));
         let special = ["<unk>", "\n<s>\n", "\n</s>\n"].map(str::to_owned);
@@ -359,9 +358,10 @@ mod tests {
         let form = llama2c(&["he", "el", "ll", "hell", "ell", " ", "h", "e", "l", "o", " h"]);
         let tokenizer = Tokenizer::from_llama2c(Path::new("t.json"), &form).unwrap();
         let id = |token: &str| tokenizer.id_of(token).unwrap();
-        // `he` comes before `el` and `ll`; then `ll`, and the two make `hell`; the `h` is gone when ` h` comes.
+        // `he` has priority over `el` and `ll`; then `ll`, and the two make `hell`; the `h` is used already when ` h`
+        // would be merged.
         assert_eq!(tokenizer.encode("hello").unwrap(), [id(" "), id("hell"), id("o")]);
-        // What is in no token becomes its bytes.
+        // Text that is in no token becomes its bytes.
         assert_eq!(tokenizer.encode("é").unwrap(), [id(" "), id("<0xC3>"), id("<0xA9>")]);
         for text in ["hello", "hell o", "é 猫 hello", "  he"] {
             assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), text);
@@ -377,7 +377,7 @@ mod tests {
         }
     }
 
-    /// As transformers writes one, with merges in the older spelling too; the ids are by hand.
+    /// As transformers writes one, also with merges in the older notation; the ids are computed by hand.
     #[test]
     fn a_published_form_is_opened() {
         let directory = tempfile::tempdir().unwrap();

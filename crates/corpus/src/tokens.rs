@@ -1,4 +1,4 @@
-//! Token shards: the tokens of many documents, one after another, and whose they are.
+//! Token shards: the tokens of many documents, one after another, and the document of each.
 //!
 //! The format, all numbers little-endian:
 //!
@@ -10,8 +10,8 @@
 //! tokens: u64  documents: u64  bytes of all shards' names: u64  "RTTOKEND"
 //! ```
 //!
-//! `tokenizer` is the digest of the `tokenizer.json`. Counts come last, so that a shard is written
-//! as it is made.
+//! `tokenizer` is the digest of the `tokenizer.json`. Counts are at the end, so that a shard can be written
+//! sequentially.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -29,7 +29,7 @@ const HEAD_LENGTH: u64 = 56;
 const TAIL_LENGTH: u64 = 32;
 const DOCUMENT_LENGTH: u64 = 16;
 
-/// Where a document's tokens begin, and where its text is.
+/// The start of a document's tokens, and the location of its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     /// The first token.
@@ -40,7 +40,7 @@ pub struct Entry {
     pub line: u32,
 }
 
-/// A token shard on disk, of which the documents' table is in memory.
+/// A token shard on disk; its table of documents is in memory.
 #[derive(Debug)]
 pub struct TokenShard {
     path: PathBuf,
@@ -57,7 +57,7 @@ impl TokenShard {
     /// Opens the shard that is `opened`.
     ///
     /// # Errors
-    /// If it cannot be read, or is not a token shard in which every byte is accounted for.
+    /// If it cannot be read, or is not a token shard in which every byte belongs to a field.
     pub fn open(opened: RegularFile) -> Result<Self, CorpusError> {
         let (path, length) = (&opened.path().to_owned(), opened.size());
         let mut file = opened.into_file();
@@ -145,7 +145,7 @@ impl TokenShard {
         })
     }
 
-    /// One more than the largest token there may be.
+    /// The exclusive upper limit of its tokens.
     pub const fn vocabulary(&self) -> u32 {
         self.vocabulary
     }
@@ -155,7 +155,7 @@ impl TokenShard {
         self.tokenizer
     }
 
-    /// How many tokens there are.
+    /// The number of tokens.
     pub const fn tokens(&self) -> u64 {
         self.tokens
     }
@@ -165,20 +165,20 @@ impl TokenShard {
         &self.documents
     }
 
-    /// The shards that the documents are from.
+    /// The source shards of the documents.
     pub fn shards(&self) -> &[RelPath] {
         &self.shards
     }
 
-    /// How many sequences of `length` tokens, each with the token after it, there are.
+    /// The number of sequences of `length` tokens, each followed by one more token.
     pub fn sequences(&self, length: usize) -> u64 {
         self.tokens.saturating_sub(1).checked_div(length as u64).unwrap_or(0)
     }
 
-    /// The tokens of sequence `index`: `length` and the one after.
+    /// The tokens of sequence `index`: `length` and the next one.
     ///
     /// # Errors
-    /// If there is no such sequence, or the file has changed or holds a token outside its vocabulary.
+    /// If there is no such sequence, or the file has changed or contains a token outside its vocabulary.
     pub fn sequence(&self, index: u64, length: usize) -> Result<Vec<u32>, CorpusError> {
         let refuse = |at: u64, what: String| CorpusError::Tokens { path: self.path.clone(), at, what };
         if index >= self.sequences(length) {
@@ -204,7 +204,7 @@ impl TokenShard {
         }
     }
 
-    /// The places in sequence `index`, from 0 to `length`, whose token is a document's first.
+    /// The positions in sequence `index`, from 0 to `length`, whose token is the first of a document.
     pub fn document_starts(&self, index: u64, length: usize) -> impl Iterator<Item = usize> + '_ {
         let first = index * length as u64;
         let from = self.documents.partition_point(|entry| entry.first < first);
@@ -212,7 +212,7 @@ impl TokenShard {
         starts.take_while(move |place| *place <= length)
     }
 
-    /// The sequences that hold any token of document `number`, as inputs or as the last target.
+    /// The sequences that contain a token of document `number`, as inputs or as the last target.
     pub fn sequences_of(&self, number: usize, length: usize) -> std::ops::Range<u64> {
         let Some(entry) = self.documents.get(number).filter(|_| length > 0) else { return 0..0 };
         let end = self.documents.get(number + 1).map_or(self.tokens, |next| next.first);
@@ -221,7 +221,7 @@ impl TokenShard {
     }
 }
 
-/// Bytes of a token: two where every token fits.
+/// Bytes per token: two if every token fits.
 const fn width_of(vocabulary: u32) -> u64 {
     if vocabulary > 1 << 16 { 4 } else { 2 }
 }
@@ -250,7 +250,7 @@ fn read_names(mut bytes: &[u8]) -> Result<Vec<RelPath>, (u64, String)> {
     Ok(names)
 }
 
-/// A token shard in the making.
+/// A token shard that is being written.
 #[derive(Debug)]
 pub struct Writer {
     path: PathBuf,
@@ -289,7 +289,7 @@ impl Writer {
     /// Adds the tokens, at least one, of the document at `line` of the shard.
     ///
     /// # Errors
-    /// If the disk does not take them.
+    /// If writing to the disk fails.
     pub fn add(&mut self, line: usize, tokens: &[u32]) -> Result<(), CorpusError> {
         let shard = self.shards.len().saturating_sub(1) as u32;
         self.documents.push(Entry { first: self.tokens, shard, line: line as u32 });
@@ -302,10 +302,10 @@ impl Writer {
         self.put(&bytes)
     }
 
-    /// Ends the shard; gives the number of its tokens.
+    /// Finishes the shard; returns the number of its tokens.
     ///
     /// # Errors
-    /// If the disk does not take it.
+    /// If writing to the disk fails.
     pub fn finish(mut self) -> Result<u64, CorpusError> {
         let (documents, shards) = (std::mem::take(&mut self.documents), std::mem::take(&mut self.shards));
         for Entry { first, shard, line } in &documents {

@@ -1,4 +1,4 @@
-//! The results of a model as a file, in the shape of lm-evaluation-harness's, with every item beside them.
+//! The results of a model as a file, in the format of lm-evaluation-harness, with every item.
 //!
 //! ```json
 //! {
@@ -17,21 +17,21 @@ use serde_json::{Map, Value, json};
 
 use crate::{EvalError, ItemScore, Metric, Scores};
 
-/// A results file may have so many bytes.
+/// The maximum size of a results file in bytes.
 const LARGEST: u64 = 1 << 30;
-/// Under which a task's name stands again among its numbers.
+/// The key of a task's name among its numbers.
 const ALIAS: &str = "alias";
-/// What stands for a standard error that there is none of.
+/// The value that means that there is no standard error.
 const NO_STDERR: &str = "N/A";
 
-/// What a model scored.
+/// The scores of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Results {
-    /// A task each, no task twice.
+    /// One entry per task, no task twice.
     pub scores: Vec<Scores>,
 }
 
-/// The file, as it is read.
+/// The file's content.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -40,7 +40,7 @@ struct Written {
 }
 
 impl Results {
-    /// The numbers as lm-evaluation-harness has them: by task, `METRIC,none` and `METRIC_stderr,none`.
+    /// The numbers in the form of lm-evaluation-harness: by task, `METRIC,none` and `METRIC_stderr,none`.
     pub fn harness(&self) -> Value {
         let tasks = self.scores.iter().map(|scores| (scores.task.clone(), Value::Object(numbers(scores))));
         Value::Object(tasks.collect())
@@ -49,7 +49,7 @@ impl Results {
     /// Writes the results file, keys sorted.
     ///
     /// # Errors
-    /// If the disk does not take it.
+    /// If writing to the disk fails.
     pub fn write(&self, mut file: WholeFile) -> Result<(), EvalError> {
         let path = file.path();
         let samples: BTreeMap<&str, &[ItemScore]> =
@@ -64,7 +64,7 @@ impl Results {
     /// Reads a results file that [`Results::write`] wrote; tasks and metrics are sorted by name.
     ///
     /// # Errors
-    /// If it is no such file: one of the harness's own has no items, or other ones.
+    /// If it is not such a file: one of the harness itself has no items, or different ones.
     pub fn read(file: RegularFile) -> Result<Self, EvalError> {
         let path = file.path().to_owned();
         let text = file.read(LARGEST)?;

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{EvalError, Items, LoadedTask, Question, Text};
 
-/// Sequences that go through the model at once. They are filled up at the end, which no earlier
-/// token sees, so this never shows.
+/// Sequences that are computed together. Shorter ones are padded at the end, which no earlier token sees, so padding
+/// never changes a result.
 const BATCH: usize = 32;
 
-/// A number about a task.
+/// A metric of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
     /// `bits_per_byte`, `acc` or `acc_norm`.
@@ -22,23 +22,23 @@ pub struct Metric {
     pub stderr: Option<f64>,
 }
 
-/// What became of an item.
+/// The result for an item.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ItemScore {
     /// The item.
     pub item: String,
     /// The log-likelihood, in nats, of the text or of each choice.
     pub log_likelihoods: Vec<f64>,
-    /// For a question, whether the likeliest choice is the right one.
+    /// For a question, whether the most likely choice is the correct one.
     pub correct: Option<bool>,
 }
 
-/// A task's outcome.
+/// The result for a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// The task.
     pub task: String,
-    /// The numbers.
+    /// The metrics.
     pub metrics: Vec<Metric>,
     /// Every item.
     pub samples: Vec<ItemScore>,
@@ -47,7 +47,7 @@ pub struct Scores {
 /// Scores `model` on `task`.
 ///
 /// # Errors
-/// If a text cannot be encoded, or the model cannot take it.
+/// If a text cannot be encoded, or is not valid input for the model.
 pub fn score(model: &Inference, tokenizer: &Tokenizer, task: &LoadedTask) -> Result<Scores, EvalError> {
     let prefix = tokenizer.id_of(&task.task.prefix)?;
     let (metrics, samples) = match &task.items {
@@ -63,7 +63,7 @@ pub fn score(model: &Inference, tokenizer: &Tokenizer, task: &LoadedTask) -> Res
 
 type Outcome = (Vec<Metric>, Vec<ItemScore>);
 
-/// Minus the texts' log-likelihood over (ln 2 · their UTF-8 bytes).
+/// Minus the texts' log-likelihood divided by (ln 2 · their UTF-8 bytes).
 fn bits_per_byte(model: &Inference, tokenizer: &Tokenizer, prefix: u32, texts: &[Text]) -> Result<Outcome, EvalError> {
     let longest = model.description().max_position_embeddings;
     let mut windows = Vec::new();
@@ -79,8 +79,8 @@ fn bits_per_byte(model: &Inference, tokenizer: &Tokenizer, prefix: u32, texts: &
     Ok((vec![Metric { name: "bits_per_byte".to_owned(), value, stderr: None }], samples))
 }
 
-/// `acc`: how often the right choice has the largest log-likelihood, the first of equals counting;
-/// `acc_norm`: the same with each divided by the characters of the choice.
+/// `acc`: how often the correct choice has the largest log-likelihood, where the first of equals wins; `acc_norm`: the
+/// same with each divided by the number of characters of the choice.
 fn multiple_choice(
     model: &Inference,
     tokenizer: &Tokenizer,
@@ -133,8 +133,7 @@ fn first_largest(values: &[f64]) -> usize {
     best
 }
 
-/// A sequence that goes through the model: the inputs, and the targets of its last positions, which
-/// count for an item.
+/// A sequence for the model: the inputs, and the targets of its last positions, which count for an item.
 #[derive(Debug, PartialEq, Eq)]
 struct Window {
     item: usize,
@@ -154,9 +153,9 @@ fn rolling(item: usize, prefix: u32, tokens: &[u32], longest: usize) -> Vec<Wind
         .collect()
 }
 
-/// The continuation of a context. Both are encoded together and split after as many tokens as the
-/// context alone has; white space at the context's end goes to the continuation first; what is too
-/// long loses its beginning.
+/// The continuation of a context. Both are encoded together and split after as many tokens as the context alone has;
+/// before that, white space at the context's end is moved to the continuation; a sequence that is too long loses its
+/// beginning.
 fn continued(
     item: usize,
     prefix: u32,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::EvalError;
 
-/// A text whose likelihood is asked for.
+/// A text whose likelihood is computed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Text {
     /// Unique in the task.
@@ -22,11 +22,11 @@ pub struct Text {
 pub struct Question {
     /// Unique in the task.
     pub id: String,
-    /// What the choices continue.
+    /// The text that the choices continue.
     pub question: String,
-    /// What can follow.
+    /// The possible continuations.
     pub choices: Vec<String>,
-    /// Which of them is right, from 0.
+    /// The index of the correct one, from 0.
     pub answer: usize,
 }
 
@@ -52,7 +52,7 @@ impl LoadedTask {
     /// Reads the items of `task`, whose path is relative to `root`.
     ///
     /// # Errors
-    /// If they cannot be read, there are none, or one is not what the task needs.
+    /// If they cannot be read, there are none, or one does not fit the task.
     pub fn read(root: &Root, task: Task) -> Result<Self, EvalError> {
         let path = task.items.under(root.path());
         let refuse = |line: usize, what: &str| EvalError::Item { path: path.clone(), line, what: what.to_owned() };

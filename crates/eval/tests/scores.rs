@@ -1,4 +1,4 @@
-//! Scores against the same sums made from the model's logits, one text at a time.
+//! Scores compared with the same sums computed from the model's logits, one text at a time.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -79,12 +79,12 @@ fn choices_are_compared_by_their_likelihood() {
         let whole = tokenizer.encode(&format!("the cat sat {choice}")).unwrap();
         let all = [&[prefix], &whole[..]].concat();
         let expected: f64 = (context + 1..all.len()).map(|n| next(&model, &all[n.saturating_sub(8)..n], all[n])).sum();
-        // Where the text outgrows the model's 8 positions, the window is fixed and not rolled on.
+        // If the text is longer than the model's 8 positions, the windows are disjoint and not sliding.
         if all.len() <= 9 {
             assert!((value - expected).abs() < 1e-4, "{choice}: {value} against {expected}");
         }
     }
-    // The same choice is taken for each of the three questions, and is right for one of them.
+    // The same choice is selected for each of the three questions, and is correct for one of them.
     assert_eq!(scores.metrics[0].name, "acc");
     assert!((scores.metrics[0].value - 1.0 / 3.0).abs() < 1e-12);
     assert_eq!(scores.samples.iter().filter(|s| s.correct == Some(true)).count(), 1);

@@ -12,12 +12,12 @@ pub(crate) use portable::Directory;
 #[cfg(unix)]
 pub(crate) use unix::Directory;
 
-/// Whose a new file or directory is, where the system has modes.
+/// The owner and mode of a new file or directory, where the system has modes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Whose {
-    /// As the user's umask says.
+    /// As the user's umask decides.
     Umask,
-    /// Its owner's alone, from the beginning.
+    /// Accessible to its owner only, from the beginning.
     Owner,
 }
 
@@ -31,7 +31,7 @@ impl Whose {
     }
 }
 
-/// Whether the system refused because a part of the way is a link.
+/// Whether the system refused because a part of the path is a link.
 pub(crate) fn is_link(error: &Error) -> bool {
     #[cfg(unix)]
     return error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
@@ -50,7 +50,7 @@ mod unix {
     use super::{EntryKind, Error, File, OsStr, Path, Result, Whose};
 
     const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-    /// Neither waits for the other end of a pipe nor takes over a terminal.
+    /// Neither waits for the other end of a pipe nor makes a terminal the controlling one.
     const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
     const APPEND: OFlags = OFlags::WRONLY.union(OFlags::APPEND).union(READ);
 
@@ -62,17 +62,17 @@ mod unix {
             Ok(Self(openat(CWD, path, DIRECTORY, Mode::empty())?))
         }
 
-        /// The file at `path`, links followed.
+        /// The file at `path`; links are followed.
         pub(crate) fn open_anywhere(path: &Path) -> Result<File> {
             Ok(openat(CWD, path, READ, Mode::empty())?.into())
         }
 
-        /// Opened a second time.
+        /// A second handle to it.
         pub(crate) fn again(&self) -> Result<Self> {
             Ok(Self(self.0.try_clone()?))
         }
 
-        /// As a file, to be locked or forced to the disk.
+        /// As a file, to lock it or to sync it to disk.
         pub(crate) fn as_file(&self) -> Result<File> {
             Ok(openat(&self.0, ".", DIRECTORY, Mode::empty())?.into())
         }
@@ -89,7 +89,7 @@ mod unix {
             self.open_beneath(path, DIRECTORY).map(Self)
         }
 
-        /// What the link at `path` says.
+        /// The target of the link at `path`.
         pub(crate) fn link(&self, path: &str) -> Result<String> {
             let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
             let parent = self.open_beneath(parent, DIRECTORY)?;
@@ -104,9 +104,9 @@ mod unix {
                 use rustix::fs::{ResolveFlags, openat2};
                 let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
                 match openat2(&self.0, path, flags, Mode::empty(), resolve) {
-                    // A kernel or a sandbox that does not know the call: part by part, as elsewhere.
+                    // If the kernel or a sandbox does not support the call: part by part, as on other systems.
                     Err(Errno::NOSYS | Errno::PERM) => {}
-                    // Said of a link in the place of a directory.
+                    // The error for a link in the place of a directory.
                     Err(Errno::NOTDIR) if self.link(path).is_ok() => return Err(Errno::LOOP.into()),
                     opened => return Ok(opened?),
                 }
@@ -138,25 +138,25 @@ mod unix {
             at.map_or_else(|| self.again(), |at| Ok(Self(at)))
         }
 
-        /// A new directory of this name, which must not be there yet.
+        /// Makes a directory of this name, which must not exist yet.
         pub(crate) fn new_directory(&self, name: &OsStr, whose: Whose) -> Result<Self> {
             mkdirat(&self.0, name, whose.mode(0o777))?;
             Ok(Self(openat(&self.0, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?))
         }
 
-        /// A new file of this name, which must not be there yet.
+        /// Makes a file of this name, which must not exist yet.
         pub(crate) fn new_file(&self, name: &OsStr, whose: Whose) -> Result<File> {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             Ok(openat(&self.0, name, flags, whose.mode(0o666))?.into())
         }
 
-        /// The file of this name for reading and writing; made, if it is not there.
+        /// The file of this name for reading and writing; it is made if it does not exist.
         pub(crate) fn file_to_lock(&self, name: &OsStr) -> Result<File> {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             Ok(openat(&self.0, name, flags, Mode::from_raw_mode(0o666))?.into())
         }
 
-        /// What lies under this name, opened to be locked: a file or a directory, no link.
+        /// The entry of this name, opened for locking: a file or a directory, not a link.
         pub(crate) fn entry(&self, name: &OsStr) -> Result<File> {
             Ok(openat(&self.0, name, READ | OFlags::NOFOLLOW, Mode::empty())?.into())
         }
@@ -173,7 +173,7 @@ mod unix {
             }
         }
 
-        /// What lies under this name, if anything does.
+        /// The entry of this name, if there is one.
         pub(crate) fn kind(&self, name: &OsStr) -> Result<Option<EntryKind>> {
             match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(there) => Ok(Some(kind_of(FileType::from_raw_mode(there.st_mode)))),
@@ -182,7 +182,7 @@ mod unix {
             }
         }
 
-        /// Whether what lies under this name is the open file.
+        /// Whether the entry of this name is the open file.
         pub(crate) fn is(&self, name: &OsStr, file: &File) -> Result<bool> {
             let open = rustix::fs::fstat(file.as_fd())?;
             Ok(statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)
@@ -198,7 +198,7 @@ mod unix {
                     continue;
                 }
                 let kind = match entry.file_type() {
-                    // Some file systems do not say it in a listing.
+                    // Some file systems do not state it in a listing.
                     FileType::Unknown => match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
                         Ok(there) => FileType::from_raw_mode(there.st_mode),
                         Err(Errno::NOENT) => continue,
@@ -211,11 +211,11 @@ mod unix {
             Ok(names)
         }
 
-        /// Removes what lies under this name, with all that is in it; nothing there is no error.
+        /// Removes the entry of this name, with everything in it; if there is none, that is not an error.
         pub(crate) fn remove(&self, name: &OsStr) -> Result<()> {
             match unlinkat(&self.0, name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => return Ok(()),
-                // What systems say of a directory.
+                // The error that systems return for a directory.
                 Err(Errno::ISDIR | Errno::PERM) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -233,12 +233,12 @@ mod unix {
             }
         }
 
-        /// Forces the entries to the disk.
+        /// Syncs the entries to disk.
         pub(crate) fn sync(&self) -> Result<()> {
             self.as_file()?.sync_all()
         }
 
-        /// Forces the entries to the disk, with everything below.
+        /// Syncs the entries to disk, with everything below.
         pub(crate) fn sync_all(&self) -> Result<()> {
             for entry in rustix::fs::Dir::read_from(&self.0)? {
                 let entry = entry?;
@@ -269,7 +269,8 @@ mod unix {
         }
     }
 
-    /// Systems say of a link in place of a directory that it is none; here it is told apart.
+    /// For a link in place of a directory, systems return the error "not a directory"; this function distinguishes the
+    /// two.
     fn told(from: &OwnedFd, name: &str, error: Errno) -> Error {
         let is_link = |there: rustix::fs::Stat| FileType::from_raw_mode(there.st_mode).is_symlink();
         match error {
@@ -279,8 +280,8 @@ mod unix {
     }
 }
 
-/// Where there is no way to open below a directory without following: each part is looked at before, and
-/// a link that is put there after the look wins.
+/// For systems that cannot open below a directory without following links: each part is checked before it is opened,
+/// and a link that is placed after the check is followed.
 #[cfg(not(unix))]
 mod portable {
     use std::fs;
@@ -424,7 +425,7 @@ mod portable {
                 if kind.is_dir() {
                     Self(path).sync_all()?;
                 } else if kind.is_file() {
-                    // For writing, because some systems force only what is open so.
+                    // For writing, because some systems sync only files that are open for writing.
                     fs::OpenOptions::new().write(true).open(path)?.sync_all()?;
                 }
             }

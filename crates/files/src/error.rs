@@ -20,7 +20,7 @@ pub enum FileError {
     /// A directory, pipe or device instead of a file.
     #[error("{} is not a regular file", path.display())]
     NotRegular {
-        /// Where.
+        /// Its path.
         path: PathBuf,
     },
     /// The path to a file of a release goes through a link; links are not followed there.
@@ -37,20 +37,20 @@ pub enum FileError {
         /// Bytes.
         most: u64,
     },
-    /// Another process is writing there.
+    /// Another process is writing to the same place.
     #[error("{} is being written by {holder}", path.display())]
     Locked {
         /// What is being written.
         path: PathBuf,
-        /// Which process, as far as it is known.
+        /// Which process, if that is known.
         holder: String,
     },
-    /// The file changed while it was read.
+    /// The file changed while it was being read.
     #[error("{} changed while it was read: {what}", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
-        /// The sign of it.
+        /// How that was detected.
         what: String,
     },
     /// A line is malformed.
@@ -68,7 +68,7 @@ pub enum FileError {
     Safetensors {
         /// The file.
         path: PathBuf,
-        /// Where: a byte or a tensor.
+        /// The position: a byte or a tensor.
         place: String,
         /// What is wrong there.
         what: String,
@@ -86,7 +86,7 @@ pub enum FileError {
     Name {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         what: String,
     },
 }

@@ -1,4 +1,4 @@
-//! The digests of a file and everything else computed from its bytes, in one pass.
+//! The digests of a file and everything else that is computed from its bytes, in one pass.
 
 use std::fs::File;
 use std::path::Path;
@@ -19,23 +19,23 @@ use crate::{FileError, Progress};
 /// The bytes that share one subtree value. A power of two, so that the slices of a file are
 /// subtrees of its BLAKE3 tree.
 pub const SLICE: u64 = 16 << 20;
-/// Read at once by each thread: what was read is still in the cache when it is hashed.
+/// Bytes that each thread reads in one call: they are still in the cache when they are hashed.
 const BLOCK: usize = 256 << 10;
-/// Read at once where several digests are made of the same bytes, side by side.
+/// Bytes per read when several digests of the same bytes are computed in parallel.
 const SHARED_BLOCK: usize = 2 << 20;
 
-/// What is wanted of a file, besides its length and digest.
+/// What is requested for a file, in addition to its length and digest.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wanted<'a> {
     /// Checksums for other tools.
     pub checksums: &'a [Algorithm],
-    /// The digests of its tensors, as of a safetensors file.
+    /// The digests of its tensors, as a safetensors file.
     pub tensors: bool,
-    /// That it be read through a memory map, if it is large and only BLAKE3 is made of it.
+    /// Reading through a memory map, if the file is large and only BLAKE3 is computed.
     pub mapped: bool,
 }
 
-/// What a file's bytes come to.
+/// What is computed from a file's bytes.
 #[derive(Debug)]
 pub struct Hashed {
     /// Its length in bytes.
@@ -44,15 +44,15 @@ pub struct Hashed {
     pub digest: Digest,
     /// The subtree value of each [`SLICE`], if there are several.
     pub slices: Vec<Digest>,
-    /// The checksums that were wanted, in that order.
+    /// The checksums that were requested, in that order.
     pub checksums: Vec<Checksum>,
-    /// The digests of its tensors, if they were wanted; or why it is no safetensors file.
+    /// The digests of its tensors, if they were requested; or why it is not a safetensors file.
     pub tensors: Option<Result<Tensors, FileError>>,
-    /// By which to know, later, that it is the same file still.
+    /// With this it can be checked later that the file is still the same.
     pub stamp: Option<Stamp>,
 }
 
-/// The length and BLAKE3 of the file at `path`, links followed, in constant memory.
+/// The length and BLAKE3 of the file at `path`, in constant memory; links are followed.
 ///
 /// # Errors
 /// As [`hash_beneath`].
@@ -61,14 +61,14 @@ pub fn hash_file(path: &Path) -> Result<(u64, Digest), FileError> {
     Ok((hashed.size, hashed.digest))
 }
 
-/// What the file at `path` below `root` comes to, in one pass and constant memory. `progress` is
-/// told of every byte.
+/// Computes what is requested for the file at `path` below `root`, in one pass and constant memory. Every byte is
+/// reported to `progress`.
 ///
-/// The file is opened once, through no link; if its length or its times of change differ before and
-/// after, that is an error rather than a digest of nothing in particular.
+/// The file is opened once, without following links. If its length or its times of change differ before and after,
+/// that is an error, because the digest would not belong to any one content.
 ///
 /// # Errors
-/// If it cannot be read, is not a regular file, or changes meanwhile.
+/// If it cannot be read, is not a regular file, or changes while it is read.
 pub fn hash_beneath(
     root: &Root,
     path: &RelPath,
@@ -78,8 +78,7 @@ pub fn hash_beneath(
     hash(&root.file(path)?, wanted, progress)
 }
 
-/// As [`hash_beneath`], with the plain BLAKE3 alone and of files of at most `most` bytes; nothing of
-/// others.
+/// As [`hash_beneath`], with only the plain BLAKE3, and only for files of at most `most` bytes; `None` for others.
 ///
 /// # Errors
 /// As [`hash_beneath`].
@@ -91,10 +90,10 @@ pub fn hash_small_beneath(root: &Root, path: &RelPath, most: u64) -> Result<Opti
     hash(&opened, Wanted::default(), &crate::Silent).map(Some)
 }
 
-/// As [`hash_beneath`], of a file that is open.
+/// As [`hash_beneath`], for a file that is already open.
 ///
 /// # Errors
-/// If it cannot be read, or changes meanwhile.
+/// If it cannot be read, or changes while it is read.
 pub fn hash(opened: &RegularFile, wanted: Wanted<'_>, progress: &dyn Progress) -> Result<Hashed, FileError> {
     let (path, file, before) = (opened.path(), opened.file(), opened.metadata());
     let size = before.len();
@@ -106,7 +105,7 @@ pub fn hash(opened: &RegularFile, wanted: Wanted<'_>, progress: &dyn Progress) -
                 true => Bytes::Mapped(map(path, file, size)?),
                 false => Bytes::Read(file),
             };
-            // A small file is one slice: not worth a thread's while.
+            // A small file is one slice: a second thread would cost more than it saves.
             let slices: Result<Vec<_>, _> = if count == 1 {
                 slice(path, &bytes, size, 0, progress).map(|slice| vec![slice])
             } else {
@@ -131,13 +130,13 @@ pub fn hash(opened: &RegularFile, wanted: Wanted<'_>, progress: &dyn Progress) -
     Ok(hashed)
 }
 
-/// How the bytes of a file are come by.
+/// How the bytes of a file are read.
 enum Bytes<'a> {
     Read(&'a File),
     Mapped(Mmap),
 }
 
-/// The hasher of slice `at`, which has taken in all of its bytes.
+/// The hasher of slice `at`, updated with all of its bytes.
 fn slice(
     path: &Path,
     bytes: &Bytes<'_>,
@@ -169,7 +168,7 @@ fn slice(
     Ok(hasher)
 }
 
-/// The digest from the slices' hashers, in order.
+/// The digest computed from the slices' hashers, in order.
 fn finish(size: u64, slices: Vec<blake3::Hasher>) -> Hashed {
     let empty = |digest: blake3::Hash, slices| Hashed {
         size,
@@ -210,7 +209,7 @@ pub fn slices_agree(size: u64, digest: &Checksum, slices: &[Digest]) -> bool {
         && Checksum::from(Digest::from(root(&values, size))) == *digest
 }
 
-/// One pass that feeds every digest at once.
+/// One pass that updates every digest.
 fn together(
     path: &Path,
     file: &File,
@@ -251,7 +250,7 @@ fn together(
     Ok(Hashed { checksums, tensors: tensors.map(TensorStream::finish), ..finish(size, slices) })
 }
 
-/// A foreign checksum in the making.
+/// The state of a checksum of another algorithm.
 enum Stream {
     Sha256(sha2::Sha256),
     Sha1(Algorithm, sha1::Sha1),
@@ -261,7 +260,7 @@ enum Stream {
 impl Stream {
     fn new(algorithm: Algorithm, size: u64) -> Self {
         match algorithm {
-            // BLAKE3 is never asked of this type; SHA-256 stands in the same arm to keep it total.
+            // This type is never used for BLAKE3; SHA-256 is in the same arm so that the match is complete.
             Algorithm::Sha256 | Algorithm::Blake3 => Self::Sha256(sha2::Sha256::new()),
             Algorithm::Sha1 => Self::Sha1(algorithm, sha1::Sha1::new()),
             Algorithm::GitBlob => {
@@ -298,7 +297,7 @@ pub fn checksum(algorithm: Algorithm, bytes: &[u8]) -> Option<Checksum> {
     stream.finish()
 }
 
-/// Fills `buffer` with the bytes at `offset`, which the file had when it was opened.
+/// Fills `buffer` with the bytes at `offset`, which must be within the length that the file had when it was opened.
 pub(crate) fn read_at(path: &Path, file: &File, buffer: &mut [u8], offset: u64) -> Result<(), FileError> {
     #[cfg(unix)]
     let read = std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset);
@@ -335,13 +334,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         let block = BLOCK as u64;
-        // Around the blocks' and BLAKE3's block and chunk sizes.
+        // Lengths around the block sizes here and BLAKE3's block and chunk sizes.
         for size in [0, 1, 63, 64, 65, 1023, 1024, 1025, block - 1, block, block + 1, 3 * block + 7] {
             std::fs::write(&path, bytes(size)).unwrap();
             assert_eq!(hash_file(&path).unwrap(), (size, Digest::of(&bytes(size))));
         }
         assert!(hash_file(directory.path()).is_err());
-        // Never ending, and not regular: refused at once.
+        // Endless and not a regular file: refused immediately.
         assert!(!cfg!(unix) || hash_file(Path::new("/dev/zero")).is_err());
         assert!(hash_file(&directory.path().join("none")).is_err());
     }

@@ -1,10 +1,10 @@
 //! Files on disk: atomic writes, digests, directory walks, JSON lines, the tensors of checkpoints.
 //!
-//! All reading and writing of a release's files goes through this crate, so that hostile input is handled in
-//! one place, and a killed process leaves every file complete or absent. [`RegularFile`] is a file to read,
-//! [`Root`] a directory in which links are not followed, [`WholeFile`] a file to write, [`Scratch`] a
-//! directory that is removed with its process, and [`Lock`] allows one writer at a time. This crate does not
-//! know what the files mean, and prints nothing.
+//! All reading and writing of a release's files uses this crate, so that malicious input is handled in one place, and
+//! a killed process leaves every file complete or absent. [`RegularFile`] is a file to read, [`Root`] a directory in
+//! which links are not followed, [`WholeFile`] a file to write, [`Scratch`] a directory that is removed when its
+//! process ends, and [`Lock`] allows one writer at a time. This crate does not depend on what the files mean, and does
+//! not print.
 
 mod beneath;
 mod error;

@@ -8,14 +8,13 @@ use serde::de::DeserializeOwned;
 
 use crate::{FileError, RegularFile};
 
-/// The longest line that is read: the largest document of a corpus fits well.
+/// The longest line that is read: larger than the largest document of a corpus.
 const LONGEST: u64 = 64 << 20;
 
-/// The values of a file of JSON lines, each with its line's number from 1.
+/// The values of a file of JSON lines, each with its line number from 1.
 ///
-/// Each item is an error if its line is not UTF-8 or not such a value,
-/// is empty or too long, or is the last and lacks its line's end: then the file was truncated. After
-/// an error nothing more comes.
+/// An item is an error if its line is not UTF-8, is not a valid value, or is empty or too long, or if the last line
+/// has no line end, which shows that the file was truncated. After an error the iterator ends.
 pub fn json_lines<T: DeserializeOwned>(
     file: RegularFile,
 ) -> impl Iterator<Item = Result<(usize, T), FileError>> + use<T> {
@@ -26,7 +25,7 @@ pub fn json_lines<T: DeserializeOwned>(
         let (path, number, text) = line?;
         let value = serde_json::from_str(&text);
         value.map(|value| (number, value)).map_err(|e| {
-            // serde_json counts lines too, but it has seen only this one.
+            // serde_json counts lines too, but it received only this one.
             let text = e.to_string();
             let what = match text.rsplit_once(" at line ") {
                 Some((what, _)) => format!("{what} at column {}", e.column()),

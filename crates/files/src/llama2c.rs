@@ -1,21 +1,21 @@
-//! The checkpoint format of llama2.c, in its first version.
+//! The checkpoint format of llama2.c, its first version.
 //!
-//! Seven little-endian `i32` (width, hidden width, layers, heads, key-value heads, vocabulary, longest
-//! sequence; the vocabulary is negative where the output matrix is not the embedding), then f32
-//! matrices in one fixed order (github.com/karpathy/llama2.c, `export.py`, `legacy_export`). There
-//! is no name and no magic number in it: a file is one if its header gives its very length.
+//! Seven little-endian `i32` (width, hidden width, layers, heads, key-value heads, vocabulary, longest sequence; the
+//! vocabulary is negative if the output matrix is not the embedding), then f32 matrices in one fixed order
+//! (github.com/karpathy/llama2.c, `export.py`, `legacy_export`). The format has no names and no magic number: a file
+//! has this format if its header implies exactly its length.
 
 use std::collections::BTreeMap;
 
 use crate::safetensors::{Dtype, TensorLocation};
 use crate::{FileError, RegularFile};
 
-/// Bytes of the header.
+/// Length of the header in bytes.
 const HEADER: u64 = 28;
-/// More layers than any model has: what a header may make this allocate is bounded.
+/// More layers than any model has: this limits what a header can cause this code to allocate.
 const MOST_LAYERS: u64 = 10_000;
 
-/// Where each tensor of `file` lies, layer by layer; nothing if it is no such file.
+/// The location of each tensor of `file`, layer by layer; `None` if it is not such a file.
 ///
 /// # Errors
 /// If the file cannot be read.
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Counted by hand: a width of 4, hidden 6, 2 layers, 2 heads, 1 of keys, 3 tokens, 5 positions.
+    /// Counted by hand: a width of 4, hidden width 6, 2 layers, 2 heads, 1 key-value head, 3 tokens, 5 positions.
     #[test]
     fn a_small_file_has_its_tensors_where_they_are() {
         let header = [4, 6, 2, 2, 1, 3, 5];
@@ -99,7 +99,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the header: no panic, no overflow.
+        /// With any header: no panic and no overflow.
         #[test]
         fn any_header_is_survived(header in prop::collection::vec(any::<i32>(), 7), small in prop::collection::vec(-2i32..9, 7), length in 0u64..5000) {
             let _ = places(&header, length);

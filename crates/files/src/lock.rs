@@ -7,15 +7,15 @@ use std::path::PathBuf;
 
 use crate::{FileError, Root};
 
-/// What the names of lock files end in.
+/// The ending of lock files' names.
 const LOCK: &str = DIRECTORY_LOCK;
-/// The lock of the directory that it lies in.
+/// The lock of the directory that contains it.
 pub const DIRECTORY_LOCK: &str = ".retrace-lock";
-/// More than this is not read of a lock file.
+/// At most this much of a lock file is read.
 const LONGEST: u64 = 200;
 
-/// While this is held, no other process holds the same. Readers need none. It is a file, which is
-/// removed in the end; one that a killed process left hinders nobody.
+/// While a process holds this lock, no other process can hold the same. Readers need no lock. It is a file, which is
+/// removed at the end; one that a killed process left does not block others.
 #[derive(Debug)]
 pub struct Lock {
     root: Root,
@@ -24,7 +24,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Locks a directory that only one process at a time may write into: a run's, a table's.
+    /// Locks a directory that only one process at a time may write into: that of a run or of tables.
     ///
     /// # Errors
     /// [`FileError::Locked`] if another process holds it, or if the file system has no locks.
@@ -56,7 +56,7 @@ impl Lock {
                 Err(TryLockError::Error(error)) => return Err(io(error)),
                 Ok(()) => {}
             }
-            // Whoever held it before may just have removed the file.
+            // The previous holder may have removed the file at this moment.
             if root.directory_itself().is(&name, &file).map_err(io)? {
                 let said = file.set_len(0).and_then(|()| write!(file, "{}", this_process()));
                 said.map_err(io)?;
@@ -68,18 +68,18 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // While it is still held; what cannot be removed hinders nobody.
+        // While it is still held; if the file cannot be removed, it does not block others.
         let _ = self.root.directory_itself().remove(&self.name);
         let _ = self.file.unlock();
     }
 }
 
-/// Whether a file of this name is a lock: [`Lock`]'s own, held or left behind.
+/// Whether a file of this name is a [`Lock`], held or left behind.
 pub fn is_lock(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(LOCK)
 }
 
-/// Such as `process 123 on node7`.
+/// For example `process 123 on node7`.
 fn this_process() -> String {
     let id = std::process::id();
     match std::fs::read_to_string("/proc/sys/kernel/hostname") {
@@ -88,7 +88,7 @@ fn this_process() -> String {
     }
 }
 
-/// What whoever holds the lock wrote into it.
+/// The text that the holder of the lock wrote into it.
 fn holder(file: &mut File) -> String {
     let mut bytes = Vec::new();
     let read = file.rewind().and_then(|()| file.take(LONGEST).read_to_end(&mut bytes));
@@ -115,7 +115,7 @@ mod tests {
         assert!(names().iter().all(|name| is_lock(name)), "{:?}", names());
         drop((held, other));
         assert!(names().is_empty());
-        // One that was left behind.
+        // A lock file that was left behind.
         std::fs::write(directory.path().join(LOCK), "process 1 on elsewhere").unwrap();
         drop(Lock::directory(root()).unwrap());
         assert!(names().is_empty());

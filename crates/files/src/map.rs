@@ -9,15 +9,15 @@ use crate::FileError;
 
 /// The file's `size` bytes as memory.
 ///
-/// Only for a caller who was asked to: a file that is cut off while it is mapped ends the process, and
-/// one that is written to changes under whoever reads it.
+/// Only for callers whose user requested it: if the file is truncated while it is mapped, the process ends, and if it
+/// is written to, the bytes change while they are read.
 ///
 /// # Errors
-/// If it cannot be mapped, or has another length by now.
+/// If it cannot be mapped, or its length has changed.
 pub(crate) fn map(path: &Path, file: &File, size: u64) -> Result<Mmap, FileError> {
     #[allow(unsafe_code, reason = "there is no mapping without it")]
-    // SAFETY: the bytes are only read, and only hashed: whatever they change to meanwhile, no reference
-    // to them outlives the hashing and nothing is decided by them but a digest, which then differs.
+    // SAFETY: the bytes are only read, and only hashed: if they change meanwhile, no reference to them is used after
+    // the hashing, and they affect nothing except a digest, which then differs.
     let map = unsafe { Mmap::map(file) }.map_err(FileError::io(path, "map"))?;
     if map.len() as u64 != size {
         return Err(FileError::Changed { path: path.to_owned(), what: "its length changed".to_owned() });

@@ -1,4 +1,4 @@
-//! Opens files so that only regular files are read, and no link leads out of a release.
+//! Opens files in such a way that only regular files are read, and no link leads out of a release.
 
 use std::fs::{File, Metadata};
 use std::io::Read;
@@ -11,7 +11,7 @@ use crate::beneath::{Directory, Whose};
 use crate::hash::read_at;
 use crate::whole::{WholeFile, remove_whole_directory, write_all, write_whole_directory_in};
 
-/// A regular file, opened for reading, and where it lies.
+/// A regular file, opened for reading, and its path.
 #[derive(Debug)]
 pub struct RegularFile {
     path: PathBuf,
@@ -20,11 +20,11 @@ pub struct RegularFile {
 }
 
 impl RegularFile {
-    /// Opens the file at `path`, which a user named: links are followed. A pipe, a device or a
-    /// directory is refused before it is opened.
+    /// Opens the file at `path`, which a user named: links are followed. A pipe, a device or a directory is refused
+    /// before it is opened.
     ///
     /// # Errors
-    /// If it cannot be opened, or is no regular file.
+    /// If it cannot be opened, or is not a regular file.
     pub fn open(path: &Path) -> Result<Self, FileError> {
         if !path.metadata().map_err(FileError::io(path, "open"))?.is_file() {
             return Err(not_regular(path));
@@ -37,17 +37,17 @@ impl RegularFile {
         if metadata.is_file() { Ok(Self { path, file, metadata }) } else { Err(not_regular(&path)) }
     }
 
-    /// Where it lies.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The bytes that it had when it was opened.
+    /// Its length in bytes when it was opened.
     pub fn size(&self) -> u64 {
         self.metadata.len()
     }
 
-    /// What the system said of it when it was opened.
+    /// Its metadata when it was opened.
     pub const fn metadata(&self) -> &Metadata {
         &self.metadata
     }
@@ -57,24 +57,24 @@ impl RegularFile {
         &self.file
     }
 
-    /// The open file, to be read from its beginning.
+    /// The open file, positioned at its beginning.
     pub fn into_file(self) -> File {
         self.file
     }
 
-    /// Fills `buffer` with the bytes at `offset`, which it had when it was opened. Several threads may
-    /// read at once.
+    /// Fills `buffer` with the bytes at `offset`, within the length that it had when it was opened. Several threads
+    /// may read in parallel.
     ///
     /// # Errors
-    /// If they cannot be read: the file has become shorter, say.
+    /// If they cannot be read, for example because the file has become shorter.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), FileError> {
         read_at(&self.path, &self.file, buffer, offset)
     }
 
-    /// All its bytes, of which there may be at most `most`.
+    /// All its bytes, at most `most`.
     ///
     /// # Errors
-    /// If it cannot be read, or has more: this is looked at while reading, as a file can grow.
+    /// If it cannot be read, or has more bytes: this is checked while reading, because a file can grow.
     pub fn read(self, most: u64) -> Result<Vec<u8>, FileError> {
         let Self { path, file, metadata } = self;
         let too_large = || FileError::TooLarge { path: path.clone(), most };
@@ -102,7 +102,7 @@ impl RegularFile {
     }
 }
 
-/// What an entry of a directory is.
+/// The type of a directory entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EntryKind {
     /// A regular file.
@@ -115,13 +115,13 @@ pub enum EntryKind {
     Special,
 }
 
-/// A directory below which files are opened and made. It may itself be reached by links; below it
-/// none is followed, whatever is put there meanwhile.
+/// A directory below which files are opened and made. Its own path may contain links; below it no link is followed,
+/// whatever is placed there while it is used.
 #[derive(Debug)]
 pub struct Root {
     path: PathBuf,
     directory: Directory,
-    /// Of a snapshot in a hub's cache: where its links may lead.
+    /// For a snapshot in a hub's cache: the directory that its links may point to.
     blobs: Option<Box<Root>>,
 }
 
@@ -135,9 +135,9 @@ impl Root {
         Ok(Self { path: path.to_owned(), directory, blobs: None })
     }
 
-    /// Opens the directory of a model at `path`, which a user named. If it is a snapshot in a hub's
-    /// cache (`snapshots/REVISION`, beside `blobs`), its files may be links into those blobs, and such
-    /// links are followed; no others are.
+    /// Opens the directory of a model at `path`, which a user named. If it is a snapshot in a hub's cache
+    /// (`snapshots/REVISION`, beside `blobs`), its files may be links to those blobs, and such links are followed; no
+    /// others are.
     ///
     /// # Errors
     /// If it cannot be opened.
@@ -155,14 +155,14 @@ impl Root {
     /// Opens this directory a second time.
     ///
     /// # Errors
-    /// If the system has no more open files to give.
+    /// If the system's limit of open files is reached.
     pub fn again(&self) -> Result<Self, FileError> {
         let directory = self.directory.again().map_err(FileError::io(&self.path, "open directory"))?;
         let blobs = self.blobs.as_deref().map(Self::again).transpose()?.map(Box::new);
         Ok(Self { path: self.path.clone(), directory, blobs })
     }
 
-    /// Opens the directory at `path`, which a user named; makes it first, if it is not there.
+    /// Opens the directory at `path`, which a user named; makes it first, if it does not exist.
     ///
     /// # Errors
     /// If it cannot be made or opened.
@@ -171,7 +171,7 @@ impl Root {
         Self::open(path)
     }
 
-    /// As [`Self::make`]; what is made can be entered by its owner alone, where the system has modes.
+    /// As [`Self::make`]; a new directory can be entered only by its owner, where the system has modes.
     ///
     /// # Errors
     /// As [`Self::make`].
@@ -183,11 +183,11 @@ impl Root {
         Self::open(path)
     }
 
-    /// The directory that the file at `path` lies in, and its name there. The path is one that a
-    /// user named: links are followed on the way to the directory.
+    /// The directory that contains the file at `path`, and the file's name there. The path is one that a user named:
+    /// links in the path of the directory are followed.
     ///
     /// # Errors
-    /// If the path ends in no name, or the directory cannot be opened.
+    /// If the path does not end in a name, or the directory cannot be opened.
     pub fn of_file(path: &Path) -> Result<(Self, &std::ffi::OsStr), FileError> {
         let name = path.file_name().ok_or_else(|| FileError::Name {
             path: path.to_owned(),
@@ -201,7 +201,7 @@ impl Root {
         Self { path, directory, blobs: None }
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -210,10 +210,10 @@ impl Root {
         &self.directory
     }
 
-    /// Opens the regular file at `path` for reading. Never waits, be it a pipe.
+    /// Opens the regular file at `path` for reading. Never waits, even for a pipe.
     ///
     /// # Errors
-    /// If it cannot be opened, a part of the way is a link, or it is no regular file.
+    /// If it cannot be opened, a part of the path is a link, or it is not a regular file.
     pub fn file(&self, path: &RelPath) -> Result<RegularFile, FileError> {
         let whole = path.under(&self.path);
         match self.directory.file(path.as_str()) {
@@ -228,13 +228,13 @@ impl Root {
         }
     }
 
-    /// Whether a link lies at `path` that is followed: see [`Self::open_snapshot`].
+    /// Whether there is a link at `path` that is followed: see [`Self::open_snapshot`].
     pub fn follows(&self, path: &RelPath) -> bool {
         self.blob(path).is_some()
     }
 
-    /// What a file of a snapshot links to in the cache's blobs: `../../blobs/NAME`, with one more `..`
-    /// for each directory that the file lies in; or the whole path to it.
+    /// The target of a snapshot's link to the cache's blobs: `../../blobs/NAME`, with one more `..` for each directory
+    /// that contains the file; or the absolute path.
     fn blob(&self, path: &RelPath) -> Option<(&Self, RelPath)> {
         let blobs = self.blobs.as_deref()?;
         let target = self.directory.link(path.as_str()).ok()?;
@@ -250,24 +250,24 @@ impl Root {
     /// Opens the directory at `path`.
     ///
     /// # Errors
-    /// If it cannot be opened, or a part of the way is a link or no directory.
+    /// If it cannot be opened, or a part of the path is a link or not a directory.
     pub fn directory(&self, path: &RelPath) -> Result<Self, FileError> {
         let whole = path.under(&self.path);
         let directory = self.directory.directory(path.as_str()).map_err(link_or_io(&whole, "open directory"))?;
         Ok(Self { path: whole, directory, blobs: None })
     }
 
-    /// Opens the directory at `path`; makes it first, with what is missing of the way to it.
+    /// Opens the directory at `path`; makes it first, with missing parent directories.
     ///
     /// # Errors
-    /// If it cannot be made or opened, or a part of the way is a link or no directory.
+    /// If it cannot be made or opened, or a part of the path is a link or not a directory.
     pub fn make_directory(&self, path: &RelPath) -> Result<Self, FileError> {
         let whole = path.under(&self.path);
         let made = self.directory.make_directory(path.as_str()).map_err(link_or_io(&whole, "make directory"))?;
         Ok(Self { path: whole, directory: made, blobs: None })
     }
 
-    /// Whether anything lies at `path`, be it only a link. What cannot be looked at counts as there.
+    /// Whether there is an entry at `path`, even if it is a link. If this cannot be determined, the answer is yes.
     pub fn has(&self, path: &RelPath) -> bool {
         let parent = path.parent().map(|parent| self.directory.directory(parent.as_str()));
         let there = match &parent {
@@ -278,8 +278,7 @@ impl Root {
         there.unwrap_or(true)
     }
 
-    /// The names of what lies directly in it, sorted, each with what it is; a name that is not UTF-8 is
-    /// left out.
+    /// The names of the entries directly in it, sorted, each with its type; names that are not UTF-8 are left out.
     ///
     /// # Errors
     /// If it cannot be listed.
@@ -289,7 +288,7 @@ impl Root {
         Ok(names)
     }
 
-    /// The directory that `path` lies in, made if need be.
+    /// The directory that contains `path`; it is made if necessary.
     fn parent(&self, path: &RelPath) -> Result<Self, FileError> {
         match path.parent() {
             Some(parent) => self.make_directory(&parent),
@@ -300,24 +299,24 @@ impl Root {
         }
     }
 
-    /// Begins the file at `path`, making its directory if need be. One that is there stays until the
-    /// new one is whole.
+    /// Begins the file at `path`; its directory is made if necessary. An existing file is kept until the new one is
+    /// complete.
     ///
     /// # Errors
-    /// If the directory or file cannot be made, or a part of the way is a link.
+    /// If the directory or file cannot be made, or a part of the path is a link.
     pub fn create(&self, path: &RelPath) -> Result<WholeFile, FileError> {
         WholeFile::create_in(self.parent(path)?, path.file_name().as_ref(), Whose::Umask)
     }
 
-    /// Writes `bytes` to `path`, whole or not at all, and gives their digest.
+    /// Writes `bytes` to `path`, completely or not at all, and returns their digest.
     ///
     /// # Errors
-    /// As [`Self::create`], or if the disk does not take them.
+    /// As [`Self::create`], or if writing to the disk fails.
     pub fn write(&self, path: &RelPath, bytes: &[u8]) -> Result<Digest, FileError> {
         write_all(self.create(path)?, bytes)
     }
 
-    /// As [`Self::write`], to a file that its owner alone can read or write, whatever the umask.
+    /// As [`Self::write`], to a file that only its owner can read or write, whatever the umask.
     ///
     /// # Errors
     /// As [`Self::write`].
@@ -325,12 +324,12 @@ impl Root {
         write_all(WholeFile::create_in(self.parent(path)?, path.file_name().as_ref(), Whose::Owner)?, bytes)
     }
 
-    /// Copies `file`, as long as it was when it was opened, to `path`, where nothing lies yet. The two share
-    /// their blocks where the file system can. It is not forced to the disk, and half there if this is
-    /// killed: for a directory that does not outlast the process.
+    /// Copies `file`, with the length that it had when it was opened, to `path`, which must not exist yet. The two
+    /// files share their blocks if the file system supports that. The copy is not synced, and is incomplete if this
+    /// process is killed: for a directory that is removed when the process ends.
     ///
     /// # Errors
-    /// If something lies there, a part of the way is a link, or the disk does not take it.
+    /// If `path` exists, a part of the path is a link, or writing to the disk fails.
     pub fn copy(&self, path: &RelPath, file: RegularFile) -> Result<(), FileError> {
         let (parent, whole, size) = (self.parent(path)?, path.under(&self.path), file.size());
         let made = parent.directory.new_file(path.file_name().as_ref(), Whose::Umask);
@@ -338,21 +337,21 @@ impl Root {
         copied.map(drop).map_err(link_or_io(&whole, "write"))
     }
 
-    /// Opens the regular file at `path` to write at its end.
+    /// Opens the regular file at `path` for appending.
     ///
     /// # Errors
-    /// If it cannot be opened, a part of the way is a link, or it is no regular file.
+    /// If it cannot be opened, a part of the path is a link, or it is not a regular file.
     pub fn append(&self, path: &RelPath) -> Result<File, FileError> {
         let whole = path.under(&self.path);
         let file = self.directory.append(path.as_str()).map_err(link_or_io(&whole, "open"))?;
         RegularFile::of(whole, file).map(RegularFile::into_file)
     }
 
-    /// Makes the directory at `path` whole or not at all: `fill` is given an empty directory beside it,
-    /// which is forced to the disk with all that is in it, and then takes its place.
+    /// Makes the directory at `path` completely or not at all: `fill` receives an empty directory beside it, which is
+    /// synced to disk with everything in it, and then renamed to `path`.
     ///
     /// # Errors
-    /// What `fill` returns, or if `path` is there already or the disk refuses.
+    /// What `fill` returns, or if `path` exists already or writing to the disk fails.
     pub fn whole_directory<E: From<FileError>>(
         &self,
         path: &RelPath,
@@ -361,10 +360,10 @@ impl Root {
         write_whole_directory_in(&self.parent(path)?, path.file_name().as_ref(), fill)
     }
 
-    /// Removes what lies at `path`, with all that is in it; a link itself, not what it leads to.
+    /// Removes the entry at `path`, with everything in it; for a link, the link itself and not its target.
     ///
     /// # Errors
-    /// If the disk refuses; nothing there is no error.
+    /// If the system cannot remove it; if there is none, that is not an error.
     pub fn remove(&self, path: &RelPath) -> Result<(), FileError> {
         let whole = path.under(&self.path);
         let parent = match path.parent() {
@@ -375,10 +374,10 @@ impl Root {
         parent.remove(path.file_name().as_ref()).map_err(FileError::io(&whole, "remove"))
     }
 
-    /// Removes the directory at `path`: it is there whole or not at all, if this is killed on the way.
+    /// Removes the directory at `path`: if this process is killed, the directory is still complete, or gone.
     ///
     /// # Errors
-    /// If the disk refuses; one that is not there is no error.
+    /// If the system cannot remove it; if there is none, that is not an error.
     pub fn remove_directory(&self, path: &RelPath) -> Result<(), FileError> {
         match path.parent().map(|parent| self.directory(&parent)) {
             Some(Err(FileError::Io { source, .. })) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -388,7 +387,7 @@ impl Root {
     }
 }
 
-/// A part of the way that is a link is told as such, whatever words the system has for it.
+/// If a part of the path is a link, the error says so, whatever error the system returns.
 fn link_or_io(path: &Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> FileError {
     let path = path.to_owned();
     move |error| match crate::beneath::is_link(&error) {
@@ -493,7 +492,7 @@ mod tests {
         assert_eq!(std::fs::read(root.join("copies/b")).unwrap(), b"1");
         std::fs::remove_dir_all(root.join("a")).unwrap();
         assert!(opened.remove_directory(&path("link/directory")).is_err());
-        // A link that stands where the file should is replaced itself, not what it leads to.
+        // A link in the place of the file is itself replaced, and not its target.
         opened.write(&path("alias"), b"new").unwrap();
         assert_eq!(std::fs::read(outside.join("file")).unwrap(), b"kept");
         assert_eq!(std::fs::read(root.join("alias")).unwrap(), b"new");
@@ -527,13 +526,13 @@ mod tests {
         let open = || RegularFile::open(&path).unwrap();
         assert_eq!(open().read(4).unwrap(), b"four");
         assert!(matches!(open().read(3), Err(FileError::TooLarge { most: 3, .. })));
-        // One that grows after it was opened.
+        // A file that grows after it was opened.
         let opened = open();
         std::fs::write(&path, "fourteen").unwrap();
         assert!(matches!(opened.read(4), Err(FileError::TooLarge { most: 4, .. })));
         std::fs::write(&path, b"ab\xff").unwrap();
         assert!(open().text(9).unwrap_err().to_string().contains("not UTF-8 at byte 2"));
-        // A file that has no blocks on the disk is as long as it says.
+        // A file without blocks on the disk has the length that its metadata states.
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
         assert!(matches!(open().read(1 << 30), Err(FileError::TooLarge { .. })));
     }

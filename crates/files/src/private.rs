@@ -1,12 +1,12 @@
-//! Whether only this user can read or write a file, so that it can be trusted or hold a secret.
+//! Whether only this user can read or write a file, so that it can be trusted or contain a secret.
 
 use std::fs::Metadata;
 use std::path::Path;
 
 use crate::FileError;
 
-/// Why what the system says of a file or directory does not show that nobody but this user could have
-/// written it, if it does not. On a system without owners and modes nothing shows it.
+/// Returns a reason if the metadata of a file or directory does not prove that only this user could have written it.
+/// On a system without owners and modes nothing can prove it.
 pub fn not_own(found: &Metadata) -> Option<&'static str> {
     #[cfg(unix)]
     {
@@ -24,19 +24,19 @@ pub fn not_own(found: &Metadata) -> Option<&'static str> {
     }
 }
 
-/// Who runs this. On a network's file system that makes the files of several users those of one, they
-/// are not this user's alone, and are not taken for it.
+/// The current user. On a network file system that maps several users to one, the files do not belong to this user
+/// alone, and are not accepted as such.
 #[cfg(unix)]
 fn this_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Why others than this user, and the system's own, could have written the file at `path` or put
-/// another in its place, in a sentence; nothing if they could not. What the directories on the way
-/// allow counts too. On systems without owners and modes nothing is known.
+/// Whether users other than this one, and other than the system's own, could have written the file at `path` or
+/// replaced it: the reason as a sentence; `None` if they could not. The permissions of the directories in the path are
+/// checked too. On systems without owners and modes the answer is unknown.
 ///
 /// # Errors
-/// If it cannot be looked at.
+/// If its metadata cannot be read.
 #[cfg(unix)]
 pub fn writable_by_others(path: &Path) -> Result<Option<String>, FileError> {
     use std::os::unix::fs::MetadataExt;
@@ -66,9 +66,8 @@ pub fn writable_by_others(path: &Path) -> Result<Option<String>, FileError> {
     path.metadata().map(|_| None).map_err(FileError::io(path, "read the metadata of"))
 }
 
-/// How others than its owner can get at a key or token with this metadata, in a directory with that:
-/// nothing if they cannot. Judged by the modes alone, where a system has them, as lists of further
-/// rights are not seen.
+/// How users other than its owner can access a key or token with this metadata, in a directory with that metadata:
+/// `None` if they cannot. Judged by the modes alone, where a system has them; access control lists are not considered.
 pub fn exposure(file: &Metadata, directory: Option<&Metadata>) -> Option<&'static str> {
     #[cfg(unix)]
     {
@@ -84,7 +83,7 @@ pub fn exposure(file: &Metadata, directory: Option<&Metadata>) -> Option<&'stati
 
 #[cfg_attr(not(unix), allow(dead_code))]
 fn judged(file: u32, directory: Option<u32>) -> Option<&'static str> {
-    // In a directory with the sticky bit, as /tmp is, a file is moved and removed by its owner alone.
+    // In a directory with the sticky bit, such as /tmp, only its owner can move or remove a file.
     let replaceable = directory.is_some_and(|mode| mode & 0o002 != 0 && mode & 0o1000 == 0);
     match (file & 0o044 != 0, file & 0o022 != 0 || replaceable) {
         (true, true) => Some("others can read and replace it"),

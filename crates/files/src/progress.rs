@@ -1,6 +1,6 @@
-//! Reports the progress of long work, without knowing the receiver.
+//! Reports the progress of long operations, without depending on the receiver.
 
-/// What work is counted in.
+/// The unit in which work is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Bytes read.
@@ -15,21 +15,21 @@ pub enum Unit {
     Items,
 }
 
-/// Someone who listens.
+/// A receiver of progress reports.
 pub trait Progress: Send + Sync {
     /// Work of `total` units begins.
     fn begin(&self, _what: &str, _total: u64, _unit: Unit) {}
     /// `by` more units are done.
     fn advance(&self, _by: u64) {}
-    /// Something worth showing beside the count, such as the loss.
+    /// Additional information beside the count, such as the loss.
     fn note(&self, _text: &str) {}
-    /// Something that happened, worth a line of its own that stays.
+    /// An event that is worth a line that stays visible.
     fn remark(&self, _text: &str) {}
     /// The work is done.
     fn end(&self) {}
 }
 
-/// Nobody.
+/// A receiver that ignores all reports.
 #[derive(Debug, Clone, Copy)]
 pub struct Silent;
 

@@ -1,9 +1,8 @@
-//! The safetensors format, read strictly and written in one way.
+//! The safetensors format: strict reading, and writing in one fixed form.
 //!
-//! Eight bytes, little-endian, give the length of a JSON header, which gives every tensor's dtype,
-//! shape and range of the bytes that follow (huggingface.co/docs/safetensors). Read here is only a
-//! file in which every byte is accounted for: no tensor twice, no overlap, no hole, no byte too
-//! many.
+//! Eight bytes, little-endian, give the length of a JSON header, which gives every tensor's dtype, shape and range of
+//! the bytes that follow (huggingface.co/docs/safetensors). A file is accepted only if every byte belongs to exactly
+//! one tensor or to the header: no tensor twice, no overlap, no gap, no extra byte.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,17 +18,17 @@ use crate::{FileError, RegularFile, WholeFile};
 
 /// The longest header that is read, as in the reference implementation.
 const LONGEST_HEADER: u64 = 100_000_000;
-/// More tensors in a file are refused, as are more entries of its metadata: the largest models have half
-/// as many in all their shards.
+/// More tensors in a file are refused, and also more entries of its metadata: the largest models have half as many in
+/// all their shards.
 pub const MOST_TENSORS: usize = 1 << 18;
 /// Longer names, in bytes, are refused.
 pub const LONGEST_NAME: usize = 1024;
 /// More dimensions are refused.
 pub(crate) const MOST_DIMENSIONS: usize = 32;
-/// What the one entry of the header's metadata is called.
+/// The name of the header's metadata entry.
 const METADATA: &str = "__metadata__";
 
-/// What the numbers of a tensor are.
+/// The type of a tensor's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the format's own names")]
 pub enum Dtype {
@@ -49,7 +48,7 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// Bytes of a number.
+    /// Bytes per number.
     pub const fn size(self) -> u64 {
         match self {
             Self::BOOL | Self::U8 | Self::I8 => 1,
@@ -63,22 +62,22 @@ impl Dtype {
 /// A tensor in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tensor {
-    /// What its numbers are.
+    /// The type of its numbers.
     pub dtype: Dtype,
     /// Its size in every dimension.
     pub shape: Vec<usize>,
-    /// Its numbers, row after row, little-endian.
+    /// Its numbers, in row-major order, little-endian.
     pub bytes: Vec<u8>,
 }
 
-/// A tensor whose numbers lie elsewhere.
+/// A tensor whose numbers are stored elsewhere.
 #[derive(Debug, Clone)]
 pub struct View<'a> {
-    /// What its numbers are.
+    /// The type of its numbers.
     pub dtype: Dtype,
     /// Its size in every dimension.
     pub shape: &'a [usize],
-    /// Its numbers, row after row, little-endian.
+    /// Its numbers, in row-major order, little-endian.
     pub bytes: Cow<'a, [u8]>,
 }
 
@@ -88,23 +87,23 @@ impl<'a> From<&'a Tensor> for View<'a> {
     }
 }
 
-/// Where a tensor lies in its file.
+/// The location of a tensor in its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorLocation {
-    /// What its numbers are.
+    /// The type of its numbers.
     pub dtype: Dtype,
     /// Its size in every dimension.
     pub shape: Vec<usize>,
-    /// Its first byte in the file.
+    /// The offset of its first byte in the file.
     pub begin: u64,
-    /// How many bytes it has.
+    /// Its length in bytes.
     pub length: u64,
 }
 
-/// Reads and checks the header of `file`: every tensor's place, by name.
+/// Reads and checks the header of `file`: every tensor's location, by name.
 ///
 /// # Errors
-/// If the file cannot be read, or any of its bytes is not accounted for.
+/// If the file cannot be read, or any of its bytes does not belong to a tensor or the header.
 pub fn read_header(file: &RegularFile) -> Result<BTreeMap<String, TensorLocation>, FileError> {
     let (path, length) = (file.path(), file.size());
     let mut first = [0; 8];
@@ -137,7 +136,7 @@ pub(crate) fn header_length(path: &Path, first: [u8; 8], length: u64) -> Result<
     Ok(header_length as usize)
 }
 
-/// Where every tensor lies, from the header's `text` and the file's length.
+/// Every tensor's location, from the header's `text` and the file's length.
 pub(crate) fn places(path: &Path, text: &[u8], length: u64) -> Result<BTreeMap<String, TensorLocation>, FileError> {
     let header_length = text.len() as u64;
     let refuse = |place: String, what: String| FileError::Safetensors { path: path.to_owned(), place, what };
@@ -184,7 +183,7 @@ pub(crate) fn places(path: &Path, text: &[u8], length: u64) -> Result<BTreeMap<S
     Ok(places)
 }
 
-/// The header as JSON has it, with no name twice.
+/// The header as JSON, with no name twice.
 struct Header {
     tensors: BTreeMap<String, Entry>,
 }
@@ -202,7 +201,7 @@ struct Entry {
 
 struct Shape(Vec<usize>);
 
-/// An object of values by key, none of which may come twice or be too long, and not too many.
+/// An object of values by key. No key may occur twice or be too long, and the number of keys is limited.
 fn entries<'de, A: MapAccess<'de>, V>(
     mut map: A,
     mut value: impl FnMut(&str, &mut A) -> Result<Option<V>, A::Error>,
@@ -319,21 +318,21 @@ pub fn read_all(file: &RegularFile) -> Result<BTreeMap<String, Tensor>, FileErro
 /// # Errors
 /// If they cannot be read.
 pub fn read_tensor(file: &RegularFile, place: &TensorLocation) -> Result<Vec<u8>, FileError> {
-    // The header was checked against the file's length, so this is no more than the file has.
+    // The header was checked against the file's length, so this is at most the file's size.
     let mut bytes = vec![0; place.length as usize];
     file.read_at(&mut bytes, place.begin)?;
     Ok(bytes)
 }
 
-/// The bytes of a tensor, if any file could hold so many.
+/// The bytes of a tensor, if their number does not overflow.
 fn length_of(dtype: Dtype, shape: &[usize]) -> Option<u64> {
     shape.iter().try_fold(dtype.size(), |length, n| length.checked_mul(*n as u64))
 }
 
-/// As [`write_views`], of tensors that are held, to the file at `path`, which a user named.
+/// As [`write_views`], for tensors in memory, to the file at `path`, which a user named.
 ///
 /// # Errors
-/// As there.
+/// As [`write_views`].
 pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<Digest, FileError> {
     write_views(WholeFile::create(path)?, &tensors.iter().map(|(name, tensor)| (name.clone(), tensor.into())).collect())
 }
@@ -342,8 +341,8 @@ pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<Digest, 
 /// with one metadata entry, `format: pt`, padded with spaces to a multiple of 8.
 ///
 /// # Errors
-/// If a tensor could not be read again, because its bytes are not as many as its shape asks for or
-/// its name is the metadata's; or if the disk does not take them.
+/// If a tensor could not be read again, because the number of its bytes does not match its shape or its name is that
+/// of the metadata; or if writing to the disk fails.
 pub fn write_views(mut file: WholeFile, tensors: &BTreeMap<String, View<'_>>) -> Result<Digest, FileError> {
     let path = &file.path();
     #[derive(Serialize)]
@@ -381,18 +380,18 @@ pub fn write_views(mut file: WholeFile, tensors: &BTreeMap<String, View<'_>>) ->
     file.commit()
 }
 
-/// The digest of one tensor: BLAKE3, in its own domain, over the dtype's name (with its length as a
-/// byte before it), the number of dimensions and each size as little-endian `u64`, and the bytes.
+/// The digest of one tensor: BLAKE3, in its own domain, over the dtype's name (preceded by its length as a byte), the
+/// number of dimensions and each size as little-endian `u64`, and the bytes.
 pub fn tensor_digest(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Digest {
     tensor_hasher(dtype, shape).update(bytes).finalize().into()
 }
 
-/// The [`tensor_digest`] of an f32 tensor that is in memory.
+/// The [`tensor_digest`] of an f32 tensor in memory.
 pub fn floats_digest(shape: &[usize], values: &[f32]) -> Digest {
     tensor_digest(Dtype::F32, shape, &floats_as_bytes(values))
 }
 
-/// Floats as they stand in a file; where memory is little-endian, what is there.
+/// Floats as in a file; on a little-endian machine, the bytes in memory.
 pub fn floats_as_bytes(values: &[f32]) -> Cow<'_, [u8]> {
     match cfg!(target_endian = "little") {
         true => Cow::Borrowed(bytemuck::cast_slice(values)),
@@ -400,7 +399,7 @@ pub fn floats_as_bytes(values: &[f32]) -> Cow<'_, [u8]> {
     }
 }
 
-/// What has taken in all of [`tensor_digest`] but the bytes.
+/// A hasher updated with everything in [`tensor_digest`] except the bytes.
 pub fn tensor_hasher(dtype: Dtype, shape: &[usize]) -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new_derive_key("retrace 2026 tensor");
     let name = format!("{dtype:?}");
@@ -412,9 +411,9 @@ pub fn tensor_hasher(dtype: Dtype, shape: &[usize]) -> blake3::Hasher {
     hasher
 }
 
-/// The tensor root: BLAKE3, in its own domain, over every name (with its length as little-endian
-/// `u64` before it) and tensor digest, sorted by name. The same for one file or twenty shards,
-/// whatever the headers' order, padding or metadata.
+/// The tensor root: BLAKE3, in its own domain, over every name (preceded by its length as little-endian `u64`) and
+/// tensor digest, sorted by name. It is the same for one file or twenty shards, whatever the headers' order, padding
+/// or metadata.
 pub fn tensor_root<'a>(tensors: impl Iterator<Item = (&'a str, Digest)>) -> Digest {
     let mut tensors: Vec<_> = tensors.collect();
     tensors.sort();
@@ -566,7 +565,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the bytes, an answer: no panic, and never an allocation beyond the file's size.
+        /// For any bytes there is a result: no panic, and never an allocation beyond the file's size.
         #[test]
         fn any_bytes_are_survived(mut bytes in prop::collection::vec(any::<u8>(), 0..200), length in 0u64..220, at in 0usize..300, with in any::<u8>()) {
             let directory = tempfile::tempdir().unwrap();
@@ -588,7 +587,7 @@ mod tests {
             write(&path, &some()).unwrap();
             let tensors_of = |path: &Path| file_tensors(&RegularFile::open(path).unwrap(), "x.safetensors").unwrap().unwrap();
             let root = tensors_of(&path).root;
-            // The digests that come with the file's own, in one pass, are the same.
+            // The tensor digests computed in the same pass as the file's digest are the same.
             let (opened, wanted) = (Root::open(directory.path()).unwrap(), Wanted { tensors: true, ..Wanted::default() });
             let hashed = hash_beneath(&opened, &"x.safetensors".parse().unwrap(), wanted, &crate::Silent).unwrap();
             prop_assert_eq!(hashed.tensors.unwrap().unwrap(), tensors_of(&path));
@@ -603,7 +602,7 @@ mod tests {
             let header = format!("{{{}}}{}", entries.join(","), " ".repeat(spaces));
             std::fs::write(&other, file(&header, &data)).unwrap();
             prop_assert_eq!(tensors_of(&other).root, root);
-            // Any flipped bit, name, dtype or shape shows.
+            // Any flipped bit or changed name, dtype or shape is detected.
             let flip = flip % data.len();
             data[flip] ^= 1;
             std::fs::write(&other, file(&header, &data)).unwrap();

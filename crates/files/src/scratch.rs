@@ -8,20 +8,20 @@ use crate::beneath::Whose;
 use crate::whole::{is_partial_of, new_partial_directory};
 use crate::{FileError, Root, not_own, sweep};
 
-/// A directory that its user alone can enter, outside any release. It is removed with its value, or, if
-/// the process was killed, by the next one that makes such a directory in the same place: its name is
-/// that of a directory in the making (see [`sweep`]), which it stays.
+/// A directory that only its user can enter, outside any release. It is removed when its value is dropped, or, if the
+/// process was killed, by the next process that makes such a directory in the same place: its name is always that of
+/// an incomplete directory (see [`sweep`]).
 #[derive(Debug)]
 pub struct Scratch {
     place: Root,
     partial: OsString,
     path: PathBuf,
-    /// Held as long as it is there, so that nobody sweeps it.
+    /// Held while the directory exists, so that no other process removes it.
     _lock: File,
 }
 
 impl Scratch {
-    /// A new one in the directory `place`, which a user named; those for the same `purpose` that killed
+    /// Makes a new one in the directory `place`, which a user named; those for the same `purpose` that killed
     /// processes of this user left there are removed.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl Scratch {
             if is_partial_of(&name, purpose)
                 && root.path().join(&name).symlink_metadata().is_ok_and(|found| not_own(&found).is_none())
             {
-                // What cannot be removed now is tried again the next time.
+                // If one cannot be removed now, the next process tries again.
                 let _ = sweep(&root, &name);
             }
         }
@@ -42,15 +42,15 @@ impl Scratch {
         Ok(Self { path: root.path().join(&partial), place: root, partial, _lock: lock })
     }
 
-    /// Where it is: a whole path, with no link on the way.
+    /// Its absolute path, without links.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Removes it, with all that is in it.
+    /// Removes it, with everything in it.
     ///
     /// # Errors
-    /// If the disk refuses.
+    /// If the system cannot remove it.
     pub fn close(self) -> Result<(), FileError> {
         self.remove().map_err(FileError::io(&self.path, "remove"))
     }
@@ -62,7 +62,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed is swept the next time.
+        // What cannot be removed is removed by the next process.
         let _ = self.remove();
     }
 }
@@ -81,7 +81,7 @@ mod tests {
         let dead = ".work.0123456789abcdef.retrace-partial";
         fs::create_dir_all(at(dead).join("job/1")).unwrap();
         fs::write(at(dead).join("job/1/data"), "rows").unwrap();
-        // Another purpose's, one that others can write, a link, and what is only called nearly so.
+        // One for another purpose, one that others can write, a link, and one with only a similar name.
         let stay = [
             ".workers.0123456789abcdef.retrace-partial",
             ".work.x.0123456789abcdef.retrace-partial",

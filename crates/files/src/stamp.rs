@@ -4,8 +4,8 @@ use std::fs::Metadata;
 
 use serde::{Deserialize, Serialize};
 
-/// What moves when a file's bytes do: its length, the times of its last change, and which file it is.
-/// Not proof: whoever owns the machine can set a clock back.
+/// Metadata that changes when a file's bytes change: its length, the times of its last change, and which file it is.
+/// Not a proof: the owner of the machine can set the clock back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stamp {
@@ -13,14 +13,14 @@ pub struct Stamp {
     pub size: u64,
     /// Seconds and nanoseconds; programs can set it.
     modified: (i64, i64),
-    /// Of content, name or mode; programs cannot set it. Zero where the system has none.
+    /// Of content, name or mode; programs cannot set it. Zero if the system has none.
     changed: (i64, i64),
-    /// Device and number. Zero where the system has none.
+    /// Device and number. Zero if the system has none.
     file: (u64, u64),
 }
 
 impl Stamp {
-    /// From what the system says of a file.
+    /// From the system's metadata of a file.
     #[cfg(unix)]
     pub fn of(metadata: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
@@ -32,7 +32,7 @@ impl Stamp {
         }
     }
 
-    /// From what the system says of a file.
+    /// From the system's metadata of a file.
     #[cfg(not(unix))]
     pub fn of(metadata: &Metadata) -> Self {
         let since = metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());

@@ -9,17 +9,18 @@ use retrace_spec::manifest::Tensors;
 use crate::FileError;
 use crate::safetensors::{TensorLocation, header_length, places, tensor_digest, tensor_hasher, tensor_root};
 
-/// The digests of a file's tensors, from its bytes as they come: for one who reads the file anyway.
+/// The digests of a file's tensors, computed from its bytes as they arrive: for callers that read the file for another
+/// purpose.
 #[derive(Debug)]
 pub(crate) struct TensorStream {
     path: PathBuf,
     /// The file's length.
     length: u64,
-    /// The 8 bytes and the header, while it is not whole.
+    /// The 8 bytes and the header, until it is complete.
     head: Vec<u8>,
-    /// The tensors that are not whole yet, the last in the file first.
+    /// The tensors that are not complete yet, the last in the file first.
     coming: Vec<(String, TensorLocation)>,
-    /// What the first of them has taken in, and how many bytes it still waits for.
+    /// The hasher of the first of them, and how many bytes it still needs.
     current: Option<(blake3::Hasher, u64)>,
     state: Result<BTreeMap<String, Digest>, FileError>,
 }
@@ -44,7 +45,7 @@ impl TensorStream {
         }
     }
 
-    /// The digests, when all bytes have come.
+    /// The digests, after all bytes have arrived.
     pub(crate) fn finish(mut self) -> Result<Tensors, FileError> {
         if self.state.is_ok() {
             if self.head.len() as u64 != 8 + self.header()? as u64 {
@@ -63,7 +64,7 @@ impl TensorStream {
         header_length(&self.path, self.head.first_chunk().copied().unwrap_or_default(), self.length)
     }
 
-    /// Takes in some of `bytes` and gives the rest.
+    /// Uses some of `bytes` and returns the rest.
     fn take<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], FileError> {
         let wanted = if self.head.len() < 8 && self.length >= 8 { 8 } else { 8 + self.header()? };
         if self.head.len() < wanted {
@@ -95,7 +96,7 @@ impl TensorStream {
         Ok(rest)
     }
 
-    /// Tensors without bytes are whole at once.
+    /// Tensors without bytes are complete immediately.
     fn skip_empty(&mut self) {
         while let (Some((name, place)), Ok(digests)) = (self.coming.last(), &mut self.state)
             && place.length == 0

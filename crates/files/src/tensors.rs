@@ -9,15 +9,15 @@ use retrace_spec::manifest::Tensors;
 use crate::safetensors::{TensorLocation, tensor_hasher, tensor_root};
 use crate::{FileError, RegularFile, llama2c, safetensors, torch};
 
-/// Read at once by each thread.
+/// Bytes that each thread reads in one call.
 const BLOCK: usize = 256 << 10;
 
-/// Where every tensor of `file` lies; nothing if it holds none that can be read here. Its format goes by
-/// `name`, as in a hub's cache a file lies under another: what is called `.safetensors` must be it;
-/// `.bin` is looked at for PyTorch's and llama2.c's formats, `.pt`, `.pth` and `.ckpt` for PyTorch's.
+/// The location of every tensor of `file`; `None` if it contains none that can be read here. The format depends on
+/// `name`, because in a hub's cache a file is stored under another name: a `.safetensors` file must have that format;
+/// a `.bin` file may have PyTorch's and llama2.c's formats, and `.pt`, `.pth` and `.ckpt` files PyTorch's.
 ///
 /// # Errors
-/// If the file cannot be read, or is not what its name says.
+/// If the file cannot be read, or does not have the format that its name states.
 pub fn tensor_places(file: &RegularFile, name: &str) -> Result<Option<BTreeMap<String, TensorLocation>>, FileError> {
     match name.rsplit_once('.').map(|(_, extension)| extension) {
         Some("safetensors") => safetensors::read_header(file).map(Some),
@@ -30,7 +30,7 @@ pub fn tensor_places(file: &RegularFile, name: &str) -> Result<Option<BTreeMap<S
     }
 }
 
-/// Whether a file of this name may hold tensors that can be read here, so that it is worth opening.
+/// Whether a file of this name may contain tensors that can be read here, and should be opened.
 pub fn may_hold_tensors(name: &str) -> bool {
     let extension = name.rsplit_once('.').map(|(_, extension)| extension);
     matches!(extension, Some("safetensors" | "bin" | "pt" | "pth" | "ckpt"))

@@ -1,14 +1,13 @@
 //! PyTorch checkpoints (`torch.save` since 1.6), read without executing anything.
 //!
-//! Such a file is a ZIP archive, nothing in it compressed, with a pickle of everything but the
-//! numbers (`NAME/data.pkl`) and one entry for each storage of numbers (`NAME/data/KEY`). The pickle
-//! is a program that may call any Python function; [`pickle`] runs none of it and keeps only what it
-//! would be called with, among which a tensor is a call of `torch._utils._rebuild_tensor_v2`. So a
-//! tensor's name, type, shape and place in the file are known, and it is hashed as a safetensors
-//! file's would be; the values beside the tensors are to be had as [`Plain`].
+//! Such a file is an uncompressed ZIP archive with a pickle of everything except the numbers (`NAME/data.pkl`) and one
+//! entry for each storage of numbers (`NAME/data/KEY`). The pickle is a program that may call any Python function;
+//! [`pickle`] executes none of the calls and only records their arguments. A tensor is a recorded call of
+//! `torch._utils._rebuild_tensor_v2`. So a tensor's name, type, shape and location in the file are known, and it is
+//! hashed as a safetensors file's would be. The values beside the tensors are available as [`Plain`].
 //!
-//! Names within names are joined by `.`, as `model.layers.0.wq.weight`. A file is read as one of
-//! these only if each of its tensors is dense and row after row; older and big-endian files are not.
+//! Nested names are joined by `.`, as `model.layers.0.wq.weight`. A file is accepted only if each of its tensors is
+//! dense and in row-major order; older and big-endian files are not accepted.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -26,18 +25,18 @@ mod pickle;
 
 use pickle::{Id, Value, Values};
 
-/// The longest pickle that is read: of a model of many thousand tensors it has a few megabytes.
+/// The longest pickle that is read: that of a model with many thousand tensors has a few megabytes.
 const LONGEST_PICKLE: u64 = 32 << 20;
 /// More entries than any checkpoint has.
 const MOST_ENTRIES: usize = 1 << 18;
-/// Deeper than any checkpoint nests.
+/// Deeper nesting than in any checkpoint.
 const DEEPEST: usize = 32;
-/// A value may stand in many places, so that a short pickle could take for ever to look through.
+/// A value may be used in many places, so a short pickle could otherwise take unlimited time to search.
 const MOST_LOOKS: usize = 2 << 20;
-/// Tied tensors share bytes; more often than this none does.
+/// Tied tensors share bytes; no checkpoint shares them more often than this.
 const MOST_SHARED: u64 = 16;
 
-/// Where each tensor of `file` lies; nothing if it is no such file.
+/// The location of each tensor of `file`; `None` if it is not such a file.
 ///
 /// # Errors
 /// If the file cannot be read.
@@ -45,25 +44,25 @@ pub(crate) fn read_header(file: &RegularFile) -> Result<Option<BTreeMap<String, 
     Ok(Checkpoint::read(file)?.and_then(|checkpoint| checkpoint.places()))
 }
 
-/// What a checkpoint holds, as data.
+/// The content of a checkpoint, as data.
 #[derive(Debug)]
 pub struct Checkpoint {
     values: Values,
     top: Id,
-    /// Where each storage begins, and its bytes.
+    /// The start of each storage, and its length in bytes.
     storages: BTreeMap<String, (u64, u64)>,
-    /// Bytes of the file.
+    /// Length of the file in bytes.
     length: u64,
 }
 
 impl Checkpoint {
-    /// Reads `file`, but for the numbers of its tensors; nothing if it is no such file.
+    /// Reads `file`, except the numbers of its tensors; `None` if it is not such a file.
     ///
     /// # Errors
     /// If the file cannot be read.
     pub fn read(file: &RegularFile) -> Result<Option<Self>, FileError> {
         let mut magic = [0; 4];
-        // ZIP archives alone are looked at; anything may be called `.bin`.
+        // Only ZIP archives are examined; any file may be called `.bin`.
         if file.size() < 4 {
             return Ok(None);
         }
@@ -73,12 +72,12 @@ impl Checkpoint {
         }
         let mut again = file.file().try_clone().map_err(FileError::io(file.path(), "open"))?;
         again.rewind().map_err(FileError::io(file.path(), "read"))?;
-        // An archive at which its reader panics is none.
+        // If the archive's reader panics, the file is not an archive.
         Ok(guard(|| Self::archive(again, file.size())).ok().flatten())
     }
 
     fn archive(file: File, length: u64) -> Option<Self> {
-        // What it says of itself, before memory is taken for each entry.
+        // The sizes that the archive states are checked before memory is allocated for each entry.
         let listed = ZipIterable::try_new(&file, Config::default()).ok()?;
         if listed.len() > MOST_ENTRIES {
             return None;
@@ -88,7 +87,7 @@ impl Checkpoint {
         let mut pickle = None;
         for at in 0..archive.len() {
             let mut entry = archive.by_index_raw(at).ok()?;
-            // The archive's own directory, of whatever name, is before the first `/`.
+            // The archive's own directory, whatever its name, is the part before the first `/`.
             let name = entry.name().ok()?.split_once('/')?.1.to_owned();
             let size = entry.size();
             if entry.compression() != CompressionMethod::Stored {
@@ -114,12 +113,12 @@ impl Checkpoint {
         Some(Self { values, top, storages, length })
     }
 
-    /// The value that all others are in.
+    /// The value that contains all others.
     pub const fn top(&self) -> Plain<'_> {
         Plain { values: &self.values, id: self.top }
     }
 
-    /// Where each tensor lies; nothing if one of them cannot be read.
+    /// The location of each tensor; `None` if one of them cannot be read.
     fn places(&self) -> Option<BTreeMap<String, TensorLocation>> {
         let Self { values, top, storages, length } = self;
         let mut found = TensorSearch { values, storages, places: BTreeMap::new(), looks: 0 };
@@ -129,8 +128,8 @@ impl Checkpoint {
     }
 }
 
-/// One of a checkpoint's values. Those within it are looked at one by one, as they are asked for:
-/// nothing is unfolded, so that values within values without end cost nothing.
+/// One of a checkpoint's values. The values in it are read one by one, on request: nothing is expanded, so that
+/// endlessly nested values cost nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Plain<'a> {
     values: &'a Values,
@@ -146,7 +145,7 @@ impl<'a> Plain<'a> {
         Self { values: self.values, id }
     }
 
-    /// The keys and values of a dictionary, in the order that they were put in.
+    /// The keys and values of a dictionary, in the order of insertion.
     pub fn entries(self) -> impl DoubleEndedIterator<Item = (Self, Self)> {
         let entries = match self.value() {
             Some(Value::Dict(entries)) => entries.as_slice(),
@@ -164,7 +163,7 @@ impl<'a> Plain<'a> {
         items.iter().map(move |item| self.at(*item))
     }
 
-    /// What a dictionary has under `key`; of several, as in Python, the last.
+    /// The value of `key` in a dictionary; if there are several, the last, as in Python.
     pub fn get(self, key: &str) -> Option<Self> {
         self.entries().rev().find(|(name, _)| name.text() == Some(key)).map(|(_, value)| value)
     }
@@ -177,7 +176,7 @@ impl<'a> Plain<'a> {
         }
     }
 
-    /// A whole number that is not negative.
+    /// A non-negative integer.
     pub fn count(self) -> Option<u64> {
         match self.value() {
             Some(Value::Int(number)) => u64::try_from(*number).ok(),
@@ -198,14 +197,14 @@ impl<'a> Plain<'a> {
 /// The tensors that were found among the values of a pickle.
 struct TensorSearch<'a> {
     values: &'a Values,
-    /// Where each storage begins, and its bytes.
+    /// The start of each storage, and its length in bytes.
     storages: &'a BTreeMap<String, (u64, u64)>,
     places: BTreeMap<String, TensorLocation>,
     looks: usize,
 }
 
 impl TensorSearch<'_> {
-    /// Looks through the value called `name`; nothing if it holds a tensor that cannot be read.
+    /// Searches the value called `name`; `None` if it contains a tensor that cannot be read.
     fn look(&mut self, id: Id, name: &str, depth: usize) -> Option<()> {
         self.looks += 1;
         if depth > DEEPEST || name.len() > LONGEST_NAME || self.looks > MOST_LOOKS {
@@ -217,7 +216,7 @@ impl TensorSearch<'_> {
                 let key = match self.values.get(*key)? {
                     Value::Text(key) => key.clone(),
                     Value::Int(key) => key.to_string(),
-                    // Of other keys no name can be made, and no checkpoint has tensors below them.
+                    // Keys of other types give no name, and no checkpoint has tensors below them.
                     _ => return Some(()),
                 };
                 self.look(*value, &under(&key), depth + 1)
@@ -238,7 +237,7 @@ impl TensorSearch<'_> {
                         Value::Sequence(items) => self.look(*items.first()?, name, depth + 1),
                         _ => None,
                     },
-                    // A tensor in a form that is not known here must not be passed over.
+                    // A tensor in an unknown form must not be skipped.
                     function if function.starts_with("torch._utils._rebuild") => None,
                     _ => Some(()),
                 },
@@ -248,8 +247,8 @@ impl TensorSearch<'_> {
         }
     }
 
-    /// The place of a tensor, from what its making would be called with: storage, first number, shape
-    /// and strides.
+    /// The location of a tensor, from the arguments of the call that makes it: storage, first number, shape and
+    /// strides.
     fn tensor(&self, arguments: Id) -> Option<TensorLocation> {
         let Value::Sequence(arguments) = self.values.get(arguments)? else { return None };
         let [storage, first, shape, strides, ..] = arguments.as_slice() else { return None };
@@ -269,7 +268,7 @@ impl TensorSearch<'_> {
         if shape.len() != strides.len() {
             return None;
         }
-        // Row after row: the last index moves by one, each before it by all that is behind it.
+        // Row-major: the last index has stride 1, and each index before it the product of the sizes after it.
         let mut expected = 1u64;
         for (size, stride) in shape.iter().zip(&strides).rev() {
             if *size > 1 && count > 0 && *stride != expected {

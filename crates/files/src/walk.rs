@@ -9,17 +9,17 @@ use retrace_spec::{Pattern, RelPath};
 use crate::open::not_regular;
 use crate::{EntryKind, FileError, Root};
 
-/// Something that lies in a directory.
+/// An entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WalkEntry {
     /// A regular file.
     File(RelPath),
     /// A symbolic link or a special file, which is never followed or read.
     Special(RelPath),
-    /// What cannot be told apart or read: a name that no release can have, a directory that cannot
+    /// An entry that cannot be identified or read: a name that is not allowed in a release, or a directory that cannot
     /// be listed.
     Refused {
-        /// Where it lies; in a name that no release can have, U+FFFD stands for what is wrong with it.
+        /// Its path; in a name that is not allowed in a release, U+FFFD replaces the invalid part.
         path: RelPath,
         /// Why it is refused.
         what: String,
@@ -27,7 +27,7 @@ pub enum WalkEntry {
 }
 
 impl WalkEntry {
-    /// Where it lies.
+    /// Its path.
     pub const fn path(&self) -> &RelPath {
         match self {
             Self::File(path) | Self::Special(path) | Self::Refused { path, .. } => path,
@@ -35,11 +35,11 @@ impl WalkEntry {
     }
 }
 
-/// Everything below `root`, sorted by path, but for what `skip` says and what lies below that.
+/// Everything below `root`, sorted by path, except the entries for which `skip` is true, and everything below them.
 ///
 /// # Errors
-/// If `root` itself cannot be listed. What cannot be looked at further down is [`WalkEntry::Refused`],
-/// so that it hides nothing else.
+/// If `root` itself cannot be listed. Entries further down that cannot be read are [`WalkEntry::Refused`], so that
+/// they do not hide other entries.
 pub fn walk(root: &Path, skip: &dyn Fn(&RelPath) -> bool) -> Result<Vec<WalkEntry>, FileError> {
     let mut found = Vec::new();
     let mut directories = Vec::new();
@@ -53,7 +53,7 @@ pub fn walk(root: &Path, skip: &dyn Fn(&RelPath) -> bool) -> Result<Vec<WalkEntr
     Ok(found)
 }
 
-/// What lies directly in the directory at `place`, which is `directory` below the root.
+/// The entries directly in the directory at `place`, which is `directory` below the root.
 fn list(
     place: &Path,
     directory: Option<&RelPath>,
@@ -91,7 +91,7 @@ fn list(
     Ok(())
 }
 
-/// The regular files below `root` that match any of `patterns`, sorted and each once.
+/// The regular files below `root` that match any of `patterns`, sorted and each only once.
 ///
 /// # Errors
 /// If a pattern matches nothing, or matches a link or a special file.
@@ -99,7 +99,7 @@ pub fn expand(root: &Root, patterns: &[Pattern]) -> Result<Vec<RelPath>, FileErr
     matching(root, patterns, EntryKind::File)
 }
 
-/// The directories below `root` that match any of `patterns`, sorted and each once.
+/// The directories below `root` that match any of `patterns`, sorted and each only once.
 ///
 /// # Errors
 /// As [`expand`].
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(expanded.iter().map(RelPath::as_str).collect::<Vec<_>>(), ["a", "b/1", "b/2"]);
         assert!(expand(&["c/*"]).is_err());
         assert!(expand(&["b/x*"]).is_err());
-        // What is left out must be said.
+        // What is left out must be reported.
         assert!(!cfg!(unix) || matches!(expand(&["*"]), Err(FileError::Link { .. })));
         assert!(!cfg!(unix) || matches!(expand(&["link/passwd"]), Err(FileError::Link { .. })));
     }

@@ -15,12 +15,12 @@ use retrace_spec::Digest;
 use crate::beneath::{Directory, Whose};
 use crate::{EntryKind, FileError, Root};
 
-/// What the names of files and directories in the making end in.
+/// The ending of the names of incomplete files and directories.
 const PARTIAL: &str = ".retrace-partial";
-/// At most so many bytes of a file's name stand in that of its partial file: systems take 255 in all.
+/// At most this many bytes of a file's name are in the name of its partial file: systems allow 255 in total.
 const LONGEST_NAME: usize = 180;
 
-/// A file in the making. Dropped before [`Self::commit`], it leaves nothing.
+/// A file that is being written. If it is dropped before [`Self::commit`], nothing remains.
 #[derive(Debug)]
 pub struct WholeFile {
     root: Root,
@@ -32,13 +32,13 @@ pub struct WholeFile {
 }
 
 impl WholeFile {
-    /// Begins the file at `path`, which a user named, making its directory if need be. One that is
-    /// there stays until the new one is whole. Below a release, see [`Root::create`].
+    /// Begins the file at `path`, which a user named; its directory is made if necessary. An existing file is kept
+    /// until the new one is complete. Below a release, see [`Root::create`].
     ///
     /// # Errors
     /// If the directory or file cannot be made.
     pub fn create(path: &Path) -> Result<Self, FileError> {
-        // A link that the user named, such as /dev/stdout, stays, and so does what else it leads to.
+        // A link that the user named, such as /dev/stdout, is kept, and so is any other target of it.
         let followed = match path.is_symlink() {
             true => path.canonicalize().map_err(FileError::io(path, "follow"))?,
             false => path.to_owned(),
@@ -50,7 +50,7 @@ impl WholeFile {
     /// Begins the file `name` directly in `root`.
     pub(crate) fn create_in(root: Root, name: &OsStr, whose: Whose) -> Result<Self, FileError> {
         let path = root.path().join(name);
-        // A device or a pipe would be gone for all others.
+        // A device or a pipe would be removed for all other programs.
         if root.directory_itself().kind(name).map_err(FileError::io(&path, "read the metadata of"))?
             == Some(EntryKind::Special)
         {
@@ -58,9 +58,9 @@ impl WholeFile {
         }
         let (file, partial) = new_partial(name, |partial| {
             let file = root.directory_itself().new_file(partial, whose)?;
-            // Where the file system knows no locks, what is left over is never swept.
+            // If the file system has no locks, leftover files are never removed.
             let _ = file.try_lock();
-            // Whoever sweeps may have come between.
+            // Another process may have removed the file before it was locked.
             Ok(root.directory_itself().is(partial, &file)?.then_some(file))
         })
         .map_err(FileError::io(&path, "create"))?;
@@ -68,18 +68,18 @@ impl WholeFile {
         Ok(Self { root, name: name.to_owned(), partial, writer, hasher: blake3::Hasher::new(), committed: false })
     }
 
-    /// Where the file will be.
+    /// The final path of the file.
     pub fn path(&self) -> PathBuf {
         self.root.path().join(&self.name)
     }
 
-    /// Puts the file in its place and gives its digest.
+    /// Renames the file to its final path and returns its digest.
     ///
     /// # Errors
-    /// If the disk does not take it.
+    /// If writing to the disk fails.
     pub fn commit(mut self) -> Result<Digest, FileError> {
         let path = self.path();
-        // Open, and so locked, until it has its name.
+        // It stays open, and so locked, until it has its final name.
         let mut written = None;
         if let Some(writer) = self.writer.take() {
             let file = writer.into_inner().map_err(|e| FileError::io(&path, "write")(e.into_error()))?;
@@ -111,18 +111,18 @@ impl Write for WholeFile {
 impl Drop for WholeFile {
     fn drop(&mut self) {
         if !self.committed {
-            // Nothing to do about a file that cannot be removed: its name says what it is.
+            // If a file cannot be removed, nothing more can be done: its name shows what it is.
             let _ = self.root.directory_itself().remove(&self.partial);
             self.writer = None;
         }
     }
 }
 
-/// Writes `bytes` to `path`, which a user named, whole or not at all, and gives their digest. Below a
-/// release, see [`Root::write`].
+/// Writes `bytes` to `path`, which a user named, completely or not at all, and returns their digest. Below a release,
+/// see [`Root::write`].
 ///
 /// # Errors
-/// If the disk does not take them.
+/// If writing to the disk fails.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<Digest, FileError> {
     write_all(WholeFile::create(path)?, bytes)
 }
@@ -133,11 +133,11 @@ pub(crate) fn write_all(mut file: WholeFile, bytes: &[u8]) -> Result<Digest, Fil
     file.commit()
 }
 
-/// Makes the directory `path`, which a user named, whole or not at all. Below a release, see
+/// Makes the directory `path`, which a user named, completely or not at all. Below a release, see
 /// [`Root::whole_directory`].
 ///
 /// # Errors
-/// As there.
+/// As [`Root::whole_directory`].
 pub fn write_whole_directory<E: From<FileError>>(
     path: &Path,
     fill: impl FnOnce(&Root) -> Result<(), E>,
@@ -171,7 +171,7 @@ pub(crate) fn write_whole_directory_in<E: From<FileError>>(
     Ok(directory.sync().map_err(FileError::io(root.path(), "sync"))?)
 }
 
-/// Removes the directory `name` of `root`: it is there whole or not at all, if this is killed on the way.
+/// Removes the directory `name` of `root`: if this process is killed, the directory is still complete, or gone.
 pub(crate) fn remove_whole_directory(root: &Root, name: &OsStr) -> Result<(), FileError> {
     let (path, directory) = (root.path().join(name), root.directory_itself());
     match directory.has(name) {
@@ -183,30 +183,30 @@ pub(crate) fn remove_whole_directory(root: &Root, name: &OsStr) -> Result<(), Fi
     directory.remove(&partial).map_err(FileError::io(&path, "remove"))
 }
 
-/// Whether a file or directory of this name is one that retrace was making when it was killed, or is
-/// making: see [`sweep`].
+/// Whether a file or directory of this name is one that retrace is writing, or was writing when it was killed: see
+/// [`sweep`].
 pub fn is_partial(name: &str) -> bool {
     let random =
         name.strip_prefix('.').and_then(|name| name.strip_suffix(PARTIAL)).and_then(|name| name.rsplit_once('.'));
     random.is_some_and(|(_, random)| random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Whether that is one that [`is_partial`], of the file or directory `of`.
+/// Whether it is the partial form ([`is_partial`]) of the file or directory `of`.
 pub(crate) fn is_partial_of(name: &str, of: &str) -> bool {
     let random = name.strip_prefix('.').and_then(|name| name.strip_prefix(of)).and_then(|name| name.strip_prefix('.'));
     random.is_some_and(|random| is_partial(name) && !random.trim_end_matches(PARTIAL).contains('.'))
 }
 
-/// Removes the partial file or directory `name` directly in `root`, unless another process is just
-/// writing it; says whether it is gone.
+/// Removes the partial file or directory `name` directly in `root`, unless another process is writing it; returns
+/// whether it is gone.
 ///
 /// # Errors
-/// If the disk refuses.
+/// If the system cannot remove it.
 pub fn sweep(root: &Root, name: &str) -> Result<bool, FileError> {
     let (path, directory) = (root.path().join(name), root.directory_itself());
     let entry = match directory.entry(name.as_ref()) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
-        // A link under such a name, which only another can have put there: the link itself goes.
+        // A link with such a name, which retrace never makes: the link itself is removed.
         Err(error) if crate::beneath::is_link(&error) => None,
         entry => Some(entry.map_err(FileError::io(&path, "open"))?),
     };
@@ -219,10 +219,10 @@ pub fn sweep(root: &Root, name: &str) -> Result<bool, FileError> {
     Ok(true)
 }
 
-/// Removes what killed attempts to make or remove files and directories left directly in `root`.
+/// Removes what interrupted attempts to make or remove files and directories left directly in `root`.
 ///
 /// # Errors
-/// If the disk refuses.
+/// If the system cannot remove it.
 pub fn sweep_all(root: &Root) -> Result<(), FileError> {
     for (name, _) in root.list()? {
         if is_partial(&name) {
@@ -240,7 +240,7 @@ fn partial_name(name: &OsStr) -> OsString {
     format!(".{}.{random:016x}{PARTIAL}", &name[..cut]).into()
 }
 
-/// What `make` makes under a partial name that nobody else has.
+/// Calls `make` with a partial name that does not exist yet, and returns its result.
 fn new_partial<T>(
     name: &OsStr,
     mut make: impl FnMut(&OsStr) -> std::io::Result<Option<T>>,
@@ -256,7 +256,7 @@ fn new_partial<T>(
     }
 }
 
-/// A directory under a partial name that nobody else has, and what locks it.
+/// A new directory under a unique partial name, and its lock.
 pub(crate) fn new_partial_directory(
     directory: &Directory,
     name: &OsStr,
@@ -265,9 +265,9 @@ pub(crate) fn new_partial_directory(
     new_partial(name, |partial| {
         let made = directory.new_directory(partial, whose)?;
         let lock = made.as_file()?;
-        // Where the file system knows no locks, what is left over is never swept.
+        // If the file system has no locks, leftover directories are never removed.
         let _ = lock.try_lock();
-        // Whoever sweeps may have come between.
+        // Another process may have removed the directory before it was locked.
         Ok(directory.is(partial, &lock)?.then_some((made, lock)))
     })
 }

@@ -55,7 +55,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
             number
         };
         let step = number(step, "the step").map(Step).or(said.step);
-        // A label's tokens are rounded, so they are left in the label.
+        // A label's tokens are rounded, so they are only in the label.
         let tokens = number(tokens, "tokens");
         let mut run = input.stem().to_owned();
         if let Some(stage) = stage.and_then(|column| cells.get(column)) {
@@ -63,7 +63,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         }
         match ingredient.and_then(|column| cells.get(column)) {
             Some(number) if whole(number).is_some() => run = format!("{run}/ingredient{number}"),
-            // Not one ingredient but what is made of them: `soup`.
+            // Not an ingredient but the average of several: `soup`.
             Some(name) => run = format!("{run}/{name}"),
             None => {}
         }
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use crate::rows::{read_as, survives};
 
-    /// Lines as OLMo's lists have them.
+    /// Lines as in OLMo's lists.
     #[test]
     fn lists_of_real_releases_and_anything_is_survived() {
         let plain = b"Step,Checkpoint Directory\n150,https://example.org/peteish7/step150-unsharded/\n";

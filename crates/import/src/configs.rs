@@ -16,7 +16,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     read_as(input, &subject, rows)
 }
 
-/// Reads them as said of `subject`.
+/// Reads them as claims about `subject`.
 pub(crate) fn read_as(input: &Input<'_>, subject: &str, rows: &mut Rows) -> Result<(), Problem> {
     let mut take = |value: &Value<'_>| {
         if !matches!(value, Value::Object(_) | Value::Array(_)) {
@@ -32,7 +32,7 @@ pub(crate) fn read_as(input: &Input<'_>, subject: &str, rows: &mut Rows) -> Resu
     }
     let text = std::str::from_utf8(input.bytes)
         .map_err(|e| Problem::at(format_args!("byte {}", e.valid_up_to()), "not UTF-8"))?;
-    // The file is named beside the problem already.
+    // The problem's message has the file's name already.
     let mut room = Yaml::room(text);
     let value = read_yaml(text, "", Yaml::new(&mut room));
     take(&value.map_err(|e| Problem::whole(e.to_string().trim_start_matches(':').to_owned()))?)
@@ -46,7 +46,7 @@ mod tests {
     fn told(source: &str, text: &str) -> Vec<(String, String, String, Option<f64>, String)> {
         let rows = read_as(source, text.as_bytes(), read);
         assert_eq!(rows.problems(), None, "{source}");
-        // NaN is unlike itself.
+        // NaN is not equal to itself.
         let number = |number: Option<f64>| number.filter(|number| !number.is_nan());
         let told = rows.claims.into_iter();
         told.map(|claim| (claim.subject, claim.name, claim.value, number(claim.number), claim.place)).collect()
@@ -92,7 +92,7 @@ mod tests {
             let before = at - 1;
             text + &format!("a{at}: &a{at} [*a{before},*a{before},*a{before},*a{before},*a{before},*a{before}]\n")
         });
-        // Each alias once, of something that is as long as all aliases together.
+        // Each alias once, for a value that is as long as all aliases together.
         let wide = format!("a: &a [{}]\nb: [{}]\n", "x,".repeat(20_000), "*a,".repeat(20_000));
         let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(40_000), "*a,".repeat(20_000));
         let names = format!("{{\"{}\": [{}0]}}", "n".repeat(100_000), "0,".repeat(100_000));

@@ -17,7 +17,7 @@ pub(crate) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Reads the line with the columns' names, each of which must be there once.
+    /// Reads the line with the columns' names, each of which must be unique.
     pub(crate) fn open(bytes: &'a [u8]) -> Result<Self, Problem> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let mut reader = ReaderBuilder::new().from_reader(bytes);
@@ -34,7 +34,7 @@ impl<'a> Table<'a> {
         Ok(Self { reader, names })
     }
 
-    /// Tells `each` of every record that fits, with its line; the others are problems.
+    /// Calls `each` for every valid record, with its line number; the others are problems.
     pub(crate) fn each(mut self, rows: &mut Rows, mut each: impl FnMut(u64, &Cells<'_>, &mut Rows)) {
         let mut record = ByteRecord::new();
         loop {
@@ -61,7 +61,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// What is wrong, without the place, which is told apart.
+/// What is wrong, without the position, which is shown separately.
 fn reason(error: &::csv::Error) -> String {
     match error.kind() {
         ErrorKind::UnequalLengths { expected_len, len, .. } => format!("{len} cells instead of {expected_len}"),
@@ -74,14 +74,14 @@ fn reason(error: &::csv::Error) -> String {
 pub(crate) struct Cells<'a>(&'a ByteRecord);
 
 impl Cells<'_> {
-    /// The text of a cell; none if it is empty.
+    /// The text of a cell; `None` if it is empty.
     pub(crate) fn get(&self, column: usize) -> Option<&str> {
         let text = std::str::from_utf8(self.0.get(column)?).ok()?.trim();
         (!text.is_empty()).then_some(text)
     }
 }
 
-/// Reads a table: `metrics` and `train_log`, and claims of the columns that the mapping says so of.
+/// Reads a table: `metrics` and `train_log`, and claims from the columns for which the mapping says so.
 pub(crate) fn read(input: &Input<'_>, plan: &Plan, rows: &mut Rows) -> Result<(), Problem> {
     let table = Table::open(input.bytes)?;
     let (mut columns, problems) = plan.columns(&table.names);
@@ -100,10 +100,10 @@ pub(crate) fn read(input: &Input<'_>, plan: &Plan, rows: &mut Rows) -> Result<()
     Ok(())
 }
 
-/// A column of which most cells are no numbers is text, and skipped.
+/// A column in which most cells are not numbers is text, and is skipped.
 fn texts(bytes: &[u8], columns: &mut [Column]) -> Result<(), Problem> {
     let mut votes = vec![0i64; columns.len()];
-    // Its problems are those of the second reading.
+    // Its problems are the same as those of the second reading.
     Table::open(bytes)?.each(&mut Rows::default(), |_, cells, _| {
         for (column, vote) in votes.iter_mut().enumerate() {
             if let Some(text) = cells.get(column) {

@@ -15,14 +15,14 @@ pub enum ImportError {
     /// The tables cannot be read or written.
     #[error(transparent)]
     Tables(#[from] TablesError),
-    /// No file fits the kind.
+    /// No file matches the kind.
     #[error("{} has no file whose name fits {kind}: {names}", paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))]
     Nothing {
         /// The paths that were searched.
         paths: Vec<PathBuf>,
         /// The kind.
         kind: &'static str,
-        /// The names of its files.
+        /// The file names of that kind.
         names: &'static str,
     },
     /// Two files have the same name in the tables.
@@ -32,7 +32,7 @@ pub enum ImportError {
         one: PathBuf,
         /// Another.
         other: PathBuf,
-        /// The name of both.
+        /// Their common name.
         source_name: String,
         /// The release.
         release: String,

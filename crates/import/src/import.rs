@@ -15,26 +15,26 @@ use crate::rows::{Input, LONGEST_NAME, Problem, Rows};
 use crate::{ImportError, ImportKind};
 use crate::{checkpoints, configs, csv, lm_eval, mlflow, pythia, readme, tensorboard, text_log, trainer_state, wandb};
 
-/// What `sources` says of a file while its rows are written, and for good if that was cut off.
+/// The status of a file in `sources` while its rows are written; it remains if the import is interrupted.
 const NOT_ENDED: &str = "its import has not ended: its rows may be old, new or missing; import it again";
 
-/// What an import is told besides the files.
+/// The options of an import.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The release; without it, the name of the directory given, or of that in which the file given lies.
+    /// The release; by default the name of the directory given, or of the one that contains the file given.
     pub release: Option<String>,
-    /// What the columns of tables mean.
+    /// The meaning of the columns of tables.
     pub mapping: Mapping,
-    /// How many tokens a step learns from, where the files do not say how many there were.
+    /// Tokens per step, if the files do not state the number of tokens.
     pub tokens_per_step: Option<u64>,
 }
 
-/// What came of an import.
+/// The result of an import.
 #[derive(Debug)]
 pub struct Imported {
-    /// Every file that was read, or should have been.
+    /// Every file that was read, or should have been read.
     pub sources: Vec<Source>,
-    /// How many rows the files gave, by table.
+    /// The number of rows from the files, by table.
     pub rows: BTreeMap<&'static str, usize>,
 }
 
@@ -43,20 +43,20 @@ struct Candidate {
     release: String,
     source: String,
     path: PathBuf,
-    /// Why it cannot be read, if that shows already.
+    /// Why it cannot be read, if that is known already.
     refused: Option<String>,
 }
 
 /// Imports the files at `paths`, and below those that are directories, into the tables in `directory`.
 ///
-/// A source is named by the last part of the path given and what lies below it, wherever that is.
-/// The rows of a file that was imported before, known by release and source, are replaced; all others
-/// stay. The same files give the same bytes. No other process writes to the tables meanwhile; if this one
-/// is killed while it does, `sources` says so of every file whose rows may be in part.
+/// The name of a source is the last part of the given path and the path below it, wherever the directory is. The rows
+/// of a file that was imported before, identified by release and source, are replaced; all others are kept. The same
+/// files give the same bytes. No other process writes to the tables meanwhile; if this process is killed while it
+/// writes, `sources` marks every file whose rows may be incomplete.
 ///
 /// # Errors
-/// If a path cannot be read or has no file of this kind, two files have one name, another process writes
-/// to the tables, or they cannot be written. What is wrong with a file is said in its row of `sources`.
+/// If a path cannot be read or has no file of this kind, two files have the same name, another process writes to the
+/// tables, or they cannot be written. Problems of a single file are in its row of `sources`.
 pub fn import(
     kind: ImportKind,
     paths: &[PathBuf],
@@ -102,13 +102,13 @@ pub fn import(
         },
     );
     let mut rows = [metrics, claims].into_iter().chain(rest).collect::<Result<BTreeMap<_, _>, _>>()?;
-    // The sources last, so that what they say is there.
+    // The sources last, so that the rows that they describe exist.
     rows.extend([target.put(vec![Batch::of(&sources)?])?]);
     Ok(Imported { sources, rows })
 }
 
-/// The rows of a file by column, of the tables that it has some of: less than half of the memory, and
-/// made by the thread that read it.
+/// The rows of a file by column, for the tables in which it has rows: less than half of the memory, and built by the
+/// thread that read the file.
 struct Columns {
     metrics: Option<Batch<Metric>>,
     train_log: Option<Batch<TrainLog>>,
@@ -156,7 +156,7 @@ fn not_ended(source: &Source) -> Source {
     Source { rows: 0, problem: Some(NOT_ENDED.to_owned()), ..source.clone() }
 }
 
-/// The tables, and the sources whose rows are made anew.
+/// The tables, and the sources whose rows are replaced.
 struct Target {
     tables: Tables,
     replaced: BTreeSet<(String, String)>,
@@ -170,11 +170,11 @@ impl Target {
     }
 }
 
-/// The files of this kind at a path.
+/// The files of this kind below a path.
 fn find(kind: ImportKind, path: &Path, options: &Options, candidates: &mut Vec<Candidate>) -> Result<(), ImportError> {
     let unnamed = || ImportError::Name { path: path.to_owned() };
     let metadata = path.metadata().map_err(FileError::io(path, "open"))?;
-    // `.` and `..` have names too.
+    // The directories `.` and `..` have names too.
     let absolute = if path.file_name().is_some() {
         std::path::absolute(path).map_err(FileError::io(path, "read the metadata of"))?
     } else {
@@ -198,7 +198,7 @@ fn find(kind: ImportKind, path: &Path, options: &Options, candidates: &mut Vec<C
             WalkEntry::Special(below) => (below, Some("a link or special file, which is not followed".to_owned())),
             WalkEntry::Refused { path, what } => (path, Some(what)),
         };
-        // What cannot even be looked at may be a directory with anything in it.
+        // An entry whose type cannot be determined may be a directory with any content.
         let at = below.under(path);
         let is_directory = refused.is_some() && (at.is_dir() || at.symlink_metadata().is_err());
         if kind.takes(below.as_str()) || is_directory {
@@ -248,7 +248,7 @@ impl<'a> Reader<'a> {
         (Source { release, source, digest, size, kind, rows: rows.len() as u64, problem }, rows)
     }
 
-    /// The rows of a file. What is wrong with all of it is an error, with a part of it a problem of
+    /// The rows of a file. A problem with the complete file is an error; a problem with a part of it is a problem of
     /// the rows.
     fn rows(&self, input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         match self.kind {
@@ -272,7 +272,7 @@ impl<'a> Reader<'a> {
 
 fn read_file(path: &Path, largest: u64) -> Result<Vec<u8>, Problem> {
     let read = RegularFile::open(path).and_then(|file| file.read(largest));
-    // The file is named beside the problem already.
+    // The problem's message has the file's name already.
     read.map_err(|error| {
         Problem::whole(match error {
             FileError::TooLarge { most, .. } => format!("larger than {most} bytes, the limit for its kind"),

@@ -1,7 +1,7 @@
-//! JSON as Python writes it: strict, but for `NaN`, `Infinity` and `-Infinity`.
+//! JSON as Python writes it: strict, except for `NaN`, `Infinity` and `-Infinity`.
 //!
-//! Our own reader, because no well-kept one takes these three and nothing else beyond JSON, keeps
-//! numbers as they are written, and refuses a key that is there twice.
+//! Our own reader, because no well-maintained one accepts these three and nothing else beyond JSON, keeps numbers as
+//! they are written, and refuses a repeated key.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -11,15 +11,15 @@ use crate::value::Value;
 
 /// Deeper nesting is refused: it is an attack on the stack, not a result.
 const DEEPEST: usize = 128;
-/// More values of one document are refused: two bytes can be one, which takes some fifty in memory.
+/// More values in one document are refused: two bytes can be a value, which takes some fifty bytes in memory.
 const MOST_VALUES: usize = 1 << 24;
 
-/// Reads one value, which is all that the bytes hold.
+/// Reads one value; the bytes must contain nothing else.
 pub(crate) fn read(bytes: &[u8]) -> Result<Value<'_>, Problem> {
     read_from(bytes, 1)
 }
 
-/// As [`read`], where the bytes begin at this line of their file.
+/// As [`read`], for bytes that begin at this line of their file.
 pub(crate) fn read_from(bytes: &[u8], line: usize) -> Result<Value<'_>, Problem> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let refuse = |(at, what): Refused| {
@@ -33,8 +33,8 @@ pub(crate) fn read_from(bytes: &[u8], line: usize) -> Result<Value<'_>, Problem>
     reader.document().map_err(refuse)
 }
 
-/// Tells `each` of every line's value, with its number from 1. A line that is no JSON is a problem,
-/// and the next goes on; empty lines are passed over.
+/// Calls `each` for every line's value, with its line number from 1. A line that is not JSON is a problem, and reading
+/// continues with the next; empty lines are skipped.
 pub(crate) fn lines(bytes: &[u8], rows: &mut Rows, mut each: impl FnMut(usize, &Value<'_>, &mut Rows)) {
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         if line.iter().all(u8::is_ascii_whitespace) {
@@ -47,7 +47,7 @@ pub(crate) fn lines(bytes: &[u8], rows: &mut Rows, mut each: impl FnMut(usize, &
     }
 }
 
-/// The byte, and what is wrong there.
+/// The position in bytes, and what is wrong there.
 type Refused = (usize, String);
 
 struct Reader<'a> {
@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
         (self.at, what)
     }
 
-    /// Takes the byte, after any space.
+    /// Consumes the byte, after any white space.
     fn take(&mut self, byte: u8) -> bool {
         self.space();
         let there = self.peek() == Some(byte);
@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
                 return Err(self.unexpected("a key"));
             }
             let key = self.string()?;
-            // Few keys are looked through faster than they are hashed.
+            // A few keys are searched faster than they are hashed.
             let doubled = if entries.len() < 8 {
                 entries.iter().any(|(other, _)| *other == key)
             } else {
@@ -231,7 +231,7 @@ impl<'a> Reader<'a> {
                 } else {
                     Some(first)
                 };
-                // Python writes a lone surrogate as it is; it is no character.
+                // Python writes a lone surrogate unchanged; it is not a character.
                 code.and_then(char::from_u32).ok_or((at, "half of a surrogate pair".to_owned()))?
             }
             _ => return Err((at, "unknown escape sequence".to_owned())),
@@ -326,7 +326,7 @@ mod tests {
         assert!(read(deep.as_bytes()).is_ok());
     }
 
-    /// Every beginning of a document is refused, and none panics.
+    /// Every prefix of a document is refused, and none causes a panic.
     #[test]
     fn no_beginning_of_a_document_is_one() {
         let whole = "{\"k\\u00e9\": [1.5e+3, \"\u{1f600}\\\\\", {\"x\": -Infinity}], \"t\": true}".as_bytes();

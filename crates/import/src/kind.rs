@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Whose files they are, and so how they are read.
+/// The tool that wrote the files, which determines how they are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportKind {
     /// lm-evaluation-harness: results and samples.
@@ -22,7 +22,7 @@ pub enum ImportKind {
     MlFlow,
     /// The state of a Trainer of transformers.
     TrainerState,
-    /// The text that trainers print.
+    /// The text output of trainers.
     TextLog,
     /// `config.json` and YAML.
     Configs,
@@ -31,7 +31,7 @@ pub enum ImportKind {
 }
 
 impl ImportKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 11] = [
         Self::LmEval,
         Self::PythiaEvals,
@@ -46,12 +46,12 @@ impl ImportKind {
         Self::Readme,
     ];
 
-    /// Whether a [`Mapping`](crate::Mapping) says what its columns mean.
+    /// Whether a [`Mapping`](crate::Mapping) defines the meaning of its columns.
     pub const fn is_mapped(self) -> bool {
         matches!(self, Self::Csv | Self::Wandb)
     }
 
-    /// What it is called.
+    /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::LmEval => "lm-eval",
@@ -68,7 +68,7 @@ impl ImportKind {
         }
     }
 
-    /// How its files in a directory are called.
+    /// The names of its files in a directory.
     pub const fn names(self) -> &'static str {
         match self {
             Self::LmEval => "*.json, samples_*.jsonl",
@@ -84,7 +84,7 @@ impl ImportKind {
         }
     }
 
-    /// The most bytes of a file: it is read into memory as a whole.
+    /// The maximum size of a file: it is read into memory completely.
     pub(crate) const fn largest(self) -> u64 {
         match self {
             Self::LmEval | Self::PythiaEvals | Self::TrainerState => 256 << 20,
@@ -93,7 +93,7 @@ impl ImportKind {
         }
     }
 
-    /// Whether a file in a directory, at this path below it, is one of its files.
+    /// Whether the file at this path below a directory is one of this kind.
     pub(crate) fn takes(self, path: &str) -> bool {
         let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
         let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);

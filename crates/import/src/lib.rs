@@ -1,11 +1,11 @@
 //! Imports published files into tables: evaluations, logs, lists of checkpoints, configs.
 //!
-//! [`import()`] reads files of an [`ImportKind`] and writes their rows into the tables that `retrace-query`
-//! reads. Every row names its file and the place in it. A value that a file does not give stays empty. If a
-//! file, or a part of it, cannot be read, the table `sources` says so, and the rest is imported. Each kind is
-//! a file of this crate with the same name, which does not know the formats of the others.
+//! [`import()`] reads files of an [`ImportKind`] and writes their rows into the tables that `retrace-query` reads.
+//! Every row has its file and the position in it. A value that a file does not have stays empty. If a file, or a part
+//! of it, cannot be read, the table `sources` says so, and the rest is imported. Each kind is a file of this crate
+//! with the same name, which does not depend on the formats of the others.
 //!
-//! This crate runs no SQL and computes nothing from what it reads.
+//! This crate runs no SQL and computes nothing from the values that it reads.
 
 mod checkpoints;
 mod configs;

@@ -10,7 +10,7 @@ use crate::json;
 use crate::rows::{Input, Problem, Rows};
 use crate::value::{Value, pointer};
 
-/// What was evaluated.
+/// The evaluated model.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Evaluated {
     pub(crate) run: String,
@@ -18,9 +18,8 @@ pub(crate) struct Evaluated {
 }
 
 impl Evaluated {
-    /// A model by its name or path, and its revision. The last part of the name is the run; if that
-    /// names a step, the part before it. What a revision says before its step, such as a stage, is
-    /// another run.
+    /// A model by its name or path, and its revision. The last part of the name is the run; if that contains a step,
+    /// the part before it. If a revision has text before its step, such as a stage, it is a separate run.
     pub(crate) fn new(model: &str, revision: Option<&str>) -> Self {
         let mut parts: Vec<&str> = model.split('/').filter(|part| !part.is_empty()).collect();
         let mut step = None;
@@ -41,7 +40,7 @@ impl Evaluated {
         Self { run, step }
     }
 
-    /// What claims are said of.
+    /// The subject of the claims.
     pub(crate) fn subject(&self) -> String {
         self.step.map_or_else(|| self.run.clone(), |step| format!("{}/step{step}", self.run))
     }
@@ -112,8 +111,8 @@ pub(crate) fn results(
     Ok(())
 }
 
-/// Tells `each` of every metric of a task: its key, its name, and its value and standard error, or
-/// nothing if it is no number.
+/// Calls `each` for every metric of a task: its key, its name, and its value and standard error, or `None` if it is
+/// not a number.
 pub(crate) fn measures(
     entries: &[(std::borrow::Cow<'_, str>, Value<'_>)],
     mut each: impl FnMut(&str, &str, Option<(f64, Option<f64>)>),
@@ -135,7 +134,7 @@ pub(crate) fn measures(
     }
 }
 
-/// What the file says besides its results: settings, versions, the harness's own commit.
+/// The other content of the file: settings, versions, the harness's own commit.
 pub(crate) fn claims(input: &Input<'_>, value: &Value<'_>, evaluated: &Evaluated, rows: &mut Rows) {
     let subject = evaluated.subject();
     for (key, value) in value.object().unwrap_or_default() {
@@ -147,13 +146,13 @@ pub(crate) fn claims(input: &Input<'_>, value: &Value<'_>, evaluated: &Evaluated
     }
 }
 
-/// What became of each item: a line each, of the task in the file's name and the model that the
-/// directory is named after.
+/// The result for each item: one line per item, of the task in the file's name and the model after which the directory
+/// is named.
 fn samples(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     let Some(name) = input.stem().strip_prefix("samples_") else {
         return Err(Problem::whole("not the samples of a task: such a file is named samples_TASK_TIME.jsonl"));
     };
-    // The time is 2024-05-01T12-30-00.123456.
+    // The time has the form 2024-05-01T12-30-00.123456.
     let is_time = |text: &str| text.len() >= 10 && text.as_bytes()[4..].starts_with(b"-") && text.contains('T');
     let task = name.rsplit_once('_').filter(|(_, time)| is_time(time)).map_or(name, |(task, _)| task);
     let Evaluated { run, step } = Evaluated::new(&input.folder(0).replace("__", "/"), None);
@@ -191,8 +190,7 @@ fn samples(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The greatest log-likelihood among the answers: `[[-1.5, false], [-0.5, true]]`, or `[-12.25]` of a
-/// text.
+/// The greatest log-likelihood among the answers: `[[-1.5, false], [-0.5, true]]`, or `[-12.25]` for a text.
 fn likeliest(line: &Value<'_>) -> Option<f64> {
     let answers = line.get("filtered_resps")?.array()?;
     let number = |answer: &Value<'_>| answer.number().or_else(|| answer.array()?.first()?.number());

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::rows::Problem;
 use crate::scalars::{Meaning, task_and_metric};
 
-/// What the columns of a table mean. What it does not say, names say by convention: `step`, `lr`.
+/// The meaning of a table's columns. If it does not define a column, the name decides by convention: `step`, `lr`.
 ///
 /// ```yaml
 /// retrace: mapping/1
@@ -33,10 +33,10 @@ pub struct Mapping {
     pub(crate) loss: Names,
     pub(crate) learning_rate: Names,
     pub(crate) grad_norm: Names,
-    /// Of a table with a line a task.
+    /// For a table with one line per task.
     pub(crate) task: Names,
     pub(crate) shots: Names,
-    /// Of a table with a line a value.
+    /// For a table with one line per value.
     pub(crate) metric: Names,
     pub(crate) value: Names,
     pub(crate) stderr: Names,
@@ -45,7 +45,7 @@ pub struct Mapping {
     pub(crate) metrics: Vec<Pattern>,
 }
 
-/// A column's name, or several of which the first that is there counts.
+/// A column's name, or several, of which the first that exists is used.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Names {
@@ -74,11 +74,11 @@ impl Names {
     }
 }
 
-/// Columns whose name says what they measure.
+/// Columns whose name states what they measure.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pattern {
-    /// A regular expression of the whole name; its groups `task`, `metric` and `shots` are taken.
+    /// A regular expression for the complete name; its groups `task`, `metric` and `shots` are used.
     column: String,
     task: Option<String>,
     metric: Option<String>,
@@ -108,7 +108,7 @@ fn whole(text: &str) -> Result<Regex, regex::Error> {
     Regex::new(&format!("^(?:{text})$"))
 }
 
-/// What a column holds.
+/// The meaning of a column.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Column {
     Skipped,
@@ -123,7 +123,7 @@ pub(crate) enum Column {
     Measure { task: String, metric: String, shots: Option<u64>, stderr: Option<usize> },
 }
 
-/// A mapping ready to be asked.
+/// A mapping ready for use.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Plan {
     mapping: Mapping,
@@ -132,7 +132,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Of a mapping that has been checked.
+    /// From a mapping that has been checked.
     pub(crate) fn new(mapping: &Mapping) -> Self {
         let skip = mapping.skip.iter().filter_map(|text| whole(text).ok()).collect();
         let metrics = mapping
@@ -143,7 +143,7 @@ impl Plan {
         Self { mapping: mapping.clone(), skip, metrics }
     }
 
-    /// What each column holds, and which columns the mapping names that are not there.
+    /// The meaning of each column, and the columns in the mapping that do not exist.
     pub(crate) fn columns(&self, names: &[String]) -> (Vec<Column>, Vec<Problem>) {
         let mapping = &self.mapping;
         let mut problems = Vec::new();
@@ -175,7 +175,7 @@ impl Plan {
         for name in &mapping.claims {
             place(std::slice::from_ref(name), Column::Claim, &mut columns);
         }
-        // By kind: of those that convention gives, each is one of its own.
+        // By kind: each convention applies to only one column.
         let named: Vec<Column> = columns.iter().flatten().filter(|column| **column != Column::Claim).cloned().collect();
         let taken = |column: &Column| named.contains(column);
         let stderrs: HashMap<&str, usize> =
@@ -212,13 +212,14 @@ impl Plan {
                 }
                 (_, meaning) => Column::Scalar(meaning),
             };
-            // What the mapping has given a column already is not given to a second one by convention.
+            // If the mapping has assigned a meaning to a column already, convention does not assign it to a second
+            // one.
             if taken(&conventional) { Column::Skipped } else { conventional }
         });
         (columns.collect(), problems)
     }
 
-    /// What a name measures by the first pattern that it fits.
+    /// What a name measures, by the first pattern that matches it.
     fn measure(&self, name: &str) -> Option<Column> {
         self.metrics.iter().find_map(|(regex, pattern)| {
             let groups = regex.captures(name)?;

@@ -1,8 +1,8 @@
 //! MLflow's directories: `mlruns/EXPERIMENT/RUN/{meta.yaml,metrics/NAME,params/NAME}`.
 //!
-//! The run is its id, which alone is its own: names are given twice. What `meta.yaml` and `params/`
-//! say are claims of it, `run_name` among them. Every metric is a file of its own, so a row of the
-//! training log has only the one number that its file holds.
+//! The run is its id, because only the id is unique: names can be repeated. The content of `meta.yaml` and `params/`
+//! becomes claims about it, including `run_name`. Every metric is a separate file, so a row of the training log has
+//! only the one number in its file.
 
 use crate::configs;
 use crate::rows::{Input, Problem, Rows};
@@ -28,7 +28,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     for (index, line) in text.lines().enumerate() {
         let place = format!("line {}", index + 1);
         let mut words = line.split_ascii_whitespace();
-        // When, the value, and since MLflow 1.0 the step.
+        // The time, the value, and since MLflow 1.0 the step.
         let (Some(when), Some(value), step, None) = (words.next(), words.next(), words.next(), words.next()) else {
             rows.problem(Problem::at(place, "not `time value step`"));
             continue;

@@ -1,10 +1,9 @@
-//! EleutherAI's tree of evaluations of Pythia: `pythia-v1/MODEL/zero-shot/…_stepN.json` and all that
-//! lies beside it.
+//! EleutherAI's tree of evaluations of Pythia: `pythia-v1/MODEL/zero-shot/…_stepN.json` and all files beside it.
 //!
-//! A file that names the model on the hub is of that model: `EleutherAI/pythia-v1.1-70m` is the run
-//! `pythia-70m`, as it is called there now. The others were made from checkpoints on EleutherAI's own
-//! machines under names that changed; their run is the folder that they lie in, from the suite on
-//! (`pythia-v0/pythia-70m-deduped`), with the model in the file's name where the folder has many.
+//! A file that names a model on the hub belongs to that model: `EleutherAI/pythia-v1.1-70m` is the run `pythia-70m`,
+//! its current name there. The others were made from checkpoints on EleutherAI's own machines with names that changed;
+//! their run is the folder that contains them, from the suite on (`pythia-v0/pythia-70m-deduped`), with the model from
+//! the file's name if the folder has several.
 
 use retrace_spec::{CheckpointName, Step};
 use retrace_tables::Metric;
@@ -65,7 +64,7 @@ pub(crate) fn read(input: &Input<'_>, terms: &Plan, rows: &mut Rows) -> Result<(
     Ok(())
 }
 
-/// The metrics of a task under one of its prompts, as the task `TASK+PROMPT`.
+/// The metrics of a task with one of its prompts, as the task `TASK+PROMPT`.
 fn by_prompt(input: &Input<'_>, at: [&str; 2], prompt: &Value<'_>, evaluated: &Evaluated, rows: &mut Rows) {
     let name = |key| prompt.get(key).and_then(Value::text);
     let (Some(entries), Some(task), Some(words)) = (prompt.object(), name("task_name"), name("prompt_name")) else {
@@ -89,7 +88,7 @@ fn by_prompt(input: &Input<'_>, at: [&str; 2], prompt: &Value<'_>, evaluated: &E
     });
 }
 
-/// The run of a file that names no model.
+/// The run of a file that does not name a model.
 fn folder(input: &Input<'_>) -> String {
     let mut folders: Vec<&str> = input.source.split('/').collect();
     let name = folders.pop().unwrap_or_default();
@@ -112,7 +111,7 @@ mod tests {
         read_as(source, bytes, |input, rows| read(input, &term_frequencies(), rows))
     }
 
-    /// The four shapes of the tree, cut down.
+    /// The four formats in the tree, shortened.
     #[test]
     fn every_shape_says_its_run_and_step_and_anything_is_survived() {
         let prompts = br#"{"results": [{"task_name": "wino", "prompt_name": "refers_to", "em": 0.25, "em_stderr": 0.5, "prompt_jinja": "x"}],

@@ -1,5 +1,5 @@
-//! The tables of READMEs, in Markdown, as claims: each cell is said of the first cell of its line, under
-//! the name of its column. An empty first cell stands for the one above it.
+//! The tables of READMEs, in Markdown, as claims: each cell is a claim about the first cell of its line, with its
+//! column's name as the property. An empty first cell means the one above it.
 
 use crate::rows::{Input, Problem, Rows};
 
@@ -15,7 +15,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
             continue;
         };
         let Some(of) = &names else {
-            // A table begins where a line of names has a rule below it.
+            // A table begins with a line of names followed by a separator line.
             let ruled = lines
                 .get(at + 1)
                 .and_then(|next| cells(next))
@@ -37,18 +37,18 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The cells of a line of a table; none if it is not one.
+/// The cells of a line of a table; `None` if it is not one.
 fn cells(line: &str) -> Option<Vec<&str>> {
     let inner = line.trim().strip_prefix('|')?;
     Some(inner.strip_suffix('|').unwrap_or(inner).split('|').map(str::trim).collect())
 }
 
-/// Whether it is the line below a column's name: `---`, `:--:`.
+/// Whether it is the separator below a column's name: `---`, `:--:`.
 fn is_rule(cell: &str) -> bool {
     cell.contains('-') && cell.chars().all(|c| matches!(c, '-' | ':'))
 }
 
-/// The number that a cell begins with, which may have commas between its digits: `5.50 Trillion`.
+/// The number at the start of a cell, which may have commas between its digits: `5.50 Trillion`.
 fn number(cell: &str) -> Option<f64> {
     let end = cell.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ',' | '-' | '+'))).unwrap_or(cell.len());
     cell[..end].replace(',', "").parse().ok()

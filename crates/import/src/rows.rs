@@ -9,17 +9,17 @@ use retrace_spec::foreign::{concise, excerpt};
 use retrace_spec::{Step, Tokens};
 use retrace_tables::{Checkpoint, Claim, Metric, Sample, TrainLog};
 
-/// Something that could not be read, where it stands and why.
+/// A part that could not be read: its position and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem(String);
 
 impl Problem {
     pub(crate) fn at(place: impl Display, what: impl Display) -> Self {
-        // Either may quote anything that stands in the file.
+        // Both may quote any content of the file.
         Self(format!("{}: {}", excerpt(&place.to_string()), concise(&what.to_string())))
     }
 
-    /// Of the file as a whole.
+    /// A problem of the complete file.
     pub(crate) fn whole(what: impl Into<String>) -> Self {
         Self(concise(&what.into()))
     }
@@ -34,13 +34,13 @@ impl Display for Problem {
 /// A file to be read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Input<'a> {
-    /// The release that it belongs to.
+    /// Its release.
     pub(crate) release: &'a str,
-    /// What the tables call it.
+    /// Its name in the tables.
     pub(crate) source: &'a str,
-    /// Where it lies.
+    /// Its path.
     pub(crate) path: &'a Path,
-    /// What is in it.
+    /// Its content.
     pub(crate) bytes: &'a [u8],
 }
 
@@ -55,15 +55,15 @@ impl Input<'_> {
         self.name().rsplit_once('.').map_or(self.name(), |(stem, _)| stem)
     }
 
-    /// The file's path below the directory that was given, without its ending: files of one name in
-    /// several directories are told apart.
+    /// The file's path below the directory that was given, without its ending: it distinguishes files of the same name
+    /// in several directories.
     pub(crate) fn below(&self) -> &str {
         let path = self.source.split_once('/').map_or(self.source, |(_, below)| below);
         let ending = self.name().len() - self.stem().len();
         &path[..path.len() - ending]
     }
 
-    /// The name of the directory that the file lies in, or of the one `above` it.
+    /// The name of the directory that contains the file, or of the one `above` it.
     pub(crate) fn folder(&self, above: usize) -> String {
         let path = std::path::absolute(self.path).unwrap_or_default();
         let folder = path.ancestors().nth(above + 1).and_then(Path::file_name);
@@ -95,18 +95,18 @@ impl Input<'_> {
     }
 }
 
-/// The longest name that is taken. Each row has its names for itself, so that rows of one that is as
-/// long as its file would together be as long as the file times itself.
+/// The longest name that is accepted. Each row has its own copy of its names, so names as long as the file would make
+/// the rows as large as the file's size squared.
 pub(crate) const LONGEST_NAME: usize = 512;
-/// About what a row takes in memory, without its names. Two bytes of a file can be one.
+/// Approximate memory of a row, without its names. Two bytes of a file can be a row.
 const ROW: usize = 300;
-/// The most that the rows of a file take.
+/// The maximum memory of a file's rows.
 const MOST_BYTES: usize = 3 << 30;
 
-/// The most problems of a file that are told one by one.
+/// The maximum number of problems of a file that are listed one by one.
 const TOLD: usize = 3;
 
-/// The rows that a file gives, and its problems.
+/// The rows of a file, and its problems.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     pub(crate) metrics: Vec<Metric>,
@@ -114,14 +114,14 @@ pub(crate) struct Rows {
     pub(crate) samples: Vec<Sample>,
     pub(crate) checkpoints: Vec<Checkpoint>,
     pub(crate) claims: Vec<Claim>,
-    /// About what they take in memory.
+    /// Their approximate memory.
     bytes: usize,
     problems: Vec<Problem>,
     untold: usize,
 }
 
 impl Rows {
-    /// Whether there is room for a row at `place` and these can be its names; notes a problem if not.
+    /// Whether there is memory for a row at `place` and its names are acceptable; records a problem if not.
     pub(crate) fn accept(&mut self, place: impl Display, names: &[&str]) -> bool {
         if self.bytes > MOST_BYTES {
             self.problem(Problem::at(
@@ -160,7 +160,7 @@ impl Rows {
         }
     }
 
-    /// Notes a problem; what else is in the file goes on.
+    /// Records a problem; the rest of the file is still read.
     pub(crate) fn problem(&mut self, problem: Problem) {
         if self.problems.len() < TOLD {
             self.problems.push(problem);
@@ -169,7 +169,7 @@ impl Rows {
         }
     }
 
-    /// All problems in a sentence, if there are any.
+    /// All problems as a sentence, if there are any.
     pub(crate) fn problems(&self) -> Option<String> {
         let mut all = self.problems.iter().map(ToString::to_string).collect::<Vec<_>>();
         if self.untold > 0 {
@@ -178,12 +178,12 @@ impl Rows {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    /// How many rows there are, of all tables.
+    /// The number of rows in all tables.
     pub(crate) fn len(&self) -> usize {
         self.metrics.len() + self.train_log.len() + self.samples.len() + self.checkpoints.len() + self.claims.len()
     }
 
-    /// Says how many tokens a row's checkpoint had learned from, where the file does not.
+    /// Sets the tokens that a row's checkpoint was trained on, if the file does not state them.
     pub(crate) fn fill_tokens(&mut self, per_step: u64) {
         let fill = |step: Option<Step>, tokens: &mut Option<Tokens>| {
             *tokens = tokens.or_else(|| step?.get().checked_mul(per_step).map(Tokens));
@@ -194,7 +194,7 @@ impl Rows {
     }
 }
 
-/// What comes of these bytes, for tests of a reader.
+/// The result of reading these bytes, for tests of a reader.
 #[cfg(test)]
 pub(crate) fn read_as(source: &str, bytes: &[u8], read: impl Fn(&Input<'_>, &mut Rows) -> Result<(), Problem>) -> Rows {
     let mut rows = Rows::default();
@@ -205,8 +205,7 @@ pub(crate) fn read_as(source: &str, bytes: &[u8], read: impl Fn(&Input<'_>, &mut
     rows
 }
 
-/// Asserts that no beginning of a file, and no file with a byte of it turned over, makes a reader
-/// panic.
+/// Asserts that no prefix of a file, and no file with one changed byte, causes a panic.
 #[cfg(test)]
 pub(crate) fn survives(source: &str, bytes: &[u8], read: impl Fn(&Input<'_>, &mut Rows) -> Result<(), Problem>) {
     for at in 0..bytes.len() {
@@ -215,7 +214,7 @@ pub(crate) fn survives(source: &str, bytes: &[u8], read: impl Fn(&Input<'_>, &mu
         turned[at] ^= 0xff;
         read_as(source, &turned, &read);
     }
-    // `just fuzz` asks for many more of these.
+    // `just fuzz` runs many more of these.
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256u64);
     for case in 0..cases {
         let drawn = *Digest::of(format!("{source}/{case}").as_bytes()).as_bytes();

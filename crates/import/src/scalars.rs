@@ -1,4 +1,4 @@
-//! Numbers that were logged at a step, under the names that frameworks give them.
+//! Numbers that were logged at a step, with the names that frameworks use.
 
 use retrace_spec::{Step, Tokens};
 use retrace_tables::{Metric, TrainLog};
@@ -6,12 +6,12 @@ use retrace_tables::{Metric, TrainLog};
 use crate::rows::{Input, Rows};
 use crate::value::whole;
 
-/// What a logged name means.
+/// The meaning of a logged name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
     /// The step.
     Step,
-    /// Tokens learned from so far.
+    /// Tokens trained on so far.
     Tokens,
     /// The mean training loss.
     Loss,
@@ -21,15 +21,15 @@ pub(crate) enum Meaning {
     GradNorm,
     /// The run's name.
     Run,
-    /// When, and on which machine: nothing of the run.
+    /// The time and the machine, which are not properties of the run.
     Aside,
-    /// Something else that was measured.
+    /// Another metric.
     Other,
 }
 
 impl Meaning {
-    /// What a name means that Megatron, GPT-NeoX, OLMo, Levanter, Lightning, transformers, nanoGPT or
-    /// wandb gives. A name that could mean a validation loss is never taken for the training loss.
+    /// The meaning of a name that Megatron, GPT-NeoX, OLMo, Levanter, Lightning, transformers, nanoGPT or wandb uses.
+    /// A name that could mean a validation loss is never read as the training loss.
     pub(crate) fn of(name: &str) -> Self {
         match name.to_ascii_lowercase().as_str() {
             "step" | "_step" | "global_step" | "trainer/global_step" | "iteration" => Self::Step,
@@ -82,13 +82,12 @@ impl Meaning {
     }
 }
 
-/// What a name measures, and of what: `eval/c4/loss` is the loss of `eval/c4`. A name without a
-/// slash says of no task.
+/// The metric and the task in a name: `eval/c4/loss` is the loss of `eval/c4`. A name without a slash has no task.
 pub(crate) fn task_and_metric(name: &str) -> (&str, &str) {
     name.rsplit_once('/').unwrap_or(("", name))
 }
 
-/// All that was logged of a step in one place.
+/// All values that were logged for a step at one position.
 #[derive(Debug, Default)]
 pub(crate) struct Logged<'a> {
     pub(crate) step: Option<u64>,
@@ -96,11 +95,11 @@ pub(crate) struct Logged<'a> {
     pub(crate) loss: Option<f64>,
     pub(crate) learning_rate: Option<f64>,
     pub(crate) grad_norm: Option<f64>,
-    /// The rest.
+    /// The other metrics.
     pub(crate) rest: Vec<Measured<'a>>,
 }
 
-/// Something that was measured.
+/// A metric and its value.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Measured<'a> {
     pub(crate) task: &'a str,
@@ -111,7 +110,7 @@ pub(crate) struct Measured<'a> {
 }
 
 impl<'a> Logged<'a> {
-    /// Takes a number by what its name means; says whether it is a number as that asks.
+    /// Adds a number with the meaning of its name; returns whether it is a valid number for that meaning.
     pub(crate) fn take(&mut self, name: &'a str, text: &str) -> bool {
         match Meaning::of(name) {
             Meaning::Other => {
@@ -129,7 +128,7 @@ impl<'a> Logged<'a> {
         }
     }
 
-    /// Takes a number that means this.
+    /// Adds a number with this meaning.
     pub(crate) fn take_as(&mut self, meaning: Meaning, text: &str) -> bool {
         let field = match meaning {
             Meaning::Step | Meaning::Tokens => {
@@ -148,8 +147,8 @@ impl<'a> Logged<'a> {
         number.is_some()
     }
 
-    /// Makes rows of it: one of `train_log`, if loss, learning rate or gradient norm are there and
-    /// the step is known, and of `metrics` for the rest.
+    /// Makes rows: one of `train_log`, if loss, learning rate or gradient norm exist and the step is known, and rows
+    /// of `metrics` for the others.
     pub(crate) fn give(self, input: &Input<'_>, run: &str, place: &str, rows: &mut Rows) {
         let tokens = self.tokens.map(Tokens);
         let training = [("loss", self.loss), ("learning_rate", self.learning_rate), ("grad_norm", self.grad_norm)];
@@ -171,7 +170,7 @@ impl<'a> Logged<'a> {
                 place: place.to_owned(),
             }),
             Some(_) => {}
-            // A row of the training log needs its step; these numbers are not lost without one.
+            // A row of the training log needs its step; without one these numbers become metrics.
             None => stepless.extend(training.into_iter().filter_map(|(metric, value)| {
                 Some(Measured { task: "train", metric, value: value?, ..Measured::default() })
             })),
@@ -189,7 +188,7 @@ impl<'a> Logged<'a> {
 mod tests {
     use super::*;
 
-    /// The names as these frameworks log them.
+    /// The names that these frameworks log.
     #[test]
     fn names_of_frameworks() {
         for (name, meaning) in [

@@ -1,8 +1,8 @@
-//! TensorBoard's event files: TFRecords of `Event` messages, of which the scalars are read, be they a
-//! `simple_value` or a tensor.
+//! TensorBoard's event files: TFRecords of `Event` messages, of which the scalars are read, either as a `simple_value`
+//! or a tensor.
 //!
-//! A record is its length (u64), the masked CRC-32C of that (u32), its bytes and their masked CRC-32C,
-//! all little endian. The run is the directory below the one given, as TensorBoard has it.
+//! A record is its length (u64), the masked CRC-32C of that (u32), its bytes and their masked CRC-32C, all
+//! little-endian. The run is the directory below the one given, as in TensorBoard.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,22 +13,22 @@ use prost::{DecodeError, Message};
 use crate::rows::{Input, Problem, Rows};
 use crate::scalars::{Logged, Meaning, Measured, task_and_metric};
 
-/// A longer record is refused: the largest scalar summaries are kilobytes.
+/// A longer record is refused: the largest scalar summaries have kilobytes.
 const LONGEST: u64 = 256 << 20;
 
-/// `tensorflow.Event`, as far as it is read.
+/// `tensorflow.Event`, with the fields that are read.
 #[derive(Clone, PartialEq, Message)]
 struct Event {
     #[prost(int64, tag = "2")]
     step: i64,
     #[prost(string, optional, tag = "3")]
     file_version: Option<String>,
-    /// A `tensorflow.Summary`, whose values are decoded one by one: two bytes can be one.
+    /// A `tensorflow.Summary`, whose values are decoded one by one, because two bytes can be a value.
     #[prost(bytes = "vec", tag = "5")]
     summary: Vec<u8>,
 }
 
-/// Tells `each` of every value of a `tensorflow.Summary`.
+/// Calls `each` for every value of a `tensorflow.Summary`.
 fn values(mut summary: &[u8], mut each: impl FnMut(&SummaryValue)) -> Result<(), DecodeError> {
     while summary.has_remaining() {
         let (tag, kind) = decode_key(&mut summary)?;
@@ -84,7 +84,7 @@ struct Dim {
 }
 
 impl SummaryValue {
-    /// The number, if this is one: f32 and f64 scalars.
+    /// The number, if this is an f32 or f64 scalar.
     fn scalar(&self) -> Option<f64> {
         if let Some(value) = self.simple_value {
             return Some(f64::from(value));
@@ -105,7 +105,7 @@ impl SummaryValue {
     }
 }
 
-/// The CRC-32C as TFRecords hold it.
+/// The masked CRC-32C of TFRecords.
 fn masked(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
@@ -113,8 +113,8 @@ fn masked(bytes: &[u8]) -> u32 {
 /// A record, or what is wrong with it.
 type Record<'a> = Result<&'a [u8], String>;
 
-/// The next record and what comes after it. What is wrong with one whose end is still known comes
-/// with that.
+/// The next record and the bytes after it. If a record is invalid but its end is known, its error is returned together
+/// with the rest.
 fn record(bytes: &[u8]) -> Result<(Record<'_>, &[u8]), String> {
     let truncated = || "the file ends inside a record".to_owned();
     let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(truncated)?;
@@ -139,9 +139,9 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) {
         [_, below @ .., _] if !below.is_empty() => below.join("/"),
         _ => input.folder(0),
     };
-    // Loss, learning rate and gradient norm of a step are events of their own.
+    // Loss, learning rate and gradient norm of a step are separate events.
     let mut training: BTreeMap<(u64, usize), (usize, Logged<'_>)> = BTreeMap::new();
-    // How often each of the three was logged at a step: what is logged twice is kept twice.
+    // How often each of the three was logged at a step: repeated values are kept.
     let mut times: HashMap<u64, [usize; 3]> = HashMap::new();
     let mut rest = input.bytes;
     while !rest.is_empty() {
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn empty_values_and_unknown_fields_are_passed_over() {
         let value = [&[0x0a, 9, 0x0a, 2][..], b"lr", &[0x15], &0.5f32.to_le_bytes()].concat();
-        // Two values of no bytes, and a field 9 of one byte, before the one that counts; then a cut one.
+        // Two values of no bytes, and a field 9 of one byte, before the value that is read; then an incomplete one.
         let whole = event(&[&[0x0a, 0, 0x0a, 0, 0x4a, 1, 0][..], &value].concat());
         let bytes = [whole, event(&value[..6])].concat();
         let rows = read_as("runs/a/events.tfevents", &bytes, read);
@@ -232,14 +232,13 @@ mod tests {
         assert!(rows.problems().unwrap().contains("not an event"), "{:?}", rows.problems());
     }
 
-    /// As tensorboardX 2.6.5 wrote it: the version, then train/loss 2.5, lr 0.125 and eval/c4/acc 0.25,
-    /// all of step 1.
+    /// Written by tensorboardX 2.6.5: the version, then train/loss 2.5, lr 0.125 and eval/c4/acc 0.25, all of step 1.
     const SIMPLE: &str = "1800000000000000a37f4b2209be227fbbdbc1da411a0d627261696e2e4576656e743a321eece2a7\
         200000000000000029eda95009000000000000f03f10012a130a110a0a747261696e2f6c6f73731500002040d1595c87\
         1800000000000000a37f4b2209000000000000f03f10012a0b0a090a026c72150000003e85a567a7\
         210000000000000001 7becf609000000000000f03f10012a140a120a0b6576616c2f63342f616363150000803ef1643f03";
-    /// As tensorboard 2.21.0 wrote it: the version, then eval/acc of step 7 as an f32 tensor of 0.5 and
-    /// as an f64 tensor of 0.1.
+    /// Written by tensorboard 2.21.0: the version, then eval/acc of step 7 as an f32 tensor of 0.5 and as an f64
+    /// tensor of 0.1.
     const TENSORS: &str = "4800000000000000fe92489d09754f7ebbdbc1da411a0d627261696e2e4576656e743a32522e0a2c74656e736f\
         72626f6172642e73756d6d6172792e7772697465722e6576656e745f66696c655f77726974657202f9895025\
         00000000000000eabc36f309000000000000f03f10072a180a160a086576616c2f616363420a080112002a040000003f7de3104d\
@@ -311,7 +310,7 @@ mod tests {
         assert_eq!(read_as("l/e.tfevents.1", b"", read).problems(), None);
     }
 
-    /// A record whose checksums are right and whose bytes are no event.
+    /// A record with correct checksums whose bytes are not an event.
     #[test]
     fn a_lying_record_is_told() {
         let data = [0x2a, 0xff, 0xff, 0xff, 0xff, 0x0f];

@@ -1,7 +1,7 @@
-//! The text that trainers print: Megatron's and GPT-NeoX's iteration and validation lines, and lines
-//! of `name:value` after `step:N/M` or `Epoch:[E/EPOCHS](N/M)`.
+//! The text output of trainers: Megatron's and GPT-NeoX's iteration and validation lines, and lines of `name:value`
+//! after `step:N/M` or `Epoch:[E/EPOCHS](N/M)`.
 //!
-//! Other lines are passed over. The run is the file's name.
+//! Other lines are skipped. The run is the file's name.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     let before = rows.len();
     let mut any = false;
     for (index, line) in input.bytes.split(|byte| *byte == b'\n').enumerate() {
-        // A log may hold anything, but what is read of it is ASCII.
+        // A log may contain anything, but only ASCII is read from it.
         let line: Cow<'_, str> = String::from_utf8_lossy(line);
         let Some((mut logged, fields)) = megatron(&line).or_else(|| counted(&line)) else { continue };
         any = true;
@@ -47,15 +47,15 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A number of a line, by its name.
+/// A number in a line, by its name.
 struct Field<'a> {
     task: &'static str,
     name: &'a str,
     text: &'a str,
 }
 
-/// `iteration 100/ 500 | learning rate: 1E-05 | lm loss: 2.5E+00 | …` after whatever a launcher puts
-/// before it, or `validation loss at iteration 100 | lm loss value: 2.5 | …`.
+/// `iteration 100/ 500 | learning rate: 1E-05 | lm loss: 2.5E+00 | …` after any prefix of a launcher, or `validation
+/// loss at iteration 100 | lm loss value: 2.5 | …`.
 fn megatron(line: &str) -> Option<(Logged<'_>, Vec<Field<'_>>)> {
     let mut parts = line.split('|').map(str::trim);
     let head = parts.by_ref().find(|part| part.contains("iteration "))?;
@@ -72,7 +72,7 @@ fn megatron(line: &str) -> Option<(Logged<'_>, Vec<Field<'_>>)> {
         _ if after.contains("test set") || before.contains("test loss") => "test",
         _ => "validation",
     };
-    // What stands before the iteration is of it too: `samples/sec: 12.3 | iteration …`.
+    // The text before the iteration belongs to it too: `samples/sec: 12.3 | iteration …`.
     let all = line.split('|').map(str::trim).filter(|part| *part != head);
     let fields: Vec<Field<'_>> = all
         .filter_map(|part| {
@@ -104,7 +104,7 @@ fn counted(line: &str) -> Option<(Logged<'_>, Vec<Field<'_>>)> {
     };
     let fields = rest.split_ascii_whitespace().filter_map(|word| {
         let (name, text) = word.split_once(':')?;
-        // Units stand behind their numbers: `115.0min`.
+        // Units follow their numbers: `115.0min`.
         let text = text.trim_end_matches(':');
         let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let text = if text.parse::<f64>().is_err() && !number.is_empty() { number } else { text };

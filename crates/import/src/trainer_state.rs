@@ -1,7 +1,7 @@
 //! `trainer_state.json`, as the Trainer of transformers writes it: its `log_history`, and the rest as
 //! claims.
 //!
-//! The run is the directory that the file lies in, or the one above where that is `checkpoint-N`.
+//! The run is the directory that contains the file, or the one above if that is `checkpoint-N`.
 
 use retrace_spec::CheckpointName;
 
@@ -28,7 +28,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         for (name, value) in entries {
             let (Value::Number(text), name) = (value, name.as_ref()) else { continue };
             let fits = match (name, Meaning::of(name)) {
-                // `train_loss` is the mean over all steps, said at the end.
+                // `train_loss` is the mean over all steps, logged at the end.
                 ("train_loss", _) | (_, Meaning::Other) => {
                     let (task, metric) = name
                         .split_once('_')
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
     use crate::rows::{read_as, survives};
 
-    /// As transformers' `TrainerState.save_to_json` writes it, cut down.
+    /// As transformers' `TrainerState.save_to_json` writes it, shortened.
     const STATE: &[u8] = br#"{
   "best_metric": null,
   "epoch": 1.0,

@@ -7,12 +7,12 @@ use std::fmt;
 use crate::rows::LONGEST_NAME;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-/// A value, borrowed from its text where that can be.
+/// A value, borrowed from its text if possible.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value<'a> {
     Null,
     Bool(bool),
-    /// As it is written: `1e-05`, `NaN`.
+    /// As written: `1e-05`, `NaN`.
     Number(Cow<'a, str>),
     String(Cow<'a, str>),
     Array(Vec<Value<'a>>),
@@ -21,12 +21,12 @@ pub(crate) enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The value of a key, if this is an object that has it.
+    /// The value of a key, if this is an object that has the key.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         self.object()?.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
-    /// The values of an object by their keys, where many are looked for.
+    /// The values of an object by their keys, for many searches.
     pub(crate) fn by_key(&self) -> HashMap<&str, &Self> {
         self.object().unwrap_or_default().iter().map(|(key, value)| (key.as_ref(), value)).collect()
     }
@@ -48,12 +48,12 @@ impl<'a> Value<'a> {
         if let Self::Number(number) = self { number.parse().ok() } else { None }
     }
 
-    /// The number, if this is a whole one that is not negative.
+    /// The number, if this is a non-negative integer.
     pub(crate) fn whole(&self) -> Option<u64> {
         if let Self::Number(number) = self { whole(number) } else { None }
     }
 
-    /// What is written there, without the quotes: `null`, `true`, `1e-05`, `text`, `[]`, `{}`.
+    /// The written text, without the quotes: `null`, `true`, `1e-05`, `text`, `[]`, `{}`.
     fn as_it_stands(&self) -> &str {
         match self {
             Self::Null => "null",
@@ -65,16 +65,16 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Tells `each` of everything that is neither a list nor an object, or is an empty one: its dotted
-    /// name, where it stands as a JSON pointer (RFC 6901), what is written there, and the number that
-    /// this is, if it is one. `name` and `pointer` are those of this value.
+    /// Calls `each` for everything that is neither a list nor an object, or is an empty one: its dotted name, its
+    /// position as a JSON pointer (RFC 6901), its written text, and its number, if it is one. `name` and `pointer` are
+    /// those of this value.
     pub(crate) fn leaves(&self, name: &str, pointer: &str, each: &mut Leaf<'_>) {
         self.walk(&mut name.to_owned(), &mut pointer.to_owned(), each);
     }
 
     fn walk(&self, name: &mut String, pointer: &mut String, each: &mut Leaf<'_>) {
         let lengths = (name.len(), pointer.len());
-        // Of what lies below a name that is too long, one is enough to be told.
+        // If a name is too long, only one value below it is reported.
         let too_long = name.len() > LONGEST_NAME;
         let mut told = false;
         let mut below = |key: &str, value: &Self| {
@@ -102,7 +102,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Is told a dotted name, a JSON pointer, what is written there, and the number that this is.
+/// Receives a dotted name, a JSON pointer, the written text, and the number.
 type Leaf<'a> = dyn FnMut(&str, &str, &str, Option<f64>) + 'a;
 
 /// Adds a key to a JSON pointer.
@@ -120,32 +120,32 @@ pub(crate) fn push_key(pointer: &mut String, key: &str) {
     }
 }
 
-/// The JSON pointer to where these keys lead.
+/// The JSON pointer for these keys.
 pub(crate) fn pointer<'a>(keys: impl IntoIterator<Item = &'a str>) -> String {
-    // Most are shorter, and none is made longer a few bytes at a time.
+    // Most are shorter, and this avoids growing them a few bytes at a time.
     let mut pointer = String::with_capacity(64);
     keys.into_iter().for_each(|key| push_key(&mut pointer, key));
     pointer
 }
 
-/// The number that a text is, if it is a whole one that is not negative; `1000.0` and `1e3` are.
+/// The number in a text, if it is a non-negative integer; `1000.0` and `1e3` are.
 pub(crate) fn whole(text: &str) -> Option<u64> {
     if let Ok(number) = text.parse() {
         return Some(number);
     }
-    // Up to 2^53 every whole f64 is exactly the number that is meant.
+    // Up to 2^53 every f64 integer is exact.
     let number: f64 = text.parse().ok()?;
     (number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number)).then_some(number as u64)
 }
 
-/// Values from YAML, which keeps of a number only what it is. They are no more, and their texts no
-/// longer, than room is left: by its aliases a short text can mean any number of them.
+/// Values from YAML, which keeps only the value of a number. Their number and the length of their texts are limited by
+/// the remaining space: with aliases a short text can represent any number of values.
 pub(crate) struct Yaml<'r> {
     left: &'r mut usize,
 }
 
 impl<'r> Yaml<'r> {
-    /// As much room as a text takes that says everything some ten times over.
+    /// The limit is about ten times the size of a text without repetition.
     pub(crate) const fn room(text: &str) -> usize {
         (1 << 16) + 10 * text.len()
     }

@@ -24,8 +24,8 @@ pub(crate) fn read(input: &Input<'_>, plan: &Plan, rows: &mut Rows) -> Result<()
     }
 }
 
-/// The run and metric of each column but the first, if this is an exported chart. Its columns
-/// `__MIN` and `__MAX` bound what was drawn, and are no values of their own.
+/// The run and metric of each column except the first, if this is an exported chart. Its columns `__MIN` and `__MAX`
+/// are the bounds of what was drawn, and not separate values.
 fn chart(names: &[String]) -> Option<Vec<Option<(String, String)>>> {
     let (first, others) = names.split_first()?;
     let by_step = Meaning::of(first) == Meaning::Step;
@@ -58,7 +58,7 @@ fn read_chart(input: &Input<'_>, table: Table<'_>, series: &[Option<(String, Str
     });
 }
 
-/// A history as JSON lines: an object a step, whose nested names are joined by dots.
+/// A history as JSON lines: one object per step, whose nested names are joined by dots.
 fn history(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     let before = rows.len();
     let mut any = false;
@@ -92,8 +92,8 @@ fn history(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The numbers of a value, by their dotted names. A list is no scalar, and an object with a `_type` is a
-/// picture, a histogram or a table.
+/// The numbers in a value, by their dotted names. A list is not a scalar, and an object with a `_type` is a picture, a
+/// histogram or a table.
 fn scalars<'a>(name: &mut String, value: &'a Value<'_>, take: &mut impl FnMut(&str, &'a str)) {
     match value {
         Value::Number(text) => take(name, text),

@@ -11,50 +11,50 @@ use crate::export::ExportError;
 use crate::signature::ROOT;
 use crate::statement::{PAYLOAD, Statement, Subject};
 
-/// What a statement that steps were done again says. Those of version 1 may rest on notes that came
-/// with the release, so they are not believed.
+/// The predicate type of a statement that steps were replayed. Statements of version 1 may be based on notes that came
+/// with the release, so they are not accepted.
 const REPLAY: &str = "urn:retrace:replay:2";
 
-/// What came of doing a step again.
+/// The result of replaying a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
 pub enum Again {
-    /// Every output has the bytes that the manifest says.
+    /// Every output has the bytes that the manifest states.
     SameBits,
-    /// Some have not, or are not there.
+    /// Some outputs differ, or are missing.
     Differs {
-        /// Which, and as far as that is known, why.
+        /// Which outputs and, if known, why.
         outputs: Vec<String>,
     },
-    /// What the manifest says of the step cannot be true, or could not be told from what is not true
-    /// by doing it again: a step that reads what it makes would be lent its own answer.
+    /// The manifest's entry for the step cannot be true, or a replay could not distinguish it from a false one: a step
+    /// that reads its own output would receive the recorded answer.
     Invalid {
         /// Why.
         because: String,
     },
-    /// It could not be done here.
+    /// It could not be replayed here.
     NotReplayed {
         /// Why.
         because: String,
     },
 }
 
-/// A step and what came of it.
+/// A step and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The step's id.
     pub step: String,
-    /// The digest of all that the manifest says of the step.
+    /// The digest of the manifest's entry for the step.
     pub digest: Digest,
-    /// What came of it.
+    /// The result.
     #[serde(flatten)]
     pub again: Again,
-    /// The digest of the auditor's note of an earlier replay that this rests on; none if the step was
-    /// done again for this statement.
+    /// The digest of the auditor's note of an earlier replay that this is based on; `None` if the step was replayed
+    /// for this statement.
     pub note: Option<Digest>,
 }
 
-/// By what, and on what kind of machine, steps were done again. No name, place or time of one.
+/// The program and the kind of machine that replayed the steps. It contains no name, place or time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Replayer {
@@ -64,41 +64,41 @@ pub struct Replayer {
     pub numerics: u32,
     /// The processor's architecture and the instruction set that was used.
     pub machine: String,
-    /// The engine that computed models, if it was not the one that does so unless told otherwise.
+    /// The engine that computed models, if it was not the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
 }
 
-/// What was replayed of a release, and by what.
+/// What was replayed of a release, and with which program and machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayStatement {
-    /// By what.
+    /// The program and machine.
     pub replayer: Replayer,
-    /// The steps that were looked at.
+    /// The steps that were considered.
     pub steps: Vec<Outcome>,
-    /// Parts of the release whose manifest is not here as it was sealed, so that their steps are not known.
+    /// Parts of the release whose manifest is not available as sealed, so that their steps are unknown.
     pub unknown: Vec<RelPath>,
 }
 
-/// Why a text says nothing of what was replayed of a release.
+/// Why a text is not a valid attestation of a release.
 #[derive(Debug, Error)]
 pub enum AttestationError {
     /// It is not signed by the key.
     #[error(transparent)]
     Signature(#[from] SignatureError),
-    /// A library gave up over it.
+    /// A library panicked while reading it.
     #[error(transparent)]
     GaveUp(#[from] GaveUp),
-    /// It states something else.
+    /// It is a statement of another kind.
     #[error("it is not an attestation of a replay: {0}")]
     Other(String),
-    /// It is of another release, or of this one before it was sealed anew.
+    /// It is about another release, or about an earlier seal of this one.
     #[error("it is for a release with the root {0}, not for this one")]
     Root(String),
 }
 
-/// The statement of what was replayed of `manifest`; signed, in a DSSE envelope, if there is a key.
+/// The statement of what was replayed of `manifest`; signed, in a DSSE envelope, if a key is given.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -121,11 +121,11 @@ pub fn attestation(
     Ok(text.map_err(form)? + "\n")
 }
 
-/// What an attestation says was replayed of `manifest`. With a key, it must be signed by it; without
-/// one, whoever wrote it is believed.
+/// What an attestation states was replayed of `manifest`. With a key, it must be signed by it; without one, the signer
+/// is not checked.
 ///
 /// # Errors
-/// If it is none, is of another release, or is not signed by `key`.
+/// If it is not an attestation, is about another release, or is not signed by `key`.
 pub fn read_attestation(
     manifest: &Manifest,
     text: &str,

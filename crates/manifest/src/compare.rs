@@ -1,16 +1,16 @@
-//! Two manifests side by side.
+//! Comparison of two manifests.
 
 use std::collections::BTreeSet;
 
 use retrace_spec::{Manifest, RelPath};
 use serde::Serialize;
 
-/// How the artifacts of one manifest stand to those of another.
+/// How the artifacts of one manifest differ from those of another.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Comparison {
     /// The same bytes at the same path.
     pub identical: Vec<RelPath>,
-    /// Other bytes at the same path.
+    /// Different bytes at the same path.
     pub different: Vec<RelPath>,
     /// Only in the first.
     pub missing: Vec<RelPath>,
@@ -19,7 +19,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Whether every artifact of either is in both, the same.
+    /// Whether both have the same artifacts.
     pub const fn holds(&self) -> bool {
         self.different.is_empty() && self.missing.is_empty() && self.extra.is_empty()
     }

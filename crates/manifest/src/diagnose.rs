@@ -1,4 +1,4 @@
-//! What seems to have happened to a file whose bytes are not the expected ones.
+//! What probably happened to a file whose bytes are not the expected ones.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -10,11 +10,11 @@ use retrace_spec::manifest::Tensors;
 
 use crate::verify::Expected;
 
-/// The most of a file that is looked at in memory. A checkpoint is larger, but whatever rewrites
-/// line ends or puts a web page in place of a file shows in less.
+/// At most this much of a file is read into memory. A checkpoint is larger, but rewritten line ends, or a web page in
+/// place of a file, are visible in less.
 const LOOK: u64 = 64 << 20;
 
-/// In a sentence, what seems to have happened to the file; and the tensors that differ.
+/// What probably happened to the file, as a sentence; and the tensors that differ.
 pub(crate) fn diagnose(root: &Root, expected: &Expected, found: &Hashed) -> (String, Vec<String>) {
     let mut said = sizes(expected, found);
     let bytes = start(root, &expected.path, found.size).unwrap_or_default();
@@ -52,14 +52,14 @@ fn sizes(expected: &Expected, found: &Hashed) -> String {
     }
 }
 
-/// As much of the file as is looked at.
+/// The part of the file that is read.
 fn start(root: &Root, at: &RelPath, size: u64) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     root.file(at).ok()?.into_file().take(size.min(LOOK)).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 
-/// Something else in the file's place.
+/// Other content in place of the file.
 fn instead(expected: &Expected, bytes: &[u8]) -> Option<String> {
     let head = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]);
     if head.starts_with("version https://git-lfs.github.com/spec/v1") {
@@ -81,7 +81,7 @@ fn instead(expected: &Expected, bytes: &[u8]) -> Option<String> {
     packed.map(|(_, kind, _)| format!("it is compressed with {kind}"))
 }
 
-/// Changes that tools make to texts, and what was put before or after the expected bytes.
+/// Changes that tools make to texts, and content that was added before or after the expected bytes.
 fn rewritten(expected: &Expected, bytes: &[u8]) -> Option<String> {
     let is = |bytes: &[u8]| expected.is(bytes);
     let wanted = expected.size.and_then(|size| usize::try_from(size).ok());
@@ -120,15 +120,15 @@ fn rewritten(expected: &Expected, bytes: &[u8]) -> Option<String> {
         .then(|| "its line ends are LF and should be CRLF; a program changed them".to_owned())
 }
 
-/// Which ranges of bytes differ, as far as the expected subtree values tell.
+/// Which ranges of bytes differ, as the expected subtree values show.
 fn ranges(expected: &Expected, found: &Hashed, bytes: &[u8]) -> Option<String> {
     let wanted = expected.size?;
     let digest = expected.checksums.iter().find(|checksum| checksum.algorithm() == Algorithm::Blake3)?;
-    // A manifest can be made by anyone: values that are not of the expected bytes tell nothing.
+    // Anyone can make a manifest: subtree values that do not match the expected digest are ignored.
     if !slices_agree(wanted, digest, &expected.slices) {
         return None;
     }
-    // The last slice of either, if shorter, is another subtree though its bytes be the same.
+    // If the last slice of either file is shorter, it is a different subtree even if its bytes are the same.
     let only = (found.size <= SLICE).then(|| retrace_spec::Digest::of(bytes));
     let slices = if found.slices.is_empty() { only.as_slice() } else { &found.slices };
     let mut differing: Vec<(u64, u64)> = Vec::new();
@@ -194,7 +194,7 @@ fn tensors(root: &Root, expected: &Expected, sealed: &Tensors) -> (String, Vec<S
 }
 
 impl Expected {
-    /// Whether `bytes` are the expected ones, by every checksum.
+    /// Whether `bytes` have all the expected checksums.
     pub(crate) fn is(&self, bytes: &[u8]) -> bool {
         let same = |wanted: &Checksum| checksum(wanted.algorithm(), bytes).as_ref() == Some(wanted);
         self.size.is_none_or(|size| size == bytes.len() as u64)

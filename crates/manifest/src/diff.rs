@@ -1,4 +1,4 @@
-//! Two releases, directories, checkpoints or manifests side by side, down to the tensor.
+//! Comparison of two releases, directories, checkpoints or manifests, down to the tensor.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,18 +18,18 @@ use serde::Serialize;
 use crate::record::SCRATCH;
 use crate::seal::is_safetensors;
 
-/// One side: what lies where.
+/// One side of the comparison: its files.
 #[derive(Debug)]
 pub struct Side {
     files: BTreeMap<RelPath, (u64, Digest, Option<Box<Tensors>>)>,
-    /// Where the bytes are, if they are here.
+    /// The location of the bytes, if they are available.
     root: Option<Arc<Root>>,
-    /// One file, whose name does not count.
+    /// A single file, whose name is ignored.
     single: Option<PathBuf>,
 }
 
 impl Side {
-    /// What a manifest says; numbers can be compared if the files lie below `root`.
+    /// The content of a manifest; numbers can be compared if the files are below `root`.
     ///
     /// # Errors
     /// If `root` cannot be opened.
@@ -47,7 +47,7 @@ impl Side {
         sealed || may_hold_tensors(path.file_name())
     }
 
-    /// The tensors of the file, if it is here and they can be read.
+    /// The tensors of the file, if it is available and they can be read.
     fn tensors(&self, path: &RelPath) -> Result<Option<BTreeMap<String, StoredTensor>>, CheckpointError> {
         let opened = match (&self.single, &self.root) {
             (Some(file), _) => Checkpoint::open(file),
@@ -61,7 +61,8 @@ impl Side {
         }
     }
 
-    /// Refuses checkpoints whose files contradict each other. Of one that is not all here, it is not known.
+    /// Refuses checkpoints whose files contradict each other. If a checkpoint is incomplete here, this cannot be
+    /// determined.
     fn check(&self) -> Result<(), CheckpointError> {
         let (None, Some(root)) = (&self.single, &self.root) else { return Ok(()) };
         let mut directories: BTreeMap<Option<RelPath>, bool> = BTreeMap::new();
@@ -76,10 +77,10 @@ impl Side {
         Ok(())
     }
 
-    /// What lies in a directory.
+    /// The content of a directory.
     ///
     /// # Errors
-    /// If it cannot be read, or holds what no release can.
+    /// If it cannot be read, or contains an entry that is not allowed in a release.
     pub fn of_directory(root: &Path, progress: &dyn Progress) -> Result<Self, FileError> {
         let mut paths = Vec::new();
         for found in walk(root, &|path| path.as_str() == SCRATCH)? {
@@ -106,7 +107,7 @@ impl Side {
         Ok(Self { files: hashed?, root: Some(opened), single: None })
     }
 
-    /// One file.
+    /// A single file.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -124,25 +125,25 @@ impl Side {
 /// How two sides differ.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Diff {
-    /// How many files are the same.
+    /// The number of files that are the same.
     pub equal: usize,
-    /// The files that are not, sorted by path.
+    /// The files that differ, sorted by path.
     pub files: Vec<FileChange>,
-    /// Of checkpoints that differ, the tensors; sorted by directory.
+    /// For checkpoints that differ, the tensors; sorted by directory.
     pub checkpoints: Vec<CheckpointDiff>,
 }
 
 /// A file that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileChange {
-    /// Its path, in the second if it is there.
+    /// Its path, in the second side if it exists there.
     pub path: RelPath,
-    /// How.
+    /// The difference.
     pub change: Change,
-    /// Its path in the first, if that is another.
+    /// Its path in the first side, if that is different.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<RelPath>,
-    /// Bytes in the first and the second.
+    /// Length in bytes on the first and the second side.
     pub sizes: [Option<u64>; 2],
 }
 
@@ -150,24 +151,24 @@ pub struct FileChange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
-    /// Only in the second.
+    /// Only in the second side.
     Added,
-    /// Only in the first.
+    /// Only in the first side.
     Removed,
     /// The same bytes under another path.
     Renamed,
-    /// Other bytes under the same path.
+    /// Different bytes under the same path.
     Changed,
 }
 
-/// How the tensors of a directory, in however many files, differ.
+/// How the tensors of a directory differ, in any number of files.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CheckpointDiff {
-    /// The directory, or the file where single files are compared.
+    /// The directory, or the file if single files are compared.
     pub checkpoint: String,
-    /// How many tensors are the same.
+    /// The number of tensors that are the same.
     pub equal: usize,
-    /// Those that are not, sorted by name.
+    /// Those that differ, sorted by name.
     pub tensors: Vec<TensorChange>,
 }
 
@@ -176,7 +177,7 @@ pub struct CheckpointDiff {
 pub struct TensorChange {
     /// Its name.
     pub name: String,
-    /// How.
+    /// The difference.
     #[serde(flatten)]
     pub difference: Difference,
 }
@@ -185,15 +186,15 @@ pub struct TensorChange {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "change", rename_all = "lowercase")]
 pub enum Difference {
-    /// Only in the second.
+    /// Only in the second side.
     Added,
-    /// Only in the first; perhaps another of the second has its bytes.
+    /// Only in the first side; another tensor of the second may have its bytes.
     Removed {
-        /// That one.
+        /// The name of that tensor.
         #[serde(skip_serializing_if = "Option::is_none")]
         now: Option<String>,
     },
-    /// Another shape; `same_numbers` if only that.
+    /// Another shape; `same_numbers` if only the shape differs.
     Reshaped {
         /// The shapes, first and second.
         shapes: [Vec<usize>; 2],
@@ -204,15 +205,15 @@ pub enum Difference {
     Recast {
         /// The dtypes, first and second.
         dtypes: [Dtype; 2],
-        /// Whether rounding the wider to the narrower gives the narrower, bit for bit.
+        /// Whether rounding the wider dtype to the narrower gives the narrower tensor's bits.
         equal_after_casting: bool,
-        /// How far the numbers are apart.
+        /// The distance of the numbers.
         #[serde(flatten)]
         distance: Distance,
     },
-    /// Other numbers.
+    /// Different numbers.
     Changed {
-        /// How far they are apart, if both are at hand.
+        /// The distance, if both are available.
         #[serde(flatten)]
         distance: Option<Distance>,
     },
@@ -221,7 +222,7 @@ pub enum Difference {
 /// How `b` differs from `a`.
 ///
 /// # Errors
-/// If a tensor that is to be compared cannot be read, or files of a checkpoint contradict each other.
+/// If a tensor that must be compared cannot be read, or files of a checkpoint contradict each other.
 pub fn diff(a: &Side, b: &Side) -> Result<Diff, CheckpointError> {
     a.check()?;
     b.check()?;
@@ -273,7 +274,7 @@ fn files(a: &Side, b: &Side, result: &mut Diff) {
     result.files.sort_by(|x, y| (&x.path, x.change).cmp(&(&y.path, y.change)));
 }
 
-/// A tensor on one side: its digest, and where it lies if its bytes are here.
+/// A tensor on one side: its digest, and its location if its bytes are available.
 struct Held {
     digest: Digest,
     stored: Option<StoredTensor>,
@@ -285,7 +286,7 @@ fn checkpoints(a: &Side, b: &Side, result: &mut Diff) -> Result<(), CheckpointEr
         (false, Some(parent)) => parent.to_string(),
         (false, None) => ".".to_owned(),
     };
-    // By directory, so that another cut into shards is no difference.
+    // By directory, so that another division into shards is not a difference.
     let mut directories: BTreeMap<String, [Vec<&RelPath>; 2]> = BTreeMap::new();
     for (at, side) in [a, b].into_iter().enumerate() {
         for path in side.files.keys().filter(|path| side.may_hold_tensors(path)) {
@@ -333,8 +334,8 @@ fn checkpoints(a: &Side, b: &Side, result: &mut Diff) -> Result<(), CheckpointEr
     Ok(())
 }
 
-/// Every tensor in these files of a directory. One that stands in a second file, as in another format, is called by
-/// that file too.
+/// Every tensor in these files of a directory. If a tensor is also in a second file, for example in another format,
+/// that file's name is added to its own.
 fn hold(side: &Side, paths: &[&RelPath]) -> Result<BTreeMap<String, Held>, CheckpointError> {
     let mut paths = paths.to_vec();
     paths.sort_by_key(|path| (!is_safetensors(path), *path));

@@ -1,4 +1,4 @@
-//! A manifest's facts in the forms of other tools.
+//! The content of a manifest in the formats of other tools.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,25 +15,25 @@ use crate::oms::{BundlingError, Signed, bundle};
 use crate::record::SCRATCH;
 use crate::statement::{PAYLOAD, Statement, Subject};
 
-/// Why a manifest cannot be given in a form.
+/// Why a manifest cannot be exported in a format.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ExportError {
-    /// The form needs what was not sealed.
+    /// The format needs a value that was not sealed.
     #[error("the manifest has no SHA-256 of {path}")]
     NoSha256 {
-        /// The first file without.
+        /// The first file without it.
         path: RelPath,
     },
-    /// There is no such step, or none at all.
+    /// There is no such step, or the manifest has no steps.
     #[error("the manifest has no step{}", .id.as_ref().map_or_else(String::new, |id| format!(" called {id:?}")))]
     NoStep {
-        /// What was asked for.
+        /// The requested step.
         id: Option<String>,
     },
     /// The bundle cannot be made.
     #[error(transparent)]
     Bundling(#[from] BundlingError),
-    /// The form cannot be written.
+    /// The output cannot be written.
     #[error("{what}")]
     Form {
         /// What is wrong.
@@ -41,14 +41,14 @@ pub enum ExportError {
     },
 }
 
-/// A list as `sha256sum` or `b3sum` writes it, and reads it with `--check`.
+/// A list in the format of `sha256sum` or `b3sum`, which they read with `--check`.
 ///
 /// # Errors
-/// If the manifest does not have the SHA-256 of a file and that is asked for.
+/// If SHA-256 is requested and the manifest does not have it for every file.
 pub fn checksum_list(manifest: &Manifest, algorithm: Algorithm) -> Result<String, ExportError> {
     let line = |artifact: &Artifact| {
         let checksum = if algorithm == Algorithm::Blake3 { artifact.digest.into() } else { sha256(artifact)? };
-        // Both tools read a line that begins with `\` as one with escapes.
+        // Both tools read a line that begins with `\` as an escaped one.
         let (mark, path) = match artifact.path.as_str() {
             path if path.contains('\\') => ("\\", path.replace('\\', "\\\\")),
             path => ("", path.to_owned()),
@@ -62,11 +62,11 @@ fn sha256(artifact: &Artifact) -> Result<Checksum, ExportError> {
     artifact.sha256.ok_or_else(|| ExportError::NoSha256 { path: artifact.path.clone() })
 }
 
-/// An OMS bundle over every file of the manifest and what else is `beside` them, as the manifest
-/// itself; signed by `key`. `apart` is what else may lie in the directory and is not signed.
+/// An OMS bundle over every file of the manifest and, if given, the file `beside` them, such as the manifest itself;
+/// signed by `key`. `apart` lists files that may also be in the directory and are not signed.
 ///
 /// # Errors
-/// If the manifest does not have the SHA-256 of a file, or the key is not one for OMS.
+/// If the manifest does not have the SHA-256 of a file, or OMS does not support the kind of key.
 pub fn model_signature(
     manifest: &Manifest,
     beside: Option<Signed>,
@@ -84,10 +84,10 @@ pub fn model_signature(
     Ok(bundle(&manifest.name, files?, &ignored, key, chain)?)
 }
 
-/// The SLSA provenance of each step, or of the one called `id`: an in-toto statement a line, each in
-/// a DSSE envelope if a key is there to sign. <https://slsa.dev/spec/v1.0/provenance>
+/// The SLSA provenance of each step, or of the one called `id`: one in-toto statement per line, each in a DSSE
+/// envelope if a key for signing is given. <https://slsa.dev/spec/v1.0/provenance>
 ///
-/// in-toto has no name for BLAKE3 yet; ours is `blake3`, beside `sha256` where the manifest has it.
+/// in-toto has no name for BLAKE3 yet; we use `blake3`, beside `sha256` if the manifest has it.
 ///
 /// # Errors
 /// If there is no such step.
@@ -113,13 +113,13 @@ pub fn provenance(manifest: &Manifest, id: Option<&str>, key: Option<&SigningKey
     Ok(lines)
 }
 
-/// The builder of a step in a provenance, which must name one: a manifest does not prove who it was.
+/// The builder of a step in a provenance, which must name one: a manifest does not prove who ran the step.
 const NOT_ATTESTED: &str = "urn:retrace:builder:not-attested";
 
 fn statement(manifest: &Manifest, step: &GraphStep) -> Statement<Value> {
     let digests = |path: &RelPath, digest: Digest| {
         let mut digests = BTreeMap::from([("blake3".to_owned(), Checksum::from(digest).hex())]);
-        // Of the file that was sealed, so only if that is the one the step met.
+        // The SHA-256 of the sealed file, so only if that is the file that the step used.
         let sealed = manifest.artifact(path).filter(|artifact| artifact.digest == digest);
         if let Some(sha256) = sealed.and_then(|artifact| artifact.sha256.as_ref()) {
             digests.insert("sha256".to_owned(), sha256.hex());
@@ -129,7 +129,7 @@ fn statement(manifest: &Manifest, step: &GraphStep) -> Statement<Value> {
     let made = step.outputs.iter().map(|o| Subject { name: o.path.to_string(), digest: digests(&o.path, o.digest) });
     let read: Vec<Value> =
         step.inputs.iter().map(|i| json!({"name": i.path, "digest": digests(&i.path, i.digest)})).collect();
-    // Who ran the step is not covered by the root, so no statement that is signed says it.
+    // Who ran the step is not covered by the root, so no signed statement contains it.
     let predicate = json!({
         "buildDefinition": {
             "buildType": format!("urn:retrace:step:{}:1", name(step.kind)),
@@ -159,14 +159,14 @@ const fn name(kind: StepKind) -> &'static str {
     }
 }
 
-/// More dependencies than this are not written: a step can have as many outputs as it has inputs, and
-/// each of the ones depends on each of the others.
+/// More dependencies than this are not written: a step can have as many outputs as inputs, and each output depends on
+/// each input.
 const MOST_DEPENDENCIES: usize = 20_000_000;
 
-/// Writes the manifest as a CycloneDX 1.6 machine-learning bill of materials, in little memory: a
-/// component a file, a model a checkpoint, and the steps as dependencies and as tasks of one workflow.
-/// `exporter` is the program that writes, with its version. What the manifest's root does not cover is
-/// not written. <https://cyclonedx.org/docs/1.6/json/>
+/// Writes the manifest as a CycloneDX 1.6 machine-learning bill of materials, in little memory: a component for each
+/// file, a model for each checkpoint, and the steps as dependencies and as tasks of one workflow. `exporter` is the
+/// name and version of the program that writes. Content that the manifest's root does not cover is not written.
+/// <https://cyclonedx.org/docs/1.6/json/>
 ///
 /// # Errors
 /// If it cannot be written, or would be far longer than the manifest.
@@ -185,7 +185,7 @@ pub fn bill_of_materials(manifest: &Manifest, exporter: &str, out: &mut dyn Writ
     writeln!(out).map_err(|e| ExportError::Form { what: e.to_string() })
 }
 
-/// A list that is written as it is gone through.
+/// A list that is written while it is iterated.
 struct Each<F>(F);
 
 impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<F> {
@@ -194,7 +194,7 @@ impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<F> {
     }
 }
 
-/// Fields in the order of their names.
+/// Fields sorted by name.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Bill<C, D, M> {
@@ -218,13 +218,13 @@ impl Bill<(), (), ()> {
             let parent = artifact.path.as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
             models.entry(parent).or_default().push(artifact);
         }
-        // What a step read or made and the release does not have as it was then.
+        // Inputs and outputs of a step that are not in the release with the same content.
         let met = manifest.steps.iter().flat_map(|step| {
             let read = step.inputs.iter().map(|input| (&input.path, input.digest));
             read.chain(step.outputs.iter().map(|output| (&output.path, output.digest)))
         });
         let absent: BTreeMap<&RelPath, Digest> = met.filter(|(path, _)| manifest.artifact(path).is_none()).collect();
-        // The outputs by path; no two steps have made one.
+        // The outputs by path; no two steps have the same output.
         let mut made: Vec<(&RelPath, &GraphStep)> = manifest
             .steps
             .iter()
@@ -246,7 +246,7 @@ impl Bill<(), (), ()> {
                 scope: Some("excluded"),
                 ..Component::new("file", reference(path))
             });
-            // The files are not collected, as there may be very many.
+            // The files are not collected, because there may be very many.
             files.chain(models.collect::<Vec<_>>()).chain(absent.collect::<Vec<_>>())
         });
         let dependencies = Each(move || {
@@ -266,7 +266,8 @@ impl Bill<(), (), ()> {
         let metadata = Metadata {
             component: Release {
                 bom_ref: "release",
-                // Of the whole, and not again of each checkpoint: those may be as many as the datasets.
+                // Of the complete release, and not repeated for each checkpoint: there may be as many checkpoints as
+                // datasets.
                 model_card: ModelCard { model_parameters: ModelParameters { datasets } },
                 name: &manifest.name,
                 properties: [Property { name: "retrace:root", value: manifest.root.to_string() }],

@@ -1,7 +1,7 @@
-//! What a manifest says that cannot all be true, or is likely a mistake: seen without the files.
+//! Statements of a manifest that contradict each other or are probably mistakes, checked without the files.
 //!
-//! A list made from the served bytes agrees with them by construction, so it cannot show that one
-//! step's weights are served under another's name. Its own shape can.
+//! A list that was made from the published bytes always matches them, so it cannot show that one step's weights are
+//! published under another's name. The structure of the manifest can show it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::order::{Order, circle_in_words};
 
-/// A rule that a graph of artifacts and steps should keep.
+/// A rule for a graph of artifacts and steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GraphRule {
@@ -19,17 +19,16 @@ pub enum GraphRule {
     SameWeightsAtTwoSteps,
     /// A regular series of checkpoints has no gap.
     MissingCheckpoint,
-    /// What a step read or made is an artifact, with those bytes.
+    /// The inputs and outputs of a step are artifacts, with the same bytes.
     UnprovidedFile,
-    /// Where steps make tokens, checkpoints, logs or tables, no other artifact of that kind is from
-    /// nowhere.
+    /// If steps make tokens, checkpoints, logs or tables, every artifact of that kind is made by a step.
     UnmadeArtifact,
-    /// No step needs, by way of others, what it makes itself.
+    /// No step depends, directly or through others, on its own outputs.
     Cycle,
 }
 
 impl GraphRule {
-    /// Its name, as in JSON.
+    /// Its name in JSON.
     pub const fn name(self) -> &'static str {
         match self {
             Self::SameWeightsAtTwoSteps => "same-weights-at-two-steps",
@@ -41,18 +40,18 @@ impl GraphRule {
     }
 }
 
-/// A rule broken.
+/// A violation of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct GraphFinding {
     /// Which rule.
     pub rule: GraphRule,
-    /// Where: an artifact, or the directory of a series.
+    /// The artifact, or the directory of a series.
     pub path: String,
-    /// In a sentence, how.
+    /// The violation, as a sentence.
     pub what: String,
 }
 
-/// Every break of a rule, sorted.
+/// Every violation of a rule, sorted.
 pub fn check_graph(manifest: &Manifest) -> Vec<GraphFinding> {
     let mut found = Vec::new();
     let mut tell = |rule, path: &str, what: String| found.push(GraphFinding { rule, path: path.to_owned(), what });
@@ -76,7 +75,7 @@ fn same_weights(manifest: &Manifest, tell: &mut Tell<'_>) {
         let Some(InSeries { series, counted_in, number }) = CheckpointName::in_path(artifact.path.as_str()) else {
             continue;
         };
-        // By its tensors where they are known: another header makes another file of the same weights.
+        // By its tensors if they are known: a different header makes a different file with the same weights.
         let content = artifact.tensors.as_ref().map_or(artifact.digest, |tensors| tensors.root);
         match first.get(&(series, counted_in, content)) {
             Some((other, path)) if *other != number => {
@@ -102,8 +101,8 @@ fn gaps(manifest: &Manifest, tell: &mut Tell<'_>) {
     for ((name, counted_in), numbers) in all {
         let numbers: Vec<u64> = numbers.into_iter().collect();
         let strides: Vec<u64> = numbers.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        // Regular around the gap: the strides before and after it are the same, and divide it.
-        // So a series that doubles, or that changes its stride once, has no gap.
+        // Regular around the gap: the strides before and after it are the same, and divide it. So a series that
+        // doubles, or that changes its stride once, has no gap.
         for (at, around) in strides.windows(3).enumerate() {
             let [before, gap, after] = [around[0], around[1], around[2]];
             if before == after && gap > before && gap.is_multiple_of(before) {
@@ -136,7 +135,8 @@ fn unprovided(manifest: &Manifest, tell: &mut Tell<'_>) {
         }
         made.extend(step.outputs.iter().map(|output| &output.path));
     }
-    // A release may begin from foreign checkpoints; but not have some made, and some from nowhere.
+    // A release may begin with checkpoints from elsewhere; but either all or none of its checkpoints may be without a
+    // step that made them.
     let made_kinds: BTreeSet<ArtifactKind> =
         manifest.steps.iter().flat_map(|step| &step.outputs).map(|o| o.kind).collect();
     let from_steps = [ArtifactKind::Tokens, ArtifactKind::Checkpoint, ArtifactKind::Log, ArtifactKind::Table];
@@ -197,7 +197,7 @@ mod tests {
         check_graph(&manifest).into_iter().map(|f| (f.rule, f.path, f.what)).collect()
     }
 
-    /// As Pythia-12b did for two of its 154 steps until 2026.
+    /// As in Pythia-12b for two of its 154 steps until 2026.
     #[test]
     fn the_last_weights_under_an_earlier_step_show() {
         let weights = |step: u64, content: &str| {
@@ -218,7 +218,7 @@ mod tests {
         assert!(found[0].2.contains("step2000/"), "{}", found[0].2);
     }
 
-    /// Amber's are counted by themselves: `ckpt_010` is the eleventh, not step 10.
+    /// Amber's are counted separately: `ckpt_010` is the eleventh checkpoint, not step 10.
     #[test]
     fn checkpoints_that_are_counted_by_themselves_are_not_called_steps() {
         let weights = |number: u64, content: &str| {
@@ -264,7 +264,7 @@ mod tests {
         let rules: Vec<_> = found.iter().map(|(rule, path, _)| (*rule, path.as_str())).collect();
         use GraphRule::{UnmadeArtifact, UnprovidedFile};
         assert_eq!(rules, [(UnprovidedFile, "a"), (UnprovidedFile, "gone"), (UnmadeArtifact, "b")]);
-        // Where no step makes any tokens, they came from elsewhere, and that may be.
+        // If no step makes tokens, they came from elsewhere, which is allowed.
         assert_eq!(told(artifacts, vec![step("s", &[("a", "1")], &[])]), []);
     }
 

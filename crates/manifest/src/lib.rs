@@ -1,10 +1,10 @@
 //! Sealing a release, verifying it against its manifest or another's list, and comparing two.
 //!
-//! A verb that makes files [`record`]s what it read and made; [`seal()`] hashes the whole directory and
-//! gathers the records into a manifest; [`verify()`] says of every path whether it is what the
-//! manifest says and what seems to have happened; [`check_graph`] says where a manifest contradicts
-//! itself; [`sign_manifest`] and [`Bundle`] are what is signed of it; [`diff()`] compares down to the tensor. Empty directories, times, owners and modes of files
-//! are not covered. This crate knows nothing of what the files are for.
+//! A verb that makes files [`record`]s its inputs and outputs; [`seal()`] hashes the complete directory and collects
+//! the records into a manifest; [`verify()`] states for every path whether it matches the manifest and what probably
+//! happened if it does not; [`check_graph`] finds contradictions within a manifest; [`sign_manifest`] and [`Bundle`]
+//! are its signatures; [`diff()`] compares down to the tensor. Empty directories, times, owners and modes of files are
+//! not covered. This crate does not depend on the purpose of the files.
 
 mod attest;
 mod compare;

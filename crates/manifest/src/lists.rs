@@ -1,8 +1,8 @@
-//! Lists of checksums that other tools write, as what they say files should be.
+//! Lists of checksums that other tools write, read as expected files.
 //!
-//! Read are what `sha256sum`, `b3sum`, `md5sum` and `sha1sum` write, in their own and in the BSD
-//! form; the file tree that a model hub's interface gives as JSON; Croissant's description of a
-//! dataset (its `FileObject`s); DVC's list of a directory; and Git LFS pointers.
+//! The supported formats are those of `sha256sum`, `b3sum`, `md5sum` and `sha1sum`, in their own and in the BSD form;
+//! the file tree that a model hub's interface returns as JSON; Croissant's description of a dataset (its
+//! `FileObject`s); DVC's list of a directory; and Git LFS pointers.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::verify::Expected;
 pub struct ListError {
     /// The list's name.
     pub origin: String,
-    /// The line, from 1; 0 if it is no line's.
+    /// The line, from 1; 0 if the error has no line.
     pub line: usize,
     /// What is wrong there.
     pub what: String,
@@ -33,20 +33,20 @@ impl std::fmt::Display for Line {
     }
 }
 
-/// Something that a list says of a file and another source does not.
+/// A contradiction about a file between a list and another source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Disagreement {
     /// The file.
     pub path: RelPath,
-    /// In a sentence, who says what.
+    /// The contradiction and its sources, as a sentence.
     pub what: String,
 }
 
-/// Reads the list called `name`, whose name tells the algorithm where 64 digits could be SHA-256's
-/// or BLAKE3's: `SHA256SUMS`, `weights.sha256`, `B3SUMS`, `weights.b3`. Sorted by path.
+/// Reads the list called `name`. If 64 digits could be SHA-256's or BLAKE3's, the name decides: `SHA256SUMS`,
+/// `weights.sha256`, `B3SUMS`, `weights.b3`. Sorted by path.
 ///
 /// # Errors
-/// The first line that is no checksum and path, or says otherwise of a path than one before.
+/// The first line that is not a checksum and a path, or contradicts an earlier line about the same path.
 pub fn read_list(name: &str, text: &str) -> Result<Vec<Expected>, ListError> {
     let mut files: BTreeMap<RelPath, Expected> = BTreeMap::new();
     let mut add = |line: usize, path: &str, size: Option<u64>, checksum: Option<Checksum>| {
@@ -59,7 +59,7 @@ pub fn read_list(name: &str, text: &str) -> Result<Vec<Expected>, ListError> {
             slices: Vec::new(),
             tensors: None,
         });
-        // Without a checksum it is listed all the same, and cannot be verified.
+        // Without a checksum the file is still listed, and cannot be verified.
         let Some(checksum) = checksum else { return Ok(()) };
         match entry.checksums.iter().find(|known| known.algorithm() == checksum.algorithm()) {
             Some(known) if *known != checksum => {
@@ -92,10 +92,10 @@ pub fn read_list(name: &str, text: &str) -> Result<Vec<Expected>, ListError> {
         }
     } else if text.trim_start().starts_with('{') {
         for file in json::<Dataset>(name, text, "description of a dataset by Croissant")?.distribution {
-            // Sets of files have no digest, and what is inside an archive is none of the files here.
+            // Sets of files have no digest, and files inside an archive are not files of this directory.
             let (Some(url), None) = (&file.content_url, &file.contained_in) else { continue };
             let path = local(url);
-            // Elsewhere than in this copy, and not to be looked at here.
+            // Stored elsewhere than in this copy, and not checked here.
             if path.contains("://") && file.sha256.is_none() && file.md5.is_none() {
                 continue;
             }
@@ -127,7 +127,7 @@ pub fn read_list(name: &str, text: &str) -> Result<Vec<Expected>, ListError> {
     Ok(files.into_values().collect())
 }
 
-/// One file of a hub's tree; what else is said of it is not needed.
+/// One file of a hub's tree; its other fields are not needed.
 #[derive(Deserialize)]
 struct Node {
     #[serde(rename = "type")]
@@ -168,7 +168,7 @@ struct FileObject {
 }
 
 impl FileObject {
-    /// Its length where that is given in bytes: `123 B`. Of `1.5 MB` nothing is known exactly.
+    /// The length if it is given in bytes: `123 B`. `1.5 MB` is not exact, and gives no length.
     fn size(&self) -> Option<u64> {
         match self.content_size.as_ref()? {
             serde_json::Value::String(text) => {
@@ -179,7 +179,7 @@ impl FileObject {
     }
 }
 
-/// Where what a hub serves at `url` lies in a copy of the repository.
+/// The path, in a copy of the repository, of the file that a hub serves at `url`.
 fn local(url: &str) -> &str {
     let after = |mark: &str| url.split_once(mark).and_then(|(_, rest)| rest.split_once('/'));
     match (url.contains("://"), after("/resolve/").or_else(|| after("/raw/"))) {
@@ -196,7 +196,7 @@ fn json<T: for<'de> Deserialize<'de>>(name: &str, text: &str, what: &str) -> Res
     })
 }
 
-/// What a Git LFS pointer says of the file that it stands for, if the text is one.
+/// What a Git LFS pointer states about the file that it represents, if the text is one.
 /// <https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>
 pub fn lfs_pointer(text: &str) -> Option<Result<(Checksum, u64), String>> {
     let rest = text.strip_prefix("version https://git-lfs.github.com/spec/v1")?;
@@ -245,7 +245,7 @@ fn entry(name: &str, line: &str) -> Result<(String, Checksum), String> {
     Checksum::from_hex(algorithm, hex).map(|checksum| (path, checksum)).ok_or_else(form)
 }
 
-/// A path as `sha256sum` escapes one: `\\`, `\n` and `\r`.
+/// A path with the escapes of `sha256sum`: `\\`, `\n` and `\r`.
 fn unescaped(path: &str) -> Option<String> {
     let mut out = String::new();
     let mut chars = path.chars();
@@ -263,8 +263,8 @@ fn unescaped(path: &str) -> Option<String> {
     Some(out)
 }
 
-/// Adds what the list called `name` says to what is `expected` already, and gives where the two
-/// cannot both be right. What disagrees is checked against the first.
+/// Adds the content of the list called `name` to `expected`, and returns the contradictions. If there is one, the file
+/// is checked against the first source.
 pub fn merge(expected: &mut Vec<Expected>, name: &str, list: Vec<Expected>) -> Vec<Disagreement> {
     let mut disagreements = Vec::new();
     let mut known: BTreeMap<RelPath, Expected> =
@@ -303,9 +303,9 @@ mod tests {
         list.into_iter().map(told).collect()
     }
 
-    /// Two files in each tool's form. Their digests are published: `abc` and nothing are the test vectors
-    /// of FIPS 180, RFC 1321 and BLAKE3; git's of nothing is in every repository, that of `abc` is what
-    /// `git hash-object` 2.47 says.
+    /// Two files in each tool's format. Their digests are published: `abc` and the empty text are the test vectors of
+    /// FIPS 180, RFC 1321 and BLAKE3; git's digest of the empty text is in every repository, that of `abc` is the
+    /// output of `git hash-object` 2.47.
     #[test]
     fn lists_of_the_same_files_agree() {
         const SHA: [&str; 2] = [
@@ -368,7 +368,7 @@ mod tests {
                 .to_vec()
         };
         assert_eq!(told, [("d/abc", Some(3), expected(0)), ("naïve.txt", Some(0), expected(1))]);
-        // A digit that is another in any of them is told, with the list.
+        // A changed digit in any of them is reported, with the name of the list.
         for (name, text) in &lists {
             let digit = text.rfind(|c: char| c.is_ascii_hexdigit() && !"abcdef3".contains(c)).unwrap();
             let mut other = text.clone();
@@ -383,7 +383,7 @@ mod tests {
         let (a, b) = ("a".repeat(64), "B".repeat(64));
         let sha = |hex: &str| vec![format!("sha256:{}", hex.to_lowercase())];
         let text = format!("# of today\r\n{a}  one two\r\n\n{b} *./dir/x\n\\{a}  new\\nline\n");
-        // A path with a line end cannot be in a release, and is refused where it stands.
+        // A path with a line end is not possible in a release, and is refused at its position.
         let error = read_list("SHA256SUMS", &text).unwrap_err();
         assert_eq!(error.line, 5);
         let text = text.replace("\\a", "a").replace("new\\nline", "new");

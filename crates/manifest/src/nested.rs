@@ -1,9 +1,8 @@
-//! Manifests that name manifests: a large release sealed part by part.
+//! Manifests that refer to other manifests: a large release sealed part by part.
 //!
-//! A part is a directory with a manifest of its own. The whole's manifest has that manifest as an
-//! artifact of kind `manifest`, by its digest, and none of the part's files: whoever has the whole
-//! checks the part's manifest against that digest, and the files against the part's manifest. A part
-//! that cannot be followed is never passed over: see [`Unknown`].
+//! A part is a directory with a manifest of its own. The outer manifest has the part's manifest as an artifact of kind
+//! `manifest`, with its digest, and none of the part's files: the part's manifest is checked against that digest, and
+//! the files against the part's manifest. A part that cannot be followed is never skipped silently: see [`Unknown`].
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,32 +14,32 @@ use serde::Serialize;
 
 use crate::record::SCRATCH;
 
-/// Parts within parts deeper than this are not followed.
+/// Parts that are nested deeper than this are not followed.
 const DEEPEST: usize = 8;
-/// A part's manifest of more bytes is not read.
+/// A part's manifest with more bytes than this is not read.
 const LONGEST: u64 = 512 << 20;
 
-/// A manifest with those of its parts in it.
+/// A manifest combined with those of its parts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unfolded {
-    /// Every artifact and step of the whole and its parts, by paths in the whole. Its root is that of
-    /// the whole as it was sealed.
+    /// Every artifact and step of the release and its parts, with paths from the release's directory. Its root is that
+    /// of the outer manifest as it was sealed.
     pub manifest: Manifest,
-    /// What of the parts is not known.
+    /// What is unknown about the parts.
     pub unknown: Vec<Unknown>,
 }
 
-/// A part of which it is not known what it should hold, so that nothing in it can be looked at; or a
-/// path of which two manifests say something.
+/// A part whose expected content is unknown, so that nothing in it can be checked; or a path about which two manifests
+/// make statements.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unknown {
     /// The part's directory, or the path.
     pub at: RelPath,
-    /// In a sentence, why.
+    /// The reason, as a sentence.
     pub why: String,
 }
 
-/// The manifest of what lies below `root` with those of its parts in it; nothing if it has no parts.
+/// The manifest of the directory `root` combined with those of its parts; `None` if it has no parts.
 pub fn unfold(manifest: &Manifest, root: &Path) -> Option<Unfolded> {
     if manifest.artifacts.iter().all(|artifact| artifact.kind != ArtifactKind::Manifest) {
         return None;
@@ -51,7 +50,7 @@ pub fn unfold(manifest: &Manifest, root: &Path) -> Option<Unfolded> {
     Some(parts.finish())
 }
 
-/// `manifest` without what it lists.
+/// `manifest` without its lists.
 fn empty(manifest: &Manifest) -> Manifest {
     let Manifest { retrace, name, tool, root, .. } = manifest;
     Manifest {
@@ -68,15 +67,16 @@ fn empty(manifest: &Manifest) -> Manifest {
 struct Parts {
     root: Option<Root>,
     whole: Manifest,
-    /// Manifests that were read, or tried: each once, so that many that name each other's parts end.
+    /// Manifests that were read, or whose reading failed: each is read only once, so that references between parts
+    /// cannot multiply the work.
     seen: BTreeSet<RelPath>,
     unknown: Vec<Unknown>,
 }
 
 impl Parts {
-    /// Adds a manifest that lies in `directory`; nothing stands for the root.
+    /// Adds a manifest whose directory is `directory`; `None` is the root.
     fn add(&mut self, manifest: &Manifest, directory: Option<&RelPath>, depth: usize) {
-        // Two good paths joined are one.
+        // Two valid paths, joined, are a valid path.
         let within = |path: &RelPath| match directory {
             Some(directory) => directory.join(path.as_str()).unwrap_or_else(|_| path.clone()),
             None => path.clone(),
@@ -104,10 +104,10 @@ impl Parts {
         }
     }
 
-    /// Adds what the part holds whose manifest is `artifact`.
+    /// Adds the content of the part whose manifest is `artifact`.
     fn part(&mut self, artifact: &Artifact, depth: usize) {
         let part = artifact.path.parent();
-        // Beside a part's manifest its signature and the records of its steps may lie.
+        // A part's manifest may have its signature and the records of its steps beside it.
         if let Some(root) = self.root.as_ref().map(Root::path) {
             let signature = format!("{}.sig", artifact.path).parse().ok();
             let signature = signature.filter(|path: &RelPath| path.under(root).is_file());
@@ -131,7 +131,7 @@ impl Parts {
         }
     }
 
-    /// The manifest that the artifact is, if it is there with the sealed bytes.
+    /// The manifest that the artifact describes, if it exists with the sealed bytes.
     fn read(&self, artifact: &Artifact) -> Result<Manifest, String> {
         let path = &artifact.path;
         if artifact.size > LONGEST {
@@ -155,7 +155,7 @@ impl Parts {
         let Self { mut whole, mut unknown, .. } = self;
         whole.ignored.sort();
         whole.ignored.dedup();
-        // Of two promises for one path the outer one, which was added first, is kept.
+        // If two manifests expect different things of one path, the outer one, which was added first, is kept.
         whole.artifacts.sort_by(|a, b| a.path.cmp(&b.path));
         whole.artifacts.dedup_by(|twice, first| {
             let same = twice.path == first.path;
@@ -178,10 +178,10 @@ impl Parts {
     }
 }
 
-/// Where the manifest of the part in `directory` lies.
+/// The path of the manifest of the part in `directory`.
 ///
 /// # Errors
-/// If there is none or there are two, or it cannot be read; in a sentence.
+/// If there is none or there are two, or it cannot be read; as a sentence.
 pub(crate) fn part(root: &Root, directory: &RelPath) -> Result<RelPath, String> {
     let names = ["manifest.yaml", "manifest.json"].map(|name| directory.join(name));
     let mut there = names.into_iter().flatten().filter_map(|path| Some((root.file(&path).ok()?, path)));
@@ -190,7 +190,7 @@ pub(crate) fn part(root: &Root, directory: &RelPath) -> Result<RelPath, String> 
         return Err("it has both a manifest.yaml and a manifest.json".to_owned());
     }
     let text = file.text(LONGEST).map_err(|e| e.to_string())?;
-    // Whether its own parts can be followed shows when the whole is sealed.
+    // Whether its own parts can be followed is checked when the complete release is sealed.
     Manifest::parse(&text, path.as_str()).map_err(|e| e.to_string())?;
     Ok(path)
 }

@@ -1,9 +1,9 @@
-//! Bundles of OpenSSF Model Signing (OMS) 1.0: a list of a model's files, signed.
+//! Bundles of OpenSSF Model Signing (OMS) 1.0: a signed list of a model's files.
 //! <https://github.com/ossf/model-signing-spec/blob/main/spec/v1.0.md>
 //!
-//! Of the methods, `key` and `certificate` are checked. `sigstore` (keyless) is read, but checking it
-//! needs the keys of a public log, so that its signature is refused as unchecked. Of the forms, whole
-//! files by SHA-256 or BLAKE3 are read; files in shards and BLAKE2b are refused as such.
+//! Of the signing methods, `key` and `certificate` are checked. `sigstore` (keyless) is read, but checking it needs
+//! the keys of a public log, so its signature is refused as unchecked. Of the file methods, complete files by SHA-256
+//! or BLAKE3 are read; files in shards and BLAKE2b are refused with a specific error.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ const MEDIA_TYPES: [&str; 4] = [
     "application/vnd.dev.sigstore.bundle+json;version=0.1",
 ];
 const PREDICATE: &str = "https://model_signing/signature/v1.0";
-/// What OMS leaves out of every model, at its top.
+/// What OMS leaves out of every model, in its top directory.
 const NEVER_SIGNED: [&str; 4] = [".git", ".gitattributes", ".github", ".gitignore"];
 
 /// A bundle that was read.
@@ -36,30 +36,30 @@ pub struct Bundle {
     signer: Signer,
     /// The files that are signed, sorted by path.
     pub files: Vec<Expected>,
-    /// What the signature leaves out, in the model's directory.
+    /// The paths in the model's directory that the signature leaves out.
     pub ignored: Vec<RelPath>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 enum Signer {
-    /// A key, and what the bundle calls it.
+    /// A key, and its name in the bundle.
     Key(Option<String>),
     Chain(Chain),
     Keyless,
 }
 
-/// Whom a caller trusts to have signed.
+/// The signers that a caller trusts.
 #[derive(Debug, Clone)]
 pub enum Trust {
-    /// Who has the other half of this key.
+    /// The owner of the private half of this key.
     Key(PublicKey),
-    /// Whoever has a certificate that leads to one of these roots.
+    /// Every signer with a certificate that leads to one of these roots.
     Roots {
         /// The roots.
         roots: Roots,
-        /// The moment at which the certificates must be valid, in seconds after 1970.
+        /// The time at which the certificates must be valid, in seconds since 1970.
         at: u64,
-        /// The certificate must be of one of these; if there are none, any will do.
+        /// The certificate must be for one of these identities; if there are none, any is accepted.
         identities: Vec<Identity>,
     },
 }
@@ -67,7 +67,7 @@ pub enum Trust {
 /// Why a bundle's signature is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BundleError {
-    /// It does not hold.
+    /// It is not a valid signature.
     #[error(transparent)]
     Signature(#[from] SignatureError),
     /// Its keys or certificates are damaged.
@@ -81,18 +81,18 @@ pub enum BundleError {
         /// The key that was given, by the SHA-256 of its PEM text.
         given: String,
     },
-    /// A root that is trusted vouches for the signer, but he is another than was asked for.
+    /// A trusted root certifies the signer, but the signer is not the expected one.
     #[error("it was not signed by {wanted}, but by {}", listed(signer, ", "))]
     Identity {
-        /// Who was asked for.
+        /// The expected signer.
         wanted: String,
-        /// Who signed.
+        /// The actual signer.
         signer: Vec<Identity>,
     },
     /// The bundle was signed with a key alone.
     #[error("it was signed with a key and has no certificate; give the public key")]
     NoCertificates,
-    /// The bundle was signed with a certificate of the moment, and a public log.
+    /// The bundle was signed with a short-lived certificate and a public log.
     #[error(
         "it was signed with a temporary key (Sigstore): only the public log can tell by whom, and retrace does not read that log"
     )]
@@ -102,22 +102,22 @@ pub enum BundleError {
 /// Why a bundle could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BundlingError {
-    /// The key's kind is not OMS's.
+    /// OMS does not support this kind of key.
     #[error("OMS supports only ECDSA keys on P-256, P-384 and P-521, and this key is {kind}")]
     Kind {
         /// The kind.
         kind: &'static str,
     },
-    /// The first certificate is not of the key.
+    /// The first certificate does not belong to the key.
     #[error("the first certificate, of {signer:?}, does not belong to the signing key")]
     Certificate {
-        /// Whose it is.
+        /// The identity in the certificate.
         signer: String,
     },
-    /// There is nothing to sign.
+    /// There are no files to sign.
     #[error("there is no file to sign")]
     Empty,
-    /// The parts cannot be written.
+    /// The parts cannot be serialized.
     #[error("{what}")]
     Form {
         /// What is wrong.
@@ -125,10 +125,10 @@ pub enum BundlingError {
     },
 }
 
-/// A file as a bundle names it.
+/// A file as a bundle lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
-    /// Where it lies.
+    /// Its path.
     pub path: RelPath,
     /// Its length in bytes.
     pub size: u64,
@@ -185,7 +185,7 @@ struct Predicate {
     serialization: Serialization,
 }
 
-/// Others may say more of a file, as we do with its size; what is not known is passed over.
+/// Other tools may add fields to a file, as we do with its size; unknown fields are ignored.
 #[derive(Serialize, Deserialize)]
 struct Resource {
     name: String,
@@ -208,7 +208,7 @@ struct Serialization {
 }
 
 impl Bundle {
-    /// Whether a JSON text is meant as a bundle rather than a manifest, be it broken.
+    /// Whether a JSON text is intended as a bundle rather than a manifest, even if it is not valid.
     pub fn is_one(text: &str) -> bool {
         let begins = text.get(..text.floor_char_boundary(1 << 10)).unwrap_or(text);
         ["\"mediaType\"", "\"verificationMaterial\"", "\"dsseEnvelope\""].iter().any(|key| begins.contains(key))
@@ -217,7 +217,7 @@ impl Bundle {
     /// Reads the bundle called `name`. Its signature is not checked yet.
     ///
     /// # Errors
-    /// If it is none that the specification allows, or of a form that is not read here.
+    /// If the specification does not allow it, or it uses a method that is not supported here.
     pub fn parse(name: &str, text: &str) -> Result<Self, ListError> {
         let at = |line: usize| {
             move |what: String| ListError {
@@ -242,11 +242,11 @@ impl Bundle {
         Ok(Self { envelope, signer, files, ignored })
     }
 
-    /// Who signed these files, if it is someone whom `trust` names: what a key shows by itself, or what the
-    /// certificate says for which a root vouches. Never what the bundle says besides.
+    /// The signer of these files, if `trust` allows that signer: the identity that the key itself proves, or that of a
+    /// certificate which a root certifies. Other statements of the bundle are never used.
     ///
     /// # Errors
-    /// If it is someone else, why.
+    /// The reason, if the signer is not trusted.
     pub fn check(&self, trust: &Trust) -> Result<Vec<Identity>, BundleError> {
         guard(|| self.signed_by(trust))?
     }
@@ -258,7 +258,7 @@ impl Bundle {
             (Signer::Key(hint), Trust::Key(key)) => {
                 let given = key.hint().unwrap_or_default();
                 match hint {
-                    // A wrong key fails below in any case; this says why.
+                    // A wrong key fails below in any case; this gives a better reason.
                     Some(named) if !named.eq_ignore_ascii_case(&given) => {
                         return Err(BundleError::Hint { named: excerpt(named).into_owned(), given });
                     }
@@ -283,7 +283,7 @@ impl Bundle {
         }
     }
 
-    /// Who signed, as the bundle says: not to be believed.
+    /// The signer according to the bundle: not verified.
     pub fn signer(&self) -> String {
         match &self.signer {
             Signer::Key(hint) => format!("key {}", excerpt(hint.as_deref().unwrap_or("without a name"))),
@@ -321,7 +321,7 @@ fn signer(material: Material) -> Result<Signer, String> {
     }
 }
 
-/// What the signed statement says of the files, and what it leaves out.
+/// What the signed statement says about the files, and what it leaves out.
 fn files(envelope: &Envelope) -> Result<(Vec<Expected>, Vec<RelPath>), String> {
     let statement: Statement<Predicate> = Statement::within(envelope, PREDICATE)?;
     let Predicate { resources, serialization } = statement.predicate;
@@ -365,10 +365,10 @@ fn files(envelope: &Envelope) -> Result<(Vec<Expected>, Vec<RelPath>), String> {
     if !subject.digest.get("sha256").is_some_and(|digest| digest.eq_ignore_ascii_case(&sum)) {
         return Err("its subject is not the digest of the files that it lists".to_owned());
     }
-    // What is no path in the model leaves nothing in it out.
+    // A text that is not a path in the model leaves nothing in it out.
     let ignored = serialization.ignore_paths.iter().map(String::as_str).chain(NEVER_SIGNED);
     let ignored: BTreeSet<RelPath> = ignored.filter_map(|path| path.parse().ok()).collect();
-    // What is listed is looked at, also where it lies in what is left out by default: a signer may sign that.
+    // Listed files are checked, even if they are in a directory that is left out by default: a signer may sign them.
     let mut names: Vec<&str> = files.keys().map(RelPath::as_str).collect();
     names.sort_unstable();
     let listed = |ignored: &RelPath| {
@@ -380,11 +380,11 @@ fn files(envelope: &Envelope) -> Result<(Vec<Expected>, Vec<RelPath>), String> {
     Ok((files.into_values().collect(), ignored))
 }
 
-/// A bundle in which `key` signs `files` of the model called `name`, with the certificates that vouch
-/// for it if there are any. The same input gives the same bytes.
+/// A bundle in which `key` signs `files` of the model called `name`, with the certificates for the key if there are
+/// any. The same input gives the same bytes.
 ///
 /// # Errors
-/// If the key's kind is not OMS's, or the first certificate is not its own.
+/// If OMS does not support the kind of key, or the first certificate does not belong to it.
 pub fn bundle(
     name: &str,
     mut files: Vec<Signed>,

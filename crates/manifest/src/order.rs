@@ -1,17 +1,17 @@
-//! In which order the steps of a manifest can be done: each after those that make what it reads.
+//! In which order the steps of a manifest can be run: each after the steps that make its inputs.
 
 use std::collections::BTreeMap;
 
 use retrace_spec::RelPath;
 use retrace_spec::manifest::GraphStep;
 
-/// An order of steps, each given by its place in the list that was asked about.
+/// An order of steps, each given by its index in the list of the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
-    /// Every step, after those that make what it reads; within a circle, in some order.
+    /// Every step, after those that make its inputs; within a cycle, in an arbitrary order.
     pub steps: Vec<usize>,
-    /// The circles: steps that need what they make themselves, by way of each other. A step alone is
-    /// one if it reads what it makes. Ascending, and so is each.
+    /// The cycles: steps that depend on their own outputs through each other. A single step is one if it reads its own
+    /// output. The list and each cycle are sorted in ascending order.
     pub circles: Vec<Vec<usize>>,
 }
 
@@ -33,8 +33,8 @@ impl Order {
         Self::of_needs(&needs)
     }
 
-    /// The order of steps of which each needs those that are listed for it, by their places; in time that
-    /// grows with the lists (Kosaraju and Sharir).
+    /// The order of steps, where each needs those that are listed for it by their indices; in time linear in the
+    /// lists' length (Kosaraju and Sharir).
     pub fn of_needs(needs: &[Vec<usize>]) -> Self {
         let mut needed_by = vec![Vec::new(); needs.len()];
         for (at, needs) in needs.iter().enumerate() {
@@ -49,7 +49,7 @@ impl Order {
     }
 }
 
-/// The steps of a circle, by their ids: the first few, and how many more.
+/// The steps of a cycle, by their ids: the first few, and how many more.
 pub fn circle_in_words(circle: &[usize], steps: &[GraphStep]) -> String {
     const MOST: usize = 8;
     let ids: Vec<&str> = circle.iter().take(MOST).map(|at| steps[*at].id.as_str()).collect();
@@ -57,8 +57,8 @@ pub fn circle_in_words(circle: &[usize], steps: &[GraphStep]) -> String {
     ids.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
 }
 
-/// A tree for each of `roots` that no earlier one has reached: what is reached from there along `edges`,
-/// each node after those that it leads to.
+/// A tree for each of `roots` that no earlier one has reached: the nodes that are reached from it along `edges`, each
+/// node after its successors.
 fn trees(edges: &[Vec<usize>], roots: impl Iterator<Item = usize>) -> Vec<Vec<usize>> {
     let mut reached = vec![false; edges.len()];
     let mut trees = Vec::new();
@@ -66,7 +66,7 @@ fn trees(edges: &[Vec<usize>], roots: impl Iterator<Item = usize>) -> Vec<Vec<us
         if std::mem::replace(&mut reached[root], true) {
             continue;
         }
-        // Not by recursion: a chain of steps may be longer than the stack is deep.
+        // Without recursion: a chain of steps may be longer than the stack allows.
         let (mut tree, mut path) = (Vec::new(), vec![(root, 0)]);
         while let Some((at, next)) = path.last_mut() {
             if let Some(to) = edges[*at].get(*next).copied() {
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_long_chain_takes_no_deep_stack_and_linear_time() {
         let name = |at: usize| format!("f{at:06}");
-        // The last first, so that each leads to all before it.
+        // In reverse order, so that each leads to all before it.
         let mut steps: Vec<GraphStep> = (0..100_000).rev().map(|at| step(&[&name(at)], &[&name(at + 1)])).collect();
         let order = Order::of(&steps);
         assert_eq!((order.steps.first(), order.circles.len()), (Some(&99_999), 0));

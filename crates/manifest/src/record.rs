@@ -1,4 +1,4 @@
-//! What verbs leave for the seal: one file a step, of what it read and made.
+//! The records that verbs leave for the seal: one file per step, with its inputs and outputs.
 
 use rayon::prelude::*;
 use retrace_files::{FileError, Root, Silent, Wanted, hash};
@@ -6,35 +6,34 @@ use retrace_spec::RelPath;
 use retrace_spec::manifest::{ArtifactKind, GraphStep, Output, Reference, StepKind};
 use serde::{Deserialize, Serialize};
 
-/// The directory of a release that holds what is not part of it.
+/// The directory in a release for files that are not part of it.
 pub const SCRATCH: &str = ".retrace";
-/// The directory below it that holds the records.
+/// The directory below it with the records.
 const STEPS: &str = "steps";
-/// More than this no record has: one of a million files has some 200 megabytes.
+/// No record is longer than this: one with a million files has about 200 megabytes.
 const LONGEST: u64 = 512 << 20;
 
-/// A step that was done.
+/// A step that was run.
 #[derive(Debug, Clone)]
 pub struct Done {
-    /// Unique in the release, and able to be a file's name.
+    /// Unique in the release, and valid as a file's name.
     pub id: String,
-    /// What was done.
+    /// The kind of the step.
     pub kind: StepKind,
     /// The numerics version, if it computes with it.
     pub numerics: Option<u32>,
-    /// The document that says how.
+    /// The document that describes it.
     pub config: Option<RelPath>,
-    /// What it read; the config is added.
+    /// Its inputs; the config is added.
     pub inputs: Vec<RelPath>,
-    /// What it made.
+    /// Its outputs.
     pub outputs: Vec<(RelPath, ArtifactKind)>,
 }
 
-/// Records a step below `root`, with the digests that its files have now. A step of the same id is
-/// replaced.
+/// Records a step below `root`, with the current digests of its files. A step of the same id is replaced.
 ///
 /// # Errors
-/// If the id cannot be a file's name, a file cannot be read, or the record not written.
+/// If the id is not valid as a file's name, a file cannot be read, or the record cannot be written.
 pub fn save(root: &Root, done: Done) -> Result<GraphStep, FileError> {
     let refuse =
         || FileError::Name { path: root.path().to_owned(), what: format!("{:?} is not a valid step id", done.id) };
@@ -64,15 +63,15 @@ pub fn save(root: &Root, done: Done) -> Result<GraphStep, FileError> {
     Ok(step)
 }
 
-/// The note that a step was begun, of what it reads: what it has made is not known yet.
+/// The note that a step has begun, with its inputs: its outputs are not known yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Begun {
-    /// What it reads, sorted by path.
+    /// Its inputs, sorted by path.
     pub inputs: Vec<Reference>,
 }
 
-/// The directory below [`SCRATCH`] that holds notes of steps that were begun.
+/// The directory below [`SCRATCH`] with the notes of steps that have begun.
 const BEGUN: &str = "begun";
 
 fn note(root: &Root, id: &str) -> Result<RelPath, FileError> {
@@ -81,7 +80,7 @@ fn note(root: &Root, id: &str) -> Result<RelPath, FileError> {
     format!("{SCRATCH}/{BEGUN}/{id}.json").parse().map_err(|_| refuse())
 }
 
-/// Notes that a step begins.
+/// Writes the note that a step begins.
 ///
 /// # Errors
 /// If the note cannot be written.
@@ -92,10 +91,10 @@ pub fn begin(root: &Root, id: &str, begun: &Begun) -> Result<(), FileError> {
     Ok(())
 }
 
-/// The note that a step was begun, if it was begun and has not ended.
+/// The note that a step has begun, if it has begun and not ended.
 ///
 /// # Errors
-/// If the note cannot be read, or is not one.
+/// If the note cannot be read, or is not valid.
 pub fn begun(root: &Root, id: &str) -> Result<Option<Begun>, FileError> {
     let path = note(root, id)?;
     if !root.has(&path) {
@@ -107,10 +106,10 @@ pub fn begun(root: &Root, id: &str) -> Result<Option<Begun>, FileError> {
     serde_json::from_slice(&text).map(Some).map_err(json)
 }
 
-/// Removes the note that a step was begun: it has ended.
+/// Removes the note that a step has begun, because it has ended.
 ///
 /// # Errors
-/// If it is there and cannot be removed.
+/// If it exists and cannot be removed.
 pub fn end(root: &Root, id: &str) -> Result<(), FileError> {
     let path = note(root, id)?;
     if root.has(&path) { root.remove(&path) } else { Ok(()) }
@@ -119,7 +118,7 @@ pub fn end(root: &Root, id: &str) -> Result<(), FileError> {
 /// The records below `root`, sorted by id.
 ///
 /// # Errors
-/// If one cannot be read, or is not one.
+/// If one cannot be read, or is not valid.
 pub fn load_all(root: &Root) -> Result<Vec<GraphStep>, FileError> {
     let Ok(directory) = format!("{SCRATCH}/{STEPS}").parse::<RelPath>() else { return Ok(Vec::new()) };
     if !root.has(&directory) {

@@ -1,10 +1,10 @@
-//! Verifying that was interrupted, gone on with.
+//! Resuming an interrupted verification.
 //!
-//! A file of the caller's, not the release's, gets a line for each file that was found to be as
-//! expected, with its stamp then. Whoever goes on reads it and passes over each file whose stamp is
-//! the same. So whoever can write it decides what is not read: it must be the caller's alone, lie
-//! outside what is verified, and be of the same manifest and directory. It is written line by line: of
-//! what a kill cuts off the last line at most is lost, and that file is read again.
+//! A file that belongs to the caller, not to the release, receives a line for each file that matched, with its stamp
+//! at that time. A resumed verification reads it and skips each file whose stamp is the same. So a person who can
+//! write this file decides what is not read: it must be writable only by the caller, must be outside the verified
+//! directory, and must belong to the same manifest and directory. It is written line by line: if the process is
+//! killed, at most the last line is lost, and that file is read again.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -19,25 +19,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::verify::Expected;
 
-/// What the first line is called, and of what version.
+/// The name and version in the first line.
 const SCHEMA: &str = "verify-progress/2";
-/// With which it begins, as [`First`] is written.
+/// The beginning of the first line, as [`First`] is written.
 const BEGINNING: &str = "{\"retrace\"";
-/// More is no such file.
+/// A file whose first line is longer is not such a file.
 const LONGEST: u64 = 1 << 32;
 
-/// What notes are of, and count for nothing elsewhere.
+/// What the notes are about; for anything else they are ignored.
 #[derive(Debug, Clone, Copy)]
 pub struct Basis<'a> {
     /// The directory that is verified.
     pub directory: &'a Path,
     /// The root of the manifest, if it is one.
     pub root: Option<Digest>,
-    /// All that is expected.
+    /// Everything that is expected.
     pub expected: &'a [Expected],
 }
 
-/// What was verified before, and a file for what is verified now.
+/// The files that were verified before, and the file for those that are verified now.
 #[derive(Debug)]
 pub struct Resume {
     path: PathBuf,
@@ -51,9 +51,9 @@ pub struct Resume {
 struct First {
     retrace: String,
     root: Option<Digest>,
-    /// As the system has it, without links.
+    /// The directory's canonical path, without links.
     directory: String,
-    /// Over all that is expected, lists beside the manifest too.
+    /// A digest over everything that is expected, including lists beside the manifest.
     of: Digest,
 }
 
@@ -65,11 +65,11 @@ struct Line {
 }
 
 impl Resume {
-    /// Opens the file at `path`, or begins it, for verifying what `basis` says.
+    /// Opens or creates the file at `path`, for verifying what `basis` describes.
     ///
     /// # Errors
-    /// If it lies in that directory, others could write it, it cannot be read or written, is of
-    /// something else, or was made for another manifest, list or directory.
+    /// If it is in that directory, others could write it, it cannot be read or written, it is another kind of file, or
+    /// it was made for another manifest, list or directory.
     pub fn open(path: &Path, basis: &Basis<'_>) -> Result<Self, FileError> {
         let io = |did| FileError::io(path, did);
         let wrong = |line: usize, what: String| FileError::Json { path: path.to_owned(), line, what };
@@ -85,7 +85,7 @@ impl Resume {
         options.read(true).append(true).create_new(is_new);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        // Before it is opened, because a pipe might wait for ever.
+        // Before it is opened, because opening a pipe could wait forever.
         if !is_new && !path.symlink_metadata().map_err(io("open"))?.is_file() {
             return Err(refuse("it is not a regular file"));
         }
@@ -105,7 +105,7 @@ impl Resume {
         for number in 1.. {
             line.clear();
             let read = reader.read_until(b'\n', &mut line).map_err(io("read"))?;
-            // What a kill cut off ends without a line end.
+            // A line that was cut off by a kill has no line end.
             if !line.ends_with(b"\n") {
                 let begun = line.starts_with(BEGINNING.as_bytes()) || BEGINNING.as_bytes().starts_with(&line);
                 if number == 1 && !begun {
@@ -131,12 +131,12 @@ impl Resume {
         Ok(resume)
     }
 
-    /// How many files were passed over.
+    /// The number of files that were skipped.
     pub fn reused(&self) -> usize {
         self.reused.load(Ordering::Relaxed)
     }
 
-    /// Whether the file at `path` was verified before and has this stamp still.
+    /// Whether the file at `path` was verified before and still has this stamp.
     pub(crate) fn knows(&self, path: &RelPath, stamp: Stamp) -> bool {
         let known = self.before.get(path) == Some(&stamp);
         if known {
@@ -155,7 +155,7 @@ impl Resume {
         let mut bytes = serde_json::to_vec(line).map_err(json)?;
         bytes.push(b'\n');
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // One call a line, so that two threads' lines never mix.
+        // One write call per line, so that the lines of two threads never mix.
         file.write_all(&bytes).map_err(FileError::io(&self.path, "write"))
     }
 }
@@ -177,7 +177,7 @@ impl First {
         Ok(Self { retrace: SCHEMA.to_owned(), root: basis.root, directory, of: hasher.finalize().into() })
     }
 
-    /// Whether notes that begin with `noted` are of the same.
+    /// Whether notes that begin with `noted` are about the same basis.
     fn agree(&self, noted: &Self) -> Result<(), String> {
         if noted.retrace != SCHEMA {
             return Err(format!(

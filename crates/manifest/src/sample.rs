@@ -1,4 +1,4 @@
-//! A part of the files, chosen at random, and what looking at it proves.
+//! A random part of the files, and what checking it proves.
 
 use std::collections::BTreeSet;
 
@@ -8,22 +8,21 @@ use serde::Serialize;
 /// A random choice of files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileSample {
-    /// What was chosen.
+    /// The chosen files.
     #[serde(skip)]
     pub chosen: BTreeSet<RelPath>,
-    /// How many were chosen.
+    /// The number of chosen files.
     pub files: usize,
-    /// Of how many.
+    /// The total number of files.
     pub of: usize,
-    /// If so many files were changed, the sample would have held one of them with a probability of
-    /// at least 95 %.
+    /// If this many files were changed, the sample would contain one of them with a probability of at least 95 %.
     pub would_find: usize,
-    /// What the choice came from: with it, anyone can choose the same.
+    /// The seed of the choice: with it, anyone can reproduce the choice.
     pub seed: String,
 }
 
-/// Chooses `fraction` of `paths`, rounded up: those with the smallest BLAKE3 over the seed and the
-/// path. Who does not know the seed beforehand cannot know the choice.
+/// Chooses `fraction` of `paths`, rounded up: those with the smallest BLAKE3 over the seed and the path. Without
+/// knowing the seed in advance the choice cannot be predicted.
 pub fn sample<'a>(paths: impl Iterator<Item = &'a RelPath>, fraction: f64, seed: &str) -> FileSample {
     let key = |path: &RelPath| {
         let mut hasher = blake3::Hasher::new_derive_key("retrace 2026 sample of files");
@@ -37,16 +36,16 @@ pub fn sample<'a>(paths: impl Iterator<Item = &'a RelPath>, fraction: f64, seed:
     FileSample { chosen, files, of: all.len(), would_find: would_find(files, all.len(), 0.95), seed: seed.to_owned() }
 }
 
-/// The least number of changed files among `of` that a random choice of `files` would hold one of
-/// with a probability of at least `confidence`: 1 − C(of − k, files) / C(of, files), the
-/// hypergeometric distribution's. More than `of` if the choice is empty.
+/// The smallest number of changed files among `of` for which a random choice of `files` contains one with a
+/// probability of at least `confidence`: 1 − C(of − k, files) / C(of, files), from the hypergeometric distribution.
+/// More than `of` if the choice is empty.
 pub fn would_find(files: usize, of: usize, confidence: f64) -> usize {
     let mut missed = 1.0;
     for changed in 0..=of {
         if 1.0 - missed >= confidence {
             return changed;
         }
-        // One more changed file, and none of them chosen.
+        // One more changed file, and none of them is chosen.
         let left = of - changed;
         missed *= (left.saturating_sub(files)) as f64 / left.max(1) as f64;
     }
@@ -69,7 +68,7 @@ mod tests {
         assert_eq!(sample([].into_iter(), 0.5, "a").files, 0);
     }
 
-    /// Against every choice there is, counted.
+    /// Compared with all possible choices, counted.
     #[test]
     fn what_it_proves_is_the_count_of_choices() {
         for of in 1usize..=10 {
@@ -80,7 +79,7 @@ mod tests {
                     hit as f64 / choices.len() as f64
                 };
                 for confidence in [0.5, 0.9, 0.95] {
-                    // A little leeway, as 1 − 0.1 is not 0.9 to the last bit.
+                    // A small tolerance, because 1 − 0.1 is not exactly 0.9 in floating point.
                     let expected = (0..=of).find(|changed| finds(*changed) >= confidence - 1e-12).unwrap_or(of + 1);
                     let found = would_find(files, of, confidence - 1e-12);
                     assert_eq!(found, expected, "{files} of {of} at {confidence}");

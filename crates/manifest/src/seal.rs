@@ -21,18 +21,18 @@ use crate::sharded::index_tensors;
 /// How to seal.
 #[derive(Debug, Clone, Default)]
 pub struct SealOptions {
-    /// What the release is called.
+    /// The name of the release.
     pub name: String,
     /// The program that seals, with its version.
     pub tool: String,
-    /// Where the manifest and its signature will be, if in the release's directory: it does not cover
-    /// itself, and what signed it comes after it.
+    /// The paths of the manifest and its signature, if they are in the release's directory: the manifest does not
+    /// cover itself, and its signatures are made later.
     pub own: Vec<RelPath>,
-    /// What else is not to be covered. The manifest says so.
+    /// Other paths that are not covered. The manifest lists them.
     pub ignore: Vec<RelPath>,
-    /// Whether to give each file's SHA-256 too, for tools that know no BLAKE3.
+    /// Whether to include each file's SHA-256, for tools that do not support BLAKE3.
     pub sha256: bool,
-    /// Directories that were sealed before: their manifests stand for what they hold.
+    /// Directories that were sealed before: their manifests represent their content.
     pub nest: Vec<RelPath>,
 }
 
@@ -42,44 +42,44 @@ pub enum SealError {
     /// A file could not be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The parts make no manifest.
+    /// The parts do not make a valid manifest.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// Something that is neither file nor directory.
+    /// An entry that is neither a file nor a directory.
     #[error("{} is a symbolic link or a special file, which a release cannot contain", path.display())]
     Special {
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
     },
-    /// A directory is no part that was sealed before.
+    /// A directory is not a part that was sealed before.
     #[error("{directory} cannot be a part of the release: {what}")]
     Nest {
         /// The directory.
         directory: RelPath,
-        /// Why.
+        /// The reason.
         what: String,
     },
-    /// A file is not what a step read or made.
+    /// A file differs from the input or output of a step.
     #[error("{path} is now {found}, but step {step} {did} it as {recorded}")]
     Stale {
         /// The file.
         path: RelPath,
         /// The step.
         step: String,
-        /// What the step did with it: read or made.
+        /// Whether the step read or made it.
         did: &'static str,
         /// Its digest then.
         recorded: Digest,
-        /// Its digest now, or that it is gone or ignored.
+        /// Its digest now, or that it is missing or ignored.
         found: String,
     },
 }
 
-/// The manifest of what lies below `root`, with the steps that were recorded there. Files of ours that a
-/// killed process left half written are removed first, and never covered, nor are locks.
+/// The manifest of the directory `root`, with the steps that were recorded there. Incomplete files that a killed
+/// retrace process left are removed first and are never covered; nor are locks.
 ///
 /// # Errors
-/// If something cannot be read or is not a file, or a step's inputs or outputs have changed since.
+/// If an entry cannot be read or is not a file, or a step's inputs or outputs have changed since.
 pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Result<Manifest, SealError> {
     let opened = Root::open(root)?;
     let parts = options.nest.iter().map(|directory| {
@@ -102,7 +102,7 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
     for path in left_over.take() {
         let parent = path.parent().map(|parent| opened.directory(&parent)).transpose()?;
         let gone = sweep(parent.as_ref().unwrap_or(&opened), path.file_name())?;
-        // Of a run or of tables; another seal writes its manifest alone.
+        // The lock of a run or of tables; another seal writes only its manifest.
         if !gone && path.file_name() == DIRECTORY_LOCK {
             let holder = "another process, so the release is not complete yet".to_owned();
             return Err(FileError::Locked { path: path.under(root), holder }.into());
@@ -124,7 +124,7 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
             return Err(SealError::Nest { directory: directory.clone(), what });
         }
     }
-    // Whether they are there or not: a report that comes after the seal must not change the root.
+    // Whether they exist or not: a report that is written after the seal must not change the root.
     let mut ignored = options.ignore.clone();
     ignored.sort();
     ignored.dedup();
@@ -144,7 +144,7 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
             let sha256 = checksums.into_iter().next();
             let tensors = match tensors {
                 Some(tensors) => Some(tensors?),
-                // Of the formats without a name of their own, found only by looking.
+                // For formats that have no file name of their own, only the content shows them.
                 None if may_hold_tensors(path.file_name()) => file_tensors(&opened.file(&path)?, path.file_name())?,
                 None => None,
             };
@@ -159,7 +159,7 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
         })
         .collect();
     progress.end();
-    // One after the other, so that of several errors it is always the first that is told.
+    // One after the other, so that if there are several errors the first is always the one that is returned.
     let mut artifacts = hashed.into_iter().collect::<Result<Vec<_>, _>>()?;
     let by_path: BTreeMap<&RelPath, &Artifact> = artifacts.iter().map(|artifact| (&artifact.path, artifact)).collect();
     let indices = artifacts.iter().map(|artifact| match is_index(artifact.path.file_name()) {
@@ -171,8 +171,8 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
         artifact.tensors = artifact.tensors.take().or(set.map(Box::new));
     }
     let manifest = Manifest::new(&options.name, &options.tool, ignored, artifacts, steps)?;
-    // What parts hold was sealed with them, and is not read again; but their manifests are, so that
-    // nothing is sealed that cannot be verified.
+    // The content of parts was sealed with them, and is not read again; but their manifests are, so that everything
+    // that is sealed can be verified.
     let unfolded = unfold(&manifest, root);
     if let Some(Unknown { at, why }) = unfolded.as_ref().and_then(|unfolded| unfolded.unknown.first()) {
         return Err(SealError::Nest { directory: at.clone(), what: why.clone() });

@@ -1,4 +1,4 @@
-//! Checkpoints in several files: whether these agree, and the root over all of their tensors.
+//! Checkpoints in several files: whether the files agree, and the root over all of their tensors.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,12 +13,12 @@ use crate::seal::is_safetensors;
 use crate::unlisted::is_sparse;
 use crate::verify::{Entry, Expected, Said, Verdict};
 
-/// Where files of a checkpoint contradict each other.
+/// A contradiction between files of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct CheckpointFinding {
-    /// The file that it is about: an index, say, that names a tensor which no shard holds.
+    /// The file that it concerns: for example an index that names a tensor which no shard contains.
     pub path: String,
-    /// In a sentence, how.
+    /// The contradiction, as a sentence.
     pub what: String,
 }
 
@@ -27,15 +27,15 @@ pub(crate) fn may_be_of_checkpoint(path: &RelPath) -> bool {
     may_hold_tensors(path.file_name()) || is_index(path.file_name())
 }
 
-/// Where files of the checkpoints contradict each other that lie in the directories of these `paths` below `root`,
-/// sorted. Of their files, the headers alone are read.
+/// The contradictions between files of the checkpoints in the directories of these `paths` below `root`, sorted. Only
+/// the headers of the files are read.
 pub fn checkpoint_findings<'a>(root: &Root, paths: impl Iterator<Item = &'a RelPath>) -> Vec<CheckpointFinding> {
     let directories: BTreeSet<Option<RelPath>> =
         paths.filter(|path| may_be_of_checkpoint(path)).map(RelPath::parent).collect();
     of_directories(root, directories)
 }
 
-/// As [`checkpoint_findings`], of whole directories.
+/// As [`checkpoint_findings`], for complete directories.
 pub(crate) fn of_directories(
     root: &Root,
     directories: impl IntoIterator<Item = Option<RelPath>>,
@@ -58,9 +58,9 @@ pub(crate) fn of_directories(
     found
 }
 
-/// The root over all tensors of the checkpoint that the index at `path` is of, which is that of the
-/// same tensors in one file. No digests: those stand with the shards. Nothing if the index and the
-/// shards beside it do not name the very same tensors.
+/// The root over all tensors of the checkpoint to which the index at `path` belongs; it equals the root of the same
+/// tensors in one file. Without digests: those are with the shards. `None` if the index and the shards beside it do
+/// not name exactly the same tensors.
 ///
 /// # Errors
 /// If the index cannot be read.
@@ -94,11 +94,11 @@ fn set(
     Some(Tensors { root: tensor_root(all.into_iter()), digests: BTreeMap::new() })
 }
 
-/// Where the files of a checkpoint were cut otherwise, every tensor being the sealed one, says so in what
-/// is said of each that is expected, and of `others`.
+/// If the files of a checkpoint were divided differently, and every tensor is the sealed one, adds this to the entries
+/// of the expected files, and of `others`.
 pub(crate) fn tell_of_resharding(expected: &[Expected], root: &Root, said: &mut [Said], others: &mut [Entry]) {
-    // Those that differ, by directory. One file that holds other tensors, or none that could hold the
-    // missing ones: not this.
+    // The files that differ, by directory. Does not apply if a file contains other tensors, or if no file could
+    // contain the missing ones.
     let mut differing: BTreeMap<String, Vec<&mut Entry>> = BTreeMap::new();
     let told = expected
         .iter()
@@ -123,7 +123,7 @@ pub(crate) fn tell_of_resharding(expected: &[Expected], root: &Root, said: &mut 
         let Some(entries) = differing.get(directory) else { continue };
         let digests = || tensors.digests.iter().map(|(name, digest)| (name, *digest));
         sealed.entry(directory).or_default().extend(digests());
-        // What is verified holds what it should.
+        // The files that match contain what they should.
         if is_safetensors(&wanted.path) && entries.iter().all(|entry| entry.path != wanted.path) {
             kept.entry(directory).or_default().extend(digests().map(|(name, digest)| (name.clone(), digest)));
         }
@@ -149,8 +149,8 @@ pub(crate) fn tell_of_resharding(expected: &[Expected], root: &Root, said: &mut 
     }
 }
 
-/// Whether these files and what was `kept` hold the sealed tensors, each once. Their headers are asked
-/// before a byte of theirs is read.
+/// Whether these files and those in `kept` contain the sealed tensors, each once. Their headers are checked before any
+/// of their data is read.
 fn same_tensors<'a>(
     root: &Root,
     files: impl Iterator<Item = &'a RelPath> + Clone,

@@ -1,7 +1,7 @@
 //! The signature of a manifest.
 //!
-//! Signed is an in-toto statement of the release's name and root in a DSSE envelope, not the
-//! manifest's text: YAML or JSON, the signature holds.
+//! The signed content is an in-toto statement of the release's name and root in a DSSE envelope, not the manifest's
+//! text: the signature is valid for the YAML and the JSON form.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,12 @@ use thiserror::Error;
 
 use crate::statement::{PAYLOAD, Statement, Subject};
 
-/// What a statement that a manifest's root is a release's says.
+/// The predicate type of a statement that a manifest's root belongs to a release.
 const RELEASE: &str = "urn:retrace:release:1";
-/// What a root's hexadecimal digits are filed under, among a subject's digests.
+/// The name of a root's hexadecimal digits among a subject's digests.
 pub(crate) const ROOT: &str = "retraceRoot";
 
-/// Counts, for who has the signature alone. The root covers what they count.
+/// Counts, for readers that have only the signature. The root covers what they count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Release {
@@ -38,22 +38,22 @@ impl Release {
     }
 }
 
-/// Why a manifest is not as it was signed.
+/// Why a manifest does not match its signature.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ManifestSignatureError {
-    /// The signature does not hold.
+    /// The signature is not valid.
     #[error(transparent)]
     Signature(#[from] SignatureError),
     /// It is damaged.
     #[error(transparent)]
     GaveUp(#[from] GaveUp),
-    /// It is the signature of something else than a manifest.
+    /// It is a signature of something other than a manifest.
     #[error("the signature is valid, but not one of a manifest: {what}")]
     Other {
-        /// What it is of.
+        /// The kind of what is signed.
         what: String,
     },
-    /// It is the signature of another root.
+    /// It is a signature of another root.
     #[error(
         "the signature is valid, but for a manifest with the root {}: this manifest was sealed again later, or belongs to another release",
         excerpt(signed)
@@ -62,7 +62,7 @@ pub enum ManifestSignatureError {
         /// The root that was signed.
         signed: String,
     },
-    /// It is the signature of a release of another name.
+    /// It is a signature of a release of another name.
     #[error("the signature is valid, but for a release with the name {:?}", excerpt(signed))]
     Name {
         /// The name that was signed.
@@ -73,7 +73,7 @@ pub enum ManifestSignatureError {
 /// The signature of `manifest` by `key`.
 ///
 /// # Errors
-/// Never for a manifest; the encoder's signature allows it.
+/// This never fails for a manifest; the encoder's type allows it.
 pub fn sign_manifest(manifest: &Manifest, key: &SigningKey) -> Result<Envelope, serde_json::Error> {
     let digest = BTreeMap::from([(ROOT.to_owned(), hex(manifest.root))]);
     let subject = Subject { name: manifest.name.clone(), digest };
@@ -84,7 +84,7 @@ pub fn sign_manifest(manifest: &Manifest, key: &SigningKey) -> Result<Envelope, 
 /// Whether `envelope` is a signature of `manifest` by `key`.
 ///
 /// # Errors
-/// If it is not, what it is.
+/// If it is not, the reason.
 pub fn check_manifest(manifest: &Manifest, envelope: &Envelope, key: &PublicKey) -> Result<(), ManifestSignatureError> {
     guard(|| envelope.check(key))??;
     let other = |what: String| ManifestSignatureError::Other { what };

@@ -1,4 +1,4 @@
-//! in-toto statements: what is said of which files, as signatures and provenance carry it.
+//! in-toto statements: claims about files, as signatures and provenance contain them.
 //! <https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub(crate) const PAYLOAD: &str = "application/vnd.in-toto+json";
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 
-/// A predicate, and what it is said of.
+/// A predicate, and its subjects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Statement<P> {
@@ -24,12 +24,12 @@ pub(crate) struct Statement<P> {
     pub(crate) predicate: P,
 }
 
-/// A file, or something else that has digests.
+/// A file, or another subject with digests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Subject {
     #[serde(default)]
     pub(crate) name: String,
-    /// By algorithm, in hexadecimal. One that stands there twice would be read otherwise by others.
+    /// By algorithm, in hexadecimal. A repeated key could be read differently by other programs.
     #[serde(deserialize_with = "each_once")]
     pub(crate) digest: BTreeMap<String, String>,
 }
@@ -52,7 +52,7 @@ impl<P> Statement<P> {
 }
 
 impl<P: DeserializeOwned> Statement<P> {
-    /// The statement of this predicate that is in `envelope`, whoever signed that.
+    /// The statement of this predicate in `envelope`; the signer is not checked.
     pub(crate) fn within(envelope: &Envelope, predicate_type: &str) -> Result<Self, String> {
         if envelope.payload_type != PAYLOAD {
             return Err(format!("its payload is {:?}", excerpt(&envelope.payload_type)));
@@ -63,13 +63,13 @@ impl<P: DeserializeOwned> Statement<P> {
     /// The statement of this predicate that is `json`.
     pub(crate) fn parse(json: &[u8], predicate_type: &str) -> Result<Self, String> {
         let form = |e: serde_json::Error| format!("its statement: {}", excerpt(&e.to_string()));
-        // What it states is looked at before its form is: another statement has another form.
+        // The predicate type is checked before the content: other statements have other content.
         serde_json::from_slice::<Statement<IgnoredAny>>(json).map_err(form)?.is(predicate_type)?;
         serde_json::from_slice(json).map_err(form)
     }
 }
 
-/// A map in which no key stands twice.
+/// A map in which no key occurs twice.
 fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     struct Once;
     impl<'de> Visitor<'de> for Once {

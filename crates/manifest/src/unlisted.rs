@@ -1,7 +1,7 @@
-//! Files that nobody lists: which are read, and what is said of them.
+//! Files that are not listed: which of them are read, and what is reported about them.
 //!
-//! That such a file is there is a finding whatever it holds. It is read only to tell whether it is a
-//! listed one under another name, which it can be only if it has as many bytes.
+//! An unlisted file is a finding whatever it contains. It is read only to find out whether it is a listed file under
+//! another name, which is possible only if it has the same length.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::Metadata;
@@ -13,15 +13,15 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::verify::{Entry, Expected, Said, TensorLocations, Verdict, entry};
 
-/// Where no length is listed, longer files are not read.
+/// If no length is listed, longer files are not read.
 const MOST_UNSIZED: u64 = 64 << 20;
 
-/// The files that nobody lists.
+/// The files that are not listed.
 pub(crate) struct Unlisted<'a> {
     expected: &'a [Expected],
-    /// Where they are read.
+    /// The directory from which they are read.
     root: &'a Root,
-    /// The lengths that are listed, and whether some are not; asked only if there is such a file.
+    /// The lengths that are listed, and whether some are not; computed only if there is an unlisted file.
     lengths: Option<(HashSet<u64>, bool)>,
     files: Vec<File<'a>>,
 }
@@ -35,13 +35,13 @@ struct File<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Read {
     Yes,
-    /// No listed file has as many bytes.
+    /// No listed file has this length.
     OtherLength,
     TooLong,
     Sparse,
 }
 
-/// What is known of the content of such a file.
+/// What is known about the content of such a file.
 pub(crate) struct Extra<'a> {
     path: &'a RelPath,
     read: Read,
@@ -61,7 +61,7 @@ impl<'a> Unlisted<'a> {
         let found = self.root.file(path);
         let (size, sparse) = found.as_ref().map_or((0, false), |file| (file.size(), is_sparse(file.metadata())));
         let read = match () {
-            // What goes wrong here goes wrong again where it is read, and is told there.
+            // An error here will occur again when the file is read, and is reported then.
             () if found.is_err() => Read::Yes,
             () if !lengths.contains(&size) && !*unsized_too => Read::OtherLength,
             () if !lengths.contains(&size) && size > MOST_UNSIZED => Read::TooLong,
@@ -75,12 +75,12 @@ impl<'a> Unlisted<'a> {
         self.files.is_empty()
     }
 
-    /// Bytes of those that are read.
+    /// Total length of those that are read, in bytes.
     pub(crate) fn to_read(&self) -> u64 {
         self.files.iter().filter(|file| file.read == Read::Yes).fold(0, |sum, file| sum.saturating_add(file.size))
     }
 
-    /// What those come to that are read.
+    /// The results for those that are read.
     pub(crate) fn hash(
         self,
         wanted: Wanted<'_>,
@@ -95,8 +95,8 @@ impl<'a> Unlisted<'a> {
     }
 }
 
-/// Whether nearly all of a file is holes, so that it is read for long and says nothing. Systems that
-/// compress take less than a file's length too, but not so much less.
+/// Whether nearly all of a file is holes, so that reading it takes long and gives no information. Compressing file
+/// systems also use less than a file's length, but not so much less.
 #[cfg(unix)]
 pub(crate) fn is_sparse(file: &Metadata) -> bool {
     let allocated = std::os::unix::fs::MetadataExt::blocks(file).saturating_mul(512);
@@ -108,11 +108,11 @@ pub(crate) fn is_sparse(_: &Metadata) -> bool {
     false
 }
 
-/// What is said of listed files and others, while some are found to be others' content.
+/// The entries of listed and other files, while some are found to have the content of others.
 pub(crate) struct Told<'a> {
     /// Sorted by path.
     expected: &'a [Expected],
-    /// Of each that is expected.
+    /// For each expected file.
     said: Vec<Said>,
     extras: Vec<Entry>,
 }
@@ -122,8 +122,8 @@ impl<'a> Told<'a> {
         Self { expected, said, extras: Vec::new() }
     }
 
-    /// Takes in a file that nobody lists. If its bytes are those of a missing one, it was renamed, and
-    /// what was missing is told as that: once, under its new name.
+    /// Adds a file that is not listed. If its bytes are those of a missing one, it was renamed, and the two are
+    /// reported as one entry, under the new name.
     pub(crate) fn extra(
         &mut self,
         extra: &Extra<'_>,
@@ -170,13 +170,13 @@ impl<'a> Told<'a> {
         self.extras.push(entry(path, Verdict::Extra, diagnosis));
     }
 
-    /// What is said of each listed file, and of all others.
+    /// The entries of each listed file, and of all others.
     pub(crate) fn finish(mut self) -> (Vec<Said>, Vec<Entry>) {
         self.name_twins();
         (self.said, self.extras)
     }
 
-    /// A missing file and one of other bytes under what is nearly its name are told of each other.
+    /// If a missing file and one with other bytes have nearly the same name, each entry mentions the other.
     fn name_twins(&mut self) {
         let key = |path: &RelPath| path.as_str().nfc().collect::<String>().to_lowercase();
         let extras = self.extras.iter().filter(|entry| entry.verdict == Verdict::Extra);
@@ -196,7 +196,7 @@ impl<'a> Told<'a> {
     }
 }
 
-/// What seems to have left a file of this name, if it is one that programs give to unfinished files.
+/// What probably left a file of this name, if it is a name that programs give to unfinished files.
 fn leftover(path: &RelPath) -> Option<String> {
     if is_partial(path.file_name()) || is_lock(path.file_name()) {
         let what = "a partial file of retrace: it remains if retrace is killed, and the next write there removes it";
@@ -207,7 +207,7 @@ fn leftover(path: &RelPath) -> Option<String> {
     Some(format!("{ending} is the ending of unfinished downloads"))
 }
 
-/// How two names are one name for some systems.
+/// In which way two names are the same name for some systems.
 fn twin(a: &RelPath, b: &RelPath) -> Option<&'static str> {
     let composed = |path: &RelPath| path.as_str().nfc().collect::<String>();
     if composed(a) == composed(b) {

@@ -1,4 +1,4 @@
-//! Verifying: what lies there against what a manifest or another list says.
+//! Verification: comparing the files with a manifest or another list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -21,40 +21,40 @@ use crate::resume::Resume;
 use crate::sharded::{CheckpointFinding, may_be_of_checkpoint, of_directories, tell_of_resharding};
 use crate::unlisted::{Told, Unlisted, is_sparse};
 
-/// What is said of a path.
+/// The result for a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// The bytes are the sealed ones.
+    /// The sealed bytes.
     Verified,
-    /// Other bytes.
+    /// Different bytes.
     Changed,
-    /// Not there.
+    /// Missing.
     Missing,
-    /// There, but not in the manifest.
+    /// Present, but not in the manifest.
     Extra,
     /// The bytes are those of a missing path.
     Renamed,
-    /// Not looked at: not covered, as the manifest says, or not chosen.
+    /// Not checked: not covered according to the manifest, or not chosen.
     Skipped,
     /// It cannot be read, or is not a file.
     Unverifiable,
 }
 
-/// One path and what is said of it.
+/// A path and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
     /// The path.
     pub path: RelPath,
     /// The verdict.
     pub verdict: Verdict,
-    /// In a sentence, what seems to have happened; empty if nothing has.
+    /// What probably happened, as a sentence; empty if nothing did.
     pub diagnosis: String,
-    /// Where the manifest has these bytes, if elsewhere: what a renamed file was, what an extra one
-    /// is a copy of, whose content a changed one holds.
+    /// Other paths for which the manifest has these bytes: the previous name of a renamed file, the original of an
+    /// extra copy, or the file whose content a changed file has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub was: Option<RelPath>,
-    /// For a changed file, its length now, in bytes.
+    /// For a changed file, its current length in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// For a changed safetensors file, the tensors that differ.
@@ -62,18 +62,18 @@ pub struct Entry {
     pub tensors: Vec<String>,
 }
 
-/// What a file should be, whoever says so.
+/// The expected content of a file, from any source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
-    /// Where it should lie.
+    /// Its path.
     pub path: RelPath,
-    /// Its length in bytes, if that is said.
+    /// Its length in bytes, if known.
     pub size: Option<u64>,
     /// Its checksums: all must agree.
     pub checksums: Vec<Checksum>,
-    /// The subtree values of its BLAKE3, if they are said.
+    /// The subtree values of its BLAKE3, if known.
     pub slices: Vec<Digest>,
-    /// What its tensors should be, if that is said.
+    /// The expected digests of its tensors, if known.
     pub tensors: Option<Box<Tensors>>,
 }
 
@@ -82,10 +82,10 @@ impl From<Artifact> for Expected {
         Self {
             path: artifact.path,
             size: Some(artifact.size),
-            // What else the manifest says of the bytes is said on by exports, so it has to be true too.
+            // Exports repeat what else the manifest states about the bytes, so that must be true too.
             checksums: std::iter::once(artifact.digest.into()).chain(artifact.sha256).collect(),
             slices: artifact.slices,
-            // The index of a sharded checkpoint has a root over them, and holds none itself.
+            // The index of a sharded checkpoint has a root over its tensors, and contains none itself.
             tensors: artifact.tensors.filter(|tensors| !tensors.digests.is_empty()),
         }
     }
@@ -100,12 +100,12 @@ impl From<&Artifact> for Expected {
 /// Which of the expected files are read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Scope {
-    /// All, and whatever else lies there is told.
+    /// All, and any other file in the directory is reported.
     #[default]
     All,
-    /// These alone; whether the others are there is not asked.
+    /// Only these; whether the others exist is not checked.
     Only(BTreeSet<RelPath>),
-    /// These alone; that the others are there, and nothing else is, is checked still.
+    /// Only these; it is still checked that the others exist, and that there are no additional files.
     Sample(BTreeSet<RelPath>),
 }
 
@@ -123,44 +123,44 @@ impl Scope {
 pub struct VerifyOptions {
     /// Which files are read.
     pub scope: Scope,
-    /// Paths that are not covered, as the manifest says.
+    /// Paths that the manifest does not cover.
     pub ignored: Vec<RelPath>,
-    /// The manifest and the lists themselves, where they lie below the root.
+    /// The manifest and the lists themselves, if they are below the root.
     pub own: Vec<RelPath>,
-    /// Parts of which it is not known what should lie there. Each is a finding.
+    /// Parts whose expected content is unknown. Each is a finding.
     pub unknown: Vec<Unknown>,
-    /// Whether only some files are listed, so that others may lie there.
+    /// Whether only some files are listed, so that others may exist.
     pub partial: bool,
     /// Whether links from a hub cache's snapshot into its `blobs` are followed.
     pub hub_cache: bool,
     /// Whether large files are read through a memory map.
     pub mapped: bool,
-    /// What was verified before an interruption, and where to note what is verified now.
+    /// The files that were verified before an interruption, and where to note those that are verified now.
     pub resume: Option<Arc<Resume>>,
 }
 
-/// What was looked at before it was known what should be there.
+/// Files that were hashed before the expected content was known.
 #[derive(Debug)]
 pub struct Ahead {
     there: Vec<WalkEntry>,
-    /// Of the first of them: length and plain BLAKE3, if it is a small file.
+    /// For the first of them: length and plain BLAKE3, if it is a small file.
     hashed: Vec<Option<(u64, Digest)>>,
 }
 
-/// Files up to this length are hashed ahead: a larger one is worth all threads.
+/// Files up to this length are hashed ahead: a larger one should use all threads.
 const AHEAD: u64 = 1 << 20;
 
-/// For how long to look ahead.
+/// How long to hash ahead.
 #[derive(Debug, Default)]
 pub struct Until {
-    /// It is known by now what should be there.
+    /// The expected content is now known.
     pub known: AtomicBool,
-    /// It will never be, and nothing that is found is asked for.
+    /// It will never be known, and the results are not needed.
     pub given_up: AtomicBool,
 }
 
-/// Lists what lies below `root` and hashes small files of it for a while: for one who has to read a
-/// manifest meanwhile. What this finds is found by the same rules as [`verify_expected`]'s own look.
+/// Lists the directory `root` and hashes small files in it for a limited time, while the caller reads a manifest. It
+/// follows the same rules as [`verify_expected`].
 ///
 /// # Errors
 /// If the directory cannot be listed.
@@ -181,20 +181,21 @@ pub fn look_ahead(root: &Path, until: &Until) -> Result<Ahead, FileError> {
     Ok(Ahead { there, hashed })
 }
 
-/// What is said of every path.
+/// The results for all paths.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verification {
     /// Sorted by path.
     pub entries: Vec<Entry>,
-    /// Where files of a checkpoint contradict each other, though they are as they should be.
+    /// Contradictions between files of a checkpoint, even though each file matches.
     pub checkpoints: Vec<CheckpointFinding>,
-    /// Bytes of the files that are verified, if the length of each is listed.
+    /// Total length in bytes of the files that are verified, if the length of each is listed.
     #[serde(skip)]
     pub bytes: Option<u64>,
 }
 
 impl Verification {
-    /// Whether every sealed artifact is there with its bytes, and nothing else, and no checkpoint contradicts itself.
+    /// Whether every sealed artifact exists with its bytes, there is nothing else, and no checkpoint contradicts
+    /// itself.
     pub fn holds(&self) -> bool {
         self.findings().next().is_none() && self.checkpoints.is_empty()
     }
@@ -204,7 +205,7 @@ impl Verification {
         self.entries.iter().filter(|entry| entry.is_finding())
     }
 
-    /// How many entries have each verdict.
+    /// The number of entries with each verdict.
     pub fn counts(&self) -> BTreeMap<Verdict, usize> {
         let mut counts = BTreeMap::new();
         for entry in &self.entries {
@@ -214,8 +215,8 @@ impl Verification {
     }
 }
 
-/// Verifies what lies below `root` against `manifest` and those of its parts. It lies itself at
-/// `manifest_path`, if that is below the root. Everything is looked at, whatever is found on the way.
+/// Verifies the directory `root` against `manifest` and those of its parts. The manifest itself is at `manifest_path`,
+/// if that is below the root. The check continues after findings.
 ///
 /// # Errors
 /// If the directory cannot be listed.
@@ -239,8 +240,8 @@ pub fn verify(
     verify_after(None, expected, root, &options, progress)
 }
 
-/// Verifies what lies below `root` against `expected`. Everything in the scope is looked at, whatever
-/// is found on the way; each file is opened once, through no link.
+/// Verifies the directory `root` against `expected`. Everything in the scope is checked, also after findings; each
+/// file is opened once, without following links.
 ///
 /// # Errors
 /// If the directory cannot be listed.
@@ -253,7 +254,7 @@ pub fn verify_expected(
     verify_after(None, expected.to_vec(), root, options, progress)
 }
 
-/// As [`verify_expected`]; what was found `ahead` to be as expected is not looked at again.
+/// As [`verify_expected`]; files that were found to match `ahead` are not read again.
 ///
 /// # Errors
 /// If the directory cannot be listed.
@@ -268,7 +269,7 @@ pub fn verify_after(
         expected.sort_by(|a, b| a.path.cmp(&b.path));
     }
     let Looked { said, others: mut entries, bytes } = look(ahead, &expected, root, options, progress)?;
-    // There may be very many: each gives its path away rather than a copy of it.
+    // There may be very many: each path is moved rather than copied.
     entries.reserve(expected.len());
     entries.extend(expected.into_iter().zip(said).filter_map(|(Expected { path, .. }, said)| said.entry(path)));
     entries.par_sort_by(|a, b| a.path.cmp(&b.path));
@@ -276,7 +277,7 @@ pub fn verify_after(
     Ok(Verification { entries, checkpoints, bytes })
 }
 
-/// Where checkpoints contradict themselves. Those of which a file is told of, or was not chosen, are not asked.
+/// Contradictions within checkpoints. Checkpoints with a file that is a finding, or was not chosen, are not checked.
 fn contradicting(entries: &[Entry], root: &Path, options: &VerifyOptions) -> Result<Vec<CheckpointFinding>, FileError> {
     let mut directories: BTreeMap<Option<RelPath>, bool> = BTreeMap::new();
     for Entry { path, verdict, .. } in entries.iter().filter(|entry| may_be_of_checkpoint(&entry.path)) {
@@ -295,13 +296,13 @@ fn contradicting(entries: &[Entry], root: &Path, options: &VerifyOptions) -> Res
     Ok(of_directories(&opened, directories.into_keys()))
 }
 
-/// What is said of a listed file. There may be very many of which little is said.
+/// The entry of a listed file. There may be very many, most of them with little content.
 #[derive(Debug, Clone)]
 pub(crate) enum Said {
     Verified,
     Missing,
     NotChosen,
-    /// It is missing, and told of under the name that it has now.
+    /// It is missing, and reported under its new name.
     Elsewhere,
     Told(Box<Entry>),
 }
@@ -322,7 +323,7 @@ impl Said {
         Some(Entry { path, verdict, diagnosis: diagnosis.to_owned(), was: None, size: None, tensors: Vec::new() })
     }
 
-    /// What is said of the file at `path`, to be added to; nothing where nothing is said under this path.
+    /// The entry of the file at `path`, for additions; `None` if there is no entry for this path.
     pub(crate) fn as_entry(&mut self, path: &RelPath) -> Option<&mut Entry> {
         if !matches!(self, Self::Told(_)) {
             *self = Self::told(self.clone().entry(path.clone())?);
@@ -334,17 +335,17 @@ impl Said {
     }
 }
 
-/// What came of looking.
+/// The results of checking.
 struct Looked {
-    /// Of each that is expected.
+    /// For each expected file.
     said: Vec<Said>,
-    /// Of all else.
+    /// For all other paths.
     others: Vec<Entry>,
-    /// Bytes of what is verified, if the length of each is listed.
+    /// Total length in bytes of what is verified, if the length of each file is listed.
     bytes: Option<u64>,
 }
 
-/// Looks at everything. `expected` is sorted by path.
+/// Checks everything. `expected` is sorted by path.
 fn look(
     ahead: Option<Ahead>,
     expected: &[Expected],
@@ -352,7 +353,7 @@ fn look(
     options: &VerifyOptions,
     progress: &dyn Progress,
 ) -> Result<Looked, FileError> {
-    // Another tool's list may have taken our records in.
+    // Another tool's list may include our records.
     let records: Option<RelPath> =
         SCRATCH.parse().ok().filter(|records| !expected.iter().any(|entry| entry.path.is_within(records)));
     let skipped: BTreeSet<&str> = options.ignored.iter().chain(&records).map(RelPath::as_str).collect();
@@ -361,7 +362,7 @@ fn look(
         None => Ahead { there: walk(root, &|path| skipped.contains(path.as_str()))?, hashed: Vec::new() },
     };
     let opened = if options.hub_cache { Root::open_snapshot(root)? } else { Root::open(root)? };
-    // Why what was found is not read, if it is not.
+    // Why a file that was found is not read, if it is not.
     let refused = |found: &WalkEntry| match found {
         WalkEntry::File(_) => None,
         WalkEntry::Special(path) if opened.follows(path) => None,
@@ -374,9 +375,9 @@ fn look(
     let wanted_extras = !options.partial && !matches!(options.scope, Scope::Only(_));
     let unknown: BTreeSet<&str> = options.unknown.iter().map(|unknown| unknown.at.as_str()).collect();
     let of_unknown = |path: &RelPath| !unknown.is_empty() && path.ancestors().any(|path| unknown.contains(path));
-    // Where else a content is expected: asked only when something is not as it should be.
+    // The other paths where a content is expected: computed only if something does not match.
     let by_checksum = LazyLock::new(|| {
-        // By one thread: a worker that waits for others may be given a task that asks for this very list.
+        // By one thread: a worker that waits for others may receive a task that needs this same list.
         let all = expected.iter().flat_map(|entry| entry.checksums.iter().map(|sum| (sum, &entry.path)));
         let mut all: Vec<(&Checksum, &RelPath)> = all.collect();
         all.sort_unstable();
@@ -395,11 +396,12 @@ fn look(
     for found in unlisted.iter().filter_map(|at| there.get(*at)) {
         let path = found.path();
         match refused(found) {
-            // The manifest, its signature and the lists themselves. A directory of that name hides nothing.
+            // The manifest, its signature and the lists themselves. A directory with such a name is checked like any
+            // other.
             _ if options.own.contains(path) => {}
             Some(diagnosis) if wanted_extras => told.push(entry(path, Verdict::Unverifiable, diagnosis)),
             Some(_) => {}
-            // A file that nobody lists is read only where its being there is a finding.
+            // An unlisted file is read only if it is a finding.
             None if wanted_extras && !of_unknown(path) => extras.add(path),
             None if of_unknown(path) => {
                 told.push(entry(path, Verdict::Skipped, "it is in a part whose manifest could not be used".to_owned()));
@@ -412,12 +414,12 @@ fn look(
     let length = |path: &RelPath| path.under(root).metadata().map_or(0, |file| file.len());
     let chosen = expected.iter().zip(&listed).filter(|(entry, at)| at.is_some() && options.scope.has(&entry.path));
     let lengths = chosen.map(|(entry, _)| entry.size.unwrap_or_else(|| length(&entry.path)));
-    // What a manifest says can be any number.
+    // Numbers in a manifest can have any value.
     let total = lengths.fold(extras.to_read(), u64::saturating_add);
     progress.begin("verifying", total, Unit::Bytes);
     let read = |wanted: &Expected, at: usize| {
-        // What was found ahead to be as it should be is not looked at again; anything else is, in full,
-        // to tell what is wrong with it.
+        // Files that were found ahead to match are not read again; others are read completely, to find out what is
+        // wrong with them.
         if let Some((size, digest)) = hashed.get(at).copied().flatten()
             && wanted.checksums == [Checksum::from(digest)]
             && wanted.size.is_none_or(|wanted| wanted == size)
@@ -436,7 +438,7 @@ fn look(
             return Said::Verified;
         }
         let (said, stamp) = check(wanted, &file, &opened, options.mapped, &places, progress);
-        // Of what is verified weakly none is taken, so that it is told each time.
+        // Files verified with a weak checksum are not noted, so that the weakness is reported each time.
         if let (Some(resume), Some(stamp), Said::Verified) = (&options.resume, stamp, &said)
             && let Err(error) = resume.note(&wanted.path, stamp)
         {
@@ -457,7 +459,7 @@ fn look(
                 }
                 (Some((at, _)), true) => read(wanted, at),
                 (None, chosen) if chosen || matches!(options.scope, Scope::Sample(_)) => {
-                    // What lies behind a link or in a directory that cannot be listed may be there.
+                    // Files behind a link, or in a directory that cannot be listed, may exist.
                     let behind = path.ancestors().find_map(|above| Some((above, closed.get(above)?)));
                     match behind {
                         Some((above, why)) => {
@@ -501,15 +503,15 @@ fn look(
     let ignored = options.ignored.iter().map(|path| {
         (path, "it is not covered: the manifest leaves it out, or it is the signature or the records of a part")
     });
-    // Never in place of a finding: a manifest that seals a path and ignores it promises it still.
+    // Never in place of a finding: if a manifest both seals and ignores a path, the path is still expected.
     let promised = |path: &RelPath| expected.binary_search_by(|entry| entry.path.cmp(path)).is_ok();
     let ignored = ignored.chain(scratch).filter(|(path, _)| path.under(root).exists() && !promised(path));
     entries.extend(ignored.map(|(path, diagnosis)| entry(path, Verdict::Skipped, diagnosis.to_owned())));
     Ok(Looked { said, others: entries, bytes })
 }
 
-/// For each that is expected, which of those that are there it is; and which of them are none. Both
-/// are sorted by path.
+/// For each expected file, which of the existing files it is; and the existing files that are not expected. Both are
+/// sorted by path.
 fn pair(
     expected: &[Expected],
     there: &[WalkEntry],
@@ -528,7 +530,7 @@ fn pair(
 }
 
 impl Entry {
-    /// Whether something is not as it should be, or could not be looked at.
+    /// Whether something does not match, or could not be checked.
     pub const fn is_finding(&self) -> bool {
         !matches!(self.verdict, Verdict::Verified | Verdict::Skipped)
     }
@@ -538,10 +540,10 @@ pub(crate) fn entry(path: &RelPath, verdict: Verdict, diagnosis: String) -> Entr
     Entry { path: path.clone(), verdict, diagnosis, was: None, size: None, tensors: Vec::new() }
 }
 
-/// Where else the content of a checksum is listed.
+/// The other paths where the content of a checksum is listed.
 pub(crate) type TensorLocations<'a> = dyn Fn(&Checksum) -> &'a [(&'a Checksum, &'a RelPath)] + Sync + 'a;
 
-/// What is said of a file that is there below `root`, open as `file`.
+/// The entry of an existing file below `root`, open as `file`.
 fn check<'a>(
     wanted: &Expected,
     file: &RegularFile,
@@ -563,15 +565,15 @@ fn check<'a>(
     }
 }
 
-/// Whether a file is read that should have `length` bytes. One that has not is changed whatever it holds,
-/// and is read only to tell how.
+/// Whether a file is read that should have `length` bytes. If its length is different it is changed in any case, and
+/// is read only to diagnose how.
 fn is_worth_reading(file: &RegularFile, length: u64) -> bool {
     const MORE: u64 = 64 << 20;
     let most = length.saturating_add(length.max(MORE));
     file.size() == length || (file.size() <= most && !is_sparse(file.metadata()))
 }
 
-/// What is said of a file that was read.
+/// The entry of a file that was read.
 fn judge<'a>(wanted: &Expected, root: &Root, hashed: &Hashed, places: &TensorLocations<'a>) -> Said {
     let path = &wanted.path;
     let Hashed { size, checksums, .. } = hashed;

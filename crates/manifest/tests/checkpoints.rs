@@ -1,4 +1,4 @@
-//! The tensor root of a checkpoint: the same however it is cut into files, another for any change.
+//! The tensor root of a checkpoint: the same for every division into files, and different after any change.
 
 #![allow(clippy::unwrap_used, reason = "a test may take a thing for granted")]
 
@@ -31,7 +31,7 @@ fn in_one_file(tensors: &Tensors) -> Digest {
 
 const INDEX: &str = "run/model.safetensors.index.json";
 
-/// Writes the tensors into as many files as `cut` says and gives the index's `weight_map`.
+/// Writes the tensors into files as `cut` states and returns the index's `weight_map`.
 fn in_shards(root: &Path, tensors: &Tensors, cut: &[usize]) -> BTreeMap<String, String> {
     std::fs::create_dir(root.join("run")).unwrap();
     let mut map = BTreeMap::new();
@@ -104,7 +104,7 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("run")).unwrap();
         prop_assert_eq!(index(directory.path(), &text), None);
-        // Of nothing there is a root; whatever is named is not there.
+        // The empty set has a root; a name that is listed does not exist there.
         let near = format!("{{\"weight_map\": {{\"a\": {near}}}}}");
         prop_assert_eq!(index(directory.path(), &near), None);
     }
@@ -121,7 +121,7 @@ fn an_index_that_does_not_fit_its_shards_has_no_root() {
     let said = |map: serde_json::Value| index(root, &json!({"weight_map": map}).to_string());
     assert!(said(json!(map)).is_some());
     for wrong in [
-        // Another tensor, one too few, one in another file, a file that is not there or elsewhere.
+        // A different tensor, one missing, one in another file, a file that does not exist or is elsewhere.
         json!({"a": "model-0.safetensors", "b": "model-1.safetensors", "d": "model-1.safetensors"}),
         json!({"a": "model-0.safetensors", "b": "model-1.safetensors"}),
         json!({"a": "model-1.safetensors", "b": "model-1.safetensors", "c": "model-1.safetensors"}),

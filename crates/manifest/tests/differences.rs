@@ -83,7 +83,7 @@ fn every_difference_of_a_tensor_is_told_as_what_it_is() {
         ("reshaped badly", floats(&[2, 1], &[2.0, 1.0])),
     ];
     write(&a.path().join("model.safetensors"), &before);
-    // In two files: that is no difference of any tensor.
+    // In two files: no tensor differs.
     write(&b.path().join("model-1.safetensors"), &after[..4]);
     write(&b.path().join("model-2.safetensors"), &after[4..]);
     let found = of_directories(a.path(), b.path());
@@ -94,7 +94,7 @@ fn every_difference_of_a_tensor_is_told_as_what_it_is() {
     let distance = |differing, of, largest, largest_relative| Distance { differing, of, largest, largest_relative };
     let expected = [
         ("added", Difference::Added),
-        // 2 to 2.5 and 0 to -0: two numbers, the furthest 0.5 apart, a fifth of 2.5.
+        // 2 to 2.5 and 0 to -0: two numbers, with a maximum distance of 0.5, which is a fifth of 2.5.
         ("changed", Difference::Changed { distance: Some(distance(2, 4, 0.5, 0.2)) }),
         ("moved", Difference::Removed { now: Some("moved here".to_owned()) }),
         ("moved here", Difference::Added),
@@ -125,7 +125,7 @@ fn every_difference_of_a_tensor_is_told_as_what_it_is() {
     assert_eq!(told.len(), expected.len());
 }
 
-/// More numbers than are compared at once: those at the ends, and where two blocks meet.
+/// More numbers than one block of the comparison: those at the ends, and at the border of two blocks.
 #[test]
 fn a_large_tensor_is_compared_to_its_end() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -139,7 +139,7 @@ fn a_large_tensor_is_compared_to_its_end() {
     let found = of_directories(a.path(), b.path());
     let of = |name: &str| &found.checkpoints[0].tensors.iter().find(|change| change.name == name).unwrap().difference;
     let Difference::Changed { distance: Some(distance) } = of("w") else { panic!("{:?}", of("w")) };
-    // Of the first number, 0 and 2, the relative distance is 1.
+    // For the first number, 0 and 2, the relative distance is 1.
     assert_eq!(*distance, Distance { differing: 4, of: count as u64, largest: 4.0, largest_relative: 1.0 });
     assert!(matches!(of("v"), Difference::Reshaped { same_numbers: false, .. }));
 }
@@ -156,7 +156,7 @@ fn two_cuts_into_files_are_equal_tensors() {
     assert_eq!((found.checkpoints[0].equal, found.checkpoints[0].tensors.len()), (2, 0));
 }
 
-/// Manifests alone tell which tensors differ; with the files, by how much.
+/// Manifests alone show which tensors differ; with the files, the distance too.
 #[test]
 fn manifests_tell_what_they_can() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -200,9 +200,8 @@ fn llama2c(numbers: impl Iterator<Item = f32>) -> Vec<u8> {
     header.chain(numbers.flat_map(f32::to_le_bytes)).collect()
 }
 
-/// Two exports of one size and header. What has another number is found by its place, which is counted
-/// out by hand: embedding 8, then of both layers each: norm 2, q, k, v and o 4, norm 2, w1 to w3 6; norm 2,
-/// two tables of 2.
+/// Two exports of the same size and header. The tensors with different numbers are found by position, counted by hand:
+/// embedding 8, then of both layers each: norm 2, q, k, v and o 4, norm 2, w1 to w3 6; norm 2, two tables of 2.
 #[test]
 fn two_exports_of_one_shape_differ_by_their_tensors() {
     const NUMBERS: usize = 8 + 2 * (2 + 4 * 4 + 2 + 3 * 6) + 2 + 2 * 2;

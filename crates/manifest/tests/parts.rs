@@ -1,5 +1,4 @@
-//! Releases whose parts have manifests of their own: what cannot be followed is a finding, and is not
-//! sealed.
+//! Releases whose parts have manifests of their own: a part that cannot be followed is a finding, and is not sealed.
 
 #![allow(clippy::unwrap_used, reason = "a test may take a thing for granted")]
 
@@ -27,7 +26,7 @@ fn artifact(path: &str, kind: ArtifactKind, bytes: &[u8]) -> Artifact {
     }
 }
 
-/// Writes a manifest of these artifacts to `name` below `root`, and gives it as an artifact of `kind`.
+/// Writes a manifest of these artifacts to `name` below `root`, and returns it as an artifact of `kind`.
 fn written(root: &Path, name: &str, artifacts: Vec<Artifact>) -> (Manifest, Artifact) {
     let manifest = Manifest::new("m", "t", vec![], artifacts, vec![]).unwrap();
     let text = manifest.to_yaml().unwrap();
@@ -36,7 +35,7 @@ fn written(root: &Path, name: &str, artifacts: Vec<Artifact>) -> (Manifest, Arti
     (manifest, artifact(name, ArtifactKind::Manifest, text.as_bytes()))
 }
 
-/// Parts within parts to this depth, with a file `x` in the innermost; and the manifest of the whole.
+/// Nested parts to this depth, with a file `x` in the innermost; and the outer manifest.
 fn deep(root: &Path, depth: usize) -> Manifest {
     let directory = |depth: usize| "p/".repeat(depth);
     fs::create_dir_all(root.join(directory(depth))).unwrap();
@@ -133,11 +132,11 @@ fn a_part_that_is_gone_or_another_is_two_findings() {
     let expected = |verdict| vec![("p/p".to_owned(), Verdict::Unverifiable), ("p/p/manifest.yaml".to_owned(), verdict)];
     assert_eq!(told(&|| fs::write(&part, "more\n").unwrap()), expected(Verdict::Changed));
     assert_eq!(told(&|| fs::remove_file(&part).unwrap()), expected(Verdict::Missing));
-    // Nothing is left of it.
+    // Nothing of it remains.
     assert_eq!(told(&|| fs::remove_dir_all(root.join("p/p")).unwrap()), expected(Verdict::Missing));
 }
 
-/// A longer manifest than is read, as its size says: nothing of it is read.
+/// A manifest above the size limit, as its length shows: nothing of it is read.
 #[test]
 fn a_part_with_too_long_a_manifest_is_a_finding() {
     let directory = tempfile::tempdir().unwrap();
@@ -173,7 +172,7 @@ fn what_two_manifests_promise_is_a_finding() {
     );
 }
 
-/// A part in the release's own directory: what it promises is asked for too.
+/// A part in the release's own directory: its expected files are checked too.
 #[test]
 fn a_part_at_the_top_is_followed() {
     let directory = tempfile::tempdir().unwrap();
@@ -185,7 +184,7 @@ fn a_part_at_the_top_is_followed() {
     assert_eq!(at, "gone");
 }
 
-/// Twenty manifests at each of eight levels that each name all of the next: read once each.
+/// Twenty manifests at each of eight levels, each referring to all of the next level: each is read once.
 #[test]
 fn manifests_that_all_name_each_other_s_parts_end() {
     let directory = tempfile::tempdir().unwrap();
@@ -202,7 +201,7 @@ fn manifests_that_all_name_each_other_s_parts_end() {
     assert!(!found.is_empty() && found.iter().all(|(_, verdict, _)| *verdict == Verdict::Unverifiable));
 }
 
-/// A part's signature may lie beside its manifest; a directory of that name hides nothing.
+/// A part's signature may be beside its manifest; a directory with that name is checked like any other.
 #[test]
 fn nothing_hides_beside_a_part_s_manifest() {
     let directory = tempfile::tempdir().unwrap();

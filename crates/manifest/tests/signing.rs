@@ -1,4 +1,4 @@
-//! Signed manifests and OMS bundles: what holds, and every way to tamper with them.
+//! Signed manifests and OMS bundles: valid ones, and every way to tamper with them.
 
 #![allow(clippy::unwrap_used, reason = "a test may take a thing for granted")]
 
@@ -42,7 +42,7 @@ fn pinned(name: &str, at: u64, identities: &[&str]) -> Trust {
 
 fn release(root: &Path) -> Manifest {
     std::fs::create_dir(root.join("sub")).unwrap();
-    // In an order that parts of paths would sort otherwise than whole ones.
+    // In an order for which sorting by parts of paths differs from sorting by complete paths.
     for (name, bytes) in [("a.b", "1"), ("sub/a", ""), ("sub.txt", "22"), ("é", "three")] {
         std::fs::write(root.join(name), bytes).unwrap();
     }
@@ -74,7 +74,7 @@ fn a_manifests_signature_is_of_its_root_and_name() {
         let mut cut = envelope.clone();
         cut.signatures.clear();
         assert!(told(&manifest, &cut, &public).contains("no signature"));
-        // By the right key, but of something else.
+        // By the right key, but of another kind of statement.
         let of_other = |kind: &str, payload: &str| Envelope::seal(kind, payload.into(), &key("p-256"));
         const PAYLOAD: &str = "application/vnd.in-toto+json";
         let statement = String::from_utf8(envelope.payload.0.clone()).unwrap();
@@ -92,7 +92,7 @@ fn a_manifests_signature_is_of_its_root_and_name() {
             ),
             ("application/vnd.in-toto+json; x", &statement),
             ("APPLICATION/VND.IN-TOTO+JSON", &statement),
-            // Two roots, of which another reader might take the first; other counts; something more.
+            // Two roots, of which another reader might use the first; other counts; an additional field.
             (PAYLOAD, &statement.replace("\"retraceRoot\"", "\"retraceRoot\":\"00\",\"retraceRoot\"")),
             (PAYLOAD, &statement.replace("\"artifacts\":4", "\"artifacts\":5")),
             (PAYLOAD, &statement.replace("\"artifacts\":4", "\"artifacts\":4,\"more\":1")),
@@ -117,7 +117,7 @@ fn bundle_of(manifest: &Manifest, kind: &str, chain: Option<&str>) -> String {
     model_signature(manifest, None, &["model.sig".parse().unwrap()], &key(kind), chain.as_ref()).unwrap()
 }
 
-/// Each place of a manifest where a value stands, as JSON pointers.
+/// Each position of a value in a manifest, as JSON pointers.
 fn places(value: &Value, at: &str) -> Vec<String> {
     match value {
         Value::Object(fields) => {
@@ -130,8 +130,8 @@ fn places(value: &Value, at: &str) -> Vec<String> {
     }
 }
 
-/// Field by field: another value is either seen by the signature, or stands in what is not signed, and
-/// then it is exported nowhere.
+/// Field by field: a changed value is either detected by the signature, or is in an unsigned field, and then no export
+/// contains it.
 #[test]
 fn every_field_is_signed_or_not_exported() {
     let sealed = Manifest::new(
@@ -229,7 +229,7 @@ fn a_bundle_says_what_was_sealed() {
     assert!(bundle.check(&roots("root", NOW)).unwrap_err().to_string().contains("does not allow code signing"));
 }
 
-/// A root vouches for many; a name says which of them is meant.
+/// A root certifies many signers; a name selects the expected one.
 #[test]
 fn a_bundles_signer_can_be_named() {
     let directory = tempfile::tempdir().unwrap();
@@ -255,11 +255,11 @@ fn a_bundles_signer_can_be_named() {
         let told = named.check(&pinned("root", NOW, &[name])).unwrap_err().to_string();
         assert!(told.contains(name) && told.contains(&key), "{told}");
     }
-    // The right name, and nobody who vouches for it.
+    // The right name, but no trusted root certifies it.
     assert!(named.check(&pinned("other-root", NOW, &["alice@example.org"])).is_err());
 }
 
-/// With a key, what a bundle says of certificates is not signed by anyone who is trusted.
+/// With a key, the bundle's statements about certificates are not signed by a trusted party.
 #[test]
 fn a_certificate_that_nobody_checked_names_nobody() {
     let directory = tempfile::tempdir().unwrap();
@@ -272,7 +272,7 @@ fn a_certificate_that_nobody_checked_names_nobody() {
     assert!(Bundle::parse("c", &text).unwrap().check(&roots("root", NOW)).is_err());
 }
 
-/// Bundles that are large, deep or full of certificates cost what their length does, and no more is told.
+/// Bundles that are large, deep or full of certificates take time proportional to their length, and errors stay short.
 #[test]
 fn hostile_bundles_are_refused_soon() {
     let begun = std::time::Instant::now();
@@ -304,7 +304,7 @@ fn hostile_bundles_are_refused_soon() {
         let told = Bundle::parse("model.sig", &text).err().map(|e| e.to_string()).unwrap_or_default();
         assert!(!told.is_empty() && told.contains(what) && told.len() < 600, "{what}: {told:.600}");
     }
-    // As many left out as listed: each of the one is not held against each of the other.
+    // As many ignored paths as listed files: not every pair is compared.
     let many = inner(&certified, |s| {
         let digest = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b";
         let resource = |at: usize| json!({"name": format!("d/{at}"), "digest": digest, "algorithm": "sha256"});
@@ -326,7 +326,7 @@ fn hostile_bundles_are_refused_soon() {
     assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
-/// The reference tool signs git's files too, if it is told to: they are then looked at.
+/// The reference tool signs git's files too, if requested: they are checked then.
 #[test]
 fn what_is_signed_is_not_left_out() {
     let directory = tempfile::tempdir().unwrap();
@@ -362,7 +362,7 @@ fn outer(text: &str, change: impl FnOnce(&mut Value)) -> String {
     value.to_string()
 }
 
-/// The bundle with its statement's text changed, and not signed anew.
+/// The bundle with its statement's text changed, and not signed again.
 fn payload(text: &str, change: impl FnOnce(String) -> String) -> String {
     outer(text, |value| {
         let payload: Base64 = serde_json::from_value(value["dsseEnvelope"]["payload"].clone()).unwrap();
@@ -384,7 +384,7 @@ fn remove(value: &mut Value, name: &str) {
     value.as_object_mut().unwrap().remove(name).unwrap();
 }
 
-/// Each of the specification's own vectors has its like here, and more.
+/// Each of the specification's own vectors has a corresponding test here, and there are more.
 #[test]
 fn every_tampered_bundle_is_refused_with_its_reason() {
     let directory = tempfile::tempdir().unwrap();
@@ -453,7 +453,7 @@ fn every_tampered_bundle_is_refused_with_its_reason() {
         let told = Bundle::parse("model.sig", &text).unwrap_err().to_string();
         assert!(told.starts_with("model.sig") && told.contains(reason), "{reason}: {told}");
     }
-    // Read, and not signed by whom it should be.
+    // Read, and not signed by the expected signer.
     let der: Value = raw;
     let signature: Vec<(String, Trust, &str)> = vec![
         (resource("size", json!(2)), trust("p-256"), "fits these bytes"),
@@ -505,7 +505,7 @@ fn every_tampered_bundle_is_refused_with_its_reason() {
         let told = Bundle::parse("model.sig", &text).unwrap().check(&trust).unwrap_err().to_string();
         assert!(told.contains(reason), "{reason}: {told}");
     }
-    // And what may differ: a bundle without a hint or a name for its key, older spellings.
+    // Allowed differences: a bundle without a hint or a name for its key, older spellings.
     for text in [
         material(json!({"publicKey": {"hint": ""}})),
         material(json!({"publicKey": {"rawBytes": "AAAA"}, "tlogEntries": []})),
@@ -522,7 +522,7 @@ fn hex(value: &Value) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
-/// The specification's own vectors, where a checkout of ossf/model-signing-spec is.
+/// The specification's own vectors, if a checkout of ossf/model-signing-spec is available.
 #[test]
 fn the_specifications_vectors_are_answered() {
     let Some(vectors) = std::env::var_os("OMS_SPEC").map(|spec| PathBuf::from(spec).join("test-vectors/v1.0")) else {
@@ -545,7 +545,7 @@ fn the_specifications_vectors_are_answered() {
 fn lists_are_what_their_tools_write() {
     let directory = tempfile::tempdir().unwrap();
     let manifest = release(directory.path());
-    // Of "1", "22", "three" and nothing, by `sha256sum`.
+    // Of "1", "22", "three" and the empty text, by `sha256sum`.
     let sha256 = "\
 6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b  a.b
 785f3ec7eb32f30b90cd0fcf3657d388b5ff4297f2f9716ff66e9b69c05ddd09  sub.txt
@@ -554,7 +554,7 @@ e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  sub/a
 ";
     assert_eq!(checksum_list(&manifest, Algorithm::Sha256).unwrap(), sha256);
     let b3 = checksum_list(&manifest, Algorithm::Blake3).unwrap();
-    // Of nothing, as BLAKE3's own test vectors have it.
+    // Of the empty text, from BLAKE3's own test vectors.
     assert!(b3.contains("af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262  sub/a\n"));
     for (name, list) in [("SHA256SUMS", sha256), ("B3SUMS", &b3)] {
         let read = retrace_manifest::read_list(name, list).unwrap();
@@ -617,7 +617,7 @@ proptest! {
     fn any_text_is_survived(text in any::<String>(), at: prop::sample::Index, byte in any::<u8>()) {
         let _ = Bundle::parse("x", &text);
         let _ = Bundle::is_one(&text);
-        // Near to a good one: one byte of it is another.
+        // Similar to a valid one: one byte of it is changed.
         let mut near = GOOD.with(Clone::clone).into_bytes();
         let at = at.index(near.len());
         near[at] = byte;
@@ -625,7 +625,7 @@ proptest! {
         if let Ok(bundle) = Bundle::parse("x", &near)
             && bundle.check(&trust("p-256")).is_ok()
         {
-            // Only what the signature does not cover can have changed.
+            // Only unsigned content can have changed.
             let good = Bundle::parse("x", &GOOD.with(Clone::clone)).unwrap();
             prop_assert_eq!(bundle.files, good.files);
             prop_assert_eq!(bundle.ignored, good.ignored);

@@ -1,4 +1,4 @@
-//! Every kind of tampering, and what is said of it.
+//! Every kind of tampering, and what is reported.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -240,7 +240,7 @@ fn every_tampering_is_named() {
             "it differs in bytes 0 to 16777216, 33554432 to 34603008",
         ),
         (
-            // The tensors change their names with each other.
+            // The tensors exchange their names.
             |r| {
                 let mut tensors = safetensors::read(&r.join(MODEL)).unwrap();
                 let (a, b) = (tensors["first.weight"].clone(), tensors["second.weight"].clone());
@@ -264,7 +264,7 @@ fn every_tampering_is_named() {
             "first.weight is missing, but first.bias has the same bytes",
         ),
         (
-            // As many bytes, another shape.
+            // The same number of bytes, another shape.
             |r| {
                 let mut tensors = safetensors::read(&r.join(MODEL)).unwrap();
                 tensors.get_mut("first.weight").unwrap().shape = vec![4, 1];
@@ -291,7 +291,7 @@ fn every_tampering_is_named() {
             "the stated length of the header is",
         ),
         (
-            // The header names a tensor twice, and the reference reader takes the last.
+            // The header names a tensor twice, and the reference reader uses the last.
             |r| {
                 let bytes = fs::read(r.join(MODEL)).unwrap();
                 let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -315,7 +315,7 @@ fn every_tampering_is_named() {
             "it has all expected bytes, and 6 more at the end",
         ),
         (
-            // A step's weights under another step's name: how a mislabelled checkpoint shows.
+            // A step's weights under another step's name: how a mislabelled checkpoint is detected.
             |r| assert!(fs::copy(r.join("run/step-2/model.safetensors"), r.join(MODEL)).is_ok()),
             MODEL,
             Verdict::Changed,
@@ -345,7 +345,7 @@ fn every_tampering_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let mut manifest = release(directory.path());
         if expected_path == "big.bin" {
-            // Of more than two slices of 16 MiB.
+            // Longer than two slices of 16 MiB.
             let bytes: Vec<u8> = (0u32..33 << 20).map(|at| (at % 255) as u8 + 1).collect();
             fs::write(directory.path().join("big.bin"), bytes).unwrap();
             manifest = seal_again(directory.path()).unwrap();
@@ -368,7 +368,7 @@ fn a_directory_that_became_a_link_is_told_with_what_it_held() {
     fs::rename(root.join("sub"), root.join(".retrace/sub")).unwrap();
     std::os::unix::fs::symlink(".retrace/sub", root.join("sub")).unwrap();
     let found: Vec<_> = findings(&manifest, root).into_iter().map(|(path, verdict, _)| (path, verdict)).collect();
-    // That the file is gone is not known: it cannot be looked for.
+    // It is unknown whether the file is missing: it cannot be searched for.
     assert_eq!(found, ["sub", "sub/deep.txt"].map(|path| (path.to_owned(), Verdict::Unverifiable)));
 }
 
@@ -389,14 +389,14 @@ fn a_checkpoint_sharded_anew_is_told_as_that() {
         found.iter().all(|(.., words)| words.contains("all tensors in run/step-1 are equal to the sealed ones")),
         "{found:?}"
     );
-    // With one bit other, it is not.
+    // With one bit changed, it is not.
     let mut other = part("second.weight");
     other.get_mut("second.weight").unwrap().bytes[3] ^= 1;
     safetensors::write(&root.join("run/step-1/model-2.safetensors"), &other).unwrap();
     assert!(findings(&manifest, root).iter().all(|(.., words)| !words.contains("every tensor")));
 }
 
-/// More than is looked at in memory, with more after it: no range is said to differ that does not.
+/// Longer than what is read into memory, with additional bytes after it: no range is reported that does not differ.
 #[test]
 fn what_follows_a_large_file_is_not_a_range_of_it() {
     let directory = tempfile::tempdir().unwrap();
@@ -408,7 +408,7 @@ fn what_follows_a_large_file_is_not_a_range_of_it() {
     fs::write(root.join("big.bin"), &bytes).unwrap();
     let words = findings(&manifest, root).remove(0).2;
     assert!(words.contains("its first 67108864 bytes are the expected ones") && !words.contains("differs"), "{words}");
-    // A manifest whose subtree values are not of the file's digest tells nothing of ranges.
+    // If a manifest's subtree values do not match the file's digest, they say nothing about ranges.
     let mut artifacts = manifest.artifacts;
     artifacts[0].slices[1] = artifacts[0].slices[0];
     let lying = Manifest::new("m", "t", vec![], artifacts, vec![]).unwrap();
@@ -476,7 +476,7 @@ fn many_files_renamed_are_each_told_once_and_copies_are_extra() {
     let root = directory.path();
     fs::create_dir(root.join("old")).unwrap();
     for i in 0..30 {
-        // Two of each content, so that a rename has more than one name to come from.
+        // Two files of each content, so that a rename has more than one possible origin.
         fs::write(root.join(format!("old/{i:02}")), format!("{}", i / 2)).unwrap();
     }
     let manifest = seal_again(root).unwrap();
@@ -496,7 +496,7 @@ fn many_files_renamed_are_each_told_once_and_copies_are_extra() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
-    /// Any one bit of any file: the file is named and, where it is in a tensor's data, the tensor.
+    /// Any single bit of any file: the file is reported and, if the bit is in a tensor's data, the tensor.
     #[test]
     fn any_flipped_bit_is_found(file in 0usize..9, at in any::<prop::sample::Index>(), bit in 0u8..8) {
         let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Sealing and verifying in part, against lists, in a hub's cache, and after an interruption.
+//! Sealing and partial verification, against lists, in a hub's cache, and after an interruption.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -21,13 +21,13 @@ mod support;
 
 use support::{MODEL, findings, path, release, seal_again};
 
-/// A list of SHA-256 and sizes, without retrace's own digests; and one that is at odds with itself.
+/// A list of SHA-256 and sizes, without retrace's own digests; and one that contradicts itself.
 #[test]
 fn other_checksums_are_checked_alike() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     release(root);
-    // Of something else.
+    // For other content.
     let sha256 = "sha256:e9b5b9c3d53d9ddd4ac9e5ddf3d10a37f4cb2ff7a3df0a07a3ee4d0f0a2d1c5e";
     let listed = |checksums: &[&str], size| {
         let checksums = checksums.iter().map(|text| text.parse().unwrap()).collect();
@@ -48,11 +48,11 @@ fn other_checksums_are_checked_alike() {
     let by_md5 = said(&listed(&[&of(Algorithm::Md5)], Some(8)));
     assert!(by_md5.0 == Verdict::Verified && by_md5.1.contains("only by md5, which can be forged"), "{by_md5:?}");
     assert_eq!(said(&listed(&[], Some(8))).0, Verdict::Unverifiable);
-    // What the list does not name may be there.
+    // Files that the list does not name may exist.
     assert!(verify_expected(&listed(&[&right], None), root, &partial, &Silent).unwrap().holds());
 }
 
-/// A list that is itself sealed is a file like any other, also where it is what is checked against.
+/// A list that is itself sealed is a file like any other, even if it is what is verified against.
 #[test]
 fn a_list_that_is_sealed_is_looked_at() {
     let directory = tempfile::tempdir().unwrap();
@@ -108,16 +108,16 @@ fn what_was_verified_before_an_interruption_is_not_read_again() {
     let text = fs::read_to_string(&notes).unwrap();
     fs::write(&notes, &text[..text.len() - 5]).unwrap();
     assert_eq!(run(&expected).unwrap(), (vec![], all - 1));
-    // Changed since, the length and the time that programs can set as they were.
+    // Changed since, with the length and the time that programs can set as before.
     let file = root.join("raw/b.jsonl");
     let (bytes, modified) = (fs::read(&file).unwrap(), file.metadata().unwrap().modified().unwrap());
     let other: Vec<u8> = bytes.iter().map(|byte| byte ^ 1).collect();
     fs::write(&file, &other).unwrap();
     fs::File::options().write(true).open(&file).unwrap().set_modified(modified).unwrap();
     assert_eq!(run(&expected).unwrap(), (vec!["raw/b.jsonl".to_owned()], all - 1));
-    // What is wrong is never noted: it is a finding again.
+    // A mismatch is never noted: it is a finding again.
     assert_eq!(run(&expected).unwrap(), (vec!["raw/b.jsonl".to_owned()], all - 1));
-    // Notes of another list count for nothing, nor does any other file.
+    // Notes for another list are ignored, and so is any other file.
     let told = run(&expected[1..]).unwrap_err().to_string();
     assert!(told.contains("another manifest"), "{told}");
     for (bytes, what) in
@@ -133,7 +133,7 @@ fn what_was_verified_before_an_interruption_is_not_read_again() {
     }
 }
 
-/// Whoever can write the notes decides what is not read.
+/// A person who can write the notes decides what is not read.
 #[cfg(unix)]
 #[test]
 fn notes_are_ones_own_and_of_this_manifest_and_directory() {
@@ -162,7 +162,7 @@ fn notes_are_ones_own_and_of_this_manifest_and_directory() {
     let held = Resume::open(&notes, &basis).unwrap();
     assert!(told(&notes, &basis).unwrap_err().contains("is using it"));
     drop(held);
-    // Below what is verified, by whatever way.
+    // Below what is verified, by any path.
     symlink(root, place.path().join("way in")).unwrap();
     for inside in [root.join("notes"), root.join("sub/notes"), place.path().join("way in/notes")] {
         let told = told(&inside, &basis).unwrap_err();
@@ -180,7 +180,7 @@ fn notes_are_ones_own_and_of_this_manifest_and_directory() {
     assert_eq!(told(&notes, &basis), Ok(()));
 }
 
-/// What is not listed is a finding whatever it holds: it is not read for days to say so.
+/// An unlisted file is a finding whatever it contains: it is not read for days to report that.
 #[cfg(unix)]
 #[test]
 fn what_says_nothing_is_not_read() {
@@ -188,7 +188,7 @@ fn what_says_nothing_is_not_read() {
     let root = directory.path();
     let sparse = |name: &str, length: u64| fs::File::create(root.join(name)).unwrap().set_len(length).unwrap();
     let manifest = release(root);
-    // Sparse files of 8 TB would take hours: one beside what is listed, one in the place of a listed one.
+    // Reading sparse files of 8 TB would take hours: one beside the listed files, one in the place of a listed one.
     sparse("extra", 8 << 40);
     sparse("raw/a.jsonl", 8 << 40);
     fs::rename(root.join("raw/b.jsonl"), root.join("raw/c.jsonl")).unwrap();
@@ -198,7 +198,7 @@ fn what_says_nothing_is_not_read() {
     use Verdict::{Changed, Extra, Renamed};
     assert_eq!(told, [("extra", Extra), ("raw/a.jsonl", Changed), ("raw/c.jsonl", Renamed), ("same length", Extra)]);
     assert!(found[1].2.contains("should have 8") && found[1].2.contains("not read"), "{}", found[1].2);
-    // Where a listed file has as many bytes, or no lengths are listed.
+    // If a listed file has the same length, or no lengths are listed.
     let listed = |size| {
         let checksums = vec![checksum(Algorithm::Blake3, b"gone").unwrap()];
         [Expected { path: path("gone"), size, checksums, slices: vec![], tensors: None }]
@@ -213,7 +213,7 @@ fn what_says_nothing_is_not_read() {
     assert!(said.findings().any(|entry| entry.path.as_str() == "found" && entry.verdict == Renamed));
 }
 
-/// The manifest and what signs it lie beside what they cover, but nothing can hide in their names.
+/// The manifest and its signature are beside what they cover, but nothing can hide behind their names.
 #[test]
 fn a_directory_in_the_place_of_a_signature_hides_nothing() {
     let directory = tempfile::tempdir().unwrap();
@@ -289,7 +289,7 @@ fn a_hub_cache_is_followed_into_its_blobs_and_nowhere_else() {
     fs::remove_file(snapshot.join("one.txt")).unwrap();
     symlink("../../blobs/b2", snapshot.join("one.txt")).unwrap();
     assert!(holds(true).contains(&("one.txt".to_owned(), Verdict::Changed)));
-    // A blob has no ending, and is looked into as what it is called.
+    // A blob has no file name ending, and is read in the format of the link's name.
     let tensors = |byte| {
         let tensor = Tensor { dtype: Dtype::U8, shape: vec![1], bytes: vec![byte] };
         safetensors::write(&blobs.join("b3"), &BTreeMap::from([("w".to_owned(), tensor)])).unwrap();
@@ -343,12 +343,12 @@ fn what_is_ignored_is_listed_once_whether_or_not_it_is_there() {
     fs::write(root.join("later"), "made after the seal").unwrap();
     assert_eq!(sealed(&["later", "report.html"]).unwrap(), before);
     assert!(verify(&before, root, None, &Silent).unwrap().holds());
-    // What a step made cannot be left out behind its back.
+    // A step's output cannot be excluded unnoticed.
     let error = sealed(&["run"]).unwrap_err().to_string();
     assert!(error.contains(MODEL) && error.contains("not covered"), "{error}");
 }
 
-/// A manifest can be made by anyone: what it promises is checked, also where it says to skip it.
+/// Anyone can make a manifest: what it lists is checked, even if it also says to skip it.
 #[test]
 fn nothing_sealed_is_skipped() {
     let directory = tempfile::tempdir().unwrap();
@@ -399,7 +399,7 @@ proptest! {
         let first = fs::read_to_string(&notes).unwrap();
         for text in [text, first[..cut.index(first.len())].to_owned(), first + &line] {
             fs::write(&notes, &text).unwrap();
-            // What is not read is left as it is.
+            // Files that are not read are not changed.
             if Resume::open(&notes, &basis).is_err() {
                 prop_assert_eq!(fs::read_to_string(&notes).unwrap(), text);
             }
@@ -426,7 +426,7 @@ fn a_comparison_sorts_every_path_into_one_list() {
     assert_eq!((compared.missing, compared.extra), (vec![path("only published")], vec![path("only made")]));
 }
 
-/// A file behind what cannot be entered may be there: that it is gone is not known.
+/// A file behind an inaccessible directory may exist: it is unknown whether it is missing.
 #[cfg(unix)]
 #[test]
 fn what_lies_behind_a_link_is_not_said_to_be_missing() {

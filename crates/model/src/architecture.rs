@@ -1,4 +1,4 @@
-//! A model of any of the known architectures, for any engine: its weights' names, and what is computed with them.
+//! A model of any of the supported architectures, for any engine: its weights' names, and its computation.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::olmo2::Olmo2;
 use crate::operations::{Operations, Targets};
 use crate::weights::{Layout, Parameter};
 
-/// The name and shape of every weight; none of an architecture that is not known here.
+/// The name and shape of every weight; empty for an unknown architecture.
 pub(crate) fn shapes(model: &Model) -> Vec<(String, Vec<usize>)> {
     match model.architecture {
         Architecture::Llama => Llama::shapes(model),
@@ -27,14 +27,14 @@ pub(crate) fn shapes(model: &Model) -> Vec<(String, Vec<usize>)> {
     }
 }
 
-/// Whether a tensor that is no weight may stand beside them: tables that follow from the
-/// configuration, as older checkpoints hold.
+/// Whether a tensor that is not a weight may be stored with the weights: tables that follow from the configuration, as
+/// in older checkpoints.
 pub(crate) fn is_table(name: &str) -> bool {
     let tables = [".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias"];
     tables.iter().any(|end| name.ends_with(end))
 }
 
-/// What the embedding and the head are called.
+/// The names of the embedding and the head.
 pub(crate) fn ends(architecture: Architecture) -> (&'static str, &'static str) {
     match architecture {
         Architecture::GptNeox => ("gpt_neox.embed_in.weight", "embed_out.weight"),
@@ -42,7 +42,7 @@ pub(crate) fn ends(architecture: Architecture) -> (&'static str, &'static str) {
     }
 }
 
-/// How the model's heads lie in a row of queries, keys and values.
+/// The layout of the model's heads in a row of queries, keys and values.
 pub(crate) fn heads(model: &Model, positions: usize, order: Order) -> Heads {
     Heads {
         positions,
@@ -53,7 +53,7 @@ pub(crate) fn heads(model: &Model, positions: usize, order: Order) -> Heads {
     }
 }
 
-/// A model, apart from its weights and from who computes it.
+/// A model, without its weights and independent of the engine.
 #[derive(Debug)]
 pub(crate) struct Layers {
     layout: Layout,
@@ -72,10 +72,10 @@ enum Family {
 }
 
 impl Layers {
-    /// The model with that description, which must have passed its check.
+    /// The model of this description, which must have passed its check.
     ///
     /// # Errors
-    /// If its architecture is not known here.
+    /// If its architecture is not supported here.
     pub(crate) fn new(model: &Model) -> Result<Self, ModelError> {
         let layout = Layout::of(model);
         let family = match model.architecture {
@@ -87,7 +87,7 @@ impl Layers {
         };
         let (embedding, head) = ends(model.architecture);
         let head = layout.find(if model.tie_word_embeddings { embedding } else { head })?;
-        // With dynamic scaling a model reads beyond it; that is what the scaling is for.
+        // With dynamic scaling a model reads longer sequences; that is the purpose of the scaling.
         let bounded = !matches!(model.rope_scaling, Some(RopeScaling::Dynamic { .. }));
         let bounds = Bounds { vocabulary: model.vocab_size, longest: model.max_position_embeddings, bounded };
         Ok(Self { layout, bounds, family, head, tied: model.tie_word_embeddings })
@@ -113,7 +113,7 @@ impl Layers {
         }
     }
 
-    /// As [`Network::logits`](crate::Network::logits), by `o`.
+    /// As [`Network::logits`](crate::Network::logits), computed by `o`.
     pub(crate) fn logits<O: Operations>(
         &self,
         mut o: O,
@@ -126,7 +126,7 @@ impl Layers {
         Ok(all)
     }
 
-    /// As [`Network::losses`](crate::Network::losses), by `o`.
+    /// As [`Network::losses`](crate::Network::losses), computed by `o`.
     pub(crate) fn losses<O: Operations>(
         &self,
         mut o: O,
@@ -145,7 +145,7 @@ impl Layers {
         Ok(rows.into_iter().map(|row| row.loss).collect())
     }
 
-    /// As [`Network::gradient`](crate::Network::gradient), by `o`.
+    /// As [`Network::gradient`](crate::Network::gradient), computed by `o`.
     pub(crate) fn gradient<O: Operations>(
         &self,
         mut o: O,

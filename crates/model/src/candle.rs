@@ -1,13 +1,12 @@
-//! Models on candle: the kernels as its custom operations, its autograd over them, its variables, and AdamW as
-//! its optimizer.
+//! Models on candle: the kernels as its custom operations, its autograd, its variables, and AdamW as its optimizer.
 //!
-//! [`Engine::Candle`](crate::Engine::Candle) computes the known architectures so, and [`Own`] any module of
-//! candle, so that it can be trained, resumed and replayed as they are.
+//! [`Engine::Candle`](crate::Engine::Candle) computes the supported architectures in this way. [`Own`] does the same
+//! for any module of candle, so that it can be trained, resumed and replayed like them.
 //!
-//! The bits are those of the fused engine but for one thing: candle adds every gradient to +0, so that a zero
-//! has no sign there. It would show only in a number's first moment that is −0 already, at a gradient that is
-//! a zero; such an update is refused ([`ModelError::ZeroSign`](crate::ModelError::ZeroSign)), and everything
-//! else that is computed is the same number.
+//! The bits are those of the fused engine with one exception: candle adds every gradient to +0, so the sign of a zero
+//! gradient is lost. It would only be visible in a first moment that is −0 already and whose gradient is zero; such an
+//! update is refused ([`ModelError::ZeroSign`](crate::ModelError::ZeroSign)), and everything else that is computed is
+//! the same.
 
 mod adamw;
 mod graph;

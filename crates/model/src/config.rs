@@ -1,11 +1,11 @@
-//! `config.json` of transformers, in the spelling of its version 5 and in the one before.
+//! `config.json` of transformers, in the format of its version 5 and in the one before.
 
 use retrace_spec::Model;
 use retrace_spec::model::{Activation, Architecture, LayerType, RopeScaling};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-/// Fields that say nothing of what is computed.
+/// Fields that do not affect the computation.
 const IGNORED: [&str; 34] = [
     "_attn_implementation_autoset",
     "_flash_attn_2_enabled",
@@ -43,7 +43,7 @@ const IGNORED: [&str; 34] = [
     "vocab_file",
 ];
 
-/// The fields that are left to be understood.
+/// The fields that are not processed yet.
 struct Fields(Map<String, Value>);
 
 impl Fields {
@@ -59,7 +59,7 @@ impl Fields {
         self.take(name)?.ok_or_else(|| format!("{name} is missing"))
     }
 
-    /// Complains of a field that is not what it must be for the model to be computed here.
+    /// Returns an error for a field whose value is not the one that the computation here needs.
     fn must_be<T: DeserializeOwned + PartialEq + std::fmt::Debug>(
         &mut self,
         name: &str,
@@ -72,7 +72,7 @@ impl Fields {
     }
 }
 
-/// What RoPE's fields say, in either spelling.
+/// RoPE's fields, in either format.
 struct Rope {
     theta: Option<f64>,
     share: Option<f64>,
@@ -100,7 +100,7 @@ fn rope(name: &str, value: Value) -> Result<Rope, String> {
         };
     }
     if kind == "yarn" {
-        // Transformers' defaults, written out or not.
+        // Transformers' defaults, whether written or not.
         if map.remove("truncate").is_some_and(|truncate| truncate != Value::Bool(true)) {
             return Err(format!("{name}.truncate: only true is supported"));
         }
@@ -110,14 +110,14 @@ fn rope(name: &str, value: Value) -> Result<Rope, String> {
     Ok(Rope { theta, share, scaling: Some(scaling) })
 }
 
-/// RoPE's parameters, wherever they are.
+/// RoPE's parameters, in either position.
 fn take_rope(fields: &mut Fields, architecture: Architecture) -> Result<Rope, String> {
     let (theta_field, share_field) = match architecture {
         Architecture::GptNeox => ("rotary_emb_base", "rotary_pct"),
         _ => ("rope_theta", "partial_rotary_factor"),
     };
     let (theta, share) = (fields.take::<f64>(theta_field)?, fields.take::<f64>(share_field)?);
-    // Version 5 writes `rope_parameters`, the one before `rope_scaling` where there was any.
+    // Version 5 writes `rope_parameters`; the version before writes `rope_scaling` if there is any.
     let mut said = match fields.take::<Value>("rope_parameters")? {
         None => Rope { theta: None, share: None, scaling: None },
         Some(Value::Object(mut map)) if map.contains_key("full_attention") => {
@@ -233,8 +233,8 @@ pub(crate) fn from_json(text: &str) -> Result<Model, String> {
     Ok(model)
 }
 
-/// The `config.json` of a model, as transformers 5 reads it; earlier versions read it too, since
-/// what they look for is there beside it.
+/// The `config.json` of a model, in the format of transformers 5; earlier versions can read it too, because the fields
+/// that they need are also written.
 pub(crate) fn to_json(model: &Model) -> Value {
     let class = match model.architecture {
         Architecture::Llama => "LlamaForCausalLM",
@@ -242,7 +242,7 @@ pub(crate) fn to_json(model: &Model) -> Value {
         Architecture::Olmo => "OlmoForCausalLM",
         Architecture::Olmo2 => "Olmo2ForCausalLM",
         Architecture::Olmo3 => "Olmo3ForCausalLM",
-        // transformers has none of it, and says so.
+        // transformers has no such class, and reports that when it reads the file.
         Architecture::Own => "Own",
     };
     let mut json = json!({

@@ -1,4 +1,4 @@
-//! Who computes a model.
+//! The engine that computes a model.
 
 use std::fmt;
 
@@ -8,19 +8,19 @@ use crate::candle::Candle;
 use crate::fused::Fused;
 use crate::{ModelError, Network};
 
-/// Who computes a model. Both compute the same bits; nothing that is written says which it was.
+/// The engine that computes a model. Both compute the same bits; no file states which was used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Engine {
-    /// The kernels with gradients added in place, over memory that is used again: the fast one.
+    /// The kernels with gradients added in place, in reused memory: the fast engine.
     #[default]
     Fused,
-    /// The kernels as operations of candle, with its autograd, its variables and an optimizer of its form: a
-    /// second implementation of everything but the kernels.
+    /// The kernels as operations of candle, with its autograd, its variables and an optimizer with its interface: a
+    /// second implementation of everything except the kernels.
     Candle,
 }
 
 impl Engine {
-    /// All of them.
+    /// All engines.
     pub const ALL: [Self; 2] = [Self::Fused, Self::Candle];
 
     /// Its name.
@@ -31,10 +31,10 @@ impl Engine {
         }
     }
 
-    /// The model with that description, which must have passed its check.
+    /// The model of this description, which must have passed its check.
     ///
     /// # Errors
-    /// If its architecture is not known here.
+    /// If its architecture is not supported here.
     pub fn network(self, model: &Model) -> Result<Box<dyn Network>, ModelError> {
         Ok(match self {
             Self::Fused => Box::new(Fused::new(model)?),

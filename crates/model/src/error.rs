@@ -15,7 +15,7 @@ pub enum ModelError {
     /// The weights cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// A `config.json` does not describe a model that is known here.
+    /// A `config.json` does not describe a supported model.
     #[error("{}: {what}", path.display())]
     Config {
         /// The file.
@@ -23,48 +23,48 @@ pub enum ModelError {
         /// What is wrong with it.
         what: String,
     },
-    /// A tensor that the model needs is not among the weights.
+    /// A tensor that the model needs is missing from the weights.
     #[error("tensor {name} is missing from the weights")]
     Missing {
         /// The tensor.
         name: String,
     },
-    /// A tensor is not what the model needs.
+    /// A tensor does not have the dtype or shape that the model needs.
     #[error("tensor {name} is {found}, but the model needs {needed}")]
     Mismatch {
         /// The tensor.
         name: String,
         /// Its dtype and shape.
         found: String,
-        /// What they should be.
+        /// The expected dtype and shape.
         needed: String,
     },
-    /// A tensor is among the weights that the model has no place for.
+    /// The weights contain a tensor that the model does not use.
     #[error("tensor {name} is not part of the model")]
     Unknown {
         /// The tensor.
         name: String,
     },
-    /// The system does not give the memory that is needed at least.
+    /// The system cannot provide the minimum memory.
     #[error(
         "a model of {parameters} parameters needs at least {bytes} bytes of memory for this, and the system cannot provide them"
     )]
     Memory {
-        /// Numbers in its weights.
+        /// Number of elements of its weights.
         parameters: u128,
-        /// What is needed at least.
+        /// The minimum in bytes.
         bytes: u128,
     },
-    /// Tokens that the model cannot take.
+    /// Tokens that are not valid for the model.
     #[error("{0}")]
     Input(String),
-    /// The architecture is a user's own.
+    /// The architecture is the user's own.
     #[error("the run has an architecture of its own, and its code is not part of this program")]
     Own,
     /// candle could not compute something.
     #[error("candle: {0}")]
     Candle(#[from] candle_core::Error),
-    /// Which of the two zeros a gradient is decides a bit, and candle does not say.
+    /// The sign of a zero gradient affects a bit, and candle does not keep it.
     #[error(
         "the gradient of {name} has a zero whose sign decides a bit of its moment, and candle's autograd does not keep that"
     )]

@@ -1,5 +1,5 @@
-//! RoPE's frequencies, plain and stretched, as Hugging Face's transformers computes them (in
-//! binary64 here, its powers and logarithms by `libm`).
+//! RoPE's frequencies, original and stretched, as Hugging Face's transformers computes them (in binary64 here, with
+//! powers and logarithms from `libm`).
 
 use std::f64::consts::TAU;
 
@@ -49,7 +49,7 @@ pub(crate) fn tables(model: &Model, scaling: Option<&RopeScaling>, positions: us
             beta_fast,
             beta_slow,
         }) => {
-            // The pair that makes so many turns within the original length.
+            // The index of the pair that makes this many turns within the original length.
             let pair = |turns: f64| {
                 let ratio = *original_max_position_embeddings as f64 / (turns * TAU);
                 turned as f64 * libm::log(ratio) / (2.0 * libm::log(theta))

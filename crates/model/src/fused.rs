@@ -1,4 +1,4 @@
-//! The fused engine: the kernels over memory that is used again from step to step.
+//! The fused engine: the kernels, with memory that is reused from step to step.
 
 use retrace_numerics::cross_entropy::Row;
 use retrace_spec::Model;
@@ -7,7 +7,7 @@ use crate::architecture::Layers;
 use crate::tape::{Tape, Workspace};
 use crate::{Layout, MicroBatch, ModelError, Network, Weights};
 
-/// A model of a known architecture, computed by the fused engine.
+/// A model of a supported architecture, computed by the fused engine.
 #[derive(Debug)]
 pub(crate) struct Fused {
     layers: Layers,
@@ -16,7 +16,7 @@ pub(crate) struct Fused {
 
 impl Fused {
     /// # Errors
-    /// If its architecture is not known here.
+    /// If its architecture is not supported here.
     pub(crate) fn new(model: &Model) -> Result<Self, ModelError> {
         Ok(Self { layers: Layers::new(model)?, workspace: Workspace::default() })
     }

@@ -1,5 +1,5 @@
-//! GPT-NeoX (Black et al., 2022) and Pythia: LayerNorm, partial RoPE, GELU, biases, and attention and
-//! feed-forward block side by side or one after the other.
+//! GPT-NeoX (Black et al., 2022) and Pythia: LayerNorm, partial RoPE, GELU, biases, and attention and feed-forward
+//! block in parallel or in sequence.
 //!
 //! ```text
 //! x   = embed(ids)
@@ -24,7 +24,7 @@ use crate::llama::projection;
 use crate::operations::{NormKind, Operations, Projection};
 use crate::weights::{Layout, Parameter};
 
-/// A GPT-NeoX, apart from its weights.
+/// A GPT-NeoX model, without its weights.
 #[derive(Debug)]
 pub(crate) struct GptNeox {
     model: Model,

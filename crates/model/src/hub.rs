@@ -6,14 +6,14 @@ use retrace_spec::{Model, PathError, RelPath};
 
 use crate::{ModelError, Weights, check_memory, config};
 
-/// The configuration's name in its directory.
+/// The configuration's file name.
 const CONFIG: &str = "config.json";
-/// The name of the weights that are written.
+/// The file name of the weights that are written.
 const WEIGHTS: &str = "model.safetensors";
-/// More than this no `config.json` has; those of the largest models have some kilobytes.
+/// No `config.json` is longer than this; those of the largest models have some kilobytes.
 const LONGEST_CONFIG: u64 = 4 << 20;
 
-/// Writes the model into `directory`, so that `transformers` opens it too.
+/// Writes the model into `directory`; `transformers` can open it too.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -30,8 +30,7 @@ pub fn write(directory: &Root, model: &Model, weights: &Weights) -> Result<(), M
 /// Reads the model in `directory`.
 ///
 /// # Errors
-/// If a file cannot be read, or describes a model that cannot be computed here, or the weights are
-/// not its.
+/// If a file cannot be read, or describes a model that is not supported here, or the weights do not fit it.
 pub fn read(directory: &Root) -> Result<(Model, Weights), ModelError> {
     let model = read_config(directory.file(&name(CONFIG)?)?)?;
     check_memory(&model, 1, 0)?;
@@ -42,7 +41,7 @@ pub fn read(directory: &Root) -> Result<(Model, Weights), ModelError> {
 /// Reads the `config.json` that is `file`.
 ///
 /// # Errors
-/// If it cannot be read, or describes a model that cannot be computed here.
+/// If it cannot be read, or describes a model that is not supported here.
 pub fn read_config(file: RegularFile) -> Result<Model, ModelError> {
     let path = file.path().to_owned();
     config::from_json(&file.text(LONGEST_CONFIG)?).map_err(|what| ModelError::Config { path, what })

@@ -1,10 +1,10 @@
-//! A model with its weights, to be asked.
+//! A model with its weights, for inference.
 
 use retrace_spec::Model;
 
 use crate::{Engine, ModelError, Network, Weights};
 
-/// A model with its weights, to be asked.
+/// A model with its weights, for inference.
 #[derive(Debug)]
 pub struct Inference {
     model: Model,
@@ -13,10 +13,10 @@ pub struct Inference {
 }
 
 impl Inference {
-    /// The model with that description, which must have passed its check, and its weights, computed by `engine`.
+    /// The model of this description, which must have passed its check, with its weights, computed by `engine`.
     ///
     /// # Errors
-    /// If the weights are not laid out as the model's, or its architecture is not known here.
+    /// If the weights do not have the model's layout, or its architecture is not supported here.
     pub fn new(model: &Model, weights: Weights, engine: Engine) -> Result<Self, ModelError> {
         let network = engine.network(model)?;
         match network.layout() == weights.layout() {
@@ -25,22 +25,21 @@ impl Inference {
         }
     }
 
-    /// What it was built from.
+    /// The description from which it was built.
     pub const fn description(&self) -> &Model {
         &self.model
     }
 
-    /// The logits, (tokens, vocabulary), of sequences of `positions` tokens that lie one after
-    /// another in `inputs`.
+    /// The logits, (tokens, vocabulary), of sequences of `positions` tokens that are concatenated in `inputs`.
     ///
     /// # Errors
-    /// If the tokens are not whole sequences, a sequence is too long for the model, or an id is
-    /// outside the vocabulary.
+    /// If the tokens are not complete sequences, a sequence is too long for the model, or an id is outside the
+    /// vocabulary.
     pub fn logits(&self, inputs: &[u32], positions: usize) -> Result<Vec<f32>, ModelError> {
         self.network.logits(&self.weights, inputs, positions)
     }
 
-    /// The negative log-likelihood, in nats, of each token's target; 0 where there is none.
+    /// The negative log-likelihood, in nats, of each token's target; 0 if there is none.
     ///
     /// # Errors
     /// As [`Self::logits`], and if there are not as many targets as tokens.

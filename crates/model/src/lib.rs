@@ -1,9 +1,8 @@
 //! The architectures, and their checkpoints.
 //!
-//! A model is built from a description ([`retrace_spec::Model`]) and computed with [`Weights`], by
-//! the kernels of `retrace-numerics`, so that its bits are those of the numerics contract. Each architecture is
-//! written once, over a few operations, which each [`Engine`] implements. This crate knows nothing of training,
-//! tokens on disk or tasks.
+//! A model is built from a description ([`retrace_spec::Model`]) and computed with [`Weights`], with the kernels of
+//! `retrace-numerics`, so that its bits are those of the numerics contract. Each architecture is written once, on a
+//! few operations, which each [`Engine`] implements. This crate does not depend on training, tokens on disk or tasks.
 
 mod architecture;
 pub mod candle;

@@ -20,7 +20,7 @@ use crate::frequencies::tables;
 use crate::operations::{NormKind, Operations, Projection};
 use crate::weights::{Layout, Parameter};
 
-/// A Llama, apart from its weights.
+/// A Llama model, without its weights.
 #[derive(Debug)]
 pub(crate) struct Llama {
     model: Model,
@@ -104,7 +104,7 @@ impl Llama {
     }
 }
 
-/// The embedding and the head, as all families but GPT-NeoX call them.
+/// The embedding and the head, with the names that all families except GPT-NeoX use.
 pub(crate) fn around(model: &Model) -> Vec<(String, Vec<usize>)> {
     let table = vec![model.vocab_size, model.hidden_size];
     let mut shapes = vec![("model.embed_tokens.weight".to_owned(), table.clone())];
@@ -114,7 +114,7 @@ pub(crate) fn around(model: &Model) -> Vec<(String, Vec<usize>)> {
     shapes
 }
 
-/// A layer's projections, as all families but GPT-NeoX call them.
+/// A layer's projections, with the names that all families except GPT-NeoX use.
 pub(crate) fn projections(model: &Model, layer: usize) -> Vec<(String, Vec<usize>)> {
     let (hidden, inner) = (model.hidden_size, model.intermediate_size);
     let queries = model.num_attention_heads * model.head_size();

@@ -1,5 +1,5 @@
-//! Models of llama2.c (github.com/karpathy/llama2.c): its export, whose layout `retrace-files` knows,
-//! and the PyTorch checkpoint that it trains from.
+//! Models of llama2.c (github.com/karpathy/llama2.c): its export, whose layout `retrace-files` reads, and the PyTorch
+//! checkpoint of its training.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,23 +14,23 @@ use crate::{ModelError, Weights};
 
 mod checkpoint;
 
-/// What a file of llama2.c holds. Names and order are those of Hugging Face's directories; bits stay.
+/// The content of a llama2.c file. Names and order are those of Hugging Face's directories; the bits are unchanged.
 #[derive(Debug)]
 pub struct Released {
     /// The model.
     pub model: Model,
     /// Its weights.
     pub weights: Weights,
-    /// How far it was trained; only a PyTorch checkpoint says so.
+    /// Its training progress; only a PyTorch checkpoint has it.
     pub iterations: Option<u64>,
-    /// The optimizer's state, where the file has it.
+    /// The optimizer's state, if the file has it.
     pub optimizer: Option<Moments>,
 }
 
 /// The state of AdamW.
 #[derive(Debug)]
 pub struct Moments {
-    /// The updates that the moments have seen.
+    /// The number of updates that the moments have received.
     pub updates: u64,
     /// The first moment of each weight (`exp_avg`).
     pub first: Weights,
@@ -62,7 +62,7 @@ pub fn read(path: &Path) -> Result<Released, ModelError> {
     }
 }
 
-/// Weights, or what is laid out as they are, from tensors that are called as in the export.
+/// Weights, or tensors with the same layout, from tensors with the names of the export.
 fn place(model: &Model, mut tensors: BTreeMap<String, Tensor>) -> Result<Weights, ModelError> {
     let heads = |name: &str| match name {
         "wq" => Some(model.num_attention_heads),
@@ -102,7 +102,7 @@ fn place(model: &Model, mut tensors: BTreeMap<String, Tensor>) -> Result<Weights
     Weights::from_tensors(model, renamed)
 }
 
-/// The model, as the export's shapes tell it.
+/// The model, derived from the export's shapes.
 fn describe(tensors: &BTreeMap<String, Tensor>) -> Option<Model> {
     let shape = |name: &str| tensors.get(name)?.shape.first_chunk::<2>().copied();
     let [vocab_size, hidden_size] = shape("token_embedding_table")?;
@@ -122,7 +122,7 @@ fn describe(tensors: &BTreeMap<String, Tensor>) -> Option<Model> {
     })
 }
 
-/// What all models of llama2.c have in common; the sizes are still to be given.
+/// The settings that all models of llama2.c have in common; the sizes are set later.
 const fn llama() -> Model {
     Model {
         architecture: Architecture::Llama,
@@ -151,9 +151,9 @@ const fn llama() -> Model {
     }
 }
 
-/// Turns rows that RoPE takes in pairs, as in the paper (Su et al., 2021), into those that it takes
-/// from the two halves of a head, as in Hugging Face's models: row 2i to i, row 2i + 1 to i + half.
-/// A tensor of another shape stays, to be refused by it.
+/// Reorders rows from RoPE's pairing of neighbours, as in the paper (Su et al., 2021), to the pairing of the two
+/// halves of a head, as in Hugging Face's models: row 2i to i, row 2i + 1 to i + half. A tensor of another shape is
+/// not changed, and is refused later because of its shape.
 fn split_pairs(tensor: &mut Tensor, heads: usize) {
     let [rows, _] = tensor.shape[..] else { return };
     if tensor.bytes.is_empty() || heads == 0 || !rows.is_multiple_of(2 * heads) {

@@ -1,5 +1,4 @@
-//! A model apart from its weights, as an engine computes it: its logits, its losses, their gradient, and the
-//! update by it.
+//! A model without its weights, as an engine computes it: its logits, its losses, their gradient, and the update.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -9,20 +8,19 @@ use retrace_numerics::cross_entropy::{Loss, Row};
 
 use crate::{Dropout, Layout, ModelError, Weights};
 
-/// A model apart from its weights, as one engine computes it. Which engine it is makes no difference to any bit.
+/// A model without its weights, as one engine computes it. The choice of the engine does not change any bit.
 pub trait Network: Debug {
-    /// Its weights' names, shapes and places.
+    /// Its weights' names, shapes and positions.
     fn layout(&self) -> &Layout;
 
-    /// The logits, (tokens, vocabulary), of sequences of `positions` tokens that lie one after another in
-    /// `inputs`.
+    /// The logits, (tokens, vocabulary), of sequences of `positions` tokens that are concatenated in `inputs`.
     ///
     /// # Errors
-    /// If the tokens are not whole sequences, a sequence is too long for the model, or an id is outside the
+    /// If the tokens are not complete sequences, a sequence is too long for the model, or an id is outside the
     /// vocabulary.
     fn logits(&self, weights: &Weights, inputs: &[u32], positions: usize) -> Result<Vec<f32>, ModelError>;
 
-    /// The negative log-likelihood, in nats, of each token's target; 0 where there is none.
+    /// The negative log-likelihood, in nats, of each token's target; 0 if there is none.
     ///
     /// # Errors
     /// As [`Self::logits`], and if there are not as many targets as tokens.
@@ -34,8 +32,8 @@ pub trait Network: Debug {
         positions: usize,
     ) -> Result<Vec<f32>, ModelError>;
 
-    /// What each token of the micro-batch costs; the gradient of the scaled sum with respect to the weights is
-    /// written to `gradient`, laid out as they are.
+    /// The loss of each token of the micro-batch; the gradient of the scaled sum with respect to the weights is
+    /// written to `gradient`, in the layout of the weights.
     ///
     /// # Errors
     /// As [`Self::losses`].
@@ -46,11 +44,11 @@ pub trait Network: Debug {
         gradient: &mut [f32],
     ) -> Result<Vec<Row>, ModelError>;
 
-    /// Moves the weights against `gradient` by AdamW, in its update number `updates`, counted from 1. Weights
-    /// decay only where they are matrices.
+    /// Updates the weights with `gradient` by AdamW, as update number `updates`, counted from 1. Weight decay applies
+    /// only to matrices.
     ///
     /// # Errors
-    /// If the engine cannot.
+    /// If the engine cannot compute it.
     fn update(
         &self,
         weights: &mut Weights,
@@ -69,38 +67,38 @@ pub trait Network: Debug {
     }
 }
 
-/// The numbers of an update of a tensor with so many dimensions.
+/// The parameters of an update of a tensor with this many dimensions.
 pub(crate) fn for_rank(numbers: Hyperparameters, rank: usize) -> Hyperparameters {
     Hyperparameters { weight_decay: if rank > 1 { numbers.weight_decay } else { 0.0 }, ..numbers }
 }
 
-/// What the gradient is computed of at once: sequences of `positions` tokens, one after another.
+/// The tokens whose gradient is computed together: sequences of `positions` tokens, one after another.
 #[derive(Debug, Clone)]
 pub struct MicroBatch<'a> {
     /// The tokens.
     pub inputs: &'a [u32],
-    /// What follows each, if that counts.
+    /// The target of each, if it counts.
     pub targets: &'a [Option<u32>],
-    /// Tokens a sequence.
+    /// Tokens per sequence.
     pub positions: usize,
-    /// What each is compared by.
+    /// The loss function.
     pub loss: Loss,
-    /// What the losses' sum is multiplied with before its gradient is taken.
+    /// The factor of the losses' sum, whose gradient is computed.
     pub scale: f32,
     /// The run's dropout, if it has one.
     pub dropout: Option<Dropout>,
 }
 
-/// The optimizer's moments, laid out as the weights are.
+/// The optimizer's moments, in the layout of the weights.
 #[derive(Debug)]
 pub struct Moments<'a> {
-    /// The mean of the gradient.
+    /// The moving average of the gradient.
     pub first: &'a mut [f32],
-    /// The mean of its square.
+    /// The moving average of its square.
     pub second: &'a mut [f32],
 }
 
-/// The bounds of what a model reads.
+/// The limits of a model's inputs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) vocabulary: usize,
@@ -110,7 +108,7 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// The tokens, if they are sequences of `positions` tokens that lie one after another.
+    /// The tokens, if they are concatenated sequences of `positions` tokens.
     pub(crate) fn accept(&self, inputs: &[u32], positions: usize) -> Result<Arc<[u32]>, ModelError> {
         let Self { vocabulary, longest, bounded } = *self;
         if positions == 0 || (bounded && positions > longest) || !inputs.len().is_multiple_of(positions) {
@@ -126,7 +124,7 @@ impl Bounds {
         }
     }
 
-    /// Whether these can follow those tokens.
+    /// Whether these can be the targets of those tokens.
     pub(crate) fn accept_targets(&self, inputs: &[u32], targets: &[Option<u32>]) -> Result<(), ModelError> {
         if inputs.len() != targets.len() {
             return Err(ModelError::Input(format!("{} targets for {} tokens", targets.len(), inputs.len())));

@@ -21,7 +21,7 @@ use crate::llama::{around, projection, projections};
 use crate::operations::{NormKind, Operations, Projection};
 use crate::weights::{Layout, Parameter};
 
-/// An OLMo 1, apart from its weights.
+/// An OLMo 1 model, without its weights.
 #[derive(Debug)]
 pub(crate) struct Olmo {
     model: Model,

@@ -1,5 +1,5 @@
-//! OLMo 2 and 3 (OLMo Team, 2025): RMSNorm after each block instead of before it, and of the queries
-//! and keys of all heads together; OLMo 3 with sliding windows in most layers.
+//! OLMo 2 and 3 (OLMo Team, 2025): RMSNorm after each block instead of before it, and on the queries and keys of all
+//! heads together; OLMo 3 with sliding windows in most layers.
 //!
 //! ```text
 //! x   = embed(ids)
@@ -23,7 +23,7 @@ use crate::llama::{around, projection, projections};
 use crate::operations::{NormKind, Operations, Projection};
 use crate::weights::{Layout, Parameter};
 
-/// An OLMo 2 or 3, apart from its weights.
+/// An OLMo 2 or 3 model, without its weights.
 #[derive(Debug)]
 pub(crate) struct Olmo2 {
     model: Model,
@@ -98,7 +98,7 @@ impl Olmo2 {
         let row = heads.row();
         let queries = Part { row, first: 0, width: heads.heads * heads.size };
         let keys = Part { row, first: queries.width, width: heads.key_heads * heads.size };
-        // Only full attention reaches beyond what the model was trained on first.
+        // Only full attention sees positions beyond the length that the model was first trained on.
         let plain = Arc::new(tables(&self.model, None, positions));
         let stretched = Arc::new(tables(&self.model, self.model.rope_scaling.as_ref(), positions));
         let mut x = o.embed(self.embedding, ids)?;

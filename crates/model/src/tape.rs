@@ -1,8 +1,8 @@
-//! The fused engine's pass: it records what a model computes, and takes the gradient by going over the record
-//! from its end (Linnainmaa, 1970).
+//! The fused engine's pass: it records what a model computes, and computes the gradient by traversing the record from
+//! its end (Linnainmaa, 1970).
 //!
-//! Gradients are added in place, and memory is used again from step to step: a [`Workspace`] outlives the
-//! tapes that draw on it.
+//! Gradients are added in place, and memory is reused from step to step: a [`Workspace`] lives longer than the tapes
+//! that use it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -25,10 +25,10 @@ use crate::{ModelError, Weights};
 pub(crate) struct Workspace(Rc<RefCell<Vec<Vec<f32>>>>);
 
 impl Workspace {
-    /// `length` floats of any content.
+    /// `length` floats with arbitrary content.
     fn floats(&self, length: usize) -> Buffer {
         let mut free = self.0.borrow_mut();
-        // The smallest that is large enough and not so large that it should wait for another.
+        // The smallest that is large enough, and not so large that it should be kept for another use.
         let fits = |buffer: &Vec<f32>| buffer.capacity() >= length && buffer.capacity() / 2 <= length;
         let found = (0..free.len()).filter(|at| fits(&free[*at])).min_by_key(|at| free[*at].capacity());
         let mut values = found.map(|at| free.swap_remove(at)).unwrap_or_default();
@@ -37,7 +37,7 @@ impl Workspace {
     }
 }
 
-/// Floats that go back to their workspace.
+/// Floats that are returned to their workspace.
 #[derive(Debug)]
 struct Buffer {
     values: Vec<f32>,
@@ -83,7 +83,7 @@ impl NormKind {
     }
 }
 
-/// What was done, with what going back needs.
+/// An operation of the record, with what its backward pass needs.
 #[derive(Debug)]
 enum Done {
     Embed {
@@ -98,7 +98,7 @@ enum Done {
         x: Value,
         projections: Vec<Projection>,
     },
-    /// To the value with this id, which the output took the place of, another was added.
+    /// Another value was added to the value with this id, which the output replaced.
     Add {
         to: usize,
         from: usize,
@@ -131,7 +131,7 @@ enum Done {
     },
 }
 
-/// Computes values and remembers how, if a gradient is wanted.
+/// Computes values and, if a gradient is requested, records how.
 #[derive(Debug)]
 pub(crate) struct Tape<'w> {
     weights: &'w Weights,
@@ -144,13 +144,13 @@ pub(crate) struct Tape<'w> {
 }
 
 impl<'w> Tape<'w> {
-    /// A tape that only computes.
+    /// A tape without gradients.
     pub(crate) fn forgetful(weights: &'w Weights, workspace: &Workspace) -> Self {
         let workspace = workspace.clone();
         Self { weights, workspace, records: false, done: vec![], values: 0, dropout: None, calls: 0 }
     }
 
-    /// A tape of which a gradient can be taken.
+    /// A tape with gradients.
     pub(crate) fn recording(weights: &'w Weights, workspace: &Workspace, dropout: Option<Dropout>) -> Self {
         Self { records: true, dropout, ..Self::forgetful(weights, workspace) }
     }
@@ -164,7 +164,7 @@ impl<'w> Tape<'w> {
         Value { id, columns, buffer: Rc::new(buffer) }
     }
 
-    /// The value's numbers, for changing them in place where nothing else needs them.
+    /// The value's numbers, to change them in place if nothing else needs them.
     fn take(&self, x: Value) -> Buffer {
         Rc::try_unwrap(x.buffer).unwrap_or_else(|shared| {
             let mut copy = self.workspace.floats(shared.values.len());
@@ -336,7 +336,7 @@ impl Operations for Tape<'_> {
     }
 }
 
-/// Adds `d_value` to what is known of the gradient of the value `id`.
+/// Adds `d_value` to the gradient of the value `id`.
 fn add_gradient(d_values: &mut [Option<Buffer>], id: usize, d_value: Buffer) {
     match &mut d_values[id] {
         Some(known) => elementwise::add(&mut known.values, &d_value.values),
@@ -345,7 +345,7 @@ fn add_gradient(d_values: &mut [Option<Buffer>], id: usize, d_value: Buffer) {
 }
 
 impl Done {
-    /// Gives the gradient of the output, `dy`, on to inputs and weights.
+    /// Passes the gradient of the output, `dy`, to inputs and weights.
     fn backward(
         self,
         mut dy: Buffer,
@@ -371,7 +371,7 @@ impl Done {
                 let onto = known.is_some();
                 let mut dx = known.unwrap_or_else(|| workspace.floats(x.values().len()));
                 if partial {
-                    // What was only copied has its output's gradient.
+                    // Copied elements have their output's gradient.
                     dx.values.copy_from_slice(&dy.values);
                 }
                 for (part, kind) in parts {
@@ -401,7 +401,7 @@ impl Done {
                     }
                     let by = Matrix::new(weights.get(weight), outputs, x.columns);
                     let to = Target::new(&mut dx.values, rows, x.columns);
-                    // Chains go on from projection to projection.
+                    // Chains of sums continue from projection to projection.
                     if first == 0 {
                         matmul(d_value, by, to)
                     } else {

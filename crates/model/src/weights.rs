@@ -1,4 +1,4 @@
-//! A model's numbers by name, and their gradient.
+//! A model's weights by name, and their gradient.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use retrace_spec::{Model, Seed};
 
 use crate::{ModelError, architecture};
 
-/// Which weight of a model: its place among the names, sorted.
+/// A weight of a model: its index among the sorted names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Parameter(usize);
 
@@ -21,20 +21,19 @@ impl Parameter {
     }
 }
 
-/// The names and shapes of a model's weights, sorted by name, and where each lies among all
-/// numbers.
+/// The names and shapes of a model's weights, sorted by name, and the position of each in the array of all numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layout {
     entries: Vec<(String, Vec<usize>, Range<usize>)>,
 }
 
 impl Layout {
-    /// Of the model's weights; of none, if its architecture is not known here.
+    /// The layout of the model's weights; empty, if its architecture is not supported here.
     pub fn of(model: &Model) -> Self {
         Self::new(architecture::shapes(model).into_iter().collect())
     }
 
-    /// Of weights with these shapes.
+    /// The layout of weights with these shapes.
     pub fn new(shapes: BTreeMap<String, Vec<usize>>) -> Self {
         let mut at = 0;
         let place = |(name, shape): (String, Vec<usize>)| {
@@ -45,12 +44,12 @@ impl Layout {
         Self { entries: shapes.into_iter().map(place).collect() }
     }
 
-    /// How many numbers there are.
+    /// The total number of elements.
     pub fn parameters(&self) -> usize {
         self.entries.last().map_or(0, |(.., range)| range.end)
     }
 
-    /// Every name, shape and place, sorted by name.
+    /// Every name, shape and position, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[usize], Range<usize>)> {
         self.entries.iter().map(|(name, shape, range)| (name.as_str(), shape.as_slice(), range.clone()))
     }
@@ -70,26 +69,26 @@ impl Layout {
     }
 }
 
-/// Whether there is memory for `copies` of the model's weights, as f32, and for what `tokens` that are
-/// learned from at once leave in every layer: as much is asked for at once, and given back. So a model
-/// that is too large is told before hours are spent on it, or the system ends the process.
+/// Checks whether there is memory for `copies` of the model's weights, as f32, and for the activations of `tokens`
+/// tokens in every layer: this amount is allocated and freed. So a model that is too large gives an error immediately,
+/// before hours of computation, and before the system ends the process.
 ///
 /// # Errors
-/// If there is not.
+/// If there is not enough.
 pub fn check_memory(model: &Model, copies: usize, tokens: usize) -> Result<(), ModelError> {
     let parameters = model.parameters();
-    // At least what goes into and out of each block of a layer stays until the gradient has been taken.
+    // At least the inputs and outputs of each block of a layer are kept until the gradient has been computed.
     let row = 4 * model.hidden_size as u128 + 2 * model.intermediate_size as u128;
     let floats = copies as u128 * parameters + tokens as u128 * model.num_hidden_layers as u128 * row;
     let bytes = 4 * floats;
     let mut probe: Vec<u8> = Vec::new();
     let given = usize::try_from(bytes).is_ok_and(|bytes| probe.try_reserve_exact(bytes).is_ok());
-    // What is not looked at need not be asked for, says the compiler.
+    // Without this the compiler may remove an allocation that is not used.
     std::hint::black_box(&probe);
     if given { Ok(()) } else { Err(ModelError::Memory { parameters, bytes }) }
 }
 
-/// The weights, in f32, each under its Hugging Face name, one after another as in their layout.
+/// The weights, in f32, each with its Hugging Face name, one after another in the order of their layout.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
     layout: Layout,
@@ -113,18 +112,18 @@ impl Weights {
         Self { layout, values }
     }
 
-    /// Weights as read from a file, widened to f32.
+    /// Weights as read from a file, converted to f32.
     ///
     /// # Errors
-    /// If a tensor of the model is missing or has another shape or dtype, or there is one too many.
+    /// If a tensor of the model is missing or has another shape or dtype, or there is an unexpected tensor.
     pub fn from_tensors(model: &Model, mut tensors: BTreeMap<String, safetensors::Tensor>) -> Result<Self, ModelError> {
         let layout = match model.architecture {
-            // What such a model needs is known to its own code alone.
+            // Only the code of such a model defines which weights it needs.
             Architecture::Own => Layout::new(tensors.iter().map(|(name, t)| (name.clone(), t.shape.clone())).collect()),
             _ => Layout::of(model),
         };
         let (embedding, head) = architecture::ends(model.architecture);
-        // Some releases store a head that is the embedding; then it must be that.
+        // Some releases store a head that is tied to the embedding; then it must be equal to it.
         if model.tie_word_embeddings && tensors.contains_key(head) {
             if tensors.get(head) != tensors.get(embedding) {
                 let tied = "the same as the embedding, since tie_word_embeddings is true".to_owned();
@@ -133,7 +132,7 @@ impl Weights {
             }
             tensors.remove(head);
         }
-        // The description asks for memory only once the tensors, which are there, fit it.
+        // Memory is allocated for the description only after the existing tensors were found to fit it.
         for (name, shape, _) in layout.iter() {
             check_shape(&tensors, name, shape)?;
         }
@@ -149,10 +148,10 @@ impl Weights {
         }
     }
 
-    /// Weights with that layout and these numbers.
+    /// Weights with this layout and these numbers.
     ///
     /// # Errors
-    /// If there are more or fewer than the layout has.
+    /// If the number of elements differs from the layout's.
     pub fn from_values(layout: Layout, values: Vec<f32>) -> Result<Self, ModelError> {
         match layout.parameters() == values.len() {
             true => Ok(Self { layout, values }),
@@ -163,12 +162,12 @@ impl Weights {
         }
     }
 
-    /// The weights as they go to a file.
+    /// The weights as they are written to a file.
     pub fn to_tensors(&self) -> BTreeMap<String, safetensors::View<'_>> {
         tensors(&self.layout, &self.values, |name| name.to_owned())
     }
 
-    /// Their names, shapes and places.
+    /// Their names, shapes and positions.
     pub const fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -188,8 +187,7 @@ impl Weights {
     }
 }
 
-/// Numbers that are laid out as weights are, as tensors called what `name` makes of the weights'
-/// names.
+/// Numbers in the layout of the weights, as tensors whose names are those that `name` makes from the weights' names.
 pub fn tensors<'a>(
     layout: &'a Layout,
     values: &'a [f32],
@@ -202,10 +200,10 @@ pub fn tensors<'a>(
     layout.iter().map(tensor).collect()
 }
 
-/// Takes the tensor called `name` out of `tensors`, as f32: f16 and bf16 fit it exactly.
+/// Removes the tensor called `name` from `tensors` and returns it as f32, which represents f16 and bf16 exactly.
 ///
 /// # Errors
-/// If it is missing, or has another shape or a dtype that is not one of these.
+/// If it is missing, or has another shape or a different dtype.
 pub fn take_floats(
     tensors: &mut BTreeMap<String, safetensors::Tensor>,
     name: &str,
@@ -227,7 +225,7 @@ fn mismatch(name: &str, tensor: &safetensors::Tensor, needed: String) -> ModelEr
     ModelError::Mismatch { name: name.to_owned(), found, needed }
 }
 
-/// Whether the tensor called `name` is there, with this shape.
+/// Whether the tensor called `name` exists, with this shape.
 fn check_shape(tensors: &BTreeMap<String, safetensors::Tensor>, name: &str, shape: &[usize]) -> Result<(), ModelError> {
     match tensors.get(name) {
         None => Err(ModelError::Missing { name: name.to_owned() }),
@@ -236,27 +234,27 @@ fn check_shape(tensors: &BTreeMap<String, safetensors::Tensor>, name: &str, shap
     }
 }
 
-/// A gradient with respect to weights, laid out as they are.
+/// A gradient with respect to weights, in their layout.
 #[derive(Debug)]
 pub(crate) struct Gradient<'a> {
     values: &'a mut [f32],
-    /// Which weights' part has been written.
+    /// For which weights the gradient has been written.
     written: Vec<bool>,
 }
 
 impl<'a> Gradient<'a> {
-    /// One whose content so far does not count.
+    /// A gradient whose current content is ignored.
     pub(crate) fn new(values: &'a mut [f32], layout: &Layout) -> Self {
         Self { values, written: vec![false; layout.entries.len()] }
     }
 
-    /// The part of `parameter`, and whether something is in it already, to be added to.
+    /// The part of `parameter`, and whether it already has a value, to which the new one must be added.
     pub(crate) fn of(&mut self, layout: &Layout, parameter: Parameter) -> (&mut [f32], bool) {
         let onto = std::mem::replace(&mut self.written[parameter.0], true);
         (&mut self.values[layout.range(parameter)], onto)
     }
 
-    /// Makes the parts that nothing was written to zeros.
+    /// Sets the parts that were not written to zero.
     pub(crate) fn finish(self, layout: &Layout) {
         for ((.., range), written) in layout.entries.iter().zip(self.written) {
             if !written {

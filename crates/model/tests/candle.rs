@@ -1,4 +1,5 @@
-//! A Llama written on candle by hand, over the public operations, against the fused engine: the same gradients.
+//! A Llama written with candle by hand, from the public operations, compared with the fused engine: the same
+//! gradients.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,4 +1,4 @@
-//! Both engines over every family and variant: the same bits forwards, backwards and of the update.
+//! Both engines with every family and variant: the same bits in the forward pass, the backward pass and the update.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -24,7 +24,7 @@ fn cases() -> Vec<(String, Model, Weights)> {
     found.into_iter().map(read).collect()
 }
 
-/// Three sequences of `positions` tokens, and targets, of which some do not count.
+/// Three sequences of `positions` tokens, and targets, some of which do not count.
 fn tokens(model: &Model, positions: usize) -> (Vec<u32>, Vec<Option<u32>>) {
     let stream = Stream::new(9, "ids");
     let id = |at: usize| stream.below(0, at as u64, model.vocab_size as u64) as u32;
@@ -51,7 +51,7 @@ fn logits_and_losses_are_the_same_bits() {
     }
 }
 
-/// Three updates each, each by the gradient at the weights that the one before left.
+/// Three updates, each with the gradient at the weights after the update before.
 #[test]
 fn gradients_and_updates_are_the_same_bits() {
     for (name, model, weights) in cases() {
@@ -68,7 +68,7 @@ fn gradients_and_updates_are_the_same_bits() {
                     let dropout = (rate > 0.0).then_some(Dropout { rate, seed: 3, step, micro_batch: 1 });
                     let loss = Loss { z_weight };
                     let batch = MicroBatch { inputs: &ids, targets: &targets, positions, loss, scale: 0.125, dropout };
-                    // What was there before does not count.
+                    // The previous content is ignored.
                     gradient.fill(f32::NAN);
                     let costs = network.gradient(&weights, &batch, &mut gradient).unwrap();
                     all.push(costs.iter().flat_map(|row| [row.loss.to_bits(), row.z_loss.to_bits()]).collect());
@@ -105,8 +105,8 @@ fn llama(layers: usize) -> Model {
     serde_yaml::from_str(&text).unwrap()
 }
 
-/// candle walks over its graph by recursion: on a thread as a program has it, the stack suffices for the most
-/// layers that are taken.
+/// candle traverses its graph by recursion: on a thread with the default stack size, the stack is large enough for the
+/// maximum number of layers.
 #[test]
 fn deep_models_are_computed_or_refused() {
     let gradient = |layers: usize| {
@@ -131,7 +131,7 @@ fn deep_models_are_computed_or_refused() {
     std::thread::Builder::new().stack_size(8 << 20).spawn(computed).unwrap().join().unwrap();
 }
 
-/// The one thing that candle's gradients do not keep is refused where it would show.
+/// The one property that candle's gradients do not keep is refused if it would be visible.
 #[test]
 fn the_sign_of_a_zero_is_not_guessed() {
     let model = llama(1);
@@ -153,7 +153,7 @@ fn the_sign_of_a_zero_is_not_guessed() {
         engine.network(&model).unwrap().update(&mut weights.clone(), moments, &all, numbers, 1)?;
         Ok::<_, ModelError>(moment[5].to_bits())
     };
-    // With any other moment the sign makes no difference, and with −0 it does.
+    // With any other moment the sign has no effect, and with −0 it does.
     for first in [0.0, 1e-3, -1e-3, f32::from_bits(1)] {
         let [minus, plus] = [-0.0, 0.0].map(|gradient| update(Engine::Fused, first, gradient).unwrap());
         assert_eq!(minus, plus, "{first}");

@@ -1,5 +1,5 @@
-//! Every family and variant against Hugging Face transformers, whose logits `hub/make.py` keeps here,
-//! and each gradient against the loss along it.
+//! Every family and variant compared with Hugging Face transformers, whose logits `hub/make.py` stores here, and each
+//! gradient compared with the loss along it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -18,7 +18,7 @@ fn cases() -> Vec<PathBuf> {
     found
 }
 
-/// The tokens and logits of a case, and how long its sequences are.
+/// The tokens and logits of a case, and the length of its sequences.
 fn expected(case: &Path) -> (Vec<u32>, Vec<f32>, usize) {
     let mut tensors = safetensors::read(&case.join("expected.safetensors")).unwrap();
     let (ids, logits) = (tensors.remove("ids").unwrap(), tensors.remove("logits").unwrap());
@@ -51,8 +51,7 @@ fn what_is_written_is_read_back() {
     }
 }
 
-/// The loss falls along the gradient as fast as the gradient's square says, in f64 sums of f32
-/// losses.
+/// The decrease of the loss along the gradient equals the gradient's square, in f64 sums of f32 losses.
 #[test]
 fn gradients_are_slopes() {
     for case in cases() {

@@ -1,4 +1,4 @@
-//! The model against its equations in binary64, and its gradients against their finite differences.
+//! The model compared with its equations in binary64, and its gradients with finite differences.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -187,7 +187,7 @@ fn a_model_is_read_as_it_was_written() {
     let (read_model, read_weights) = hub::read(&Root::open(directory.path()).unwrap()).unwrap();
     assert_eq!(read_model, model);
     assert_eq!(read_weights, weights);
-    // Contradictions between configuration and weights are named.
+    // Contradictions between configuration and weights are reported.
     let config = directory.path().join("config.json");
     let text = std::fs::read_to_string(&config).unwrap();
     for (from, to, expected) in [

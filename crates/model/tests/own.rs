@@ -1,4 +1,4 @@
-//! A module of a user's own: what comes of it is what its equations say, and what it cannot take is refused.
+//! A user's own module: its results are those of its equations, and input that it does not support is refused.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -19,7 +19,7 @@ fn model() -> Model {
     serde_yaml::from_str(&MODEL.replace(" head_dim: 2,", "")).unwrap()
 }
 
-/// The next token by the last one alone: rows of a table times a head.
+/// Predicts the next token from the last one alone: rows of a table times a head.
 struct Bigram {
     table: Tensor,
     head: Tensor,
@@ -42,7 +42,7 @@ fn bigram(vocabulary: usize) -> Own<Bigram> {
     Own::new(&model(), |vars| Bigram::new(&vars, vocabulary)).unwrap()
 }
 
-/// The losses in binary64: the head lies before the table, as names are sorted.
+/// The losses in binary64: the head is before the table, because names are sorted.
 fn losses(weights: &[f64], inputs: &[u32], targets: &[Option<u32>]) -> Vec<f64> {
     let (head, table) = weights.split_at(15);
     let loss = |(id, target): (&u32, &Option<u32>)| {

@@ -1,4 +1,4 @@
-//! Matrix products at the shapes of a small model, in GFLOP/s. The peers' numbers come from
+//! Matrix products with the shapes of a small model, in GFLOP/s. The numbers of other programs come from
 //! `benches/peers`, run in the same minute. Argument: threads.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench, not the product")]

@@ -7,7 +7,7 @@ use crate::lanes::Machine;
 
 const TASK: usize = 1 << 13;
 
-/// The numbers of one update.
+/// The factors of one update.
 #[derive(Debug, Clone, Copy)]
 pub struct Update {
     beta1: f32,
@@ -24,26 +24,25 @@ pub struct Update {
     gradient_scale: f32,
 }
 
-/// What an [`Update`] is made from, all binary64.
+/// The parameters of an [`Update`], all binary64.
 #[derive(Debug, Clone, Copy)]
 pub struct Hyperparameters {
     /// Decay of the first moment.
     pub beta1: f64,
     /// Decay of the second moment.
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub epsilon: f64,
     /// The learning rate of this update.
     pub learning_rate: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
-    /// What every gradient is multiplied with first, for clipping.
+    /// The factor of every gradient, for clipping; applied first.
     pub gradient_scale: f64,
 }
 
 impl Update {
-    /// The numbers of update number `t`, counted from 1: computed in binary64 (powers by `libm`),
-    /// then rounded.
+    /// The factors of update number `t`, counted from 1: computed in binary64 (powers by `libm`), then rounded.
     pub fn new(h: Hyperparameters, t: u64) -> Self {
         let correction1 = 1.0 - libm::pow(h.beta1, t as f64);
         let correction2 = 1.0 - libm::pow(h.beta2, t as f64);

@@ -1,8 +1,8 @@
 //! Causal attention with grouped heads (Vaswani et al., 2017; Ainslie et al., 2023), full or in a
 //! sliding window (Beltagy et al., 2020).
 //!
-//! Scores are held for a few queries at a time and computed again for the gradient (Dao et al.,
-//! 2022), so memory grows with the sequence, not with its square.
+//! Scores are held for a few queries at a time and recomputed for the gradient (Dao et al., 2022), so memory grows
+//! with the length of the sequence, not with its square.
 
 use rayon::prelude::*;
 
@@ -15,15 +15,15 @@ use crate::matmul::{Block, Matrix, Panels, Target};
 use crate::scratch;
 use crate::sum::{dot, sum};
 
-/// Queries whose scores are held at once: whole tiles.
+/// Queries whose scores are held together: complete tiles.
 const ROWS: usize = 48;
 
-/// What a query attends to: itself and the positions before it.
+/// The positions that a query attends to: itself and those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attention {
-    /// Where queries, keys and values are.
+    /// The layout of queries, keys and values.
     pub heads: Heads,
-    /// How many positions, its own among them, a query sees; all if `None`.
+    /// How many positions a query sees, including its own; all if `None`.
     pub window: Option<usize>,
 }
 
@@ -41,7 +41,7 @@ impl Attention {
         }
     }
 
-    /// Floats that [`Self::forward`] leaves for [`Self::backward`], for `rows` positions.
+    /// Number of floats that [`Self::forward`] stores for [`Self::backward`], for `rows` positions.
     pub const fn statistics(&self, rows: usize) -> usize {
         2 * rows * self.heads.heads
     }
@@ -51,14 +51,13 @@ impl Attention {
     ///
     /// - q'[d] = q[i, d] / sqrt(size) (the factor rounded to binary32), and s_j is the chain over d
     ///   of q'[d] and k[j, d];
-    /// - e_j = exp(s_j − m), m the largest s; r = 1 / z, z the lane sum of the e_j, the first of
-    ///   them being term 0;
+    /// - e_j = exp(s_j − m), m the largest s; r = 1 / z, z the lane sum of the e_j, with the first of them as term 0;
     /// - out[i, d] is (the chain over j of e_j and v[j, d]) · r.
     ///
     /// `statistics` is filled with m and r of each head and position.
     ///
     /// # Panics
-    /// If the lengths don't fit.
+    /// If the lengths do not fit.
     pub fn forward(&self, qkv: &[f32], out: &mut [f32], statistics: &mut [f32]) {
         let Heads { positions, key_heads, size, .. } = self.heads;
         let rows = qkv.len() / self.heads.row();
@@ -82,11 +81,11 @@ impl Attention {
     /// - p_j = exp(s_j − m) · r; dp_j is the chain over d of dy[i, d] and v[j, d];
     /// - ds_j = p_j · (dp_j − t), t the lane sum over d of the products dy[i, d]·out[i, d];
     /// - dq[i, d] is (the chain over j of ds_j and k[j, d]) / sqrt(size);
-    /// - dk[j, d] is the chain over the key head's query heads, ascending, and within each over the
-    ///   queries i that see j, ascending, of ds_j and q'[d]; dv[j, d] likewise of p_j and dy[i, d].
+    /// - dk[j, d] is the chain over the key head's query heads, ascending, and within each over the queries i that see
+    ///   j, ascending, of ds_j and q'[d]; dv[j, d] is the same chain of p_j and dy[i, d].
     ///
     /// # Panics
-    /// If the lengths don't fit.
+    /// If the lengths do not fit.
     pub fn backward(&self, qkv: &[f32], out: &[f32], statistics: &[f32], dy: &[f32], dqkv: &mut [f32]) {
         let Heads { positions, key_heads, size, .. } = self.heads;
         assert_eq!((out.len(), dqkv.len()), (dy.len(), qkv.len()));
@@ -120,10 +119,10 @@ impl Attention {
     }
 }
 
-/// A buffer of (sequence, key head, position, width), the width, and where it goes in a row.
+/// A buffer of (sequence, key head, position, width), the width, and its position in a row.
 type Part<'a> = (&'a [f32], usize, &'a (dyn Fn(usize) -> usize + Sync));
 
-/// Puts what was computed unit by unit into rows.
+/// Copies what was computed unit by unit into rows.
 fn gather(out: &mut [f32], row: usize, positions: usize, key_heads: usize, parts: &[Part<'_>]) {
     out.par_chunks_mut(positions * row).enumerate().for_each(|(sequence, out)| {
         for (part, width, place) in parts {
@@ -141,7 +140,7 @@ fn gather(out: &mut [f32], row: usize, positions: usize, key_heads: usize, parts
 struct Unit<'a> {
     attention: Attention,
     head: usize,
-    /// The sequence's rows, and what comes after.
+    /// The sequence's rows, and the rest after them.
     rows: &'a [f32],
 }
 
@@ -160,8 +159,7 @@ impl<'a> Unit<'a> {
         self.matrix(self.attention.heads.value(self.head))
     }
 
-    /// The queries from position `first` on, `count` of them, of the group's query head `head`,
-    /// scaled.
+    /// The `count` queries from position `first` on, of the group's query head `head`, scaled.
     fn scaled_queries(&self, head: usize, first: usize, count: usize, to: &mut [f32]) {
         let (heads, scale) = (self.attention.heads, self.attention.scale());
         let place = heads.query(self.head * heads.group() + head);
@@ -186,30 +184,30 @@ struct Band {
     attention: Attention,
     /// The first query.
     first: usize,
-    /// How many there are.
+    /// Their number.
     count: usize,
     /// The first key.
     from: usize,
-    /// One after the last key.
+    /// The index after the last key.
     to: usize,
 }
 
 impl Band {
-    /// Where row `row` sees anything: positions relative to `base`.
+    /// The range that row `row` sees: positions relative to `base`.
     fn seen(&self, row: usize, base: usize) -> std::ops::Range<usize> {
         let i = self.first + row;
         self.attention.first(i) - base..i + 1 - base
     }
 }
 
-/// How far apart rows of scores are, for sequences of `positions`: not a power of two, so that they
-/// lie in different places of the cache.
+/// The stride of rows of scores, for sequences of `positions`: not a power of two, so that they are in different sets
+/// of the cache.
 const fn score_stride(positions: usize, width: usize) -> usize {
     positions.next_multiple_of(width) + LANES
 }
 
-/// Adds to each row r of `out` the terms weights(r, j)·rows of b, j ascending through `terms(r)`,
-/// whose ends never decrease; each element's chain goes on from what is there.
+/// Adds to each row r of `out` the terms weights(r, j)·rows of b, j ascending through `terms(r)`, whose ends never
+/// decrease; each element's chain continues from its current value.
 #[inline(always)]
 fn banded<M: Machine, const TILE: usize, const VECTORS: usize>(
     weights: Matrix<'_>,
@@ -222,7 +220,7 @@ fn banded<M: Machine, const TILE: usize, const VECTORS: usize>(
     for (strip, out) in out.chunks_mut(TILE * size).enumerate() {
         let rows = out.len() / size;
         let first = strip * TILE;
-        // What all rows of the tile have in common lies between what only some have.
+        // The terms that all rows of the tile have are between those that only some have.
         let common = terms(first + rows - 1).start..terms(first).end;
         let common = common.start..common.end.max(common.start);
         for (row, out) in out.chunks_exact_mut(size).enumerate() {
@@ -308,8 +306,8 @@ impl TiledKernel for Forward<'_, '_> {
     }
 }
 
-/// The products of the band's rows and the keys from `base` on (all of them that the band sees, and
-/// some more), `stride` apart.
+/// The products of the band's rows and the keys from `base` on (all keys that the band sees, and some more), with the
+/// given `stride`.
 #[inline(always)]
 fn score<M: Machine, const TILE: usize, const VECTORS: usize>(
     band: Band,
@@ -328,10 +326,10 @@ fn score<M: Machine, const TILE: usize, const VECTORS: usize>(
 
 struct Backward<'a, 'o> {
     unit: Unit<'a>,
-    /// (position, query head, size), from the unit's first head on.
+    /// (position, query head, size), starting with the unit's first head.
     out: &'a [f32],
     dy: &'a [f32],
-    /// (the unit's query heads, position, 2), and what comes after.
+    /// (the unit's query heads, position, 2), and the rest after it.
     statistics: &'a [f32],
     /// (position, the unit's query heads, size).
     dq: &'o mut [f32],

@@ -8,17 +8,17 @@ use crate::isa::{Kernel, dispatch};
 use crate::lanes::Machine;
 use crate::sum::sum;
 
-/// What a row of logits costs, beside the negative log-likelihood.
+/// The additional loss of a row of logits, beside the negative log-likelihood.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Loss {
-    /// Of the square of the normaliser's logarithm; 0 for none.
+    /// Coefficient of the square of the normaliser's logarithm; 0 for none.
     pub z_weight: f32,
 }
 
 impl Loss {
-    /// For each row r that has a target, out[r] = n_r and z[r] = z_weight · (l_r · l_r), where, with m
-    /// the largest of row r and s the lane sum of exp(x[r, c] − m): n_r = ln s − (x[r, target] − m)
-    /// and l_r = m + ln s; ln in binary64, rounded. Both are +0 for a row without one.
+    /// For each row r that has a target, out[r] = n_r and z[r] = z_weight · (l_r · l_r), where, with m the largest of
+    /// row r and s the lane sum of exp(x[r, c] − m): n_r = ln s − (x[r, target] − m) and l_r = m + ln s; ln in
+    /// binary64, rounded. Both are +0 for a row without a target.
     ///
     /// # Panics
     /// If a target is not below `width`.
@@ -33,9 +33,9 @@ impl Loss {
         });
     }
 
-    /// As [`Self::forward`], and turns the logits into the gradient of `scale` times the losses' sum:
-    /// scale · (fma(2·(z_weight · l_r), p, p) − [c is the target]), with p = exp(x[r, c] − m) / s; +0
-    /// for a row without a target.
+    /// As [`Self::forward`], and replaces the logits by the gradient of `scale` times the losses' sum: scale ·
+    /// (fma(2·(z_weight · l_r), p, p) − [c is the target]), with p = exp(x[r, c] − m) / s; +0 for a row without a
+    /// target.
     ///
     /// # Panics
     /// If a target is not below `width`.
@@ -52,7 +52,7 @@ impl Loss {
         });
     }
 
-    /// Turns logits into their exponentials; gives what the row costs, l and s.
+    /// Replaces logits by their exponentials; returns the row's losses, l and s.
     fn row(&self, logits: &mut [f32], target: u32) -> (Row, f32, f32) {
         let of_target = logits[target as usize];
         let (most, total) = dispatch(Softmax { logits });
@@ -63,7 +63,7 @@ impl Loss {
     }
 }
 
-/// What one row costs.
+/// The losses of one row.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Row {
     /// The negative log-likelihood, in nats.
@@ -72,7 +72,7 @@ pub struct Row {
     pub z_loss: f32,
 }
 
-/// Turns logits into exp(x − m) and gives m and their lane sum.
+/// Replaces logits by exp(x − m) and returns m and their lane sum.
 struct Softmax<'o> {
     logits: &'o mut [f32],
 }
@@ -113,7 +113,7 @@ impl Kernel for Gradient<'_> {
     }
 }
 
-/// The largest of `values`; a NaN among them makes the exponentials NaN, and so shows.
+/// The largest of `values`; if one is NaN, the exponentials become NaN, so it is visible.
 #[inline(always)]
 pub(crate) fn largest(values: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; 16];

@@ -4,10 +4,10 @@ use crate::lanes::Machine;
 
 /// log2(e), rounded.
 const LOG2_E: f32 = f32::from_bits(0x3fb8_aa3b);
-/// ln 2 to the bits that make n·`LN2_HIGH` exact for |n| < 2^9, and the rest of it.
+/// ln 2 with so few bits that n·`LN2_HIGH` is exact for |n| < 2^9, and the remainder.
 const LN2_HIGH: f32 = f32::from_bits(0x3f31_8000);
 const LN2_LOW: f32 = f32::from_bits(0xb95e_8083);
-/// 1.5·2^23: adding it rounds to a whole number, which is then in the low bits.
+/// 1.5·2^23: adding it rounds to an integer, which is then in the low bits.
 const ROUND: f32 = 12_582_912.0;
 /// The polynomial of Cephes' `expf` (S. Moshier, 1989), highest power first: (e^r − 1 − r)/r².
 const POLYNOMIAL: [f32; 6] = [
@@ -21,10 +21,9 @@ const POLYNOMIAL: [f32; 6] = [
 
 /// e^x, within one unit in the last place.
 ///
-/// n = fma(x, log2 e, 1.5·2^23) − 1.5·2^23; r = fma(n, −ln2 high, x), then fma(n, −ln2 low, r);
-/// p by Horner's rule with fma; e^r = fma(p, r·r, r) + 1; then two multiplications by powers of
-/// two, 2^⌊n/2⌋ and 2^(n−⌊n/2⌋). Before that, x is raised to at least −104 and lowered to at most
-/// 89, where the result is 0 and infinity.
+/// n = fma(x, log2 e, 1.5·2^23) − 1.5·2^23; r = fma(n, −ln2 high, x), then fma(n, −ln2 low, r); p by Horner's rule
+/// with fma; e^r = fma(p, r·r, r) + 1; then two multiplications by powers of two, 2^⌊n/2⌋ and 2^(n−⌊n/2⌋). Before
+/// that, x is limited to at least −104 and at most 89, where the result is 0 and infinity.
 #[inline(always)]
 pub(crate) fn exp_lane<M: Machine>(x: f32) -> f32 {
     let bounded = if x < -104.0 { -104.0 } else { x };
@@ -40,13 +39,13 @@ pub(crate) fn exp_lane<M: Machine>(x: f32) -> f32 {
     p = M::fma(p, r, POLYNOMIAL[4]);
     p = M::fma(p, r, POLYNOMIAL[5]);
     let e = M::fma(p, r * r, r) + 1.0;
-    // The whole number is in the low bits of `shifted`, as it is in ROUND's.
+    // The integer is in the low bits of `shifted`, as in those of ROUND.
     let whole = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
     let half = whole >> 1;
     e * power_of_two(half) * power_of_two(whole.wrapping_sub(half))
 }
 
-/// 2^n for −126 ≤ n ≤ 127; for NaN's n, anything.
+/// 2^n for −126 ≤ n ≤ 127; for NaN's n, an arbitrary value.
 #[inline(always)]
 fn power_of_two(n: i32) -> f32 {
     f32::from_bits((n.wrapping_add(127) as u32) << 23)
@@ -58,8 +57,8 @@ pub(crate) fn logistic<M: Machine>(x: f32) -> f32 {
     1.0 / (1.0 + exp_lane::<M>(-x))
 }
 
-/// erf(x)/x as a polynomial in x², for |x| < 1, highest power first: least squares over Chebyshev
-/// points, reweighted towards equal errors; 1.3e−9 off before rounding.
+/// erf(x)/x as a polynomial in x², for |x| < 1, highest power first: least squares over Chebyshev points, reweighted
+/// towards equal errors; error 1.3e−9 before rounding.
 const ERF_INNER: [f32; 7] = [
     f32::from_bits(0x38a4_b517),
     f32::from_bits(0xba51_fb7f),
@@ -69,7 +68,7 @@ const ERF_INNER: [f32; 7] = [
     f32::from_bits(0xbec0_939f),
     f32::from_bits(0x3f90_6eba),
 ];
-/// (1 − erf(x))·exp(x²) as a polynomial in x − 2.5, for 1 ≤ x ≤ 4, found likewise.
+/// (1 − erf(x))·exp(x²) as a polynomial in x − 2.5, for 1 ≤ x ≤ 4, found in the same way.
 const ERF_OUTER: [f32; 9] = [
     f32::from_bits(0x38e0_1119),
     f32::from_bits(0x396b_ff12),
@@ -94,8 +93,8 @@ fn horner<M: Machine, const N: usize>(polynomial: &[f32; N], x: f32) -> f32 {
 
 /// erf(x), within three units in the last place.
 ///
-/// With a = |x|, lowered to at most 4, and s = a·a: for a < 1, a · (the inner polynomial of s);
-/// otherwise fma(−exp(−s), the outer polynomial of a − 2.5, 1). Then x's sign.
+/// With a = |x|, limited to at most 4, and s = a·a: for a < 1, a · (the inner polynomial of s); otherwise
+/// fma(−exp(−s), the outer polynomial of a − 2.5, 1). Then x's sign.
 #[inline(always)]
 pub(crate) fn erf_lane<M: Machine>(x: f32) -> f32 {
     let a = x.abs();
@@ -126,7 +125,7 @@ mod tests {
     use super::*;
     use crate::lanes::{Hardware, Software};
 
-    /// How many floats lie between two of the same sign.
+    /// The number of floats between two of the same sign.
     fn apart(a: f32, b: f32) -> u32 {
         (a.to_bits() as i32).abs_diff(b.to_bits() as i32)
     }

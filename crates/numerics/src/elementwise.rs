@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::random::Stream;
 
-/// Elements in one task; a multiple of 4.
+/// Elements per task; a multiple of 4.
 const TASK: usize = 1 << 14;
 
 /// `to` + `from`, in place.
@@ -19,15 +19,15 @@ pub fn scale(to: &mut [f32], factor: f32) {
     to.par_chunks_mut(TASK).for_each(|to| to.iter_mut().for_each(|to| *to *= factor));
 }
 
-/// Adds `bias` to the elements from `first` on of each row, which is `row` long.
+/// Adds `bias` to the elements from `first` on of each row, which has length `row`.
 pub fn add_bias(rows: &mut [f32], row: usize, first: usize, bias: &[f32]) {
     rows.par_chunks_mut(row).for_each(|row| {
         row[first..].iter_mut().zip(bias).for_each(|(to, from)| *to += from);
     });
 }
 
-/// The gradient of the bias: the sum of the rows of `dy`, each `row` long, by `+`, from +0, rows
-/// ascending; elements from `first` on, as many as `dbias` has.
+/// The gradient of the bias: the sum of the rows of `dy`, each of length `row`, by `+`, from +0, rows ascending;
+/// elements from `first` on, as many as `dbias` has.
 pub fn sum_rows(dy: &[f32], row: usize, first: usize, dbias: &mut [f32]) {
     dbias.par_chunks_mut(64).enumerate().for_each(|(task, dbias)| {
         dbias.fill(0.0);
@@ -38,7 +38,7 @@ pub fn sum_rows(dy: &[f32], row: usize, first: usize, dbias: &mut [f32]) {
     });
 }
 
-/// Each element brought to at most `limit` and at least −`limit`.
+/// Each element clipped to between −`limit` and `limit`.
 pub fn clip(x: &[f32], limit: f32, out: &mut [f32]) {
     out.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(out, x)| {
         for (out, x) in out.iter_mut().zip(x) {
@@ -48,7 +48,7 @@ pub fn clip(x: &[f32], limit: f32, out: &mut [f32]) {
     });
 }
 
-/// The gradient of [`clip`], in place: where |x| > limit it is +0.
+/// The gradient of [`clip`], in place: +0 where |x| > limit.
 pub fn clip_backward(x: &[f32], limit: f32, dy: &mut [f32]) {
     dy.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(dy, x)| {
         for (dy, x) in dy.iter_mut().zip(x) {
@@ -57,10 +57,9 @@ pub fn clip_backward(x: &[f32], limit: f32, dy: &mut [f32]) {
     });
 }
 
-/// Dropout (Srivastava et al., 2014), in place, of the values and likewise of their gradient:
-/// element i is +0 where word i mod 4 of `stream` at (`step`, `index` + ⌊i/4⌋) is below rate·2^32,
-/// and is otherwise multiplied with 1/(1 − rate), both factors computed in binary64, the latter
-/// rounded.
+/// Dropout (Srivastava et al., 2014), in place, of the values and, in the same way, of their gradient: element i is +0
+/// where word i mod 4 of `stream` at (`step`, `index` + ⌊i/4⌋) is below rate·2^32, and is otherwise multiplied by 1/(1
+/// − rate), both factors computed in binary64, the latter rounded.
 pub fn dropout(values: &mut [f32], rate: f64, stream: &Stream, step: u64, index: u64) {
     let below = (rate * 4_294_967_296.0) as u64;
     let factor = (1.0 / (1.0 - rate)) as f32;

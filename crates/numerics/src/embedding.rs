@@ -12,8 +12,8 @@ pub fn forward(table: &[f32], width: usize, ids: &[u32], out: &mut [f32]) {
     });
 }
 
-/// Adds to the table's gradient `dtable`, by `+`, to each row those of `dy` at which its token
-/// stands, in ascending order.
+/// Adds to each row of the table's gradient `dtable`, by `+`, the rows of `dy` at the positions of its token, in
+/// ascending order.
 ///
 /// # Panics
 /// If an id has no row.

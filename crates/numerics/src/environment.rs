@@ -1,7 +1,7 @@
-//! Whether the processor still computes as IEEE 754 says by default.
+//! Checks that the processor still computes with the default settings of IEEE 754.
 //!
-//! Another library in the process may have changed the rounding mode, or made denormals flush to
-//! zero, for one thread or for all.
+//! Another library in the process may have changed the rounding mode, or enabled flushing of denormals to zero, for
+//! one thread or for all.
 
 use std::hint::black_box;
 
@@ -13,7 +13,7 @@ pub enum EnvironmentError {
     /// Rounding is not to nearest even.
     #[error("the rounding mode of a thread is not round-to-nearest-even; something in this process has changed it")]
     Rounding,
-    /// Denormals become zero.
+    /// Denormals are flushed to zero.
     #[error("a thread flushes denormal numbers to zero; something in this process has changed this mode")]
     Flush,
 }
@@ -21,7 +21,7 @@ pub enum EnvironmentError {
 /// Checks this thread and every thread of the pool in use.
 ///
 /// # Errors
-/// What is changed in the first thread where something is.
+/// The change in the first thread that has one.
 pub fn check() -> Result<(), EnvironmentError> {
     check_thread()?;
     rayon::broadcast(|_| check_thread()).into_iter().collect()
@@ -30,8 +30,8 @@ pub fn check() -> Result<(), EnvironmentError> {
 fn check_thread() -> Result<(), EnvironmentError> {
     let one = black_box(1.0f32);
     let half_ulp = black_box(f32::EPSILON / 2.0);
-    // Exactly between two floats: to even is down for the first and up for the second. Upward,
-    // downward and toward zero each get at least one of these four wrong.
+    // Exactly between two floats: to even is down for the first and up for the second. Upward, downward and toward
+    // zero each give at least one wrong result of these four.
     let ties = [
         (one + half_ulp, 1.0),
         (one + f32::EPSILON + half_ulp, 1.0 + 2.0 * f32::EPSILON),
@@ -59,14 +59,14 @@ mod tests {
         assert_eq!(check(), Ok(()));
     }
 
-    /// Changes this thread's control word and puts it back: the one way to see the check fail.
+    /// Changes this thread's control word and restores it: the only way to test that the check fails.
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn a_changed_environment_is_found() {
         fn with(bits: u32) -> Result<(), EnvironmentError> {
             let mut old = 0u32;
-            // SAFETY: the instructions read and write the four bytes they are given, and the old
-            // control word is back before any other code runs.
+            // SAFETY: the instructions read and write the four bytes they are given, and the old control word is
+            // restored before any other code runs.
             unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut old) };
             let new = old | bits;
             // SAFETY: as above.

@@ -6,7 +6,7 @@ use crate::elementary::{erf_lane, exp_lane, logistic};
 use crate::isa::{Kernel, dispatch};
 use crate::lanes::Machine;
 
-/// Elements in one task.
+/// Elements per task.
 const TASK: usize = 1 << 13;
 /// 1/sqrt(2), rounded.
 const ROOT_HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
@@ -14,7 +14,7 @@ const ROOT_HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
 const DENSITY: f32 = f32::from_bits(0x3ecc_422a);
 /// 2·sqrt(2/π), rounded.
 const STEEPNESS: f32 = f32::from_bits(0x3fcc_422a);
-/// Of the cube, as published.
+/// The factor of the cube, as published.
 const CUBE: f32 = 0.044_715;
 
 /// Which form.

@@ -3,16 +3,16 @@
 /// Rows of packed queries, keys and values: (sequence, position, head, size) in row-major order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heads {
-    /// Positions a sequence.
+    /// Positions per sequence.
     pub positions: usize,
     /// Query heads.
     pub heads: usize,
     /// Key and value heads: a divisor of `heads`; query head h uses key head
     /// ⌊h / (heads / `key_heads`)⌋.
     pub key_heads: usize,
-    /// Elements a head.
+    /// Elements per head.
     pub size: usize,
-    /// Which heads stand beside each other.
+    /// The order of the heads.
     pub order: Order,
 }
 
@@ -21,28 +21,27 @@ pub struct Heads {
 pub enum Order {
     /// All query heads, all key heads, all value heads.
     Grouped,
-    /// Head after head its query, its key and its value, as in GPT-NeoX; as many key heads as
-    /// query heads.
+    /// For each head its query, its key and its value, as in GPT-NeoX; as many key heads as query heads.
     Interleaved,
 }
 
 impl Heads {
-    /// Query heads that share a key head.
+    /// Number of query heads that share a key head.
     pub(crate) const fn group(&self) -> usize {
         self.heads / self.key_heads
     }
 
-    /// Elements of a position: queries, keys and values.
+    /// Elements per position: queries, keys and values.
     pub const fn row(&self) -> usize {
         (self.heads + 2 * self.key_heads) * self.size
     }
 
-    /// Elements of a position's output.
+    /// Elements per position of the output.
     pub const fn output_row(&self) -> usize {
         self.heads * self.size
     }
 
-    /// Where query head `head` begins in a row.
+    /// The start of query head `head` in a row.
     pub(crate) const fn query(&self, head: usize) -> usize {
         match self.order {
             Order::Grouped => head * self.size,
@@ -50,7 +49,7 @@ impl Heads {
         }
     }
 
-    /// Where key head `head` begins in a row.
+    /// The start of key head `head` in a row.
     pub(crate) const fn key(&self, head: usize) -> usize {
         match self.order {
             Order::Grouped => (self.heads + head) * self.size,
@@ -58,7 +57,7 @@ impl Heads {
         }
     }
 
-    /// Where value head `head` begins in a row.
+    /// The start of value head `head` in a row.
     pub(crate) const fn value(&self, head: usize) -> usize {
         match self.order {
             Order::Grouped => (self.heads + self.key_heads + head) * self.size,

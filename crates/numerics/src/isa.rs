@@ -1,8 +1,8 @@
-//! One portable body, compiled for several instruction sets and chosen at run time.
+//! One portable body, compiled for several instruction sets and selected at run time.
 //!
-//! `unsafe` here has one reason: calling a function compiled for instructions that only some
-//! processors have (the vectors of these are in `x86`). It is sound because [`Isa::Avx2`] and [`Isa::Avx512`] are
-//! handed out by [`detect`] and [`force`] alone, after asking the processor.
+//! `unsafe` here has one reason: calling a function compiled for instructions that only some processors have (the
+//! vectors of these are in `x86`). It is sound because only [`detect`] and [`force`] return [`Isa::Avx2`] and
+//! [`Isa::Avx512`], after checking the processor.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -14,8 +14,8 @@ use crate::x86::{Avx2, Avx512};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Isa {
-    /// What every processor of the architecture has; on x86-64 that is SSE2, without fma, which is
-    /// then computed in software.
+    /// The instructions of every processor of the architecture; on x86-64 that is SSE2, without fma, which is then
+    /// computed in software.
     Baseline = 1,
     /// x86-64 with AVX2 and FMA.
     Avx2 = 2,
@@ -24,7 +24,7 @@ pub enum Isa {
 }
 
 impl Isa {
-    /// All, from the slowest.
+    /// All, starting with the slowest.
     pub const ALL: [Self; 3] = [Self::Baseline, Self::Avx2, Self::Avx512];
 
     /// The name, as [`Self::from_name`] reads it.
@@ -61,10 +61,10 @@ impl Isa {
     }
 }
 
-/// The instruction set in use; 0 before the first question.
+/// The instruction set in use; 0 before the first call.
 static CHOSEN: AtomicU8 = AtomicU8::new(0);
 
-/// The best instruction set here, or the one that was forced.
+/// The best instruction set of this machine, or the one that was forced.
 pub fn detect() -> Isa {
     match CHOSEN.load(Ordering::Relaxed) {
         1 => Isa::Baseline,
@@ -78,7 +78,7 @@ pub fn detect() -> Isa {
     }
 }
 
-/// Uses `isa` from now on, for tests of the promise that it makes no difference.
+/// Uses `isa` from now on, to test that it does not change any bit.
 ///
 /// Returns whether this processor has it; if not, nothing changes.
 pub fn force(isa: Isa) -> bool {
@@ -89,9 +89,8 @@ pub fn force(isa: Isa) -> bool {
     here
 }
 
-/// A body that is compiled for each instruction set. `run` must be `#[inline(always)]`, as must be
-/// whatever it calls in its loops: only code inlined into the compiled function gets its
-/// instructions.
+/// A body that is compiled for each instruction set. `run` and everything that it calls in its loops must be
+/// `#[inline(always)]`: only code inlined into the compiled function gets its instructions.
 pub(crate) trait Kernel {
     type Output;
     fn run<M: Machine>(self) -> Self::Output;
@@ -102,11 +101,11 @@ pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
     run_on(detect(), kernel)
 }
 
-/// Runs `kernel` with `isa`, which must be here.
+/// Runs `kernel` with `isa`, which this machine must have.
 pub(crate) fn run_on<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
     match isa {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: `detect` and `force`, the only sources of this value, asked the processor.
+        // SAFETY: `detect` and `force`, the only sources of this value, checked the processor.
         Isa::Avx512 => unsafe { avx512(kernel) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
@@ -116,11 +115,11 @@ pub(crate) fn run_on<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
     }
 }
 
-/// A body of plain arithmetic that is compiled for each instruction set, for what other crates compute
-/// over many numbers. `run` must be `#[inline(always)]`, as must be whatever it calls in its loops.
-/// Rust joins and reorders no operations on floats, so it has the same bits everywhere.
+/// A body of plain arithmetic that is compiled for each instruction set, for computations of other crates on many
+/// numbers. `run` and everything that it calls in its loops must be `#[inline(always)]`. Rust fuses and reorders no
+/// operations on floats, so it has the same bits everywhere.
 pub trait Plain {
-    /// What it gives.
+    /// Its result.
     type Output;
     /// Computes it.
     fn run(self) -> Self::Output;
@@ -140,7 +139,7 @@ pub fn plain<P: Plain>(body: P) -> P::Output {
     dispatch(OnAny(body))
 }
 
-/// As [`Kernel`], for one that keeps a tile of `ROWS` × (`VECTORS` · 16) sums in registers.
+/// As [`Kernel`], for a kernel that keeps a tile of `ROWS` × (`VECTORS` · 16) sums in registers.
 pub(crate) trait TiledKernel {
     type Output;
     fn run<M: Machine, const ROWS: usize, const VECTORS: usize>(self) -> Self::Output;
@@ -149,7 +148,7 @@ pub(crate) trait TiledKernel {
 /// A multiple of every tile's rows.
 pub(crate) const TILE_ROWS: usize = 12;
 
-/// The columns of a tile of `isa`.
+/// The number of columns of a tile of `isa`.
 pub(crate) const fn tile_width(isa: Isa) -> usize {
     match isa {
         Isa::Avx512 => 2 * LANES,
@@ -157,7 +156,7 @@ pub(crate) const fn tile_width(isa: Isa) -> usize {
     }
 }
 
-/// Runs `kernel` with `isa`, which must be here, and tiles of as many sums as its registers hold.
+/// Runs `kernel` with `isa`, which this machine must have, and with tiles of as many sums as its registers can hold.
 pub(crate) fn run_tiled<K: TiledKernel>(isa: Isa, kernel: K) -> K::Output {
     struct Tiled<K, const ROWS: usize, const VECTORS: usize>(K);
     impl<K: TiledKernel, const ROWS: usize, const VECTORS: usize> Kernel for Tiled<K, ROWS, VECTORS> {

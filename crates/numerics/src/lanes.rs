@@ -1,10 +1,10 @@
-//! Sixteen floats at once, and the fused multiply-add in hardware or in software.
+//! Vectors of sixteen floats, and the fused multiply-add in hardware or in software.
 
 /// Lanes of a vector: one register with AVX-512, two with AVX2, four with NEON.
 pub(crate) const LANES: usize = 16;
 
-/// What a kernel's body is compiled for: how a fused multiply-add is done, and what holds sixteen
-/// floats.
+/// The target for which a kernel's body is compiled: how a fused multiply-add is computed, and the type of a vector of
+/// sixteen floats.
 pub(crate) trait Machine: Copy {
     /// Sixteen floats.
     type Vector: Copy;
@@ -12,15 +12,15 @@ pub(crate) trait Machine: Copy {
     fn fma(a: f32, b: f32, c: f32) -> f32;
     /// `value` in every lane.
     fn splat(value: f32) -> Self::Vector;
-    /// The lanes, from memory.
+    /// Loads the lanes from memory.
     fn load(from: &[f32; LANES]) -> Self::Vector;
-    /// The lanes, to memory.
+    /// Stores the lanes to memory.
     fn store(vector: Self::Vector, to: &mut [f32; LANES]);
     /// a·b + c in each lane, rounded once.
     fn fma_lanes(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
 }
 
-/// Sixteen floats as an array, which the compiler makes of it what it can.
+/// Sixteen floats as an array, which the compiler vectorises as it can.
 type Array = [f32; LANES];
 
 macro_rules! array_machine {
@@ -80,13 +80,13 @@ impl Machine for Software {
         let product = f64::from(a) * f64::from(b);
         let c = f64::from(c);
         let sum = product + c;
-        // Knuth's two-sum: what the rounding of `sum` lost, exactly.
+        // Knuth's two-sum: the exact rounding error of `sum`.
         let part = sum - product;
         let lost = (product - (sum - part)) + (c - part);
         let bits = sum.to_bits();
         let inexact = lost != 0.0 && sum.is_finite();
         if inexact && bits & 1 == 0 {
-            // An odd neighbour lies on the side of what was lost.
+            // An odd neighbour is on the side of the rounding error.
             let away_from_zero = (lost > 0.0) == (sum > 0.0);
             let odd = if away_from_zero { bits + 1 } else { bits - 1 };
             return f64::from_bits(odd) as f32;
@@ -95,7 +95,7 @@ impl Machine for Software {
     }
 }
 
-/// The first 16 of `from`, or as many as there are and zeros.
+/// The first 16 of `from`, or all of them followed by zeros.
 #[inline(always)]
 pub(crate) fn load<M: Machine>(from: &[f32]) -> M::Vector {
     match from.first_chunk::<LANES>() {
@@ -108,7 +108,7 @@ pub(crate) fn load<M: Machine>(from: &[f32]) -> M::Vector {
     }
 }
 
-/// Writes as many lanes as `to` has room for.
+/// Writes as many lanes as `to` can hold.
 #[inline(always)]
 pub(crate) fn store<M: Machine>(vector: M::Vector, to: &mut [f32]) {
     match to.first_chunk_mut::<LANES>() {
@@ -121,8 +121,8 @@ pub(crate) fn store<M: Machine>(vector: M::Vector, to: &mut [f32]) {
     }
 }
 
-/// Asks for the line of the cache with `data[at]`, if there is such: a hint, and nothing where there
-/// is no way to give it.
+/// Prefetches the cache line with `data[at]`, if it exists: a hint, with no effect if the target has no such
+/// instruction.
 #[inline(always)]
 pub(crate) fn prefetch(data: &[f32], at: usize) {
     #[cfg(target_arch = "x86_64")]
@@ -141,8 +141,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200_000))]
 
-        /// The standard library's `mul_add` is specified to round once, and is another
-        /// implementation (the platform's, or the processor's).
+        /// The standard library's `mul_add` is specified to round once, and is a different implementation (the
+        /// platform's, or the processor's).
         #[test]
         fn the_software_fma_rounds_once(a in any::<u32>(), b in any::<u32>(), c in any::<u32>(), near in any::<bool>()) {
             let (a, b) = (f32::from_bits(a), f32::from_bits(b));

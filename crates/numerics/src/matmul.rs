@@ -1,8 +1,8 @@
 //! Matrix products: every element is one chain.
 //!
-//! Blocks of both factors are first copied to contiguous memory, so that the inner loop reads memory in
-//! order. The output is loaded again as the accumulator for each block of k, so block sizes make no
-//! difference (Goto and van de Geijn, 2008, except for that reload).
+//! Blocks of both factors are first copied to contiguous memory, so that the inner loop reads memory in order. The
+//! output is loaded again as the accumulator for each block of k, so block sizes do not change any bit (Goto and van
+//! de Geijn, 2008, except for that reload).
 
 use rayon::prelude::*;
 
@@ -10,18 +10,18 @@ use crate::isa::{Isa, TILE_ROWS, TiledKernel, detect, run_tiled, tile_width};
 use crate::lanes::{LANES, Machine, load, prefetch, store};
 use crate::scratch;
 
-/// A matrix over a slice, in row-major or column-major order.
+/// A matrix view of a slice, in row-major or column-major order.
 #[derive(Debug, Clone, Copy)]
 pub struct Matrix<'a> {
     data: &'a [f32],
     rows: usize,
     columns: usize,
-    /// How far apart neighbours in a column are, and in a row; one of them is 1.
+    /// The strides between neighbours in a column and in a row; one of them is 1.
     strides: (usize, usize),
 }
 
 impl<'a> Matrix<'a> {
-    /// `data` as `rows` × `columns`, row after row.
+    /// `data` as `rows` × `columns`, in row-major order.
     ///
     /// # Panics
     /// If `data` has another length.
@@ -30,7 +30,7 @@ impl<'a> Matrix<'a> {
         Self { data, rows, columns, strides: (columns, 1) }
     }
 
-    /// Its columns from `first` on, `count` of them.
+    /// The `count` columns from `first` on.
     ///
     /// # Panics
     /// If it has fewer.
@@ -45,12 +45,12 @@ impl<'a> Matrix<'a> {
         self.columns(first, self.columns - first)
     }
 
-    /// Rows that lie `stride` apart, of the first `columns` numbers each.
+    /// Rows with the given `stride`, of the first `columns` numbers each.
     pub(crate) fn strided(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
         Self { data, rows, columns, strides: (stride, 1) }
     }
 
-    /// Its rows from `first` on, `count` of them.
+    /// The `count` rows from `first` on.
     pub(crate) fn rows(self, first: usize, count: usize) -> Self {
         Self { data: &self.data[first * self.strides.0..], rows: count, ..self }
     }
@@ -60,20 +60,20 @@ impl<'a> Matrix<'a> {
         self.data[row * self.strides.0 + column * self.strides.1]
     }
 
-    /// Row `row` of one that lies row after row.
+    /// Row `row` of a matrix in row-major order.
     #[inline(always)]
     pub(crate) fn row(&self, row: usize) -> &'a [f32] {
         &self.data[row * self.strides.0..][..self.columns]
     }
 
-    /// The transpose, over the same slice.
+    /// The transpose, as a view of the same slice.
     #[must_use]
     pub fn transposed(self) -> Self {
         Self { data: self.data, rows: self.columns, columns: self.rows, strides: (self.strides.1, self.strides.0) }
     }
 }
 
-/// Where a product goes: some columns of a matrix that lies row after row.
+/// The output of a product: some columns of a matrix in row-major order.
 #[derive(Debug)]
 pub struct Target<'a> {
     data: &'a mut [f32],
@@ -83,7 +83,7 @@ pub struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// `data` as `rows` × `columns`, row after row.
+    /// `data` as `rows` × `columns`, in row-major order.
     ///
     /// # Panics
     /// If `data` has another length.
@@ -92,12 +92,12 @@ impl<'a> Target<'a> {
         Self { data, rows, columns, stride: columns }
     }
 
-    /// Rows that lie `stride` apart, of the first `columns` numbers each.
+    /// Rows with the given `stride`, of the first `columns` numbers each.
     pub(crate) fn strided(data: &'a mut [f32], rows: usize, columns: usize, stride: usize) -> Self {
         Self { data, rows, columns, stride }
     }
 
-    /// Its columns from `first` on, `count` of them.
+    /// The `count` columns from `first` on.
     ///
     /// # Panics
     /// If it has fewer.
@@ -109,31 +109,29 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Terms of a chain that are taken at once. The output is reloaded as the accumulator, so this
-/// never shows.
+/// Terms of a chain per block. The output is reloaded as the accumulator, so this never changes a bit.
 const BLOCK: usize = 256;
-/// How far apart the rows of a packed block of a are: not a power of two, so that they lie in
-/// different places of the cache.
+/// The stride of the rows of a packed block of a: not a power of two, so that they are in different sets of the cache.
 const ROW: usize = BLOCK + LANES;
-/// Rows of it that are packed before the next columns'.
+/// Rows of it that are packed before the next columns are.
 const FEW: usize = 8;
-/// Rows that are asked for before they are packed.
+/// How many rows ahead are prefetched before they are packed.
 const AHEAD: usize = 24;
-/// Columns of b that are packed at once: with `BLOCK` rows, about what a core's second cache holds.
+/// Columns of b per packed block: with `BLOCK` rows, about the size of a core's second-level cache.
 const COLUMNS: usize = 2048;
 
 /// `out` = a · b; element (i, j) is the chain over k of a(i, k) and b(k, j).
 ///
 /// # Panics
-/// If the shapes don't fit.
+/// If the shapes do not fit.
 pub fn matmul(a: Matrix<'_>, b: Matrix<'_>, out: Target<'_>) {
     product(detect(), a, b, out, false);
 }
 
-/// As [`matmul`], but each chain goes on from what is in `out`.
+/// As [`matmul`], but each chain continues from the value in `out`.
 ///
 /// # Panics
-/// If the shapes don't fit.
+/// If the shapes do not fit.
 pub fn matmul_onto(a: Matrix<'_>, b: Matrix<'_>, out: Target<'_>) {
     product(detect(), a, b, out, true);
 }
@@ -152,7 +150,7 @@ fn product(isa: Isa, a: Matrix<'_>, b: Matrix<'_>, out: Target<'_>, onto: bool) 
     }
     let width = tile_width(isa);
     let threads = rayon::current_num_threads();
-    // Many tasks a thread, so that none waits long for another.
+    // Many tasks per thread, so that no thread waits long for another.
     let tasks = if threads == 1 { 1 } else { 16 * threads };
     let rows = a.rows.div_ceil(tasks).next_multiple_of(TILE_ROWS);
     let Target { data, columns, stride, .. } = out;
@@ -163,7 +161,7 @@ fn product(isa: Isa, a: Matrix<'_>, b: Matrix<'_>, out: Target<'_>, onto: bool) 
         for first in (0..b.rows).step_by(BLOCK) {
             let (b, onto) = (b.rows(first, BLOCK.min(b.rows - first)), onto || first > 0);
             let packed = &mut packed[..Panels::size(b.columns, b.rows, width)];
-            // As many panels at once as there are for each thread, so that long pieces of b's rows are read.
+            // As many panels in one task as there are for each thread, so that long ranges of b's rows are read.
             let together = b.columns.div_ceil(width).div_ceil(threads);
             let size = width * b.rows;
             packed.par_chunks_mut(together * size).enumerate().for_each(|(group, packed)| {
@@ -179,8 +177,7 @@ fn product(isa: Isa, a: Matrix<'_>, b: Matrix<'_>, out: Target<'_>, onto: bool) 
     }
 }
 
-/// A matrix b, copied so that it can be multiplied with: panels of as many columns as a tile has,
-/// each panel k after k.
+/// A matrix b, copied for multiplication: panels with as many columns as a tile, in each panel one k after another.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Panels<'a> {
     packed: &'a [f32],
@@ -191,7 +188,7 @@ pub(crate) struct Panels<'a> {
 }
 
 impl<'a> Panels<'a> {
-    /// How many floats the panels of b take.
+    /// The number of floats in the panels of b.
     pub(crate) fn size(columns: usize, depth: usize, width: usize) -> usize {
         columns.next_multiple_of(width) * depth
     }
@@ -202,7 +199,7 @@ impl<'a> Panels<'a> {
         Self { packed, depth: b.rows, first: 0 }
     }
 
-    /// The panels from the one that has column `first`, a multiple of `width`.
+    /// The panels starting with the one that has column `first`, a multiple of `width`.
     pub(crate) fn columns_from(self, first: usize) -> Self {
         Self { packed: &self.packed[first * self.depth..], ..self }
     }
@@ -213,7 +210,7 @@ impl<'a> Panels<'a> {
     }
 }
 
-/// The columns of b as panels of `width`, each k after k; columns beyond its last are zeros.
+/// The columns of b as panels of `width`, in each one k after another; columns beyond its last are zeros.
 fn pack_panels(b: Matrix<'_>, width: usize, packed: &mut [f32]) {
     let size = width * b.rows;
     if b.strides.1 != 1 {
@@ -222,7 +219,7 @@ fn pack_panels(b: Matrix<'_>, width: usize, packed: &mut [f32]) {
         }
         return;
     }
-    // Some rows of every panel, then the next: what is read lies side by side.
+    // Some rows of every panel, then the next rows: the reads are contiguous.
     for first in (0..b.rows).step_by(FEW) {
         let rows = first..b.rows.min(first + FEW);
         for (panel, packed) in packed.chunks_exact_mut(size).enumerate() {
@@ -234,7 +231,7 @@ fn pack_panels(b: Matrix<'_>, width: usize, packed: &mut [f32]) {
                 for line in (0..wide).step_by(LANES) {
                     prefetch(b.data, (k + AHEAD) * b.strides.0 + left + line);
                 }
-                // Arrays of a known length are moved in registers, slices by a call.
+                // Arrays of a known length are copied in registers, slices by a function call.
                 for (to, from) in row.as_chunks_mut::<LANES>().0.iter_mut().zip(from.chunks(LANES)) {
                     match from.first_chunk::<LANES>() {
                         Some(whole) => *to = *whole,
@@ -247,10 +244,10 @@ fn pack_panels(b: Matrix<'_>, width: usize, packed: &mut [f32]) {
     }
 }
 
-/// The panel of b, whose columns lie in one piece each, that begins with column `left`.
+/// The panel of b that begins with column `left`, whose columns are contiguous.
 fn pack_across(b: Matrix<'_>, left: usize, width: usize, packed: &mut [f32]) {
     let wide = width.min(b.columns - left);
-    // Sixteen by sixteen, so that both sides are read and written a line at a time.
+    // In blocks of sixteen by sixteen, so that both sides are read and written in complete cache lines.
     for first in (0..width).step_by(LANES) {
         let columns = LANES.min(wide.saturating_sub(first));
         for (block, packed) in packed.chunks_mut(LANES * width).enumerate() {
@@ -282,7 +279,7 @@ impl TiledKernel for Block<'_, '_> {
 
     #[inline(always)]
     fn run<M: Machine, const ROWS: usize, const VECTORS: usize>(self) {
-        // k runs along the rows of a, or across them: each is copied the way it lies.
+        // k is along the rows of a, or across them: each is copied in its own layout.
         match self.a.strides.1 == 1 {
             true => self.blocks::<M, ROWS, VECTORS, true>(),
             false => self.blocks::<M, ROWS, VECTORS, false>(),
@@ -295,15 +292,15 @@ impl Block<'_, '_> {
     fn blocks<M: Machine, const ROWS: usize, const VECTORS: usize, const ALONG: bool>(self) {
         let Self { a, b, out, onto } = self;
         let width = VECTORS * LANES;
-        // A strip of a stays in the first cache while all panels pass by; the output is written along
-        // its rows.
+        // A strip of a stays in the first-level cache while all panels are multiplied; the output is written along its
+        // rows.
         let mut packed = scratch::floats(if ALONG { ROWS * ROW } else { ROWS * BLOCK });
         for first in (0..a.columns).step_by(BLOCK) {
             let terms = BLOCK.min(a.columns - first);
             for top in (0..out.rows).step_by(ROWS) {
                 let high = ROWS.min(out.rows - top);
                 pack_a::<ROWS, ALONG>(a, top, high, first, terms, &mut packed);
-                // What is packed next comes while this is multiplied.
+                // The data that is packed next is prefetched during this multiplication.
                 let (lines, panels) = (ROWS * BLOCK / LANES, out.columns.div_ceil(width));
                 let share = lines.div_ceil(panels);
                 for (panel, left) in (0..out.columns).step_by(width).enumerate() {
@@ -328,8 +325,8 @@ impl Block<'_, '_> {
     }
 }
 
-/// One block of `ROWS` rows of a: row after row, `ROW` apart, or k after k. Rows beyond the last are
-/// zeros.
+/// One block of `ROWS` rows of a: either row by row with stride `ROW`, or one k after another. Rows beyond the last
+/// are zeros.
 #[inline(always)]
 fn pack_a<const ROWS: usize, const ALONG: bool>(
     a: Matrix<'_>,
@@ -370,7 +367,7 @@ fn tile<M: Machine, const ROWS: usize, const VECTORS: usize, const ALONG: bool>(
     onto: bool,
 ) {
     if high == ROWS && wide == VECTORS * LANES {
-        // All sizes are known here, so that the sums never leave their registers.
+        // All sizes are constants here, so that the sums stay in registers.
         let mut sums = [[M::splat(0.0); VECTORS]; ROWS];
         if onto {
             for row in 0..ROWS {
@@ -409,7 +406,7 @@ fn tile<M: Machine, const ROWS: usize, const VECTORS: usize, const ALONG: bool>(
     }
 }
 
-/// A tile's chains, as far as a block of k goes on with them.
+/// A tile's chains, continued over a block of k.
 #[inline(always)]
 fn chains<M: Machine, const ROWS: usize, const VECTORS: usize, const ALONG: bool>(
     a: &[f32],
@@ -462,7 +459,7 @@ mod tests {
         values
     }
 
-    /// The contract's words.
+    /// The definition in the contract.
     fn by_the_contract(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
         let mut out = Vec::new();
         for i in 0..a.rows {
@@ -527,7 +524,7 @@ mod tests {
         for (at, value) in out.iter().enumerate() {
             let terms = (0..k).map(|x| f64::from(a[at / n * k + x]) * f64::from(b[x * n + at % n]));
             let (exact, size) = terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
-            // Higham (2002), §3.1: a chain of k terms is off by at most k·u·Σ|terms|.
+            // Higham (2002), §3.1: a chain of k terms has an error of at most k·u·Σ|terms|.
             assert!((f64::from(*value) - exact).abs() <= k as f64 * f64::from(f32::EPSILON) / 2.0 * size);
         }
     }

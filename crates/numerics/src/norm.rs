@@ -8,22 +8,22 @@ use crate::lanes::Machine;
 use crate::scratch;
 use crate::sum::{dot, sum};
 
-/// Columns of a parameter's gradient in one task.
+/// Columns of a parameter's gradient per task.
 const TASK_COLUMNS: usize = 64;
 
-/// Which part of each row is normalised.
+/// The part of each row that is normalised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
-    /// Elements of a row.
+    /// Elements per row.
     pub row: usize,
     /// The part's first element.
     pub first: usize,
-    /// The part's elements.
+    /// The number of elements of the part.
     pub width: usize,
 }
 
 impl Part {
-    /// Whole rows of `width`.
+    /// Complete rows of `width`.
     pub const fn whole(width: usize) -> Self {
         Self { row: width, first: 0, width }
     }
@@ -43,16 +43,16 @@ pub enum Norm<'a> {
     /// y[r, c] = (x[r, c] · s_r) · weight[c], where s_r = 1 / sqrt(m_r + epsilon) and m_r is the
     /// lane sum of the squares of row r, divided by the row's length.
     Rms {
-        /// As long as the part.
+        /// With the length of the part.
         weight: &'a [f32],
         /// Added to the mean square.
         epsilon: f32,
     },
-    /// With c_r[c] = x[r, c] − (the lane sum of row r, divided by its length), v_r the lane sum of
-    /// the squares of c_r, divided by the length, and s_r = 1 / sqrt(v_r + epsilon):
-    /// y[r, c] = fma(c_r[c] · s_r, weight[c], bias[c]), or c_r[c] · s_r without parameters.
+    /// With c_r[c] = x[r, c] − (the lane sum of row r, divided by its length), v_r the lane sum of the squares of c_r,
+    /// divided by the length, and s_r = 1 / sqrt(v_r + epsilon): y[r, c] = fma(c_r[c] · s_r, weight[c], bias[c]), or
+    /// c_r[c] · s_r without parameters.
     Layer {
-        /// Weight and bias, each as long as the part.
+        /// Weight and bias, each with the length of the part.
         parameters: Option<(&'a [f32], &'a [f32])>,
         /// Added to the variance.
         epsilon: f32,
@@ -60,19 +60,18 @@ pub enum Norm<'a> {
 }
 
 impl Norm<'_> {
-    /// The part of each row of `x`, normalised, in `out`, whose other elements stay as they are.
+    /// Writes the normalised part of each row of `x` to `out`, whose other elements are not changed.
     ///
     /// # Panics
-    /// If the lengths don't fit.
+    /// If the lengths do not fit.
     pub fn forward(&self, x: &[f32], part: Part, out: &mut [f32]) {
         out.par_chunks_mut(part.row).zip(x.par_chunks(part.row)).for_each(|(out, x)| {
             dispatch(Row { norm: self, x: part.of(x), out: part.of_mut(out) });
         });
     }
 
-    /// Adds the gradient with respect to the part of `x` to `dx`, or writes it there if not `onto`,
-    /// and returns the gradients of the parameters in `dweight` and `dbias` (empty where there is
-    /// none), given that with respect to y.
+    /// Adds the gradient with respect to the part of `x` to `dx`, or, if not `onto`, writes it there, and writes the
+    /// gradients of the parameters to `dweight` and `dbias` (empty if there is none), given that with respect to y.
     ///
     /// Root mean square, with g[r, c] = dy[r, c] · weight[c], d_r the lane sum of the products
     /// g[r, c]·x[r, c] and t_r = ((d_r · s_r) · s_r) · s_r / length:
@@ -83,7 +82,7 @@ impl Norm<'_> {
     /// by `+`, from +0, rows ascending.
     ///
     /// # Panics
-    /// If the lengths don't fit.
+    /// If the lengths do not fit.
     pub fn backward(&self, x: &[f32], part: Part, dy: &[f32], onto: bool, dx: &mut [f32], parameters: Gradients<'_>) {
         let rows = x.len() / part.row;
         let mut statistics = scratch::floats(2 * rows);
@@ -106,7 +105,7 @@ impl Norm<'_> {
     }
 }
 
-/// Where the gradients of a norm's parameters go; empty where it has none.
+/// Where the gradients of a norm's parameters are written; empty if it has none.
 #[derive(Debug, Default)]
 pub struct Gradients<'a> {
     /// The weight's.
@@ -115,7 +114,7 @@ pub struct Gradients<'a> {
     pub bias: &'a mut [f32],
 }
 
-/// What is taken from each element, and what it is multiplied with then.
+/// What is subtracted from each element, and the factor applied after that.
 #[inline(always)]
 fn statistics<M: Machine>(norm: &Norm<'_>, x: &[f32]) -> [f32; 2] {
     let length = x.len() as f32;

@@ -27,8 +27,8 @@ impl Stream {
         philox([index as u32, (index >> 32) as u32, step as u32, (step >> 32) as u32], self.key)
     }
 
-    /// A number below `n`, which must not be 0: the high half of a 64-bit word times n. No value
-    /// is likelier than another by more than n/2^64.
+    /// A number below `n`, which must not be 0: the high half of a 64-bit word times n. No value has a probability
+    /// higher than another's by more than n/2^64.
     pub fn below(&self, step: u64, index: u64, n: u64) -> u64 {
         let [low, high, ..] = self.at(step, index);
         let word = u64::from(low) | u64::from(high) << 32;
@@ -37,9 +37,9 @@ impl Stream {
 
     /// Fills `out` with normal numbers of mean 0 and standard deviation `deviation`.
     ///
-    /// Box and Muller's transform in binary64: words (a, b) give r = sqrt(−2 ln((a+1)/2^32)) and
-    /// t = 2πb/2^32, then r·cos t and r·sin t; element i is number i mod 4 of the words at index
-    /// ⌊i/4⌋. The product with the deviation is rounded to binary32.
+    /// The Box–Muller transform in binary64: words (a, b) give r = sqrt(−2 ln((a+1)/2^32)) and t = 2πb/2^32, then
+    /// r·cos t and r·sin t; element i is number i mod 4 of the words at index ⌊i/4⌋. The product with the deviation is
+    /// rounded to binary32.
     pub fn normal(&self, step: u64, deviation: f64, out: &mut [f32]) {
         const SCALE: f64 = 1.0 / 4_294_967_296.0;
         for (block, values) in out.chunks_mut(4).enumerate() {
@@ -97,7 +97,7 @@ mod tests {
         let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
         let variance = values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n;
         let beyond_two = values.iter().filter(|v| v.abs() > 4.0).count() as f64 / n;
-        // Within four standard errors of what a normal distribution has.
+        // Within four standard errors of the values of a normal distribution.
         assert!(mean.abs() < 4.0 * 2.0 / n.sqrt(), "{mean}");
         assert!((variance - 4.0).abs() < 4.0 * 4.0 * (2.0 / n).sqrt(), "{variance}");
         assert!((beyond_two - 0.0455).abs() < 4.0 * (0.0455f64 / n).sqrt(), "{beyond_two}");

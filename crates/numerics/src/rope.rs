@@ -1,5 +1,5 @@
-//! Rotary position embedding (Su et al., 2021), in the form that turns element i with element
-//! i + n/2 of the n that are turned, as Llama's and GPT-NeoX's released weights expect.
+//! Rotary position embedding (Su et al., 2021), in the form that rotates element i with element i + n/2 of the n
+//! rotated elements, as Llama's and GPT-NeoX's released weights expect.
 
 use rayon::prelude::*;
 
@@ -7,7 +7,7 @@ use crate::heads::Heads;
 use crate::isa::{Kernel, dispatch};
 use crate::lanes::Machine;
 
-/// The cosines and sines of every position and pair: position after position, a pair each.
+/// The cosines and sines of every position and pair: position after position, one entry per pair.
 #[derive(Debug, Clone)]
 pub struct Tables {
     pairs: usize,
@@ -25,27 +25,27 @@ impl Tables {
         Self { pairs: frequencies.len(), cosines, sines }
     }
 
-    /// The frequencies of heads of which `turned` elements (an even number) are turned: of pair i
-    /// theta^(−2i/turned), in binary64 (the power by `libm`).
+    /// The frequencies for heads with `turned` rotated elements (an even number): pair i has theta^(−2i/turned), in
+    /// binary64 (the power by `libm`).
     pub fn frequencies(theta: f64, turned: usize) -> Vec<f64> {
         (0..turned / 2).map(|i| libm::pow(theta, -(2.0 * i as f64) / turned as f64)).collect()
     }
 
-    /// How many positions they reach.
+    /// The number of positions in the tables.
     pub fn positions(&self) -> usize {
         self.cosines.len().checked_div(self.pairs).unwrap_or(usize::MAX)
     }
 
-    /// Turns the first 2·(pairs) elements of the query and key heads of every row, in place; each
-    /// sequence begins at position 0.
+    /// Rotates the first 2·(pairs) elements of the query and key heads of every row, in place; each sequence begins at
+    /// position 0.
     ///
-    /// With x1 and x2 the two halves of what is turned: y1 = fma(x1, cos, −(x2·sin)) and
-    /// y2 = fma(x2, cos, x1·sin).
+    /// With x1 and x2 the two halves of the rotated elements: y1 = fma(x1, cos, −(x2·sin)) and y2 = fma(x2, cos,
+    /// x1·sin).
     pub fn turn(&self, qkv: &mut [f32], heads: &Heads) {
         self.turn_by(1.0, qkv, heads);
     }
 
-    /// The gradient: turns back, with −sin for sin.
+    /// The gradient: the inverse rotation, with −sin for sin.
     pub fn turn_back(&self, dqkv: &mut [f32], heads: &Heads) {
         self.turn_by(-1.0, dqkv, heads);
     }

@@ -7,26 +7,26 @@ thread_local! {
     static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Floats of any content; the thread that drops it keeps the memory.
+/// Floats with arbitrary content; the thread that drops them keeps the memory.
 pub(crate) struct Scratch {
     buffer: Vec<f32>,
-    /// Where a line of the cache begins.
+    /// The start of a cache line.
     first: usize,
     length: usize,
 }
 
-/// Bytes of a line of the cache, and of the widest register: what begins there is read at once.
+/// Bytes of a cache line, and of the widest register: aligned data is read in one access.
 const LINE: usize = 64;
-/// Floats of it.
+/// Floats per cache line.
 const FLOATS: usize = LINE / size_of::<f32>();
 
-/// `length` floats of any content.
+/// `length` floats with arbitrary content.
 pub(crate) fn floats(length: usize) -> Scratch {
     let mut buffer = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
     if buffer.len() < length + FLOATS {
         buffer.resize(length + FLOATS, 0.0);
     }
-    // Where it cannot be told, nothing but speed depends on it.
+    // If the alignment is unknown, only speed is affected.
     let first = buffer.as_ptr().align_offset(LINE).min(FLOATS);
     Scratch { buffer, first, length }
 }

@@ -56,8 +56,7 @@ pub fn sum_f64(terms: &[f32]) -> f64 {
     lane_sum_f64(terms, f64::from)
 }
 
-/// The lane sum, in binary64, of the squares of `terms`; each square is exact there and is added
-/// by `+`.
+/// The lane sum, in binary64, of the squares of `terms`; each square is exact in binary64 and is added by `+`.
 pub fn sum_of_squares(terms: &[f32]) -> f64 {
     lane_sum_f64(terms, |term| f64::from(term) * f64::from(term))
 }
@@ -83,7 +82,7 @@ mod tests {
     use crate::lanes::{Hardware, Software};
     use proptest::prelude::*;
 
-    /// The contract's words, term by term, with nothing in common with the code above.
+    /// The definition in the contract, term by term, sharing no code with the functions above.
     fn by_the_contract(a: &[f32], b: Option<&[f32]>) -> f32 {
         let mut lanes = [0f32; 32];
         for i in 0..a.len() {

@@ -1,11 +1,11 @@
-//! Adding whole gradients in a fixed binary tree over their global index.
+//! Adds complete gradients in a fixed binary tree over their global index.
 
 use rayon::prelude::*;
 
 /// Adds leaves one after another, in the order of their index, as the contract's tree.
 ///
-/// Holds at most log2(n) + 1 partial sums: like a binary counter, a partial sum over 2^k leaves is
-/// joined with its left neighbour of the same size as soon as there is one.
+/// Holds at most log2(n) + 1 partial sums: like a binary counter, a partial sum over 2^k leaves is added to its left
+/// neighbour of the same size as soon as there is one.
 #[derive(Debug, Default)]
 pub struct TreeSum {
     /// (leaves, sum), sizes descending.
@@ -15,30 +15,30 @@ pub struct TreeSum {
 }
 
 impl TreeSum {
-    /// Memory for a leaf of `length` numbers, of any content.
+    /// Memory for a leaf of `length` numbers, with arbitrary content.
     pub fn leaf(&mut self, length: usize) -> Vec<f32> {
         let mut leaf = self.free.pop().unwrap_or_default();
         leaf.resize(length, 0.0);
         leaf
     }
 
-    /// Takes back the memory of a leaf or a sum.
+    /// Returns the memory of a leaf or a sum for reuse.
     pub fn recycle(&mut self, leaf: Vec<f32>) {
         self.free.push(leaf);
     }
 
-    /// Memory that nothing is in, if there is any.
+    /// Unused memory, if there is any.
     pub fn spare(&mut self) -> Option<Vec<f32>> {
         self.free.pop()
     }
 
-    /// Adds the next leaf. All leaves have one length.
+    /// Adds the next leaf. All leaves have the same length.
     pub fn push(&mut self, leaf: Vec<f32>) {
         self.push_node(1, leaf);
     }
 
-    /// Adds the next `leaves` leaves, of which `sum` is the tree's sum: a power of two, that divides
-    /// the number of leaves before.
+    /// Adds the next `leaves` leaves, whose tree sum is `sum`: their number must be a power of two that divides the
+    /// number of leaves before.
     pub fn push_node(&mut self, leaves: u64, sum: Vec<f32>) {
         let mut node = (leaves, sum);
         while let Some((_, left)) = self.partial.pop_if(|(size, _)| *size == node.0) {
@@ -49,7 +49,7 @@ impl TreeSum {
         self.partial.push(node);
     }
 
-    /// The sum of all leaves, which are forgotten; `None` if there were none.
+    /// The sum of all leaves, and removes them; `None` if there were none.
     pub fn finish(&mut self) -> Option<Vec<f32>> {
         let (_, mut sum) = self.partial.pop()?;
         while let Some((_, left)) = self.partial.pop() {
@@ -74,7 +74,7 @@ fn add(mut left: Vec<f32>, right: &[f32]) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    /// The contract's words.
+    /// The definition in the contract.
     fn by_the_contract(leaves: &[f32]) -> f32 {
         if let [leaf] = leaves {
             return *leaf;
@@ -97,7 +97,7 @@ mod tests {
         assert!(TreeSum::default().finish().is_none());
     }
 
-    /// Leaves that were added elsewhere, in aligned blocks of any sizes, tails too.
+    /// Leaves that were summed elsewhere, in aligned blocks of any size, including incomplete ones at the end.
     #[test]
     fn is_the_contract_over_nodes() {
         let chance = crate::random::Stream::new(1, "cuts");

@@ -1,5 +1,5 @@
-//! Kernels against the contract as it is written: one number after another, in the order that the
-//! documentation gives, bit for bit. Whoever implements the contract elsewhere begins with these.
+//! Kernels compared bit for bit with the contract as written: one number after another, in the order that the
+//! documentation states. Another implementation of the contract should start with these tests.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -10,7 +10,7 @@ use retrace_numerics::elementary;
 use retrace_numerics::heads::{Heads, Order};
 use retrace_numerics::random::Stream;
 
-/// The contract's lane sum; `add` puts a term onto a lane.
+/// The contract's lane sum; `add` adds a term to a lane.
 fn lane_sum(terms: usize, add: impl Fn(usize, f32) -> f32) -> f32 {
     let mut lanes = [0f32; 32];
     (0..terms).for_each(|i| lanes[i % 32] = add(i, lanes[i % 32]));
@@ -40,7 +40,7 @@ fn normal(n: usize, seed: u64, name: &str) -> Vec<f32> {
     values
 }
 
-/// What attention's documentation says, for one sequence: the output and, for `dy`, the gradient.
+/// Attention as documented, for one sequence: the output and, for `dy`, the gradient.
 fn attention(kernel: &Attention, qkv: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let Heads { positions, heads, key_heads, size, order } = kernel.heads;
     let (row, group) = (kernel.heads.row(), heads / key_heads);

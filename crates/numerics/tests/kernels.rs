@@ -1,5 +1,5 @@
-//! Each kernel against the formula in binary64, each gradient against that formula's finite
-//! differences, and each instruction set and thread count against the others, bit for bit.
+//! Each kernel compared with the formula in binary64, each gradient with that formula's finite differences, and each
+//! instruction set and thread count with the others, bit for bit.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -50,7 +50,7 @@ fn differences(x: &[f64], dy: &[f64], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64
         .collect()
 }
 
-/// Runs `kernel` under every instruction set here and with 1, 2 and 5 threads.
+/// Runs `kernel` with every instruction set of this machine and with 1, 2 and 5 threads.
 #[track_caller]
 fn the_same_everywhere(kernel: impl Fn() -> Vec<f32> + Sync) -> Vec<f32> {
     let mut first: Option<Vec<f32>> = None;
@@ -81,7 +81,7 @@ fn exp_is_the_same_everywhere() {
     });
 }
 
-/// Each row's part normalised by the formula of the papers.
+/// Each row's part normalised by the formula in the papers.
 fn norm_in_f64(x: &[f64], part: Part, root_mean_square: bool, weight: &[f64], bias: &[f64]) -> Vec<f64> {
     let mut out = Vec::new();
     for x in x.chunks(part.row) {
@@ -250,7 +250,7 @@ fn cross_entropy_and_its_gradient() {
     }
 }
 
-/// Where head h's query, key and value begin, said once more.
+/// The start of head h's query, key and value, computed independently.
 type Places = fn(&Heads, usize) -> [usize; 3];
 
 fn orders() -> [(Order, Places); 2] {
@@ -277,7 +277,7 @@ fn rope_turns_and_turns_back() {
                 tables.turn(&mut y, &heads);
                 y
             });
-            // As complex numbers: 1.5·(x1 + i·x2) · exp(i·angle); all else stays.
+            // As complex numbers: 1.5·(x1 + i·x2) · exp(i·angle); all other elements are unchanged.
             let mut reference = wide(&x);
             for (at, row) in reference.chunks_mut(heads.row()).enumerate() {
                 let mut begun: Vec<usize> = (0..2).flat_map(|h| places(&heads, h)[..2].to_vec()).collect();

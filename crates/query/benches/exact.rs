@@ -1,9 +1,8 @@
-//! Exact aggregates beside DataFusion's own: the same queries over the same rows, and how many times
-//! as long ours take.
+//! Exact aggregates compared with DataFusion's own: the same queries on the same rows, and the ratio of the times.
 //!
-//! Arguments: rows (10 million), groups (1 000), partitions (1). Prints one line a query: both in
-//! milliseconds, the least of five, and the ratio. The rows are numbers such as metrics are, and, in
-//! `wide`, such as no window of [`retrace_query::functions::exact`] holds.
+//! Arguments: rows (10 million), groups (1 000), partitions (1). Prints one line per query: both times in
+//! milliseconds, the minimum of five, and the ratio. The rows have the range of typical metrics and, in `wide`, a
+//! range that no window of [`retrace_query::functions::exact`] can hold.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench, not the product")]
 

@@ -34,16 +34,16 @@ pub struct Answer {
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// What it holds, as Arrow calls it: `UInt64`, `Utf8`.
+    /// Its type, as Arrow names it: `UInt64`, `Utf8`.
     pub kind: String,
-    /// Whether it holds numbers.
+    /// Whether it contains numbers.
     pub numeric: bool,
 }
 
-/// How an answer can be written.
+/// The format in which an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Columns for people.
+    /// Aligned columns, for display.
     Table,
     /// Comma-separated values (RFC 4180, with line feeds).
     Csv,
@@ -54,8 +54,8 @@ pub enum Format {
 }
 
 impl Answer {
-    /// Of these rows, which the plan said would have that schema. Where a plan says text, its parts may
-    /// hold it in other ways, and not all in one.
+    /// An answer from these rows, for which the plan has that schema. If a plan says text, its batches may use
+    /// different text types, and not all the same.
     pub(crate) fn new(schema: &Schema, batches: Vec<RecordBatch>) -> Result<Self, DataFusionError> {
         let plain = |field: &Field| match field.data_type() {
             DataType::Utf8View | DataType::LargeUtf8 => field.clone().with_data_type(DataType::Utf8),
@@ -73,7 +73,7 @@ impl Answer {
         Ok(Self { schema, batches })
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
@@ -88,10 +88,10 @@ impl Answer {
         self.schema.fields().iter().map(column).collect()
     }
 
-    /// The answer's bytes. Floats are written as the shortest decimal that is read back to the bit.
+    /// The answer's bytes. Floats are written as the shortest decimal that is read back to the same bits.
     ///
     /// # Errors
-    /// If a value cannot be written so.
+    /// If a value cannot be written in this format.
     pub fn write(&self, format: Format) -> Result<Vec<u8>, QueryError> {
         guard(|| self.bytes(format))?
     }
@@ -108,7 +108,7 @@ impl Answer {
             Format::Parquet => {
                 let mut bytes = Vec::new();
                 let mut writer = ArrowWriter::try_new(&mut bytes, self.schema.clone(), None)?;
-                // How the rows came in batches would show in the file's pages.
+                // Otherwise the division of the rows into batches would be visible in the file's pages.
                 writer.write(&concat_batches(&self.schema, &self.batches)?)?;
                 writer.close()?;
                 Ok(with_checksums(bytes)?)
@@ -145,7 +145,7 @@ impl Answer {
             let columns = formatters(batch)?;
             for row in 0..batch.num_rows() {
                 for (at, column) in columns.iter().enumerate() {
-                    // Null is written as nothing; a string takes whatever is written to it.
+                    // Null is written as an empty text; writing to a string cannot fail.
                     cell(&mut out, at, |out| {
                         let _ = write!(out, "{}", column.value(row));
                     });
@@ -177,10 +177,10 @@ impl Answer {
         Ok(column.as_primitive::<Float64Type>().iter().map(|value| value.unwrap_or(f64::NAN)).collect())
     }
 
-    /// A column of whole numbers; null is `None`.
+    /// A column of integers; null is `None`.
     ///
     /// # Errors
-    /// If there is no such column of whole numbers.
+    /// If there is no such column of integers.
     pub fn numbers(&self, name: &str) -> Result<Vec<Option<u64>>, QueryError> {
         let column = self.column(name, &DataType::UInt64, "whole numbers")?;
         Ok(column.as_primitive::<UInt64Type>().iter().collect())
@@ -196,11 +196,10 @@ impl Answer {
     }
 }
 
-/// The rows as objects, keys sorted. Numbers and truth values stay what they are, null is null, and
-/// anything else is text.
+/// The rows as objects, keys sorted. Numbers and booleans keep their type, null is null, and anything else is text.
 impl Serialize for Answer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Of two columns of one name, the last.
+        // If two columns have the same name, the last is used.
         let names: BTreeMap<&String, usize> = self.names().enumerate().map(|(at, name)| (name, at)).collect();
         let mut rows = serializer.serialize_seq(Some(self.rows()))?;
         for batch in &self.batches {

@@ -10,12 +10,12 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use crate::QueryError;
 use crate::explain::tokens;
 
-/// Operators and keywords that stand one after another, no comma between them.
+/// Maximum number of operators and keywords in sequence without a comma between them.
 const MOST_IN_A_ROW: usize = 4000;
-/// Queries that are put together to one, and tables that are joined.
+/// Maximum number of queries that are combined into one, and of tables that are joined.
 const MOST_TOGETHER: usize = 1000;
 
-/// That a query is not too deep.
+/// Checks that a query is not too deep.
 ///
 /// # Errors
 /// If it is.
@@ -26,8 +26,8 @@ pub(crate) fn check(sql: &str) -> Result<(), QueryError> {
         sql: sql.to_owned(),
         place: None,
     };
-    // In and around each open parenthesis: what the part after the last comma has, and the most that one
-    // before it had.
+    // In and around each open parenthesis: the count of the part after the last comma, and the maximum of the parts
+    // before it.
     let mut open = vec![(0, 0)];
     let mut together = 0;
     for token in tokens(sql).unwrap_or_default() {
@@ -46,7 +46,7 @@ pub(crate) fn check(sql: &str) -> Result<(), QueryError> {
                 None
             }
             Token::Word(word) => match word.keyword {
-                // Names, and the cases of `case`, which stand side by side.
+                // Names, and the cases of `case`, which are parallel and not nested.
                 Keyword::NoKeyword | Keyword::WHEN | Keyword::THEN => None,
                 Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::JOIN => {
                     together += 1;

@@ -1,24 +1,24 @@
 //! One query, one answer.
 //!
-//! The answer to a query is a function of the rows of its tables, to the bit and to the order of its
-//! rows; not of how many partitions, threads or machines worked it out, nor of how the rows were
-//! spread over files. [`OneAnswer`] rewrites a plan so that this holds:
+//! The answer to a query is a function of the rows of its tables, including its bits and the order of its rows. It
+//! does not depend on the number of partitions, threads or machines, nor on how the rows were distributed over files.
+//! [`OneAnswer`] rewrites a plan so that this holds:
 //!
-//! - **Rows have an order.** Without `ORDER BY`, the answer is sorted by its columns from left to
-//!   right, null first, numbers in IEEE 754's total order. Ties of an `ORDER BY`, wherever it stands,
-//!   are broken by all columns that it sees and the query uses; one in a subquery holds outside where
-//!   nothing but a selection of columns or a `LIMIT` is done to its rows.
-//! - **`LIMIT` takes the first rows of that order**, also in a subquery; so does `DISTINCT ON`.
-//! - **Windows have an order.** `row_number`, `ntile`, `lag`, `lead`, `ema`, `spike`, `first_value`,
-//!   `last_value`, `nth_value` and frames of `ROWS` break the ties of their `ORDER BY` by all columns
-//!   of their input that the query uses. (So rows that a `RANGE` frame of `last_value` would call peers
-//!   are none.) `rank` and its kin, and exact sums over peers, need no such thing and are left alone.
-//! - **Aggregates that see the order** (`array_agg`, `string_agg`, `first_value`, `last_value`,
-//!   `nth_value`) take their rows in the order of their `ORDER BY`, then of their arguments.
+//! - **Rows have an order.** Without `ORDER BY`, the answer is sorted by its columns from left to right, null first,
+//!   numbers in IEEE 754's total order. Ties of any `ORDER BY` are broken by all columns that it sees and the query
+//!   uses. An `ORDER BY` in a subquery applies outside it only if the outer query does nothing but select columns or
+//!   apply a `LIMIT`.
+//! - **`LIMIT` takes the first rows in that order**, also in a subquery; so does `DISTINCT ON`.
+//! - **Windows have an order.** `row_number`, `ntile`, `lag`, `lead`, `ema`, `spike`, `first_value`, `last_value`,
+//!   `nth_value` and frames of `ROWS` break the ties of their `ORDER BY` by all columns of their input that the query
+//!   uses. (So rows that would be peers in a `RANGE` frame of `last_value` are not peers here.) `rank` and similar
+//!   functions, and exact sums over peers, do not need this and are not changed.
+//! - **Aggregates that depend on the order** (`array_agg`, `string_agg`, `first_value`, `last_value`, `nth_value`)
+//!   take their rows in the order of their `ORDER BY`, then of their arguments.
 //! - **Sums of floats are exact** ([`crate::functions`]), and their elementary functions are the same
 //!   everywhere.
-//! - **What cannot have one answer is refused**: clocks, random numbers, sketches such as
-//!   `approx_distinct`, `any_value`.
+//! - **Queries that cannot have one answer are refused**: clocks, random numbers, sketches such as `approx_distinct`,
+//!   `any_value`.
 
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -45,9 +45,9 @@ impl AnalyzerRule for OneAnswer {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        // Columns that nothing asks for break no ties: rows that differ in them alone are the same rows
-        // to the query, and sorting by them would cost most of its time.
-        // (A lateral join has to be made a plain one before, or its columns cannot be told.)
+        // Columns that are not used break no ties: rows that differ only in them are the same rows to the query, and
+        // sorting by them would take most of its time. (A lateral join must be converted to an ordinary join first, or
+        // its columns are not known.)
         let only_used: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
             vec![Arc::new(DecorrelateLateralJoin::new()), Arc::new(OptimizeProjections::new())];
         let only_used = Optimizer::with_rules(only_used);
@@ -73,8 +73,8 @@ fn node_of(node: LogicalPlan) -> Result<LogicalPlan> {
             break_ties(&mut sort.expr, &[], &sort.input)?;
             LogicalPlan::Sort(sort)
         }
-        // A subquery that depends on the row outside may have a limit only within `exists`, which
-        // does not ask which rows there are; and a sort could not be planned there.
+        // A subquery that depends on the outer row may have a limit only within `exists`, where it does not matter
+        // which rows there are; and a sort could not be planned there.
         LogicalPlan::Limit(mut limit) if limit.input.all_out_ref_exprs().is_empty() => {
             limit.input = Arc::new(in_order(Arc::unwrap_or_clone(limit.input))?);
             LogicalPlan::Limit(limit)
@@ -116,8 +116,8 @@ fn node_of(node: LogicalPlan) -> Result<LogicalPlan> {
     }
 }
 
-/// The functions of a window whose order differs now that ties are broken, each order in a window of
-/// its own: DataFusion sorts the rows of one as its first function asks.
+/// After ties are broken, the functions of a window may have different orders; each order gets a window of its own,
+/// because DataFusion sorts the rows of a window by its first function's order.
 fn one_order_each(window: Window) -> Result<LogicalPlan> {
     fn order(function: &Expr) -> Option<(&[Expr], &[SortExpr])> {
         match function {
@@ -143,7 +143,7 @@ fn one_order_each(window: Window) -> Result<LogicalPlan> {
     Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(windows))?))
 }
 
-/// The plan, sorted by all its columns unless it is sorted.
+/// The plan, sorted by all its columns unless it is sorted already.
 fn in_order(plan: LogicalPlan) -> Result<LogicalPlan> {
     fn sorted(plan: &LogicalPlan) -> bool {
         match plan {
@@ -162,8 +162,8 @@ fn in_order(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(LogicalPlan::Sort(Sort { expr, input: Arc::new(plan), fetch: None }))
 }
 
-/// Appends the columns of `plan` to `order`, from left to right, until no two rows tie that are not
-/// the same; those of `constant` are known to be equal.
+/// Appends the columns of `plan` to `order`, from left to right, until only identical rows tie; the columns in
+/// `constant` are known to be equal.
 fn break_ties(order: &mut Vec<SortExpr>, constant: &[Expr], plan: &LogicalPlan) -> Result<()> {
     let schema = plan.schema();
     let columns: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
@@ -188,12 +188,12 @@ fn break_ties(order: &mut Vec<SortExpr>, constant: &[Expr], plan: &LogicalPlan) 
     Ok(())
 }
 
-/// Columns no two rows of `plan` agree in, where that is known: of a grouped table, the groups' keys.
+/// Columns that together are unique among the rows of `plan`, if known: for a grouped table, the groups' keys.
 fn keys(plan: &LogicalPlan) -> Vec<&Vec<usize>> {
-    // What DataFusion says of other plans cannot be relied on: it calls keys what `unnest` repeats.
+    // DataFusion's information about other plans is not reliable: it reports columns that `unnest` repeats as keys.
     fn grouped(plan: &LogicalPlan) -> bool {
         match plan {
-            // A null that `rollup` made looks like one that was there.
+            // A null that `rollup` made looks the same as an original one.
             LogicalPlan::Aggregate(of) => !of.group_expr.iter().any(|key| matches!(key, Expr::GroupingSet(_))),
             LogicalPlan::Projection(projection) => grouped(&projection.input),
             LogicalPlan::SubqueryAlias(alias) => grouped(&alias.input),
@@ -249,7 +249,7 @@ fn window(function: &mut WindowFunction, input: &LogicalPlan) -> Result<()> {
     break_ties(&mut params.order_by, &params.partition_by, input)
 }
 
-/// Refuses what has not one answer.
+/// Refuses functions that do not have one answer.
 fn refuse(expr: &Expr) -> Result<()> {
     let aggregate = match expr {
         Expr::AggregateFunction(function) => &function.func,

@@ -19,7 +19,7 @@ pub enum QueryError {
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A manifest is not one.
+    /// A manifest is not valid.
     #[error(transparent)]
     Spec(#[from] retrace_spec::SpecError),
     /// A directory has no tables.
@@ -28,20 +28,20 @@ pub enum QueryError {
         /// The directory.
         path: PathBuf,
     },
-    /// The format cannot be told from the file's name.
+    /// The format is not known from the file's name.
     #[error("{name} is not a table: its name must end in .parquet, .csv, .tsv, .jsonl or .ndjson")]
     Form {
         /// The file or URL.
         name: String,
     },
-    /// A file does not have the format that its name says.
+    /// A file does not have the format that its name states.
     #[error("{place} is not a {form} table: {what}")]
     Table {
         /// The file or URL.
         place: String,
-        /// What its name says.
+        /// The format that its name states.
         form: &'static str,
-        /// Why it is not.
+        /// Why it is not that format.
         what: String,
     },
     /// The content of a part of a release is not known.
@@ -93,7 +93,7 @@ pub enum QueryError {
         /// The time after which it was stopped.
         after: Duration,
     },
-    /// A part of the query needs more memory than there is.
+    /// A part of the query needs more memory than is available.
     #[error("the query needs too much memory: {what}")]
     Exhausted {
         /// Which part.
@@ -104,7 +104,7 @@ pub enum QueryError {
     TooLarge {
         /// The limit in bytes.
         most: usize,
-        /// What took the memory, if that is known.
+        /// What used the memory, if that is known.
         what: String,
     },
     /// A library panicked.
@@ -115,10 +115,10 @@ pub enum QueryError {
     Unreachable {
         /// The file or URL.
         url: String,
-        /// Why not.
+        /// The reason.
         what: String,
     },
-    /// Two tables have one name.
+    /// Two tables have the same name.
     #[error("{} and {} have the same table name {table}", files[0], files[1])]
     Clash {
         /// The name.
@@ -145,7 +145,7 @@ pub enum QueryError {
         help: String,
         /// The query.
         sql: String,
-        /// The bytes of it that are wrong, if known.
+        /// The range of its bytes that is wrong, if known.
         place: Option<Range<usize>>,
     },
     /// The header of a named query is malformed.
@@ -158,7 +158,7 @@ pub enum QueryError {
         /// What is wrong.
         what: String,
     },
-    /// There is no named query of this name.
+    /// There is no named query with this name.
     #[error("there is no named query @{name}")]
     NoSuchQuery {
         /// The name.
@@ -181,7 +181,7 @@ pub enum QueryError {
     Column {
         /// The column's name.
         name: String,
-        /// What it should hold.
+        /// The expected type.
         kind: &'static str,
     },
     /// DataFusion failed.

@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use crate::QueryError;
 
-/// The names that a query could have meant.
+/// The names that a query could use.
 pub(crate) struct Names {
     pub(crate) tables: Vec<String>,
     pub(crate) functions: Vec<String>,
@@ -21,7 +21,7 @@ pub(crate) fn explain(sql: &str, error: &DataFusionError, names: &Names) -> Quer
     let mut place = error.diagnostic().and_then(|diagnostic| diagnostic.span).and_then(|span| bytes(sql, span));
     let raw = error.find_root().strip_backtrace();
     if let DataFusionError::ResourcesExhausted(what) = error.find_root() {
-        // What each of its operators holds is of no use to who asked.
+        // The memory of each operator is not useful information for the user.
         return QueryError::Exhausted { what: what.lines().next().unwrap_or_default().to_owned() };
     }
     let (message, help) = match error.find_root() {
@@ -32,7 +32,7 @@ pub(crate) fn explain(sql: &str, error: &DataFusionError, names: &Names) -> Quer
                 there.sort();
                 there.dedup();
                 let help = match &field.relation {
-                    // A column of a table that the query does not read at all.
+                    // A column of a table that the query does not read.
                     Some(table) if !valid_fields.iter().any(|column| column.relation.as_ref() == Some(table)) => {
                         format!("the query reads no table {table}; its columns are {}", there.join(", "))
                     }
@@ -54,7 +54,7 @@ pub(crate) fn explain(sql: &str, error: &DataFusionError, names: &Names) -> Quer
             };
             let (what, at) = without_location(&what);
             place = place.or_else(|| at.and_then(|(line, column)| token_at(sql, line, column)));
-            // Past the last word there is nothing to point at but the end.
+            // After the last word the error can only point at the end.
             let place_or_end = place.take().unwrap_or(sql.trim_end().len()..sql.trim_end().len());
             place = Some(place_or_end);
             let what = what.trim_start_matches("sql parser error: ").replace("Expected: ", "expected ");
@@ -82,7 +82,7 @@ pub(crate) fn explain(sql: &str, error: &DataFusionError, names: &Names) -> Quer
     QueryError::Sql { message, help, sql: sql.to_owned(), place }
 }
 
-/// Whether a text is a whole statement: it ends with `;`, outside of texts and comments.
+/// Whether a text is a complete statement: it ends with `;`, outside of texts and comments.
 pub fn is_whole(sql: &str) -> bool {
     let Some(tokens) = tokens(sql) else { return false };
     tokens
@@ -96,7 +96,7 @@ pub(crate) fn tokens(sql: &str) -> Option<Vec<TokenWithSpan>> {
     Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().ok()
 }
 
-/// A message without the kind that DataFusion puts in front of it, and without advice of its own.
+/// A message without the kind that DataFusion writes before it, and without DataFusion's advice.
 fn plain(message: &str) -> String {
     let mut message = message;
     for kind in [
@@ -112,7 +112,7 @@ fn plain(message: &str) -> String {
     message.trim().to_owned()
 }
 
-/// The byte at which a line and column of SQL begin, both counted from 1, columns in characters.
+/// The byte offset of a line and column of SQL, both counted from 1, columns in characters.
 fn byte(sql: &str, line: u64, column: u64) -> Option<usize> {
     let (line, column) = (usize::try_from(line).ok()?.checked_sub(1)?, usize::try_from(column).ok()?.checked_sub(1)?);
     let before: usize = sql.split_inclusive('\n').take(line).map(str::len).sum();
@@ -125,8 +125,8 @@ fn bytes(sql: &str, span: Span) -> Option<Range<usize>> {
     (start <= end).then_some(start..end)
 }
 
-/// The token that begins at a line and column; all that follows, where there is no token: a text
-/// without its end.
+/// The token that begins at a line and column; everything after it, if there is no token (for example an unterminated
+/// text).
 fn token_at(sql: &str, line: u64, column: u64) -> Option<Range<usize>> {
     let start = byte(sql, line, column)?;
     let end = match tokens(sql) {
@@ -140,7 +140,7 @@ fn token_at(sql: &str, line: u64, column: u64) -> Option<Range<usize>> {
     Some(start..end.max(start))
 }
 
-/// The first word of a query that is `name`.
+/// The first word of a query that equals `name`.
 fn word(sql: &str, name: &str) -> Option<Range<usize>> {
     let found = tokens(sql)?.into_iter().find(|token| match &token.token {
         Token::Word(word) => word.value.eq_ignore_ascii_case(name),
@@ -152,7 +152,7 @@ fn word(sql: &str, name: &str) -> Option<Range<usize>> {
     Some(at(found.span.start)?..at(found.span.end)?)
 }
 
-/// A parser's message without the place at its end, and that place.
+/// A parser's message without the position at its end, and that position.
 fn without_location(message: &str) -> (&str, Option<(u64, u64)>) {
     let Some((what, place)) = message.rsplit_once(" at Line: ") else { return (message, None) };
     let place = place.split_once(", Column: ").and_then(|(line, column)| {
@@ -162,7 +162,7 @@ fn without_location(message: &str) -> (&str, Option<(u64, u64)>) {
     (what, place)
 }
 
-/// Where the parser stumbled over a misspelt keyword, it is the word there or the one before.
+/// If a misspelt keyword caused the parser's error, it is the word there or the one before.
 fn keyword_nearby(sql: &str, place: Option<&Range<usize>>) -> String {
     const KEYWORDS: [&str; 16] = [
         "select",
@@ -200,14 +200,14 @@ fn letters(word: &str) -> Vec<char> {
     letters
 }
 
-/// A column as SQL takes it: in quotes, where it is no plain name.
+/// A column as SQL needs it: in quotes, if it is not a plain name.
 pub(crate) fn quoted(name: &str) -> String {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let first = name.chars().next().is_some_and(|c| !c.is_ascii_digit());
     if first && name.chars().all(plain) { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
-/// Names the one of `there` that is nearest to `name`, and, unless they are very many, all of them.
+/// Suggests the one of `there` that is nearest to `name`, and lists all of them unless they are very many.
 pub(crate) fn nearest(what: &str, name: &str, there: &[String]) -> String {
     let mut there: Vec<&String> = there.iter().collect();
     there.sort();
@@ -218,7 +218,7 @@ pub(crate) fn nearest(what: &str, name: &str, there: &[String]) -> String {
         _ => String::new(),
     };
     let lower = name.to_lowercase();
-    // Of two that are as near the longer one: a letter left out is the commoner mistake.
+    // Of two equally near names the longer one: a missing letter is the more common mistake.
     let near = there.iter().map(|other| {
         let steps = distance(&lower, &other.trim_matches('"').to_lowercase());
         (steps, std::cmp::Reverse(other.len()), other)
@@ -236,7 +236,7 @@ fn join(names: &[&String]) -> String {
     names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// How many characters have to be changed (Levenshtein, 1966).
+/// The edit distance in characters (Levenshtein, 1966).
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

@@ -1,4 +1,4 @@
-//! The functions that SQL can call here beside DataFusion's, and instead of some of them.
+//! The SQL functions that retrace adds to DataFusion's, or uses in place of them.
 //!
 //! | function | what it is | file |
 //! |---|---|---|
@@ -17,8 +17,8 @@
 //! | `repeat`, `lpad`, `array_repeat`, `range`, `replace`, `concat`, `||` and kin | DataFusion's, where they make no more than fits | `bounded.rs` |
 //! | `aligned('run a', 'run b')` | two runs side by side, a table | `aligned.rs` |
 //!
-//! All are plain functions that a plan names by their names alone, so a plan can be sent to another
-//! process that has registered the same ones.
+//! A plan refers to all of them by name only, so a plan can be sent to another process that has registered the same
+//! functions.
 
 mod aggregates;
 mod aligned;
@@ -49,11 +49,11 @@ use crate::determinism::OneAnswer;
 use crate::lag::QuickLag;
 use crate::scan::Dealt;
 
-/// Makes the functions known by their names, instead of those that have them. Table functions are
-/// known to sessions only: see [`table_functions`].
+/// Registers the functions under their names, replacing those with the same names. Table functions are registered in
+/// sessions only: see [`table_functions`].
 ///
 /// # Errors
-/// If the registry takes none.
+/// If the registry does not accept them.
 pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for function in aggregates::all().into_iter().chain(extremes::all()).chain(distinct::all()) {
         registry.register_udaf(Arc::new(function))?;
@@ -70,13 +70,13 @@ pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
     Ok(())
 }
 
-/// The table functions, which become plain plans where a query is read.
+/// The table functions, which become ordinary plans when a query is read.
 pub fn table_functions() -> Vec<(&'static str, Arc<dyn TableFunctionImpl>)> {
     vec![("aligned", Arc::new(aligned::Aligned))]
 }
 
-/// [`state`], for queries that stay in this process and run in `environment`: with an operator of ours
-/// that cannot be sent.
+/// [`state`], for queries that stay in this process and run in `environment`: with an operator of ours that cannot be
+/// sent.
 ///
 /// # Errors
 /// If a function cannot be registered.
@@ -85,17 +85,17 @@ pub fn local_state(config: SessionConfig, environment: Arc<RuntimeEnv>) -> Resul
     Ok(state.with_physical_optimizer_rule(Arc::new(QuickLag)).build())
 }
 
-/// The state of a session whose queries have one answer: DataFusion's, our functions, and the rule
-/// [`OneAnswer`]. Whoever plans or runs a part of a query that is sent to others starts from this.
+/// The state of a session whose queries have one answer: DataFusion's, our functions, and the rule [`OneAnswer`]. A
+/// process that plans or runs a part of a query for others starts with this state.
 ///
 /// # Errors
 /// If a function cannot be registered.
 pub fn state(mut config: SessionConfig) -> Result<SessionState> {
-    // So that a mistake can be pointed at.
+    // So that errors can show the position of a mistake.
     config.options_mut().sql_parser.collect_spans = true;
-    // The order of a subquery is that of what is selected from it.
+    // The order of a subquery also applies to what is selected from it.
     config.options_mut().sql_parser.enable_subquery_sort_elimination = false;
-    // It drops sort columns that DataFusion takes to depend on others, wrongly so behind `unnest`.
+    // It removes sort columns that DataFusion considers dependent on others, which is wrong for `unnest`.
     let mut rules = Optimizer::new().rules;
     rules.retain(|rule| rule.name() != "eliminate_duplicated_expr");
     rules.push(Arc::new(bounded::Constants));

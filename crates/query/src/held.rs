@@ -1,11 +1,10 @@
 //! Checks the files of a query.
 //!
-//! Before a query over a file is answered, the file is checked against its release's manifest, or else
-//! against its own checksum ([`retrace_tables`]). A mismatch is an error, and there is no answer. The
-//! complete file is read once for this: the session, and a directory of notes if there is one, store the
-//! digest of a file with a certain [`Stamp`]. The notes hold only actual digests; the expected ones are
-//! looked up each time. So a note cannot make a manifest outdated, and no file in a release is accepted as
-//! proof.
+//! Before a query on a file is answered, the file is checked against its release's manifest, or otherwise against its
+//! own checksum ([`retrace_tables`]). A mismatch is an error, and there is no answer. The complete file is read once
+//! for this: the session, and a directory of notes if there is one, store the digest of a file with a certain
+//! [`Stamp`]. The notes contain only actual digests; the expected ones are looked up each time. So a note cannot
+//! replace a changed manifest, and no file in a release is accepted as proof.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,53 +21,52 @@ use serde::{Deserialize, Serialize};
 use crate::releases::{Release, Sealed};
 use crate::{QueryError, Stores};
 
-/// What a file was held against.
+/// What a file was checked against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum By {
     /// The manifest of the release that it is in.
     Manifest,
-    /// Its own checksum, which shows damage and no intent: no manifest covers it.
+    /// Its own checksum, which detects damage but not intent: no manifest covers the file.
     Checksum,
     /// Nothing: no manifest covers it, and it has no checksum.
     Nothing,
 }
 
-/// A file that was asked, and what it was held against.
+/// A file that a query read, and what it was checked against.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Held {
-    /// The file, as it was named.
+    /// The file, as the user named it.
     pub file: String,
-    /// What it was held against.
+    /// What it was checked against.
     pub by: By,
 }
 
-/// A part of a release of which it is not known what it holds, so that a table of the manifest's does not
-/// have it.
+/// A part of a release whose content is unknown, so that a table of the manifest does not include it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnknownPart {
-    /// The manifest, as it was named.
+    /// The manifest, as the user named it.
     pub manifest: String,
     /// The part.
     #[serde(flatten)]
     pub part: Unknown,
 }
 
-/// Holds files against what is said of them.
+/// Checks files against their manifests or checksums.
 #[derive(Debug)]
 pub(crate) struct Holder {
     releases: Vec<Release>,
-    /// Whether they are held at all.
+    /// Whether files are checked.
     checked: bool,
-    /// Where notes are kept.
+    /// The directory of the notes.
     notes: Option<PathBuf>,
-    /// What was held, by name: with which stamp, if it is a file, and against what.
+    /// What was checked, by name: with which stamp, if it is a file, and against what.
     held: Mutex<BTreeMap<String, (Option<Stamp>, By)>>,
-    /// Whether a table was asked that has a row for everything that a manifest seals.
+    /// Whether a query read a table that has a row for everything that a manifest seals.
     asked_manifests: AtomicBool,
 }
 
-/// Where a file lies.
+/// The location of a file.
 enum FileLocation<'a> {
     /// Below the directory of a release.
     Release(&'a Release, RelPath),
@@ -90,7 +88,7 @@ impl Holder {
         Ok(FileLocation::Named)
     }
 
-    /// Opens a file, which has to be a regular one, and through no link if it is in a release.
+    /// Opens a file, which must be a regular one; in a release, links are not followed.
     pub(crate) fn open(&self, path: &Path) -> Result<RegularFile, QueryError> {
         Ok(match self.place(path)? {
             FileLocation::Release(release, below) => release.directory().file(&below)?,
@@ -98,10 +96,10 @@ impl Holder {
         })
     }
 
-    /// Holds a file or URL that is about to be asked, and gives its stamp, if it is a file.
+    /// Checks a file or URL before it is queried, and returns its stamp, if it is a file.
     ///
     /// # Errors
-    /// If the file is not as its manifest or its own checksum says, or cannot be read.
+    /// If the file does not match its manifest or its own checksum, or cannot be read.
     pub(crate) fn hold(&self, name: &str) -> Result<Option<Stamp>, QueryError> {
         if Stores::knows(name) {
             self.lock().entry(name.to_owned()).or_insert((None, By::Nothing));
@@ -116,10 +114,10 @@ impl Holder {
         Ok(Some(stamp))
     }
 
-    /// That a file is the one that was held, after it was read.
+    /// Checks, after a file was read, that it is the one that was checked.
     ///
     /// # Errors
-    /// If it is another.
+    /// If it is a different one.
     pub(crate) fn unchanged(&self, name: &str, stamp: Stamp) -> Result<(), QueryError> {
         let path = Path::new(name);
         match Stamp::of(self.open(path)?.metadata()) == stamp {
@@ -131,17 +129,17 @@ impl Holder {
         }
     }
 
-    /// What the files that were asked so far were held against.
+    /// What the files that were queried so far were checked against.
     pub(crate) fn told(&self) -> Vec<Held> {
         self.lock().iter().map(|(file, (_, by))| Held { file: file.clone(), by: *by }).collect()
     }
 
-    /// Notes that a table is asked that has a row for everything that a manifest seals.
+    /// Notes that a query reads a table that has a row for everything that a manifest seals.
     pub(crate) fn ask_manifests(&self) {
         self.asked_manifests.store(true, Ordering::Relaxed);
     }
 
-    /// What is missing in such tables, if they were asked.
+    /// What is missing in such tables, if they were queried.
     pub(crate) fn unknown(&self) -> Vec<UnknownPart> {
         let sealed = self.releases.iter().filter_map(Release::manifest);
         let sealed = sealed.filter(|_| self.asked_manifests.load(Ordering::Relaxed));
@@ -154,7 +152,7 @@ impl Holder {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Option<Stamp>, By)>> {
-        // Whole at any time: an entry is put in after it was made.
+        // Always consistent: an entry is inserted only when it is complete.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -183,7 +181,7 @@ impl Holder {
                         hashed.digest
                     }
                 };
-                // Of several releases that are asked, each that covers the file counts.
+                // If several opened releases cover the file, all of them are checked.
                 if let Some((.., manifest, artifact)) = sealed.iter().find(|(.., artifact)| digest != artifact.digest) {
                     return Err(QueryError::NotAsSealed {
                         path: path.to_owned(),
@@ -213,7 +211,7 @@ impl Holder {
     }
 }
 
-/// Whether a file has a checksum of its own. It holds, or that is an error.
+/// Whether a file has a checksum of its own, which matches; a mismatch is an error.
 fn own_checksum(opened: RegularFile) -> Result<bool, QueryError> {
     let path = opened.path().to_owned();
     if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("parquet")) {
@@ -222,17 +220,17 @@ fn own_checksum(opened: RegularFile) -> Result<bool, QueryError> {
     Ok(has_checksum(&mut opened.into_file(), &path)?)
 }
 
-/// What is known of the bytes of a file.
+/// The known facts about the bytes of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Note {
     stamp: Stamp,
     digest: Option<Digest>,
-    /// Whether it has a checksum of its own, which then holds.
+    /// Whether it has a checksum of its own, which matches.
     checksum: Option<bool>,
 }
 
-/// What is known of the files in a directory, in a file that only its user writes.
+/// The known facts about the files in a directory, in a file that only its user can write.
 #[derive(Debug)]
 struct Notes {
     directory: PathBuf,
@@ -247,17 +245,18 @@ struct NotesDocument {
     files: BTreeMap<String, Note>,
 }
 
-/// What the notes are, and in what version.
+/// The kind and version of the notes.
 const SCHEMA: &str = "checked-files/1";
-/// More than this is read of no notes.
+/// A longer file of notes is not read.
 const LONGEST_NOTES: u64 = 4 << 20;
-/// About more files than this nothing is noted; it is begun anew.
+/// There are no notes about more files than this; beyond it, the file begins with an empty list.
 const MOST_NOTES: usize = 10_000;
-/// A file that changed less long ago may change again and have the same stamp, as clocks tick.
+/// A file that changed more recently than this may change again without a new stamp, because of the clock's
+/// resolution.
 const SETTLED: Duration = Duration::from_secs(2);
 
 impl Notes {
-    /// Those about the directory that `path` lies in; nothing where it has no plain name.
+    /// The notes about the directory that contains `path`; `None` if it has no plain name.
     fn of(directory: &Path, path: &Path) -> Option<Self> {
         let whole = path.canonicalize().ok()?;
         let digest = Digest::of(whole.parent()?.as_os_str().as_encoded_bytes()).to_string();
@@ -271,7 +270,7 @@ impl Notes {
         (note.stamp == stamp).then_some(*note)
     }
 
-    /// Notes what was found. Where it cannot be kept, the file is read again the next time.
+    /// Stores what was found. If it cannot be stored, the file is read again the next time.
     fn keep(mut self, path: &Path, note: Note) {
         let (Some(name), Ok(metadata)) = (path.file_name().and_then(|name| name.to_str()), path.metadata()) else {
             return;
@@ -286,13 +285,13 @@ impl Notes {
         let document = NotesDocument { retrace: SCHEMA.to_owned(), files: self.files };
         if let Ok(bytes) = serde_json::to_vec(&document) {
             let write = || Root::make_private(&self.directory)?.write_private(&self.name, &bytes);
-            // As said above.
+            // As described above.
             let _ = write();
         }
     }
 }
 
-/// Notes that their user alone can have written.
+/// Notes that only their user can have written.
 fn read(directory: &Path, name: &RelPath) -> Option<BTreeMap<String, Note>> {
     let metadata = directory.metadata().ok()?;
     let opened = Root::open(directory).ok()?.file(name).ok()?;

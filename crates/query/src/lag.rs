@@ -19,8 +19,8 @@ use datafusion::physical_plan::{
 };
 use tokio_stream::StreamExt;
 
-/// Puts [`Lag`] in the place of DataFusion's operator where a window asks for nothing but `lag(x)`.
-/// DataFusion's makes each value by itself, which takes longer than the sort before it.
+/// Uses [`Lag`] instead of DataFusion's operator for a window with nothing but `lag(x)`. DataFusion's computes each
+/// value separately, which takes longer than the sort before it.
 #[derive(Debug)]
 pub(crate) struct QuickLag;
 
@@ -61,13 +61,12 @@ impl Lag {
     }
 }
 
-/// The argument of a plain `lag(x)`: by one row, null before the first, nulls not passed over.
+/// The argument of a plain `lag(x)`: by one row, null before the first, without skipping nulls.
 fn lagged(function: &Arc<dyn WindowExpr>) -> Option<Arc<dyn PhysicalExpr>> {
     let function = function.as_any().downcast_ref::<StandardWindowExpr>()?.get_standard_func_expr();
     let function = function.as_any().downcast_ref::<WindowUDFExpr>()?;
     let [value] = function.args() else { return None };
-    // Nothing but its debug output tells how nulls are treated. A `lead` that was turned round is a
-    // `lag` of another sign.
+    // Only its debug output shows how nulls are treated. A reversed `lead` is a `lag` with the opposite sign.
     let shown = format!("{function:?}");
     let plain = shown.contains("ignore_nulls: false") && shown.contains("is_reversed: false");
     (function.fun().name() == "lag" && plain).then(|| Arc::clone(value))
@@ -134,8 +133,8 @@ impl ExecutionPlan for Lag {
 /// The last row of a batch: its partition, and its values.
 type Row = (Vec<ArrayRef>, Vec<ArrayRef>);
 
-/// `batch` with the values of the row before each, where `before` is the row before the first; it
-/// becomes the last.
+/// `batch` with the values of the row before each, where `before` is the row before the first; it is set to the last
+/// row.
 fn after(
     before: &mut Option<Row>,
     batch: &RecordBatch,
@@ -171,7 +170,7 @@ fn after(
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
-/// Whether the row `last` is of the same partition as the first row of `keys`.
+/// Whether the row `last` is in the same partition as the first row of `keys`.
 fn same(last: &[ArrayRef], keys: &[ArrayRef]) -> Result<bool> {
     if keys.is_empty() {
         return Ok(true);

@@ -1,8 +1,8 @@
-//! SQL on DataFusion. All SQL queries on releases go through this crate.
+//! SQL with DataFusion. All SQL queries on releases use this crate.
 //!
-//! [`Session`] answers queries over tables, always with the same answer. A [`NamedQuery`] is a query with its
-//! question in words. This crate does not know models or plots, and reads no environment variables:
-//! [`Stores`] says how to reach URLs.
+//! [`Session`] answers queries on tables, always with the same answer. A [`NamedQuery`] is a query with its question
+//! as text. This crate does not depend on models or plots, and reads no environment variables: [`Stores`] contains the
+//! settings for URLs.
 
 mod answer;
 mod depth;

@@ -20,21 +20,21 @@ use tokio::runtime::Runtime;
 
 use crate::QueryError;
 
-/// How often a query is looked at.
+/// The interval between checks of a query.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How long a query may take, and how much memory. There are no limits by default.
+/// The maximum time and memory of a query. There are no limits by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// How long one may take.
+    /// The maximum time of one query.
     pub time: Option<Duration>,
-    /// Bytes that one may take, beside what the process has before.
+    /// The maximum memory of one query in bytes, in addition to what the process uses before.
     pub memory: Option<usize>,
 }
 
 impl Limits {
-    /// What operators run in: with a pool of three quarters of the memory, as not all that they hold is
-    /// theirs, and without a place on disk, where what they hold would be left behind.
+    /// The environment of operators: with a pool of three quarters of the memory, because they also use memory that is
+    /// not theirs, and without space on disk, where their data could remain.
     pub(crate) fn environment(&self) -> Result<Arc<RuntimeEnv>, DataFusionError> {
         let nothing_on_disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
         let builder = RuntimeEnvBuilder::new().with_disk_manager_builder(nothing_on_disk);
@@ -45,7 +45,7 @@ impl Limits {
         Ok(Arc::new(builder.build()?))
     }
 
-    /// An error, which is one of these limits' where DataFusion's pool had nothing left.
+    /// An error, converted to one of the memory limit if DataFusion's pool was exhausted.
     pub(crate) fn told(&self, error: QueryError) -> QueryError {
         match (error, self.memory) {
             (QueryError::Exhausted { what }, Some(most)) => QueryError::TooLarge { most, what },
@@ -53,8 +53,8 @@ impl Limits {
         }
     }
 
-    /// What `work` gives, unless it goes beyond the limits. It is done by the threads of `runtime`, so
-    /// that this one can look at it even where it never yields; given up, it is left to end or not.
+    /// The result of `work`, unless it exceeds the limits. It runs on the threads of `runtime`, so that this thread
+    /// can check it even if it never yields; if it exceeds them, it is abandoned.
     pub(crate) fn within<T: Send + 'static>(
         &self,
         runtime: &Runtime,
@@ -63,7 +63,7 @@ impl Limits {
         let (began, before) = (Instant::now(), resident());
         let (send, receive) = mpsc::sync_channel(1);
         let task = runtime.spawn(async move {
-            // Nobody waits any more for what comes after it was given up.
+            // After the work was abandoned, its result is not read.
             let _ = send.send(work.await);
         });
         loop {
@@ -87,7 +87,7 @@ impl Limits {
     }
 }
 
-/// Bytes of memory that the process has; zero where the system does not say.
+/// Bytes of memory that the process uses; zero if the system does not report it.
 fn resident() -> usize {
     let status = RegularFile::open(Path::new("/proc/self/status")).and_then(|file| file.text(1 << 16));
     let status = status.unwrap_or_default();

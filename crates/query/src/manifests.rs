@@ -29,10 +29,10 @@ pub(crate) fn artifacts(manifest: &Manifest) -> Result<RecordBatch, QueryError> 
     ])?)
 }
 
-/// The tables that have a row for everything that a manifest and those of its parts say.
+/// The tables that have a row for everything in a manifest and those of its parts.
 pub(crate) const OF_ALL_PARTS: [&str; 2] = ["artifacts", "steps"];
 
-/// Where the manifest contradicts itself, and the parts of which it is not known what they hold.
+/// The contradictions within the manifest, and the parts whose content is unknown.
 pub(crate) fn graph(sealed: &Sealed) -> Result<RecordBatch, QueryError> {
     let (manifest, source) = (&sealed.manifest, sealed.path.display().to_string());
     let row = |found: GraphFinding| Graph {
@@ -54,13 +54,13 @@ pub(crate) fn graph(sealed: &Sealed) -> Result<RecordBatch, QueryError> {
     Ok(Batch::of(&rows)?.into_columns()?)
 }
 
-/// The manifest itself, which lies at `source`.
+/// The manifest itself, whose path is `source`.
 pub(crate) fn root(manifest: &Manifest, source: &str) -> Result<RecordBatch, QueryError> {
     let row = ManifestRoot { release: manifest.name.clone(), root: manifest.root, source: source.to_owned() };
     Ok(Batch::of(&[row])?.into_columns()?)
 }
 
-/// The roots in the document that lies at `source`.
+/// The roots in the document at `source`.
 pub(crate) fn known_roots(known: &KnownRoots, source: &str) -> Result<RecordBatch, QueryError> {
     let rows = known.releases.iter().flat_map(|release| {
         (1..).zip(&release.roots).map(|(place, root)| PublishedRoot {

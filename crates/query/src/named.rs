@@ -1,6 +1,6 @@
-//! Named queries: SQL with a question in words, and parameters.
+//! Named queries: SQL with a question as text, and parameters.
 //!
-//! A file begins with lines of comment, each `-- key: value`:
+//! A file begins with comment lines, each `-- key: value`:
 //!
 //! ```sql
 //! -- question: From which step on does a task stay above chance?
@@ -9,10 +9,9 @@
 //! select … where task = $task …
 //! ```
 //!
-//! A line that goes on is indented: `--   and its end`. The kind of a parameter is that of its
-//! default: a text `'in quotes'`, an integer, a number, or `null`, which is no text at all; one
-//! without a default is a text that has to be given. A value is never put into the SQL's text: it
-//! takes the place of `$task` in the parsed query.
+//! A continuation line is indented: `--   and its end`. A parameter has the type of its default: a text `'in quotes'`,
+//! an integer, a number, or `null`, which is a missing text; a parameter without a default is a required text. A value
+//! is never inserted into the SQL's text: it replaces `$task` in the parsed query.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,24 +25,24 @@ use crate::texts::{HeaderLine, SqlFile, read_sql};
 /// A query with a name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedQuery {
-    /// Its name: that of its file.
+    /// Its name: that of its file, without the ending.
     pub name: String,
-    /// What it answers, in words.
+    /// The question that it answers, as text.
     pub question: String,
-    /// What it can be told, in the order of its file.
+    /// Its parameters, in the order of its file.
     pub parameters: Vec<Parameter>,
-    /// The file, comments and all.
+    /// The complete file, including comments.
     pub sql: String,
 }
 
-/// What a named query can be told.
+/// A parameter of a named query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
     /// Its name, without the `$`.
     pub name: String,
-    /// Its value where none is given; without one it has to be.
+    /// Its default value; without one it is required.
     pub default: Option<Literal>,
-    /// What it is, in words.
+    /// Its description.
     pub about: String,
 }
 
@@ -52,13 +51,13 @@ pub struct Parameter {
 pub enum Literal {
     /// A text, or null.
     Text(Option<String>),
-    /// A whole number.
+    /// An integer.
     Whole(i64),
     /// A number.
     Number(f64),
 }
 
-/// As SQL writes it.
+/// In SQL syntax.
 impl std::fmt::Display for Literal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -71,7 +70,7 @@ impl std::fmt::Display for Literal {
 }
 
 impl Literal {
-    /// A default, as a file writes it.
+    /// A default, from a file.
     fn parse(text: &str) -> Option<Self> {
         if text.eq_ignore_ascii_case("null") {
             return Some(Self::Text(None));
@@ -85,7 +84,7 @@ impl Literal {
         }
     }
 
-    /// Another value of the same kind, or what it should have been.
+    /// Another value of the same type; the error is the expected type.
     fn like(&self, value: &str) -> Result<Self, &'static str> {
         match self {
             Self::Text(_) => Ok(Self::Text(Some(value.to_owned()))),
@@ -114,7 +113,7 @@ macro_rules! embedded {
     };
 }
 
-/// The queries that come with retrace, in the order in which they are told.
+/// The queries that are included in retrace, in the order in which they are listed.
 const EMBEDDED: &[(&str, &str)] = embedded! {
     "aligned-runs" "benchmarks-that-move-together" "best-checkpoint" "checkpoints-without-evals"
     "contaminated-items" "emergence" "eval-coverage" "forgetting" "greatest-drops" "interpolated"
@@ -125,10 +124,10 @@ const EMBEDDED: &[(&str, &str)] = embedded! {
 };
 
 impl NamedQuery {
-    /// The queries that come with retrace, by name.
+    /// The queries that are included in retrace, by name.
     ///
     /// # Errors
-    /// If one of them is not written as it should be, which the tests rule out.
+    /// If one of them is not valid, which the tests exclude.
     pub fn embedded() -> Result<Vec<Self>, QueryError> {
         EMBEDDED.iter().map(|(name, text)| Self::parse(name, text, &format!("@{name}"))).collect()
     }
@@ -136,16 +135,16 @@ impl NamedQuery {
     /// The queries in `directory`: every `*.sql`, by name.
     ///
     /// # Errors
-    /// If the directory or a file cannot be read, or a file is no query.
+    /// If the directory or a file cannot be read, or a file is not a query.
     pub fn read(directory: &Path) -> Result<Vec<Self>, QueryError> {
         let parse = |file: SqlFile| Self::parse(&file.name, &file.text, &file.path.display().to_string());
         read_sql(directory)?.into_iter().map(parse).collect()
     }
 
-    /// A query from the text of its file, which errors call `origin`.
+    /// A query from the text of its file, whose name in errors is `origin`.
     ///
     /// # Errors
-    /// If its first lines do not say what it asks and what its parameters are.
+    /// If its header does not have a question and valid parameters.
     pub fn parse(name: &str, text: &str, origin: &str) -> Result<Self, QueryError> {
         let refuse = |line: usize, what: String| QueryError::Header { origin: origin.to_owned(), line, what };
         let mut query =
@@ -185,10 +184,10 @@ impl NamedQuery {
         Ok(query)
     }
 
-    /// The one of `queries` that has a name.
+    /// The one of `queries` with this name.
     ///
     /// # Errors
-    /// If there is none; the nearest is named.
+    /// If there is none; the error suggests the nearest name.
     pub fn find<'a>(queries: &'a [Self], name: &str) -> Result<&'a Self, QueryError> {
         queries.iter().find(|query| query.name == name).ok_or_else(|| {
             let names: Vec<String> = queries.iter().map(|query| query.name.clone()).collect();
@@ -196,7 +195,7 @@ impl NamedQuery {
         })
     }
 
-    /// The value of every parameter, those that are given among them.
+    /// The values of all parameters, including those that were given.
     pub(crate) fn bind(&self, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, Literal>, QueryError> {
         let refuse = |what: String| QueryError::Parameter { query: self.name.clone(), what, help: self.told() };
         if let Some(unknown) = given.keys().find(|name| !self.parameters.iter().any(|of| of.name == **name)) {
@@ -218,7 +217,7 @@ impl NamedQuery {
         Ok(values)
     }
 
-    /// The parameters, for people.
+    /// The parameters, for display.
     fn told(&self) -> String {
         if self.parameters.is_empty() {
             return "it has no parameters".to_owned();

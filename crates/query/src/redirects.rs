@@ -1,10 +1,10 @@
 //! The client that reads URLs, and its rules for redirects.
 //!
-//! The user names a host and trusts it to answer, but not to decide what else this machine requests. So a
-//! redirect is followed only to another `https://` URL without a user name or password, at most [`MOST`]
-//! times, and only to an address of the public internet: no loopback, no private network, no metadata
-//! service, neither by number nor by a name that resolves to one. Credentials and the origin of the request
-//! are not sent to the new host. Stores with signed requests follow no redirects.
+//! The user names a host and trusts it to answer, but not to decide what else this machine requests. So a redirect is
+//! followed only to another `https://` URL without a user name or password, at most [`MOST`] times, and only to an
+//! address of the public internet: no loopback, no private network, no metadata service, neither by number nor by a
+//! name that resolves to one. Credentials and the origin of the request are not sent to the new host. Stores with
+//! signed requests follow no redirects.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,16 +18,16 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, Proxy, Url};
 
-/// Redirects that are followed, one after the other.
+/// Maximum number of consecutive redirects.
 const MOST: usize = 5;
 
-/// Makes clients that follow no redirect, or those that are safe.
+/// Makes clients that follow no redirects, or only those that are safe.
 #[derive(Debug, Clone)]
 pub(crate) enum Redirects {
     /// None.
     Refused,
-    /// Those to public addresses. Names in the list may be anywhere: the host that the user named, and
-    /// proxies, which the user named too.
+    /// Redirects to public addresses. Names in the list may have any address: the host that the user named, and
+    /// proxies, which the user also named.
     Public(Vec<String>),
 }
 
@@ -47,7 +47,7 @@ pub(crate) enum Refused {
 }
 
 impl Redirects {
-    /// Whether a client that was sent on so many times already may go to `to`.
+    /// Whether a client that was redirected this many times already may continue to `to`.
     fn check(&self, to: &Url, before: usize) -> Result<(), Refused> {
         let Self::Public(_) = self else { return Err(Refused::Any) };
         if before > MOST {
@@ -63,7 +63,7 @@ impl Redirects {
         let number = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         let private = match number {
             Ok(address) => !is_public(address),
-            // Names are looked at when they are resolved; behind a proxy these are not.
+            // Names are checked when they are resolved; behind a proxy these are not.
             Err(_) => host.is_empty() || host == "localhost" || host.ends_with(".localhost"),
         };
         if private { Err(Refused::Private) } else { Ok(()) }
@@ -109,7 +109,7 @@ impl HttpConnector for Redirects {
     }
 }
 
-/// Gives of names that the user did not give only their public addresses.
+/// Returns only the public addresses of names that the user did not specify.
 #[derive(Debug)]
 struct PublicNames {
     named: Vec<String>,
@@ -142,8 +142,8 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// None of the blocks that the IANA registry of special-purpose IPv4 addresses calls not globally
-/// reachable, nor multicast.
+/// In none of the blocks that the IANA registry of special-purpose IPv4 addresses marks as not globally reachable, and
+/// not multicast.
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let special = match address.octets() {
         [0 | 10 | 127, ..] | [100, 64..=127, ..] | [169, 254, ..] | [172, 16..=31, ..] | [192, 168, ..] => true,
@@ -153,8 +153,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     !special
 }
 
-/// Global unicast (RFC 4291), but for what stands for another address or for none; of those that hold an
-/// IPv4 address, that one counts.
+/// Global unicast (RFC 4291), except addresses that represent another address or none; if an address contains an IPv4
+/// address, that one is checked.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let v4 = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
@@ -196,7 +196,7 @@ mod tests {
             ("https://me@example.org/", Refused::Credentials),
             ("https://:secret@example.org/", Refused::Credentials),
             ("https://127.0.0.1/", Refused::Private),
-            // Other spellings of it, as browsers read them.
+            // Other notations of it, which browsers accept.
             ("https://0x7f.1/", Refused::Private),
             ("https://2130706433/", Refused::Private),
             ("https://[::1]/", Refused::Private),
@@ -256,7 +256,7 @@ mod tests {
         assert!(names.addresses("rebound.example", found[..1].iter().copied()).is_err());
     }
 
-    /// A server that sends on to another: that one is never asked.
+    /// A server that redirects to another: the other must never be contacted.
     #[test]
     fn a_redirect_to_this_machine_is_not_followed() {
         let (first, second) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());

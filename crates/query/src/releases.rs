@@ -1,7 +1,7 @@
 //! The release directories of a query, and the files below them.
 //!
-//! A release is untrusted: below its directory no link is followed, and only regular files are opened. Other
-//! paths that the user names are opened as given, including links.
+//! A release is untrusted: below its directory links are not followed, and only regular files are opened. Other paths
+//! that the user names are opened as given, including links.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -12,14 +12,14 @@ use retrace_spec::{Document, Manifest, PathError, RelPath};
 
 use crate::QueryError;
 
-/// More than this is read of no manifest.
+/// A longer manifest is not read.
 const LONGEST: u64 = 1 << 30;
 
 /// A release's directory.
 #[derive(Debug)]
 pub(crate) struct Release {
     directory: Root,
-    /// Its directory, from the root of the file system: as it was named, and with no link on the way.
+    /// Its directory, as an absolute path: as the user named it, and without links.
     absolute: PathBuf,
     canonical: PathBuf,
     manifest: Option<Sealed>,
@@ -28,17 +28,16 @@ pub(crate) struct Release {
 /// A release's manifest.
 #[derive(Debug)]
 pub(crate) struct Sealed {
-    /// Where it lies, as it was named.
+    /// Its path, as the user named it.
     pub(crate) path: PathBuf,
-    /// With those of its parts in it, if it has any.
+    /// Combined with those of its parts, if it has any.
     pub(crate) manifest: Manifest,
-    /// Parts of which it is not known what they hold.
+    /// Parts whose content is unknown.
     pub(crate) unknown: Vec<Unknown>,
 }
 
 impl Release {
-    /// The release at `path`, with its `manifest.yaml`, or else its `manifest.json` if that is one of
-    /// ours.
+    /// The release at `path`, with its `manifest.yaml`, or otherwise its `manifest.json` if that is one of retrace.
     pub(crate) fn open(path: &Path) -> Result<Self, QueryError> {
         let mut release = Self::without_manifest(path)?;
         let (yaml, json) = (relative("manifest.yaml")?, relative("manifest.json")?);
@@ -62,7 +61,7 @@ impl Release {
     pub(crate) fn of_manifest(path: &Path) -> Result<Self, QueryError> {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut release = Self::without_manifest(directory)?;
-        // It was named, so it may be a link.
+        // The user named it, so it may be a link.
         let text = RegularFile::open(path)?.text(LONGEST)?;
         release.manifest = Some(Sealed::parse(path, &text, directory)?);
         Ok(release)
@@ -77,8 +76,8 @@ impl Release {
         })
     }
 
-    /// Lists of others are called `manifest.json` too: where `ours` is in doubt, one that does not say
-    /// that it is ours is no manifest.
+    /// Lists of other tools are called `manifest.json` too: if `ours` is uncertain, a file that does not state that it
+    /// is of retrace is not a manifest.
     fn read_manifest(&mut self, name: &RelPath, doubtful: bool) -> Result<(), QueryError> {
         let path = name.under(self.path());
         let text = self.directory.file(name)?.text(LONGEST)?;
@@ -93,7 +92,7 @@ impl Release {
         self.manifest.as_ref()
     }
 
-    /// Its directory, as it was named.
+    /// Its directory, as the user named it.
     pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
@@ -103,8 +102,8 @@ impl Release {
         &self.directory
     }
 
-    /// The path that `path` has in this release, if it lies below it: as it is written, or as it is when
-    /// links above the file are followed.
+    /// The path of `path` within this release, if it is below it: as written, or after links above the file are
+    /// followed.
     pub(crate) fn place(&self, path: &Path) -> Result<Option<RelPath>, QueryError> {
         let whole = std::path::absolute(path).map_err(FileError::io(path, "open"))?;
         let plain = whole.components().all(|part| part != Component::ParentDir);
@@ -120,7 +119,7 @@ impl Release {
     }
 }
 
-/// The path to a file, with no link on the way to it; the file itself may be one.
+/// The path of a file without links in its parent directories; the file itself may be one.
 fn canonical(path: &Path) -> Option<PathBuf> {
     Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
 }
@@ -131,7 +130,7 @@ pub(crate) fn relative(path: &str) -> Result<RelPath, QueryError> {
 }
 
 impl Sealed {
-    /// The manifest that is `text`, of the release in `directory`.
+    /// The manifest with the content `text`, of the release in `directory`.
     fn parse(path: &Path, text: &str, directory: &Path) -> Result<Self, QueryError> {
         let outer = Manifest::parse(text, &path.display().to_string())?;
         let (manifest, unknown) = match unfold(&outer, directory) {
@@ -141,10 +140,10 @@ impl Sealed {
         Ok(Self { path: path.to_owned(), manifest, unknown })
     }
 
-    /// What it says of the file at `path` of the release.
+    /// Its entry for the file at `path` of the release.
     ///
     /// # Errors
-    /// If that is not known, as the file lies in a part whose manifest is not the sealed one.
+    /// If that is unknown, because the file is in a part whose manifest is not the sealed one.
     pub(crate) fn artifact(&self, path: &RelPath) -> Result<Option<&Artifact>, QueryError> {
         if let Some(part) = self.unknown.iter().find(|part| path.is_within(&part.at)) {
             return Err(QueryError::UnknownPart { manifest: self.path.clone(), part: part.clone() });
@@ -152,7 +151,7 @@ impl Sealed {
         Ok(self.manifest.artifact(path))
     }
 
-    /// The tables that it says lie directly in the release's directory or in `tables/`.
+    /// The tables in it that are directly in the release's directory or in `tables/`.
     pub(crate) fn tables(&self) -> impl Iterator<Item = &RelPath> {
         let tables = |path: &&RelPath| {
             let at = path.as_str().strip_prefix("tables/").unwrap_or(path.as_str());

@@ -10,15 +10,13 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
-/// How many pieces a partition reads.
+/// The number of pieces per partition.
 const PIECES: usize = 8;
-/// No piece is smaller than this, in bytes: row groups are read whole, and a piece has those that
-/// begin in it.
+/// The minimum size of a piece in bytes: row groups are read completely, and a piece includes those that begin in it.
 const SMALLEST: usize = 256 << 10;
 
-/// Files are dealt out to partitions in small pieces, one after another. DataFusion gives each
-/// partition one long stretch; the rows that a query asks for often stand close together (a metric, a
-/// run), and then one partition would do all the work.
+/// Files are distributed to partitions in small pieces, in turns. DataFusion gives each partition one long range; the
+/// rows that a query needs are often close together (a metric, a run), and then one partition would do all the work.
 #[derive(Debug)]
 pub(crate) struct Dealt;
 
@@ -70,7 +68,7 @@ mod tests {
 
     use super::*;
 
-    /// Every byte of every file is read once, and a stretch of a file by more than one partition.
+    /// Every byte of every file is read once, and ranges of a file are read by more than one partition.
     #[test]
     fn pieces_are_all_there_is_once() {
         let sizes: [u64; 3] = [9_000_001, 1, 2_500_000];
@@ -95,7 +93,7 @@ mod tests {
             let first = |group: &FileGroup| group.files().iter().any(|file| file.range().0 < 5_000_000);
             assert!(dealt.iter().filter(|group| first(group)).count() > 1);
         }
-        // What is small is not cut, nor what one partition reads.
+        // Small files are not divided, nor are those that one partition reads.
         assert!(super::dealt(&[FileGroup::new(vec![file(0)])]).is_none());
         assert!(super::dealt(&[FileGroup::new(vec![file(1)]), FileGroup::default()]).is_none());
     }

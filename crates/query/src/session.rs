@@ -23,20 +23,20 @@ use crate::named::Literal;
 use crate::sources::{self, Sources};
 use crate::{Answer, Limits, NamedQuery, QueryError, Stores, depth, functions, manifests};
 
-/// How tables are opened and asked.
+/// How tables are opened and queried.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How URLs are reached; without credentials, if nothing is said.
+    /// The settings for URLs; without credentials by default.
     pub stores: Stores,
-    /// Partitions that a query is answered in, each on a thread; otherwise as many as processors.
+    /// Number of partitions of a query, each on a thread; by default the number of processors.
     pub partitions: NonZeroUsize,
-    /// How long a query may take, and how much memory.
+    /// The maximum time and memory of a query.
     pub limits: Limits,
-    /// Whether files are held against the manifests of their releases, or else their own checksums.
+    /// Whether files are checked against the manifests of their releases, or otherwise against their own checksums.
     pub checked: bool,
-    /// A directory in which it is noted what bytes files have, so that they are not read whole each time.
+    /// A directory of notes about the digests of files, so that they are not read completely each time.
     pub notes: Option<PathBuf>,
-    /// Whether SQL that is not the user's own may name files and URLs.
+    /// Whether SQL from files may name files and URLs.
     pub trusting: bool,
 }
 
@@ -53,17 +53,17 @@ impl Default for Options {
     }
 }
 
-/// Tables that can be asked.
+/// Tables that can be queried.
 ///
-/// A query has one answer, whatever the number of partitions that it runs in ([`crate::determinism`]).
+/// A query has one answer, whatever its number of partitions ([`crate::determinism`]).
 pub struct Session {
     opened: Arc<Opened>,
-    /// There until it is dropped.
+    /// `Some` until it is dropped.
     runtime: Option<Runtime>,
     limits: Limits,
 }
 
-/// What queries are asked of.
+/// What queries can read.
 struct Opened {
     context: SessionContext,
     stores: Stores,
@@ -71,17 +71,17 @@ struct Opened {
     columns: BTreeMap<String, Vec<String>>,
     /// The files that tables are read from.
     files: BTreeMap<String, Vec<String>>,
-    /// Tables that are empty because nothing that was opened has them.
+    /// Tables that are empty because no opened input has them.
     absent: BTreeSet<String>,
     trusting: bool,
 }
 
-/// Whose a query is.
+/// The origin of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
-    /// The user's own, who may ask any file.
+    /// The user's own query, which may read any file.
     Own,
-    /// Somebody's who put it in a file: it asks the tables that are open.
+    /// A query from a file: it may read only the opened tables.
     Foreign,
 }
 
@@ -91,7 +91,7 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// A query that was given up may never end by itself, so it is not waited for.
+/// An abandoned query may never end, so it is not waited for.
 impl Drop for Session {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
@@ -100,7 +100,7 @@ impl Drop for Session {
     }
 }
 
-/// What a thread has for its calls: plans of many parts are gone through part in part.
+/// The stack size of a thread: plans with many parts are traversed by recursion.
 const STACK: usize = 64 << 20;
 
 impl Session {
@@ -112,16 +112,16 @@ impl Session {
         Self::open_with(paths, Options::default())
     }
 
-    /// The tables at `paths`. Of a release's directory: every `*.parquet` in it and in its
-    /// `tables/`, by its name, and where there is a `manifest.yaml` or `manifest.json`, its `artifacts`
-    /// and `steps`. A manifest by itself: the same two. A Parquet, CSV, TSV or JSON lines file, or the
-    /// `s3://`, `gs://` or `https://` URL of one: a table named after the file.
+    /// The tables at `paths`. For a release's directory: every `*.parquet` in it and in its `tables/`, by its name,
+    /// and if there is a `manifest.yaml` or `manifest.json`, its `artifacts` and `steps`. A separate manifest: the
+    /// same two. A Parquet, CSV, TSV or JSON lines file, or the `s3://`, `gs://` or `https://` URL of one: a table
+    /// named after the file.
     ///
-    /// Tables of the same name are one table: it has the columns of all, and null where there was no
-    /// such column. Files are read when they are asked, and never held whole.
+    /// Tables of the same name are one table: it has the columns of all, and null where a table lacks a column. Files
+    /// are read when they are queried, and are never held in memory completely.
     ///
     /// # Errors
-    /// If a table cannot be read, a directory has none, or two of the same name do not go together.
+    /// If a table cannot be read, a directory has none, or two of the same name cannot be combined.
     pub fn open_with(paths: &[PathBuf], options: Options) -> Result<Self, QueryError> {
         Self::on(Self::context(&options)?, paths, options)
     }
@@ -131,8 +131,8 @@ impl Session {
         Ok(SessionContext::new_with_state(functions::local_state(config, options.limits.environment()?)?))
     }
 
-    /// [`Session::open_with`], in a context whose state is that of [`functions::state`], and which keeps
-    /// to the memory that it was made with.
+    /// [`Session::open_with`], in a context with the state of [`functions::state`], and with the memory limit with
+    /// which it was made.
     ///
     /// # Errors
     /// As [`Session::open_with`].
@@ -162,14 +162,14 @@ impl Session {
         }
     }
 
-    /// The tables at `paths`, as [`Session::open_with`], and every other that there can be, without rows:
-    /// for questions that are asked of whatever is there.
+    /// The tables at `paths`, as [`Session::open_with`], and every other known table, without rows: for queries that
+    /// run on whatever is there.
     ///
     /// # Errors
     /// As [`Session::open_with`].
     pub fn open_whole(paths: &[PathBuf], options: Options) -> Result<Self, QueryError> {
         let mut session = Self::open_with(paths, options)?;
-        // Nobody else has it yet.
+        // No other thread has it yet.
         if let Some(opened) = Arc::get_mut(&mut session.opened) {
             for (table, rows) in retrace_tables::empty()? {
                 if !opened.columns.contains_key(table) {
@@ -183,13 +183,13 @@ impl Session {
         Ok(session)
     }
 
-    /// Adds the table `known-roots`, with what the document that lies at `source` says.
+    /// Adds the table `known-roots`, from the document at `source`.
     ///
     /// # Errors
     /// Never: the columns of a table fit.
     pub fn know(&mut self, known: &KnownRoots, source: &str) -> Result<(), QueryError> {
         let (table, rows) = (PublishedRoot::TABLE, manifests::known_roots(known, source)?);
-        // Nobody else has it yet.
+        // No other thread has it yet.
         if let Some(opened) = Arc::get_mut(&mut self.opened) {
             opened.absent.remove(table);
             opened.context.deregister_table(TableReference::bare(table))?;
@@ -203,39 +203,39 @@ impl Session {
         &self.opened.columns
     }
 
-    /// Whether something that was opened has this table, be it without rows.
+    /// Whether an opened input has this table, even without rows.
     pub fn has(&self, table: &str) -> bool {
         self.opened.columns.contains_key(table) && !self.opened.absent.contains(table)
     }
 
-    /// What the files of tables that were asked so far were held against, sorted by name.
+    /// What the files of queried tables were checked against so far, sorted by name.
     pub fn held(&self) -> Vec<Held> {
         self.opened.holder.told()
     }
 
-    /// Parts of releases that are missing in the `artifacts` and `steps` that were asked so far, because it
-    /// is not known what they hold.
+    /// Parts of releases that are missing in the `artifacts` and `steps` that were queried so far, because their
+    /// content is unknown.
     pub fn unknown(&self) -> Vec<UnknownPart> {
         self.opened.holder.unknown()
     }
 
-    /// The names of all functions: of values, of groups, over windows, and those that make tables.
+    /// The names of all functions: scalar, aggregate, window and table functions.
     pub fn functions(&self) -> Vec<String> {
         self.opened.functions()
     }
 
-    /// The answer to the user's own query, which may only read. A table in it may be the path or URL of a
-    /// file: `select * from 'runs/val.csv'`.
+    /// The answer to the user's own query, which can only read. A table in it may be the path or URL of a file:
+    /// `select * from 'runs/val.csv'`.
     ///
     /// # Errors
-    /// If the query is not one, names what is not there, would change something, asks a file that is not
-    /// as it should be, or goes beyond the limits.
+    /// If the query is not valid, uses unknown names, would change something, reads a file that fails its check, or
+    /// exceeds the limits.
     pub fn run(&self, sql: &str) -> Result<Answer, QueryError> {
         self.answer(sql, BTreeMap::new(), Whose::Own)
     }
 
-    /// The answer to a query that came in a file, from a release or whoever else, as a rule does. It asks
-    /// the tables that are open and, unless the options trust it, no other file and no URL.
+    /// The answer to a query from a file, such as a rule, from a release or another source. It reads the opened tables
+    /// and, unless the options allow it, no other file and no URL.
     ///
     /// # Errors
     /// As [`Session::run`], or if it names a file or URL.
@@ -243,10 +243,10 @@ impl Session {
         self.answer(sql, BTreeMap::new(), Whose::Foreign)
     }
 
-    /// The answer to a named query, with the values that its parameters are given.
+    /// The answer to a named query, with these values of its parameters.
     ///
     /// # Errors
-    /// As [`Session::run_foreign`], or if a parameter is unknown, missing or of the wrong kind.
+    /// As [`Session::run_foreign`], or if a parameter is unknown, missing or of the wrong type.
     pub fn ask(&self, query: &NamedQuery, given: &BTreeMap<String, String>) -> Result<Answer, QueryError> {
         self.answer(&query.sql, query.bind(given)?, Whose::Foreign)
     }
@@ -285,8 +285,7 @@ impl Opened {
         answer
     }
 
-    /// The plan of a query, with its values in their places and its files opened, and the files that it
-    /// reads.
+    /// The plan of a query, with its parameters replaced and its files opened, and the files that it reads.
     async fn plan(
         &self,
         sql: &str,
@@ -300,7 +299,7 @@ impl Opened {
         let dialect = state.config_options().sql_parser.dialect;
         let mut statement = state.sql_to_statement(sql, &dialect).map_err(explained)?;
         bind(&mut statement, values).map_err(explained)?;
-        // Each file is a table under its own path for as long as the query is planned.
+        // While the query is planned, each file is a table under its own path.
         let mut files = Vec::new();
         for reference in state.resolve_table_references(&statement).map_err(explained)? {
             if let TableReference::Bare { table } = &reference
@@ -367,12 +366,12 @@ fn scans(plan: &LogicalPlan, names: &mut BTreeSet<String>) -> Result<(), DataFus
     Ok(())
 }
 
-/// Puts `values` in the places of a statement that are `$name`.
+/// Replaces the placeholders `$name` in a statement by `values`.
 fn bind(statement: &mut Statement, values: &BTreeMap<String, Literal>) -> Result<(), DataFusionError> {
     let inner = match statement {
         Statement::Statement(inner) => inner.as_mut(),
         Statement::Explain(explain) => return bind(&mut explain.statement, values),
-        // Whatever else there is would change something, and is refused.
+        // Every other statement would change something, and is refused.
         _ => return Ok(()),
     };
     let unbound = visit_expressions_mut(inner, |expression| {

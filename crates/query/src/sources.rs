@@ -27,10 +27,10 @@ use crate::releases::{Release, Sealed, relative};
 use crate::stores::told;
 use crate::{QueryError, Stores, manifests};
 
-/// How many rows of a text file are looked at to tell what its columns hold.
+/// The number of rows of a text file from which the types of its columns are inferred.
 const LOOKED_AT: usize = 100_000;
 
-/// What a table's file is.
+/// The format of a table's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Parquet,
@@ -40,9 +40,9 @@ enum Form {
 }
 
 impl Form {
-    /// What a name says that the file is.
+    /// The format that a name states.
     fn of(name: &str) -> Option<Self> {
-        // What comes after `?` in a URL is no part of the name.
+        // The part after `?` in a URL is not a part of the name.
         let name = if Stores::knows(name) { name.split(['?', '#']).next().unwrap_or(name) } else { name };
         match name.rsplit_once('.')?.1.to_ascii_lowercase().as_str() {
             "parquet" => Some(Self::Parquet),
@@ -80,30 +80,30 @@ impl Form {
 enum TableSource {
     /// Rows of manifests.
     Rows(Vec<RecordBatch>),
-    /// Files of one form, as they were named.
+    /// Files of the same format, as the user named them.
     Files(Form, Vec<String>),
 }
 
-/// The tables of all that was named, each by its name.
+/// The tables of all inputs, each by its name.
 #[derive(Default)]
 pub(crate) struct Sources {
     tables: BTreeMap<String, TableSource>,
     checked: bool,
-    /// The directories of releases among it.
+    /// The directories of releases among the inputs.
     pub(crate) releases: Vec<Release>,
 }
 
-/// A table that is known to a session.
+/// A table that is registered in a session.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) columns: Vec<String>,
-    /// The files that its rows are in, as they were named; none, if they are those of a manifest.
+    /// The files that contain its rows, as the user named them; none, if the rows are those of a manifest.
     pub(crate) files: Vec<String>,
 }
 
 impl Sources {
-    /// What is at `paths`: directories of releases, manifests, and tables in files or at URLs.
-    /// Those that their manifests seal must be there, if they are to be `checked`.
+    /// The inputs at `paths`: directories of releases, manifests, and tables in files or at URLs. Tables that their
+    /// manifests seal must exist, if they are to be `checked`.
     pub(crate) fn find(paths: &[PathBuf], checked: bool) -> Result<Self, QueryError> {
         let mut sources = Self { checked, ..Self::default() };
         for path in paths {
@@ -191,7 +191,7 @@ impl Sources {
         Ok(())
     }
 
-    /// Makes them known to `context`.
+    /// Registers them in `context`.
     pub(crate) async fn register(
         self,
         context: &SessionContext,
@@ -212,7 +212,7 @@ impl Sources {
     }
 }
 
-/// Whether a name that SQL gives a table is that of a file or URL.
+/// Whether a table name in SQL is the name of a file or URL.
 pub(crate) fn is_file(name: &str) -> bool {
     Stores::knows(name) || name.contains('/') || Form::of(name).is_some()
 }
@@ -236,8 +236,8 @@ fn rows(batches: Vec<RecordBatch>) -> Result<Arc<dyn TableProvider>, QueryError>
     Ok(Arc::new(MemTable::try_new(schema, vec![batches])?))
 }
 
-/// One table of several files: it has the columns of all, and null where a file has no such column.
-/// It is read when it is asked, and never held whole.
+/// One table from several files: it has the columns of all, and null where a file lacks a column. It is read when it
+/// is queried, and never held in memory completely.
 async fn open_files(
     context: &SessionContext,
     stores: &Stores,
@@ -278,8 +278,8 @@ async fn open_files(
     Ok(Arc::new(ListingTable::try_new(config.with_schema(merged.schema()))?))
 }
 
-/// Whether a Parquet file may have the end that it has: the footer's length, and `PAR1`. Parquet's own
-/// reader subtracts that length without a look.
+/// Whether the end of a Parquet file is possible: the footer's length, and `PAR1`. Parquet's own reader subtracts that
+/// length without a check.
 fn footer(size: u64, end: &[u8]) -> Result<(), String> {
     let Some(([a, b, c, d], b"PAR1")) = end.split_first_chunk::<4>() else {
         return Err("it does not end with PAR1".to_owned());
@@ -291,7 +291,7 @@ fn footer(size: u64, end: &[u8]) -> Result<(), String> {
     }
 }
 
-/// The columns of several files, in the order in which they come up.
+/// The columns of several files, in the order of their first occurrence.
 #[derive(Default)]
 struct Merged {
     columns: Vec<(Field, String)>,
@@ -321,8 +321,8 @@ impl Merged {
     }
 }
 
-/// A type that holds the values of both. A whole number and a fraction make a fraction; a column
-/// that is null throughout takes any type; text and numbers make nothing.
+/// A type for the values of both. An integer and a fraction give a fraction; a column that is always null takes any
+/// type; text and numbers have no common type.
 fn union(types: &[DataType; 2]) -> Option<DataType> {
     let [one, other] = types;
     match (one, other) {
@@ -333,7 +333,7 @@ fn union(types: &[DataType; 2]) -> Option<DataType> {
     }
 }
 
-/// The URL of a file or of itself. A path is taken as it stands: no character in it is a pattern.
+/// The URL of a file, or the URL itself. A path is used literally: no character in it is a pattern.
 fn locate(name: &str, holder: &Holder) -> Result<ListingTableUrl, QueryError> {
     let refuse = |e: datafusion::error::DataFusionError| QueryError::Unreachable {
         url: name.to_owned(),
@@ -355,8 +355,8 @@ fn locate(name: &str, holder: &Holder) -> Result<ListingTableUrl, QueryError> {
     ListingTableUrl::parse(&url).map_err(refuse)
 }
 
-/// The name of the table in a file: the file's own without its extension, in small letters, with `_`
-/// for whatever no plain name in SQL can have.
+/// The name of the table in a file: the file's own without its extension, in lower case, with `_` for characters that
+/// a plain name in SQL cannot have.
 fn table_name(file: &str) -> String {
     let name = file.split(['?', '#']).next().filter(|_| Stores::knows(file)).unwrap_or(file);
     let name = name.rsplit('/').next().unwrap_or(name);
@@ -366,15 +366,15 @@ fn table_name(file: &str) -> String {
     if name.is_empty() || name.starts_with(|c: char| c.is_numeric()) { format!("_{name}") } else { name }
 }
 
-/// The Parquet files of a release: those in its directory and in `tables/`. A link leads to nowhere
-/// that belongs to the release, so it is refused, as is a pipe, which would never end.
+/// The Parquet files of a release: those in its directory and in `tables/`. A link could lead out of the release, so
+/// it is refused, as is a pipe, which would never end.
 fn parquet_files(release: &Release) -> Result<Vec<RelPath>, QueryError> {
     let root = release.directory();
     let tables = relative("tables")?;
     let inner = match root.list()?.iter().find(|(name, _)| name == tables.as_str()) {
         Some((_, EntryKind::Directory)) => root.directory(&tables)?.list()?,
         Some((_, EntryKind::Link)) => return Err(FileError::Link { path: tables.under(root.path()) }.into()),
-        // A file of that name is none of ours.
+        // A file with such a name is not one of ours.
         _ => Vec::new(),
     };
     let mut files = Vec::new();

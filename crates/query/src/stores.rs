@@ -13,18 +13,18 @@ use object_store::{ObjectStore, RetryConfig};
 use crate::QueryError;
 use crate::redirects::Redirects;
 
-/// The schemes of URLs that can be read.
+/// The supported URL schemes.
 const SCHEMES: [&str; 3] = ["s3", "gs", "https"];
 
-/// How object stores are reached: options such as `AWS_REGION` and `GOOGLE_SERVICE_ACCOUNT`, by the
-/// names that `object_store` gives them. There are none by default.
+/// The settings of object stores: options such as `AWS_REGION` and `GOOGLE_SERVICE_ACCOUNT`, with the names that
+/// `object_store` uses. There are none by default.
 #[derive(Clone, Default)]
 pub struct Stores {
     options: Vec<(String, String)>,
     proxies: Vec<String>,
 }
 
-/// Says which options there are, never what they hold.
+/// Shows which options there are, never their values.
 impl std::fmt::Debug for Stores {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.options.iter().map(|(name, _)| name)).finish()
@@ -32,13 +32,12 @@ impl std::fmt::Debug for Stores {
 }
 
 impl Stores {
-    /// Stores that are reached with `options`; those that no store knows are passed over.
+    /// Stores with `options`; those that no store knows are ignored.
     pub fn new(options: impl IntoIterator<Item = (String, String)>) -> Self {
         Self { options: options.into_iter().collect(), proxies: Vec::new() }
     }
 
-    /// The same, where these URLs are of proxies that the user has: their names may lead into a private
-    /// network.
+    /// The same, where these URLs are the user's proxies: their names may have addresses in a private network.
     #[must_use]
     pub fn with_proxies(mut self, urls: impl IntoIterator<Item = String>) -> Self {
         let host = |url: String| reqwest::Url::parse(&url).ok()?.host_str().map(str::to_owned);
@@ -46,12 +45,12 @@ impl Stores {
         self
     }
 
-    /// Whether `name` is a URL, and not a path: that of a store, or one that is refused.
+    /// Whether `name` is a URL, and not a path: of a supported store, or one that is refused.
     pub fn knows(name: &str) -> bool {
         scheme(name).is_some()
     }
 
-    /// That `url` has a scheme that can be read.
+    /// Checks that `url` has a supported scheme.
     pub(crate) fn check(url: &str) -> Result<(), QueryError> {
         match scheme(url) {
             Some(scheme) if SCHEMES.contains(&scheme.as_str()) => Ok(()),
@@ -59,11 +58,11 @@ impl Stores {
         }
     }
 
-    /// The store that `url` is in.
+    /// The store of `url`.
     pub(crate) fn connect(&self, url: &ListingTableUrl) -> Result<Arc<dyn ObjectStore>, QueryError> {
         Self::check(url.as_str())?;
         let refuse = |e: object_store::Error| QueryError::Unreachable { url: url.to_string(), what: told(&e) };
-        // A wrong name is told in seconds, not after minutes of trying again.
+        // A wrong name gives an error in seconds, not after minutes of retries.
         let retry = RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(20), ..RetryConfig::default() };
         let authority = url.object_store();
         let options = self.options.iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
@@ -100,7 +99,7 @@ impl Stores {
     }
 }
 
-/// What stands before `://`, in small letters.
+/// The text before `://`, in lower case.
 fn scheme(name: &str) -> Option<String> {
     let (scheme, _) = name.split_once("://")?;
     let first = scheme.chars().next().is_some_and(|c| c.is_ascii_alphabetic());
@@ -108,7 +107,7 @@ fn scheme(name: &str) -> Option<String> {
     good.then(|| scheme.to_ascii_lowercase())
 }
 
-/// An error with what is at the bottom of it.
+/// An error with its root cause.
 pub(crate) fn told(error: &dyn Error) -> String {
     let mut bottom = error;
     while let Some(source) = bottom.source() {

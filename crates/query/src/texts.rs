@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use retrace_files::{FileError, Root};
 use retrace_spec::PathError;
 
-/// More than this is no query of a person.
+/// A longer file is not a hand-written query.
 const LONGEST: u64 = 1 << 20;
 
 /// A file of SQL.
@@ -13,17 +13,17 @@ const LONGEST: u64 = 1 << 20;
 pub struct SqlFile {
     /// Its name without `.sql`.
     pub name: String,
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What it holds.
+    /// Its content.
     pub text: String,
 }
 
-/// The `*.sql` files in `directory`, sorted by name. They may be a stranger's: each is a regular file of
-/// at most 1 MiB, and no link.
+/// The `*.sql` files in `directory`, sorted by name. They may be untrusted: each must be a regular file of at most 1
+/// MiB, and not a link.
 ///
 /// # Errors
-/// If the directory cannot be listed, or one of them cannot be read, is longer or no such file.
+/// If the directory cannot be listed, or a file cannot be read, is longer or is not such a file.
 pub fn read_sql(directory: &Path) -> Result<Vec<SqlFile>, FileError> {
     let root = Root::open(directory)?;
     let mut files = Vec::new();
@@ -37,17 +37,17 @@ pub fn read_sql(directory: &Path) -> Result<Vec<SqlFile>, FileError> {
     Ok(files)
 }
 
-/// A line of the comments that a file of SQL begins with: `-- KEY: VALUE`, or a remark.
+/// A line of the comments at the start of a file of SQL: `-- KEY: VALUE`, or a remark.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderLine {
-    /// Which line of the file it is, from 1.
+    /// Its line number in the file, from 1.
     pub line: usize,
-    /// What it says.
+    /// Its content.
     text: String,
 }
 
 impl HeaderLine {
-    /// The lines of the header of `sql`. A comment that begins with two spaces goes on with the line before it.
+    /// The lines of the header of `sql`. A comment that begins with two spaces continues the line before it.
     pub fn all(sql: &str) -> Vec<Self> {
         let mut lines: Vec<Self> = Vec::new();
         let comments = sql.lines().map_while(|line| line.strip_prefix("--"));
@@ -63,7 +63,7 @@ impl HeaderLine {
         lines
     }
 
-    /// The key and its value, unless it is a remark without a colon.
+    /// The key and its value; `None` for a remark without a colon.
     pub fn field(&self) -> Option<(&str, &str)> {
         let (key, value) = self.text.split_once(": ").or_else(|| self.text.split_once(':'))?;
         Some((key.trim(), value.trim()))

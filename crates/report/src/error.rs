@@ -20,7 +20,7 @@ pub enum ReportError {
     Plot {
         /// The chart.
         title: String,
-        /// Why not.
+        /// The reason.
         what: String,
     },
 }

@@ -1,7 +1,7 @@
-//! Charts and pages: what a release's tables and checks say, for people.
+//! Charts and pages: the content of a release's tables and checks, for readers.
 //!
-//! A [`Part`] asks the tables for a section, [`page()`] writes the page, [`plot`] draws its charts. A page is
-//! one file that needs nothing else. This crate computes no metric and checks nothing itself.
+//! A [`Part`] queries the tables for a section, [`page()`] writes the page, [`plot`] draws its charts. A page is one
+//! file that needs nothing else. This crate computes no metric and checks nothing itself.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

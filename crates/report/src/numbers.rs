@@ -1,6 +1,6 @@
-//! Numbers for people: the same everywhere, whatever the reader's settings.
+//! Numbers for display: always in the same format, whatever the reader's settings.
 
-/// A number in few characters, to the precision of `step`: 1.5M, 200k, 0.35.
+/// A number in few characters, with the precision of `step`: 1.5M, 200k, 0.35.
 pub(crate) fn short(value: f64, step: f64) -> String {
     let size = value.abs();
     let (unit, suffix) = match size {
@@ -15,7 +15,7 @@ pub(crate) fn short(value: f64, step: f64) -> String {
     format!("{:.places$}{suffix}", value / unit)
 }
 
-/// A number in three digits: 0.310, 42, 1.23M.
+/// A number with three digits: 0.310, 42, 1.23M.
 pub(crate) fn three_digits(value: f64) -> String {
     if value == value.round() && value.abs() < 10_000.0 { format!("{value}") } else { rounded(value) }
 }
@@ -24,7 +24,7 @@ fn rounded(value: f64) -> String {
     short(value, libm::pow(10.0, libm::floor(libm::log10(value.abs())) - 2.0))
 }
 
-/// A number in as many digits as it has, at most three: 1M, 2.5k, 20.
+/// A number with as many digits as it has, at most three: 1M, 2.5k, 20.
 pub(crate) fn digits(value: f64) -> String {
     let text = if value.abs() < 1000.0 { three_digits(value) } else { rounded(value) };
     let end = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
@@ -46,7 +46,7 @@ pub(crate) fn grouped(number: u64) -> String {
     out
 }
 
-/// A number of parameters or the like, in three digits: 128k, 7.08B.
+/// A number of parameters or similar, with three digits: 128k, 7.08B.
 pub(crate) fn round(number: f64) -> String {
     let power = libm::floor(libm::log10(number.abs().max(1.0)));
     short(number, libm::pow(10.0, power - 2.0).max(1.0))
@@ -71,7 +71,7 @@ pub(crate) fn percent(share: f64) -> String {
     if value == value.round() { format!("{value:.0}\u{a0}%") } else { format!("{value:.1}\u{a0}%") }
 }
 
-/// The first digits of a digest, for people.
+/// The first digits of a digest, for display.
 pub(crate) fn brief(digest: &str) -> &str {
     let hex = digest.strip_prefix("b3:").unwrap_or(digest);
     hex.get(..12).unwrap_or(hex)

@@ -10,7 +10,7 @@ use crate::numbers::grouped;
 use crate::release::{Checked, CheckedReplay, Part};
 use crate::sections::{self, Colours, made, section};
 
-/// The page: what was checked, if anything is said of that, and the sections.
+/// The page: the results of the checks, if there are any, and the sections.
 ///
 /// # Errors
 /// If a chart cannot be drawn.
@@ -49,9 +49,10 @@ pub fn page(title: &str, checked: Option<&Checked<'_>>, parts: &[Part]) -> Resul
             }
         }
     };
-    // Inside a page the SVG needs no name space, and so the page names no other place at all.
+    // Inside a page the SVG needs no name space, and without one the page contains no other address.
     let page = page.into_string().replace(" xmlns=\"http://www.w3.org/2000/svg\"", "");
-    // Tags are escaped above, name by name; what hides or turns text is, here, in all of it.
+    // Tags are escaped above, name by name; invisible and direction-changing characters are escaped here, in the
+    // complete text.
     Ok(shown_lines(&page).into_owned())
 }
 
@@ -65,7 +66,7 @@ fn shown(part: &Part, colours: &Colours) -> Result<Markup, ReportError> {
     }
 }
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mood {
     Holds,
@@ -232,7 +233,7 @@ fn verified(verification: &Verification, skipped: usize) -> Check {
     Check { mood: Mood::Found, what, detail }
 }
 
-/// Findings that are listed before the rest is only counted.
+/// The number of findings that are listed; the rest is only counted.
 const SHOWN: usize = 20;
 
 fn some(paths: &[RelPath]) -> Markup {

@@ -1,8 +1,8 @@
-//! Charts as SVG: lines and points on linear or logarithmic axes, labelled where they end.
+//! Charts as SVG: lines and points on linear or logarithmic axes, labelled at their ends.
 //!
-//! A chart is drawn at twice its size, so that plotters' whole pixels are half ones. Its axes are our
-//! own: plotters' logarithms are the platform's. [`of_answer`] says which chart an answer's columns ask for. Its colours are
-//! a fixed few, which a page may override by attribute (`svg [stroke="#0072B2"]`) for a dark theme.
+//! A chart is drawn at twice its size, so that plotters' whole pixels become half pixels. The axes are our own,
+//! because plotters' logarithms are the platform's. [`of_answer`] chooses the chart for an answer's columns. There are
+//! only a few fixed colours, which a page may override by attribute (`svg [stroke="#0072B2"]`) for a dark theme.
 
 mod answer;
 mod bars;
@@ -24,11 +24,11 @@ pub use png::png;
 use pen::{Pen, TEXT, colour, wide};
 use ruler::{Ruler, on};
 
-/// Colours of series that people who see few colours can tell apart (after Okabe and Ito, 2008,
-/// darkened where thin lines on white would be faint).
+/// Colours of series that people with colour blindness can distinguish (after Okabe and Ito, 2008, darkened where thin
+/// lines on white would be faint).
 pub const SERIES: [&str; 6] = ["#0072B2", "#D55E00", "#007A5E", "#9B4F96", "#A87B00", "#56687A"];
 
-/// The colour of words and numbers.
+/// The colour of text.
 pub const INK: &str = "#3B434C";
 
 /// The colour of the grid.
@@ -37,30 +37,30 @@ pub const GRID: &str = "#E4E7EB";
 /// The colour of marks.
 pub const MARK: &str = "#7A838E";
 
-/// Width and height in drawn pixels: twice what they are shown at.
+/// Width and height in drawn pixels: twice the displayed size.
 const SIZE: (i32, i32) = (960, 620);
 
-/// How values lie along an axis.
+/// The scale of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
-    /// Evenly.
+    /// Linear.
     Linear,
-    /// By their logarithm.
+    /// Logarithmic.
     Log,
 }
 
 /// An axis.
 #[derive(Debug, Clone)]
 pub struct Axis {
-    /// What is measured, and in what.
+    /// The quantity and its unit.
     pub label: String,
-    /// How values lie on it.
+    /// The scale.
     pub scale: Scale,
-    /// Whether it counts something: only whole numbers are named.
+    /// Whether it counts something: then only integers are labelled.
     pub whole: bool,
 }
 
-/// How a series is drawn.
+/// The style of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// A line.
@@ -69,22 +69,22 @@ pub enum Style {
     Dashed,
     /// Points.
     Points,
-    /// A line with points on it.
+    /// A line with points.
     Both,
 }
 
 /// Points that belong together.
 #[derive(Debug, Clone)]
 pub struct Series {
-    /// What stands where it ends; nothing, if empty.
+    /// The label at its end; none, if empty.
     pub label: String,
     /// (x, y), in the order of the line.
     pub points: Vec<(f64, f64)>,
-    /// How far a bar reaches above and below each point; none, if empty.
+    /// The length of the error bars above and below each point; none, if empty.
     pub errors: Vec<f64>,
-    /// How it is drawn.
+    /// Its style.
     pub style: Style,
-    /// Which of [`SERIES`] it has, counted round.
+    /// The index of its colour in [`SERIES`], modulo the number of colours.
     pub colour: usize,
 }
 
@@ -100,20 +100,20 @@ pub enum Mark {
 /// A chart.
 #[derive(Debug, Clone)]
 pub struct Chart {
-    /// What it shows; read aloud where it cannot be seen.
+    /// Its description; read aloud to readers who cannot see it.
     pub title: String,
     /// The horizontal axis.
     pub x: Axis,
     /// The vertical axis.
     pub y: Axis,
-    /// What is drawn.
+    /// The series.
     pub series: Vec<Series>,
-    /// What is pointed out.
+    /// The marked values.
     pub marks: Vec<Mark>,
 }
 
 impl Chart {
-    /// The chart as an SVG document. Values that an axis does not have are left out.
+    /// The chart as an SVG document. Values outside the domain of an axis are left out.
     ///
     /// # Errors
     /// If no point is left.
@@ -216,14 +216,14 @@ impl Chart {
     }
 }
 
-/// Draws, with texts that anyone may have written.
+/// Draws, with text that may be untrusted.
 fn drawn(title: &str, draw: impl FnOnce() -> Result<(), String>) -> Result<(), ReportError> {
     let drawn = guard(draw).unwrap_or_else(|gave_up| Err(gave_up.to_string()));
     drawn.map_err(|what| ReportError::Plot { title: title.to_owned(), what })
 }
 
-/// What was drawn as an SVG document of its own: shown at half its size, with words for those who
-/// cannot see it, which plotters' opening tag has not.
+/// The drawing as a separate SVG document: displayed at half its size, with a text description, which plotters'
+/// opening tag does not have.
 fn document(svg: &str, title: &str, (width, height): (i32, i32)) -> String {
     let body = svg.split_once(">\n").map_or("", |(_, body)| body);
     format!(
@@ -235,8 +235,7 @@ fn document(svg: &str, title: &str, (width, height): (i32, i32)) -> String {
     )
 }
 
-/// A line of at most four points a pixel column: its first, lowest, highest and last there, which is
-/// all that shows.
+/// A line reduced to at most four points per pixel column: its first, lowest, highest and last, which looks the same.
 fn thinned(places: &[(i32, i32)]) -> Vec<(i32, i32)> {
     let mut line = Vec::new();
     for column in places.chunk_by(|a, b| a.0 == b.0) {
@@ -252,12 +251,12 @@ fn thinned(places: &[(i32, i32)]) -> Vec<(i32, i32)> {
     line
 }
 
-/// Places near `wanted`, in the same order, at least `gap` apart and, if there is room, in `area`.
+/// Positions near `wanted`, in the same order, at least `gap` apart and, if there is space, in `area`.
 fn apart(wanted: &[i32], gap: i32, area: (i32, i32)) -> Vec<i32> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by_key(|at| wanted[*at]);
     let mut places = wanted.to_vec();
-    // Down from the top, then up from the bottom: the second pass keeps what the first has parted.
+    // From the top down, then from the bottom up: the second pass keeps the gaps of the first.
     let mut free = area.0;
     for at in &order {
         places[*at] = places[*at].max(free);
@@ -271,7 +270,7 @@ fn apart(wanted: &[i32], gap: i32, area: (i32, i32)) -> Vec<i32> {
     places
 }
 
-/// A text in SVG. XML has no way to write most control characters.
+/// A text in SVG. XML cannot represent most control characters.
 fn escaped(text: &str) -> String {
     shown(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

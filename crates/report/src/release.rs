@@ -1,4 +1,4 @@
-//! What a page says, as plain numbers and words, and how the tables fill it.
+//! The content of a page, as plain numbers and text, and how it is read from the tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,31 +12,31 @@ use serde::Serialize;
 
 use crate::ReportError;
 
-/// What was checked of a release, for the top of a page.
+/// The checks of a release, for the top of a page.
 #[derive(Debug, Clone, Copy)]
 pub struct Checked<'a> {
     /// Its manifest.
     pub manifest: &'a Manifest,
-    /// How what is here stands to what was published.
+    /// The comparison of the files with the published release.
     pub comparison: Option<&'a Comparison>,
-    /// How what is here stands to its manifest.
+    /// The comparison of the files with the manifest.
     pub verification: Option<&'a Verification>,
-    /// The stretches of training that were computed again.
+    /// The ranges of training that were recomputed.
     pub replays: &'a [CheckedReplay],
 }
 
-/// A stretch of training that was computed again.
+/// A range of training that was recomputed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckedReplay {
     /// The id of its step.
     pub step: String,
     /// The engine that computed it.
     pub engine: String,
-    /// What was found.
+    /// The result.
     pub replay: Replay,
 }
 
-/// A section of a page, with what it says.
+/// A section of a page, with its content.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Part {
     /// The training loss of each run.
@@ -45,20 +45,20 @@ pub enum Part {
     Evaluation(Vec<MetricOverTokens>),
     /// A scaling law.
     Scaling(Law),
-    /// What cleaning did.
+    /// The result of cleaning.
     Cleaning(Cleaning),
     /// The items of benchmarks in the corpus.
     Contamination(Vec<Contaminated>),
 }
 
-/// What became of the documents.
+/// The results for the documents.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Cleaning {
     /// Documents that were read.
     pub documents: u64,
     /// Documents that were kept.
     pub kept: u64,
-    /// What dropped the others, in the order of the rules, and how many.
+    /// The rules that dropped the others, in their order, and the number of each.
     pub dropped: Vec<(String, u64)>,
 }
 
@@ -67,9 +67,9 @@ pub struct Cleaning {
 pub struct KindOf {
     /// The kind.
     pub kind: String,
-    /// How many.
+    /// Their number.
     pub files: u64,
-    /// Their bytes.
+    /// Their total length in bytes.
     pub bytes: u64,
 }
 
@@ -78,17 +78,17 @@ pub struct KindOf {
 pub struct MadeBy {
     /// Its id.
     pub id: String,
-    /// What was done.
+    /// What it does.
     pub kind: String,
-    /// The document that says how.
+    /// The document that describes it.
     pub config: String,
     /// That document's digest.
     pub digest: String,
     /// The numerics version, if it computes with it.
     pub numerics: Option<u64>,
-    /// Files that it read.
+    /// Number of input files.
     pub inputs: u64,
-    /// Files that it made.
+    /// Number of output files.
     pub outputs: u64,
 }
 
@@ -99,7 +99,7 @@ pub struct Loss {
     pub run: String,
     /// Its model's parameters, if known.
     pub params: Option<u64>,
-    /// (tokens, nats a token).
+    /// (tokens, nats per token).
     pub points: Vec<(f64, f64)>,
     /// The phases after the first, and the tokens at which each begins.
     pub phases: Vec<(String, f64)>,
@@ -112,9 +112,9 @@ pub struct MetricOverTokens {
     pub task: String,
     /// The metric.
     pub metric: String,
-    /// What a guess would get.
+    /// The result of guessing.
     pub chance: Option<f64>,
-    /// One line a run.
+    /// One line per run.
     pub runs: Vec<MetricOfRun>,
 }
 
@@ -136,28 +136,28 @@ pub struct Contaminated {
     pub task: String,
     /// Its items.
     pub items: u64,
-    /// Items that a document of the corpus holds.
+    /// Items that a document of the corpus contains.
     pub flagged: u64,
-    /// Items too short to be looked for.
+    /// Items too short for the search.
     pub too_short: u64,
-    /// The first few, by the step at which they were seen.
+    /// The first few, ordered by the step at which they were used.
     pub examples: Vec<Example>,
-    /// The last checkpoint of each run, on the items that were flagged and on the others.
+    /// The last checkpoint of each run, on the flagged items and on the others.
     pub accuracy: Vec<Split>,
 }
 
-/// An item and a document that holds it.
+/// An item and a document that contains it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Example {
     /// The item.
     pub item: String,
     /// The document.
     pub document: String,
-    /// Where the document lies: shard and line.
+    /// The location of the document: shard and line.
     pub place: String,
-    /// The fraction of the item that it holds.
+    /// The fraction of the item that it contains.
     pub overlap: f64,
-    /// The run that learned from it and the first step at which it did.
+    /// The run that was trained on it and the first step that used it.
     pub seen: Option<(String, u64)>,
 }
 
@@ -168,16 +168,16 @@ pub struct Split {
     pub run: String,
     /// The step of its last checkpoint.
     pub step: u64,
-    /// Flagged items, and how many of them were answered right.
+    /// Flagged items, and the number of correct answers.
     pub flagged: (u64, u64),
-    /// The other items, and how many of them were answered right.
+    /// The other items, and the number of correct answers.
     pub clean: (u64, u64),
 }
 
-/// Examples a benchmark.
+/// Examples per benchmark.
 const EXAMPLES: usize = 5;
 
-/// The artifacts of a manifest, by kind: the largest first.
+/// The artifacts of a manifest, by kind, the largest first.
 pub(crate) fn kinds(manifest: &Manifest) -> Vec<KindOf> {
     let mut kinds: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for artifact in &manifest.artifacts {
@@ -212,7 +212,7 @@ pub(crate) fn steps(manifest: &Manifest) -> Vec<MadeBy> {
 }
 
 impl Part {
-    /// What the table `train_log` says; `checkpoints`, if it is there, has the sizes of models.
+    /// The content of the table `train_log`; `checkpoints`, if it exists, has the sizes of models.
     ///
     /// # Errors
     /// If a table lacks a column.
@@ -223,8 +223,8 @@ impl Part {
         Ok(Self::Training(losses))
     }
 
-    /// What the table `metrics` says; `checkpoints`, if it is there, has the sizes of models. `chance` has
-    /// for multiple-choice tasks how often a guess is right.
+    /// The content of the table `metrics`; `checkpoints`, if it exists, has the sizes of models. `chance` has the
+    /// accuracy of guessing for multiple-choice tasks.
     ///
     /// # Errors
     /// If a table lacks a column.
@@ -239,8 +239,8 @@ impl Part {
         Ok(Self::Evaluation(metrics))
     }
 
-    /// What the table `contamination` and the counts of the search say; `samples`, if it is there, tells how
-    /// the last checkpoints do on the items that were found.
+    /// The content of the table `contamination` and the counts of the search; `samples`, if it exists, has the results
+    /// of the last checkpoints for the items that were found.
     ///
     /// # Errors
     /// If a table lacks a column.
@@ -259,7 +259,7 @@ impl Part {
     }
 }
 
-/// The parameters of each run's model, as far as the tables know.
+/// The parameters of each run's model, if the tables have them.
 fn params(session: &Session) -> Result<BTreeMap<String, u64>, ReportError> {
     if !session.has("checkpoints") {
         return Ok(BTreeMap::new());
@@ -328,7 +328,7 @@ fn contaminated(rows: &Answer, counts: &Counts) -> Result<Vec<Contaminated>, Rep
     let places = rows.texts("shard")?.into_iter().zip(rows.numbers("line")?).zip(rows.floats("overlap")?);
     let seen = rows.texts("run")?.into_iter().zip(rows.numbers("seen_at")?);
     for ((((task, item), document), ((shard, line), overlap)), (run, at)) in names.zip(places).zip(seen) {
-        // A row of a task that was not counted is of another search.
+        // A row of a task without counts is from another search.
         let Some(of) = found.get_mut(&task) else { continue };
         if items.insert((task, item.clone())) {
             of.flagged += 1;
@@ -341,7 +341,7 @@ fn contaminated(rows: &Answer, counts: &Counts) -> Result<Vec<Contaminated>, Rep
     Ok(found.into_values().collect())
 }
 
-/// How the last checkpoints do on the items that were flagged, and on the others.
+/// The results of the last checkpoints for the flagged items, and for the others.
 fn split_samples(session: &Session, benchmark: &mut Contaminated) -> Result<(), ReportError> {
     if !session.has("samples") {
         return Ok(());

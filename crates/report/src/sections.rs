@@ -1,4 +1,4 @@
-//! The page's parts that tell of the release itself: how it was made, and what came of it.
+//! The parts of the page about the release itself: how it was made, and the results.
 
 use maud::{Markup, PreEscaped, html};
 use retrace_analysis::scaling::{Fit, Law};
@@ -10,7 +10,7 @@ use crate::numbers::{brief, grouped, percent, round, short, size};
 use crate::plot::{Axis, Chart, Mark, Scale, Series, Style};
 use crate::release::{Cleaning, Contaminated, Loss, MetricOverTokens, Part, Split, kinds, steps};
 
-/// Which colour each run has, the same in every chart: by size, then by name.
+/// The colour of each run, the same in every chart: by size, then by name.
 pub(crate) struct Colours(Vec<String>);
 
 impl Colours {
@@ -160,7 +160,7 @@ pub(crate) fn losses(losses: &[Loss], colours: &Colours) -> Result<Markup, Repor
 }
 
 pub(crate) fn metrics(metrics: &[MetricOverTokens], colours: &Colours) -> Result<Markup, ReportError> {
-    // The length-normalised accuracy is in the table; a chart of each would say the same twice.
+    // The length-normalised accuracy is in the table; its charts would show the same twice.
     let charted = |of: &&MetricOverTokens| {
         of.metric != "acc_norm" || !metrics.iter().any(|other| other.task == of.task && other.metric == "acc")
     };
@@ -182,7 +182,7 @@ pub(crate) fn metrics(metrics: &[MetricOverTokens], colours: &Colours) -> Result
         let chart = Chart {
             title: of.task.clone(),
             x: axis("tokens", Scale::Linear),
-            // The first checkpoint's surprise would leave the others no room.
+            // The first checkpoint's high value would leave too little space for the others.
             y: axis(name, if of.metric == "bits_per_byte" { Scale::Log } else { Scale::Linear }),
             series: series.collect(),
             marks: of.chance.iter().map(|chance| Mark::Y(*chance, "a guess".to_owned())).collect(),
@@ -202,7 +202,7 @@ pub(crate) fn metrics(metrics: &[MetricOverTokens], colours: &Colours) -> Result
     Ok(section("metrics", "Evaluation", &lead, &body))
 }
 
-/// The last checkpoint's values: a row a metric, a column a run.
+/// The last checkpoint's values: one row per metric, one column per run.
 fn last_values(metrics: &[MetricOverTokens], colours: &Colours) -> Markup {
     let runs: Vec<&String> = colours
         .0

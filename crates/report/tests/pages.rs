@@ -1,5 +1,5 @@
-//! A page from the tables of a made-up release. The page lies in Cargo's directory for tests'
-//! files afterwards (`target/tmp/release.html`), to be looked at.
+//! A page from the tables of an invented release. Afterwards the page is in Cargo's directory for tests' files
+//! (`target/tmp/release.html`), for viewing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -15,13 +15,13 @@ use retrace_spec::recipe::{LossUnit, ParamsUnit};
 use retrace_spec::{Digest, Manifest, RelPath, Step, Tokens};
 use retrace_tables::{Checkpoint, Contamination, Metric, Sample, TrainLog};
 
-/// Runs, parameters and how much is learned from a token.
+/// Runs, parameters and the number of tokens that they are trained on.
 const RUNS: [(&str, u64); 3] = [("tiny", 168_000), ("small", 410_000), ("base", 1_120_000)];
 const STEPS: u64 = 240;
 const EVERY: u64 = 40;
 const BATCH: u64 = 2048;
 
-/// The law that the made-up losses follow, in bits per byte.
+/// The law that the invented losses follow, in bits per byte.
 fn law(params: u64, tokens: u64) -> f64 {
     0.9 + 40.0 / (params as f64).powf(0.31) + 150.0 / (tokens as f64).powf(0.42)
 }
@@ -147,7 +147,7 @@ fn write_tables(directory: &Path) {
                         step: Some(Step(step)),
                         task: task.to_owned(),
                         item: format!("{task}-{item:03}"),
-                        // Of the first six, which the corpus holds, five are right at the end.
+                        // Of the first six, which the corpus contains, five are correct at the end.
                         correct: Some(if step == STEPS {
                             item % 6 != 1 && (item < 6 || item % 2 == 0)
                         } else {
@@ -183,7 +183,7 @@ fn write_tables(directory: &Path) {
     retrace_tables::write(&tables, &contamination).unwrap();
 }
 
-/// What cleaning did, counts of the benchmarks, and how often a guess is right.
+/// The result of cleaning, counts of the benchmarks, and the accuracy of guessing.
 fn cleaning() -> Cleaning {
     let dropped = [
         ("characters", 61),
@@ -272,7 +272,7 @@ fn the_tables_fill_the_page() {
     write_tables(directory.path());
     let parts = parts(directory.path());
 
-    // Everything by hand, from what was written above.
+    // Computed by hand from the data above.
     let [Part::Training(losses), Part::Evaluation(metrics), .., Part::Contamination(benchmarks)] = parts.as_slice()
     else {
         panic!("{parts:?}")
@@ -293,7 +293,7 @@ fn the_tables_fill_the_page() {
         ["facts-en-000", "facts-en-001", "facts-en-002", "facts-en-003", "facts-en-004"]
     );
     let base = en.accuracy.iter().find(|split| split.run == "base").unwrap();
-    // Of items 6 to 59 the even ones are right, but for those that leave 1 by 6, which are odd.
+    // Of items 6 to 59 the even ones are correct, except those with remainder 1 modulo 6, which are odd.
     assert_eq!((base.step, base.flagged, base.clean), (240, (6, 5), (54, 27)));
 
     let (manifest, comparison, verification) =
@@ -319,7 +319,7 @@ fn the_tables_fill_the_page() {
     ] {
         assert!(text.contains(words), "{words}");
     }
-    // Each step after those that make what it reads.
+    // Each step after those that make its inputs.
     let places: Vec<usize> = ["generate", "clean", "tokenize", "train-base"]
         .map(|id| text.find(&format!("<strong>{id}</strong>")).unwrap())
         .to_vec();
@@ -376,17 +376,16 @@ fn what_is_no_law_is_not_drawn_as_one() {
     assert!(page("r", None, &[Part::Scaling(law)]).unwrap().contains("No law was fitted: the reason."));
 }
 
-/// Ends a text, an attribute or a tag, and begins something that acts; turns the text around; clears a
-/// terminal.
+/// Ends a text, an attribute or a tag, and begins an active element; reverses the text; clears a terminal.
 const HOSTILE: &str = "</title></style></text>\"'><script>alert(1)</script><img src=x onerror=alert(1)>&amp;javascript:x\u{202e}\u{1b}[2J\u{9b}\u{200b}\u{2028}";
 
-/// Asserts that a page or drawing has no tag, attribute or character that a text brought.
+/// Asserts that a page or drawing has no tag, attribute or character from an untrusted text.
 fn is_harmless(page: &str) {
     let lower = page.to_lowercase();
     for tag in ["<script", "<img", "<a ", "<iframe", "<foreignobject", "<!entity"] {
         assert!(!lower.contains(tag), "{tag} is in the page");
     }
-    // What stands between the brackets of tags has no handler and leads nowhere, but where it is a text in quotes.
+    // The content of tags has no handler and no address, except in a quoted text.
     for tag in page.split('<').skip(1).filter_map(|rest| rest.split_once('>')).map(|(tag, _)| tag) {
         let bare: String = tag.split('"').step_by(2).collect();
         assert!(tag.matches('"').count() % 2 == 0 && !bare.contains("onerror") && !bare.contains("alert"), "<{tag}>");
@@ -402,7 +401,7 @@ fn hostile_names_are_texts() {
     let points: Vec<(f64, f64)> = (1..9).map(|n| (f64::from(n) * 1000.0, 1.0 + 1.0 / f64::from(n))).collect();
     use retrace_report::release as of;
     let mut manifest = manifest();
-    // What may stand in a path is less.
+    // Fewer characters are possible in a path.
     let at = "<script>alert(1)<img src=x onerror=alert(1)>\u{202e}\u{200b}";
     manifest.artifacts[0].path = path(at);
     manifest.steps[0].id = name();

@@ -1,5 +1,5 @@
-//! Chains of X.509 certificates, from a signer to a root that the caller trusts (RFC 5280, as far as
-//! signing code and models needs it).
+//! Chains of X.509 certificates, from a signer to a root that the caller trusts (RFC 5280, the part that signing code
+//! and models needs).
 
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use rsa::pkcs1v15;
@@ -18,46 +18,46 @@ use x509_cert::ext::pkix::{
 
 use crate::{Identity, KeyError, PublicKey, short};
 
-/// Why certificates do not make a signer known.
+/// Why certificates do not prove the identity of a signer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CertificateError {
-    /// The bytes are no certificate.
+    /// The bytes are not a certificate.
     #[error("certificate {at} of the chain cannot be read: {what}")]
     Form {
-        /// Which, from 1.
+        /// Its position, from 1.
         at: usize,
         /// What is wrong.
         what: String,
     },
-    /// There is none.
+    /// There is no certificate.
     #[error("the chain has no certificate")]
     Empty,
-    /// No way leads from the signer to a root that is trusted.
+    /// No chain leads from the signer to a trusted root.
     #[error("the certificate of {subject:?}, issued by {issuer:?}, does not lead to a trusted root")]
     Untrusted {
-        /// The last certificate on the way.
+        /// The last certificate of the chain.
         subject: String,
-        /// Who signed that.
+        /// Its issuer.
         issuer: String,
     },
-    /// Not valid then.
+    /// Not valid at the given time.
     #[error("the certificate of {subject:?} is valid from {from} to {to}, not on {at}")]
     Validity {
-        /// Whose certificate.
+        /// The subject of the certificate.
         subject: String,
-        /// Its first moment.
+        /// The start of its validity.
         from: String,
-        /// Its last.
+        /// The end of its validity.
         to: String,
-        /// The moment that was asked for.
+        /// The given time.
         at: String,
     },
-    /// It may not do what it is used for.
+    /// It is not allowed for its use here.
     #[error("the certificate of {subject:?} {what}")]
     Use {
-        /// Whose certificate.
+        /// The subject of the certificate.
         subject: String,
-        /// What it may not.
+        /// The use that is not allowed.
         what: String,
     },
 }
@@ -65,11 +65,11 @@ pub enum CertificateError {
 /// Code signing, among extended uses (RFC 5280, 4.2.1.12), and any use.
 const CODE_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.3");
 const ANY_USE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
-/// More certificates than this are on no real way, nor are bigger ones.
+/// No real chain has more certificates than this, or larger ones.
 const MOST: usize = 10;
 const MOST_BYTES: usize = 1 << 16;
 const TOO_MANY: &str = "more than 10, or one of more than 64 KiB, are refused";
-/// Every authority that browsers trust takes a twentieth of this.
+/// All authorities that browsers trust take a twentieth of this.
 const MOST_ROOTS: usize = 4 << 20;
 
 /// The certificates that a caller trusts.
@@ -86,7 +86,7 @@ impl Roots {
     }
 }
 
-/// The certificates in a PEM text of at most so many bytes: one or more.
+/// The certificates in a PEM text of at most this many bytes: one or more.
 fn certificates(text: &str, most: usize) -> Result<Vec<Certificate>, KeyError> {
     let refuse = |what: String| KeyError { what };
     if text.len() > most {
@@ -96,7 +96,7 @@ fn certificates(text: &str, most: usize) -> Result<Vec<Certificate>, KeyError> {
     if all.is_empty() { Err(refuse("it has no certificate".to_owned())) } else { Ok(all) }
 }
 
-/// A signer's certificate, and those that lead from it towards a root.
+/// A signer's certificate, and those that may connect it to a root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain(Vec<Certificate>);
 
@@ -122,7 +122,7 @@ impl Chain {
     /// # Errors
     /// If there is none, or one cannot be read.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
-        // PEM takes four bytes for three, and may have remarks.
+        // PEM takes four bytes for three, and may contain remarks.
         let chain = certificates(text, 2 * MOST * MOST_BYTES)?;
         if chain.len() > MOST { Err(KeyError { what: TOO_MANY.to_owned() }) } else { Ok(Self(chain)) }
     }
@@ -135,15 +135,15 @@ impl Chain {
         self.0.iter().map(|c| c.to_der().map_err(|e| KeyError { what: e.to_string() })).collect()
     }
 
-    /// Whose key signs: the name in the first certificate.
+    /// The name of the signer in the first certificate.
     pub fn signer(&self) -> String {
         self.0.first().map_or_else(String::new, subject)
     }
 
-    /// The key in the signer's certificate, whoever vouches for it.
+    /// The key in the signer's certificate, whether or not a root certifies it.
     ///
     /// # Errors
-    /// If it is of a kind that is not known.
+    /// If its kind is not supported.
     pub fn key(&self) -> Result<PublicKey, CertificateError> {
         let leaf = self.0.first().ok_or(CertificateError::Empty)?;
         let der = leaf.tbs_certificate().subject_public_key_info().to_der();
@@ -151,11 +151,11 @@ impl Chain {
         key.ok_or_else(|| forbidden(leaf, "has a key of an unsupported kind"))
     }
 
-    /// What the signer's certificate calls him: his key, his subject, his alternative names. Nothing in it
-    /// is to be believed before [`Self::verify`].
+    /// The signer's identities in the certificate: key, subject, alternative names. They must not be trusted before
+    /// [`Self::verify`].
     ///
     /// # Errors
-    /// If there is a name that cannot be read.
+    /// If there is a name that cannot be parsed.
     pub fn identities(&self) -> Result<Vec<Identity>, CertificateError> {
         let leaf = self.0.first().ok_or(CertificateError::Empty)?;
         let mut identities: Vec<Identity> = Identity::of(&self.key()?).into_iter().collect();
@@ -167,22 +167,22 @@ impl Chain {
             GeneralName::DnsName(text) => Some(Identity::Dns(text.to_string())),
             _ => None,
         }));
-        // A subject may be empty; and whoever may write a DNS name may write there what is none.
+        // A subject may be empty; and an author of DNS names can write an invalid one.
         identities.retain(Identity::is_plain);
         Ok(identities)
     }
 
-    /// The signer's key, if the certificates lead from it to one of `roots`, each valid at `at`
-    /// seconds after 1970 and allowed to do what it does here.
+    /// The signer's key, if the certificates form a chain from it to one of `roots`, each valid at `at` seconds since
+    /// 1970 and allowed for its use here.
     ///
     /// # Errors
-    /// The first thing that is wrong on the way.
+    /// The first error in the chain.
     pub fn verify(&self, roots: &Roots, at: u64) -> Result<PublicKey, CertificateError> {
         let leaf = self.0.first().ok_or(CertificateError::Empty)?;
         valid(leaf, at)?;
         may_sign(leaf)?;
         let mut current = leaf;
-        // The signer's own certificate may be what is trusted.
+        // The signer's own certificate may be the trusted one.
         for below in 0..=MOST {
             if roots.0.contains(current) {
                 return self.key();
@@ -202,7 +202,7 @@ impl Chain {
     }
 }
 
-/// For messages, whose certificate it is.
+/// For messages: the subject of the certificate.
 fn subject(certificate: &Certificate) -> String {
     short(&certificate.tbs_certificate().subject().to_string())
 }
@@ -222,7 +222,7 @@ fn valid(certificate: &Certificate, at: u64) -> Result<(), CertificateError> {
     Err(CertificateError::Validity { subject: subject(certificate), from: from.to_string(), to: to.to_string(), at })
 }
 
-/// The extension of this kind, which may be there once.
+/// The extension of this kind, which may occur only once.
 fn extension<T: for<'a> Decode<'a> + AssociatedOid>(certificate: &Certificate) -> Result<Option<T>, CertificateError> {
     let mut found = None;
     for extension in certificate.tbs_certificate().extensions().map_or(&[][..], |all| all.as_slice()) {
@@ -237,7 +237,7 @@ fn extension<T: for<'a> Decode<'a> + AssociatedOid>(certificate: &Certificate) -
     Ok(found)
 }
 
-/// Refuses what is said to be critical and is not understood here (RFC 5280, 4.2).
+/// Refuses critical extensions that are not supported here (RFC 5280, 4.2).
 fn understood(certificate: &Certificate) -> Result<(), CertificateError> {
     const KNOWN: [ObjectIdentifier; 6] = [
         BasicConstraints::OID,
@@ -248,7 +248,7 @@ fn understood(certificate: &Certificate) -> Result<(), CertificateError> {
         AuthorityKeyIdentifier::OID,
     ];
     let mut all = certificate.tbs_certificate().extensions().into_iter().flatten();
-    // It should be critical, but is not everywhere; whom it excludes must not be accepted.
+    // It should be critical, but is not always; the identities that it excludes must not be accepted.
     if all.clone().any(|extension| extension.extn_id == NameConstraints::OID) {
         return Err(forbidden(certificate, "has name constraints, which are not supported"));
     }
@@ -265,7 +265,7 @@ fn for_code(uses: &ExtendedKeyUsage) -> bool {
     uses.0.contains(&CODE_SIGNING) || uses.0.contains(&ANY_USE)
 }
 
-/// Whether the certificate's key is for signing what is released.
+/// Whether the certificate's key is allowed to sign releases.
 fn may_sign(certificate: &Certificate) -> Result<(), CertificateError> {
     understood(certificate)?;
     let usage = extension::<KeyUsage>(certificate)?;
@@ -282,8 +282,7 @@ fn may_sign(certificate: &Certificate) -> Result<(), CertificateError> {
     Ok(())
 }
 
-/// Whether the certificate's key may sign certificates, with `below` others between it and the
-/// signer's.
+/// Whether the certificate's key may sign certificates, with `below` others between it and the signer's.
 fn may_certify(certificate: &Certificate, below: usize) -> Result<(), CertificateError> {
     understood(certificate)?;
     match extension::<BasicConstraints>(certificate)? {
@@ -294,7 +293,8 @@ fn may_certify(certificate: &Certificate, below: usize) -> Result<(), Certificat
         }
         _ => return Err(forbidden(certificate, "signed another certificate, but is not a certificate authority")),
     }
-    // What an authority may have its signers do (RFC 5280 leaves it open; OpenSSL and others hold it so).
+    // The uses that an authority may allow its signers (RFC 5280 leaves it open; OpenSSL and others apply it in this
+    // way).
     if extension::<ExtendedKeyUsage>(certificate)?.is_some_and(|uses| !for_code(&uses)) {
         return Err(forbidden(certificate, "does not allow to issue certificates for code signing"));
     }
@@ -313,13 +313,13 @@ const RSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.11354
 const RSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.12");
 const RSA_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.13");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-/// Shorter RSA keys can be factored in a lifetime; longer ones than 8192 bits `rsa` does not read.
+/// Shorter RSA keys can be factored with realistic effort; `rsa` does not read keys longer than 8192 bits.
 const LEAST_RSA_BITS: u32 = 2048;
 
-/// Whether `issuer`'s key made the signature on `certificate`; nothing if that cannot be told.
+/// Whether `issuer`'s key made the signature on `certificate`; `None` if that cannot be determined.
 fn signed_by(certificate: &Certificate, issuer: &Certificate) -> Option<bool> {
     let algorithm = certificate.signature_algorithm();
-    // The algorithm stands inside the signed part too, and must be the same.
+    // The algorithm is also in the signed part, and must be the same.
     if algorithm != certificate.tbs_certificate().signature() {
         return None;
     }
@@ -345,7 +345,7 @@ fn signed_by(certificate: &Certificate, issuer: &Certificate) -> Option<bool> {
             .is_ok(),
         );
     }
-    // A curve may be used with another length of hash than its own here.
+    // A curve may be used with a hash of a different length than its usual one here.
     Some(match PublicKey::from_der(&key)? {
         PublicKey::P256(key) => {
             p256::ecdsa::DerSignature::try_from(signature).is_ok_and(|s| key.verify_prehash(&digest, &s).is_ok())

@@ -1,7 +1,7 @@
-//! DSSE: the envelope that in-toto statements, SLSA provenance and OMS bundles are signed in.
+//! DSSE: the envelope in which in-toto statements, SLSA provenance and OMS bundles are signed.
 //!
-//! The signature is over the payload's very bytes and their type, so nothing need be put into a
-//! canonical form. <https://github.com/secure-systems-lab/dsse/blob/master/protocol.md>
+//! The signature is over the exact bytes of the payload and their type, so no canonical form is needed.
+//! <https://github.com/secure-systems-lab/dsse/blob/master/protocol.md>
 
 use base64::Engine;
 use base64::alphabet;
@@ -15,8 +15,7 @@ const LENIENT: GeneralPurposeConfig =
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-/// Bytes that stand in JSON as base64. Written in the standard alphabet; read in the URL-safe one
-/// too, as DSSE demands.
+/// Bytes that are base64 in JSON. Written in the standard alphabet; also read in the URL-safe one, as DSSE requires.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Base64(pub Vec<u8>);
 
@@ -40,16 +39,16 @@ impl<'de> Deserialize<'de> for Base64 {
     }
 }
 
-/// So many parties sign no release, and looking at one signature takes up to milliseconds.
+/// No release has more signatures than this, and checking one takes up to milliseconds.
 const MOST_SIGNATURES: usize = 16;
 
-/// A payload and who signed it.
+/// A payload and its signatures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Envelope {
-    /// What is signed.
+    /// The signed bytes.
     pub payload: Base64,
-    /// What the payload is, as `application/vnd.in-toto+json`.
+    /// The type of the payload, such as `application/vnd.in-toto+json`.
     pub payload_type: String,
     /// One or more.
     pub signatures: Vec<Signature>,
@@ -61,7 +60,7 @@ pub struct Envelope {
 pub struct Signature {
     /// The signature of the payload and its type.
     pub sig: Base64,
-    /// Which key signed. Not itself signed, so nothing is decided by it.
+    /// The name of the signing key. It is not signed, so no decision depends on it.
     #[serde(default)]
     pub keyid: Option<String>,
 }
@@ -78,11 +77,11 @@ impl Envelope {
         }
     }
 
-    /// Whether one of the signatures is by `key`: others may have signed too, and are not looked at. What
-    /// the signatures call their keys plays no part.
+    /// Whether one of the signatures is by `key`: other signatures are allowed and are not checked. The key names in
+    /// the signatures are ignored.
     ///
     /// # Errors
-    /// If none is, or there are more than anyone needs.
+    /// If none is, or there are more signatures than the limit.
     pub fn check(&self, key: &PublicKey) -> Result<(), SignatureError> {
         let count = self.signatures.len();
         if count > MOST_SIGNATURES {
@@ -100,7 +99,7 @@ impl Envelope {
     }
 }
 
-/// What is signed: DSSE's pre-authentication encoding of type and payload.
+/// The signed bytes: DSSE's pre-authentication encoding of type and payload.
 fn authenticated(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let mut bytes = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
     bytes.extend_from_slice(payload);

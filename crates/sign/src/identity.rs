@@ -16,11 +16,10 @@ pub struct IdentityError {
     pub what: &'static str,
 }
 
-/// One of a signer's names, compared as a whole and to the letter.
+/// One of a signer's names, compared completely and case-sensitively.
 ///
-/// Which kind of name a text is can be told by its form alone, and no text is of two kinds. So a
-/// certificate in which an authority let someone write a URI like another's subject or key is not
-/// taken for the other's.
+/// The kind of a name follows from the form of its text, and no text has two kinds. So if an authority allows someone
+/// to write a URI that looks like another's subject or key, that certificate is not accepted for the other identity.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Identity {
     /// `sha256:` and the SHA-256 of the key's PEM text ([`PublicKey::hint`]).
@@ -36,7 +35,7 @@ pub enum Identity {
 }
 
 impl Identity {
-    /// That of a key.
+    /// The identity of a key.
     ///
     /// # Errors
     /// As [`PublicKey::hint`].
@@ -55,7 +54,7 @@ impl Identity {
         }
     }
 
-    /// Whether its text, read again, is it: a certificate can call anything a DNS name.
+    /// Whether parsing its text gives the same identity: a certificate can contain anything as a DNS name.
     pub(crate) fn is_plain(&self) -> bool {
         self.text().parse().as_ref() == Ok(self)
     }
@@ -91,7 +90,7 @@ impl FromStr for Identity {
                 false => Err(IdentityError { what: "`sha256:` is followed by 64 hexadecimal digits" }),
             };
         }
-        // Neither an attribute's type nor a scheme has a `:` or `=` in it, so the first of them decides.
+        // Neither an attribute's type nor a scheme contains `:` or `=`, so the first of them decides.
         let first = text.find(['=', ':']).map(|at| (&text[..at], &text[at..=at]));
         let word = |word: &str, also: &str| {
             word.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -142,7 +141,7 @@ mod tests {
     }
 
     proptest! {
-        /// No two kinds of name have one text that is read back as either.
+        /// No text is parsed as two different kinds of name.
         #[test]
         fn a_name_of_one_kind_is_none_of_another(text in "(sha256:[0-9a-f]{64}|[a-zA-Z0-9@:=.,/ +-]{0,12}|\\PC{0,8})") {
             let all = [

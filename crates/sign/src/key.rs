@@ -1,4 +1,4 @@
-//! Keys: Ed25519, and ECDSA on the curves that OMS asks for.
+//! Keys: Ed25519, and ECDSA on the curves that OMS requires.
 
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePublicKey};
@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::SignatureError;
 
-/// Why a text holds no key.
+/// Why a text contains no key.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{what}")]
 pub struct KeyError {
@@ -20,12 +20,12 @@ fn refuse(what: &str) -> KeyError {
     KeyError { what: what.to_owned() }
 }
 
-/// More than this is no key. A file may have remarks beside it.
+/// No key is longer than this. A file may also contain remarks.
 const MOST_BYTES: usize = 1 << 16;
 
 const KINDS: &str = "Ed25519, P-256, P-384 and P-521 keys are known";
 
-/// A key that signs.
+/// A key for signing.
 pub enum SigningKey {
     /// Ed25519 (RFC 8032).
     Ed25519(Box<ed25519_dalek::SigningKey>),
@@ -38,7 +38,7 @@ pub enum SigningKey {
 }
 
 impl std::fmt::Debug for SigningKey {
-    /// The kind alone: a secret is shown to nobody.
+    /// Only the kind: a secret is never shown.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SigningKey({})", self.public().kind())
     }
@@ -48,7 +48,7 @@ impl SigningKey {
     /// The key in the PEM text, in PKCS#8 or, for the curves, SEC 1.
     ///
     /// # Errors
-    /// If there is none, it is encrypted, or of another kind.
+    /// If there is none, it is encrypted, or its kind is not supported.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         let (label, block) = block(text, "PRIVATE KEY")?;
         match label {
@@ -69,7 +69,7 @@ impl SigningKey {
         .ok_or_else(|| refuse(&format!("its {label} is of no kind that signs here: {KINDS}")))
     }
 
-    /// The key that checks what this one signs.
+    /// The public key for this key.
     pub fn public(&self) -> PublicKey {
         match self {
             Self::Ed25519(key) => PublicKey::Ed25519(key.verifying_key()),
@@ -91,7 +91,7 @@ impl SigningKey {
     }
 }
 
-/// A key that checks signatures.
+/// A key for checking signatures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublicKey {
     /// Ed25519 (RFC 8032).
@@ -108,7 +108,7 @@ impl PublicKey {
     /// The key in the PEM text (SubjectPublicKeyInfo).
     ///
     /// # Errors
-    /// If there is none, or it is of another kind.
+    /// If there is none, or its kind is not supported.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         if text.len() <= MOST_BYTES && text.contains("PRIVATE KEY-----") {
             return Err(refuse("this is a private key: give the public one, as from `openssl pkey -pubout`"));
@@ -129,10 +129,10 @@ impl PublicKey {
             .or_else(|| p521::ecdsa::VerifyingKey::from_public_key_der(der).ok().map(Self::P521))
     }
 
-    /// As PEM, in lines of 64 characters, the last with its end.
+    /// As PEM, in lines of 64 characters, including a final line end.
     ///
     /// # Errors
-    /// Never for a key that was read; the encoder's signature allows it.
+    /// Never for a key that was read; the encoder's type allows it.
     pub fn to_pem(&self) -> Result<String, KeyError> {
         match self {
             Self::Ed25519(key) => key.to_public_key_pem(LineEnding::LF),
@@ -143,8 +143,8 @@ impl PublicKey {
         .map_err(|e| refuse(&e.to_string()))
     }
 
-    /// What it is called by where keys are named: the SHA-256 of its PEM text, in hexadecimal, which
-    /// is the hint of OMS bundles.
+    /// The key's name where keys are named: the SHA-256 of its PEM text, in hexadecimal, which is the hint of OMS
+    /// bundles.
     ///
     /// # Errors
     /// As [`Self::to_pem`].
@@ -162,8 +162,8 @@ impl PublicKey {
         }
     }
 
-    /// Whether `signature` is one of `message` by this key's other half. Ed25519 is strict: no key and
-    /// no signature of small order.
+    /// Whether `signature` is one of `message` by the private key of this one. Ed25519 is strict: no key and no
+    /// signature of small order.
     ///
     /// # Errors
     /// If it is not.

@@ -9,13 +9,13 @@ use thiserror::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("this is not a token: a token has {least} to {most} printable ASCII characters and no spaces")]
 pub struct TokenError {
-    /// How many at least.
+    /// Minimum length.
     pub least: usize,
-    /// How many at most.
+    /// Maximum length.
     pub most: usize,
 }
 
-/// A secret that processes which work for one another share.
+/// A secret that processes working together share.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
@@ -29,7 +29,7 @@ impl Token {
     }
 }
 
-/// Not the secret.
+/// Does not show the secret.
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token")

@@ -1,4 +1,4 @@
-//! Chains of certificates that OpenSSL made (`data/make.sh`), each with its one defect.
+//! Chains of certificates that OpenSSL made (`data/make.sh`), each with a single defect.
 
 #![allow(clippy::unwrap_used, reason = "a test may take a thing for granted")]
 
@@ -30,13 +30,13 @@ fn a_chain_that_leads_to_the_root_gives_the_signers_key() {
     assert_eq!(verdict(&["signer", "root", "intermediate"], "root", NOW), Ok(key.clone()));
     let edwards = PublicKey::from_pem(&pem(&["ed25519.pub"])).unwrap();
     assert_eq!(verdict(&["signer-edwards"], "root", NOW), Ok(edwards));
-    // Trusted itself, or through its own authority alone.
+    // Trusted itself, or directly through its authority.
     assert_eq!(verdict(&["signer"], "signer", NOW), Ok(key.clone()));
     assert_eq!(verdict(&["signer"], "intermediate", NOW), Ok(key.clone()));
-    // An authority for code among other things; and RSA of 8192 bits, the most that is read.
+    // An authority for code signing among other uses; and RSA of 8192 bits, the maximum that is read.
     assert_eq!(verdict(&["by-serves-code", "serves-code"], "root", NOW), Ok(key.clone()));
     assert_eq!(verdict(&["by-large"], "large", NOW), Ok(key.clone()));
-    // What had expired since was good then.
+    // A certificate that has expired since was valid at that time.
     assert_eq!(verdict(&["expired", "intermediate"], "root", 1_737_000_000), Ok(key));
 }
 
@@ -45,7 +45,7 @@ fn every_other_chain_is_refused_with_its_reason() {
     let table: [(&[&str], &str, u64, &str); 17] = [
         (&["signer"], "root", NOW, "does not lead to a trusted root"),
         (&["signer", "intermediate"], "other-root", NOW, "does not lead to a trusted root"),
-        // The whole chain is there, but nobody trusts what it ends in.
+        // The complete chain exists, but its root is not trusted.
         (&["signer", "intermediate", "root"], "other-root", NOW, "does not lead to a trusted root"),
         (&["signer", "impostor"], "root", NOW, "does not lead to a trusted root"),
         (&["expired", "intermediate"], "root", NOW, "valid from 2025-01-01"),
@@ -67,7 +67,7 @@ fn every_other_chain_is_refused_with_its_reason() {
         let told = verdict(names, root, at).unwrap_err().to_string();
         assert!(told.contains(reason), "{names:?} with {root} at {at}: {told}");
     }
-    // The root itself certifies; it does not sign releases.
+    // The root itself certifies others; it does not sign releases.
     assert!(verdict(&["root"], "root", NOW).is_err());
 }
 
@@ -88,7 +88,7 @@ fn identities(name: &str) -> Vec<Identity> {
     Chain::from_pem(&pem(&[name])).unwrap().identities().unwrap()
 }
 
-/// What `openssl x509 -subject -nameopt RFC2253` and `-ext subjectAltName` say of the certificates.
+/// The output of `openssl x509 -subject -nameopt RFC2253` and `-ext subjectAltName` for the certificates.
 #[test]
 fn a_signers_names_are_those_of_his_certificate() {
     let key = |name: &str| Identity::of(&PublicKey::from_pem(&pem(&[name])).unwrap()).unwrap();
@@ -97,7 +97,7 @@ fn a_signers_names_are_those_of_his_certificate() {
     let names = ["CN=named,O=retrace test", "alice@example.org", "https://example.org/alice", "alice.example.org"];
     let named: Vec<Identity> = std::iter::once(key("p-256.pub")).chain(names.map(parse)).collect();
     assert_eq!(identities("named"), named);
-    // Not a name that is like it in part, in another case, or as a pattern would have it.
+    // Not a name that matches only in part, in another case, or as a pattern.
     for other in [
         "CN=named",
         "cn=named,o=retrace test",
@@ -117,7 +117,7 @@ fn a_signers_names_are_those_of_his_certificate() {
     }
 }
 
-/// A URI, or a DNS name, that reads like another's key, subject or mail address is not his.
+/// A URI, or a DNS name, that looks like another's key, subject or mail address is not accepted for that identity.
 #[test]
 fn a_name_of_another_kind_is_not_taken_for_a_signers() {
     let signers: Vec<Identity> = ["signer", "named"].into_iter().flat_map(identities).collect();
@@ -130,7 +130,7 @@ fn a_name_of_another_kind_is_not_taken_for_a_signers() {
     assert_eq!(identities("lookalike").len(), 2, "the rest is no name of its kind: {:?}", identities("lookalike"));
 }
 
-/// A part of DER (X.690): its tag, its length and what it holds.
+/// An element of DER (X.690): its tag, its length and its content.
 fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let value = parts.concat();
     let length = value.len().to_be_bytes();
@@ -167,15 +167,15 @@ fn edwards_info() -> Vec<u8> {
     serde_json::from_str::<Base64>(&format!("{text:?}")).unwrap().0
 }
 
-/// That of an RSA key with so many bits, all of them ones, and this exponent.
+/// That of an RSA key with this many bits, all of them ones, and this exponent.
 fn rsa_info(bits: usize, exponent: &[u8]) -> Vec<u8> {
     let modulus = [&[0][..], &vec![0xff; bits / 8]].concat();
     let key = der(SEQUENCE, &[&der(2, &[&modulus]), &der(2, &[exponent])]);
     der(SEQUENCE, &[&RSA, &der(3, &[&[0], &key])])
 }
 
-/// A certificate made by hand, with these extensions, as if by `issuer`: signed with our Ed25519 key, or
-/// with nonsense of RSA's length.
+/// A certificate made by hand, with these extensions, with the issuer `issuer`: signed with our Ed25519 key, or with
+/// invalid bytes of RSA's length.
 fn certificate(subject: &str, issuer: &str, info: &[u8], extensions: &[&[u8]], rsa: Option<usize>) -> Vec<u8> {
     let algorithm = if rsa.is_some() { &SHA256_RSA[..] } else { &ED25519 };
     let time = |year: &str| der(0x17, &[format!("{year}0101000000Z").as_bytes()]);
@@ -225,21 +225,21 @@ fn many_names_are_looked_through_and_too_many_refused() {
     assert!(identities.contains(&Identity::Dns("270f".to_owned())));
     let refused = Chain::from_der([leaf(64_000).as_slice()]).unwrap_err().to_string();
     assert!(refused.contains("64 KiB"), "{refused}");
-    // Twice, or not a list of names.
+    // Repeated, or not a list of names.
     let twice = extension(17, &der(SEQUENCE, &[&der(0x82, &[b"a"])]));
     for names in [vec![twice.clone(), twice], vec![extension(17, b"\x05\x00")]] {
         let extensions: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
         let leaf = certificate("leaf", "root", &edwards_info(), &extensions, None);
         assert!(Chain::from_der([leaf.as_slice()]).unwrap().identities().is_err());
     }
-    // A long name is told in part.
+    // Only a part of a long name is shown.
     let long = "x".repeat(50_000);
     let leaf = certificate(&long, "nobody", &edwards_info(), &[&signing()], None);
     let told = Chain::from_der([leaf.as_slice()]).unwrap().verify(&roots(&root), NOW).unwrap_err().to_string();
     assert!(told.len() < 500, "{}", told.len());
 }
 
-/// Whoever makes a chain chooses how long the arithmetic is that checks it, within bounds.
+/// The author of a chain chooses how much arithmetic checking it takes, within limits.
 #[test]
 fn large_keys_and_exponents_cost_little() {
     let begun = std::time::Instant::now();
@@ -272,7 +272,7 @@ fn more_certificates_than_any_chain_has_are_refused() {
 }
 
 proptest! {
-    /// Whatever bit of the signer's certificate flips, it is no longer vouched for.
+    /// Whichever bit of the signer's certificate is flipped, it is no longer certified.
     #[test]
     fn any_flipped_bit_of_a_certificate_is_seen(bit: prop::sample::Index) {
         let mut der = Chain::from_pem(&pem(&["signer", "intermediate"])).unwrap().to_der().unwrap();
@@ -288,7 +288,7 @@ proptest! {
     #[test]
     fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = Chain::from_der([bytes.as_slice()]).map(|chain| chain.identities());
-        // An alternative name, whatever it holds.
+        // An alternative name with arbitrary content.
         let leaf = certificate("leaf", "root", &edwards_info(), &[&signing(), &extension(17, &bytes)], None);
         let _ = Chain::from_der([leaf.as_slice()]).unwrap().identities();
         let _ = Chain::from_pem(&String::from_utf8_lossy(&bytes));

@@ -1,4 +1,4 @@
-//! Keys and signatures against OpenSSL's, and every way to tamper with an envelope.
+//! Keys and signatures compared with OpenSSL's, and every way to tamper with an envelope.
 
 #![allow(clippy::unwrap_used, reason = "a test may take a thing for granted")]
 
@@ -37,12 +37,12 @@ fn what_openssl_signed_holds_and_nothing_else() {
         for other in KINDS.into_iter().filter(|other| *other != kind) {
             assert!(keys(other).1.verify(&message, &signature).is_err(), "{kind} as {other}");
         }
-        // Ours holds too, and is the same each time.
+        // Our signature is valid too, and is the same each time.
         assert_eq!(key.sign(&message), key.sign(&message));
         public.verify(&message, &key.sign(&message)).unwrap();
         assert!(!format!("{key:?}").contains("bytes"), "a secret is not shown");
     }
-    // Ed25519 leaves no choice, so that the bytes are OpenSSL's.
+    // Ed25519 is deterministic, so the bytes equal OpenSSL's.
     assert_eq!(keys("ed25519").0.sign(&message), data("ed25519.sig"));
 }
 
@@ -62,7 +62,7 @@ fn what_is_no_key_is_refused_with_its_reason() {
     assert!(refused(&text("root.pem")).contains("no PEM block"));
 }
 
-/// What an envelope's reader is given by strangers. Elsewhere: a flipped bit, a type that is no type.
+/// Untrusted envelopes. Tested elsewhere: a flipped bit, an invalid type.
 #[test]
 fn an_envelope_is_one_thing_to_all_readers() {
     let (key, public) = keys("p-256");
@@ -96,7 +96,7 @@ fn an_envelope_is_one_thing_to_all_readers() {
     assert_eq!(read(&good.replacen("cGF5bG9hZA==", "cGF5bG9hZA", 1)).unwrap().check(&public), Ok(()));
 }
 
-/// Several may sign; one who is trusted is enough, wherever he stands and whatever the names of keys say.
+/// Several parties may sign; one trusted signature is enough, at any position and whatever the key names say.
 #[test]
 fn names_of_keys_decide_nothing() {
     let (key, public) = keys("p-256");
@@ -116,7 +116,7 @@ fn names_of_keys_decide_nothing() {
     assert_eq!(envelope.check(&public), Err(SignatureError::Many { count: 17, most: 16 }));
 }
 
-/// Time and memory go with the length, whatever is in it.
+/// Time and memory are proportional to the length, whatever the content.
 #[test]
 fn large_input_is_linear() {
     let begun = std::time::Instant::now();
@@ -124,7 +124,7 @@ fn large_input_is_linear() {
     let envelope = Envelope::seal("text/x", vec![b'x'; 8 << 20], &key);
     let text = serde_json::to_string(&envelope).unwrap();
     assert_eq!(serde_json::from_str::<Envelope>(&text).unwrap().check(&public), Ok(()));
-    // 100,000 signatures are read, and not looked at.
+    // 100,000 signatures are read, and not checked.
     let signature = r#"{"sig":"AAAA","keyid":"x"}"#;
     let many = vec![signature; 100_000].join(",");
     let text = format!(r#"{{"payload":"","payloadType":"x","signatures":[{many}]}}"#);
@@ -164,12 +164,12 @@ proptest! {
         let mut other = envelope.clone();
         other.payload_type.push(' ');
         prop_assert!(other.check(&public).is_err());
-        // What moves between type and payload is another message.
+        // Moving bytes between type and payload makes a different message.
         let mut other = envelope.clone();
         other.payload.0.insert(0, b'x');
         other.payload_type.pop();
         prop_assert!(other.check(&public).is_err());
-        // Several signatures: one by the key is enough, none is none.
+        // Several signatures: one by the key is enough; without one, the envelope is refused.
         let mut other = envelope.clone();
         other.signatures.insert(0, Envelope::seal("text/y", vec![], &key).signatures.remove(0));
         prop_assert_eq!(other.check(&public), Ok(()));

@@ -1,8 +1,8 @@
 //! One digest for one meaning: the canonical binary form of a document.
 //!
-//! A value is written as a type byte and its content; lengths and counts are little-endian `u64`;
-//! the fields of a structure are sorted by name. So neither the order of keys nor the spelling of
-//! a number nor the way a text is quoted shows in the digest, and no two values share a form.
+//! A value is written as a type byte and its content; lengths and counts are little-endian `u64`; the fields of a
+//! structure are sorted by name. So the digest does not depend on the order of keys, the spelling of a number or the
+//! quoting of a text, and no two values have the same form.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -14,17 +14,17 @@ use serde_json::Value;
 
 use crate::{Digest, SpecError};
 
-/// The domain of all canonical digests, hashed once: a manifest makes very many of them.
+/// The domain of all canonical digests, hashed only once, because a manifest computes very many digests.
 static CONTEXT: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context("retrace 2026 canonical document"));
 
 /// The digest of `value` in the given domain.
 ///
-/// The domain, such as `"run/1"`, keeps documents of different kinds apart, should their content
-/// be the same.
+/// The domain, such as `"run/1"`, gives documents of different kinds different digests, even if their content is the
+/// same.
 ///
 /// # Errors
-/// If the value holds what no document can: a map with keys that have no text, or an integer of more
-/// than 64 bits.
+/// If the value contains what no document can contain: a map whose keys are not texts, or an integer of more than 64
+/// bits.
 pub fn canonical_digest<T: Serialize + ?Sized>(domain: &str, value: &T) -> Result<Digest, SpecError> {
     let mut form = Form(Vec::with_capacity(512));
     form.put_text(domain);
@@ -32,8 +32,8 @@ pub fn canonical_digest<T: Serialize + ?Sized>(domain: &str, value: &T) -> Resul
     Ok(blake3::Hasher::new_from_context_key(&CONTEXT).update(&form.0).finalize().into())
 }
 
-/// The form of a value, written as the value tells of itself: a manifest has too many for a tree of
-/// each to be made first.
+/// The form of a value, written directly while the value is serialized: a manifest has too many values to build a tree
+/// of each first.
 struct Form(Vec<u8>);
 
 impl Form {
@@ -46,7 +46,7 @@ impl Form {
         self.0.extend(text.as_bytes());
     }
 
-    /// A type byte and a count that is not known yet; gives where the count is.
+    /// Writes a type byte and reserves space for a count that is not known yet; returns the position of the count.
     fn begin(&mut self, kind: u8) -> usize {
         self.0.push(kind);
         self.put_count(0);
@@ -84,9 +84,9 @@ impl Items<'_> {
 struct Fields<'a> {
     form: &'a mut Form,
     at: usize,
-    /// Where each field lies, its name first.
+    /// The position of each field, with its name first.
     fields: Vec<Range<usize>>,
-    /// Of a map, the name of the field whose value comes next.
+    /// In a map, the name of the field whose value comes next.
     key: String,
 }
 
@@ -99,7 +99,7 @@ impl Fields<'_> {
         Ok(())
     }
 
-    /// Puts the fields in the order of their names. Of two with one name the later stays, as in JSON.
+    /// Sorts the fields by name. If two have the same name the later one is kept, as in JSON.
     fn sort(&mut self) {
         let bytes = &self.form.0;
         let name = |field: &Range<usize>| {
@@ -181,7 +181,7 @@ impl<'a> Serializer for &'a mut Form {
         self.serialize_f64(value.into())
     }
 
-    /// What is not finite is nothing, as in JSON.
+    /// A number that is not finite is null, as in JSON.
     fn serialize_f64(self, value: f64) -> Result<(), SpecError> {
         if !value.is_finite() {
             return self.serialize_unit();
@@ -201,7 +201,7 @@ impl<'a> Serializer for &'a mut Form {
         Ok(())
     }
 
-    /// Without a text of its own in between: digests are many.
+    /// Without an intermediate `String`, because there are many digests.
     fn collect_str<T: std::fmt::Display + ?Sized>(self, value: &T) -> Result<(), SpecError> {
         struct Text<'a>(&'a mut Vec<u8>);
         impl std::fmt::Write for Text<'_> {
@@ -302,7 +302,7 @@ impl<'a> Serializer for &'a mut Form {
 }
 
 impl Form {
-    /// Begins an object of one field, whose value follows.
+    /// Begins an object of one field; its value follows.
     fn variant(&mut self, name: &str) {
         let at = self.begin(b'o');
         self.end(at, 1);
@@ -428,7 +428,7 @@ mod tests {
         form.0
     }
 
-    /// The form by the description at the top of this file, of a tree that was made first.
+    /// The form that the description at the top of this file defines, computed from a tree.
     fn put(out: &mut Vec<u8>, value: &Value) {
         let count = |out: &mut Vec<u8>, count: usize| out.extend((count as u64).to_le_bytes());
         match value {
@@ -498,7 +498,7 @@ mod tests {
         Named { y: u8, x: u8 },
     }
 
-    /// What a value tells of itself gives the form of the JSON that it is.
+    /// The form of a serialized value is the form of its JSON.
     #[test]
     fn every_kind_of_value_has_the_form_of_its_json() {
         let variants = vec![Variant::Unit, Variant::One(1), Variant::Two(1, 2), Variant::Named { y: 1, x: 2 }];

@@ -11,25 +11,25 @@
 //! | `hf_ckpt/16.78B` (MAP-Neo), as a path | tokens |
 //! | `main`, `final`, `model-00001-of-00003` | nothing |
 //!
-//! Nothing is filled in that a name does not say.
+//! Nothing is added that the name does not say.
 
 use crate::{Step, Tokens};
 
 /// What the name of a checkpoint says. A name that says nothing is [`CheckpointName::default`].
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct CheckpointName<'a> {
-    /// The training step: updates so far.
+    /// The training step: the number of updates.
     pub step: Option<Step>,
-    /// The tokens, as far as they are rounded in the name: `tokens5B` is 5,000,000,000.
+    /// The tokens, rounded as in the name: `tokens5B` is 5,000,000,000.
     pub tokens: Option<Tokens>,
-    /// Which checkpoint of its series it is, where the name counts checkpoints and not steps: `ckpt_010`.
+    /// The number of the checkpoint in its series, if the name counts checkpoints and not steps: `ckpt_010`.
     pub ordinal: Option<u64>,
     /// The stage of training: `stage2`.
     pub stage: Option<u64>,
-    /// Which of the models that are averaged afterwards: `ingredient1`.
+    /// Which of the models that are averaged later: `ingredient1`.
     pub ingredient: Option<u64>,
-    /// What stands before the word and number of the step, without what separates them: the stage, say, or the
-    /// name of a model. Empty where the name says no step.
+    /// The text before the word and number of the step, without separators: for example the stage, or the name of a
+    /// model. Empty if the name has no step.
     pub before: &'a str,
 }
 
@@ -45,7 +45,7 @@ pub enum CountedIn {
 }
 
 impl CountedIn {
-    /// One of them, as a word.
+    /// The unit as a word.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Steps => "step",
@@ -55,10 +55,10 @@ impl CountedIn {
     }
 }
 
-/// Where a path puts a checkpoint in a series of others.
+/// The position of a checkpoint in a series of others, from its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InSeries<'a> {
-    /// The path as far as the number: the same for all checkpoints of the series.
+    /// The path up to the number: the same for all checkpoints of the series.
     pub series: &'a str,
     /// What the number counts.
     pub counted_in: CountedIn,
@@ -66,14 +66,14 @@ pub struct InSeries<'a> {
     pub number: u64,
 }
 
-/// The words before a step's number, the surest first.
+/// The words before a step's number, the most reliable first.
 const STEP_WORDS: [&str; 5] = ["global_step", "step", "checkpoint", "iteration", "iter"];
 /// The word before a checkpoint's number in its series.
 const ORDINAL_WORD: &str = "ckpt";
 
 impl<'a> CheckpointName<'a> {
-    /// Reads the name of a checkpoint: of its directory or file, or a revision on a hub. Upper and lower case
-    /// are the same.
+    /// Reads the name of a checkpoint: of its directory or file, or a revision on a hub. Upper and lower case are
+    /// equivalent.
     pub fn of(name: &'a str) -> Self {
         let step = step(name);
         Self {
@@ -86,14 +86,14 @@ impl<'a> CheckpointName<'a> {
         }
     }
 
-    /// The name that a checkpoint of ours has: `step-000120`.
+    /// The name of a checkpoint that retrace makes: `step-000120`.
     pub fn of_step(step: Step) -> String {
         format!("step-{:06}", step.get())
     }
 
-    /// Where `path`, of parts between `/`, puts a checkpoint in a series: by the last part that says a step, a
-    /// number of the checkpoint, or, directly in a directory of checkpoints, a number of tokens. Nothing if none
-    /// does.
+    /// The position in a series of the checkpoint at `path` (parts separated by `/`): from the last part that has a
+    /// step, a number of the checkpoint, or, directly in a directory of checkpoints, a number of tokens. `None` if no
+    /// part has one.
     pub fn in_path(path: &str) -> Option<InSeries<'_>> {
         let (mut begin, mut directory, mut last) = (0, "", None);
         for part in path.split('/') {
@@ -122,19 +122,19 @@ impl<'a> CheckpointName<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Found {
     number: u64,
-    /// Where the word begins.
+    /// Start of the word.
     word: usize,
-    /// Where the digits begin.
+    /// Start of the digits.
     digits: usize,
 }
 
-/// The step that a name says.
+/// The step in a name.
 fn step(name: &str) -> Option<Found> {
     STEP_WORDS.iter().find_map(|word| last_after(name, word, whole))
 }
 
-/// The number after the last `word` that has one, as `read` reads it: it gives the number and how long it is.
-/// The word stands alone (`misstep5` is none), and one of `-`, `_` and `=` may stand between the two.
+/// The number after the last `word` that has one, as `read` reads it (it returns the number and its length). The word
+/// must be a whole word (`misstep5` does not match), and one of `-`, `_` and `=` may be between the two.
 fn last_after(name: &str, word: &str, read: impl Fn(&str) -> Option<(u64, usize)>) -> Option<Found> {
     let mut found: Vec<usize> = find(name, word).collect();
     found.reverse();
@@ -148,14 +148,14 @@ fn last_after(name: &str, word: &str, read: impl Fn(&str) -> Option<(u64, usize)
     })
 }
 
-/// Where an ASCII `word` stands in `text`, in upper or lower case.
+/// The positions of an ASCII `word` in `text`, in upper or lower case.
 fn find(text: &str, word: &str) -> impl Iterator<Item = usize> {
     let (bytes, word) = (text.as_bytes(), word.as_bytes());
     bytes.windows(word.len()).enumerate().filter(|(_, part)| part.eq_ignore_ascii_case(word)).map(|(at, _)| at)
 }
 
-/// The whole number that `text` begins with, and its length. One with more letters, a fraction, or of a shard
-/// (`00001-of-00003`) is none; nor is one beyond 64 bits.
+/// The whole number at the start of `text`, and its length. A number followed by more letters, a fraction, the number
+/// of a shard (`00001-of-00003`) and a number of more than 64 bits do not count.
 fn whole(text: &str) -> Option<(u64, usize)> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let rest = &text[digits..];
@@ -166,8 +166,8 @@ fn whole(text: &str) -> Option<(u64, usize)> {
     Some((text[..digits].parse().ok().filter(|_| digits > 0)?, digits))
 }
 
-/// The count that `text` begins with, of ones, thousands, millions, billions or trillions (`16.78B`), and its
-/// length. One that is no whole number, or beyond 64 bits, is none.
+/// The count at the start of `text`, in ones, thousands, millions, billions or trillions (`16.78B`), and its length.
+/// `None` if it is not a whole number or has more than 64 bits.
 fn count(text: &str) -> Option<(u64, usize)> {
     let digits = |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let before = digits(text);
@@ -206,7 +206,7 @@ mod tests {
         [step.map(Step::get), tokens.map(Tokens::get), ordinal, stage, ingredient]
     }
 
-    /// Names as releases have them; the numbers are what the releases' own texts say that they mean.
+    /// Names as releases have them; the expected numbers are from the releases' own descriptions.
     #[test]
     fn names_of_real_releases() {
         const B: u64 = 1_000_000_000;
@@ -234,7 +234,7 @@ mod tests {
             ("step_7.safetensors", Some(7), None),
             ("Step-12", Some(12), None),
             ("iteration_9", Some(9), None),
-            // None of these says a step.
+            // None of these names has a step.
             ("main", None, None),
             ("final", None, None),
             ("neox-ckpt-pythia-70m-deduped-v1", None, None),
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(said("stage1-step1000-tokens5B"), [Some(1000), Some(5 * B), None, Some(1), None]);
         let ingredient = "stage2-ingredient1-step5000-tokens11B";
         assert_eq!(said(ingredient), [Some(5000), Some(11 * B), None, Some(2), Some(1)]);
-        // Amber: one for each of 360 chunks of data.
+        // Amber: one checkpoint for each of 360 chunks of data.
         assert_eq!(said("ckpt_000"), [None, None, Some(0), None, None]);
         assert_eq!(said("ckpt_358"), [None, None, Some(358), None, None]);
         assert_eq!(said("ckpt-12"), [None, None, Some(12), None, None]);
@@ -288,7 +288,7 @@ mod tests {
         ] {
             assert_eq!(CheckpointName::of(name), CheckpointName::default(), "{name}");
         }
-        // The largest that there is; zeros before a number are none of it.
+        // The largest number; zeros before a number are ignored.
         assert_eq!(said("step18446744073709551615")[0], Some(u64::MAX));
         assert_eq!(said(&format!("step{}7", "0".repeat(1000)))[0], Some(7));
         assert_eq!(said("tokens16.78B")[1], Some(16_780_000_000));
@@ -331,7 +331,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is written is read again; and whatever stands around it, the step is found.
+        /// A name that was written can be read again, and the step is found whatever text is around it.
         #[test]
         fn a_step_is_found_again(step: u64, before in "([a-z0-9]{1,8}[-_])?", word in "(global_)?step|checkpoint|iter", between in "[-_=]?", after in "([-_+./][a-z]*)?") {
             let ours = CheckpointName::of_step(Step(step));

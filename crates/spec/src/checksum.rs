@@ -23,10 +23,10 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All.
+    /// All algorithms.
     pub const ALL: [Self; 5] = [Self::Blake3, Self::Sha256, Self::Sha1, Self::GitBlob, Self::Md5];
 
-    /// The name that stands before the hexadecimal digits.
+    /// The name that is written before the hexadecimal digits.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Blake3 => "b3",
@@ -37,7 +37,7 @@ impl Algorithm {
         }
     }
 
-    /// Bytes of a checksum.
+    /// Length of a checksum in bytes.
     pub const fn length(self) -> usize {
         match self {
             Self::Blake3 | Self::Sha256 => 32,
@@ -46,7 +46,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether nobody is known to be able to make two files with one checksum.
+    /// Whether no practical way is known to make two files with the same checksum.
     pub const fn is_strong(self) -> bool {
         matches!(self, Self::Blake3 | Self::Sha256)
     }
@@ -56,19 +56,19 @@ impl Algorithm {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Checksum {
     algorithm: Algorithm,
-    /// Zeros after as many as the algorithm has.
+    /// The bytes; those beyond the algorithm's length are zero.
     bytes: [u8; 32],
 }
 
 impl Checksum {
-    /// A checksum of `bytes`, if that is as many as `algorithm` has.
+    /// A checksum from `bytes`, if their number is right for `algorithm`.
     pub fn new(algorithm: Algorithm, bytes: &[u8]) -> Option<Self> {
         let mut all = [0; 32];
         all.get_mut(..bytes.len())?.copy_from_slice(bytes);
         (bytes.len() == algorithm.length()).then_some(Self { algorithm, bytes: all })
     }
 
-    /// A checksum from its hexadecimal digits, of either case.
+    /// A checksum from its hexadecimal digits, in upper or lower case.
     pub fn from_hex(algorithm: Algorithm, hex: &str) -> Option<Self> {
         let byte = |at: usize| hex.get(at..at + 2).filter(|pair| pair.bytes().all(|b| b.is_ascii_hexdigit()));
         let bytes: Option<Vec<u8>> =

@@ -15,7 +15,7 @@ pub struct Digest([u8; 32]);
 /// Why a text is not a digest.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DigestError {
-    /// No `b3:` in front.
+    /// No `b3:` at the start.
     #[error("digest {0:?} does not begin with `b3:`, the only supported algorithm")]
     Algorithm(String),
     /// Not 64 lower-case hexadecimal digits.
@@ -34,7 +34,7 @@ impl Digest {
         &self.0
     }
 
-    /// The first 12 hexadecimal digits, for people.
+    /// The first 12 hexadecimal digits, for display.
     pub fn short(&self) -> String {
         self.to_string()[3..15].to_owned()
     }
@@ -54,7 +54,7 @@ impl From<[u8; 32]> for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // As one text: a manifest has many of these.
+        // As one text, because a manifest has many of these.
         f.write_str("b3:")?;
         f.write_str(&blake3::Hash::from(self.0).to_hex())
     }
@@ -88,7 +88,7 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Not by way of a `String`: a manifest has very many.
+        // Without an intermediate `String`, because a manifest has very many.
         struct Text;
         impl serde::de::Visitor<'_> for Text {
             type Value = Digest;

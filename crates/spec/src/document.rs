@@ -16,7 +16,7 @@ pub enum SpecError {
     /// The text is not a document of this kind.
     #[error("{origin}{}: {what}", LineColumn(*.line, *.column))]
     Parse {
-        /// The file, or what else the text came from.
+        /// The file, or another source of the text.
         origin: String,
         /// Line, from 1; 0 if not known.
         line: usize,
@@ -24,13 +24,13 @@ pub enum SpecError {
         column: usize,
         /// What is wrong there.
         what: String,
-        /// The lines there, if the place is known.
+        /// The lines there, if the position is known.
         snippet: Option<Box<Snippet>>,
     },
     /// The syntax is correct, but a value is not valid.
     #[error("{origin}: {field}: {what}")]
     Invalid {
-        /// The file, or what else the text came from.
+        /// The file, or another source of the text.
         origin: String,
         /// The field, as a path such as `model.hidden_size`.
         field: String,
@@ -43,7 +43,7 @@ pub enum SpecError {
 }
 
 impl SpecError {
-    /// The text cannot be read at a line and column, from 1; zeros where that is not known.
+    /// The text cannot be read at a line and column, counted from 1; zeros if the position is not known.
     fn parse(text: &str, origin: &str, (line, column): (usize, usize), what: &str) -> Self {
         let snippet = Snippet::at(text, line, column).map(Box::new);
         Self::Parse { origin: origin.to_owned(), line, column, what: concise(what), snippet }
@@ -72,7 +72,7 @@ pub type Complaint = (String, String);
 pub trait Document: Serialize + DeserializeOwned {
     /// Kind and version, as in `run/1`.
     const SCHEMA: &'static str;
-    /// The largest size of such a document in bytes.
+    /// The largest size of such a document, in bytes.
     const LARGEST: usize = 16 << 20;
 
     /// What the field `retrace` says.
@@ -84,10 +84,10 @@ pub trait Document: Serialize + DeserializeOwned {
     /// The first field that is not valid, and why.
     fn check(&self) -> Result<(), Complaint>;
 
-    /// Reads a document; `origin` names the text in errors.
+    /// Reads a document; `origin` is the name of the text in errors.
     ///
     /// # Errors
-    /// If the text is not such a document, or [`Self::check`] complains.
+    /// If the text is not such a document, or [`Self::check`] returns an error.
     fn parse(text: &str, origin: &str) -> Result<Self, SpecError> {
         let document = read(text, origin, Self::LARGEST)?;
         accept(&document, origin)?;
@@ -102,7 +102,7 @@ pub trait Document: Serialize + DeserializeOwned {
         serde_yaml::to_string(self).map_err(|e| SpecError::Canonical(e.to_string()))
     }
 
-    /// The digest of what the document means, the same for every way of writing it.
+    /// The digest of the document's meaning, the same for every way of writing it.
     ///
     /// # Errors
     /// If a value has no canonical form.
@@ -127,12 +127,11 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str, origin: &str, largest: usize
     yaml_value(text, origin, Indirection::Refused, PhantomData)
 }
 
-/// The most bytes of [`read_yaml`].
+/// The maximum size of [`read_yaml`] in bytes.
 const LARGEST_YAML: usize = 16 << 20;
 
-/// Reads YAML that other programs wrote, by a seed: unlike [`Document::parse`] with aliases, and with fields
-/// that nobody knows. A short text can mean a huge one by its aliases, and it is the seed that has to
-/// bound what it makes.
+/// Reads YAML that other programs wrote, with a seed: unlike [`Document::parse`], aliases and unknown fields are
+/// accepted. With aliases a short text can expand to a huge value, so the seed must limit what it builds.
 ///
 /// # Errors
 /// If the text is not YAML, not such a value, longer than 16 MiB or nested deeper than 64 levels.
@@ -159,7 +158,7 @@ fn yaml_value<'de, S: DeserializeSeed<'de>>(
     })
 }
 
-/// Whether the document is of the version that is read here, and can be meant.
+/// Whether the document has the version that is read here, and its values are valid.
 pub(crate) fn accept<D: Document>(document: &D, origin: &str) -> Result<(), SpecError> {
     let invalid = |(field, what)| SpecError::Invalid { origin: origin.to_owned(), field, what };
     if document.schema() != D::SCHEMA {
@@ -169,7 +168,7 @@ pub(crate) fn accept<D: Document>(document: &D, origin: &str) -> Result<(), Spec
     document.check().map_err(invalid)
 }
 
-/// A parser's message without the place at its end, which is told apart.
+/// A parser's message without the position at its end, which is shown separately.
 fn without_place(mut what: String) -> String {
     if let Some(at) = what.rfind(" at line ")
         && what[at..].split(' ').skip(3).step_by(2).all(|number| number.parse::<usize>().is_ok())

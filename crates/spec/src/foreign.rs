@@ -1,23 +1,23 @@
-//! Untrusted text for display: invisible characters and characters that move the cursor are escaped, and long
-//! text is cut. So a name or message can neither hide nor look like a line of retrace.
+//! Untrusted text for display: invisible characters and characters that move the cursor are escaped, and long text is
+//! cut. So a name or message can neither be hidden nor look like a line of retrace.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// An error quotes so many characters of a text that others wrote.
+/// An error quotes at most this many characters of a text from others.
 const QUOTED: usize = 120;
-/// A word of more characters, such as a path, is cut in its middle.
+/// A longer word, such as a path, is cut in its middle.
 const WORD: usize = 200;
-/// A message of more characters than this is cut in its middle, whatever it consists of.
+/// A longer message is cut in its middle, whatever it contains.
 const MESSAGE: usize = 1000;
-/// A line of more characters than this is shown around the place in question alone.
+/// If a line is longer than this, it is shown without the lines around it.
 const LINE: usize = 200;
-/// So many characters of a long line are shown before the place, and from it on.
+/// This many characters of a long line are shown before the position, and this many from the position on.
 const AROUND: usize = 40;
 
-/// Whether a character is not seen, or changes how others are seen: a control character (C0, DEL, C1), a
-/// separator of lines or paragraphs, or one of Unicode's `Default_Ignorable_Code_Point`, which are marks
-/// of direction, joiners, fillers, variation selectors and tags.
+/// Whether a character is invisible, or changes how others are displayed: a control character (C0, DEL, C1), a
+/// separator of lines or paragraphs, or one of Unicode's `Default_Ignorable_Code_Point`, which are marks of direction,
+/// joiners, fillers, variation selectors and tags.
 pub const fn hides(c: char) -> bool {
     matches!(c,
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}'
@@ -27,25 +27,25 @@ pub const fn hides(c: char) -> bool {
         | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The text on one line, with everything that [`hides`] escaped, as `\n` or `\u{1b}`.
+/// The text on one line, with every character that [`hides`] escaped, as `\n` or `\u{1b}`.
 pub fn shown(text: &str) -> Cow<'_, str> {
     escaped(text, hides, |c, out| out.extend(c.escape_default()))
 }
 
-/// As [`shown`], for a text that is laid out already: its line breaks and tabs stay.
+/// As [`shown`], for a text that already has its layout: its line breaks and tabs are kept.
 pub fn shown_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| hides(c) && !matches!(c, '\n' | '\t'), |c, out| out.extend(c.escape_default()))
 }
 
-/// A JSON text of the same value, with everything that [`hides`] in its strings written as `\u202e`.
+/// A JSON text of the same value, with every character that [`hides`] in its strings written as `\u202e`.
 pub fn shown_json(text: &str) -> Cow<'_, str> {
-    // Control characters below a space stand between values: in strings JSON has them escaped.
+    // Control characters below the space occur only between values: in strings, JSON escapes them.
     escaped(
         text,
         |c| hides(c) && c >= ' ',
         |c, out| {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                // Writing to a String does not fail.
+                // Writing to a `String` does not fail.
                 let _ = write!(out, "\\u{unit:04x}");
             }
         },
@@ -62,7 +62,7 @@ fn escaped(text: &str, which: impl Fn(char) -> bool, escape: impl Fn(char, &mut 
     Cow::Owned(out)
 }
 
-/// The beginning of the text: as much as an error quotes.
+/// The beginning of the text: the part that an error quotes.
 pub fn excerpt(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(QUOTED) {
         None => Cow::Borrowed(text),
@@ -70,8 +70,8 @@ pub fn excerpt(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The message of an error, of which no text in backticks or double quotes is more than an [`excerpt`],
-/// no word is long, nor the whole.
+/// The message of an error, in which each text in backticks or double quotes is cut to an [`excerpt`], and long words
+/// and a long message are cut.
 pub fn concise(message: &str) -> String {
     let mut out = String::new();
     let mut rest = message;
@@ -85,12 +85,12 @@ pub fn concise(message: &str) -> String {
         rest = &after[end + 1..];
     }
     out.push_str(rest);
-    // What others wrote may stand without quotes too, or break out of them.
+    // Text from others may also be without quotes, or contain quotes itself.
     let words = out.split_inclusive(char::is_whitespace).map(|word| shortened(word, WORD));
     shortened(&words.collect::<String>(), MESSAGE)
 }
 
-/// The text without its middle, where it is longer than `most` characters.
+/// The text without its middle, if it is longer than `most` characters.
 pub fn shortened(text: &str, most: usize) -> String {
     let last = most / 4;
     if text.char_indices().nth(most).is_none() {
@@ -101,18 +101,18 @@ pub fn shortened(text: &str, most: usize) -> String {
     format!("{} … ({} bytes more) … {}", &text[..head], tail - head, &text[tail..])
 }
 
-/// The lines around a place in a text, as they can be shown.
+/// The lines around a position in a text, ready for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snippet {
-    /// The lines, escaped, and cut where they are long.
+    /// The lines, escaped, and cut if they are long.
     pub lines: String,
     /// How many lines of the text come before them.
     pub before: usize,
-    /// The column of the place in the text, from 1, in characters.
+    /// The column of the position in the text, from 1, in characters.
     pub column: usize,
-    /// Where the place is in `lines`, in bytes.
+    /// The position in `lines`, in bytes.
     pub at: usize,
-    /// How long it is there, in bytes.
+    /// Its length there, in bytes.
     pub length: usize,
 }
 
@@ -129,8 +129,8 @@ impl Snippet {
         Self::of(text, begin + at, 0)
     }
 
-    /// The line of the `length` bytes at `at`, with those before and after it unless one is long; nothing
-    /// if the text has no such place.
+    /// The line of the `length` bytes at `at`, with the lines before and after it unless one is long; `None` if the
+    /// text has no such position.
     pub fn of(text: &str, at: usize, length: usize) -> Option<Self> {
         let (before, after) = text.split_at_checked(at).filter(|(_, after)| !after.is_empty())?;
         let begin = before.rfind('\n').map_or(0, |end| end + 1);
@@ -170,8 +170,8 @@ impl Snippet {
 mod tests {
     use super::*;
 
-    /// What Unicode's `DerivedCoreProperties` lists as `Default_Ignorable_Code_Point`, some of each range; the
-    /// marks of direction of its annex 9; controls; and what has to stay as it is.
+    /// What Unicode's `DerivedCoreProperties` lists as `Default_Ignorable_Code_Point`, some of each range; the marks
+    /// of direction of its annex 9; controls; and characters that must not be escaped.
     #[test]
     fn what_hides_is_escaped_and_nothing_else() {
         for c in [

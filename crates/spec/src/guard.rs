@@ -1,5 +1,5 @@
-//! Turns panics of other libraries into errors. Some libraries panic at damaged or malicious bytes; that is
-//! not a bug of retrace.
+//! Turns panics of other libraries into errors. Some libraries panic on damaged or malicious bytes; that is not a bug
+//! of retrace.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,24 +14,24 @@ static GUARDED: AtomicUsize = AtomicUsize::new(0);
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("it may be damaged; its reader failed: {what}")]
 pub struct GaveUp {
-    /// What it said.
+    /// The message of the panic.
     pub what: String,
 }
 
-/// Whether something is being read whose panics become errors. Whoever tells people of panics need not
-/// tell of one in a library now.
+/// Whether some thread is in a call whose panics become errors. Meanwhile a panic hook need not report a panic of a
+/// library.
 pub fn guarded() -> bool {
     GUARDED.load(Ordering::Relaxed) > 0
 }
 
-/// What `work` gives, or an error where it panics. For calls of libraries with what others wrote; nothing
-/// that such a call may have left half done is to be used again.
+/// The result of `work`, or an error if it panics. For calls of libraries with data from others; data that such a call
+/// may have left incomplete must not be used afterwards.
 ///
 /// # Errors
 /// If it panics.
 pub fn guard<T>(work: impl FnOnce() -> T) -> Result<T, GaveUp> {
     GUARDED.fetch_add(1, Ordering::Relaxed);
-    // Nothing that a panic leaves half done is looked at again: what it worked on is dropped.
+    // Nothing that a panic leaves incomplete is used again: the values that it worked on are dropped.
     let result = catch_unwind(AssertUnwindSafe(work));
     GUARDED.fetch_sub(1, Ordering::Relaxed);
     result.map_err(|panic| {

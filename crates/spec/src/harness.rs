@@ -1,14 +1,13 @@
 //! The names of numbers in a results file of lm-evaluation-harness.
 //!
-//! Below `results` and a task's name, a number stands under `METRIC,FILTER`, and its standard error under
-//! `METRIC_stderr,FILTER`. The filter is what was done to the model's answers before they were scored;
-//! `none` is the name of no filter. Before version 0.4 of the harness, a name had no filter: `acc`,
-//! `acc_stderr`.
+//! Below `results` and a task's name, a number is stored as `METRIC,FILTER`, and its standard error as
+//! `METRIC_stderr,FILTER`. The filter is what was applied to the model's answers before they were scored; `none` is
+//! the name of no filter. Before version 0.4 of the harness, a name had no filter: `acc`, `acc_stderr`.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// What the name of a metric ends with that is the standard error of another.
+/// The ending of a metric's name that is the standard error of another metric.
 const STDERR: &str = "_stderr";
 /// The filter that changes nothing.
 const NO_FILTER: &str = "none";
@@ -25,12 +24,12 @@ pub struct ResultKey<'a> {
 }
 
 impl<'a> ResultKey<'a> {
-    /// The value of a metric over answers that no filter changed.
+    /// The value of a metric over unfiltered answers.
     pub const fn unfiltered(metric: &'a str) -> Self {
         Self { metric, filter: Some(NO_FILTER), stderr: false }
     }
 
-    /// Reads a name. Every text is one.
+    /// Reads a name. Every text is a valid name.
     pub fn parse(key: &'a str) -> Self {
         let (metric, filter) = key.split_once(',').map_or((key, None), |(metric, filter)| (metric, Some(filter)));
         match metric.strip_suffix(STDERR) {
@@ -50,7 +49,7 @@ impl<'a> ResultKey<'a> {
         self.filter.is_none_or(|filter| filter == NO_FILTER)
     }
 
-    /// What tables call the metric: by its name, and its filter where there is one.
+    /// The name of the metric in tables: its name, and its filter if there is one.
     pub fn label(self) -> Cow<'a, str> {
         match self.filter {
             Some(filter) if filter != NO_FILTER => format!("{},{filter}", self.metric).into(),

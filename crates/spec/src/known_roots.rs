@@ -1,5 +1,5 @@
-//! The roots of releases that someone has seen. An auditor keeps this list, so that an old manifest is not
-//! taken for the latest.
+//! The roots of releases that were seen before. An auditor keeps this list, so that an old manifest is not accepted as
+//! the latest.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::document::Complaint;
 use crate::{Digest, Document};
 
-/// Roots of releases, each release's in the order in which they were published.
+/// Roots of releases; each release's roots are in the order in which they were published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownRoots {
@@ -18,11 +18,11 @@ pub struct KnownRoots {
     pub releases: Vec<KnownRelease>,
 }
 
-/// A release of which roots are known.
+/// A release whose roots are known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownRelease {
-    /// What its manifests call it.
+    /// Its name in its manifests.
     pub name: String,
     /// Its roots in the order in which they were published, the latest last.
     pub roots: Vec<KnownRoot>,
@@ -34,7 +34,7 @@ pub struct KnownRelease {
 pub struct KnownRoot {
     /// The root.
     pub root: Digest,
-    /// When and where it was seen, in any words.
+    /// When and where it was seen, as free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<String>,
 }

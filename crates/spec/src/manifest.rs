@@ -8,24 +8,24 @@ use serde::{Deserialize, Serialize};
 use crate::document::Complaint;
 use crate::{Algorithm, Checksum, Digest, Document, RelPath, SpecError, canonical_digest};
 
-/// A release written down: every artifact by its digest, every step by what it read and made.
+/// A release as a document: every artifact with its digest, every step with its inputs and outputs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// `manifest/1`.
     pub retrace: String,
-    /// What the release is called.
+    /// The name of the release.
     pub name: String,
     /// The program that sealed it, with its version. Not covered by the root.
     pub tool: String,
     /// The digest over all artifacts, steps and ignored paths: the one value to publish or sign.
     pub root: Digest,
-    /// Paths in the release's directory that the manifest does not cover, and says so.
+    /// Paths in the release's directory that the manifest explicitly does not cover.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<RelPath>,
     /// The files, sorted by path.
     pub artifacts: Vec<Artifact>,
-    /// What made them, sorted by id.
+    /// The steps that made them, sorted by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<GraphStep>,
 }
@@ -34,23 +34,23 @@ pub struct Manifest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Artifact {
-    /// Where it lies.
+    /// Its path.
     pub path: RelPath,
-    /// What it is.
+    /// Its kind.
     pub kind: ArtifactKind,
     /// Its length in bytes.
     pub size: u64,
     /// The BLAKE3 of its bytes.
     pub digest: Digest,
-    /// Its SHA-256, for tools that know no BLAKE3, if that was asked for.
+    /// Its SHA-256, for tools that do not support BLAKE3, if it was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Checksum>,
     /// For a file of more than 16 MiB, the BLAKE3 subtree value of each 16 MiB, so that a range of
     /// wrong bytes can be named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slices: Vec<Digest>,
-    /// For checkpoints (safetensors, PyTorch, llama2.c): what is inside, whatever the header looks like.
-    /// For the index of a sharded one: the root over all its shards.
+    /// For checkpoints (safetensors, PyTorch, llama2.c): the digests of the tensors, independent of the header. For
+    /// the index of a sharded one: the root over all its shards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tensors: Option<Box<Tensors>>,
 }
@@ -61,12 +61,12 @@ pub struct Artifact {
 pub struct Tensors {
     /// The tensor root: over (name, dtype, shape, bytes), sorted by name.
     pub root: Digest,
-    /// One digest a tensor, over its dtype, shape and bytes; none in the index of a sharded checkpoint.
+    /// One digest per tensor, over its dtype, shape and bytes; none in the index of a sharded checkpoint.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub digests: BTreeMap<String, Digest>,
 }
 
-/// What an artifact is.
+/// The kind of an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ArtifactKind {
@@ -80,19 +80,19 @@ pub enum ArtifactKind {
     Tokens,
     /// A file of a checkpoint.
     Checkpoint,
-    /// A journal or another account of what was done.
+    /// A journal or another record of what was done.
     Log,
     /// Items that a model is evaluated on.
     Benchmark,
     /// Rows for SQL.
     Table,
-    /// The manifest of a part of the release, which stands for all the part's files.
+    /// The manifest of a part of the release, which represents all the part's files.
     Manifest,
     /// Anything else.
     Other,
 }
 
-/// An edge of the graph: something that was done, what it read and what it made.
+/// An edge of the graph: an operation with its inputs and outputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GraphStep {
@@ -100,15 +100,15 @@ pub struct GraphStep {
     pub id: String,
     /// What was done.
     pub kind: StepKind,
-    /// The numerics version, where the step computes with it.
+    /// The numerics version, if the step computes with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numerics: Option<u32>,
-    /// The document that says how; it is among the inputs too.
+    /// The document that describes the step; it is also one of the inputs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<RelPath>,
-    /// What it read, sorted by path.
+    /// Its inputs, sorted by path.
     pub inputs: Vec<Reference>,
-    /// What it made, sorted by path.
+    /// Its outputs, sorted by path.
     pub outputs: Vec<Output>,
 }
 
@@ -120,7 +120,7 @@ pub enum StepKind {
     Generate,
     /// Documents to fewer, better documents.
     Clean,
-    /// Documents to tokens, with a tokenizer given or trained.
+    /// Documents to tokens, with an existing or newly trained tokenizer.
     Tokenize,
     /// Tokens to checkpoints and a journal.
     Train,
@@ -130,7 +130,7 @@ pub enum StepKind {
     Import,
     /// Journals, results and files of other tools to tables.
     Tables,
-    /// Benchmarks and a corpus to the items that the corpus holds.
+    /// Benchmarks and a corpus to the items that the corpus contains.
     Contamination,
     /// Tables to a scaling law.
     Scaling,
@@ -138,25 +138,25 @@ pub enum StepKind {
     Page,
 }
 
-/// A file as a step met it.
+/// A file as a step read it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reference {
-    /// Where it lay.
+    /// Its path.
     pub path: RelPath,
-    /// What it held then.
+    /// Its digest at that time.
     pub digest: Digest,
 }
 
-/// A file as a step left it.
+/// A file as a step wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Output {
-    /// Where it was put.
+    /// Its path.
     pub path: RelPath,
-    /// What it is.
+    /// Its kind.
     pub kind: ArtifactKind,
-    /// What it held then.
+    /// Its digest at that time.
     pub digest: Digest,
 }
 
@@ -164,7 +164,7 @@ impl Manifest {
     /// A manifest of these parts, sorted and with its root.
     ///
     /// # Errors
-    /// If the parts cannot be meant together: see [`Document::check`].
+    /// If the parts are not valid together: see [`Document::check`].
     pub fn new(
         name: &str,
         tool: &str,
@@ -208,7 +208,7 @@ impl Manifest {
 
 impl Document for Manifest {
     const SCHEMA: &'static str = "manifest/1";
-    // A million entries fit well.
+    // Large enough for a million entries.
     const LARGEST: usize = 512 << 20;
 
     fn schema(&self) -> &str {
@@ -262,7 +262,7 @@ fn root(ignored: &[RelPath], artifacts: &[Artifact], steps: &[GraphStep]) -> Res
         hasher.update(domain.as_bytes()).update(&(count as u64).to_le_bytes());
     };
     begin(&mut hasher, "artifacts", artifacts.len());
-    // A million digests are not held at once.
+    // A million digests are not held in memory together.
     for some in artifacts.chunks(1 << 14) {
         let digests = some.par_iter().map(|entry| canonical_digest("artifact/1", entry));
         for digest in digests.collect::<Result<Vec<_>, _>>()? {

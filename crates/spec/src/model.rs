@@ -1,10 +1,10 @@
-//! A language model's shape, in the words of a Hugging Face `config.json`.
+//! A language model's shape, with the field names of a Hugging Face `config.json`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::document::Complaint;
 
-/// A decoder of one of the families that are known here. A field that a family has not is left out.
+/// A decoder of one of the supported families. Fields that a family does not have are left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
@@ -20,26 +20,27 @@ pub struct Model {
     pub num_hidden_layers: usize,
     /// Query heads.
     pub num_attention_heads: usize,
-    /// Key and value heads; each serves as many query heads as divide evenly.
+    /// Key and value heads; the number of query heads is a multiple of it, and each serves the same number of query
+    /// heads.
     pub num_key_value_heads: usize,
-    /// Elements a head; `hidden_size` / `num_attention_heads` if left out. Llama only.
+    /// Elements per head; `hidden_size` / `num_attention_heads` if left out. Llama only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_dim: Option<usize>,
     /// Longest sequence.
     pub max_position_embeddings: usize,
     /// RoPE's base.
     pub rope_theta: f64,
-    /// How RoPE is stretched beyond the length that a model was trained on first. Llama; OLMo 3, in
-    /// layers with full attention.
+    /// How RoPE is stretched beyond the length that a model was first trained on. Llama; OLMo 3, in layers with full
+    /// attention.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rope_scaling: Option<RopeScaling>,
-    /// The share of each head's elements that RoPE turns. GPT-NeoX only.
+    /// The fraction of each head's elements that RoPE rotates. GPT-NeoX only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotary_pct: Option<f64>,
     /// RMSNorm's epsilon. Llama, OLMo 2 and 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rms_norm_eps: Option<f64>,
-    /// LayerNorm's epsilon. GPT-NeoX; OLMo 1 has 1e−5 fixed.
+    /// LayerNorm's epsilon. GPT-NeoX; OLMo 1 uses 1e−5 always.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer_norm_eps: Option<f64>,
     /// GPT-NeoX: whether attention and feed-forward block read the same input.
@@ -54,17 +55,16 @@ pub struct Model {
     /// Whether projections of the feed-forward block have biases. Llama only; GPT-NeoX always does.
     #[serde(default, skip_serializing_if = "is_false")]
     pub mlp_bias: bool,
-    /// OLMo 1: queries, keys and values are brought to at most this.
+    /// OLMo 1: queries, keys and values are clipped to this absolute value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_qkv: Option<f64>,
-    /// OLMo 3: how many positions a query of a layer with sliding attention sees, its own among
-    /// them.
+    /// OLMo 3: how many positions a query of a layer with sliding attention sees, including its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sliding_window: Option<usize>,
-    /// OLMo 3: each layer's attention; three sliding and one full, again and again, if left out.
+    /// OLMo 3: each layer's attention; if left out, three sliding and one full, repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer_types: Option<Vec<LayerType>>,
-    /// Whether the head is the embedding.
+    /// Whether the output head shares its weights with the embedding.
     #[serde(default, skip_serializing_if = "is_false")]
     pub tie_word_embeddings: bool,
     /// Standard deviation of the initial weights.
@@ -85,20 +85,20 @@ pub enum Architecture {
     GptNeox,
     /// LayerNorm without parameters, SwiGLU, clipped projections.
     Olmo,
-    /// RMSNorm after each block, and of queries and keys.
+    /// RMSNorm after each block, and on queries and keys.
     Olmo2,
     /// OLMo 2 with sliding windows.
     Olmo3,
-    /// A module of the user's own, given to the library; this program alone cannot compute it. What it makes of
-    /// the other fields is its own.
+    /// A module of the user's own, passed to the library; this program without it cannot compute the model. The module
+    /// defines the meaning of the other fields.
     Own,
 }
 
 impl Architecture {
-    /// All of them.
+    /// All families.
     pub const ALL: [Self; 6] = [Self::Llama, Self::GptNeox, Self::Olmo, Self::Olmo2, Self::Olmo3, Self::Own];
 
-    /// The name that Hugging Face gives it, and this crate's documents too.
+    /// The name that Hugging Face uses, and this crate's documents too.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Llama => "llama",
@@ -122,13 +122,13 @@ pub enum Activation {
     GeluNew,
 }
 
-/// What a layer's queries see.
+/// Which positions a layer's queries see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LayerType {
     /// The last `sliding_window` positions.
     #[serde(rename = "sliding_attention")]
     Sliding,
-    /// All positions before.
+    /// All earlier positions.
     #[serde(rename = "full_attention")]
     Full,
 }
@@ -147,30 +147,30 @@ pub enum RopeScaling {
         /// How much longer sequences may become.
         factor: f64,
     },
-    /// Llama 3.1's: low frequencies divided, high ones kept, those between blended.
+    /// Llama 3.1's: low frequencies are divided, high ones are kept, those between are blended.
     Llama3 {
-        /// What low frequencies are divided by.
+        /// Divisor of low frequencies.
         factor: f64,
         /// Wavelengths over the original length divided by this are low frequencies.
         low_freq_factor: f64,
         /// Wavelengths under the original length divided by this are high frequencies.
         high_freq_factor: f64,
-        /// The length that the model was trained on first.
+        /// The length that the model was first trained on.
         original_max_position_embeddings: usize,
     },
     /// YaRN (Peng et al., 2023).
     Yarn {
         /// How much longer sequences become.
         factor: f64,
-        /// The length that the model was trained on first.
+        /// The length that the model was first trained on.
         original_max_position_embeddings: usize,
-        /// What cosines and sines are multiplied with; 0.1·ln(factor) + 1 if left out.
+        /// Factor of cosines and sines; 0.1·ln(factor) + 1 if left out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         attention_factor: Option<f64>,
-        /// Turns within the original length from which on a frequency is kept; 32 if left out.
+        /// A frequency with at least this many turns within the original length is kept; 32 if left out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         beta_fast: Option<f64>,
-        /// Turns within the original length up to which a frequency is divided; 1 if left out.
+        /// A frequency with at most this many turns within the original length is divided; 1 if left out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         beta_slow: Option<f64>,
     },
@@ -178,14 +178,13 @@ pub enum RopeScaling {
 
 /// OLMo 1's epsilon.
 const OLMO_EPSILON: f64 = 1e-5;
-/// More layers are refused: models have up to a few hundred, and each costs memory before any weight is
-/// read.
+/// More layers are refused: models have up to a few hundred, and each uses memory before any weight is read.
 const MOST_LAYERS: usize = 10_000;
-/// More parameters are refused: 2^40, or 4 TiB as they are computed with.
+/// More parameters are refused: 2^40, which are 4 TiB as f32.
 const MOST_PARAMETERS: u128 = 1 << 40;
 
 impl Model {
-    /// Elements a head.
+    /// Elements per head.
     pub const fn head_size(&self) -> usize {
         match self.head_dim {
             Some(size) => size,
@@ -198,19 +197,19 @@ impl Model {
         self.rms_norm_eps.or(self.layer_norm_eps).unwrap_or(OLMO_EPSILON)
     }
 
-    /// How many numbers its matrices have, without biases and the parameters of norms.
+    /// The number of elements of its matrices, without biases and the parameters of norms.
     pub fn parameters(&self) -> u128 {
         let wide = |size: usize| size as u128;
         let (hidden, size) = (wide(self.hidden_size), wide(self.head_size()));
         let rows = size * (wide(self.num_attention_heads) + wide(self.num_key_value_heads));
-        // Queries and what goes out again, keys and values; then the feed-forward block's.
+        // The query and output projections, then keys and values; then the feed-forward block's.
         let matrices = if self.architecture == Architecture::GptNeox { 2 } else { 3 };
         let layer = 2 * hidden * rows + matrices * hidden * wide(self.intermediate_size);
         let ends = if self.tie_word_embeddings { 1 } else { 2 };
         wide(self.num_hidden_layers) * layer + ends * hidden * wide(self.vocab_size)
     }
 
-    /// How many of a head's elements RoPE turns.
+    /// How many of a head's elements RoPE rotates.
     pub fn rotary_size(&self) -> usize {
         match self.rotary_pct {
             Some(share) => (self.head_size() as f64 * share) as usize,
@@ -227,10 +226,10 @@ impl Model {
         }
     }
 
-    /// Whether the values can be meant together.
+    /// Whether the values are valid together.
     ///
     /// # Errors
-    /// The first field that cannot, and why.
+    /// The first field that is not valid, and why.
     pub fn check(&self) -> Result<(), Complaint> {
         let complain = |field: &str, what: String| Err((format!("model.{field}"), what));
         positive(&[
@@ -281,7 +280,7 @@ impl Model {
         self.rope_scaling.as_ref().map_or(Ok(()), RopeScaling::check)
     }
 
-    /// Whether it has what its family needs, and nothing that it has not.
+    /// Whether it has the fields that its family needs, and no others.
     fn check_family(&self) -> Result<(), Complaint> {
         use Architecture::{GptNeox, Llama, Olmo, Olmo2, Olmo3};
         let family = self.architecture;
@@ -363,7 +362,7 @@ impl RopeScaling {
     }
 }
 
-/// Complains of a size that is 0 or out of all proportion.
+/// Returns an error for a size that is 0 or much too large.
 pub(crate) fn positive(values: &[(&str, usize)]) -> Result<(), Complaint> {
     match values.iter().find(|(_, value)| !(1..=1 << 30).contains(value)) {
         Some((field, value)) => Err(((*field).to_owned(), format!("{value} is not between 1 and 2^30"))),
@@ -371,7 +370,7 @@ pub(crate) fn positive(values: &[(&str, usize)]) -> Result<(), Complaint> {
     }
 }
 
-/// Complains of a value that is not in its range, NaN among them.
+/// Returns an error for a value that is not in its range, or is NaN.
 pub(crate) fn within(ranges: &[(&str, f64, f64, f64)]) -> Result<(), Complaint> {
     match ranges.iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
         Some((field, value, least, most)) => {

@@ -7,8 +7,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
-/// A path inside a release: relative, `/` between its parts, and unable to leave the directory
-/// that it is joined to, on any system.
+/// A path inside a release: relative, with `/` between its parts. On no system can it leave the directory that it is
+/// joined to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct RelPath(String);
@@ -34,7 +34,7 @@ impl RelPath {
         root.join(&self.0)
     }
 
-    /// The path below this one that ends in `name`.
+    /// The path of `name` below this one.
     pub fn join(&self, name: &str) -> Result<Self, PathError> {
         format!("{}/{name}", self.0).try_into()
     }
@@ -49,12 +49,12 @@ impl RelPath {
         self.0.rsplit_once('/').map(|(parent, _)| Self(parent.to_owned()))
     }
 
-    /// This path and the directories that it lies in, the nearest first.
+    /// This path and the directories that contain it, the nearest first.
     pub fn ancestors(&self) -> impl Iterator<Item = &str> {
         std::iter::successors(Some(self.as_str()), |path| path.rsplit_once('/').map(|(parent, _)| parent))
     }
 
-    /// Whether this is `directory` or lies below it.
+    /// Whether this is `directory` or is below it.
     pub fn is_within(&self, directory: &Self) -> bool {
         self.0.strip_prefix(&directory.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
@@ -71,7 +71,7 @@ impl TryFrom<String> for RelPath {
     }
 }
 
-/// Why a text is no path inside a release.
+/// Why a text is not a path inside a release.
 fn complaint(path: &str) -> Option<&'static str> {
     if path.is_empty() {
         return Some("is empty");

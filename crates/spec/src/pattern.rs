@@ -1,4 +1,4 @@
-//! Patterns of paths, by which documents name several files.
+//! Patterns of paths, with which documents name several files.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{PathError, RelPath};
 
-/// A path inside a release whose last part may hold `*`, which stands for any text. A name that begins
-/// with a dot is matched only by a pattern that does.
+/// A path inside a release whose last part may contain `*`, which matches any text. A name that begins with a dot is
+/// matched only by a pattern that begins with a dot too.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Pattern(RelPath);
@@ -19,12 +19,12 @@ impl Pattern {
         self.0.as_str()
     }
 
-    /// The directory in which it looks, if that is not the release's own.
+    /// The directory that it searches, if that is not the release's own.
     pub fn directory(&self) -> Option<RelPath> {
         self.0.parent()
     }
 
-    /// Its last part, which may hold `*`.
+    /// Its last part, which may contain `*`.
     pub fn name(&self) -> &str {
         self.0.file_name()
     }
@@ -32,12 +32,12 @@ impl Pattern {
     /// The same names in another directory.
     ///
     /// # Errors
-    /// If the two make no path.
+    /// If the two do not make a valid path.
     pub fn within(&self, directory: &RelPath) -> Result<Self, PathError> {
         Ok(Self(directory.join(self.name())?))
     }
 
-    /// Whether `path` is this, where `*` stands for any text.
+    /// Whether `path` matches this, where `*` matches any text.
     pub fn matches(&self, path: &RelPath) -> bool {
         path.parent() == self.directory() && self.matches_name(path.file_name())
     }
@@ -58,13 +58,13 @@ impl Pattern {
         rest.ends_with(last)
     }
 
-    /// Whether some name in one directory matches both.
+    /// Whether some name in the same directory matches both.
     pub fn can_share_a_name(&self, other: &Self) -> bool {
         can_meet(self.name().as_bytes(), other.name().as_bytes())
     }
 }
 
-/// Whether some text matches both patterns, by which pairs of their beginnings a common text can reach.
+/// Whether some text matches both patterns. Computes which pairs of their beginnings a common text can reach.
 fn can_meet(a: &[u8], b: &[u8]) -> bool {
     let star = |pattern: &[u8], at: usize| pattern.get(at) == Some(&b'*');
     let mut reached = vec![vec![false; b.len() + 1]; a.len() + 1];
@@ -74,7 +74,7 @@ fn can_meet(a: &[u8], b: &[u8]) -> bool {
             if !reached[i][j] {
                 continue;
             }
-            // A `*` ends, or takes one more byte or `*` of the other.
+            // A `*` ends, or matches one more byte or `*` of the other pattern.
             if star(a, i) {
                 reached[i + 1][j] = true;
                 if j < b.len() {
@@ -111,7 +111,7 @@ impl FromStr for Pattern {
 }
 
 impl From<RelPath> for Pattern {
-    /// The pattern of one path. A `*` in its directories stands for itself.
+    /// The pattern that matches one path. A `*` in its directories is an ordinary character.
     fn from(path: RelPath) -> Self {
         Self(path)
     }
@@ -158,7 +158,7 @@ mod tests {
         assert!("d*/x".parse::<Pattern>().is_err() && "../x".parse::<Pattern>().is_err());
     }
 
-    /// By brute force: all names of up to four letters of two.
+    /// By brute force: all names of up to four letters from an alphabet of two.
     #[test]
     fn two_patterns_meet_if_some_name_matches_both() {
         let mut names = vec![String::new()];

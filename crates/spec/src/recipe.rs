@@ -21,7 +21,7 @@ pub use tokenize::{TokenShard, TokenizeRecipe, TokenizerSource};
 
 use crate::document::Complaint;
 
-/// The name of a step, which is a file's name too.
+/// The name of a step, which is also the name of a file.
 fn check_name(name: &str) -> Result<(), Complaint> {
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
         return Err(("name".to_owned(), format!("{name:?} is not letters, digits, `-`, `_` and `.`")));

@@ -1,4 +1,4 @@
-//! The run file: everything that the bits of a training run depend on, except its tokens and the numerics.
+//! The run file: everything that determines the bits of a training run, except its tokens and the numerics.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,59 +6,59 @@ use crate::document::{Complaint, SpecError, accept, read};
 use crate::model::{Model, positive, within};
 use crate::{Document, RelPath, Seed, Step};
 
-/// A training run. Paths are relative to the directory that the run file lies in.
+/// A training run. Paths are relative to the directory of the run file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run<M = Model> {
     /// `run/1`.
     pub retrace: String,
-    /// What the run is called; its step in the manifest is `train-NAME`.
+    /// The name of the run; its step in the manifest is `train-NAME`.
     pub name: String,
-    /// Where every random number begins: initial weights and data order.
+    /// The seed of all random numbers: initial weights and data order.
     pub seed: Seed,
-    /// The numerics version that it is made with.
+    /// The numerics version.
     pub numerics: u32,
-    /// The model. In a file also `{config: PATH}`, which [`Run::parse_with`] reads.
+    /// The model. A file may also have `{config: PATH}`, which [`Run::parse_with`] reads.
     pub model: M,
-    /// What it begins with; if left out, weights drawn from the seed.
+    /// The initial weights; if left out, weights drawn from the seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Start>,
     /// The tokenizer that made the tokens; copied beside every checkpoint.
     pub tokenizer: RelPath,
-    /// Where checkpoints and the journal go.
+    /// The directory of the checkpoints and the journal.
     pub output: RelPath,
-    /// Tokens that a sequence predicts.
+    /// Tokens that are predicted in each sequence.
     pub sequence_length: usize,
-    /// Sequences a step.
+    /// Sequences per step.
     pub batch_size: usize,
-    /// Sequences whose gradient is computed at once; part of the bits, unlike threads or workers.
+    /// Sequences whose gradient is computed together; unlike threads and workers, this changes the bits.
     pub micro_batch_size: usize,
-    /// How weights follow gradients.
+    /// The rule by which gradients change weights.
     pub optimizer: Optimizer,
-    /// Of the z-loss, the squared logarithm of the logits' normaliser; 0, none, if left out.
+    /// Coefficient of the z-loss, the squared logarithm of the logits' normaliser; 0, none, if left out.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub z_loss: f64,
-    /// The share of what each block adds to the residual stream that is dropped; 0 if left out.
+    /// The fraction of what each block adds to the residual stream that is dropped; 0 if left out.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropout: f64,
-    /// Whether the loss leaves out the first token of each document, which does not follow from the
-    /// end of the one before; Megatron's `--eod-mask-loss`. No if left out.
+    /// Whether the loss leaves out the first token of each document, which cannot be predicted from the end of the one
+    /// before; Megatron's `--eod-mask-loss`. No if left out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mask_document_ends: bool,
-    /// The order that sequences come in; shuffled if left out.
+    /// The order of the sequences; shuffled if left out.
     #[serde(default, skip_serializing_if = "Order::is_shuffled")]
     pub order: Order,
-    /// Which steps are too far out to learn from; none if left out.
+    /// Which steps are outliers that do not change the weights; none if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outliers: Option<Outliers>,
-    /// What is learned from, in order, and how fast.
+    /// The training data, in order, with the learning rates.
     pub phases: Vec<Phase>,
     /// A checkpoint is saved at every multiple of this step, at the end of each phase and at the start.
     pub checkpoint_every: u64,
-    /// Which checkpoints stay; all if left out.
+    /// Which checkpoints are kept; all if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
-    /// What the loss is measured on that is not learned from; nothing if left out.
+    /// The held-out data on which the loss is measured; none if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<Validation>,
 }
@@ -67,28 +67,27 @@ fn is_zero(value: &f64) -> bool {
     *value == 0.0
 }
 
-/// A released checkpoint that a run begins with. The run's steps and tokens count from 0.
+/// A released checkpoint with which a run begins. The run's steps and tokens count from 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
     /// A directory with `config.json` and the weights.
     pub checkpoint: RelPath,
-    /// How many updates the optimizer's moments, in `optimizer.safetensors` beside the weights,
-    /// have seen. If left out no moments are read, and the optimizer begins anew.
+    /// How many updates the optimizer's moments, in `optimizer.safetensors` beside the weights, have received. If left
+    /// out, no moments are read, and the optimizer begins with zero moments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optimizer_updates: Option<u64>,
 }
 
-/// The order that sequences come in.
+/// The order of the sequences.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// As drawn from the seed, shares and epochs mixed.
+    /// Drawn from the seed, with shares and epochs mixed.
     #[default]
     Shuffled,
-    /// As they stand in the one token shard of each phase: slot b of the phase's step s, counted from
-    /// 0, reads sequence s · `batch_size` + b, from the first again after the last. For data that
-    /// another framework has shuffled already.
+    /// As stored in the one token shard of each phase: slot b of the phase's step s, counted from 0, reads sequence s
+    /// · `batch_size` + b, from the first again after the last. For data that another framework has shuffled already.
     AsStored,
 }
 
@@ -98,49 +97,48 @@ impl Order {
     }
 }
 
-/// Steps that change nothing: `SkipStepOptimizer` of OLMo-core.
+/// Steps that do not change the weights: `SkipStepOptimizer` of OLMo-core.
 ///
-/// A step is such if its loss or its gradient's norm is more than `deviations` standard deviations
-/// over the mean of the last `window` steps', outliers among them.
+/// A step is an outlier if its loss or its gradient's norm is more than `deviations` standard deviations above the
+/// mean of the last `window` steps, outliers included.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outliers {
-    /// How many steps are looked back at. No step is an outlier before half as many.
+    /// The number of previous steps that are considered. No step is an outlier before half as many.
     pub window: u64,
-    /// How many standard deviations are too many.
+    /// The limit, in standard deviations.
     pub deviations: f64,
 }
 
 impl Outliers {
-    /// The shortest window of which half has a standard deviation.
+    /// The shortest window whose half has a standard deviation.
     pub const SHORTEST: u64 = 6;
 }
 
-/// Which checkpoints stay once newer ones are there, beside the start's and those at the ends of
-/// phases.
+/// Which checkpoints are kept when newer ones exist, in addition to the start's and those at the ends of phases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
-    /// The newest so many.
+    /// This many of the newest.
     pub last: u64,
     /// Those at multiples of this step; none if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<u64>,
 }
 
-/// The loss on tokens that are held out.
+/// The loss on held-out tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Validation {
     /// A token shard.
     pub tokens: RelPath,
-    /// How many of its sequences, from the first on.
+    /// The number of its sequences, from the first on.
     pub sequences: u64,
-    /// It is measured after every multiple of this step, and after the last.
+    /// It is measured after every multiple of this step, and after the last step.
     pub every: u64,
 }
 
-/// A model that is described by a hub's file.
+/// A model that is described by a hub's configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ByConfig {
@@ -164,17 +162,17 @@ pub struct Optimizer {
     pub clip: f64,
 }
 
-/// A stretch of training on one mix, under one schedule.
+/// A part of training with one mix and one schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Phase {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// How many steps it has.
+    /// Its number of steps.
     pub steps: u64,
     /// The learning rate over its steps.
     pub learning_rate: Schedule,
-    /// What its sequences are drawn from.
+    /// The source of its sequences.
     pub mix: Vec<Source>,
 }
 
@@ -191,7 +189,7 @@ pub enum Schedule {
         /// The last rate.
         floor: f64,
     },
-    /// Linear warm-up to `peak` over `warmup` steps, then a straight line down to `floor`.
+    /// Linear warm-up to `peak` over `warmup` steps, then a linear decay to `floor`.
     Linear {
         /// Steps of warm-up.
         warmup: u64,
@@ -200,8 +198,7 @@ pub enum Schedule {
         /// The last rate.
         floor: f64,
     },
-    /// Linear warm-up to `peak`, which then stays, until the last `decay` steps go straight down to
-    /// `floor`.
+    /// Linear warm-up to `peak`, which then stays constant; the last `decay` steps decay linearly to `floor`.
     WarmupStableDecay {
         /// Steps of warm-up.
         warmup: u64,
@@ -219,11 +216,11 @@ pub enum Schedule {
         /// The highest rate.
         peak: f64,
     },
-    /// MAP-Neo's decay phase: from `peak`, halved every `half_life` steps, never below `floor`.
+    /// MAP-Neo's decay phase: starts at `peak`, halved every `half_life` steps, never below `floor`.
     HalfLife {
         /// The first rate.
         peak: f64,
-        /// Steps in which it halves.
+        /// Number of steps in which it halves.
         half_life: u64,
         /// The lowest rate.
         floor: f64,
@@ -236,7 +233,7 @@ pub enum Schedule {
 pub struct Source {
     /// A token shard.
     pub tokens: RelPath,
-    /// Its share: of every (sum of shares) consecutive sequences, this many are its.
+    /// Its share: of every (sum of shares) consecutive sequences, this many are from this shard.
     pub share: u32,
 }
 
@@ -263,7 +260,7 @@ impl Schedule {
         }
     }
 
-    /// The rate that it does not fall below.
+    /// The lower limit of the rate.
     pub const fn floor(&self) -> f64 {
         match *self {
             Self::Cosine { floor, .. }
@@ -274,7 +271,7 @@ impl Schedule {
         }
     }
 
-    /// Whether it can be meant in a phase of `steps`.
+    /// Whether it is valid in a phase of `steps`.
     fn check(&self, steps: u64) -> Result<(), Complaint> {
         let complain = |field: &str, what: String| Err((field.to_owned(), what));
         let (warmup, peak, floor) = (self.warmup(), self.peak(), self.floor());
@@ -296,7 +293,7 @@ impl Schedule {
     }
 }
 
-/// As much of a run file as shows that its model is given by a hub's file.
+/// The part of a run file that shows whether its model is given by a hub's file.
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "what matters is whether there is such a field")]
 struct Glance {
@@ -309,14 +306,14 @@ struct HasConfig {
     config: serde::de::IgnoredAny,
 }
 
-/// The most tokens of a step: sixteen times what the largest runs have.
+/// The maximum of tokens per step: sixteen times the number of the largest runs.
 const MOST_TOKENS: u128 = 1 << 28;
-/// The most phases of a run: each step looks for its own.
+/// The maximum of phases of a run: each step searches for its own.
 const MOST_PHASES: usize = 1000;
 
 impl Run {
-    /// Reads a run file, whose model may also be given as `{config: PATH}`: the run is then the same
-    /// as if what `read_config` makes of that path were written out. Gives the path too.
+    /// Reads a run file, whose model may also be given as `{config: PATH}`: the run is then the same as if the result
+    /// of `read_config` for that path were written in the file. Returns the path too.
     ///
     /// # Errors
     /// As [`Document::parse`], and what `read_config` returns.
@@ -365,13 +362,13 @@ impl<M> Run<M> {
 }
 
 impl Run {
-    /// Steps over all phases.
+    /// The number of steps of all phases.
     pub fn steps(&self) -> Step {
         Step(self.phases.iter().map(|phase| phase.steps).sum())
     }
 
-    /// The phase that computes update number `step` (the one that leads *to* step `step`), and how
-    /// many steps went before that phase.
+    /// The phase that computes update number `step` (the one that leads *to* step `step`), and the number of steps
+    /// before that phase.
     pub fn phase_of(&self, step: Step) -> Option<(&Phase, Step)> {
         let mut before = 0;
         for phase in &self.phases {
@@ -397,7 +394,7 @@ impl Run {
         self.ends_phase(step) || step.0.is_multiple_of(self.checkpoint_every)
     }
 
-    /// Whether the checkpoint of `step` stays when `newer` newer ones are there.
+    /// Whether the checkpoint of `step` is kept when there are `newer` newer ones.
     pub fn retains(&self, step: Step, newer: u64) -> bool {
         self.retention.is_none_or(|Retention { last, every }| {
             newer < last
@@ -603,7 +600,7 @@ checkpoint_every: 4
         let (run, config) = Run::parse_with(&text, "run.yaml", read).unwrap();
         assert_eq!((run.digest().unwrap(), config.is_some()), (written.digest().unwrap(), true));
         assert_eq!(Run::parse_with(RUN, "run.yaml", read).unwrap(), (written.clone(), None));
-        // Errors are where they are in the file that was written, and the whole is checked.
+        // Errors have their position in the original file, and the complete document is checked.
         let wrong = text.replace("batch_size: 4", "batch_sise: 4");
         let error = Run::parse_with(&wrong, "run.yaml", read).unwrap_err().to_string();
         assert!(error.contains("run.yaml:9:") && error.contains("batch_sise"), "{error}");

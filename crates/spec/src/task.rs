@@ -11,16 +11,16 @@ use crate::{Document, RelPath};
 pub struct Task {
     /// `task/1`.
     pub retrace: String,
-    /// What it is called in tables and on the command line.
+    /// Its name in tables and on the command line.
     pub name: String,
-    /// What is asked.
+    /// The kind of task.
     pub measure: Measure,
-    /// The items, JSON lines: documents `{id, text}` or questions `{id, question, choices, answer}`,
-    /// where `answer` is the index of the right choice.
+    /// The items, JSON lines: documents `{id, text}` or questions `{id, question, choices, answer}`, where `answer` is
+    /// the index of the correct choice.
     pub items: RelPath,
-    /// The token that stands before every text: the one that ended documents in training.
+    /// The token before every text: the one that ended documents in training.
     pub prefix: String,
-    /// What stands between a question and a choice.
+    /// The text between a question and a choice.
     #[serde(default = "space", skip_serializing_if = "is_space")]
     pub delimiter: String,
 }
@@ -37,9 +37,10 @@ fn is_space(text: &str) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
-    /// Bits of surprise a UTF-8 byte of text.
+    /// Bits per UTF-8 byte of text.
     BitsPerByte,
-    /// Whether the right choice is the likeliest: `acc` and, divided by its characters, `acc_norm`.
+    /// Whether the correct choice is the most likely: `acc` and, with log-likelihoods divided by the number of
+    /// characters, `acc_norm`.
     MultipleChoice,
 }
 

@@ -27,7 +27,7 @@ macro_rules! unit {
 }
 
 unit! {
-    /// How many optimizer updates a model has had: 0 is the initial model.
+    /// The number of optimizer updates of a model: 0 is the initial model.
     Step
 }
 unit! {
@@ -35,6 +35,6 @@ unit! {
     Tokens
 }
 unit! {
-    /// Where the random numbers of a run begin.
+    /// The seed of a run's random numbers.
     Seed
 }

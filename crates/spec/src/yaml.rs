@@ -7,9 +7,9 @@
 //! what follows. If the text is malformed, the parser reports it, and the result of this module after that
 //! position does not matter.
 
-/// Deeper nesting is refused; a document of ours has less than ten levels.
+/// Deeper nesting is refused; documents of retrace have less than ten levels.
 const DEEPEST: usize = 64;
-/// More lines that begin with `%` are refused; a text has one for its version, if any.
+/// More lines that begin with `%` are refused; a text has at most one, for its version.
 const MOST_DIRECTIVES: usize = 8;
 /// More blanks or empty lines in a row within a scalar are refused.
 const MOST_BLANKS: usize = 1024;
@@ -24,10 +24,10 @@ pub(crate) enum Indirection {
 /// The line and column, from 1, and what is wrong there.
 pub(crate) type Refused = (usize, usize, String);
 
-/// Whether the parser may have the text.
+/// Whether the text may be given to the parser.
 pub(crate) fn look(text: &str, indirection: Indirection) -> Result<(), Refused> {
     let bytes = text.as_bytes();
-    // The parser counts a mark as a column.
+    // The parser counts a byte order mark as a column.
     let (at, line_begins) = if bytes.starts_with(BYTE_ORDER_MARK) { (3, 2) } else { (0, 0) };
     let mut scan = Scan {
         bytes,
@@ -58,9 +58,9 @@ struct Scan<'a> {
     indents: Vec<usize>,
     /// How many brackets are open.
     flow: usize,
-    /// Whether what begins next may be the key of a mapping without `?`, if a `:` follows it.
+    /// Whether the next token may be the key of a mapping without `?`, if a `:` follows it.
     may_be_key: bool,
-    /// Line and column of what may be such a key, outside of brackets.
+    /// Line and column of a possible key, outside of brackets.
     key: Option<(usize, usize)>,
     directives: usize,
     indirection: Indirection,
@@ -79,7 +79,7 @@ impl Scan<'_> {
         (self.line + 1, self.column() + 1, what.into())
     }
 
-    /// The length of the line break that stands `ahead`: YAML 1.1 has those of Unicode too.
+    /// The length of the line break `ahead`: YAML 1.1 includes those of Unicode.
     fn line_break(&self, ahead: usize) -> Option<usize> {
         match self.byte(ahead)? {
             b'\r' if self.byte(ahead + 1) == Some(b'\n') => Some(2),
@@ -100,7 +100,7 @@ impl Scan<'_> {
         length.is_some()
     }
 
-    /// Whether a blank, a line break or the end stands `ahead`.
+    /// Whether a blank, a line break or the end is `ahead`.
     fn is_blank(&self, ahead: usize) -> bool {
         matches!(self.byte(ahead), None | Some(b' ' | b'\t')) || self.line_break(ahead).is_some()
     }
@@ -203,13 +203,13 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Whether `---` or `...` stands here, with nothing behind it.
+    /// Whether `---` or `...` is here, with nothing after it.
     fn is_document_mark(&self) -> bool {
         let rest = &self.bytes[self.at..];
         (rest.starts_with(b"---") || rest.starts_with(b"...")) && self.is_blank(3)
     }
 
-    /// What begins here may turn out to be a key.
+    /// The token that begins here may be a key.
     fn note_key(&mut self) {
         if self.flow == 0 && self.may_be_key {
             self.key = Some((self.line, self.column()));
@@ -223,7 +223,7 @@ impl Scan<'_> {
         }
     }
 
-    /// A block collection has its entries or keys at this column.
+    /// The entries or keys of a block collection are at this column.
     fn open(&mut self, column: usize) -> Result<(), Refused> {
         if self.flow > 0 || self.indents.last().is_some_and(|indent| *indent >= column) {
             return Ok(());
@@ -261,7 +261,7 @@ impl Scan<'_> {
         }
         self.note_key();
         self.at += 1;
-        // No other character can end a tag, and none but these can be in an anchor.
+        // Only these characters can end a tag, and none of them can be in an anchor.
         let within = |scan: &Self| match byte {
             b'!' => !(scan.is_blank(0) || scan.flow > 0 && scan.byte(0) == Some(b',')),
             _ => scan.byte(0).is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-')),
@@ -384,8 +384,8 @@ mod tests {
         look(text, Indirection::Refused).map_err(|(line, column, what)| format!("{line}:{column}: {what}"))
     }
 
-    /// Texts that the parser reads, each ending in a sequence whose only entry is an anchored `x`: whatever
-    /// came before, it is seen at its place. The parser itself is asked that the anchor is one there.
+    /// Texts that the parser reads, each ending in a sequence whose only entry is an anchored `x`: whatever precedes
+    /// it, the anchor is found at its position. The parser itself confirms that there is an anchor.
     #[test]
     fn nothing_hides_what_follows() {
         for text in [
@@ -427,8 +427,8 @@ mod tests {
         }
     }
 
-    /// The parser is the judge: it refuses an alias of nothing, so that it must find none in a text that
-    /// passes. Texts are put together at random from what is special to YAML.
+    /// The parser is the reference: it refuses an undefined alias, so it must find none in a text that passes. Texts
+    /// are random combinations of what has a special meaning in YAML.
     #[test]
     fn what_the_parser_sees_is_seen() {
         let parts = [
@@ -464,7 +464,7 @@ mod tests {
         assert!(told(&nested("? ", "", 65)).is_err());
         let steps: String = (0..65).map(|depth| " ".repeat(depth) + "a:\n").collect();
         assert!(told(&steps).unwrap_err().starts_with("65:66"));
-        // Side by side is not deep.
+        // Brackets side by side are not nested.
         assert_eq!(told(&"- [a, {b: c}]\n- - d\n  - e: [f]\n".repeat(1000)), Ok(()));
         for (text, expected) in [
             (format!("a: 'b{}c'", " ".repeat(1025)), "1:"),
@@ -477,7 +477,7 @@ mod tests {
         }
     }
 
-    /// Any text is looked at in time that follows its length, and what may go to the parser is quick there.
+    /// Any text is checked in time proportional to its length, and the parser is fast on what passes.
     #[test]
     fn hostile_megabytes_are_quick() {
         let fill = |part: &str| part.repeat((1 << 20) / part.len());
@@ -511,7 +511,7 @@ mod tests {
                 let _ = serde_yaml::from_str::<serde::de::IgnoredAny>(&text);
             }
             let whole = started.elapsed();
-            // With room for slow machines and builds without optimisation; what is quadratic takes minutes.
+            // Allows for slow machines and builds without optimisation; a quadratic algorithm takes minutes.
             assert!(
                 after < Duration::from_secs(1) && whole < Duration::from_secs(10),
                 "{:.40}: {after:?}, {whole:?}",

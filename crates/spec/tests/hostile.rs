@@ -1,4 +1,4 @@
-//! Documents that a hostile hand changed: read, or refused, and nothing else.
+//! Maliciously changed documents are either read or refused; nothing else may happen.
 
 #![allow(clippy::unwrap_used, reason = "a test may take a thing for granted")]
 
@@ -21,7 +21,7 @@ fn manifest() -> Manifest {
     Manifest::new("m", "t", vec!["i".parse().unwrap()], vec![artifact("a"), artifact("b/c")], vec![]).unwrap()
 }
 
-/// A good text of each kind of document.
+/// A valid text of each kind of document.
 fn good(which: usize) -> String {
     let tour = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../manifests/tour");
     let read = |name: &str| std::fs::read_to_string(tour.join(name)).unwrap();
@@ -40,7 +40,7 @@ fn parse_all(text: &str) {
     let _ = TokenizeRecipe::parse(text, "x");
     let _ = Run::parse(text, "x");
     let _ = Task::parse(text, "x");
-    // Whatever is read as a manifest has the root that its entries give, or is refused.
+    // Every text that is read as a manifest has the root of its entries; other texts are refused.
     if let Ok(read) = Manifest::parse(text, "x") {
         let again = Manifest::new(&read.name, &read.tool, read.ignored, read.artifacts, read.steps).unwrap();
         assert_eq!(again.root, read.root);
@@ -58,7 +58,7 @@ proptest! {
     ) {
         parse_all(&text);
         parse_all(&with);
-        // Near to a good one: some of it gone, something else there.
+        // Similar to a valid text: some of it removed, other text inserted.
         let mut near: Vec<char> = good(which).chars().collect();
         let from = from.index(near.len());
         let to = (from + length).min(near.len());

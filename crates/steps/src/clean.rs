@@ -10,7 +10,7 @@ use retrace_spec::{CleanRecipe, RelPath};
 use crate::StepError;
 use crate::step::{Files, Need, Options, Outputs, Step};
 
-/// What became of the documents.
+/// The results for the documents.
 #[derive(Debug)]
 pub struct Cleaned(pub CleanReport);
 
@@ -20,10 +20,10 @@ impl fmt::Display for Cleaned {
     }
 }
 
-/// The account of what was dropped, in the directory of what was kept.
+/// The ledger of what was dropped, in the directory of the cleaned documents.
 const LEDGER: &str = "ledger.jsonl";
 
-/// Where a recipe's account of what was dropped lies.
+/// The path of a recipe's ledger of what was dropped.
 pub(crate) fn ledger(recipe: &CleanRecipe) -> Result<RelPath, StepError> {
     Ok(recipe.output.join(LEDGER)?)
 }

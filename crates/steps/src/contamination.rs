@@ -18,7 +18,7 @@ use crate::eval::{files_of_task, load};
 use crate::step::{Files, Need, Options, Outputs, Step};
 use crate::tables::table;
 
-/// What was found.
+/// The result of the search.
 #[derive(Debug)]
 pub struct Report(Counts);
 
@@ -43,7 +43,7 @@ fn run(root: &Root, directory: &RelPath) -> Result<Run, StepError> {
     })
 }
 
-/// What of a task would be a leak: a text, or a question with its right answer.
+/// The text of a task whose occurrence would be a leak: a text, or a question with its correct answer.
 fn items(task: &LoadedTask) -> Vec<Item> {
     match &task.items {
         Items::Texts(texts) => texts.iter().map(|text| Item { id: text.id.clone(), text: text.text.clone() }).collect(),

@@ -34,7 +34,7 @@ pub enum StepError {
     /// A model could not be read.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// A table could not be asked.
+    /// A table could not be queried.
     #[error(transparent)]
     Query(#[from] QueryError),
     /// A table could not be written.
@@ -51,7 +51,7 @@ pub enum StepError {
     Items {
         /// The task's document.
         task: RelPath,
-        /// Why not.
+        /// The reason.
         source: IndexError,
     },
     /// A field of a document has an unusable value.
@@ -62,7 +62,7 @@ pub enum StepError {
         /// What is wrong with it.
         what: String,
     },
-    /// A document is not one of a step.
+    /// A document does not describe a step.
     #[error("{document} is of the kind {schema:?}, which is not a step")]
     NoStep {
         /// The document.
@@ -80,17 +80,17 @@ pub enum StepError {
         /// The id.
         id: String,
     },
-    /// Two documents make one file.
+    /// Two documents make the same file.
     #[error("{one} and {other} both make {files}")]
     SameFiles {
         /// A document.
         one: RelPath,
         /// Another.
         other: RelPath,
-        /// The file, or a pattern of it.
+        /// The file, or a pattern that matches it.
         files: String,
     },
-    /// Steps depend on each other in a circle.
+    /// Steps depend on each other in a cycle.
     #[error("steps depend on each other in a circle: {0}")]
     Circle(String),
     /// A step reads a file that does not exist and that no document makes.
@@ -98,7 +98,7 @@ pub enum StepError {
     NobodyMakes {
         /// The document.
         document: RelPath,
-        /// The file, or a pattern of it.
+        /// The file, or a pattern that matches it.
         files: String,
     },
     /// An output of a step exists already, and no record says that the step made it.

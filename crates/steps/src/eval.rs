@@ -14,7 +14,7 @@ use retrace_spec::{EvalRecipe, Pattern, RelPath, Task};
 use crate::StepError;
 use crate::step::{Files, Need, Options, Outputs, Step, read};
 
-/// What each model scored, by its directory.
+/// The scores of each model, by its directory.
 #[derive(Debug)]
 pub struct Evaluated(pub Vec<(RelPath, Results)>);
 
@@ -25,10 +25,10 @@ impl fmt::Display for Evaluated {
     }
 }
 
-/// Reads the task at `path` below `root`, and its items, which lie beside it.
+/// Reads the task at `path` below `root`, and its items, whose path is relative to its directory.
 ///
 /// # Errors
-/// If it is no task, or its items cannot be read.
+/// If it is not a task, or its items cannot be read.
 pub fn load(root: &Root, path: &RelPath) -> Result<LoadedTask, StepError> {
     let task: Task = read(root, path)?;
     let directory = match path.parent() {
@@ -48,10 +48,10 @@ pub(crate) fn files_of_task(root: &Root, path: &RelPath) -> Result<[RelPath; 2],
     Ok([path.clone(), items])
 }
 
-/// Scores the model in a directory on every task, computed by `engine`.
+/// Scores the model in a directory on every task, with `engine`.
 ///
 /// # Errors
-/// If the model cannot be read, or a task not be computed.
+/// If the model cannot be read, or a task cannot be computed.
 pub fn evaluate(
     model: &Root,
     tasks: &[LoadedTask],
@@ -87,7 +87,7 @@ fn models(recipe: &EvalRecipe, root: &Root) -> Result<Vec<RelPath>, StepError> {
     Ok(expand_directories(root, &recipe.models)?)
 }
 
-/// Where the results of a model go.
+/// The path of a model's results.
 fn results(recipe: &EvalRecipe, model: &RelPath) -> Result<RelPath, StepError> {
     Ok(recipe.output.join(&format!("{}.json", model.file_name()))?)
 }

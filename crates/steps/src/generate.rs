@@ -20,7 +20,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// The names that [`generate`] gives.
+/// The file names that [`generate`] uses.
 const SHARDS: [&str; 4] = ["raw/en-*.jsonl", "raw/zh-*.jsonl", "raw/select-en-*.jsonl", "raw/select-zh-*.jsonl"];
 const BENCHMARKS: [&str; 4] =
     ["tasks/heldout-en.jsonl", "tasks/facts-en.jsonl", "tasks/heldout-zh.jsonl", "tasks/facts-zh.jsonl"];

@@ -1,9 +1,9 @@
 //! Runs the steps that are not up to date.
 //!
-//! A step is up to date if its document, all its inputs and all its outputs have the digests of its record.
-//! File times do not matter. All other steps run again, in order. A step overwrites or removes only files
-//! that its record lists. While it is noted as begun, all files at its outputs count as its own, because
-//! there were no others when it began.
+//! A step is up to date if its document, all its inputs and all its outputs have the digests of its record. File times
+//! do not matter. All other steps run again, in order. A step overwrites or removes only files that its record lists.
+//! While a note says that it has begun, all files at its outputs count as its own, because there were no others when
+//! it began.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -19,58 +19,58 @@ use crate::StepError;
 use crate::plan::{Plan, PlannedStep};
 use crate::step::{Files, Options, Summary, save};
 
-/// What is made.
+/// How to make.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MakeOptions {
-    /// Only say what would be done.
+    /// Only report what would be done.
     pub dry_run: bool,
 }
 
-/// What became of all steps, in the order in which they were looked at.
+/// The results of all steps, in the order in which they were checked.
 #[derive(Debug)]
 pub struct Made {
     /// The steps.
     pub steps: Vec<Event>,
-    /// Records of steps whose documents are gone: their files were left alone.
+    /// Records of steps whose documents no longer exist: their files were not changed.
     pub without_document: Vec<String>,
 }
 
-/// What became of a step.
+/// The result for a step.
 #[derive(Debug)]
 pub struct Event {
     /// The step.
     pub id: String,
     /// Its document.
     pub document: RelPath,
-    /// What became of it.
+    /// The result.
     pub outcome: Outcome,
 }
 
-/// What became of a step.
+/// The result for a step.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It is as on record.
+    /// It is up to date.
     UpToDate,
-    /// It would be done.
+    /// It would be run.
     Due {
-        /// Why.
+        /// The reasons.
         why: Vec<Why>,
     },
-    /// It was done.
+    /// It was run.
     Done {
-        /// Why.
+        /// The reasons.
         why: Vec<Why>,
-        /// What it says of itself.
+        /// Its own report.
         summary: Summary,
     },
-    /// It could not be done.
+    /// It failed.
     Failed {
-        /// Why it was to be done; empty, if that could not be told.
+        /// Why it was due; empty, if that could not be determined.
         why: Vec<Why>,
-        /// Why it could not.
+        /// Why it failed.
         error: Box<StepError>,
     },
-    /// It was not done, as these steps that it needs could not be.
+    /// It was not run, because these steps that it needs failed.
     NotDone {
         /// The steps.
         needs: Vec<String>,
@@ -80,23 +80,23 @@ pub enum Outcome {
 /// Why a step is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
-    /// It was never done.
+    /// It was never run.
     NotMade,
-    /// It was begun and did not end.
+    /// It began and did not end.
     Interrupted,
-    /// What it reads, or its document, has other bytes than on record.
+    /// An input, or its document, differs from the record.
     Changed(RelPath),
-    /// It did not read this before.
+    /// It did not read this input before.
     New(RelPath),
-    /// It read this before, and does not any more.
+    /// It read this input before, and no longer does.
     NotRead(RelPath),
-    /// It made this, and it is gone.
+    /// This output is missing.
     Gone(RelPath),
-    /// It made this, and it has other bytes than on record.
+    /// This output differs from the record.
     Altered(RelPath),
-    /// It was done with another numerics version.
+    /// It was run with another numerics version.
     Numerics(Option<u32>),
-    /// These steps come first, and it reads what they make.
+    /// These steps run first, and it reads their outputs.
     After(Vec<String>),
 }
 
@@ -117,12 +117,11 @@ impl fmt::Display for Why {
     }
 }
 
-/// Makes what the documents that lie directly in `root` say and that is not made yet, or not as it is on
-/// record. Calls `told` with what became of each step. A step that fails leaves the others' results in
-/// place, and those that do not need it are done.
+/// Runs the steps of the documents that are directly in `root`, if they are not up to date. Calls `told` with the
+/// result of each step. If a step fails, the others' results are kept, and steps that do not need it are run.
 ///
 /// # Errors
-/// Before anything is done: see [`Plan::of`]. If another process makes there, or a record cannot be read.
+/// Before anything is run: see [`Plan::of`]. Also if another process runs `make` there, or a record cannot be read.
 pub fn make(
     root: &Root,
     options: &MakeOptions,
@@ -165,7 +164,7 @@ pub fn make(
     Ok(Made { steps, without_document })
 }
 
-/// A step that is looked at.
+/// A step that is checked.
 struct One<'a> {
     root: &'a Root,
     planned: &'a PlannedStep,
@@ -173,7 +172,7 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    /// Whether it is due, and if so, does it. `due` are steps that it needs and that would be done first.
+    /// Checks whether it is due, and if so, runs it. `due` are steps that it needs and that would be run first.
     fn look(
         &self,
         digests: &mut Digests<'_>,
@@ -184,7 +183,7 @@ impl One<'_> {
         let begun = record::begun(self.root, &self.planned.id)?;
         let now = match self.inputs(digests) {
             Ok(now) => now,
-            // What it reads may be made first.
+            // Its inputs may have to be made first.
             Err(_) if !due.is_empty() => return Ok(Outcome::Due { why: vec![Why::After(due)] }),
             Err(error) => return Ok(Outcome::Failed { why: Vec::new(), error: Box::new(error) }),
         };
@@ -208,7 +207,7 @@ impl One<'_> {
         })
     }
 
-    /// What it reads, and its document, as they are now.
+    /// Its inputs and its document, as they are now.
     fn inputs(&self, digests: &mut Digests<'_>) -> Result<Vec<Reference>, StepError> {
         let mut paths = self.planned.step.inputs(self.root)?;
         paths.push(self.planned.document.clone());
@@ -219,7 +218,7 @@ impl One<'_> {
         inputs.collect::<Result<_, FileError>>().map_err(StepError::from)
     }
 
-    /// Why it is due; empty, if it is as on record.
+    /// Why it is due; empty, if it is up to date.
     fn why(&self, now: &[Reference], begun: bool, digests: &mut Digests<'_>) -> Vec<Why> {
         if begun {
             return vec![Why::Interrupted];
@@ -245,14 +244,14 @@ impl One<'_> {
             match digest {
                 Ok(digest) if digest == output.digest => {}
                 Err(_) if !self.root.has(&output.path) => why.push(Why::Gone(output.path.clone())),
-                // A link or a pipe in its place, too.
+                // Also a link or a pipe in its place.
                 _ => why.push(Why::Altered(output.path.clone())),
             }
         }
         why
     }
 
-    /// The files that are where it writes.
+    /// The existing files at its outputs.
     fn there(&self) -> Result<BTreeSet<RelPath>, StepError> {
         let mut there = BTreeSet::new();
         for files in &self.planned.makes {
@@ -261,7 +260,7 @@ impl One<'_> {
         Ok(there)
     }
 
-    /// Removes the directories that are its own, where it begins with none.
+    /// Removes its own output directories, if it must begin without them.
     fn remove_directories(&self) -> Result<(), StepError> {
         if self.planned.step.begins_empty() {
             for files in &self.planned.makes {
@@ -273,7 +272,7 @@ impl One<'_> {
         Ok(())
     }
 
-    /// Removes what was half written where it writes when it was killed.
+    /// Removes incomplete files at its outputs that remained when it was killed.
     fn sweep(&self) -> Result<(), StepError> {
         for files in &self.planned.makes {
             let Files::Matching(pattern) = files else { continue };
@@ -286,12 +285,12 @@ impl One<'_> {
         Ok(())
     }
 
-    /// What it made, by its record.
+    /// Its outputs, according to its record.
     fn recorded(&self) -> BTreeMap<&RelPath, Digest> {
         self.record.iter().flat_map(|record| &record.outputs).map(|output| (&output.path, output.digest)).collect()
     }
 
-    /// Refuses to write where files lie that it is not known to have made.
+    /// Refuses to overwrite files if it is not known that this step made them.
     fn strangers(&self, begun: bool) -> Result<(), StepError> {
         let recorded = self.recorded();
         match self.there()?.into_iter().find(|path| !begun && !recorded.contains_key(path)) {
@@ -309,7 +308,7 @@ impl One<'_> {
     ) -> Result<Summary, StepError> {
         let (root, planned) = (self.root, self.planned);
         self.strangers(begun.is_some())?;
-        // What was begun with the same files is gone on with; anything else begins anew.
+        // A step that began with the same inputs is resumed; otherwise it starts from the beginning.
         let resume = begun.as_ref().is_some_and(|begun| begun.inputs == now);
         if !resume {
             let recorded = self.recorded();
@@ -328,7 +327,7 @@ impl One<'_> {
         let (summary, outputs) = planned.step.carry_out(root, &options, progress)?;
         let made: BTreeSet<&RelPath> = outputs.iter().map(|(path, _)| path).collect();
         for path in self.there()?.iter().filter(|path| !made.contains(path)) {
-            // An earlier time made it, or one that was interrupted; others would read it as made now.
+            // An earlier or interrupted run made it; other steps would read it as a current output.
             match self.recorded().get(path) {
                 Some(then) if digests.fresh(path)? != *then => {
                     return Err(StepError::Changed { path: path.clone(), id: planned.id.clone() });
@@ -338,7 +337,7 @@ impl One<'_> {
         }
         digests.forget(outputs.iter().map(|(path, _)| path));
         let record = save(root, &planned.document, planned.step.as_ref(), outputs)?;
-        // The note stays, so that the step is done again.
+        // The note is kept, so that the step is run again.
         if let Some(other) = record.inputs.iter().find(|input| !begun.inputs.contains(input)) {
             return Err(StepError::Meanwhile { path: other.path.clone(), id: planned.id.clone() });
         }
@@ -347,7 +346,7 @@ impl One<'_> {
     }
 }
 
-/// The digests of files, each hashed once.
+/// The digests of files, each computed once.
 struct Digests<'a> {
     root: &'a Root,
     known: HashMap<RelPath, Digest>,
@@ -371,13 +370,13 @@ impl Digests<'_> {
         found
     }
 
-    /// The digest of a file as it is now.
+    /// The current digest of a file.
     fn fresh(&mut self, path: &RelPath) -> Result<Digest, FileError> {
         self.known.remove(path);
         Ok(hash_beneath(self.root, path, Wanted::default(), &Silent)?.digest)
     }
 
-    /// These files were written.
+    /// Call after these files were written.
     fn forget<'a>(&mut self, paths: impl Iterator<Item = &'a RelPath>) {
         paths.for_each(|path| {
             self.known.remove(path);

@@ -23,7 +23,7 @@ use crate::eval::{files_of_task, load};
 use crate::step::{Files, Need, Options, Outputs, Step, read};
 use crate::tables::table;
 
-/// How many sections a page has.
+/// The number of sections of a page.
 #[derive(Debug)]
 pub struct Report(usize);
 
@@ -33,7 +33,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// The tables that a section must have, and those that add to it.
+/// The tables that a section requires, and those that are optional.
 const fn tables_of(section: &Section) -> (&'static [&'static str], &'static [&'static str]) {
     match section {
         Section::Training { .. } => (&["train_log"], &["checkpoints"]),
@@ -43,7 +43,7 @@ const fn tables_of(section: &Section) -> (&'static [&'static str], &'static [&'s
     }
 }
 
-/// The directory of tables that a section asks.
+/// The directory of tables that a section reads.
 const fn directory_of(section: &Section) -> Option<&RelPath> {
     match section {
         Section::Training { tables } | Section::Evaluation { tables, .. } | Section::Contamination { tables, .. } => {
@@ -53,7 +53,7 @@ const fn directory_of(section: &Section) -> Option<&RelPath> {
     }
 }
 
-/// The tables of a section that are there.
+/// The tables of a section that exist.
 fn tables_there(root: &Root, section: &Section) -> Result<Vec<RelPath>, StepError> {
     let Some(directory) = directory_of(section) else { return Ok(Vec::new()) };
     let (needed, optional) = tables_of(section);
@@ -158,7 +158,7 @@ impl Step for PageRecipe {
     }
 }
 
-/// The sections of a page, filled from the files that they name.
+/// The sections of a page, with the data of their files.
 ///
 /// # Errors
 /// If one cannot be read.
@@ -180,7 +180,7 @@ fn part(root: &Root, section: &Section) -> Result<Part, StepError> {
     })
 }
 
-/// For each multiple-choice task, how often a guess is right: the mean over its questions.
+/// For each multiple-choice task, the accuracy of guessing: the mean over its questions.
 fn chance(root: &Root, tasks: &[RelPath]) -> Result<BTreeMap<String, f64>, StepError> {
     let mut chance = BTreeMap::new();
     for path in tasks {
@@ -193,7 +193,7 @@ fn chance(root: &Root, tasks: &[RelPath]) -> Result<BTreeMap<String, f64>, StepE
     Ok(chance)
 }
 
-/// What cleaning did, from its ledger and from what it kept; rules in the order of the recipe.
+/// The result of cleaning, from its ledger and its outputs; rules in the order of the recipe.
 fn cleaning(root: &Root, recipe: &CleanRecipe) -> Result<Cleaning, StepError> {
     let mut dropped: BTreeMap<(usize, String), u64> = BTreeMap::new();
     for line in json_lines::<LedgerEntry>(root.file(&ledger(recipe)?)?) {

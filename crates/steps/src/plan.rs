@@ -9,14 +9,14 @@ use retrace_spec::{PathError, RelPath};
 use crate::StepError;
 use crate::step::{AnyStep, Files, open, schema};
 
-/// All steps of a release, each after those that it needs.
+/// All steps of a release, each after the steps that it needs.
 #[derive(Debug)]
 pub struct Plan {
     /// The steps.
     pub steps: Vec<PlannedStep>,
 }
 
-/// A step, and what it needs.
+/// A step, and the steps that it needs.
 #[derive(Debug)]
 pub struct PlannedStep {
     /// Its document.
@@ -25,22 +25,22 @@ pub struct PlannedStep {
     pub id: String,
     /// The step.
     pub step: Box<dyn AnyStep>,
-    /// What it makes.
+    /// Its outputs.
     pub makes: Vec<Files>,
-    /// The steps that make what it reads, by their places in the plan.
+    /// The steps that make its inputs, as indices in the plan.
     pub needs: Vec<usize>,
 }
 
-/// What the field `retrace` says of documents that are no steps.
+/// The values of the field `retrace` in documents that are not steps.
 const NO_STEPS: [&str; 4] = ["manifest/1", "task/1", "mapping/1", "known-roots/1"];
 
 impl Plan {
-    /// The plan of the documents that lie directly in `root`: YAML or JSON whose first field says that it
-    /// is a step. Those in directories below belong to releases of their own.
+    /// The plan for the documents directly in `root`: YAML or JSON whose first field says that it is a step. Documents
+    /// in subdirectories belong to releases of their own.
     ///
     /// # Errors
-    /// If a document cannot be read, two make one file or have one id, some need what they make
-    /// themselves, or one reads what is not there and nobody makes.
+    /// If a document cannot be read, two make the same file or have the same id, some depend on their own outputs, or
+    /// one reads a file that neither exists nor is made by a document.
     pub fn of(root: &Root) -> Result<Self, StepError> {
         let mut found = Vec::new();
         for path in documents(root)? {
@@ -99,9 +99,9 @@ impl Plan {
     }
 }
 
-/// The documents of steps that lie directly in `root`, sorted.
+/// The documents of steps directly in `root`, sorted.
 fn documents(root: &Root) -> Result<Vec<RelPath>, StepError> {
-    /// Where the first field stands, at the latest.
+    /// The first field must be within this many bytes.
     const BEGINNING: u64 = 64 << 10;
     let mut found = Vec::new();
     for (name, kind) in root.list()? {
@@ -112,7 +112,7 @@ fn documents(root: &Root) -> Result<Vec<RelPath>, StepError> {
         }
         let refuse = |e: PathError| FileError::Name { path: root.path().join(&name), what: e.to_string() };
         let path: RelPath = name.parse().map_err(refuse)?;
-        // A link is refused here, so that no document is passed over unseen.
+        // A link is refused here, so that no document is skipped silently.
         let file = root.file(&path)?;
         let mut bytes = vec![0; file.size().min(BEGINNING) as usize];
         file.read_at(&mut bytes, 0)?;

@@ -14,7 +14,7 @@ use crate::StepError;
 use crate::contamination::write_json;
 use crate::step::{Files, Need, Options, Outputs, Step};
 
-/// The law that was fitted, or why none was.
+/// The fitted law, or why the fit failed.
 #[derive(Debug)]
 pub struct Report(Law);
 
@@ -54,7 +54,7 @@ impl Step for ScalingRecipe {
 
     fn carry_out(&self, root: &Root, _: &Options, _: &dyn Progress) -> Result<(Report, Outputs), StepError> {
         let tables: Vec<PathBuf> = self.tables.iter().map(|table| table.under(root.path())).collect();
-        // The document may be a stranger's, so that its SQL asks these tables alone.
+        // The document may be untrusted, so its SQL can read only these tables.
         let answer = Session::open(&tables)?.run_foreign(&self.points)?;
         let mut runs: BTreeMap<(String, u64), Vec<(f64, f64)>> = BTreeMap::new();
         let rows = answer.texts("run")?.into_iter().zip(answer.floats("params")?);

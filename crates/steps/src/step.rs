@@ -11,16 +11,15 @@ use retrace_spec::{Document, Pattern, RelPath};
 use crate::StepError;
 use crate::train::Training;
 
-/// A step of a release: a document of one kind. Its paths begin at the directory that it lies in, which is
-/// the release's.
+/// A step of a release: a document of one kind. Its paths are relative to its own directory, which is the release's.
 pub trait Step: Debug {
-    /// What is told of it when it is done.
+    /// The report after it has run.
     type Report: Display;
 
-    /// What it is called in the manifest, unique in a release.
+    /// Its name in the manifest, unique in a release.
     fn id(&self) -> String;
 
-    /// What it does.
+    /// Its kind.
     fn kind(&self) -> StepKind;
 
     /// The numerics version, if it computes with it.
@@ -28,38 +27,38 @@ pub trait Step: Debug {
         None
     }
 
-    /// What it reads, as far as that is known before any other step is done.
+    /// Its inputs, insofar as they are known before any other step is run.
     ///
     /// # Errors
     /// If another document that it names cannot be read.
     fn reads(&self, root: &Root) -> Result<Vec<Need>, StepError>;
 
-    /// What it makes, and nobody else.
+    /// Its outputs, which no other step makes.
     ///
     /// # Errors
-    /// If names cannot be put together to a path.
+    /// If names cannot be combined to a path.
     fn makes(&self) -> Result<Vec<Files>, StepError>;
 
-    /// The files that it reads, with all of them there.
+    /// The files that it reads, when all of them exist.
     ///
     /// # Errors
-    /// If one is not there, or one that names others cannot be read.
+    /// If one does not exist, or one that names others cannot be read.
     fn inputs(&self, root: &Root) -> Result<Vec<RelPath>, StepError>;
 
-    /// Whether all that it was to read is in what it made. What is not, the report says.
+    /// Whether all of its inputs are represented in its outputs. The report states what is missing.
     fn is_complete(_report: &Self::Report) -> bool {
         true
     }
 
-    /// Whether it refuses to write over what it made before, unless it goes on with that.
+    /// Whether it refuses to overwrite its earlier outputs, unless it resumes.
     fn begins_empty(&self) -> bool {
         false
     }
 
-    /// Does it: what is told of it, and the files that it made.
+    /// Runs it: returns the report, and the files that it made.
     ///
     /// # Errors
-    /// If it cannot be done.
+    /// If it fails.
     fn carry_out(
         &self,
         root: &Root,
@@ -68,31 +67,31 @@ pub trait Step: Debug {
     ) -> Result<(Self::Report, Outputs), StepError>;
 }
 
-/// What a step says of itself when it is done.
+/// A step's own statements after it has run.
 #[derive(Debug, Clone)]
 pub struct Summary {
-    /// Its report, in words.
+    /// Its report, as text.
     pub text: String,
-    /// Whether all that it was to read is in what it made.
+    /// Whether all of its inputs are represented in its outputs.
     pub complete: bool,
 }
 
-/// The files that a step made, and what each is.
+/// The files that a step made, and the kind of each.
 pub type Outputs = Vec<(RelPath, ArtifactKind)>;
 
-/// How a step is done, where that makes no difference to what it makes.
+/// Options that do not change a step's outputs.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// Go on with what was begun before, where the step can.
+    /// Resume an interrupted step, if the step can.
     pub resume: bool,
-    /// Who computes models.
+    /// The engine that computes models.
     pub engine: Engine,
 }
 
-/// Does a step and records it; `document` is where it stands.
+/// Runs a step and records it; `document` is the path of its document.
 ///
 /// # Errors
-/// If it cannot be done or recorded.
+/// If it cannot be run or recorded.
 pub fn carry_out<S: Step>(
     root: &Root,
     document: &RelPath,
@@ -105,10 +104,10 @@ pub fn carry_out<S: Step>(
     Ok(report)
 }
 
-/// Records that a step made `outputs`; gives the record.
+/// Records that a step made `outputs`; returns the record.
 ///
 /// # Errors
-/// If what it reads or made is not there, or the record cannot be written.
+/// If an input or output does not exist, or the record cannot be written.
 pub fn save(root: &Root, document: &RelPath, step: &dyn AnyStep, outputs: Outputs) -> Result<GraphStep, StepError> {
     let done = Done {
         id: step.id(),
@@ -198,10 +197,10 @@ impl<S: Step> AnyStep for S {
     }
 }
 
-/// Reads the document at `path` as a step. A new kind of step is a line here.
+/// Reads the document at `path` as a step. A new kind of step needs a line here.
 ///
 /// # Errors
-/// If it cannot be read, or is no step.
+/// If it cannot be read, or is not a step.
 pub fn open(root: &Root, path: &RelPath) -> Result<Box<dyn AnyStep>, StepError> {
     let text = root.file(path)?.text(LONGEST)?;
     match schema(&text) {
@@ -221,7 +220,7 @@ pub fn open(root: &Root, path: &RelPath) -> Result<Box<dyn AnyStep>, StepError> 
     }
 }
 
-/// No document of a step is longer, in bytes.
+/// The maximum size of a step's document in bytes.
 const LONGEST: u64 = 16 << 20;
 
 fn parse<S: Step + Document + 'static>(text: &str, path: &RelPath) -> Result<Box<dyn AnyStep>, StepError> {
@@ -237,15 +236,15 @@ pub(crate) fn read<D: Document>(root: &Root, path: &RelPath) -> Result<D, StepEr
     Ok(D::parse(&text, path.as_str())?)
 }
 
-/// What the field `retrace` of a document says that it is, as `run/1`, wherever among its fields it stands.
-/// `None`, if there is no such field, or it has another form: others may have one of that name.
+/// The value of the field `retrace` of a document, such as `run/1`, wherever in the document it is. `None`, if there
+/// is no such field, or it has another form: other tools may use a field of that name.
 pub(crate) fn schema(text: &str) -> Option<&str> {
     let text = text.trim_start_matches('\u{feff}');
     let value = if text.trim_start().starts_with('{') {
         let rest = text.split_once("\"retrace\"")?.1.trim_start().strip_prefix(':')?.trim_start();
         rest.strip_prefix('"')?.split('"').next()?
     } else {
-        // At the beginning of a line, so of no other field and in no text.
+        // At the beginning of a line, so not a nested field and not in a text.
         let value = text.lines().find_map(|line| line.strip_prefix("retrace:"))?;
         value.split(" #").next().unwrap_or(value).trim().trim_matches(|c| c == '"' || c == '\'')
     };
@@ -266,9 +265,9 @@ pub enum Files {
 /// Files that a step reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Need {
-    /// Which.
+    /// The files.
     pub files: Files,
-    /// Whether it can do without them.
+    /// Whether they are optional.
     pub optional: bool,
 }
 
@@ -289,7 +288,7 @@ impl Files {
         Self::Below(directory.into())
     }
 
-    /// Whether some path can be of both.
+    /// Whether some path can match both.
     pub(crate) fn overlap(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Matching(a), Self::Matching(b)) => a.directory() == b.directory() && a.can_share_a_name(b),
@@ -304,7 +303,7 @@ impl Files {
         }
     }
 
-    /// The directories below which they lie, of those that are there.
+    /// The existing directories that contain them.
     pub(crate) fn directories(&self, root: &Root) -> Result<Vec<RelPath>, FileError> {
         match self {
             Self::Matching(_) => Ok(Vec::new()),
@@ -312,7 +311,7 @@ impl Files {
         }
     }
 
-    /// Those that are there: no directories, locks, or files that are still being written.
+    /// The existing files: no directories, no locks, and no files that are still being written.
     pub(crate) fn there(&self, root: &Root) -> Result<Vec<RelPath>, FileError> {
         let mut all = match self {
             Self::Matching(pattern) => absent_is_none(retrace_files::expand(root, std::slice::from_ref(pattern)))?,
@@ -338,7 +337,7 @@ impl Display for Files {
     }
 }
 
-/// Whether a directory is one that `above` matches, or lies below one.
+/// Whether a directory matches `above`, or is below one that does.
 fn lies_below(directory: Option<RelPath>, above: &Pattern) -> bool {
     let Some(directory) = directory else { return false };
     let rest = match above.directory() {
@@ -358,11 +357,11 @@ fn absent_is_none(found: Result<Vec<RelPath>, FileError>) -> Result<Vec<RelPath>
 /// The files below `directory`, without locks and without files that are still being written.
 ///
 /// # Errors
-/// If it cannot be read, or something in it is no file.
+/// If it cannot be read, or contains an entry that is not a file.
 pub fn files_below(root: &Root, directory: &RelPath) -> Result<Vec<RelPath>, FileError> {
     let inside = root.directory(directory)?;
     let mut files = Vec::new();
-    // The lock may be held here, by this very process.
+    // This process may itself hold the lock here.
     for found in walk(inside.path(), &|path| is_lock(path.file_name()) || is_partial(path.file_name()))? {
         let WalkEntry::File(path) = found else { continue };
         let name = |e: retrace_spec::PathError| FileError::Name { path: e.path.clone().into(), what: e.to_string() };

@@ -16,14 +16,14 @@ use retrace_train::{Journal, RECORDED_RUN, checkpoints, directory_of, recorded_r
 use crate::StepError;
 use crate::step::{Files, Need, Options, Outputs, Step, read};
 
-/// How many rows each table got from runs, and how many files were imported.
+/// The number of rows that each table got from runs, and the number of imported files.
 #[derive(Debug, Default)]
 pub struct Report {
     rows: Vec<(&'static str, usize)>,
-    /// Results files of which the checkpoint is not there.
+    /// Results files whose checkpoint does not exist.
     left_out: usize,
     imported: usize,
-    /// Imported files that were not read in whole.
+    /// Imported files that were not read completely.
     problems: usize,
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// The tables that runs fill, and those that imports may fill beside them.
+/// The tables that are filled from runs, and those that imports may also fill.
 const OF_RUNS: [&str; 4] = [TrainLog::TABLE, Metric::TABLE, Sample::TABLE, Checkpoint::TABLE];
 const OF_IMPORTS: [&str; 2] = ["claims", "sources"];
 
@@ -69,7 +69,7 @@ impl Trained {
     }
 }
 
-/// Where the results of a checkpoint lie, if they are asked for.
+/// The path of a checkpoint's results, if they are requested.
 fn results(of: &RunTables, step: retrace_spec::Step) -> Result<Option<RelPath>, StepError> {
     let Some(directory) = &of.results else { return Ok(None) };
     Ok(Some(directory.join(&format!("{}.json", directory_of(step)?))?))
@@ -139,7 +139,7 @@ impl Step for TablesRecipe {
             let Trained { run, steps } = Trained::read(root, of)?;
             let journal_path = of.run.join(Journal::NAME)?;
             let journal = Journal::read(&root.directory(&of.run)?)?;
-            // Those of an architecture of somebody's own are not known here.
+            // The weights of a user's own architecture are not known here.
             let parameters = Some(Layout::of(&run.model).parameters() as u64).filter(|parameters| *parameters > 0);
             if let Some(directory) = &of.results {
                 let there = Files::Matching(format!("{directory}/step-*.json").parse()?).there(root)?;
@@ -181,7 +181,7 @@ impl Step for TablesRecipe {
                 place: format!("line {number}"),
             }));
         }
-        // An import adds to what is there, so that nothing may be.
+        // An import adds to existing tables, so there must not be any.
         for files in Step::makes(self)? {
             for path in files.there(root)? {
                 root.remove(&path)?;
@@ -216,7 +216,7 @@ impl Report {
     }
 }
 
-/// The numbers of a checkpoint on one task.
+/// The metrics of a checkpoint on one task.
 fn metric_rows(release: &str, at: &Checkpoint, scores: &Scores, source: &RelPath) -> Vec<Metric> {
     let row = |metric: &retrace_eval::Metric| Metric {
         release: release.to_owned(),
@@ -234,7 +234,7 @@ fn metric_rows(release: &str, at: &Checkpoint, scores: &Scores, source: &RelPath
     scores.metrics.iter().map(row).collect()
 }
 
-/// What became of each item of one task.
+/// The results for each item of one task.
 fn sample_rows(release: &str, at: &Checkpoint, scores: &Scores, source: &RelPath) -> Vec<Sample> {
     let row = |(number, sample): (usize, &retrace_eval::ItemScore)| Sample {
         release: release.to_owned(),

@@ -11,7 +11,7 @@ use retrace_spec::{RelPath, TokenizeRecipe};
 use crate::StepError;
 use crate::step::{Files, Need, Options, Outputs, Step};
 
-/// What was made of what.
+/// The inputs and outputs.
 #[derive(Debug)]
 pub struct Tokenized(pub TokenizeReport);
 
@@ -21,7 +21,7 @@ impl fmt::Display for Tokenized {
     }
 }
 
-/// The tokenizer that is read, if it is not trained.
+/// The existing tokenizer, if it is not trained.
 fn given(recipe: &TokenizeRecipe) -> Option<&RelPath> {
     match &recipe.tokenizer {
         TokenizerSource::File { path, .. } => Some(path),

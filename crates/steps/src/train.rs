@@ -16,11 +16,11 @@ use crate::step::{Files, Need, Options, Outputs, Step, files_below};
 pub struct Training {
     /// The run.
     pub run: Run,
-    /// Where its model is described, if in a file of its own.
+    /// The path of the file that describes its model, if there is one.
     pub config: Option<RelPath>,
 }
 
-/// How a training ended.
+/// How the training ended.
 #[derive(Debug)]
 pub struct Trained(pub Journal);
 
@@ -34,17 +34,17 @@ impl fmt::Display for Trained {
 }
 
 impl Training {
-    /// Reads a run file; a `config.json` that it names lies below `root`.
+    /// Reads a run file; the path of its `config.json`, if it names one, is relative to `root`.
     ///
     /// # Errors
-    /// If it is no run, or its model cannot be read.
+    /// If it is not a run file, or its model cannot be read.
     pub fn parse(root: &Root, text: &str, path: &RelPath) -> Result<Self, StepError> {
         let read = |config: &RelPath| -> Result<_, StepError> { Ok(hub::read_config(root.file(config)?)?) };
         let (run, config) = Run::parse_with(text, path.as_str(), read)?;
         Ok(Self { run, config })
     }
 
-    /// The files that the run made so far: everything below its output is its own.
+    /// The files that the run has made so far: everything below its output directory belongs to it.
     ///
     /// # Errors
     /// If its directory cannot be read.
@@ -67,7 +67,7 @@ impl Training {
         files
     }
 
-    /// Whether there is something that a run can go on with.
+    /// Whether there is a run that can be resumed.
     fn has_begun(&self, root: &Root) -> Result<bool, StepError> {
         if !root.has(&self.run.output) {
             return Ok(false);
@@ -120,7 +120,7 @@ impl Step for Training {
         options: &Options,
         progress: &dyn Progress,
     ) -> Result<(Trained, Outputs), StepError> {
-        // What was killed before its first line has nothing to go on with.
+        // A run that was killed before its first line cannot be resumed.
         let resume = options.resume && self.has_begun(root)?;
         let network = options.engine.network(&self.run.model)?;
         let journal = train(root, &self.run, network.as_ref(), resume, progress)?;

@@ -1,10 +1,9 @@
 //! The checksums in the Parquet files that we write.
 //!
-//! The header of each page has the CRC-32 of its bytes, as in the Parquet specification (`PageHeader.crc`),
-//! so that every reader can check what it reads. The footer has, under the key [`KEY`], the BLAKE3 of the
-//! complete file with zeros in place of this digest. It covers what pages do not: headers, statistics and
-//! indexes. Both detect damage. Someone who changes the file on purpose can also write new checksums; only a
-//! manifest detects that.
+//! The header of each page has the CRC-32 of its bytes, as in the Parquet specification (`PageHeader.crc`), so that
+//! every reader can check the pages that it reads. The footer has, under the key [`KEY`], the BLAKE3 of the complete
+//! file with zeros in place of this digest. It covers the rest of the file: headers, statistics and indexes. Both
+//! detect damage. A person who changes the file on purpose can also write new checksums; only a manifest detects that.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -24,22 +23,22 @@ use retrace_files::FileError;
 
 use crate::TablesError;
 
-/// What the whole file's digest is filed under, in the footer.
+/// The key of the complete file's digest in the footer.
 const KEY: &str = "retrace.b3";
 /// Hexadecimal digits of a digest.
 const DIGITS: usize = 64;
-/// What stands before the digits: the key, then the second field of a Thrift struct (compact protocol)
-/// that is a text of so many bytes.
+/// The bytes before the digits: the key, then the second field of a Thrift struct (compact protocol) that is a text of
+/// this length.
 const BEFORE: [u8; KEY.len() + 2] = *b"retrace.b3\x18\x40";
 /// A footer longer than this has no checksum of ours.
 const LONGEST_FOOTER: u64 = 64 << 20;
-/// Read and hashed at once.
+/// Bytes that are read and hashed in one call.
 const PIECE: usize = 4 << 20;
 
 /// The Parquet file in `bytes` with both checksums.
 ///
 /// # Errors
-/// If it is no Parquet file as this crate's writer makes them, with an offset index.
+/// If it is not a Parquet file as this crate's writer makes them, with an offset index.
 pub fn with_checksums(bytes: Vec<u8>) -> Result<Vec<u8>> {
     let bytes = Bytes::from(bytes);
     let options = ParquetMetaDataOptions::new().with_encoding_stats_as_mask(false);
@@ -128,12 +127,11 @@ fn index(offset: i64) -> Result<usize> {
     usize::try_from(offset).map_err(|e| ParquetError::General(e.to_string()))
 }
 
-/// A Thrift field of 32 bits right after the one before it, in the compact protocol.
+/// A Thrift field of 32 bits directly after the one before it, in the compact protocol.
 const NEXT_I32: u8 = 0x15;
 
-/// Adds a page to `to`, with the CRC-32 of its bytes in its header. A header begins with three numbers:
-/// its kind, its size, and its size as it is stored; the checksum is the fourth field, and none of ours
-/// has it yet.
+/// Adds a page to `to`, with the CRC-32 of its bytes in its header. A header begins with three numbers: its kind, its
+/// size, and its stored size; the checksum is the fourth field, and our pages do not have it yet.
 fn with_checksum(page: &[u8], to: &mut Vec<u8>) -> Result<()> {
     let refuse = || ParquetError::General("the header of a page was changed".to_owned());
     let mut at = 0;
@@ -144,10 +142,10 @@ fn with_checksum(page: &[u8], to: &mut Vec<u8>) -> Result<()> {
         }
         (stored, at) = varint(page, at + 1).ok_or_else(refuse)?;
     }
-    // Numbers are in zigzag form, and a length is not negative.
+    // Numbers are zigzag-encoded, and a length is not negative.
     let length = usize::try_from(stored >> 1).map_err(|_| refuse())?;
     let body = page.len().checked_sub(length).filter(|body| *body > at).ok_or_else(refuse)?;
-    // The next field says how many numbers it is further on: one less from here.
+    // The next field is encoded as the difference of the field numbers: one less from here.
     let next = page[at].checked_sub(0x10).filter(|next| next >> 4 > 0).ok_or_else(refuse)?;
     let crc = crc32fast::hash(&page[body..]) as i32;
     to.extend_from_slice(&page[..at]);
@@ -158,7 +156,7 @@ fn with_checksum(page: &[u8], to: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
-/// The number that begins at `at`, seven bits a byte, and where it ends.
+/// The number that begins at `at`, seven bits per byte, and the position after it.
 fn varint(bytes: &[u8], mut at: usize) -> Option<(u64, usize)> {
     let mut number = 0;
     for shift in (0..35).step_by(7) {
@@ -180,23 +178,23 @@ fn write_varint(mut number: u32, to: &mut Vec<u8>) {
     to.push(number as u8);
 }
 
-/// The length of the footer, with what tells it, at the end of a file.
+/// The length of the footer, with the bytes that state it, at the end of a file.
 fn footer_length(end: &[u8]) -> Option<usize> {
     let (rest, b"PAR1") = end.split_last_chunk::<4>()? else { return None };
     let (_, length) = rest.split_last_chunk::<4>()?;
     usize::try_from(u32::from_le_bytes(*length)).ok()?.checked_add(8)
 }
 
-/// Where in a footer the digits of the whole file's digest are.
+/// The position of the complete file's digest in a footer.
 fn place_of_digits(footer: &[u8]) -> Option<usize> {
     let found = footer.windows(BEFORE.len()).rposition(|bytes| bytes == BEFORE)? + BEFORE.len();
     footer.get(found..found + DIGITS).map(|_| found)
 }
 
-/// Whether the Parquet file has a checksum of its own, which then holds. `path` is what an error calls the file.
+/// Whether the Parquet file has a checksum of its own, which then matches. `path` is the file's name in errors.
 ///
 /// # Errors
-/// If the file is not as its own checksum says, or cannot be read.
+/// If the file does not match its own checksum, or cannot be read.
 pub fn has_checksum(file: &mut File, path: &Path) -> std::result::Result<bool, TablesError> {
     match holds(file).map_err(FileError::io(path, "read"))? {
         Some(false) => Err(TablesError::Checksum { path: path.to_owned() }),
@@ -204,7 +202,7 @@ pub fn has_checksum(file: &mut File, path: &Path) -> std::result::Result<bool, T
     }
 }
 
-/// Whether the Parquet file is as its own checksum says; nothing, if it has none.
+/// Whether the Parquet file matches its own checksum; `None`, if it has none.
 fn holds(file: &mut File) -> std::io::Result<Option<bool>> {
     let size = file.seek(SeekFrom::End(0))?;
     let mut end = [0; 8];
@@ -265,7 +263,7 @@ mod tests {
         std::fs::read(directory.join("metrics.parquet")).unwrap()
     }
 
-    /// Parquet's own reader, which checks each page; without its panics.
+    /// Parquet's own reader, which checks each page; its panics are converted to errors.
     fn read(bytes: &[u8]) -> Option<Vec<RecordBatch>> {
         let bytes = Bytes::copy_from_slice(bytes);
         let read = retrace_spec::guard(|| {
@@ -293,7 +291,7 @@ mod tests {
         let mut pages = 0;
         for chunks in metadata.offset_index().unwrap() {
             for page in chunks.iter().flat_map(|chunk| chunk.page_locations()) {
-                // The last byte of a page is one of its data.
+                // The last byte of a page is a data byte.
                 let mut spoilt = good.clone();
                 spoilt[(page.offset + i64::from(page.compressed_page_size)) as usize - 1] ^= 1;
                 assert!(read(&spoilt).is_none(), "page at {}", page.offset);
@@ -302,7 +300,7 @@ mod tests {
         }
         assert!(pages >= 11, "{pages}");
         for chunk in metadata.row_group(0).columns() {
-            // One of no values has no bytes that could be spoilt.
+            // A page without values has no bytes that could be damaged.
             if chunk.dictionary_page_offset().is_some_and(|offset| chunk.data_page_offset() - offset > 40) {
                 let mut spoilt = good.clone();
                 spoilt[chunk.data_page_offset() as usize - 1] ^= 0x40;
@@ -311,8 +309,8 @@ mod tests {
         }
     }
 
-    /// Whichever bit flips, the table is known to be another, or shows no checksum of ours at all: then
-    /// the bit is in the key of the checksum, or Parquet has no footer.
+    /// Whichever bit is flipped, either the table is known to be changed, or it appears to have no checksum of ours:
+    /// then the bit is in the key of the checksum, or Parquet finds no footer.
     #[test]
     fn a_flipped_bit_anywhere_shows() {
         let directory = tempfile::tempdir().unwrap();

@@ -59,7 +59,7 @@ fn file<R: Row>(directory: &Path) -> PathBuf {
     directory.join(format!("{}.parquet", R::TABLE))
 }
 
-/// The rows that are of none of these releases and sources.
+/// The rows that belong to none of these releases and sources.
 fn without(batch: &RecordBatch, sources: &BTreeSet<(String, String)>) -> Result<RecordBatch, TablesError> {
     let text = |name| batch.column_by_name(name).and_then(|column| column.as_any().downcast_ref::<StringArray>());
     let (Some(releases), Some(names)) = (text("release"), text("source")) else { return Ok(batch.clone()) };
@@ -72,7 +72,8 @@ fn without(batch: &RecordBatch, sources: &BTreeSet<(String, String)>) -> Result<
     Ok(filter_record_batch(batch, &stays)?)
 }
 
-/// How many rows are written at a time. A part of the format: other numbers cut pages elsewhere.
+/// The number of rows that are written at a time. It is a part of the format: another number would divide pages
+/// differently.
 const AT_ONCE: usize = 1 << 16;
 
 fn write_batches<R: Row>(path: &Path, batches: &[RecordBatch]) -> Result<Digest, TablesError> {
@@ -91,7 +92,7 @@ fn write_batches<R: Row>(path: &Path, batches: &[RecordBatch]) -> Result<Digest,
     Ok(write_whole(path, &with_checksums(bytes)?)?)
 }
 
-/// The batches of a Parquet file, the first of which is empty and has its columns.
+/// The batches of a Parquet file; the first is empty and has its columns.
 fn read_batches(path: &Path) -> Result<Vec<RecordBatch>, TablesError> {
     let refuse =
         |what: String| FileError::Name { path: path.to_owned(), what: format!("it is not a Parquet table: {what}") };
@@ -133,7 +134,7 @@ mod tests {
         }
     }
 
-    /// Arrow's own sort by several columns is the judge.
+    /// Arrow's own sort by several columns is the reference.
     #[test]
     fn rows_are_sorted_as_arrow_sorts_them() {
         let values = [0.0, -0.0, f64::NAN, -f64::NAN, f64::INFINITY, -1.5, 1e-310, f64::NEG_INFINITY];
@@ -185,7 +186,7 @@ mod tests {
         let alone = tempfile::tempdir().unwrap();
         write(alone.path(), std::slice::from_ref(&a)).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(alone.path().join("metrics.parquet")).unwrap());
-        // A file that is another table, and one that is none, are left as they are.
+        // A file that is another table, and one that is not a table, are not changed.
         write::<Claim>(directory.path(), &[]).unwrap();
         std::fs::rename(directory.path().join("claims.parquet"), &path).unwrap();
         let there = std::fs::read(&path).unwrap();

@@ -1,8 +1,8 @@
 //! The tables of a release as Parquet files: their rows, how they are written, and how damage is detected.
 //! The same rows give the same bytes.
 //!
-//! [`write()`] makes a table, and [`Tables::merge`] adds rows to existing tables; only one process at a time
-//! can write. This crate does not know SQL: `retrace-query` queries the tables.
+//! [`write()`] makes a table, and [`Tables::merge`] adds rows to existing tables; only one process at a time can
+//! write. This crate does not depend on SQL: `retrace-query` queries the tables.
 
 mod checksums;
 mod error;

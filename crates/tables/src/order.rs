@@ -1,9 +1,9 @@
-//! The rows of a table put in order: by its columns from left to right, null first, then text by its
-//! bytes and numbers by their total order.
+//! Sorts the rows of a table: by its columns from left to right, null first, then text by its bytes and numbers by
+//! their total order.
 //!
-//! Most texts of a table stand there many times: names of runs, tasks and files, places in files. Each
-//! is kept once, and a row has its rank among them. A row is then a few small numbers, packed into one
-//! or two of 128 bits that sort as the row does.
+//! Most texts of a table occur many times: names of runs, tasks and files, positions in files. Each is stored once,
+//! and a row has its rank. A row is then a few small numbers, packed into one or two of 128 bits that sort in the
+//! order of the rows.
 
 use std::sync::Arc;
 
@@ -22,13 +22,13 @@ pub(crate) struct Ordered<'a> {
 }
 
 enum Column<'a> {
-    /// The texts in order, and of each row the place of its text counted from 1; 0 is null.
+    /// The texts in order, and for each row the index of its text counted from 1; 0 is null.
     Texts { texts: Vec<&'a str>, ranks: Vec<u32> },
-    /// Whole numbers, floats or truth values.
+    /// Integers, floats or booleans.
     Values(ArrayRef),
 }
 
-/// Texts as Arrow's dictionaries, which [`Ordered`] takes them from.
+/// Texts as Arrow's dictionaries, from which [`Ordered`] reads them.
 pub(crate) fn texts_once(batch: &RecordBatch) -> Result<Vec<ArrayRef>, ArrowError> {
     let kind = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let once = |column: &ArrayRef| match column.data_type() {
@@ -39,7 +39,7 @@ pub(crate) fn texts_once(batch: &RecordBatch) -> Result<Vec<ArrayRef>, ArrowErro
 }
 
 impl<'a> Ordered<'a> {
-    /// Of batches with the columns of `schema`, whose texts are those of [`texts_once`].
+    /// From batches with the columns of `schema`, whose texts are those of [`texts_once`].
     pub(crate) fn new(schema: SchemaRef, batches: &'a [Vec<ArrayRef>]) -> Result<Self, ArrowError> {
         let column = |at: usize| Column::of(batches.iter().filter_map(|batch| batch.get(at)).collect());
         let columns = (0..schema.fields().len()).into_par_iter().map(column).collect::<Result<Vec<_>, _>>()?;
@@ -47,9 +47,9 @@ impl<'a> Ordered<'a> {
         Ok(Self { schema, columns, order })
     }
 
-    /// The rows in order, so many at a time.
+    /// The rows in order, this many at a time.
     pub(crate) fn batches(&self, rows: usize) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
-        // A table without rows has one batch, of its columns.
+        // A table without rows has one batch, with its columns.
         let none = self.order.is_empty().then_some(&[][..]);
         self.order.chunks(rows).chain(none).map(|rows| {
             let columns = self.columns.iter().map(|column| column.rows(rows)).collect::<Result<_, _>>()?;
@@ -88,7 +88,7 @@ impl<'a> Column<'a> {
         Ok(Self::Texts { texts: order.into_iter().map(|(text, _)| text).collect(), ranks })
     }
 
-    /// Numbers that sort as the column does, but for its nulls, which may have any.
+    /// Numbers that sort in the order of the column, except for its nulls, which may have any number.
     fn keys(&self, keys: &mut Vec<u64>) {
         keys.clear();
         match self {
@@ -118,13 +118,13 @@ fn dictionary(column: &ArrayRef) -> Option<&DictionaryArray<Int32Type>> {
     column.as_any().downcast_ref()
 }
 
-/// IEEE 754's total order as that of whole numbers.
+/// IEEE 754's total order as the order of integers.
 fn by_total(value: &f64) -> u64 {
     let bits = value.to_bits();
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
 }
 
-/// The rows, by their columns from left to right.
+/// The rows, sorted by their columns from left to right.
 fn order(columns: &[Column<'_>]) -> Vec<u64> {
     let rows = columns.first().map_or(0, |column| match column {
         Column::Texts { ranks, .. } => ranks.len(),
@@ -162,7 +162,7 @@ fn order(columns: &[Column<'_>]) -> Vec<u64> {
     let mut words = words.into_iter();
     let mut order: Vec<(u128, u64)> = words.next().unwrap_or_default().into_iter().zip(0..).collect();
     let rest: Vec<Vec<u128>> = words.collect();
-    // Rows that are the same in all columns may stand in any order.
+    // Rows that are the same in all columns may be in any order.
     order.par_sort_unstable_by(|(a, at), (b, bt)| {
         let further =
             || rest.iter().map(|word| word[*at as usize].cmp(&word[*bt as usize])).find(|order| order.is_ne());

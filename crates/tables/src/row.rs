@@ -21,7 +21,7 @@ pub trait Row: Sized {
     fn columns(rows: &[Self]) -> Vec<(&'static str, ArrayRef)>;
 }
 
-/// What can stand in a column.
+/// A value that can be in a column.
 pub trait Cell: Sized {
     /// A column of such cells.
     fn column<'a>(cells: impl Iterator<Item = &'a Self>) -> ArrayRef
@@ -29,7 +29,7 @@ pub trait Cell: Sized {
         Self: 'a;
 }
 
-/// Texts, each kept once.
+/// Texts, each stored once.
 struct Texts;
 
 impl Texts {
@@ -37,7 +37,7 @@ impl Texts {
         // Many files have few rows, and each of them columns.
         let mut column = StringDictionaryBuilder::with_capacity(cells.size_hint().0, 16, 256);
         let mut cells = cells.peekable();
-        // Neighbours are often the same: the rows of a file have one release, one source, one run.
+        // Neighbours are often the same: the rows of a file have the same release, source and run.
         while let Some(cell) = cells.next() {
             let mut times = 1;
             while cells.next_if_eq(&cell).is_some() {
@@ -49,7 +49,7 @@ impl Texts {
     }
 }
 
-/// A cell, and the same where it may be missing, as an array of its values.
+/// A cell, and the same if it may be missing, as an array of its values.
 macro_rules! cell {
     ($($cell:ty => $array:ident, |$value:ident| $as:expr;)*) => {$(
         impl Cell for $cell {
@@ -76,7 +76,7 @@ cell! {
     f64 => Float64Array, |number| *number;
 }
 
-/// Rows of a table, column by column, which take less memory than the rows themselves.
+/// Rows of a table, column by column, which use less memory than the rows themselves.
 #[derive(Debug, Clone)]
 pub struct Batch<R> {
     pub(crate) columns: RecordBatch,
@@ -84,7 +84,7 @@ pub struct Batch<R> {
 }
 
 impl<R: Row> Batch<R> {
-    /// Of these rows.
+    /// From these rows.
     ///
     /// # Errors
     /// If there are more than Arrow can hold.
@@ -96,7 +96,7 @@ impl<R: Row> Batch<R> {
     /// Its columns, as they are in the table's file.
     ///
     /// # Errors
-    /// Never: a text can be written out.
+    /// Never: a text can be written.
     pub fn into_columns(self) -> Result<RecordBatch, TablesError> {
         let plain = |column: &ArrayRef| match column.data_type() {
             DataType::Dictionary(_, texts) => cast(column, texts),
@@ -109,12 +109,12 @@ impl<R: Row> Batch<R> {
         Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.columns.num_rows()
     }
 
-    /// Whether there are none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

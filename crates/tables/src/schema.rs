@@ -5,10 +5,10 @@ use retrace_spec::{Digest, Step, Tokens};
 
 use crate::{Batch, Cell, Row, TablesError};
 
-/// Every table that there can be, without rows; of those of manifests, only `graph` and `manifests`.
+/// Every known table, without rows; of those of manifests, only `graph` and `manifests`.
 ///
 /// # Errors
-/// Never: the columns of a table fit.
+/// Never: the columns of a table have valid types.
 pub fn empty() -> Result<Vec<(&'static str, RecordBatch)>, TablesError> {
     fn of<R: Row>() -> Result<(&'static str, RecordBatch), TablesError> {
         Ok((R::TABLE, Batch::<R>::of(&[])?.into_columns()?))
@@ -50,7 +50,7 @@ macro_rules! table {
 }
 
 table! {
-    /// A number about a checkpoint.
+    /// A metric of a checkpoint.
     "metrics" Metric {
         /// The release.
         release: String,
@@ -58,21 +58,21 @@ table! {
         run: String,
         /// The checkpoint's step.
         step: Option<Step>,
-        /// Tokens that it had learned from.
+        /// Tokens that it was trained on.
         tokens: Option<Tokens>,
         /// The task.
         task: String,
-        /// Examples in the prompt.
+        /// Number of examples in the prompt.
         shots: Option<u64>,
-        /// What is measured.
+        /// The metric.
         metric: String,
         /// Its value.
         value: f64,
         /// Its standard error, if it has one.
         stderr: Option<f64>,
-        /// The file that it is from.
+        /// The source file.
         source: String,
-        /// Where in that file: `line 7`, or a JSON pointer (RFC 6901).
+        /// The position in that file: `line 7`, or a JSON pointer (RFC 6901).
         place: String,
     }
 }
@@ -86,25 +86,25 @@ table! {
         run: String,
         /// The step.
         step: Step,
-        /// Tokens that were learned from so far.
+        /// Tokens trained on so far.
         tokens: Option<Tokens>,
-        /// The phase that the step belongs to.
+        /// The phase of the step.
         phase: Option<String>,
         /// The learning rate.
         learning_rate: Option<f64>,
-        /// The mean loss, in nats a token.
+        /// The mean loss, in nats per token.
         loss: Option<f64>,
         /// The gradient's norm.
         grad_norm: Option<f64>,
-        /// The file that it is from.
+        /// The source file.
         source: String,
-        /// Where in that file: `line 7`, or a JSON pointer.
+        /// The position in that file: `line 7`, or a JSON pointer.
         place: String,
     }
 }
 
 table! {
-    /// What became of an item.
+    /// The result for an item.
     "samples" Sample {
         /// The release.
         release: String,
@@ -116,13 +116,13 @@ table! {
         task: String,
         /// The item.
         item: String,
-        /// For a question, whether it was answered right.
+        /// For a question, whether the answer was correct.
         correct: Option<bool>,
-        /// The log-likelihood, in nats, of the text or of the likeliest choice.
+        /// The log-likelihood, in nats, of the text or of the most likely choice.
         log_likelihood: Option<f64>,
-        /// The file that it is from.
+        /// The source file.
         source: String,
-        /// Where in that file: `line 7`, or a JSON pointer.
+        /// The position in that file: `line 7`, or a JSON pointer.
         place: String,
     }
 }
@@ -134,47 +134,47 @@ table! {
         release: String,
         /// The run.
         run: String,
-        /// What the release calls it: `step1000`, `stage1-step1000-tokens5B`.
+        /// Its name in the release: `step1000`, `stage1-step1000-tokens5B`.
         label: String,
         /// The step.
         step: Option<Step>,
-        /// Tokens that it had learned from.
+        /// Tokens that it was trained on.
         tokens: Option<Tokens>,
-        /// Numbers in its weights.
+        /// Number of elements of its weights.
         parameters: Option<u64>,
-        /// Where it lies: a path in the release, or a URL.
+        /// Its location: a path in the release, or a URL.
         path: String,
         /// Its state's digest.
         state: Option<Digest>,
-        /// The file that says so.
+        /// The source file.
         source: String,
-        /// Where in that file: `line 7`, or a JSON pointer.
+        /// The position in that file: `line 7`, or a JSON pointer.
         place: String,
     }
 }
 
 table! {
-    /// What a release says of itself, word for word.
+    /// A statement of a release about itself, verbatim.
     "claims" Claim {
         /// The release.
         release: String,
-        /// What it is said of: a run, a model, a checkpoint.
+        /// The subject: a run, a model, a checkpoint.
         subject: String,
-        /// What is said, a dotted path: `optimizer.learning_rate`.
+        /// The property, as a dotted path: `optimizer.learning_rate`.
         name: String,
-        /// Its value, as it stands.
+        /// Its value, verbatim.
         value: String,
-        /// Its value, where that is a number.
+        /// Its value, if that is a number.
         number: Option<f64>,
-        /// The file that says so.
+        /// The source file.
         source: String,
-        /// Where in that file: `line 7`, or a JSON pointer.
+        /// The position in that file: `line 7`, or a JSON pointer.
         place: String,
     }
 }
 
 table! {
-    /// An item of a benchmark and a document that holds it.
+    /// An item of a benchmark and a document that contains it.
     "contamination" Contamination {
         /// The benchmark: the task's name.
         task: String,
@@ -186,11 +186,11 @@ table! {
         shard: String,
         /// Its line in the shard.
         line: u64,
-        /// The fraction of the item's n-grams that the document holds.
+        /// The fraction of the item's n-grams that the document contains.
         overlap: f64,
-        /// A run that learned from the document, if one did.
+        /// A run that was trained on the document, if there is one.
         run: Option<String>,
-        /// The first step at which it did.
+        /// The first step that used it.
         seen_at: Option<Step>,
     }
 }
@@ -206,27 +206,27 @@ table! {
         step: Option<Step>,
         /// The tensor's name.
         tensor: String,
-        /// What it is stored as.
+        /// The dtype in which it is stored.
         dtype: String,
         /// Its shape: `[64, 128]`.
         shape: String,
-        /// How many elements it has.
+        /// Number of elements.
         elements: u64,
-        /// How many of them are NaN or infinite; the other numbers are of those that are not.
+        /// How many of them are NaN or infinite; the other statistics are of the finite ones.
         non_finite: u64,
-        /// The root of the sum of squares.
+        /// The square root of the sum of squares.
         norm: f64,
         /// The mean.
         mean: Option<f64>,
         /// The standard deviation, of the population.
         std: Option<f64>,
-        /// The least.
+        /// The minimum.
         min: Option<f64>,
-        /// The greatest.
+        /// The maximum.
         max: Option<f64>,
-        /// The fourth central moment over the squared variance; 3 for a normal distribution.
+        /// The fourth central moment divided by the squared variance; 3 for a normal distribution.
         kurtosis: Option<f64>,
-        /// Of a matrix: the squared Frobenius norm over the squared largest singular value.
+        /// For a matrix: the squared Frobenius norm divided by the squared largest singular value.
         stable_rank: Option<f64>,
         /// The norm of its difference from the checkpoint before.
         distance_to_previous: Option<f64>,
@@ -242,15 +242,15 @@ table! {
 }
 
 table! {
-    /// Where a manifest contradicts itself.
+    /// A contradiction within a manifest.
     "graph" Graph {
         /// The release.
         release: String,
-        /// The rule of the graph that is broken.
+        /// The rule of the graph that is violated.
         rule: String,
         /// An artifact, or the directory of a series.
         path: String,
-        /// In a sentence, how.
+        /// The violation, as a sentence.
         finding: String,
         /// The manifest's file.
         source: String,
@@ -270,24 +270,24 @@ table! {
 }
 
 table! {
-    /// A root that an auditor knows of a release. No file is a table of this name, as
-    /// a `-` in a file's name becomes `_`: a release does not say which of its own manifests is the latest.
+    /// A root of a release that an auditor has stored. A file cannot be a table of this name, because a `-` in a
+    /// file's name becomes `_`: a release does not decide which of its own manifests is the latest.
     "known-roots" PublishedRoot {
         /// The release.
         release: String,
-        /// Its place among the release's roots in the order in which they were published, from 1.
+        /// Its position among the release's roots in the order in which they were published, from 1.
         place: u64,
         /// The root.
         root: Digest,
         /// When and where it was seen.
         seen: Option<String>,
-        /// The file that says so.
+        /// The source file.
         source: String,
     }
 }
 
 table! {
-    /// A tensor of a model that is said to be the average of others.
+    /// A tensor of a model that is claimed to be the average of others.
     "averages" Average {
         /// The release.
         release: String,
@@ -295,17 +295,17 @@ table! {
         subject: String,
         /// The tensor.
         tensor: String,
-        /// What it is said to be the average of.
+        /// The models of which it is claimed to be the average.
         of: String,
         /// The norm of its difference from the average, computed in binary64.
         distance: f64,
         /// Its norm.
         norm: f64,
-        /// The greatest relative error of rounding once to the type that it is stored as.
+        /// The greatest relative error of rounding once to the type in which it is stored.
         unit: f64,
-        /// The file that it is from.
+        /// The source file.
         source: String,
-        /// Where in that file.
+        /// The position in that file.
         place: String,
     }
 }
@@ -315,17 +315,17 @@ table! {
     "sources" Source {
         /// The release.
         release: String,
-        /// The file, as the other tables name it.
+        /// The file, with its name in the other tables.
         source: String,
         /// The digest of its bytes.
         digest: Option<Digest>,
-        /// How many bytes it has.
+        /// Its length in bytes.
         size: u64,
-        /// What it was read as.
+        /// The kind as which it was read.
         kind: String,
-        /// How many rows it gave, of all tables.
+        /// The number of rows that it gave, in all tables.
         rows: u64,
-        /// Why it, or some of it, could not be read, and where.
+        /// Why all or part of it could not be read, and where.
         problem: Option<String>,
     }
 }

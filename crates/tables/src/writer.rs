@@ -8,8 +8,8 @@ use retrace_spec::Digest;
 
 use crate::{Batch, Row, TablesError, file};
 
-/// The tables of a directory, which no other process writes to meanwhile. A reader sees each table's
-/// file whole, as it was or as it has become.
+/// The tables of a directory, which no other process writes to meanwhile. A reader sees each table's file complete,
+/// either before or after a change.
 #[derive(Debug)]
 pub struct Tables {
     directory: PathBuf,
@@ -17,8 +17,9 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Locks the directory, which is made if need be, and removes what killed writers left there. It may
-    /// be reached by links, but is none itself: `tables` of a stranger's release leads nowhere else.
+    /// Locks the directory, which is made if necessary, and removes incomplete files of killed writers. Its path may
+    /// contain links, but it must not be a link itself: `tables` of an untrusted release cannot refer to another
+    /// directory.
     ///
     /// # Errors
     /// If another process writes there, it is a link, or it cannot be made or locked.
@@ -33,11 +34,11 @@ impl Tables {
         Ok(Self { directory, _lock: Lock::directory(root)? })
     }
 
-    /// Puts rows into their table: the rows that it has of these releases and sources make place for
-    /// them, and all others stay. No file is made for no rows.
+    /// Adds rows to their table: existing rows of these releases and sources are replaced, and all others are kept.
+    /// Without rows no file is made.
     ///
     /// # Errors
-    /// If the file there is no such table, or the disk does not take the new one.
+    /// If the existing file is not such a table, or writing to the disk fails.
     pub fn merge<R: Row>(&self, sources: &BTreeSet<(String, String)>, rows: Vec<Batch<R>>) -> Result<(), TablesError> {
         file::merge(&self.directory, sources, rows)
     }
@@ -46,7 +47,7 @@ impl Tables {
 /// Writes `rows`, sorted by their columns from left to right, to the table's file in `directory`.
 ///
 /// # Errors
-/// If another process writes there, or the disk does not take them.
+/// If another process writes there, or writing to the disk fails.
 pub fn write<R: Row>(directory: &Path, rows: &[R]) -> Result<Digest, TablesError> {
     let tables = Tables::lock(directory)?;
     file::write(&tables.directory, rows)

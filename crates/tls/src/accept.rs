@@ -20,30 +20,30 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{Credentials, TlsError};
 
-/// As long is waited for a connection to prove that it holds the token.
+/// How long a connection may take to prove that it has the token.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// As many connections are kept that have not; the oldest makes room for the next. So they leave the
-/// process the open files that it needs, however many come.
+/// The maximum number of connections that have not proved it yet; the oldest is closed for a new one. So they leave
+/// enough open files for the process, however many connect.
 const UNPROVEN: usize = 32;
-/// How long to wait where the system gives no connection: it has no open files left, perhaps.
+/// How long to wait if the system returns no connection, for example because it has no open files left.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Strangers are told of at most so often.
+/// The minimum interval between reports of strangers.
 const TELL: Duration = Duration::from_secs(60);
 
-/// A connection whose other side holds the token.
+/// A connection whose other side has the token.
 pub type Connection = TlsStream<TcpStream>;
 
-/// Connections that did not prove that they hold the token.
+/// Connections that did not prove that they have the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stranger {
-    /// Where the last of them came from.
+    /// The address of the last of them.
     pub from: SocketAddr,
-    /// How many there were since the last were told of.
+    /// Their number since the last report.
     pub connections: u64,
 }
 
-/// The connections to `listener` whose other side proves that it holds `token`, until the stream is
-/// dropped. `told` hears of others, once a minute at most. It has to be called in a runtime of tokio.
+/// The connections to `listener` whose other side proves that it has `token`, until the stream is dropped. `told` is
+/// called for others, at most once a minute. It must be called in a tokio runtime.
 ///
 /// # Errors
 /// If TLS cannot be set up.
@@ -75,7 +75,7 @@ pub fn accept(
                     match ended {
                         Ok(Ok(connection)) => if proven.send(Ok(connection)).await.is_err() { return },
                         Ok(Err(from)) => strangers.add(from),
-                        // It made room.
+                        // It was closed for a new connection.
                         Err(_) => {}
                     }
                 }
@@ -86,7 +86,7 @@ pub fn accept(
     Ok(ReceiverStream::new(connections))
 }
 
-/// The connection, if it proves in time that it holds the token; where it is from, if not.
+/// The connection, if it proves in time that it has the token; otherwise its address.
 async fn handshake(acceptor: TlsAcceptor, socket: TcpStream, from: SocketAddr) -> Result<Connection, SocketAddr> {
     let _ = socket.set_nodelay(true);
     match tokio::time::timeout(PATIENCE, acceptor.accept(socket)).await {
@@ -112,19 +112,19 @@ fn settings(token: &Token) -> Result<ServerConfig, TlsError> {
         .with_single_cert(vec![certificate], PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key)))
         .map_err(|e| failed(e.to_string()))?;
     settings.alpn_protocols = vec![b"h2".to_vec()];
-    // A connection proves the token itself, and rests on none before it.
+    // Each connection proves the token itself, and does not use the proof of an earlier one.
     settings.send_tls13_tickets = 0;
     Ok(settings)
 }
 
-/// ring, with AES-128 chosen before AES-256: gradients are large, and it is the faster.
+/// ring, with AES-128 preferred to AES-256: gradients are large, and it is faster.
 fn provider() -> CryptoProvider {
     let mut provider = ring::default_provider();
     provider.cipher_suites.retain(|suite| suite.suite() != CipherSuite::TLS13_AES_256_GCM_SHA384);
     provider
 }
 
-/// Those who did not hold the token, told of once in a while.
+/// Connections without the token, reported at intervals.
 struct Strangers<F> {
     told: F,
     last: Option<Instant>,

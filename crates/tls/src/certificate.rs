@@ -23,12 +23,12 @@ use x509_cert::time::{Time, Validity};
 
 use crate::TlsError;
 
-/// What a certificate's key is derived with; another text would be another key.
+/// The context for deriving a certificate's key; another text would give another key.
 const CONTEXT: &str = "retrace 2026-11-30 a token's TLS key";
-/// The name that the certificate is for, whatever the machine is called.
+/// The name in the certificate, whatever the name of the machine.
 pub(crate) const NAME: &str = "retrace";
 
-/// The private key and the certificate that a token determines: the same wherever it is held.
+/// The private key and the certificate that a token determines: the same on every machine.
 pub struct Credentials {
     pub(crate) key: Vec<u8>,
     pub(crate) certificate: Vec<u8>,
@@ -36,7 +36,7 @@ pub struct Credentials {
     pub(crate) root: Certificate,
 }
 
-/// Not the key.
+/// Does not show the key.
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Credentials")
@@ -44,7 +44,7 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// Those of `token`.
+    /// Those for `token`.
     ///
     /// # Errors
     /// If the certificate cannot be encoded.
@@ -61,7 +61,7 @@ impl Credentials {
         })
     }
 
-    /// The certificate (DER), which is no secret.
+    /// The certificate (DER), which is not secret.
     pub fn certificate(&self) -> &[u8] {
         &self.certificate
     }
@@ -71,7 +71,7 @@ fn failed(error: impl Display) -> TlsError {
     TlsError::Certificate(error.to_string())
 }
 
-/// A certificate of `key`, signed by it, that no clock finds too early or too late.
+/// A certificate of `key`, signed by it, that is valid at every time.
 fn certificate(key: &SigningKey) -> Result<x509_cert::Certificate, x509_cert::builder::Error> {
     let always = Validity::new(Time::UtcTime(UtcTime::from_unix_duration(std::time::Duration::ZERO)?), Time::INFINITY);
     let public = SubjectPublicKeyInfo::from_key(&key.verifying_key())?;
@@ -81,7 +81,7 @@ fn certificate(key: &SigningKey) -> Result<x509_cert::Certificate, x509_cert::bu
     builder.build::<_, ed25519_dalek::Signature>(key)
 }
 
-/// A certificate whose subject issues it.
+/// A certificate that is issued by its own subject.
 struct Own(Name);
 
 impl BuilderProfile for Own {

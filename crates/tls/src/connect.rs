@@ -11,13 +11,13 @@ use tonic::transport::{ClientTlsConfig, Endpoint};
 use crate::certificate::NAME;
 use crate::{Credentials, TlsError};
 
-/// No connection takes longer than this to come about.
+/// The maximum time to establish a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where `address` (`HOST:PORT`) listens, taken only if it proves that it holds `token`.
+/// The endpoint at `address` (`HOST:PORT`), accepted only if it proves that it has `token`.
 ///
 /// # Errors
-/// If the address is none.
+/// If the address is not valid.
 pub fn endpoint(address: &str, token: &Token) -> Result<Endpoint, TlsError> {
     let Credentials { identity, root, .. } = Credentials::of(token)?;
     let pinned = ClientTlsConfig::new().ca_certificate(root).identity(identity).domain_name(NAME).timeout(PATIENCE);
@@ -29,13 +29,13 @@ pub fn endpoint(address: &str, token: &Token) -> Result<Endpoint, TlsError> {
 /// Why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// The other side does not hold the token, and why this is known.
+    /// The other side does not have the token, and how this is known.
     NotProven(&'static str),
     /// Anything else, with its causes on one line.
     Other(String),
 }
 
-/// Why a connection to an [`endpoint`] did not come about, from the error that tonic gives.
+/// Why a connection to an [`endpoint`] failed, from tonic's error.
 pub fn reason(error: &(dyn Error + 'static)) -> Reason {
     let causes = || std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (**error).source());
     for cause in causes() {
@@ -52,7 +52,7 @@ pub fn reason(error: &(dyn Error + 'static)) -> Reason {
     Reason::Other(said(&causes().map(ToString::to_string).collect::<Vec<_>>().join(": ")))
 }
 
-/// What the other side said, of which at most 200 characters are shown.
+/// The message of the other side, of which at most 200 characters are shown.
 pub fn said(text: &str) -> String {
     const MOST: usize = 200;
     match text.char_indices().nth(MOST) {

@@ -1,4 +1,4 @@
-//! Who is connected, and who is not.
+//! Which connections are accepted, and which are not.
 
 #![allow(clippy::unwrap_used, reason = "a test may take a thing for granted")]
 
@@ -24,7 +24,7 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// Where connections are accepted; the addresses of those that proved the token; and the strangers.
+/// A listener; the addresses of connections that proved the token; and the strangers.
 fn listening(runtime: &Runtime) -> (SocketAddr, Receiver<Connection>, Receiver<Stranger>) {
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
@@ -62,7 +62,7 @@ fn both_sides_prove_the_token() {
     assert!(matches!(endpoint("not an address", &token(TOKEN)), Err(TlsError::Address)));
 }
 
-/// A listener that says what it likes, and hears all that the other side says before it is convinced.
+/// A listener that sends arbitrary data, and records everything that the other side sends before it is convinced.
 #[test]
 fn a_listener_without_the_token_hears_nothing_of_it() {
     let runtime = runtime();
@@ -87,7 +87,7 @@ fn a_listener_without_the_token_hears_nothing_of_it() {
     }
 }
 
-/// The certificate is the token's and signed by itself, as another reader of certificates sees it.
+/// The certificate is that of the token and self-signed, according to another parser of certificates.
 #[test]
 fn a_token_determines_its_certificate() {
     use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
@@ -109,7 +109,7 @@ fn a_token_determines_its_certificate() {
     }
 }
 
-/// Idle connections make room for one another and for who holds the token, and end by themselves.
+/// Idle connections are closed for one another and for those with the token, and time out by themselves.
 #[test]
 fn a_flood_of_idle_connections_is_kept_small() {
     let runtime = runtime();
@@ -122,7 +122,7 @@ fn a_flood_of_idle_connections_is_kept_small() {
             socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
         }
         if at % 3 == 2 {
-            // The beginning of a TLS record, of which no more comes.
+            // The beginning of a TLS record that is never completed.
             let _ = socket.write_all(&[0x16, 3, 1, 2, 0, 1]);
         }
         idle.push(socket);
@@ -156,12 +156,12 @@ fn a_flood_of_idle_connections_is_kept_small() {
     drop(connection);
 }
 
-/// What is sent arrives, and is not what goes over the wire.
+/// The data arrives, and is not visible in the transmitted bytes.
 #[test]
 fn what_is_sent_is_encrypted() {
     let runtime = runtime();
     let (address, connections, _told) = listening(&runtime);
-    // Between the two, one who listens.
+    // A process between the two that records the traffic.
     let between = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let shown = between.local_addr().unwrap();
     let heard = std::thread::spawn(move || {

@@ -1,9 +1,9 @@
-//! Steps of training, beside those of PyTorch and of stock candle (`benches/train.sh`): the same
-//! initial weights and batches, which are written for the peers.
+//! Training steps, compared with PyTorch and stock candle (`benches/train.sh`): the same initial weights and batches,
+//! which are written to files for the other programs.
 //!
-//! Arguments: a directory, the model (`small` or `30m`), threads, steps, and, if wanted, the engine, and then, for
-//! a curve over real text (`benches/curves.sh`), a token shard; then batches are 4 of 128 tokens, with a warm-up over a
-//! tenth of the steps, instead of 8 of 256. Prints one JSON document, as the peers do.
+//! Arguments: a directory, the model (`small` or `30m`), threads, steps, and optionally the engine, and then, for a
+//! loss curve on real text (`benches/curves.sh`), a token shard; then batches are 4 of 128 tokens, with a warm-up over
+//! a tenth of the steps, instead of 8 of 256. Prints one JSON document, as the other programs do.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench, not the product")]
 
@@ -19,7 +19,7 @@ use retrace_numerics::random::Stream;
 use retrace_spec::{Digest, Document, Run, Step};
 use retrace_train::{Batches, State, Trainer};
 
-/// NUMERICS' model, and one of 30 million parameters.
+/// The model of NUMERICS, and one of 30 million parameters.
 fn model(name: &str) -> &'static str {
     match name {
         "small" => {
@@ -78,8 +78,8 @@ fn main() {
     let mut steady = seconds[2.min(seconds.len() - 1)..].to_vec();
     steady.sort_by(f64::total_cmp);
     let median = steady[steady.len() / 2];
-    // What a step spends on its line of the journal, nearly all of it on the weights' digest; and what
-    // a checkpoint takes, to the disk.
+    // The time of a step's journal line, nearly all of it for the weights' digest; and the time to write a checkpoint
+    // to disk.
     let fastest = |work: &dyn Fn()| {
         let timed = (0..3).map(|_| {
             let began = Instant::now();
@@ -108,7 +108,7 @@ fn main() {
     println!("{report}");
 }
 
-/// Text-like tokens: each follows from the one before, but for some noise.
+/// Text-like tokens: each depends on the one before, with some noise.
 fn tokens(root: &Path, vocabulary: u64, count: usize) {
     let mut writer =
         Writer::create(WholeFile::create(&root.join("a.tokens")).unwrap(), vocabulary as u32, Digest::of(b"")).unwrap();
@@ -125,7 +125,7 @@ fn tokens(root: &Path, vocabulary: u64, count: usize) {
     writer.finish().unwrap();
 }
 
-/// `inputs` and `targets` of every step, for the peers.
+/// `inputs` and `targets` of every step, for the other programs.
 fn batches(root: &Path, run: &Run, steps: u64) {
     let batches = Batches::open(&Root::open(root).unwrap(), run).unwrap();
     let (mut inputs, mut targets) = (Vec::new(), Vec::new());

@@ -1,10 +1,11 @@
-//! Small runs of every family, and one digest over all that they did: `tests/bits.sh` makes it under
-//! everything that might move a bit.
+//! Small runs of every family, and one digest over all results: `tests/bits.sh` computes it under every condition that
+//! could change a bit.
 //!
 //!     bits DIRECTORY THREADS [DIE_AFTER [ENGINE]]
 //!
-//! Runs that are in the directory already are resumed. With `DIE_AFTER`, the process kills itself
-//! after that many steps, never if it is 0. ENGINE is who computes. Prints the digest and the instruction set; a killed process prints nothing.
+//! Runs that are in the directory already are resumed. With `DIE_AFTER`, the process kills itself after that many
+//! steps, or never if it is 0. ENGINE is the engine. Prints the digest and the instruction set; a killed process
+//! prints nothing.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for tests, not the product")]
 
@@ -20,8 +21,8 @@ use retrace_numerics::random::Stream;
 use retrace_spec::{Digest, Document, Run};
 use retrace_train::{Journal, train};
 
-/// What is the same in all of them. 576 tokens a micro-batch and 96 positions: more than any block
-/// of the kernels, and not a multiple of all of them.
+/// The settings that all of them share. 576 tokens per micro-batch and 96 positions: more than any block of the
+/// kernels, and not a multiple of all of them.
 const COMMON: &str = "retrace: run/1
 seed: 7
 numerics: 1
@@ -45,7 +46,7 @@ phases:
 checkpoint_every: 2
 ";
 
-/// Each family, with what only it has.
+/// Each family, with the options that only it has.
 const MODELS: [(&str, &str); 4] = [
     (
         "llama",
@@ -77,7 +78,7 @@ const MODELS: [(&str, &str); 4] = [
     ),
 ];
 
-/// Ends the process, as nothing else would, after so many steps; never if 0.
+/// Kills the process after this many steps; never if 0.
 struct Death(AtomicU64);
 
 impl Progress for Death {
@@ -115,7 +116,7 @@ fn main() {
     println!("{} {}", Digest::from(all.finalize()), isa::detect().name());
 }
 
-/// Tokens of documents of all lengths, each following from the one before, but for some noise.
+/// Tokens of documents of all lengths; each token depends on the one before, with some noise.
 fn prepare(root: &Path) {
     std::fs::create_dir_all(root).unwrap();
     std::fs::write(root.join("tokenizer.json"), "{}").unwrap();

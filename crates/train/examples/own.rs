@@ -1,8 +1,9 @@
-//! An architecture of one's own: trained, killed in between, resumed, and replayed to the same bits.
+//! A user's own architecture: trained, interrupted, resumed, and replayed to the same bits.
 //!
 //!     cargo run --workspace --example own
 //!
-//! It has no attention: each layer of a token sees what the layer before has of it and of the token before it.
+//! It has no attention: each layer computes a token from the previous layer's output for that token and for the one
+//! before.
 
 #![allow(clippy::print_stdout, reason = "an example, not the product")]
 
@@ -16,7 +17,8 @@ use retrace_model::candle::{Own, add, embed, gate, linear, rms_norm};
 use retrace_spec::{Digest, Document, Run, Step};
 use retrace_train::{replay, train};
 
-/// Of the model, what is not the module's: how large it is, how far it sees, how its weights are drawn.
+/// The part of the model's description that is not in the module: its size, its context length, how its weights are
+/// drawn.
 const RUN: &str = "retrace: run/1\nname: own\nseed: 1\nnumerics: 1\ntokenizer: tokenizer.json\noutput: run\n\
     model: {architecture: own, vocab_size: 32, hidden_size: 16, intermediate_size: 40, num_hidden_layers: 2, \
     num_attention_heads: 1, num_key_value_heads: 1, max_position_embeddings: 16, rope_theta: 1.0, \
@@ -56,7 +58,7 @@ impl Module for Mixer {
         let width = x.dim(1)?;
         for [norm, up, down] in &self.layers {
             let h = rms_norm(&x, norm, 1e-5)?.reshape((sequences, positions, width))?;
-            // Moving numbers is exact, and so has the same bits everywhere.
+            // Moving numbers is exact, so it has the same bits everywhere.
             let last = h.i((.., ..positions - 1))?.pad_with_zeros(1, 1, 0)?;
             let both = Tensor::cat(&[h, last], 2)?.reshape(((), 2 * width))?;
             x = add(&x, &linear(&gate(&linear(&both, up, None)?)?, down, None)?)?;

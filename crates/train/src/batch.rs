@@ -10,23 +10,23 @@ use retrace_spec::{Digest, RelPath, Run, Step};
 
 use crate::TrainError;
 
-/// What a step learns from.
+/// The input of a step.
 #[derive(Debug)]
 pub struct Batch {
-    /// Tokens that are read, sequence after sequence.
+    /// The input tokens, sequence after sequence.
     pub inputs: Vec<u32>,
-    /// The token after each; none where it does not count in the loss.
+    /// The token after each; `None` if it does not count in the loss.
     pub targets: Vec<Option<u32>>,
     /// BLAKE3, in its own domain, over the sequences' digests, in order.
     pub digest: Digest,
-    /// Of each sequence: BLAKE3, in its own domain, over its tokens (inputs and the last target) and
-    /// then the places of the targets that do not count, from 0, each a little-endian `u32`.
+    /// For each sequence: BLAKE3, in its own domain, over its tokens (inputs and the last target) and then the
+    /// positions of the targets that do not count, from 0, each a little-endian `u32`.
     pub sequences: Vec<Digest>,
 }
 
 impl Batch {
-    /// What makes the sum of its losses their mean: 1 / the number of targets that count, or 1 if
-    /// none does.
+    /// The factor that turns the sum of its losses into their mean: 1 / the number of targets that count, or 1 if none
+    /// does.
     pub fn scale(&self) -> f64 {
         1.0 / self.targets.iter().flatten().count().max(1) as f64
     }
@@ -48,8 +48,8 @@ impl Batches {
     /// Opens the token shards of `run`, whose paths are relative to `root`.
     ///
     /// # Errors
-    /// If a shard cannot be read, is too short for one sequence, or holds tokens that the model has
-    /// no embedding for.
+    /// If a shard cannot be read, is too short for one sequence, or contains tokens for which the model has no
+    /// embedding.
     pub fn open(root: &Root, run: &Run) -> Result<Self, TrainError> {
         let mut opened = std::collections::BTreeMap::new();
         let mut shards = Vec::new();
@@ -87,12 +87,12 @@ impl Batches {
         Ok(Self { order, shards, names, batch_size, sequence_length, mask_document_ends })
     }
 
-    /// The order that the sequences come in.
+    /// The order of the sequences.
     pub const fn order(&self) -> &DataOrder {
         &self.order
     }
 
-    /// The first step that learns from any token of the document at `line` of `shard`, if one does.
+    /// The first step whose batch contains a token of the document at `line` of `shard`, if there is one.
     pub fn first_seen(&self, shard: &RelPath, line: usize) -> Option<Step> {
         let mut first: Option<Step> = None;
         for (phase, sources) in self.shards.iter().enumerate() {
@@ -110,8 +110,8 @@ impl Batches {
         first
     }
 
-    /// Where the sequence at `slot` of the batch of `step` lies, in words: the token shard, the
-    /// sequence, and the documents that it cuts through.
+    /// The source of the sequence at `slot` of the batch of `step`, as a text: the token shard, the sequence, and the
+    /// documents that it includes or cuts.
     ///
     /// # Errors
     /// If the run has no such step.
@@ -128,7 +128,7 @@ impl Batches {
         Ok(format!("sequence {} of {name} (documents {documents})", drawn.sequence))
     }
 
-    /// The batch that update number `step` learns from.
+    /// The batch of update number `step`.
     ///
     /// # Errors
     /// If the run has no such step.
@@ -159,7 +159,7 @@ fn sequence_digest(tokens: &[u32], targets: &[Option<u32>]) -> Digest {
     hasher.update(&bytes).finalize().into()
 }
 
-/// Opens a token shard of at least so many sequences of `run`'s length.
+/// Opens a token shard with at least this many sequences of `run`'s length.
 fn open_shard(root: &Root, path: &RelPath, run: &Run, sequences: u64) -> Result<TokenShard, TrainError> {
     let shard = TokenShard::open(root.file(path)?)?;
     let refuse = |what: String| Err(TrainError::Tokens { path: path.under(root.path()), what });
@@ -179,22 +179,21 @@ fn open_shard(root: &Root, path: &RelPath, run: &Run, sequences: u64) -> Result<
     }
 }
 
-/// The tokens after each of sequence `index` but the last; with `mask`, none where a document begins.
+/// The tokens after each token of sequence `index` except the last; with `mask`, `None` where a document begins.
 fn targets_of(shard: &TokenShard, index: u64, sequence: &[u32], mask: bool) -> Vec<Option<u32>> {
     let mut targets: Vec<Option<u32>> = sequence[1..].iter().copied().map(Some).collect();
     if mask {
-        // The first token of a sequence is no target.
+        // The first token of a sequence is not a target.
         let starts = shard.document_starts(index, targets.len()).filter(|place| *place > 0);
         starts.for_each(|place| targets[place - 1] = None);
     }
     targets
 }
 
-/// The sequences that a run is validated on: inputs and targets, one after another.
+/// The sequences on which a run is validated: inputs and targets, one after another.
 ///
 /// # Errors
-/// If the shard cannot be read, has too few sequences, or holds tokens that the model has no
-/// embedding for.
+/// If the shard cannot be read, has too few sequences, or contains tokens for which the model has no embedding.
 pub(crate) fn held_out(root: &Root, run: &Run, validation: &Validation) -> Result<Sequences, TrainError> {
     let (mut inputs, mut targets) = (Vec::new(), Vec::new());
     let shard = open_shard(root, &validation.tokens, run, validation.sequences)?;

@@ -1,23 +1,22 @@
-//! The beginnings of digests, in a line of the journal.
+//! Prefixes of digests, in a line of the journal.
 
 use retrace_spec::Digest;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The first four bytes of each of several digests, in their order; written as hexadecimal digits,
-/// eight each.
+/// The first four bytes of each of several digests, in order; written as eight hexadecimal digits each.
 ///
-/// A digest over all of them says whether anything differs. This says which of them does, at a cost
-/// that a journal can bear for every sequence and tensor of every step.
+/// A digest over all of them shows whether anything differs. The prefixes show which of them differs, and are short
+/// enough to store for every sequence and tensor of every step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checks(Vec<[u8; 4]>);
 
 impl Checks {
-    /// How many there are.
+    /// Their number.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// The places at which they differ; where one has more than the other, all those too.
+    /// The indices at which they differ; if one has more than the other, including the additional ones.
     pub fn differ(&self, other: &Self) -> Vec<usize> {
         (0..self.count().max(other.count())).filter(|at| self.0.get(*at) != other.0.get(*at)).collect()
     }

@@ -1,10 +1,9 @@
-//! Which kind a difference between two lines of a journal is.
+//! Classifies a difference between two lines of a journal.
 //!
-//! Both lines are of one step, the one recorded and the one computed again from the same weights. The
-//! rules, in their order, follow from what depends on what: the batch on data and order alone, the
-//! loss on weights and batch, the weights after the update on all of it. So where the weights
-//! after the step are the same, what else differs in the line was not so when the run was computed:
-//! the record was changed.
+//! Both lines are of the same step: the recorded one, and the one recomputed from the same weights. The rules, in this
+//! order, follow from the dependencies: the batch depends only on data and order, the loss on weights and batch, the
+//! weights after the update on all of these. So if the weights after the step are the same, any other difference in
+//! the line did not exist when the run was computed: the record was changed.
 
 use retrace_spec::{Digest, Run, Step};
 use serde_json::Value;
@@ -12,23 +11,23 @@ use serde_json::Value;
 use crate::finding::{DifferenceKind, Finding};
 use crate::{Batches, Line, State, TrainError};
 
-/// How far from its own step a batch is looked for, in steps.
+/// The distance from its own step, in steps, within which a batch is searched for.
 const NEAR: u64 = 200;
-/// How many places are named; the rest are counted.
+/// The number of places that are named; the rest are counted.
 const MOST_PLACES: usize = 12;
 
-/// What a diagnosis looks at.
+/// The inputs of a diagnosis.
 pub(crate) struct Case<'a> {
     pub(crate) run: &'a Run,
     pub(crate) batches: &'a Batches,
-    /// The state after the step, computed again.
+    /// The recomputed state after the step.
     pub(crate) state: &'a State,
     /// The recorded weights' root before the step, if it is known.
     pub(crate) before: Option<Digest>,
 }
 
 impl Case<'_> {
-    /// The finding, if the lines differ in anything but what they follow.
+    /// The finding, if the lines differ in anything that is not only a consequence of earlier lines.
     ///
     /// # Errors
     /// If the tokens cannot be read.
@@ -82,7 +81,7 @@ impl Case<'_> {
         found(DifferenceKind::Arithmetic, what.to_owned(), tensors)
     }
 
-    /// The tensors that the lines say differ.
+    /// The tensors that differ according to the lines.
     fn tensors(&self, recorded: &Line, replayed: &Line) -> Vec<String> {
         let names: Vec<&str> = self.state.weights.layout().iter().map(|(name, ..)| name).collect();
         let differ = recorded.tensors.differ(&replayed.tensors);
@@ -129,7 +128,7 @@ impl Case<'_> {
     }
 }
 
-/// The names of the top-level fields in which two values differ.
+/// The names of the top-level fields whose values differ.
 fn differing_fields(a: &Line, b: &Line) -> Result<Vec<String>, TrainError> {
     Ok(differences(&value(a)?, &value(b)?)
         .into_iter()
@@ -137,7 +136,7 @@ fn differing_fields(a: &Line, b: &Line) -> Result<Vec<String>, TrainError> {
         .collect())
 }
 
-/// The fields in which two runs differ: path, in the first, in the second.
+/// The fields in which two runs differ: path, value in the first, value in the second.
 ///
 /// # Errors
 /// If a run has no JSON form.
@@ -149,7 +148,7 @@ fn value(of: &impl serde::Serialize) -> Result<Value, TrainError> {
     serde_json::to_value(of).map_err(|e| retrace_spec::SpecError::Canonical(e.to_string()).into())
 }
 
-/// The leaves in which two values differ, by their path.
+/// The leaves in which two values differ, with their paths.
 fn differences(a: &Value, b: &Value) -> Vec<(String, Value, Value)> {
     fn walk(path: &str, a: &Value, b: &Value, found: &mut Vec<(String, Value, Value)>) {
         match (a, b) {

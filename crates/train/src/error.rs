@@ -21,19 +21,19 @@ pub enum TrainError {
     /// The model could not be built or computed.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The processor does not compute as it should.
+    /// The processor does not compute as the numerics require.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     /// A document could not be digested.
     #[error(transparent)]
     Spec(#[from] retrace_spec::SpecError),
-    /// A run has been here before.
+    /// The directory already contains a run.
     #[error("{} already exists", path.display())]
     Exists {
         /// The journal or a checkpoint.
         path: PathBuf,
     },
-    /// The checkpoint to start with is not one for this run.
+    /// The checkpoint to start with does not fit this run.
     #[error("{}: {what}", path.display())]
     Start {
         /// Its directory.
@@ -41,43 +41,43 @@ pub enum TrainError {
         /// What is wrong with it.
         what: String,
     },
-    /// There is nothing to go on from.
+    /// There is nothing to resume.
     #[error("{} has no complete checkpoint to continue from", path.display())]
     NoCheckpoint {
         /// The run's directory.
         path: PathBuf,
     },
-    /// The checkpoint of a step is needed and not there.
+    /// The checkpoint of a step is needed and does not exist.
     #[error("there is no checkpoint of step {step} in {}, only of {there}", path.display())]
     NoSuchCheckpoint {
         /// The step.
         step: Step,
         /// The run's directory.
         path: PathBuf,
-        /// The steps that have one.
+        /// The steps that have a checkpoint.
         there: String,
     },
-    /// A checkpoint or journal was made by another run file.
+    /// A checkpoint or journal was made with another run file.
     #[error("{} was made by a run file with the digest {made_by}, but this run file has the digest {run}", path.display())]
     OtherRun {
-        /// The checkpoint's or journal's place.
+        /// The path of the checkpoint or journal.
         path: PathBuf,
         /// The digest of the run that made it.
         made_by: Digest,
-        /// The digest of the run file at hand.
+        /// The digest of the current run file.
         run: Digest,
     },
-    /// A checkpoint's tensors are not those it was saved with.
+    /// A checkpoint's tensors differ from those that were saved.
     #[error("{}: the root of the tensors is {found}, but state.json says {stated}", path.display())]
     Damaged {
         /// The checkpoint.
         path: PathBuf,
-        /// The root that its state states.
+        /// The root in its state file.
         stated: Digest,
-        /// The root that its tensors have.
+        /// The root of its tensors.
         found: Digest,
     },
-    /// The journal is not one.
+    /// The journal is not valid.
     #[error("{}:{line}: {what}", path.display())]
     Journal {
         /// The journal.
@@ -87,7 +87,7 @@ pub enum TrainError {
         /// What is wrong with it.
         what: String,
     },
-    /// The tokens don't fit the run.
+    /// The tokens do not fit the run.
     #[error("{}: {what}", path.display())]
     Tokens {
         /// The token shard.
@@ -100,17 +100,17 @@ pub enum TrainError {
     NotFinite {
         /// The step.
         step: Step,
-        /// The loss, or the gradient of a tensor.
+        /// The loss, or the tensor whose gradient it is.
         what: String,
     },
-    /// The segment to replay makes no sense.
+    /// The requested range of steps is not valid.
     #[error("cannot replay from step {from} to step {to} of a run of {steps} steps")]
     Segment {
         /// The first step.
         from: Step,
         /// The last step.
         to: Step,
-        /// How many the run has.
+        /// The number of steps of the run.
         steps: Step,
     },
 }

@@ -1,44 +1,45 @@
-//! What a replay finds, and which kind it is.
+//! What a replay finds, and its classification.
 
 use std::fmt;
 
 use retrace_spec::Step;
 use serde::Serialize;
 
-/// Something that does not follow.
+/// A difference that is not a consequence of another one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {
-    /// Which kind it is.
+    /// Its kind.
     pub kind: DifferenceKind,
-    /// The first step at which it shows: of the checkpoint, for one; of what follows, for the run file.
+    /// The first step at which it is visible: for a checkpoint, that step; for a configuration, the first step that
+    /// differs from the run file.
     pub step: Step,
-    /// In a sentence, what does not follow, and how that is known.
+    /// What differs, and how that is known, as a sentence.
     pub what: String,
-    /// Where: fields of the run file or journal, sequences of shards, tensors.
+    /// The location: fields of the run file or journal, sequences of shards, tensors.
     pub places: Vec<String>,
-    /// The first number that differs, where both are at hand.
+    /// The first number that differs, if both are available.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub element: Option<Element>,
 }
 
-/// The kinds of what does not follow.
+/// The kinds of differences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DifferenceKind {
-    /// The record contradicts itself, or what was computed: its words were changed, not the run.
+    /// The record contradicts itself or the recomputation: the record was changed, not the run.
     Record,
-    /// The run was computed with another configuration than the run file's.
+    /// The run was computed with a configuration other than the run file's.
     Config,
-    /// A checkpoint is not the state that the run had then.
+    /// A checkpoint is not the state of the run at that step.
     Checkpoint,
-    /// A step learned from other data than the run file's order gives.
+    /// A step used other data than the run file's order gives.
     Data,
-    /// From the same state, data and configuration, another result.
+    /// The same state, data and configuration gave another result.
     Arithmetic,
 }
 
 impl DifferenceKind {
-    /// As it is told: `the data differ`.
+    /// As shown to the user: `the data differ`.
     pub const fn told(self) -> &'static str {
         match self {
             Self::Record => "the record differs",
@@ -55,20 +56,20 @@ impl DifferenceKind {
 pub struct Element {
     /// The tensor.
     pub tensor: String,
-    /// The number's place, row after row, from 0.
+    /// The number's index, in row-major order, from 0.
     pub index: usize,
     /// How many of the tensor's numbers differ.
     pub differing: usize,
-    /// What the release has.
+    /// The number in the release.
     pub recorded: f32,
-    /// What the replay has.
+    /// The number in the replay.
     pub replayed: f32,
-    /// How many binary32 numbers lie between the two, one of them counted.
+    /// The distance of the two in units of binary32: neighbouring numbers have distance 1.
     pub units_in_last_place: u64,
 }
 
 impl Element {
-    /// The first difference between two tensors of one size.
+    /// The first difference between two tensors of the same size.
     pub(crate) fn first(tensor: &str, recorded: &[f32], replayed: &[f32]) -> Option<Self> {
         let differ = |(a, b): &(&f32, &f32)| a.to_bits() != b.to_bits();
         let pairs = || recorded.iter().zip(replayed);
@@ -79,16 +80,16 @@ impl Element {
     }
 }
 
-/// The place of a number among all, so that neighbours are 1 apart and −0 is +0.
+/// The index of a number in the order of all numbers, so that neighbours are 1 apart and −0 equals +0.
 fn order(value: f32) -> i64 {
     let magnitude = i64::from(value.to_bits() & 0x7fff_ffff);
     if value.is_sign_negative() { -magnitude } else { magnitude }
 }
 
-/// As in `step 61, the data differ: it learned from the batch of step 62`.
+/// For example `step 61, the data differ: it learned from the batch of step 62`.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Places that are named; the others are counted.
+        /// The number of places that are named; the others are counted.
         const MOST: usize = 8;
         let Self { kind, step, what, places, element } = self;
         write!(f, "step {step}, {}: {what}", kind.told())?;

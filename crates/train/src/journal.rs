@@ -1,4 +1,4 @@
-//! The journal: a line a step, each with the digest of the line before.
+//! The journal: one line per step, each with the digest of the line before.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,42 +11,42 @@ use serde::{Deserialize, Serialize};
 use crate::state::inside;
 use crate::{Checks, TrainError};
 
-/// What is kept of a step.
+/// The record of a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
     /// The update's number, from 1.
     pub step: Step,
-    /// The phase that it belongs to.
+    /// The phase of the step.
     pub phase: String,
-    /// Tokens that were learned from so far.
+    /// Tokens trained on so far.
     pub tokens: Tokens,
     /// The learning rate.
     pub learning_rate: f64,
-    /// The mean loss, in nats a token, before the update.
+    /// The mean loss, in nats per token, before the update.
     pub loss: f64,
     /// The bits of `loss`, 16 hexadecimal digits.
     pub loss_bits: String,
     /// The gradient's norm over all weights, before clipping.
     pub grad_norm: f64,
-    /// Whether the step was an outlier and moved nothing.
+    /// Whether the step was an outlier and did not change the weights.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub outlier: bool,
-    /// The mean loss on what is held out, after the update, where it was measured.
+    /// The mean loss on the held-out tokens, after the update, if it was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_loss: Option<f64>,
     /// The batch's digest.
     pub batch: Digest,
-    /// Of each sequence of the batch, in order.
+    /// For each sequence of the batch, in order.
     pub sequences: Checks,
     /// The tensor root of the weights after the update.
     pub weights: Digest,
-    /// Of each tensor of the weights, sorted by name.
+    /// For each tensor of the weights, sorted by name.
     pub tensors: Checks,
-    /// The tensor root of weights and moments after the update, where a checkpoint is saved.
+    /// The tensor root of weights and moments after the update, if a checkpoint is saved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<Digest>,
-    /// The digest of the line before; the run's, for the first.
+    /// The digest of the line before; for the first line, the run's digest.
     pub previous: Digest,
 }
 
@@ -61,7 +61,7 @@ impl Line {
     }
 }
 
-/// More than this is not read of a journal: at some hundred bytes a line it has tens of millions of steps.
+/// A longer journal is not read: with a few hundred bytes per line it has tens of millions of steps.
 const LONGEST: u64 = 16 << 30;
 
 /// A journal on disk.
@@ -70,7 +70,7 @@ pub struct Journal {
     path: PathBuf,
     run: Digest,
     lines: Vec<Line>,
-    /// The digest of the last line, or the run's.
+    /// The digest of the last line, or the run's digest.
     head: Digest,
     file: Option<File>,
 }
@@ -82,7 +82,7 @@ impl Journal {
     /// Begins a journal in the directory of the run with the given digest.
     ///
     /// # Errors
-    /// If there is one, or it cannot be written.
+    /// If there is one already, or it cannot be written.
     pub fn create(directory: &Root, run: Digest) -> Result<Self, TrainError> {
         let (name, path) = (inside(Self::NAME)?, directory.path().join(Self::NAME));
         if directory.has(&name) {
@@ -92,11 +92,11 @@ impl Journal {
         Ok(Self { path, run, lines: Vec::new(), head: run, file: Some(directory.append(&name)?) })
     }
 
-    /// Reads the journal in a run's directory, checking its chain. A torn last line, as a killed process
-    /// leaves, is left out.
+    /// Reads the journal in a run's directory and checks its chain. An incomplete last line, which a killed process
+    /// can leave, is ignored.
     ///
     /// # Errors
-    /// If it cannot be read, or a line is not one or does not follow from the one before.
+    /// If it cannot be read, or a line is not valid or does not continue the chain.
     pub fn read(directory: &Root) -> Result<Self, TrainError> {
         let path = &directory.path().join(Self::NAME);
         let bytes = directory.file(&inside(Self::NAME)?)?.read(LONGEST)?;
@@ -130,11 +130,11 @@ impl Journal {
         Ok(Self { path: path.to_owned(), run, head: head.unwrap_or(run), lines, file: None })
     }
 
-    /// Cuts everything after `step` and opens the journal for more, if its last line is then the one
-    /// that `saved` is the digest of.
+    /// Removes everything after `step` and opens the journal for appending, if its last line then has the digest
+    /// `saved`.
     ///
     /// # Errors
-    /// If it does not reach that step, ends otherwise, or cannot be written.
+    /// If it does not reach that step, has another digest there, or cannot be written.
     pub fn cut_to(
         mut self,
         directory: &Root,
@@ -156,7 +156,7 @@ impl Journal {
             bytes.push(b'\n');
         }
         self.run = run;
-        // Before anything is written: a journal that is another run's stays as it is.
+        // Before anything is written: the journal of another run is not changed.
         if let Some(saved) = saved.filter(|saved| *saved != self.head) {
             let what =
                 format!("its line has digest {}, but the checkpoint was saved after a line with {saved}", self.head);
@@ -167,7 +167,7 @@ impl Journal {
         Ok(self)
     }
 
-    /// Adds a line, whose `previous` is set here.
+    /// Adds a line; its `previous` is set here.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -185,10 +185,10 @@ impl Journal {
         Ok(())
     }
 
-    /// Waits until every line is on the disk.
+    /// Waits until every line is on disk.
     ///
     /// # Errors
-    /// If the disk fails.
+    /// If writing to the disk fails.
     pub fn sync(&self) -> Result<(), TrainError> {
         if let Some(file) = &self.file {
             file.sync_data().map_err(|source| FileError::Io { path: self.path.clone(), doing: "sync", source })?;
@@ -196,12 +196,12 @@ impl Journal {
         Ok(())
     }
 
-    /// The digest of the last line; the run's, if there is none.
+    /// The digest of the last line; the run's digest, if there is none.
     pub const fn head(&self) -> Digest {
         self.head
     }
 
-    /// The digest of the line of `step`, if the journal reaches it; the run's, for step 0.
+    /// The digest of the line of `step`, if the journal reaches it; the run's digest for step 0.
     pub fn head_at(&self, step: Step) -> Option<Digest> {
         match step.get() as usize {
             0 => Some(self.run),
@@ -210,7 +210,7 @@ impl Journal {
         }
     }
 
-    /// The digest of the run that it is of, as its first line says.
+    /// The digest of the journal's run, according to its first line.
     pub const fn run(&self) -> Digest {
         self.run
     }

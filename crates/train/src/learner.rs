@@ -1,4 +1,4 @@
-//! What a step learns from its batch: losses, and the gradient summed over the contract's tree.
+//! The computation of a step from its batch: losses, and the gradient summed over the tree of the numerics contract.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,12 +11,12 @@ use retrace_spec::{Run, Step};
 
 use crate::{Batch, TrainError};
 
-/// What some consecutive micro-batches teach.
+/// The result of consecutive micro-batches.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Block {
-    /// Of each micro-batch, in order: the binary64 lane sum of its tokens' losses.
+    /// For each micro-batch, in order: the binary64 lane sum of its tokens' losses.
     pub losses: Vec<f64>,
-    /// The tree's sum of their gradients, laid out as the weights are.
+    /// The tree's sum of their gradients, with the layout of the weights.
     pub gradient: Vec<f32>,
 }
 
@@ -29,7 +29,7 @@ pub struct Learner<'a> {
 }
 
 impl<'a> Learner<'a> {
-    /// One for `run`, whose model is `network`.
+    /// A learner for `run`, whose model is `network`.
     pub fn new(run: &'a Run, network: &'a dyn Network) -> Self {
         Self { run, network, gradients: TreeSum::default() }
     }
@@ -44,16 +44,16 @@ impl<'a> Learner<'a> {
         self.network
     }
 
-    /// How many micro-batches a step has.
+    /// The number of micro-batches per step.
     pub const fn micro_batches(&self) -> usize {
         self.run.batch_size.div_ceil(self.run.micro_batch_size)
     }
 
-    /// What the micro-batches `range` of the batch of `step` teach; their sum is a node of the tree
-    /// if there are 2^k of them and the first's index is a multiple of that, or if they are all.
+    /// The result of the micro-batches `range` of the batch of `step`; their sum is a node of the tree if there are
+    /// 2^k of them and the first's index is a multiple of that, or if they are all.
     ///
     /// # Errors
-    /// If the weights or the batch are not the run's.
+    /// If the weights or the batch do not fit the run.
     pub fn block(
         &mut self,
         weights: &Weights,
@@ -79,7 +79,7 @@ impl<'a> Learner<'a> {
         Ok(Block { losses, gradient: self.gradients.finish().unwrap_or_default() })
     }
 
-    /// The negative log-likelihood of each target, in nats; 0 where there is none.
+    /// The negative log-likelihood of each target, in nats; 0 if there is none.
     pub(crate) fn losses(
         &self,
         weights: &Weights,
@@ -89,7 +89,7 @@ impl<'a> Learner<'a> {
         Ok(self.network.losses(weights, inputs, targets, self.run.sequence_length)?)
     }
 
-    /// Takes back the memory of a block's gradient.
+    /// Returns the memory of a block's gradient for reuse.
     pub fn recycle(&mut self, gradient: Vec<f32>) {
         self.gradients.recycle(gradient);
     }
@@ -101,9 +101,9 @@ impl<'a> Learner<'a> {
     }
 }
 
-/// Where the micro-batches of a step are computed. It makes no difference to any bit.
+/// Where the micro-batches of a step are computed. It does not change any bit.
 pub trait Compute: fmt::Debug {
-    /// What all micro-batches of the batch of `step` teach; `local` can compute any of them.
+    /// The result of all micro-batches of the batch of `step`; `local` can compute any of them.
     ///
     /// # Errors
     /// As [`Learner::block`].
@@ -115,7 +115,7 @@ pub trait Compute: fmt::Debug {
         batch: &Batch,
     ) -> Result<Block, TrainError>;
 
-    /// Takes back the memory of the gradient that it gave.
+    /// Returns the memory of the gradient for reuse.
     fn recycle(&mut self, local: &mut Learner<'_>, gradient: Vec<f32>);
 }
 

@@ -1,8 +1,8 @@
 //! Schedule, trainer, checkpoints, journal, replay.
 //!
-//! A run is a pure function of its run file, its token shards and the numerics version: [`Trainer`]
-//! computes it step by step, the journal has a line a step, and [`replay`](replay()) computes any stretch of it
-//! again and compares. This crate knows nothing of manifests, evaluation or the command line.
+//! A run is a pure function of its run file, its token shards and the numerics version: [`Trainer`] computes it step
+//! by step, the journal has a line per step, and [`replay`](replay()) recomputes any part of it and compares. This
+//! crate does not depend on manifests, evaluation or the command line.
 
 mod batch;
 mod checks;

@@ -1,4 +1,4 @@
-//! Computing a stretch of a run again.
+//! Recomputes a part of a run.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +12,18 @@ use crate::finding::{DifferenceKind, Element, Finding};
 use crate::state::{Stated, inside};
 use crate::{Journal, RECORDED_RUN, State, TrainError, Trainer, checkpoints, directory_of, recorded_run};
 
-/// What a replay found.
+/// The result of a replay.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Replay {
-    /// The checkpoint that it began with.
+    /// The checkpoint with which it began.
     pub from: Step,
-    /// The last step that it was to compute.
+    /// The last step that was requested.
     pub to: Step,
     /// The last step that it computed.
     pub reached: Step,
-    /// The checkpoints in between and at the ends that were compared, and are the same.
+    /// The checkpoints at the ends and between that were compared and are the same.
     pub checkpoints: Vec<Step>,
-    /// What does not follow; empty if every bit is the same.
+    /// The differences; empty if every bit is the same.
     pub findings: Vec<Finding>,
 }
 
@@ -33,27 +33,25 @@ impl Replay {
         self.findings.is_empty()
     }
 
-    /// The checkpoints whose content was computed again, and is the same: all that were compared, but for
-    /// the one that it began with, which was held against the journal alone. That of step 0 follows from
-    /// the run file.
+    /// The checkpoints whose content was recomputed and is the same: all that were compared, except the one with which
+    /// the replay began, which was only compared with the journal. The checkpoint of step 0 follows from the run file.
     pub fn computed(&self) -> impl Iterator<Item = Step> {
         self.checkpoints.iter().copied().filter(|step| *step > self.from || *step == Step(0))
     }
 
-    /// The first step at which anything shows.
+    /// The first step with a visible difference.
     pub fn first(&self) -> Option<Step> {
         self.findings.iter().map(|finding| finding.step).min()
     }
 }
 
-/// Computes steps `from` + 1 to `to` of `run`, whose model is `network`, again, from the checkpoint of step
-/// `from`, and compares every line of the journal and every checkpoint on the way. It ends with the first step
-/// whose weights differ: all later ones follow from it. With `localise`, where the checkpoint to
-/// begin with is not the journal's, the stretch before it is computed too, so that the number can be
-/// told that differs.
+/// Recomputes steps `from` + 1 to `to` of `run`, whose model is `network`, from the checkpoint of step `from`, and
+/// compares every line of the journal and every checkpoint in this range. It ends at the first step whose weights
+/// differ, because all later differences follow from it. With `localise`, if the checkpoint to begin with does not
+/// match the journal, the steps before it are recomputed too, to find the number that differs.
 ///
 /// # Errors
-/// If there is no such segment or no checkpoint to begin with, or a file cannot be read.
+/// If the range is not valid, there is no checkpoint to begin with, or a file cannot be read.
 pub fn replay(
     root: &Root,
     run: &Run,
@@ -75,7 +73,7 @@ pub fn replay(
     let journal = match Journal::read(&output) {
         Ok(journal) => journal,
         Err(TrainError::Journal { line, what, .. }) => {
-            // Nothing can be held against a chain that is broken.
+            // Nothing can be compared with a broken chain.
             replay.find(
                 DifferenceKind::Record,
                 Step(line as u64),
@@ -115,7 +113,7 @@ pub fn replay(
                     found.places = differing_tensors(state, trainer.state());
                 }
             }
-            // The next line tells a run that went another way from a line that was changed.
+            // The next line distinguishes a different run from a changed line.
             let next =
                 journal.line(Step(line.step.get() + 1)).filter(|_| diverged && found.kind != DifferenceKind::Record);
             if let Some(next) = next
@@ -151,8 +149,8 @@ impl Replay {
         self.findings.push(Finding { kind, step, what, places, element: None });
     }
 
-    /// The fields of the run file that are not those of the run that made the journal; empty names
-    /// where they differ but cannot be told.
+    /// The fields of the run file that differ from the run that made the journal; the list of names is empty if they
+    /// differ but it is unknown where.
     fn compare_runs(&mut self, run: &Run, journal: &Journal, output: &Root) -> Result<Option<Finding>, TrainError> {
         let recorded = recorded_run(output)?;
         let file = run.digest()?;
@@ -180,12 +178,12 @@ impl Replay {
         Ok(Some(Finding { kind: DifferenceKind::Config, step: self.from, what, places, element: None }))
     }
 
-    /// Where the run file differs, what shows later is its consequence.
+    /// If the run file differs, later differences are consequences of it.
     fn blame(&mut self, config: Option<Finding>) {
         let Some(mut config) = config else { return };
         let follows = |found: &Finding| match found.kind {
             DifferenceKind::Config | DifferenceKind::Data | DifferenceKind::Arithmetic => true,
-            // The start follows from the seed.
+            // The initial state follows from the seed.
             DifferenceKind::Checkpoint => found.step == Step(0),
             DifferenceKind::Record => false,
         };
@@ -202,7 +200,7 @@ impl Replay {
         self.findings.extend(others);
     }
 
-    /// The state to begin with; none where it is not the one that the run had.
+    /// The state to begin with; `None` if it is not the state that the run had.
     fn start(
         &mut self,
         root: &Root,
@@ -215,7 +213,7 @@ impl Replay {
         let from = self.from;
         let (mut state, stated) = State::read(output, from)?;
         if from == Step(0) {
-            // The start of a run is a function of its file, so it is computed again too.
+            // The initial state of a run is a function of its file, so it is recomputed too.
             let initial = State::initial(root, run, network.layout())?;
             let changed = journal.run() != run.digest()?;
             if self.compare_checkpoint(from, (&state, &stated), &initial, (run, journal)) || changed {
@@ -259,7 +257,7 @@ impl Replay {
         Ok(None)
     }
 
-    /// The state after step `at`, computed from the checkpoint before.
+    /// The state after step `at`, recomputed from the checkpoint before.
     fn truth(
         &self,
         root: &Root,
@@ -280,7 +278,7 @@ impl Replay {
         Ok(Some(trainer.into_state()))
     }
 
-    /// Compares a saved checkpoint with the state that it should be; whether its tensors are.
+    /// Compares a saved checkpoint with the expected state; returns whether its tensors are the same.
     fn compare_checkpoint(
         &mut self,
         step: Step,
@@ -302,8 +300,8 @@ impl Replay {
         false
     }
 
-    /// Compares what lies beside the tensors of the checkpoints that are the same, of which neither weights
-    /// nor moments tell: the model's description and the tokenizer.
+    /// Compares the other files of the checkpoints whose tensors are the same: the model's description and the
+    /// tokenizer, which the weights and moments do not determine.
     fn compare_copies(&mut self, root: &Root, run: &Run, output: &Root) -> Result<(), TrainError> {
         let digest = |file: RegularFile| Ok::<_, TrainError>(hash(&file, Wanted::default(), &Silent)?.digest);
         let tokenizer = digest(root.file(&run.tokenizer)?)?;
@@ -324,7 +322,7 @@ impl Replay {
         Ok(())
     }
 
-    /// Compares what a checkpoint whose tensors are right says of itself.
+    /// Compares the state file of a checkpoint whose tensors are correct.
     fn compare_stated(&mut self, step: Step, state: &State, stated: &Stated, (run, journal): (&Run, &Journal)) -> bool {
         let (tokens, updates) = counts(run, journal, step);
         let wrong: Vec<&str> = [
@@ -347,7 +345,7 @@ impl Replay {
     }
 }
 
-/// That a checkpoint says of itself to be another run's, if it does.
+/// The finding that a checkpoint states another run, if it does.
 fn whose(stated: &Stated, journal: &Journal) -> String {
     match stated.run == journal.run() {
         true => String::new(),
@@ -355,7 +353,7 @@ fn whose(stated: &Stated, journal: &Journal) -> String {
     }
 }
 
-/// Tokens learned from, and updates of the optimizer, after the step, as the journal has it.
+/// Tokens trained on, and updates of the optimizer, after the step, according to the journal.
 fn counts(run: &Run, journal: &Journal, step: Step) -> (Tokens, u64) {
     let lines = journal.lines().get(..step.get() as usize).unwrap_or_default();
     let before = run.start.as_ref().and_then(|start| start.optimizer_updates).unwrap_or(0);
@@ -363,12 +361,12 @@ fn counts(run: &Run, journal: &Journal, step: Step) -> (Tokens, u64) {
     (lines.last().map_or(Tokens(0), |line| line.tokens), before + updates)
 }
 
-/// The root of the weights that a step began with, as recorded; of the start's, for the first.
+/// The recorded root of the weights before a step; for the first step, that of the initial weights.
 fn recorded_weights(journal: &Journal, step: Step, state: &State) -> Digest {
     journal.line(step).map_or_else(|| state.weights_root(), |line| line.weights)
 }
 
-/// The tensors in which two states of one model differ, sorted by name, weights first.
+/// The tensors in which two states of the same model differ, sorted by name, weights first.
 fn differing_tensors(a: &State, b: &State) -> Vec<String> {
     let (a, b): (BTreeMap<String, Digest>, _) = (a.tensor_digests(), b.tensor_digests());
     let mut names: Vec<String> =
@@ -378,7 +376,7 @@ fn differing_tensors(a: &State, b: &State) -> Vec<String> {
     names
 }
 
-/// The first number that differs in the first of these tensors in which one does.
+/// The first number that differs, in the first of these tensors that has one.
 fn first_element(recorded: &State, replayed: &State, places: &[String]) -> Option<Element> {
     places.iter().find_map(|name| Element::first(name, recorded.tensor(name)?, replayed.tensor(name)?))
 }

@@ -4,8 +4,8 @@ use retrace_spec::run::Schedule;
 
 /// The rate of update number `step` (from 1) of a phase of `steps` updates, in binary64.
 ///
-/// During a warm-up, peak · step / warmup. With r the fraction done of the steps that follow it
-/// (for warmup-stable-decay: of the last `decay` steps, before which the rate is the peak):
+/// During a warm-up, peak · step / warmup. Let r be the completed fraction of the steps after it (for
+/// warmup-stable-decay: of the last `decay` steps, before which the rate is the peak):
 ///
 /// - cosine: floor + (peak − floor) · (1 + cos(π · r)) / 2 (Loshchilov and Hutter, 2017);
 /// - linear, and warmup-stable-decay: peak + (floor − peak) · r (Hu et al., 2024, for the latter);

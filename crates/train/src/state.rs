@@ -1,4 +1,4 @@
-//! All that a run carries from step to step, and its checkpoints.
+//! The state that a run keeps from step to step, and its checkpoints.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 
-/// The optimizer's moments, in their own file of a checkpoint.
+/// The name of the checkpoint's file with the optimizer's moments.
 pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
-/// The rest of the state, in its own file of a checkpoint.
+/// The name of the checkpoint's file with the rest of the state.
 const STATE: &str = "state.json";
 
 /// The state of a run after a step.
@@ -22,24 +22,24 @@ const STATE: &str = "state.json";
 pub struct State {
     /// Updates so far.
     pub step: Step,
-    /// Tokens learned from so far.
+    /// Tokens trained on so far.
     pub tokens: Tokens,
-    /// Updates that the optimizer's moments have seen: the steps, but for outliers, and with those
-    /// that a checkpoint that was begun with brought.
+    /// Updates that the optimizer's moments have received: the steps except outliers, plus those of a released
+    /// checkpoint with which the run began.
     pub updates: u64,
     /// The weights.
     pub weights: Weights,
-    /// The optimizer's moments, laid out as the weights are.
+    /// The optimizer's moments, with the layout of the weights.
     pub(crate) first_moment: Vec<f32>,
     pub(crate) second_moment: Vec<f32>,
 }
 
-/// What `state.json` says.
+/// The content of `state.json`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Stated {
     retrace: String,
-    /// Which run made the checkpoint.
+    /// The digest of the run that made the checkpoint.
     pub(crate) run: Digest,
     numerics: u32,
     pub(crate) step: Step,
@@ -47,22 +47,22 @@ pub(crate) struct Stated {
     pub(crate) updates: u64,
     /// The tensor root over weights and moments.
     pub(crate) state: Digest,
-    /// The digest of the journal's last line then.
+    /// The digest of the journal's last line at that time.
     pub(crate) journal: Digest,
 }
 
-/// More than this no `state.json` has.
+/// No `state.json` is longer than this.
 const LONGEST_STATE: u64 = 1 << 20;
 const SCHEMA: &str = "checkpoint/1";
 
 impl State {
-    /// The state before the first step of `run`, whose paths are relative to `root` and whose model's weights are
-    /// laid out so.
+    /// The state before the first step of `run`, whose paths are relative to `root` and whose model's weights have
+    /// this layout.
     ///
     /// # Errors
-    /// If the checkpoint to start with cannot be read, or is not of the run's model.
+    /// If the checkpoint to start with cannot be read, or does not fit the run's model.
     pub fn initial(root: &Root, run: &Run, layout: &Layout) -> Result<Self, TrainError> {
-        // The weights, both moments and a gradient, and what one micro-batch leaves.
+        // Memory for the weights, both moments and a gradient, and for the activations of one micro-batch.
         check_memory(&run.model, 4, run.micro_batch_size * run.sequence_length)?;
         let Some(start) = &run.start else {
             return Ok(Self::before(Weights::initial(&run.model, layout.clone(), run.seed)));
@@ -113,7 +113,7 @@ impl State {
         tensors.into_par_iter().map(digest).collect()
     }
 
-    /// The tensor root over the weights: what a manifest says of `model.safetensors`.
+    /// The tensor root over the weights, which the manifest has for `model.safetensors`.
     pub fn weights_root(&self) -> Digest {
         tensor_root(self.weight_digests().into_iter())
     }
@@ -124,8 +124,8 @@ impl State {
         tensor_root(digests.iter().map(|(name, digest)| (name.as_str(), *digest)))
     }
 
-    /// Saves the state, which has the digest `state`, as a checkpoint of `run` below `output`: the
-    /// directory is there whole or not at all.
+    /// Saves the state, which has the digest `state`, as a checkpoint of `run` below `output`: the directory is
+    /// written completely or not at all.
     ///
     /// # Errors
     /// If a file cannot be written.
@@ -164,8 +164,8 @@ impl State {
         })
     }
 
-    /// Loads the checkpoint of `step` below `output`, checking its tensors against what it states.
-    /// Gives also the digests of the run that made it and of the journal's last line then.
+    /// Loads the checkpoint of `step` below `output` and checks its tensors against its state file. Also returns the
+    /// digests of the run that made it and of the journal's last line at that time.
     ///
     /// # Errors
     /// If a file cannot be read, or contradicts another.
@@ -182,7 +182,7 @@ impl State {
         }
     }
 
-    /// Reads the checkpoint of `step` below `output`, and what it states, without comparing them.
+    /// Reads the checkpoint of `step` below `output`, and its state file, without comparing them.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -207,10 +207,10 @@ impl State {
     }
 }
 
-/// The weights in a hub directory, which must be of the model of `run`.
+/// The weights in a hub directory, which must fit the model of `run`.
 pub(crate) fn of_model(directory: &Root, run: &Run) -> Result<Weights, TrainError> {
     let (model, weights) = hub::read(directory)?;
-    // What may differ is how far it sees, and how its weights would have been drawn.
+    // Only its context length and the distribution of its initial weights may differ.
     let seen = Model {
         max_position_embeddings: run.model.max_position_embeddings,
         rope_theta: run.model.rope_theta,
@@ -264,33 +264,33 @@ fn read_stated(file: RegularFile) -> Result<Stated, FileError> {
     }
 }
 
-/// The digest of the state that the `state.json` that is `file` states.
+/// The digest of the state, from the `state.json` that is `file`.
 ///
 /// # Errors
-/// If it cannot be read, or is not one.
+/// If it cannot be read, or is not valid.
 pub fn stated_digest(file: RegularFile) -> Result<Digest, TrainError> {
     Ok(read_stated(file)?.state)
 }
 
-/// What the moments of the weight called `name` are called.
+/// The name of a moment of the weight called `name`.
 pub(crate) fn moment_names(name: &str) -> [String; 2] {
     [format!("first_moment.{name}"), format!("second_moment.{name}")]
 }
 
-/// Where the checkpoint of `step` lies below a run's directory.
+/// The path of the checkpoint of `step` below a run's directory.
 ///
 /// # Errors
-/// None but in theory: such a name is a path.
+/// Cannot fail in practice: such a name is a path.
 pub fn directory_of(step: Step) -> Result<RelPath, FileError> {
     inside(&CheckpointName::of_step(step))
 }
 
-/// The path of something directly inside a directory.
+/// The path of a file directly in a directory.
 pub(crate) fn inside(name: &str) -> Result<RelPath, FileError> {
     name.parse().map_err(|e: PathError| FileError::Name { path: name.into(), what: e.to_string() })
 }
 
-/// The steps that have a whole checkpoint below a run's directory, ascending.
+/// The steps that have a complete checkpoint below a run's directory, ascending.
 ///
 /// # Errors
 /// If the directory cannot be read.

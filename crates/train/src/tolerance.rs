@@ -1,9 +1,9 @@
-//! A stretch of someone else's run computed again, and how close it comes.
+//! Recomputes a part of another framework's run, and measures the distance of the results.
 //!
-//! Another framework adds in another order, so its bits are not to be had. What can be asked is
-//! whether the distance between the two ends is small against the way that the stretch went. Within
-//! a step both are within a few roundings of the same real number; a mistake of any size (another
-//! batch, rate, decay, an altered tensor) leaves a trace of the size of a step, or of itself.
+//! Another framework adds in another order, so its bits cannot be reproduced. The test is whether the distance between
+//! the two final states is small compared with the distance that training moved the weights. Within a step both are
+//! within a few roundings of the same real number; a mistake of any size (another batch, rate, decay, an altered
+//! tensor) causes a difference of the size of a step, or of the mistake itself.
 
 use retrace_files::{Progress, Root, Unit};
 use retrace_model::Network;
@@ -13,32 +13,33 @@ use serde::Serialize;
 use crate::state::{OPTIMIZER, inside, moment_names, of_model, read_moments};
 use crate::{State, TrainError, Trainer};
 
-/// A tensor follows if the two ends are no further apart than this share of the way (both as root
-/// mean squares), beyond what rounding explains ([`Followed::rounding`]).
+/// A tensor passes if the distance of the two final states is at most this fraction of the movement (both as root mean
+/// squares), beyond what rounding explains ([`Followed::rounding`]).
 ///
-/// Twenty steps of a small Llama in PyTorch and here, in binary32, end at most 2e-4 of the way apart
-/// (`tests/foreign.sh`); a matrix scaled by 1.001 is 2e-1 of the way off, and another order of the same
-/// sequences 4e-1 to 2. The limit is in the middle of these, as factors go.
+/// Twenty steps of a small Llama in PyTorch and here, in binary32, end at most 2e-4 of the movement apart
+/// (`tests/foreign.sh`); a matrix scaled by 1.001 has a distance of 2e-1 of the movement, and another order of the
+/// same sequences 4e-1 to 2. The limit is in the middle of these on a logarithmic scale.
 pub const LIMIT: f64 = 1e-2;
 
-/// No single number may be further off than this many times the way's root mean square, beyond what
-/// rounding explains: a large tensor's mean would hide it. AdamW may move a number whose gradient is
-/// all rounding by up to its rate, which is what the way of most numbers is made of.
+/// No single number may have a distance of more than this many times the movement's root mean square, beyond what
+/// rounding explains: the mean over a large tensor would hide it. AdamW may move a number whose gradient consists only
+/// of rounding errors by up to its rate, and the movement of most numbers consists of steps of that size.
 pub const FURTHEST: f64 = 1.0;
 
-/// Roundings by which a tensor may be off beyond its share of the way.
+/// The number of roundings by which a tensor may differ beyond its fraction of the movement.
 const ROUNDINGS: f64 = 4.0;
-/// The same of a single number: one much larger than most is rounded by as much more.
+/// The same for a single number: a number that is much larger than most has a rounding error that is larger in
+/// proportion.
 const FURTHEST_ROUNDINGS: f64 = 32.0;
 
-/// How closely a computation of ours follows another's.
+/// How closely our computation matches another framework's.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Tolerance {
     /// The steps that were computed.
     pub steps: Step,
-    /// What came of it.
+    /// The result.
     pub verdict: Follows,
-    /// The share of the way that a tensor may be off: [`LIMIT`].
+    /// The fraction of the movement by which a tensor may differ: [`LIMIT`].
     pub limit: f64,
     /// The median of the tensors' ratios.
     pub median_ratio: f64,
@@ -48,45 +49,45 @@ pub struct Tolerance {
     pub tensors: Vec<Followed>,
 }
 
-/// Whether a computation follows another.
+/// Whether one computation matches another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Follows {
-    /// Every tensor is as close as other roundings leave it.
+    /// Every tensor is as close as different rounding allows.
     ToRounding,
-    /// Most tensors are; some are out of line with them.
+    /// Most tensors are; some are outliers.
     OutOfLine,
     /// Half of the tensors or more are not.
     Apart,
-    /// None is off by more than rounding explains, but half or more moved by less than that: numbers
-    /// stored in bf16 take a longer stretch to tell.
+    /// No tensor differs by more than rounding explains, but half or more moved by less than that: numbers stored in
+    /// bf16 need more steps for a result.
     Unclear,
 }
 
-/// How close one tensor comes. Distances are between our end of the stretch and theirs.
+/// The comparison of one tensor. Distances are between our final state and theirs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Followed {
-    /// Its name; a moment's begins with `first_moment.` or `second_moment.`.
+    /// Its name; that of a moment begins with `first_moment.` or `second_moment.`.
     pub name: String,
     /// The root mean square of the distance.
     pub distance: f64,
-    /// The largest.
+    /// The largest distance.
     pub largest: f64,
-    /// The way: the root mean square of what our steps moved it by.
+    /// The movement: the root mean square of the change that our steps made.
     pub moved: f64,
-    /// The root mean square of what rounding explains: of both ends and the beginning to the numbers
-    /// that they are stored as, and of every step on both sides to binary32.
+    /// The root mean square of what rounding explains: rounding of both final states and the initial one to the type
+    /// in which they are stored, and of every step on both sides to binary32.
     pub rounding: f64,
-    /// Distance by way; none where nothing moved.
+    /// Distance divided by movement; `None` if nothing moved.
     pub ratio: Option<f64>,
-    /// Whether it is as close as other roundings leave it.
+    /// Whether it is as close as different rounding allows.
     pub follows: bool,
-    /// Whether it moved by more than rounding would hide.
+    /// Whether it moved by more than rounding could hide.
     pub clear: bool,
 }
 
 impl Followed {
-    /// How far it is out of line: 1 is just as far as may be.
+    /// The distance relative to the limit: 1 is exactly the limit.
     pub fn excess(&self) -> f64 {
         let of = |distance: f64, limit: f64, roundings: f64| match distance == 0.0 {
             true => 0.0,
@@ -97,7 +98,7 @@ impl Followed {
 }
 
 impl Tolerance {
-    /// The tensors that do not follow, worst first.
+    /// The tensors that do not match, worst first.
     pub fn findings(&self) -> Vec<&Followed> {
         let mut found: Vec<_> = self.tensors.iter().filter(|tensor| !tensor.follows).collect();
         found.sort_by(|a, b| b.excess().total_cmp(&a.excess()).then_with(|| a.name.cmp(&b.name)));
@@ -105,12 +106,12 @@ impl Tolerance {
     }
 }
 
-/// Computes all of `run`, whose paths are relative to `root` and whose model is `network`, in memory, and
-/// compares its end with the checkpoint in the hub directory `theirs`: weights, and moments where that has them in
+/// Computes all steps of `run`, whose paths are relative to `root` and whose model is `network`, in memory, and
+/// compares the final state with the checkpoint in the hub directory `theirs`: weights, and moments if it has them in
 /// `optimizer.safetensors`.
 ///
 /// # Errors
-/// If something cannot be read, or `theirs` is of another model.
+/// If a file cannot be read, or `theirs` has another model.
 pub fn tolerance(
     root: &Root,
     run: &Run,
@@ -165,7 +166,7 @@ fn verdict(tensors: &[Followed]) -> Follows {
     }
 }
 
-/// Compares a tensor at the beginning, at our end and at theirs.
+/// Compares a tensor's initial value, our final value and theirs.
 fn follow(name: String, [begin, ours, theirs]: [&[f32]; 3], steps: Step) -> Followed {
     let count = ours.len().max(1) as f64;
     let mean = |squares: f64| (squares / count).sqrt();
@@ -175,7 +176,7 @@ fn follow(name: String, [begin, ours, theirs]: [&[f32]; 3], steps: Step) -> Foll
     };
     let (squares, largest) = apart(ours, theirs);
     let (distance, moved) = (mean(squares), mean(apart(begin, ours).0));
-    // A number that is rounded is off by up to half a unit in the last place, evenly spread.
+    // A rounded number has an error of up to half a unit in the last place, uniformly distributed.
     let rounding = |values: &[f32], bits: i32| {
         let unit = 2f64.powi(1 - bits) / 12f64.sqrt();
         values.iter().map(|value| (f64::from(*value) * unit).powi(2)).sum::<f64>()
@@ -198,9 +199,9 @@ fn follow(name: String, [begin, ours, theirs]: [&[f32]; 3], steps: Step) -> Foll
     followed
 }
 
-/// The significant bits that the numbers of a tensor need, which tell what it was stored as: 8 of
-/// bf16, 11 of f16, 24 of binary32. A tensor of one number again and again (a norm that is still 1)
-/// tells nothing, and has the latter.
+/// The number of significant bits that the numbers of a tensor need, which shows the type in which it was stored: 8
+/// for bf16, 11 for f16, 24 for binary32. A tensor with only one repeated number (a norm that is still 1) does not
+/// show it, and gets 24.
 fn bits(values: &[f32]) -> i32 {
     let other = |value: &f32| values.first() != Some(value);
     if !values.iter().any(other) {
@@ -224,7 +225,7 @@ mod tests {
         follow("x".to_owned(), [&begin, &ours, &theirs], Step(1))
     }
 
-    /// By hand: a way of (3, 4) is sqrt(25 / 2) long, a distance of (0, 0.5) is sqrt(0.25 / 2).
+    /// By hand: a movement of (3, 4) has length sqrt(25 / 2), a distance of (0, 0.5) has sqrt(0.25 / 2).
     #[test]
     fn distances_are_root_mean_squares() {
         let found = moved(&[3.0, 4.0], &[0.0, 0.5]);
@@ -242,7 +243,7 @@ mod tests {
         assert!(found.ratio.unwrap() < LIMIT && !found.follows, "{found:?}");
     }
 
-    /// A tensor that hardly moves may be off by roundings, not by more; one that does not move at all too.
+    /// A tensor that hardly moves may differ by roundings, not by more; also one that does not move.
     #[test]
     fn roundings_are_allowed_where_little_moves() {
         let unit = f32::EPSILON;
@@ -253,7 +254,7 @@ mod tests {
         assert_eq!(moved(&[0.0], &[0.0]).ratio, None);
     }
 
-    /// What is stored in bf16 and moves by less than a unit of it tells nothing, near or far.
+    /// A tensor that is stored in bf16 and moves by less than a unit of it gives no result, whether near or far.
     #[test]
     fn a_stretch_that_rounding_hides_is_unclear() {
         let begin = [0.5f32, 0.753_906_25, 0.996_093_75];

@@ -1,4 +1,4 @@
-//! One step after another.
+//! Computes one step after another.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -20,7 +20,7 @@ use crate::{
     Batches, Compute, Journal, Learner, Line, LocalCompute, State, TrainError, checkpoints, directory_of, learning_rate,
 };
 
-/// More than this no `tokenizer.json` has.
+/// No `tokenizer.json` is longer than this.
 const LONGEST_TOKENIZER: u64 = 256 << 20;
 
 /// Computes the steps of a run.
@@ -36,12 +36,12 @@ pub struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    /// A trainer of `run`, whose paths are relative to `root` and whose model is `network`, that goes on from
+    /// A trainer of `run`, whose paths are relative to `root` and whose model is `network`, that continues from
     /// `state`; `before` are the journal's lines so far.
     ///
     /// # Errors
-    /// If the processor does not compute as it should, the tokens cannot be read, or the state is not of this
-    /// model.
+    /// If the processor does not compute as the numerics require, the tokens cannot be read, or the state does not fit
+    /// this model.
     pub fn new(
         root: &Root,
         run: &'a Run,
@@ -80,20 +80,20 @@ impl<'a> Trainer<'a> {
         self.state
     }
 
-    /// What the steps learn from.
+    /// The batches of the steps.
     pub const fn batches(&self) -> &Batches {
         &self.batches
     }
 
-    /// Computes the next step; `None` after the last. The line's `previous` is the run's digest
-    /// until a journal takes it.
+    /// Computes the next step; `None` after the last. The line's `previous` is the run's digest until a journal sets
+    /// it.
     ///
-    /// The loss is the sum, over micro-batches in order, of the binary64 lane sum of their tokens'
-    /// losses (without z-loss), divided by the number of the batch's targets that count, or by 1 if
-    /// none does. Each micro-batch's gradient is of its tokens' losses times 1/(that number), the
-    /// factor rounded to binary32; the leaves of the contract's tree are these gradients. The norm is
-    /// the root of the sum, over tensors sorted by name, of the binary64 lane sums of squares. Where
-    /// it is over `clip`, gradients are multiplied with clip/norm. An outlier moves nothing.
+    /// The loss is the sum, over micro-batches in order, of the binary64 lane sum of their tokens' losses (without
+    /// z-loss), divided by the number of the batch's targets that count, or by 1 if none does. Each micro-batch's
+    /// gradient is that of its tokens' losses times 1/(that number), the factor rounded to binary32; the leaves of the
+    /// contract's tree are these gradients. The norm is the square root of the sum, over tensors sorted by name, of
+    /// the binary64 lane sums of squares. If it is more than `clip`, gradients are multiplied by clip/norm. An outlier
+    /// does not change the weights.
     ///
     /// # Errors
     /// If the tokens cannot be read, the loss or a gradient is not finite, or a thread's rounding or
@@ -101,7 +101,7 @@ impl<'a> Trainer<'a> {
     pub fn step(&mut self) -> Result<Option<Line>, TrainError> {
         let step = Step(self.state.step.get() + 1);
         let Some((phase, before)) = self.run.phase_of(step) else { return Ok(None) };
-        // Here every thread of the pool has done its part of the step before.
+        // At this point every thread of the pool has done its part of the step before.
         environment::check()?;
         let batch = self.batches.batch(step)?;
         let rate = learning_rate(&phase.learning_rate, step.get() - before.get(), phase.steps);
@@ -141,7 +141,7 @@ impl<'a> Trainer<'a> {
         }))
     }
 
-    /// The mean loss on what is held out: as the batch's, over micro-batches of the same size.
+    /// The mean loss on the held-out tokens: as for a batch, over micro-batches of the same size.
     fn validation_loss(&self) -> Result<f64, TrainError> {
         let Some((inputs, targets)) = &self.held_out else { return Ok(0.0) };
         let micro = self.run.micro_batch_size * self.run.sequence_length;
@@ -166,7 +166,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Moves the weights against `gradient`, which has that norm.
+    /// Updates the weights with `gradient`, which has that norm.
     fn update(&mut self, rate: f64, norm: f64, gradient: &[f32]) -> Result<(), TrainError> {
         let optimizer = &self.run.optimizer;
         let numbers = Hyperparameters {
@@ -188,12 +188,12 @@ fn not_finite(step: Step, what: String) -> TrainError {
     TrainError::NotFinite { step, what }
 }
 
-/// Trains `run`, whose paths are relative to `root` and whose model is `network`, to its end: afresh, or from
-/// the last whole checkpoint. Returns the journal.
+/// Trains `run`, whose paths are relative to `root` and whose model is `network`, to its end: from the start, or from
+/// the last complete checkpoint. Returns the journal.
 ///
 /// # Errors
-/// If there is a run where a fresh one should go, or none or another where one should be resumed;
-/// if a file cannot be read or written; if training diverges.
+/// If there is already a run where a new one should be written, or no run or a different one where a run should be
+/// resumed; if a file cannot be read or written; if training diverges.
 pub fn train(
     root: &Root,
     run: &Run,
@@ -217,7 +217,7 @@ pub fn train_by(
     progress: &dyn Progress,
 ) -> Result<Journal, TrainError> {
     let output = root.make_directory(&run.output)?;
-    // Two that train one run would each cut the other's journal.
+    // Two processes that train the same run would each truncate the other's journal.
     let _lock = Lock::directory(root.make_directory(&run.output)?)?;
     let run_digest = run.digest()?;
     let tokenizer = root.file(&run.tokenizer)?.read(LONGEST_TOKENIZER)?;
@@ -241,7 +241,7 @@ pub fn train_by(
         Some(last) => return Err(TrainError::Exists { path: path_of(last)? }),
         None => {
             let trainer = Trainer::new(root, run, network, State::initial(root, run, network.layout())?, &[])?;
-            // A run that was killed before its first checkpoint has a journal, of nothing.
+            // A run that was killed before its first checkpoint has a journal without lines.
             let journal = match resume {
                 true => Journal::read(&output)?.cut_to(&output, Step(0), run_digest, None)?,
                 false => Journal::create(&output, run_digest)?,
@@ -274,7 +274,7 @@ pub fn train_by(
     Ok(journal)
 }
 
-/// Removes the checkpoints that need not stay.
+/// Removes the checkpoints that are not kept.
 fn retain(run: &Run, output: &Root) -> Result<(), TrainError> {
     let saved = checkpoints(output)?;
     for (newer, step) in saved.iter().rev().enumerate() {

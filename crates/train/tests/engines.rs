@@ -1,4 +1,4 @@
-//! Whole runs of every family by both engines: the same files, whoever trains, goes on, and replays.
+//! Complete runs of every family with both engines: the same files, whichever engine trains, resumes and replays.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -14,8 +14,9 @@ mod small;
 
 use small::{RUN, checkpoint, files, opened, prepare};
 
-/// Each family with what only it has, and with what a run may ask for: tied weights, z-loss, dropout, biases,
-/// outliers, masked targets, a loss on what is held out, and clipping, which every step of the small run meets.
+/// Each family with the options that only it has, and with those that a run may request: tied weights, z-loss,
+/// dropout, biases, outliers, masked targets, a loss on held-out tokens, and clipping, which applies to every step of
+/// the small run.
 const VARIANTS: [(&str, &str, &str); 7] = [
     ("llama", "architecture: llama\n  rms_norm_eps: 1.0e-5", "dropout: 0.1"),
     (
@@ -87,7 +88,7 @@ fn runs_are_the_same_files() {
             let text = fs::read_to_string(directory.path().join(&file.0)).unwrap();
             assert!(!text.contains("candle") && !text.contains("fused"), "{} says who made it", file.0);
         }
-        // What one made, the other goes on with, and replays.
+        // Each engine resumes and replays the other's run.
         for (first, second) in [(Engine::Fused, Engine::Candle), (Engine::Candle, Engine::Fused)] {
             let directory = tempfile::tempdir().unwrap();
             let root = directory.path();
@@ -104,7 +105,7 @@ fn runs_are_the_same_files() {
     }
 }
 
-/// A number that was changed is found by candle as by the fused engine, at the same place.
+/// A changed number is found by candle as by the fused engine, at the same position.
 #[test]
 fn a_change_is_found_by_both() {
     let run = variant("llama", VARIANTS[0].1, "");

@@ -1,4 +1,4 @@
-//! What a run file may ask for beside the plain: each does what it says, and a replay follows.
+//! Optional settings of a run file: each has its effect, and a replay reproduces it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -17,7 +17,7 @@ mod small;
 
 use small::{RUN, checkpoint, files, initial, opened, prepare, replay, train};
 
-/// The small run with more lines in its file.
+/// The small run with additional lines in its file.
 fn with(lines: &str) -> Run {
     Run::parse(&format!("{RUN}{lines}\n"), "run.yaml").unwrap()
 }
@@ -48,7 +48,7 @@ fn documents_do_not_follow_from_one_another() {
         assert!(differ.clone().all(|(_, masked)| masked.is_none()));
     }
     assert!(counts[0] == 12 * 6 * 16 && counts[1] < counts[0], "{counts:?}");
-    // Which they are: each document's first token, wherever the sequences are cut.
+    // The targets: each document's first token, wherever the sequences are cut.
     let shard = TokenShard::open(RegularFile::open(&root.join("a.tokens")).unwrap()).unwrap();
     for length in [1, 7, 16, 700, 1999] {
         let found: Vec<u64> = (0..shard.sequences(length))
@@ -90,7 +90,7 @@ fn outliers_move_nothing_and_are_replayed_as_such() {
     for from in [0, 4, 8] {
         assert!(replay(&opened(root), &run, (Step(from), Step(12)), false, &Silent).unwrap().holds(), "from {from}");
     }
-    // Killed after a checkpoint, it goes on with the same past.
+    // Killed after a checkpoint, it resumes with the same previous steps.
     let expected = files(root);
     fs::remove_dir_all(checkpoint(&output, Step(12))).unwrap();
     train(&opened(root), &run, true, &Silent).unwrap();
@@ -156,7 +156,7 @@ fn checkpoints_that_need_not_stay_are_removed() {
         let stop = Stop(after.into());
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| train(&opened(root), &run, false, &stop)));
         assert!(ended.is_err());
-        // Killed while one was being removed, which leaves a part of it under a hidden name.
+        // Killed while a checkpoint was being removed, which leaves a part of it under a hidden name.
         fs::create_dir_all(output.join(".step-000001.0123456789abcdef.retrace-partial")).unwrap();
         train(&opened(root), &run, true, &Silent).unwrap();
         assert_eq!(files(root), expected, "after {after} steps");
@@ -191,7 +191,7 @@ fn a_run_starts_from_a_checkpoint() {
     let text = RUN.replace("num_key_value_heads: 2", "num_key_value_heads: 4");
     let other = Run { start: without.start.clone(), ..Run::parse(&text, "other.yaml").unwrap() };
     assert!(refused(&other).contains("config.json differs"));
-    // A model may be taught to see further than it was.
+    // A model may be trained with a longer context than before.
     let text = RUN.replace("max_position_embeddings: 32", "max_position_embeddings: 64");
     let longer = Run { start: without.start.clone(), ..Run::parse(&text, "longer.yaml").unwrap() };
     assert!(initial(&opened(root), &longer).is_ok());

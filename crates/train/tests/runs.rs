@@ -1,4 +1,4 @@
-//! Runs that are trained, interrupted, resumed and replayed: one set of bits.
+//! Runs that are trained, interrupted, resumed and replayed: always the same bits.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -27,7 +27,7 @@ fn it_learns_and_leaves_checkpoints() {
     assert_eq!(checkpoints(&opened(&output)).unwrap(), [0, 4, 8, 12].map(Step));
     let losses: Vec<f64> = journal.lines().iter().map(|line| line.loss).collect();
     assert_eq!(losses.len(), 12);
-    // An untrained model is about as good as none: ln 32 nats a token.
+    // An untrained model is about as good as a uniform guess: ln 32 nats per token.
     assert!((losses[0] - 32f64.ln()).abs() < 0.3, "{losses:?}");
     assert!(losses[11] < losses[0] - 0.5, "{losses:?}");
     assert_eq!(journal.lines()[11].tokens.get(), 12 * 6 * 16);
@@ -37,7 +37,7 @@ fn it_learns_and_leaves_checkpoints() {
     assert!(train(&opened(directory.path()), &run(), false, &Silent).is_err(), "a run is not overwritten");
 }
 
-/// A journal that does not lead to the checkpoint is refused, and stays as it is.
+/// A journal that does not match the checkpoint is refused, and is not changed.
 #[test]
 fn another_journal_is_not_cut() {
     let (mine, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -47,7 +47,7 @@ fn another_journal_is_not_cut() {
     train(&opened(other.path()), &changed, false, &Silent).unwrap();
     let journal = Path::new("runs/small").join(Journal::NAME);
     fs::copy(other.path().join(&journal), mine.path().join(&journal)).unwrap();
-    // So that there is something to cut.
+    // So that there is something to truncate.
     fs::remove_dir_all(checkpoint(mine.path().join("runs/small"), Step(12))).unwrap();
     let before = files(mine.path());
     let error = train(&opened(mine.path()), &run(), true, &Silent).unwrap_err().to_string();
@@ -95,7 +95,7 @@ fn a_run_that_was_interrupted_is_resumed_to_the_same_bits() {
         let ended =
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| train(&opened(root), &run(), false, &bomb)));
         assert!(ended.is_err());
-        // A kill may tear the last line and leave a partial checkpoint.
+        // A kill may leave an incomplete last line and a partial checkpoint.
         let journal = root.join("runs/small").join(Journal::NAME);
         let mut bytes = fs::read(&journal).unwrap();
         bytes.extend(b"{\"step\":99,\"pha");

@@ -1,8 +1,8 @@
-//! Runs that were tampered with, by who trains and by who publishes: a replay finds each, and names
-//! its kind, step and place.
+//! Runs that were tampered with, by the person who trains or the one who publishes: a replay finds each, with its
+//! kind, step and location.
 //!
-//! What trains here dishonestly is the trainer itself, between whose steps the state, the run or the
-//! tokens are changed; its journal is then as consistent as an honest one.
+//! A dishonest trainer is simulated with the real one, between whose steps the state, the run or the tokens are
+//! changed; its journal is then as consistent as an honest one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
@@ -21,7 +21,7 @@ mod small;
 
 use small::{RUN, initial, opened, prepare, replay};
 
-/// A run whose first phase is long enough for what is done to it.
+/// A run whose first phase is long enough for the changes.
 fn run() -> Run {
     Run::parse(&format!("{RUN}mask_document_ends: true\n"), "run.yaml").unwrap()
 }
@@ -43,15 +43,15 @@ fn step_of(root: &Path, with: &Run, state: State, lines: &[Line]) -> (State, Lin
     (trainer.into_state(), line)
 }
 
-/// What the line says of the weights, made true.
+/// Corrects the line's digests of the weights.
 fn describe(line: &mut Line, state: &State) {
     line.weights = state.weights_root();
     line.tensors = state.weight_digests().iter().map(|(_, digest)| digest).collect();
     line.state = line.state.map(|_| state.digest());
 }
 
-/// Trains, `cheat` being asked before each step for what is to be done instead of the honest step,
-/// and publishes it as an honest run.
+/// Trains, where `cheat` decides before each step what is computed instead of the honest step, and publishes the
+/// result as an honest run.
 fn trained(root: &Path, cheat: impl Fn(&Path, State, &[Line]) -> (State, Line)) {
     prepare(root);
     let run = run();
@@ -76,7 +76,7 @@ fn honest(root: &Path, state: State, lines: &[Line]) -> (State, Line) {
     step_of(root, &run(), state, lines)
 }
 
-/// Writes the run's directory: every digest in it fits every other.
+/// Writes the run's directory: all digests in it are consistent.
 fn publish(root: &Path, run: &Run, lines: Vec<Line>, saved: &[State]) {
     let (output, digest) = (output(root), run.digest().unwrap());
     fs::create_dir_all(&output).unwrap();
@@ -88,7 +88,7 @@ fn publish(root: &Path, run: &Run, lines: Vec<Line>, saved: &[State]) {
     }
 }
 
-/// Writes the journal as a consistent chain; the digests of its lines, the run's before them.
+/// Writes the journal as a consistent chain; returns the digests of its lines, preceded by the run's.
 fn chain(root: &Path, run: Digest, lines: Vec<Line>) -> Vec<Digest> {
     let (mut heads, mut text) = (vec![run], Vec::new());
     for mut line in lines {
@@ -106,7 +106,7 @@ fn lines(root: &Path) -> Vec<Line> {
     Journal::read(&opened(output(root))).unwrap().lines().to_vec()
 }
 
-/// Rewrites the journal after an honest run, chain and checkpoints' references and all.
+/// Rewrites the journal after an honest run, including the chain and the checkpoints' references.
 fn rewritten(root: &Path, change: impl FnOnce(&mut Vec<Line>)) {
     trained(root, honest);
     let mut changed = lines(root);
@@ -122,7 +122,7 @@ fn at(lines: &mut [Line], step: usize) -> &mut Line {
     &mut lines[step - 1]
 }
 
-/// Changes what a checkpoint says of itself.
+/// Changes a checkpoint's state file.
 fn stated(root: &Path, step: u64, change: impl FnOnce(&mut Value)) {
     let path = checkpoint(root, step).join("state.json");
     let mut state: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -130,7 +130,7 @@ fn stated(root: &Path, step: u64, change: impl FnOnce(&mut Value)) {
     fs::write(&path, serde_json::to_vec_pretty(&state).unwrap()).unwrap();
 }
 
-/// Changes one number of a tensor of a checkpoint, and says its digest anew there.
+/// Changes one number of a tensor of a checkpoint, and updates its digest there.
 fn number(directory: &Path, tensor: &str, index: usize, change: impl Fn(f32) -> f32) {
     let mut digests: BTreeMap<String, Digest> = BTreeMap::new();
     for file in ["model.safetensors", "optimizer.safetensors"] {
@@ -152,7 +152,7 @@ fn number(directory: &Path, tensor: &str, index: usize, change: impl Fn(f32) -> 
     fs::write(&path, serde_json::to_vec_pretty(&state).unwrap()).unwrap();
 }
 
-/// The state with its moment zeroed, by way of a checkpoint.
+/// The state with its moment set to zero, through a checkpoint.
 fn without_moment(state: State, tensor: &str) -> State {
     let directory = tempfile::tempdir().unwrap();
     let (run, step) = (run(), state.step);
@@ -176,7 +176,7 @@ fn nudged(mut state: State, tensor: &str, index: usize) -> State {
     state
 }
 
-/// As honest, but step `at` is computed as `with` computes step `as_step`.
+/// Honest, except that step `at` is computed as `with` computes step `as_step`.
 fn other_step(at: u64, as_step: u64, with: Run) -> impl Fn(&Path, State, &[Line]) -> (State, Line) {
     move |root, mut state, lines| {
         if lines.len() as u64 + 1 == at {
@@ -190,26 +190,26 @@ fn other_step(at: u64, as_step: u64, with: Run) -> impl Fn(&Path, State, &[Line]
 const NORM: &str = "model.layers.0.input_layernorm.weight";
 const UP: &str = "model.layers.1.mlp.up_proj.weight";
 
-/// Makes another of each of the first `count` tokens of a shard.
+/// Replaces each of the first `count` tokens of a shard by another.
 fn edit(path: &Path, count: usize) {
-    // Where its tokens begin, two bytes each.
+    // The start of its tokens, two bytes each.
     const FIRST: usize = 56;
     let mut tokens = fs::read(path).unwrap();
     (FIRST..FIRST + 2 * count).step_by(2).for_each(|at| tokens[at] = (tokens[at] + 1) % 32);
     fs::write(path, tokens).unwrap();
 }
 
-/// A tampering, how it is replayed, and what must be said of it.
+/// A way of tampering, how it is replayed, and the expected finding.
 struct Case {
     name: &'static str,
     make: Box<dyn Fn(&Path)>,
-    /// The run file at hand.
+    /// The run file used for the replay.
     run: Run,
     stretch: (u64, u64),
     localise: bool,
     kind: DifferenceKind,
     step: u64,
-    /// What the words or places must hold.
+    /// What the text or places must contain.
     says: &'static [&'static str],
 }
 
@@ -222,7 +222,7 @@ fn case(
     Case { name, make: Box::new(make), run: run(), stretch, localise: false, kind, step, says }
 }
 
-/// Of the run file, after an honest run.
+/// Changes of the run file, after an honest run.
 fn edited(name: &'static str, from: &str, to: &str, step: u64, says: &'static [&'static str]) -> Case {
     let edited = changed(from, to);
     let start = if step > 8 { 8 } else { 4 };
@@ -247,7 +247,7 @@ fn cases() -> Vec<Case> {
         }
     };
     vec![
-        // The run file, after the fact.
+        // The run file, after the run.
         edited("the seed in the run file", "seed: 1", "seed: 2", 5, &["seed was 1 and is 2"]),
         edited("a peak of the run file", "peak: 0.01,", "peak: 0.011,", 9, &["phases[1].learning_rate.peak"]),
         edited("the weight decay of the run file", "decay: 0.1", "decay: 0.2", 5, &["optimizer.weight_decay"]),
@@ -268,7 +268,7 @@ fn cases() -> Vec<Case> {
             (4, 8),
             (Record, 4, &["run.json"]),
         ),
-        // The journal, after the fact, with a consistent chain.
+        // The journal, after the run, with a consistent chain.
         case(
             "a loss in the journal",
             |root| {
@@ -335,7 +335,7 @@ fn cases() -> Vec<Case> {
             (4, 8),
             (Record, 7, &["outlier"]),
         ),
-        // The journal, without care.
+        // The journal, with an inconsistent chain.
         case(
             "a line that was taken out",
             |root| {
@@ -365,7 +365,7 @@ fn cases() -> Vec<Case> {
             (4, 8),
             (Record, 7, &["ends before it, at step 6"]),
         ),
-        // Checkpoints, after the fact.
+        // Checkpoints, after the run.
         localised(case(
             "a weight of the start, by one unit in the last place",
             touched(4, UP),
@@ -455,7 +455,7 @@ fn cases() -> Vec<Case> {
             (4, 8),
             (Record, 4, &["tokenizer.json"]),
         ),
-        // The tokens, after the fact.
+        // The tokens, after the run.
         case(
             "a document edited",
             |root| {
@@ -471,7 +471,7 @@ fn cases() -> Vec<Case> {
             (0, 12),
             (Data, 3, &["b.tokens", "raw.jsonl:1"]),
         ),
-        // What the trainer did.
+        // Changes by the trainer.
         case(
             "a batch of another step",
             |root| trained(root, other_step(6, 9, run())),
@@ -662,7 +662,7 @@ fn each_is_found_and_rightly_named() {
         let replayed: Replay =
             replay(&opened(directory.path()), run, (Step(*from), Step(*to)), *localise, &Silent).unwrap();
         let all = replayed.findings.iter().map(told).collect::<Vec<_>>();
-        // Nothing of another kind may be said beside it.
+        // There must be no finding of another kind.
         let right = replayed.findings.iter().all(|found| found.kind == *kind)
             && replayed
                 .findings
@@ -675,7 +675,7 @@ fn each_is_found_and_rightly_named() {
     assert_eq!(wrong, 0);
 }
 
-/// Neither hides the other.
+/// Neither finding hides the other.
 #[test]
 fn a_changed_run_file_and_a_changed_start_are_both_told() {
     let directory = tempfile::tempdir().unwrap();

@@ -20,7 +20,7 @@ pub enum AverageError {
     /// A checkpoint cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// An ingredient has not the tensors of the final model.
+    /// An ingredient does not have the tensors of the final model.
     #[error("{}: tensor {name:?} {what}", path.display())]
     Unlike {
         /// The ingredient.
@@ -35,7 +35,7 @@ pub enum AverageError {
 /// How close a final model is to the average of its ingredients.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Averaged {
-    /// The least close of the tensors.
+    /// The closeness of the worst tensor.
     pub closeness: Closeness,
     /// Every tensor, sorted by name.
     pub tensors: Vec<Mean>,
@@ -47,9 +47,9 @@ pub struct Averaged {
 pub enum Closeness {
     /// Bit for bit.
     Exact,
-    /// At most a unit in the last place, or what sums in binary32 may be off.
+    /// At most one unit in the last place, or the maximum error of sums in binary32.
     Rounding,
-    /// Not.
+    /// Not equal.
     Apart,
 }
 
@@ -58,13 +58,13 @@ pub enum Closeness {
 pub struct Mean {
     /// Its name.
     pub name: String,
-    /// What the final model's numbers are.
+    /// The dtype of the final model's numbers.
     pub dtype: Dtype,
-    /// How close it is.
+    /// Its closeness.
     pub closeness: Closeness,
-    /// Numbers that are not the average's bits.
+    /// The number of elements that differ from the average's bits.
     pub differing: u64,
-    /// All numbers.
+    /// The number of elements.
     pub of: u64,
     /// The largest distance, in units in the last place of the average as it would be stored.
     pub largest_units: f64,
@@ -78,17 +78,16 @@ pub struct Mean {
     pub rounding: f64,
 }
 
-/// Compares the checkpoint `last` with the average of `ingredients`, each a directory with weights or
-/// one file of them. The average is the binary64 sum in that order, divided by their number, rounded
-/// to the type that `last` has it in. Each of its tensors is handed to `take`, sorted by name.
+/// Compares the checkpoint `last` with the average of `ingredients`, each a directory with weights or one file of
+/// them. The average is the binary64 sum in that order, divided by their number, rounded to the dtype in `last`. The
+/// result for each of its tensors is passed to `take`, sorted by name.
 ///
-/// A number is the average to rounding if it is off by at most one unit in the last place of that
-/// type, or by as much as summing n numbers in binary32 may add to that: n · 2⁻²⁴ of the mean of
-/// their magnitudes (Higham, 2002, §4.2).
+/// A number equals the average within rounding if its error is at most one unit in the last place of that type, or the
+/// error that summing n numbers in binary32 may add to that: n · 2⁻²⁴ of the mean of their magnitudes (Higham, 2002,
+/// §4.2).
 ///
 /// # Errors
-/// If something cannot be read, or an ingredient has other tensors or shapes than `last`, or one that
-/// is not of floats.
+/// If a file cannot be read, or an ingredient has other tensors or shapes than `last`, or a tensor is not of floats.
 pub fn average(
     ingredients: &[PathBuf],
     last: &Path,
@@ -145,8 +144,8 @@ const fn is_float(dtype: Dtype) -> bool {
     matches!(dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64)
 }
 
-/// Compares the average of `n` numbers each, as it was rounded, with what is stored. Beside it the
-/// means before rounding, and those of the magnitudes.
+/// Compares the average of `n` numbers each, after rounding, with the stored number. Also uses the means before
+/// rounding, and the means of the magnitudes.
 fn compare(name: &str, dtype: Dtype, n: f64, [means, sizes]: [&[f64]; 2], [rounded, stored]: [&[u8]; 2]) -> Mean {
     let mut mean = Mean {
         name: name.to_owned(),
@@ -172,7 +171,7 @@ fn compare(name: &str, dtype: Dtype, n: f64, [means, sizes]: [&[f64]; 2], [round
         let unit = unit(dtype, ours);
         let (apart, from_mean) = ((ours - theirs).abs(), (mean_of - theirs).abs());
         let by_sums = n * 2f64.powi(-24) * size + unit;
-        // What is no number is apart from all others.
+        // NaN has an infinite distance from all other values.
         let close = apart <= unit || from_mean <= by_sums;
         mean.closeness = mean.closeness.max(if close { Closeness::Rounding } else { Closeness::Apart });
         let apart = if apart.is_nan() { f64::MAX } else { apart };
@@ -227,8 +226,8 @@ mod tests {
         path
     }
 
-    /// By hand: (1 + 2 + 4) / 3 is 0x4015_5555 in binary32 (2.3333333 lies above 2 + 1/3 − 2⁻²³·…),
-    /// and 2.328125 in bf16, of which a unit is 2⁻⁶.
+    /// By hand: (1 + 2 + 4) / 3 is 0x4015_5555 in binary32 (2.3333333 is above 2 + 1/3 − 2⁻²³·…), and 2.328125 in
+    /// bf16, of which a unit is 2⁻⁶.
     #[test]
     fn the_average_is_told_from_what_is_near_it() {
         let directory = tempfile::tempdir().unwrap();
@@ -250,7 +249,7 @@ mod tests {
         assert_eq!(judge(Dtype::BF16, 2.328_125), Closeness::Exact);
         assert_eq!(judge(Dtype::BF16, 2.343_75), Closeness::Rounding);
         assert_eq!(judge(Dtype::BF16, 2.375), Closeness::Apart);
-        // By hand: both numbers are off by 2.375 − 7/3 = 1/24.
+        // By hand: both numbers differ by 2.375 − 7/3 = 1/24.
         let last = write(root, "last", &[2], Dtype::BF16, &[2.375, -2.375]);
         let mean = &average(&parts, &last, |_, _| ()).unwrap().tensors[0];
         let near = |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 1e-12, "{found} {expected}");
@@ -281,7 +280,7 @@ mod tests {
         assert!(error(&[&none]).contains("two files"));
     }
 
-    /// Against the next number of the type, where it has one.
+    /// Compared with the next number of the type, if there is one.
     #[test]
     fn units_are_distances_to_the_next_number() {
         for value in [1.0f32, 1.5, 3.0e-39, 7.0e30, f32::MIN_POSITIVE] {

@@ -1,4 +1,4 @@
-//! How far the numbers of two tensors are apart, in constant memory.
+//! The distance between the numbers of two tensors, in constant memory.
 
 use half::{bf16, f16};
 use retrace_checkpoint::{OpenTensor, StoredTensor};
@@ -6,32 +6,32 @@ use retrace_files::FileError;
 use retrace_files::safetensors::Dtype;
 use serde::Serialize;
 
-/// Numbers that are compared at once.
+/// Numbers per block of the comparison.
 const BLOCK: u64 = 1 << 18;
 
-/// How far the numbers of two tensors of one shape are apart.
+/// The distance between the numbers of two tensors of the same shape.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Distance {
-    /// Numbers that are not bit for bit the same value.
+    /// The number of elements that are not the same bits.
     pub differing: u64,
-    /// All numbers.
+    /// The number of elements.
     pub of: u64,
-    /// The largest |b − a|; infinite where one is no number and the other is.
+    /// The largest |b − a|; infinite if one is NaN and the other is not.
     pub largest: f64,
     /// The largest |b − a| / max(|a|, |b|).
     pub largest_relative: f64,
 }
 
-/// What two tensors of one shape have in common.
+/// The relation between two tensors of the same shape.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Apart {
-    /// How far their numbers are apart.
+    /// The distance of their numbers.
     pub distance: Distance,
-    /// Whether the wider one, rounded to the other's type, is the other.
+    /// Whether the wider one, rounded to the other's type, equals the other.
     pub equal_after_casting: bool,
 }
 
-/// How far the numbers of two tensors of one shape are apart.
+/// The distance between the numbers of two tensors of the same shape.
 ///
 /// # Errors
 /// If one cannot be read.
@@ -51,7 +51,7 @@ pub fn apart(a: &StoredTensor, b: &StoredTensor) -> Result<Apart, FileError> {
     Ok(Apart { distance, equal_after_casting })
 }
 
-/// Whether two tensors of one length have the same bytes.
+/// Whether two tensors of the same length have the same bytes.
 ///
 /// # Errors
 /// If one cannot be read.
@@ -65,7 +65,7 @@ pub fn same_bytes(a: &StoredTensor, b: &StoredTensor) -> Result<bool, FileError>
     Ok(true)
 }
 
-/// The bytes of a block of numbers from the `first` on, or of those that there are.
+/// The bytes of a block of numbers from the `first` on, or of those that remain.
 fn block(tensor: &StoredTensor, open: &OpenTensor, first: u64) -> Result<Vec<u8>, FileError> {
     let size = tensor.dtype.size();
     let mut bytes = vec![0; (tensor.elements() - first).min(BLOCK) as usize * size as usize];
@@ -73,14 +73,14 @@ fn block(tensor: &StoredTensor, open: &OpenTensor, first: u64) -> Result<Vec<u8>
     Ok(bytes)
 }
 
-/// The numbers of a tensor. Integers beyond 2⁵³ are rounded, which only a distance shows.
+/// The numbers of a tensor. Integers beyond 2⁵³ are rounded, which is only visible in a distance.
 pub fn numbers(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
     let mut numbers = Vec::new();
     numbers_into(dtype, bytes, &mut numbers);
     numbers
 }
 
-/// [`numbers`], into memory that is used again.
+/// [`numbers`], into reused memory.
 pub fn numbers_into(dtype: Dtype, bytes: &[u8], numbers: &mut Vec<f64>) {
     fn each<const N: usize>(bytes: &[u8], numbers: &mut Vec<f64>, number: impl Fn([u8; N]) -> f64) {
         numbers.extend(bytes.as_chunks::<N>().0.iter().map(|bytes| number(*bytes)));
@@ -102,13 +102,13 @@ pub fn numbers_into(dtype: Dtype, bytes: &[u8], numbers: &mut Vec<f64>) {
     }
 }
 
-/// The bytes of a tensor rounded, ties to even, to a float of no more bytes.
+/// The bytes of a tensor rounded, ties to even, to a float type that is not wider.
 pub(crate) fn cast(from: Dtype, bytes: &[u8], to: Dtype) -> Option<Vec<u8>> {
     let floats = [Dtype::F16, Dtype::BF16, Dtype::F32, Dtype::F64];
     if !floats.contains(&from) {
         return None;
     }
-    // From binary32 the rounding is one; from binary64 too, as `half` rounds from there at once.
+    // From binary32 there is one rounding; from binary64 also, because `half` rounds from there directly.
     let numbers = numbers(from, bytes).into_iter();
     match to {
         Dtype::F16 => Some(numbers.flat_map(|x| f16::from_f64(x).to_le_bytes()).collect()),
@@ -119,7 +119,7 @@ pub(crate) fn cast(from: Dtype, bytes: &[u8], to: Dtype) -> Option<Vec<u8>> {
 }
 
 impl Distance {
-    /// Takes in more numbers of both.
+    /// Adds more numbers of both.
     fn add(&mut self, a: &[f64], b: &[f64]) {
         for (a, b) in a.iter().zip(b) {
             if a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()) {

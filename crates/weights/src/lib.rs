@@ -1,9 +1,8 @@
-//! What the numbers of checkpoints look like: of every tensor its norm, moments and extremes, how far
-//! it moved from one checkpoint to the next, its stable rank; how far two tensors are apart, and whether a
-//! model is the average of others.
+//! Statistics of checkpoints: for every tensor its norm, moments and extremes, its change from one checkpoint to the
+//! next, its stable rank; the distance of two tensors, and whether a model is the average of others.
 //!
-//! [`stats()`] reads each checkpoint once, in constant memory. The same files give the same bits on
-//! every machine. This crate knows nothing of tables or runs.
+//! [`stats()`] reads each checkpoint once, in constant memory. The same files give the same bits on every machine.
+//! This crate does not depend on tables or runs.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

@@ -1,13 +1,13 @@
-//! Sums over the numbers of a tensor, from which its statistics follow.
+//! Sums over the numbers of a tensor, from which its statistics are computed.
 
 use retrace_numerics::isa::{Plain, plain};
 
-/// How many sums are kept side by side, so that they can be kept in vectors. It fixes the order in
-/// which numbers are added, and so every bit.
+/// The number of parallel sums, so that they can be kept in vectors. It determines the order in which numbers are
+/// added, and so every bit.
 const LANES: usize = 16;
 
-/// Moments of numbers, those that are finite, about a number near them: their first, so that those
-/// of numbers far from 0 lose nothing.
+/// Moments of the finite numbers around a reference near them: the first number, so that numbers far from 0 lose no
+/// precision.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Moments {
     about: f64,
@@ -20,13 +20,13 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Of nothing yet, about `first`, or about 0 if that is no number.
+    /// Empty, with `first` as the reference, or 0 if that is not finite.
     pub const fn about(first: f64) -> Self {
         let about = if first.is_finite() { first } else { 0.0 };
         Self { about, count: 0, non_finite: 0, powers: [0.0; 4], min: f64::INFINITY, max: f64::NEG_INFINITY }
     }
 
-    /// Takes in more numbers, lane by lane, and adds the lanes' sums to those before.
+    /// Adds more numbers, lane by lane, and adds the lanes' sums to the previous sums.
     pub fn add(&mut self, values: &[f64]) {
         let lanes = plain(Block { about: self.about, values });
         let finite = lanes.count.iter().sum::<f64>() as u64;
@@ -39,22 +39,22 @@ impl Moments {
         self.max = lanes.max.iter().fold(self.max, |most, value| most.max(*value));
     }
 
-    /// How many are finite.
+    /// The number of finite numbers.
     pub const fn count(&self) -> u64 {
         self.count
     }
 
-    /// How many are not.
+    /// The number of others.
     pub const fn non_finite(&self) -> u64 {
         self.non_finite
     }
 
-    /// The least; none of none.
+    /// The minimum; `None` if there are no numbers.
     pub fn min(&self) -> Option<f64> {
         (self.count > 0).then_some(self.min)
     }
 
-    /// The greatest; none of none.
+    /// The maximum; `None` if there are no numbers.
     pub fn max(&self) -> Option<f64> {
         (self.count > 0).then_some(self.max)
     }
@@ -74,14 +74,14 @@ impl Moments {
         self.raw().map(|[first, second, ..]| (second - first * first).max(0.0))
     }
 
-    /// The root of the sum of squares.
+    /// The square root of the sum of squares.
     pub fn norm(&self) -> f64 {
         let [first, second, ..] = self.powers;
         let square = second + self.about * (2.0 * first + self.about * self.count as f64);
         square.max(0.0).sqrt()
     }
 
-    /// The fourth central moment over the squared variance; none if all numbers are the same.
+    /// The fourth central moment divided by the squared variance; `None` if all numbers are the same.
     pub fn kurtosis(&self) -> Option<f64> {
         let [first, second, third, fourth] = self.raw()?;
         let variance = self.variance()?;
@@ -91,7 +91,7 @@ impl Moments {
     }
 }
 
-/// Numbers whose lanes' sums are wanted.
+/// Numbers whose lane sums are computed.
 struct Block<'a> {
     about: f64,
     values: &'a [f64],
@@ -108,7 +108,7 @@ impl Plain for Block<'_> {
             lanes.add(self.about, chunk);
         }
         if !rest.is_empty() {
-            // What fills the last chunk up is not finite, and counted off again.
+            // The padding of the last chunk is not finite, and is subtracted from the count afterwards.
             let mut last = [f64::NAN; LANES];
             last[..rest.len()].copy_from_slice(rest);
             lanes.add(self.about, &last);
@@ -152,7 +152,7 @@ impl Lanes {
     }
 }
 
-/// Numbers of two tensors, of whose products the lanes' sums are wanted.
+/// Numbers of two tensors, for whose products the lane sums are computed.
 struct Both<'a> {
     a: &'a [f64],
     b: &'a [f64],
@@ -178,7 +178,7 @@ impl Plain for Both<'_> {
     }
 }
 
-/// How two tensors of one shape lie to one another.
+/// The relation between two tensors of the same shape.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Pair {
     /// Sums of (a − b)², ab, a² and b².
@@ -186,7 +186,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Takes in more numbers of both, lane by lane.
+    /// Adds more numbers of both, lane by lane.
     pub fn add(&mut self, a: &[f64], b: &[f64]) {
         for (sum, lanes) in self.sums.iter_mut().zip(&plain(Both { a, b })) {
             *sum += lanes.iter().sum::<f64>();
@@ -201,12 +201,12 @@ impl Pair {
         lanes[3][lane] += b * b;
     }
 
-    /// The norm of the difference; none where a number is not finite.
+    /// The norm of the difference; `None` if a number is not finite.
     pub fn distance(&self) -> Option<f64> {
         Some(self.sums[0].sqrt()).filter(|distance| distance.is_finite())
     }
 
-    /// The cosine of the angle; none where one is all 0 or has a number that is not finite.
+    /// The cosine of the angle; `None` if a tensor is all 0 or has a number that is not finite.
     pub fn cosine(&self) -> Option<f64> {
         let [_, product, a, b] = self.sums;
         let cosine = product / (a.sqrt() * b.sqrt());
@@ -240,7 +240,7 @@ mod tests {
         assert!(all.iter().all(|found| *found == all[0]), "{all:?}");
     }
 
-    /// In two passes, about the mean, as a textbook has it.
+    /// In two passes, around the mean, as in a textbook.
     #[test]
     fn as_in_a_textbook() {
         for (offset, scale) in [(0.0, 1.0), (1.0, 0.01), (-3e5, 1e-2), (0.0, 1e-30)] {
@@ -272,7 +272,7 @@ mod tests {
         let mut none = Moments::about(0.0);
         none.add(&[f64::NAN; 40]);
         assert_eq!((none.mean(), none.min(), none.kurtosis(), none.norm()), (None, None, None, 0.0));
-        // All the same: no spread, not one made of rounding.
+        // All the same: no variance, not even from rounding.
         let mut same = Moments::about(0.1);
         same.add(&[0.1; 1000]);
         assert_eq!((same.variance(), same.kurtosis(), same.mean()), (Some(0.0), None, Some(0.1)));

@@ -3,16 +3,16 @@
 use rayon::prelude::*;
 use retrace_numerics::random::Stream;
 
-/// Rows whose products are added up by one thread. It fixes the order in which they are added.
+/// The number of rows whose products are added by one thread. It determines the order of addition.
 const ROWS: usize = 64;
 /// Steps of the iteration, unless the matrix is smaller.
 const STEPS: usize = 32;
 
-/// The largest singular value of the matrix of `rows` × `columns` numbers, row after row: the root of
-/// the largest Ritz value of 32 steps of Lanczos' iteration on AᵀA, with full reorthogonalisation,
-/// from a normal vector (Golub & Van Loan, Matrix Computations, §10.1 and §10.4). It is never above
-/// the true one but by rounding; how far below, depends on how far apart the largest are: on a matrix
-/// of independent normal numbers, where they are closest, by less than 1 %.
+/// The largest singular value of the matrix of `rows` × `columns` numbers in row-major order: the square root of the
+/// largest Ritz value of 32 steps of the Lanczos iteration on AᵀA, with full reorthogonalisation, from a normal vector
+/// (Golub & Van Loan, Matrix Computations, §10.1 and §10.4). Apart from rounding it is never above the true value; how
+/// far below depends on the gap between the largest ones: for a matrix of independent normal numbers, where the gap is
+/// smallest, by less than 1 %.
 pub fn largest_singular_value(values: &[f32], rows: usize, columns: usize) -> f64 {
     let steps = STEPS.min(columns).min(rows);
     let mut start = vec![0f32; columns];
@@ -31,7 +31,7 @@ pub fn largest_singular_value(values: &[f32], rows: usize, columns: usize) -> f6
             }
         }
         let (next, length) = unit(next);
-        // The space is exhausted: the largest is among what was found.
+        // The space is exhausted: the largest value is among those found.
         let all: f64 = diagonal.iter().sum();
         if length.is_nan() || length <= all * 1e-14 {
             break;
@@ -76,15 +76,15 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// The vector at length 1, and its length.
+/// The vector normalised to length 1, and its length.
 fn unit(mut vector: Vec<f64>) -> (Vec<f64>, f64) {
     let length = dot(&vector, &vector).sqrt();
     vector.iter_mut().for_each(|x| *x /= length);
     (vector, length)
 }
 
-/// The largest eigenvalue of a symmetric tridiagonal matrix, by bisection: how many lie above a number
-/// is how many pivots of what is left of it are negative (Golub & Van Loan, §8.4.1).
+/// The largest eigenvalue of a symmetric tridiagonal matrix, by bisection: the number of eigenvalues above a number is
+/// the number of negative pivots after the shift by it (Golub & Van Loan, §8.4.1).
 fn largest_eigenvalue(diagonal: &[f64], off: &[f64]) -> f64 {
     let radius = |i: usize| {
         off.get(i).map_or(0.0, |x| x.abs()) + i.checked_sub(1).and_then(|i| off.get(i)).map_or(0.0, |x| x.abs())
@@ -133,8 +133,8 @@ mod tests {
         assert!((found / expected - 1.0).abs() < 1e-6, "{found} {expected}");
     }
 
-    /// Of a normal matrix it is √m + √n, but for what shrinks with their size (Marchenko & Pastur, 1967);
-    /// of one that is diagonal, by its entries, in whatever order they stand.
+    /// For a normal matrix it is √m + √n, except for terms that shrink with the size (Marchenko & Pastur, 1967); for a
+    /// diagonal one, from its entries, in any order.
     #[test]
     fn large_matrices() {
         let found = largest_singular_value(&normal(3, 600 * 400), 600, 400);

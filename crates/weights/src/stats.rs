@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::{Moments, Pair, largest_singular_value, numbers, numbers_into};
 
-/// Numbers that are looked at at once: few enough to stay in a processor's cache.
+/// Numbers per block: few enough to stay in a processor's cache.
 const BLOCK: u64 = 1 << 14;
 
 /// Why there are no statistics.
@@ -27,36 +27,36 @@ pub enum StatsError {
     Checkpoint(#[from] CheckpointError),
 }
 
-/// What the numbers of a tensor of a checkpoint look like. Those that are not finite are counted and
-/// left out of the rest; integers beyond 2⁵³ are rounded.
+/// Statistics of a tensor of a checkpoint. Numbers that are not finite are counted and left out of the other
+/// statistics; integers beyond 2⁵³ are rounded.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TensorStats {
-    /// Which of the checkpoints, from 0.
+    /// The index of the checkpoint, from 0.
     #[serde(skip)]
     pub checkpoint: usize,
     /// The tensor's name.
     pub tensor: String,
-    /// What it is stored as.
+    /// Its dtype.
     pub dtype: Dtype,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// How many numbers it has.
+    /// The number of elements.
     pub elements: u64,
     /// How many of them are NaN or infinite.
     pub non_finite: u64,
-    /// The root of the sum of squares.
+    /// The square root of the sum of squares.
     pub norm: f64,
     /// The mean.
     pub mean: Option<f64>,
     /// The standard deviation, of the population.
     pub std: Option<f64>,
-    /// The least.
+    /// The minimum.
     pub min: Option<f64>,
-    /// The greatest.
+    /// The maximum.
     pub max: Option<f64>,
-    /// The fourth central moment over the squared variance.
+    /// The fourth central moment divided by the squared variance.
     pub kurtosis: Option<f64>,
-    /// Of a matrix, where asked for: its squared norm over its squared largest singular value.
+    /// For a matrix, if requested: its squared norm divided by its squared largest singular value.
     pub stable_rank: Option<f64>,
     /// The norm of the difference from the checkpoint before.
     pub distance_to_previous: Option<f64>,
@@ -70,11 +70,11 @@ pub struct TensorStats {
     pub digest: Digest,
 }
 
-/// The statistics of every tensor of `checkpoints`, each a directory with weights or one file of them,
-/// in their order and then by name. Each is read once; with `stable_rank`, matrices once more.
+/// The statistics of every tensor of `checkpoints`, each a directory with weights or one file of them, in their order
+/// and then by name. Each is read once; with `stable_rank`, matrices are read once more.
 ///
 /// # Errors
-/// If something cannot be read, or holds no weights.
+/// If a file cannot be read, or contains no weights.
 pub fn stats(
     checkpoints: &[PathBuf],
     stable_rank: bool,
@@ -92,7 +92,7 @@ pub fn stats(
         progress.advance(held.iter().filter_map(|tensors| tensors.get(*name)).map(StoredTensor::length).sum());
         Ok(found)
     };
-    // The largest are begun first, so that no thread is left with one in the end.
+    // The largest are started first, so that no thread has a large one left at the end.
     let mut order: Vec<&String> = names.into_iter().collect();
     order.sort_by_key(|name| {
         std::cmp::Reverse(held.iter().filter_map(|tensors| tensors.get(*name)).map(StoredTensor::length).max())
@@ -112,7 +112,7 @@ struct Reading<'a> {
     name: &'a str,
     stored: &'a StoredTensor,
     open: OpenTensor,
-    /// Bytes of the tensor that were read.
+    /// Bytes of the tensor that were read so far.
     read: u64,
     hasher: blake3::Hasher,
     moments: Option<Moments>,
@@ -177,7 +177,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// The statistics of one tensor in every checkpoint that has it, all read side by side.
+/// The statistics of one tensor in every checkpoint that has it, which are read in parallel.
 fn of_tensor(mut tensors: Vec<Reading<'_>>, stable_rank: bool) -> Result<Vec<TensorStats>, StatsError> {
     let most = tensors.iter().map(|reading| reading.stored.elements()).max().unwrap_or_default();
     let (mut bytes, mut values) = (Vec::new(), Vec::new());
@@ -193,7 +193,7 @@ fn of_tensor(mut tensors: Vec<Reading<'_>>, stable_rank: bool) -> Result<Vec<Ten
             if at > 0 && alike(0) {
                 reading.first.get_or_insert_default().add(&first, &values);
             }
-            // The memory of what is not needed any more is read into next.
+            // Memory that is no longer needed is reused for the next read.
             std::mem::swap(if at == 0 { &mut first } else { &mut previous }, &mut values);
         }
     }

@@ -1,4 +1,4 @@
-//! Statistics of files, beside what a textbook's formulas give of the same numbers.
+//! Statistics of files, compared with a textbook's formulas for the same numbers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may take a thing for granted")]
 
@@ -11,7 +11,7 @@ use retrace_files::safetensors::{self, Dtype, Tensor, tensor_digest};
 use retrace_numerics::random::Stream;
 use retrace_weights::{TensorStats, stats};
 
-/// More numbers than are looked at at once, and no multiple of that.
+/// More numbers than one block, and not a multiple of a block.
 const SHAPE: [usize; 2] = [301, 257];
 
 fn tensor(dtype: Dtype, shape: &[usize], values: &[f32]) -> Tensor {
@@ -56,7 +56,7 @@ fn three_checkpoints_of_a_run() {
         .enumerate()
         .map(|(at, values)| {
             let mut tensors = vec![("w", tensor(Dtype::F32, &SHAPE, values))];
-            // One that is not in the first, one of another type later, one of another shape later.
+            // A tensor that is not in the first, one with another type later, one with another shape later.
             if at > 0 {
                 tensors.push(("late", tensor(Dtype::F32, &[n], values)));
             }

@@ -1,4 +1,4 @@
-//! The shared state of the trainer's thread and the workers' streams: the current step, who computes which
+//! The shared state of the trainer's thread and the workers' streams: the current step, which worker computes which
 //! part of it, and the results so far.
 
 use std::collections::BTreeMap;
@@ -13,16 +13,16 @@ use tokio::sync::Notify;
 
 use crate::schedule::{Patience, Schedule, Speeds, WorkerId};
 
-/// As many gradients' memory is kept to be used again.
+/// Maximum number of gradients whose memory is kept for reuse.
 const SPARE: usize = 4;
 
 #[derive(Debug)]
 pub(crate) struct Board {
     patience: Patience,
     inner: Mutex<Inner>,
-    /// There may be something to compute.
+    /// Notifies that there may be something to compute.
     posted: Notify,
-    /// There may be something to add, or nobody to compute it any more.
+    /// Notifies that there may be a result to add, or that no worker can compute it any more.
     changed: Condvar,
 }
 
@@ -31,23 +31,23 @@ struct Inner {
     joined: u64,
     speeds: Speeds,
     work: Option<Work>,
-    /// Blocks that were computed, by their first micro-batch.
+    /// Computed blocks, by their first micro-batch.
     results: BTreeMap<usize, (usize, Block)>,
     spare: Vec<Vec<f32>>,
     closed: bool,
 }
 
-/// The step at hand.
+/// The current step.
 #[derive(Debug)]
 struct Work {
     step: Step,
     batch: Digest,
     schedule: Schedule,
-    /// Their bytes; none if there was no worker when the step began.
+    /// Their bytes; `None` if there was no worker when the step began.
     weights: Option<Bytes>,
 }
 
-/// What a worker is to compute.
+/// A task for a worker.
 #[derive(Debug, Clone)]
 pub(crate) struct Assignment {
     pub(crate) step: Step,
@@ -55,16 +55,16 @@ pub(crate) struct Assignment {
     pub(crate) batch: Digest,
     /// The weights' bytes.
     pub(crate) weights: Bytes,
-    /// How long it may take.
+    /// Its maximum time.
     pub(crate) deadline: Duration,
 }
 
-/// What the trainer's thread waited for.
+/// What the trainer's thread receives after waiting.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// A block of so many micro-batches, the next of the step.
+    /// A block of this many micro-batches, the next of the step.
     Block(usize, Block),
-    /// Nobody else can compute these.
+    /// No worker can compute these.
     Local(Range<usize>),
 }
 
@@ -74,7 +74,7 @@ impl Board {
         Self { patience, inner: Mutex::default(), posted: Notify::new(), changed: Condvar::new() }
     }
 
-    /// A thread that panicked has left nothing half done: every change is one call.
+    /// A thread that panicked has left nothing incomplete: every change is one call.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,7 +88,7 @@ impl Board {
         worker
     }
 
-    /// Takes back what a worker leaves undone.
+    /// Returns a worker's unfinished blocks to the schedule.
     pub(crate) fn leave(&self, worker: WorkerId, undone: &[(Step, Range<usize>)]) {
         let mut inner = self.lock();
         inner.speeds.leave(worker);
@@ -104,7 +104,7 @@ impl Board {
         self.lock().speeds.workers()
     }
 
-    /// Waits until there are so many workers, or `done` says that none will come.
+    /// Waits until there are this many workers, or `done` says that they will not come.
     pub(crate) fn wait_for_workers(&self, workers: usize, mut done: impl FnMut() -> bool) {
         let mut inner = self.lock();
         while inner.speeds.workers() < workers && !done() {
@@ -113,7 +113,7 @@ impl Board {
         }
     }
 
-    /// Begins a step. `weights` is asked for only if there is a worker to send them to.
+    /// Begins a step. `weights` is called only if there is a worker that needs them.
     pub(crate) fn post(&self, step: Step, batch: Digest, micro_batches: usize, weights: impl FnOnce() -> Bytes) {
         let weights = (self.workers() > 0).then(weights);
         let mut inner = self.lock();
@@ -141,8 +141,8 @@ impl Board {
         }
     }
 
-    /// What `worker` is to compute next, as soon as there is something; `last` is the step of what it
-    /// computed before. None at the end. May be dropped while it waits.
+    /// The next task for `worker`, as soon as there is one; `last` is the step of its previous task. `None` at the
+    /// end. May be dropped while it waits.
     pub(crate) async fn assignment(&self, worker: WorkerId, last: Option<Step>) -> Option<Assignment> {
         loop {
             let posted = self.posted.notified();
@@ -173,7 +173,7 @@ impl Board {
         self.lock().speeds.handed_in(worker, micro_batches, seconds);
     }
 
-    /// Hands in what was computed.
+    /// Stores a computed block.
     pub(crate) fn deliver(&self, step: Step, range: &Range<usize>, block: Block) {
         let mut inner = self.lock();
         if inner.work.as_ref().is_some_and(|work| work.step == step) {
@@ -182,7 +182,7 @@ impl Board {
         self.changed.notify_all();
     }
 
-    /// Memory for a gradient of so many numbers.
+    /// Memory for a gradient of this length.
     pub(crate) fn spare(&self, parameters: usize) -> Vec<f32> {
         let mut values = self.lock().spare.pop().unwrap_or_default();
         values.resize(parameters, 0.0);

@@ -1,4 +1,4 @@
-//! The process that trains, as the workers see it.
+//! The coordinator: the side of the training process in the protocol with the workers.
 
 use std::fmt;
 use std::io;
@@ -34,70 +34,70 @@ use crate::message::{Answer, FromWorker, Losses, NUMERICS, Order, PATH, RUN, Tas
 use crate::schedule::{Patience, WorkerId};
 use crate::{Local, WorkersError};
 
-/// How much may be on its way before the other side has taken it.
+/// Maximum bytes in transit before the other side has received them.
 pub(crate) const WINDOW: u32 = 16 << 20;
-/// The most bytes of one frame of HTTP/2.
+/// The maximum size of an HTTP/2 frame in bytes.
 pub(crate) const FRAME: u32 = 1 << 20;
-/// A connection is tried so often, and given up when nothing comes back for as long again.
+/// The interval of keep-alive checks; a connection is closed if there is no answer for the same time.
 pub(crate) const ALIVE: Duration = Duration::from_secs(10);
 
-/// As long is waited for workers to take their leave.
+/// How long to wait for workers to disconnect.
 const LEAVING: Duration = Duration::from_secs(2);
-/// No more workers are let in: each is a connection, and checkpoints need open files too.
+/// The maximum number of workers: each is a connection, and checkpoints need open files too.
 const MOST_WORKERS: usize = 256;
 
-/// What happens among the workers.
+/// Events among the workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// One joined, from there.
+    /// A worker joined.
     Joined {
-        /// Which, from 1.
+        /// Its number, from 1.
         worker: u64,
         /// Its address.
         from: String,
     },
-    /// One is gone. What it had not handed in is computed again.
+    /// A worker is gone. Its unfinished blocks are computed again.
     Left {
-        /// Which, from 1.
+        /// Its number, from 1.
         worker: u64,
-        /// What is known of why.
+        /// The reason, as known.
         why: String,
     },
-    /// One has had half of the time for a task, and has not answered.
+    /// A worker has used half of the time for a task, and has not answered.
     Slow {
-        /// Which, from 1.
+        /// Its number, from 1.
         worker: u64,
-        /// What it was given.
+        /// Its task.
         task: String,
-        /// How long it has had it.
+        /// How long it has had the task.
         waited: Duration,
-        /// When it is let go.
+        /// When it will be disconnected.
         deadline: Duration,
     },
-    /// One was not let in.
+    /// A worker was refused.
     Refused {
         /// Its address.
         from: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// Connections did not prove that they hold the token, the last from there.
+    /// Connections did not prove that they have the token; the last is from this address.
     Strangers {
         /// Its address.
         from: String,
-        /// How many there were since strangers were told of.
+        /// Their number since the last report.
         connections: u64,
     },
 }
 
-/// Serves until it is told to stop.
+/// Serves until it is stopped.
 type Serving = JoinHandle<Result<(), tonic::transport::Error>>;
 
-/// Is told what happens among the workers.
+/// Receives the events among the workers.
 type Listener = Arc<dyn Fn(Event) + Send + Sync>;
 
-/// The workers of a run: a step's micro-batches are computed by whoever has joined, and here if
-/// nobody has.
+/// The workers of a run: a step's micro-batches are computed by the workers that have joined, and in this process if
+/// there are none.
 pub struct Workers {
     door: Door,
     sum: TreeSum,
@@ -113,12 +113,12 @@ impl fmt::Debug for Workers {
 }
 
 impl Workers {
-    /// Lets workers that hold `run` join. A task that is not handed in within ten times as long as its
-    /// worker took before, but at least `deadline`, is given to another, and the worker is let go.
-    /// `listener` is told what happens.
+    /// Lets workers with the same `run` join. If a task is not finished within ten times the longest time of its
+    /// worker so far, and at least `deadline`, it is given to another, and the worker is disconnected. `listener`
+    /// receives the events.
     ///
     /// # Errors
-    /// If no thread can be had.
+    /// If no thread can be created.
     pub fn new(
         run: &Run,
         deadline: Duration,
@@ -142,13 +142,13 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Connections for processes of this machine.
+    /// Connections for processes on this machine.
     pub fn local(&self) -> Local {
         self.local.clone()
     }
 
-    /// Lets workers of other machines that hold `token` join at `address` (`127.0.0.1:0`: any free
-    /// port); gives where it listens.
+    /// Lets workers on other machines that have `token` join at `address` (`127.0.0.1:0`: any free port); returns the
+    /// listening address.
     ///
     /// # Errors
     /// If the address cannot be listened on.
@@ -166,7 +166,7 @@ impl Workers {
         Ok(bound)
     }
 
-    /// Serves the workers that come by these connections.
+    /// Serves the workers of these connections.
     fn serve<C>(&mut self, connections: ReceiverStream<io::Result<C>>)
     where
         C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
@@ -184,7 +184,7 @@ impl Workers {
         self.servers.push((stop, self.local.runtime.spawn(server)));
     }
 
-    /// Waits until so many have joined, or `hopeless` says that they will not.
+    /// Waits until this many have joined, or `hopeless` says that they will not.
     pub fn wait_for(&self, workers: usize, hopeless: impl FnMut() -> bool) {
         self.door.board.wait_for_workers(workers, hopeless);
     }
@@ -225,7 +225,7 @@ impl Compute for Workers {
 }
 
 impl Drop for Workers {
-    /// Lets the workers go.
+    /// Disconnects the workers.
     fn drop(&mut self) {
         self.door.board.close();
         let (stops, servers): (Vec<_>, Vec<_>) = self.servers.drain(..).unzip();
@@ -233,7 +233,7 @@ impl Drop for Workers {
             let _ = stop.send(());
         });
         if let Some(runtime) = self.runtime.take() {
-            // They end when every worker has been told that its stream is over.
+            // They end when every worker has received the end of its stream.
             let ended = async {
                 for server in servers {
                     let _ = server.await;
@@ -245,7 +245,7 @@ impl Drop for Workers {
     }
 }
 
-/// Where workers come in.
+/// The service that workers connect to.
 #[derive(Clone)]
 struct Door {
     board: Arc<Board>,
@@ -256,7 +256,7 @@ struct Door {
 }
 
 impl Door {
-    /// Whether a worker that asks so may join, and if not, why.
+    /// Whether a worker with this request may join, and if not, why.
     fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
         let header = |name| request.metadata().get(name).map_or(&b""[..], |value| value.as_encoded_bytes());
         if self.board.workers() >= MOST_WORKERS {
@@ -318,7 +318,7 @@ impl tonic::server::StreamingService<FromWorker> for Join {
                 let mut served = Served { door, worker, undone: Vec::new() };
                 let Err(why) = served.serve(request.into_inner(), &orders).await else { return };
                 let listener = Arc::clone(&served.door.listener);
-                // What it leaves undone is for others at once, whether or not it hears why.
+                // Its unfinished blocks become available to others immediately, whether or not it receives the reason.
                 drop(served);
                 listener(Event::Left { worker: worker.0, why: why.clone() });
                 let _ = tokio::time::timeout(ALIVE, orders.send(Err(Status::aborted(why)))).await;
@@ -328,20 +328,20 @@ impl tonic::server::StreamingService<FromWorker> for Join {
     }
 }
 
-/// A worker that has joined. What it leaves undone when this is dropped is for others.
+/// A worker that has joined. When this is dropped, its unfinished blocks become available to others.
 struct Served {
     door: Door,
     worker: WorkerId,
     undone: Vec<Given>,
 }
 
-/// A task that a worker was given and has not handed in.
+/// A task that a worker has and has not finished.
 struct Given {
     step: Step,
     block: Range<usize>,
     since: Instant,
     deadline: Duration,
-    /// Whether somebody was told that it takes long.
+    /// Whether it was reported that it takes long.
     told: bool,
 }
 
@@ -351,24 +351,24 @@ impl Given {
         Self { step, block: block.clone(), since: Instant::now(), deadline, told: false }
     }
 
-    /// When something is to be said or done about it: at half of its time, and when that is over.
+    /// The time of the next report or action: at half of its time, and at the end of it.
     fn alarm(&self) -> Instant {
         self.since + if self.told { self.deadline } else { self.deadline / 2 }
     }
 
-    /// What it is, in words.
+    /// Its description.
     fn task(&self) -> String {
         let (first, last) = (self.block.start + 1, self.block.end);
         format!("micro-batches {first} to {last} of step {}", self.step.get())
     }
 
-    /// Why its worker is let go.
+    /// Why its worker is disconnected.
     fn overdue(&self) -> String {
         format!("it did not finish {} within {:.0} s", self.task(), self.deadline.as_secs_f64())
     }
 }
 
-/// A gradient on its way here.
+/// A gradient that is being received.
 struct Arriving {
     step: Step,
     range: Range<usize>,
@@ -377,7 +377,7 @@ struct Arriving {
 }
 
 impl Served {
-    /// Gives it work for as long as there is any; the error is why it is gone.
+    /// Gives it tasks as long as there are any; the error is why it is gone.
     async fn serve(
         &mut self,
         mut answers: Streaming<FromWorker>,
@@ -389,11 +389,11 @@ impl Served {
             let alarm = self.undone.iter().map(Given::alarm).min();
             tokio::select! {
                 () = until(alarm) => self.see_what_is_late()?,
-                // The next task goes out while the gradient of the one before is still coming in.
+                // The next task is sent while the gradient of the previous one is still being received.
                 assignment = board.assignment(self.worker, last), if computing.is_none() => {
                     let Some(assignment) = assignment else { return Ok(()) };
                     let given = Given::new(&assignment);
-                    // A worker that takes nothing is as late as one that gives nothing.
+                    // A worker that does not receive is as late as one that does not send.
                     let sent = send(orders, &assignment, last != Some(assignment.step));
                     let sent = tokio::time::timeout(given.deadline, sent).await;
                     let late = given.overdue();
@@ -429,7 +429,7 @@ impl Served {
         }
     }
 
-    /// Tells of tasks that take long; the error is that one has taken too long.
+    /// Reports tasks that take long; the error is that one has taken too long.
     fn see_what_is_late(&mut self) -> Result<(), String> {
         let now = Instant::now();
         for given in self.undone.iter_mut().filter(|given| given.alarm() <= now) {
@@ -476,7 +476,7 @@ impl Drop for Served {
     }
 }
 
-/// Waits until then; for ever, if there is nothing to wait for.
+/// Waits until then; forever, if there is nothing to wait for.
 async fn until(alarm: Option<Instant>) {
     match alarm {
         Some(alarm) => tokio::time::sleep_until(alarm.into()).await,
@@ -484,7 +484,7 @@ async fn until(alarm: Option<Instant>) {
     }
 }
 
-/// Tells a worker what to compute, with the weights if it does not have them.
+/// Sends a task to a worker, with the weights if it does not have them.
 async fn send(
     orders: &mpsc::Sender<Result<ToWorker, Status>>,
     assignment: &Assignment,

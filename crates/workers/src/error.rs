@@ -21,12 +21,12 @@ pub enum WorkersError {
     /// TLS failed.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The process that listens there does not prove that it has the token; nothing was sent to it.
+    /// The process that listens there does not prove that it has the token; no data was sent to it.
     #[error("the process that listens at {address} does not prove that it has the token: {what}")]
     NotProven {
         /// The address.
         address: String,
-        /// The sign of it.
+        /// How that is known.
         what: &'static str,
     },
     /// The coordinator cannot be reached.
@@ -50,7 +50,7 @@ pub enum WorkersError {
     Lost {
         /// The address.
         address: String,
-        /// The reason, as far as it is known.
+        /// The reason, as known.
         what: String,
     },
     /// The token shards of worker and coordinator differ.
@@ -62,7 +62,7 @@ pub enum WorkersError {
     /// A message from the other side is malformed.
     #[error("{what}")]
     Damaged {
-        /// What.
+        /// What is wrong with it.
         what: &'static str,
     },
     /// A thread or socket cannot be created.

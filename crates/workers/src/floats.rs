@@ -3,10 +3,10 @@
 
 use prost::bytes::Bytes;
 
-/// The most bytes of one message.
+/// The maximum size of a message in bytes.
 pub(crate) const CHUNK: usize = 1 << 20;
 
-/// What can be sent without being copied first.
+/// Data that can be sent without copying it first.
 #[derive(Debug)]
 struct Floats(Vec<f32>);
 
@@ -24,19 +24,19 @@ pub(crate) fn to_bytes(mut values: Vec<f32>) -> Bytes {
     Bytes::from_owner(Floats(values))
 }
 
-/// Bytes, in the pieces in which they are sent.
+/// Bytes, divided into the pieces in which they are sent.
 pub(crate) fn chunks(bytes: Bytes) -> impl Iterator<Item = Bytes> {
     (0..bytes.len()).step_by(CHUNK).map(move |at| bytes.slice(at..bytes.len().min(at + CHUNK)))
 }
 
-/// Numbers that come in pieces.
+/// Numbers that arrive in pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
     bytes: usize,
 }
 
 impl Assembly {
-    /// Puts the next piece into `values`; false if it is more than they hold.
+    /// Copies the next piece into `values`; false if it is longer than the remaining space.
     pub(crate) fn add(&mut self, values: &mut [f32], chunk: &[u8]) -> bool {
         let all: &mut [u8] = bytemuck::cast_slice_mut(values);
         let Some(place) = all.get_mut(self.bytes..).and_then(|rest| rest.get_mut(..chunk.len())) else { return false };
@@ -45,12 +45,12 @@ impl Assembly {
         true
     }
 
-    /// Whether `values` are whole.
+    /// Whether `values` are complete.
     pub(crate) const fn is_whole(&self, values: &[f32]) -> bool {
         self.bytes == size_of_val(values)
     }
 
-    /// Whether `values` are whole; begins anew.
+    /// Whether `values` are complete; resets the state.
     pub(crate) fn finish(&mut self, values: &mut [f32]) -> bool {
         let whole = self.is_whole(values);
         if cfg!(target_endian = "big") {

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tonic::codegen::Service;
 use tonic::codegen::http::Uri;
 
-/// Where connections for processes of this machine come from.
+/// The source of connections for processes on this machine.
 #[derive(Debug, Clone)]
 pub struct Local {
     pub(crate) runtime: Handle,
@@ -22,10 +22,10 @@ pub struct Local {
 }
 
 impl Local {
-    /// A connection to the coordinator, for a process that gets it as its standard input.
+    /// A connection to the coordinator, for a process that receives it as its standard input.
     ///
     /// # Errors
-    /// If there is none to be had, or the coordinator has ended.
+    /// If none can be created, or the coordinator has ended.
     pub fn connection(&self) -> io::Result<OwnedFd> {
         let (here, there) = StdUnixStream::pair()?;
         here.set_nonblocking(true)?;
@@ -39,17 +39,17 @@ impl Local {
     }
 }
 
-/// The connection that this process was handed over: the first time it is asked for.
+/// The connection that this process inherited, on the first call.
 pub(crate) struct Inherited(Option<UnixStream>);
 
 impl Inherited {
-    /// That of standard input. It has to be called in a runtime of tokio.
+    /// The connection in standard input. It must be called in a tokio runtime.
     ///
     /// # Errors
-    /// If standard input is no connection.
+    /// If standard input is not a connection.
     pub(crate) fn new() -> io::Result<Self> {
         let input = StdUnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-        // Before anything is changed of what may be a terminal.
+        // Before any setting is changed, because it may be a terminal.
         input.peer_addr()?;
         input.set_nonblocking(true)?;
         Ok(Self(Some(UnixStream::from_std(input)?)))

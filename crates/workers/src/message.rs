@@ -6,27 +6,27 @@
 
 use prost::bytes::Bytes;
 
-/// The call.
+/// The gRPC call.
 pub(crate) const PATH: &str = "/retrace.Workers/Join";
-/// The header that names the run by its digest.
+/// The header with the digest of the run.
 pub(crate) const RUN: &str = "retrace-run";
-/// The header that names the numerics version.
+/// The header with the numerics version.
 pub(crate) const NUMERICS: &str = "retrace-numerics";
 
-/// To a worker.
+/// A message to a worker.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct ToWorker {
     #[prost(oneof = "Order", tags = "1, 2")]
     pub(crate) order: Option<Order>,
 }
 
-/// What a worker is told.
+/// The content of a message to a worker.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub(crate) enum Order {
     /// The next bytes of the weights.
     #[prost(bytes = "bytes", tag = "1")]
     Weights(Bytes),
-    /// What to compute.
+    /// A task.
     #[prost(message, tag = "2")]
     Task(Task),
 }
@@ -36,10 +36,10 @@ pub(crate) enum Order {
 pub(crate) struct Task {
     #[prost(uint64, tag = "1")]
     pub(crate) step: u64,
-    /// The first of them.
+    /// The index of the first.
     #[prost(uint64, tag = "2")]
     pub(crate) first: u64,
-    /// How many.
+    /// The number of micro-batches.
     #[prost(uint64, tag = "3")]
     pub(crate) count: u64,
     /// The digest of the step's batch.
@@ -47,14 +47,14 @@ pub(crate) struct Task {
     pub(crate) batch: Bytes,
 }
 
-/// From a worker.
+/// A message from a worker.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct FromWorker {
     #[prost(oneof = "Answer", tags = "1, 2, 3")]
     pub(crate) answer: Option<Answer>,
 }
 
-/// What a worker answers.
+/// The content of a worker's message.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub(crate) enum Answer {
     /// The task is computed; its gradient follows.
@@ -63,12 +63,12 @@ pub(crate) enum Answer {
     /// The next bytes of the gradient.
     #[prost(bytes = "bytes", tag = "2")]
     Gradient(Bytes),
-    /// It cannot go on, and why.
+    /// It cannot continue, and why.
     #[prost(string, tag = "3")]
     Failed(String),
 }
 
-/// What came of a task.
+/// The result of a task.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(crate) struct Losses {
     /// The bits of each micro-batch's loss, binary64.

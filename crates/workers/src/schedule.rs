@@ -4,34 +4,33 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-/// A worker, by the order in which they joined.
+/// A worker, numbered in the order of joining.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WorkerId(pub(crate) u64);
 
-/// A worker is given so many times as long as it took before, as machines have other things to do too.
+/// The deadline of a task, as a multiple of the longest time so far, because machines also do other work.
 const SLACK: f64 = 10.0;
-/// No machine that trains is slower than this, in operations a second: a core's, without wide
-/// instructions.
+/// The assumed minimum speed of a machine, in operations per second: that of one core, without wide instructions.
 const SLOWEST_MACHINE: f64 = 4e9;
-/// No task is waited for longer, whatever was measured.
+/// The maximum deadline of a task, whatever was measured.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// No network that is trained over is slower than this, in bytes a second.
+/// The assumed minimum speed of a network, in bytes per second.
 const SLOWEST_NETWORK: f64 = 1e7;
 
-/// How fast the workers are, as far as they have shown it.
+/// The measured speed of the workers.
 #[derive(Debug, Default)]
 pub(crate) struct Speeds(BTreeMap<WorkerId, Shown>);
 
-/// What a worker has shown.
+/// The measurements of a worker.
 #[derive(Debug, Clone, Copy, Default)]
 struct Shown {
-    /// Micro-batches a second, as it computes.
+    /// Micro-batches per second of computation.
     speed: Option<f64>,
-    /// How long its tasks took, with all that was sent.
+    /// The time of its tasks, including all transfers.
     turn: Option<Turn>,
 }
 
-/// How long tasks took from being given out to being handed in, in seconds, at most.
+/// The longest time of tasks from sending to receiving the result, in seconds.
 #[derive(Debug, Clone, Copy)]
 struct Turn {
     task: f64,
@@ -44,19 +43,19 @@ impl Turn {
     }
 }
 
-/// How long a task may take.
+/// The maximum time of a task.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
-    /// No task is given less.
+    /// The minimum deadline.
     pub(crate) least: Duration,
-    /// Seconds a micro-batch, as long as nobody has shown anything.
+    /// Seconds per micro-batch, before anything was measured.
     guess: f64,
 }
 
 impl Patience {
-    /// For a run whose model has so many parameters and whose micro-batches have so many tokens.
+    /// For a run whose model has this many parameters and whose micro-batches have this many tokens.
     pub(crate) fn new(least: Duration, parameters: usize, tokens: usize) -> Self {
-        // A token costs 6 operations a parameter, there and back; weights and gradient are 4 bytes each.
+        // A token takes 6 operations per parameter, forward and backward; weights and gradient have 4 bytes each.
         let (parameters, tokens) = (parameters as f64, tokens as f64);
         Self { least, guess: 6.0 * parameters * tokens / SLOWEST_MACHINE + 8.0 * parameters / SLOWEST_NETWORK }
     }
@@ -71,13 +70,13 @@ impl Speeds {
         self.0.remove(&worker);
     }
 
-    /// How many there are.
+    /// The number of workers.
     pub(crate) fn workers(&self) -> usize {
         self.0.len()
     }
 
-    /// `worker` computed so many micro-batches in so many seconds. It counts half, and what was
-    /// known of it before the other half.
+    /// `worker` computed this many micro-batches in this many seconds. The new measurement has weight one half, and
+    /// the previous estimate the other half.
     pub(crate) fn measured(&mut self, worker: WorkerId, micro_batches: usize, seconds: f64) {
         let now = micro_batches as f64 / seconds.max(1e-9);
         if let Some(Shown { speed, .. }) = self.0.get_mut(&worker) {
@@ -85,7 +84,7 @@ impl Speeds {
         }
     }
 
-    /// `worker` handed in a task of so many micro-batches so many seconds after it was given it.
+    /// `worker` finished a task of this many micro-batches this many seconds after it was sent.
     pub(crate) fn handed_in(&mut self, worker: WorkerId, micro_batches: usize, seconds: f64) {
         let now = Turn { task: seconds, micro_batch: seconds / micro_batches as f64 };
         if let Some(Shown { turn, .. }) = self.0.get_mut(&worker) {
@@ -93,8 +92,8 @@ impl Speeds {
         }
     }
 
-    /// How long `worker` may take for a task of so many micro-batches: ten times as long as its slowest
-    /// before, or, as long as it has shown nothing, as the slowest of the others.
+    /// The maximum time of `worker` for a task of this many micro-batches: ten times its slowest so far, or, before it
+    /// has any measurement, the slowest of the others.
     pub(crate) fn deadline(&self, worker: WorkerId, micro_batches: usize, patience: Patience) -> Duration {
         let own = self.0.get(&worker).and_then(|shown| shown.turn);
         let turn = own.or_else(|| self.0.values().filter_map(|shown| shown.turn).reduce(Turn::longer));
@@ -105,7 +104,7 @@ impl Speeds {
         Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST).max(patience.least).min(LONGEST)
     }
 
-    /// The worker's part of what all of them do in the same time; none as long as it has shown nothing.
+    /// The worker's fraction of the work that all of them do in the same time; `None` before it has a measurement.
     fn share(&self, worker: WorkerId) -> Option<f64> {
         let own = self.0.get(&worker)?.speed?;
         let known: Vec<f64> = self.0.values().filter_map(|shown| shown.speed).collect();
@@ -115,11 +114,11 @@ impl Speeds {
     }
 }
 
-/// The micro-batches of a step that nobody has been asked to compute yet.
+/// The micro-batches of a step that have not been given to a worker yet.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     micro_batches: usize,
-    /// By where they begin; the length of each.
+    /// The length of each range, by its start.
     free: BTreeMap<usize, usize>,
 }
 
@@ -129,10 +128,9 @@ impl Schedule {
         Self { micro_batches, free: BTreeMap::from([(0, micro_batches)]) }
     }
 
-    /// The next block for `worker`. Its first of a step is what it can be expected to do of the whole,
-    /// so that there is little to send; those after it are what it can be expected to do of the rest.
-    /// A worker that has shown nothing yet gets one micro-batch, to show what it can do.
-    /// A block is 2^k micro-batches, and begins at a multiple of that.
+    /// The next block for `worker`. Its first block of a step is its expected fraction of the complete step, so that
+    /// few messages are needed; later ones are its expected fraction of the rest. A worker without a measurement gets
+    /// one micro-batch. A block is 2^k micro-batches, and begins at a multiple of its length.
     pub(crate) fn take(&mut self, worker: WorkerId, speeds: &Speeds, first: bool) -> Option<Range<usize>> {
         let of = if first { self.micro_batches } else { self.free.values().sum() };
         self.take_up_to((speeds.share(worker).unwrap_or(0.0) * of as f64) as usize)
@@ -149,13 +147,13 @@ impl Schedule {
         Some(start..start + block)
     }
 
-    /// Takes back a block that was not computed.
+    /// Returns a block that was not computed.
     pub(crate) fn give_back(&mut self, block: &Range<usize>) {
         self.free.insert(block.start, block.len());
     }
 }
 
-/// The greatest power of two that is not above `n`, which is not 0.
+/// The greatest power of two that is at most `n`, which is not 0.
 const fn power_below(n: usize) -> usize {
     1 << (usize::BITS - 1 - n.leading_zeros())
 }
@@ -191,20 +189,20 @@ mod tests {
     #[test]
     fn deadlines_worked_out_by_hand() {
         let seconds = Duration::from_secs;
-        // 6e6 operations a token and 4000 tokens at 4e9 a second, and 8e6 bytes at 1e7: 6.8 s.
+        // 6e6 operations per token and 4000 tokens at 4e9 per second, and 8e6 bytes at 1e7: 6.8 s.
         let patience = Patience::new(seconds(30), 1_000_000, 4000);
         let mut speeds = both(None, None);
         assert_eq!(speeds.deadline(ONE, 1, patience), seconds(30));
         assert_eq!(speeds.deadline(ONE, 10, patience), seconds(68));
-        // Two micro-batches in 8 s: 4 s each, so 10 x 4 x 5, and no task less than 10 x 8.
+        // Two micro-batches in 8 s: 4 s each, so 10 x 4 x 5, and no task has less than 10 x 8.
         speeds.handed_in(ONE, 2, 8.0);
         assert_eq!(speeds.deadline(ONE, 5, patience), seconds(200));
         assert_eq!(speeds.deadline(ONE, 1, patience), seconds(80));
-        // Another is held against it; its own is what counts once there is one.
+        // Another's deadline is derived from it; its own measurement is used once there is one.
         assert_eq!(speeds.deadline(TWO, 1, patience), seconds(80));
         speeds.handed_in(TWO, 1, 0.5);
         assert_eq!(speeds.deadline(TWO, 1, patience), seconds(30));
-        // The slowest counts, not the last.
+        // The slowest is used, not the last.
         speeds.handed_in(ONE, 2, 0.1);
         assert_eq!(speeds.deadline(ONE, 1, patience), seconds(80));
         speeds.handed_in(ONE, 1, f64::INFINITY);
@@ -235,7 +233,7 @@ mod tests {
         assert_eq!(schedule.take(TWO, &speeds, false), Some(14..15));
     }
 
-    /// Whoever asks, loses or is slow: the blocks that stay are nodes of the tree and cover the step.
+    /// Whichever worker asks, is lost or is slow: the remaining blocks are nodes of the tree and cover the step.
     #[test]
     fn blocks_are_aligned_and_cover_everything_once() {
         let chance = retrace_numerics::random::Stream::new(1, "schedule");

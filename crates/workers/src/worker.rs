@@ -23,28 +23,28 @@ use crate::floats::{self, Assembly};
 use crate::local::Inherited;
 use crate::message::{Answer, FromWorker, Losses, NUMERICS, Order, PATH, RUN, Task, ToWorker};
 
-/// How a worker comes to its coordinator.
+/// How a worker connects to its coordinator.
 #[derive(Debug, Clone, Copy)]
 pub enum Way<'a> {
-    /// By an address, where both prove that they hold the token.
+    /// By an address; both sides prove that they have the token.
     Address {
         /// `HOST:PORT`.
         address: &'a str,
         /// The token.
         token: &'a Token,
-        /// A coordinator that is not there yet is waited for so long.
+        /// How long to wait for a coordinator that is not there yet.
         patience: Duration,
     },
     /// By standard input, a connection of [`Local`](crate::Local).
     Inherited,
 }
 
-/// Computes micro-batches of `run`, whose paths are relative to `root`, for the coordinator there, until
-/// that ends; `done` is told of every block.
+/// Computes micro-batches of `run`, whose paths are relative to `root`, for the coordinator, until the coordinator
+/// ends; `done` is called for every block.
 ///
 /// # Errors
-/// If the coordinator cannot be reached, does not want this worker, or is lost; if the tokens are
-/// not its tokens; if the micro-batches cannot be computed.
+/// If the coordinator cannot be reached, refuses this worker, or is lost; if the tokens differ from its tokens; if the
+/// micro-batches cannot be computed.
 pub fn work(root: &Root, run: &Run, way: Way<'_>, done: &mut dyn FnMut(Step, usize)) -> Result<(), WorkersError> {
     // One copy of the weights, and a gradient.
     check_memory(&run.model, 2, run.micro_batch_size * run.sequence_length).map_err(TrainError::from)?;
@@ -58,7 +58,7 @@ pub fn work(root: &Root, run: &Run, way: Way<'_>, done: &mut dyn FnMut(Step, usi
         known: None,
         batch: None,
     };
-    // One thread speaks, while this one computes.
+    // One thread communicates, while this one computes.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(WorkersError::Start)?;
     let (answers, mut orders) = join(&runtime, run, way)?;
@@ -72,7 +72,7 @@ pub fn work(root: &Root, run: &Run, way: Way<'_>, done: &mut dyn FnMut(Step, usi
                 Ok(micro_batches) => done(Step(task.step), micro_batches),
                 Err(error) => {
                     let _ = answers.send(FromWorker { answer: Some(Answer::Failed(error.to_string())) });
-                    // It closes the stream when it has read that.
+                    // It closes the stream after reading that.
                     let _ = runtime.block_on(async { tokio::time::timeout(ALIVE, orders.message()).await });
                     return Err(error);
                 }
@@ -82,19 +82,19 @@ pub fn work(root: &Root, run: &Run, way: Way<'_>, done: &mut dyn FnMut(Step, usi
     }
 }
 
-/// What a worker holds.
+/// The data of a worker.
 struct Worker<'a> {
     learner: Learner<'a>,
     batches: Batches,
     weights: Weights,
     assembly: Assembly,
-    /// The step whose weights these are, when they are whole.
+    /// The step of these weights, when they are complete.
     known: Option<Step>,
     batch: Option<(Step, Batch)>,
 }
 
 impl Worker<'_> {
-    /// Computes a task and answers it. Gives the number of micro-batches.
+    /// Computes a task and sends the result. Returns the number of micro-batches.
     fn compute(&mut self, task: &Task, answers: &UnboundedSender<FromWorker>) -> Result<usize, WorkersError> {
         environment::check().map_err(TrainError::from)?;
         let step = Step(task.step);
@@ -125,7 +125,7 @@ impl Worker<'_> {
         self.batch = Some((step, batch));
         let gradient = floats::to_bytes(block.gradient);
         let losses = Losses { bits: block.losses.iter().map(|loss| loss.to_bits()).collect() };
-        // Whether they arrive shows when the next order is read.
+        // Whether the data arrived is known when the next message is read.
         for answer in [Answer::Losses(losses)].into_iter().chain(floats::chunks(gradient).map(Answer::Gradient)) {
             let _ = answers.send(FromWorker { answer: Some(answer) });
         }
@@ -192,7 +192,7 @@ pub(crate) fn join(runtime: &Runtime, run: &Run, way: Way<'_>) -> Result<Stream,
     Ok((answers, orders.into_inner()))
 }
 
-/// Connects, again and again until `patience` is over or what listens there is not the coordinator.
+/// Connects, with retries until `patience` is over or the listening process is not the coordinator.
 async fn connect(endpoint: &Endpoint, patience: Duration) -> Result<Channel, tonic::transport::Error> {
     let began = Instant::now();
     loop {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-/// Compares each text with the file of its name in `tests/it/wording/DIRECTORY`, which holds no other file.
+/// Compares each text with the file of its name in `tests/it/wording/DIRECTORY`, which must contain no other file.
 ///
 /// # Panics
 /// If a text differs, has no file, or a file has no text.

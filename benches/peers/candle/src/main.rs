@@ -1,5 +1,5 @@
-//! The candle peer of `retrace train`: the same Llama, batches, AdamW and schedule in stock candle,
-//! from the operations that have a backward pass (its fused norm, softmax, RoPE and attention have none).
+//! Training in stock candle, for comparison with `retrace train`: the same Llama, batches, AdamW and schedule, from
+//! the operations that have a backward pass (candle's fused norm, softmax, RoPE and attention have none).
 //!
 //! ```text
 //! cargo build --release
@@ -7,11 +7,10 @@
 //! RAYON_NUM_THREADS=T target/release/candle-peer --matmul
 //! ```
 //!
-//! DIR is a Hugging Face Llama directory (config.json and model.safetensors, untied head). FILE is
-//! safetensors with `inputs` and `targets`, I64 of [steps, batch, sequence]; step s trains on row s,
-//! from the top again when the rows run out. The gradient is clipped to norm 1, by hand, since
-//! candle has nothing for it. `--matmul` times the `gemm` crate, candle's matrix product, alone.
-//! Prints one JSON document.
+//! DIR is a Hugging Face Llama directory (config.json and model.safetensors, untied head). FILE is safetensors with
+//! `inputs` and `targets`, I64 of [steps, batch, sequence]; step s trains on row s, from the first row again after the
+//! last. The gradient is clipped to norm 1 by our own code, because candle has no function for it. `--matmul` measures
+//! only the `gemm` crate, candle's matrix product. Prints one JSON document.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -79,7 +78,7 @@ struct RopeParameters {
     rope_theta: f64,
 }
 
-/// What every layer reads: the RoPE tables, and −∞ where a position may not look.
+/// The inputs of every layer: the RoPE tables, and −∞ for positions that must not be seen.
 struct Tables {
     cos: Tensor,
     sin: Tensor,
@@ -139,7 +138,7 @@ impl Attention {
         Ok(self.out.forward(&mixed.transpose(1, 2)?.flatten_from(2)?)?)
     }
 
-    /// Each key head once for every query head that reads it.
+    /// Each key head, repeated for every query head that uses it.
     fn repeat(&self, x: Tensor) -> Result<Tensor> {
         let times = self.heads / self.key_heads;
         if times == 1 {
@@ -221,7 +220,7 @@ fn rate(args: &Args, step: usize) -> f64 {
     args.floor + (args.peak - args.floor) * (1.0 + (std::f64::consts::PI * done).cos()) / 2.0
 }
 
-/// Scales the gradients so that their norm together is at most 1.
+/// Scales the gradients so that their total norm is at most 1.
 fn clip(gradients: &mut GradStore, vars: &[Var]) -> Result<()> {
     let mut squares = 0.0;
     for gradient in vars.iter().filter_map(|var| gradients.get(var)) {
@@ -291,7 +290,7 @@ fn median(values: &[f64]) -> f64 {
     if sorted.len() % 2 == 1 { sorted[half] } else { (sorted[half - 1] + sorted[half]) / 2.0 }
 }
 
-/// VmHWM of this process; none where there is no /proc.
+/// VmHWM of this process; `None` if there is no /proc.
 fn peak_resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -307,7 +306,8 @@ fn matmul(threads: usize) -> Map<String, Value> {
         let (a, b, mut out) = (filled(m * k), filled(k * n), vec![0f32; m * n]);
         let mut multiply = || {
             let begin = Instant::now();
-            // SAFETY: the three slices are as long as the row-major shapes say, and `out` is no part of the others.
+            // SAFETY: the three slices have the lengths of the row-major shapes, and `out` does not overlap the
+            // others.
             unsafe {
                 gemm::gemm(
                     m,

@@ -119,13 +119,13 @@ impl Audit {
         say(&audited, terminal);
         let unasked = audited.rules.iter().any(|asked| matches!(asked.outcome, Outcome::NothingToAsk(_)));
         Ok(match (audited.findings.is_empty(), unasked && !self.only.is_empty() || !unknown.is_empty()) {
-            // A rule that was asked for by its name could not be asked, or not of all.
+            // A rule that was requested by name could not be applied, or not to all tables.
             (true, true) => Exit::Failed,
             (holds, _) => Exit::holds(holds),
         })
     }
 
-    /// The rules that are asked for.
+    /// The requested rules.
     fn chosen(&self) -> Result<Vec<Rule>, Failure> {
         let mut rules = Rule::built_in()?;
         for directory in &self.rules {
@@ -143,7 +143,7 @@ impl Audit {
     }
 }
 
-/// The last lines: what was asked, and what was found.
+/// The last lines: the number of rules that were applied, and of findings.
 fn say(audited: &Audited, terminal: &Terminal) {
     let silent: Vec<String> = audited
         .rules

@@ -11,7 +11,7 @@ use super::{Exit, MOST_BYTES, in_release};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// Tensors that are shown: the worst.
+/// The number of tensors that are shown: the worst.
 const SHOWN: usize = 10;
 
 /// Check whether a model is the unweighted average of other models
@@ -44,7 +44,7 @@ pub(crate) struct Average {
 }
 
 impl Average {
-    /// What was found of each tensor, as rows.
+    /// The results for each tensor, as rows.
     fn rows(&self, tensors: &[Mean]) -> Vec<retrace_tables::Average> {
         let subject = self.against.display().to_string();
         let of = self.ingredients.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");

@@ -32,8 +32,8 @@ impl Completions {
     }
 }
 
-/// The command, in which every path is a file name to a shell: of any other path, bash would take a white space
-/// for its end, and not go on into a directory.
+/// The command, with every path declared as a file name for shells: for other paths, bash would end the word at white
+/// space, and not continue into a directory.
 fn with_file_names(command: Command) -> Command {
     let command = command.mut_args(|argument| match argument.get_value_hint() {
         ValueHint::AnyPath => argument.value_hint(ValueHint::FilePath),

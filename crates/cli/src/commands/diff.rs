@@ -89,7 +89,7 @@ impl Diff {
             let what = "steps, kinds, checksums or what they leave out, which `diff` does not compare";
             terminal.say(Tone::Bad, "roots differ", format_args!("{a} and {b}: the manifests differ in {what}"));
         }
-        // No finding: two such parts are the same if their manifests are, and those are compared.
+        // Not a finding: two such parts are the same if their manifests are, and those are compared.
         for (path, side) in [(&self.a, &a), (&self.b, &b)] {
             for Unknown { at, why } in &side.unknown {
                 terminal.say(Tone::Bad, "not compared", format_args!("{at} of {}: {why}", path.display()));
@@ -120,7 +120,7 @@ impl Diff {
     }
 }
 
-/// What comes first: what is not comparable, then the largest distances.
+/// The order: differences that are not comparable first, then the largest distances.
 fn furthest(difference: &Difference) -> f64 {
     match difference {
         Difference::Changed { distance: Some(distance) } | Difference::Recast { distance, .. } => distance.largest,
@@ -150,12 +150,12 @@ fn in_words(difference: &Difference) -> String {
     }
 }
 
-/// What an argument names: a directory, a manifest, or one file.
+/// The input named by an argument: a directory, a manifest, or one file.
 struct Named {
     side: Side,
-    /// Of a manifest, the parts that cannot be looked into.
+    /// For a manifest, the parts that cannot be read.
     unknown: Vec<Unknown>,
-    /// Of a manifest, its root.
+    /// For a manifest, its root.
     root: Option<Digest>,
 }
 
@@ -166,7 +166,7 @@ impl Named {
             return Ok(of(Side::of_directory(path, terminal.progress().as_ref())?));
         }
         let a_document = path.extension().is_some_and(|e| ["yaml", "yml", "json"].iter().any(|known| e == *known));
-        // A manifest that is broken is an error, not some file: what it says of others would be passed over.
+        // A damaged manifest is an error, not an ordinary file: otherwise its content would be ignored.
         if !a_document
             || !read_text(path).is_ok_and(|text| text.get(..4096).unwrap_or(&text).contains(Manifest::SCHEMA))
         {

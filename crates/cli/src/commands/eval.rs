@@ -134,12 +134,12 @@ impl Eval {
     }
 }
 
-/// Whether it is the name of a task, and no path.
+/// Whether it is the name of a task, and not a path.
 fn is_name(task: &Path) -> bool {
     !task.as_os_str().as_encoded_bytes().iter().any(|byte| matches!(byte, b'/' | b'.'))
 }
 
-/// What the results of a model are called: by the last two parts of its path.
+/// The name of a model's results: the last two parts of its path.
 fn file_name(model: &Path) -> OsString {
     let parts: Vec<_> = model.components().map(|part| part.as_os_str()).collect();
     let mut name = parts[parts.len().saturating_sub(2)..].join(OsStr::new("-"));
@@ -147,7 +147,7 @@ fn file_name(model: &Path) -> OsString {
     name
 }
 
-/// Reads the task at `path` and its items, which lie beside it.
+/// Reads the task at `path` and its items, whose path is relative to its directory.
 fn load(path: &Path) -> Result<LoadedTask, Failure> {
     let Opened { document, root, .. } = open::<Task>(path)?;
     Ok(LoadedTask::read(&root, document)?)

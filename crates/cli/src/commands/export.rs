@@ -77,7 +77,7 @@ impl Export {
             return Err(misplaced("step", "slsa"));
         }
         let mut opened = open::<Manifest>(&self.manifest)?;
-        // With what its parts hold: a list of the whole that passes over them would say too little.
+        // Including the content of its parts: without them the list would be incomplete.
         if let Some(Unfolded { manifest, unknown }) = unfold(&opened.document, opened.root.path()) {
             if let Some(Unknown { at, why }) = unknown.first() {
                 let help = "`retrace verify` says which file of the part is missing or changed; or export a manifest without parts";
@@ -93,7 +93,7 @@ impl Export {
                 let key = self.key.as_deref().map(|key| signing_key(key, terminal)).transpose()?;
                 text = provenance(manifest, self.step.as_deref(), key.as_ref())?.into_bytes();
             }
-            // Many times as long as the manifest, so it is not held in memory without need.
+            // Many times as long as the manifest, so it is held in memory only if necessary.
             (Format::Cyclonedx, Some(output)) => {
                 let mut file = WholeFile::create(output)?;
                 bill_of_materials(manifest, TOOL, &mut file)?;
@@ -135,7 +135,7 @@ impl Export {
             None => None,
         };
         let Opened { document: manifest, root, path } = opened;
-        // The manifest lies among the files, so that others count it as one.
+        // The manifest is among the files, so other tools count it as one.
         let wanted = Wanted { checksums: &[Algorithm::Sha256], ..Wanted::default() };
         let own = hash_beneath(root, path, wanted, &Silent)?;
         let sha256 = own.checksums.into_iter().next();

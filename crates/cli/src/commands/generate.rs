@@ -72,7 +72,7 @@ impl Generate {
             if ids.len() >= longest {
                 break;
             }
-            // A model without a memory of keys and values reads all of it again for each token.
+            // A model without a cache of keys and values reads the complete text again for each token.
             let logits = model.logits(&ids, ids.len())?;
             let next = sampler.choose(&logits[logits.len() - description.vocab_size..], index);
             if prefix == Some(next) {

@@ -76,7 +76,7 @@ pub(crate) struct Import {
     tokens_per_step: Option<u64>,
 }
 
-/// The most files whose problems are told one by one; the table `sources` has all.
+/// The maximum number of files whose problems are listed; the table `sources` has all.
 const TOLD: usize = 20;
 
 impl Import {

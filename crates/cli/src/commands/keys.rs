@@ -13,7 +13,7 @@ use retrace_spec::guard;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// No key or list of authorities is larger, so that no more is read.
+/// No key or list of authorities is larger, so no more is read.
 const MOST_BYTES: u64 = 8 << 20;
 
 /// Whose signature is accepted.
@@ -57,14 +57,14 @@ pub(super) fn public_key(path: &Path) -> Result<PublicKey, Failure> {
     of_pem(path, PublicKey::from_pem)
 }
 
-/// The key that signs. Says so if it is not its owner's alone.
+/// The key that signs. Prints a warning if other users can read it.
 pub(super) fn signing_key(path: &Path, terminal: &Terminal) -> Result<SigningKey, Failure> {
     let key = of_pem(path, SigningKey::from_pem)?;
     tell_of_exposure(path, terminal);
     Ok(key)
 }
 
-/// Says so if others can get at the secret in the file at `path`.
+/// Prints a warning if others can access the secret in the file at `path`.
 pub(super) fn tell_of_exposure(path: &Path, terminal: &Terminal) {
     if let Some(how) = exposed(path) {
         let file = path.display();
@@ -74,7 +74,7 @@ pub(super) fn tell_of_exposure(path: &Path, terminal: &Terminal) {
     }
 }
 
-/// How others than its owner can get at the secret in the file at `path`, if they can.
+/// How users other than its owner can access the secret in the file at `path`, if they can.
 pub(super) fn exposed(path: &Path) -> Option<&'static str> {
     let path = path.canonicalize().ok()?;
     let directory = path.parent().and_then(|directory| directory.metadata().ok());
@@ -82,15 +82,15 @@ pub(super) fn exposed(path: &Path) -> Option<&'static str> {
     exposure(&file, directory.as_ref())
 }
 
-/// For people, which key that is.
+/// The key, for display.
 pub(super) fn name(key: &PublicKey) -> String {
     format!("{} key sha256:{}", key.kind(), key.hint().unwrap_or_default())
 }
 
-/// For people, who signed: by all his names, as far as there are not many.
+/// The signer, for display: all identities, unless there are many.
 pub(super) fn listed(signer: &[Identity]) -> String {
     const MOST: usize = 6;
-    // The key is last: it says least to people.
+    // The key is last, because it is the least informative.
     let keys = signer.iter().filter(|identity| matches!(identity, Identity::Key(_)));
     let names = signer.iter().filter(|identity| !matches!(identity, Identity::Key(_)));
     let mut all: Vec<String> = names.take(MOST).map(|name| excerpt(&name.to_string()).into_owned()).collect();
@@ -101,7 +101,7 @@ pub(super) fn listed(signer: &[Identity]) -> String {
     all.join(", ")
 }
 
-/// What the PEM file at `path` holds.
+/// The content of the PEM file at `path`.
 pub(super) fn of_pem<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, KeyError>) -> Result<T, Failure> {
     let text = RegularFile::open(path)?.text(MOST_BYTES)?;
     guard(|| parse(&text)).map_err(|e| refuse(path, &e))?.map_err(|e| refuse(path, &e))
@@ -113,7 +113,7 @@ fn refuse(path: &Path, error: &dyn Display) -> Failure {
     Failure::usage(format!("{}: {error}", path.display()), help)
 }
 
-/// The first second of a day, in seconds after 1970.
+/// The first second of a day, in seconds since 1970.
 fn day(text: &str) -> Result<u64, String> {
     let refuse = || "give a day as YEAR-MONTH-DAY, not before 1970".to_owned();
     let parts: Vec<&str> = text.split('-').collect();
@@ -138,7 +138,7 @@ fn day(text: &str) -> Result<u64, String> {
 mod tests {
     use super::day;
 
-    /// As `date -u -d DAY +%s` gives them.
+    /// From `date -u -d DAY +%s`.
     #[test]
     fn days_are_seconds_after_1970() {
         for (text, seconds) in [

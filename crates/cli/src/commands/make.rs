@@ -73,17 +73,17 @@ impl Make {
     }
 }
 
-/// How many of the steps failed, or were not done as others failed.
+/// The number of steps that failed, or were not run because others failed.
 pub(super) fn failed<'a>(steps: impl Iterator<Item = &'a Event>) -> usize {
     steps.filter(|event| matches!(event.outcome, Outcome::Failed { .. } | Outcome::NotDone { .. })).count()
 }
 
-/// Whether all that a step was to read is in what it made now.
+/// Whether all inputs of a step are represented in its outputs.
 fn is_complete(event: &Event) -> bool {
     !matches!(&event.outcome, Outcome::Done { summary: Summary { complete: false, .. }, .. })
 }
 
-/// Says what became of a step.
+/// Prints the result of a step.
 pub(super) fn say(terminal: &Terminal, Event { id, document, outcome }: &Event) {
     match outcome {
         Outcome::UpToDate => terminal.say(Tone::Faint, "up to date", id),
@@ -102,7 +102,7 @@ pub(super) fn say(terminal: &Terminal, Event { id, document, outcome }: &Event) 
     }
 }
 
-/// Reasons, of which the first few are named.
+/// The reasons; only the first few are named.
 fn in_words(why: &[Why]) -> String {
     const MOST: usize = 4;
     let named: Vec<String> = why.iter().take(MOST).map(ToString::to_string).collect();

@@ -39,7 +39,7 @@ impl Pages {
     }
 }
 
-/// Writes the page of a command, and those of its subcommands; adds where.
+/// Writes the page of a command, and those of its subcommands; adds their paths to the list.
 fn write(command: Command, directory: &Path, pages: &mut Vec<String>) -> Result<(), Failure> {
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         write(verb.clone(), directory, pages)?;

@@ -51,7 +51,7 @@ impl Openness {
         let verified = verify(&manifest, root.path(), Some(&path), terminal.progress().as_ref())?;
         let good = verified.entries.into_iter().filter(|entry| entry.verdict == Verdict::Verified);
         evidence.verified = good.map(|entry| entry.path).collect();
-        // With what the parts hold that can be followed; what cannot is not there, as far as is known.
+        // Including the content of the parts that can be read; other parts count as absent.
         let unfolded = unfold(&manifest, root.path());
         let found = openness(unfolded.as_ref().map_or(&manifest, |unfolded| &unfolded.manifest), &evidence);
         for Unknown { at, why } in unfolded.iter().flat_map(|unfolded| &unfolded.unknown) {

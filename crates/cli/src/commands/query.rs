@@ -113,22 +113,22 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// The document of an answer, with `--json`.
+/// The document of an answer with `--json`.
 #[derive(Serialize)]
 struct Rows<'a> {
     rows: &'a Answer,
-    /// What the files that were read were held against.
+    /// What the files that were read were checked against.
     held: Vec<Held>,
-    /// Parts of releases that the answer lacks.
+    /// Parts of releases that are missing in the answer.
     unknown: Vec<UnknownPart>,
 }
 
-/// Tables that can be asked, and queries to ask them.
+/// Opened tables, and queries on them.
 struct Library {
     session: Session,
     queries: Vec<NamedQuery>,
     asking: Asking,
-    /// Files of which it was said that no manifest covers them.
+    /// Files for which a warning was already printed that no manifest covers them.
     said: RefCell<BTreeSet<String>>,
 }
 
@@ -144,12 +144,12 @@ impl Library {
         }
     }
 
-    /// Says of the files that were asked what no manifest covers.
+    /// Prints which of the files that were read no manifest covers.
     fn tell(&self, terminal: &Terminal) {
         self.asking.tell(&self.session, &mut self.said.borrow_mut(), terminal);
     }
 
-    /// What is asked, in words.
+    /// The query, for messages.
     fn title(&self, asked: &str) -> String {
         let name = asked.trim().strip_prefix('@').map(|name| name.trim_end_matches(';'));
         let named = name.and_then(|name| self.queries.iter().find(|query| query.name == name));
@@ -158,7 +158,7 @@ impl Library {
 }
 
 impl Query {
-    /// Whether a cluster is asked.
+    /// Whether the query uses a cluster.
     pub(crate) const fn asks_a_cluster(&self) -> bool {
         self.cluster.is_some()
     }
@@ -202,7 +202,7 @@ impl Query {
         Ok(exit)
     }
 
-    /// What is asked, here or in a cluster.
+    /// The session, local or in a cluster.
     fn open(&self, paths: &[PathBuf], parts: Option<&dyn Cluster>, terminal: &Terminal) -> Result<Session, Failure> {
         let options = self.asking.options();
         let (Some(address), Some(token), Some(parts)) = (&self.cluster, &self.token, parts) else {
@@ -212,7 +212,7 @@ impl Query {
         Ok(parts.session(address, &read_token(token, terminal)?, paths, options)?)
     }
 
-    /// The named queries: one's own, then those that come with retrace and have other names.
+    /// The named queries: the user's own, then the included ones with other names.
     fn named(&self) -> Result<Vec<NamedQuery>, Failure> {
         let mut queries: Vec<NamedQuery> = Vec::new();
         for directory in &self.queries {
@@ -274,7 +274,7 @@ impl Query {
     }
 }
 
-/// Shows an answer on a terminal, at most so wide and long, and says what was left out.
+/// Shows an answer on a terminal, with this maximum width and number of rows, and prints what was left out.
 fn show(answer: &Answer, width: Option<usize>, rows: Option<usize>, terminal: &Terminal) -> Result<(), Failure> {
     let fitted = answer.table(width, rows)?;
     terminal.result("query/1", &serde_json::Value::Null, |out| out.write_all(fitted.text.as_bytes()))?;
@@ -292,7 +292,7 @@ fn show(answer: &Answer, width: Option<usize>, rows: Option<usize>, terminal: &T
     Ok(())
 }
 
-/// Opens what is asked; where nothing is named, the directory here if it has tables.
+/// Opens the inputs; if none is named, the current directory if it has tables.
 fn open(paths: &[PathBuf], options: Options) -> Result<Session, Failure> {
     let opened = |paths: &[PathBuf]| Session::open_with(paths, options.clone());
     if !paths.is_empty() {
@@ -304,7 +304,7 @@ fn open(paths: &[PathBuf], options: Options) -> Result<Session, Failure> {
     }
 }
 
-/// More than this is read of no query.
+/// No longer query is read.
 const LONGEST: u64 = 1 << 20;
 
 fn read_input() -> Result<String, Failure> {
@@ -320,7 +320,7 @@ fn read_input() -> Result<String, Failure> {
     Ok(sql)
 }
 
-/// A path with white space in it was taken for a query: says so.
+/// Prints a note that a path with white space in it was interpreted as a query.
 fn path_with_spaces(failure: Failure, asked: &str) -> Failure {
     if Path::new(asked).exists() {
         let help = format!(
@@ -361,7 +361,7 @@ fn show_tables(library: &Library, terminal: &Terminal) -> Result<Exit, Failure> 
     Ok(Exit::Holds)
 }
 
-/// The picture of an answer.
+/// The chart of an answer.
 struct Picture<'a> {
     path: &'a Path,
     png: bool,

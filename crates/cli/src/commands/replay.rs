@@ -179,8 +179,8 @@ impl ReplayArguments {
     }
 }
 
-/// What is not as the manifest says, of all that the step read and made, and of all that the replay
-/// `reads`: it must be what was sealed, or something else is replayed.
+/// The differences from the manifest, among all files that the step read and made, and all files that the replay
+/// `reads`: these must be the sealed ones, or the replay would be of something else.
 fn changed(
     manifest: &Manifest,
     step: &GraphStep,
@@ -218,8 +218,8 @@ fn changed(
     Ok(verification.findings().cloned().chain(unsealed).collect())
 }
 
-/// Where the run file and the manifest do not speak of the same outputs: checkpoints and journal that the
-/// replay takes for the step's, and what the step is said to have made elsewhere.
+/// The differences between the outputs in the run file and in the manifest: checkpoints and journal that the replay
+/// considers the step's, and outputs that the manifest has elsewhere.
 fn not_the_steps(step: &GraphStep, run: &Run, saved: &[Step], there: &[RelPath]) -> Vec<Entry> {
     let made: BTreeSet<&RelPath> = step.outputs.iter().map(|output| &output.path).collect();
     let own = |name: &str| run.output.join(name).ok();
@@ -243,13 +243,13 @@ fn extra(path: RelPath, diagnosis: &str) -> Entry {
     Entry { path, verdict: Verdict::Extra, diagnosis: diagnosis.to_owned(), was, size, tensors }
 }
 
-/// Outputs of the step whose content these replays did not compute again, or not all of it: they are
-/// held against the manifest alone.
+/// Outputs of the step whose content these replays did not recompute, or not completely: they are only checked against
+/// the manifest.
 fn not_computed(step: &GraphStep, run: &Run, replays: &[Replay]) -> Vec<RelPath> {
     let below = |path: &RelPath| path.as_str().strip_prefix(run.output.as_str())?.strip_prefix('/').map(str::to_owned);
     let directories = replays.iter().flat_map(Replay::computed).filter_map(|step| directory_of(step).ok());
     let checkpoints: BTreeSet<String> = directories.map(|directory| directory.to_string()).collect();
-    // Stretches do not overlap: they lie between neighbouring checkpoints, or there is one.
+    // The ranges do not overlap: each is between neighbouring checkpoints, or there is only one.
     let steps: u64 = replays.iter().map(|replay| replay.reached.get() - replay.from.get()).sum();
     let computed = |path: &RelPath| match below(path).as_deref().map(|name| name.split_once('/').ok_or(name)) {
         Some(Ok((directory, file))) => CHECKPOINT.contains(&file) && checkpoints.contains(directory),
@@ -260,11 +260,11 @@ fn not_computed(step: &GraphStep, run: &Run, replays: &[Replay]) -> Vec<RelPath>
     step.outputs.iter().map(|output| &output.path).filter(|path| !computed(path)).cloned().collect()
 }
 
-/// The files of a checkpoint that a replay compares with what it computes.
+/// The files of a checkpoint that a replay compares with its computation.
 const CHECKPOINT: [&str; 5] =
     ["config.json", "model.safetensors", "optimizer.safetensors", "state.json", "tokenizer.json"];
 
-/// As in `21 of 27 outputs, only checked against the manifest: runs/a/journal.jsonl (except these steps), …`.
+/// For example `21 of 27 outputs, only checked against the manifest: runs/a/journal.jsonl (except these steps), …`.
 fn not_computed_in_words(paths: &[RelPath], of: usize) -> String {
     const MOST: usize = 3;
     let named = paths.iter().take(MOST).map(|path| match path.file_name() {
@@ -277,23 +277,22 @@ fn not_computed_in_words(paths: &[RelPath], of: usize) -> String {
     format!("{} of {}, only checked against the manifest: {named}{more}", paths.len(), count(of as u64, "output"))
 }
 
-/// Stretches between neighbouring checkpoints, chosen at random.
+/// Ranges between neighbouring checkpoints, chosen at random.
 #[derive(Debug, Serialize)]
 struct SegmentSample {
-    /// The checkpoints that each lies between.
+    /// The pair of checkpoints of each range.
     chosen: Vec<(Step, Step)>,
-    /// Of how many.
+    /// The total number of ranges.
     of: usize,
-    /// If so many stretches did not follow, the sample would have held one of them with a probability
-    /// of at least 95 %.
+    /// If this many ranges were wrong, the sample would contain one of them with a probability of at least 95 %.
     would_find: usize,
-    /// What the choice came from: with it, anyone can choose the same.
+    /// The seed of the choice: with it, anyone can reproduce the choice.
     seed: String,
 }
 
 impl SegmentSample {
-    /// Those with the smallest BLAKE3 over seed and first step: who does not know the seed beforehand
-    /// cannot know the choice.
+    /// Those with the smallest BLAKE3 over seed and first step: without knowing the seed in advance the choice cannot
+    /// be predicted.
     fn choose(saved: &[Step], stretches: usize, seed: String) -> Self {
         let all: Vec<(Step, Step)> = saved.windows(2).map(|pair| (pair[0], pair[1])).collect();
         let mut chosen = all.clone();
@@ -314,7 +313,7 @@ impl SegmentSample {
     }
 }
 
-/// Says how a replay ended.
+/// Prints the result of a replay.
 pub(super) fn say(terminal: &Terminal, id: &str, engine: Engine, replayed: &Replay) {
     let (from, to) = (replayed.from, replayed.to);
     let Some(first) = replayed.findings.iter().min_by_key(|found| found.step) else {
@@ -330,7 +329,7 @@ pub(super) fn say(terminal: &Terminal, id: &str, engine: Engine, replayed: &Repl
     terminal.say(Tone::Bad, "differs", said);
 }
 
-/// The training step called `id`, or the one that reads and makes most.
+/// The training step called `id`, or the one with the most inputs and outputs.
 pub(super) fn training_step<'a>(manifest: &'a Manifest, id: Option<&str>) -> Result<&'a GraphStep, Failure> {
     let training = || manifest.steps.iter().filter(|step| step.kind == StepKind::Train);
     let there = training().map(|step| step.id.as_str()).collect::<Vec<_>>().join(", ");
@@ -353,7 +352,7 @@ pub(super) fn training_step<'a>(manifest: &'a Manifest, id: Option<&str>) -> Res
     })
 }
 
-/// From a checkpoint in the middle to the next, unless told otherwise.
+/// From a checkpoint in the middle to the next, by default.
 fn segment(saved: &[Step], from: Option<Step>, to: Option<Step>, end: Step) -> (Step, Step) {
     let middle = || saved.get(saved.len().saturating_sub(1) / 2).copied().unwrap_or(Step(0));
     let from = from.unwrap_or_else(middle);

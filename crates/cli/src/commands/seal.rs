@@ -50,10 +50,10 @@ pub(crate) struct Seal {
     sha256: bool,
 }
 
-/// Beyond so many files a manifest is written as JSON, which is read thirty times as fast.
+/// With more files than this a manifest is written as JSON, which is read thirty times as fast.
 const MOST_IN_YAML: usize = 10_000;
 
-/// What a manifest says that it was sealed by.
+/// The sealing program, as named in the manifest.
 pub(super) const TOOL: &str = concat!("retrace ", env!("CARGO_PKG_VERSION"));
 
 impl Seal {
@@ -63,11 +63,11 @@ impl Seal {
         let output = self.output.clone().unwrap_or(if many { json } else { yaml });
         let whole = self.dir.canonicalize().map_err(FileError::io(&self.dir, "open directory"))?;
         let (place, file) = Root::of_file(&output)?;
-        // What a killed seal of an earlier version left.
+        // Files that an interrupted seal of an earlier version left.
         let mut left_over = OsString::from(".");
         left_over.push(file);
         left_over.push(".partial");
-        // Before anything is read, so that two seals at once do not each miss what the other writes.
+        // Before anything is read, so that two concurrent seals do not each miss what the other writes.
         let lock = Lock::file(Root::of_file(&output)?.0, file)?;
         if let Some(left_over) = left_over.to_str().filter(|name| place.path().join(name).is_file()) {
             sweep(&place, left_over)?;
@@ -90,7 +90,7 @@ impl Seal {
         };
         write_whole(&output, text.as_bytes())?;
         drop(lock);
-        // Of what was sealed: an index, say, that names a tensor which no shard holds.
+        // Contradictions in what was sealed: for example an index that names a tensor which no shard contains.
         let paths = manifest.artifacts.iter().map(|artifact| &artifact.path);
         let checkpoints = checkpoint_findings(&Root::open(&self.dir)?, paths);
         let size: u64 = manifest.artifacts.iter().map(|artifact| artifact.size).sum();
@@ -119,7 +119,7 @@ fn more_files_than(most: usize, dir: &Path) -> Result<bool, FileError> {
     Ok(retrace_files::walk(dir, &|_| false)?.len() > most)
 }
 
-/// The path of `file` inside `directory`, if it is there; the file itself need not exist yet.
+/// The path of `file` inside `directory`, if it is below it; the file itself need not exist yet.
 pub(super) fn inside(directory: &Path, file: &Path) -> Option<RelPath> {
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let whole = parent.canonicalize().ok()?.join(file.file_name()?);

@@ -73,7 +73,7 @@ impl Sign {
     }
 }
 
-/// Where the signature of the manifest at `path` lies, if nobody says otherwise.
+/// The default path of the signature of the manifest at `path`.
 pub(super) fn signature_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".sig");

@@ -15,60 +15,60 @@ use super::seal::inside;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// No signature of a manifest is longer, so that no more is read.
+/// No signature of a manifest is longer, so no more is read.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// What is verified, and where signatures of it are.
+/// The verified files, and the locations of their signatures.
 pub(super) struct Verified<'a> {
-    /// The file that was given: a manifest, a bundle or a list.
+    /// The file named by the user: a manifest, a bundle or a list.
     pub(super) file: &'a Path,
-    /// If it is a manifest: as it was read, and with the files of its parts.
+    /// If it is a manifest: as read, and combined with those of its parts.
     pub(super) manifest: Option<(&'a Manifest, &'a Manifest)>,
-    /// The bundles, among them perhaps the file itself.
+    /// The bundles, which may include that file.
     pub(super) bundles: &'a [(String, Bundle)],
-    /// Every file that is held against something, be it by a list that was given beside.
+    /// Every file that is checked, including those in additional lists.
     pub(super) expected: &'a [Expected],
-    /// Whether lists were given beside.
+    /// Whether additional lists were named.
     pub(super) lists: bool,
     /// The directory.
     pub(super) root: &'a Path,
-    /// Where the manifest's signature lies, or would, and whether someone said so.
+    /// The actual or default path of the manifest's signature, and whether the user named it.
     pub(super) signature: (&'a Path, bool),
 }
 
-/// What is said of a signature.
+/// The result for a signature.
 #[derive(Debug, Serialize)]
 pub(super) struct Signed {
     /// The signature's file.
     pub(super) file: String,
-    /// Nothing if nobody was named whose it should be.
+    /// `None` if no expected signer was named.
     pub(super) holds: Option<bool>,
-    /// What it is of, or what is wrong.
+    /// What it signs, or what is wrong.
     pub(super) what: String,
-    /// Who signed, if it holds.
+    /// The signer, if the signature is valid.
     signer: Vec<Identity>,
-    /// Whether that is someone who was named, by key or identity, and not anyone for whom a root vouches.
+    /// Whether the signer was named by key or identity, and not only certified by a trusted root.
     pinned: bool,
 }
 
-/// Who vouches for what was verified.
+/// Who signed the verified content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Standing {
-    /// Someone who was named signed all of it.
+    /// A named signer signed all of it.
     Signed,
-    /// A signature does not hold, or not of all.
+    /// A signature is not valid, or does not cover everything.
     Refused,
-    /// Nobody was named; its root is the one that was given as published.
+    /// No signer was named; the root equals the published one that the user gave.
     Published,
-    /// It bears a signature that was not checked, as nobody was named.
+    /// There is a signature that was not checked, because no signer was named.
     Unchecked,
-    /// Nobody that is known here: whoever can change a file can write this anew.
+    /// No known signer: a person who can change a file can also write this again.
     Unsigned,
 }
 
 impl Standing {
-    /// What signatures, and a root that was given and is the manifest's, come to.
+    /// The conclusion from the signatures, and from a root that the user gave and that equals the manifest's.
     pub(super) fn of(signatures: &[Signed], published: bool) -> Self {
         let any = |holds| signatures.iter().any(|signature| signature.holds == holds);
         match () {
@@ -90,7 +90,7 @@ impl Signed {
         Self { holds: None, ..Self::refused(file, what) }
     }
 
-    /// The last lines of the verb: whose signatures hold, and which were not looked at.
+    /// The last lines of the verb: which signatures are valid, and which were not checked.
     pub(super) fn say(&self, terminal: &Terminal) {
         match self.holds {
             Some(true) => {
@@ -107,8 +107,8 @@ impl Signed {
 }
 
 impl Verified<'_> {
-    /// What is said of the signatures. With `trust`, whatever is verified and nobody who is trusted signed
-    /// is among it as refused.
+    /// The results for the signatures. With `trust`, verified content that no trusted signer signed is included as
+    /// refused.
     pub(super) fn check(&self, trust: Option<&Trust>) -> Result<Vec<Signed>, Failure> {
         let mut said = Vec::new();
         let own = name(self.file);
@@ -132,7 +132,7 @@ impl Verified<'_> {
         }
         let (path, chosen) = self.signature;
         let file = name(path);
-        // A bundle is as good, where the manifest has no signature of its own.
+        // A bundle is sufficient if the manifest has no signature of its own.
         let looked_for = chosen || path.exists();
         let mut manifest_signed = false;
         match (self.manifest, trust) {
@@ -185,7 +185,7 @@ impl Verified<'_> {
         Ok(said)
     }
 
-    /// What is verified here, and is in none of the signatures, all of which hold.
+    /// The verified files that no signature covers; all signatures are valid.
     fn unsigned(&self, manifest_signed: bool) -> Option<Signed> {
         let bundled = self.bundles.iter().flat_map(|(_, bundle)| &bundle.files).map(|file| &file.path);
         let mut signed: BTreeSet<&RelPath> = bundled.collect();

@@ -129,12 +129,12 @@ impl Stats {
     }
 }
 
-/// A number in 11 columns.
+/// A number with 11 characters.
 fn cell(number: Option<f64>) -> String {
     number.map_or_else(|| " ".repeat(11), |number| format!("{number:>11.4e}"))
 }
 
-/// The step of the checkpoint at `path`, as its name says.
+/// The step of the checkpoint at `path`, from its name.
 fn step_of(path: &Path) -> Option<Step> {
     CheckpointName::of(path.file_name()?.to_str()?).step
 }

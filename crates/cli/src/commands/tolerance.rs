@@ -11,10 +11,10 @@ use super::{Exit, Opened, open_run};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// Tensors that are shown: those that come least close.
+/// The number of tensors that are shown: the least close.
 const SHOWN: usize = 10;
 
-/// Computes the run in the file at `path` and holds its end against the checkpoint `theirs`.
+/// Computes the run in the file at `path` and compares its final state with the checkpoint `theirs`.
 pub(super) fn follow(path: &Path, theirs: &Path, engine: Engine, terminal: &Terminal) -> Result<Exit, Failure> {
     let (Opened { document: run, root, .. }, _) = open_run(path)?;
     let network = engine.network(&run.model)?;
@@ -39,13 +39,13 @@ pub(super) fn follow(path: &Path, theirs: &Path, engine: Engine, terminal: &Term
     })?;
     say(terminal, &found);
     Ok(match found.verdict {
-        // What cannot be told is no finding, and does not hold either.
+        // If there is no result, it is neither a finding nor a passed check.
         Follows::Unclear => Exit::Failed,
         _ => Exit::holds(holds),
     })
 }
 
-/// A tensor, as in `model.norm.weight: distance 1.2e-8 (largest 3.0e-8), moved 1.0e-4: 1.2e-4 of the movement`.
+/// A tensor, for example `model.norm.weight: distance 1.2e-8 (largest 3.0e-8), moved 1.0e-4: 1.2e-4 of the movement`.
 fn in_words(tensor: &Followed) -> String {
     let Followed { name, distance, largest, moved, ratio, .. } = tensor;
     let of = ratio.map_or_else(|| "it did not move".to_owned(), |ratio| format!("{ratio:.1e} of the movement"));

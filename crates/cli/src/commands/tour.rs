@@ -37,7 +37,7 @@ pub(crate) struct Tour {
     dir: PathBuf,
 }
 
-/// The tour's documents, by the path that they are given in its directory.
+/// The tour's documents, by their paths in its directory.
 const DOCUMENTS: [(&str, &str); 17] = [
     ("corpus.yaml", include_str!("../../../../manifests/tour/corpus.yaml")),
     ("clean.yaml", include_str!("../../../../manifests/tour/clean.yaml")),
@@ -61,17 +61,17 @@ const DOCUMENTS: [(&str, &str); 17] = [
 const PAGE: &str = "page.yaml";
 /// The manifest of the published release.
 const PUBLISHED: &str = include_str!("../../../../manifests/tour/manifest.yaml");
-/// The training step of which a stretch is replayed, and its run file.
+/// The training step of which a part is replayed, and its run file.
 const REPLAYED: (&str, &str) = ("train-base", "base.yaml");
-/// The stretches, and who computes them: all of it once, and its beginning by a second implementation.
+/// The ranges, and their engines: all steps once, and the first ones by a second implementation.
 const STRETCHES: [(Step, Step, Engine); 2] =
     [(Step(120), Step(180), Engine::Fused), (Step(120), Step(132), Engine::Candle)];
 /// The release's name.
 const NAME: &str = "tour";
 const MANIFEST: &str = "manifest.yaml";
-/// The page with what was checked at its top. It tells of the manifest, so the manifest cannot cover it.
+/// The page with the results of the checks at its top. It describes the manifest, so the manifest cannot cover it.
 const CHECKED: &str = "checked.html";
-/// Where a tour says that the directory is its.
+/// The marker file with which a tour claims its directory.
 const MARK: &str = ".retrace/tour";
 
 impl Tour {
@@ -165,7 +165,7 @@ impl Tour {
     }
 }
 
-/// Why a step could not be done, if one could not.
+/// Why a step failed, if one failed.
 fn first_error(made: Made) -> Option<StepError> {
     made.steps.into_iter().find_map(|event| match event.outcome {
         Outcome::Failed { error, .. } => Some(*error),
@@ -173,8 +173,8 @@ fn first_error(made: Made) -> Option<StepError> {
     })
 }
 
-/// Empties the directory of what an earlier tour made, and writes the tour's documents. Nothing is
-/// removed unless all that lies there is known to be the tour's.
+/// Removes from the directory what an earlier tour made, and writes the tour's documents. Nothing is removed unless
+/// all files there are known to be the tour's.
 fn begin(directory: &Path, published: &Manifest) -> Result<Root, Failure> {
     let root = Root::make(directory)?;
     let mark = in_release(MARK)?;
@@ -203,8 +203,8 @@ fn begin(directory: &Path, published: &Manifest) -> Result<Root, Failure> {
     Ok(root)
 }
 
-/// Whether the tour made this: a file whose bytes are those of the tour's documents or published
-/// artifacts, or one of a name that only retrace gives.
+/// Whether the tour made this: a file whose bytes are those of the tour's documents or published artifacts, or one
+/// with a name that only retrace uses.
 fn is_the_tours(root: &Root, found: &WalkEntry, published: &Manifest) -> bool {
     let WalkEntry::File(path) = found else { return false };
     let name = path.file_name();

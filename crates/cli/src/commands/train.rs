@@ -58,8 +58,8 @@ pub(crate) struct Train {
     deadline: Option<NonZeroU64>,
 }
 
-/// No worker is disconnected sooner: a machine may pause that long, to write to a slow disk or to move to
-/// another host, and a restarted worker needs some seconds before it computes.
+/// No worker is disconnected sooner: a machine may pause for that long, to write to a slow disk or to move to another
+/// host, and a restarted worker needs some seconds before it computes.
 const DEADLINE: u64 = 30;
 
 /// The end of `retrace help train`.
@@ -153,7 +153,7 @@ impl Train {
             progress.remark(&format!("workers can join at {address}"));
         }
         let local = LocalWorkers::start(self.workers.unwrap_or(0), &self.run, &workers.local(), &progress);
-        // So that the first step is not computed here while they start.
+        // So that the first step is not computed in this process while they start.
         workers.wait_for(self.workers.unwrap_or(0), || local.has_given_up());
         let journal = train_by(&root, &run, network.as_ref(), self.resume, &mut workers, progress.as_ref());
         drop(workers);
@@ -192,7 +192,7 @@ mod tests {
 
     use super::RUN_FILE;
 
-    /// What the help says is read as it is meant.
+    /// The values in the help are the ones that are parsed.
     #[test]
     fn the_run_file_in_the_help_is_one() {
         let indented = RUN_FILE.lines().skip_while(|line| *line != "  retrace: run/1");

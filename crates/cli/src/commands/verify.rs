@@ -115,7 +115,7 @@ impl Verify {
             (None, Some(_)) => Listing::Bundle,
             (None, None) => Listing::List,
         };
-        // With those of its parts, which it seals by their digests.
+        // Combined with those of its parts, which it seals by their digests.
         let unfolded = manifest.as_ref().and_then(|manifest| unfold(manifest, &root));
         let whole = unfolded.as_ref().map(|unfolded| &unfolded.manifest).or(manifest.as_ref());
         let unknown = unfolded.as_ref().map_or(&[][..], |unfolded| &unfolded.unknown);
@@ -125,7 +125,7 @@ impl Verify {
         };
         let mut disagreements = Vec::new();
         let mut bundles: Vec<(String, Bundle)> = bundle.into_iter().map(|b| (file_name(&self.manifest), b)).collect();
-        // The first list says what else may lie there; those beside it only add to it.
+        // The first list decides whether other files may exist; additional lists only add to it.
         let complete = kind != Listing::List;
         let mut ignored = whole.map_or_else(Vec::new, |whole| whole.ignored.clone());
         ignored.extend(
@@ -152,7 +152,7 @@ impl Verify {
         };
         let signatures = signatures.check(trust.as_ref())?;
         let sampled = self.sample.map(|fraction| {
-            // Not to be known to whoever made the release.
+            // Must not be predictable for the author of the release.
             let seed = self.seed.clone().unwrap_or_else(|| format!("{:016x}", RandomState::new().hash_one(())));
             sample(expected.iter().map(|entry| &entry.path), fraction, &seed)
         });
@@ -161,7 +161,7 @@ impl Verify {
             None if self.only.is_empty() => Scope::All,
             None => Scope::Only(self.chosen(whole, &expected)?),
         };
-        // What vouches for the manifest does so by its bytes, whatever else is chosen.
+        // Signatures of the manifest are over its bytes, so these are read whatever else is chosen.
         let scope = match (scope, inside(&root, &self.manifest)) {
             (Scope::Only(mut chosen), Some(own)) if expected.iter().any(|entry| entry.path == own) => {
                 chosen.insert(own);
@@ -191,7 +191,7 @@ impl Verify {
             hub_cache: self.hub_cache,
             resume: resume.clone(),
         };
-        // A large manifest takes much memory, and all that is asked of it is known.
+        // A large manifest takes much memory, and is not needed any more.
         drop((unfolded, manifest));
         let listed = expected.len();
         let verification = verify_after(ahead, expected, &root, &options, terminal.progress().as_ref())?;
@@ -254,7 +254,7 @@ impl Verify {
                 Listing::Bundle => "as signed",
                 Listing::List => "as listed",
             };
-            // Nothing where lengths are not listed.
+            // `None` if lengths are not listed.
             let size = verification.bytes.map_or_else(String::new, |size| format!(", {}", bytes(size)));
             let unread = before.filter(|before| *before > 0).map_or_else(String::new, |before| {
                 format!("; {} of them verified before and skipped", count(before as u64, "file"))
@@ -304,13 +304,13 @@ impl Verify {
         for path in &ignored {
             terminal.say(Tone::Faint, "not covered", path);
         }
-        // The program ends here; to free what a large verification takes, bit by bit, takes time.
+        // The program ends here; freeing the many small allocations of a large verification would take time.
         std::mem::forget(verification);
         Ok(Exit::holds(holds))
     }
 
-    /// What the files are held against; and what another thread found of them while it was read, if
-    /// all are to be looked at.
+    /// What the files are checked against; and the files that another thread hashed while it was read, if all are to
+    /// be read.
     fn read(&self) -> Result<(Source, Option<Ahead>), Failure> {
         let root = self.dir.clone().unwrap_or_else(|| directory_of(&self.manifest));
         let some = !self.only.is_empty() || self.sample.is_some() || self.hub_cache || self.resume.is_some();
@@ -323,12 +323,12 @@ impl Verify {
             let source = Source::read(&self.manifest);
             let over = if source.is_ok() { &until.known } else { &until.given_up };
             over.store(true, Ordering::Relaxed);
-            // What went wrong there goes wrong again where it is told of.
+            // An error there occurs again and is reported where the file is read.
             Ok((source?, ahead.join().ok().and_then(Result::ok)))
         })
     }
 
-    /// Whether something in a part would have been looked at, as far as `--only` tells.
+    /// Whether something in a part would have been checked, considering `--only`.
     fn asks_for(&self, unknown: &Unknown) -> bool {
         let overlaps = |only: &String| match only.trim_end_matches('/').parse::<RelPath>() {
             Ok(path) => path.is_within(&unknown.at) || unknown.at.is_within(&path),
@@ -337,12 +337,12 @@ impl Verify {
         self.only.is_empty() || self.only.iter().any(|only| only.starts_with("kind=") || overlaps(only))
     }
 
-    /// Where the manifest's signature lies, or would.
+    /// The actual or default path of the manifest's signature.
     fn signature_path(&self) -> PathBuf {
         self.signature.clone().unwrap_or_else(|| signature_of(&self.manifest))
     }
 
-    /// The files that `--only` names.
+    /// The files that `--only` selects.
     fn chosen(&self, manifest: Option<&Manifest>, expected: &[Expected]) -> Result<BTreeSet<RelPath>, Failure> {
         let mut chosen = BTreeSet::new();
         for what in &self.only {
@@ -373,13 +373,13 @@ impl Verify {
     }
 }
 
-/// The result for programs.
+/// The result as JSON.
 #[derive(serde::Serialize)]
 struct Said<'a> {
     holds: bool,
-    /// What the files were held against.
+    /// What the files were checked against.
     listing: Listing,
-    /// With `--resume`, how many files were not read now, being noted as verified before.
+    /// With `--resume`, the number of files that were not read now, because they were noted as verified before.
     #[serde(skip_serializing_if = "Option::is_none")]
     verified_before: Option<usize>,
     root: Option<Digest>,
@@ -388,14 +388,14 @@ struct Said<'a> {
     counts: BTreeMap<Verdict, usize>,
     entries: &'a [Entry],
     graph: &'a [GraphFinding],
-    /// Where files of a checkpoint contradict each other.
+    /// Contradictions between files of a checkpoint.
     checkpoints: &'a [CheckpointFinding],
     disagreements: &'a [Disagreement],
     signatures: &'a [Signed],
     trust: Standing,
 }
 
-/// What kind of thing says what files should be.
+/// The kind of source of the expected files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Listing {
@@ -404,20 +404,20 @@ enum Listing {
     List,
 }
 
-/// What the files are held against.
+/// What the files are checked against.
 struct Source {
-    /// If it is one.
+    /// If it is a manifest.
     manifest: Option<Manifest>,
     /// If it is an OMS bundle.
     bundle: Option<Bundle>,
-    /// If it is a bundle or list.
+    /// If it is a bundle or a list.
     expected: Vec<Expected>,
-    /// Where it lies.
+    /// Its path.
     root: PathBuf,
 }
 
 impl Source {
-    /// A manifest is YAML, or a JSON object that is no bundle; a list is anything else.
+    /// A manifest is YAML, or a JSON object that is not a bundle; anything else is a list.
     fn read(path: &Path) -> Result<Self, Failure> {
         let yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
         let root = directory_of(path);
@@ -443,12 +443,12 @@ impl Source {
     }
 }
 
-/// Whether a JSON object describes a dataset in Croissant's words, rather than being a manifest.
+/// Whether a JSON object describes a dataset in Croissant's vocabulary, and is not a manifest.
 fn is_dataset(text: &str) -> bool {
     text.contains("\"distribution\"") && !text.contains("\"retrace\"")
 }
 
-/// What the Git LFS pointers below `root`, as a clone without its large files has them, say of those.
+/// The files described by Git LFS pointers below `root`, as in a clone without its large files.
 fn pointers(root: &Path) -> Result<Vec<Expected>, Failure> {
     const LONGEST: u64 = 1024;
     let opened = Root::open(root)?;
@@ -456,13 +456,13 @@ fn pointers(root: &Path) -> Result<Vec<Expected>, Failure> {
     for found in walk(root, &|path| path.as_str() == ".git")? {
         let path = match found {
             WalkEntry::File(path) => path,
-            // Of what cannot be looked into it is not known whether it lists a file.
+            // If an entry cannot be read, it is unknown whether it lists a file.
             WalkEntry::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }.into()),
             WalkEntry::Special(_) => continue,
         };
         match opened.file(&path)?.text(LONGEST) {
             Ok(text) if lfs_pointer(&text).is_some() => expected.extend(read_list(path.as_str(), &text)?),
-            // Too long to be a pointer, or no text.
+            // Too long to be a pointer, or not text.
             Ok(_) | Err(FileError::TooLarge { .. }) => {}
             Err(FileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::InvalidData => {}
             Err(error) => return Err(error.into()),
@@ -483,7 +483,7 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// A part of the whole, as `5%` or `0.05`.
+/// A fraction, as `5%` or `0.05`.
 fn fraction(text: &str) -> Result<f64, String> {
     let number = match text.strip_suffix('%') {
         Some(percent) => percent.trim().parse().map(|percent: f64| percent / 100.0),

@@ -14,7 +14,7 @@ use super::{Exit, Opened, open_run};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// No token is longer, so that no more is read.
+/// No token is longer, so no more is read.
 const MOST_BYTES: u64 = 4096;
 
 /// Compute micro-batches for a run that another process trains
@@ -68,7 +68,7 @@ impl Work {
         let (mut micro_batches, mut last) = (0, None);
         let mut done = |step: retrace_spec::Step, count: usize| {
             micro_batches += count as u64;
-            // Steps that others computed alone are over too.
+            // Steps that other processes computed alone are over too.
             let before = last.replace(step).map_or(0, retrace_spec::Step::get);
             progress.advance(step.get().saturating_sub(before));
         };
@@ -80,7 +80,7 @@ impl Work {
     }
 }
 
-/// The token in `file`; `-` is standard input. Says so if others can get at the file.
+/// The token in `file`; `-` is standard input. Prints a warning if others can access the file.
 pub(super) fn read_token(file: &Path, terminal: &Terminal) -> Result<Token, Failure> {
     let text = match file == Path::new("-") {
         true => {

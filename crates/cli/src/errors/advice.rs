@@ -1,4 +1,4 @@
-//! What to do about an error: the line `help` below it.
+//! The advice for an error: the line `help` below it.
 
 use std::io;
 
@@ -21,7 +21,7 @@ use retrace_workers::WorkersError;
 
 use super::Failure;
 
-/// What to do about a failure.
+/// The advice for a failure.
 pub(super) fn of(failure: &Failure) -> String {
     match failure {
         Failure::Usage { help, .. } | Failure::Helped { help, .. } => help.clone(),
@@ -59,7 +59,7 @@ pub(super) fn of(failure: &Failure) -> String {
     }
 }
 
-/// What to do about a step that could not be done.
+/// The advice for a step that failed.
 pub(crate) fn of_step(error: &StepError) -> String {
     match error {
         StepError::File(error) => return of_file(error),

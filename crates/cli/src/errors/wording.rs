@@ -1,4 +1,4 @@
-//! What people read of every kind of error, as files in `tests/it/wording/errors`: one file a kind.
+//! The text of every kind of error, as files in `tests/it/wording/errors`: one file per kind.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -45,7 +45,7 @@ fn errors<E: std::fmt::Debug + Into<Failure>>(
     errors_as(name, source, all, Into::into)
 }
 
-/// As [`errors`], of a type that reaches people only inside another.
+/// As [`errors`], for a type that is only shown inside another.
 fn errors_as<E: std::fmt::Debug>(
     name: &'static str,
     source: &'static str,
@@ -344,7 +344,7 @@ fn every_kind_of_error_is_as_written_down() {
     snapshot::compare("errors", &texts.collect::<Vec<(String, String)>>());
 }
 
-/// The kinds that the source of an enum declares, but for those that only hand another error on.
+/// The kinds that the source of an enum declares, except those that only contain another error.
 fn declared(name: &str, source: &str) -> BTreeSet<String> {
     let begin = format!("pub enum {name} {{");
     let lines = source.lines().skip_while(|line| *line != begin).skip(1).take_while(|line| *line != "}");
@@ -365,7 +365,7 @@ fn declared(name: &str, source: &str) -> BTreeSet<String> {
     kinds
 }
 
-/// Errors of libraries that are not made here: all they say is the library's.
+/// Errors of libraries that cannot be made here: their text is the library's.
 const OF_LIBRARIES: [&str; 4] = ["DataFusion", "Arrow", "Parquet", "Query"];
 
 #[test]
@@ -382,7 +382,7 @@ fn no_kind_of_error_is_left_out() {
     }
 }
 
-/// Advice on errors of libraries, which are not made here.
+/// Advice for errors of libraries, which cannot be made here.
 const ADVICE_ON_LIBRARIES: [&str; 2] = [
     "if the disk has space left, please report this as a bug, with the command",
     "use the version of retrace of the scheduler",

@@ -1,5 +1,5 @@
-//! All text for people passes through this module. It escapes untrusted text, so that no verb can forget to;
-//! our own colours pass unchanged.
+//! All text for display passes through this module. It escapes untrusted text, so no verb can omit it; our own colours
+//! pass unchanged.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,14 +12,14 @@ use retrace_spec::foreign::{shortened, shown, shown_json, shown_lines};
 
 use super::Tone;
 
-/// The most characters of a line. No name needs so many.
+/// The maximum number of characters of a line. No name needs so many.
 const LINE: usize = 20_000;
 
-/// Marks where a tone begins and ends, until it is written. Nobody else knows it: it is new in every
+/// Marks the beginning and end of a tone until it is written. It is unknown to others, because it is random in every
 /// process.
 static MARK: LazyLock<String> = LazyLock::new(|| format!("\u{1b}{:016x}", RandomState::new().hash_one(())));
 
-/// The text in its tone, once it is written.
+/// The text in its tone, as it will be written.
 pub(super) fn painted(tone: Tone, text: impl fmt::Display) -> String {
     let mark = MARK.as_str();
     format!("{mark}{}{text}{mark}-", tone.letter())
@@ -30,7 +30,7 @@ pub(super) fn line(text: &str) -> String {
     with_tones(text, shown)
 }
 
-/// A text of many lines.
+/// A text with several lines.
 pub(super) fn lines(text: &str) -> String {
     with_tones(text, shown_lines)
 }
@@ -46,15 +46,15 @@ fn with_tones(text: &str, escape: fn(&str) -> Cow<'_, str>) -> String {
         out += &tone.map_or_else(|| Reset.render().to_string(), |tone| tone.style().render().to_string());
         out += &escape(rest.as_str());
     }
-    // Its end may have been cut off.
+    // Its end mark may have been cut off.
     if tone.is_some() {
         out += &Reset.render().to_string();
     }
     out
 }
 
-/// Writes text for people. What one `write!` or `writeln!` formats is one line, whatever is in it; what is
-/// written as bytes may be many.
+/// Writes text for display. The output of one `write!` or `writeln!` is one line, whatever is in it; bytes that are
+/// written directly may be several lines.
 pub(super) struct ForPeople<W>(pub(super) W);
 
 impl<W: Write> Write for ForPeople<W> {
@@ -75,7 +75,8 @@ impl<W: Write> Write for ForPeople<W> {
     }
 }
 
-/// Writes JSON for programs, which people look at too: the same values, with nothing hidden in them.
+/// Writes JSON for programs, which may also be displayed: the same values, with all invisible characters in them
+/// escaped.
 pub(super) struct ForPrograms<W>(pub(super) W);
 
 impl<W: Write> Write for ForPrograms<W> {
@@ -107,7 +108,7 @@ mod tests {
         let expected = "\u{1b}[1m\u{1b}[32mfine\\u{1b}[8m\u{1b}[0m \\u{1b}[2K\\r\\u{1b}[1;32mverified\\u{1b}[0m 141 \
                         files\\nroot\\u{202e}\n";
         assert_eq!(said, expected);
-        // A mark of another process is text.
+        // A mark of another process is ordinary text.
         assert_eq!(line("\u{1b}0123456789abcdefg"), "\\u{1b}0123456789abcdefg");
     }
 

@@ -1,4 +1,4 @@
-//! The world told in English.
+//! The invented world as English text.
 
 use super::world::{ANIMAL, COLOUR, DISH, GOODS, INGREDIENTS, Person, TOWN, TRADE, World};
 use super::{DocumentKind, Pen};
@@ -15,7 +15,7 @@ pub(super) fn write(world: &World, kind: DocumentKind, pen: &mut Pen) -> String 
     }
 }
 
-/// The beginning of a sentence that the fact ends.
+/// The beginning of a sentence that ends with the fact.
 pub(super) fn question(_: &World, person: &Person, fact: usize) -> String {
     let name = &person.english;
     match fact {

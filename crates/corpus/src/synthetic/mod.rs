@@ -1,9 +1,9 @@
-//! A raw bilingual corpus from a seed: a small invented world, told of by our own grammar.
+//! A raw bilingual corpus from a seed: texts about a small invented world, made by our own grammar.
 //!
-//! People live in towns, have a trade, keep an animal, like a dish and own something of a colour.
-//! Documents of several kinds tell of them in English and Chinese, so that a small model can learn
-//! both the languages and the facts, and questions can ask for the facts. What a real crawl has is
-//! planted: duplicates, near duplicates, boilerplate, wrong labels, junk, and a leak of questions.
+//! People live in towns, have a trade, keep an animal, like a dish and own something of a colour. Documents of several
+//! kinds describe them in English and Chinese, so that a small model can learn both the languages and the facts, and
+//! questions can test the facts. Typical defects of a real crawl are planted: duplicates, near duplicates,
+//! boilerplate, wrong labels, junk, and a leak of questions.
 
 mod chinese;
 mod english;
@@ -22,12 +22,12 @@ use world::World;
 
 pub use plant::Planted;
 
-/// What was made.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Generated {
     /// Documents in all shards.
     pub documents: u64,
-    /// How many of them are planted, by what.
+    /// The number of planted ones, by kind.
     pub planted: Planted,
     /// Raw shards.
     pub shards: Vec<RelPath>,
@@ -35,7 +35,7 @@ pub struct Generated {
     pub benchmarks: Vec<RelPath>,
 }
 
-/// A question whose right answer continues it.
+/// A question that its correct answer continues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Question {
     pub(crate) id: String,
@@ -45,7 +45,7 @@ pub(crate) struct Question {
 }
 
 impl Question {
-    /// The question with its right answer.
+    /// The question with its correct answer.
     pub(crate) fn told(&self, language: Language) -> String {
         let answer = self.choices.get(self.answer).map_or("", String::as_str);
         match language {
@@ -55,11 +55,11 @@ impl Question {
     }
 }
 
-/// Most documents of a shard.
+/// Maximum number of documents in a shard.
 const SHARD: usize = 1000;
 
-/// Makes the corpus of `plan` below `root`: `raw/en-*.jsonl`, `raw/zh-*.jsonl`,
-/// `raw/select-en-*.jsonl`, `raw/select-zh-*.jsonl`, and, in `tasks/`, held-out text and questions.
+/// Makes the corpus of `plan` below `root`: `raw/en-*.jsonl`, `raw/zh-*.jsonl`, `raw/select-en-*.jsonl`,
+/// `raw/select-zh-*.jsonl`, and, in `tasks/`, held-out text and questions.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -121,7 +121,7 @@ pub fn generate(root: &Root, plan: &GenerateRecipe, progress: &dyn Progress) -> 
     Ok(made)
 }
 
-/// Questions about facts, each with three wrong answers of the same kind. No fact is asked twice.
+/// Questions about facts, each with three wrong answers of the same kind. No fact is used twice.
 fn questions(world: &World, plan: &GenerateRecipe, language: Language) -> Vec<Question> {
     let mut pen = Pen::new(Stream::new(plan.seed.get(), "synthetic/questions"), 0);
     let asked = world.asked.iter().enumerate();
@@ -165,18 +165,18 @@ fn write_lines<T: Serialize>(mut file: WholeFile, values: &[T]) -> Result<(), Co
     Ok(())
 }
 
-/// What a document is.
+/// The kind of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DocumentKind {
-    /// What a person is and has.
+    /// A description of a person.
     Entry,
     /// A day in a town.
     Story,
-    /// From one person to another.
+    /// A letter from one person to another.
     Letter,
-    /// How a dish is made.
+    /// A recipe of a dish.
     Recipe,
-    /// What happened at the market.
+    /// Events at the market.
     Notice,
     /// Questions with their answers.
     Answers,
@@ -199,7 +199,7 @@ impl DocumentKind {
     }
 }
 
-/// Makes the choices of one document.
+/// Makes the random choices of one document.
 #[derive(Debug)]
 pub(crate) struct Pen {
     stream: Stream,
@@ -230,7 +230,7 @@ impl Pen {
         all[at]
     }
 
-    /// The numbers below `n` in some order (Fisher and Yates).
+    /// The numbers below `n` in random order (Fisher and Yates).
     pub(crate) fn shuffled(&mut self, n: usize) -> Vec<usize> {
         let mut all: Vec<usize> = (0..n).collect();
         for last in (1..n).rev() {

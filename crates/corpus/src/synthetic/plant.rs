@@ -1,11 +1,11 @@
-//! What a real crawl has and a clean corpus has not.
+//! The defects of a real crawl that a clean corpus does not have.
 
 use serde::Serialize;
 
 use super::{Pen, Question};
 use crate::{CorpusDocument, Language};
 
-/// How many documents were planted, by what they are.
+/// The number of planted documents, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Planted {
     /// The text of an earlier document, with other white space or full-width letters.
@@ -14,22 +14,22 @@ pub struct Planted {
     pub near_duplicates: u64,
     /// Cookie notices and navigation.
     pub boilerplate: u64,
-    /// Text of the one language labelled as the other.
+    /// Text in one language labelled as the other.
     pub wrong_label: u64,
     /// A few words.
     pub short: u64,
     /// Strings of symbols.
     pub junk: u64,
-    /// One line again and again.
+    /// One line repeated.
     pub repeating: u64,
-    /// Eval questions with their answers, in the middle of a document.
+    /// Evaluation questions with their answers, in the middle of a document.
     pub leaked: u64,
 }
 
-/// One planted document of each kind for so many documents.
+/// One planted document of each kind per this many documents.
 const EVERY: usize = 50;
 
-/// Plants into `documents`, in places that the pen chooses; each of `leaked` goes into one document.
+/// Plants into `documents`, at random positions; each of `leaked` is inserted into one document.
 pub(super) fn plant(
     mut documents: Vec<CorpusDocument>,
     language: Language,
@@ -41,7 +41,7 @@ pub(super) fn plant(
     if genuine == 0 {
         return documents;
     }
-    // Whatever a leak is pasted into is no longer the text of any other document.
+    // With the leak inserted, the text of this document is no longer that of any other document.
     let hosts = pen.shuffled(genuine);
     for (question, host) in leaked.iter().zip(&hosts) {
         let text = &mut documents[*host].text;
@@ -56,7 +56,7 @@ pub(super) fn plant(
             extra.push(CorpusDocument { id, text, lang: language, source: "crawl".to_owned() });
             *count += 1;
         };
-        // Each a copy of another document, so that no two planted ones are the same.
+        // Each is a copy of a different document, so that no two planted ones are the same.
         let original = &documents[hosts[(leaked.len() + 2 * round) % genuine]].text;
         let spaced = match round % 2 {
             0 => original.replace(' ', "  ").replace('\n', " \n"),
@@ -106,7 +106,7 @@ pub(super) fn plant(
     documents
 }
 
-/// ASCII letters and digits in their full-width form, which NFKC takes back.
+/// ASCII letters and digits in their full-width form, which NFKC reverses.
 fn full_width(text: &str) -> String {
     let wide = |c: char| if c.is_ascii_alphanumeric() { char::from_u32(u32::from(c) + 0xfee0).unwrap_or(c) } else { c };
     text.chars().map(wide).collect()

@@ -1,4 +1,4 @@
-//! The invented world: who lives where and does what.
+//! The invented world: the people and facts.
 
 use retrace_numerics::random::Stream;
 use retrace_spec::Seed;
@@ -121,7 +121,7 @@ pub(crate) const INGREDIENTS: [Name; 12] = [
     ("cream", "奶油"),
     ("parsley", "欧芹"),
 ];
-/// What is sold at a market, a pound or a piece.
+/// Goods that are sold at a market, per pound or per piece.
 pub(crate) const GOODS: [Name; 8] = [
     ("wool", "羊毛"),
     ("salt fish", "咸鱼"),
@@ -133,7 +133,7 @@ pub(crate) const GOODS: [Name; 8] = [
     ("rope", "绳子"),
 ];
 
-/// Someone, with one value of each kind of fact.
+/// A person, with one value of each kind of fact.
 #[derive(Debug)]
 pub(crate) struct Person {
     pub(crate) english: String,
@@ -142,16 +142,17 @@ pub(crate) struct Person {
     pub(crate) facts: [usize; FACTS],
 }
 
-/// Everyone and everything.
+/// All people and facts.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) people: Vec<Person>,
-    /// The facts that questions ask for, in the order of the questions: numbers of person and fact.
+    /// The facts for the questions, in the order of the questions: numbers of person and fact.
     pub(crate) asked: Vec<(usize, usize)>,
 }
 
 impl World {
-    /// The world of a seed: the same people, with facts of that seed, of which so many are asked for.
+    /// The world of a seed: the same people for every seed, with the seed's facts, of which this many are used in
+    /// questions.
     pub(crate) fn new(seed: Seed, questions: usize) -> Self {
         let mut pen = Pen::new(Stream::new(seed.get(), "synthetic/world"), 0);
         let mut people = Vec::new();
@@ -168,7 +169,7 @@ impl World {
         Self { people, asked }
     }
 
-    /// What a kind of fact can be.
+    /// The possible values of a kind of fact.
     pub(crate) fn values(&self, fact: usize) -> &'static [Name] {
         match fact {
             TOWN => &TOWNS,
@@ -184,13 +185,13 @@ impl World {
         self.values(fact)[person.facts[fact]]
     }
 
-    /// Whether a question asks for this fact: then no document states it in the question's words,
-    /// unless the question is leaked.
+    /// Whether a question is about this fact: then no document states it in the question's words, unless the question
+    /// is leaked.
     pub(crate) fn is_asked(&self, person: &Person, fact: usize) -> bool {
         self.asked.iter().any(|(number, asked)| *asked == fact && self.people[*number].english == person.english)
     }
 
-    /// People who live where `person` does, and others after them, without `person`.
+    /// People who live in the same town as `person`, and others after them, without `person`.
     pub(crate) fn neighbours<'a>(&'a self, person: &'a Person) -> Vec<&'a Person> {
         let (near, far): (Vec<&Person>, Vec<&Person>) = self
             .people

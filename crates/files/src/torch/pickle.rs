@@ -1,17 +1,17 @@
-//! Python's pickles as data: what they would build, with every call left undone.
+//! Python's pickles as data: the values that they would build, without executing any call.
 //! <https://docs.python.org/3/library/pickletools.html>
 
-/// More instructions are not done; a tensor takes about forty.
+/// The maximum of instructions; a tensor takes about forty.
 const MOST_INSTRUCTIONS: usize = 8 << 20;
-/// A text may stand in many places, and each would have its own copy of it.
+/// A text may be used in many places, and each would have its own copy.
 const LONGEST_GLOBAL: usize = 256;
 
-/// A value, by its place among all of a pickle's. Lists and dictionaries are filled after they are
-/// first used, so that values refer to each other.
+/// A value, as its index among all of a pickle's values. Lists and dictionaries are filled after they are first used,
+/// so values refer to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Id(usize);
 
-/// What a pickle would build.
+/// A value that a pickle would build.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
     Bool(bool),
@@ -20,18 +20,18 @@ pub(super) enum Value {
     Text(String),
     /// A tuple or list.
     Sequence(Vec<Id>),
-    /// A dictionary, its keys in order; `collections.OrderedDict()` too.
+    /// A dictionary, its keys in order; also `collections.OrderedDict()`.
     Dict(Vec<(Id, Id)>),
     /// A class or function, as `module.name`.
     Global(String),
-    /// Something that the pickle has elsewhere, and by what.
+    /// A persistent reference to data outside the pickle, with its identifier.
     Persistent(Id),
-    /// A call that was not made.
+    /// A call that was not executed.
     Call {
         function: Id,
         arguments: Id,
     },
-    /// Anything else, as `None`.
+    /// Anything else, such as `None`.
     Other,
 }
 
@@ -45,7 +45,7 @@ impl Values {
     }
 }
 
-/// The values of `bytes` and which one is the outcome; nothing if it is no pickle of data alone.
+/// The values of `bytes` and the index of the result; `None` if it is not a pickle of data alone.
 pub(super) fn read(bytes: &[u8]) -> Option<(Values, Id)> {
     let mut machine =
         Machine { bytes, values: Values::default(), stack: Vec::new(), marks: Vec::new(), memo: Vec::new() };
@@ -53,27 +53,27 @@ pub(super) fn read(bytes: &[u8]) -> Option<(Values, Id)> {
     Some((machine.values, outcome))
 }
 
-/// A class or function; of those that a model needs none has a long name.
+/// A class or function; none that a model needs has a long name.
 fn global(module: &str, name: &str) -> Option<Value> {
     (module.len() + name.len() <= LONGEST_GLOBAL).then(|| Value::Global(format!("{module}.{name}")))
 }
 
 struct Machine<'a> {
-    /// What is not read yet.
+    /// The bytes that are not read yet.
     bytes: &'a [u8],
     values: Values,
     stack: Vec<Id>,
-    /// Heights of the stack.
+    /// Positions of the marks on the stack.
     marks: Vec<usize>,
     memo: Vec<Option<Id>>,
 }
 
 impl<'a> Machine<'a> {
-    /// Every instruction makes at most a value, so that memory is bounded by how many are done.
+    /// Every instruction makes at most one value, so the limit of instructions also limits memory.
     fn run(&mut self) -> Option<Id> {
         for _ in 0..MOST_INSTRUCTIONS {
             match self.byte()? {
-                // PROTO; FRAME: how the bytes are cut tells nothing.
+                // PROTO; FRAME: how the bytes are divided is irrelevant.
                 0x80 => drop(self.byte()?),
                 0x95 => drop(self.take(8)?),
                 b'.' => return self.pop(),
@@ -113,7 +113,7 @@ impl<'a> Machine<'a> {
                     };
                     self.push(value);
                 }
-                // Texts and bytes, each with a length of 1, 4 or 8 bytes before it.
+                // Texts and bytes, each preceded by a length of 1, 4 or 8 bytes.
                 code @ (0x8c | b'X' | 0x8d | b'U' | b'T' | b'C' | b'B' | 0x8e) => {
                     let length = match code {
                         0x8c | b'U' | b'C' => self.byte()?.into(),
@@ -125,7 +125,7 @@ impl<'a> Machine<'a> {
                     self.push(text.map_or(Value::Other, |text| Value::Text(text.to_owned())));
                 }
                 b'}' => self.push(Value::Dict(Vec::new())),
-                // Lists; sets too, of which nothing is asked.
+                // Lists; also sets, which are not used.
                 b']' | b')' | 0x8f => self.push(Value::Sequence(Vec::new())),
                 b't' | b'l' | 0x91 => {
                     let items = self.marked()?;
@@ -176,7 +176,7 @@ impl<'a> Machine<'a> {
                     let of = self.pop()?;
                     self.push(Value::Persistent(of));
                 }
-                // REDUCE and NEWOBJ: a function and what it would be called with.
+                // REDUCE and NEWOBJ: a function and its arguments.
                 b'R' | 0x81 => {
                     let (arguments, function) = (self.pop()?, self.pop()?);
                     let ordered =
@@ -186,7 +186,7 @@ impl<'a> Machine<'a> {
                         self.values.get(function).is_some_and(ordered) && self.values.get(arguments).is_some_and(empty);
                     self.push(if dict { Value::Dict(Vec::new()) } else { Value::Call { function, arguments } });
                 }
-                // BUILD: the attributes of an object, which is on the stack and stays there.
+                // BUILD: the attributes of an object, which remains on the stack.
                 b'b' => {
                     self.pop()?;
                     self.stack.last()?;
@@ -241,24 +241,24 @@ impl<'a> Machine<'a> {
     }
 
     fn pop(&mut self) -> Option<Id> {
-        // What is below a mark is not to be had before the mark is gone.
+        // Values below a mark cannot be popped before the mark is removed.
         let floor = self.marks.last().copied().unwrap_or(0);
         if self.stack.len() > floor { self.stack.pop() } else { None }
     }
 
-    /// What is on the stack from `from` on.
+    /// The values on the stack from `from` on.
     fn above(&mut self, from: usize) -> Option<Vec<Id>> {
         (from >= self.marks.last().copied().unwrap_or(0) && from <= self.stack.len())
             .then(|| self.stack.split_off(from))
     }
 
-    /// What is on the stack above the last mark.
+    /// The values on the stack above the last mark.
     fn marked(&mut self) -> Option<Vec<Id>> {
         let from = self.marks.pop()?;
         self.above(from)
     }
 
-    /// Puts keys and values into the dictionary on top of the stack.
+    /// Inserts keys and values into the dictionary on top of the stack.
     fn fill(&mut self, items: Vec<Id>) -> Option<()> {
         let (pairs, rest) = items.as_chunks::<2>();
         let top = self.stack.last()?;
@@ -281,7 +281,7 @@ impl<'a> Machine<'a> {
         Some(())
     }
 
-    /// Keeps what is on top of the stack under `at`. Programs number from 0 on without a gap.
+    /// Stores the top of the stack in the memo under `at`. Programs number from 0 on without gaps.
     fn keep(&mut self, at: usize) -> Option<()> {
         let top = *self.stack.last()?;
         if at > self.memo.len() {

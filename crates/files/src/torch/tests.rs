@@ -61,7 +61,7 @@ fn good() -> Vec<u8> {
     let pickle = state(&[
         ("b.weight", tensor("FloatStorage", "0", 0, &[2, 3], &[3, 1])),
         ("a", tensor("HalfStorage", "1", 4, &[1, 2, 0], &[9, 0, 1])),
-        // Tied to the first, but for its shape.
+        // Tied to the first, except for its shape.
         ("tied", tensor("FloatStorage", "0", 2, &[4], &[1])),
         ("scalar", tensor("LongStorage", "1", 1, &[], &[])),
     ]);
@@ -125,7 +125,7 @@ fn what_is_no_dense_checkpoint_is_not_read_as_one() {
     }
 }
 
-/// A call of anything is left undone, whatever its arguments; the tensors beside it are read.
+/// No call is executed, whatever its function and arguments; the tensors beside it are read.
 #[test]
 fn nothing_is_executed() {
     let evil = [b"cos\nsystem\n(".to_vec(), text("touch /tmp/never"), b"tR".to_vec()].concat();
@@ -134,7 +134,7 @@ fn nothing_is_executed() {
     assert_eq!(places_of(&bytes).unwrap().into_keys().collect::<Vec<_>>(), ["x"]);
 }
 
-/// Each level holds the one below twice: short to write, and 2^31 values to look through.
+/// Each level contains the one below twice: short to write, and 2^31 values to search.
 #[test]
 fn values_within_values_end() {
     let mut pickle = b"\x80\x02]q\x00".to_vec();
@@ -143,12 +143,12 @@ fn values_within_values_end() {
     }
     pickle.push(b'.');
     assert_eq!(places_of(&archive(&[("data.pkl", &pickle)], CompressionMethod::Stored)), None);
-    // A list that holds itself.
+    // A list that contains itself.
     assert_eq!(places_of(&archive(&[("data.pkl", b"\x80\x02]q\x00h\x00a.")], CompressionMethod::Stored)), None);
 }
 
-/// Made by Python's own `pickle.dumps(…, 2)` of `{"a": 3, "lr": 0.5, "on": True, "x": None, "l": [1, (2, 3)], "a": 4}`
-/// with the second `a` put in by hand.
+/// Made by Python's own `pickle.dumps(…, 2)` of `{"a": 3, "lr": 0.5, "on": True, "x": None, "l": [1, (2, 3)], "a":
+/// 4}`, with the second `a` inserted by hand.
 #[test]
 fn plain_values_are_what_python_wrote() {
     let mut pickle =
@@ -165,13 +165,13 @@ fn plain_values_are_what_python_wrote() {
     assert_eq!(list, [Some(1), None]);
     assert_eq!(get("l").items().flat_map(Plain::items).map(Plain::count).collect::<Vec<_>>(), [Some(2), Some(3)]);
     assert_eq!(top.entries().filter_map(|(key, _)| key.text()).collect::<Vec<_>>(), ["a", "lr", "on", "x", "l", "a"]);
-    // However it is cut or changed, an answer.
+    // However the bytes are cut or changed, there is a result.
     for cut in 0..pickle.len() {
         assert!(pickle::read(&pickle[..cut]).is_none(), "{cut}");
     }
 }
 
-/// A dictionary that holds itself, and lists as deep as the file is long: looked at no further than asked.
+/// A dictionary that contains itself, and lists nested as deeply as the file is long: only what is requested is read.
 #[test]
 fn plain_values_without_end_cost_nothing() {
     let (values, id) = pickle::read(b"\x80\x02}q\x00X\x01\x00\x00\x00aq\x01h\x00s.").unwrap();
@@ -218,13 +218,13 @@ fn a_checkpoint_of_pytorch_has_the_numbers_of_its_export() {
         assert_eq!(read_tensor(&torch, ours).unwrap(), read_tensor(&export, place).unwrap(), "{name}");
         compared += 1;
     }
-    // Two layers of 9, the embedding and the last norm; each has two moments and a count of updates. The head is
-    // the embedding, and the checkpoint holds a loss beside.
+    // Two layers of 9, the embedding and the last norm; each has two moments and a count of updates. The head is the
+    // embedding, and the checkpoint also contains a loss.
     assert_eq!(compared, 2 * 9 + 2);
     assert_eq!(ours.keys().filter(|name| name.starts_with("optimizer.state.")).count(), 3 * compared);
     assert_eq!(ours.len(), 4 * compared + 2);
     let expected = crate::safetensors::read(&made.join("expected.safetensors")).unwrap();
-    // The optimizer counts the embedding, then each layer's 7 matrices, of which w2 is the sixth: 1 + 7 + 5.
+    // The optimizer numbers the embedding, then each layer's 7 matrices, of which w2 is the sixth: 1 + 7 + 5.
     let moment = read_tensor(&torch, &ours["optimizer.state.13.exp_avg_sq"]).unwrap();
     assert_eq!(moment, expected["w2_second_moment"].bytes);
 }
@@ -240,7 +240,7 @@ proptest! {
         near.truncate(cut.index(near.len()));
         let _ = places_of(&near);
         let _ = places_of(&[b"PK\x03\x04".as_slice(), &bytes].concat());
-        // Instructions alone, which go further than any bytes.
+        // Only instructions, which reach more states than arbitrary bytes.
         let codes = b"(.0123NK\x01}]tesuadcab\n\n)RQbq\x00h\x00\x85\x86\x87\x94\x88\x93\x81X\x01\x00\x00\x00a";
         let program: Vec<u8> = bytes.iter().map(|byte| codes[usize::from(*byte) % codes.len()]).collect();
         if let Some((values, id)) = pickle::read(&program) {

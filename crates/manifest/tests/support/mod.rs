@@ -1,4 +1,4 @@
-//! A small release, and what verifying says of it.
+//! A small release, and the results of verifying it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -58,10 +58,10 @@ pub(crate) fn seal_again(root: &Path) -> Result<Manifest, SealError> {
     seal(root, &options, &Silent)
 }
 
-/// The verdicts that are findings, with what is said.
+/// The verdicts that are findings, with their text.
 pub(crate) fn findings(manifest: &Manifest, root: &Path) -> Vec<(String, Verdict, String)> {
     let found = verify(manifest, root, Some(&path("manifest.yaml")), &Silent).unwrap();
-    // The same where files were looked at before the manifest was read.
+    // The same if files were hashed before the manifest was read.
     let expected: Vec<Expected> = manifest.artifacts.iter().map(Expected::from).collect();
     let (ignored, own) = (manifest.ignored.clone(), vec![path("manifest.yaml")]);
     let options = VerifyOptions { ignored, own, ..VerifyOptions::default() };

@@ -1,4 +1,4 @@
-//! AdamW over candle's variables, by the kernel.
+//! AdamW on candle's variables, with the kernel.
 
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Result, Tensor, Var};
@@ -8,8 +8,8 @@ use retrace_numerics::adamw::{Hyperparameters, Update};
 use super::operations::with_floats;
 use crate::network::for_rank;
 
-/// AdamW (Loshchilov and Hutter, 2019) as an optimizer of candle, whose bits are those of
-/// [`retrace_numerics::adamw`]. Weights decay only where they are matrices.
+/// AdamW (Loshchilov and Hutter, 2019) as an optimizer of candle, with the bits of [`retrace_numerics::adamw`]. Weight
+/// decay applies only to matrices.
 #[derive(Debug)]
 pub struct AdamW {
     vars: Vec<Moving>,
@@ -42,7 +42,7 @@ impl AdamW {
 }
 
 impl Optimizer for AdamW {
-    /// The numbers of an update, and how many updates there have been.
+    /// The parameters of an update, and the number of updates so far.
     type Config = (Hyperparameters, u64);
 
     fn new(vars: Vec<Var>, (numbers, updates): Self::Config) -> Result<Self> {

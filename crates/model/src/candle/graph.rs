@@ -1,4 +1,4 @@
-//! The candle engine's pass: tensors, and candle's own autograd over the kernels.
+//! The candle engine's pass: tensors, and candle's own autograd with the kernels.
 
 use std::sync::Arc;
 
@@ -19,23 +19,23 @@ use crate::weights::Parameter;
 /// One pass over a model whose weights are variables.
 pub(super) struct Graph<'v> {
     variables: &'v Variables,
-    /// Whether a gradient is to be taken. Otherwise no value keeps what it was made of.
+    /// Whether a gradient is computed. Otherwise no value keeps its inputs.
     records: bool,
     dropout: Option<Dropout>,
     calls: u64,
-    /// The head, if it is the embedding too.
+    /// The head, if it is also the embedding.
     tied: Option<Parameter>,
-    /// It, once the embedding has been used.
+    /// The same head, once the embedding has been used.
     head: Option<Tensor>,
 }
 
 impl<'v> Graph<'v> {
-    /// A pass that only computes.
+    /// A pass without gradients.
     pub(super) fn forgetful(variables: &'v Variables) -> Self {
         Self { variables, records: false, dropout: None, calls: 0, tied: None, head: None }
     }
 
-    /// A pass of which a gradient can be taken; `tied` is the head, if that is the embedding.
+    /// A pass with gradients; `tied` is the head, if that is the embedding.
     pub(super) fn recording(variables: &'v Variables, dropout: Option<Dropout>, tied: Option<Parameter>) -> Self {
         Self { records: true, dropout, tied, ..Self::forgetful(variables) }
     }
@@ -78,7 +78,7 @@ impl Operations for Graph<'_> {
     }
 
     fn project(&mut self, x: &Tensor, projections: &[Projection]) -> Result<Tensor, ModelError> {
-        // One product with all weights, one below the other: its chains go on from one to the next.
+        // One product with all weights stacked, so that its chains of sums continue from one to the next.
         let stacked = |tensors: Vec<Tensor>| match tensors.as_slice() {
             [one] => Ok(one.clone()),
             several => Tensor::cat(several, 0),
@@ -118,7 +118,7 @@ impl Operations for Graph<'_> {
     }
 
     fn add(&mut self, to: Tensor, from: &Tensor) -> Result<Tensor, ModelError> {
-        // candle takes the gradient by way of the second first, and `to` was made after `from`.
+        // candle computes the gradient through the second argument first, and `to` was made after `from`.
         Ok(kernels::add(from, &to)?)
     }
 

@@ -1,4 +1,4 @@
-//! The candle engine: models of the known architectures, and those of a user's own.
+//! The candle engine: models of the supported architectures, and those of users.
 
 use std::fmt;
 
@@ -15,11 +15,11 @@ use crate::architecture::Layers;
 use crate::network::{Bounds, Moments};
 use crate::{Layout, MicroBatch, ModelError, Network, Weights};
 
-/// Models with more layers are refused where a gradient is wanted: candle walks over what was computed by
-/// recursion, and would run out of stack.
+/// Models with more layers are refused if a gradient is requested: candle traverses its graph by recursion, and would
+/// overflow the stack.
 const MOST_LAYERS: usize = 400;
 
-/// A model of a known architecture, computed by candle.
+/// A model of a supported architecture, computed by candle.
 pub(crate) struct Candle {
     layers: Layers,
     variables: Variables,
@@ -28,7 +28,7 @@ pub(crate) struct Candle {
 
 impl Candle {
     /// # Errors
-    /// If its architecture is not known here.
+    /// If its architecture is not supported here.
     pub(crate) fn new(model: &Model) -> Result<Self, ModelError> {
         let layers = Layers::new(model)?;
         let variables = Variables::of(layers.layout())?;
@@ -96,11 +96,10 @@ impl Network for Candle {
     }
 }
 
-/// A model of a user's own: a module of candle that makes logits, (tokens, vocabulary), of token ids, U32 of
-/// (sequences, positions), by the [operations here](super) and others whose bits are the same everywhere.
+/// A user's own model: a module of candle that computes logits, (tokens, vocabulary), from token ids, U32 of
+/// (sequences, positions), with the [operations here](super) and others whose bits are the same everywhere.
 ///
-/// Its run file says `architecture: own`; what that computes is this module, so that whoever replays the run
-/// needs it too.
+/// Its run file has `architecture: own`; the computation is in this module, so a replay needs the module too.
 pub struct Own<M> {
     module: M,
     variables: Variables,
@@ -108,7 +107,7 @@ pub struct Own<M> {
 }
 
 impl<M: Module> Own<M> {
-    /// The module that `build` makes of the variables that it asks for, for a model with that description.
+    /// The module that `build` makes from the variables that it requests, for a model of this description.
     ///
     /// # Errors
     /// If `build` fails.
@@ -121,7 +120,7 @@ impl<M: Module> Own<M> {
         Ok(Self { module, variables, bounds })
     }
 
-    /// The logits, with what they were computed of.
+    /// The logits, and the variables from which they were computed.
     fn forward(&self, weights: &Weights, inputs: &[u32], positions: usize) -> Result<Tensor, ModelError> {
         self.bounds.accept(inputs, positions)?;
         self.variables.set(weights.values())?;

@@ -1,7 +1,7 @@
-//! The kernels as candle custom operations with gradients, for models that are written on candle.
+//! The kernels as candle custom operations with gradients, for models written with candle.
 //!
-//! Activations are matrices, a row a token. Where a value is used more than once, candle adds up its
-//! gradient by `+`, from +0, so that a zero loses its sign.
+//! Activations are matrices with one row per token. If a value is used more than once, candle adds its gradients with
+//! `+`, starting from +0, so a zero loses its sign.
 
 use std::sync::{Arc, OnceLock};
 
@@ -16,7 +16,7 @@ use retrace_numerics::{elementwise, embedding, rope, swiglu};
 
 use crate::Dropout;
 
-/// The numbers behind a storage, which must be contiguous f32.
+/// The numbers in a storage, which must be contiguous f32.
 fn floats<'a>(storage: &'a CpuStorage, layout: &Layout, op: &'static str) -> Result<&'a [f32]> {
     let CpuStorage::F32(values) = storage else { bail!("{op}: f32 is needed") };
     match layout.contiguous_offsets() {
@@ -45,7 +45,8 @@ fn output(values: Vec<f32>, shape: impl Into<Shape>) -> Result<(CpuStorage, Shap
     Ok((CpuStorage::F32(values), shape.into()))
 }
 
-/// What a kernel makes of one tensor, and of it and the gradient of that: of the same length each.
+/// A kernel's function of one tensor, and its gradient function of the tensor and the output's gradient; all have the
+/// same length.
 trait Each: Send + Sync {
     const NAME: &'static str;
     fn forward(&self, x: &[f32]) -> Vec<f32>;
@@ -69,12 +70,12 @@ impl<E: Each> CustomOp1 for OfEach<E> {
     }
 }
 
-/// x · weightᵀ, or x · weightᵀ + bias: `x` is (tokens, inputs), `weight` (outputs, inputs), `bias` (outputs).
-/// With respect to x the gradient is dy · weight, with respect to weight dyᵀ · x, with respect to bias the sum
-/// of the rows of dy.
+/// x · weightᵀ, or x · weightᵀ + bias: `x` is (tokens, inputs), `weight` (outputs, inputs), `bias` (outputs). The
+/// gradient with respect to x is dy · weight, that with respect to weight dyᵀ · x, and that with respect to bias the
+/// sum of the rows of dy.
 ///
 /// # Errors
-/// If the tensors are not f32 on the CPU, or their shapes don't fit.
+/// If the tensors are not f32 on the CPU, or their shapes do not fit.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     match bias {
@@ -171,12 +172,12 @@ impl CustomOp3 for Linear {
 /// Each row normalised by its root mean square.
 ///
 /// # Errors
-/// If the tensors are not f32 on the CPU, or their shapes don't fit.
+/// If the tensors are not f32 on the CPU, or their shapes do not fit.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f32) -> Result<Tensor> {
     rms_norm_part(x, Part::whole(x.dims2()?.1), weight, epsilon)
 }
 
-/// A part of each row normalised by its root mean square, the rest as it is.
+/// A part of each row normalised by its root mean square, the rest unchanged.
 ///
 /// # Errors
 /// As [`rms_norm`].
@@ -184,15 +185,16 @@ pub fn rms_norm_part(x: &Tensor, part: Part, weight: &Tensor, epsilon: f32) -> R
     x.contiguous()?.apply_op2(&weight.contiguous()?, NormPart { part, epsilon })
 }
 
-/// Each row normalised by mean and variance, and, if there are parameters, times weight plus bias.
+/// Each row normalised by mean and variance, then, if there are parameters, multiplied by weight and increased by
+/// bias.
 ///
 /// # Errors
-/// If the tensors are not f32 on the CPU, or their shapes don't fit.
+/// If the tensors are not f32 on the CPU, or their shapes do not fit.
 pub fn layer_norm(x: &Tensor, parameters: Option<(&Tensor, &Tensor)>, epsilon: f32) -> Result<Tensor> {
     layer_norm_part(x, Part::whole(x.dims2()?.1), parameters, epsilon)
 }
 
-/// A part of each row normalised as by [`layer_norm`], the rest as it is.
+/// A part of each row normalised as by [`layer_norm`], the rest unchanged.
 ///
 /// # Errors
 /// As [`layer_norm`].
@@ -204,7 +206,7 @@ pub fn layer_norm_part(x: &Tensor, part: Part, parameters: Option<(&Tensor, &Ten
     }
 }
 
-/// By the root mean square with one more input, by mean and variance with none or two.
+/// By the root mean square with one additional input, by mean and variance with none or two.
 struct NormPart {
     part: Part,
     epsilon: f32,
@@ -229,9 +231,9 @@ impl NormPart {
         output(y, layout.shape().clone())
     }
 
-    /// The gradient with respect to x; those of the parameters go to where `parameters` says.
+    /// The gradient with respect to x; the gradients of the parameters are written to `parameters`.
     fn backward(&self, norm: Norm<'_>, x: &Tensor, dy: &Tensor, parameters: Gradients<'_>) -> Result<Option<Tensor>> {
-        // What was only copied has its output's gradient.
+        // Copied elements have their output's gradient.
         let mut dx = with_floats(dy, Self::NAME, <[f32]>::to_vec)?;
         with_floats(x, Self::NAME, |x| {
             with_floats(dy, Self::NAME, |dy| norm.backward(x, self.part, dy, false, &mut dx, parameters))
@@ -303,7 +305,7 @@ impl CustomOp3 for NormPart {
     }
 }
 
-/// Turns the queries and keys of packed rows by their position.
+/// Rotates the queries and keys of packed rows by their position.
 ///
 /// # Errors
 /// If the tensor is not f32 on the CPU.
@@ -332,7 +334,7 @@ impl Each for Rope {
     }
 }
 
-/// Each element brought to at most `limit` and at least −`limit`.
+/// Each element clipped to between −`limit` and `limit`.
 ///
 /// # Errors
 /// If the tensor is not f32 on the CPU.
@@ -382,7 +384,7 @@ impl Each for Gelu {
     }
 }
 
-/// A run's dropout; `call` is its number within a pass over the model.
+/// A run's dropout; `call` is the number of the call within a pass over the model.
 ///
 /// # Errors
 /// If the tensor is not f32 on the CPU.
@@ -409,7 +411,7 @@ impl Each for Dropped {
     }
 }
 
-/// `a` + `b`, of one shape. Of a value that leads to both, candle takes the gradient by way of `b` first.
+/// `a` + `b`, with the same shape. For a value that both depend on, candle computes the gradient through `b` first.
 ///
 /// # Errors
 /// If the tensors are not f32 on the CPU, or their shapes differ.
@@ -448,7 +450,7 @@ pub fn attend(qkv: &Tensor, attention: Attention) -> Result<Tensor> {
 
 struct Attend {
     attention: Attention,
-    /// What the forward pass leaves for the other.
+    /// The result of the forward pass that the backward pass needs.
     statistics: OnceLock<Vec<f32>>,
 }
 
@@ -482,10 +484,10 @@ impl CustomOp1 for Attend {
     }
 }
 
-/// silu(gate) · up, where a row of `x` is the gates and then the ups.
+/// silu(gate) · up, where a row of `x` contains the gates and then the ups.
 ///
 /// # Errors
-/// If the tensor is not f32 on the CPU, or its rows are of odd length.
+/// If the tensor is not f32 on the CPU, or its rows have an odd length.
 pub fn gate(x: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op1(SwiGlu)
 }
@@ -515,7 +517,7 @@ impl CustomOp1 for SwiGlu {
     }
 }
 
-/// The rows of `table`, (vocabulary, width), at `ids`, which must all have one.
+/// The rows of `table`, (vocabulary, width), at `ids`, each of which must have a row.
 ///
 /// # Errors
 /// If the table is not f32 on the CPU, or an id has no row.
@@ -523,8 +525,8 @@ pub fn embed(table: &Tensor, ids: &Arc<[u32]>) -> Result<Tensor> {
     table.contiguous()?.apply_op1(Embedding { ids: Arc::clone(ids), with_table: false })
 }
 
-/// As [`embed`], and the table again as the head of the same model. The gradient with respect to the table is
-/// the head's, to which the rows' are added one after another; candle would add the one sum to the other.
+/// As [`embed`], and also returns the table for use as the head of the same model. The gradient with respect to the
+/// table is the head's, to which those of the rows are added one after another; candle would instead add the two sums.
 ///
 /// # Errors
 /// As [`embed`].
@@ -535,7 +537,7 @@ pub fn embed_tied(table: &Tensor, ids: &Arc<[u32]>) -> Result<(Tensor, Tensor)> 
 
 struct Embedding {
     ids: Arc<[u32]>,
-    /// Whether the table stands below the rows.
+    /// Whether the table is appended below the rows.
     with_table: bool,
 }
 
@@ -571,9 +573,9 @@ impl CustomOp1 for Embedding {
     }
 }
 
-/// The negative log-likelihood, in nats, of each row's target, and its z-loss, (tokens, 2): `logits` is
-/// (tokens, vocabulary). This ends a model: its gradient is that of `scale` times the sum of all of them,
-/// whatever gradient it is given.
+/// The negative log-likelihood, in nats, of each row's target, and its z-loss, (tokens, 2): `logits` is (tokens,
+/// vocabulary). This must be the last operation of a model: its gradient is that of `scale` times the sum of all of
+/// them, and ignores the gradient that it receives.
 ///
 /// # Errors
 /// If there are not as many targets as rows, or one is outside the vocabulary.

@@ -12,19 +12,19 @@ use super::operations::with_floats;
 use crate::network::Moments;
 use crate::weights::{Layout, Parameter};
 
-/// The variables of a model, sorted by name, as its weights are laid out.
+/// The variables of a model, sorted by name, in the layout of its weights.
 pub(super) struct Variables {
     layout: Layout,
     vars: Vec<Var>,
 }
 
 impl Variables {
-    /// Variables of a known layout, all zeros.
+    /// Variables with a known layout, all zeros.
     pub(super) fn of(layout: &Layout) -> Result<Self> {
         Ok(Self::built(|vars| layout.iter().try_for_each(|(name, shape, _)| vars.get(shape, name).map(drop)))?.0)
     }
 
-    /// The variables that `build` asks for, and what it builds.
+    /// The variables that `build` requests, and what it builds.
     pub(super) fn built<M>(build: impl FnOnce(VarBuilder<'_>) -> Result<M>) -> Result<(Self, M)> {
         let map = VarMap::new();
         let model = build(VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu))?;
@@ -44,7 +44,7 @@ impl Variables {
         &self.vars[parameter.index()]
     }
 
-    /// Gives them these values, laid out as they are.
+    /// Sets them to these values, which have the same layout.
     pub(super) fn set(&self, values: &[f32]) -> Result<()> {
         for ((_, shape, range), var) in self.layout.iter().zip(&self.vars) {
             var.set(&Tensor::from_slice(&values[range], shape, &Device::Cpu)?)?;
@@ -52,7 +52,7 @@ impl Variables {
         Ok(())
     }
 
-    /// Their gradients, laid out as they are; +0 for those that have none.
+    /// Their gradients in the same layout; +0 for variables without one.
     pub(super) fn gradient(&self, gradients: &GradStore, to: &mut [f32]) -> Result<()> {
         for ((.., range), var) in self.layout.iter().zip(&self.vars) {
             let to = &mut to[range];
@@ -64,7 +64,7 @@ impl Variables {
         Ok(())
     }
 
-    /// Moves `weights`, which they are given the values of, by [`AdamW`], in its update number `updates`.
+    /// Updates `weights`, whose values they receive first, with [`AdamW`] as update number `updates`.
     pub(super) fn update(
         &self,
         weights: &mut [f32],

@@ -1,10 +1,9 @@
 //! The PyTorch checkpoint that llama2.c's `train.py` saves: `model_args`, the `model`'s weights,
 //! `iter_num`, and the `optimizer`'s state.
 //!
-//! PyTorch numbers the weights in the optimizer's state, group by group. llama2.c has two groups:
-//! matrices, which decay, and then vectors; in each the weights are in the order in which the model
-//! has them, in which its own state has them too. The head is the embedding and has no number of its
-//! own.
+//! PyTorch numbers the weights in the optimizer's state, group by group. llama2.c has two groups: matrices, which have
+//! weight decay, and then vectors; in each, the weights are in the order of the model, which is also the order of its
+//! own state. The head is the embedding and has no number of its own.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,20 +15,19 @@ use retrace_spec::Model;
 use super::{Moments, Released, llama, place};
 use crate::ModelError;
 
-/// What `torch.compile` puts before every name.
+/// The prefix that `torch.compile` adds to every name.
 const COMPILED: &str = "_orig_mod.";
-/// Updates are counted in binary32, in which every whole number up to this has its place.
+/// Updates are counted in binary32, which represents every integer up to this exactly.
 const MOST_UPDATES: f64 = 16_777_216.0;
 
-/// Reads a checkpoint whose values are in `top`, and whose `tensors` have the names of their places
-/// there.
+/// Reads a checkpoint whose values are in `top`, and whose `tensors` are named by their positions there.
 ///
 /// # Errors
-/// If it is none of llama2.c's, or its parts are not of one model.
+/// If it is not a checkpoint of llama2.c, or its parts do not fit together.
 pub(super) fn read(path: &Path, top: Plain<'_>, mut tensors: BTreeMap<String, Tensor>) -> Result<Released, ModelError> {
     let refuse = |what: String| ModelError::Config { path: path.to_owned(), what };
     let state = top.get("model").ok_or_else(|| refuse("has no `model`".to_owned()))?;
-    // Named as in the export, in the model's order.
+    // With the names of the export, in the model's order.
     let mut weights = BTreeMap::new();
     let mut order = Vec::new();
     for name in state.entries().filter_map(|(name, _)| name.text()) {
@@ -63,7 +61,7 @@ pub(super) fn read(path: &Path, top: Plain<'_>, mut tensors: BTreeMap<String, Te
     Ok(Released { model, weights, iterations: top.get("iter_num").and_then(Plain::count), optimizer })
 }
 
-/// What the export calls a weight.
+/// The export's name of a weight.
 fn exported(name: &str) -> Option<String> {
     let part = |part: &str| {
         Some(match part {
@@ -91,7 +89,7 @@ fn exported(name: &str) -> Option<String> {
     }
 }
 
-/// The model, as `model_args` and the width of `w1` tell it.
+/// The model, derived from `model_args` and the width of `w1`.
 fn describe(args: Plain<'_>, weights: &BTreeMap<String, Tensor>) -> Result<Model, &'static str> {
     let count = |name: &str| args.get(name).and_then(Plain::count).and_then(|count| usize::try_from(count).ok());
     let heads = count("n_heads").ok_or("has no count `n_heads` in `model_args`")?;
@@ -101,7 +99,7 @@ fn describe(args: Plain<'_>, weights: &BTreeMap<String, Tensor>) -> Result<Model
         intermediate_size: weights.get("layers.0.w1").and_then(|w1| w1.shape.first().copied()).unwrap_or_default(),
         num_hidden_layers: count("n_layers").ok_or("has no count `n_layers` in `model_args`")?,
         num_attention_heads: heads,
-        // `None`, or left out, is as many.
+        // If it is `None` or left out, there are as many as query heads.
         num_key_value_heads: count("n_kv_heads").unwrap_or(heads),
         max_position_embeddings: count("max_seq_len").ok_or("has no count `max_seq_len` in `model_args`")?,
         rms_norm_eps: Some(args.get("norm_eps").and_then(Plain::number).unwrap_or(1e-5)),
@@ -146,7 +144,7 @@ fn moments(
             let missing = || Fault::Optimizer(format!("has no {part} of {name} (entry {number})"));
             tensors.remove(&format!("optimizer.state.{number}.{part}")).ok_or_else(missing)
         };
-        // Older versions of PyTorch count in whole numbers, newer ones in a tensor of one.
+        // Older versions of PyTorch count in integers, newer ones in a tensor with one element.
         let step = match state.and_then(|state| state.get("step")).and_then(Plain::number) {
             Some(step) => Some(step),
             None => one(&take("step")?),
@@ -163,7 +161,7 @@ fn moments(
     Ok(Moments { updates: updates.unwrap_or_default() as u64, first: place(first)?, second: place(second)? })
 }
 
-/// The number of a tensor of one.
+/// The number in a tensor with one element.
 fn one(tensor: &Tensor) -> Option<f64> {
     match tensor.dtype {
         Dtype::F32 => Some(f32::from_le_bytes(tensor.bytes.as_slice().try_into().ok()?).into()),

@@ -7,26 +7,26 @@ use retrace_spec::foreign::shown;
 use super::Answer;
 use crate::QueryError;
 
-/// No column is made narrower than this.
+/// The minimum width of a column.
 const NARROWEST: usize = 8;
 
-/// An answer as it is shown.
+/// An answer prepared for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fitted {
     /// The lines.
     pub text: String,
-    /// How many cells end with `…` because there was no room for the rest.
+    /// The number of cells that were cut and end with `…`.
     pub cut: usize,
-    /// How many rows there are beyond those shown.
+    /// The number of rows that are not shown.
     pub more_rows: usize,
-    /// The columns for which there was no room.
+    /// The columns that are not shown because of the width.
     pub more_columns: Vec<String>,
 }
 
 impl Answer {
-    /// The answer as columns, in lines of at most `width` characters and with at most `rows` rows,
-    /// where those are given. Where there is no room, texts are cut first, then digits of fractions;
-    /// whole numbers never, as a part of one is another: columns at the right are left out instead.
+    /// The answer as columns, in lines of at most `width` characters and with at most `rows` rows, if those are given.
+    /// If the width is too small, texts are cut first, then digits of fractions; integers are never cut, because the
+    /// result would be another number: columns at the right are left out instead.
     ///
     /// # Errors
     /// If a value cannot be written.
@@ -87,8 +87,8 @@ impl Answer {
     }
 }
 
-/// The widths of as many columns as there is room for, with two spaces between them: each its full
-/// width if it is no wider than a common limit, the greatest that fits, and never below its least.
+/// The widths of as many columns as fit, with two spaces between them: each has its full width if it is no wider than
+/// a common limit, the greatest that fits, and is never narrower than its minimum.
 fn fit(full: &[usize], least: &[usize], width: usize) -> Vec<usize> {
     let gaps = |columns: usize| 2 * columns.saturating_sub(1);
     let mut columns = full.len();
@@ -105,7 +105,7 @@ fn fit(full: &[usize], least: &[usize], width: usize) -> Vec<usize> {
     at(limit)
 }
 
-/// The beginning of a text, with `…` for the rest.
+/// The beginning of a text, with `…` in place of the rest.
 fn cut(text: &str, width: usize) -> String {
     let mut left = width.saturating_sub(1);
     let mut out = String::new();
@@ -121,17 +121,17 @@ fn cut(text: &str, width: usize) -> String {
     out
 }
 
-/// Digits before a fraction's point, and its sign.
+/// Number of digits before a fraction's point, and its sign.
 fn whole_digits(number: &str) -> usize {
     number.split('.').next().map_or(0, str::len)
 }
 
-/// How many columns of a terminal a text takes.
+/// The number of terminal columns of a text.
 fn columns_of(text: &str) -> usize {
     text.chars().map(columns_of_char).sum()
 }
 
-/// Two for a Chinese character or full-width form, none for an accent that joins the one before.
+/// Two for a Chinese character or full-width form, none for a combining accent.
 fn columns_of_char(c: char) -> usize {
     match c {
         '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200d}' | '\u{fe00}'..='\u{fe0f}' => 0,
@@ -156,9 +156,9 @@ mod tests {
     fn columns_share_what_room_there_is() {
         // By hand: the limit of 9 gives 9 + 2 + 4 + 2 + 9 = 26.
         assert_eq!(fit(&[30, 4, 12], &[8, 4, 8], 26), [9, 4, 9]);
-        // Nothing is cut where all fits.
+        // Nothing is cut if everything fits.
         assert_eq!(fit(&[30, 4, 12], &[8, 4, 8], 50), [30, 4, 12]);
-        // A whole number keeps its digits, and the last column finds no room.
+        // An integer keeps its digits, and the last column does not fit.
         assert_eq!(fit(&[10, 20, 30], &[8, 20, 8], 34), [10, 20]);
         assert_eq!(fit(&[], &[], 80), [0; 0]);
     }

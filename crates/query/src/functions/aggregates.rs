@@ -18,12 +18,12 @@ use super::rank::{kendall, spearman};
 use super::statistic::{Distinct, Groups, One, Reading, Rows, Statistic};
 use super::trajectory::{LogSlope, first_reaching, forgetting, interpolate};
 
-/// What an aggregate works out.
+/// What an aggregate computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum AggregateKind {
     Sum,
     Mean,
-    /// With so many degrees of freedom fewer than rows.
+    /// With this number subtracted from the rows for the degrees of freedom.
     Variance(u8),
     Deviation(u8),
     Covariance(u8),
@@ -90,8 +90,8 @@ pub(super) fn all() -> Vec<AggregateUDF> {
     ]
 }
 
-/// An aggregate over floats. Where it has an `original`, that one is DataFusion's of the same name,
-/// which still does what needs no rounding: whole numbers, decimals, durations.
+/// An aggregate of floats. If it has an `original`, that is DataFusion's aggregate of the same name, which is still
+/// used for types without rounding: integers, decimals, durations.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Aggregate {
     name: String,
@@ -101,7 +101,7 @@ struct Aggregate {
     original: Option<Arc<AggregateUDF>>,
 }
 
-/// Calls `$make` with what `$kind` keeps of its rows, how many columns they have, and how it is read.
+/// Calls `$make` with the statistic for `$kind`, the number of its columns, and the function that reads its result.
 macro_rules! of_kind {
     ($kind:expr, $arguments:expr, $make:ident($($with:expr),*)) => {{
         use Reading::{Number, Value};
@@ -156,7 +156,7 @@ fn groups<S: Statistic<N>, const N: usize>(
 }
 
 impl Aggregate {
-    /// DataFusion's own, where what it returns is no float.
+    /// DataFusion's own, if its result is not a float.
     fn original(&self, to: &DataType) -> Option<&Arc<AggregateUDF>> {
         self.original.as_ref().filter(|_| *to != DataType::Float64)
     }
@@ -203,7 +203,7 @@ impl AggregateUDFImpl for Aggregate {
         match (&self.original, self.kind) {
             (Some(original), _) => original.return_type(types),
             (None, AggregateKind::PairedBootstrap) => Ok(bootstrap::kind()),
-            // A step stays the whole number that it was.
+            // A step remains an integer.
             (None, AggregateKind::FirstReaching) => Ok(types.first().cloned().unwrap_or(DataType::Float64)),
             (None, _) => Ok(DataType::Float64),
         }
@@ -264,8 +264,7 @@ impl AggregateUDFImpl for Aggregate {
         }
     }
 
-    /// `sum(x + 1)` is `sum(x) + count(x)` for whole numbers, but not for floats, where each `x + 1`
-    /// is rounded.
+    /// `sum(x + 1)` is `sum(x) + count(x)` for integers, but not for floats, where each `x + 1` is rounded.
     fn simplify_expr_op_literal(
         &self,
         function: &expr::AggregateFunction,

@@ -1,4 +1,4 @@
-//! `aligned('run a', 'run b')`: two runs, side by side.
+//! `aligned('run a', 'run b')`: comparison of two runs.
 
 use std::future::Future;
 use std::pin::pin;
@@ -13,12 +13,11 @@ use datafusion::logical_expr::Expr;
 
 use super::statistic::refused;
 
-/// Every metric of the first run at each of its steps, beside the second run's: task, metric, shots,
-/// step, tokens, a, b, difference. b is the mean of the second run's values at the same step; where
-/// it has none, the value on the line between its neighbours in tokens; where it has none of those,
-/// there is no row.
+/// Every metric of the first run at each of its steps, beside the second run's: task, metric, shots, step, tokens, a,
+/// b, difference. b is the mean of the second run's values at the same step; if there is none, the linear
+/// interpolation between its neighbours by tokens; if there are no neighbours, there is no row.
 ///
-/// It is a query over `metrics` in other words, so it can be sent to wherever that table is known.
+/// It is rewritten to a query on `metrics`, so it can be sent to any process that has that table.
 #[derive(Debug)]
 pub(super) struct Aligned;
 
@@ -45,7 +44,7 @@ impl TableFunctionImpl for Aligned {
             quoted(a),
             quoted(b)
         );
-        // Planning waits for nothing where the table is registered already.
+        // If the table is registered already, planning does not wait for anything.
         let mut planning = pin!(state.create_logical_plan(&sql));
         match planning.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(plan) => Ok(Arc::new(ViewTable::new(plan?, Some(sql.clone())))),

@@ -1,4 +1,4 @@
-//! The paired bootstrap: how sure a difference of means is.
+//! The paired bootstrap: the uncertainty of a difference of means.
 
 use std::sync::Arc;
 
@@ -10,28 +10,28 @@ use retrace_numerics::random::Stream;
 use super::exact::Exact;
 use super::statistic::{Rows, refused};
 
-/// Resamples, where none are asked for.
+/// Number of resamples if it is not specified.
 const RESAMPLES: f64 = 10_000.0;
-/// The most that may be asked for.
+/// Maximum number of resamples.
 const MOST: f64 = 1_000_000.0;
 
 fn fields() -> Fields {
     ["difference", "low", "high", "p"].map(|name| Field::new(name, DataType::Float64, true)).into_iter().collect()
 }
 
-/// What [`paired_bootstrap`] gives.
+/// The result of [`paired_bootstrap`].
 pub(super) fn kind() -> DataType {
     DataType::Struct(fields())
 }
 
-/// Of (a, b, resamples): the difference of the means of a and b, its 95 % interval by percentiles,
-/// and a two-sided p that it is 0 (B. Efron and R. Tibshirani, "An introduction to the bootstrap",
-/// 1993; p counts the sample itself, as A. Davison and D. Hinkley do, 1997, so it is never 0).
+/// For (a, b, resamples): the difference of the means of a and b, its 95 % interval by percentiles, and a two-sided p
+/// that it is 0 (B. Efron and R. Tibshirani, "An introduction to the bootstrap", 1993; p counts the sample itself, as
+/// A. Davison and D. Hinkley do, 1997, so it is never 0).
 ///
-/// Pairs are drawn with replacement, as many as there are. Which are drawn is fixed: pairs are
-/// sorted first; resample i's draw j is word j mod 4 of [`Stream::at`] (i, ⌊j/4⌋) of the stream
-/// `paired_bootstrap` of seed 0, times the number of pairs, over 2^32. A resample's mean is added up
-/// in that order. Null of no pairs; of one, the interval and p are null.
+/// Pairs are drawn with replacement, as many as there are. The draws are fixed: pairs are sorted first; resample i's
+/// draw j is word j mod 4 of [`Stream::at`] (i, ⌊j/4⌋) of the stream `paired_bootstrap` of seed 0, times the number of
+/// pairs, divided by 2^32. A resample's mean is summed in that order. The result is null without pairs; with one pair,
+/// the interval and p are null.
 pub(super) fn paired_bootstrap(rows: &Rows<3>) -> Result<ScalarValue> {
     let rows = rows.sorted();
     let resamples = rows.first().map_or(RESAMPLES, |row| row[2]);
@@ -44,7 +44,7 @@ pub(super) fn paired_bootstrap(rows: &Rows<3>) -> Result<ScalarValue> {
     Ok(answer(&pairs, resamples as u64))
 }
 
-/// [`paired_bootstrap`] of (a, b), with the resamples of one who asks for no number.
+/// [`paired_bootstrap`] of (a, b), with the default number of resamples.
 pub(super) fn paired_bootstrap_as_usual(rows: &Rows<2>) -> Result<ScalarValue> {
     Ok(answer(&rows.sorted(), RESAMPLES as u64))
 }

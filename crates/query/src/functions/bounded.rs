@@ -1,12 +1,12 @@
 //! Functions with a limit on the size of their results.
 //!
-//! `repeat('x', 10000000000)` would end the process, because a failed allocation cannot be handled. So each
-//! function whose result can be larger than its input is called only if the result for a batch takes at most
-//! [`MOST`] bytes. This is computed in advance from the arguments. Where this estimate is too high (the
-//! matches of a `replace` are not known in advance), the function is applied to halves of the batch.
+//! `repeat('x', 10000000000)` would end the process, because a failed allocation cannot be handled. So each function
+//! whose result can be larger than its input is called only if the result for a batch needs at most [`MOST`] bytes.
+//! This is computed in advance from the arguments. If this estimate is too high (the matches of a `replace` are not
+//! known in advance), the function is applied to halves of the batch.
 //!
-//! [`Bounds`] replaces these functions in plans, including `||`, and refuses constants that would exceed the
-//! limit if each row had its own.
+//! [`Bounds`] replaces these functions in plans, including `||`, and refuses constants that would exceed the limit if
+//! each row had its own copy.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -27,41 +27,41 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::{AnalyzerRule, ApplyOrder, OptimizerConfig, OptimizerRule};
 
-/// Bytes that the result of one call, for the rows of a batch, may take.
+/// Maximum bytes of the result of one call, for the rows of a batch.
 const MOST: u64 = 256 << 20;
-/// Rows of a batch, as DataFusion cuts them.
+/// Rows per batch, as DataFusion divides them.
 const ROWS: u64 = 8192;
-/// What an element of a list takes beside its value: its place, and that while it is put there.
+/// Additional bytes per list element: its offset, and a second copy of it while the list is built.
 const PLACE: u64 = 16;
 
-/// What the result of a function takes, given its arguments.
+/// The size of a function's result, as a function of its arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Growth {
-    /// The first argument, as often as the second says.
+    /// The first argument, repeated as often as the second states.
     Repeat,
-    /// The same as elements of a list.
+    /// The same, as elements of a list.
     RepeatElement,
-    /// As many characters as the second argument says, or the first.
+    /// As many characters as the second argument states, or as the first has.
     Pad,
-    /// As many elements as the second argument says, or the first.
+    /// As many elements as the second argument states, or as the first has.
     Resize,
     /// The numbers or days between two.
     Range,
-    /// The first argument with the third wherever the second is.
+    /// The first argument, with each occurrence of the second replaced by the third.
     Replace,
-    /// The same by a pattern, whose third argument can repeat what was found.
+    /// The same with a pattern, where the third argument can repeat the match.
     ReplacePattern,
-    /// Each element of the first argument may become the third.
+    /// Each element of the first argument may be replaced by the third.
     ReplaceElement,
-    /// The elements of the first argument as text, the others between them.
+    /// The elements of the first argument as text, with the other arguments between them.
     Join,
-    /// The arguments after the first, that one between them.
+    /// The arguments after the first, joined with the first between them.
     JoinTexts,
-    /// All arguments, so many times.
+    /// All arguments, this many times.
     All(u64),
 }
 
-/// DataFusion's functions that can make more than they are given, by their names.
+/// DataFusion's functions whose results can be larger than their inputs, by name.
 const GROWING: &[(&str, Growth)] = &[
     ("array_append", Growth::All(1)),
     ("array_concat", Growth::All(1)),
@@ -97,10 +97,10 @@ const GROWING: &[(&str, Growth)] = &[
     ("upper", Growth::All(3)),
 ];
 
-/// All that `registry` has of them, bounded, and the function that `||` is.
+/// All of these that `registry` has, bounded, and the function for `||`.
 ///
 /// # Errors
-/// Never: a function that is not there is passed over.
+/// Never: a function that does not exist is skipped.
 pub(super) fn all(registry: &dyn FunctionRegistry) -> Vec<ScalarUDF> {
     let bounded = GROWING.iter().filter_map(|(name, growth)| {
         let function = registry.udf(name).ok()?;
@@ -109,13 +109,13 @@ pub(super) fn all(registry: &dyn FunctionRegistry) -> Vec<ScalarUDF> {
     bounded.chain([joined()]).collect()
 }
 
-/// `a || b` of texts.
+/// `a || b` for texts.
 fn joined() -> ScalarUDF {
     let signature = Signature::variadic_any(Volatility::Immutable);
     Bounded::of(Arc::new(ScalarUDF::new_from_impl(Joined { signature })), Growth::All(1))
 }
 
-/// A function that is called where its result is not too large.
+/// A function that is called only if its result is not too large.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Bounded {
     function: Arc<ScalarUDF>,
@@ -134,8 +134,8 @@ impl Bounded {
     }
 }
 
-// What it does not say of itself, it does not do: DataFusion's `simplify` would bring the function back
-// without its bound.
+// Methods that it does not implement have no effect: DataFusion's `simplify` would restore the function without its
+// limit.
 impl ScalarUDFImpl for Bounded {
     fn name(&self) -> &str {
         self.function.name()
@@ -208,7 +208,7 @@ impl ScalarUDFImpl for Bounded {
     }
 }
 
-/// Bytes of the values in an array, row by row; shared ones count wherever they are.
+/// Bytes of the values in an array, row by row; shared values count each time.
 enum Widths {
     Same(u64),
     Each(Vec<u64>),
@@ -221,7 +221,7 @@ impl Widths {
         Ok(match array.data_type() {
             DataType::Utf8 => Self::Each(lengths(array.as_string::<i32>().value_offsets())),
             DataType::LargeUtf8 => Self::Each(large(array.as_string::<i64>().value_offsets())),
-            // The low half of a view's lowest number is the length.
+            // The low half of a view's lowest word is the length.
             DataType::Utf8View => {
                 Self::Each(array.as_string_view().views().iter().map(|v| u64::from(*v as u32)).collect())
             }
@@ -275,7 +275,7 @@ impl Widths {
         }
     }
 
-    /// Of some values of a list, with what each of them takes beside.
+    /// For some values of a list, with the additional bytes of each.
     fn between(&self, from: usize, to: usize) -> u64 {
         let of = match self {
             Self::Same(width) => width.saturating_mul((to - from) as u64),
@@ -292,7 +292,7 @@ impl Widths {
     }
 }
 
-/// Bytes of the result for so many rows, or more.
+/// An upper bound of the bytes of the result for this number of rows.
 fn bytes_of(growth: Growth, args: &[ColumnarValue], rows: usize) -> Result<u64> {
     if args.is_empty() {
         return Ok(0);
@@ -316,7 +316,7 @@ fn bytes_of(growth: Growth, args: &[ColumnarValue], rows: usize) -> Result<u64> 
         }
         Growth::RepeatElement => {
             let counts = counts(1)?;
-            // Of a list, each element has a place too.
+            // In a list, each element also has an offset.
             let elements = |row: usize| width(0, row).saturating_mul(2) + PLACE;
             sum(&|row| elements(row).saturating_mul(counts.at(row)))
         }
@@ -337,7 +337,7 @@ fn bytes_of(growth: Growth, args: &[ColumnarValue], rows: usize) -> Result<u64> 
             text.saturating_add((text / from.max(1) + 1).saturating_mul(to))
         }),
         Growth::ReplacePattern => {
-            // Any mark may be one that stands for what was found; and without flags, one thing is replaced.
+            // Any special character may refer to the match; and without flags, only one match is replaced.
             let everywhere = args.len() > 3;
             sum(&|row| {
                 let (text, by) = (width(0, row), width(2, row));
@@ -351,7 +351,7 @@ fn bytes_of(growth: Growth, args: &[ColumnarValue], rows: usize) -> Result<u64> 
         }
         Growth::Join => {
             let elements = elements(&arrays[0]);
-            // As text, a number is no longer than three times what it is stored as, with its place.
+            // As text, a number with its offset takes at most three times the bytes of its stored form.
             let each = |row: usize| width(0, row).saturating_mul(3);
             sum(&|row| each(row).saturating_add(elements.at(row).saturating_mul(width(1, row) + width(2, row))))
         }
@@ -362,7 +362,7 @@ fn bytes_of(growth: Growth, args: &[ColumnarValue], rows: usize) -> Result<u64> 
     })
 }
 
-/// How many elements the lists of an array have.
+/// The number of elements of an array's lists.
 fn elements(array: &ArrayRef) -> Widths {
     match array.data_type() {
         DataType::List(_) => Widths::Each(
@@ -376,7 +376,7 @@ fn elements(array: &ArrayRef) -> Widths {
     }
 }
 
-/// How often something is to be there, row by row; less than nothing is nothing.
+/// The number of repetitions, row by row; negative numbers count as zero.
 struct Counts(Option<Int64Array>);
 
 impl Counts {
@@ -392,10 +392,10 @@ impl Counts {
     }
 }
 
-/// How many steps there are from the first argument to the second, by the third.
+/// The number of steps from the first argument to the second, with the step width of the third.
 fn between(arrays: &[ArrayRef]) -> Result<Vec<u64>> {
     let rows = arrays.iter().map(|array| array.len()).max().unwrap_or(0);
-    // Days and times as nanoseconds, whatever they are kept as.
+    // Days and times as nanoseconds, whatever their stored unit.
     let as_number = |array: &ArrayRef| -> Result<Box<dyn Fn(usize) -> i128>> {
         let (to, unit): (_, i128) = match array.data_type() {
             DataType::Date32 => (DataType::Int32, 86_400_000_000_000),
@@ -414,7 +414,7 @@ fn between(arrays: &[ArrayRef]) -> Result<Vec<u64>> {
                 let steps = array.as_primitive::<IntervalMonthDayNanoType>().clone();
                 return Ok(Box::new(move |row| {
                     let step = steps.value(if steps.len() == 1 { 0 } else { row });
-                    // The shortest month; a step that goes back and forth is as long as its parts.
+                    // The shortest month; a step with parts of both signs is as long as its parts.
                     let (months, days) = (i128::from(step.months), i128::from(step.days));
                     (months * 28 + days) * 86_400_000_000_000 + i128::from(step.nanoseconds)
                 }));
@@ -439,7 +439,7 @@ fn between(arrays: &[ArrayRef]) -> Result<Vec<u64>> {
     Ok((0..rows).map(|row| u64::try_from(length(row) / step(row) + 1).unwrap_or(u64::MAX)).collect())
 }
 
-/// Texts as one, null where one of them is: what `||` is.
+/// Joins texts; null if one of them is null: the meaning of `||`.
 #[derive(Debug)]
 struct Joined {
     signature: Signature,
@@ -472,7 +472,7 @@ impl ScalarUDFImpl for Joined {
         Ok(arg_types.first().cloned().unwrap_or(DataType::Null))
     }
 
-    /// As with the operator: null where a text is, and nowhere else.
+    /// As with the operator: null if a text is null, and nowhere else.
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let kind = args.arg_fields.first().map_or(DataType::Null, |field| field.data_type().clone());
         let nullable = args.arg_fields.iter().any(|field| field.is_nullable());
@@ -493,7 +493,7 @@ impl ScalarUDFImpl for Joined {
     }
 }
 
-/// Puts bounded functions in the place of others, and looks at constants.
+/// Replaces functions by their bounded forms, and checks constants.
 #[derive(Debug)]
 pub(crate) struct Bounds {
     functions: Vec<Arc<ScalarUDF>>,
@@ -518,8 +518,8 @@ impl Bounds {
                 }
             }
             Expr::BinaryExpr(BinaryExpr { op: Operator::StringConcat, .. }) => {
-                // `a || b || c` is one function of all three. Lists have a function for it already; here
-                // all are texts, of one kind where no cast stands between them.
+                // `a || b || c` becomes one function of all three. Lists have a function for it already; here all are
+                // texts, of the same type if there is no cast between them.
                 let mut texts = Vec::new();
                 let mut rest = &expr;
                 while let Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) = rest {
@@ -559,7 +559,7 @@ impl AnalyzerRule for Bounds {
     }
 }
 
-/// Refuses constants that take too much when each row of a batch has one.
+/// Refuses constants that need too much memory if each row of a batch has one.
 #[derive(Debug)]
 pub(crate) struct Constants;
 

@@ -1,6 +1,6 @@
-//! `count(distinct x)` of texts by group. DataFusion's keeps a table of texts for each group, which
-//! takes some kilobytes even of a group of one; here each text is kept once, and a group is a number
-//! beside the text's. Of anything but texts, and without `distinct`, DataFusion's is used.
+//! `count(distinct x)` of texts by group. DataFusion's version keeps a table of texts for each group, which takes some
+//! kilobytes even for a group of one; here each text is stored once, and a group is a number beside the text's number.
+//! For other types, and without `distinct`, DataFusion's version is used.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ struct Count {
     original: Arc<AggregateUDF>,
 }
 
-/// The type of the texts that are counted, if it is those.
+/// The type of the texts that are counted, if they are texts.
 fn texts(args: &AccumulatorArgs) -> Option<DataType> {
     let [field] = args.expr_fields else { return None };
     let kind = field.data_type();
@@ -98,13 +98,13 @@ impl AggregateUDFImpl for Count {
     }
 }
 
-/// Which texts there are in which groups.
+/// Which texts occur in which groups.
 #[derive(Debug)]
 struct Texts {
-    /// Each text, and its place in `texts`.
+    /// Each text, and its index in `texts`.
     places: HashMap<Arc<str>, usize>,
     texts: Vec<Arc<str>>,
-    /// A group and the place of a text in it.
+    /// A group and the index of a text in it.
     pairs: HashSet<(usize, usize)>,
     counts: Vec<i64>,
     /// The type of the column.
@@ -139,7 +139,7 @@ impl Texts {
         }
     }
 
-    /// The pairs of the first `groups`, in any order; those of the rest stay, and move up.
+    /// The pairs of the first `groups`, in any order; those of the other groups remain, and are renumbered.
     fn first(&mut self, groups: usize) -> Vec<(usize, usize)> {
         let (first, rest): (Vec<_>, Vec<_>) = self.pairs.drain().partition(|(group, _)| *group < groups);
         self.pairs = rest.into_iter().map(|(group, place)| (group - groups, place)).collect();
@@ -244,7 +244,7 @@ mod tests {
         let mut all = Texts::default();
         all.update_batch(&texts(&VALUES), &GROUPS, None, 3).unwrap();
         assert_eq!(counts(&all.evaluate(EmitTo::First(1)).unwrap()), [2]);
-        // What was group 2 is group 1 now.
+        // The former group 2 is now group 1.
         all.update_batch(&texts(&[Some("c"), Some("d")]), &[1, 1], None, 2).unwrap();
         assert_eq!(counts(&all.evaluate(EmitTo::All).unwrap()), [0, 4]);
     }

@@ -1,8 +1,8 @@
 //! Scalar functions: replacements of DataFusion's with the same names, and `differs`.
 //!
-//! DataFusion's logarithms, exponentials and trigonometric functions come from the platform's C library, and
-//! their last bits differ between platforms. These come from the pinned crate `libm`, in binary64. `sqrt` is
-//! fixed by IEEE 754 and not replaced, nor are `degrees` and `radians`, which multiply.
+//! DataFusion's logarithms, exponentials and trigonometric functions come from the platform's C library, and their
+//! last bits differ between platforms. The functions here come from the pinned crate `libm`, in binary64. `sqrt` is
+//! defined exactly by IEEE 754 and not replaced, nor are `degrees` and `radians`, which only multiply.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 
-/// What a function does with its arguments.
+/// The computation of a function.
 #[derive(Clone, Copy)]
 enum Kernel {
     One(fn(f64) -> f64),
     Two(fn(f64, f64) -> f64),
-    /// The logarithm, to base 10 or to the base that comes first.
+    /// The logarithm, to base 10 or to the base that is the first argument.
     Log,
     Differs,
 }
@@ -68,7 +68,7 @@ struct Function {
     kernel: Kernel,
 }
 
-// A function is its name: there is one of each.
+// A function is identified by its name: there is one of each.
 impl PartialEq for Function {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
@@ -134,11 +134,11 @@ fn logarithm(base: f64, x: f64) -> f64 {
     }
 }
 
-/// Where the normal distribution has 2.5 % above it.
+/// The value above which 2.5 % of the normal distribution lie.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// Whether |a − b| is more than z standard errors of the difference, √(`error_a`² + `error_b`²):
-/// the two-sided z-test of independent estimates. Null where anything is.
+/// Whether |a − b| is more than z standard errors of the difference, √(`error_a`² + `error_b`²): the two-sided z-test
+/// of independent estimates. Null if any argument is null.
 fn differs([a, error_a, b, error_b]: [&Float64Array; 4], z: Option<&Float64Array>) -> BooleanArray {
     let rows = a.iter().zip(error_a).zip(b.iter().zip(error_b)).enumerate();
     let one = |(row, ((a, error_a), (b, error_b)))| {

@@ -1,23 +1,22 @@
 //! Sums of floats without rounding.
 //!
-//! Every finite binary64 number, and every product of two, is a whole multiple of 2^−2148 and below
-//! 2^2048. A sum of such numbers is kept as that whole number, so that neither the order of its
-//! terms nor how they were split among threads can be seen in it; it is rounded once, when it is
-//! read. A term can be taken out again as exactly as it was put in.
+//! Every finite binary64 number, and every product of two, is an integer multiple of 2^−2148 and below 2^2048. A sum
+//! of such numbers is stored as that integer, so it depends neither on the order of its terms nor on how they were
+//! divided among threads; it is rounded once, when it is read. A term can be removed again exactly.
 //!
-//! Bit p of the whole number weighs 2^(p − 2148). It is kept in one of two forms:
+//! Bit p of the integer has the weight 2^(p − 2148). It is stored in one of two forms:
 //!
-//! - a **window** of `WORDS`·64 bits, two's complement, whose lowest bit stands at a position that
-//!   the first term chooses. Terms that lie apart by no more than some twelve decimal orders fit,
-//!   which is what a column of measurements is. A window moves where that loses no bit.
-//! - **digits** of 32 bits over the whole range, each in 64 bits so that carries can wait (the
-//!   superaccumulator of Kulisch; the waiting carries are those of R. Neal, "Fast exact summation
-//!   using small and large superaccumulators", 2015).
+//! - a **window** of `WORDS`·64 bits, two's complement, whose lowest bit has a position that the first term
+//!   determines. Terms whose magnitudes differ by at most about twelve decimal orders fit, which is typical for a
+//!   column of measurements. A window moves if that loses no bit.
+//! - **digits** of 32 bits over the whole range, each in 64 bits so that carries can be deferred (the superaccumulator
+//!   of Kulisch; the deferred carries are those of R. Neal, "Fast exact summation using small and large
+//!   superaccumulators", 2015).
 //!
-//! Infinities and NaN are counted beside the digits: any NaN, or infinities of both signs, make the
-//! sum NaN; infinities of one sign make it that infinity. A sum of nothing, of zeros of either sign,
-//! or of terms that cancel, is +0. A finite sum that is too large for binary64 rounds to infinity,
-//! but terms after it may bring it back: nothing is lost on the way.
+//! Infinities and NaN are counted beside the digits: any NaN, or infinities of both signs, make the sum NaN;
+//! infinities of one sign make it that infinity. A sum without terms, of zeros of either sign, or of terms that
+//! cancel, is +0. A finite sum that is too large for binary64 is rounded to infinity, but later terms may make it
+//! finite again: no information is lost.
 
 mod blocks;
 mod bytes;
@@ -31,7 +30,7 @@ pub use value::Value;
 use wide::Wide;
 use window::{add_to, moved, negate};
 
-/// The exponent of the lowest bit: the product of the two least subnormal numbers.
+/// The exponent of the lowest bit: the product of the two smallest subnormal numbers.
 const LOWEST: i32 = -2148;
 
 /// A sum of binary64 numbers and of products of two of them, without rounding.
@@ -68,7 +67,7 @@ fn parts(bits: u64) -> (u64, i32, bool) {
 impl<const WORDS: usize> Exact<WORDS> {
     /// Bits of a window.
     const BITS: i32 = 64 * WORDS as i32;
-    /// How many of them are below the first term, of 53 bits a factor.
+    /// The number of bits below the first term, with 53 bits per factor.
     const BELOW: i32 = (Self::BITS - 53 * WORDS as i32 / 2) * 5 / 8;
 
     /// Adds a number.
@@ -77,7 +76,7 @@ impl<const WORDS: usize> Exact<WORDS> {
         self.put(x, false);
     }
 
-    /// Takes out a number that was added.
+    /// Removes a number that was added.
     #[inline]
     pub fn subtract(&mut self, x: f64) {
         self.put(x, true);
@@ -93,13 +92,13 @@ impl<const WORDS: usize> Exact<WORDS> {
         self.term(u128::from(whole), position, negative != out);
     }
 
-    /// Adds the product of two numbers, which is not rounded either.
+    /// Adds the product of two numbers without rounding it.
     #[inline]
     pub fn add_product(&mut self, x: f64, y: f64) {
         self.put_product(x, y, false);
     }
 
-    /// Takes out a product that was added.
+    /// Removes a product that was added.
     #[inline]
     pub fn subtract_product(&mut self, x: f64, y: f64) {
         self.put_product(x, y, true);
@@ -115,7 +114,7 @@ impl<const WORDS: usize> Exact<WORDS> {
         self.term(u128::from(a) * u128::from(b), at_a + at_b + LOWEST, negative);
     }
 
-    /// Adds `values`, quicker than one by one where they are of like magnitude.
+    /// Adds `values`, faster than one by one if they have similar magnitudes.
     pub fn add_all(&mut self, values: &[f64]) {
         for block in values.chunks(BLOCK) {
             match halves(block) {
@@ -125,7 +124,7 @@ impl<const WORDS: usize> Exact<WORDS> {
         }
     }
 
-    /// Adds the products of `x` and `y`, element by element, likewise.
+    /// Adds the products of `x` and `y`, element by element, in the same way.
     pub fn add_products(&mut self, x: &[f64], y: &[f64]) {
         for (x, y) in x.chunks(BLOCK).zip(y.chunks(BLOCK)) {
             match products(x, y) {
@@ -157,7 +156,7 @@ impl<const WORDS: usize> Exact<WORDS> {
         }
     }
 
-    /// The sum, rounded to the nearest binary64 number, to the even one of two.
+    /// The sum, rounded to the nearest binary64 number, ties to even.
     pub fn value(&self) -> f64 {
         match self.exactly() {
             Ok(value) => value.round(),
@@ -165,7 +164,7 @@ impl<const WORDS: usize> Exact<WORDS> {
         }
     }
 
-    /// The sum over `count`, which must not be 0, rounded once.
+    /// The sum divided by `count`, which must not be 0, rounded once.
     pub fn mean(&self, count: u64) -> f64 {
         match self.exactly() {
             Ok(value) => value.over(count).round(),
@@ -173,10 +172,10 @@ impl<const WORDS: usize> Exact<WORDS> {
         }
     }
 
-    /// The sum as it is.
+    /// The exact sum.
     ///
     /// # Errors
-    /// The sum, where it is infinite or NaN.
+    /// The sum, if it is infinite or NaN.
     pub fn exactly(&self) -> Result<Value, f64> {
         match &self.form {
             Form::Window { base, words } => {
@@ -191,7 +190,7 @@ impl<const WORDS: usize> Exact<WORDS> {
         }
     }
 
-    /// Bytes beside those of the value itself.
+    /// Heap bytes, in addition to the value itself.
     pub fn heap(&self) -> usize {
         match self.form {
             Form::Window { .. } => 0,
@@ -199,14 +198,14 @@ impl<const WORDS: usize> Exact<WORDS> {
         }
     }
 
-    /// Adds ±`whole`, whose lowest bit stands at `position`.
+    /// Adds ±`whole`, whose lowest bit has the position `position`.
     #[inline(always)]
     fn term(&mut self, whole: u128, position: i32, negative: bool) {
         match &mut self.form {
             Form::Window { base, words } => {
                 if *words == [0; WORDS] {
-                    // Nothing is lost, wherever the window stands: more room below the first term
-                    // than above, where only carries go.
+                    // Nothing is lost, wherever the window begins: there is more space below the first term than
+                    // above, where only carries occur.
                     *base = (position - Self::BELOW).max(0) as u16;
                 }
                 let shift = position - i32::from(*base);
@@ -219,7 +218,7 @@ impl<const WORDS: usize> Exact<WORDS> {
         }
     }
 
-    /// Adds a term that does not fit as it stands: moves the window, or widens it.
+    /// Adds a term that does not fit in the current window: moves the window, or changes to digits.
     #[inline(never)]
     fn term_outside(&mut self, whole: u128, position: i32, negative: bool) {
         if whole == 0 {
@@ -239,7 +238,7 @@ impl<const WORDS: usize> Exact<WORDS> {
         self.wide().term(whole, position, negative);
     }
 
-    /// The digits; a window becomes some.
+    /// The digits; a window is converted to digits.
     fn wide(&mut self) -> &mut Wide {
         if matches!(self.form, Form::Window { .. }) {
             let window = std::mem::replace(self, Self { form: Form::Wide(Box::default()) });

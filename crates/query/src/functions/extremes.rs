@@ -1,6 +1,6 @@
-//! `min` and `max` over floats, by IEEE 754's total order: −0 is less than +0, and NaN is the
-//! greatest (the least, where its sign is negative). DataFusion's keep whichever of two equal zeros
-//! came first, so theirs depend on the order of the rows; of anything but floats they are used.
+//! `min` and `max` of floats, by IEEE 754's total order: −0 is less than +0, and NaN is the greatest (the least, if
+//! its sign is negative). DataFusion's functions keep the first of two equal zeros, so they depend on the order of the
+//! rows; they are used for other types.
 
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ impl AggregateUDFImpl for Extreme {
         }
     }
 
-    /// DataFusion's compares by the total order here.
+    /// DataFusion's function compares by the total order here.
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         self.original.create_sliding_accumulator(args)
     }
@@ -101,7 +101,7 @@ impl AggregateUDFImpl for Extreme {
         self.original.inner().set_monotonicity(to)
     }
 
-    /// Parquet's statistics of floats leave NaN out and know zeros of one sign only.
+    /// Parquet's statistics of floats omit NaN and have zeros of only one sign.
     fn value_from_stats(&self, args: &StatisticsArgs) -> Option<ScalarValue> {
         (!args.return_type.is_floating()).then(|| self.original.value_from_stats(args)).flatten()
     }

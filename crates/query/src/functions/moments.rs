@@ -1,15 +1,15 @@
-//! Statistics that are made of sums: of numbers, squares and products. The sums are exact, and each
-//! result is the exact one rounded once to the nearest binary64 number.
+//! Statistics computed from sums of numbers, squares and products. The sums are exact, and each result is the exact
+//! one, rounded once to the nearest binary64 number.
 //!
-//! With n rows, and S for sums: Sxx = n·Σx² − (Σx)², Syy likewise, Sxy = n·Σxy − Σx·Σy. All of them
-//! are whole multiples of a power of two, so nothing is lost where large numbers cancel. A sum that
-//! is infinite or NaN makes everything but `sum` and `avg` NaN.
+//! With n rows, and S for sums: Sxx = n·Σx² − (Σx)², Syy in the same way, Sxy = n·Σxy − Σx·Σy. All of them are integer
+//! multiples of a power of two, so nothing is lost when large numbers cancel. A sum that is infinite or NaN makes
+//! everything except `sum` and `avg` NaN.
 
 use super::exact::{Exact, take};
 use super::ratio::Number;
 use super::statistic::Statistic;
 
-/// What `sum` and `avg` need of a column.
+/// The state of `sum` and `avg` for a column.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Total {
     count: u64,
@@ -61,7 +61,7 @@ impl Total {
     }
 }
 
-/// What the variance of a column needs.
+/// The state of the variance of a column.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Moments {
     count: u64,
@@ -114,12 +114,13 @@ impl Moments {
         self.x.mean(self.count)
     }
 
-    /// The variance, with `less` degrees of freedom fewer than rows: 1 of a sample, 0 of a population.
+    /// The variance, with `less` subtracted from the rows for the degrees of freedom: 1 for a sample, 0 for a
+    /// population.
     pub(super) fn variance(&self, less: u64) -> Option<f64> {
         self.spread(less, Number::over)
     }
 
-    /// The standard deviation, likewise.
+    /// The standard deviation, with the same `less`.
     pub(super) fn deviation(&self, less: u64) -> Option<f64> {
         self.spread(less, Number::root_over)
     }
@@ -139,7 +140,7 @@ fn finite<const WORDS: usize>(sum: &Exact<WORDS>) -> Option<Number> {
     sum.exactly().ok().map(Number::from)
 }
 
-/// What covariance, correlation and regression need of the columns y and x.
+/// The state of covariance, correlation and regression for the columns y and x.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pairs {
     count: u64,
@@ -212,7 +213,7 @@ impl Statistic<2> for Pairs {
     }
 }
 
-/// The sums of a [`Pairs`], each times what makes it whole.
+/// The sums of a [`Pairs`], each times the factor that makes it an integer.
 struct Sums {
     n: Number,
     y: Number,
@@ -235,7 +236,7 @@ impl Pairs {
         })
     }
 
-    /// `of` the sums of at least `least` rows; null of fewer, or where it says so.
+    /// `of` applied to the sums, if there are at least `least` rows; null if there are fewer, or if `of` returns null.
     fn of(&self, least: u64, of: impl Fn(&Sums) -> Option<f64>) -> Option<f64> {
         if self.count < least {
             return None;
@@ -250,7 +251,7 @@ impl Pairs {
         self.of(less + 1, |s| Some(s.sxy.over(&s.n.times(&Number::from(self.count - less)))))
     }
 
-    /// Pearson's r; null where a column does not vary.
+    /// Pearson's r; null if a column does not vary.
     pub(super) fn correlation(&self) -> Option<f64> {
         self.of(2, |s| {
             let varies = !s.sxx.is_zero() && !s.syy.is_zero();

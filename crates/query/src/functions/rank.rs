@@ -6,7 +6,7 @@ use super::moments::Pairs;
 use super::ratio::Number;
 use super::statistic::{Rows, Statistic};
 
-/// Null of fewer than two rows; NaN if there is any NaN, which has no rank.
+/// Null for fewer than two rows; NaN if there is any NaN, which has no rank.
 fn ranked(rows: &Rows<2>) -> Option<Result<Vec<[f64; 2]>, f64>> {
     // Zeros of both signs are tied.
     let rows: Vec<[f64; 2]> = rows.sorted().into_iter().map(|row| row.map(|number| number + 0.0)).collect();
@@ -19,8 +19,8 @@ fn ranked(rows: &Rows<2>) -> Option<Result<Vec<[f64; 2]>, f64>> {
     Some(Ok(rows))
 }
 
-/// Spearman's ρ: Pearson's r of the ranks, where tied values share the mean of theirs. Null of fewer
-/// than two rows, or where a column does not vary.
+/// Spearman's ρ: Pearson's r of the ranks, where tied values have the mean of their ranks. Null for fewer than two
+/// rows, or if a column does not vary.
 pub(super) fn spearman(rows: &Rows<2>) -> Result<ScalarValue> {
     let rho = match ranked(rows) {
         None => None,
@@ -35,7 +35,7 @@ pub(super) fn spearman(rows: &Rows<2>) -> Result<ScalarValue> {
     Ok(ScalarValue::Float64(rho))
 }
 
-/// Twice the rank of each value, the least being first, so that it is whole.
+/// Twice the rank of each value, in ascending order, so that it is an integer.
 fn ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let values: Vec<f64> = values.collect();
     let mut order: Vec<usize> = (0..values.len()).collect();
@@ -51,16 +51,15 @@ fn ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
     ranks
 }
 
-/// Kendall's τ-b: (C − D) / √((P − X)(P − Y)), of C concordant and D discordant among P pairs, X of
-/// which are tied in the first and Y in the second column. Null of fewer than two rows, or where a
-/// column does not vary. In n log n steps (W. Knight, "A computer method for calculating Kendall's
-/// tau with ungrouped data", 1966).
+/// Kendall's τ-b: (C − D) / √((P − X)(P − Y)), with C concordant and D discordant of P pairs, X of which are tied in
+/// the first and Y in the second column. Null for fewer than two rows, or if a column does not vary. In n log n steps
+/// (W. Knight, "A computer method for calculating Kendall's tau with ungrouped data", 1966).
 pub(super) fn kendall(rows: &Rows<2>) -> Result<ScalarValue> {
     let tau = match ranked(rows) {
         None => None,
         Some(Err(nan)) => Some(nan),
         Some(Ok(mut rows)) => {
-            // Equal zeros may stand the wrong way about for the second column.
+            // Zeros of different signs may be in the wrong order for the second column.
             rows.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
             tau(&rows)
         }
@@ -68,7 +67,7 @@ pub(super) fn kendall(rows: &Rows<2>) -> Result<ScalarValue> {
     Ok(ScalarValue::Float64(tau))
 }
 
-/// Of rows sorted by both columns.
+/// For rows sorted by both columns.
 fn tau(rows: &[[f64; 2]]) -> Option<f64> {
     let pairs = |tied: usize| tied as i128 * (tied as i128 - 1) / 2;
     let tied_first: i128 = rows.chunk_by(|a, b| a[0] == b[0]).map(|tied| pairs(tied.len())).sum();
@@ -88,7 +87,7 @@ fn tau(rows: &[[f64; 2]]) -> Option<f64> {
     Some(root.copysign(difference as f64))
 }
 
-/// Sorts the values; how many pairs stood the wrong way about.
+/// Sorts the values; returns how many pairs were in the wrong order.
 fn inversions(values: &mut [f64]) -> i128 {
     if values.len() < 2 {
         return 0;

@@ -4,7 +4,7 @@ use num_bigint::{BigInt, BigUint, Sign};
 
 use super::exact::Value;
 
-/// A whole number times a power of two.
+/// An integer times a power of two.
 #[derive(Debug, Clone)]
 pub(super) struct Number {
     whole: BigInt,
@@ -51,13 +51,13 @@ impl Number {
         rounded(self.whole.sign(), self.whole.magnitude(), self.exponent)
     }
 
-    /// This over `other`, which must not be zero, rounded once.
+    /// This divided by `other`, which must not be zero, rounded once.
     pub(super) fn over(&self, other: &Self) -> f64 {
         let (quotient, exponent) = self.quotient(other, 66, false);
         rounded(self.whole.sign() * other.whole.sign(), &quotient, exponent)
     }
 
-    /// The square root of this over `other`, of magnitudes, rounded once. `other` must not be zero.
+    /// The square root of this divided by `other`, of magnitudes, rounded once. `other` must not be zero.
     pub(super) fn root_over(&self, other: &Self) -> f64 {
         let (quotient, exponent) = self.quotient(other, 134, true);
         let mut root = quotient.sqrt();
@@ -67,8 +67,8 @@ impl Number {
         rounded(Sign::Plus, &root, exponent / 2)
     }
 
-    /// The quotient of magnitudes to at least `bits` bits, and its exponent, which can be asked to
-    /// be even. The last bit is set where there is more, so it rounds as the exact quotient does.
+    /// The quotient of magnitudes to at least `bits` bits, and its exponent, which is even if requested. The last bit
+    /// is set if there is a remainder, so it is rounded as the exact quotient would be.
     fn quotient(&self, other: &Self, bits: u64, even: bool) -> (BigUint, i32) {
         let (above, below) = (self.whole.magnitude(), other.whole.magnitude());
         let mut shift = (bits + below.bits()).saturating_sub(above.bits());

@@ -19,37 +19,37 @@ use super::exact::take;
 
 /// A statistic over rows of `N` numbers. It must not depend on the order of its rows.
 pub(super) trait Statistic<const N: usize>: std::fmt::Debug + Clone + Default + Send + Sync + 'static {
-    /// Takes a row in.
+    /// Adds a row.
     fn add(&mut self, row: [f64; N]);
 
-    /// Takes a row out that was taken in.
+    /// Removes a row that was added.
     fn remove(&mut self, row: [f64; N]);
 
-    /// Takes many rows in, of columns that are equally long.
+    /// Adds many rows, given as columns of equal length.
     fn add_all(&mut self, columns: [&[f64]; N]) {
         for at in 0..columns[0].len() {
             self.add(columns.map(|column| column[at]));
         }
     }
 
-    /// Takes all rows of another in.
+    /// Adds all rows of another.
     fn merge(&mut self, other: Self);
 
     /// Appends it as bytes.
     fn write(&self, out: &mut Vec<u8>);
 
-    /// Reads it from the front of `bytes`, which are then those behind it.
+    /// Reads it from the start of `bytes`, which then begins after it.
     fn read(bytes: &mut &[u8]) -> Option<Self>;
 
-    /// Bytes that it holds beside its own.
+    /// Heap bytes that it uses.
     fn heap(&self) -> usize;
 }
 
-/// What is read off a statistic.
+/// The function that computes the result of a statistic.
 pub(super) enum Reading<S> {
     /// A number, or null.
     Number(fn(&S) -> Option<f64>),
-    /// Something else, or an error.
+    /// A different result, or an error.
     Value(fn(&S) -> Result<ScalarValue>),
 }
 
@@ -70,7 +70,7 @@ impl<S> Reading<S> {
     }
 }
 
-/// A statistic, or one that becomes it: of the distinct rows.
+/// A statistic, or a value that is converted to one: of the distinct rows.
 pub(super) trait Becomes<S: Clone> {
     fn settled(&self) -> Cow<'_, S>;
 }
@@ -81,8 +81,8 @@ impl<S: Clone> Becomes<S> for S {
     }
 }
 
-/// The statistic of distinct rows: each with how often it is there. Zeros of both signs are one
-/// number, and so are all NaNs.
+/// The statistic of distinct rows: each with its number of occurrences. Zeros of both signs are one number, and so are
+/// all NaNs.
 #[derive(Debug, Clone)]
 pub(super) struct Distinct<S, const N: usize> {
     rows: HashMap<[u64; N], u64>,
@@ -163,7 +163,7 @@ fn columns<const N: usize>(values: &[ArrayRef]) -> Result<[Float64Array; N]> {
     columns.try_into().map_err(|_| exec_datafusion_err!("an aggregate was given {} columns, not {N}", values.len()))
 }
 
-/// `each` row without a null, with its number.
+/// Calls `each` for every row without a null, with its number.
 fn rows<const N: usize>(columns: &[Float64Array; N], mut each: impl FnMut(usize, [f64; N])) {
     let values = columns.each_ref().map(|column| column.values().as_ref());
     let full = columns.iter().all(|column| column.null_count() == 0);
@@ -186,7 +186,7 @@ fn states(values: &[ArrayRef]) -> Result<&LargeBinaryArray> {
     states.ok_or_else(|| exec_datafusion_err!("the states of an aggregate are not bytes"))
 }
 
-/// One statistic over all rows, or those of a window.
+/// One statistic of all rows, or of those in a window.
 pub(super) struct One<T, S, const N: usize> {
     state: T,
     reading: Reading<S>,
@@ -371,7 +371,7 @@ where
     }
 }
 
-/// Rows that are kept, for statistics that need them all.
+/// Rows that are stored, for statistics that need them all.
 #[derive(Debug, Clone)]
 pub(super) struct Rows<const N: usize>(Vec<[f64; N]>);
 
@@ -419,8 +419,8 @@ impl<const N: usize> Statistic<N> for Rows<N> {
 }
 
 impl<const N: usize> Rows<N> {
-    /// The rows in the one order that does not depend on how they came: by their columns from left
-    /// to right, each in the total order of IEEE 754.
+    /// The rows in the one order that does not depend on how they arrived: by their columns from left to right, each
+    /// in the total order of IEEE 754.
     pub(super) fn sorted(&self) -> Vec<[f64; N]> {
         let mut rows = self.0.clone();
         rows.sort_unstable_by(|a, b| {
@@ -434,7 +434,7 @@ impl<const N: usize> Rows<N> {
     }
 }
 
-/// What a query did wrong, in words for who wrote it.
+/// An error of the query's author, as a message for them.
 pub(super) fn refused(words: impl Into<String>) -> DataFusionError {
     DataFusionError::Plan(words.into())
 }

@@ -1,4 +1,4 @@
-//! Functions of a value over a run: when it reached a threshold, what it lost, and interpolation.
+//! Functions of a value during a run: when it reached a threshold, how much it lost, and interpolation.
 
 use datafusion::common::{Result, ScalarValue};
 
@@ -6,8 +6,8 @@ use super::exact::Exact;
 use super::moments::Pairs;
 use super::statistic::{Rows, Statistic, refused};
 
-/// Of (step, value, threshold): the first step from which on no value is below the threshold, or
-/// NaN; null if there is none.
+/// For (step, value, threshold): the first step from which on no value is below the threshold, or NaN; null if there
+/// is none.
 pub(super) fn first_reaching(rows: &Rows<3>) -> Result<ScalarValue> {
     let mut first = None;
     for at_step in rows.sorted().chunk_by(|a, b| a[0] == b[0]) {
@@ -17,7 +17,7 @@ pub(super) fn first_reaching(rows: &Rows<3>) -> Result<ScalarValue> {
     Ok(ScalarValue::Float64(first))
 }
 
-/// Of (step, value): the greatest value minus that at the last step, or minus the mean of those.
+/// For (step, value): the greatest value minus that at the last step, or minus the mean of the values there.
 pub(super) fn forgetting(rows: &Rows<2>) -> Result<ScalarValue> {
     let rows = rows.sorted();
     let peak = rows.iter().map(|row| row[1]).reduce(|a, b| if a.total_cmp(&b).is_ge() { a } else { b });
@@ -32,8 +32,8 @@ fn mean<const N: usize>(rows: &[[f64; N]]) -> f64 {
     sum.mean(rows.len() as u64)
 }
 
-/// Of (tokens, value, at): the value at `at`, on the line between the two neighbours; null before
-/// the first and after the last. Values at the same tokens are their mean.
+/// For (tokens, value, at): the value at `at`, by linear interpolation between the two neighbours; null before the
+/// first and after the last. Several values at the same tokens are averaged.
 pub(super) fn interpolate(rows: &Rows<3>) -> Result<ScalarValue> {
     let rows = rows.sorted();
     let Some([_, _, at]) = rows.first().copied() else { return Ok(ScalarValue::Float64(None)) };
@@ -56,8 +56,8 @@ pub(super) fn interpolate(rows: &Rows<3>) -> Result<ScalarValue> {
     Ok(ScalarValue::Float64(value))
 }
 
-/// The slope of value over ln tokens by least squares. Rows of no tokens, which have no logarithm,
-/// are left out; null of fewer than two others, or where tokens do not vary.
+/// The slope of value over ln tokens by least squares. Rows with no tokens, which have no logarithm, are left out;
+/// null if fewer than two rows remain, or if tokens do not vary.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LogSlope(Pairs);
 

@@ -79,7 +79,7 @@ impl PartitionEvaluator for Evaluator {
     }
 }
 
-/// The one number of a column that has to be constant, if it has rows.
+/// The one number of a column that must be constant, if it has rows.
 fn constant(column: &Float64Array, fits: impl Fn(f64) -> bool, what: &str) -> Result<Option<f64>> {
     let Some(first) = column.iter().next() else { return Ok(None) };
     match first {
@@ -90,8 +90,8 @@ fn constant(column: &Float64Array, fits: impl Fn(f64) -> bool, what: &str) -> Re
     }
 }
 
-/// The exponential moving average: the first value, then alpha·value + (1 − alpha)·average. Null
-/// where the value is; the average goes on behind it.
+/// The exponential moving average: the first value, then alpha·value + (1 − alpha)·average. Null where the value is
+/// null; the average continues after it.
 fn ema(values: &Float64Array, alpha: &Float64Array) -> Result<ArrayRef> {
     let refusal = "ema(value, alpha): alpha is not one number above 0 and at most 1";
     let alpha = constant(alpha, |alpha| alpha > 0.0 && alpha <= 1.0, refusal)?.unwrap_or(1.0);
@@ -105,12 +105,11 @@ fn ema(values: &Float64Array, alpha: &Float64Array) -> Result<ArrayRef> {
     Ok(Arc::new(each.collect::<Float64Array>()))
 }
 
-/// Whether a value lies more than `deviations` sample standard deviations off the mean of the
-/// `window` values before it, or those that there are. Null where the value is, and where fewer than
-/// two are before it. An infinite value or NaN is always a spike, and nothing to measure others by.
+/// Whether a value differs by more than `deviations` sample standard deviations from the mean of the `window` values
+/// before it, or of those that exist. Null where the value is null, and where fewer than two are before it. An
+/// infinite value or NaN is always a spike, and is not used to evaluate others.
 ///
-/// (OLMo's spike score counts values seven deviations off the thousand before: "2 OLMo 2 Furious",
-/// 2025.)
+/// (OLMo's spike score counts values seven deviations from the previous thousand: "2 OLMo 2 Furious", 2025.)
 fn spike(values: &Float64Array, window: &Float64Array, deviations: &Float64Array) -> Result<ArrayRef> {
     let refusal = "spike(value, window, deviations): window is not one whole number from 2 on";
     let whole = |window: f64| window >= 2.0 && window <= f64::from(u32::MAX) && window.fract() == 0.0;

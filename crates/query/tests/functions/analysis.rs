@@ -1,4 +1,4 @@
-//! What is asked of checkpoints: rankings, trajectories, the bootstrap, windows, aligned runs.
+//! Functions for questions about checkpoints: rankings, trajectories, the bootstrap, windows, aligned runs.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use retrace_numerics::random::Stream;
 
 use super::{failure, float_column, numbers, session, spread, table, text};
 
-/// Worked by scipy 1.17.1 (`spearmanr`, `kendalltau`) on the same ten pairs, ties among them.
+/// Computed by scipy 1.17.1 (`spearmanr`, `kendalltau`) on the same ten pairs, including ties.
 #[tokio::test]
 async fn rankings_as_scipy_does_them() {
     let session = session(3);
@@ -68,7 +68,7 @@ fn steps(values: &[u64]) -> ArrayRef {
     Arc::new(UInt64Array::from(values.to_vec()))
 }
 
-/// A run worked out by hand.
+/// A run computed by hand.
 #[tokio::test]
 async fn trajectories_by_hand() {
     let session = session(2);
@@ -84,11 +84,11 @@ async fn trajectories_by_hand() {
          interpolate(tokens, value, 250), interpolate(tokens, value, 300), interpolate(tokens, value, 501),
          interpolate(tokens, value, 0), interpolate(tokens, value, -1) from run";
     assert_eq!(text(&session, sql).await, "30 0 null null UInt64 0.25 0.5625 0.75 null 0.25 null");
-    // Nothing comes of nothing, and one point is a point.
+    // No rows give no result, and one point is a valid input.
     let sql = "select first_reaching(step, value, 0.5), forgetting(step, value), interpolate(tokens, value, 1), log_slope(value, tokens)
          from run where step > 99";
     assert_eq!(text(&session, sql).await, "null null null null");
-    // A NaN is not above anything.
+    // A NaN is not above any threshold.
     let sql = "select first_reaching(s, v, 0) from (values (1, 1e0), (2, 'nan'::double), (3, 1e0)) t(s, v)";
     assert_eq!(text(&session, sql).await, "3");
     // Values at the same step or tokens.
@@ -105,7 +105,7 @@ async fn trajectories_by_hand() {
     assert!(failure(&session, "select kendall(value, 'a') from run").await.contains("kendall"));
 }
 
-/// Worked by numpy and scipy 1.17.1: `linregress(log(tokens), value)`.
+/// Computed by numpy and scipy 1.17.1: `linregress(log(tokens), value)`.
 #[tokio::test]
 async fn log_slope_as_scipy_does_it() {
     let session = session(2);
@@ -116,8 +116,8 @@ async fn log_slope_as_scipy_does_it() {
     assert!((got - -0.8289976844616442).abs() < 1e-14, "{got}");
 }
 
-/// The percentile interval of many pairs is the normal one: mean ± 1.96 standard errors, within what
-/// 10 000 resamples tell of a quantile (some 3 % of a standard error; four of those here).
+/// The percentile interval of many pairs is the normal one: mean ± 1.96 standard errors, within the accuracy of a
+/// quantile from 10 000 resamples (about 3 % of a standard error; the test allows four of those).
 #[tokio::test]
 async fn the_bootstrap_is_normal_for_many_pairs() {
     let n = 2_000;
@@ -169,7 +169,8 @@ async fn the_bootstrap_of_few() {
 #[tokio::test]
 async fn differs_by_hand() {
     let session = session(1);
-    // 0.04 over √(0.012² + 0.016²) = 0.02 is two standard errors, beyond 1.96; so is its mirror.
+    // 0.04 over √(0.012² + 0.016²) = 0.02 is two standard errors, more than 1.96; the same with the arguments
+    // exchanged.
     let sql = "select differs(0.5, 0.012, 0.46, 0.016), differs(0.46, 0.012, 0.5, 0.016), differs(0.5, 0.012, 0.461, 0.016),
          differs(0.5, 0.012, 0.46, 0.016, 2.1), differs(0.5, 0.012, 0.46, null), differs(1, 0, 1, 0), differs(1, 0, 2, 0)";
     assert_eq!(text(&session, sql).await, "true true false false null false true");
@@ -245,7 +246,7 @@ async fn elementary_functions_are_libms() {
     for (at, (got, expected)) in got.into_iter().zip(expected).enumerate() {
         assert_eq!(got.unwrap().to_bits(), expected.to_bits(), "column {at}");
     }
-    // Of every kind of number.
+    // For every type of number.
     assert_eq!(
         text(&session, "select exp(0), ln(arrow_cast(1, 'Float32')), power(2, 10), log(100), ln(null)").await,
         "1.0 0.0 1024.0 2.0 null"
@@ -266,7 +267,7 @@ async fn aligned_runs_by_hand() {
         ("value", float_column([0.5, 0.6, 0.7, 0.25, 0.75, 0.25, 0.75])),
     ];
     spread(&session, "metrics", &table(&columns), 4, 2);
-    // Step 10: the mean of both; step 20: halfway between 150 and 250 tokens; step 30: nothing.
+    // Step 10: the mean of both; step 20: halfway between 150 and 250 tokens; step 30: no row.
     let sql = "select task, metric, shots, step, tokens, a, b, difference from aligned('it''s', 'b') order by step";
     assert_eq!(
         text(&session, sql).await,

@@ -1,4 +1,4 @@
-//! Exact sums against whole numbers of `num-bigint`: a sum of floats in units of 2^-2148.
+//! Exact sums compared with integers of `num-bigint`: a sum of floats in units of 2^-2148.
 
 use num_bigint::{BigInt, BigUint, Sign};
 use proptest::prelude::*;
@@ -16,21 +16,21 @@ pub(crate) fn whole(x: f64) -> BigInt {
     BigInt::from_biguint(if x.is_sign_negative() { Sign::Minus } else { Sign::Plus }, magnitude)
 }
 
-/// The nearest float to `above`/`below`·2^-`units`, found by comparing with neighbours: slow, and
-/// with nothing in common with the code that is tested.
+/// The nearest float to `above`/`below`·2^-`units`, found by comparing with neighbours: slow, and sharing no code with
+/// what is tested.
 pub(crate) fn nearest(above: &BigInt, below: &BigInt, units: u32) -> f64 {
     assert!(below.sign() == Sign::Plus && units >= 1074);
     // x is too low if x·below < above, all in units of 2^-units.
     let scaled = |x: f64| (whole(x) * below) << (units - 1074);
     let negative = above.sign() == Sign::Minus;
     let target = BigInt::from(above.magnitude().clone());
-    // The greatest float that is not above the target: floats of one sign are ordered as their bits.
+    // The greatest float that is not above the target: floats of one sign have the order of their bits.
     let (mut low, mut high) = (0u64, f64::INFINITY.to_bits());
     while high - low > 1 {
         let middle = low.midpoint(high);
         if scaled(f64::from_bits(middle)) <= target { low = middle } else { high = middle }
     }
-    // What stands for infinity when rounding: the float after the greatest.
+    // The value that represents infinity in rounding: the float after the greatest.
     let after = match f64::from_bits(high).is_finite() {
         true => scaled(f64::from_bits(high)),
         false => below << (units - 1074 + 1074 + 1024),
@@ -46,7 +46,7 @@ pub(crate) fn sum_of(values: &[f64]) -> f64 {
     nearest(&total, &BigInt::from(1), 1074)
 }
 
-/// Random bit patterns; `spread` bounds the exponents, 2047 is all that are finite.
+/// Random bit patterns; `spread` limits the exponents; 2047 allows all finite numbers.
 pub(crate) fn patterns(name: &str, count: u64, spread: u64) -> Vec<f64> {
     let stream = Stream::new(7, name);
     let one = |index| {
@@ -64,8 +64,8 @@ fn exact(values: &[f64]) -> f64 {
     sum.value()
 }
 
-/// The sum in every way that there is: one by one, in blocks, in parts that are merged (as they are
-/// and as bytes), and with other numbers put in and taken out.
+/// The sum in every possible way: one by one, in blocks, in parts that are merged (directly and as bytes), and with
+/// other numbers added and removed.
 fn every_way(values: &[f64], expected: f64) {
     let same = |way: &str, sum: f64| {
         assert!(
@@ -121,7 +121,7 @@ fn sums_by_hand() {
         (vec![huge, 2f64.powi(970), -tiny], huge),
         (vec![tiny; 3], 15e-324),
         (vec![f64::MIN_POSITIVE, -tiny], f64::from_bits(f64::MIN_POSITIVE.to_bits() - 1)),
-        // Ties go to the even one, and anything at all decides a tie.
+        // Ties round to even, and any additional amount decides a tie.
         (vec![1.0, 2f64.powi(-53)], 1.0),
         (vec![1.0, 2f64.powi(-53), tiny], 1.0 + f64::EPSILON),
         (vec![1.0, 2f64.powi(-53), 2f64.powi(-52)], 1.0 + 2.0 * f64::EPSILON),
@@ -148,7 +148,7 @@ fn sums_of_random_bit_patterns() {
     let subnormal: Vec<f64> =
         patterns("subnormal", 5_000, 1).iter().map(|x| f64::from_bits(x.to_bits() & !(0x7ff << 52))).collect();
     every_way(&subnormal, sum_of(&subnormal));
-    // All but the last place cancels.
+    // Everything except the last place cancels.
     let mut values = patterns("cancels", 10_000, 2000);
     let turned: Vec<f64> = values.iter().map(|x| -x).collect();
     values.extend(turned);
@@ -197,7 +197,7 @@ proptest! {
         for cut in 0..bytes.len() {
             let mut rest = &bytes[..cut];
             if let Some(mut sum) = Exact::<2>::read(&mut rest) {
-                // Whatever it is, it can be used.
+                // Any bytes either give a usable sum or are refused.
                 sum.add(1e300);
                 sum.merge(&sum.clone());
                 sum.value();
@@ -207,7 +207,7 @@ proptest! {
     }
 }
 
-/// Most sums stay small: what a column of metrics holds takes a window, in memory and as bytes.
+/// Most sums stay small: the numbers of a column of metrics need only a window, in memory and as bytes.
 #[test]
 fn sums_of_like_numbers_are_small() {
     assert!(size_of::<Exact<2>>() <= 24 && size_of::<Exact<4>>() <= 40);

@@ -1,4 +1,4 @@
-//! The functions of SQL, and that a query has one answer.
+//! The SQL functions, and that a query has one answer.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -19,7 +19,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use retrace_numerics::random::Stream;
 use retrace_query::functions;
 
-/// A session with `partitions`, in small batches so that they all get some.
+/// A session with `partitions`, in small batches so that every partition gets some.
 fn session(partitions: usize) -> SessionContext {
     let config = SessionConfig::new().with_target_partitions(partitions).with_batch_size(64);
     SessionContext::new_with_state(functions::local_state(config, Arc::default()).unwrap())
@@ -72,7 +72,7 @@ async fn numbers(session: &SessionContext, sql: &str) -> Vec<Option<f64>> {
     answer.columns().iter().map(first).collect()
 }
 
-/// The rows as text, one a line; floats to the bit.
+/// The rows as text, one per line; floats with all bits.
 async fn text(session: &SessionContext, sql: &str) -> String {
     let answer = match ask(session, sql).await {
         Ok(answer) => answer,
@@ -85,7 +85,7 @@ async fn text(session: &SessionContext, sql: &str) -> String {
     (0..answer.num_rows()).map(row).collect::<Vec<String>>().join("\n")
 }
 
-/// What a query that fails says.
+/// The error of a query that fails.
 async fn failure(session: &SessionContext, sql: &str) -> String {
     match ask(session, sql).await {
         Ok(answer) => panic!("{sql} has an answer: {answer:?}"),

@@ -1,4 +1,4 @@
-//! Aggregates of moments, through SQL, against exact fractions worked out here.
+//! Aggregates of moments, through SQL, compared with exact fractions computed here.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ fn nearest_root(above: &BigInt, below: &BigInt) -> f64 {
         let middle = low.midpoint(high);
         if square(&whole(f64::from_bits(middle))) <= target { low = middle } else { high = middle }
     }
-    // The middle between the two, doubled.
+    // The midpoint between the two, doubled.
     let middle = whole(f64::from_bits(low)) + whole(f64::from_bits(high));
     let target: BigInt = target * 4;
     let up = square(&middle) < target || square(&middle) == target && low & 1 == 1;
@@ -54,7 +54,7 @@ async fn every_one_is_the_exact_fraction_rounded_once() {
         ("plain", patterns("a", n as u64, 10), patterns("b", n as u64, 10)),
         ("offset", offset(1e9, "c"), offset(-3e11, "d")),
         ("wide", patterns("e", n as u64, 400), patterns("f", n as u64, 400)),
-        // Squares below the least float, which no product of floats could hold.
+        // Squares below the smallest float, which no product of floats could represent.
         ("tiny", patterns("g", n as u64, 8).iter().map(|x| x * 1e-200).collect(), patterns("h", n as u64, 8)),
     ] {
         let (count, one) = (BigInt::from(n), BigInt::from(1));
@@ -102,7 +102,7 @@ async fn every_one_is_the_exact_fraction_rounded_once() {
     }
 }
 
-/// Worked by scipy 1.17.1 (`stats.linregress`) on the same ten pairs, to its own rounding.
+/// Computed by scipy 1.17.1 (`stats.linregress`) on the same ten pairs, to its own rounding.
 #[tokio::test]
 async fn regression_as_scipy_does_it() {
     let session = session(2);
@@ -139,7 +139,7 @@ async fn few_rows_nulls_and_what_is_no_number() {
     }
 }
 
-/// Groups of one row, of thousands, and of numbers that no window holds, filtered and distinct.
+/// Groups of one row, of thousands, and of numbers that no window can hold, filtered and distinct.
 #[tokio::test]
 async fn groups_are_exact() {
     let x = patterns("grouped", 6_000, 2000);
@@ -192,7 +192,7 @@ async fn groups_are_exact() {
     }
 }
 
-/// Each row's frame against its exact sum: nothing is left behind of what leaves the frame.
+/// Each row's frame compared with its exact sum: rows that leave the frame leave no error.
 #[tokio::test]
 async fn frames_that_slide_are_exact() {
     let x: Vec<f64> = patterns("frames", 300, 300)
@@ -254,7 +254,7 @@ async fn whole_numbers_and_decimals_stay_what_they_are() {
     let expected = sum_of(&[1.0 + 0.1, 1e16 + 0.1, 3.0 + 0.1]);
     let got = numbers(&session, "select sum(v + 0.1::double) from (values (1e0), (1e16), (3e0)) t(v)").await;
     check("sum of sums", got[0], expected);
-    // binary32 is widened, which is exact.
+    // binary32 is converted to binary64, which is exact.
     let got = numbers(
         &session,
         "select sum(v), avg(v) from (select arrow_cast(v, 'Float32') as v from (values (0.1), (0.2)) t(v)) s",
@@ -264,7 +264,7 @@ async fn whole_numbers_and_decimals_stay_what_they_are() {
     assert!(failure(&session, "select sum('a')").await.contains("sum"));
 }
 
-/// States come from other machines: what is none is an error, and what is an odd one is no panic.
+/// States come from other machines: an invalid one is an error, and an unusual one does not cause a panic.
 #[test]
 fn states_that_are_none_are_refused() {
     let session = session(1).state();

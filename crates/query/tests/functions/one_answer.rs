@@ -1,4 +1,4 @@
-//! One query, one answer: to the bit and to the order of the rows.
+//! One query, one answer: including its bits and the order of the rows.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -88,7 +88,7 @@ const QUERIES: [&str; 48] = [
     "select run, step, nth_value(value, 2) over (partition by run order by task), lag(task, 2, 'none') over (partition by run order by task) from metrics",
 ];
 
-/// Every query over the rows in `runs` other orders, each in 1, 2 and 8 partitions.
+/// Every query on the rows in `runs` other orders, each in 1, 2 and 8 partitions.
 async fn have_one_answer(runs: u64) {
     let rows = metrics();
     let mut answers: Vec<BTreeSet<String>> = vec![BTreeSet::new(); QUERIES.len()];
@@ -118,7 +118,7 @@ async fn forty_runs_have_one_answer() {
     have_one_answer(40).await;
 }
 
-/// The order that the answer has is the one that is promised.
+/// The order of the answer is the documented one.
 #[tokio::test]
 async fn rows_come_in_the_promised_order() {
     let session = session(4);
@@ -138,7 +138,7 @@ async fn rows_come_in_the_promised_order() {
     assert_eq!(text(&session, "select array_agg(x order by a desc nulls last) from t").await, "[0.5, -1.0, inf, 3.0]");
     assert_eq!(text(&session, "select first_value(x), last_value(x order by a nulls first) from t").await, "-1.0 0.5");
     assert_eq!(text(&session, "select sum(a), row_number() over () from t group by a").await, "null 1\n2 2\n2 3");
-    // A key that is null, and the total, whose key is null too.
+    // A null key, and the total, whose key is null too.
     assert_eq!(text(&session, "select a, sum(x) from t group by rollup (a)").await, "null 3.0\nnull inf\n1 inf\n2 0.5");
 }
 
@@ -166,7 +166,7 @@ async fn what_has_no_one_answer_is_refused() {
     }
 }
 
-/// A subquery that depends on the row outside is answered as it is without the rule.
+/// A subquery that depends on the outer row has the same answer as without the rule.
 #[tokio::test]
 async fn subqueries_that_depend_on_the_row_outside() {
     let session = session(2);
@@ -183,7 +183,7 @@ async fn subqueries_that_depend_on_the_row_outside() {
     }
 }
 
-/// Functions of one window of which some see how ties are broken and some do not.
+/// Functions of one window, some of which depend on how ties are broken.
 #[tokio::test]
 async fn functions_of_one_window_may_have_orders_of_their_own() {
     let columns = [
@@ -205,7 +205,7 @@ async fn functions_of_one_window_may_have_orders_of_their_own() {
     }
 }
 
-/// Through Parquet and [`Session`], in as many partitions as it is told.
+/// Through Parquet and [`Session`], in the given number of partitions.
 #[test]
 fn a_session_has_one_answer_in_any_number_of_partitions() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What is done in a quicker way than DataFusion's gives what a plain loop gives.
+//! The faster versions of DataFusion's operators give the results of a simple loop.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use retrace_numerics::random::Stream;
 
 use super::{session, spread, table, text};
 
-/// A run, a step, and a task, each of which may be missing.
+/// A run, a step, and a task, each of which may be null.
 type Row = (Option<String>, u64, Option<String>);
 
-/// What stands beside a row, by the tasks of its run and its place among them.
+/// The values beside a row, from the tasks of its run and its position among them.
 type Value<'a> = dyn Fn(&[Option<&str>], usize) -> Option<String> + 'a;
 
-/// Runs of many lengths, whose rows fall on and beside the ends of batches of 64.
+/// Runs of many lengths, whose rows are at and beside the ends of batches of 64.
 fn rows(seed: u64) -> Vec<Row> {
     let stream = Stream::new(seed, "rows");
     let mut rows = Vec::new();
@@ -110,7 +110,7 @@ async fn distinct_texts_are_counted_by_group() {
         assert_eq!(text(&session, sql).await, expected.join("\n"));
         let all: BTreeSet<&str> = rows.iter().filter_map(|row| row.2.as_deref()).collect();
         assert_eq!(text(&session, "select count(distinct task) from t").await, all.len().to_string());
-        // As views and as large texts too.
+        // Also as views and as large texts.
         for kind in ["Utf8View", "LargeUtf8"] {
             let cast = sql.replace("count(distinct task)", &format!("count(distinct arrow_cast(task, '{kind}'))"));
             assert_eq!(text(&session, &cast).await, expected.join("\n"), "{kind}");

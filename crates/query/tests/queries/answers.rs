@@ -1,4 +1,4 @@
-//! Answers over a small release, worked out by hand.
+//! Answers for a small release, computed by hand.
 
 use retrace_query::{Format, Session};
 use retrace_tables::Metric;
@@ -54,7 +54,7 @@ fn a_table_is_fitted_and_says_what_it_leaves_out() {
         if width >= 20 {
             assert!(lines.iter().all(|line| line.chars().count() <= width), "{width}:\n{}", fitted.text);
         }
-        // A whole number is there with all its digits, or not at all.
+        // An integer is shown with all its digits, or not at all.
         let shown = fitted.text.contains("12345678901234567890");
         assert_eq!(shown, !fitted.more_columns.contains(&"n".to_owned()), "{width}:\n{}", fitted.text);
         assert_eq!(fitted.cut > 0, fitted.text.contains('…'));

@@ -1,4 +1,4 @@
-//! Queries over a small release.
+//! Queries on a small release.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

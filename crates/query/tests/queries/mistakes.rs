@@ -1,4 +1,4 @@
-//! Queries with a mistake: what is said, the very words that are pointed at, and what may help.
+//! Queries with a mistake: the message, the words that it points at, and the advice.
 
 use retrace_query::QueryError;
 

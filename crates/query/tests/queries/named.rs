@@ -1,4 +1,4 @@
-//! Named queries: how they are written, what they are told, and what they answer, worked out by hand.
+//! Named queries: their files, their parameters, and their answers, computed by hand.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -298,7 +298,7 @@ fn what_they_answer_with_functions_of_ours() {
         ask(&session, "tokens-to-threshold", &[("task", "a")]),
         "release,run,shots,tokens,best\nr,one,0,20,0.75\nr,one,5,20,0.625\nr,two,0,20,0.75\n"
     );
-    // Half way between two checkpoints; one alone has nothing around it.
+    // Halfway between two checkpoints; a single one has no neighbours.
     assert_eq!(
         ask(&session, "interpolated", &[("task", "a"), ("tokens", "25")]),
         "release,run,task,shots,value\nr,one,a,0,0.625\nr,two,a,0,0.625\nr,one,a,5,\n"

@@ -1,4 +1,4 @@
-//! What can be asked: releases, manifests and files, well-made and not.
+//! Inputs of queries: releases, manifests and files, valid and invalid.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,14 +24,14 @@ fn files_are_tables_by_their_names() {
     assert_eq!(csv(&session, "select sum(loss) as s, max(note) as n from val_loss"), "s,n\n4.5,\"two\nlines\"\n");
     assert_eq!(csv(&session, "select * from runs"), "run,seed\na,1\n");
     assert_eq!(csv(&session, "select id, n from items order by n"), "id,n\nx,1.0\ny,2.5\n,\n");
-    // The same by their paths in SQL, with no table named beforehand.
+    // The same by their paths in SQL, without opening a table first.
     let session = Session::open(&[]).unwrap();
     let at = path("Val Loss.csv").display().to_string();
     assert_eq!(csv(&session, &format!("select count(*) as n from '{at}' as v where v.loss > 2")), "n\n1\n");
     let both =
         format!("select a.run from '{}' as a cross join '{at}' as b where b.step = 1", path("runs.tsv").display());
     assert_eq!(csv(&session, &both), "run\na\n");
-    // What was written meanwhile is there when it is asked again.
+    // Rows that were written meanwhile are in the next answer.
     fs::write(path("runs.tsv"), "run\tseed\tmore\nb\t1\t2\n").unwrap();
     assert_eq!(csv(&session, &format!("select more from '{}'", path("runs.tsv").display())), "more\n2\n");
 }
@@ -51,7 +51,7 @@ fn several_releases_are_one_table_with_the_columns_of_all() {
         "select count(*) as n, count(metric) as m, count(extra) as x, sum(step) as s, sum(value) as v from metrics";
     assert_eq!(csv(&session, counts), "n,m,x,s,v\n6,3,3,4,4.3\n");
     assert_eq!(session.tables()["metrics"].last().map(String::as_str), Some("extra"));
-    // A column that is text here and a number there is no column of one table.
+    // A column that is text in one file and a number in another cannot be one column.
     let odd = tempfile::tempdir().unwrap();
     let text = session.run("select 'much' as value").unwrap().write(Format::Parquet).unwrap();
     fs::write(odd.path().join("metrics.parquet"), text).unwrap();
@@ -74,7 +74,7 @@ fn a_name_is_taken_as_it_stands() {
         "..csv",
         "a;b.csv",
     ] {
-        // Another file that a pattern would match too.
+        // Another file that would match if the path were a pattern.
         fs::write(directory.path().join("axb.csv"), "n\n7\n").unwrap();
         let path = directory.path().join(name);
         fs::write(&path, "n\n1\n").unwrap();
@@ -106,7 +106,7 @@ fn what_is_no_table_is_refused() {
     refused(&[&path("no.yaml")], "no.yaml");
     fs::create_dir(path("dir.csv")).unwrap();
     refused(&[&path("dir.csv")], "dir.csv");
-    // Two files of one name go together only where they are of one kind.
+    // Two files of the same name are combined only if they have the same format.
     fs::write(path("a.csv"), "n\n1\n").unwrap();
     fs::write(path("a.tsv"), "n\n1\n").unwrap();
     refused(&[&path("a.csv"), &path("a.tsv")], "have the same table name a");
@@ -121,7 +121,7 @@ fn what_is_no_table_is_refused() {
         refused(&[directory.path()], "bad.parquet");
         refused(&[&path("bad.parquet")], "bad.parquet");
     }
-    // A whole table of which the end, or the middle, is gone.
+    // A complete table whose end, or middle, is removed.
     let rows: Vec<Metric> = (0..2000).map(|step| metric(step, "task", step as f64)).collect();
     retrace_tables::write(&path("tables"), &rows).unwrap();
     let whole = fs::read(path("tables/metrics.parquet")).unwrap();
@@ -145,7 +145,7 @@ fn no_link_leads_out_of_a_release_and_no_pipe_is_waited_for() {
     std::os::unix::fs::symlink(&table, &link).unwrap();
     let error = open(&[inside.path()]).unwrap_err().to_string();
     assert!(error.contains("link") && error.contains("metrics.parquet"), "{error}");
-    // Whoever names the link means what it leads to.
+    // A user who names a link means its target.
     assert_eq!(csv(&open(&[&link]).unwrap(), "select count(*) as n from metrics"), "n\n3\n");
     fs::remove_file(&link).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(&link).status().unwrap().success());
@@ -159,13 +159,13 @@ fn no_link_leads_out_of_a_release_and_no_pipe_is_waited_for() {
 fn a_manifest_is_asked_by_itself() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests/tour/manifest.yaml");
     let session = open(&[&manifest]).unwrap();
-    // The published release, which the README counts too.
+    // The published release, whose numbers are in the README.
     assert_eq!(csv(&session, "select count(*) as n from artifacts"), "n\n151\n");
     let twice = open(&[&manifest, &manifest]).unwrap();
     assert_eq!(csv(&twice, "select count(*) as n from artifacts"), "n\n302\n");
 }
 
-/// Each byte of a Parquet file's footer turned over: some of these make Parquet's and Arrow's readers panic.
+/// Each byte of a Parquet file's footer inverted: some of these make Parquet's and Arrow's readers panic.
 #[test]
 fn damaged_files_are_errors() {
     let directory = tempfile::tempdir().unwrap();

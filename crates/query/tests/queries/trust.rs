@@ -1,4 +1,4 @@
-//! A stranger's release, and a stranger's question.
+//! An untrusted release, and an untrusted query.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ fn reseal(directory: &Path, manifest: &str, files: &[(&str, ArtifactKind)]) {
     fs::write(directory.join(manifest), text).unwrap();
 }
 
-/// Turns a bit over in the middle of a column's values, and leaves the file's length and times as they are.
+/// Flips a bit in the middle of a column's values, and keeps the file's length and times.
 fn flip(path: &Path) {
     let times = fs::metadata(path).unwrap();
     let mut bytes = fs::read(path).unwrap();
@@ -60,12 +60,12 @@ fn a_table_that_is_not_as_sealed_gives_no_answer() {
         assert_eq!(csv(&session, SUM), "s\n1.3\n");
         let held = |by| [Held { file: table.display().to_string(), by }];
         assert_eq!(session.held(), held(By::Manifest));
-        // Whole and with a good checksum of its own, but another.
+        // Valid and with a correct checksum of its own, but a different file.
         let rows: Vec<Metric> = vec![metric(0, "a", 2.0)];
         retrace_tables::write(&root.join("tables"), &rows).unwrap();
         let path = format!("select * from '{}'", table.display());
         for sql in [SUM, &path, "with a as (select * from metrics) select (select count(*) from a) as n"] {
-            // Of a session that answered already, and of a new one.
+            // In a session that answered already, and in a new one.
             for session in [&session, &open(root, Options::default())] {
                 match session.run(sql).unwrap_err() {
                     QueryError::NotAsSealed { path, .. } => assert_eq!(path, table, "{sql}"),
@@ -73,7 +73,7 @@ fn a_table_that_is_not_as_sealed_gives_no_answer() {
                 }
             }
         }
-        // What does not ask the table is answered, and so is everything without a check.
+        // A query that does not read the table is answered, and so is every query without a check.
         assert_eq!(csv(&session, "select count(*) as n from artifacts"), "n\n1\n");
         let unchecked = open(root, Options { checked: false, ..Options::default() });
         assert_eq!(csv(&unchecked, SUM), "s\n2.0\n");
@@ -115,11 +115,11 @@ fn damage_shows_without_a_manifest() {
     flip(&table);
     let session = open(directory.path(), Options::default());
     assert!(matches!(session.run(SUM), Err(QueryError::Tables(TablesError::Checksum { path })) if path == table));
-    // Who reads it without a look at the whole still sees that the page is damaged.
+    // A reader that does not check the complete file still detects that the page is damaged.
     let unchecked = open(directory.path(), Options { checked: false, ..Options::default() });
     let error = unchecked.run(SUM).unwrap_err().to_string();
     assert!(error.contains("checksum"), "{error}");
-    // And it makes no part of another table.
+    // And it cannot be a part of another table.
     let none = Default::default();
     let locked = retrace_tables::Tables::lock(&directory.path().join("tables")).unwrap();
     let merged = locked.merge::<Metric>(&none, vec![]);
@@ -134,7 +134,7 @@ fn notes_are_believed_of_bytes_alone_and_from_oneself_alone() {
     let (root, notes) = (directory.path(), cache.path().join("notes"));
     let options = || Options { notes: Some(notes.clone()), ..Options::default() };
     let ask = || open(root, options()).run(SUM).map(|_| ());
-    // A file that was just written may be written again and have the same times: nothing is noted of it.
+    // A file that was just written may be written again with the same times: no note is made of it.
     ask().unwrap();
     assert!(!notes.exists());
     std::thread::sleep(Duration::from_millis(2100));
@@ -144,12 +144,12 @@ fn notes_are_believed_of_bytes_alone_and_from_oneself_alone() {
     let text = fs::read_to_string(&note).unwrap();
     let (_, digest) = retrace_files::hash_file(&root.join(TABLE)).unwrap();
     assert!(text.contains(&digest.to_string()));
-    // A note is used: one that says that the bytes are others is believed.
+    // A note is used: one with other digests is accepted.
     let lie =
         |digit: &str| fs::write(&note, text.replace(&digest.to_string(), &format!("b3:{}", digit.repeat(64)))).unwrap();
     lie("0");
     assert!(matches!(ask(), Err(QueryError::NotAsSealed { .. })));
-    // But not where others can write it, the file or its directory.
+    // But not if others can write the file or its directory.
     for (place, mode) in [(&note, 0o620), (&note, 0o602), (&notes, 0o722)] {
         lie("0");
         let before = fs::metadata(place).unwrap().permissions();
@@ -157,7 +157,7 @@ fn notes_are_believed_of_bytes_alone_and_from_oneself_alone() {
         ask().unwrap();
         fs::set_permissions(place, before).unwrap();
     }
-    // What the manifest says is looked up anew: a note from before it was changed helps nobody.
+    // The manifest's digests are looked up each time: a note from before a change has no effect.
     fs::write(&note, &text).unwrap();
     ask().unwrap();
     let manifest = fs::read_to_string(root.join("manifest.yaml")).unwrap();
@@ -167,7 +167,7 @@ fn notes_are_believed_of_bytes_alone_and_from_oneself_alone() {
     ask().unwrap();
     fs::write(root.join("manifest.yaml"), manifest).unwrap();
     assert!(matches!(ask(), Err(QueryError::NotAsSealed { .. })));
-    // Rubbish, or nothing, is no note.
+    // Invalid or empty notes are ignored.
     fs::write(&note, "{").unwrap();
     fs::remove_file(root.join("manifest.yaml")).unwrap();
     ask().unwrap();
@@ -221,7 +221,7 @@ fn nothing_below_a_release_leads_out_of_it() {
     {
         let path = directory.path().join(name);
         let asked = session.run(&format!("select * from '{}'", path.display())).map(|_| ());
-        // What `..` leads through a link to is elsewhere, and the user's to ask.
+        // A path that leaves the release by `..` through a link is elsewhere, and the user may query it.
         assert_eq!(asked.is_err(), name != "tables/../elsewhere/metrics.parquet", "{name}: {asked:?}");
     }
     // The directory of the tables itself, and the manifest.
@@ -263,14 +263,14 @@ fn a_query_without_end_is_given_up() {
     let error = session.run(endless).unwrap_err();
     assert!(matches!(error, QueryError::TooLong { .. }), "{error}");
     assert!(began.elapsed().unwrap() < Duration::from_secs(10));
-    // The session is as good as before.
+    // The session still works.
     assert_eq!(csv(&limited(10.0, 1 << 30), "select 1 as one"), "one\n1\n");
 }
 
 #[test]
 fn a_query_that_takes_too_much_is_given_up() {
     for sql in [
-        // All rows in one place: sorted, grouped, joined, over a window, in the answer.
+        // All rows in one place: sorted, grouped, joined, in a window, in the answer.
         "select value from range(200000000) order by value % 1000, value desc",
         "select value, count(*) from range(200000000) group by value",
         "select count(*) from range(100000000) a join range(100000000) b on a.value = b.value + 1",
@@ -292,7 +292,7 @@ fn no_function_makes_what_does_not_fit() {
     let by_pattern = (0..9).fold("'a'".to_owned(), |text, _| format!("regexp_replace({text}, 'a', 'aaaaaaaaaa', 'g')"));
     let doubled =
         |from: &str, by: &str| (0..11).fold(from.to_owned(), |sql, _| format!("select {by} as s from ({sql})"));
-    // 24 MB to begin with: twice as much with each level.
+    // 24 MB at the start: twice as much with each level.
     let text = "select repeat('0123456789', 300000) as s from range(8)";
     let list = "select range(400000) as s from range(8)";
     for sql in [
@@ -317,7 +317,7 @@ fn no_function_makes_what_does_not_fit() {
         &format!("select length(s) from ({})", doubled(text, "concat(s, s)")),
         &format!("select array_length(s) from ({})", doubled(list, "array_concat(s, s)")),
         &format!("select s from ({})", doubled(list, "[s, s]")),
-        // A constant that each of a great many rows is to have.
+        // A constant that each of very many rows would have.
         "select sum(length(s)) from (select value, repeat('x', 10000000) as s from range(1000000))",
     ] {
         let error = match session.run(sql) {
@@ -328,7 +328,7 @@ fn no_function_makes_what_does_not_fit() {
     }
 }
 
-/// What they make of what fits is what it is elsewhere.
+/// Results that fit are the same as those of DataFusion's functions.
 #[test]
 fn bounded_functions_are_the_functions() {
     let session = limited(60.0, 2 << 30);
@@ -338,7 +338,7 @@ fn bounded_functions_are_the_functions() {
         ("select 'a' || 'b' || 1 as a", "ab1"),
         ("select cast(null as varchar) || 'b' as a", ""),
         ("select max(task || '!') as a from (values ('a'), ('b')) as t(task)", "b!"),
-        // Of what is never null, the whole is never null: plans rely on it.
+        // If no argument is null, the result is not null: plans rely on it.
         ("select n || 'b' as a from (select 'x' || cast(count(*) as varchar) as n from range(3))", "x3b"),
         ("select concat('a', null, 'b') as a", "ab"),
         ("select concat_ws('-', 'a', null, 'b') as a", "a-b"),
@@ -348,7 +348,7 @@ fn bounded_functions_are_the_functions() {
         ("select regexp_replace('banana', '(an)', '<\\1>', 'g') as a", "b<an><an>a"),
         ("select array_length(generate_series(date '2024-01-01', date '2024-03-01', interval '1 month')) as a", "3"),
         ("select count(*) as a from (select unnest(range(1000000)))", "1000000"),
-        // As much as fits only in parts, because what a pattern finds is not known before.
+        // A result that fits only in parts, because the matches of a pattern are not known in advance.
         (
             "select sum(length(replace(s, 'b', 'xxxxxxxxxx'))) as a from \
                (select repeat('a', 4000 + value % 2) as s from range(8000))",
@@ -357,7 +357,7 @@ fn bounded_functions_are_the_functions() {
     ] {
         assert_eq!(csv(&session, sql), format!("a\n{answer}\n"), "{sql}");
     }
-    // The name of a column is what was written.
+    // The name of a column is the text of the query.
     assert!(csv(&session, "select 'a' || 'b'").starts_with("\"Utf8(\"\"a\"\") || Utf8(\"\"b\"\")\"\n"));
 }
 
@@ -373,14 +373,14 @@ fn sql_of_many_parts_is_no_end_of_the_process() {
         format!("select 1 {}", "union all select 1 ".repeat(2_000)),
         format!("select {} 1 {}", "case when true then".repeat(2_000), "end".repeat(2_000)),
     ] {
-        // An answer or an error, but one of the two.
+        // There is either an answer or an error.
         let _ = session.run(&sql);
     }
 }
 
 #[test]
 fn a_directory_is_told_from_paths() {
-    // The same release by a way with a link in it, and from within: the manifest is found.
+    // The same release through a path with a link in it, and from within: the manifest is found.
     let directory = sealed("manifest.yaml");
     let whole = directory.path().canonicalize().unwrap();
     let held = |root: &Path, file: PathBuf| {

@@ -1,4 +1,4 @@
-//! Tables at URLs, from a server of a few lines that knows ranges.
+//! Tables at URLs, from a server of a few lines that supports ranges.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use retrace_tables::Metric;
 
 use crate::{csv, metric};
 
-/// Serves `bytes` at every path that ends with `metrics.parquet`, and keeps what it was asked.
+/// Serves `bytes` at every path that ends with `metrics.parquet`, and stores the requests.
 struct Server {
     address: String,
     asked: Arc<Mutex<Vec<String>>>,
@@ -96,7 +96,7 @@ fn table() -> Vec<u8> {
     bytes
 }
 
-/// How the server is reached as a store of buckets: the user's own options may say that it has no TLS.
+/// How the server is used as a store of buckets: the user's own options may allow connections without TLS.
 fn options(server: &Server) -> Options {
     let options = [
         ("AWS_ENDPOINT", format!("http://{}", server.address)),
@@ -116,12 +116,12 @@ fn a_table_at_a_url_is_read_in_ranges_and_with_the_credentials_given() {
     let bytes = table();
     let server = Server::new(bytes.clone());
     let url = "s3://bucket/dir/metrics.parquet";
-    // In the query, and as what is asked over. 0 + 1 + … + 99999, by Gauss.
+    // In the query, and as an input. 0 + 1 + … + 99999, by Gauss.
     let session = Session::open_with(&[], options(&server)).unwrap();
     assert_eq!(csv(&session, &format!("select sum(value) as s from '{url}'")), "s\n4999950000.0\n");
     let sent = server.sent.load(Ordering::Relaxed);
     assert!(sent < bytes.len() / 2, "one column of eleven took {sent} of {} bytes", bytes.len());
-    // No manifest covers what is elsewhere.
+    // No manifest covers files elsewhere.
     assert_eq!(session.held(), [Held { file: url.to_owned(), by: By::Nothing }]);
     let session = Session::open_with(&[PathBuf::from(url)], options(&server)).unwrap();
     assert_eq!(csv(&session, "select count(*) as n, max(step) as s from metrics"), "n,s\n100000,99999\n");
@@ -155,7 +155,7 @@ fn a_url_with_nothing_there_is_told() {
     assert!(matches!(&error, QueryError::Unreachable { url: of, .. } if of == url), "{error}");
     let error = Session::open(&[PathBuf::from("https://127.0.0.1:1/metrics.parquet")]).unwrap_err();
     assert!(matches!(&error, QueryError::Unreachable { .. }), "{error}");
-    // A server that lies: nothing at all, and bytes that are no table.
+    // A faulty server: no data, and bytes that are not a table.
     let url = "s3://bucket/metrics.parquet";
     assert!(open(&server, url).to_string().contains("empty"));
     let server = Server::new(b"<html>not found, but 200</html>".to_vec());

@@ -1,14 +1,14 @@
-//! The chart that an answer's columns ask for.
+//! The chart for an answer's columns.
 //!
-//! - A column called `tokens` or `step`, the first of them, is the x axis: tokens by their logarithm,
-//!   where they span a factor of ten. Each combination of the texts (and of `shots`) is a line, named
-//!   by those texts that are not the same everywhere. The first other column of numbers is the y axis;
-//!   where nothing names a line, every other column of numbers is a line of its own.
-//! - Without such a column, if the texts name each row differently, each row is a bar.
-//! - Otherwise the first two columns of numbers are points; a single one is drawn over its rows.
+//! - A column called `tokens` or `step`, the first of them, is the x axis: tokens on a logarithmic scale, if they span
+//!   a factor of ten. Each combination of the texts (and of `shots`) is a line, named by the texts that are not the
+//!   same in all rows. The first other column of numbers is the y axis; if nothing names a line, every other column of
+//!   numbers is a separate line.
+//! - Without such a column, if the texts are different in each row, each row is a bar.
+//! - Otherwise the first two columns of numbers are points; a single one is drawn by row number.
 //!
-//! `stderr` is never an axis: it makes the bars of error. At most twelve lines and thirty bars are
-//! drawn, and what is left out is said, on the chart too.
+//! `stderr` is never an axis: it gives the error bars. At most twelve lines and thirty bars are drawn, and the number
+//! of those left out is stated, also on the chart.
 
 use std::collections::BTreeMap;
 
@@ -18,29 +18,29 @@ use super::pen::shortened;
 use super::{Axis, Bar, Bars, Chart, MARK, SERIES, Scale, Series, Style, escaped};
 use crate::ReportError;
 
-/// No more lines are drawn: beyond that, neither colours nor labels can be told apart.
+/// The maximum number of lines: with more, neither colours nor labels can be distinguished.
 const LINES: usize = 2 * SERIES.len();
 
-/// No more bars are drawn.
+/// The maximum number of bars.
 const BARS: usize = 30;
 
-/// The longest name of a line, and of a bar.
+/// The maximum length of the name of a line, and of a bar.
 const LINE_NAME: usize = 24;
 const BAR_NAME: usize = 30;
 
-/// With more points than this, a line has no marks at its points.
+/// With more points than this, a line has no markers.
 const MARKED: usize = 40;
 
 /// A chart of an answer.
 #[derive(Debug, Clone)]
 pub struct Drawn {
-    /// The chart, an SVG document that stands by itself.
+    /// The chart, a complete SVG document.
     pub svg: String,
-    /// What of the answer is not drawn.
+    /// The part of the answer that is not drawn.
     pub notes: Vec<String>,
 }
 
-/// Draws an answer as its columns ask for; `title` is read aloud where the chart cannot be seen.
+/// Draws an answer according to its columns; `title` is read aloud to readers who cannot see the chart.
 ///
 /// # Errors
 /// If it has no rows, or no column of numbers.
@@ -57,7 +57,7 @@ pub fn of_answer(answer: &Answer, title: &str) -> Result<Drawn, ReportError> {
     Ok(Drawn { svg: standing_alone(&svg, size, &notes), notes })
 }
 
-/// What each column is for.
+/// The use of each column.
 struct Columns {
     x: Option<String>,
     ys: Vec<String>,
@@ -83,7 +83,7 @@ impl Columns {
             return Err(ReportError::NotDrawn("it has no rows".to_owned()));
         }
         if found.ys.is_empty() {
-            // A lone x is all there is to see.
+            // A single x alone is all that can be drawn.
             found.ys.extend(found.x.take().or(found.stderr.take()));
         }
         if found.ys.is_empty() {
@@ -92,7 +92,7 @@ impl Columns {
         Ok(found)
     }
 
-    /// The name of each row: what its naming columns hold, but for those that are the same everywhere.
+    /// The name of each row: the values of its naming columns, except those that are the same in all rows.
     fn names(&self, answer: &Answer) -> Result<Vec<String>, ReportError> {
         let mut parts: Vec<Vec<String>> = Vec::new();
         for name in &self.naming {
@@ -156,7 +156,7 @@ fn lines(
         }
         None => ((1..=answer.rows()).map(|row| row as f64).collect(), "row".to_owned(), true),
     };
-    // Names already tell the lines apart: then there is one y. Points have one too.
+    // Names already distinguish the lines: then there is one y. Points have only one too.
     if named || !along {
         ys = ys.get(..1).unwrap_or_default();
     }
@@ -241,14 +241,14 @@ fn points(number: usize) -> String {
 /// Points with their errors.
 type Group = Vec<(f64, f64, Option<f64>)>;
 
-/// Tokens lie by their logarithm where they span a factor of ten; all else lies evenly.
+/// Tokens are on a logarithmic scale if they span a factor of ten; all other axes are linear.
 fn x_scale(x: Option<&str>, drawn: &[(&str, &Group)]) -> Scale {
     let above = drawn.iter().flat_map(|(_, group)| group.iter()).map(|point| point.0).filter(|x| *x > 0.0);
     let (low, high) = above.fold((f64::INFINITY, 0.0), |(low, high): (f64, f64), x| (low.min(x), high.max(x)));
     if x == Some("tokens") && high >= 10.0 * low { Scale::Log } else { Scale::Linear }
 }
 
-/// What an axis is called: the column's name in words, with the unit of our own tables' columns.
+/// The label of an axis: the column's name as words, with the unit of our own tables' columns.
 fn label(column: &str) -> String {
     match column {
         "loss" | "smooth_loss" => format!("{} (nats a token)", column.replace('_', " ")),
@@ -258,14 +258,14 @@ fn label(column: &str) -> String {
     }
 }
 
-/// The size that a document of ours is drawn at.
+/// The display size of one of our documents.
 fn size_of(svg: &str) -> (i32, i32) {
     let view = svg.split("viewBox=\"0 0 ").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
     let mut sizes = view.split(' ').filter_map(|size| size.parse().ok());
     (sizes.next().unwrap_or(0), sizes.next().unwrap_or(0))
 }
 
-/// A chart that lies on no page: on white, with a margin, and what is left out said in a corner.
+/// A chart that is not on a page: on white, with a margin, and a note in a corner about what was left out.
 fn standing_alone(svg: &str, (width, height): (i32, i32), notes: &[String]) -> String {
     const MARGIN: i32 = 24;
     let (tag, body) = svg.split_once(">\n").unwrap_or(("", svg));
@@ -293,7 +293,7 @@ mod tests {
 
     use super::*;
 
-    /// The chart of what a query gives, over no table.
+    /// The chart of a query's answer, without tables.
     fn draw(sql: &str) -> Result<Drawn, ReportError> {
         of_answer(&Session::open(&[])?.run(sql)?, "T")
     }
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn columns_say_what_is_drawn() {
-        // The x axis is by name, shots and the text that differs name the lines, stderr is no axis.
+        // The x axis is chosen by name, shots and the text that differs name the lines, stderr is not an axis.
         let sql = "select * from (values ('r', 0, 10, 'a', 0.5, 0.1), ('r', 5, 10, 'a', 0.6, 0.1), ('r', 0, 2000, 'a', 0.7, 0.1), \
                    ('r', 5, 2000, 'a', 0.8, 0.1)) as t (release, shots, tokens, run, value, stderr)";
         let drawn = draw(sql).unwrap();
@@ -320,7 +320,7 @@ mod tests {
         // Nothing names a line: every other column of numbers is one.
         let said = draw("select * from (values (1, 2.0, 3.0), (2, 3.0, 1.0)) as t (step, a, b)").unwrap().svg;
         assert!(["step", "a", "b", "a, b"].iter().all(|word| words(&said).contains(word)), "{:?}", words(&said));
-        // Each row has a name of its own: bars, also where there is nothing to draw.
+        // Each row has a unique name: bars, even if a value cannot be drawn.
         let drawn = draw("select * from (values ('x', 'p', 1.5), ('x', 'q', null)) as t (run, task, lost)").unwrap();
         let said = words(&drawn.svg);
         assert!(["p", "q", "1.50", "none", "lost"].iter().all(|word| said.contains(word)), "{said:?}");

@@ -15,20 +15,20 @@ const ROW: i32 = 44;
 /// A bar.
 #[derive(Debug, Clone)]
 pub struct Bar {
-    /// What it is of.
+    /// Its name.
     pub label: String,
-    /// How long it is; nothing is drawn where that is not finite.
+    /// Its length; nothing is drawn if that is not finite.
     pub value: f64,
-    /// How far the value may be off, to each side.
+    /// The error of the value, to each side.
     pub error: Option<f64>,
 }
 
 /// A chart of bars, one below the other.
 #[derive(Debug, Clone)]
 pub struct Bars {
-    /// What it shows; read aloud where it cannot be seen.
+    /// Its description; read aloud to readers who cannot see it.
     pub title: String,
-    /// What is measured, and in what.
+    /// The quantity and its unit.
     pub label: String,
     /// The bars, from the top.
     pub bars: Vec<Bar>,

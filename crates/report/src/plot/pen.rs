@@ -1,16 +1,16 @@
-//! Words, lines and marks on a drawing.
+//! Text, lines and marks in a drawing.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use retrace_spec::foreign::shown;
 
-/// Size of the words.
+/// Text size.
 pub(super) const TEXT: i32 = 27;
-/// The most characters of a text.
+/// The maximum number of characters of a text.
 const LONGEST: usize = 60;
 
-/// What draws on an SVG document.
+/// A drawing surface for an SVG document.
 pub(super) struct Pen<'a> {
     root: DrawingArea<SVGBackend<'a>, Shift>,
 }
@@ -20,7 +20,7 @@ fn say(error: impl std::fmt::Display) -> String {
 }
 
 impl<'a> Pen<'a> {
-    /// A drawing of so many pixels, width and height.
+    /// A drawing with this width and height in pixels.
     pub(super) fn new(svg: &'a mut String, size: (i32, i32)) -> Self {
         Self { root: SVGBackend::with_string(svg, (size.0 as u32, size.1 as u32)).into_drawing_area() }
     }
@@ -47,7 +47,7 @@ impl<'a> Pen<'a> {
         self.root.draw(&Rectangle::new([from, to], colour.filled())).map_err(say)
     }
 
-    /// A dashed line; plotters' own begins each dash anew at every point.
+    /// A dashed line; plotters' own starts the dashes again at every point.
     pub(super) fn dashed(
         &self,
         points: impl IntoIterator<Item = (i32, i32)>,
@@ -90,17 +90,17 @@ impl<'a> Pen<'a> {
     }
 }
 
-/// About how many pixels a text takes.
+/// Approximate width of a text in pixels.
 pub(super) fn wide(text: &str) -> i32 {
     (word(text).chars().count() as f64 * f64::from(TEXT) * 0.56) as i32
 }
 
-/// A text as it is drawn, whoever wrote it.
+/// A text prepared for drawing; it may be untrusted.
 fn word(text: &str) -> String {
     shown(&shortened(text, LONGEST)).into_owned()
 }
 
-/// A name of at most so many characters: beginning and end, which tell most names apart.
+/// A name with at most this many characters: its beginning and end, which distinguish most names.
 pub(super) fn shortened(name: &str, most: usize) -> String {
     let length = name.chars().count();
     if length <= most {

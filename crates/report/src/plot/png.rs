@@ -8,14 +8,14 @@ use retrace_spec::guard;
 
 use crate::ReportError;
 
-/// How many pixels a pixel of the drawing becomes.
+/// The number of pixels per pixel of the drawing.
 const SCALE: f32 = 2.0;
 
-/// An SVG document of ours as a PNG image, its words in DejaVu Sans Condensed, so that it is the same
-/// on every machine. That font has no Chinese; an SVG has whatever its reader's machine has.
+/// An SVG document of ours as a PNG image, with text in DejaVu Sans Condensed, so that it is the same on every
+/// machine. That font has no Chinese; an SVG uses the fonts of its reader's machine.
 ///
 /// # Errors
-/// If it is no drawing, or too large to hold.
+/// If it is not a valid drawing, or too large for memory.
 pub fn png(svg: &str) -> Result<Vec<u8>, ReportError> {
     guard(|| draw(svg)).unwrap_or_else(|gave_up| Err(refuse(gave_up.to_string())))
 }
@@ -32,7 +32,7 @@ fn draw(svg: &str) -> Result<Vec<u8>, ReportError> {
     fonts.set_sans_serif_family(family.clone());
     let options = Options { fontdb: Arc::new(fonts), font_family: family, ..Options::default() };
     let tree = Tree::from_str(svg, &options).map_err(|e| refuse(e.to_string()))?;
-    // Shown at half its size, an SVG is drawn at its own.
+    // An SVG is displayed at half its size; here it is drawn at its full size.
     let (scale, size) = (2.0 * SCALE, tree.size());
     let pixels = |length: f32| (length * scale).ceil() as u32;
     let mut image = Pixmap::new(pixels(size.width()), pixels(size.height()))

@@ -1,9 +1,9 @@
-//! Axes: where values lie, and which are named.
+//! Axes: the positions of values, and which values are labelled.
 
 use super::{Axis, Scale};
 use crate::numbers::{digits, short};
 
-/// Whether an axis has such a value.
+/// Whether a value is in the domain of an axis.
 pub(super) fn on(scale: Scale, value: f64) -> bool {
     value.is_finite() && (scale == Scale::Linear || value > 0.0)
 }
@@ -12,11 +12,11 @@ pub(super) fn on(scale: Scale, value: f64) -> bool {
 #[derive(Debug, Clone)]
 pub(super) struct Ruler {
     pub(super) scale: Scale,
-    /// The ends, as they lie on the axis.
+    /// The ends, in the scale of the axis.
     ends: (f64, f64),
-    /// The values that are named.
+    /// The values that are labelled.
     pub(super) ticks: Vec<f64>,
-    /// Whether only whole numbers are named.
+    /// Whether only integers are labelled.
     whole: bool,
 }
 
@@ -31,7 +31,7 @@ impl Ruler {
         ruler
     }
 
-    /// An axis that has all `values`, and `margin` of its length at each end.
+    /// An axis that includes all `values`, and a `margin`, relative to its length, at each end.
     pub(super) fn new(scale: Scale, values: Vec<f64>, margin: f64) -> Self {
         let along: Vec<f64> = values.into_iter().filter(|v| on(scale, *v)).map(|v| along(scale, v)).collect();
         let low = along.iter().copied().fold(f64::INFINITY, f64::min);
@@ -48,7 +48,7 @@ impl Ruler {
         Self { scale, ends, ticks, whole: false }
     }
 
-    /// Where a value lies between two pixels.
+    /// The position of a value between two pixels.
     pub(super) fn map(&self, value: f64, pixels: (i32, i32)) -> i32 {
         let share = (along(self.scale, value) - self.ends.0) / (self.ends.1 - self.ends.0);
         pixels.0 + (share * f64::from(pixels.1 - pixels.0)).round() as i32
@@ -56,7 +56,7 @@ impl Ruler {
 
     pub(super) fn label(&self, tick: f64) -> String {
         if self.whole && self.scale == Scale::Log {
-            // Few digits by themselves: 1, 20M, 5B.
+            // Few digits: 1, 20M, 5B.
             return digits(tick);
         }
         let step = self.ticks.windows(2).map(|pair| pair[1] - pair[0]).fold(tick.abs(), f64::min);
@@ -80,7 +80,7 @@ fn linear_ticks((low, high): (f64, f64)) -> Vec<f64> {
     (first..=last).map(|n| n as f64 * step).collect()
 }
 
-/// Powers of ten, with their double and fivefold if there are few.
+/// Powers of ten, with two and five times each if there are few.
 fn log_ticks((low, high): (f64, f64)) -> Vec<f64> {
     let (first, last) = (libm::floor(low) as i32, libm::ceil(high) as i32);
     let ticks = |times: &[f64]| -> Vec<f64> {

@@ -1,4 +1,4 @@
-//! The recipe of cleaning.
+//! The recipe of a cleaning step.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,15 +12,15 @@ use crate::{Document, Pattern, RelPath};
 pub struct CleanRecipe {
     /// `clean/1`.
     pub retrace: String,
-    /// What the step is called in the manifest.
+    /// The name of the step in the manifest.
     pub name: String,
-    /// The shards to read, JSON lines; a `*` in the last part stands for any text.
+    /// The shards to read, JSON lines; a `*` in the last part matches any text.
     pub input: Vec<Pattern>,
-    /// The directory that cleaned shards go to, under their own names.
+    /// The directory of the cleaned shards, which keep their names.
     pub output: RelPath,
-    /// Tried in order; the first that fires drops the document.
+    /// Applied in order; the first one that fires drops the document.
     pub rules: Vec<Rule>,
-    /// Whether a document that was there before is dropped.
+    /// Whether a document that occurred before is dropped.
     #[serde(default)]
     pub deduplicate: Deduplicate,
 }
@@ -31,24 +31,24 @@ pub struct CleanRecipe {
 pub enum Rule {
     /// Too short or too long, in characters that are not white space.
     Characters {
-        /// Fewest.
+        /// Minimum.
         at_least: u64,
-        /// Most.
+        /// Maximum.
         at_most: u64,
     },
-    /// Too many of its lines are repeats of earlier ones of the document.
+    /// Too many of its lines repeat earlier lines of the document.
     RepeatedLines {
         /// Largest fraction of lines.
         at_most: f64,
     },
-    /// Too many of its lines hold one of these phrases.
+    /// Too many of its lines contain one of these phrases.
     Boilerplate {
         /// Largest fraction of lines.
         at_most: f64,
         /// The phrases, compared after NFKC and in lower case.
         phrases: Vec<String>,
     },
-    /// Too few of its letters are of its language's script after NFKC (`en`: Latin; `zh`: Han).
+    /// Too few of its letters are in its language's script after NFKC (`en`: Latin; `zh`: Han).
     Script {
         /// Smallest fraction of letters.
         at_least: f64,
@@ -80,7 +80,7 @@ pub enum Deduplicate {
     /// None.
     #[default]
     No,
-    /// Those with the same text, after NFKC and with white space folded.
+    /// Those with the same text, after NFKC and with white space collapsed.
     Exact,
 }
 

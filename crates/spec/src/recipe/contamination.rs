@@ -12,22 +12,22 @@ use crate::{Document, Pattern, RelPath};
 pub struct ContaminationRecipe {
     /// `contamination/1`.
     pub retrace: String,
-    /// What the step is called in the manifest.
+    /// The name of the step in the manifest.
     pub name: String,
     /// The tasks' documents, `task/1`.
     pub tasks: Vec<RelPath>,
-    /// The shards that are searched, JSON lines of documents; a `*` in the last part stands for any text.
+    /// The shards that are searched, JSON lines of documents; a `*` in the last part matches any text.
     pub corpus: Vec<Pattern>,
-    /// The output directories of runs that learned from these shards: of each it is told at which step
-    /// it saw a document first.
+    /// The output directories of runs trained on these shards: for each, the result has the step at which it first saw
+    /// a document.
     #[serde(default)]
     pub runs: Vec<RelPath>,
-    /// Units of an n-gram: words, or characters of Chinese.
+    /// Units per n-gram: words, or characters of Chinese.
     pub ngram: usize,
-    /// The directory of tables that `contamination.parquet` goes to.
+    /// The directory of tables in which `contamination.parquet` is written.
     pub output: RelPath,
-    /// Where the counts go, JSON: of each task its items, those that were found, and those that are too
-    /// short to be searched for.
+    /// Where the counts are written, JSON: for each task its items, those that were found, and those that are too
+    /// short for the search.
     pub counts: RelPath,
 }
 

@@ -14,14 +14,13 @@ use crate::{Document, Pattern, RelPath};
 pub struct EvalRecipe {
     /// `eval/1`.
     pub retrace: String,
-    /// What the step is called in the manifest.
+    /// The name of the step in the manifest.
     pub name: String,
-    /// The models' directories; a `*` in the last part stands for any text.
+    /// The models' directories; a `*` in the last part matches any text.
     pub models: Vec<Pattern>,
     /// The tasks' documents, `task/1`.
     pub tasks: Vec<RelPath>,
-    /// The directory that results go to: `DIRECTORY.json` of each model, called after the last part of
-    /// its path.
+    /// The directory of the results: `DIRECTORY.json` for each model, named after the last part of its path.
     pub output: RelPath,
 }
 

@@ -5,23 +5,23 @@ use serde::{Deserialize, Serialize};
 use crate::document::Complaint;
 use crate::{Document, Seed};
 
-/// How large a synthetic corpus to make.
+/// The size of a synthetic corpus.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GenerateRecipe {
     /// `synthetic/1`.
     pub retrace: String,
-    /// Where every choice begins.
+    /// The seed of every random choice.
     pub seed: Seed,
-    /// Documents of the general part, a language, before planting.
+    /// Documents of the general part per language, before planting.
     pub documents: u64,
-    /// Documents of the selected part, a language: entries and questions with answers.
+    /// Documents of the selected part per language: entries and questions with answers.
     pub selected: u64,
-    /// Documents held out for evaluation, a language.
+    /// Documents per language that are held out for evaluation.
     pub held_out: u64,
-    /// Questions, a language.
+    /// Questions per language.
     pub questions: u64,
-    /// Questions, a language, that are leaked into the general part.
+    /// Questions per language that are leaked into the general part.
     pub leaked: u64,
 }
 

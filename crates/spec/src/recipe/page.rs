@@ -12,11 +12,11 @@ use crate::{Document, RelPath};
 pub struct PageRecipe {
     /// `page/1`.
     pub retrace: String,
-    /// What the step is called in the manifest.
+    /// The name of the step in the manifest.
     pub name: String,
     /// The page's title.
     pub title: String,
-    /// Where the page goes, HTML.
+    /// Where the page is written, HTML.
     pub output: RelPath,
     /// Its sections, from top to bottom.
     pub sections: Vec<Section>,
@@ -28,14 +28,14 @@ pub struct PageRecipe {
 pub enum Section {
     /// The training loss of each run.
     Training {
-        /// The directory of tables: `train_log`, and `checkpoints` if it is there.
+        /// The directory of tables: `train_log`, and `checkpoints` if it exists.
         tables: RelPath,
     },
     /// The metrics of each checkpoint.
     Evaluation {
-        /// The directory of tables: `metrics`, and `checkpoints` if it is there.
+        /// The directory of tables: `metrics`, and `checkpoints` if it exists.
         tables: RelPath,
-        /// Tasks' documents, `task/1`: of a multiple-choice one the page says what a guess would get.
+        /// Tasks' documents, `task/1`: for a multiple-choice task the page states the result of guessing.
         #[serde(default)]
         tasks: Vec<RelPath>,
     },
@@ -44,14 +44,14 @@ pub enum Section {
         /// The output of a `scaling/1` document.
         law: RelPath,
     },
-    /// What cleaning did.
+    /// The result of cleaning.
     Cleaning {
         /// The `clean/1` document.
         recipe: RelPath,
     },
     /// The items of benchmarks in the corpus.
     Contamination {
-        /// The directory of tables: `contamination`, and `samples` and `checkpoints` if they are there.
+        /// The directory of tables: `contamination`, and `samples` and `checkpoints` if they exist.
         tables: RelPath,
         /// The counts of a `contamination/1` document.
         counts: RelPath,

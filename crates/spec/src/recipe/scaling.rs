@@ -6,45 +6,45 @@ use super::{check_input, check_name};
 use crate::document::Complaint;
 use crate::{Document, RelPath};
 
-/// A scaling law fitted to points that a query gives.
+/// A scaling law fitted to the points that a query returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScalingRecipe {
     /// `scaling/1`.
     pub retrace: String,
-    /// What the step is called in the manifest.
+    /// The name of the step in the manifest.
     pub name: String,
-    /// The tables that the query asks: Parquet files, each called after its table.
+    /// The tables that the query reads: Parquet files, each named after its table.
     pub tables: Vec<RelPath>,
-    /// SQL that gives the points: columns `run`, `params`, `tokens` and `loss`.
+    /// SQL that returns the points: columns `run`, `params`, `tokens` and `loss`.
     pub points: String,
     /// What `params` counts.
     pub params_unit: ParamsUnit,
     /// What `loss` counts.
     pub loss_unit: LossUnit,
-    /// What the loss is of, in a few words.
+    /// What the loss is measured on, in a few words.
     pub loss: String,
-    /// Where points and law go, JSON.
+    /// Where the points and the law are written, JSON.
     pub output: RelPath,
 }
 
-/// What a number of parameters counts.
+/// Which parameters are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ParamsUnit {
-    /// All of them.
+    /// All parameters.
     Total,
-    /// Those that are not embeddings.
+    /// All except embeddings.
     NonEmbedding,
 }
 
-/// What a loss counts.
+/// The unit of a loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LossUnit {
-    /// Nats a token.
+    /// Nats per token.
     #[serde(rename = "nats/token")]
     NatsPerToken,
-    /// Bits a UTF-8 byte of text.
+    /// Bits per UTF-8 byte of text.
     #[serde(rename = "bits/byte")]
     BitsPerByte,
 }

@@ -8,17 +8,17 @@ use super::{check_input, check_name};
 use crate::document::Complaint;
 use crate::{Document, Pattern, RelPath};
 
-/// Journals, checkpoints, results and the files of other tools, brought into tables.
+/// Journals, checkpoints, results and the files of other tools, converted to tables.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TablesRecipe {
     /// `tables/1`.
     pub retrace: String,
-    /// What the step is called in the manifest.
+    /// The name of the step in the manifest.
     pub name: String,
-    /// What the release is called in the tables.
+    /// The name of the release in the tables.
     pub release: String,
-    /// The directory that tables go to.
+    /// The directory of the tables.
     pub output: RelPath,
     /// Runs of `retrace train`.
     #[serde(default)]
@@ -28,14 +28,13 @@ pub struct TablesRecipe {
     pub imports: Vec<Imports>,
 }
 
-/// A run whose journal and checkpoints go into the tables.
+/// A run whose journal and checkpoints are written into the tables.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunTables {
-    /// The run's output directory, which holds `run.json` and `journal.jsonl`.
+    /// The run's output directory, which contains `run.json` and `journal.jsonl`.
     pub run: RelPath,
-    /// The directory with the results of its checkpoints, as an `eval/1` document puts them there:
-    /// `step-000060.json`.
+    /// The directory with the results of its checkpoints, as an `eval/1` document writes them: `step-000060.json`.
     #[serde(default)]
     pub results: Option<RelPath>,
 }
@@ -44,14 +43,14 @@ pub struct RunTables {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Imports {
-    /// The kind, as `retrace import` has it.
+    /// The kind, by its name in `retrace import`.
     pub kind: String,
-    /// The files; a `*` in the last part stands for any text.
+    /// The files; a `*` in the last part matches any text.
     pub files: Vec<Pattern>,
     /// A mapping of columns.
     #[serde(default)]
     pub mapping: Option<RelPath>,
-    /// How many tokens a step learns from, where the files do not say.
+    /// Tokens per step, if the files do not state it.
     #[serde(default)]
     pub tokens_per_step: Option<u64>,
 }

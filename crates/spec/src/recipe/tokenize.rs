@@ -12,45 +12,45 @@ use crate::{Document, Pattern, RelPath};
 pub struct TokenizeRecipe {
     /// `tokenize/1`.
     pub retrace: String,
-    /// What the step is called in the manifest.
+    /// The name of the step in the manifest.
     pub name: String,
     /// The tokenizer.
     pub tokenizer: TokenizerSource,
-    /// The token shards to make, one each.
+    /// The token shards to make, one entry for each.
     pub shards: Vec<TokenShard>,
 }
 
-/// Where the tokenizer comes from.
+/// The source of the tokenizer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, tag = "from", rename_all = "lowercase")]
 pub enum TokenizerSource {
-    /// A `tokenizer.json` that is there.
+    /// An existing `tokenizer.json`.
     File {
-        /// Where.
+        /// Its path.
         path: RelPath,
-        /// The token that is put after each document.
+        /// The token that is added after each document.
         end_of_text: String,
     },
     /// A byte-level BPE, trained on all the recipe's documents.
     Train {
         /// Where it is written.
         path: RelPath,
-        /// Its size.
+        /// Its vocabulary size.
         vocab_size: usize,
-        /// The token that is put after each document; it gets id 0.
+        /// The token that is added after each document; it gets id 0.
         end_of_text: String,
     },
 }
 
 impl TokenizerSource {
-    /// Where the `tokenizer.json` lies in the end.
+    /// The path at which the `tokenizer.json` is after the step.
     pub const fn path(&self) -> &RelPath {
         match self {
             Self::File { path, .. } | Self::Train { path, .. } => path,
         }
     }
 
-    /// The token that is put after each document.
+    /// The token that is added after each document.
     pub fn end_of_text(&self) -> &str {
         match self {
             Self::File { end_of_text, .. } | Self::Train { end_of_text, .. } => end_of_text,
@@ -62,9 +62,9 @@ impl TokenizerSource {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenShard {
-    /// Its documents, JSON lines; a `*` in the last part stands for any text.
+    /// Its documents, JSON lines; a `*` in the last part matches any text.
     pub input: Vec<Pattern>,
-    /// Where it goes.
+    /// Where it is written.
     pub output: RelPath,
 }
 

@@ -47,12 +47,13 @@ phases:
 checkpoint_every: 4
 ";
 
-/// It, read.
+/// The run file, parsed.
 pub(crate) fn run() -> Run {
     Run::parse(RUN, "run.yaml").unwrap()
 }
 
-/// Token shards, of a document of 700 tokens and then some of 90, in which each token follows from the one before, but for some noise.
+/// Token shards, of a document of 700 tokens and then some of 90, in which each token depends on the one before, with
+/// some noise.
 pub(crate) fn prepare(root: &Path) {
     fs::write(root.join("tokenizer.json"), "{}").unwrap();
     for (name, step) in [("a", 3), ("b", 5)] {
@@ -75,13 +76,13 @@ pub(crate) fn prepare(root: &Path) {
     }
 }
 
-/// Trains by the engine that computes unless told otherwise.
+/// Trains with the default engine.
 pub(crate) fn train(root: &Root, run: &Run, resume: bool, progress: &dyn Progress) -> Result<Journal, TrainError> {
     let network = Engine::default().network(&run.model).unwrap();
     retrace_train::train(root, run, network.as_ref(), resume, progress)
 }
 
-/// Replays by the engine that computes unless told otherwise.
+/// Replays with the default engine.
 pub(crate) fn replay(
     root: &Root,
     run: &Run,
@@ -93,7 +94,7 @@ pub(crate) fn replay(
     retrace_train::replay(root, run, network.as_ref(), stretch, localise, progress)
 }
 
-/// The state that `run` begins with.
+/// The initial state of `run`.
 pub(crate) fn initial(root: &Root, run: &Run) -> Result<State, TrainError> {
     State::initial(root, run, &Layout::of(&run.model))
 }
@@ -103,7 +104,7 @@ pub(crate) fn opened(path: impl AsRef<Path>) -> Root {
     Root::open(path.as_ref()).unwrap()
 }
 
-/// Where the checkpoint of `step` lies below the run's directory `output`.
+/// The path of the checkpoint of `step` below the run's directory `output`.
 pub(crate) fn checkpoint(output: impl AsRef<Path>, step: Step) -> PathBuf {
     retrace_train::directory_of(step).unwrap().under(output.as_ref())
 }

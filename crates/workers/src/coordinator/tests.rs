@@ -26,7 +26,7 @@ checkpoint_every: 10
 const DEADLINE: Duration = Duration::from_millis(1500);
 const MICRO_BATCHES: usize = 4;
 
-/// A coordinator, what it says, and a runtime for those who join it.
+/// A coordinator, its events, and a runtime for those that join it.
 struct Scene {
     run: Run,
     token: Token,
@@ -60,13 +60,13 @@ impl Scene {
         self.events.recv_timeout(Duration::from_secs(20)).unwrap()
     }
 
-    /// Begins a step with so many bytes of weights.
+    /// Begins a step with this many bytes of weights.
     fn post(&self, bytes: usize) {
         let weights = || Bytes::from(vec![7; bytes]);
         self.workers.door.board.post(Step(1), Digest::of(b"batch"), MICRO_BATCHES, weights);
     }
 
-    /// Takes part in the step as a worker should, until all micro-batches but so many are handed in.
+    /// Acts as a correct worker in the step, until all except this many micro-batches are finished.
     fn honest(&self, stream: &mut Stream, but: usize) {
         let mut left = MICRO_BATCHES - but;
         while left > 0 {
@@ -77,7 +77,7 @@ impl Scene {
         }
     }
 
-    /// That the worker is told of when half its time is over, and let go at the end of it.
+    /// Checks that the worker is reported when half its time is over, and disconnected at the end of it.
     fn is_let_go(&self, began: Instant, worker: u64) {
         match self.event() {
             Event::Slow { worker: slow, .. } => assert_eq!(slow, worker),
@@ -90,7 +90,7 @@ impl Scene {
     fn has_left(&self, began: Instant, worker: u64) {
         let event = loop {
             match self.event() {
-                // The next task, which it was given too, waits as long.
+                // The next task, which it also has, waits for the same time.
                 Event::Slow { .. } => {}
                 event => break event,
             }
@@ -102,7 +102,7 @@ impl Scene {
     }
 }
 
-/// Answers a task with at most so many bytes of the gradient.
+/// Answers a task with at most this many bytes of the gradient.
 fn answer(stream: &Stream, task: &Task, most: usize) {
     let parameters = retrace_model::Layout::of(&Run::parse(RUN, "run.yaml").unwrap().model).parameters();
     let gradient = floats::to_bytes(vec![0.5; parameters]);
@@ -119,7 +119,7 @@ fn a_silent_worker_is_let_go_and_its_task_is_anothers() {
     let mut silent = scene.join();
     let began = Instant::now();
     scene.post(1000);
-    // It has its task before the other comes.
+    // It has its task before the other joins.
     let mut task = None;
     while task.is_none() {
         let order = scene.runtime.block_on(silent.1.message()).unwrap().unwrap().order.unwrap();
@@ -157,7 +157,7 @@ fn a_worker_that_does_not_take_what_it_is_sent_is_let_go() {
     let scene = Scene::new();
     let _silent = scene.join();
     let began = Instant::now();
-    // More than all that may be on its way.
+    // More than the maximum in transit.
     scene.post(64 << 20);
     scene.has_left(began, 1);
 }

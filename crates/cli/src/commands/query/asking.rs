@@ -31,7 +31,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
 }
 
-/// Bytes, or with a letter behind, powers of 1024.
+/// Bytes, or with a suffix letter, powers of 1024.
 fn size(text: &str) -> Result<usize, String> {
     let shift = match text.chars().last().map(|c| c.to_ascii_uppercase()) {
         Some('K') => 10,
@@ -49,7 +49,7 @@ fn size(text: &str) -> Result<usize, String> {
 }
 
 impl Asking {
-    /// As the query crate takes it.
+    /// In the form that the query crate uses.
     pub(crate) fn options(&self) -> Options {
         let limits = Limits {
             time: Some(self.timeout).filter(|time| !time.is_zero()),
@@ -65,8 +65,8 @@ impl Asking {
         }
     }
 
-    /// Says which parts of releases an answer lacks, and which files no manifest vouches for: those that
-    /// were not said before.
+    /// Prints which parts of releases are missing in an answer, and which files no manifest covers, unless it printed
+    /// that before.
     pub(crate) fn tell(&self, session: &Session, said: &mut BTreeSet<String>, terminal: &Terminal) {
         for UnknownPart { manifest, part } in session.unknown() {
             let what = format!("{manifest}: {}: {}", part.at, part.why);

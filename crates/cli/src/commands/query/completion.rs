@@ -61,7 +61,7 @@ const KEYWORDS: [&str; 44] = [
     "with",
 ];
 
-/// The words that can be meant.
+/// The possible words.
 pub(super) struct Completion {
     tables: BTreeMap<String, Vec<String>>,
     functions: Vec<String>,
@@ -79,7 +79,7 @@ impl Completion {
         }
     }
 
-    /// Where the word before the cursor begins, and what it can become.
+    /// The start of the word before the cursor, and its possible completions.
     fn words(&self, before: &str) -> (usize, Vec<String>) {
         let part = |c: char| c.is_alphanumeric() || c == '_';
         let name = |c: char| part(c) || matches!(c, '-' | '@');
@@ -108,7 +108,7 @@ impl Completion {
         let starts = |name: &&String| name.to_lowercase().starts_with(&lower);
         let mut found: Vec<String> = Vec::new();
         if let Some(table) = before[..begin].strip_suffix('.') {
-            // `metrics.` has that table's columns; an alias may have any.
+            // `metrics.` is completed with that table's columns; an alias may have any.
             let table = table.rsplit(|c| !part(c)).next().unwrap_or_default();
             match self.tables.get(table) {
                 Some(columns) => found.extend(columns.iter().filter(starts).cloned()),
@@ -117,7 +117,7 @@ impl Completion {
         } else if !word.is_empty() {
             found.extend(self.tables.keys().filter(starts).cloned());
             found.extend(self.tables.values().flatten().filter(starts).cloned());
-            // Whoever shouts keywords shouts functions.
+            // If the keyword is in upper case, functions are too.
             let shouting = word.chars().all(char::is_uppercase);
             let called =
                 |name: &String| if shouting { format!("{}(", name.to_uppercase()) } else { format!("{name}(") };
@@ -136,7 +136,7 @@ fn in_quotes(before: &str) -> bool {
     before.matches('\'').count() % 2 == 1
 }
 
-/// Those that can be shown as they are: what is completed stands in the line that is typed.
+/// Those that need no escaping: the completion is inserted into the typed line.
 fn showable(mut words: Vec<Pair>) -> Vec<Pair> {
     words.retain(|word| !word.display.contains(hides) && !word.replacement.contains(hides));
     words

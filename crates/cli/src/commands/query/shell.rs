@@ -15,10 +15,10 @@ use crate::environment;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// So many rows are shown of an answer, until `.rows` says otherwise.
+/// The default number of rows that are shown of an answer, until `.rows` changes it.
 const ROWS: usize = 40;
 
-/// So many entries are kept of what was typed.
+/// The number of entries in the history.
 const HISTORY: usize = 2000;
 
 const HELP: &str = "\
@@ -34,7 +34,7 @@ SELECT …;            run a query; it can have several lines and ends with ;
 Tab completes keywords, tables, columns, functions, names of queries, and paths in quotes.
 ";
 
-/// What a line asks for.
+/// The meaning of a line.
 #[derive(Debug, PartialEq)]
 enum Line<'a> {
     Empty,
@@ -43,7 +43,7 @@ enum Line<'a> {
     Sql(&'a str),
 }
 
-/// Whether a text can be answered as it stands, or more lines are needed.
+/// Whether a text is complete, or more lines are needed.
 pub(super) fn is_answerable(text: &str) -> bool {
     let text = text.trim();
     text.is_empty() || text.starts_with(['.', '@']) || is_whole(text)
@@ -98,7 +98,7 @@ fn values(text: &str) -> Result<BTreeMap<String, String>, Failure> {
     Ok(values)
 }
 
-/// Reads queries and answers them, until there are no more. A query that fails ends nothing.
+/// Reads queries and answers them, until the end of the input. A query that fails does not end the loop.
 pub(super) fn open(library: &Library, terminal: &Terminal) -> Result<Exit, Failure> {
     let config = Config::builder().completion_type(CompletionType::List).max_history_size(HISTORY);
     let config = config.and_then(|config| config.history_ignore_dups(true)).map_err(unusable)?.build();
@@ -106,7 +106,7 @@ pub(super) fn open(library: &Library, terminal: &Terminal) -> Result<Exit, Failu
     editor.set_helper(Some(Completion::new(library)));
     let history = environment::history_file();
     if let Some(history) = &history {
-        // The first time there is none; one that cannot be read is begun anew.
+        // The first time there is no history; one that cannot be read is replaced.
         let _ = editor.load_history(history);
     }
     let tables = count(library.session.tables().len(), "table");
@@ -115,12 +115,12 @@ pub(super) fn open(library: &Library, terminal: &Terminal) -> Result<Exit, Failu
     loop {
         let text = match editor.readline("retrace> ") {
             Ok(text) => text,
-            // Ctrl-C gives up the line.
+            // Ctrl-C discards the line.
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(unusable(error)),
         };
-        // A history that cannot be kept is no reason to stop.
+        // If the history cannot be stored, the shell continues.
         let _ = editor.add_history_entry(text.trim());
         let done = Line::parse(&text).and_then(|line| match line {
             Line::Empty => Ok(true),
@@ -185,7 +185,7 @@ fn schema(library: &Library, table: &str, terminal: &Terminal) -> Result<(), Fai
     if table.is_empty() {
         return Err(Failure::usage("no table given", "write .schema TABLE; .tables lists the tables"));
     }
-    // A path in quotes is a table too.
+    // A path in quotes is also a table.
     let name =
         if table.starts_with(['\'', '"']) { table.to_owned() } else { format!("\"{}\"", table.replace('"', "\"\"")) };
     let columns = library.session.run(&format!("select * from {name} limit 0"))?.columns();

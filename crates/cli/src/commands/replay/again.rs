@@ -18,16 +18,16 @@ use super::super::{Opened, in_release, run_of};
 use crate::errors::Failure;
 use crate::terminal::Terminal;
 
-/// A release whose steps are done again. It is a stranger's: its files are opened through no link, and
-/// nothing below its directory is written.
+/// A release whose steps are replayed. It is untrusted: its files are opened without following links, and nothing is
+/// written below its directory.
 #[derive(Debug)]
 pub(super) struct Release<'a> {
     root: &'a Root,
-    /// With those of its parts in it.
+    /// Combined with those of its parts.
     manifest: &'a Manifest,
-    /// Who computes models.
+    /// The engine that computes models.
     engine: Engine,
-    /// Of each file that was hashed, its stamp then.
+    /// For each file that was hashed, its stamp at that time.
     hashed: HashMap<RelPath, (Stamp, Digest)>,
 }
 
@@ -37,14 +37,14 @@ impl<'a> Release<'a> {
         Self { root, manifest, engine, hashed: HashMap::new() }
     }
 
-    /// Whether all that `step` read and made is here, as it was then.
+    /// Whether all inputs and outputs of `step` exist here, unchanged.
     pub(super) fn has_all_of(&mut self, step: &GraphStep) -> bool {
         let mut has = |path: &RelPath, digest: Digest| self.digest(path).is_ok_and(|found| found == digest);
         step.inputs.iter().all(|input| has(&input.path, input.digest))
             && step.outputs.iter().all(|output| has(&output.path, output.digest))
     }
 
-    /// Does `step` again in `scratch`, which is made for it and removed, and compares what it makes.
+    /// Runs `step` in `scratch`, which is made for it and removed, and compares its outputs.
     pub(super) fn again(&mut self, step: &GraphStep, scratch: &Path, terminal: &Terminal) -> Result<Again, Failure> {
         if let Some(because) = contradiction(step) {
             return Ok(Again::Invalid { because });
@@ -76,7 +76,7 @@ impl<'a> Release<'a> {
         Ok(if findings.is_empty() { Again::SameBits } else { Again::Differs { outputs: findings } })
     }
 
-    /// The digest of the file at `path`, hashed once as long as it stays as it is.
+    /// The digest of the file at `path`, computed once as long as the file is unchanged.
     fn digest(&mut self, path: &RelPath) -> Result<Digest, FileError> {
         let stamp = Stamp::of(self.root.file(path)?.metadata());
         if let Some((known, digest)) = self.hashed.get(path)
@@ -89,9 +89,8 @@ impl<'a> Release<'a> {
         Ok(hashed.digest)
     }
 
-    /// Copies what the step reads into `scratch`; in words, why that cannot be done. Copies, and no
-    /// links: what a step does to them must not reach the release. What is hashed is the copy, which
-    /// nobody else can change any more.
+    /// Copies the inputs of the step into `scratch`; the error is the reason as text. Copies, not links: a step's
+    /// changes to them must not affect the release. The copy is hashed, which no other process can change any more.
     fn lend(&self, step: &GraphStep, scratch: &Path) -> Result<(), String> {
         let here = retrace_numerics::VERSION;
         if let Some(numerics) = step.numerics.filter(|numerics| *numerics != here) {
@@ -103,7 +102,7 @@ impl<'a> Release<'a> {
         for Reference { path, digest } in inputs {
             let file = self.root.file(path).map_err(told)?;
             let sealed = self.manifest.artifact(path).filter(|artifact| artifact.digest == *digest);
-            // Nothing is copied that is too long already.
+            // A file that is too long is not copied.
             let same = sealed.is_none_or(|artifact| artifact.size == file.size()) && {
                 place.copy(path, file).map_err(told)?;
                 hash_beneath(&place, path, Wanted::default(), &Silent).map_err(told)?.digest == *digest
@@ -112,14 +111,15 @@ impl<'a> Release<'a> {
                 return Err(format!("{path} is not what the step read"));
             }
         }
-        // On a file system that takes two names for one, what was lent could be taken for what was made.
+        // On a file system that considers two names equal, an input could be mistaken for an output.
         match step.outputs.iter().find(|output| place.has(&output.path)) {
             Some(output) => Err(format!("{} names a file here that the step reads", output.path)),
             None => Ok(()),
         }
     }
 
-    /// What was made in `scratch` and is not what the manifest says; in words, why that cannot be told.
+    /// The outputs in `scratch` that differ from the manifest; the error is the reason, as text, why this cannot be
+    /// determined.
     fn compare(&self, step: &GraphStep, scratch: &Path) -> Result<Vec<String>, String> {
         let told = |error: &dyn Display| self.told(error, scratch);
         if step.outputs.is_empty() {
@@ -134,7 +134,7 @@ impl<'a> Release<'a> {
                 Err(_) => findings.push(format!("{}, which the step does not make", output.path)),
             }
         }
-        // What the step says of itself when it is done here, by paths where its document lies.
+        // The report of the step when it is run here, with paths relative to its document.
         let directory = step.config.as_ref().and_then(RelPath::parent);
         let place = directory.as_ref().map_or_else(|| scratch.to_owned(), |directory| directory.under(scratch));
         let place = Root::open(&place).map_err(|e| told(&e))?;
@@ -158,7 +158,7 @@ impl<'a> Release<'a> {
         Ok(findings)
     }
 
-    /// An error, without where on this machine the release and `scratch` lie.
+    /// An error, without the paths of the release and `scratch` on this machine.
     fn told(&self, error: &(impl Display + ?Sized), scratch: &Path) -> String {
         [scratch, self.root.path()]
             .into_iter()
@@ -167,7 +167,7 @@ impl<'a> Release<'a> {
     }
 }
 
-/// What in the manifest's words on a step cannot be true together, if anything is.
+/// A contradiction in the manifest's entry of a step, if there is one.
 fn contradiction(step: &GraphStep) -> Option<String> {
     let mut digests: BTreeMap<&RelPath, Digest> = BTreeMap::new();
     for Reference { path, digest } in &step.inputs {
@@ -182,7 +182,7 @@ fn contradiction(step: &GraphStep) -> Option<String> {
     config.map(|config| format!("{config}, which says how it was done, is not among what it read"))
 }
 
-/// Does the step below `scratch`, where what it reads lies.
+/// Runs the step below `scratch`, where its inputs are.
 fn carry_out(step: &GraphStep, scratch: &Path, engine: Engine, terminal: &Terminal) -> Result<(), Failure> {
     let cannot = |what: String| Err(Failure::usage(what, "replay the steps that can be"));
     let Some(config) = &step.config else {
@@ -200,7 +200,7 @@ fn carry_out(step: &GraphStep, scratch: &Path, engine: Engine, terminal: &Termin
     Ok(())
 }
 
-/// Where a training that was published does not follow, in words.
+/// Where the recomputation of a published training differs, as text.
 fn diagnosed(root: &Root, step: &GraphStep, engine: Engine, terminal: &Terminal) -> Result<Vec<String>, Failure> {
     let Some(config) = &step.config else { return Ok(Vec::new()) };
     let (Opened { document: run, root, .. }, _) = run_of(root, config)?;

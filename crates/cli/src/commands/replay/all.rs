@@ -1,8 +1,8 @@
 //! Runs every step of a release again, each in a private directory.
 //!
-//! No file of the release is accepted as proof. The inputs of a step are copied out of the release, checked
-//! against the manifest's digests, into a private directory, where the step makes its outputs again. Earlier
-//! work counts only by the auditor's own notes ([`Notes`]).
+//! No file of the release is accepted as proof. The inputs of a step are copied out of the release, checked against
+//! the manifest's digests, into a private directory, where the step makes its outputs again. Earlier work counts only
+//! through the auditor's own notes ([`Notes`]).
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ use crate::environment;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// Does every step of the release again, in the order in which they depend on each other.
+/// Replays every step of the release, in the order of their dependencies.
 pub(super) fn all(
     arguments: &ReplayArguments,
     opened: &Opened<Manifest>,
@@ -95,7 +95,7 @@ pub(super) fn all(
     conclude(manifest, &statement, engine, terminal)
 }
 
-/// Tells of all steps together.
+/// Prints the summary of all steps.
 fn conclude(manifest: &Manifest, statement: &Statement, engine: Engine, terminal: &Terminal) -> Result<Exit, Failure> {
     let Statement { replayer, steps, unknown } = statement;
     let counted = |wanted: fn(&Again) -> bool| steps.iter().filter(|outcome| wanted(&outcome.again)).count();
@@ -163,15 +163,14 @@ fn say(terminal: &Terminal, step: &GraphStep, outcome: &Outcome) {
     }
 }
 
-/// A new directory that its owner alone can enter, outside the release.
+/// A new directory that only its owner can enter, outside the release.
 fn scratch(directory: Option<&Path>, release: &Path) -> Result<Scratch, Failure> {
     let directory = directory.map_or_else(environment::scratch_directory, Path::to_owned);
     outside(release, &directory, "--scratch")?;
     Ok(Scratch::new(&directory, "retrace-replay")?)
 }
 
-/// Refuses a directory that is the release's or lies below it, whatever links lead there. Its last part
-/// need not be there yet.
+/// Refuses a directory that is the release's or is below it, also through links. Its last part need not exist yet.
 fn outside(release: &Path, directory: &Path, flag: &str) -> Result<(), Failure> {
     let place = match (directory.symlink_metadata(), directory.parent()) {
         (Err(_), Some(parent)) if parent.as_os_str().is_empty() => PathBuf::from("."),

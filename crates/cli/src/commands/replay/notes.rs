@@ -1,9 +1,9 @@
 //! The auditor's notes of steps that were run again, so that they need not run a second time.
 //!
 //! A note is a statement that one step gave the same bits, in the same form as the statement of all steps
-//! ([`attestation`]). It names the release by its root, the step by its digest, the version, and the kind of
-//! machine. It is signed if the statement of all steps is to be signed. A note counts only if all of this
-//! matches and only its owner could have written it.
+//! ([`attestation`]). It contains the release's root, the step's digest, the version, and the kind of machine. It is
+//! signed if the statement of all steps is to be signed. A note counts only if all of this matches and only its owner
+//! could have written it.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ use crate::terminal::{Terminal, Tone};
 /// No note is longer, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// The notes in a directory that is the auditor's own.
+/// The notes in a directory of the auditor.
 #[derive(Debug)]
 pub(super) struct Notes<'a> {
     root: Root,
@@ -29,7 +29,7 @@ pub(super) struct Notes<'a> {
 }
 
 impl<'a> Notes<'a> {
-    /// Those in `directory`, which is made if it is not there.
+    /// Those in `directory`, which is made if it does not exist.
     pub(super) fn open(
         directory: &Path,
         manifest: &'a Manifest,
@@ -37,7 +37,7 @@ impl<'a> Notes<'a> {
         key: Option<&'a SigningKey>,
     ) -> Result<Self, Failure> {
         let root = Root::make_private(directory)?;
-        // The directories on the way count too: whoever can move one away can put another in its place.
+        // The parent directories are checked too: a user who can move one away can replace it by another.
         if let Some(why) = writable_by_others(directory)? {
             let what = format!("notes in {} cannot be trusted: {why}", directory.display());
             return Err(Failure::usage(what, "give a directory that you own and that nobody else can write to"));
@@ -45,7 +45,7 @@ impl<'a> Notes<'a> {
         Ok(Self { root, manifest, replayer, key })
     }
 
-    /// The digest of the note that the step gave the same bits, if there is one that counts.
+    /// The digest of the note that the step gave the same bits, if there is a valid one.
     pub(super) fn of(&self, step: &str, digest: Digest, terminal: &Terminal) -> Result<Option<Digest>, Failure> {
         let name = self.name(digest)?;
         if !self.root.has(&name) {
@@ -67,17 +67,17 @@ impl<'a> Notes<'a> {
         }
     }
 
-    /// Notes that a step gave the same bits, in the place of what was noted before.
+    /// Stores that a step gave the same bits, replacing an earlier note.
     pub(super) fn write(&self, outcome: &Outcome) -> Result<(), Failure> {
         let statement =
             Statement { replayer: self.replayer.clone(), steps: vec![outcome.clone()], unknown: Vec::new() };
         let text = attestation(self.manifest, &statement, self.key)?;
-        // From its first byte on, nobody else may open it for writing.
+        // From its first byte on, no other user may open it for writing.
         self.root.write_private(&self.name(outcome.digest)?, text.as_bytes())?;
         Ok(())
     }
 
-    /// What the note of a step is called.
+    /// The name of a step's note.
     fn name(&self, step: Digest) -> Result<RelPath, Failure> {
         let of = json!({"root": self.manifest.root, "step": step, "replayer": self.replayer});
         let name = Checksum::from(canonical_digest("replay-note/1", &of)?).hex();
@@ -85,7 +85,7 @@ impl<'a> Notes<'a> {
         Ok(format!("{name}.json").parse().map_err(refuse)?)
     }
 
-    /// A note's text and digest, if it is the owner's; in words, why not.
+    /// A note's text and digest, if only the owner could have written it; otherwise the reason as text.
     fn read(&self, name: &RelPath) -> Result<(String, Digest), String> {
         let file = self.root.file(name).map_err(|e| e.to_string())?;
         if let Some(why) = not_own(file.metadata()) {

@@ -1,4 +1,4 @@
-//! The workers of this machine: started, watched, and started again when one is lost.
+//! The workers on this machine: started, monitored, and restarted when one is lost.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,24 +11,24 @@ use std::time::{Duration, Instant};
 use retrace_files::Progress;
 use retrace_workers::Local;
 
-/// A worker that ends sooner than this has not started.
+/// A worker that ends sooner than this counts as not started.
 const STARTED: Duration = Duration::from_secs(5);
-/// After so many that have not started, no more are.
+/// After this many that did not start, no more are started.
 const TRIES: usize = 3;
-/// How long a worker may take to leave by itself when training has ended.
+/// How long a worker may take to end by itself after training.
 const LEAVING: Duration = Duration::from_secs(5);
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// Processes of this machine that work.
+/// Worker processes on this machine.
 pub(super) struct LocalWorkers {
     watchers: Vec<JoinHandle<()>>,
     over: Arc<AtomicBool>,
-    /// How many slots have no worker any more.
+    /// The number of slots without a worker.
     given_up: Arc<AtomicUsize>,
 }
 
 impl LocalWorkers {
-    /// Starts `workers` of them.
+    /// Starts this number of `workers`.
     pub(super) fn start(workers: usize, run: &Path, local: &Local, progress: &Arc<dyn Progress>) -> Self {
         let (over, given_up) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let threads = (rayon::current_num_threads() / workers.max(1)).max(1);
@@ -51,7 +51,7 @@ impl LocalWorkers {
         self.given_up.load(Ordering::Relaxed) > 0
     }
 
-    /// Training has ended.
+    /// Called when training has ended.
     pub(super) fn stop(self) {
         self.over.store(true, Ordering::Relaxed);
         for watcher in self.watchers {
@@ -60,7 +60,7 @@ impl LocalWorkers {
     }
 }
 
-/// One local worker process at a time.
+/// A slot with one local worker process at a time.
 struct WorkerSlot {
     run: PathBuf,
     local: Local,
@@ -69,8 +69,8 @@ struct WorkerSlot {
 }
 
 impl WorkerSlot {
-    /// Starts a worker, and another when it is lost, until training is over; the error is why the
-    /// last one did not start.
+    /// Starts a worker, and another when it is lost, until training is over; the error is why the last one did not
+    /// start.
     fn keep_running(&self) -> Result<(), String> {
         let mut tries = 0;
         loop {
@@ -109,7 +109,7 @@ impl WorkerSlot {
     }
 }
 
-/// Waits for a worker to leave; makes it.
+/// Waits until a worker ends; kills it after the time limit.
 fn leave(mut child: Child) -> std::io::Result<()> {
     let until = Instant::now() + LEAVING;
     while child.try_wait()?.is_none() {

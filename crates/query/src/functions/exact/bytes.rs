@@ -1,11 +1,11 @@
-//! Sums as bytes, as they travel between partitions and machines.
+//! Sums as bytes, for sending between partitions and machines.
 
 use super::wide::{DIGITS, Wide};
 use super::{Exact, Form};
 
-/// A sum as bytes, little-endian: a window is `1`, its base (u16), how many bytes of it follow (u8),
-/// and those, sign-extended where fewer than it has; digits are `2`, the three counts (i64), the
-/// first digit that follows (u16), how many (u16), and those (i64 each).
+/// A sum as bytes, little-endian: a window is `1`, its base (u16), the number of its bytes that follow (u8), and those
+/// bytes, sign-extended if fewer than it has; digits are `2`, the three counts (i64), the index of the first digit
+/// that follows (u16), the number of digits (u16), and the digits (i64 each).
 impl<const WORDS: usize> Exact<WORDS> {
     /// Appends the sum's bytes.
     pub fn write(&self, out: &mut Vec<u8>) {
@@ -13,7 +13,7 @@ impl<const WORDS: usize> Exact<WORDS> {
             Form::Window { base, words } => {
                 let fill = if words[WORDS - 1] >> 63 == 1 { 0xff } else { 0 };
                 let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-                // The byte that is kept last says the sign.
+                // The last stored byte must have the sign.
                 let used = bytes.iter().rposition(|byte| *byte != fill).map_or(0, |at| at + 1);
                 let used = if used == 0 && fill == 0 { 0 } else { (used + 1).min(bytes.len()) };
                 out.push(1);
@@ -37,7 +37,7 @@ impl<const WORDS: usize> Exact<WORDS> {
         }
     }
 
-    /// Reads a sum from the front of `bytes`, which are then those behind it; `None` if there is none.
+    /// Reads a sum from the start of `bytes`, which then begins after it; `None` if there is none.
     pub fn read(bytes: &mut &[u8]) -> Option<Self> {
         let [form] = take(bytes)?;
         match form {

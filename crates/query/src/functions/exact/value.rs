@@ -1,9 +1,9 @@
-//! A sum as a whole number, and how it is rounded.
+//! A sum as an integer, and its rounding.
 
-/// A whole number times a power of two: what a sum is. Words of 64 bits, lowest first.
+/// An integer times a power of two: the value of a sum. Words of 64 bits, lowest first.
 #[derive(Debug, Clone)]
 pub struct Value {
-    /// Whether it is below zero.
+    /// Whether it is negative.
     pub negative: bool,
     /// Its magnitude.
     pub words: Vec<u64>,
@@ -12,7 +12,7 @@ pub struct Value {
 }
 
 impl Value {
-    /// The nearest binary64 number, the even one of two.
+    /// The nearest binary64 number, ties to even.
     pub fn round(&self) -> f64 {
         let words = &self.words;
         let Some(top) = words.iter().rposition(|word| *word != 0) else { return 0.0 };
@@ -22,7 +22,7 @@ impl Value {
         if highest > 1023 {
             return f64::from_bits(sign | f64::INFINITY.to_bits());
         }
-        // The last place of the result, and how many bits lie below it.
+        // The exponent of the result's last bit, and the number of bits below it.
         let place = (highest - 52).max(-1074);
         let dropped = place - self.exponent;
         let word = |at: i32| usize::try_from(at).ok().and_then(|at| words.get(at)).copied().unwrap_or_default();
@@ -31,7 +31,7 @@ impl Value {
             let wide = u128::from(word(index)) | u128::from(word(index + 1)) << 64;
             (wide >> bit) as u64
         };
-        // What lies above `length` is zero, so these are at most 53 bits.
+        // The bits above `length` are zero, so these are at most 53 bits.
         let mut whole = bits_from(dropped);
         if dropped > 0 {
             let half = bits_from(dropped - 1) & 1 == 1;
@@ -41,13 +41,13 @@ impl Value {
                 whole += 1;
             }
         }
-        // A whole number of 53 bits brings the exponent's last bit with it, and a carry the next.
+        // The leading bit of a 53-bit integer adds one to the exponent field, and a carry adds another.
         let biased = (place + 1074) as u64;
         f64::from_bits(sign | ((biased << 52) + whole))
     }
 
-    /// This over `count`, with a last bit that says whether there is more: it rounds as the exact
-    /// quotient does.
+    /// This divided by `count`, with an additional last bit that is set if there is a remainder: it is rounded as the
+    /// exact quotient would be.
     pub(super) fn over(&self, count: u64) -> Self {
         let mut words = vec![0; 2];
         words.extend(&self.words);

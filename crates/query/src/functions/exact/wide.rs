@@ -1,21 +1,21 @@
-//! A sum in digits over the whole range, and the infinities and NaNs that were among its terms.
+//! A sum in digits over the whole range, and the infinities and NaNs among its terms.
 
 use super::LOWEST;
 use super::value::Value;
 
-/// Digits of 32 bits: 4 196 bits of the largest product, 64 of how many there may be, and room for
-/// the zeros above a window.
+/// Digits of 32 bits: 4 196 bits of the largest product, 64 for the number of terms, and space for the zeros above a
+/// window.
 pub(super) const DIGITS: usize = 140;
-/// After so many additions, the digits' carries are brought in.
+/// After this many additions, the digits' carries are propagated.
 const PATIENCE: u32 = 1 << 29;
 
 #[derive(Debug, Clone)]
 pub(super) struct Wide {
-    /// Each weighs 2^32 times the one before it, and the first 2^−2148.
+    /// Each has 2^32 times the weight of the one before it, and the first 2^−2148.
     pub(super) digits: [i64; DIGITS],
-    /// Additions since carries were brought in.
+    /// Additions since carries were propagated.
     pub(super) waiting: u32,
-    /// How many NaNs, infinities and negative infinities there are.
+    /// The number of NaNs, infinities and negative infinities.
     pub(super) specials: [i64; 3],
 }
 
@@ -26,7 +26,7 @@ impl Default for Wide {
 }
 
 impl Wide {
-    /// Takes in what is no finite number, or takes it out.
+    /// Adds or removes a number that is not finite.
     pub(super) fn special(&mut self, x: f64, out: bool) {
         let kind = match (x.is_nan(), x > 0.0) {
             (true, _) => 0,
@@ -36,7 +36,7 @@ impl Wide {
         self.specials[kind] += if out { -1 } else { 1 };
     }
 
-    /// Adds ±`whole`, whose lowest bit stands at `position`.
+    /// Adds ±`whole`, whose lowest bit has the position `position`.
     #[inline]
     pub(super) fn term(&mut self, whole: u128, position: i32, negative: bool) {
         let (digit, bit) = (position as usize / 32, position % 32);
@@ -54,13 +54,13 @@ impl Wide {
     fn half(&mut self, half: u64, digit: usize, bit: i32, negative: bool) {
         let shifted = u128::from(half) << bit;
         let sign = if negative { -1 } else { 1 };
-        // Where there are fewer than three digits, what is beyond them is zero.
+        // If there are fewer than three digits, the bits beyond them are zero.
         for (part, digit) in self.digits.iter_mut().skip(digit).take(3).enumerate() {
             *digit += sign * i64::from((shifted >> (32 * part)) as u32);
         }
     }
 
-    /// Brings the carries in: every digit but the last is then in 0..2^32.
+    /// Propagates the carries: every digit except the last is then in 0..2^32.
     pub(super) fn carry(&mut self) {
         let mut carry = 0;
         for digit in &mut self.digits[..DIGITS - 1] {
@@ -86,7 +86,7 @@ impl Wide {
         }
     }
 
-    /// The sum as it is, or the infinity or NaN that it is.
+    /// The exact sum, or the infinity or NaN.
     pub(super) fn exactly(&self) -> Result<Value, f64> {
         match self.specials.map(|count| count > 0) {
             [false, false, false] => Ok(self.value()),

@@ -7,7 +7,7 @@ pub(super) fn negate(words: &mut [u64]) {
     }
 }
 
-/// Adds ±`whole`·2^`shift`; leaves the words as they were and says false where they are too few.
+/// Adds ±`whole`·2^`shift`; returns false and leaves the words unchanged if they are too few.
 #[inline(always)]
 pub(super) fn add_to<const WORDS: usize>(words: &mut [u64; WORDS], whole: u128, shift: u32, negative: bool) -> bool {
     if WORDS == 2 {
@@ -46,7 +46,7 @@ fn span(words: &[u64]) -> Option<(i32, i32)> {
     Some((64 * first as i32 + low as i32, 64 * last as i32 + high as i32))
 }
 
-/// A window with the same sum, moved to take a term from the position `low` to below `high`.
+/// A window with the same sum, moved so that it can take a term from the position `low` to below `high`.
 pub(super) fn moved<const WORDS: usize>(
     words: &[u64; WORDS],
     base: i32,
@@ -72,7 +72,7 @@ pub(super) fn moved<const WORDS: usize>(
     for (at, word) in magnitude.iter().enumerate() {
         let shifted = u128::from(*word) << bit;
         for (part, value) in [shifted as u64, (shifted >> 64) as u64].into_iter().enumerate() {
-            // What would fall outside is zero.
+            // The bits that would be outside are zero.
             let to = usize::try_from(at as i32 + skip + part as i32).ok();
             if let Some(to) = to.and_then(|to| moved.get_mut(to)) {
                 *to |= value;
