@@ -68,7 +68,7 @@ pub struct Mean {
     pub of: u64,
     /// The largest distance, in units in the last place of the average as it would be stored.
     pub largest_units: f64,
-    /// The largest distance.
+    /// The largest distance; the largest `f64` where one of two numbers that differ is not finite.
     pub largest: f64,
     /// The norm of the difference between the final model's numbers and the average before rounding.
     pub distance: f64,
@@ -171,12 +171,13 @@ fn compare(name: &str, dtype: Dtype, n: f64, [means, sizes]: [&[f64]; 2], [round
         let unit = unit(dtype, ours);
         let (apart, from_mean) = ((ours - theirs).abs(), (mean_of - theirs).abs());
         let by_sums = n * 2f64.powi(-24) * size + unit;
-        // NaN has an infinite distance from all other values.
-        let close = apart <= unit || from_mean <= by_sums;
+        // NaN and the infinities have an infinite distance from all other values, and no rounding leads to them.
+        let finite = ours.is_finite() && theirs.is_finite();
+        let close = finite && (apart <= unit || from_mean <= by_sums);
         mean.closeness = mean.closeness.max(if close { Closeness::Rounding } else { Closeness::Apart });
-        let apart = if apart.is_nan() { f64::MAX } else { apart };
-        mean.largest = mean.largest.max(apart);
-        mean.largest_units = mean.largest_units.max((apart / unit).min(f64::MAX));
+        let (apart, units) = if finite { (apart, apart / unit) } else { (f64::MAX, f64::MAX) };
+        mean.largest = mean.largest.max(apart.min(f64::MAX));
+        mean.largest_units = mean.largest_units.max(units.min(f64::MAX));
     }
     (mean.distance, mean.norm) = (mean.distance.sqrt(), mean.norm.sqrt());
     mean
@@ -257,6 +258,27 @@ mod tests {
         near(mean.norm, 2f64.sqrt() * 2.375);
         assert_eq!(mean.rounding, 1.0 / 256.0);
         assert_eq!(judge(Dtype::F32, f32::NAN), Closeness::Apart);
+        assert_eq!(judge(Dtype::F32, f32::INFINITY), Closeness::Apart);
+    }
+
+    /// The average with an infinity is that infinity, and no other number is near it.
+    #[test]
+    fn no_rounding_leads_to_an_infinity() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let parts = [f32::INFINITY, 1.0].map(|v| write(root, &format!("part{v}"), &[1], Dtype::F32, &[v]));
+        for (value, expected) in [
+            (f32::INFINITY, Closeness::Exact),
+            (f32::NEG_INFINITY, Closeness::Apart),
+            (1.0, Closeness::Apart),
+            (f32::MAX, Closeness::Apart),
+            (f32::NAN, Closeness::Apart),
+        ] {
+            let last = write(root, "last", &[1], Dtype::F32, &[value]);
+            let found = average(&parts, &last, |_, _| ()).unwrap();
+            assert_eq!(found.closeness, expected, "{value}");
+            assert!(found.tensors[0].largest.is_finite() && found.tensors[0].largest_units.is_finite());
+        }
     }
 
     #[test]

@@ -95,12 +95,18 @@ impl Average {
         apart.sort_by(|a, b| b.largest_units.total_cmp(&a.largest_units).then_with(|| a.name.cmp(&b.name)));
         terminal.result("average/1", &result, |out| {
             for Mean { name, differing, of, largest_units, largest, .. } in apart.iter().take(SHOWN) {
-                let numbers = format!("{differing} of {of} numbers, by at most {largest:.3e} or {largest_units:.1} units in the last place");
+                let most = match *largest < f64::MAX {
+                    true => format!("by at most {largest:.3e} or {largest_units:.1} units in the last place"),
+                    false => "some of them not finite".to_owned(),
+                };
+                let numbers = format!("{differing} of {of} numbers, {most}");
                 writeln!(out, "{} {name}: {numbers}", terminal.tone(Tone::Bad, "differs "))?;
             }
             match apart.len().saturating_sub(SHOWN) {
                 0 => Ok(()),
-                more => writeln!(out, "{}", terminal.tone(Tone::Faint, format!("… and {more} more (--json shows all)"))),
+                more => {
+                    writeln!(out, "{}", terminal.tone(Tone::Faint, format!("… and {more} more (--json shows all)")))
+                }
             }
         })?;
         let all = count(found.tensors.len() as u64, "tensor");
