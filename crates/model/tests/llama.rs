@@ -192,7 +192,7 @@ fn a_model_is_read_as_it_was_written() {
     let text = std::fs::read_to_string(&config).unwrap();
     for (from, to, expected) in [
         ("\"vocab_size\": 23", "\"vocab_size\": 24", "lm_head.weight"),
-        ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1", "has no place"),
+        ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1", "is not part of the model"),
         ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "is missing"),
         ("\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true", "lm_head.weight"),
         ("\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\"", "hidden_act"),

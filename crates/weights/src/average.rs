@@ -296,7 +296,7 @@ mod tests {
         assert!(error(&[&whole]).contains("I32"));
         let none = root.join("none");
         std::fs::create_dir(&none).unwrap();
-        assert!(error(&[&none]).contains("has no weights"));
+        assert!(error(&[&none]).contains("holds no weights"));
         std::fs::copy(&last, none.join("model-1.safetensors")).unwrap();
         std::fs::copy(&last, none.join("model-2.safetensors")).unwrap();
         assert!(error(&[&none]).contains("two files"));
