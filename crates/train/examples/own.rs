@@ -1,6 +1,6 @@
 //! A user's own architecture: trained, interrupted, resumed, and replayed to the same bits.
 //!
-//!     cargo run --workspace --example own
+//!     cargo run --example own
 //!
 //! It has no attention: each layer computes a token from the previous layer's output for that token and for the one
 //! before.
