@@ -43,6 +43,9 @@ fn a_cluster_is_handed_over() {
     script(&root.join("programs/retrace-cluster"), &says.replace("WHICH", "path"));
     let ran = Ran::from(alone(root, "retrace").args(query).output().unwrap()).code(7);
     assert_eq!(ran.out, "path|query|select 1|x y.csv|--cluster|a:1|--token|t|");
+    // The current directory can be a release from someone else: nothing in it is started.
+    let ran = Ran::from(alone(root, "retrace").env("PATH", "programs").args(query).output().unwrap()).code(2);
+    ran.says(&["neither beside this one nor in PATH"]);
     script(&root.join("retrace-cluster"), &says.replace("WHICH", "beside"));
     let ran = Ran::from(alone(root, "retrace").args(worker).output().unwrap()).code(7);
     assert_eq!(ran.out, "beside|cluster|worker|--scheduler|a:1|--token|t|");

@@ -1,6 +1,6 @@
 //! Cluster support, which only the binary `retrace-cluster` contains; `retrace` starts that binary.
 //!
-//! Ballista is a third of the code to compile, and few users need it. So `retrace` is built without it, and passes
+//! Ballista takes long to compile, and few users need it. So `retrace` is built without it, and passes
 //! `retrace cluster` and `query --cluster` to `retrace-cluster`: the same command line, built with cluster support.
 //! `cargo` starts its subcommands in the same way.
 

@@ -46,9 +46,12 @@ pub(crate) fn binary() -> Option<PathBuf> {
     env::current_exe().ok()
 }
 
-/// The directories in which programs are searched.
+/// The directories in which programs are searched, without relative ones: the current directory can be a release from
+/// someone else.
 pub(crate) fn search_path() -> Vec<PathBuf> {
-    env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default()
+    env::var_os("PATH")
+        .map(|path| env::split_paths(&path).filter(|place| place.is_absolute()).collect())
+        .unwrap_or_default()
 }
 
 /// The file with the shell's history; `None` if there is no home directory.
