@@ -6,5 +6,4 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr))]
 
 pub mod contamination;
-mod minimise;
 pub mod scaling;

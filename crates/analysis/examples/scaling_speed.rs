@@ -1,0 +1,38 @@
+//! The time of a fit of Hoffmann 3 with its bootstrap, for `benches/scaling.sh`.
+//!
+//! `scaling_speed POINTS.csv SAMPLES`: the file has a header and rows `params,tokens,loss`. Prints one line of JSON.
+
+#![allow(clippy::print_stdout)]
+
+use std::time::Instant;
+
+use retrace_analysis::scaling::{Bootstrap, LawName, Options, Point, Points, Resampling, bootstrap, fit};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (path, samples) = arguments.next().zip(arguments.next()).ok_or("usage: scaling_speed POINTS.csv SAMPLES")?;
+    let mut rows = Vec::new();
+    for line in std::fs::read_to_string(path)?.lines().skip(1) {
+        let numbers: Vec<f64> = line.split(',').map(str::parse).collect::<Result<_, _>>()?;
+        let &[params, tokens, loss] = numbers.as_slice() else { return Err("a row needs three numbers".into()) };
+        rows.push(Point::new(params, tokens, loss));
+    }
+    let points = Points::new(None, None, rows)?;
+    let options = Options::default();
+    let began = Instant::now();
+    let found = fit(&points, LawName::Hoffmann3, &options)?;
+    let grid = began.elapsed().as_secs_f64();
+    let began = Instant::now();
+    let way = Bootstrap { by: Resampling::Case, samples: samples.parse()?, ..Bootstrap::default() };
+    let again = bootstrap(&points, LawName::Hoffmann3, &options, &way)?;
+    let both = began.elapsed().as_secs_f64();
+    println!(
+        "{{\"grid_seconds\":{grid:.4},\"bootstrap_seconds\":{:.4},\"objective\":{:?},\"parameters\":{:?},\"starts\":{:?},\"intervals\":{:?}}}",
+        both - grid,
+        found.objective,
+        found.values(),
+        found.starts,
+        again.fit.intervals.map(|i| (i.failed, i.parameters)),
+    );
+    Ok(())
+}

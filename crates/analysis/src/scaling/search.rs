@@ -1,0 +1,124 @@
+//! The search for a form's parameters: from a grid of starts to the best optimum, and again for resampled points.
+
+use rayon::prelude::*;
+
+use super::fit::{FitError, Options, Starts, Tolerance};
+use super::minimise::{Minimum, Stop, minimise};
+use super::objective::{Blocks, COLUMNS, Huber};
+use super::parameters::{Centre, Search};
+
+/// A point as a form sees it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    pub(super) x: [f64; COLUMNS],
+    pub(super) target: f64,
+}
+
+/// Another sample of the same points.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sample<'a> {
+    /// How often each point counts.
+    pub(super) weights: &'a [f64],
+    /// The points' losses, if they are others.
+    pub(super) losses: Option<&'a [f64]>,
+}
+
+/// A law that was fitted, and can be fitted again to a sample.
+pub(super) trait Refit: Send + Sync {
+    /// The law's parameters for the sample; `None` if there is no fit.
+    fn refit(&self, sample: Sample<'_>) -> Option<Vec<f64>>;
+}
+
+/// A form fitted to rows.
+#[derive(Debug, Clone)]
+pub(super) struct Found<F, const W: usize> {
+    pub(super) form: F,
+    pub(super) rows: Vec<Row>,
+    pub(super) centre: Centre,
+    pub(super) huber: Huber,
+    pub(super) best: Minimum<W>,
+    pub(super) starts: Starts,
+    /// The parameters after the search is continued with the strictest tolerance.
+    pub(super) continued: Minimum<W>,
+    inverse: Option<[[f64; W]; W]>,
+    stop: Stop,
+}
+
+/// The strictest tolerance: that of rounding.
+const STRICT: Stop = Stop { relative: 1e-15, absolute: 0.0, still: 8, updates: 4000 };
+
+/// The part of the objective by which it may still decrease in a search that converged.
+pub(super) const CONVERGED: f64 = 1e-9;
+
+/// Two searches ended in the same optimum if their objectives differ by no larger part.
+const SAME: f64 = 1e-6;
+
+pub(super) fn stop(options: &Options) -> Stop {
+    let (relative, absolute, still) = match options.tolerance {
+        Tolerance::Relative(relative) => (relative, 0.0, 3),
+        Tolerance::Absolute(absolute) => (0.0, absolute, 1),
+    };
+    Stop { relative, absolute, still, updates: options.updates }
+}
+
+fn blocks(rows: &[Row], weights: impl Iterator<Item = f64>) -> Blocks {
+    Blocks::new(rows.iter().zip(weights).map(|(row, weight)| (row.x, row.target, weight)))
+}
+
+/// The best optimum of `form` from all `starts`, the first of equals.
+pub(super) fn search<F: Search<W>, const W: usize>(
+    form: F,
+    rows: Vec<Row>,
+    centre: Centre,
+    huber: Huber,
+    starts: &[[f64; W]],
+    stop: Stop,
+) -> Result<Found<F, W>, FitError> {
+    let all = blocks(&rows, rows.iter().map(|_| 1.0));
+    let function = |at: &[f64; W]| all.objective(&form, huber, at);
+    let found: Vec<Option<Minimum<W>>> =
+        starts.par_iter().with_min_len(16).map(|start| minimise(&function, *start, None, stop)).collect();
+    let best = found.iter().flatten().copied().reduce(|best, next| if next.value < best.value { next } else { best });
+    let best = best.ok_or(FitError::NoFit)?;
+    let near = best.value * (1.0 + SAME) + 1e-15 * huber.scale * rows.len() as f64;
+    let reached = found.iter().flatten().filter(|minimum| minimum.value <= near).count();
+    let inverse = all.inverse_hessian(&form, huber, &best.at);
+    let continued = [inverse, None]
+        .into_iter()
+        .filter_map(|inverse| minimise(&function, best.at, inverse, STRICT))
+        .fold(best, |best, next| if next.value < best.value { next } else { best });
+    let gain = best.value - continued.value;
+    let converged = gain <= CONVERGED * best.value + 1e-18 * huber.scale * rows.len() as f64;
+    let starts = Starts { tried: starts.len(), failed: found.iter().filter(|f| f.is_none()).count(), reached, converged };
+    Ok(Found { form, rows, centre, huber, best, starts, continued, inverse, stop })
+}
+
+impl<F: Search<W>, const W: usize> Found<F, W> {
+    /// The law's parameters at the best optimum.
+    pub(super) fn parameters(&self) -> Vec<f64> {
+        self.form.law(&self.best.at, &self.centre)
+    }
+
+    /// The minimum for a sample of rows, searched for from the best optimum of all of them.
+    pub(super) fn again(&self, weights: &[f64], targets: Option<&[f64]>) -> Option<Minimum<W>> {
+        let sample = match targets {
+            None => blocks(&self.rows, weights.iter().copied()),
+            Some(targets) => {
+                let rows = self.rows.iter().zip(targets).zip(weights);
+                Blocks::new(rows.map(|((row, target), weight)| (row.x, *target, *weight)))
+            }
+        };
+        let function = |at: &[f64; W]| sample.objective(&self.form, self.huber, at);
+        minimise(&function, self.best.at, self.inverse, self.stop)
+    }
+}
+
+impl<F: Search<W> + Send, const W: usize> Refit for Found<F, W> {
+    fn refit(&self, sample: Sample<'_>) -> Option<Vec<f64>> {
+        let targets: Option<Vec<f64>> =
+            sample.losses.map(|losses| losses.iter().map(|loss| self.form.target(*loss)).collect());
+        let minimum = self.again(sample.weights, targets.as_deref())?;
+        let parameters = self.form.law(&minimum.at, &self.centre);
+        parameters.iter().all(|value| value.is_finite()).then_some(parameters)
+    }
+}

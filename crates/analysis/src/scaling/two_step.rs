@@ -1,0 +1,144 @@
+//! The loss on a task from N and D, and the task's accuracy from this loss (Bhagia et al. 2024, the OLMo ladder).
+
+use super::fit::{FitError, Options, Prepared, enough, finish, huber, rows, starts};
+use super::form::{Additive, Sigmoid};
+use super::law::LawName;
+use super::minimise::{Minimum, Stop, minimise};
+use super::objective::{Blocks, Huber};
+use super::point::Points;
+use super::search::{Found, Refit, Sample, search, stop};
+
+const LAW: LawName = LawName::TwoStep;
+
+/// (loss, accuracy, the row that it ends at) of step 2.
+type Pair = (f64, f64, usize);
+
+pub(super) fn fit(points: &Points, options: &Options) -> Result<Prepared, FitError> {
+    let pairs = pairs(points, options);
+    if pairs.len() < 5 {
+        return Err(FitError::Needs { law: LAW, what: "at least five points with an accuracy" });
+    }
+    let finals = points.finals();
+    enough(&finals, LAW)?;
+    let (rows, centre) = rows(&finals, libm::log);
+    let huber = huber(options, rows.len());
+    let starts = starts(&Additive, &centre, &options.grid)?;
+    let first = search(Additive, rows, centre, huber, &starts, stop(options))?;
+    let second = sigmoid(&pairs, |_| 1.0, None).ok_or(FitError::NoFit)?;
+    let mut values = first.parameters();
+    values.extend(second);
+    // The index among all points of each final one.
+    let mut last = vec![0.0_f64; points.runs()];
+    for (point, run) in points.rows().iter().zip(points.clusters()) {
+        last[*run] = last[*run].max(point.tokens);
+    }
+    let ends = (0..points.rows().len()).filter(|at| points.rows()[*at].tokens == last[points.clusters()[*at]]).collect();
+    let again = Again { first: first.clone(), ends, pairs, second };
+    let mut prepared = finish(finals, LAW, values, first, options)?;
+    // Samples are of all points: the sigmoid is fitted to those along the runs.
+    prepared.points = points.clone();
+    prepared.again = Box::new(again);
+    Ok(prepared)
+}
+
+/// Loss and accuracy along each run, without its beginning, averaged over a window that ends at each point.
+fn pairs(points: &Points, options: &Options) -> Vec<Pair> {
+    let mut all = Vec::new();
+    for run in 0..points.runs() {
+        let rows: Vec<usize> = (0..points.rows().len())
+            .filter(|at| points.clusters()[*at] == run && points.rows()[*at].accuracy.is_some())
+            .collect();
+        let skipped = libm::ceil(rows.len() as f64 * options.skip) as usize;
+        let kept = if rows.len() > 1 { &rows[skipped..] } else { &rows[..] };
+        for end in 0..kept.len() {
+            let window = &kept[(end + 1).saturating_sub(options.window)..=end];
+            let mean = |of: fn(&super::Point) -> f64| {
+                window.iter().map(|at| of(&points.rows()[*at])).sum::<f64>() / window.len() as f64
+            };
+            all.push((mean(|p| p.loss), mean(|p| p.accuracy.unwrap_or(0.0)), kept[end]));
+        }
+    }
+    all
+}
+
+/// (a, k, L₀, b) by least squares, with the ladder's additional point of accuracy 1 at loss 0 and its bounds: a from -1
+/// to 0, k and L₀ not below 0, b from 0 to 1. Where the free minimum is beyond a bound, this parameter stays at it.
+fn sigmoid(pairs: &[Pair], weight: impl Fn(usize) -> f64, start: Option<[f64; 4]>) -> Option<[f64; 4]> {
+    let rows = pairs.iter().map(|(loss, accuracy, at)| ([*loss, 0.0, 0.0, 0.0], *accuracy, weight(*at)));
+    let blocks = Blocks::new(rows.chain([([0.0; 4], 1.0, 1.0)]));
+    let huber = Huber { delta: f64::INFINITY, scale: 1.0 };
+    let stop = Stop { relative: 1e-13, absolute: 0.0, still: 3, updates: 2000 };
+    let least = pairs.iter().map(|pair| pair.1).fold(f64::INFINITY, f64::min);
+    let middle = pairs.iter().map(|pair| pair.0).sum::<f64>() / pairs.len() as f64;
+    let mut starts: Vec<[f64; 4]> = start.into_iter().collect();
+    if starts.is_empty() {
+        for k in [1.0, 3.0, 10.0] {
+            starts.extend([0.5, 0.9, 1.2].map(|part| [least - 1.0, k, part * middle, 1.0]));
+        }
+    }
+    let (low, high) = ([-1.0, 0.0, 0.0, 0.0], [0.0, f64::INFINITY, f64::INFINITY, 1.0]);
+    let mut free = [true; 4];
+    // Each round fixes one parameter, so that there are at most as many.
+    for _ in 0..=free.len() {
+        let form = Sigmoid { free };
+        let function = |at: &[f64; 4]| blocks.objective(&form, huber, at);
+        let all = starts.iter().filter_map(|start| minimise(&function, *start, None, stop));
+        let best: Minimum<4> = all.reduce(|best, next| if next.value < best.value { next } else { best })?;
+        let beyond = |k: usize| (low[k] - best.at[k]).max(best.at[k] - high[k]).max(0.0);
+        let worst = (0..4).filter(|k| free[*k]).max_by(|a, b| beyond(*a).total_cmp(&beyond(*b)));
+        match worst.filter(|k| beyond(*k) > 0.0) {
+            None => return Some(best.at),
+            Some(k) => {
+                free[k] = false;
+                let bound = best.at[k].clamp(low[k], high[k]);
+                for start in &mut starts {
+                    start[k] = bound;
+                }
+            }
+        }
+    }
+    None
+}
+
+struct Again {
+    first: Found<Additive, 5>,
+    ends: Vec<usize>,
+    pairs: Vec<Pair>,
+    second: [f64; 4],
+}
+
+impl Refit for Again {
+    fn refit(&self, sample: Sample<'_>) -> Option<Vec<f64>> {
+        let of_ends = |values: &[f64]| -> Vec<f64> { self.ends.iter().map(|at| values[*at]).collect() };
+        let (weights, losses) = (of_ends(sample.weights), sample.losses.map(of_ends));
+        let mut values = self.first.refit(Sample { weights: &weights, losses: losses.as_deref() })?;
+        values.extend(sigmoid(&self.pairs, |at| sample.weights[at], Some(self.second))?);
+        Some(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sigmoid_is_found_again() {
+        let truth = [-0.7, 5.0, 0.8, 0.97];
+        let value = |loss: f64| truth[0] / (1.0 + (-truth[1] * (loss - truth[2])).exp()) + truth[3];
+        let pairs: Vec<Pair> = (0..200).map(|i| 0.3 + 0.006 * f64::from(i)).map(|l| (l, value(l), 0)).collect();
+        let found = sigmoid(&pairs, |_| 1.0, None).unwrap();
+        // The additional point is not on the curve: 200 points outweigh it only nearly.
+        for (found, truth) in found.iter().zip(truth) {
+            assert!((found / truth - 1.0).abs() < 0.02, "{found} {truth}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_beyond_its_bound_stays_at_it() {
+        let value = |loss: f64| -0.9 / (1.0 + (-4.0 * (loss - 0.8_f64)).exp()) + 1.1;
+        let pairs: Vec<Pair> = (0..60).map(|i| 0.5 + 0.01 * f64::from(i)).map(|l| (l, value(l), 0)).collect();
+        let [a, k, middle, b] = sigmoid(&pairs, |_| 1.0, None).unwrap();
+        assert_eq!(b, 1.0);
+        assert!(a >= -1.0 && k > 0.0 && middle > 0.0);
+    }
+}
