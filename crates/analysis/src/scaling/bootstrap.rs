@@ -117,8 +117,7 @@ pub fn bootstrap(
             }
         }
     };
-    let samples: Vec<Vec<f64>> =
-        (0..bootstrap.samples).into_par_iter().with_min_len(8).filter_map(draw).collect();
+    let samples: Vec<Vec<f64>> = (0..bootstrap.samples).into_par_iter().with_min_len(8).filter_map(draw).collect();
     let failed = bootstrap.samples - samples.len();
     if samples.is_empty() {
         return Err(FitError::NoFit);
@@ -161,9 +160,9 @@ mod tests {
 
     #[test]
     fn an_interval_leaves_out_as_much_on_both_sides() {
-        // numpy.quantile(range(101), [0.025, 0.975]) is [2.5, 97.5].
-        let values = (0..101).rev().map(f64::from).collect();
-        assert_eq!(interval(values, 0.95), [2.5, 97.5]);
+        // numpy.quantile(range(9), [0.125, 0.875]) is [1, 7], and of range(8) [0.875, 6.125].
+        assert_eq!(interval((0..9).rev().map(f64::from).collect(), 0.75), [1.0, 7.0]);
+        assert_eq!(interval((0..8).rev().map(f64::from).collect(), 0.75), [0.875, 6.125]);
         assert_eq!(interval(vec![3.0], 0.9), [3.0, 3.0]);
     }
 }

@@ -31,7 +31,10 @@ impl Envelope {
             run.sort_by(|a, b| a.1[0].total_cmp(&b.1[0]));
         }
         if runs.len() < 3 || distinct(points, |point| point.params) < 3 {
-            return Err(FitError::Needs { law, what: "points along the runs of at least three sizes, with a run column" });
+            return Err(FitError::Needs {
+                law,
+                what: "points along the runs of at least three sizes, with a run column",
+            });
         }
         let ends = |run: &Vec<(usize, [f64; 3])>| (run[0].1[0], run[run.len() - 1].1[0]);
         let low = runs.iter().map(|run| ends(run).0).fold(f64::INFINITY, f64::min);

@@ -1,7 +1,7 @@
 //! The functional forms, as their parameters are searched for: coefficients as logarithms, and ln N and ln D from
 //! their centres, where a term's coefficient hardly depends on its exponent.
 
-use super::elementary::{exp, log};
+use super::elementary::{exp, log, log_and_inverse};
 use super::objective::{COLUMNS, Form, LANES, Lanes};
 
 /// E + A/N^α + B/D^β (Hoffmann et al. 2022, approach 3). Parameters: ln A, ln B, ln E, α, β. Columns: ln N, ln D.
@@ -22,13 +22,14 @@ impl Form<5> for Additive {
             let (n, d) = (x[0][lane], x[1][lane]);
             let (of_n, of_d) = (exp(a - alpha * n), exp(b - beta * d));
             let sum = (of_n + of_d) + constant;
-            let one = 1.0 / sum;
-            value[lane] = log(sum);
-            partials[0][lane] = of_n * one;
-            partials[1][lane] = of_d * one;
+            let (logarithm, one) = log_and_inverse(sum);
+            value[lane] = logarithm;
+            let (part_n, part_d) = (of_n * one, of_d * one);
+            partials[0][lane] = part_n;
+            partials[1][lane] = part_d;
             partials[2][lane] = constant * one;
-            partials[3][lane] = -(of_n * one) * n;
-            partials[4][lane] = -(of_d * one) * d;
+            partials[3][lane] = -part_n * n;
+            partials[4][lane] = -part_d * d;
         }
     }
 }
@@ -39,13 +40,7 @@ pub(super) struct Tied;
 
 impl Form<4> for Tied {
     #[inline(always)]
-    fn value(
-        &self,
-        [a, b, e, alpha]: &[f64; 4],
-        x: &[Lanes; COLUMNS],
-        value: &mut Lanes,
-        partials: &mut [Lanes; 4],
-    ) {
+    fn value(&self, [a, b, e, alpha]: &[f64; 4], x: &[Lanes; COLUMNS], value: &mut Lanes, partials: &mut [Lanes; 4]) {
         let mut five = [[0.0; LANES]; 5];
         Additive.value(&[*a, *b, *e, *alpha, *alpha], x, value, &mut five);
         let [of_a, of_b, of_e, of_alpha, of_beta] = five;
@@ -104,8 +99,8 @@ impl Form<6> for Neo {
             let (n, d) = (x[0][lane], x[1][lane]);
             let (of_n, of_d) = (exp(a - alpha * n), exp(b - beta * d));
             let sum = (of_n + of_d) + (e - decline * d);
-            let one = 1.0 / sum;
-            value[lane] = log(sum);
+            let (logarithm, one) = log_and_inverse(sum);
+            value[lane] = logarithm;
             partials[0][lane] = of_n * one;
             partials[1][lane] = of_d * one;
             partials[2][lane] = one;
@@ -136,13 +131,7 @@ fn decayed(log_star: f64, repeats: f64) -> (f64, f64) {
 
 impl Form<2> for Repeated {
     #[inline(always)]
-    fn value(
-        &self,
-        [data, size]: &[f64; 2],
-        x: &[Lanes; COLUMNS],
-        value: &mut Lanes,
-        partials: &mut [Lanes; 2],
-    ) {
+    fn value(&self, [data, size]: &[f64; 2], x: &[Lanes; COLUMNS], value: &mut Lanes, partials: &mut [Lanes; 2]) {
         let [a, b, e, alpha, beta] = self.fixed;
         let constant = exp(e);
         for lane in 0..LANES {

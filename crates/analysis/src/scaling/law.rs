@@ -109,9 +109,8 @@ impl LawName {
             }
             (Self::DataConstrained, &[e, a, b, alpha, beta, r_d, r_n]) => {
                 let parts = Repetition::new(&[e, a, b, alpha, beta], params, tokens, unique);
-                let worth = |unique: f64, repeats: f64, star: f64| {
-                    unique * (1.0 + star * (1.0 - libm::exp(-repeats / star)))
-                };
+                let worth =
+                    |unique: f64, repeats: f64, star: f64| unique * (1.0 + star * (1.0 - libm::exp(-repeats / star)));
                 let n = worth(parts.unique_params, parts.params_repeats, r_n);
                 let d = worth(parts.unique_tokens, parts.tokens_repeats, r_d);
                 additive(e, a, b, alpha, beta, n, d)
@@ -193,9 +192,11 @@ mod tests {
     fn the_data_constrained_law_gives_the_published_predictions() {
         let (a, b, e): (f64, f64, f64) = (6.255_414, 7.304_997_4, 0.625_480_4);
         let p = [e.exp(), a.exp(), b.exp(), 0.352_659_6, 0.352_659_6, 15.387_756, 5.309_743];
-        for (params, tokens, unique, published) in
-            [(2.81e9, 4e9, 4e9, 2.808_707_245_973_6), (2.81e9, 8e9, 4e9, 2.678_851_691_389_38), (2.81e9, 16e9, 4e9, 2.581_830_286_081_437_4)]
-        {
+        for (params, tokens, unique, published) in [
+            (2.81e9, 4e9, 4e9, 2.808_707_245_973_6),
+            (2.81e9, 8e9, 4e9, 2.678_851_691_389_38),
+            (2.81e9, 16e9, 4e9, 2.581_830_286_081_437_4),
+        ] {
             let loss = LawName::DataConstrained.loss(&p, params, tokens, unique);
             assert!((loss - published).abs() < 1e-6, "{loss}, not {published}");
         }

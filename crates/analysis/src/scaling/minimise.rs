@@ -7,8 +7,6 @@ pub(super) struct Minimum<const W: usize> {
     pub(super) at: [f64; W],
     /// The function's value there.
     pub(super) value: f64,
-    /// The function's gradient there.
-    pub(super) gradient: [f64; W],
 }
 
 /// When a search ends.
@@ -74,7 +72,7 @@ pub(super) fn minimise<const W: usize>(
             break;
         }
     }
-    Some(Minimum { at, value, gradient })
+    Some(Minimum { at, value })
 }
 
 /// A point along `direction` that is lower and where the slope is flatter; if there is none, one that is only lower.

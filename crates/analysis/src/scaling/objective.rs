@@ -5,7 +5,7 @@ use retrace_numerics::isa::{Plain, plain};
 use super::minimise::inverse;
 
 /// The points that are computed together.
-pub(super) const LANES: usize = 8;
+pub(super) const LANES: usize = 16;
 
 /// A number of each of these points.
 pub(super) type Lanes = [f64; LANES];
@@ -52,11 +52,7 @@ impl Blocks {
             let lane = at % LANES;
             if lane == 0 {
                 // Empty places repeat a point, so that they have finite numbers.
-                blocks.push(Block {
-                    x: x.map(|value| [value; LANES]),
-                    target: [target; LANES],
-                    weight: [0.0; LANES],
-                });
+                blocks.push(Block { x: x.map(|value| [value; LANES]), target: [target; LANES], weight: [0.0; LANES] });
             }
             if let Some(block) = blocks.last_mut() {
                 for (column, value) in block.x.iter_mut().zip(x) {
@@ -79,21 +75,6 @@ impl Blocks {
         plain(Objective { blocks: &self.0, form, huber, at })
     }
 
-    /// The form's values minus the targets, in the order of the rows that were given.
-    pub(super) fn residuals<const W: usize>(&self, form: &impl Form<W>, at: &[f64; W]) -> Vec<f64> {
-        let mut residuals = Vec::with_capacity(self.0.len() * LANES);
-        let (mut value, mut partials) = ([0.0; LANES], [[0.0; LANES]; W]);
-        for block in &self.0 {
-            form.value(at, &block.x, &mut value, &mut partials);
-            for lane in 0..LANES {
-                if block.weight[lane] != 0.0 {
-                    residuals.push(value[lane] - block.target[lane]);
-                }
-            }
-        }
-        residuals
-    }
-
     /// An inverse Hessian to begin with: of the least squares that has the same slopes at this place (Gauss and Newton's
     /// matrix, each point weighted by min(1, δ / |r|)).
     pub(super) fn inverse_hessian<const W: usize>(
@@ -108,7 +89,8 @@ impl Blocks {
             form.value(at, &block.x, &mut value, &mut partials);
             for lane in 0..LANES {
                 let size = (value[lane] - block.target[lane]).abs();
-                let weight = huber.scale * block.weight[lane] * if size > huber.delta { huber.delta / size } else { 1.0 };
+                let weight =
+                    huber.scale * block.weight[lane] * if size > huber.delta { huber.delta / size } else { 1.0 };
                 for i in 0..W {
                     for j in 0..W {
                         hessian[i][j] += weight * partials[i][lane] * partials[j][lane];
@@ -156,9 +138,15 @@ impl<F: Form<W>, const W: usize> Plain for Objective<'_, F, W> {
     }
 }
 
-/// The sum of the lanes, halves first.
+/// The sum of the lanes: the second half is added to the first until one is left.
 #[inline(always)]
-fn fold(lanes: Lanes) -> f64 {
-    let [a, b, c, d, e, f, g, h] = lanes;
-    ((a + e) + (c + g)) + ((b + f) + (d + h))
+fn fold(mut lanes: Lanes) -> f64 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
 }

@@ -74,10 +74,7 @@ impl Search<5> for Additive {
     fn grid(&self, centre: &Centre) -> Vec<[f64; 5]> {
         let [n, d, ..] = centre.x;
         let starts = product([&EXPONENTS, &EXPONENTS, &LOG_E, &LOG_COEFFICIENTS, &LOG_COEFFICIENTS]);
-        starts
-            .into_iter()
-            .map(|[alpha, beta, e, a, b]| [a - alpha * n, b - beta * d, e, alpha, beta])
-            .collect()
+        starts.into_iter().map(|[alpha, beta, e, a, b]| [a - alpha * n, b - beta * d, e, alpha, beta]).collect()
     }
 }
 

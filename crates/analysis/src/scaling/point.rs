@@ -208,15 +208,6 @@ impl Points {
         }
         kept
     }
-
-    /// These points with other losses.
-    pub(super) fn with_losses(&self, losses: impl Iterator<Item = f64>) -> Self {
-        let mut points = self.clone();
-        for (point, loss) in points.rows.iter_mut().zip(losses) {
-            point.loss = loss;
-        }
-        points
-    }
 }
 
 #[cfg(test)]

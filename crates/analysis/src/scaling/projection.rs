@@ -30,10 +30,8 @@ pub(super) fn fit(points: &Points, options: &Options) -> Result<Prepared, FitErr
 /// The least sum of squares for these exponents and where it is; `None` if a coefficient would not be above 0.
 fn solve(rows: &[Row], alpha: f64, beta: f64) -> Option<(f64, [f64; 5])> {
     // Rows of (1, N^-α, D^-β, L).
-    let design: Vec<[f64; 4]> = rows
-        .iter()
-        .map(|row| [1.0, libm::exp(-alpha * row.x[0]), libm::exp(-beta * row.x[1]), row.target])
-        .collect();
+    let design: Vec<[f64; 4]> =
+        rows.iter().map(|row| [1.0, libm::exp(-alpha * row.x[0]), libm::exp(-beta * row.x[1]), row.target]).collect();
     let product = |i: usize, j: usize| design.iter().map(|row| row[i] * row[j]).sum::<f64>();
     let matrix: [[f64; 3]; 3] = core::array::from_fn(|i| core::array::from_fn(|j| product(i, j)));
     let inverse = super::minimise::inverse(&matrix)?;

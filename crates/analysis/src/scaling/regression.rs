@@ -55,8 +55,7 @@ mod tests {
 
     #[test]
     fn exact_points_give_their_line_and_parabola() {
-        let points: Vec<[f64; 3]> =
-            (0..6).map(|i| f64::from(i)).map(|x| [x, 3.0 - 2.0 * x, 1.0 + x]).collect();
+        let points: Vec<[f64; 3]> = (0..6).map(|i| f64::from(i)).map(|x| [x, 3.0 - 2.0 * x, 1.0 + x]).collect();
         let (intercept, slope) = line(&points).unwrap();
         assert!((intercept - 3.0).abs() < 1e-12 && (slope + 2.0).abs() < 1e-12);
         let points: Vec<[f64; 3]> =

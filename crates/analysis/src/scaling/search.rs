@@ -50,12 +50,15 @@ const STRICT: Stop = Stop { relative: 1e-15, absolute: 0.0, still: 8, updates: 4
 /// The part of the objective by which it may still decrease in a search that converged.
 pub(super) const CONVERGED: f64 = 1e-9;
 
-/// Two searches ended in the same optimum if their objectives differ by no larger part.
-const SAME: f64 = 1e-6;
+/// The first search from each start, which finds its basin.
+const COARSE: Stop = Stop { relative: 1e-4, absolute: 0.0, still: 2, updates: 200 };
+
+/// The number of the lowest that are then followed to the options' tolerance.
+const FOLLOWED: usize = 100;
 
 pub(super) fn stop(options: &Options) -> Stop {
     let (relative, absolute, still) = match options.tolerance {
-        Tolerance::Relative(relative) => (relative, 0.0, 3),
+        Tolerance::Relative(relative) => (relative, 0.0, 2),
         Tolerance::Absolute(absolute) => (0.0, absolute, 1),
     };
     Stop { relative, absolute, still, updates: options.updates }
@@ -65,7 +68,8 @@ fn blocks(rows: &[Row], weights: impl Iterator<Item = f64>) -> Blocks {
     Blocks::new(rows.iter().zip(weights).map(|(row, weight)| (row.x, row.target, weight)))
 }
 
-/// The best optimum of `form` from all `starts`, the first of equals.
+/// The best optimum of `form` from all `starts`, the first of equals. A short search from each start finds its basin;
+/// the lowest are then followed.
 pub(super) fn search<F: Search<W>, const W: usize>(
     form: F,
     rows: Vec<Row>,
@@ -76,20 +80,30 @@ pub(super) fn search<F: Search<W>, const W: usize>(
 ) -> Result<Found<F, W>, FitError> {
     let all = blocks(&rows, rows.iter().map(|_| 1.0));
     let function = |at: &[f64; W]| all.objective(&form, huber, at);
+    let first =
+        if stop.absolute > 0.0 { stop } else { Stop { relative: stop.relative.max(COARSE.relative), ..COARSE } };
     let found: Vec<Option<Minimum<W>>> =
-        starts.par_iter().with_min_len(16).map(|start| minimise(&function, *start, None, stop)).collect();
-    let best = found.iter().flatten().copied().reduce(|best, next| if next.value < best.value { next } else { best });
+        starts.par_iter().with_min_len(16).map(|start| minimise(&function, *start, None, first)).collect();
+    let mut low: Vec<Minimum<W>> = found.iter().flatten().copied().collect();
+    low.sort_by(|a, b| a.value.total_cmp(&b.value));
+    low.truncate(FOLLOWED);
+    if stop.absolute == 0.0 {
+        low = low.par_iter().filter_map(|minimum| minimise(&function, minimum.at, None, stop)).collect();
+    }
+    let best = low.into_iter().reduce(|best, next| if next.value < best.value { next } else { best });
     let best = best.ok_or(FitError::NoFit)?;
-    let near = best.value * (1.0 + SAME) + 1e-15 * huber.scale * rows.len() as f64;
-    let reached = found.iter().flatten().filter(|minimum| minimum.value <= near).count();
+    // Exact points have an objective of 0, which no search reaches: residuals of δ/1000 are as good.
+    let floor = huber.scale * rows.len() as f64 * 0.5e-6 * huber.delta.min(1e-3) * huber.delta.min(1e-3);
+    let reached = found.iter().flatten().filter(|minimum| minimum.value <= 1.01 * best.value + floor).count();
     let inverse = all.inverse_hessian(&form, huber, &best.at);
     let continued = [inverse, None]
         .into_iter()
         .filter_map(|inverse| minimise(&function, best.at, inverse, STRICT))
         .fold(best, |best, next| if next.value < best.value { next } else { best });
     let gain = best.value - continued.value;
-    let converged = gain <= CONVERGED * best.value + 1e-18 * huber.scale * rows.len() as f64;
-    let starts = Starts { tried: starts.len(), failed: found.iter().filter(|f| f.is_none()).count(), reached, converged };
+    let converged = gain <= CONVERGED * best.value + 1e-3 * floor;
+    let starts =
+        Starts { tried: starts.len(), failed: found.iter().filter(|f| f.is_none()).count(), reached, converged };
     Ok(Found { form, rows, centre, huber, best, starts, continued, inverse, stop })
 }
 

@@ -145,7 +145,7 @@ impl Warning {
         if fit.law == LawName::Kaplan && points.params_unit() == Some(ParamsUnit::Total) {
             all.push(Self::WithEmbeddings);
         }
-        if options.reduction == Reduction::Mean && fit.starts.tried > 1 {
+        if options.reduction == Reduction::Mean && fit.law.has_loss() {
             all.push(Self::Mean);
         }
         if fit.starts.tried >= 100 && fit.starts.reached * 100 < fit.starts.tried {
@@ -179,7 +179,8 @@ impl Warning {
         if fit.sizes < 5 {
             all.push(Self::FewSizes { sizes: fit.sizes });
         }
-        let quotients = points.rows().iter().filter(|p| p.flops.is_some()).map(|p| p.compute() / (6.0 * p.params * p.tokens));
+        let quotients =
+            points.rows().iter().filter(|p| p.flops.is_some()).map(|p| p.compute() / (6.0 * p.params * p.tokens));
         let (least, most) = quotients.fold((f64::INFINITY, 0.0_f64), |(low, high), q| (low.min(q), high.max(q)));
         if least <= most && (least < 0.9 || most > 1.1) {
             all.push(Self::Compute { least, most });
@@ -192,10 +193,20 @@ impl Warning {
         let of = |what: &str, value: f64, of: fn(&super::Point) -> f64| {
             let values = points.rows().iter().map(of);
             let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(l, h), v| (l.min(v), h.max(v)));
-            let factor = if value > high { value / high } else if value < low { value / low } else { 1.0 };
+            let factor = if value > high {
+                value / high
+            } else if value < low {
+                value / low
+            } else {
+                1.0
+            };
             (what.to_owned(), factor)
         };
-        let all = [of("params", params, |p| p.params), of("tokens", tokens, |p| p.tokens), of("compute", compute, super::Point::compute)];
+        let all = [
+            of("params", params, |p| p.params),
+            of("tokens", tokens, |p| p.tokens),
+            of("compute", compute, super::Point::compute),
+        ];
         let size = |factor: f64| if factor < 1.0 { 1.0 / factor } else { factor };
         let (what, factor) = all.into_iter().max_by(|a, b| size(a.1).total_cmp(&size(b.1)))?;
         (size(factor) > FAR).then_some(Self::Extrapolation { what, factor })
