@@ -76,6 +76,7 @@ fn files() -> Vec<FileError> {
         io::ErrorKind::NotFound,
         io::ErrorKind::PermissionDenied,
         io::ErrorKind::StorageFull,
+        io::ErrorKind::NotADirectory,
         io::ErrorKind::AlreadyExists,
         io::ErrorKind::TimedOut,
     ];
