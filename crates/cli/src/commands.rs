@@ -190,6 +190,20 @@ fn in_release(path: &str) -> Result<RelPath, Failure> {
     path.parse().map_err(|e: PathError| FileError::Name { path: path.into(), what: e.to_string() }.into())
 }
 
+/// Refuses an output that would be written over a file that the command reads: one of `read`, or a file in a
+/// directory among them.
+fn refuse_input(output: &Path, read: &[&Path]) -> Result<(), Failure> {
+    // An output that does not exist yet has no canonical path.
+    let Ok(there) = output.canonicalize() else { return Ok(()) };
+    match read.iter().any(|read| read.canonicalize().is_ok_and(|read| there.starts_with(read))) {
+        true => Err(Failure::usage(
+            format!("{} would be written over, and the command reads it", output.display()),
+            "give another file with --output",
+        )),
+        false => Ok(()),
+    }
+}
+
 /// The directory that contains the file at `path`.
 fn directory_of(path: &Path) -> PathBuf {
     match path.parent() {

@@ -104,6 +104,7 @@ fn of_export(error: &ExportError) -> String {
 fn of_document(error: &SpecError) -> String {
     match error {
         SpecError::Parse { .. } => "correct the text at this place; nothing was written",
+        SpecError::Invalid { field, .. } if field == "retrace" => "give a document of that kind and version",
         SpecError::Invalid { .. } => "correct this field; nothing was written",
         SpecError::Canonical(_) => "use only finite numbers, and only text as keys",
     }
@@ -118,6 +119,7 @@ fn of_file(error: &FileError) -> String {
             }
             io::ErrorKind::PermissionDenied => "change the permissions of the file or of its directory",
             io::ErrorKind::StorageFull => "free some space and try again; no partial file is left",
+            io::ErrorKind::NotADirectory => "give a directory; for a file, give the directory that contains it",
             io::ErrorKind::AlreadyExists => "move it away first; it is not overwritten",
             _ => "check the file and the disk with the tools of your system",
         },
@@ -142,7 +144,7 @@ fn of_sealing(error: &SealError) -> String {
         SealError::Spec(_) => "move away what does not belong to the release, or leave it out with `--ignore`",
         SealError::Special { .. } => "replace it by a regular file, or leave it out with `--ignore`",
         SealError::Nest { .. } => "seal that directory first, as a separate release",
-        SealError::Stale { .. } => "run that step again, so that its record and the files agree",
+        SealError::Stale { .. } => "run that step again, so that its record and the files agree; if the step no longer belongs to the release, remove its record in .retrace/steps",
     }
     .to_owned()
 }

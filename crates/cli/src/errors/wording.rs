@@ -76,6 +76,7 @@ fn files() -> Vec<FileError> {
         io::ErrorKind::NotFound,
         io::ErrorKind::PermissionDenied,
         io::ErrorKind::StorageFull,
+        io::ErrorKind::NotADirectory,
         io::ErrorKind::AlreadyExists,
         io::ErrorKind::TimedOut,
     ];
@@ -201,6 +202,7 @@ fn all() -> Vec<Errors> {
             [
                 parse,
                 SpecError::Invalid { origin: text("run.yaml"), field: text("model.hidden_size"), what: text("WHAT") },
+                SpecError::Invalid { origin: text("run.yaml"), field: text("retrace"), what: text("WHAT") },
                 SpecError::Canonical(text("WHAT")),
             ],
         ),
