@@ -30,6 +30,7 @@ mod man;
 mod openness;
 mod query;
 mod replay;
+mod report;
 mod seal;
 mod sign;
 mod signatures;
@@ -61,6 +62,7 @@ pub(crate) enum Verb {
     Generate(generate::Generate),
     Convert(convert::Convert),
     Query(query::Query),
+    Report(report::Report),
     Import(import::Import),
     Average(average::Average),
     Audit(audit::Audit),
@@ -101,6 +103,7 @@ impl Verb {
             Self::Generate(verb) => verb.run(terminal),
             Self::Convert(verb) => verb.run(terminal),
             Self::Query(verb) => verb.run(parts, terminal),
+            Self::Report(verb) => verb.run(terminal),
             Self::Import(verb) => verb.run(terminal),
             Self::Average(verb) => verb.run(terminal),
             Self::Audit(verb) => verb.run(terminal),

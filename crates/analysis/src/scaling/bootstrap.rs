@@ -66,6 +66,13 @@ pub struct Resampled {
     pub(super) bootstrap: Bootstrap,
 }
 
+impl Resampled {
+    /// A fit without samples: its predictions have no intervals.
+    pub(super) fn without(fit: Fit, points: Points) -> Self {
+        Self { fit, points, samples: Vec::new(), bootstrap: Bootstrap::default() }
+    }
+}
+
 /// Fits a law and finds its parameters' intervals. The result depends on the seed and not on the threads.
 ///
 /// # Errors

@@ -149,6 +149,50 @@ impl IsoFlop {
     }
 }
 
+/// The parabola of loss over ln N through the points of one compute.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parabola {
+    /// C, the mean of its points in ln C.
+    pub compute: f64,
+    /// (N, loss) of its points, by size.
+    pub points: Vec<(f64, f64)>,
+    /// N at its lowest place.
+    pub params: f64,
+    /// The loss there.
+    pub loss: f64,
+    /// c in loss = lowest + c (ln N - ln N_lowest)².
+    pub curvature: f64,
+}
+
+impl Parabola {
+    /// Its loss at a size.
+    pub fn loss_at(&self, params: f64) -> f64 {
+        let along = libm::log(params / self.params);
+        self.loss + self.curvature * along * along
+    }
+}
+
+/// The parabolas of approach 2: those with a lowest place between their sizes, by compute.
+pub fn parabolas(points: &Points, options: &Options) -> Vec<Parabola> {
+    let points = points.finals();
+    let isoflop = IsoFlop::new(&points, options.isoflop);
+    let of = |budget: &Vec<(usize, [f64; 3])>| {
+        let rows: Vec<[f64; 3]> = budget.iter().map(|(at, row)| [row[1], isoflop.losses[*at], 1.0]).collect();
+        let (place, loss) = lowest(&rows)?;
+        // The vertex is that of the least squares, so the curvature is the best for this vertex.
+        let power = |[x, ..]: &[f64; 3]| (x - place) * (x - place);
+        let curvature = rows.iter().map(|row| power(row) * (row[1] - loss)).sum::<f64>()
+            / rows.iter().map(|row| power(row) * power(row)).sum::<f64>();
+        let compute = libm::exp(budget.iter().map(|(_, row)| row[0]).sum::<f64>() / budget.len() as f64);
+        let mut points: Vec<(f64, f64)> = rows.iter().map(|[n, loss, _]| (libm::exp(*n), *loss)).collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let params = libm::exp(place);
+        let within = points.first()?.0 <= params && params <= points.last()?.0;
+        within.then_some(Parabola { compute, points, params, loss, curvature })
+    };
+    isoflop.budgets.iter().filter_map(of).collect()
+}
+
 /// A difference of the exponent that is below every interval seen in practice.
 const BIAS: f64 = 1e-3;
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use retrace_analysis::scaling::PointError;
 use retrace_audit::{AuditError, RuleError};
 use retrace_checkpoint::CheckpointError;
 use retrace_corpus::CorpusError;
@@ -13,7 +14,7 @@ use retrace_model::ModelError;
 use retrace_query::QueryError;
 use retrace_report::ReportError;
 use retrace_spec::SpecError;
-use retrace_steps::StepError;
+use retrace_steps::{PointsError, StepError};
 use retrace_tables::TablesError;
 use retrace_train::TrainError;
 use retrace_weights::{AverageError, StatsError};
@@ -71,6 +72,7 @@ pub(crate) fn of_step(error: &StepError) -> String {
         StepError::Query(error) | StepError::Report(ReportError::Query(error)) => return of_query(error),
         StepError::Tables(error) => return of_tables(error),
         StepError::Import(error) => return of_import(error),
+        StepError::Points(error) => return of_points(error),
         StepError::Items { .. } => "correct the items of the task, or `ngram` in the document",
         StepError::Field { .. } => "correct that field of the document; nothing was written",
         StepError::NoStep { .. } => "give a document of a step; it begins with `retrace: clean/1`, `run/1`, `eval/1` and so on, see `retrace help make`",
@@ -107,6 +109,24 @@ fn of_document(error: &SpecError) -> String {
         SpecError::Invalid { field, .. } if field == "retrace" => "give a document of that kind and version",
         SpecError::Invalid { .. } => "correct this field; nothing was written",
         SpecError::Canonical(_) => "use only finite numbers, and only text as keys",
+    }
+    .to_owned()
+}
+
+fn of_points(error: &PointsError) -> String {
+    match error {
+        PointsError::Query(error) => return of_query(error),
+        PointsError::Point(PointError::Value { .. }) => "correct this value, or leave the row out, for example with SQL",
+        PointsError::Point(PointError::Units { .. }) => "fit the two separately",
+        PointsError::Missing { .. } => {
+            "name the column: --columns params=N,tokens=D,loss=L; a quantity that must be computed, such as tokens from compute, is computed with SQL"
+        }
+        PointsError::Ambiguous { .. } => "choose one: --columns params=COLUMN, or loss=COLUMN",
+        PointsError::Unit { .. } => {
+            "state it: --params-unit total or non-embedding, --loss-unit nats/token or bits/byte; a fit to another unit is another law"
+        }
+        PointsError::OtherUnit { .. } => "give the unit that the name says, or another column",
+        PointsError::None => "give a file with rows, or SQL that returns some",
     }
     .to_owned()
 }
