@@ -1,5 +1,7 @@
 //! Scaling laws: what made the points is found again, and others' programs find the same.
 
+#![allow(clippy::unwrap_used)]
+
 use retrace_analysis::scaling::{
     Bootstrap, Budget, Fit, FitError, Grid, LawName, Options, Point, Points, Reduction, Resampling, Tolerance, Warning,
     bootstrap, compare, distance, fit, hold_out_compute, leave_largest_out, off_centre, rolling,

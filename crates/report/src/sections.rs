@@ -1,7 +1,7 @@
 //! The parts of the page about the release itself: how it was made, and the results.
 
 use maud::{Markup, PreEscaped, html};
-use retrace_analysis::scaling::{Fit, Law};
+use retrace_analysis::scaling::{Hoffmann3, Law};
 use retrace_spec::Manifest;
 use retrace_spec::recipe::{LossUnit, ParamsUnit};
 
@@ -285,7 +285,7 @@ pub(crate) fn scaling_law(scaling: &Law, colours: &Colours) -> Result<Markup, Re
 }
 
 /// The law at 48 places between a run's first and last checkpoint.
-fn curve(fit: &Fit, params: f64, points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+fn curve(fit: &Hoffmann3, params: f64, points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let (Some((first, _)), Some((last, _))) = (points.first(), points.last()) else { return Vec::new() };
     let ratio = libm::log(last / first);
     let at = |n: u32| first * libm::exp(ratio * f64::from(n) / 47.0);
@@ -299,7 +299,7 @@ const fn loss_unit(unit: LossUnit) -> &'static str {
     }
 }
 
-fn in_words(fit: &Fit, law: &Law) -> Markup {
+fn in_words(fit: &Hoffmann3, law: &Law) -> Markup {
     let number = |value: f64| match value.abs() {
         size if (0.01..10_000.0).contains(&size) => short(value, size / 100.0),
         _ => format!("{value:.2e}"),

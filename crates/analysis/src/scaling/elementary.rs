@@ -51,7 +51,7 @@ pub(super) fn log_and_inverse(x: f64) -> (f64, f64) {
     let series = low + z4 * (high + z4 * (1.0 / 19.0));
     let twice = 2.0 * s;
     let value = k * LN2_HIGH + (twice + (twice * z * series + k * LN2_LOW));
-    let valid = x >= f64::MIN_POSITIVE && x < 8.98e307;
+    let valid = (f64::MIN_POSITIVE..8.98e307).contains(&x);
     (if valid { value } else { f64::NAN }, (m + 1.0) * quotient * small)
 }
 

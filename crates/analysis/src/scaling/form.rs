@@ -120,13 +120,21 @@ pub(super) struct Repeated {
     pub(super) fixed: [f64; 5],
 }
 
+/// The range of ln r*. Beyond it the objective does not change any more: excess parameters or repeated tokens are then
+/// worth nothing, or as much as new ones.
+pub(super) const LOG_STAR: f64 = 20.0;
+
 /// ln (1 + r* (1 - e^(-r/r*))), and its derivative by ln r*.
 #[inline(always)]
 fn decayed(log_star: f64, repeats: f64) -> (f64, f64) {
-    let star = exp(log_star);
-    let kept = exp(-repeats / star);
-    let worth = star * (1.0 - kept);
-    (log(1.0 + worth), (worth - repeats * kept) / (1.0 + worth))
+    let inside = log_star.abs() <= LOG_STAR;
+    let star = exp(log_star.clamp(-LOG_STAR, LOG_STAR));
+    let part = repeats / star;
+    let kept = exp(-part);
+    // 1 - e^-x loses all digits for small x, where the series does not.
+    let series = part * (1.0 - part * (0.5 - part * (1.0 / 6.0 - part * (1.0 / 24.0 - part * (1.0 / 120.0)))));
+    let worth = star * if part < 1e-3 { series } else { 1.0 - kept };
+    (log(1.0 + worth), if inside { (worth - repeats * kept) / (1.0 + worth) } else { 0.0 })
 }
 
 impl Form<2> for Repeated {

@@ -109,8 +109,7 @@ impl LawName {
             }
             (Self::DataConstrained, &[e, a, b, alpha, beta, r_d, r_n]) => {
                 let parts = Repetition::new(&[e, a, b, alpha, beta], params, tokens, unique);
-                let worth =
-                    |unique: f64, repeats: f64, star: f64| unique * (1.0 + star * (1.0 - libm::exp(-repeats / star)));
+                let worth = |unique: f64, repeats: f64, star: f64| unique * (1.0 - star * libm::expm1(-repeats / star));
                 let n = worth(parts.unique_params, parts.params_repeats, r_n);
                 let d = worth(parts.unique_tokens, parts.tokens_repeats, r_d);
                 additive(e, a, b, alpha, beta, n, d)

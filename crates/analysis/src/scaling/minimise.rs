@@ -141,11 +141,9 @@ pub(super) fn inverse<const W: usize>(matrix: &[[f64; W]; W]) -> Option<[[f64; W
     for i in 0..W {
         for j in 0..=i {
             let mut sum = matrix[i][j] * if i == j { 1.0 + 1e-10 } else { 1.0 };
-            for k in 0..j {
-                sum -= factor[i][k] * factor[j][k];
-            }
+            sum -= (0..j).map(|k| factor[i][k] * factor[j][k]).sum::<f64>();
             if i == j {
-                if !(sum > 0.0) {
+                if sum.is_nan() || sum <= 0.0 {
                     return None;
                 }
                 factor[i][i] = sum.sqrt();
@@ -159,16 +157,12 @@ pub(super) fn inverse<const W: usize>(matrix: &[[f64; W]; W]) -> Option<[[f64; W
         let mut x = [0.0; W];
         for i in 0..W {
             let mut sum = if i == column { 1.0 } else { 0.0 };
-            for k in 0..i {
-                sum -= factor[i][k] * x[k];
-            }
+            sum -= (0..i).map(|k| factor[i][k] * x[k]).sum::<f64>();
             x[i] = sum / factor[i][i];
         }
         for i in (0..W).rev() {
             let mut sum = x[i];
-            for k in i + 1..W {
-                sum -= factor[k][i] * x[k];
-            }
+            sum -= (i + 1..W).map(|k| factor[k][i] * x[k]).sum::<f64>();
             x[i] = sum / factor[i][i];
         }
         for (row, value) in result.iter_mut().zip(x) {
@@ -227,9 +221,9 @@ mod tests {
     fn the_inverse_times_the_matrix_is_the_identity() {
         let matrix = [[4.0, 1.0, 0.5], [1.0, 3.0, -0.2], [0.5, -0.2, 2.0]];
         let inverse = inverse(&matrix).unwrap();
-        for i in 0..3 {
-            for j in 0..3 {
-                let product: f64 = (0..3).map(|k| matrix[i][k] * inverse[k][j]).sum();
+        for (i, row) in matrix.iter().enumerate() {
+            let product = times(&inverse, row);
+            for (j, product) in product.iter().enumerate() {
                 assert!((product - if i == j { 1.0 } else { 0.0 }).abs() < 1e-8, "{i} {j}: {product}");
             }
         }

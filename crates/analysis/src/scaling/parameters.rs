@@ -1,6 +1,6 @@
 //! Between a law's own parameters and those that the search uses, and where the searches start.
 
-use super::form::{Additive, Bounded, Kaplan, Neo, Repeated, Tied, Untransformed};
+use super::form::{Additive, Bounded, Kaplan, LOG_STAR, Neo, Repeated, Tied, Untransformed};
 use super::objective::{COLUMNS, Form};
 
 /// The means of the columns' logarithms, from which the search counts them.
@@ -159,7 +159,8 @@ impl Search<6> for Neo {
 impl Search<2> for Repeated {
     fn law(&self, [data, size]: &[f64; 2], centre: &Centre) -> Vec<f64> {
         let mut all = Additive.law(&self.fixed, centre);
-        all.extend([libm::exp(*data), libm::exp(*size)]);
+        let star = |log: f64| libm::exp(log.clamp(-LOG_STAR, LOG_STAR));
+        all.extend([star(*data), star(*size)]);
         all
     }
 
@@ -169,7 +170,7 @@ impl Search<2> for Repeated {
     }
 
     fn grid(&self, _: &Centre) -> Vec<[f64; 2]> {
-        let stars = [0.0, 1.0, 2.0, 3.0, 4.0];
+        let stars = [-2.0, 0.0, 1.0, 2.0, 3.0, 4.0, 6.0];
         product([&stars, &stars])
     }
 }

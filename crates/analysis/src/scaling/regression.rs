@@ -8,7 +8,7 @@ pub(super) fn line(points: &[[f64; 3]]) -> Option<(f64, f64)> {
     let across: f64 = points.iter().map(|[x, _, w]| w * (x - x0) * (x - x0)).sum();
     let up: f64 = points.iter().map(|[x, y, w]| w * (x - x0) * (y - y0)).sum();
     let slope = up / across;
-    (across > 0.0 && slope.is_finite()).then(|| (y0 - slope * x0, slope))
+    (across > 0.0 && slope.is_finite()).then_some((y0 - slope * x0, slope))
 }
 
 /// The x and y of the minimum of the parabola of y over x; `None` if there are fewer than three different x or the
@@ -36,7 +36,7 @@ pub(super) fn lowest(points: &[[f64; 3]]) -> Option<(f64, f64)> {
     let columns = [[m0, m1, m2], [m1, m2, m3], [m2, m3, m4]];
     let determinant = solved(columns);
     let scale = m0 * m2 * m4;
-    if !(determinant > 1e-12 * scale) {
+    if determinant.is_nan() || determinant <= 1e-12 * scale {
         return None;
     }
     let with = |k: usize| {
@@ -46,7 +46,7 @@ pub(super) fn lowest(points: &[[f64; 3]]) -> Option<(f64, f64)> {
     };
     let (c0, c1, c2) = (with(0), with(1), with(2));
     let x = -c1 / (2.0 * c2);
-    (c2 > 0.0 && x.is_finite()).then(|| (x0 + x, c0 + 0.5 * c1 * x))
+    (c2 > 0.0 && x.is_finite()).then_some((x0 + x, c0 + 0.5 * c1 * x))
 }
 
 #[cfg(test)]
@@ -55,11 +55,11 @@ mod tests {
 
     #[test]
     fn exact_points_give_their_line_and_parabola() {
-        let points: Vec<[f64; 3]> = (0..6).map(|i| f64::from(i)).map(|x| [x, 3.0 - 2.0 * x, 1.0 + x]).collect();
+        let points: Vec<[f64; 3]> = (0..6).map(f64::from).map(|x| [x, 3.0 - 2.0 * x, 1.0 + x]).collect();
         let (intercept, slope) = line(&points).unwrap();
         assert!((intercept - 3.0).abs() < 1e-12 && (slope + 2.0).abs() < 1e-12);
         let points: Vec<[f64; 3]> =
-            (0..6).map(|i| f64::from(i)).map(|x| [x, 1.5 + 0.25 * (x - 2.2) * (x - 2.2), 1.0 + x]).collect();
+            (0..6).map(f64::from).map(|x| [x, 1.5 + 0.25 * (x - 2.2) * (x - 2.2), 1.0 + x]).collect();
         let (x, y) = lowest(&points).unwrap();
         assert!((x - 2.2).abs() < 1e-12 && (y - 1.5).abs() < 1e-12, "{x} {y}");
         assert!(lowest(&points[..2]).is_none());

@@ -91,6 +91,11 @@ pub enum Warning {
         /// The parameters.
         parameters: Vec<String>,
     },
+    /// The points do not bound a parameter: the law is as good with it at an end of its range.
+    Unbound {
+        /// The parameter.
+        parameter: String,
+    },
     /// The law falls without end as tokens grow (NEO).
     Unbounded {
         /// The tokens beyond which the term d ln D lowers the loss more than B/D^β does.
@@ -167,6 +172,12 @@ impl Warning {
             .collect();
         if !parameters.is_empty() {
             all.push(Self::Implausible { parameters });
+        }
+        for parameter in ["R_D", "R_N"] {
+            // Beyond a millionth or a million repetitions there are no points.
+            if fit.parameters.get(parameter).is_some_and(|value| !(1e-6..1e6).contains(value)) {
+                all.push(Self::Unbound { parameter: parameter.to_owned() });
+            }
         }
         if fit.law == LawName::Neo {
             let of = |name: &str| fit.parameters.get(name).copied().unwrap_or(f64::NAN);
@@ -344,6 +355,9 @@ impl fmt::Display for Warning {
             }
             Self::Implausible { parameters } => {
                 write!(f, "Exponents outside 0 to 2 are no scaling law: {}.", parameters.join(", "))
+            }
+            Self::Unbound { parameter } => {
+                write!(f, "The points do not bound {parameter}: the best law has it at an end of its range.")
             }
             Self::Unbounded { tokens } => write!(
                 f,
