@@ -370,8 +370,8 @@ pub(super) fn finish<F: Search<W> + Send + 'static, const W: usize>(
 }
 
 /// Points are outliers from this many robust standard deviations on (1.4826 times the median absolute residual): among
-/// normal residuals one in 10¹⁵ is.
-const OUTLYING: f64 = 8.0;
+/// normal residuals one in 5 · 10⁸ is.
+const OUTLYING: f64 = 6.0;
 
 /// The points far from the law, and what the law would be without them.
 fn outliers<F: Search<W>, const W: usize>(fit: &Fit, points: &Points, found: &Found<F, W>) -> Option<Warning> {
