@@ -30,6 +30,7 @@ pub(crate) const VERBS: &[&str] = &[
     "generate",
     "convert",
     "query",
+    "report",
     "import",
     "average",
     "audit",

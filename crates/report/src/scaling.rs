@@ -475,7 +475,7 @@ fn posterior(law: &LawReport, name: &str, at: usize) -> Option<Chart> {
     values.sort_by(f64::total_cmp);
     let end = |part: f64| values.get((part * (values.len().saturating_sub(1)) as f64) as usize).copied();
     let (low, high) = (end(0.005)?, end(0.995)?);
-    if !(high > low) {
+    if high <= low {
         return None;
     }
     let width = (high - low) / PARTS as f64;

@@ -70,6 +70,7 @@ fn manifest() -> Manifest {
             .iter()
             .map(|(p, kind)| Output { path: path(p), kind: *kind, digest: Digest::of(p.as_bytes()) })
             .collect(),
+        incomplete: None,
     };
     let steps = vec![
         step("train-base", StepKind::Train, "runs/base.yaml", &["tokens/general-en.tokens"], &[files[6], files[7]]),

@@ -44,13 +44,31 @@ pub enum PointsError {
     #[error(transparent)]
     Query(#[from] QueryError),
     /// A value that a point cannot have.
+    #[error("the row with {row}: {column} is not {expected}")]
+    Value {
+        /// The row's values: rows of a query have no numbers.
+        row: String,
+        /// The quantity.
+        column: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// Points that do not go together.
     #[error(transparent)]
-    Point(#[from] PointError),
+    Point(PointError),
     /// A quantity has no column.
     #[error("no column has {quantity}; the columns are {columns}")]
     Missing {
         /// The quantity.
         quantity: &'static str,
+        /// All columns.
+        columns: String,
+    },
+    /// A column that is named does not exist.
+    #[error("there is no column {column:?}; the columns are {columns}")]
+    Unknown {
+        /// The column.
+        column: String,
         /// All columns.
         columns: String,
     },
@@ -117,6 +135,9 @@ impl PointColumns {
         if answer.rows() == 0 {
             return Err(PointsError::None);
         }
+        if let Some(column) = self.named.0.values().find(|column| !columns.contains(*column)) {
+            return Err(PointsError::Unknown { column: column.clone(), columns: listed(&columns) });
+        }
         let (params, params_unit) = self.with_unit("params", &PARAMS, self.params_unit, &columns)?;
         let (loss, loss_unit) = self.with_unit("loss", &LOSSES, self.loss_unit, &columns)?;
         let tokens = self.column("tokens", &columns).ok_or_else(|| missing("tokens", &columns))?;
@@ -129,6 +150,12 @@ impl PointColumns {
         let (params, tokens, loss) = (answer.floats(&params)?, answer.floats(&tokens)?, answer.floats(&loss)?);
         // Null in an optional column is no value.
         let of = |values: &Option<Vec<f64>>, row: usize| values.as_ref()?.get(row).copied().filter(|v| !v.is_nan());
+        let at = |row: usize| {
+            let number = |values: &[f64]| values.get(row).copied().unwrap_or(f64::NAN);
+            let run = runs.as_ref().and_then(|runs| runs.get(row)).filter(|run| !run.is_empty());
+            let run = run.map_or_else(String::new, |run| format!(", run {run:?}"));
+            format!("params {}, tokens {}, loss {}{run}", number(&params), number(&tokens), number(&loss))
+        };
         let rows = params.iter().zip(&tokens).zip(&loss).enumerate().map(|(row, ((params, tokens), loss))| Point {
             params: *params,
             tokens: *tokens,
@@ -139,12 +166,14 @@ impl PointColumns {
             unique_tokens: of(&unique, row),
             accuracy: of(&accuracy, row),
         });
-        Ok(Points::new(Some(params_unit), Some(loss_unit), rows.collect())?)
+        Points::new(Some(params_unit), Some(loss_unit), rows.collect()).map_err(|error| match error {
+            PointError::Value { row, column, expected, .. } => PointsError::Value { row: at(row), column, expected },
+            error => PointsError::Point(error),
+        })
     }
 
     /// The column of a quantity: the one that the user names, or the one of the same name.
     fn column(&self, quantity: &'static str, columns: &BTreeSet<String>) -> Option<String> {
-        // A column that the user names and that does not exist is an error of the query.
         self.named.0.get(quantity).cloned().or_else(|| columns.contains(quantity).then(|| quantity.to_owned()))
     }
 
@@ -176,8 +205,11 @@ impl PointColumns {
 }
 
 fn missing(quantity: &'static str, columns: &BTreeSet<String>) -> PointsError {
-    let columns = columns.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    PointsError::Missing { quantity, columns }
+    PointsError::Missing { quantity, columns: listed(columns) }
+}
+
+fn listed(columns: &BTreeSet<String>) -> String {
+    columns.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ impl Point {
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum PointError {
     /// A number that no model can have.
-    #[error("row {row}, column {column}: {value} is not {expected}")]
+    #[error("row {}, column {column}: {value} is not {expected}", row + 1)]
     Value {
         /// The row, from 0, in the order given.
         row: usize,

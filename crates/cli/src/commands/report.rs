@@ -11,6 +11,9 @@ use crate::terminal::Terminal;
 /// Each report is printed, and with `-o` also written as one HTML page with the data of its charts beside it.
 /// The same input gives the same bytes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  retrace report scaling --points runs.csv --law hoffmann-3 -o report")]
 pub(crate) struct Report {
     #[command(subcommand)]
     about: About,

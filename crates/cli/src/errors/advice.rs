@@ -116,11 +116,12 @@ fn of_document(error: &SpecError) -> String {
 fn of_points(error: &PointsError) -> String {
     match error {
         PointsError::Query(error) => return of_query(error),
-        PointsError::Point(PointError::Value { .. }) => "correct this value, or leave the row out, for example with SQL",
+        PointsError::Value { .. } | PointsError::Point(PointError::Value { .. }) => "correct this value, or leave the row out, for example with SQL",
         PointsError::Point(PointError::Units { .. }) => "fit the two separately",
         PointsError::Missing { .. } => {
             "name the column: --columns params=N,tokens=D,loss=L; a quantity that must be computed, such as tokens from compute, is computed with SQL"
         }
+        PointsError::Unknown { .. } => "name one of these columns; upper and lower case differ",
         PointsError::Ambiguous { .. } => "choose one: --columns params=COLUMN, or loss=COLUMN",
         PointsError::Unit { .. } => {
             "state it: --params-unit total or non-embedding, --loss-unit nats/token or bits/byte; a fit to another unit is another law"

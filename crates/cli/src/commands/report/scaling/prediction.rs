@@ -83,7 +83,7 @@ pub(super) fn of(report: &Report, points: &Points, request: &Request, made: &str
 const NEAR: f64 = 0.02;
 
 /// The point that a prediction is about: the predicted model; for a budget of compute, the one with the least loss.
-fn outcome<'a>(budget: Budget, points: &'a Points) -> Option<&'a Point> {
+fn outcome(budget: Budget, points: &Points) -> Option<&Point> {
     let near = |a: f64, b: f64| (a / b - 1.0).abs() <= NEAR;
     let is_it = |point: &&Point| match budget {
         Budget::Compute(compute) => near(point.compute(), compute),
