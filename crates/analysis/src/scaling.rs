@@ -34,5 +34,5 @@ pub use holdout::{Holdout, compare, hold_out_compute, leave_largest_out, rolling
 pub use isoflop::off_centre;
 pub use law::{LawName, UnknownLaw};
 pub use point::{Point, PointError, Points};
-pub use predict::{Budget, DIGITISATION, Distance, Optimum, OptimumInterval, Prediction, distance};
+pub use predict::{Budget, DIGITISATION, Distance, Optimum, OptimumInterval, Outcome, Prediction, distance};
 pub use warning::Warning;

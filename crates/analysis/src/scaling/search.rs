@@ -136,3 +136,46 @@ impl<F: Search<W> + Send, const W: usize> Refit for Found<F, W> {
         parameters.iter().all(|value| value.is_finite()).then_some(parameters)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use retrace_numerics::random::Stream;
+
+    use super::*;
+    use crate::scaling::form::Additive;
+    use crate::scaling::{LawName, Point, Points, fit};
+
+    /// A search from the optimum of all points ends as low as one from the whole grid.
+    #[test]
+    fn a_sample_is_fitted_as_well_as_from_the_whole_grid() {
+        let stream = Stream::new(7, "test");
+        let mut noise = vec![0.0; 60];
+        stream.normal(0, 0.01, &mut noise);
+        let row = |(at, noise): (usize, &f32)| {
+            let (n, d) = (5e7 * 1.09f64.powi(at as i32), 1e9 * 1.7f64.powi((at * 7 % 12) as i32));
+            let loss = 1.8172 + 482.01 * n.powf(-0.3478) + 2085.43 * d.powf(-0.3658);
+            Point::new(n, d, loss * f64::from(*noise).exp())
+        };
+        let points = Points::new(None, None, noise.iter().enumerate().map(row).collect()).unwrap();
+        let (rows, centre) = crate::scaling::fit::rows(&points, libm::log);
+        let options = Options::default();
+        let huber = crate::scaling::fit::huber(&options, rows.len());
+        let found = search(Additive, rows, centre, huber, &Additive.grid(&centre), stop(&options)).unwrap();
+        for sample in 1..6 {
+            let mut weights = vec![0.0; 60];
+            for index in 0..60 {
+                weights[stream.below(sample, index, 60) as usize] += 1.0;
+            }
+            let again = found.again(&weights, None).unwrap();
+            let drawn = points.rows().iter().zip(&weights).flat_map(|(p, count)| vec![p.clone(); *count as usize]);
+            let drawn = Points::new(None, None, drawn.collect()).unwrap();
+            let whole = fit(&drawn, LawName::Hoffmann3, &options).unwrap();
+            assert!(
+                (again.value / whole.objective - 1.0).abs() < 1e-9,
+                "{sample}: {} {}",
+                again.value,
+                whole.objective
+            );
+        }
+    }
+}
