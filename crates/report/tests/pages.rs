@@ -213,7 +213,8 @@ fn scaling() -> Law {
         params: params as f64,
         points: (1..=6).map(|n| n * EVERY * BATCH).map(|tokens| (tokens as f64, law(params, tokens))).collect(),
     });
-    let fit = Hoffmann3 { e: 0.9, a: 40.0, b: 150.0, alpha: 0.31, beta: 0.42, objective: 0.0, r2: 1.0, points: 18, sizes: 3 };
+    let fit =
+        Hoffmann3 { e: 0.9, a: 40.0, b: 150.0, alpha: 0.31, beta: 0.42, objective: 0.0, r2: 1.0, points: 18, sizes: 3 };
     Law {
         loss: "mean of heldout-en and heldout-zh".to_owned(),
         params_unit: ParamsUnit::Total,

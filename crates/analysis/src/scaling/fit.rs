@@ -101,7 +101,7 @@ pub struct Starts {
     pub tried: usize,
     /// Those without a finite objective.
     pub failed: usize,
-    /// Those whose first search came within a hundredth of the best objective.
+    /// Those whose search came within a hundredth of the best objective.
     pub reached: usize,
     /// Whether the best converged: continued with the strictest tolerance, its objective decreases by no more than
     /// 10⁻⁹ of itself.

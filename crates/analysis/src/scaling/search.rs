@@ -48,13 +48,16 @@ pub(super) struct Found<F, const W: usize> {
 const STRICT: Stop = Stop { relative: 1e-15, absolute: 0.0, still: 8, updates: 4000 };
 
 /// The part of the objective by which it may still decrease in a search that converged.
-pub(super) const CONVERGED: f64 = 1e-9;
+const CONVERGED: f64 = 1e-9;
 
 /// The first search from each start, which finds its basin.
 const COARSE: Stop = Stop { relative: 1e-4, absolute: 0.0, still: 2, updates: 200 };
 
 /// The number of the lowest that are then followed to the options' tolerance.
 const FOLLOWED: usize = 100;
+
+/// The largest number of times that the best is searched on from.
+const RESTARTS: usize = 20;
 
 pub(super) fn stop(options: &Options) -> Stop {
     let (relative, absolute, still) = match options.tolerance {
@@ -81,7 +84,8 @@ pub(super) fn search<F: Search<W>, const W: usize>(
     let all = blocks(&rows, rows.iter().map(|_| 1.0));
     let function = |at: &[f64; W]| all.objective(&form, huber, at);
     let first =
-        if stop.absolute > 0.0 { stop } else { Stop { relative: stop.relative.max(COARSE.relative), ..COARSE } };
+        Stop { relative: stop.relative.max(COARSE.relative), updates: stop.updates.min(COARSE.updates), ..COARSE };
+    let first = if stop.absolute > 0.0 { stop } else { first };
     let found: Vec<Option<Minimum<W>>> =
         starts.par_iter().with_min_len(16).map(|start| minimise(&function, *start, None, first)).collect();
     let mut low: Vec<Minimum<W>> = found.iter().flatten().copied().collect();
@@ -90,16 +94,28 @@ pub(super) fn search<F: Search<W>, const W: usize>(
     if stop.absolute == 0.0 {
         low = low.par_iter().filter_map(|minimum| minimise(&function, minimum.at, None, stop)).collect();
     }
-    let best = low.into_iter().reduce(|best, next| if next.value < best.value { next } else { best });
-    let best = best.ok_or(FitError::NoFit)?;
+    let lower = |best: Minimum<W>, next: Minimum<W>| if next.value < best.value { next } else { best };
+    let mut best = low.iter().copied().reduce(lower).ok_or(FitError::NoFit)?;
+    // In a flat valley a search with another matrix goes on where the first stopped.
+    let again = |best: Minimum<W>, stop: Stop| {
+        let inverse = all.inverse_hessian(&form, huber, &best.at);
+        let from = |inverse| minimise(&function, best.at, inverse, stop);
+        [inverse, None].into_iter().filter_map(from).fold(best, lower)
+    };
+    for _ in 0..if stop.absolute > 0.0 { 0 } else { RESTARTS } {
+        let next = again(best, stop);
+        let gain = best.value - next.value;
+        best = next;
+        if gain <= CONVERGED * best.value {
+            break;
+        }
+    }
     // Exact points have an objective of 0, which no search reaches: residuals of δ/1000 are as good.
     let floor = huber.scale * rows.len() as f64 * 0.5e-6 * huber.delta.min(1e-3) * huber.delta.min(1e-3);
-    let reached = found.iter().flatten().filter(|minimum| minimum.value <= 1.01 * best.value + floor).count();
+    let within = |minimum: &&Minimum<W>| minimum.value <= 1.01 * best.value + floor;
+    let reached = found.iter().flatten().filter(within).count().max(low.iter().filter(within).count());
+    let continued = again(best, STRICT);
     let inverse = all.inverse_hessian(&form, huber, &best.at);
-    let continued = [inverse, None]
-        .into_iter()
-        .filter_map(|inverse| minimise(&function, best.at, inverse, STRICT))
-        .fold(best, |best, next| if next.value < best.value { next } else { best });
     let gain = best.value - continued.value;
     let converged = gain <= CONVERGED * best.value + 1e-3 * floor;
     let starts =
