@@ -1,8 +1,6 @@
 //! Scaling laws on the points of others, beside what they published. The data are stored beside the repository and are
 //! not a part of it; none of these tests runs unless requested.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
