@@ -1,7 +1,8 @@
 //! Tests on data of others that are stored beside the repository and are not a part of it.
 //!
-//! All such tests are here or in a crate's `tests/real_data.rs`, and none runs unless requested: `.ci/run real-data` runs them if the data are available,
-//! and otherwise prints their number. Everything that they test also has a test elsewhere that needs no data.
+//! All such tests are here or in another file of this name, and none runs unless requested: `.ci/run real-data` runs
+//! them if the data are available, and otherwise prints their number. Everything that they test also has a test elsewhere
+//! that needs no data.
 
 use std::fs;
 use std::path::{Path, PathBuf};

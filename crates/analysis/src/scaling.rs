@@ -35,6 +35,6 @@ pub use holdout::{Holdout, compare, hold_out_compute, leave_largest_out, rolling
 pub use isoflop::{Parabola, off_centre, parabolas};
 pub use law::{LawName, UnknownLaw};
 pub use point::{Point, PointError, Points};
-pub use predict::{Budget, DIGITISATION, Distance, Optimum, OptimumInterval, Prediction, distance};
+pub use predict::{Budget, DIGITISATION, Distance, Optimum, OptimumInterval, Outcome, Prediction, distance};
 pub use report::{BootstrapReport, Compared, FrontierPoint, LawReport, Report, Request, Tested, Told};
 pub use warning::Warning;

@@ -6,6 +6,7 @@ use retrace_analysis::scaling::{
     Bootstrap, Budget, Fit, FitError, Grid, LawName, Options, Point, Points, Reduction, Resampling, Tolerance, Warning,
     bootstrap, compare, distance, fit, hold_out_compute, leave_largest_out, off_centre, rolling,
 };
+use retrace_numerics::isa::{Isa, force};
 use retrace_spec::recipe::{LossUnit, ParamsUnit};
 
 /// Besiroglu et al. (2024): E, A, B, α, β.
@@ -284,6 +285,22 @@ fn neither_order_nor_threads_show() {
     assert_ne!(one.samples, other.samples);
 }
 
+/// The instructions of the processor do not show.
+#[test]
+fn every_instruction_set_gives_the_same_bits() {
+    let points = points(rows(additive(PUBLISHED), 0.01));
+    let best = retrace_numerics::isa::detect();
+    let mut all = Vec::new();
+    for isa in Isa::ALL {
+        if force(isa) {
+            let fits = [LawName::Hoffmann3, LawName::Kaplan, LawName::Neo, LawName::VariableProjection];
+            all.push(fits.map(|law| fit(&points, law, &Options::default()).unwrap()));
+        }
+    }
+    force(best);
+    assert!(all.windows(2).all(|two| two[0] == two[1]), "{all:?}");
+}
+
 /// N in thousands and D in millions: A is divided by 1000^α and B by 10^(6β), and nothing else changes.
 #[test]
 fn units_change_the_coefficients_alone() {
@@ -380,6 +397,9 @@ fn the_frontier_is_that_of_the_paper_and_of_a_search() {
     let prediction = all.predict(Budget::Compute(5.76e23)).unwrap();
     let ([low, high], [lower, higher]) = (prediction.loss_interval.unwrap(), prediction.run_interval.unwrap());
     assert!(lower < low && high < higher, "{prediction:?}");
+    assert!(prediction.outcome(prediction.loss.unwrap() * 1.0001).unwrap().within);
+    let missed = prediction.outcome(prediction.loss.unwrap() * 1.05).unwrap();
+    assert!(!missed.within && (missed.error - 0.05).abs() < 1e-9, "{missed:?}");
     // A law whose optimum is searched for finds that of the law with the formula where they are the same law: d = 0.
     let neo = fit(&points, LawName::Neo, &Options::default()).unwrap();
     let mut same = neo.clone();

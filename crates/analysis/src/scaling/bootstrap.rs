@@ -140,6 +140,9 @@ pub fn bootstrap(
 
 /// The standard deviation of the points' ln L around the law, with the parameters' degrees of freedom taken off.
 pub(super) fn deviation(fit: &Fit, points: &Points) -> f64 {
+    // The two-step law's loss is that at the end of a run.
+    let finals = (fit.law == LawName::TwoStep).then(|| points.finals());
+    let points = finals.as_ref().unwrap_or(points);
     let squares = points.rows().iter().map(|p| {
         let missed = libm::log(fit.loss_at(p)) - libm::log(p.loss);
         missed * missed

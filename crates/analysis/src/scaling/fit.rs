@@ -41,8 +41,8 @@ pub struct Options {
     /// `two-step`: the part of each run that is left out at its beginning before the sigmoid is fitted. 0.1 in the OLMo
     /// ladder.
     pub skip: f64,
-    /// `two-step`: the points of a run over which loss and accuracy are averaged before the sigmoid is fitted. 5 in the
-    /// OLMo ladder.
+    /// `two-step`: the points of a run over which loss and accuracy are averaged, at its end for the law of the loss and
+    /// along it for the sigmoid. 5 in the OLMo ladder.
     pub window: usize,
 }
 
@@ -101,7 +101,7 @@ pub struct Starts {
     pub tried: usize,
     /// Those without a finite objective.
     pub failed: usize,
-    /// Those whose first search came within a hundredth of the best objective.
+    /// Those whose search came within a hundredth of the best objective.
     pub reached: usize,
     /// Whether the best converged: continued with the strictest tolerance, its objective decreases by no more than
     /// 10⁻⁹ of itself.

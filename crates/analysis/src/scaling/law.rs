@@ -91,7 +91,7 @@ impl LawName {
         !matches!(self, Self::Hoffmann1 | Self::Hoffmann2)
     }
 
-    /// ln of the law's loss at N = `params` and D = `tokens`, of which `unique` are no repetitions. NaN where the law
+    /// The law's loss at N = `params` and D = `tokens`, of which `unique` are no repetitions. NaN where the law
     /// has no loss. `p` are its parameters in the order of [`Self::parameters`].
     pub(super) fn loss(self, p: &[f64], params: f64, tokens: f64, unique: f64) -> f64 {
         let additive = |e: f64, a: f64, b: f64, alpha: f64, beta: f64, n: f64, d: f64| {

@@ -208,6 +208,14 @@ impl Points {
         }
         kept
     }
+
+    /// These points with the losses that `loss` gives for each index.
+    pub(super) fn with_losses(mut self, loss: impl Fn(usize) -> f64) -> Self {
+        for (at, point) in self.rows.iter_mut().enumerate() {
+            point.loss = loss(at);
+        }
+        self
+    }
 }
 
 #[cfg(test)]

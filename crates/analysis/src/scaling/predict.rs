@@ -77,6 +77,23 @@ pub struct Prediction {
     pub warnings: Vec<Warning>,
 }
 
+/// How a prediction came out.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// (observed - predicted) / predicted.
+    pub error: f64,
+    /// Whether the observed loss is in the interval of a run's.
+    pub within: bool,
+}
+
+impl Prediction {
+    /// Compares the prediction with a loss observed later, in the same unit; `None` if no loss was predicted.
+    pub fn outcome(&self, observed: f64) -> Option<Outcome> {
+        let (loss, [low, high]) = self.loss.zip(self.run_interval)?;
+        Some(Outcome { error: (observed - loss) / loss, within: (low..=high).contains(&observed) })
+    }
+}
+
 /// How far two fits of the same law are apart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Distance {

@@ -18,7 +18,9 @@ pub(super) fn fit(points: &Points, options: &Options) -> Result<Prepared, FitErr
     if pairs.len() < 5 {
         return Err(FitError::Needs { law: LAW, what: "at least five points with an accuracy" });
     }
-    let finals = points.finals();
+    let ends = ends(points);
+    let losses: Vec<f64> = ends.iter().map(|end| last_loss(points, *end, options.window)).collect();
+    let finals = points.keep(|at| ends.contains(&at)).with_losses(|at| losses[at]);
     enough(&finals, LAW)?;
     let (rows, centre) = rows(&finals, libm::log);
     let huber = huber(options, rows.len());
@@ -27,19 +29,31 @@ pub(super) fn fit(points: &Points, options: &Options) -> Result<Prepared, FitErr
     let second = sigmoid(&pairs, |_| 1.0, None).ok_or(FitError::NoFit)?;
     let mut values = first.parameters();
     values.extend(second);
-    // The index among all points of each final one.
-    let mut last = vec![0.0_f64; points.runs()];
-    for (point, run) in points.rows().iter().zip(points.clusters()) {
-        last[*run] = last[*run].max(point.tokens);
-    }
-    let ends =
-        (0..points.rows().len()).filter(|at| points.rows()[*at].tokens == last[points.clusters()[*at]]).collect();
     let again = Again { first: first.clone(), ends, pairs, second };
     let mut prepared = finish(finals, LAW, values, first, options)?;
     // Samples are of all points: the sigmoid is fitted to those along the runs.
     prepared.points = points.clone();
     prepared.again = Box::new(again);
     Ok(prepared)
+}
+
+/// The indices of the last points of the runs.
+fn ends(points: &Points) -> Vec<usize> {
+    let mut last = vec![0.0_f64; points.runs()];
+    for (point, run) in points.rows().iter().zip(points.clusters()) {
+        last[*run] = last[*run].max(point.tokens);
+    }
+    let is_end = |at: &usize| points.rows()[*at].tokens == last[points.clusters()[*at]];
+    (0..points.rows().len()).filter(is_end).collect()
+}
+
+/// The loss at the end of a run: the mean of its last `window` points, as the ladder takes it.
+fn last_loss(points: &Points, end: usize, window: usize) -> f64 {
+    let run = points.clusters()[end];
+    // Rows are sorted by size and tokens, so that those of a run are in its order.
+    let losses = (0..=end).rev().filter(|at| points.clusters()[*at] == run).map(|at| points.rows()[at].loss);
+    let losses: Vec<f64> = losses.take(window).collect();
+    losses.iter().sum::<f64>() / losses.len() as f64
 }
 
 /// Loss and accuracy along each run, without its beginning, averaged over a window that ends at each point.

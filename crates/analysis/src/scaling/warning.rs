@@ -279,8 +279,8 @@ fn repeated_points(points: &Points) -> Vec<Warning> {
         let equal = |other: &super::Point| {
             other.params == point.params && other.tokens == point.tokens && other.loss == point.loss
         };
-        same += usize::from(rows[..at].iter().any(equal));
-        // Rows are sorted by size, so that readings of one point are near each other.
+        // Rows are sorted: equal ones are beside each other, and readings of one point near each other.
+        same += usize::from(rows[..at].last().is_some_and(equal));
         let after = rows[at + 1..].iter().take_while(|other| other.params < point.params * (1.0 + READING));
         let before = rows[..at].iter().rev().take_while(|other| point.params < other.params * (1.0 + READING));
         let reading = |other: &super::Point| {
