@@ -1,7 +1,24 @@
 //! Searches a corpus for the items of benchmarks, in English, Chinese or both.
 
+mod align;
+mod cover;
+mod finding;
+mod index;
+mod item;
+mod judge;
+mod method;
 mod ngrams;
+mod search;
+mod sentences;
 mod simplified;
+mod spans;
+mod tally;
 mod text;
+mod words;
 
+pub use finding::{Finding, Form, ItemSpan, Seen, Verdict};
+pub use item::{BenchmarkItem, Document, Part};
+pub use method::Method;
 pub use ngrams::{Counts, Hit, Index, IndexError, Item, LENGTH, SHORTEST, THRESHOLD, TaskCounts};
+pub use search::{Outcome, Scanner, Search, SearchError};
+pub use tally::{KEPT, OtherSearch, Tally};

@@ -161,7 +161,8 @@ fn marker(text: &str, at: usize) -> Option<(char, usize)> {
     };
     let after = opened.get(c.len_utf8()..)?;
     let end = after.chars().next()?;
-    let closes = matches!(end, ')' | '）') || opened.len() == rest.len() && matches!(end, '.' | '．' | '、' | ':' | '：');
+    let closes =
+        matches!(end, ')' | '）') || opened.len() == rest.len() && matches!(end, '.' | '．' | '、' | ':' | '：');
     closes.then(|| (plain, text.len() - after.len() + end.len_utf8()))
 }
 

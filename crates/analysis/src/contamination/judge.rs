@@ -1,0 +1,176 @@
+//! Whether what a document has of an item is a leak.
+//!
+//! The question decides. Each threshold is said where it stands; `score` of a finding lets a reader judge the cut.
+
+use super::cover::Cover;
+use super::finding::Verdict;
+use super::index::Target;
+use super::tally::Basis;
+
+/// A question that tells less has no content of its own: `Which of the following is true?` tells 0.8 or less.
+pub(super) const TELLS: f64 = 1.5;
+
+/// A question of fewer words is short (13 words, or 20 characters: two words are three characters).
+const SHORT: f64 = 13.0;
+
+/// What was found of the parts of one item.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Parts<'a> {
+    pub(super) question: Option<(&'a Target, &'a Cover)>,
+    pub(super) passage: Option<(&'a Target, &'a Cover)>,
+    pub(super) solution: Option<(&'a Target, &'a Cover)>,
+    pub(super) answer: Option<(&'a Target, &'a Cover)>,
+    /// Of the choices: how many there are, how many were found, and what these tell together.
+    pub(super) choices: (usize, usize, f64),
+    /// Whether the answer stands at the question.
+    pub(super) with_answer: bool,
+    /// What that answer tells.
+    pub(super) answer_tells: f64,
+}
+
+/// The verdict, its score, and what it rests on. None if there is nothing to say.
+pub(super) fn judge(parts: &Parts<'_>) -> Option<(Verdict, f64, Basis)> {
+    let by_question = parts.question.map(|(target, cover)| question(target, cover, parts));
+    if let Some(verdict @ (Verdict::Leak, _, _)) = by_question {
+        return Some(verdict);
+    }
+    // A long answer or solution that no other text has gives the item away too.
+    for (target, cover) in [parts.solution, parts.answer].into_iter().flatten() {
+        let long = target.words() >= 20.0 && cover.tells(target) >= 8.0;
+        if long && cover.weighted >= 0.75 && cover.density() >= 0.6 && !other_values(target, cover) {
+            return Some((Verdict::Leak, cover.weighted, Basis::Piece));
+        }
+    }
+    let (all, seen, tell) = parts.choices;
+    let mut rest = Vec::new();
+    if let Some((target, cover)) = parts.passage
+        && (cover.longest() >= 13 && cover.weighted >= 0.2 || cover.weighted >= 0.5)
+    {
+        rest.push((Verdict::PassageOnly, cover.weighted.min(cover.tells(target))));
+    }
+    for (_, cover) in [parts.solution, parts.answer].into_iter().flatten() {
+        if cover.weighted >= 0.6 {
+            rest.push((Verdict::AnswerOnly, cover.weighted));
+        }
+    }
+    if all > 1 && seen * 4 >= all * 3 && tell >= 3.0 {
+        rest.push((Verdict::ChoicesOnly, seen as f64 / all as f64));
+    }
+    let other = rest.first().map(|(verdict, score)| (*verdict, *score, Basis::Settled));
+    match by_question {
+        // What the question alone says, unless another part was seen better.
+        Some((Verdict::NearMiss, score, _)) if score < 0.5 && other.is_some() => other,
+        Some((Verdict::TooShort | Verdict::StockPhrase, _, _)) if other.is_some() => other,
+        Some((Verdict::NearMiss, score, _)) if score < 0.3 => other,
+        Some(verdict) => Some(verdict),
+        None => other,
+    }
+}
+
+fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64, Basis) {
+    let (all, seen, tell) = parts.choices;
+    let choices = all > 1 && seen * 4 >= all * 3;
+    let score = cover.weighted;
+    if target.tells() < TELLS {
+        // The question has no content: choices, passage or answer must have it.
+        let whole = cover.counted >= 0.75;
+        let passage = parts.passage.is_some_and(|(target, cover)| cover.weighted >= 0.5 && target.tells() >= TELLS);
+        let answer = parts.with_answer && parts.answer_tells >= 0.8 && target.units.len() >= 3;
+        if whole && (choices && tell >= 3.0 || passage || answer) {
+            return (Verdict::Leak, cover.counted, Basis::Settled);
+        }
+        let verdict = if target.words() < 4.0 { Verdict::TooShort } else { Verdict::StockPhrase };
+        return (verdict, cover.counted, Basis::Settled);
+    }
+    let supported = parts.with_answer && parts.answer_tells >= 0.8 || choices && tell >= 1.0;
+    let short = target.words() < SHORT;
+    let (least, all_units) = if short { (0.7, 0.75) } else { (0.7, 0.68) };
+    if score >= least && cover.counted >= all_units {
+        if cover.density() < 0.4 {
+            return (Verdict::NearMiss, score, Basis::Settled);
+        }
+        if other_values(target, cover) || short && !supported && other_content(target, cover) {
+            return (Verdict::SameTemplate, score, Basis::Settled);
+        }
+        if frame_missing(target, cover) {
+            return (Verdict::Quotation, score, Basis::Settled);
+        }
+        let basis = if short && !supported { Basis::Bare } else { Basis::Settled };
+        return (Verdict::Leak, score, basis);
+    }
+    if score >= 0.5 && choices && tell >= 3.0 && !other_values(target, cover) {
+        return (Verdict::Leak, score, Basis::Settled);
+    }
+    // A long piece of it, whole in itself: half a question.
+    let extent = cover.extent();
+    let whole_piece = cover.pairs.len() as f64 >= 0.8 * extent as f64 && cover.density() >= 0.7;
+    let words = target.words() * extent as f64 / target.units.len().max(1) as f64;
+    if score >= 0.4 && whole_piece && words >= 13.0 && cover.tells(target) >= 4.0 {
+        if other_values(target, cover) {
+            return (Verdict::SameTemplate, score, Basis::Settled);
+        }
+        if quotes(target, cover) || frame_missing(target, cover) && rest_found(target, cover) {
+            return (Verdict::Quotation, score, Basis::Settled);
+        }
+        return (Verdict::Leak, score, Basis::Piece);
+    }
+    (Verdict::NearMiss, score, Basis::Settled)
+}
+
+/// Whether numbers and names differ while the other words agree: the item's template with other values, and no copy
+/// in which words were replaced at random. The sign of a ratio of likelihoods: a template changes 85 % of its values
+/// and 2 % of its other words, an editor a tenth of either.
+fn other_values(target: &Target, cover: &Cover) -> bool {
+    let (Some(first), Some(last)) = (cover.pairs.first(), cover.pairs.last()) else { return false };
+    // A value at an end of what was found counts as changed, not as missing.
+    let (from, to) = (first.0.saturating_sub(3), last.0 + 4);
+    let mut counts = [[0.0_f64; 2]; 2];
+    let units = target.classes.iter().zip(&cover.found).take(to).skip(from);
+    for (class, found) in units {
+        if let Some(count) =
+            counts.get_mut(usize::from(class.is_value())).and_then(|of| of.get_mut(usize::from(!*found)))
+        {
+            *count += 1.0;
+        }
+    }
+    let [[words, words_changed], [values, values_changed]] = counts;
+    if values_changed < 1.0 {
+        return false;
+    }
+    let ln = libm::log;
+    let ratio = values_changed * ln(0.85 / 0.1)
+        + values * ln(0.15 / 0.9)
+        + words_changed * ln(0.02 / 0.1)
+        + words.min(30.0) * ln(0.98 / 0.9);
+    ratio > 0.0
+}
+
+/// Whether a short question has another word where it tells most, and is the same otherwise.
+fn other_content(target: &Target, cover: &Cover) -> bool {
+    let top = target.weights.iter().copied().fold(0.0, f64::max);
+    let lost = target.weights.iter().zip(&cover.found).filter(|(_, found)| !**found).map(|(weight, _)| *weight);
+    lost.fold(0.0, f64::max) >= 0.8 * top
+}
+
+/// Whether nothing of what the question asks was found, though it asks in sentences of their own.
+fn frame_missing(target: &Target, cover: &Cover) -> bool {
+    let units: usize = target.frames.iter().map(ExactSizeIterator::len).sum();
+    let found = target.frames.iter().flat_map(Clone::clone).filter(|at| cover.found.get(*at) == Some(&true)).count();
+    units > 0 && found * 3 < units
+}
+
+/// Whether all else of it was found, and is no problem's data, which has numbers.
+fn rest_found(target: &Target, cover: &Cover) -> bool {
+    let frame = |at: usize| target.frames.iter().any(|range| range.contains(&at));
+    let outside: Vec<bool> =
+        cover.found.iter().enumerate().filter(|(at, _)| !frame(*at)).map(|(_, found)| *found).collect();
+    let found = outside.iter().filter(|found| **found).count();
+    let numbers = target.classes.iter().zip(&cover.found).filter(|(class, found)| **found && class.is_number()).count();
+    found * 20 >= outside.len() * 17 && numbers < 2
+}
+
+/// Whether what was found stands within quotation marks in the question.
+fn quotes(target: &Target, cover: &Cover) -> bool {
+    let quoted = cover.pairs.iter().filter(|(i, _)| target.quoted.get(*i) == Some(&true)).count();
+    quoted * 5 >= cover.pairs.len() * 3
+}

@@ -1,0 +1,165 @@
+//! Which part of a question asks, and which part it only quotes.
+
+use std::ops::Range;
+
+use super::text::Unit;
+
+/// Words that point at a text which stands in the question.
+const POINTING: [&str; 16] = [
+    "following",
+    "this",
+    "these",
+    "above",
+    "below",
+    "the ",
+    "quoted",
+    "以下",
+    "下列",
+    "下面",
+    "上述",
+    "上面",
+    "这",
+    "该",
+    "本",
+    "出自",
+];
+
+/// Words for a text that many books have.
+const TEXTS: [&str; 48] = [
+    "poem",
+    "speech",
+    "passage",
+    "text",
+    "lines",
+    "line ",
+    "excerpt",
+    "quotation",
+    "quote",
+    "clause",
+    "licence",
+    "license",
+    "statute",
+    "statement",
+    "verse",
+    "stanza",
+    "paragraph",
+    "document",
+    "address",
+    "lyrics",
+    "song",
+    "prayer",
+    "oath",
+    "extract",
+    "snippet",
+    "words",
+    "notice",
+    "preamble",
+    "contract",
+    "agreement",
+    "诗",
+    "词",
+    "文字",
+    "文段",
+    "短文",
+    "段话",
+    "句",
+    "条款",
+    "许可",
+    "演讲",
+    "名言",
+    "作者",
+    "选段",
+    "歌词",
+    "法律",
+    "规定",
+    "宣言",
+    "声明",
+];
+
+/// Quotation marks, opening and closing. A text within fewer units is a name, not a quotation.
+const MARKS: [(char, char); 5] = [('“', '”'), ('"', '"'), ('「', '」'), ('『', '』'), ('«', '»')];
+const SHORTEST: usize = 6;
+
+/// The sentences of a question that ask: those that end with a question mark, and those that point at a text (`Who
+/// wrote these lines`, `以下条款出自`). In units. A sentence that is most of the question is the question itself.
+pub(super) fn frames(text: &str, units: &[Unit]) -> Vec<Range<usize>> {
+    let mut frames = Vec::new();
+    let mut add = |from: usize, to: usize| {
+        let inside = |at: usize| units.partition_point(|unit| unit.start < at);
+        let range = inside(from)..inside(to);
+        let sentence = text.get(from..to).unwrap_or_default().to_lowercase();
+        let asks = sentence.ends_with(['?', '？']);
+        let points =
+            POINTING.iter().any(|word| sentence.contains(word)) && TEXTS.iter().any(|word| sentence.contains(word));
+        if (asks || points) && !range.is_empty() && range.len() * 5 <= units.len() * 3 {
+            frames.push(range);
+        }
+    };
+    let mut from = 0;
+    for (at, c) in text.char_indices() {
+        let point = c == '.' && text.get(at + 1..).is_some_and(|rest| rest.starts_with(char::is_whitespace));
+        if point || matches!(c, '?' | '!' | '\n' | ':' | '。' | '？' | '！' | '：') {
+            add(from, at + c.len_utf8());
+            from = at + c.len_utf8();
+        }
+    }
+    add(from, text.len());
+    frames
+}
+
+/// Whether each unit stands in a quotation of some length.
+pub(super) fn quoted(text: &str, units: &[Unit]) -> Vec<bool> {
+    let mut quoted = vec![false; units.len()];
+    for (open, close) in MARKS {
+        let mut start = None;
+        for (at, c) in text.char_indices() {
+            match start {
+                None if c == open => start = Some(at),
+                Some(from) if c == close => {
+                    let range =
+                        units.partition_point(|unit| unit.start < from)..units.partition_point(|unit| unit.start < at);
+                    if range.len() >= SHORTEST {
+                        quoted.iter_mut().take(range.end).skip(range.start).for_each(|unit| *unit = true);
+                    }
+                    start = None;
+                }
+                _ => {}
+            }
+        }
+    }
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::text::Reader;
+    use super::*;
+
+    fn read(text: &str) -> (Vec<String>, String) {
+        let mut units = Vec::new();
+        Reader::new().units(text, &mut units);
+        let slice = |range: &Range<usize>| text[units[range.start].start..units[range.end - 1].end].to_owned();
+        let inside = units.iter().zip(quoted(text, &units)).filter(|(_, quoted)| *quoted);
+        let inside: Vec<&str> = inside.map(|(unit, _)| &text[unit.start..unit.end]).collect();
+        (frames(text, &units).iter().map(slice).collect(), inside.join(" "))
+    }
+
+    #[test]
+    fn asking_is_told_from_quoting() {
+        let lines = "Once the river froze, nobody crossed it before the bells rang in the spring";
+        assert_eq!(
+            read(&format!("Who wrote these lines? \"{lines}.\"")),
+            (vec!["Who wrote these lines".to_owned()], lines.replace(',', ""))
+        );
+        assert_eq!(read(&format!("{lines}. Name the author of the poem.")).0, ["Name the author of the poem"]);
+        assert_eq!(
+            read("以下条款出自哪部法律：任何人不得在河面结冰以前过河，违者罚款五元，由镇长收取。").0,
+            ["以下条款出自哪部法律"]
+        );
+        assert_eq!(read("How many apples are there?").0, [""; 0]);
+        assert_eq!(
+            read("Tom has 5 apples and 3 pears in a box of wood. How many apples are there?").0,
+            ["How many apples are there"]
+        );
+    }
+}

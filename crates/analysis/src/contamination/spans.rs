@@ -1,0 +1,387 @@
+//! Our method: what a document has of each item, part by part.
+
+use std::collections::BTreeMap;
+
+use super::cover::{Cover, cover};
+use super::finding::{Finding, Form, ItemSpan, Seen, Verdict};
+use super::index::{NONE, Own, Target, Targets};
+use super::item::{BenchmarkItem, Document, Part};
+use super::judge::{Parts, TELLS, judge};
+use super::method::Method;
+use super::tally::{Basis, Candidate, Tally};
+use super::text::Unit;
+
+/// Choices and answer are looked for so many units around the question, and twice their own length.
+const NEAR: usize = 60;
+
+/// A question without content that more items have is looked at only where another of their parts is.
+const SHARED: usize = 3;
+
+/// The most seeds of a finding whose documents are counted.
+const SAMPLED: usize = 32;
+
+/// Memory for one document, used again for the next.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    hits: Vec<(u32, u32)>,
+    /// For each seed, the last document that had it.
+    last: Vec<u32>,
+    number: u32,
+    /// For each target, how many of its seeds the document has.
+    counts: Vec<u32>,
+    touched: Vec<u32>,
+}
+
+/// What a document has of an item's parts.
+#[derive(Debug, Default)]
+struct Found {
+    /// For each piece of the item.
+    covers: BTreeMap<usize, Cover>,
+}
+
+impl Scratch {
+    pub(super) fn new(targets: &Targets) -> Self {
+        Self {
+            hits: Vec::new(),
+            last: vec![0; targets.seeds()],
+            number: 0,
+            counts: vec![0; targets.all.len()],
+            touched: Vec::new(),
+        }
+    }
+
+    /// Adds to `tally` what `document`, whose units are `units`, has of the items.
+    pub(super) fn scan(
+        &mut self,
+        items: &[BenchmarkItem],
+        targets: &Targets,
+        document: &Document<'_>,
+        units: &[Unit],
+        tally: &mut Tally,
+    ) {
+        let led = self.led(targets, units, tally);
+        if led.is_empty() {
+            return;
+        }
+        self.hits.sort_unstable();
+        let mut covers: BTreeMap<u32, Cover> = BTreeMap::new();
+        for number in led {
+            let Some(target) = targets.get(number) else { continue };
+            let cover = cover(target, units, &self.hits);
+            if !cover.pairs.is_empty() && (cover.weighted >= 0.2 || cover.longest() >= 8) {
+                covers.insert(number, cover);
+            }
+        }
+        let mut found: Vec<(u32, Vec<(usize, Cover)>, (Verdict, f64, Basis), bool)> = Vec::new();
+        for (number, of_item) in by_item(targets, &covers) {
+            let Some(own) = targets.own.get(number as usize) else { continue };
+            let (of_item, with_answer, answer_tells) = beside(targets, own, of_item.covers, units);
+            if let Some(verdict) = judge(&parts(targets, own, &of_item, with_answer, answer_tells)) {
+                found.push((number, of_item.into_iter().collect(), verdict, with_answer));
+            }
+        }
+        let siblings = siblings(targets, &found);
+        for ((number, covers, (verdict, score, basis), with_answer), sibling) in found.into_iter().zip(siblings) {
+            let (Some(own), Some(item)) = (targets.own.get(number as usize), items.get(number as usize)) else {
+                continue;
+            };
+            let verdict = if sibling { Verdict::SameTemplate } else { verdict };
+            let seeds = sampled(targets, own, &covers);
+            let finding = Finding {
+                method: Method::Spans,
+                item: number,
+                document: document.id.to_owned(),
+                shard: document.shard.to_owned(),
+                lang: document.lang.map(str::to_owned),
+                source: document.source.map(str::to_owned),
+                verdict,
+                score,
+                seen: seen(targets, item, own, &covers, document.text, units),
+                with_answer,
+            };
+            tally.add(Candidate { finding, basis, seeds });
+        }
+    }
+
+    /// The targets of which the document has seeds enough, by number; counts the documents of each seed.
+    fn led(&mut self, targets: &Targets, units: &[Unit], tally: &mut Tally) -> Vec<u32> {
+        self.hits.clear();
+        if self.number == u32::MAX {
+            self.last.fill(0);
+            self.number = 0;
+        }
+        self.number += 1;
+        for at in 0..units.len() {
+            let Some(seed) = targets.seed(units, at) else { continue };
+            self.hits.push((seed, at as u32));
+            let Some(last) = self.last.get_mut(seed as usize) else { continue };
+            if *last == self.number {
+                continue;
+            }
+            *last = self.number;
+            if let Some(count) = tally.seeds.get_mut(seed as usize) {
+                *count = count.saturating_add(1);
+            }
+            for target in targets.led_to(seed) {
+                if let Some(count) = self.counts.get_mut(*target as usize) {
+                    if *count == 0 {
+                        self.touched.push(*target);
+                    }
+                    *count += 1;
+                }
+            }
+        }
+        let mut led = Vec::new();
+        for target in self.touched.drain(..) {
+            let Some(count) = self.counts.get_mut(target as usize) else { continue };
+            let least = targets.get(target).map_or(u32::MAX, |target| match target.part {
+                // A fifth of the seeds: of a text with a tenth of its words replaced, a third and more are left.
+                Part::Question | Part::Passage | Part::Solution => target.leading.div_ceil(5),
+                Part::Answer | Part::Choices => target.leading.div_ceil(2),
+            });
+            if *count >= least {
+                led.push(target);
+            }
+            *count = 0;
+        }
+        led.sort_unstable();
+        led
+    }
+}
+
+/// What was found, by item and piece.
+fn by_item(targets: &Targets, covers: &BTreeMap<u32, Cover>) -> BTreeMap<u32, Found> {
+    let mut found: BTreeMap<u32, Found> = BTreeMap::new();
+    let mut add = |number: u32, wanted: &dyn Fn(&BTreeMap<u32, Found>, u32) -> bool| {
+        let (Some(target), Some(cover)) = (targets.get(number), covers.get(&number)) else { return };
+        for item in &target.items {
+            if !wanted(&found, *item) {
+                continue;
+            }
+            let own = targets.own.get(*item as usize).map(Vec::as_slice).unwrap_or_default();
+            for (piece, _) in own.iter().enumerate().filter(|(_, own)| own.target == Some(number)) {
+                found.entry(*item).or_default().covers.insert(piece, cover.clone());
+            }
+        }
+    };
+    let shared = |number: &u32| {
+        targets.get(*number).is_some_and(|target| {
+            target.part == Part::Question && target.items.len() > SHARED && target.tells() < TELLS
+        })
+    };
+    for number in covers.keys().filter(|number| !shared(number)) {
+        add(*number, &|_, _| true);
+    }
+    for number in covers.keys().filter(|number| shared(number)) {
+        add(*number, &|found, item| found.contains_key(&item));
+    }
+    found
+}
+
+/// Adds choices and answer that stand beside the question. Also says whether the answer does, and what it tells.
+fn beside(
+    targets: &Targets,
+    own: &[Own],
+    mut covers: BTreeMap<usize, Cover>,
+    units: &[Unit],
+) -> (BTreeMap<usize, Cover>, bool, f64) {
+    let is = |piece: usize, part: Part| own.get(piece).is_some_and(|own| own.piece.part == part);
+    let question = covers.iter().find(|(piece, _)| is(**piece, Part::Question)).map(|(_, cover)| cover.in_document());
+    let Some((first, end)) = question else { return (covers, false, 0.0) };
+    let length: usize = own
+        .iter()
+        .filter(|own| own.piece.part == Part::Choices)
+        .filter_map(|own| targets.get(own.target?))
+        .map(|target| target.units.len())
+        .sum();
+    let margin = NEAR + 2 * length;
+    let from = first.saturating_sub(margin);
+    let near = units.get(from..(end + margin).min(units.len())).unwrap_or_default();
+    let (mut with_answer, mut tells) = (false, 0.0);
+    for (piece, own) in own.iter().enumerate() {
+        let Some(target) = own.target.and_then(|target| targets.get(target)) else { continue };
+        if !matches!(own.piece.part, Part::Choices | Part::Answer) {
+            continue;
+        }
+        // The answer comes after the question; the word may be in the question too.
+        let skipped = if target.part == Part::Answer { end - from } else { 0 };
+        let place = near
+            .get(skipped..)
+            .unwrap_or_default()
+            .windows(target.units.len())
+            .position(|window| window.iter().map(|unit| unit.hash).eq(target.units.iter().copied()));
+        if let Some(place) = place {
+            let start = from + skipped + place;
+            let pairs = (0..target.units.len()).map(|i| (i, start + i)).collect();
+            covers.insert(piece, Cover::new(target, pairs));
+        }
+        if own.piece.part == Part::Answer
+            && (place.is_some() || covers.get(&piece).is_some_and(|cover| cover.weighted >= 0.75))
+        {
+            with_answer = true;
+            tells = target.tells();
+        }
+    }
+    (covers, with_answer, tells)
+}
+
+fn parts<'a>(
+    targets: &'a Targets,
+    own: &[Own],
+    covers: &'a BTreeMap<usize, Cover>,
+    with_answer: bool,
+    answer_tells: f64,
+) -> Parts<'a> {
+    let mut parts = Parts { with_answer, answer_tells, ..Parts::default() };
+    for (piece, own) in own.iter().enumerate() {
+        let Some(target) = own.target.and_then(|target| targets.get(target)) else { continue };
+        let cover = covers.get(&piece);
+        let both = cover.map(|cover| (target, cover));
+        match own.piece.part {
+            Part::Question => parts.question = parts.question.or(both),
+            Part::Passage => parts.passage = parts.passage.or(both),
+            Part::Solution => parts.solution = parts.solution.or(both),
+            Part::Answer => parts.answer = parts.answer.or(both),
+            Part::Choices => {
+                parts.choices.0 += 1;
+                if let Some(cover) = cover.filter(|cover| cover.counted >= 0.75) {
+                    parts.choices.1 += 1;
+                    parts.choices.2 += cover.tells(target);
+                }
+            }
+        }
+    }
+    parts
+}
+
+/// For each item with a leaked question, whether another item explains the same place of the document better: then it
+/// is that one's template.
+fn siblings(targets: &Targets, found: &[(u32, Vec<(usize, Cover)>, (Verdict, f64, Basis), bool)]) -> Vec<bool> {
+    let question = |index: usize| {
+        let (number, covers, (verdict, ..), _) = found.get(index)?;
+        let own = targets.own.get(*number as usize)?;
+        let (_, cover) =
+            covers.iter().find(|(piece, _)| own.get(*piece).is_some_and(|own| own.piece.part == Part::Question))?;
+        (*verdict == Verdict::Leak).then(|| (cover, cover.in_document()))
+    };
+    let all: Vec<_> = (0..found.len()).map(question).collect();
+    all.iter()
+        .map(|one| {
+            let Some((cover, place)) = one else { return false };
+            cover.weighted < 0.97
+                && all.iter().flatten().any(|(other, there)| {
+                    let common = place.1.min(there.1).saturating_sub(place.0.max(there.0));
+                    common * 2 >= place.1 - place.0
+                        && other.weighted >= cover.weighted + 0.05
+                        && other.pairs.len() >= cover.pairs.len()
+                })
+        })
+        .collect()
+}
+
+/// Seeds of what was found, evenly spread.
+fn sampled(targets: &Targets, own: &[Own], covers: &[(usize, Cover)]) -> Vec<u32> {
+    let mut seeds = Vec::new();
+    for (piece, cover) in covers {
+        let Some(own) = own.get(*piece).filter(|own| own.piece.part != Part::Choices) else { continue };
+        let Some(target) = own.target.and_then(|target| targets.get(target)) else { continue };
+        for (at, seed) in target.seeds.iter().enumerate() {
+            let length = if target.classes.get(at).is_some_and(|class| class.is_cjk()) { 4 } else { 3 };
+            let whole = cover.found.get(at..at + length).is_some_and(|found| found.iter().all(|found| *found));
+            if *seed != NONE && whole {
+                seeds.push(*seed);
+            }
+        }
+    }
+    let step = seeds.len().div_ceil(SAMPLED).max(1);
+    seeds.into_iter().step_by(step).collect()
+}
+
+fn seen(
+    targets: &Targets,
+    item: &BenchmarkItem,
+    own: &[Own],
+    covers: &[(usize, Cover)],
+    text: &str,
+    units: &[Unit],
+) -> Vec<Seen> {
+    let mut all: Vec<Seen> = Vec::new();
+    let mut choices: Vec<usize> = Vec::new();
+    for (piece, cover) in covers {
+        let Some(own) = own.get(*piece) else { continue };
+        let Some(target) = own.target.and_then(|target| targets.get(target)) else { continue };
+        let one = one_seen(item, own, target, cover, text, units);
+        if own.piece.part == Part::Choices {
+            choices.push(cover.in_document().0);
+            // Choices are seen together.
+            if let Some(others) = all.iter_mut().find(|seen| seen.part == Part::Choices) {
+                others.form = others.form.max(one.form);
+                others.units += one.units;
+                others.found += one.found;
+                others.item.extend(one.item);
+                others.document.extend(one.document);
+                continue;
+            }
+        }
+        all.push(one);
+    }
+    let there = own.iter().filter(|own| own.piece.part == Part::Choices);
+    let units_of = |own: &Own| own.target.and_then(|target| targets.get(target)).map_or(0, |target| target.units.len());
+    let (count, length) = there.fold((0, 0), |sum, own| (sum.0 + 1, sum.1 + units_of(own) as u32));
+    if let Some(seen) = all.iter_mut().find(|seen| seen.part == Part::Choices) {
+        seen.units = length;
+        seen.score = f64::from(seen.found) / f64::from(length.max(1));
+        if choices.len() < count {
+            seen.form = Form::Piece;
+        } else if seen.form < Form::Edited && !choices.is_sorted() {
+            seen.form = Form::Reordered;
+        }
+        seen.document.sort_unstable();
+    }
+    all.sort_by(|one, two| two.score.total_cmp(&one.score).then(one.part.cmp(&two.part)));
+    // The question first, as it decides.
+    all.sort_by_key(|seen| seen.part != Part::Question);
+    all
+}
+
+fn one_seen(item: &BenchmarkItem, own: &Own, target: &Target, cover: &Cover, text: &str, units: &[Unit]) -> Seen {
+    let mut in_item: Vec<ItemSpan> = Vec::new();
+    let mut in_document: Vec<(u64, u64)> = Vec::new();
+    let mut last: Option<(usize, usize)> = None;
+    let base = own.piece.range.start as u32;
+    for (i, j) in &cover.pairs {
+        let (Some((start, end)), Some(unit)) = (own.places.get(*i), units.get(*j)) else { continue };
+        let follows = last == Some((i.wrapping_sub(1), j.wrapping_sub(1)));
+        match (in_item.last_mut(), in_document.last_mut()) {
+            (Some(of_item), Some(of_document)) if follows => {
+                of_item.end = base + end;
+                of_document.1 = unit.end as u64;
+            }
+            _ => {
+                let choice = own.piece.choice as u32;
+                in_item.push(ItemSpan { field: own.piece.field, choice, start: base + start, end: base + end });
+                in_document.push((unit.start as u64, unit.end as u64));
+            }
+        }
+        last = Some((*i, *j));
+    }
+    let whole = cover.pairs.len() == target.units.len();
+    let form = match (in_item.as_slice(), in_document.as_slice()) {
+        ([of_item], [of_document]) if whole => {
+            let ours = item.field(own.piece.field, own.piece.choice).get(of_item.start as usize..of_item.end as usize);
+            let theirs = text.get(of_document.0 as usize..of_document.1 as usize);
+            if ours == theirs { Form::Verbatim } else { Form::Normalised }
+        }
+        _ if cover.counted < 0.75 && cover.pairs.len() * 5 >= cover.extent() * 4 => Form::Piece,
+        _ => Form::Edited,
+    };
+    Seen {
+        part: own.piece.part,
+        form,
+        score: cover.weighted,
+        units: target.units.len() as u32,
+        found: cover.pairs.len() as u32,
+        item: in_item,
+        document: in_document,
+    }
+}

@@ -1,0 +1,122 @@
+//! What a unit of an item is, and how much it tells.
+
+use std::collections::HashSet;
+
+use super::text::{Reader, Unit};
+
+/// English words that most texts have, and those of exams in general.
+const COMMON: &str = "a an the this that these those it its he she they them his her their we you your i my me our us \
+    him who whom whose what which when where why how is are was were be been being am do does did done has have had \
+    having can could will would shall should may might must of to in on at by for with from as into than then if or and \
+    but not no nor so because while about over under between after before during there here all any some each every \
+    both more most other another such only own same too very just also up down out off again one ones s t \
+    following statement statements true false correct incorrect answer answers question questions choose select \
+    option options best none above below read passage text complete completes sentence sentences blank appropriate \
+    describes describe according based most likely least except given let find determine calculate compute explain \
+    write function return returns def import b c d e f g h k l m n o p q r u v w x y z";
+
+/// The same for Chinese, by characters.
+const COMMON_CJK: &str = "的了是在有和与及或不也都就而但被把对从到为以于之其这那此该个一些们我你他她它什么哪谁几多少怎样如何吗呢\
+    下列以上述各项中正确错误说法关于属于选请问题答案选项表示可能应当符合最后时会能要所";
+
+/// Characters that write numbers. 一 is left out: it is in too many words.
+const NUMERALS: &str = "二三四五六七八九十百千万亿两半零〇";
+
+/// Words that follow the character 小 where it is no part of a name.
+const NOT_NAMES: &str = "时学于说数区组型麦吃心伙子便提腿脑孩";
+
+/// What a unit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    Word,
+    /// A number in digits or characters.
+    Number,
+    /// A word that is written with a capital although no sentence starts there, or the name of a person (小明).
+    Name,
+    /// A character of a script without spaces.
+    Character,
+    /// A number that is such a character.
+    Numeral,
+    /// A character of a name.
+    NameCharacter,
+}
+
+impl Class {
+    pub(super) const fn is_cjk(self) -> bool {
+        matches!(self, Self::Character | Self::Numeral | Self::NameCharacter)
+    }
+
+    pub(super) const fn is_number(self) -> bool {
+        matches!(self, Self::Number | Self::Numeral)
+    }
+
+    /// Whether it is a value that an item of the same template has another of.
+    pub(super) const fn is_value(self) -> bool {
+        matches!(self, Self::Number | Self::Name | Self::Numeral | Self::NameCharacter)
+    }
+}
+
+/// The units that most texts have.
+#[derive(Debug)]
+pub(super) struct Commonness {
+    common: HashSet<u64>,
+}
+
+impl Commonness {
+    pub(super) fn new(reader: &Reader) -> Self {
+        let mut units = Vec::new();
+        reader.units(&[COMMON, COMMON_CJK].join(" "), &mut units);
+        Self { common: units.iter().map(|unit| unit.hash).collect() }
+    }
+
+    /// How much a unit tells by itself, from 0 to 1. A character is about half a word.
+    pub(super) fn weight(&self, unit: u64, class: Class) -> f64 {
+        match (class, self.common.contains(&unit)) {
+            (Class::Character, true) => 0.1,
+            (Class::Character, false) => 0.5,
+            (Class::Numeral | Class::NameCharacter, _) => 0.5,
+            (Class::Word, true) => 0.1,
+            (Class::Word | Class::Number | Class::Name, _) => 1.0,
+        }
+    }
+
+    /// What each unit of `text` is.
+    pub(super) fn classes(&self, text: &str, units: &[Unit]) -> Vec<Class> {
+        let mut classes: Vec<Class> = Vec::with_capacity(units.len());
+        let mut last_end = 0;
+        for (at, unit) in units.iter().enumerate() {
+            let slice = text.get(unit.start..unit.end).unwrap_or_default();
+            let between = text.get(last_end.min(unit.start)..unit.start).unwrap_or_default();
+            last_end = unit.end;
+            let starts = at == 0 || between.contains(['.', '?', '!', ':', '\n', '"', '“', '(', ';']);
+            let first = slice.chars().next().unwrap_or(' ');
+            let class = if unit.cjk {
+                let before = units.get(at.wrapping_sub(1)).and_then(|unit| text.get(unit.start..unit.end));
+                if NUMERALS.contains(first) {
+                    Class::Numeral
+                } else if before == Some("小") && between.is_empty() && !NOT_NAMES.contains(first) {
+                    Class::NameCharacter
+                } else {
+                    Class::Character
+                }
+            } else if slice.chars().any(char::is_numeric) {
+                Class::Number
+            } else if first.is_uppercase() && !starts && slice.chars().count() > 1 && !self.common.contains(&unit.hash)
+            {
+                Class::Name
+            } else {
+                Class::Word
+            };
+            classes.push(class);
+        }
+        // A name is one at the start of a sentence too.
+        let names: HashSet<u64> =
+            units.iter().zip(&classes).filter(|(_, class)| **class == Class::Name).map(|(unit, _)| unit.hash).collect();
+        for (unit, class) in units.iter().zip(&mut classes) {
+            if *class == Class::Word && names.contains(&unit.hash) {
+                *class = Class::Name;
+            }
+        }
+        classes
+    }
+}
