@@ -82,7 +82,8 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
         let verdict = if target.words() < 4.0 { Verdict::TooShort } else { Verdict::StockPhrase };
         return (verdict, cover.counted, Basis::Settled);
     }
-    let supported = parts.with_answer && parts.answer_tells >= 0.8 || choices && tell >= 1.0;
+    let passage = parts.passage.is_some_and(|(target, cover)| cover.weighted >= 0.3 && target.tells() >= 4.0);
+    let supported = parts.with_answer && parts.answer_tells >= 0.8 || choices && tell >= 1.0 || passage;
     let short = target.words() < SHORT;
     let (least, all_units) = if short { (0.7, 0.75) } else { (0.7, 0.68) };
     if score >= least && cover.counted >= all_units {
@@ -126,7 +127,14 @@ fn other_values(target: &Target, cover: &Cover) -> bool {
     let (from, to) = (first.0.saturating_sub(3), last.0 + 4);
     let mut counts = [[0.0_f64; 2]; 2];
     let units = target.classes.iter().zip(&cover.found).take(to).skip(from);
+    let mut last = (false, true);
     for (class, found) in units {
+        // Units that are replaced side by side are one word, or one name of some length.
+        let now = (class.is_value(), *found);
+        if now == (last.0, false) && now == last {
+            continue;
+        }
+        last = now;
         if let Some(count) =
             counts.get_mut(usize::from(class.is_value())).and_then(|of| of.get_mut(usize::from(!*found)))
         {

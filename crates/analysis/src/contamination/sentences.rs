@@ -81,9 +81,10 @@ const MARKS: [(char, char); 5] = [('“', '”'), ('"', '"'), ('「', '」'), ('
 const SHORTEST: usize = 6;
 
 /// The sentences of a question that ask: those that end with a question mark, and those that point at a text (`Who
-/// wrote these lines`, `以下条款出自`). In units. A sentence that is most of the question is the question itself.
+/// wrote these lines`, `以下条款出自`): if there are such, only these, as a quoted text may ask too. In units. A sentence
+/// that is most of the question is the question itself.
 pub(super) fn frames(text: &str, units: &[Unit]) -> Vec<Range<usize>> {
-    let mut frames = Vec::new();
+    let (mut asking, mut pointing) = (Vec::new(), Vec::new());
     let mut add = |from: usize, to: usize| {
         let inside = |at: usize| units.partition_point(|unit| unit.start < at);
         let range = inside(from)..inside(to);
@@ -91,8 +92,12 @@ pub(super) fn frames(text: &str, units: &[Unit]) -> Vec<Range<usize>> {
         let asks = sentence.ends_with(['?', '？']);
         let points =
             POINTING.iter().any(|word| sentence.contains(word)) && TEXTS.iter().any(|word| sentence.contains(word));
-        if (asks || points) && !range.is_empty() && range.len() * 5 <= units.len() * 3 {
-            frames.push(range);
+        if !range.is_empty() && range.len() * 5 <= units.len() * 3 {
+            match (points, asks) {
+                (true, _) => pointing.push(range),
+                (false, true) => asking.push(range),
+                (false, false) => {}
+            }
         }
     };
     let mut from = 0;
@@ -104,7 +109,7 @@ pub(super) fn frames(text: &str, units: &[Unit]) -> Vec<Range<usize>> {
         }
     }
     add(from, text.len());
-    frames
+    if pointing.is_empty() { asking } else { pointing }
 }
 
 /// Whether each unit stands in a quotation of some length.

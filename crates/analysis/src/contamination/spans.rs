@@ -10,6 +10,7 @@ use super::judge::{Parts, TELLS, judge};
 use super::method::Method;
 use super::tally::{Basis, Candidate, Tally};
 use super::text::Unit;
+use super::words::Class;
 
 /// Choices and answer are looked for so many units around the question, and twice their own length.
 const NEAR: usize = 60;
@@ -246,12 +247,18 @@ fn parts<'a>(
                 parts.choices.0 += 1;
                 if let Some(cover) = cover.filter(|cover| cover.counted >= 0.75) {
                     parts.choices.1 += 1;
-                    parts.choices.2 += cover.tells(target);
+                    parts.choices.2 += content(target);
                 }
             }
         }
     }
     parts
+}
+
+/// What a choice tells. Numbers alone tell little: many questions have the choices 1, 2, 3, 4.
+fn content(target: &Target) -> f64 {
+    let of = |(weight, class): (&f64, &Class)| if class.is_number() { 0.3 * weight } else { *weight };
+    target.weights.iter().zip(&target.classes).map(of).sum()
 }
 
 /// For each item with a leaked question, whether another item explains the same place of the document better: then it

@@ -17,7 +17,7 @@ const COMMON: &str = "a an the this that these those it its he she they them his
 
 /// The same for Chinese, by characters.
 const COMMON_CJK: &str = "的了是在有和与及或不也都就而但被把对从到为以于之其这那此该个一些们我你他她它什么哪谁几多少怎样如何吗呢\
-    下列以上述各项中正确错误说法关于属于选请问题答案选项表示可能应当符合最后时会能要所";
+    下列以上述各项中只都对正确错误说法关于属于选请问题答案选项表示可能应当符合最后时会能要所";
 
 /// Characters that write numbers. 一 is left out: it is in too many words.
 const NUMERALS: &str = "二三四五六七八九十百千万亿两半零〇";
@@ -108,6 +108,17 @@ impl Commonness {
                 Class::Word
             };
             classes.push(class);
+        }
+        // One numeral alone is part of a word more often than not (两个, 三角).
+        let numeral = |class: Option<&Class>| class == Some(&Class::Numeral);
+        let alone: Vec<usize> = (0..classes.len())
+            .filter(|at| numeral(classes.get(*at)))
+            .filter(|at| !numeral(classes.get(at + 1)) && !numeral(classes.get(at.wrapping_sub(1))))
+            .collect();
+        for at in alone {
+            if let Some(class) = classes.get_mut(at) {
+                *class = Class::Character;
+            }
         }
         // A name is one at the start of a sentence too.
         let names: HashSet<u64> =
