@@ -2,12 +2,14 @@
 
 mod align;
 mod cover;
+mod decon;
 mod finding;
 mod index;
 mod item;
 mod judge;
 mod method;
 mod ngrams;
+mod published;
 mod search;
 mod sentences;
 mod simplified;

@@ -31,7 +31,7 @@ impl Cover {
                 *found = true;
             }
         }
-        let whole = target.tells();
+        let whole: f64 = target.weights.iter().sum();
         let part: f64 = target.weights.iter().zip(&found).filter(|(_, found)| **found).map(|(weight, _)| weight).sum();
         let counted = pairs.len() as f64 / target.units.len().max(1) as f64;
         let weighted = if whole > 0.0 { part / whole } else { counted };
@@ -40,7 +40,7 @@ impl Cover {
 
     /// What the units tell that were found.
     pub(super) fn tells(&self, target: &Target) -> f64 {
-        self.weighted * target.tells()
+        self.weighted * target.content
     }
 
     /// The units of the text from the first to the last that was found.

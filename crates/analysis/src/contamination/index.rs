@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
 use super::item::{BenchmarkItem, Part, Piece};
-use super::sentences::{frames, quoted};
+use super::sentences::{asks, frames, quoted};
 use super::text::{Reader, Unit, mixed};
 use super::words::{Class, Commonness};
 
@@ -27,12 +27,16 @@ pub(super) struct Target {
     /// What each unit is and how much it tells, from 0 to 1.
     pub(super) classes: Vec<Class>,
     pub(super) weights: Vec<f64>,
+    /// How much the units tell together, however common each word is among items.
+    pub(super) content: f64,
     /// The number of the seed that starts at each unit, or [`NONE`].
     pub(super) seeds: Vec<u32>,
     /// How many different seeds there are that lead to the target.
     pub(super) leading: u32,
     /// The items that have it.
     pub(super) items: Vec<u32>,
+    /// Whether it has a word that asks.
+    pub(super) asks: bool,
     /// Of a question: the sentences that ask about the rest of it.
     pub(super) frames: Vec<Range<usize>>,
     /// Whether each unit stands within quotation marks.
@@ -40,11 +44,6 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// How much its units tell together.
-    pub(super) fn tells(&self) -> f64 {
-        self.weights.iter().sum()
-    }
-
     /// Its length in words; three characters are as long as two words.
     pub(super) fn words(&self) -> f64 {
         self.classes.iter().map(|class| if class.is_cjk() { 2.0 / 3.0 } else { 1.0 }).sum()
@@ -135,9 +134,11 @@ impl Targets {
                             units: hashes.clone(),
                             classes: commonness.classes(text, &units),
                             weights: Vec::new(),
+                            content: 0.0,
                             seeds: Vec::new(),
                             leading: 0,
                             items: Vec::new(),
+                            asks: asks(text),
                             frames: if piece.part == Part::Question { frames(text, &units) } else { Vec::new() },
                             quoted: quoted(text, &units),
                         });
@@ -192,7 +193,8 @@ impl Targets {
         let mut in_items = vec![0_u32; self.numbers.len()];
         let mut units: HashMap<u64, u32> = HashMap::new();
         for target in &self.all {
-            let owners = target.items.len().min(1) as u32;
+            // Items share a passage without being of one template.
+            let owners = if target.part == Part::Question { target.items.len() as u32 } else { 1 };
             let mut seeds = target.seeds.clone();
             seeds.sort_unstable();
             seeds.dedup();
@@ -211,8 +213,8 @@ impl Targets {
         let whole = libm::log(items as f64 + 1.0);
         // 1 for what one item has, 0 for what all have. ln((n + 1) / df) / ln(n + 1), so that it holds for one item too.
         let rarity = |count: u32| ((whole - libm::log(f64::from(count.max(1)))) / whole).clamp(0.0, 1.0);
-        // A phrase that twenty-five items have is a template, however many items there are.
-        let own = |count: u32| 1.0 / libm::sqrt(f64::from(count.max(1)));
+        // A phrase that many items have is a template, however many items there are. Four may be versions of one.
+        let own = |count: u32| libm::sqrt(4.0 / f64::from(count.max(4)));
         for target in &mut self.all {
             let mut template = vec![1.0_f64; target.units.len()];
             for (at, seed) in target.seeds.iter().enumerate() {
@@ -226,17 +228,14 @@ impl Targets {
             for unit in &target.units {
                 *repeats.entry(*unit).or_insert(0) += 1;
             }
-            target.weights = target
-                .units
-                .iter()
-                .zip(&target.classes)
-                .zip(template)
-                .map(|((unit, class), template)| {
-                    let known = units.get(unit).copied().unwrap_or(1);
-                    let repeated = f64::from(repeats.get(unit).copied().unwrap_or(1));
-                    commonness.weight(*unit, *class) * template * (0.5 + 0.5 * rarity(known)) / libm::sqrt(repeated)
-                })
-                .collect();
+            target.weights.clear();
+            for ((unit, class), template) in target.units.iter().zip(&target.classes).zip(template) {
+                let known = units.get(unit).copied().unwrap_or(1);
+                let repeated = f64::from(repeats.get(unit).copied().unwrap_or(1));
+                let content = commonness.weight(*unit, *class) * template / libm::sqrt(repeated);
+                target.content += content;
+                target.weights.push(content * (0.5 + 0.5 * rarity(known)));
+            }
         }
     }
 

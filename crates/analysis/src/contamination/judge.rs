@@ -71,26 +71,42 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
     let (all, seen, tell) = parts.choices;
     let choices = all > 1 && seen * 4 >= all * 3;
     let score = cover.weighted;
-    if target.tells() < TELLS {
+    let passage = parts.passage.is_some_and(|(target, cover)| cover.weighted >= 0.3 && target.content >= TELLS);
+    if target.content < TELLS {
         // The question has no content: choices, passage or answer must have it.
         let whole = cover.counted >= 0.75;
-        let passage = parts.passage.is_some_and(|(target, cover)| cover.weighted >= 0.5 && target.tells() >= TELLS);
         let answer = parts.with_answer && parts.answer_tells >= 0.8 && target.units.len() >= 3;
         if whole && (choices && tell >= 3.0 || passage || answer) {
             return (Verdict::Leak, cover.counted, Basis::Settled);
         }
-        let verdict = if target.words() < 4.0 { Verdict::TooShort } else { Verdict::StockPhrase };
-        return (verdict, cover.counted, Basis::Settled);
+        let verdict = match (whole, target.words() < 4.0) {
+            (false, _) => Verdict::NearMiss,
+            (true, true) => Verdict::TooShort,
+            (true, false) => Verdict::StockPhrase,
+        };
+        return (verdict, cover.counted * cover.weighted.min(0.9), Basis::Settled);
     }
-    let passage = parts.passage.is_some_and(|(target, cover)| cover.weighted >= 0.3 && target.tells() >= 4.0);
     let supported = parts.with_answer && parts.answer_tells >= 0.8 || choices && tell >= 1.0 || passage;
     let short = target.words() < SHORT;
-    let (least, all_units) = if short { (0.7, 0.75) } else { (0.7, 0.68) };
+    let (least, all_units) = match (short, supported) {
+        (true, true) => (0.55, 0.65),
+        (true, false) => (0.72, 0.75),
+        (false, _) => (0.7, 0.68),
+    };
     if score >= least && cover.counted >= all_units {
-        if cover.density() < 0.4 {
+        // A name in running text is no question without the words that ask about it.
+        let name_only = short && !supported && ends_missing(target, cover);
+        if cover.density() < 0.4 || name_only || only_numbers(target) && (cover.counted < 1.0 || cover.density() < 1.0)
+        {
             return (Verdict::NearMiss, score, Basis::Settled);
         }
-        if other_values(target, cover) || short && !supported && other_content(target, cover) {
+        if !supported
+            && (!target.asks && (target.words() < 6.0 || target.content < 3.0)
+                || only_numbers(target) && target.units.len() < 6)
+        {
+            return (Verdict::TooShort, score, Basis::Settled);
+        }
+        if other_values(target, cover) {
             return (Verdict::SameTemplate, score, Basis::Settled);
         }
         if frame_missing(target, cover) {
@@ -99,7 +115,7 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
         let basis = if short && !supported { Basis::Bare } else { Basis::Settled };
         return (Verdict::Leak, score, basis);
     }
-    if score >= 0.5 && choices && tell >= 3.0 && !other_values(target, cover) {
+    if score >= 0.5 && (choices && tell >= 3.0 || passage) && !other_values(target, cover) {
         return (Verdict::Leak, score, Basis::Settled);
     }
     // A long piece of it, whole in itself: half a question.
@@ -119,45 +135,45 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
 }
 
 /// Whether numbers and names differ while the other words agree: the item's template with other values, and no copy
-/// in which words were replaced at random. The sign of a ratio of likelihoods: a template changes 85 % of its values
-/// and 2 % of its other words, an editor a tenth of either.
+/// in which words were replaced at random. Of numbers and of names, apart: most differ, and the sign of a ratio of
+/// likelihoods says so: a template changes 85 % of its values and 2 % of its other words, an editor a tenth of either.
 fn other_values(target: &Target, cover: &Cover) -> bool {
     let (Some(first), Some(last)) = (cover.pairs.first(), cover.pairs.last()) else { return false };
     // A value at an end of what was found counts as changed, not as missing.
     let (from, to) = (first.0.saturating_sub(3), last.0 + 4);
-    let mut counts = [[0.0_f64; 2]; 2];
+    let mut counts = [[0.0_f64; 2]; 3];
     let units = target.classes.iter().zip(&cover.found).take(to).skip(from);
-    let mut last = (false, true);
+    let mut last = (0, true);
     for (class, found) in units {
+        let kind = if class.is_number() { 1 } else { 2 * usize::from(class.is_value()) };
         // Units that are replaced side by side are one word, or one name of some length.
-        let now = (class.is_value(), *found);
-        if now == (last.0, false) && now == last {
+        if (kind, *found) == last && !found {
             continue;
         }
-        last = now;
-        if let Some(count) =
-            counts.get_mut(usize::from(class.is_value())).and_then(|of| of.get_mut(usize::from(!*found)))
-        {
+        last = (kind, *found);
+        if let Some(count) = counts.get_mut(kind).and_then(|of| of.get_mut(usize::from(!*found))) {
             *count += 1.0;
         }
     }
-    let [[words, words_changed], [values, values_changed]] = counts;
-    if values_changed < 1.0 {
-        return false;
-    }
+    let [[words, words_changed], numbers, names] = counts;
     let ln = libm::log;
-    let ratio = values_changed * ln(0.85 / 0.1)
-        + values * ln(0.15 / 0.9)
-        + words_changed * ln(0.02 / 0.1)
-        + words.min(30.0) * ln(0.98 / 0.9);
-    ratio > 0.0
+    let of_words = words_changed * ln(0.02 / 0.1) + words.min(30.0) * ln(0.98 / 0.9);
+    [numbers, names]
+        .into_iter()
+        .any(|[same, changed]| changed > same && changed * ln(0.85 / 0.1) + same * ln(0.15 / 0.9) + of_words > 0.0)
 }
 
-/// Whether a short question has another word where it tells most, and is the same otherwise.
-fn other_content(target: &Target, cover: &Cover) -> bool {
-    let top = target.weights.iter().copied().fold(0.0, f64::max);
-    let lost = target.weights.iter().zip(&cover.found).filter(|(_, found)| !**found).map(|(weight, _)| *weight);
-    lost.fold(0.0, f64::max) >= 0.8 * top
+/// Whether more than a word or an eighth is missing at the start and the end together.
+fn ends_missing(target: &Target, cover: &Cover) -> bool {
+    let missing = target.units.len() - cover.extent();
+    let allowed = if target.classes.first().is_some_and(|class| class.is_cjk()) { 3 } else { 1 };
+    missing > allowed.max(target.units.len() / 8)
+}
+
+/// Whether it is a calculation: nearly all units are numbers.
+fn only_numbers(target: &Target) -> bool {
+    let numbers = target.classes.iter().filter(|class| class.is_number()).count();
+    numbers * 10 >= target.units.len() * 8
 }
 
 /// Whether nothing of what the question asks was found, though it asks in sentences of their own.

@@ -8,6 +8,7 @@ use super::finding::{Finding, Verdict};
 use super::index::Targets;
 use super::item::{BenchmarkItem, Document};
 use super::method::Method;
+use super::published::Published;
 use super::spans::Scratch;
 use super::tally::{Basis, Candidate, OfItem, Tally};
 use super::text::{Reader, Unit, mixed};
@@ -49,6 +50,7 @@ pub struct Search {
     methods: Vec<Method>,
     reader: Reader,
     targets: Targets,
+    published: Published,
     digest: u64,
 }
 
@@ -105,8 +107,9 @@ impl Search {
         methods.dedup();
         let reader = Reader::new();
         let targets = Targets::new(&items, &reader);
+        let published = Published::new(&items, &methods, &reader);
         let digest = digest(&items, &methods);
-        Ok(Self { items, methods, reader, targets, digest })
+        Ok(Self { items, methods, reader, targets, published, digest })
     }
 
     /// The items, in their order.
@@ -207,5 +210,6 @@ impl Scanner<'_> {
         if self.search.methods.contains(&Method::Spans) {
             self.spans.scan(&self.search.items, &self.search.targets, document, &self.units, tally);
         }
+        self.search.published.scan(document, &self.units, tally);
     }
 }

@@ -80,6 +80,57 @@ const TEXTS: [&str; 48] = [
 const MARKS: [(char, char); 5] = [('“', '”'), ('"', '"'), ('「', '」'), ('『', '』'), ('«', '»')];
 const SHORTEST: usize = 6;
 
+/// Words that ask. A question mark does too.
+const ASKING: [&str; 34] = [
+    "what",
+    "which",
+    "who",
+    "whom",
+    "whose",
+    "how",
+    "why",
+    "when",
+    "where",
+    "is",
+    "are",
+    "was",
+    "were",
+    "do",
+    "does",
+    "did",
+    "can",
+    "could",
+    "will",
+    "would",
+    "should",
+    "has",
+    "have",
+    "name",
+    "find",
+    "define",
+    "explain",
+    "calculate",
+    "whats",
+    "write",
+    "complete",
+    "solve",
+    "list",
+    "give",
+];
+const ASKING_CJK: [&str; 19] = [
+    "什么", "哪", "谁", "为何", "怎", "几", "多少", "多大", "多长", "多久", "吗", "是否", "如何", "请", "求", "何时",
+    "何地", "下列", "計算",
+];
+
+/// Whether a text starts with a word that asks, or has one that only asks, or a question mark.
+pub(super) fn asks(text: &str) -> bool {
+    let lower = text.trim().to_lowercase();
+    let first = lower.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    lower.ends_with(['?', '？']) && ASKING.iter().take(9).any(|word| lower.contains(word))
+        || ASKING.contains(&first)
+        || ASKING_CJK.iter().any(|word| lower.contains(word))
+}
+
 /// The sentences of a question that ask: those that end with a question mark, and those that point at a text (`Who
 /// wrote these lines`, `以下条款出自`): if there are such, only these, as a quoted text may ask too. In units. A sentence
 /// that is most of the question is the question itself.

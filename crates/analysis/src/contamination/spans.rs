@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::align::aligned;
 use super::cover::{Cover, cover};
 use super::finding::{Finding, Form, ItemSpan, Seen, Verdict};
 use super::index::{NONE, Own, Target, Targets};
@@ -14,6 +15,9 @@ use super::words::Class;
 
 /// Choices and answer are looked for so many units around the question, and twice their own length.
 const NEAR: usize = 60;
+
+/// The answer is looked for so many units after the question, and its choices.
+const AFTER: usize = 20;
 
 /// A question without content that more items have is looked at only where another of their parts is.
 const SHARED: usize = 3;
@@ -77,6 +81,7 @@ impl Scratch {
         for (number, of_item) in by_item(targets, &covers) {
             let Some(own) = targets.own.get(number as usize) else { continue };
             let (of_item, with_answer, answer_tells) = beside(targets, own, of_item.covers, units);
+            let of_item = without_copies(targets, own, of_item, units);
             if let Some(verdict) = judge(&parts(targets, own, &of_item, with_answer, answer_tells)) {
                 found.push((number, of_item.into_iter().collect(), verdict, with_answer));
             }
@@ -150,6 +155,38 @@ impl Scratch {
     }
 }
 
+/// A question that was found where the passage says the same is looked for after the passage, and else left out.
+fn without_copies(
+    targets: &Targets,
+    own: &[Own],
+    mut covers: BTreeMap<usize, Cover>,
+    units: &[Unit],
+) -> BTreeMap<usize, Cover> {
+    let is = |piece: usize, part: Part| own.get(piece).is_some_and(|own| own.piece.part == part);
+    let find = |part: Part| covers.iter().find(|(piece, _)| is(**piece, part));
+    let (Some((question, asked)), Some((_, passage))) = (find(Part::Question), find(Part::Passage)) else {
+        return covers;
+    };
+    let mut places: Vec<usize> = passage.pairs.iter().map(|pair| pair.1).collect();
+    places.sort_unstable();
+    let inside = asked.pairs.iter().filter(|pair| places.binary_search(&pair.1).is_ok()).count();
+    if inside * 5 >= asked.pairs.len() * 4 {
+        let (question, end) = (*question, passage.in_document().1);
+        covers.remove(&question);
+        let target = own.get(question).and_then(|own| targets.get(own.target?));
+        if let Some(target) = target {
+            let after = units.get(end..(end + 2 * target.units.len() + NEAR).min(units.len())).unwrap_or_default();
+            let hashes: Vec<u64> = after.iter().map(|unit| unit.hash).collect();
+            let pairs: Vec<(usize, usize)> =
+                aligned(&target.units, &hashes).into_iter().map(|(i, j)| (i, end + j)).collect();
+            if !pairs.is_empty() {
+                covers.insert(question, Cover::new(target, pairs));
+            }
+        }
+    }
+    covers
+}
+
 /// What was found, by item and piece.
 fn by_item(targets: &Targets, covers: &BTreeMap<u32, Cover>) -> BTreeMap<u32, Found> {
     let mut found: BTreeMap<u32, Found> = BTreeMap::new();
@@ -167,7 +204,7 @@ fn by_item(targets: &Targets, covers: &BTreeMap<u32, Cover>) -> BTreeMap<u32, Fo
     };
     let shared = |number: &u32| {
         targets.get(*number).is_some_and(|target| {
-            target.part == Part::Question && target.items.len() > SHARED && target.tells() < TELLS
+            target.part == Part::Question && target.items.len() > SHARED && target.content < TELLS
         })
     };
     for number in covers.keys().filter(|number| !shared(number)) {
@@ -204,10 +241,12 @@ fn beside(
         if !matches!(own.piece.part, Part::Choices | Part::Answer) {
             continue;
         }
-        // The answer comes after the question; the word may be in the question too.
-        let skipped = if target.part == Part::Answer { end - from } else { 0 };
+        // The answer comes after the question and its choices; the word may be in the question too.
+        let after = end - from..(end - from + AFTER + 2 * length + target.units.len()).min(near.len());
+        let within = if target.part == Part::Answer { after } else { 0..near.len() };
+        let skipped = within.start;
         let place = near
-            .get(skipped..)
+            .get(within)
             .unwrap_or_default()
             .windows(target.units.len())
             .position(|window| window.iter().map(|unit| unit.hash).eq(target.units.iter().copied()));
@@ -220,7 +259,7 @@ fn beside(
             && (place.is_some() || covers.get(&piece).is_some_and(|cover| cover.weighted >= 0.75))
         {
             with_answer = true;
-            tells = target.tells();
+            tells = target.content;
         }
     }
     (covers, with_answer, tells)
@@ -245,7 +284,7 @@ fn parts<'a>(
             Part::Answer => parts.answer = parts.answer.or(both),
             Part::Choices => {
                 parts.choices.0 += 1;
-                if let Some(cover) = cover.filter(|cover| cover.counted >= 0.75) {
+                if cover.is_some_and(|cover| cover.counted >= 0.75) {
                     parts.choices.1 += 1;
                     parts.choices.2 += content(target);
                 }
@@ -275,13 +314,12 @@ fn siblings(targets: &Targets, found: &[(u32, Vec<(usize, Cover)>, (Verdict, f64
     all.iter()
         .map(|one| {
             let Some((cover, place)) = one else { return false };
-            cover.weighted < 0.97
-                && all.iter().flatten().any(|(other, there)| {
-                    let common = place.1.min(there.1).saturating_sub(place.0.max(there.0));
-                    common * 2 >= place.1 - place.0
-                        && other.weighted >= cover.weighted + 0.05
-                        && other.pairs.len() >= cover.pairs.len()
-                })
+            all.iter().flatten().any(|(other, there)| {
+                let common = place.1.min(there.1).saturating_sub(place.0.max(there.0));
+                common * 2 >= place.1 - place.0
+                    && other.counted > cover.counted
+                    && other.pairs.len() >= cover.pairs.len()
+            })
         })
         .collect()
 }

@@ -5,7 +5,7 @@
 //! punctuation, white space, HTML tags and comments, the targets of Markdown links, and GSM8K's `<<…>>` calculations.
 //! Apostrophes and characters without width are dropped and separate nothing, nor do tags inside a line (`<b>`).
 //! Entities (`&lt;`, `&#65;`) and the escapes of JSON (`\n`, `\"`, `\u4e2d`), also escaped twice, are read as what
-//! they stand for. A comma between groups of digits is dropped; a point between digits belongs to the number.
+//! they stand for. A comma between groups of three digits is dropped.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
@@ -231,12 +231,8 @@ impl Reader {
                     }
                     Markup::Nothing(length) => length,
                     Markup::Character(length, c) => {
-                        if c == '.' {
-                            word.push(u32::from(b'.'), i, i + 1);
-                        } else {
-                            let mut buffer = [0; 4];
-                            self.normalised(c.encode_utf8(&mut buffer), i, i + length, &mut word);
-                        }
+                        let mut buffer = [0; 4];
+                        self.normalised(c.encode_utf8(&mut buffer), i, i + length, &mut word);
                         length
                     }
                 };
@@ -255,6 +251,11 @@ impl Reader {
                 word.alone(self.simplified.of(c), i, i + 3);
                 return i + 3;
             }
+        }
+        let rest = text.get(i..).unwrap_or_default();
+        let digit_before = || matches!(text.get(..i).and_then(|before| before.chars().next_back()), Some('０'..='９'));
+        if rest.starts_with('，') && word.open && digit_before() && groups(text, i + '，'.len_utf8()) {
+            return i + '，'.len_utf8();
         }
         self.cluster(text, i, word)
     }
@@ -297,11 +298,11 @@ const fn without_width(c: char) -> bool {
 fn markup(text: &str, i: usize, in_word: bool) -> Markup {
     let bytes = text.as_bytes();
     let at = |k: usize| bytes.get(i + k).copied().unwrap_or(b' ');
-    let digit_before = in_word && i > 0 && bytes.get(i - 1).is_some_and(u8::is_ascii_digit);
     match at(0) {
         b'\'' => Markup::Nothing(1),
-        b',' if digit_before && (1..4).all(|k| at(k).is_ascii_digit()) && !at(4).is_ascii_digit() => Markup::Nothing(1),
-        b'.' if digit_before && at(1).is_ascii_digit() => Markup::Character(1, '.'),
+        b',' if in_word && bytes.get(i.wrapping_sub(1)).is_some_and(u8::is_ascii_digit) && groups(text, i + 1) => {
+            Markup::Nothing(1)
+        }
         b'<' if at(1) == b'<' => calculation(bytes, i),
         b'<' => tag(bytes, i),
         b'&' => entity(text, i),
@@ -309,6 +310,13 @@ fn markup(text: &str, i: usize, in_word: bool) -> Markup {
         b']' if at(1) == b'(' => link(bytes, i),
         _ => Markup::None,
     }
+}
+
+/// Whether exactly three digits of either width stand at `i`.
+fn groups(text: &str, i: usize) -> bool {
+    let mut next = text.get(i..).unwrap_or_default().chars();
+    let digit = |c: Option<char>| matches!(c, Some('0'..='9' | '０'..='９'));
+    (0..3).all(|_| digit(next.next())) && !digit(next.next())
 }
 
 /// `<<48/2=24>>`, as in GSM8K's solutions.
@@ -463,8 +471,9 @@ mod tests {
     fn texts_that_say_the_same_have_the_same_units() {
         // By hand; the right side is plain lower-case words.
         for (text, same) in [
-            ("Don't stop, it’s 3.14!", "dont stop its 3.14"),
+            ("Don't stop, it’s 3.14!", "dont stop its 3 14"),
             ("$1,234,567 or 1,23", "1234567 or 1 23"),
+            ("１，２３４，５６７ １，２３", "1234567 1 23"),
             ("ＡＢＣ　１２３，（全角）", "abc 123 全 角"),
             ("漢語與計算機", "汉语与计算机"),
             ("一 二\u{200B}三\u{FEFF}四", "一二三四"),

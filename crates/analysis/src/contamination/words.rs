@@ -99,7 +99,7 @@ impl Commonness {
                 } else {
                     Class::Character
                 }
-            } else if slice.chars().any(char::is_numeric) {
+            } else if slice.chars().all(|c| c.is_numeric() || c == ',') {
                 Class::Number
             } else if first.is_uppercase() && !starts && slice.chars().count() > 1 && !self.common.contains(&unit.hash)
             {
