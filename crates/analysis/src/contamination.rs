@@ -4,6 +4,7 @@ mod align;
 mod cover;
 mod decon;
 mod finding;
+mod impossible;
 mod index;
 mod item;
 mod judge;
@@ -19,6 +20,7 @@ mod text;
 mod words;
 
 pub use finding::{Finding, Form, ItemSpan, Seen, Verdict};
+pub use impossible::{Impossible, impossible};
 pub use item::{BenchmarkItem, Document, Part};
 pub use method::Method;
 pub use ngrams::{Counts, Hit, Index, IndexError, Item, LENGTH, SHORTEST, THRESHOLD, TaskCounts};

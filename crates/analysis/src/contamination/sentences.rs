@@ -5,145 +5,49 @@ use std::ops::Range;
 use super::text::Unit;
 
 /// Words that point at a text which stands in the question.
-const POINTING: [&str; 16] = [
-    "following",
-    "this",
-    "these",
-    "above",
-    "below",
-    "the ",
-    "quoted",
-    "以下",
-    "下列",
-    "下面",
-    "上述",
-    "上面",
-    "这",
-    "该",
-    "本",
-    "出自",
-];
+const POINTING: &str = "following|this|these|above|below|the |quoted|以下|下列|下面|上述|上面|这|该|本|出自";
 
 /// Words for a text that many books have.
-const TEXTS: [&str; 48] = [
-    "poem",
-    "speech",
-    "passage",
-    "text",
-    "lines",
-    "line ",
-    "excerpt",
-    "quotation",
-    "quote",
-    "clause",
-    "licence",
-    "license",
-    "statute",
-    "statement",
-    "verse",
-    "stanza",
-    "paragraph",
-    "document",
-    "address",
-    "lyrics",
-    "song",
-    "prayer",
-    "oath",
-    "extract",
-    "snippet",
-    "words",
-    "notice",
-    "preamble",
-    "contract",
-    "agreement",
-    "诗",
-    "词",
-    "文字",
-    "文段",
-    "短文",
-    "段话",
-    "句",
-    "条款",
-    "许可",
-    "演讲",
-    "名言",
-    "作者",
-    "选段",
-    "歌词",
-    "法律",
-    "规定",
-    "宣言",
-    "声明",
-];
+const TEXTS: &str = "poem|speech|passage|text|lines|line |excerpt|quotation|quote|clause|licence|license|statute|\
+    statement|verse|stanza|paragraph|document|address|lyrics|song|prayer|oath|extract|snippet|words|\
+    notice|preamble|contract|agreement|诗|词|文字|文段|短文|段话|句|条款|许可|演讲|名言|作者|选段|歌词|法律|规定|宣言|声明";
 
 /// Quotation marks, opening and closing. A text within fewer units is a name, not a quotation.
 const MARKS: [(char, char); 5] = [('“', '”'), ('"', '"'), ('「', '」'), ('『', '』'), ('«', '»')];
 const SHORTEST: usize = 6;
 
 /// Words that ask. A question mark does too.
-const ASKING: [&str; 34] = [
-    "what",
-    "which",
-    "who",
-    "whom",
-    "whose",
-    "how",
-    "why",
-    "when",
-    "where",
-    "is",
-    "are",
-    "was",
-    "were",
-    "do",
-    "does",
-    "did",
-    "can",
-    "could",
-    "will",
-    "would",
-    "should",
-    "has",
-    "have",
-    "name",
-    "find",
-    "define",
-    "explain",
-    "calculate",
-    "whats",
-    "write",
-    "complete",
-    "solve",
-    "list",
-    "give",
-];
-const ASKING_CJK: [&str; 19] = [
-    "什么", "哪", "谁", "为何", "怎", "几", "多少", "多大", "多长", "多久", "吗", "是否", "如何", "请", "求", "何时",
-    "何地", "下列", "計算",
-];
+const ASKING: &str = "what|which|who|whom|whose|how|why|when|where|is|are|was|were|do|does|did|can|could|will|would|\
+    should|has|have|name|find|define|explain|calculate|whats|write|complete|solve|list|give";
+const ASKING_CJK: &str = "什么|哪|谁|为何|怎|几|多少|多大|多长|多久|吗|是否|如何|请|求|何时|何地|下列|計算";
 
 /// Whether a text starts with a word that asks, or has one that only asks, or a question mark.
 pub(super) fn asks(text: &str) -> bool {
     let lower = text.trim().to_lowercase();
     let first = lower.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-    lower.ends_with(['?', '？']) && ASKING.iter().take(9).any(|word| lower.contains(word))
-        || ASKING.contains(&first)
-        || ASKING_CJK.iter().any(|word| lower.contains(word))
+    lower.ends_with(['?', '？']) && ASKING.split('|').take(9).any(|word| lower.contains(word))
+        || ASKING.split('|').any(|word| word == first)
+        || ASKING_CJK.split('|').any(|word| lower.contains(word))
 }
 
 /// The sentences of a question that ask: those that end with a question mark, and those that point at a text (`Who
-/// wrote these lines`, `以下条款出自`): if there are such, only these, as a quoted text may ask too. In units. A sentence
-/// that is most of the question is the question itself.
+/// wrote these lines`, `以下条款出自`). In units. If the last sentence does either, it alone; else those that point, as a
+/// quoted text may ask too. A sentence that is most of the question is the question itself.
 pub(super) fn frames(text: &str, units: &[Unit]) -> Vec<Range<usize>> {
-    let (mut asking, mut pointing) = (Vec::new(), Vec::new());
+    let (mut asking, mut pointing, mut last) = (Vec::new(), Vec::new(), None);
     let mut add = |from: usize, to: usize| {
         let inside = |at: usize| units.partition_point(|unit| unit.start < at);
         let range = inside(from)..inside(to);
         let sentence = text.get(from..to).unwrap_or_default().to_lowercase();
         let asks = sentence.ends_with(['?', '？']);
-        let points =
-            POINTING.iter().any(|word| sentence.contains(word)) && TEXTS.iter().any(|word| sentence.contains(word));
-        if !range.is_empty() && range.len() * 5 <= units.len() * 3 {
+        let points = POINTING.split('|').any(|word| sentence.contains(word))
+            && TEXTS.split('|').any(|word| sentence.contains(word));
+        if range.is_empty() {
+            return;
+        }
+        last = None;
+        if range.len() * 5 <= units.len() * 3 {
+            last = (points || asks).then(|| range.clone());
             match (points, asks) {
                 (true, _) => pointing.push(range),
                 (false, true) => asking.push(range),
@@ -160,7 +64,11 @@ pub(super) fn frames(text: &str, units: &[Unit]) -> Vec<Range<usize>> {
         }
     }
     add(from, text.len());
-    if pointing.is_empty() { asking } else { pointing }
+    match last {
+        Some(last) => vec![last],
+        None if pointing.is_empty() => asking,
+        None => pointing,
+    }
 }
 
 /// Whether each unit stands in a quotation of some length.

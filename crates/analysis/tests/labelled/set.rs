@@ -8,7 +8,6 @@ use super::texts;
 /// A document and what is in it.
 pub(crate) struct Labelled {
     pub(crate) text: String,
-    pub(crate) zh: bool,
     /// The form of the leak, or the kind of the negative.
     pub(crate) kind: &'static str,
     /// The item that is leaked.
@@ -39,7 +38,7 @@ impl Set {
         let (before, after) = (2 + random.below(12), 2 + random.below(12));
         let joint = if random.below(2) == 0 { "\n" } else { "\n\n" };
         let text = format!("{}{joint}{text}{joint}{}", prose(random, zh, before), prose(random, zh, after));
-        self.documents.push(Labelled { text, zh, kind, leaked });
+        self.documents.push(Labelled { text, kind, leaked });
     }
 
     /// Documents with the items from `range` in `count` forms each.
@@ -266,5 +265,16 @@ pub(crate) fn written(seed: u64) -> Set {
     );
     set.plant(&mut random, 0..planted, 5);
     set.negatives(&mut random, 4);
+    set
+}
+
+/// Items made from patterns.
+pub(crate) fn invented(seed: u64) -> Set {
+    let mut random = Random(seed);
+    let mut set = Set::default();
+    super::invented::add(&mut set, &mut random, 60);
+    let all = set.items.len();
+    set.plant(&mut random, 0..all, 4);
+    set.negatives(&mut random, 2);
     set
 }
