@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
 use super::item::{BenchmarkItem, Part, Piece};
-use super::sentences::{asks, frames, quoted};
+use super::sentences::{asking, asks, frames, quoted};
 use super::text::{Reader, Unit, mixed};
 use super::words::{Class, Commonness};
 
@@ -37,6 +37,8 @@ pub(super) struct Target {
     pub(super) items: Vec<u32>,
     /// Whether it has a word that asks.
     pub(super) asks: bool,
+    /// Whether each unit is such a word.
+    pub(super) asking: Vec<bool>,
     /// Of a question: the sentences that ask about the rest of it.
     pub(super) frames: Vec<Range<usize>>,
     /// Whether each unit stands within quotation marks.
@@ -126,6 +128,7 @@ impl Targets {
             for piece in item.pieces() {
                 let text = item.text(&piece);
                 reader.units(text, &mut units);
+                let question = piece.part == Part::Question;
                 let target = (!units.is_empty()).then(|| {
                     let hashes: Vec<u64> = units.iter().map(|unit| unit.hash).collect();
                     let target = *same.entry((piece.part, hashes)).or_insert_with_key(|(_, hashes)| {
@@ -138,9 +141,10 @@ impl Targets {
                             seeds: Vec::new(),
                             leading: 0,
                             items: Vec::new(),
-                            asks: asks(text),
-                            frames: if piece.part == Part::Question { frames(text, &units) } else { Vec::new() },
-                            quoted: quoted(text, &units),
+                            asks: question && asks(text),
+                            asking: if question { asking(text, &units) } else { Vec::new() },
+                            frames: if question { frames(text, &units) } else { Vec::new() },
+                            quoted: if question { quoted(text, &units) } else { Vec::new() },
                         });
                         cjk.push(units.iter().map(|unit| unit.cjk).collect());
                         targets.all.len() as u32 - 1

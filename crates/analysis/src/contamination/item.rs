@@ -26,7 +26,7 @@ pub struct BenchmarkItem {
     /// The right answer. A letter alone (`C`, `(C)`) means that choice; what is before `####` is the solution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
-    /// A text that the question is about.
+    /// A text that the question is about. Of an item without a question, it is what is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passage: Option<String>,
     /// How the answer is found: steps of a calculation, code.
@@ -116,7 +116,8 @@ impl BenchmarkItem {
             pieces.push(Piece { part: Part::Choices, field: Part::Choices, choice, range: 0..text.len() });
         }
         if let Some(passage) = &self.passage {
-            pieces.push(Piece { part: Part::Passage, field: Part::Passage, choice: 0, range: 0..passage.len() });
+            let part = if self.question.is_some() { Part::Passage } else { Part::Question };
+            pieces.push(Piece { part, field: Part::Passage, choice: 0, range: 0..passage.len() });
         }
         if let Some(answer) = &self.answer {
             let whole = 0..answer.len();

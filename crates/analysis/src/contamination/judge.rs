@@ -95,7 +95,7 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
     };
     if score >= least && cover.counted >= all_units {
         // A name in running text is no question without the words that ask about it.
-        let name_only = short && !supported && ends_missing(target, cover);
+        let name_only = short && !supported && (ends_missing(target, cover) || no_ask(target, cover));
         if cover.density() < 0.4 || name_only || only_numbers(target) && (cover.counted < 1.0 || cover.density() < 1.0)
         {
             return (Verdict::NearMiss, score, Basis::Settled);
@@ -109,7 +109,7 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
         if other_values(target, cover) {
             return (Verdict::SameTemplate, score, Basis::Settled);
         }
-        if frame_missing(target, cover) {
+        if frame_missing(target, cover) || ask_missing(target, cover) || quote_only(target, cover) {
             return (Verdict::Quotation, score, Basis::Settled);
         }
         let basis = if short && !supported { Basis::Bare } else { Basis::Settled };
@@ -122,7 +122,7 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
     let extent = cover.extent();
     let whole_piece = cover.pairs.len() as f64 >= 0.8 * extent as f64 && cover.density() >= 0.7;
     let words = target.words() * extent as f64 / target.units.len().max(1) as f64;
-    if score >= 0.4 && whole_piece && words >= 13.0 && cover.tells(target) >= 4.0 {
+    if score >= 0.35 && whole_piece && words >= 13.0 && cover.tells(target) >= 4.0 {
         if other_values(target, cover) {
             return (Verdict::SameTemplate, score, Basis::Settled);
         }
@@ -135,17 +135,17 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
 }
 
 /// Whether numbers and names differ while the other words agree: the item's template with other values, and no copy
-/// in which words were replaced at random. Of numbers and of names, apart: most differ, and the sign of a ratio of
+/// in which words were replaced at random. Of numbers in digits, in words, and of names, each apart: most differ, and the sign of a ratio of
 /// likelihoods says so: a template changes 85 % of its values and 2 % of its other words, an editor a tenth of either.
 fn other_values(target: &Target, cover: &Cover) -> bool {
     let (Some(first), Some(last)) = (cover.pairs.first(), cover.pairs.last()) else { return false };
     // A value at an end of what was found counts as changed, not as missing.
     let (from, to) = (first.0.saturating_sub(3), last.0 + 4);
-    let mut counts = [[0.0_f64; 2]; 3];
+    let mut counts = [[0.0_f64; 2]; 4];
     let units = target.classes.iter().zip(&cover.found).take(to).skip(from);
     let mut last = (0, true);
     for (class, found) in units {
-        let kind = if class.is_number() { 1 } else { 2 * usize::from(class.is_value()) };
+        let kind = class.value().map_or(0, |kind| kind + 1);
         // Units that are replaced side by side are one word, or one name of some length.
         if (kind, *found) == last && !found {
             continue;
@@ -155,10 +155,10 @@ fn other_values(target: &Target, cover: &Cover) -> bool {
             *count += 1.0;
         }
     }
-    let [[words, words_changed], numbers, names] = counts;
+    let [[words, words_changed], values @ ..] = counts;
     let ln = libm::log;
     let of_words = words_changed * ln(0.02 / 0.1) + words.min(30.0) * ln(0.98 / 0.9);
-    [numbers, names]
+    values
         .into_iter()
         .any(|[same, changed]| changed > same && changed * ln(0.85 / 0.1) + same * ln(0.15 / 0.9) + of_words > 0.0)
 }
@@ -168,6 +168,12 @@ fn ends_missing(target: &Target, cover: &Cover) -> bool {
     let missing = target.units.len() - cover.extent();
     let allowed = if target.classes.first().is_some_and(|class| class.is_cjk()) { 3 } else { 1 };
     missing > allowed.max(target.units.len() / 8)
+}
+
+/// Whether no word that asks was found, though it has some.
+fn no_ask(target: &Target, cover: &Cover) -> bool {
+    let mut asking = target.asking.iter().zip(&cover.found).filter(|(asks, _)| **asks).peekable();
+    asking.peek().is_some() && asking.all(|(_, found)| !found)
 }
 
 /// Whether it is a calculation: nearly all units are numbers.
@@ -181,6 +187,25 @@ fn frame_missing(target: &Target, cover: &Cover) -> bool {
     let units: usize = target.frames.iter().map(ExactSizeIterator::len).sum();
     let found = target.frames.iter().flat_map(Clone::clone).filter(|at| cover.found.get(*at) == Some(&true)).count();
     units > 0 && found * 3 < units
+}
+
+/// Whether some words at one end are missing, among them one that asks, and everything else is there: a text that the
+/// question only quotes. Words that were replaced at random do not stand together.
+fn ask_missing(target: &Target, cover: &Cover) -> bool {
+    let (Some(first), Some(last)) = (cover.pairs.first(), cover.pairs.last()) else { return false };
+    let least = if target.classes.first().is_some_and(|class| class.is_cjk()) { 4 } else { 3 };
+    let asks = |mut flags: std::iter::Take<std::slice::Iter<'_, bool>>| flags.any(|asks| *asks);
+    let head = first.0 >= least && asks(target.asking.iter().take(first.0));
+    let tail = target.asking.get(last.0 + 1..).unwrap_or_default();
+    let tail = tail.len() >= least && asks(tail.iter().take(tail.len()));
+    (head || tail) && cover.pairs.len() * 33 >= cover.extent() * 32
+}
+
+/// Whether what was found stands in quotation marks, and what stands outside is missing.
+fn quote_only(target: &Target, cover: &Cover) -> bool {
+    let outside = target.quoted.iter().zip(&cover.found).filter(|(quoted, _)| !**quoted);
+    let (all, found) = outside.fold((0, 0), |sum, (_, found)| (sum.0 + 1, sum.1 + usize::from(*found)));
+    all >= 2 && found * 5 < all * 2 && quotes(target, cover)
 }
 
 /// Whether all else of it was found, and is no problem's data, which has numbers.

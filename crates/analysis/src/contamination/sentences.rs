@@ -30,6 +30,23 @@ pub(super) fn asks(text: &str) -> bool {
         || ASKING_CJK.split('|').any(|word| lower.contains(word))
 }
 
+/// Whether each unit is a word that asks, or points at a text.
+pub(super) fn asking(text: &str, units: &[Unit]) -> Vec<bool> {
+    let mut asking = vec![false; units.len()];
+    for (at, unit) in units.iter().enumerate() {
+        let word = text.get(unit.start..unit.end).unwrap_or_default().to_lowercase();
+        if ASKING.split('|').take(9).any(|asks| asks == word) || TEXTS.split('|').any(|text| text == word) {
+            asking.iter_mut().skip(at).take(1).for_each(|unit| *unit = true);
+        }
+    }
+    for (at, word) in ASKING_CJK.split('|').flat_map(|word| text.match_indices(word)) {
+        let range =
+            units.partition_point(|unit| unit.start < at)..units.partition_point(|unit| unit.start < at + word.len());
+        asking.iter_mut().take(range.end).skip(range.start).for_each(|unit| *unit = true);
+    }
+    asking
+}
+
 /// The sentences of a question that ask: those that end with a question mark, and those that point at a text (`Who
 /// wrote these lines`, `以下条款出自`). In units. If the last sentence does either, it alone; else those that point, as a
 /// quoted text may ask too. A sentence that is most of the question is the question itself.
@@ -74,7 +91,8 @@ pub(super) fn frames(text: &str, units: &[Unit]) -> Vec<Range<usize>> {
 /// Whether each unit stands in a quotation of some length.
 pub(super) fn quoted(text: &str, units: &[Unit]) -> Vec<bool> {
     let mut quoted = vec![false; units.len()];
-    for (open, close) in MARKS {
+    // Three marks are a string of code.
+    for (open, close) in MARKS.into_iter().filter(|(open, _)| *open != '"' || !text.contains("\"\"\"")) {
         let mut start = None;
         for (at, c) in text.char_indices() {
             match start {

@@ -155,7 +155,8 @@ impl Scratch {
     }
 }
 
-/// A question that was found where the passage says the same is looked for after the passage, and else left out.
+/// A question that was found where the passage says the same is looked for after the passage, and else left out. It stays
+/// if hardly more of the passage is there than the question repeats.
 fn without_copies(
     targets: &Targets,
     own: &[Own],
@@ -170,7 +171,7 @@ fn without_copies(
     let mut places: Vec<usize> = passage.pairs.iter().map(|pair| pair.1).collect();
     places.sort_unstable();
     let inside = asked.pairs.iter().filter(|pair| places.binary_search(&pair.1).is_ok()).count();
-    if inside * 5 >= asked.pairs.len() * 4 {
+    if inside * 5 >= asked.pairs.len() * 4 && passage.pairs.len() * 2 > asked.pairs.len() * 3 {
         let (question, end) = (*question, passage.in_document().1);
         covers.remove(&question);
         let target = own.get(question).and_then(|own| targets.get(own.target?));

@@ -22,6 +22,11 @@ const COMMON_CJK: &str = "的了是在有和与及或不也都就而但被把对
 /// Characters that write numbers. 一 is left out: it is in too many words.
 const NUMERALS: &str = "二三四五六七八九十百千万亿两半零〇";
 
+/// English words for numbers. One is left out: it is a pronoun more often.
+const NUMBERS: &str = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen \
+    seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million half \
+    twice double";
+
 /// Words that follow the character 小 where it is no part of a name.
 const NOT_NAMES: &str = "时学于说数区组型麦吃心伙子便提腿脑孩";
 
@@ -29,8 +34,10 @@ const NOT_NAMES: &str = "时学于说数区组型麦吃心伙子便提腿脑孩"
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     Word,
-    /// A number in digits or characters.
+    /// A number in digits.
     Number,
+    /// A number in words.
+    NumberWord,
     /// A word that is written with a capital although no sentence starts there, or the name of a person (小明).
     Name,
     /// A character of a script without spaces.
@@ -47,12 +54,18 @@ impl Class {
     }
 
     pub(super) const fn is_number(self) -> bool {
-        matches!(self, Self::Number | Self::Numeral)
+        matches!(self, Self::Number | Self::NumberWord | Self::Numeral)
     }
 
-    /// Whether it is a value that an item of the same template has another of.
-    pub(super) const fn is_value(self) -> bool {
-        matches!(self, Self::Number | Self::Name | Self::Numeral | Self::NameCharacter)
+    /// Which kind of value it is, of those that an item of the same template has others of: numbers in digits, numbers
+    /// in words, names.
+    pub(super) const fn value(self) -> Option<usize> {
+        match self {
+            Self::Word | Self::Character => None,
+            Self::Number => Some(0),
+            Self::NumberWord | Self::Numeral => Some(1),
+            Self::Name | Self::NameCharacter => Some(2),
+        }
     }
 }
 
@@ -60,13 +73,16 @@ impl Class {
 #[derive(Debug)]
 pub(super) struct Commonness {
     common: HashSet<u64>,
+    numbers: HashSet<u64>,
 }
 
 impl Commonness {
     pub(super) fn new(reader: &Reader) -> Self {
         let mut units = Vec::new();
         reader.units(&[COMMON, COMMON_CJK].join(" "), &mut units);
-        Self { common: units.iter().map(|unit| unit.hash).collect() }
+        let common = units.iter().map(|unit| unit.hash).collect();
+        reader.units(NUMBERS, &mut units);
+        Self { common, numbers: units.iter().map(|unit| unit.hash).collect() }
     }
 
     /// How much a unit tells by itself, from 0 to 1. A character is about half a word.
@@ -76,7 +92,7 @@ impl Commonness {
             (Class::Character, false) => 0.5,
             (Class::Numeral | Class::NameCharacter, _) => 0.5,
             (Class::Word, true) => 0.1,
-            (Class::Word | Class::Number | Class::Name, _) => 1.0,
+            (Class::Word | Class::Number | Class::NumberWord | Class::Name, _) => 1.0,
         }
     }
 
@@ -99,8 +115,10 @@ impl Commonness {
                 } else {
                     Class::Character
                 }
-            } else if slice.chars().all(|c| c.is_numeric() || c == ',') {
+            } else if first.is_numeric() {
                 Class::Number
+            } else if self.numbers.contains(&unit.hash) {
+                Class::NumberWord
             } else if first.is_uppercase() && !starts && slice.chars().count() > 1 && !self.common.contains(&unit.hash)
             {
                 Class::Name
