@@ -86,7 +86,10 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
         };
         return (verdict, cover.counted * cover.weighted.min(0.9), Basis::Settled);
     }
-    let supported = parts.with_answer && parts.answer_tells >= 0.8 || choices && tell >= 1.0 || passage;
+    // Other values would have another answer.
+    let answered = parts.with_answer && parts.answer_tells >= 0.8 || choices && tell >= 1.0;
+    let supported = answered || passage;
+    let other_values = !answered && other_values(target, cover);
     let short = target.words() < SHORT;
     let (least, all_units) = match (short, supported) {
         (true, true) => (0.55, 0.65),
@@ -106,7 +109,7 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
         {
             return (Verdict::TooShort, score, Basis::Settled);
         }
-        if other_values(target, cover) {
+        if other_values {
             return (Verdict::SameTemplate, score, Basis::Settled);
         }
         if frame_missing(target, cover) || ask_missing(target, cover) || quote_only(target, cover) {
@@ -115,7 +118,7 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
         let basis = if short && !supported { Basis::Bare } else { Basis::Settled };
         return (Verdict::Leak, score, basis);
     }
-    if score >= 0.5 && (choices && tell >= 3.0 || passage) && !other_values(target, cover) {
+    if score >= 0.5 && (choices && tell >= 3.0 || passage) && !other_values {
         return (Verdict::Leak, score, Basis::Settled);
     }
     // A long piece of it, whole in itself: half a question.
@@ -123,7 +126,7 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
     let whole_piece = cover.pairs.len() as f64 >= 0.8 * extent as f64 && cover.density() >= 0.7;
     let words = target.words() * extent as f64 / target.units.len().max(1) as f64;
     if score >= 0.35 && whole_piece && words >= 13.0 && cover.tells(target) >= 4.0 {
-        if other_values(target, cover) {
+        if other_values {
             return (Verdict::SameTemplate, score, Basis::Settled);
         }
         if quotes(target, cover) || frame_missing(target, cover) && rest_found(target, cover) {
@@ -160,7 +163,7 @@ fn other_values(target: &Target, cover: &Cover) -> bool {
     let of_words = words_changed * ln(0.02 / 0.1) + words.min(30.0) * ln(0.98 / 0.9);
     values
         .into_iter()
-        .any(|[same, changed]| changed > same && changed * ln(0.85 / 0.1) + same * ln(0.15 / 0.9) + of_words > 0.0)
+        .any(|[same, changed]| changed > same && changed * ln(0.85 / 0.1) + same * ln(0.15 / 0.9) + of_words > 1.0)
 }
 
 /// Whether more than a word or an eighth is missing at the start and the end together.
@@ -170,10 +173,11 @@ fn ends_missing(target: &Target, cover: &Cover) -> bool {
     missing > allowed.max(target.units.len() / 8)
 }
 
-/// Whether no word that asks was found, though it has some.
+/// Whether all words that ask are missing at the start or the end.
 fn no_ask(target: &Target, cover: &Cover) -> bool {
-    let mut asking = target.asking.iter().zip(&cover.found).filter(|(asks, _)| **asks).peekable();
-    asking.peek().is_some() && asking.all(|(_, found)| !found)
+    let (Some(first), Some(last)) = (cover.pairs.first(), cover.pairs.last()) else { return false };
+    let mut asking = target.asking.iter().enumerate().filter(|(_, asks)| **asks).peekable();
+    asking.peek().is_some() && asking.all(|(at, _)| at < first.0 || at > last.0)
 }
 
 /// Whether it is a calculation: nearly all units are numbers.

@@ -13,7 +13,7 @@ const COMMON: &str = "a an the this that these those it its he she they them his
     following statement statements true false correct incorrect answer answers question questions choose select \
     option options best none above below read passage text complete completes sentence sentences blank appropriate \
     describes describe according based most likely least except given let find determine calculate compute explain \
-    write function return returns def import b c d e f g h k l m n o p q r u v w x y z";
+    write function return returns def import yes valid invalid b c d e f g h k l m n o p q r u v w x y z";
 
 /// The same for Chinese, by characters.
 const COMMON_CJK: &str = "的了是在有和与及或不也都就而但被把对从到为以于之其这那此该个一些们我你他她它什么哪谁几多少怎样如何吗呢\
