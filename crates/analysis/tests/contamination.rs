@@ -14,8 +14,12 @@ mod texts;
 mod traditional;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use retrace_analysis::contamination::{Document, Finding, Method, Outcome, Search, Verdict};
+use retrace_analysis::contamination::{
+    BenchmarkItem, Document, Finding, Form, Impossible, KEPT, Method, OtherSearch, Outcome, Part, Search, SearchError,
+    Tally, Verdict, impossible,
+};
 use set::{Labelled, Set};
 
 /// What a method made of a set.
@@ -108,9 +112,10 @@ fn score(set: &Set, findings: &[Finding], method: Method, show: bool) -> Score {
     score
 }
 
-/// Whether two items have the same question: either is right then.
+/// Whether two items have the same question, without the choices: either is right then.
 fn same(set: &Set, one: usize, other: Option<usize>) -> bool {
-    other.is_some_and(|other| set.items[one].question == set.items[other].question)
+    let stem = |item: usize| set.items[item].question.as_deref().unwrap().split("Options:").next();
+    other.is_some_and(|other| stem(one) == stem(other))
 }
 
 fn print(name: &str, scores: &[(Method, Score)]) {
@@ -172,4 +177,154 @@ fn leaks_are_found_and_hard_negatives_are_not() {
 #[test]
 fn items_of_a_pattern_are_told_apart() {
     compared("made from patterns", &set::invented(1));
+}
+
+#[test]
+fn the_order_of_documents_and_the_number_of_tallies_do_not_show() {
+    let set = set::written(5);
+    let search = Search::new(set.items.clone(), &Method::ALL).unwrap();
+    let once = outcome(&set, &Method::ALL);
+    let documents: Vec<(String, &str)> = set
+        .documents
+        .iter()
+        .enumerate()
+        .map(|(number, document)| (number.to_string(), document.text.as_str()))
+        .collect();
+    let scan = |documents: &mut dyn Iterator<Item = &(String, &str)>| {
+        let (mut tally, mut scanner) = (search.tally(), search.scanner());
+        for (id, text) in documents {
+            scanner.scan(&Document { id, text, lang: None, source: None, shard: "s" }, &mut tally);
+        }
+        tally
+    };
+    let mut merged = search.tally();
+    for part in (0..5).rev() {
+        let tally = scan(&mut documents.iter().rev().skip(part).step_by(5));
+        // Kept between runs.
+        let kept: Tally = serde_json::from_str(&serde_json::to_string(&tally).unwrap()).unwrap();
+        assert_eq!(kept, tally);
+        assert!(search.made(&kept));
+        merged.merge(kept).unwrap();
+    }
+    assert_eq!(merged, scan(&mut documents.iter()));
+    assert_eq!(search.finish(&merged), once);
+    assert_eq!(once.documents as usize, documents.len());
+    let other = Search::new(set.items[1..].to_vec(), &Method::ALL).unwrap();
+    assert!(!other.made(&merged));
+    assert_eq!(other.tally().merge(merged), Err(OtherSearch));
+}
+
+#[test]
+fn what_was_found_is_marked_in_both_texts() {
+    let set = set::written(6);
+    let outcome = outcome(&set, &[Method::Spans]);
+    let mut checked = 0;
+    for finding in &outcome.findings {
+        let document = &set.documents[finding.document.parse::<usize>().unwrap()];
+        let item = &set.items[finding.item as usize];
+        for seen in &finding.seen {
+            assert_eq!(seen.item.len(), seen.document.len());
+            assert!(seen.found <= seen.units && (0.0..=1.0).contains(&seen.score), "{seen:?}");
+            for (span, (start, end)) in seen.item.iter().zip(&seen.document) {
+                let field = match span.field {
+                    Part::Question => item.question.as_deref().unwrap(),
+                    Part::Choices => &item.choices[span.choice as usize],
+                    Part::Answer => item.answer.as_deref().unwrap(),
+                    Part::Passage => item.passage.as_deref().unwrap(),
+                    Part::Solution => item.solution.as_deref().unwrap(),
+                };
+                let ours = field.get(span.start as usize..span.end as usize).unwrap();
+                let theirs = document.text.get(*start as usize..*end as usize).unwrap();
+                assert!(!ours.is_empty() && !theirs.is_empty());
+                if seen.form == Form::Verbatim {
+                    assert_eq!(ours, theirs);
+                    checked += 1;
+                }
+            }
+        }
+        // What stands there as it is, is seen so.
+        if document.kind == "question only" && document.leaked == Some(finding.item as usize) {
+            assert_eq!((finding.seen[0].part, finding.seen[0].form), (Part::Question, Form::Verbatim));
+            assert_eq!(finding.seen[0].found, finding.seen[0].units);
+        }
+        if document.kind == "answer only" {
+            assert_ne!(finding.verdict, Verdict::Leak);
+        }
+    }
+    assert!(checked > 100);
+}
+
+#[test]
+fn more_documents_than_are_kept_are_counted() {
+    let question = "Which of the nine bells of Saint Oswin cracked in the winter of the long frost?".to_owned();
+    let item = BenchmarkItem { id: "1".to_owned(), question: Some(question.clone()), ..BenchmarkItem::default() };
+    let search = Search::new(vec![item], &[Method::Spans]).unwrap();
+    let (mut tally, mut scanner) = (search.tally(), search.scanner());
+    for number in 0..KEPT + 10 {
+        let id = format!("{number:03}");
+        scanner.scan(&Document { id: &id, text: &question, lang: Some("en"), source: None, shard: "s" }, &mut tally);
+    }
+    let outcome = search.finish(&tally);
+    assert_eq!(outcome.findings.len(), KEPT);
+    assert!(outcome.findings.iter().all(|finding| finding.verdict == Verdict::Leak && finding.score == 1.0));
+    assert_eq!(outcome.left_out, [(Method::Spans, 0, 10)]);
+    assert_eq!(outcome.findings[0].lang.as_deref(), Some("en"));
+}
+
+#[test]
+fn items_that_nobody_asked_are_not_found() {
+    let set = set::written(7);
+    for how in [Impossible::Shuffled, Impossible::Spliced] {
+        let items = impossible(&set.items, how);
+        assert!(items.len() > 80);
+        let search = Search::new(items, &[Method::Spans]).unwrap();
+        let (mut tally, mut scanner) = (search.tally(), search.scanner());
+        // A document with half of a question has half of the spliced one, rightly.
+        let without = |document: &Labelled| match how {
+            Impossible::Shuffled => document.leaked.is_none(),
+            Impossible::Spliced => ["clean", "same topic", "answer only", "boilerplate"].contains(&document.kind),
+        };
+        for (number, document) in set.documents.iter().enumerate().filter(|(_, document)| without(document)) {
+            let id = number.to_string();
+            scanner.scan(&Document { id: &id, text: &document.text, lang: None, source: None, shard: "s" }, &mut tally);
+        }
+        assert!(tally.documents > 100);
+        let outcome = search.finish(&tally);
+        assert_eq!(outcome.findings.iter().find(|finding| finding.verdict == Verdict::Leak), None, "{how:?}");
+    }
+}
+
+/// GSM8K's test, BBH and real documents of both languages, if they are in `../shared/data` beside the repository.
+#[test]
+#[ignore = "needs ../shared/data; half a minute"]
+fn real_items_are_found_in_real_documents() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    if !data.is_dir() {
+        eprintln!("not run: {} is not here", data.display());
+        return;
+    }
+    compared("real items in real documents", &set::real(&data, 1));
+}
+
+#[test]
+fn what_cannot_be_searched_for_is_refused() {
+    let item = |id: &str, question: &str| BenchmarkItem {
+        id: id.to_owned(),
+        benchmark: "b".to_owned(),
+        question: Some(question.to_owned()),
+        ..BenchmarkItem::default()
+    };
+    let refused = |items: Vec<BenchmarkItem>, methods: &[Method]| Search::new(items, methods).unwrap_err();
+    assert_eq!(refused(Vec::new(), &Method::ALL), SearchError::NoItems);
+    assert_eq!(refused(vec![item("1", "a")], &[]), SearchError::NoMethod);
+    let (id, benchmark) = ("1".to_owned(), "b".to_owned());
+    assert_eq!(
+        refused(vec![item("1", "a"), item("1", "b")], &[Method::Spans]),
+        SearchError::Twice { benchmark: benchmark.clone(), id: id.clone() }
+    );
+    assert_eq!(refused(vec![item("1", " ")], &[Method::Spans]), SearchError::Empty { benchmark, id });
+    for method in Method::ALL {
+        assert_eq!(Method::named(method.name()), Some(method));
+    }
+    assert_eq!(Method::named("ngram"), None);
 }

@@ -57,6 +57,7 @@ pub struct Tally {
     /// For each seed, how many documents have it.
     #[serde(with = "sparse")]
     pub(super) seeds: Vec<u32>,
+    #[serde(with = "pairs")]
     pub(super) items: BTreeMap<(Method, u32), OfItem>,
 }
 
@@ -158,5 +159,24 @@ mod sparse {
             *counts.get_mut(place).ok_or_else(|| D::Error::custom("a count beyond the last seed"))? = count;
         }
         Ok(counts)
+    }
+}
+
+/// A map by method and item as a list: a key of JSON is a string.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::{Method, OfItem};
+
+    type Items = BTreeMap<(Method, u32), OfItem>;
+
+    pub(super) fn serialize<S: Serializer>(items: &Items, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(items.iter())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Items, D::Error> {
+        Ok(Vec::deserialize(deserializer)?.into_iter().collect())
     }
 }

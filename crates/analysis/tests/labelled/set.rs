@@ -1,6 +1,10 @@
 //! A labelled set: items, and documents with and without them.
 
+use std::fs;
+use std::path::Path;
+
 use retrace_analysis::contamination::BenchmarkItem;
+use serde_json::Value;
 
 use super::forms::{self, Random, plain, prose, sentence};
 use super::texts;
@@ -20,6 +24,8 @@ pub(crate) struct Set {
     /// Whether each item is Chinese, and its question with values in braces.
     pub(crate) about: Vec<(bool, String)>,
     pub(crate) documents: Vec<Labelled>,
+    /// Texts to plant items in, English and Chinese. Without any, invented sentences are.
+    hosts: [Vec<String>; 2],
 }
 
 impl Set {
@@ -35,9 +41,18 @@ impl Set {
     }
 
     fn document(&mut self, random: &mut Random, zh: bool, kind: &'static str, leaked: Option<usize>, text: &str) {
-        let (before, after) = (2 + random.below(12), 2 + random.below(12));
+        let hosts = &self.hosts[usize::from(zh)];
+        let around = |random: &mut Random| {
+            let sentences = 2 + random.below(12);
+            if hosts.is_empty() {
+                return prose(random, zh, sentences);
+            }
+            let host = &hosts[random.below(hosts.len())];
+            host.chars().skip(random.below(200)).take(60 * sentences).collect()
+        };
+        let (before, after) = (around(random), around(random));
         let joint = if random.below(2) == 0 { "\n" } else { "\n\n" };
-        let text = format!("{}{joint}{text}{joint}{}", prose(random, zh, before), prose(random, zh, after));
+        let text = format!("{before}{joint}{text}{joint}{after}");
         self.documents.push(Labelled { text, kind, leaked });
     }
 
@@ -138,7 +153,8 @@ impl Set {
                 let half: String = passage.chars().take(passage.chars().count() / 2).collect();
                 self.document(random, zh, "source of a passage", None, &half);
             }
-            if let Some(answer) = &item.answer {
+            // A whole solution that is long and rare gives its item away; the result does not.
+            if let Some(answer) = item.answer.as_deref().and_then(|answer| answer.rsplit("#### ").next()) {
                 let said = if zh {
                     format!("大家都认为是{answer}。")
                 } else {
@@ -266,6 +282,63 @@ pub(crate) fn written(seed: u64) -> Set {
     set.plant(&mut random, 0..planted, 5);
     set.negatives(&mut random, 4);
     set
+}
+
+/// Items of GSM8K and BBH in documents of the corpus. Their numbers are in braces.
+pub(crate) fn real(data: &Path, seed: u64) -> Set {
+    let mut random = Random(seed);
+    let mut set = Set::default();
+    let lines = |path: &Path| fs::read_to_string(path).unwrap();
+    let field = |value: &Value, name: &str| value[name].as_str().unwrap().to_owned();
+    for (shard, zh) in [("en-00000", false), ("en-00004", false), ("zh-00000", true), ("zh-00006", true)] {
+        for line in lines(&data.join("corpus/clean").join(shard).with_extension("jsonl")).lines() {
+            set.hosts[usize::from(zh)].push(field(&serde_json::from_str(line).unwrap(), "text"));
+        }
+    }
+    let gsm8k = lines(&data.join("bench/gsm8k/grade_school_math/data/test.jsonl"));
+    for line in gsm8k.lines().step_by(6) {
+        let item: Value = serde_json::from_str(line).unwrap();
+        let answer = Some(field(&item, "answer"));
+        set.add(false, &braces(&field(&item, "question")), BenchmarkItem { answer, ..BenchmarkItem::default() });
+    }
+    // Tasks whose items have words of their own.
+    for task in
+        ["causal_judgement", "disambiguation_qa", "formal_fallacies", "movie_recommendation", "ruin_names", "snarks"]
+    {
+        let file: Value =
+            serde_json::from_str(&lines(&data.join("bench/bbh/bbh").join(task).with_extension("json"))).unwrap();
+        for item in file["examples"].as_array().unwrap().iter().step_by(12) {
+            let (answer, subset) = (Some(field(item, "target")), Some(task.to_owned()));
+            set.add(false, &field(item, "input"), BenchmarkItem { answer, subset, ..BenchmarkItem::default() });
+        }
+    }
+    let english = set.items.len();
+    for (zh, slotted, item) in
+        written(seed).about.into_iter().zip(written(seed).items).map(|((zh, slotted), item)| (zh, slotted, item))
+    {
+        if zh && item.passage.is_none() && item.answer.is_some() && slotted.chars().count() > 10 {
+            set.add(zh, &slotted, item);
+        }
+    }
+    let all = set.items.len();
+    assert!(english > 250 && all > english + 20);
+    set.plant(&mut random, 0..all, 4);
+    set.negatives(&mut random, 2);
+    set
+}
+
+/// `text` with every number in braces.
+fn braces(text: &str) -> String {
+    let mut out = String::new();
+    let mut inside = false;
+    for c in text.chars() {
+        if c.is_ascii_digit() != inside {
+            out.push(if inside { '}' } else { '{' });
+            inside = !inside;
+        }
+        out.push(c);
+    }
+    if inside { out + "}" } else { out }
 }
 
 /// Items made from patterns.
