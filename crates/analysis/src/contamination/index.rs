@@ -5,6 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
 use super::item::{BenchmarkItem, Part, Piece};
+use super::judge::SHORTEST_ANSWER;
 use super::sentences::{asking, asks, frames, quoted};
 use super::text::{Reader, Unit, mixed};
 use super::words::{Class, Commonness};
@@ -248,10 +249,7 @@ impl Targets {
         let mut counts = vec![0_u32; self.numbers.len()];
         let looked_for = |target: &Target| match target.part {
             Part::Question | Part::Passage | Part::Solution => true,
-            // A short answer stands anywhere, and is looked for beside its question only.
-            Part::Answer => target.units.len() >= 5,
-            // Only as the content of a question that has none of its own.
-            Part::Choices => target.units.len() >= 5,
+            Part::Answer | Part::Choices => target.units.len() >= SHORTEST_ANSWER,
         };
         let different = |target: &Target| {
             let mut seeds: Vec<u32> = target.seeds.iter().copied().filter(|seed| *seed != NONE).collect();

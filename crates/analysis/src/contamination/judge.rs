@@ -13,6 +13,9 @@ pub(super) const TELLS: f64 = 1.5;
 /// A question of fewer words is short (13 words, or 20 characters: two words are three characters).
 const SHORT: f64 = 13.0;
 
+/// A shorter answer is looked for beside its question only.
+pub(super) const SHORTEST_ANSWER: usize = 5;
+
 /// What was found of the parts of one item.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Parts<'a> {
@@ -48,8 +51,9 @@ pub(super) fn judge(parts: &Parts<'_>) -> Option<(Verdict, f64, Basis)> {
     {
         rest.push((Verdict::PassageOnly, cover.weighted.min(cover.tells(target))));
     }
-    for (_, cover) in [parts.solution, parts.answer].into_iter().flatten() {
-        if cover.weighted >= 0.6 {
+    for (target, cover) in [parts.solution, parts.answer].into_iter().flatten() {
+        // A short answer stands anywhere.
+        if cover.weighted >= 0.6 && target.units.len() >= SHORTEST_ANSWER {
             rest.push((Verdict::AnswerOnly, cover.weighted));
         }
     }
@@ -62,6 +66,12 @@ pub(super) fn judge(parts: &Parts<'_>) -> Option<(Verdict, f64, Basis)> {
         Some((Verdict::NearMiss, score, _)) if score < 0.5 && other.is_some() => other,
         Some((Verdict::TooShort | Verdict::StockPhrase, _, _)) if other.is_some() => other,
         Some((Verdict::NearMiss, score, _)) if score < 0.3 => other,
+        // Digits in a row are in every table.
+        Some((Verdict::NearMiss, score, _))
+            if score < 0.9 && parts.question.is_some_and(|(target, _)| only_numbers(target)) =>
+        {
+            other
+        }
         Some(verdict) => Some(verdict),
         None => other,
     }
@@ -99,7 +109,9 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
     if score >= least && cover.counted >= all_units {
         // A name in running text is no question without the words that ask about it.
         let name_only = short && !supported && (ends_missing(target, cover) || no_ask(target, cover));
-        if cover.density() < 0.4 || name_only || only_numbers(target) && (cover.counted < 1.0 || cover.density() < 1.0)
+        if cover.density() < if supported { 0.4 } else { 0.65 }
+            || name_only
+            || only_numbers(target) && (cover.counted < 1.0 || cover.density() < 1.0)
         {
             return (Verdict::NearMiss, score, Basis::Settled);
         }
