@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use super::align::aligned;
 use super::cover::{Cover, cover};
-use super::finding::{Finding, Form, ItemSpan, Seen, Verdict};
+use super::finding::{Finding, Verdict};
 use super::index::{NONE, Own, Target, Targets};
 use super::item::{BenchmarkItem, Document, Part};
 use super::judge::{Parts, TELLS, judge};
 use super::method::Method;
+use super::seen::seen;
 use super::tally::{Basis, Candidate, Tally};
 use super::text::Unit;
 use super::words::Class;
@@ -37,11 +38,17 @@ pub(super) struct Scratch {
     touched: Vec<u32>,
 }
 
-/// What a document has of an item's parts.
-#[derive(Debug, Default)]
-struct Found {
-    /// For each piece of the item.
-    covers: BTreeMap<usize, Cover>,
+/// What a document has of each piece of an item.
+type Covers = BTreeMap<usize, Cover>;
+
+/// An item of which a document has something, and what that is by the document alone.
+struct Judged {
+    item: u32,
+    covers: Covers,
+    verdict: Verdict,
+    score: f64,
+    basis: Basis,
+    with_answer: bool,
 }
 
 impl Scratch {
@@ -77,17 +84,19 @@ impl Scratch {
                 covers.insert(number, cover);
             }
         }
-        let mut found: Vec<(u32, Vec<(usize, Cover)>, (Verdict, f64, Basis), bool)> = Vec::new();
+        let mut found: Vec<Judged> = Vec::new();
         for (number, of_item) in by_item(targets, &covers) {
             let Some(own) = targets.own.get(number as usize) else { continue };
-            let (of_item, with_answer, answer_tells) = beside(targets, own, of_item.covers, units);
+            let (of_item, with_answer, answer_tells) = beside(targets, own, of_item, units);
             let of_item = without_copies(targets, own, of_item, units);
-            if let Some(verdict) = judge(&parts(targets, own, &of_item, with_answer, answer_tells)) {
-                found.push((number, of_item.into_iter().collect(), verdict, with_answer));
+            let parts = parts(targets, own, &of_item, with_answer, answer_tells);
+            if let Some((verdict, score, basis)) = judge(&parts) {
+                found.push(Judged { item: number, covers: of_item, verdict, score, basis, with_answer });
             }
         }
         let siblings = siblings(targets, &found);
-        for ((number, covers, (verdict, score, basis), with_answer), sibling) in found.into_iter().zip(siblings) {
+        for (judged, sibling) in found.into_iter().zip(siblings) {
+            let Judged { item: number, covers, verdict, score, basis, with_answer } = judged;
             let (Some(own), Some(item)) = (targets.own.get(number as usize), items.get(number as usize)) else {
                 continue;
             };
@@ -157,12 +166,7 @@ impl Scratch {
 
 /// A question that was found where the passage says the same is looked for after the passage, and else left out. It stays
 /// if hardly more of the passage is there than the question repeats.
-fn without_copies(
-    targets: &Targets,
-    own: &[Own],
-    mut covers: BTreeMap<usize, Cover>,
-    units: &[Unit],
-) -> BTreeMap<usize, Cover> {
+fn without_copies(targets: &Targets, own: &[Own], mut covers: Covers, units: &[Unit]) -> Covers {
     let is = |piece: usize, part: Part| own.get(piece).is_some_and(|own| own.piece.part == part);
     let find = |part: Part| covers.iter().find(|(piece, _)| is(**piece, part));
     let (Some((question, asked)), Some((_, passage))) = (find(Part::Question), find(Part::Passage)) else {
@@ -189,9 +193,9 @@ fn without_copies(
 }
 
 /// What was found, by item and piece.
-fn by_item(targets: &Targets, covers: &BTreeMap<u32, Cover>) -> BTreeMap<u32, Found> {
-    let mut found: BTreeMap<u32, Found> = BTreeMap::new();
-    let mut add = |number: u32, wanted: &dyn Fn(&BTreeMap<u32, Found>, u32) -> bool| {
+fn by_item(targets: &Targets, covers: &BTreeMap<u32, Cover>) -> BTreeMap<u32, Covers> {
+    let mut found: BTreeMap<u32, Covers> = BTreeMap::new();
+    let mut add = |number: u32, wanted: &dyn Fn(&BTreeMap<u32, Covers>, u32) -> bool| {
         let (Some(target), Some(cover)) = (targets.get(number), covers.get(&number)) else { return };
         for item in &target.items {
             if !wanted(&found, *item) {
@@ -199,7 +203,7 @@ fn by_item(targets: &Targets, covers: &BTreeMap<u32, Cover>) -> BTreeMap<u32, Fo
             }
             let own = targets.own.get(*item as usize).map(Vec::as_slice).unwrap_or_default();
             for (piece, _) in own.iter().enumerate().filter(|(_, own)| own.target == Some(number)) {
-                found.entry(*item).or_default().covers.insert(piece, cover.clone());
+                found.entry(*item).or_default().insert(piece, cover.clone());
             }
         }
     };
@@ -218,12 +222,7 @@ fn by_item(targets: &Targets, covers: &BTreeMap<u32, Cover>) -> BTreeMap<u32, Fo
 }
 
 /// Adds choices and answer that stand beside the question. Also says whether the answer does, and what it tells.
-fn beside(
-    targets: &Targets,
-    own: &[Own],
-    mut covers: BTreeMap<usize, Cover>,
-    units: &[Unit],
-) -> (BTreeMap<usize, Cover>, bool, f64) {
+fn beside(targets: &Targets, own: &[Own], mut covers: Covers, units: &[Unit]) -> (Covers, bool, f64) {
     let is = |piece: usize, part: Part| own.get(piece).is_some_and(|own| own.piece.part == part);
     let question = covers.iter().find(|(piece, _)| is(**piece, Part::Question)).map(|(_, cover)| cover.in_document());
     let Some((first, end)) = question else { return (covers, false, 0.0) };
@@ -266,13 +265,7 @@ fn beside(
     (covers, with_answer, tells)
 }
 
-fn parts<'a>(
-    targets: &'a Targets,
-    own: &[Own],
-    covers: &'a BTreeMap<usize, Cover>,
-    with_answer: bool,
-    answer_tells: f64,
-) -> Parts<'a> {
+fn parts<'a>(targets: &'a Targets, own: &[Own], covers: &'a Covers, with_answer: bool, answer_tells: f64) -> Parts<'a> {
     let mut parts = Parts { with_answer, answer_tells, ..Parts::default() };
     for (piece, own) in own.iter().enumerate() {
         let Some(target) = own.target.and_then(|target| targets.get(target)) else { continue };
@@ -303,15 +296,14 @@ fn content(target: &Target) -> f64 {
 
 /// For each item with a leaked question, whether another item explains the same place of the document better: then it
 /// is that one's template.
-fn siblings(targets: &Targets, found: &[(u32, Vec<(usize, Cover)>, (Verdict, f64, Basis), bool)]) -> Vec<bool> {
-    let question = |index: usize| {
-        let (number, covers, (verdict, ..), _) = found.get(index)?;
-        let own = targets.own.get(*number as usize)?;
-        let (_, cover) =
-            covers.iter().find(|(piece, _)| own.get(*piece).is_some_and(|own| own.piece.part == Part::Question))?;
-        (*verdict == Verdict::Leak).then(|| (cover, cover.in_document()))
+fn siblings(targets: &Targets, found: &[Judged]) -> Vec<bool> {
+    let question = |judged: &Judged| -> Option<(Cover, (usize, usize))> {
+        let own = targets.own.get(judged.item as usize)?;
+        let is_question = |piece: usize| own.get(piece).is_some_and(|own| own.piece.part == Part::Question);
+        let (_, cover) = judged.covers.iter().find(|(piece, _)| is_question(**piece))?;
+        (judged.verdict == Verdict::Leak).then(|| (cover.clone(), cover.in_document()))
     };
-    let all: Vec<_> = (0..found.len()).map(question).collect();
+    let all: Vec<_> = found.iter().map(question).collect();
     all.iter()
         .map(|one| {
             let Some((cover, place)) = one else { return false };
@@ -326,7 +318,7 @@ fn siblings(targets: &Targets, found: &[(u32, Vec<(usize, Cover)>, (Verdict, f64
 }
 
 /// Seeds of what was found, evenly spread.
-fn sampled(targets: &Targets, own: &[Own], covers: &[(usize, Cover)]) -> Vec<u32> {
+fn sampled(targets: &Targets, own: &[Own], covers: &Covers) -> Vec<u32> {
     let mut seeds = Vec::new();
     for (piece, cover) in covers {
         let Some(own) = own.get(*piece).filter(|own| own.piece.part != Part::Choices) else { continue };
@@ -341,93 +333,4 @@ fn sampled(targets: &Targets, own: &[Own], covers: &[(usize, Cover)]) -> Vec<u32
     }
     let step = seeds.len().div_ceil(SAMPLED).max(1);
     seeds.into_iter().step_by(step).collect()
-}
-
-fn seen(
-    targets: &Targets,
-    item: &BenchmarkItem,
-    own: &[Own],
-    covers: &[(usize, Cover)],
-    text: &str,
-    units: &[Unit],
-) -> Vec<Seen> {
-    let mut all: Vec<Seen> = Vec::new();
-    let mut choices: Vec<usize> = Vec::new();
-    for (piece, cover) in covers {
-        let Some(own) = own.get(*piece) else { continue };
-        let Some(target) = own.target.and_then(|target| targets.get(target)) else { continue };
-        let one = one_seen(item, own, target, cover, text, units);
-        if own.piece.part == Part::Choices {
-            choices.push(cover.in_document().0);
-            // Choices are seen together.
-            if let Some(others) = all.iter_mut().find(|seen| seen.part == Part::Choices) {
-                others.form = others.form.max(one.form);
-                others.units += one.units;
-                others.found += one.found;
-                others.item.extend(one.item);
-                others.document.extend(one.document);
-                continue;
-            }
-        }
-        all.push(one);
-    }
-    let there = own.iter().filter(|own| own.piece.part == Part::Choices);
-    let units_of = |own: &Own| own.target.and_then(|target| targets.get(target)).map_or(0, |target| target.units.len());
-    let (count, length) = there.fold((0, 0), |sum, own| (sum.0 + 1, sum.1 + units_of(own) as u32));
-    if let Some(seen) = all.iter_mut().find(|seen| seen.part == Part::Choices) {
-        seen.units = length;
-        seen.score = f64::from(seen.found) / f64::from(length.max(1));
-        if choices.len() < count {
-            seen.form = Form::Piece;
-        } else if seen.form < Form::Edited && !choices.is_sorted() {
-            seen.form = Form::Reordered;
-        }
-        seen.document.sort_unstable();
-    }
-    all.sort_by(|one, two| two.score.total_cmp(&one.score).then(one.part.cmp(&two.part)));
-    // The question first, as it decides.
-    all.sort_by_key(|seen| seen.part != Part::Question);
-    all
-}
-
-fn one_seen(item: &BenchmarkItem, own: &Own, target: &Target, cover: &Cover, text: &str, units: &[Unit]) -> Seen {
-    let mut in_item: Vec<ItemSpan> = Vec::new();
-    let mut in_document: Vec<(u64, u64)> = Vec::new();
-    let mut last: Option<(usize, usize)> = None;
-    let base = own.piece.range.start as u32;
-    for (i, j) in &cover.pairs {
-        let (Some((start, end)), Some(unit)) = (own.places.get(*i), units.get(*j)) else { continue };
-        let follows = last == Some((i.wrapping_sub(1), j.wrapping_sub(1)));
-        match (in_item.last_mut(), in_document.last_mut()) {
-            (Some(of_item), Some(of_document)) if follows => {
-                of_item.end = base + end;
-                of_document.1 = unit.end as u64;
-            }
-            _ => {
-                let choice = own.piece.choice as u32;
-                in_item.push(ItemSpan { field: own.piece.field, choice, start: base + start, end: base + end });
-                in_document.push((unit.start as u64, unit.end as u64));
-            }
-        }
-        last = Some((*i, *j));
-    }
-    let whole = cover.pairs.len() == target.units.len();
-    let form = match (in_item.as_slice(), in_document.as_slice()) {
-        ([of_item], [of_document]) if whole => {
-            let ours = item.field(own.piece.field, own.piece.choice).get(of_item.start as usize..of_item.end as usize);
-            let theirs = text.get(of_document.0 as usize..of_document.1 as usize);
-            if ours == theirs { Form::Verbatim } else { Form::Normalised }
-        }
-        _ if cover.counted < 0.75 && cover.pairs.len() * 5 >= cover.extent() * 4 => Form::Piece,
-        _ => Form::Edited,
-    };
-    Seen {
-        part: own.piece.part,
-        form,
-        score: cover.weighted,
-        units: target.units.len() as u32,
-        found: cover.pairs.len() as u32,
-        item: in_item,
-        document: in_document,
-    }
 }
