@@ -16,6 +16,7 @@ mod traditional;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use proptest::prelude::*;
 use retrace_analysis::contamination::{
     BenchmarkItem, Document, Finding, Form, Impossible, KEPT, Method, OtherSearch, Outcome, Part, Search, SearchError,
     Tally, Verdict, impossible,
@@ -327,4 +328,22 @@ fn what_cannot_be_searched_for_is_refused() {
         assert_eq!(Method::named(method.name()), Some(method));
     }
     assert_eq!(Method::named("ngram"), None);
+}
+
+proptest! {
+    #[test]
+    fn any_document_survived(
+        text in "([a-c 一二三\n<>&;\\\\\"'(A).?]|which bell|of the nine|\\PC){0,80}",
+        question in "([a-c 一二三\n<>&;\\\\\"'(A).?]|which bell|of the nine|\\PC){1,60}",
+    ) {
+        let item = BenchmarkItem { question: Some(format!("which bell {question}")), ..BenchmarkItem::default() };
+        let search = Search::new(vec![item], &Method::ALL).unwrap();
+        let (mut tally, mut scanner) = (search.tally(), search.scanner());
+        for text in [text.as_str(), &question, &format!("{text} which bell {question} {text}")] {
+            scanner.scan(&Document { id: "1", text, lang: None, source: None, shard: "s" }, &mut tally);
+        }
+        for finding in search.finish(&tally).findings {
+            prop_assert!((0.0..=1.0).contains(&finding.score), "{finding:?}");
+        }
+    }
 }

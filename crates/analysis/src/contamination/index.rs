@@ -98,6 +98,8 @@ pub(super) struct Targets {
     /// For each seed, the range of `leads` that has its targets.
     starts: Vec<u32>,
     leads: Vec<u32>,
+    /// For each target, how many of its seeds a document must have to be compared with it.
+    pub(super) least: Vec<u32>,
 }
 
 /// The hash value of the seed that starts at `at`, if there are units enough.
@@ -120,6 +122,7 @@ impl Targets {
             filter: Vec::new(),
             starts: Vec::new(),
             leads: Vec::new(),
+            least: Vec::new(),
         };
         let mut same: HashMap<(Part, Vec<u64>), u32> = HashMap::new();
         let mut units = Vec::new();
@@ -181,7 +184,7 @@ impl Targets {
                 })
                 .collect();
         }
-        let bits = (self.numbers.len() * 16).next_power_of_two().max(1 << 10);
+        let bits = (self.numbers.len() * 8).next_power_of_two().max(1 << 10);
         self.filter = vec![0; bits / 64];
         // The order does not matter: bits are set.
         for hash in self.numbers.keys() {
@@ -279,6 +282,15 @@ impl Targets {
             target.leading = seeds.len() as u32;
             pairs.extend(seeds.into_iter().map(|(_, seed)| (seed, number as u32)));
         }
+        self.least = self
+            .all
+            .iter()
+            .map(|target| match target.part {
+                // A fifth: of a text with a tenth of its words replaced, a third and more are left.
+                Part::Question | Part::Passage | Part::Solution => target.leading.div_ceil(5),
+                Part::Answer | Part::Choices => target.leading.div_ceil(2),
+            })
+            .collect();
         pairs.sort_unstable();
         self.starts = Vec::with_capacity(self.numbers.len() + 1);
         let mut at = 0;

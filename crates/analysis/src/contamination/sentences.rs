@@ -1,6 +1,8 @@
 //! Which part of a question asks, and which part it only quotes.
 
+use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use super::text::Unit;
 
@@ -19,25 +21,29 @@ const SHORTEST: usize = 6;
 /// Words that ask. A question mark does too.
 const ASKING: &str = "what|which|who|whom|whose|how|why|when|where|is|are|was|were|do|does|did|can|could|will|would|\
     should|has|have|name|find|define|explain|calculate|whats|write|complete|solve|list|give";
-const ASKING_CJK: &str = "什么|哪|谁|为何|怎|几|多少|多大|多长|多久|吗|是否|如何|请|求|何时|何地|下列|計算";
+/// The first of them do nothing else.
+const ONLY_ASKING: usize = 9;
+const ASKING_CJK: &str = "什么|哪|谁|为何|怎|几|多少|多大|多长|多久|吗|是否|如何|请|求|何时|何地|下列|计算";
 
 /// Whether a text starts with a word that asks, or has one that only asks, or a question mark.
 pub(super) fn asks(text: &str) -> bool {
     let lower = text.trim().to_lowercase();
     let first = lower.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-    lower.ends_with(['?', '？']) && ASKING.split('|').take(9).any(|word| lower.contains(word))
+    lower.ends_with(['?', '？']) && ASKING.split('|').take(ONLY_ASKING).any(|word| lower.contains(word))
         || ASKING.split('|').any(|word| word == first)
         || ASKING_CJK.split('|').any(|word| lower.contains(word))
 }
 
+/// The words that only ask, and those for texts.
+static ASKING_WORDS: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| ASKING.split('|').take(ONLY_ASKING).chain(TEXTS.split('|')).collect());
+
 /// Whether each unit is a word that asks, or points at a text.
 pub(super) fn asking(text: &str, units: &[Unit]) -> Vec<bool> {
     let mut asking = vec![false; units.len()];
-    for (at, unit) in units.iter().enumerate() {
+    for (unit, asks) in units.iter().zip(&mut asking) {
         let word = text.get(unit.start..unit.end).unwrap_or_default().to_lowercase();
-        if ASKING.split('|').take(9).any(|asks| asks == word) || TEXTS.split('|').any(|text| text == word) {
-            asking.iter_mut().skip(at).take(1).for_each(|unit| *unit = true);
-        }
+        *asks = ASKING_WORDS.contains(word.as_str());
     }
     for (at, word) in ASKING_CJK.split('|').flat_map(|word| text.match_indices(word)) {
         let range =

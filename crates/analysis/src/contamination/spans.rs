@@ -149,11 +149,7 @@ impl Scratch {
         let mut led = Vec::new();
         for target in self.touched.drain(..) {
             let Some(count) = self.counts.get_mut(target as usize) else { continue };
-            let least = targets.get(target).map_or(u32::MAX, |target| match target.part {
-                // A fifth of the seeds: of a text with a tenth of its words replaced, a third and more are left.
-                Part::Question | Part::Passage | Part::Solution => target.leading.div_ceil(5),
-                Part::Answer | Part::Choices => target.leading.div_ceil(2),
-            });
+            let least = targets.least.get(target as usize).copied().unwrap_or(u32::MAX);
             if *count >= least {
                 led.push(target);
             }
