@@ -98,6 +98,8 @@ pub(super) struct Targets {
     /// For each seed, the range of `leads` that has its targets.
     starts: Vec<u32>,
     leads: Vec<u32>,
+    /// The letters of the first two choices, as units.
+    pub(super) letters: [u64; 2],
     /// For each target, how many of its seeds a document must have to be compared with it.
     pub(super) least: Vec<u32>,
 }
@@ -123,7 +125,13 @@ impl Targets {
             starts: Vec::new(),
             leads: Vec::new(),
             least: Vec::new(),
+            letters: [0; 2],
         };
+        let mut letters = Vec::new();
+        reader.units("a b", &mut letters);
+        for (letter, unit) in targets.letters.iter_mut().zip(letters) {
+            *letter = unit.hash;
+        }
         let mut same: HashMap<(Part, Vec<u64>), u32> = HashMap::new();
         let mut units = Vec::new();
         let mut cjk: Vec<Vec<bool>> = Vec::new();

@@ -16,6 +16,17 @@ const SHORT: f64 = 13.0;
 /// A shorter answer is looked for beside its question only.
 pub(super) const SHORTEST_ANSWER: usize = 5;
 
+/// What stands beside a question.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Beside {
+    /// Whether the answer does.
+    pub(super) answer: bool,
+    /// What that answer tells.
+    pub(super) answer_tells: f64,
+    /// Whether choices follow, and none is the item's.
+    pub(super) other_choices: bool,
+}
+
 /// What was found of the parts of one item.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Parts<'a> {
@@ -25,10 +36,7 @@ pub(super) struct Parts<'a> {
     pub(super) answer: Option<(&'a Target, &'a Cover)>,
     /// Of the choices: how many there are, how many were found, and what these tell together.
     pub(super) choices: (usize, usize, f64),
-    /// Whether the answer stands at the question.
-    pub(super) with_answer: bool,
-    /// What that answer tells.
-    pub(super) answer_tells: f64,
+    pub(super) beside: Beside,
 }
 
 /// The verdict, its score, and what it rests on. None if there is nothing to say.
@@ -85,7 +93,7 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
     if target.content < TELLS {
         // The question has no content: choices, passage or answer must have it.
         let whole = cover.counted >= 0.75;
-        let answer = parts.with_answer && parts.answer_tells >= 0.8 && target.units.len() >= 3;
+        let answer = parts.beside.answer && parts.beside.answer_tells >= 0.8 && target.units.len() >= 3;
         if whole && (choices && tell >= 3.0 || passage || answer) {
             return (Verdict::Leak, cover.counted, Basis::Settled);
         }
@@ -97,7 +105,7 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
         return (verdict, cover.counted * cover.weighted.min(0.9), Basis::Settled);
     }
     // Other values would have another answer.
-    let answered = parts.with_answer && parts.answer_tells >= 0.8 || choices && tell >= 1.0;
+    let answered = parts.beside.answer && parts.beside.answer_tells >= 0.8 || choices && tell >= 1.0;
     let supported = answered || passage;
     let other_values = !answered && other_values(target, cover);
     let short = target.words() < SHORT;
@@ -121,7 +129,7 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
         {
             return (Verdict::TooShort, score, Basis::Settled);
         }
-        if other_values {
+        if other_values || parts.beside.other_choices && !supported {
             return (Verdict::SameTemplate, score, Basis::Settled);
         }
         if frame_missing(target, cover) || ask_missing(target, cover) || quote_only(target, cover) {
@@ -141,7 +149,8 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
         if other_values {
             return (Verdict::SameTemplate, score, Basis::Settled);
         }
-        if quotes(target, cover) || frame_missing(target, cover) && rest_found(target, cover) {
+        let framed = frame_missing(target, cover) && rest_found(target, cover);
+        if quotes(target, cover) || framed || in_the_midst(target, cover) {
             return (Verdict::Quotation, score, Basis::Settled);
         }
         return (Verdict::Leak, score, Basis::Piece);
@@ -178,11 +187,16 @@ fn other_values(target: &Target, cover: &Cover) -> bool {
         .any(|[same, changed]| changed > same && changed * ln(0.85 / 0.1) + same * ln(0.15 / 0.9) + of_words > 1.0)
 }
 
-/// Whether more than a word or an eighth is missing at the start and the end together.
+/// Whether more than a word or an eighth is missing at the start and the end together. Of characters, more than one
+/// if any tells something, or more than three.
 fn ends_missing(target: &Target, cover: &Cover) -> bool {
+    let (Some(first), Some(last)) = (cover.pairs.first(), cover.pairs.last()) else { return true };
     let missing = target.units.len() - cover.extent();
-    let allowed = if target.classes.first().is_some_and(|class| class.is_cjk()) { 3 } else { 1 };
-    missing > allowed.max(target.units.len() / 8)
+    if target.classes.first().is_some_and(|class| class.is_cjk()) {
+        let mut at_ends = target.weights.iter().enumerate().filter(|(at, _)| *at < first.0 || *at > last.0);
+        return missing > 3.max(target.units.len() / 8) || missing > 1 && at_ends.any(|(_, weight)| *weight >= 0.2);
+    }
+    missing > 1.max(target.units.len() / 8)
 }
 
 /// Whether all words that ask are missing at the start or the end.
@@ -231,7 +245,15 @@ fn rest_found(target: &Target, cover: &Cover) -> bool {
         cover.found.iter().enumerate().filter(|(at, _)| !frame(*at)).map(|(_, found)| *found).collect();
     let found = outside.iter().filter(|found| **found).count();
     let numbers = target.classes.iter().zip(&cover.found).filter(|(class, found)| **found && class.is_number()).count();
-    found * 20 >= outside.len() * 17 && numbers < 2
+    found * 20 >= outside.len() * 17 && (numbers < 2 || found < 20)
+}
+
+/// Whether what was found has its start and its end in the midst of the question, which asks outside of it.
+fn in_the_midst(target: &Target, cover: &Cover) -> bool {
+    let (Some(first), Some(last)) = (cover.pairs.first(), cover.pairs.last()) else { return false };
+    let tail = target.units.len() - 1 - last.0;
+    let mut outside = target.asking.iter().enumerate().filter(|(at, _)| *at < first.0 || *at > last.0);
+    first.0 >= 3 && tail >= 3 && outside.any(|(_, asks)| *asks)
 }
 
 /// Whether what was found stands within quotation marks in the question.

@@ -7,7 +7,7 @@ use super::cover::{Cover, cover};
 use super::finding::{Finding, Verdict};
 use super::index::{NONE, Own, Target, Targets};
 use super::item::{BenchmarkItem, Document, Part};
-use super::judge::{Parts, TELLS, judge};
+use super::judge::{Beside, Parts, TELLS, judge};
 use super::method::Method;
 use super::seen::seen;
 use super::tally::{Basis, Candidate, Tally};
@@ -87,11 +87,11 @@ impl Scratch {
         let mut found: Vec<Judged> = Vec::new();
         for (number, of_item) in by_item(targets, &covers) {
             let Some(own) = targets.own.get(number as usize) else { continue };
-            let (of_item, with_answer, answer_tells) = beside(targets, own, of_item, units);
+            let (of_item, beside) = beside(targets, own, of_item, units);
             let of_item = without_copies(targets, own, of_item, units);
-            let parts = parts(targets, own, &of_item, with_answer, answer_tells);
+            let parts = parts(targets, own, &of_item, beside);
             if let Some((verdict, score, basis)) = judge(&parts) {
-                found.push(Judged { item: number, covers: of_item, verdict, score, basis, with_answer });
+                found.push(Judged { item: number, covers: of_item, verdict, score, basis, with_answer: beside.answer });
             }
         }
         let siblings = siblings(targets, &found);
@@ -218,10 +218,10 @@ fn by_item(targets: &Targets, covers: &BTreeMap<u32, Cover>) -> BTreeMap<u32, Co
 }
 
 /// Adds choices and answer that stand beside the question. Also says whether the answer does, and what it tells.
-fn beside(targets: &Targets, own: &[Own], mut covers: Covers, units: &[Unit]) -> (Covers, bool, f64) {
+fn beside(targets: &Targets, own: &[Own], mut covers: Covers, units: &[Unit]) -> (Covers, Beside) {
     let is = |piece: usize, part: Part| own.get(piece).is_some_and(|own| own.piece.part == part);
     let question = covers.iter().find(|(piece, _)| is(**piece, Part::Question)).map(|(_, cover)| cover.in_document());
-    let Some((first, end)) = question else { return (covers, false, 0.0) };
+    let Some((first, end)) = question else { return (covers, Beside::default()) };
     let length: usize = own
         .iter()
         .filter(|own| own.piece.part == Part::Choices)
@@ -231,7 +231,8 @@ fn beside(targets: &Targets, own: &[Own], mut covers: Covers, units: &[Unit]) ->
     let margin = NEAR + 2 * length;
     let from = first.saturating_sub(margin);
     let near = units.get(from..(end + margin).min(units.len())).unwrap_or_default();
-    let (mut with_answer, mut tells) = (false, 0.0);
+    let mut beside = Beside::default();
+    let mut choices = (0, 0);
     for (piece, own) in own.iter().enumerate() {
         let Some(target) = own.target.and_then(|target| targets.get(target)) else { continue };
         if !matches!(own.piece.part, Part::Choices | Part::Answer) {
@@ -251,18 +252,27 @@ fn beside(targets: &Targets, own: &[Own], mut covers: Covers, units: &[Unit]) ->
             let pairs = (0..target.units.len()).map(|i| (i, start + i)).collect();
             covers.insert(piece, Cover::new(target, pairs));
         }
+        if own.piece.part == Part::Choices {
+            choices.0 += 1;
+            choices.1 += usize::from(covers.get(&piece).is_some_and(|cover| cover.counted >= 0.5));
+        }
         if own.piece.part == Part::Answer
             && (place.is_some() || covers.get(&piece).is_some_and(|cover| cover.weighted >= 0.75))
         {
-            with_answer = true;
-            tells = target.content;
+            beside.answer = true;
+            beside.answer_tells = target.content;
         }
     }
-    (covers, with_answer, tells)
+    // Other choices: a second letter soon after the first, and none of the item's.
+    let after = units.get(end..(end + NEAR).min(units.len())).unwrap_or_default();
+    let letter = |letter: u64, within: usize| after.iter().take(within).any(|unit| unit.hash == letter);
+    let [a, b] = targets.letters;
+    beside.other_choices = choices.0 > 1 && choices.1 == 0 && letter(a, 3) && letter(b, NEAR);
+    (covers, beside)
 }
 
-fn parts<'a>(targets: &'a Targets, own: &[Own], covers: &'a Covers, with_answer: bool, answer_tells: f64) -> Parts<'a> {
-    let mut parts = Parts { with_answer, answer_tells, ..Parts::default() };
+fn parts<'a>(targets: &'a Targets, own: &[Own], covers: &'a Covers, beside: Beside) -> Parts<'a> {
+    let mut parts = Parts { beside, ..Parts::default() };
     for (piece, own) in own.iter().enumerate() {
         let Some(target) = own.target.and_then(|target| targets.get(target)) else { continue };
         let cover = covers.get(&piece);
