@@ -73,7 +73,7 @@ pub(super) fn judge(parts: &Parts<'_>) -> Option<(Verdict, f64, Basis)> {
         // What the question alone says, unless another part was seen better.
         Some((Verdict::NearMiss, score, _)) if score < 0.5 && other.is_some() => other,
         Some((Verdict::TooShort | Verdict::StockPhrase, _, _)) if other.is_some() => other,
-        Some((Verdict::NearMiss, score, _)) if score < 0.3 => other,
+        Some((Verdict::NearMiss, score, _)) if score < 0.3 || parts.question.is_some_and(few) => other,
         // Digits in a row are in every table.
         Some((Verdict::NearMiss, score, _))
             if score < 0.9 && parts.question.is_some_and(|(target, _)| only_numbers(target)) =>
@@ -83,6 +83,11 @@ pub(super) fn judge(parts: &Parts<'_>) -> Option<(Verdict, f64, Basis)> {
         Some(verdict) => Some(verdict),
         None => other,
     }
+}
+
+/// Whether hardly any units were found, however much they tell: a name.
+fn few((_, cover): (&Target, &Cover)) -> bool {
+    cover.counted < 0.3 || cover.pairs.len() < 4
 }
 
 fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64, Basis) {
@@ -116,7 +121,7 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
     };
     if score >= least && cover.counted >= all_units {
         // A name in running text is no question without the words that ask about it.
-        let name_only = short && !supported && (ends_missing(target, cover) || no_ask(target, cover));
+        let name_only = (short || !target.asks) && !supported && (ends_missing(target, cover) || no_ask(target, cover));
         if cover.density() < if supported { 0.4 } else { 0.65 }
             || name_only
             || only_numbers(target) && (cover.counted < 1.0 || cover.density() < 1.0)
