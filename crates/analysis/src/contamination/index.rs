@@ -1,0 +1,345 @@
+//! The benchmarks' items, arranged so that a document is compared only with the few that it may have.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
+
+use super::item::{BenchmarkItem, Part, Piece};
+use super::judge::SHORTEST_ANSWER;
+use super::sentences::{asking, asks, frames, quoted};
+use super::text::{Reader, Unit, mixed};
+use super::words::{Class, Commonness};
+
+/// Units of a seed that starts with a word, and of one that starts with a character. A question of seven words with one
+/// replaced still has a seed.
+const SEED: [usize; 2] = [3, 4];
+
+/// A seed that stands in more targets than this leads to none of them, unless they have hardly any other.
+const CROWDED: usize = 200;
+
+/// Of a target, at least this many seeds lead to it, the rarest.
+const LEADING: usize = 3;
+
+/// A text that is searched for: a part of one item, or of several that have the same text there.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) part: Part,
+    pub(super) units: Vec<u64>,
+    /// What each unit is and how much it tells, from 0 to 1.
+    pub(super) classes: Vec<Class>,
+    pub(super) weights: Vec<f64>,
+    /// How much the units tell together, however common each word is among items.
+    pub(super) content: f64,
+    /// The number of the seed that starts at each unit, or [`NONE`].
+    pub(super) seeds: Vec<u32>,
+    /// How many different seeds there are that lead to the target.
+    pub(super) leading: u32,
+    /// The items that have it.
+    pub(super) items: Vec<u32>,
+    /// Whether it has a word that asks.
+    pub(super) asks: bool,
+    /// Whether each unit is such a word.
+    pub(super) asking: Vec<bool>,
+    /// Of a question: the sentences that ask about the rest of it.
+    pub(super) frames: Vec<Range<usize>>,
+    /// Whether each unit stands within quotation marks.
+    pub(super) quoted: Vec<bool>,
+}
+
+impl Target {
+    /// Its length in words; three characters are as long as two words.
+    pub(super) fn words(&self) -> f64 {
+        self.classes.iter().map(|class| if class.is_cjk() { 2.0 / 3.0 } else { 1.0 }).sum()
+    }
+}
+
+/// No seed starts here.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// A piece of an item and its target.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) piece: Piece,
+    /// None if it has no units.
+    pub(super) target: Option<u32>,
+    /// Where the units of the piece are in its text, in bytes from the start of the piece.
+    pub(super) places: Vec<(u32, u32)>,
+}
+
+/// Hash values as they are: they are mixed already.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for b in bytes {
+            self.0 = mixed(self.0 ^ u64::from(*b));
+        }
+    }
+    fn write_u64(&mut self, x: u64) {
+        self.0 = x;
+    }
+}
+
+type Numbers = HashMap<u64, u32, BuildHasherDefault<AsIs>>;
+
+/// Targets by their seeds.
+#[derive(Debug)]
+pub(super) struct Targets {
+    pub(super) all: Vec<Target>,
+    /// For each item, its pieces.
+    pub(super) own: Vec<Vec<Own>>,
+    numbers: Numbers,
+    /// One bit for each hash value of a seed, shortened: most windows of a document end here.
+    filter: Vec<u64>,
+    /// For each seed, the range of `leads` that has its targets.
+    starts: Vec<u32>,
+    leads: Vec<u32>,
+    /// The letters of the first two choices, as units.
+    pub(super) letters: [u64; 2],
+    /// For each target, how many of its seeds a document must have to be compared with it.
+    pub(super) least: Vec<u32>,
+}
+
+/// The hash value of the seed that starts at `at`, if there are units enough.
+pub(super) fn seed_at(hash: impl Fn(usize) -> Option<(u64, bool)>, at: usize) -> Option<u64> {
+    let (first, cjk) = hash(at)?;
+    let mut sum = first;
+    for k in 1..SEED[usize::from(cjk)] {
+        sum = sum.rotate_left(23).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ hash(at + k)?.0;
+    }
+    Some(mixed(sum))
+}
+
+impl Targets {
+    pub(super) fn new(items: &[BenchmarkItem], reader: &Reader) -> Self {
+        let commonness = Commonness::new(reader);
+        let mut targets = Self {
+            all: Vec::new(),
+            own: Vec::with_capacity(items.len()),
+            numbers: Numbers::default(),
+            filter: Vec::new(),
+            starts: Vec::new(),
+            leads: Vec::new(),
+            least: Vec::new(),
+            letters: [0; 2],
+        };
+        let mut letters = Vec::new();
+        reader.units("a b", &mut letters);
+        for (letter, unit) in targets.letters.iter_mut().zip(letters) {
+            *letter = unit.hash;
+        }
+        let mut same: HashMap<(Part, Vec<u64>), u32> = HashMap::new();
+        let mut units = Vec::new();
+        let mut cjk: Vec<Vec<bool>> = Vec::new();
+        for (number, item) in items.iter().enumerate() {
+            let mut own = Vec::new();
+            for piece in item.pieces() {
+                let text = item.text(&piece);
+                reader.units(text, &mut units);
+                let question = piece.part == Part::Question;
+                let target = (!units.is_empty()).then(|| {
+                    let hashes: Vec<u64> = units.iter().map(|unit| unit.hash).collect();
+                    let target = *same.entry((piece.part, hashes)).or_insert_with_key(|(_, hashes)| {
+                        targets.all.push(Target {
+                            part: piece.part,
+                            units: hashes.clone(),
+                            classes: commonness.classes(text, &units),
+                            weights: Vec::new(),
+                            content: 0.0,
+                            seeds: Vec::new(),
+                            leading: 0,
+                            items: Vec::new(),
+                            asks: question && asks(text),
+                            asking: if question { asking(text, &units) } else { Vec::new() },
+                            frames: if question { frames(text, &units) } else { Vec::new() },
+                            quoted: if question { quoted(text, &units) } else { Vec::new() },
+                        });
+                        cjk.push(units.iter().map(|unit| unit.cjk).collect());
+                        targets.all.len() as u32 - 1
+                    });
+                    if let Some(known) = targets.all.get_mut(target as usize)
+                        && known.items.last() != Some(&(number as u32))
+                    {
+                        known.items.push(number as u32);
+                    }
+                    target
+                });
+                let places = places(&units);
+                own.push(Own { piece, target, places });
+            }
+            targets.own.push(own);
+        }
+        drop(same);
+        targets.number_seeds(&cjk);
+        targets.weigh(items.len(), &commonness);
+        targets.lead();
+        targets
+    }
+
+    /// Numbers the seeds of all targets that are looked for by themselves.
+    fn number_seeds(&mut self, cjk: &[Vec<bool>]) {
+        for (target, cjk) in self.all.iter_mut().zip(cjk) {
+            let unit = |at: usize| Some((*target.units.get(at)?, *cjk.get(at)?));
+            target.seeds = (0..target.units.len())
+                .map(|at| {
+                    let Some(hash) = seed_at(unit, at) else { return NONE };
+                    let next = self.numbers.len() as u32;
+                    *self.numbers.entry(hash).or_insert(next)
+                })
+                .collect();
+        }
+        let bits = (self.numbers.len() * 8).next_power_of_two().max(1 << 10);
+        self.filter = vec![0; bits / 64];
+        // The order does not matter: bits are set.
+        for hash in self.numbers.keys() {
+            let bit = *hash as usize & (bits - 1);
+            if let Some(word) = self.filter.get_mut(bit / 64) {
+                *word |= 1 << (bit % 64);
+            }
+        }
+    }
+
+    /// Weighs units: what stands in many items tells little (a template), and so do common words, and what the
+    /// target repeats.
+    fn weigh(&mut self, items: usize, commonness: &Commonness) {
+        let mut in_items = vec![0_u32; self.numbers.len()];
+        let mut units: HashMap<u64, u32> = HashMap::new();
+        for target in &self.all {
+            // Items share a passage without being of one template.
+            let owners = if target.part == Part::Question { target.items.len() as u32 } else { 1 };
+            let mut seeds = target.seeds.clone();
+            seeds.sort_unstable();
+            seeds.dedup();
+            for seed in seeds.into_iter().filter(|seed| *seed != NONE) {
+                if let Some(count) = in_items.get_mut(seed as usize) {
+                    *count += owners;
+                }
+            }
+            let mut different = target.units.clone();
+            different.sort_unstable();
+            different.dedup();
+            for unit in different {
+                *units.entry(unit).or_insert(0) += owners;
+            }
+        }
+        let whole = libm::log(items as f64 + 1.0);
+        // 1 for what one item has, 0 for what all have. ln((n + 1) / df) / ln(n + 1), so that it holds for one item too.
+        let rarity = |count: u32| ((whole - libm::log(f64::from(count.max(1)))) / whole).clamp(0.0, 1.0);
+        // A phrase that many items have is a template, however many items there are. Four may be versions of one.
+        let own = |count: u32| libm::sqrt(4.0 / f64::from(count.max(4)));
+        for target in &mut self.all {
+            let mut template = vec![1.0_f64; target.units.len()];
+            for (at, seed) in target.seeds.iter().enumerate() {
+                let Some(count) = in_items.get(*seed as usize) else { continue };
+                let length = SEED[usize::from(target.classes.get(at).is_some_and(|class| class.is_cjk()))];
+                for weight in template.iter_mut().skip(at).take(length) {
+                    *weight = weight.min(own(*count));
+                }
+            }
+            let mut repeats: BTreeMap<u64, u32> = BTreeMap::new();
+            for unit in &target.units {
+                *repeats.entry(*unit).or_insert(0) += 1;
+            }
+            target.weights.clear();
+            for ((unit, class), template) in target.units.iter().zip(&target.classes).zip(template) {
+                let known = units.get(unit).copied().unwrap_or(1);
+                let repeated = f64::from(repeats.get(unit).copied().unwrap_or(1));
+                let content = commonness.weight(*unit, *class) * template / libm::sqrt(repeated);
+                target.content += content;
+                target.weights.push(content * (0.5 + 0.5 * rarity(known)));
+            }
+        }
+    }
+
+    /// Says which targets each seed leads to.
+    fn lead(&mut self) {
+        let mut counts = vec![0_u32; self.numbers.len()];
+        let looked_for = |target: &Target| match target.part {
+            Part::Question | Part::Passage | Part::Solution => true,
+            Part::Answer | Part::Choices => target.units.len() >= SHORTEST_ANSWER,
+        };
+        let different = |target: &Target| {
+            let mut seeds: Vec<u32> = target.seeds.iter().copied().filter(|seed| *seed != NONE).collect();
+            seeds.sort_unstable();
+            seeds.dedup();
+            seeds
+        };
+        for target in self.all.iter().filter(|target| looked_for(target)) {
+            for seed in different(target) {
+                if let Some(count) = counts.get_mut(seed as usize) {
+                    *count += 1;
+                }
+            }
+        }
+        let mut pairs: Vec<(u32, u32)> = Vec::new();
+        for (number, target) in self.all.iter_mut().enumerate() {
+            if !looked_for(target) {
+                continue;
+            }
+            let mut seeds: Vec<(u32, u32)> = different(target)
+                .into_iter()
+                .map(|seed| (counts.get(seed as usize).copied().unwrap_or(0), seed))
+                .collect();
+            seeds.sort_unstable();
+            let uncrowded = seeds.iter().take_while(|(count, _)| *count as usize <= CROWDED).count();
+            seeds.truncate(uncrowded.max(LEADING));
+            target.leading = seeds.len() as u32;
+            pairs.extend(seeds.into_iter().map(|(_, seed)| (seed, number as u32)));
+        }
+        self.least = self
+            .all
+            .iter()
+            .map(|target| match target.part {
+                // A fifth: of a text with a tenth of its words replaced, a third and more are left.
+                Part::Question | Part::Passage | Part::Solution => target.leading.div_ceil(5),
+                Part::Answer | Part::Choices => target.leading.div_ceil(2),
+            })
+            .collect();
+        pairs.sort_unstable();
+        self.starts = Vec::with_capacity(self.numbers.len() + 1);
+        let mut at = 0;
+        for seed in 0..self.numbers.len() as u32 {
+            self.starts.push(at as u32);
+            while pairs.get(at).is_some_and(|(s, _)| *s == seed) {
+                at += 1;
+            }
+        }
+        self.starts.push(at as u32);
+        self.leads = pairs.into_iter().map(|(_, target)| target).collect();
+    }
+
+    /// How many seeds there are.
+    pub(super) fn seeds(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// The number of the seed at `at` of a document.
+    #[inline]
+    pub(super) fn seed(&self, units: &[Unit], at: usize) -> Option<u32> {
+        let hash = seed_at(|k| units.get(k).map(|unit| (unit.hash, unit.cjk)), at)?;
+        let bit = hash as usize & (self.filter.len() * 64 - 1);
+        if self.filter.get(bit / 64)? >> (bit % 64) & 1 == 0 {
+            return None;
+        }
+        self.numbers.get(&hash).copied()
+    }
+
+    /// The targets that `seed` leads to.
+    pub(super) fn led_to(&self, seed: u32) -> &[u32] {
+        let seed = seed as usize;
+        let range = || Some(*self.starts.get(seed)? as usize..*self.starts.get(seed + 1)? as usize);
+        range().and_then(|range: Range<usize>| self.leads.get(range)).unwrap_or_default()
+    }
+
+    pub(super) fn get(&self, target: u32) -> Option<&Target> {
+        self.all.get(target as usize)
+    }
+}
+
+fn places(units: &[Unit]) -> Vec<(u32, u32)> {
+    units.iter().map(|unit| (unit.start as u32, unit.end as u32)).collect()
+}

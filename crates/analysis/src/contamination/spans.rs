@@ -1,0 +1,342 @@
+//! Our method: what a document has of each item, part by part.
+
+use std::collections::BTreeMap;
+
+use super::align::aligned;
+use super::cover::{Cover, cover};
+use super::finding::{Finding, Verdict};
+use super::index::{NONE, Own, Target, Targets};
+use super::item::{BenchmarkItem, Document, Part};
+use super::judge::{Beside, Parts, TELLS, judge};
+use super::method::Method;
+use super::seen::seen;
+use super::tally::{Basis, Candidate, Tally};
+use super::text::Unit;
+use super::words::Class;
+
+/// Choices and answer are looked for so many units around the question, and twice their own length.
+const NEAR: usize = 60;
+
+/// The answer is looked for so many units after the question, and its choices.
+const AFTER: usize = 20;
+
+/// A question without content that more items have is looked at only where another of their parts is.
+const SHARED: usize = 3;
+
+/// The most seeds of a finding whose documents are counted.
+const SAMPLED: usize = 32;
+
+/// Memory for one document, used again for the next.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    hits: Vec<(u32, u32)>,
+    /// For each seed, the last document that had it.
+    last: Vec<u32>,
+    number: u32,
+    /// For each target, how many of its seeds the document has.
+    counts: Vec<u32>,
+    touched: Vec<u32>,
+}
+
+/// What a document has of each piece of an item.
+type Covers = BTreeMap<usize, Cover>;
+
+/// An item of which a document has something, and what that is by the document alone.
+struct Judged {
+    item: u32,
+    covers: Covers,
+    verdict: Verdict,
+    score: f64,
+    basis: Basis,
+    with_answer: bool,
+}
+
+impl Scratch {
+    pub(super) fn new(targets: &Targets) -> Self {
+        Self {
+            hits: Vec::new(),
+            last: vec![0; targets.seeds()],
+            number: 0,
+            counts: vec![0; targets.all.len()],
+            touched: Vec::new(),
+        }
+    }
+
+    /// Adds to `tally` what `document`, whose units are `units`, has of the items.
+    pub(super) fn scan(
+        &mut self,
+        items: &[BenchmarkItem],
+        targets: &Targets,
+        document: &Document<'_>,
+        units: &[Unit],
+        tally: &mut Tally,
+    ) {
+        let led = self.led(targets, units, tally);
+        if led.is_empty() {
+            return;
+        }
+        self.hits.sort_unstable();
+        let mut covers: BTreeMap<u32, Cover> = BTreeMap::new();
+        for number in led {
+            let Some(target) = targets.get(number) else { continue };
+            let cover = cover(target, units, &self.hits);
+            if !cover.pairs.is_empty() && (cover.weighted >= 0.2 || cover.longest() >= 8) {
+                covers.insert(number, cover);
+            }
+        }
+        let mut found: Vec<Judged> = Vec::new();
+        for (number, of_item) in by_item(targets, &covers) {
+            let Some(own) = targets.own.get(number as usize) else { continue };
+            let (of_item, beside) = beside(targets, own, of_item, units);
+            let of_item = without_copies(targets, own, of_item, units);
+            let parts = parts(targets, own, &of_item, beside);
+            if let Some((verdict, score, basis)) = judge(&parts) {
+                found.push(Judged { item: number, covers: of_item, verdict, score, basis, with_answer: beside.answer });
+            }
+        }
+        let siblings = siblings(targets, &found);
+        for (judged, sibling) in found.into_iter().zip(siblings) {
+            let Judged { item: number, covers, verdict, score, basis, with_answer } = judged;
+            let (Some(own), Some(item)) = (targets.own.get(number as usize), items.get(number as usize)) else {
+                continue;
+            };
+            let verdict = if sibling { Verdict::SameTemplate } else { verdict };
+            let seeds = sampled(targets, own, &covers);
+            let finding = Finding {
+                method: Method::Spans,
+                item: number,
+                document: document.id.to_owned(),
+                shard: document.shard.to_owned(),
+                lang: document.lang.map(str::to_owned),
+                source: document.source.map(str::to_owned),
+                verdict,
+                score,
+                seen: seen(targets, item, own, &covers, document.text, units),
+                with_answer,
+            };
+            tally.add(Candidate { finding, basis, seeds });
+        }
+    }
+
+    /// The targets of which the document has seeds enough, by number; counts the documents of each seed.
+    fn led(&mut self, targets: &Targets, units: &[Unit], tally: &mut Tally) -> Vec<u32> {
+        self.hits.clear();
+        if self.number == u32::MAX {
+            self.last.fill(0);
+            self.number = 0;
+        }
+        self.number += 1;
+        for at in 0..units.len() {
+            let Some(seed) = targets.seed(units, at) else { continue };
+            self.hits.push((seed, at as u32));
+            let Some(last) = self.last.get_mut(seed as usize) else { continue };
+            if *last == self.number {
+                continue;
+            }
+            *last = self.number;
+            if let Some(count) = tally.seeds.get_mut(seed as usize) {
+                *count = count.saturating_add(1);
+            }
+            for target in targets.led_to(seed) {
+                if let Some(count) = self.counts.get_mut(*target as usize) {
+                    if *count == 0 {
+                        self.touched.push(*target);
+                    }
+                    *count += 1;
+                }
+            }
+        }
+        let mut led = Vec::new();
+        for target in self.touched.drain(..) {
+            let Some(count) = self.counts.get_mut(target as usize) else { continue };
+            let least = targets.least.get(target as usize).copied().unwrap_or(u32::MAX);
+            if *count >= least {
+                led.push(target);
+            }
+            *count = 0;
+        }
+        led.sort_unstable();
+        led
+    }
+}
+
+/// A question that was found where the passage says the same is looked for after the passage, and else left out. It stays
+/// if hardly more of the passage is there than the question repeats.
+fn without_copies(targets: &Targets, own: &[Own], mut covers: Covers, units: &[Unit]) -> Covers {
+    let is = |piece: usize, part: Part| own.get(piece).is_some_and(|own| own.piece.part == part);
+    let find = |part: Part| covers.iter().find(|(piece, _)| is(**piece, part));
+    let (Some((question, asked)), Some((_, passage))) = (find(Part::Question), find(Part::Passage)) else {
+        return covers;
+    };
+    let mut places: Vec<usize> = passage.pairs.iter().map(|pair| pair.1).collect();
+    places.sort_unstable();
+    let inside = asked.pairs.iter().filter(|pair| places.binary_search(&pair.1).is_ok()).count();
+    if inside * 5 >= asked.pairs.len() * 4 && passage.pairs.len() * 2 > asked.pairs.len() * 3 {
+        let (question, end) = (*question, passage.in_document().1);
+        covers.remove(&question);
+        let target = own.get(question).and_then(|own| targets.get(own.target?));
+        if let Some(target) = target {
+            let after = units.get(end..(end + 2 * target.units.len() + NEAR).min(units.len())).unwrap_or_default();
+            let hashes: Vec<u64> = after.iter().map(|unit| unit.hash).collect();
+            let pairs: Vec<(usize, usize)> =
+                aligned(&target.units, &hashes).into_iter().map(|(i, j)| (i, end + j)).collect();
+            if !pairs.is_empty() {
+                covers.insert(question, Cover::new(target, pairs));
+            }
+        }
+    }
+    covers
+}
+
+/// What was found, by item and piece.
+fn by_item(targets: &Targets, covers: &BTreeMap<u32, Cover>) -> BTreeMap<u32, Covers> {
+    let mut found: BTreeMap<u32, Covers> = BTreeMap::new();
+    let mut add = |number: u32, wanted: &dyn Fn(&BTreeMap<u32, Covers>, u32) -> bool| {
+        let (Some(target), Some(cover)) = (targets.get(number), covers.get(&number)) else { return };
+        for item in &target.items {
+            if !wanted(&found, *item) {
+                continue;
+            }
+            let own = targets.own.get(*item as usize).map(Vec::as_slice).unwrap_or_default();
+            for (piece, _) in own.iter().enumerate().filter(|(_, own)| own.target == Some(number)) {
+                found.entry(*item).or_default().insert(piece, cover.clone());
+            }
+        }
+    };
+    let shared = |number: &u32| {
+        targets.get(*number).is_some_and(|target| {
+            target.part == Part::Question && target.items.len() > SHARED && target.content < TELLS
+        })
+    };
+    for number in covers.keys().filter(|number| !shared(number)) {
+        add(*number, &|_, _| true);
+    }
+    for number in covers.keys().filter(|number| shared(number)) {
+        add(*number, &|found, item| found.contains_key(&item));
+    }
+    found
+}
+
+/// Adds choices and answer that stand beside the question. Also says whether the answer does, and what it tells.
+fn beside(targets: &Targets, own: &[Own], mut covers: Covers, units: &[Unit]) -> (Covers, Beside) {
+    let is = |piece: usize, part: Part| own.get(piece).is_some_and(|own| own.piece.part == part);
+    let question = covers.iter().find(|(piece, _)| is(**piece, Part::Question)).map(|(_, cover)| cover.in_document());
+    let Some((first, end)) = question else { return (covers, Beside::default()) };
+    let length: usize = own
+        .iter()
+        .filter(|own| own.piece.part == Part::Choices)
+        .filter_map(|own| targets.get(own.target?))
+        .map(|target| target.units.len())
+        .sum();
+    let margin = NEAR + 2 * length;
+    let from = first.saturating_sub(margin);
+    let near = units.get(from..(end + margin).min(units.len())).unwrap_or_default();
+    let mut beside = Beside::default();
+    let mut choices = (0, 0);
+    for (piece, own) in own.iter().enumerate() {
+        let Some(target) = own.target.and_then(|target| targets.get(target)) else { continue };
+        if !matches!(own.piece.part, Part::Choices | Part::Answer) {
+            continue;
+        }
+        // The answer comes after the question and its choices; the word may be in the question too.
+        let after = end - from..(end - from + AFTER + 2 * length + target.units.len()).min(near.len());
+        let within = if target.part == Part::Answer { after } else { 0..near.len() };
+        let skipped = within.start;
+        let place = near
+            .get(within)
+            .unwrap_or_default()
+            .windows(target.units.len())
+            .position(|window| window.iter().map(|unit| unit.hash).eq(target.units.iter().copied()));
+        if let Some(place) = place {
+            let start = from + skipped + place;
+            let pairs = (0..target.units.len()).map(|i| (i, start + i)).collect();
+            covers.insert(piece, Cover::new(target, pairs));
+        }
+        if own.piece.part == Part::Choices {
+            choices.0 += 1;
+            choices.1 += usize::from(covers.get(&piece).is_some_and(|cover| cover.counted >= 0.5));
+        }
+        if own.piece.part == Part::Answer
+            && (place.is_some() || covers.get(&piece).is_some_and(|cover| cover.weighted >= 0.75))
+        {
+            beside.answer = true;
+            beside.answer_tells = target.content;
+        }
+    }
+    // Other choices: a second letter soon after the first, and none of the item's.
+    let after = units.get(end..(end + NEAR).min(units.len())).unwrap_or_default();
+    let letter = |letter: u64, within: usize| after.iter().take(within).any(|unit| unit.hash == letter);
+    let [a, b] = targets.letters;
+    beside.other_choices = choices.0 > 1 && choices.1 == 0 && letter(a, 3) && letter(b, NEAR);
+    (covers, beside)
+}
+
+fn parts<'a>(targets: &'a Targets, own: &[Own], covers: &'a Covers, beside: Beside) -> Parts<'a> {
+    let mut parts = Parts { beside, ..Parts::default() };
+    for (piece, own) in own.iter().enumerate() {
+        let Some(target) = own.target.and_then(|target| targets.get(target)) else { continue };
+        let cover = covers.get(&piece);
+        let both = cover.map(|cover| (target, cover));
+        match own.piece.part {
+            Part::Question => parts.question = parts.question.or(both),
+            Part::Passage => parts.passage = parts.passage.or(both),
+            Part::Solution => parts.solution = parts.solution.or(both),
+            Part::Answer => parts.answer = parts.answer.or(both),
+            Part::Choices => {
+                parts.choices.0 += 1;
+                if cover.is_some_and(|cover| cover.counted >= 0.75) {
+                    parts.choices.1 += 1;
+                    parts.choices.2 += content(target);
+                }
+            }
+        }
+    }
+    parts
+}
+
+/// What a choice tells. Numbers alone tell little: many questions have the choices 1, 2, 3, 4.
+fn content(target: &Target) -> f64 {
+    let of = |(weight, class): (&f64, &Class)| if class.is_number() { 0.3 * weight } else { *weight };
+    target.weights.iter().zip(&target.classes).map(of).sum()
+}
+
+/// For each item with a leaked question, whether another item explains the same place of the document better: then it
+/// is that one's template.
+fn siblings(targets: &Targets, found: &[Judged]) -> Vec<bool> {
+    let question = |judged: &Judged| -> Option<(Cover, (usize, usize))> {
+        let own = targets.own.get(judged.item as usize)?;
+        let is_question = |piece: usize| own.get(piece).is_some_and(|own| own.piece.part == Part::Question);
+        let (_, cover) = judged.covers.iter().find(|(piece, _)| is_question(**piece))?;
+        (judged.verdict == Verdict::Leak).then(|| (cover.clone(), cover.in_document()))
+    };
+    let all: Vec<_> = found.iter().map(question).collect();
+    all.iter()
+        .map(|one| {
+            let Some((cover, place)) = one else { return false };
+            all.iter().flatten().any(|(other, there)| {
+                let common = place.1.min(there.1).saturating_sub(place.0.max(there.0));
+                common * 2 >= place.1 - place.0
+                    && other.counted > cover.counted
+                    && other.pairs.len() >= cover.pairs.len()
+            })
+        })
+        .collect()
+}
+
+/// Seeds of what was found, evenly spread.
+fn sampled(targets: &Targets, own: &[Own], covers: &Covers) -> Vec<u32> {
+    let mut seeds = Vec::new();
+    for (piece, cover) in covers {
+        let Some(own) = own.get(*piece).filter(|own| own.piece.part != Part::Choices) else { continue };
+        let Some(target) = own.target.and_then(|target| targets.get(target)) else { continue };
+        for (at, seed) in target.seeds.iter().enumerate() {
+            let length = if target.classes.get(at).is_some_and(|class| class.is_cjk()) { 4 } else { 3 };
+            let whole = cover.found.get(at..at + length).is_some_and(|found| found.iter().all(|found| *found));
+            if *seed != NONE && whole {
+                seeds.push(*seed);
+            }
+        }
+    }
+    let step = seeds.len().div_ceil(SAMPLED).max(1);
+    seeds.into_iter().step_by(step).collect()
+}
