@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use retrace_analysis::scaling::{Bootstrap, Budget, LawName, Options, Point, Points, Prediction, Report, Request};
+use retrace_analysis::scaling::{
+    Bootstrap, Budget, LawName, Options, Outcome, Point, Points, Prediction, Report, Request,
+};
 use retrace_files::FileError;
 use retrace_spec::recipe::{LossUnit, ParamsUnit};
 use retrace_spec::{Digest, canonical_digest};
@@ -83,7 +85,7 @@ pub(super) fn of(report: &Report, points: &Points, request: &Request, made: &str
 const NEAR: f64 = 0.02;
 
 /// The point that a prediction is about: the predicted model; for a budget of compute, the one with the least loss.
-fn outcome(budget: Budget, points: &Points) -> Option<&Point> {
+fn observed(budget: Budget, points: &Points) -> Option<&Point> {
     let near = |a: f64, b: f64| (a / b - 1.0).abs() <= NEAR;
     let is_it = |point: &&Point| match budget {
         Budget::Compute(compute) => near(point.compute(), compute),
@@ -114,10 +116,12 @@ pub(super) fn check(file: &Path, points: &Points, terminal: &Terminal) -> Result
     }
     let mut rows = Vec::new();
     for Predicted { law, budget, said } in &made.predictions {
-        let (Some(said), Some(point)) = (said, outcome(*budget, points)) else { continue };
-        let (Some(loss), Some([low, high])) = (said.loss, said.run_interval) else { continue };
-        let inside = (low..=high).contains(&point.loss);
-        rows.push((*law, *budget, loss, [low, high], point.clone(), inside));
+        let (Some(said), Some(point)) = (said, observed(*budget, points)) else { continue };
+        let (Some(loss), Some(interval), Some(outcome)) = (said.loss, said.run_interval, said.outcome(point.loss))
+        else {
+            continue;
+        };
+        rows.push((*law, *budget, loss, interval, point.clone(), outcome));
     }
     if rows.is_empty() {
         let what = format!("no point is a model that {} predicts with an interval", file.display());
@@ -125,18 +129,18 @@ pub(super) fn check(file: &Path, points: &Points, terminal: &Terminal) -> Result
         return Err(Failure::usage(what, help));
     }
     let compared = rows.len();
-    let holds = rows.iter().all(|(.., inside)| *inside) && compared == made.predictions.len();
-    let in_json = |(law, budget, loss, interval, point, inside): &(LawName, Budget, f64, [f64; 2], Point, bool)| {
+    let holds = rows.iter().all(|(.., outcome)| outcome.within) && compared == made.predictions.len();
+    let in_json = |(law, budget, loss, interval, point, outcome): &(LawName, Budget, f64, [f64; 2], Point, Outcome)| {
         json!({"law": law, "budget": budget, "predicted": loss, "interval": interval, "observed": point.loss,
-            "point": point, "inside": inside, "off": point.loss / loss - 1.0})
+            "point": point, "inside": outcome.within, "error": outcome.error})
     };
     let compared_json: Vec<_> = rows.iter().map(in_json).collect();
     let result = json!({"holds": holds, "predictions": made.predictions.len(), "compared": compared_json});
     terminal.result("prediction-check/1", &result, |out| {
-        for (law, _, loss, interval, point, inside) in &rows {
-            let tone = if *inside { Tone::Good } else { Tone::Bad };
-            let word = terminal.tone(tone, if *inside { "inside " } else { "outside" });
-            let off = 100.0 * (point.loss / loss - 1.0);
+        for (law, _, loss, interval, point, outcome) in &rows {
+            let tone = if outcome.within { Tone::Good } else { Tone::Bad };
+            let word = terminal.tone(tone, if outcome.within { "inside " } else { "outside" });
+            let off = 100.0 * outcome.error;
             let said =
                 format!("predicted {} ({}), observed {}", number(*loss), between(Some(*interval)), number(point.loss));
             writeln!(out, "{word} {law}: {said}, {off:+.2} %")?;
