@@ -34,6 +34,7 @@ pub(crate) const VERBS: &[&str] = &[
     "average",
     "audit",
     "openness",
+    "report",
     "cluster",
     "stats",
     "completions",

@@ -7,4 +7,7 @@
 
 pub mod contamination;
 mod minimise;
+mod proportion;
 pub mod scaling;
+
+pub use proportion::wilson;

@@ -30,6 +30,7 @@ mod man;
 mod openness;
 mod query;
 mod replay;
+mod report;
 mod seal;
 mod sign;
 mod signatures;
@@ -65,6 +66,7 @@ pub(crate) enum Verb {
     Average(average::Average),
     Audit(audit::Audit),
     Openness(openness::Openness),
+    Report(report::Report),
     Cluster(cluster::Cluster),
     Stats(stats::Stats),
     Completions(completions::Completions),
@@ -105,6 +107,7 @@ impl Verb {
             Self::Average(verb) => verb.run(terminal),
             Self::Audit(verb) => verb.run(terminal),
             Self::Openness(verb) => verb.run(terminal),
+            Self::Report(verb) => verb.run(terminal),
             Self::Cluster(verb) => verb.run(parts, terminal),
             Self::Stats(verb) => verb.run(terminal),
             Self::Completions(verb) => verb.run(),
