@@ -43,7 +43,7 @@ pub struct ContaminationReport {
 /// A file that was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InputFile {
-    /// Its name, below the directory of all files of its kind.
+    /// Its name, with as many of its directories as tell the files of its kind apart.
     pub name: String,
     /// Its length in bytes.
     pub bytes: u64,

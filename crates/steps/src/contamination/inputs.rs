@@ -158,8 +158,8 @@ impl Skipped {
     }
 }
 
-/// The files with their names, sorted by these: paths below the deepest directory that has them all, with `/`. So a
-/// report has no path of the machine.
+/// The files with their names, sorted by these: the last part of each path, or as many parts as tell all files apart. So
+/// a report has no path of the machine.
 pub(super) fn named(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, StepError> {
     let mut seen = BTreeSet::new();
     let mut whole = Vec::new();
@@ -176,14 +176,15 @@ pub(super) fn named(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, StepErr
             .collect();
         whole.push(parts);
     }
-    let shortest = whole.iter().map(Vec::len).min().unwrap_or(1);
-    let same = |at: &usize| whole.iter().all(|parts| parts.get(*at) == whole.first().and_then(|first| first.get(*at)));
-    let common = (0..shortest.saturating_sub(1)).take_while(same).count();
-    let mut named: Vec<(String, PathBuf)> = whole
-        .iter()
-        .zip(paths)
-        .map(|(parts, path)| (parts.get(common..).unwrap_or_default().join("/"), path.clone()))
-        .collect();
+    let last = |parts: &Vec<String>, count: usize| {
+        parts.get(parts.len().saturating_sub(count)..).unwrap_or_default().join("/")
+    };
+    let most = whole.iter().map(Vec::len).max().unwrap_or(1);
+    let apart =
+        |count: &usize| whole.iter().map(|parts| last(parts, *count)).collect::<BTreeSet<_>>().len() == whole.len();
+    let count = (1..most).find(apart).unwrap_or(most);
+    let mut named: Vec<(String, PathBuf)> =
+        whole.iter().zip(paths).map(|(parts, path)| (last(parts, count), path.clone())).collect();
     named.sort();
     Ok(named)
 }
@@ -255,7 +256,7 @@ mod tests {
     #[test]
     fn names_have_no_path_of_the_machine() {
         let directory = tempfile::tempdir().unwrap();
-        let paths: Vec<PathBuf> = ["b/test.jsonl", "a/test.jsonl.gz", "a/other.parquet"]
+        let paths: Vec<PathBuf> = ["b/test.jsonl", "a/test.jsonl", "a/other.parquet", "a/c/d.jsonl"]
             .iter()
             .map(|name| {
                 let path = directory.path().join(name);
@@ -265,10 +266,11 @@ mod tests {
             })
             .collect();
         let names: Vec<String> = named(&paths).unwrap().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["a/other.parquet", "a/test.jsonl.gz", "b/test.jsonl"]);
-        assert_eq!(named(&paths[..1]).unwrap()[0].0, "test.jsonl");
+        assert_eq!(names, ["a/other.parquet", "a/test.jsonl", "b/test.jsonl", "c/d.jsonl"]);
+        let names: Vec<String> = named(&paths[1..]).unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["d.jsonl", "other.parquet", "test.jsonl"]);
         let names: Vec<String> = benchmarks(&paths).unwrap().into_iter().map(|(name, ..)| name).collect();
-        assert_eq!(names, ["a/test", "b/test", "other"]);
+        assert_eq!(names, ["a/test", "b/test", "d", "other"]);
         let twice = [paths[0].clone(), directory.path().join("a/../b/test.jsonl")];
         assert!(named(&twice).unwrap_err().to_string().contains("given twice"));
     }
