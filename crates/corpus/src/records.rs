@@ -1,4 +1,4 @@
-//! Records of files of others: JSON lines, plain or compressed, and Parquet, with some of their columns.
+//! Records of files of others: JSON lines, plain or compressed, JSON lists, and Parquet, with some of their columns.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,6 +17,10 @@ use serde_json::{Map, Number, Value};
 
 /// At most so many rows of a Parquet file are in memory.
 const ROWS: usize = 64;
+/// A file that is one JSON document is read if it has at most so many bytes.
+const LARGEST_DOCUMENT: u64 = 64 << 20;
+/// Where a JSON document has the list of its records, if it is no list itself.
+const LISTS: [&str; 5] = ["examples", "data", "items", "questions", "instances"];
 /// Values inside each other to this depth are read.
 const DEEPEST: usize = 8;
 
@@ -34,6 +38,7 @@ pub struct Records {
 
 enum Source {
     Lines(Box<TextLines>, Vec<u8>),
+    List(std::iter::Enumerate<std::vec::IntoIter<Value>>),
     Rows { reader: ParquetRecordBatchReader, batch: Option<RecordBatch>, at: usize, row: u64, rows: u64, size: u64 },
 }
 
@@ -41,6 +46,7 @@ impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Lines(..) => "Lines",
+            Self::List(_) => "List",
             Self::Rows { .. } => "Rows",
         })
     }
@@ -58,6 +64,8 @@ impl Records {
         } else if path.extension().is_some_and(|name| name.eq_ignore_ascii_case("parquet")) {
             let what = "it is no Parquet file: it does not begin with PAR1".to_owned();
             return Err(FileError::Damaged { path, place: "byte 0".to_owned(), what });
+        } else if let Some(list) = list(&file)? {
+            Source::List(list.into_iter().enumerate())
         } else {
             Source::Lines(Box::new(TextLines::open(file)?), Vec::new())
         };
@@ -68,6 +76,7 @@ impl Records {
     pub fn consumed(&self) -> u64 {
         match &self.source {
             Source::Lines(lines, _) => lines.consumed(),
+            Source::List(_) => 0,
             Source::Rows { row, rows, size, .. } => (*size as f64 * *row as f64 / (*rows).max(1) as f64) as u64,
         }
     }
@@ -106,6 +115,17 @@ impl Records {
                     json(format!("{what} at column {}", error.column()))
                 });
             },
+            Source::List(list) => {
+                let Some((at, record)) = list.next() else { return Ok(None) };
+                let json =
+                    |what: &str| FileError::Json { path: self.path.clone(), line: at + 1, what: what.to_owned() };
+                let Value::Object(fields) = record else { return Err(json("this record of the list is no object")) };
+                let of = |column: &String| {
+                    let found = fields.iter().find(|(name, _)| is(name, column));
+                    found.map_or(Value::Null, |(name, value)| inside(name, value.clone(), column))
+                };
+                Ok(Some((at as u64 + 1, self.columns.iter().map(of).collect())))
+            }
             Source::Rows { reader, batch, at, row, .. } => loop {
                 if let Some(batch) = batch.as_ref().filter(|batch| *at < batch.num_rows()) {
                     let values = self.columns.iter().map(|column| cell(batch, *at, column));
@@ -149,6 +169,10 @@ pub fn columns(file: RegularFile) -> Result<Vec<String>, FileError> {
         let builder = builder(file)?;
         return Ok(builder.schema().fields().iter().map(|field| field.name().clone()).collect());
     }
+    if let Some(list) = list(&file)? {
+        let first = list.iter().find_map(Value::as_object);
+        return Ok(first.into_iter().flat_map(|fields| fields.keys().cloned()).collect());
+    }
     let (mut lines, mut bytes) = (TextLines::open(file)?, Vec::new());
     while lines.next_line(&mut bytes)?.is_some() {
         if let Ok(map) = serde_json::from_slice::<Map<String, Value>>(&bytes) {
@@ -156,6 +180,24 @@ pub fn columns(file: RegularFile) -> Result<Vec<String>, FileError> {
         }
     }
     Ok(Vec::new())
+}
+
+/// The records of a file that is one JSON document: a list, or an object with one of [`LISTS`]. None if it is JSON lines.
+fn list(file: &RegularFile) -> Result<Option<Vec<Value>>, FileError> {
+    let named = file.path().extension().is_some_and(|name| name.eq_ignore_ascii_case("json"));
+    if !named || file.size() > LARGEST_DOCUMENT {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; usize::try_from(file.size()).unwrap_or(0)];
+    file.read_at(&mut bytes, 0)?;
+    Ok(match serde_json::from_slice(&bytes) {
+        Ok(Value::Array(list)) => Some(list),
+        Ok(Value::Object(mut fields)) => LISTS.iter().find_map(|name| match fields.remove(*name) {
+            Some(Value::Array(list)) if list.iter().all(Value::is_object) => Some(list),
+            _ => None,
+        }),
+        _ => None,
+    })
 }
 
 fn is_parquet(file: &RegularFile) -> Result<bool, FileError> {
@@ -366,6 +408,22 @@ mod tests {
         let expected = serde_json::json!([[7, "one", ["x", "y"], "deep", "a", null], [8, "two", [], null, "a", null],]);
         assert_eq!(serde_json::to_value(values(lines)).unwrap(), expected);
         assert_eq!(serde_json::to_value(values(rows)).unwrap(), expected);
+    }
+
+    #[test]
+    fn one_json_document_is_the_list_of_its_records() {
+        let of = |bytes: &[u8]| -> Vec<(u64, Vec<Value>)> {
+            read("a.json", bytes, &["text", "in.deep"]).into_iter().map(Result::unwrap).collect()
+        };
+        let expected = [(1, vec![Value::from("one"), Value::Null]), (2, vec![Value::Null, Value::from(2)])];
+        assert_eq!(of(b"[{\"text\": \"one\"},\n {\"in\": {\"deep\": 2}}]"), expected);
+        assert_eq!(of(b"{\"canary\": 1, \"examples\": [{\"text\": \"one\"}, {\"in\": {\"deep\": 2}}]}"), expected);
+        assert_eq!(of(b"{\"text\": \"one\"}\n{\"in\": {\"deep\": 2}}\n"), expected, "lines");
+        let single = of(b"{\"text\": \"one\", \"choices\": [{\"text\": \"two\"}]}");
+        assert_eq!(single, [(1, vec![Value::from("one"), Value::Null])], "a line with a list is one record");
+        let records = read("a.json", b"[{\"text\": \"one\"}, 5, {\"text\": \"two\"}]", &["text"]);
+        let [Ok(_), Err(number), Ok((3, _))] = &records[..] else { panic!("{records:?}") };
+        assert!(number.contains("a.json:2: this record of the list is no object"), "{number}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A corpus searched for the items of benchmarks, shard by shard.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -131,20 +131,22 @@ impl Scan {
         progress.begin("searching the corpus", total, Unit::Bytes);
         let sum = Mutex::new((searches.real.tally(), searches.impossible.as_ref().map(|(_, search)| search.tally())));
         let first_failed = AtomicUsize::new(usize::MAX);
+        let before = AtomicUsize::new(0);
         let read = shards.par_iter().enumerate().map(|(at, (name, path))| {
             // Of several errors the first by name is told, whichever thread comes to it first.
             if at > first_failed.load(Ordering::Relaxed) {
                 return None;
             }
-            let done = self.shard(&searches, name, path, kept.as_ref(), progress).and_then(|(read, found)| {
-                // A thread that panicked has stopped the search.
-                let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                sum.0.merge(found.tally)?;
-                if let (Some(sum), Some(more)) = (&mut sum.1, found.impossible) {
-                    sum.merge(more)?;
-                }
-                Ok((read, found.sources, found.languages))
-            });
+            let done =
+                self.shard(&searches, (name, path), kept.as_ref(), &before, progress).and_then(|(read, found)| {
+                    // A thread that panicked has stopped the search.
+                    let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    sum.0.merge(found.tally)?;
+                    if let (Some(sum), Some(more)) = (&mut sum.1, found.impossible) {
+                        sum.merge(more)?;
+                    }
+                    Ok((read, found.sources, found.languages))
+                });
             if done.is_err() {
                 first_failed.fetch_min(at, Ordering::Relaxed);
             }
@@ -152,6 +154,10 @@ impl Scan {
         });
         let read: Vec<Option<Result<_, StepError>>> = read.collect();
         progress.end();
+        match before.into_inner() {
+            0 => {}
+            count => progress.remark(&format!("{count} of {} shards were searched before", shards.len())),
+        }
         let mut all = Vec::new();
         let (mut sources, mut languages) = (Counts::default(), Counts::default());
         for read in read.into_iter().flatten() {
@@ -218,9 +224,9 @@ impl Scan {
     fn shard(
         &self,
         searches: &Searches,
-        name: &str,
-        path: &std::path::Path,
+        (name, path): (&str, &Path),
         kept: Option<&Kept>,
+        before: &AtomicUsize,
         progress: &dyn Progress,
     ) -> Result<(Read, OfShard), StepError> {
         let (size, digest) = hash_file(path)?;
@@ -234,6 +240,7 @@ impl Scan {
         };
         let found = match kept.and_then(|kept| kept.get(name, digest)).filter(same) {
             Some(found) => {
+                before.fetch_add(1, Ordering::Relaxed);
                 progress.advance(size);
                 found
             }
@@ -254,7 +261,7 @@ impl Scan {
         &self,
         searches: &Searches,
         name: &str,
-        path: &std::path::Path,
+        path: &Path,
         progress: &dyn Progress,
     ) -> Result<OfShard, StepError> {
         let there = columns(RegularFile::open(path)?)?;

@@ -16,7 +16,7 @@ use crate::terminal::{Terminal, Tone, count};
 
 /// Search a corpus for the items of benchmarks
 ///
-/// A benchmark is a file of JSON lines (plain, gzip or zstd) or Parquet, with the columns `question`, and `id`,
+/// A benchmark is a file of JSON lines (plain, gzip or zstd), a JSON list, or Parquet, with the columns `question`, and `id`,
 /// `choices`, `answer`, `passage`, `solution` and `subset` as far as there; other names by --fields. Choices are a list
 /// of texts, an object with the lists `text` and `label`, or several columns (`choices=A+B+C+D`). An answer is a text,
 /// a letter or label of a choice, or its index from 0. The benchmark's name is that of the file. The corpus is files of
