@@ -9,6 +9,7 @@ mod audit;
 mod average;
 mod checkpoints;
 mod cluster;
+mod contamination;
 mod corpus;
 mod engines;
 mod eval;

@@ -223,3 +223,52 @@ fn a_real_model_is_loaded_asked_and_trained_on() {
     jsonl(&root.join("clean/stories.jsonl"), written.chain(STORIES.iter().map(|story| (*story).to_owned())));
     trained_on(root, 64);
 }
+
+/// GSM8K and HumanEval are not in the corpus, and of 40 planted questions each is found where it was planted.
+#[test]
+#[ignore = "real data"]
+fn planted_items_of_real_benchmarks_are_found_in_a_real_corpus() {
+    let release = Release::new();
+    let gsm8k = data("bench/gsm8k/grade_school_math/data/test.jsonl");
+    let humaneval = data("bench/humaneval/data/HumanEval.jsonl.gz");
+    let shards: Vec<PathBuf> = (0..4)
+        .map(|number| data(&format!("corpus/clean/en-{number:05}.jsonl")))
+        .chain([data("corpus/clean/zh-00000.jsonl")])
+        .collect();
+    let report = |corpus: &[PathBuf]| {
+        let mut command = retrace();
+        command.args(["report", "contamination", "--benchmark"]).args([&gsm8k, &humaneval]);
+        command
+            .args(["--fields", "question=prompt,id=task_id,solution=canonical_solution", "--json", "--corpus"])
+            .args(corpus);
+        Ran::from(command.output().unwrap())
+    };
+    let alarms = |report: &Value| -> u64 {
+        let alarms = report["false_alarms"].as_array().unwrap().iter();
+        alarms.map(|alarms| alarms["flagged"]["count"].as_u64().unwrap()).sum()
+    };
+    // Not `Ran::json`: the corpus has characters that are written as escapes.
+    let json = |ran: Ran| -> Value { serde_json::from_str(&ran.out).unwrap() };
+    let clean = json(report(&shards).code(0));
+    assert_eq!(alarms(&clean), 0);
+    let questions: Vec<Value> =
+        fs::read_to_string(&gsm8k).unwrap().lines().take(40).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let text = fs::read_to_string(&shards[0]).unwrap();
+    let mut documents: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let places: Vec<usize> = (0..questions.len()).map(|number| number * documents.len() / questions.len()).collect();
+    for (place, question) in places.iter().zip(&questions) {
+        let before = documents[*place]["text"].as_str().unwrap().to_owned();
+        documents[*place]["text"] = format!("{before}\n{}", question["question"].as_str().unwrap()).into();
+    }
+    release.write("planted.jsonl", documents.iter().map(|document| format!("{document}\n")).collect::<String>());
+    let mut planted = shards;
+    planted[0] = release.path("planted.jsonl");
+    let planted = json(report(&planted).code(1));
+    let leaks = planted["findings"].as_array().unwrap().iter().filter(|hit| hit["verdict"] == "leak");
+    let mut found: Vec<(u64, u64)> =
+        leaks.map(|hit| (hit["item"].as_str().unwrap().parse().unwrap(), hit["line"].as_u64().unwrap())).collect();
+    found.sort_unstable();
+    let expected: Vec<(u64, u64)> = (1..).zip(places.iter().map(|place| *place as u64 + 1)).collect();
+    assert_eq!(found, expected);
+    assert_eq!(alarms(&planted), 0);
+}

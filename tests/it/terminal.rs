@@ -328,6 +328,7 @@ fn paths_need_not_be_utf8() {
                 "import" => &["csv"],
                 "generate" => &["--prompt", "a"],
                 "cluster" => &["scheduler", "--token"],
+                "report" => &["contamination", "--benchmark"],
                 _ => &[],
             });
             command.arg(odd(&release, extension)).current_dir(release.root());
@@ -338,6 +339,7 @@ fn paths_need_not_be_utf8() {
                 "logits" => command.args(["-o", "o", "--tokens"]).arg(odd(&release, ".json")),
                 "convert" => command.arg("-o").arg(odd(&release, "made")),
                 "work" => command.args(["--coordinator", "127.0.0.1:1", "--token"]).arg(odd(&release, "token")),
+                "report" => command.arg("--corpus").arg(odd(&release, ".jsonl")),
                 "sign" => command.arg("--key").arg(odd(&release, ".pem")),
                 "tour" => continue,
                 _ => &mut command,

@@ -89,6 +89,9 @@ const ERRORS: &[&[&str]] = &[
     &["import", "csv", "empty"],
     &["average", "sealed", "--against", "sealed"],
     &["stats", "empty"],
+    &["report", "contamination", "--benchmark", "a.yaml", "--corpus", "ids.json"],
+    &["report", "contamination", "--benchmark", "benchmark.jsonl", "--corpus", "ids.json"],
+    &["report", "contamination", "--benchmark", "benchmark.jsonl", "--fields", "text=question", "--corpus", "ids.json"],
     &["audit", "sealed", "--only", "no-such-rule"],
     &["audit", "sealed", "--rules", "rules"],
     &["openness", "run.yaml"],
@@ -119,6 +122,7 @@ fn errors_are_as_written_down() {
         ("SHA256SUMS", "no checksum\n".to_owned()),
         ("model/config.json", "{\"architectures\": [\"BertModel\"]}".to_owned()),
         ("ids.json", "[[1, 2]]".to_owned()),
+        ("benchmark.jsonl", "{\"prompt\": \"Why?\"}\n".to_owned()),
         ("broken.parquet", "no table".to_owned()),
     ] {
         fs::write(root.join(path), text).unwrap();

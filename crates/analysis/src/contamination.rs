@@ -43,7 +43,7 @@ mod tally;
 mod text;
 mod words;
 
-pub use finding::{Finding, Form, ItemSpan, Seen, Verdict};
+pub use finding::{Excerpt, Finding, Form, ItemSpan, Seen, Verdict};
 pub use impossible::{Impossible, impossible};
 pub use item::{BenchmarkItem, Document, Part};
 pub use method::Method;

@@ -6,4 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr))]
 
 pub mod contamination;
+mod proportion;
 pub mod scaling;
+
+pub use proportion::wilson;

@@ -54,7 +54,8 @@ fn outcome(set: &Set, methods: &[Method]) -> Outcome {
     let mut scanner = search.scanner();
     for (number, document) in set.documents.iter().enumerate() {
         let id = number.to_string();
-        scanner.scan(&Document { id: &id, text: &document.text, lang: None, source: None, shard: "s" }, &mut tally);
+        let (text, line) = (&document.text, number as u64 + 1);
+        scanner.scan(&Document { id: &id, text, lang: None, source: None, shard: "s", line }, &mut tally);
     }
     search.finish(&tally)
 }
@@ -196,7 +197,8 @@ fn the_order_of_documents_and_the_number_of_tallies_do_not_show() {
     let scan = |documents: &mut dyn Iterator<Item = &(String, &str)>| {
         let (mut tally, mut scanner) = (search.tally(), search.scanner());
         for (id, text) in documents {
-            scanner.scan(&Document { id, text, lang: None, source: None, shard: "s" }, &mut tally);
+            let line = id.parse().unwrap();
+            scanner.scan(&Document { id, text, lang: None, source: None, shard: "s", line }, &mut tally);
         }
         tally
     };
@@ -264,8 +266,8 @@ fn more_documents_than_are_kept_are_counted() {
     let search = Search::new(vec![item], &[Method::Spans]).unwrap();
     let (mut tally, mut scanner) = (search.tally(), search.scanner());
     for number in 0..KEPT + 10 {
-        let id = format!("{number:03}");
-        scanner.scan(&Document { id: &id, text: &question, lang: Some("en"), source: None, shard: "s" }, &mut tally);
+        let (id, text, line) = (format!("{number:03}"), &question, number as u64);
+        scanner.scan(&Document { id: &id, text, lang: Some("en"), source: None, shard: "s", line }, &mut tally);
     }
     let outcome = search.finish(&tally);
     assert_eq!(outcome.findings.len(), KEPT);
@@ -289,7 +291,8 @@ fn items_that_nobody_asked_are_not_found() {
         };
         for (number, document) in set.documents.iter().enumerate().filter(|(_, document)| without(document)) {
             let id = number.to_string();
-            scanner.scan(&Document { id: &id, text: &document.text, lang: None, source: None, shard: "s" }, &mut tally);
+            let (text, line) = (&document.text, number as u64);
+            scanner.scan(&Document { id: &id, text, lang: None, source: None, shard: "s", line }, &mut tally);
         }
         assert!(tally.documents > 100);
         let outcome = search.finish(&tally);
@@ -342,7 +345,7 @@ proptest! {
         let search = Search::new(vec![item], &Method::ALL).unwrap();
         let (mut tally, mut scanner) = (search.tally(), search.scanner());
         for text in [text.as_str(), &question, &format!("{text} which bell {question} {text}")] {
-            scanner.scan(&Document { id: "1", text, lang: None, source: None, shard: "s" }, &mut tally);
+            scanner.scan(&Document { id: "1", text, lang: None, source: None, shard: "s", line: 1 }, &mut tally);
         }
         for finding in search.finish(&tally).findings {
             prop_assert!((0.0..=1.0).contains(&finding.score), "{finding:?}");

@@ -90,8 +90,19 @@ impl Terminal {
         value: &impl Serialize,
         human: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<(), Failure> {
+        self.document(schema, value, self.json, human)
+    }
+
+    /// As [`Self::result`], also as JSON if the verb's own `--format` says so.
+    pub(crate) fn document(
+        &self,
+        schema: &str,
+        value: &impl Serialize,
+        json: bool,
+        human: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
         stream(|out| {
-            if self.json {
+            if json || self.json {
                 let mut value = serde_json::to_value(value)?;
                 if let Value::Object(fields) = &mut value {
                     fields.insert("schema".to_owned(), format!("retrace.{schema}").into());

@@ -8,6 +8,7 @@ mod clean;
 mod document;
 mod error;
 pub mod order;
+pub mod records;
 mod rules;
 pub mod synthetic;
 mod tokenize;

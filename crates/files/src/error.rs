@@ -63,6 +63,16 @@ pub enum FileError {
         /// What is wrong with it.
         what: String,
     },
+    /// A compressed file or a Parquet file is damaged or incomplete.
+    #[error("{}: {place}: {what}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where: lines and bytes, or rows.
+        place: String,
+        /// What is wrong there.
+        what: String,
+    },
     /// A safetensors file is malformed.
     #[error("{}: {place}: {what}", path.display())]
     Safetensors {

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::{FileError, RegularFile};
 
 /// The longest line that is read: larger than the largest document of a corpus.
-const LONGEST: u64 = 64 << 20;
+pub(crate) const LONGEST: u64 = 64 << 20;
 
 /// The values of a file of JSON lines, each with its line number from 1.
 ///

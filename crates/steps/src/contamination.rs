@@ -18,6 +18,16 @@ use crate::eval::{files_of_task, load};
 use crate::step::{Files, Need, Options, Outputs, Step};
 use crate::tables::table;
 
+mod benchmarks;
+mod inputs;
+mod report;
+mod scan;
+mod state;
+
+pub use inputs::Columns;
+pub use report::write_contamination;
+pub use scan::Scan;
+
 /// The result of the search.
 #[derive(Debug)]
 pub struct Report(Counts);

@@ -1,6 +1,8 @@
 //! Errors of steps.
 
-use retrace_analysis::contamination::IndexError;
+use std::path::PathBuf;
+
+use retrace_analysis::contamination::{IndexError, OtherSearch, SearchError};
 use retrace_corpus::CorpusError;
 use retrace_eval::EvalError;
 use retrace_files::FileError;
@@ -58,6 +60,44 @@ pub enum StepError {
         task: RelPath,
         /// The reason.
         source: IndexError,
+    },
+    /// The items of benchmarks cannot be searched for.
+    #[error("the benchmarks cannot be searched for: {0}")]
+    Search(#[from] SearchError),
+    /// Results of different searches were put together.
+    #[error(transparent)]
+    OtherSearch(#[from] OtherSearch),
+    /// A file of a benchmark or a corpus lacks a column.
+    #[error("{} has no column {wanted:?}; its columns are {there}", path.display())]
+    NoColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        wanted: String,
+        /// The columns that it has.
+        there: String,
+    },
+    /// A line or row of a benchmark or a corpus cannot be read.
+    #[error("{}:{line}: {what}", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// The line or row, from 1.
+        line: u64,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A file is no shard but a ledger.
+    #[error("{} is a ledger of `retrace clean`: it lists documents that were dropped, and has no documents", path.display())]
+    Ledger {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The files of a search do not go together.
+    #[error("{what}")]
+    Inputs {
+        /// What is wrong.
+        what: String,
     },
     /// A field of a document has an unusable value.
     #[error("{field}: {what}")]

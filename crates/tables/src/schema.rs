@@ -20,6 +20,7 @@ pub fn empty() -> Result<Vec<(&'static str, RecordBatch)>, TablesError> {
         of::<Checkpoint>()?,
         of::<Claim>()?,
         of::<Contamination>()?,
+        of::<ContaminationFinding>()?,
         of::<Tensor>()?,
         of::<Graph>()?,
         of::<ManifestRoot>()?,
@@ -192,6 +193,53 @@ table! {
         run: Option<String>,
         /// The first step that used it.
         seen_at: Option<Step>,
+    }
+}
+
+table! {
+    /// An item of a benchmark and a document that has something of it, and whether that is a leak.
+    "contamination_findings" ContaminationFinding {
+        /// The benchmark.
+        benchmark: String,
+        /// The part of the benchmark that the item belongs to.
+        subset: Option<String>,
+        /// The item.
+        item: String,
+        /// The method that found it.
+        method: String,
+        /// `leak`, or why not: `near_miss`, `same_template`, `passage_only`, `quotation`, `answer_only`, `choices_only`,
+        /// `stock_phrase`, `too_short`.
+        verdict: String,
+        /// How much of the deciding part was found, from 0 to 1.
+        score: f64,
+        /// The deciding part: `question`, `choices`, `answer`, `passage` or `solution`.
+        part: String,
+        /// All parts that were seen, with spaces between.
+        parts: String,
+        /// How the deciding part stands in the document: `verbatim`, `normalised`, `reordered`, `edited`, `piece`.
+        form: String,
+        /// Whether the right answer stands at the question.
+        with_answer: bool,
+        /// The document.
+        document: String,
+        /// Its shard.
+        shard: String,
+        /// Its line or row in the shard.
+        line: u64,
+        /// Its language, if the corpus says it.
+        language: Option<String>,
+        /// Where the corpus has it from, if it says so.
+        origin: Option<String>,
+        /// The item's texts.
+        item_text: String,
+        /// What was found of them: field, and the first byte and the end of each stretch.
+        item_spans: String,
+        /// The document's text around what was found; only for the worst findings of an item.
+        excerpt: Option<String>,
+        /// The excerpt's first byte in the document.
+        excerpt_start: Option<u64>,
+        /// What was found in the document: the first byte and the end of each stretch.
+        document_spans: String,
     }
 }
 

@@ -91,6 +91,8 @@ pub struct Finding {
     pub document: String,
     /// The document's shard.
     pub shard: String,
+    /// The document's line or row in the shard, from 1.
+    pub line: u64,
     /// The document's language, if the corpus says it.
     pub lang: Option<String>,
     /// The document's source, if the corpus says it.
@@ -103,4 +105,40 @@ pub struct Finding {
     pub seen: Vec<Seen>,
     /// Whether the right answer stands at the question.
     pub with_answer: bool,
+    /// The document's text around what was found; only for the worst findings of an item.
+    pub excerpt: Option<Excerpt>,
+}
+
+/// A stretch of a document's text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Excerpt {
+    /// Its first byte in the document.
+    pub start: u64,
+    /// The text.
+    pub text: String,
+    /// Whether the document ends with it.
+    pub ends: bool,
+}
+
+impl Excerpt {
+    /// Bytes on both sides of what was found.
+    const AROUND: usize = 160;
+    /// The most bytes of an excerpt.
+    const LONGEST: usize = 1600;
+
+    /// The stretch of `text` around what was seen: around the deciding part, if all is too long.
+    pub(super) fn of(text: &str, seen: &[Seen]) -> Option<Self> {
+        let extent = |seen: &[Seen]| {
+            let spans = || seen.iter().flat_map(|seen| &seen.document);
+            Some((spans().map(|span| span.0).min()? as usize, spans().map(|span| span.1).max()? as usize))
+        };
+        let all = extent(seen)?;
+        let (first, end) = if all.1 - all.0 > Self::LONGEST { extent(seen.get(..1)?).unwrap_or(all) } else { all };
+        let start = text.floor_char_boundary(first.saturating_sub(Self::AROUND));
+        let end = text.ceil_char_boundary((end + Self::AROUND).min(text.len()));
+        let end = if end - start > Self::LONGEST { text.floor_char_boundary(start + Self::LONGEST) } else { end };
+        let excerpt = text.get(start..end)?;
+        Some(Self { start: start as u64, text: excerpt.to_owned(), ends: end == text.len() })
+    }
 }

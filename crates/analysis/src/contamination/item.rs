@@ -63,6 +63,8 @@ pub struct Document<'a> {
     pub source: Option<&'a str>,
     /// The file that it is in.
     pub shard: &'a str,
+    /// Its line or row there, from 1.
+    pub line: u64,
 }
 
 /// A piece of an item's field that plays a part.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::decon::Decon;
-use super::finding::{Finding, Form, Seen, Verdict};
+use super::finding::{Excerpt, Finding, Form, Seen, Verdict};
 use super::item::{BenchmarkItem, Document, Part};
 use super::method::Method;
 use super::tally::{Basis, Candidate, Tally};
@@ -203,10 +203,12 @@ fn add_all(tally: &mut Tally, document: &Document<'_>, method: Method, matched: 
             item,
             document: document.id.to_owned(),
             shard: document.shard.to_owned(),
+            line: document.line,
             lang: document.lang.map(str::to_owned),
             source: document.source.map(str::to_owned),
             verdict: if leak { Verdict::Leak } else { Verdict::NearMiss },
             score,
+            excerpt: Excerpt::of(document.text, std::slice::from_ref(&seen)),
             seen: vec![seen],
             with_answer: false,
         };

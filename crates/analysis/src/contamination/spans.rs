@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::align::aligned;
 use super::cover::{Cover, cover};
-use super::finding::{Finding, Verdict};
+use super::finding::{Excerpt, Finding, Verdict};
 use super::index::{NONE, Own, Target, Targets};
 use super::item::{BenchmarkItem, Document, Part};
 use super::judge::{Beside, Parts, TELLS, judge};
@@ -102,16 +102,19 @@ impl Scratch {
             };
             let verdict = if sibling { Verdict::SameTemplate } else { verdict };
             let seeds = sampled(targets, own, &covers);
+            let seen = seen(targets, item, own, &covers, document.text, units);
             let finding = Finding {
                 method: Method::Spans,
                 item: number,
                 document: document.id.to_owned(),
                 shard: document.shard.to_owned(),
+                line: document.line,
                 lang: document.lang.map(str::to_owned),
                 source: document.source.map(str::to_owned),
                 verdict,
                 score,
-                seen: seen(targets, item, own, &covers, document.text, units),
+                excerpt: Excerpt::of(document.text, &seen),
+                seen,
                 with_answer,
             };
             tally.add(Candidate { finding, basis, seeds });

@@ -11,6 +11,9 @@ use super::method::Method;
 /// The most findings that are kept of one item by one method. Others are counted.
 pub const KEPT: usize = 50;
 
+/// Of so many of them, the document's text around what was found is kept too.
+const EXCERPTS: usize = 8;
+
 /// How a finding of [`Method::Spans`] stands to what only the whole corpus can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -127,6 +130,8 @@ impl OfItem {
         if at < KEPT {
             self.candidates.insert(at, candidate);
             self.candidates.truncate(KEPT);
+            // None that is here now was or will be among the worst.
+            self.candidates.iter_mut().skip(EXCERPTS).for_each(|candidate| candidate.finding.excerpt = None);
         }
     }
 

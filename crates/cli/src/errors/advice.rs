@@ -74,6 +74,13 @@ pub(crate) fn of_step(error: &StepError) -> String {
         StepError::Import(error) => return of_import(error),
         StepError::Points(error) => return of_points(error),
         StepError::Items { .. } => "correct the items of the task, or `ngram` in the document",
+        StepError::Search(_) | StepError::OtherSearch(_) => "correct the benchmark; nothing was written",
+        StepError::NoColumn { .. } => {
+            "say which column it is: --fields question=COLUMN for a benchmark, --corpus-fields text=COLUMN for a corpus"
+        }
+        StepError::Record { .. } => "correct it, or give --skip-unreadable, which counts such lines and rows and goes on; nothing was written",
+        StepError::Ledger { .. } => "leave it out: give the shards alone",
+        StepError::Inputs { .. } => "give each file once, and benchmarks with different names",
         StepError::Field { .. } => "correct that field of the document; nothing was written",
         StepError::NoStep { .. } => "give a document of a step; it begins with `retrace: clean/1`, `run/1`, `eval/1` and so on, see `retrace help make`",
         StepError::SameStep { .. } => "change the `name` of one of the two",
@@ -152,6 +159,7 @@ fn of_file(error: &FileError) -> String {
         FileError::Locked { .. } => "wait until that process ends, or write to another place; reading is possible meanwhile",
         FileError::Changed { .. } => "try again when no other program writes to the file",
         FileError::Json { .. } => "correct this line; if the file is from a release, `retrace verify` says whether it is the released file",
+        FileError::Damaged { .. } => "get the file again, or leave it out; nothing was written",
         FileError::Safetensors { .. } => "give a complete safetensors file; if it is from a release, `retrace verify` says whether it is the released file",
         FileError::NoMatch { .. } => "correct the pattern, or make the files first (`retrace clean`, `retrace tokenize`)",
         FileError::Name { .. } => "rename, move or remove it; `retrace seal --ignore PATH` leaves it out",

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use retrace_analysis::contamination::IndexError;
+use retrace_analysis::contamination::{IndexError, SearchError};
 use retrace_analysis::scaling::PointError;
 use retrace_audit::{AuditError, RuleError};
 use retrace_checkpoint::{CheckpointError, Contradiction};
@@ -89,6 +89,7 @@ fn files() -> Vec<FileError> {
         FileError::Locked { path: path(), holder: text("process 7") },
         FileError::Changed { path: path(), what: text("WHAT") },
         FileError::Json { path: path(), line: 3, what: text("WHAT") },
+        FileError::Damaged { path: path(), place: text("after line 7"), what: text("WHAT") },
         FileError::Safetensors { path: path(), place: text("byte 8"), what: text("WHAT") },
         FileError::NoMatch { root: path(), pattern: text("raw/*.jsonl") },
         FileError::Name { path: path(), what: text("WHAT") },
@@ -195,6 +196,12 @@ fn steps() -> Vec<StepError> {
     vec![
         StepError::Items { task: rel("task.yaml"), source: IndexError::Length(2) },
         StepError::Items { task: rel("task.yaml"), source: IndexError::Twice(text("item-1")) },
+        StepError::Search(SearchError::NoItems),
+        StepError::Search(SearchError::Empty { benchmark: text("gsm8k"), id: text("7") }),
+        StepError::NoColumn { path: path(), wanted: text("question"), there: text("prompt, answer") },
+        StepError::Record { path: path(), line: 7, what: text("WHAT") },
+        StepError::Ledger { path: path() },
+        StepError::Inputs { what: text("WHAT") },
         StepError::Field { field: text("points"), what: text("WHAT") },
         StepError::NoStep { document: one(), schema: text("task/1") },
         StepError::SameStep { one: one(), other: other(), id: text("clean") },

@@ -1,0 +1,277 @@
+//! The files of a search: their names, and which of their columns are what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+
+use retrace_corpus::records::Records;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::benchmarks::FIELDS;
+use crate::StepError;
+
+/// What a document has, by the names of its columns.
+const OF_DOCUMENTS: &[&str] = &["id", "text", "lang", "source"];
+
+/// Which columns of files may be which field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Columns {
+    /// For each field, the columns that were given for it, in order, and then its own name. Several columns are one
+    /// choice each; none says that the field is not read.
+    fields: Vec<(&'static str, Vec<Vec<String>>)>,
+}
+
+/// Which column of one file is which field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layout {
+    fields: Vec<(&'static str, Vec<String>)>,
+    all: Vec<String>,
+}
+
+impl Columns {
+    /// Of benchmarks: `id`, `question`, `choices`, `answer`, `passage`, `solution` and `subset`, or as `given` says for
+    /// files that have such a column: `question=prompt`, `choices=A+B+C+D`, `id=` for a field that is not read.
+    ///
+    /// # Errors
+    /// What is wrong with `given`.
+    pub fn of_benchmarks(given: &[String]) -> Result<Self, String> {
+        Self::new(FIELDS, given)
+    }
+
+    /// Of documents: `id`, `text`, `lang` and `source`, or as `given` says.
+    ///
+    /// # Errors
+    /// What is wrong with `given`.
+    pub fn of_documents(given: &[String]) -> Result<Self, String> {
+        Self::new(OF_DOCUMENTS, given)
+    }
+
+    fn new(names: &[&'static str], given: &[String]) -> Result<Self, String> {
+        let mut fields: Vec<(&'static str, Vec<Vec<String>>)> = names.iter().map(|name| (*name, Vec::new())).collect();
+        for given in given {
+            let Some((field, columns)) = given.split_once('=') else {
+                return Err(format!("{given:?} is not FIELD=COLUMN"));
+            };
+            let Some((name, of_field)) = fields.iter_mut().find(|(name, _)| *name == field) else {
+                return Err(format!("there is no field {field:?}; the fields are {}", names.join(", ")));
+            };
+            let columns: Vec<String> = columns.split('+').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+            if columns.len() > 1 && *name != "choices" {
+                return Err(format!("{given:?} names several columns; only choices can have several"));
+            }
+            of_field.push(columns);
+        }
+        fields.iter_mut().for_each(|(name, candidates)| candidates.push(vec![(*name).to_owned()]));
+        Ok(Self { fields })
+    }
+
+    /// The columns of a file that has the columns `there`: for each field the first that it has, else its own name.
+    pub(super) fn of_file(&self, there: &[String]) -> Layout {
+        let has = |columns: &&Vec<String>| columns.first().is_none_or(|column| has(there, column));
+        let chosen = |candidates: &Vec<Vec<String>>| {
+            candidates.iter().find(has).or_else(|| candidates.last()).cloned().unwrap_or_default()
+        };
+        let fields: Vec<_> = self.fields.iter().map(|(name, candidates)| (*name, chosen(candidates))).collect();
+        let all = fields.iter().flat_map(|(_, columns)| columns.clone()).collect();
+        Layout { fields, all }
+    }
+
+    /// A column that was given and that none of these files has: a misspelt one.
+    pub(super) fn unused(&self, layouts: &[Layout]) -> Option<String> {
+        let given = self.fields.iter().flat_map(|(name, candidates)| {
+            candidates.iter().take(candidates.len() - 1).map(move |columns| (*name, columns))
+        });
+        let used = |name: &str, columns: &Vec<String>| {
+            layouts.iter().any(|layout| layout.fields.iter().any(|(field, of)| *field == name && of == columns))
+        };
+        let mut unused = given.filter(|(name, columns)| !used(name, columns));
+        unused.next().map(|(name, columns)| format!("{name}={}", columns.join("+")))
+    }
+}
+
+impl Layout {
+    /// The columns to read.
+    pub(super) fn all(&self) -> &[String] {
+        &self.all
+    }
+
+    /// The values of a field in a record of these columns.
+    pub(super) fn of<'a>(&self, field: &str, values: &'a [Value]) -> impl Iterator<Item = &'a Value> + use<'a> {
+        let before = self.fields.iter().take_while(|(name, _)| *name != field).map(|(_, columns)| columns.len()).sum();
+        let count = self.fields.iter().find(|(name, _)| *name == field).map_or(0, |(_, columns)| columns.len());
+        values.iter().skip(before).take(count)
+    }
+
+    /// Fails if the file at `path`, which has the columns `there`, has none of `fields`.
+    pub(super) fn check(&self, path: &Path, there: &[String], fields: &[&'static str]) -> Result<(), StepError> {
+        let columns = |field: &&'static str| self.fields.iter().find(|(name, _)| name == field).map(|(_, of)| of);
+        let mut wanted = fields.iter().filter_map(columns).filter_map(|columns| columns.first());
+        if wanted.clone().any(|column| has(there, column)) {
+            return Ok(());
+        }
+        let wanted = wanted.next().cloned().unwrap_or_else(|| fields.join(" or "));
+        Err(StepError::NoColumn { path: path.to_owned(), wanted, there: there.join(", ") })
+    }
+
+    /// Whether the field is read at all.
+    pub(super) fn reads(&self, field: &str) -> bool {
+        self.fields.iter().any(|(name, columns)| *name == field && !columns.is_empty())
+    }
+}
+
+/// Whether one of the columns `there` is `column`, or has it.
+fn has(there: &[String], column: &str) -> bool {
+    let root = column.split('.').next().unwrap_or(column);
+    there.iter().any(|name| name == column || name == root)
+}
+
+/// Lines and rows that could not be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Skipped {
+    pub(super) count: u64,
+    /// The first few, and why.
+    pub(super) first: Vec<(u64, String)>,
+}
+
+impl Skipped {
+    /// How many are described.
+    const DESCRIBED: usize = 5;
+
+    /// Counts a record that cannot be read, or fails.
+    pub(super) fn or_fail(
+        &mut self,
+        skip: bool,
+        records: &mut Records,
+        path: &Path,
+        line: u64,
+        what: String,
+    ) -> Result<(), StepError> {
+        if !skip {
+            records.check_rest()?;
+            return Err(StepError::Record { path: path.to_owned(), line, what });
+        }
+        self.count += 1;
+        if self.first.len() < Self::DESCRIBED {
+            self.first.push((line, what));
+        }
+        Ok(())
+    }
+}
+
+/// The files with their names, sorted by these: the last part of each path, or as many parts as tell all files apart. So
+/// a report has no path of the machine.
+pub(super) fn named(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, StepError> {
+    let mut seen = BTreeSet::new();
+    let mut whole = Vec::new();
+    for path in paths {
+        let canonical = path.canonicalize().map_err(retrace_files::FileError::io(path, "open"))?;
+        if !seen.insert(canonical) {
+            return Err(StepError::Inputs { what: format!("{} is given twice", path.display()) });
+        }
+        let absolute = std::path::absolute(path).map_err(retrace_files::FileError::io(path, "open"))?;
+        let parts: Vec<String> = absolute
+            .components()
+            .filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir))
+            .map(|part| part.as_os_str().to_string_lossy().into_owned())
+            .collect();
+        whole.push(parts);
+    }
+    let last = |parts: &Vec<String>, count: usize| {
+        parts.get(parts.len().saturating_sub(count)..).unwrap_or_default().join("/")
+    };
+    let most = whole.iter().map(Vec::len).max().unwrap_or(1);
+    let apart =
+        |count: &usize| whole.iter().map(|parts| last(parts, *count)).collect::<BTreeSet<_>>().len() == whole.len();
+    let count = (1..most).find(apart).unwrap_or(most);
+    let mut named: Vec<(String, PathBuf)> =
+        whole.iter().zip(paths).map(|(parts, path)| (last(parts, count), path.clone())).collect();
+    named.sort();
+    Ok(named)
+}
+
+/// Benchmarks with their names: the file's stem, and with its directories where two files have the same.
+pub(super) fn benchmarks(paths: &[PathBuf]) -> Result<Vec<(String, String, PathBuf)>, StepError> {
+    let stem = |name: &str| {
+        let file = name.rsplit('/').next().unwrap_or(name).len();
+        let (directory, file) = name.split_at(name.len() - file);
+        let file = file.strip_suffix(".gz").or_else(|| file.strip_suffix(".zst")).unwrap_or(file);
+        let file = [".jsonl", ".json", ".parquet"].iter().find_map(|end| file.strip_suffix(end)).unwrap_or(file);
+        (directory.to_owned(), file.to_owned())
+    };
+    let files = named(paths)?;
+    let mut stems: BTreeMap<String, usize> = BTreeMap::new();
+    for (name, _) in &files {
+        *stems.entry(stem(name).1).or_default() += 1;
+    }
+    let mut benchmarks: Vec<(String, String, PathBuf)> = files
+        .into_iter()
+        .map(|(name, path)| {
+            let (directory, stem) = stem(&name);
+            let unique = stems.get(&stem).copied().unwrap_or(1) == 1;
+            (if unique { stem } else { format!("{directory}{stem}") }, name, path)
+        })
+        .collect();
+    benchmarks.sort();
+    for two in benchmarks.windows(2) {
+        if let [one, other] = two
+            && one.0 == other.0
+        {
+            let what = format!("{} and {} would both be the benchmark {:?}", one.1, other.1, one.0);
+            return Err(StepError::Inputs { what });
+        }
+    }
+    Ok(benchmarks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_given_where_a_file_has_them() {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<String>>();
+        let given = |given: &[&str]| Columns::of_benchmarks(&texts(given));
+        let columns = given(&["question=doc.query", "choices=A+B", "id="]).unwrap();
+        let layout = columns.of_file(&texts(&["doc", "A", "B"]));
+        assert_eq!(layout.all(), ["doc.query", "A", "B", "answer", "passage", "solution", "subset"]);
+        let values: Vec<Value> = (0..7).map(Value::from).collect();
+        assert_eq!(layout.of("choices", &values).collect::<Vec<_>>(), [&Value::from(1), &Value::from(2)]);
+        assert_eq!(layout.of("id", &values).count(), 0);
+        assert!(!layout.reads("id") && layout.reads("passage"));
+        assert_eq!(layout.of("answer", &values).collect::<Vec<_>>(), [&Value::from(3)]);
+        let other = columns.of_file(&texts(&["question", "choices"]));
+        assert_eq!(other.all(), ["question", "choices", "answer", "passage", "solution", "subset"]);
+        assert_eq!(columns.unused(&[other.clone(), layout]), None);
+        assert_eq!(columns.unused(&[other]).unwrap(), "question=doc.query");
+        assert!(given(&["prompt=question"]).unwrap_err().contains("no field \"prompt\""));
+        assert!(given(&["question"]).unwrap_err().contains("FIELD=COLUMN"));
+        assert!(given(&["question=a+b"]).unwrap_err().contains("several"));
+        let there = texts(&["doc", "A"]);
+        let layout = columns.of_file(&there);
+        assert!(layout.check(Path::new("x"), &there, &["question"]).is_ok());
+        let error = layout.check(Path::new("x"), &there, &["answer"]).unwrap_err().to_string();
+        assert!(error.contains("\"answer\"") && error.contains("doc, A"), "{error}");
+    }
+
+    #[test]
+    fn names_have_no_path_of_the_machine() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths: Vec<PathBuf> = ["b/test.jsonl", "a/test.jsonl", "a/other.parquet", "a/c/d.jsonl"]
+            .iter()
+            .map(|name| {
+                let path = directory.path().join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(&path, "").unwrap();
+                path
+            })
+            .collect();
+        let names: Vec<String> = named(&paths).unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["a/other.parquet", "a/test.jsonl", "b/test.jsonl", "c/d.jsonl"]);
+        let names: Vec<String> = named(&paths[1..]).unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["d.jsonl", "other.parquet", "test.jsonl"]);
+        let names: Vec<String> = benchmarks(&paths).unwrap().into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(names, ["a/test", "b/test", "d", "other"]);
+        let twice = [paths[0].clone(), directory.path().join("a/../b/test.jsonl")];
+        assert!(named(&twice).unwrap_err().to_string().contains("given twice"));
+    }
+}
