@@ -25,7 +25,7 @@ pub(crate) struct Report {
 
 #[derive(Debug, clap::Subcommand)]
 enum About {
-    Scaling(scaling::Scaling),
+    Scaling(Box<scaling::Scaling>),
     Contamination(contamination::Contamination),
 }
 
