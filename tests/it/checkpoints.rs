@@ -262,6 +262,40 @@ fn the_same_tensors_in_any_form_are_the_same_checkpoint() {
     release.run(&["verify", "torch-shards/manifest.yaml"]).code(0);
 }
 
+/// A PyTorch file that is empty, cut off, a pointer of Git LFS or a web page has no tensors that could contradict
+/// anything; its name says that it should.
+#[test]
+fn a_file_that_is_named_as_weights_and_is_not_shows_in_the_exit_code() {
+    let (_, weights) = release();
+    let whole = torch(&weights);
+    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 7\n", "a".repeat(64));
+    let no_weights: [&[u8]; 5] = [b"", b"PK", &whole[..whole.len() / 2], pointer.as_bytes(), b"<!DOCTYPE html>\n"];
+    for (at, bytes) in no_weights.into_iter().enumerate() {
+        for index in [true, false] {
+            let release = Release::new();
+            release.write("m/pytorch_model-1.bin", &whole);
+            release.write("m/pytorch_model-2.bin", bytes);
+            if index {
+                let mut map: BTreeMap<&String, &str> = weights.keys().map(|n| (n, "pytorch_model-1.bin")).collect();
+                let more = "more".to_owned();
+                map.insert(&more, "pytorch_model-2.bin");
+                release.write("m/pytorch_model.bin.index.json", json!({"weight_map": map}).to_string());
+            }
+            let expected = "pytorch_model-2.bin: its name is that of weights, and its content is not";
+            release.run(&["seal", "m"]).code(1).says(&[expected]);
+            let verified = release.run(&["verify", "m/manifest.yaml"]).code(1);
+            assert!(verified.out.contains(expected), "{at}: {}", verified.out);
+            let class = release.run(&["openness", "m/manifest.yaml"]).code(0).says(&[expected]);
+            assert!(!class.out.contains("verified"), "{at}: {}", class.out);
+            release.run(&["stats", "m"]).code(2);
+        }
+    }
+    // PyTorch before 1.6 wrote a pickle without an archive: its tensors are not read, and it is not accused.
+    let release = Release::new();
+    release.write("m/pytorch_model.bin", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.");
+    release.run(&["seal", "m"]).code(0);
+}
+
 /// A file as `torch.save` writes it, of F32 tensors: an archive of a pickle and a storage for each tensor, by the
 /// format's description (PKWARE's APPNOTE; Python's pickletools).
 fn torch(tensors: &Tensors) -> Vec<u8> {

@@ -62,7 +62,7 @@ fn bad_input_is_told_with_its_place_and_nothing_is_written() {
             },
             &["clean.yaml", "rules[0]", "2000"],
         ),
-        ("another document", &|release| release.write("clean.yaml", TOKENIZE), &["clean.yaml", "tokenizer"]),
+        ("another document", &|release| release.write("clean.yaml", TOKENIZE), &["clean.yaml", "\"tokenize/1\""]),
         ("no shards", &|release| std::fs::remove_dir_all(release.path("raw")).unwrap(), &["raw/*.jsonl"]),
     ];
     for (what, harm, parts) in cases {

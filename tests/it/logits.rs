@@ -58,3 +58,32 @@ fn tokens_that_no_model_takes_are_refused() {
         assert!(!out.exists());
     }
 }
+
+/// A model whose weights are not numbers has no logits: `logits` says so, and `generate` chooses no token.
+#[test]
+fn logits_that_are_not_numbers_show_in_the_exit_code() {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/hub/olmo2");
+    let directory = tempdir().unwrap();
+    let copy = directory.path().join("m");
+    fs::create_dir(&copy).unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        fs::copy(model.join(file), copy.join(file)).unwrap();
+    }
+    let mut weights = safetensors::read(&copy.join("model.safetensors")).unwrap();
+    let norm = weights.get_mut("model.norm.weight").unwrap();
+    norm.bytes.fill(0xff);
+    safetensors::write(&copy.join("model.safetensors"), &weights).unwrap();
+    let (ids, out) = (directory.path().join("ids.json"), directory.path().join("logits.safetensors"));
+    fs::write(&ids, "[[1, 2]]").unwrap();
+    let mut command = retrace();
+    command.arg("logits").arg(&copy).arg("--tokens").arg(&ids).arg("-o").arg(&out);
+    Ran::from(command.output().unwrap()).code(1).says(&["80 of 80 logits: NaN or infinite"]);
+    // Nothing is written over what is read.
+    let before = fs::read(copy.join("model.safetensors")).unwrap();
+    for output in [copy.join("model.safetensors"), ids.clone()] {
+        let mut command = retrace();
+        command.arg("logits").arg(&copy).arg("--tokens").arg(&ids).arg("-o").arg(&output);
+        Ran::from(command.output().unwrap()).code(2).says(&["would be written over"]);
+    }
+    assert_eq!(fs::read(copy.join("model.safetensors")).unwrap(), before);
+}

@@ -28,6 +28,7 @@ mod manners;
 mod query;
 mod real_data;
 mod replaying;
+mod reports;
 mod runs;
 mod seal_and_verify;
 mod shell;

@@ -240,7 +240,10 @@ fn results_without_a_checkpoint_are_said_to_be_left_out() {
     release.write("eval/small/step-000999.json", results);
     std::fs::remove_file(release.path("eval.yaml")).unwrap();
     std::fs::remove_file(release.path("tables/metrics.parquet")).unwrap();
-    release.run(&["make", "."]).code(1).says(&["left out 1 results", "eval: its document no longer exists"]);
+    release
+        .run(&["make", "."])
+        .code(1)
+        .says(&["left out results without a checkpoint: 1", "eval: its document no longer exists"]);
 }
 
 const IMPORTED: &str = "\
@@ -264,5 +267,16 @@ fn what_could_not_be_imported_is_said_and_shows_in_the_exit_code() {
     assert_eq!(made["holds"], false, "{made}");
     let step = made["steps"].as_array().unwrap().iter().find(|step| step["id"] == "imported").unwrap().clone();
     assert_eq!(step["outcome"], "made in part", "{step}");
-    assert!(step["said"].as_str().unwrap().contains("1 of them with problems"), "{step}");
+    assert!(step["said"].as_str().unwrap().contains("problems, listed in the table `sources`: 1 of 2"), "{step}");
+    // It is not forgotten: neither by the next `make`, nor by the manifest.
+    for arguments in [&["make", "."][..], &["make", "--dry-run", "."], &["seal", "."]] {
+        release.run(arguments).code(1).says(&["imported", "incomplete", "1 of 2"]);
+    }
+    assert!(String::from_utf8(release.read("manifest.yaml")).unwrap().contains("incomplete:"));
+    release.run(&["verify", "manifest.yaml"]).code(0);
+    release.run(&["replay", "manifest.yaml", "--all"]).code(0);
+    release.write("logs/b.json", "{\"results\": {\"facts\": {\"acc,none\": 0.5}}}");
+    release.run(&["make", "."]).code(0);
+    release.run(&["make", "."]).code(0);
+    release.run(&["seal", "."]).code(0);
 }

@@ -1,12 +1,12 @@
 //! Tests on data of others that are stored beside the repository and are not a part of it.
 //!
-//! All such tests are here, and none runs unless requested: `.ci/run real-data` runs them if the data are available,
-//! and otherwise prints their number. Everything that they test also has a test elsewhere that needs no data.
+//! All such tests are here or in another file of this name, and none runs unless requested: `.ci/run real-data` runs
+//! them if the data are available, and otherwise prints their number. Everything that they test also has a test elsewhere
+//! that needs no data.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use retrace_analysis::scaling::{Point, fit};
 use retrace_checkpoint::Checkpoint;
 use retrace_corpus::tokenizer::Tokenizer;
 use retrace_files::{Algorithm, RegularFile, Silent};
@@ -73,32 +73,6 @@ fn the_script_rule_finds_what_people_found() {
     let (found, false_alarms) = (dropped("wrong"), dropped("right"));
     assert!(wrong > 0 && found * 10 >= wrong * 9, "{found} of {wrong}");
     assert!(clean > 0 && false_alarms * 200 <= clean, "{false_alarms} of {clean}");
-}
-
-/// Besiroglu et al. read 245 points from the figures of Hoffmann et al., left out five (here: those with the highest
-/// loss), and publish E = 1.8172, A = 482.01, B = 2085.43, α = 0.3478, β = 0.3658.
-#[test]
-#[ignore = "real data"]
-fn a_fit_agrees_with_the_published_one() {
-    let text = fs::read_to_string(data("scaling/gemstones/data/epoch_chinchilla_svg_extracted_data.csv")).unwrap();
-    let mut points: Vec<Point> = Vec::new();
-    for line in text.lines().skip(1) {
-        let field = |at: usize| line.split(',').nth(at).unwrap().parse::<f64>().unwrap();
-        let (params, operations) = (field(3), field(4));
-        points.push(Point { params, tokens: operations / (6.0 * params), loss: field(6) });
-    }
-    points.sort_by(|a, b| b.loss.total_cmp(&a.loss));
-    let fit = fit(&points[5..]).unwrap();
-    // They state the uncertainty of each; these limits are well within it.
-    for (what, found, expected, relative) in [
-        ("E", fit.e, 1.8172, 0.001),
-        ("A", fit.a, 482.01, 0.03),
-        ("B", fit.b, 2085.43, 0.05),
-        ("alpha", fit.alpha, 0.3478, 0.01),
-        ("beta", fit.beta, 0.3658, 0.01),
-    ] {
-        assert!((found / expected - 1.0).abs() <= relative, "{what}: {found}, not {expected}");
-    }
 }
 
 /// Lists, each by the tool of its name. They describe the same files, so they must agree.

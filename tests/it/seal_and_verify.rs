@@ -589,3 +589,23 @@ fn lists_of_other_tools_are_verified() {
     release.write("SHA256SUMS", format!("{}  ../x\n", "0".repeat(64)));
     release.run(&["verify", "SHA256SUMS"]).code(2).says(&["SHA256SUMS:1", "`..`"]);
 }
+
+/// The manifest of a seal, and the statement of a replay, are written over nothing that is part of the release.
+#[test]
+fn no_output_is_written_over_a_file_of_the_release() {
+    let release = Release::new();
+    let before = release.read("raw/en-00.jsonl");
+    release.run(&["seal", ".", "-o", "raw/en-00.jsonl"]).code(2).says(&["exists and is not a manifest"]);
+    release.run(&["clean", "clean.yaml"]).code(0);
+    release.run(&["seal", "."]).code(0);
+    release.run(&["seal", ".", "-o", "manifest.yaml"]).code(0);
+    let manifest = release.read("manifest.yaml");
+    for output in ["raw/en-00.jsonl", "manifest.yaml"] {
+        let ran = release.run(&["replay", "manifest.yaml", "--all", "-o", output]).code(2);
+        ran.says(&["would be written over"]);
+    }
+    for output in ["manifest.yaml", "./manifest.yaml"] {
+        release.run(&["export", "b3sums", "manifest.yaml", "-o", output]).code(2).says(&["would be written over"]);
+    }
+    assert_eq!((release.read("raw/en-00.jsonl"), release.read("manifest.yaml")), (before, manifest));
+}

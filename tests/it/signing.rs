@@ -84,7 +84,7 @@ fn keys_that_cannot_be_used_are_named() {
     for over in ["own.pem", "manifest.yaml"] {
         let before = release.read(over);
         let ran = release.run(&["sign", "manifest.yaml", "--key", "own.pem", "-o", over]);
-        ran.code(2).says(&["would overwrite"]);
+        ran.code(2).says(&["would be written over"]);
         assert_eq!(release.read(over), before);
     }
     release.run(&["export", "oms", "manifest.yaml"]).code(2).says(&["--key"]);

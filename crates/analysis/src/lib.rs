@@ -6,7 +6,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr))]
 
 pub mod contamination;
-mod minimise;
 mod proportion;
 pub mod scaling;
 

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use retrace_files::safetensors::{MOST_TENSORS, Tensor, TensorLocation};
-use retrace_files::{FileError, RegularFile, Root, tensor_places};
+use retrace_files::{FileError, RegularFile, Root, is_weights, tensor_places};
 use retrace_spec::{PathError, RelPath};
 
-use crate::parts::{FORMS, Parts, every_set, missing_shard, parts_of};
+use crate::parts::{FORMS, Parts, every_set, missing_shard, named_as_weights, parts_of};
 use crate::tensor::HeldFile;
 use crate::{CheckpointError, Contradiction, Index, StoredTensor};
 
@@ -113,7 +113,8 @@ impl Checkpoint {
 }
 
 /// The contradictions between files in the directory at `at` below `root`, or in `root` itself: between every index
-/// and its shards, and among shards without an index. Files whose tensors cannot be read here are skipped.
+/// and its shards, and among shards without an index; also between the name of a file and its content, if the name
+/// is that of a PyTorch checkpoint. Files whose tensors cannot be read here are otherwise skipped.
 ///
 /// # Errors
 /// If the directory cannot be listed.
@@ -125,8 +126,16 @@ pub fn contradictions(root: &Root, at: Option<&RelPath>) -> Result<Vec<Contradic
             Ok(_) | Err(CheckpointError::Empty { .. } | CheckpointError::Unreadable { .. }) => {}
             Err(CheckpointError::Contradiction(contradiction)) => found.push(contradiction),
             Err(CheckpointError::File(error)) => {
-                found.push(directory.contradiction(&about, format!("it cannot be held against the others: {error}")));
+                found.push(directory.contradiction(&about, format!("it cannot be compared with its shards: {error}")));
             }
+        }
+    }
+    for name in named_as_weights(&directory.names) {
+        // A directory or a link of this name is reported where the release's files are listed.
+        let Ok(file) = root.file(&directory.inside(name)?) else { continue };
+        if !is_weights(&file, name)? {
+            let what = "its name is that of weights, and its content is not: it is empty, cut off or another file";
+            found.push(directory.contradiction(name, what.to_owned()));
         }
     }
     Ok(found)

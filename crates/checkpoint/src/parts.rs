@@ -75,6 +75,12 @@ pub(crate) fn every_set(names: &[String]) -> Vec<(String, Parts)> {
     indices.chain(files).collect()
 }
 
+/// The files of a directory that have the names of a checkpoint's files.
+pub(crate) fn named_as_weights(names: &[String]) -> impl Iterator<Item = &String> {
+    let is_one = |name: &str| FORMS.iter().any(|form| is_part(name, form.stem, form.ending));
+    names.iter().filter(move |name| is_one(name))
+}
+
 /// Whether the file has the name of an unsharded checkpoint or of a numbered shard: `model.safetensors`,
 /// `model-1.safetensors`, `model-00001-of-00003.safetensors`.
 fn is_part(name: &str, stem: &str, ending: &str) -> bool {

@@ -126,9 +126,16 @@ fn color_before_parsing() -> Option<ColorChoice> {
     clap::ValueEnum::from_str(&value, false).ok()
 }
 
+/// More threads than any machine has cores: starting tens of thousands would take minutes, or never end.
+const MOST_THREADS: usize = 4096;
+
 /// Applies the settings of the process: threads, and the kernels' instruction set.
 fn prepare(global: &Global, environment: &Environment) -> Result<(), Failure> {
     if let Some(threads) = global.threads {
+        if threads.get() > MOST_THREADS {
+            let what = format!("{threads} threads are more than {MOST_THREADS}");
+            return Err(Failure::usage(what, "give a smaller --threads; more threads than cores are no faster"));
+        }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global();
         pool.map_err(|e| Failure::usage(format!("cannot start {threads} threads: {e}"), "give a smaller --threads"))?;
     }

@@ -62,11 +62,11 @@ pub(crate) enum Verb {
     Generate(generate::Generate),
     Convert(convert::Convert),
     Query(query::Query),
+    Report(report::Report),
     Import(import::Import),
     Average(average::Average),
     Audit(audit::Audit),
     Openness(openness::Openness),
-    Report(report::Report),
     Cluster(cluster::Cluster),
     Stats(stats::Stats),
     Completions(completions::Completions),
@@ -103,11 +103,11 @@ impl Verb {
             Self::Generate(verb) => verb.run(terminal),
             Self::Convert(verb) => verb.run(terminal),
             Self::Query(verb) => verb.run(parts, terminal),
+            Self::Report(verb) => verb.run(terminal),
             Self::Import(verb) => verb.run(terminal),
             Self::Average(verb) => verb.run(terminal),
             Self::Audit(verb) => verb.run(terminal),
             Self::Openness(verb) => verb.run(terminal),
-            Self::Report(verb) => verb.run(terminal),
             Self::Cluster(verb) => verb.run(parts, terminal),
             Self::Stats(verb) => verb.run(terminal),
             Self::Completions(verb) => verb.run(),
@@ -191,6 +191,20 @@ fn run_of(root: &Root, path: &RelPath) -> Result<(Opened<Run>, Option<RelPath>),
 /// A text as a path in a release.
 fn in_release(path: &str) -> Result<RelPath, Failure> {
     path.parse().map_err(|e: PathError| FileError::Name { path: path.into(), what: e.to_string() }.into())
+}
+
+/// Refuses an output that would be written over a file that the command reads: one of `read`, or a file in a
+/// directory among them.
+fn refuse_input(output: &Path, read: &[&Path]) -> Result<(), Failure> {
+    // An output that does not exist yet has no canonical path.
+    let Ok(there) = output.canonicalize() else { return Ok(()) };
+    match read.iter().any(|read| read.canonicalize().is_ok_and(|read| there.starts_with(read))) {
+        true => Err(Failure::usage(
+            format!("{} would be written over, and the command reads it", output.display()),
+            "give another file with --output",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// The directory that contains the file at `path`.

@@ -5,7 +5,7 @@ use retrace_model::Engine;
 /// Who computes models.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct EngineChoice {
-    /// The engine that computes the model. Both engines give the same bits, and no file says which one it was
+    /// The engine that computes the model. Both engines give the same bits
     #[arg(long, value_name = "ENGINE", value_enum, default_value_t = Name::Fused)]
     engine: Name,
 }

@@ -121,6 +121,9 @@ pub(crate) fn header_length(path: &Path, first: [u8; 8], length: u64) -> Result<
     if length < 8 {
         return refuse(format!("the file has only {length} bytes; the length of the header alone takes 8"));
     }
+    if first == *b"version " {
+        return refuse("it is a pointer of Git LFS, not the file itself".to_owned());
+    }
     let header_length = u64::from_le_bytes(first);
     if header_length > LONGEST_HEADER {
         return refuse(format!(

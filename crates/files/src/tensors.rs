@@ -36,6 +36,20 @@ pub fn may_hold_tensors(name: &str) -> bool {
     matches!(extension, Some("safetensors" | "bin" | "pt" | "pth" | "ckpt"))
 }
 
+/// Whether the content of a file with the name of a PyTorch checkpoint can be one: a complete archive, a pickle as
+/// PyTorch before 1.6 wrote, or a checkpoint of llama2.c. `true` for all other names: the header of a safetensors file
+/// says what is wrong with it.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn is_weights(file: &RegularFile, name: &str) -> Result<bool, FileError> {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+    if !matches!(extension, Some("bin" | "pt" | "pth" | "ckpt")) {
+        return Ok(true);
+    }
+    Ok(torch::is_archive_or_pickle(file)? || llama2c::read_header(file)?.is_some())
+}
+
 /// The digests of all tensors of `file`, in constant memory.
 ///
 /// # Errors

@@ -44,6 +44,21 @@ pub(crate) fn read_header(file: &RegularFile) -> Result<Option<BTreeMap<String, 
     Ok(Checkpoint::read(file)?.and_then(|checkpoint| checkpoint.places()))
 }
 
+/// Whether `file` is a complete ZIP archive, or begins as a pickle, which PyTorch wrote without an archive before 1.6.
+pub(crate) fn is_archive_or_pickle(file: &RegularFile) -> Result<bool, FileError> {
+    const PICKLE: u8 = 0x80;
+    let mut first = [0; 4];
+    let length = file.size().min(4) as usize;
+    file.read_at(&mut first[..length], 0)?;
+    if first != *b"PK\x03\x04" {
+        return Ok(first[0] == PICKLE);
+    }
+    let mut again = file.file().try_clone().map_err(FileError::io(file.path(), "open"))?;
+    again.rewind().map_err(FileError::io(file.path(), "read"))?;
+    // If the archive's reader panics, the file is not an archive.
+    Ok(guard(|| ZipIterable::try_new(&again, Config::default()).is_ok()).unwrap_or(false))
+}
+
 /// The content of a checkpoint, as data.
 #[derive(Debug)]
 pub struct Checkpoint {

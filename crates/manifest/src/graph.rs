@@ -189,6 +189,7 @@ mod tests {
             config: None,
             inputs: inputs.collect(),
             outputs: outputs.collect(),
+            incomplete: None,
         }
     }
 

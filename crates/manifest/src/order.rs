@@ -99,6 +99,7 @@ mod tests {
             config: None,
             inputs: reads.iter().map(|read| Reference { path: path(read), digest }).collect(),
             outputs: makes.iter().map(|made| Output { path: path(made), kind: ArtifactKind::Shard, digest }).collect(),
+            incomplete: None,
         }
     }
 

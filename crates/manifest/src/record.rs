@@ -28,6 +28,8 @@ pub struct Done {
     pub inputs: Vec<RelPath>,
     /// Its outputs.
     pub outputs: Vec<(RelPath, ArtifactKind)>,
+    /// What it could not read of its inputs, if anything.
+    pub incomplete: Option<String>,
 }
 
 /// Records a step below `root`, with the current digests of its files. A step of the same id is replaced.
@@ -54,6 +56,7 @@ pub fn save(root: &Root, done: Done) -> Result<GraphStep, FileError> {
         config: done.config,
         inputs: inputs.collect::<Result<_, FileError>>()?,
         outputs: outputs.collect::<Result<_, FileError>>()?,
+        incomplete: done.incomplete,
     };
     step.outputs.sort();
     let json_error = |e: serde_json::Error| FileError::Json { path: path.clone(), line: 1, what: e.to_string() };

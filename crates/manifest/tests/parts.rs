@@ -95,7 +95,7 @@ fn a_part_that_cannot_be_read_is_a_finding_and_not_sealed() {
     let good = Manifest::new("m", "t", vec![], vec![artifact("x", ArtifactKind::Other, b"x")], vec![]).unwrap();
     let good = good.to_yaml().unwrap();
     let cases = [
-        (good.replace("manifest/1", "manifest/2"), "this version reads"),
+        (good.replace("manifest/1", "manifest/2"), "is read here"),
         (good[..good.len() / 2].to_owned(), "its manifest is malformed"),
         ("\u{0}".repeat(10), "its manifest is malformed"),
         (good.replace("size: 1", "size: 2"), "edited after sealing"),

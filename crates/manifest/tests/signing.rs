@@ -161,6 +161,7 @@ fn every_field_is_signed_or_not_exported() {
                 kind: ArtifactKind::Log,
                 digest: Digest::of(b"6"),
             }],
+            incomplete: None,
         }],
     )
     .unwrap();

@@ -383,6 +383,7 @@ fn a_step_cannot_be_recorded_outside_the_scratch_directory() {
             config: None,
             inputs: vec![],
             outputs: vec![],
+            incomplete: None,
         };
         assert!(record::save(&retrace_files::Root::open(directory.path()).unwrap(), done).is_err(), "{id:?}");
     }

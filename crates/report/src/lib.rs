@@ -11,8 +11,10 @@ mod numbers;
 mod page;
 pub mod plot;
 pub mod release;
+mod scaling;
 mod sections;
 
 pub use error::ReportError;
 pub use page::page;
 pub use release::{Checked, CheckedReplay, Cleaning, Part};
+pub use scaling::{ScalingPage, scaling_page};

@@ -3,6 +3,11 @@
 /// A number in few characters, with the precision of `step`: 1.5M, 200k, 0.35.
 pub(crate) fn short(value: f64, step: f64) -> String {
     let size = value.abs();
+    if size >= 0.999_5e15 {
+        // Compute, in floating-point operations, is counted so: 3e20.
+        let digits = usize::from(step.abs() < 0.5 * libm::pow(10.0, libm::floor(libm::log10(size))));
+        return format!("{value:.digits$e}");
+    }
     let (unit, suffix) = match size {
         _ if size >= 0.999_5e12 => (1e12, "T"),
         _ if size >= 0.999_5e9 => (1e9, "B"),
@@ -91,6 +96,9 @@ mod tests {
             (7.08e9, 1e7, "7.08B"),
             (-0.25, 0.05, "-0.25"),
             (999.0, 1.0, "999"),
+            (1e20, 9e19, "1e20"),
+            (2.5e18, 5e17, "2.5e18"),
+            (1e18, 5e17, "1e18"),
         ] {
             assert_eq!(short(value, step), expected);
         }

@@ -17,6 +17,25 @@ use crate::sections::{self, Colours, made, section};
 pub fn page(title: &str, checked: Option<&Checked<'_>>, parts: &[Part]) -> Result<String, ReportError> {
     let colours = Colours::new(parts);
     let sections = parts.iter().map(|part| shown(part, &colours)).collect::<Result<Vec<_>, _>>()?;
+    let root = html! {
+        @if let Some(checked) = checked {
+            p.root { span { "Root digest" } " " code { (checked.manifest.root) } }
+        }
+    };
+    let main = html! {
+        @if let Some(checked) = checked { (outcome(checked)) (made(checked.manifest)) }
+        @for section in &sections { (section) }
+        @if let Some(checked) = checked { (again(checked)) }
+    };
+    let footer = html! {
+        "Made by retrace from the release's own files."
+        @if checked.is_some() { " It tells of the manifest, so that the manifest does not cover it." }
+    };
+    Ok(document("Release report", title, &root, &main, &footer))
+}
+
+/// A complete page: `kind` is what it is, in two words, and `head` comes below the title.
+pub(crate) fn document(kind: &str, title: &str, head: &Markup, main: &Markup, footer: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -24,28 +43,17 @@ pub fn page(title: &str, checked: Option<&Checked<'_>>, parts: &[Part]) -> Resul
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (title) " · release report" }
+                title { (title) " · " (kind.to_lowercase()) }
                 style { (PreEscaped(include_str!("style.css"))) }
             }
             body {
                 header {
-                    p.eyebrow { "Release report" }
+                    p.eyebrow { (kind) }
                     h1 { (title) }
-                    @if let Some(checked) = checked {
-                        p.root { span { "Root digest" } " " code { (checked.manifest.root) } }
-                    }
+                    (head)
                 }
-                main {
-                    @if let Some(checked) = checked { (outcome(checked)) (made(checked.manifest)) }
-                    @for section in &sections { (section) }
-                    @if let Some(checked) = checked { (again(checked)) }
-                }
-                footer {
-                    p {
-                        "Made by retrace from the release's own files."
-                        @if checked.is_some() { " It tells of the manifest, so that the manifest does not cover it." }
-                    }
-                }
+                main { (main) }
+                footer { p { (footer) } }
             }
         }
     };
@@ -53,7 +61,7 @@ pub fn page(title: &str, checked: Option<&Checked<'_>>, parts: &[Part]) -> Resul
     let page = page.into_string().replace(" xmlns=\"http://www.w3.org/2000/svg\"", "");
     // Tags are escaped above, name by name; invisible and direction-changing characters are escaped here, in the
     // complete text.
-    Ok(shown_lines(&page).into_owned())
+    shown_lines(&page).into_owned()
 }
 
 fn shown(part: &Part, colours: &Colours) -> Result<Markup, ReportError> {

@@ -1,7 +1,7 @@
 //! The parts of the page about the release itself: how it was made, and the results.
 
 use maud::{Markup, PreEscaped, html};
-use retrace_analysis::scaling::{Fit, Law};
+use retrace_analysis::scaling::{Hoffmann3, Law};
 use retrace_spec::Manifest;
 use retrace_spec::recipe::{LossUnit, ParamsUnit};
 
@@ -93,7 +93,7 @@ pub(crate) fn made(manifest: &Manifest) -> Markup {
     section("made", "How it was made", &lead, &body)
 }
 
-fn figure(chart: &Chart, caption: &Markup) -> Result<Markup, ReportError> {
+pub(crate) fn figure(chart: &Chart, caption: &Markup) -> Result<Markup, ReportError> {
     Ok(html! {
         figure {
             figcaption { strong { (chart.title) } (caption) }
@@ -102,7 +102,7 @@ fn figure(chart: &Chart, caption: &Markup) -> Result<Markup, ReportError> {
     })
 }
 
-fn axis(label: &str, scale: Scale) -> Axis {
+pub(crate) fn axis(label: &str, scale: Scale) -> Axis {
     Axis { label: label.to_owned(), scale, whole: false }
 }
 
@@ -285,21 +285,21 @@ pub(crate) fn scaling_law(scaling: &Law, colours: &Colours) -> Result<Markup, Re
 }
 
 /// The law at 48 places between a run's first and last checkpoint.
-fn curve(fit: &Fit, params: f64, points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+fn curve(fit: &Hoffmann3, params: f64, points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let (Some((first, _)), Some((last, _))) = (points.first(), points.last()) else { return Vec::new() };
     let ratio = libm::log(last / first);
     let at = |n: u32| first * libm::exp(ratio * f64::from(n) / 47.0);
     (0..48).map(|n| (at(n), fit.loss(params, at(n)))).collect()
 }
 
-const fn loss_unit(unit: LossUnit) -> &'static str {
+pub(crate) const fn loss_unit(unit: LossUnit) -> &'static str {
     match unit {
         LossUnit::NatsPerToken => "nats a token",
         LossUnit::BitsPerByte => "bits per byte",
     }
 }
 
-fn in_words(fit: &Fit, law: &Law) -> Markup {
+fn in_words(fit: &Hoffmann3, law: &Law) -> Markup {
     let number = |value: f64| match value.abs() {
         size if (0.01..10_000.0).contains(&size) => short(value, size / 100.0),
         _ => format!("{value:.2e}"),

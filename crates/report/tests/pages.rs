@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use retrace_analysis::contamination::{Counts, TaskCounts};
-use retrace_analysis::scaling::{Fit, Law, RunPoints};
+use retrace_analysis::scaling::{Hoffmann3, Law, RunPoints};
 use retrace_manifest::{Comparison, Entry, Verdict, Verification};
 use retrace_query::Session;
 use retrace_report::{Checked, CheckedReplay, Cleaning, Part, page};
@@ -70,6 +70,7 @@ fn manifest() -> Manifest {
             .iter()
             .map(|(p, kind)| Output { path: path(p), kind: *kind, digest: Digest::of(p.as_bytes()) })
             .collect(),
+        incomplete: None,
     };
     let steps = vec![
         step("train-base", StepKind::Train, "runs/base.yaml", &["tokens/general-en.tokens"], &[files[6], files[7]]),
@@ -213,7 +214,8 @@ fn scaling() -> Law {
         params: params as f64,
         points: (1..=6).map(|n| n * EVERY * BATCH).map(|tokens| (tokens as f64, law(params, tokens))).collect(),
     });
-    let fit = Fit { e: 0.9, a: 40.0, b: 150.0, alpha: 0.31, beta: 0.42, objective: 0.0, r2: 1.0, points: 18, sizes: 3 };
+    let fit =
+        Hoffmann3 { e: 0.9, a: 40.0, b: 150.0, alpha: 0.31, beta: 0.42, objective: 0.0, r2: 1.0, points: 18, sizes: 3 };
     Law {
         loss: "mean of heldout-en and heldout-zh".to_owned(),
         params_unit: ParamsUnit::Total,

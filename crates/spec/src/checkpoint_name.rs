@@ -191,7 +191,7 @@ fn count(text: &str) -> Option<(u64, usize)> {
 /// Whether what follows a number belongs to it.
 fn goes_on(rest: &str) -> bool {
     let digit = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
-    rest.starts_with(char::is_alphanumeric) || rest.strip_prefix('.').is_some_and(digit)
+    rest.starts_with(char::is_alphanumeric) || rest.strip_prefix(['.', ',']).is_some_and(digit)
 }
 
 #[cfg(test)]
@@ -272,6 +272,7 @@ mod tests {
             "step+5",
             "step -5",
             "step1.5",
+            "step1,000",
             "step10k",
             "step1e3",
             "step0x10",

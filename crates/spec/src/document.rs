@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::foreign::{Snippet, concise, excerpt};
 use crate::yaml::{self, Indirection};
-use crate::{Digest, canonical_digest, guard};
+use crate::{Digest, canonical_digest, guard, schema_of};
 
 /// What is wrong with a document.
 #[derive(Debug, Error)]
@@ -89,7 +89,8 @@ pub trait Document: Serialize + DeserializeOwned {
     /// # Errors
     /// If the text is not such a document, or [`Self::check`] returns an error.
     fn parse(text: &str, origin: &str) -> Result<Self, SpecError> {
-        let document = read(text, origin, Self::LARGEST)?;
+        let document = read(text, origin, Self::LARGEST)
+            .map_err(|error| schema_of(text).and_then(|schema| other::<Self>(schema, origin)).unwrap_or(error))?;
         accept(&document, origin)?;
         Ok(document)
     }
@@ -160,12 +161,17 @@ fn yaml_value<'de, S: DeserializeSeed<'de>>(
 
 /// Whether the document has the version that is read here, and its values are valid.
 pub(crate) fn accept<D: Document>(document: &D, origin: &str) -> Result<(), SpecError> {
-    let invalid = |(field, what)| SpecError::Invalid { origin: origin.to_owned(), field, what };
-    if document.schema() != D::SCHEMA {
-        let what = format!("is {:?}; this version reads {:?}", excerpt(document.schema()), D::SCHEMA);
-        return Err(invalid(("retrace".to_owned(), what)));
+    if let Some(error) = other::<D>(document.schema(), origin) {
+        return Err(error);
     }
-    document.check().map_err(invalid)
+    document.check().map_err(|(field, what)| SpecError::Invalid { origin: origin.to_owned(), field, what })
+}
+
+/// The error for a document with this `schema`, if it is of another kind or version.
+fn other<D: Document>(schema: &str, origin: &str) -> Option<SpecError> {
+    let what = || format!("is {:?}, and {:?} is read here", excerpt(schema), D::SCHEMA);
+    let invalid = || SpecError::Invalid { origin: origin.to_owned(), field: "retrace".to_owned(), what: what() };
+    (schema != D::SCHEMA).then(invalid)
 }
 
 /// A parser's message without the position at its end, which is shown separately.

@@ -19,6 +19,7 @@ mod path;
 mod pattern;
 pub mod recipe;
 pub mod run;
+mod schema;
 pub mod task;
 mod units;
 mod yaml;
@@ -40,5 +41,6 @@ pub use recipe::{
     TokenizeRecipe,
 };
 pub use run::Run;
+pub use schema::schema_of;
 pub use task::Task;
 pub use units::{Seed, Step, Tokens};

@@ -110,6 +110,9 @@ pub struct GraphStep {
     pub inputs: Vec<Reference>,
     /// Its outputs, sorted by path.
     pub outputs: Vec<Output>,
+    /// What it could not read of its inputs, in words, if its outputs lack something for that reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<String>,
 }
 
 /// What a step does.

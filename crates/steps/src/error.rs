@@ -15,6 +15,8 @@ use retrace_tables::TablesError;
 use retrace_train::TrainError;
 use thiserror::Error;
 
+use crate::points::PointsError;
+
 /// Why a step failed.
 #[derive(Debug, Error)]
 pub enum StepError {
@@ -48,6 +50,9 @@ pub enum StepError {
     /// A page could not be made.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// Rows are no points of a scaling law.
+    #[error(transparent)]
+    Points(#[from] PointsError),
     /// The items of a task cannot be indexed.
     #[error("{task}: {source}")]
     Items {

@@ -50,7 +50,10 @@ pub struct Event {
 #[derive(Debug)]
 pub enum Outcome {
     /// It is up to date.
-    UpToDate,
+    UpToDate {
+        /// What it could not read of its inputs when it was run, if anything.
+        incomplete: Option<String>,
+    },
     /// It would be run.
     Due {
         /// The reasons.
@@ -192,7 +195,7 @@ impl One<'_> {
             why.push(Why::After(due));
         }
         if why.is_empty() {
-            return Ok(Outcome::UpToDate);
+            return Ok(Outcome::UpToDate { incomplete: self.record.and_then(|record| record.incomplete.clone()) });
         }
         if options.dry_run {
             return Ok(match self.strangers(begun.is_some()) {
@@ -336,7 +339,8 @@ impl One<'_> {
             }
         }
         digests.forget(outputs.iter().map(|(path, _)| path));
-        let record = save(root, &planned.document, planned.step.as_ref(), outputs)?;
+        let incomplete = summary.incomplete.clone();
+        let record = save(root, &planned.document, planned.step.as_ref(), outputs, incomplete)?;
         // The note is kept, so that the step is run again.
         if let Some(other) = record.inputs.iter().find(|input| !begun.inputs.contains(input)) {
             return Err(StepError::Meanwhile { path: other.path.clone(), id: planned.id.clone() });

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use retrace_files::{EntryKind, FileError, Root};
 use retrace_manifest::Order;
-use retrace_spec::{PathError, RelPath};
+use retrace_spec::{PathError, RelPath, schema_of};
 
 use crate::StepError;
-use crate::step::{AnyStep, Files, open, schema};
+use crate::step::{AnyStep, Files, open};
 
 /// All steps of a release, each after the steps that it needs.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ fn documents(root: &Root) -> Result<Vec<RelPath>, StepError> {
         let mut bytes = vec![0; file.size().min(BEGINNING) as usize];
         file.read_at(&mut bytes, 0)?;
         let text = String::from_utf8_lossy(&bytes);
-        match schema(&text) {
+        match schema_of(&text) {
             Some(schema) if !NO_STEPS.contains(&schema) => found.push(path),
             _ => {}
         }

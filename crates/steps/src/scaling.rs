@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use retrace_analysis::scaling::{Law, Point, RunPoints, fit};
+use retrace_analysis::scaling::{Hoffmann3, Law, Point, Points, RunPoints};
 use retrace_files::{Progress, Root};
 use retrace_query::Session;
 use retrace_spec::manifest::{ArtifactKind, StepKind};
@@ -75,14 +75,18 @@ impl Step for ScalingRecipe {
             })
             .collect();
         runs.sort_by(|a, b| a.params.total_cmp(&b.params).then_with(|| a.run.cmp(&b.run)));
-        let points: Vec<Point> = runs
-            .iter()
-            .flat_map(|of| {
-                of.points.iter().map(|(tokens, loss)| Point { params: of.params, tokens: *tokens, loss: *loss })
-            })
-            .collect();
         let (loss, params_unit, loss_unit) = (self.loss.clone(), self.params_unit, self.loss_unit);
-        let law = Law { loss, params_unit, loss_unit, runs, fit: fit(&points).map_err(|error| error.to_string()) };
+        let rows = runs.iter().flat_map(|of| {
+            let point = |(tokens, loss): &(f64, f64)| Point {
+                run: Some(of.run.clone()),
+                ..Point::new(of.params, *tokens, *loss)
+            };
+            of.points.iter().map(point)
+        });
+        let fit = Points::new(Some(params_unit), Some(loss_unit), rows.collect())
+            .map_err(|error| error.to_string())
+            .and_then(|points| Hoffmann3::fit(&points).map_err(|error| error.to_string()));
+        let law = Law { loss, params_unit, loss_unit, runs, fit };
         write_json(root, &self.output, &law)?;
         Ok((Report(law), vec![(self.output.clone(), ArtifactKind::Log)]))
     }

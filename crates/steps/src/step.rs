@@ -6,7 +6,7 @@ use retrace_files::{FileError, Progress, Root, WalkEntry, expand_directories, is
 use retrace_manifest::record::{self, Done};
 use retrace_model::Engine;
 use retrace_spec::manifest::{ArtifactKind, GraphStep, StepKind};
-use retrace_spec::{Document, Pattern, RelPath};
+use retrace_spec::{Document, Pattern, RelPath, schema_of};
 
 use crate::StepError;
 use crate::train::Training;
@@ -45,9 +45,9 @@ pub trait Step: Debug {
     /// If one does not exist, or one that names others cannot be read.
     fn inputs(&self, root: &Root) -> Result<Vec<RelPath>, StepError>;
 
-    /// Whether all of its inputs are represented in its outputs. The report states what is missing.
-    fn is_complete(_report: &Self::Report) -> bool {
-        true
+    /// What it could not read of its inputs, so that its outputs lack it; `None` if nothing is missing.
+    fn incomplete(_report: &Self::Report) -> Option<String> {
+        None
     }
 
     /// Whether it refuses to overwrite its earlier outputs, unless it resumes.
@@ -72,8 +72,8 @@ pub trait Step: Debug {
 pub struct Summary {
     /// Its report, as text.
     pub text: String,
-    /// Whether all of its inputs are represented in its outputs.
-    pub complete: bool,
+    /// What it could not read of its inputs, so that its outputs lack it.
+    pub incomplete: Option<String>,
 }
 
 /// The files that a step made, and the kind of each.
@@ -100,15 +100,21 @@ pub fn carry_out<S: Step>(
     progress: &dyn Progress,
 ) -> Result<S::Report, StepError> {
     let (report, outputs) = Step::carry_out(step, root, options, progress)?;
-    save(root, document, step, outputs)?;
+    save(root, document, step, outputs, S::incomplete(&report))?;
     Ok(report)
 }
 
-/// Records that a step made `outputs`; returns the record.
+/// Records that a step made `outputs`, and what they lack; returns the record.
 ///
 /// # Errors
 /// If an input or output does not exist, or the record cannot be written.
-pub fn save(root: &Root, document: &RelPath, step: &dyn AnyStep, outputs: Outputs) -> Result<GraphStep, StepError> {
+pub fn save(
+    root: &Root,
+    document: &RelPath,
+    step: &dyn AnyStep,
+    outputs: Outputs,
+    incomplete: Option<String>,
+) -> Result<GraphStep, StepError> {
     let done = Done {
         id: step.id(),
         kind: step.kind(),
@@ -116,6 +122,7 @@ pub fn save(root: &Root, document: &RelPath, step: &dyn AnyStep, outputs: Output
         config: Some(document.clone()),
         inputs: step.inputs(root)?,
         outputs,
+        incomplete,
     };
     Ok(record::save(root, done)?)
 }
@@ -193,7 +200,7 @@ impl<S: Step> AnyStep for S {
         progress: &dyn Progress,
     ) -> Result<(Summary, Outputs), StepError> {
         let (report, outputs) = Step::carry_out(self, root, options, progress)?;
-        Ok((Summary { text: report.to_string(), complete: Self::is_complete(&report) }, outputs))
+        Ok((Summary { text: report.to_string(), incomplete: Self::incomplete(&report) }, outputs))
     }
 }
 
@@ -203,7 +210,7 @@ impl<S: Step> AnyStep for S {
 /// If it cannot be read, or is not a step.
 pub fn open(root: &Root, path: &RelPath) -> Result<Box<dyn AnyStep>, StepError> {
     let text = root.file(path)?.text(LONGEST)?;
-    match schema(&text) {
+    match schema_of(&text) {
         Some("synthetic/1") => parse::<retrace_spec::GenerateRecipe>(&text, path),
         Some("clean/1") => parse::<retrace_spec::CleanRecipe>(&text, path),
         Some("tokenize/1") => parse::<retrace_spec::TokenizeRecipe>(&text, path),
@@ -234,23 +241,6 @@ fn parse<S: Step + Document + 'static>(text: &str, path: &RelPath) -> Result<Box
 pub(crate) fn read<D: Document>(root: &Root, path: &RelPath) -> Result<D, StepError> {
     let text = root.file(path)?.text(D::LARGEST as u64)?;
     Ok(D::parse(&text, path.as_str())?)
-}
-
-/// The value of the field `retrace` of a document, such as `run/1`, wherever in the document it is. `None`, if there
-/// is no such field, or it has another form: other tools may use a field of that name.
-pub(crate) fn schema(text: &str) -> Option<&str> {
-    let text = text.trim_start_matches('\u{feff}');
-    let value = if text.trim_start().starts_with('{') {
-        let rest = text.split_once("\"retrace\"")?.1.trim_start().strip_prefix(':')?.trim_start();
-        rest.strip_prefix('"')?.split('"').next()?
-    } else {
-        // At the beginning of a line, so not a nested field and not in a text.
-        let value = text.lines().find_map(|line| line.strip_prefix("retrace:"))?;
-        value.split(" #").next().unwrap_or(value).trim().trim_matches(|c| c == '"' || c == '\'')
-    };
-    let (kind, version) = value.split_once('/')?;
-    let is_kind = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
-    (is_kind && !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit())).then_some(value)
 }
 
 /// Files of a release, by their paths.
@@ -404,22 +394,6 @@ mod tests {
         ] {
             assert_eq!(files(one).overlap(&files(other)), expected, "{one} {other}");
             assert_eq!(files(other).overlap(&files(one)), expected, "{other} {one}");
-        }
-    }
-
-    #[test]
-    fn a_field_says_what_a_document_is() {
-        for (text, expected) in [
-            ("# about\n\nretrace: run/1\nname: a", Some("run/1")),
-            ("---\nretrace: 'run/1' # kind\n", Some("run/1")),
-            ("{\"retrace\": \"run/1\"}", Some("run/1")),
-            ("name: a\nretrace: run/1\n", Some("run/1")),
-            ("name: a\nnested:\n  retrace: run/1\n", None),
-            ("{\"dependencies\": {\"retrace\": \"^1.0\"}}", None),
-            ("site_name: docs\n", None),
-            ("", None),
-        ] {
-            assert_eq!(schema(text), expected, "{text:?}");
         }
     }
 }

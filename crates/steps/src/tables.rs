@@ -30,16 +30,26 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts: Vec<String> = self.rows.iter().map(|(table, rows)| format!("{table} {rows}")).collect();
-        if self.left_out > 0 {
-            parts.push(format!("left out {} results whose checkpoints do not exist", self.left_out));
-        }
         if self.imported > 0 {
-            parts.push(format!("{} imported files", self.imported));
+            parts.push(format!("files imported: {}", self.imported));
+        }
+        parts.extend(self.missing());
+        f.write_str(&parts.join(", "))
+    }
+}
+
+impl Report {
+    /// What is missing in the tables.
+    fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        if self.left_out > 0 {
+            missing.push(format!("left out results without a checkpoint: {}", self.left_out));
         }
         if self.problems > 0 {
-            parts.push(format!("{} of them with problems, listed in the table `sources`", self.problems));
+            let of = "imported files with problems, listed in the table `sources`";
+            missing.push(format!("{of}: {} of {}", self.problems, self.imported));
         }
-        f.write_str(&parts.join(", "))
+        missing
     }
 }
 
@@ -82,8 +92,9 @@ fn state(of: &RunTables, step: retrace_spec::Step) -> Result<RelPath, StepError>
 impl Step for TablesRecipe {
     type Report = Report;
 
-    fn is_complete(report: &Report) -> bool {
-        report.left_out == 0 && report.problems == 0
+    fn incomplete(report: &Report) -> Option<String> {
+        let missing = report.missing();
+        (!missing.is_empty()).then(|| missing.join(", "))
     }
 
     fn id(&self) -> String {

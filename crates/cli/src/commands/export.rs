@@ -13,7 +13,7 @@ use serde_json::json;
 use super::keys::{exposed, of_pem, signing_key};
 use super::seal::{TOOL, inside};
 use super::sign::signature_of;
-use super::{Exit, Opened, open};
+use super::{Exit, Opened, open, refuse_input};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -75,6 +75,9 @@ impl Export {
         }
         if self.step.is_some() && self.format != Format::Slsa {
             return Err(misplaced("step", "slsa"));
+        }
+        if let Some(output) = &self.output {
+            refuse_input(output, &[&self.manifest])?;
         }
         let mut opened = open::<Manifest>(&self.manifest)?;
         // Including the content of its parts: without them the list would be incomplete.

@@ -74,7 +74,15 @@ impl Generate {
             }
             // A model without a cache of keys and values reads the complete text again for each token.
             let logits = model.logits(&ids, ids.len())?;
-            let next = sampler.choose(&logits[logits.len() - description.vocab_size..], index);
+            let last = &logits[logits.len() - description.vocab_size..];
+            if last.iter().any(|logit| logit.is_nan()) {
+                let what = format!("token {} cannot be chosen: the model gives logits that are NaN", index + 1);
+                return Err(Failure::usage(
+                    what,
+                    "`retrace stats` says which of its tensors have values that are not finite",
+                ));
+            }
+            let next = sampler.choose(last, index);
             if prefix == Some(next) {
                 break;
             }

@@ -8,7 +8,7 @@ use retrace_files::{FileError, RegularFile, Root};
 use retrace_model::{Inference, hub};
 use serde_json::json;
 
-use super::{Exit, MOST_BYTES};
+use super::{Exit, MOST_BYTES, refuse_input};
 use crate::engine::EngineChoice;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone};
@@ -17,7 +17,7 @@ use crate::terminal::{Terminal, Tone};
 ///
 /// MODEL is a directory with `config.json` and `model.safetensors` or `pytorch_model.bin` (one file or
 /// shards) of a Llama, GPT-NeoX or OLMo. Writes one F32 tensor, `logits`, of shape [batch, sequence, vocabulary], with the
-/// same bits on every machine.
+/// same bits on every machine. A logit that is NaN or infinite is reported, and the exit code is 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -49,6 +49,7 @@ impl Logits {
             let what = format!("the sequences in {} are not of one length above 0", self.tokens.display());
             return Err(Failure::usage(what, "give at least one sequence, and the same number of ids in each"));
         }
+        refuse_input(&self.output, &[&self.model, &self.tokens])?;
         let (description, weights) = hub::read(&Root::open_snapshot(&self.model)?)?;
         let model = Inference::new(&description, weights, self.engine.get())?;
         let logits = model.logits(&sequences.concat(), positions)?;
@@ -57,10 +58,16 @@ impl Logits {
         let tensor = Tensor { dtype: Dtype::F32, shape: shape.clone(), bytes };
         safetensors::write(&self.output, &BTreeMap::from([("logits".to_owned(), tensor)]))?;
         let (_, digest) = retrace_files::hash_file(&self.output)?;
-        let result = json!({"output": self.output.display().to_string(), "shape": shape, "digest": digest});
+        let not_finite = logits.iter().filter(|logit| !logit.is_finite()).count();
+        let result = json!({"output": self.output.display().to_string(), "shape": shape, "digest": digest,
+            "not_finite": not_finite});
         terminal.result("logits/1", &result, |out| writeln!(out, "{}", self.output.display()))?;
         let shape = shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
         terminal.say(Tone::Good, "computed", format_args!("logits {shape}; file {digest}"));
-        Ok(Exit::Holds)
+        if not_finite > 0 {
+            let what = format_args!("{not_finite} of {} logits: NaN or infinite", logits.len());
+            terminal.say(Tone::Bad, "not finite", what);
+        }
+        Ok(Exit::holds(not_finite == 0))
     }
 }

@@ -64,7 +64,7 @@ impl Make {
         }
         let failed = failed(made.steps.iter());
         let steps: Vec<Value> = made.steps.iter().map(in_json).collect();
-        let complete = made.steps.iter().all(is_complete);
+        let complete = made.steps.iter().all(|event| incomplete(event).is_none());
         let result =
             json!({"holds": failed == 0 && complete, "steps": steps, "without_document": made.without_document});
         terminal.result("make/1", &result, |_| Ok(()))?;
@@ -78,19 +78,27 @@ pub(super) fn failed<'a>(steps: impl Iterator<Item = &'a Event>) -> usize {
     steps.filter(|event| matches!(event.outcome, Outcome::Failed { .. } | Outcome::NotDone { .. })).count()
 }
 
-/// Whether all inputs of a step are represented in its outputs.
-fn is_complete(event: &Event) -> bool {
-    !matches!(&event.outcome, Outcome::Done { summary: Summary { complete: false, .. }, .. })
+/// What a step could not read of its inputs, now or when it was run.
+fn incomplete(event: &Event) -> Option<&str> {
+    match &event.outcome {
+        Outcome::UpToDate { incomplete } | Outcome::Done { summary: Summary { incomplete, .. }, .. } => {
+            incomplete.as_deref()
+        }
+        Outcome::Due { .. } | Outcome::Failed { .. } | Outcome::NotDone { .. } => None,
+    }
 }
 
 /// Prints the result of a step.
 pub(super) fn say(terminal: &Terminal, Event { id, document, outcome }: &Event) {
     match outcome {
-        Outcome::UpToDate => terminal.say(Tone::Faint, "up to date", id),
+        Outcome::UpToDate { incomplete: None } => terminal.say(Tone::Faint, "up to date", id),
+        Outcome::UpToDate { incomplete: Some(what) } => {
+            terminal.say(Tone::Bad, "up to date", format_args!("{id}, but it is incomplete: {what}"));
+        }
         Outcome::Due { why } => terminal.say(Tone::Good, "to do", format_args!("{id}: {}", in_words(why))),
-        Outcome::Done { why, summary: Summary { text, complete } } => {
+        Outcome::Done { why, summary: Summary { text, incomplete } } => {
             let why = if why.as_slice() == [Why::NotMade] { String::new() } else { format!(" ({})", in_words(why)) };
-            let tone = if *complete { Tone::Good } else { Tone::Bad };
+            let tone = if incomplete.is_none() { Tone::Good } else { Tone::Bad };
             terminal.say(tone, "made", format_args!("{id}: {text}{why}"));
         }
         Outcome::Failed { error, .. } => {
@@ -113,10 +121,10 @@ fn in_words(why: &[Why]) -> String {
 fn in_json(Event { id, document, outcome }: &Event) -> Value {
     let words = |why: &[Why]| why.iter().map(ToString::to_string).collect::<Vec<_>>();
     let (what, why, said) = match outcome {
-        Outcome::UpToDate => ("up to date", Vec::new(), None),
+        Outcome::UpToDate { incomplete } => ("up to date", Vec::new(), incomplete.clone()),
         Outcome::Due { why } => ("to do", words(why), None),
         Outcome::Done { why, summary } => {
-            (if summary.complete { "made" } else { "made in part" }, words(why), Some(summary.text.clone()))
+            (if summary.incomplete.is_none() { "made" } else { "made in part" }, words(why), Some(summary.text.clone()))
         }
         Outcome::Failed { why, error } => ("failed", words(why), Some(error.to_string())),
         Outcome::NotDone { needs } => ("not done", needs.clone(), None),
@@ -136,7 +144,7 @@ fn conclude(terminal: &Terminal, made: &Made, dry_run: bool) {
         }
     }
     let counted = |wanted: fn(&Outcome) -> bool| made.steps.iter().filter(|event| wanted(&event.outcome)).count();
-    let current = counted(|outcome| matches!(outcome, Outcome::UpToDate));
+    let current = counted(|outcome| matches!(outcome, Outcome::UpToDate { .. }));
     let (all, left) = (count(made.steps.len(), "step"), failed(made.steps.iter()));
     match (made.steps.len() - current - left, left) {
         (0, 0) => terminal.say(Tone::Good, "nothing to do", format_args!("{all}, all up to date")),

@@ -1,9 +1,10 @@
 //! `retrace openness`
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use retrace_audit::{Evidence, Status, openness};
-use retrace_manifest::{Unknown, Verdict, read_attestation, unfold, verify};
+use retrace_manifest::{CheckpointFinding, Unknown, Verdict, read_attestation, unfold, verify};
 use retrace_spec::Manifest;
 use serde_json::json;
 
@@ -34,6 +35,11 @@ pub(crate) struct Openness {
     public_key: Option<PathBuf>,
 }
 
+/// The directory of a path in a release; empty for its top level.
+fn directory(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(directory, _)| directory)
+}
+
 impl Openness {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let Opened { document: manifest, root, path } = open::<Manifest>(&self.manifest)?;
@@ -49,8 +55,15 @@ impl Openness {
             evidence.replayed = replayed.steps.into_iter().map(|outcome| (outcome.step, outcome.again)).collect();
         }
         let verified = verify(&manifest, root.path(), Some(&path), terminal.progress().as_ref())?;
-        let good = verified.entries.into_iter().filter(|entry| entry.verdict == Verdict::Verified);
+        // A checkpoint whose files contradict each other is as sealed, and still not one that can be read.
+        let contradictory: BTreeSet<&str> = verified.checkpoints.iter().map(|found| directory(&found.path)).collect();
+        let good = verified.entries.into_iter().filter(|entry| {
+            entry.verdict == Verdict::Verified && !contradictory.contains(directory(entry.path.as_str()))
+        });
         evidence.verified = good.map(|entry| entry.path).collect();
+        for CheckpointFinding { path, what } in &verified.checkpoints {
+            terminal.say(Tone::Bad, "checkpoint", format_args!("{path}: {what}"));
+        }
         // Including the content of the parts that can be read; other parts count as absent.
         let unfolded = unfold(&manifest, root.path());
         let found = openness(unfolded.as_ref().map_or(&manifest, |unfolded| &unfolded.manifest), &evidence);

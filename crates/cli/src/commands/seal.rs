@@ -1,15 +1,16 @@
 //! `retrace seal`
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use retrace_files::{FileError, Lock, Root, sweep, write_whole};
 use retrace_manifest::{CheckpointFinding, SealOptions, checkpoint_findings, seal};
-use retrace_spec::{Document, RelPath};
+use retrace_spec::{Document, Manifest, RelPath};
 use serde_json::json;
 
-use super::Exit;
 use super::sign::signature_of;
+use super::{Exit, read_text};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, bytes, count};
 
@@ -18,7 +19,8 @@ use crate::terminal::{Terminal, Tone, bytes, count};
 /// The manifest lists every file with its BLAKE3 digest, every tensor of every safetensors file, and
 /// the steps (clean, tokenize, train, eval and so on) that ran in this directory. Prints the root: one
 /// digest over all of this, to publish or sign. `.retrace` and the manifest itself are not covered. If the
-/// index of a checkpoint and its shards contradict each other, `seal` reports this and ends with 1.
+/// index of a checkpoint and its shards contradict each other, or a step could not read all of its inputs,
+/// `seal` reports this and ends with 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -27,7 +29,7 @@ Examples:
   retrace seal release -o release.json
   retrace seal release/corpus && retrace seal release --nest corpus
 
-Exit codes: 0 sealed, 1 sealed, but files of a checkpoint contradict each other, 2 not sealed.")]
+Exit codes: 0 sealed, 1 sealed with a finding of these two kinds, 2 not sealed.")]
 pub(crate) struct Seal {
     /// The release's directory
     dir: PathBuf,
@@ -61,6 +63,10 @@ impl Seal {
         let (yaml, json) = (self.dir.join("manifest.yaml"), self.dir.join("manifest.json"));
         let many = self.output.is_none() && more_files_than(MOST_IN_YAML, &self.dir)?;
         let output = self.output.clone().unwrap_or(if many { json } else { yaml });
+        if output.is_file() && !read_text(&output).is_ok_and(|text| text.contains(Manifest::SCHEMA)) {
+            let what = format!("{} exists and is not a manifest", output.display());
+            return Err(Failure::usage(what, "give another --output; `seal` writes over nothing but a manifest"));
+        }
         let whole = self.dir.canonicalize().map_err(FileError::io(&self.dir, "open directory"))?;
         let (place, file) = Root::of_file(&output)?;
         // Files that an interrupted seal of an earlier version left.
@@ -93,6 +99,7 @@ impl Seal {
         // Contradictions in what was sealed: for example an index that names a tensor which no shard contains.
         let paths = manifest.artifacts.iter().map(|artifact| &artifact.path);
         let checkpoints = checkpoint_findings(&Root::open(&self.dir)?, paths);
+        let incomplete = || manifest.steps.iter().filter_map(|step| Some((&step.id, step.incomplete.as_ref()?)));
         let size: u64 = manifest.artifacts.iter().map(|artifact| artifact.size).sum();
         let result = json!({
             "manifest": output.display().to_string(),
@@ -103,6 +110,7 @@ impl Seal {
             "steps": manifest.steps.iter().map(|step| &step.id).collect::<Vec<_>>(),
             "ignored": manifest.ignored,
             "checkpoints": checkpoints,
+            "incomplete": incomplete().collect::<BTreeMap<_, _>>(),
         });
         terminal.result("seal/1", &result, |out| writeln!(out, "{}", manifest.root))?;
         let files = count(manifest.artifacts.len() as u64, "file");
@@ -111,7 +119,10 @@ impl Seal {
         for CheckpointFinding { path, what } in &checkpoints {
             terminal.say(Tone::Bad, "checkpoint", format_args!("{path}: {what}"));
         }
-        Ok(Exit::holds(checkpoints.is_empty()))
+        for (id, what) in incomplete() {
+            terminal.say(Tone::Bad, "incomplete", format_args!("{id}: {what}"));
+        }
+        Ok(Exit::holds(checkpoints.is_empty() && incomplete().next().is_none()))
     }
 }
 

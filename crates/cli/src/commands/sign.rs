@@ -8,7 +8,7 @@ use retrace_spec::Manifest;
 use serde_json::json;
 
 use super::keys::{exposed, name, signing_key};
-use super::{Exit, open};
+use super::{Exit, open, refuse_input};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone};
 
@@ -46,12 +46,7 @@ impl Sign {
         let key = signing_key(&self.key, terminal)?;
         let manifest = open::<Manifest>(&self.manifest)?.document;
         let output = self.output.clone().unwrap_or_else(|| signature_of(&self.manifest));
-        for read in [&self.key, &self.manifest] {
-            if output.exists() && output.canonicalize().ok() == read.canonicalize().ok() {
-                let what = format!("the signature would overwrite {}", read.display());
-                return Err(Failure::usage(what, "give another file with --output"));
-            }
-        }
+        refuse_input(&output, &[&self.key, &self.manifest])?;
         let json = |e: serde_json::Error| FileError::Json { path: output.clone(), line: 1, what: e.to_string() };
         let envelope = sign_manifest(&manifest, &key).map_err(json)?;
         let text = serde_json::to_string_pretty(&envelope).map_err(json)? + "\n";

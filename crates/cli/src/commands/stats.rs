@@ -103,7 +103,9 @@ impl Stats {
 
     fn row(&self, found: &TensorStats) -> Tensor {
         let checkpoint = self.checkpoints.get(found.checkpoint).map(PathBuf::as_path).unwrap_or_else(|| Path::new(""));
-        let holder = checkpoint.parent().and_then(Path::file_name).unwrap_or_default();
+        // Of the whole path: `.` and `step-1` do not name the directory that contains them.
+        let whole = checkpoint.canonicalize().unwrap_or_else(|_| checkpoint.to_owned());
+        let holder = whole.parent().and_then(Path::file_name).unwrap_or_default();
         Tensor {
             run: self.run.clone().unwrap_or_else(|| holder.to_string_lossy().into_owned()),
             checkpoint: checkpoint.display().to_string(),

@@ -137,7 +137,7 @@ impl Train {
         let network = self.engine.get().network(&run.model)?;
         let journal = train(&root, &run, network.as_ref(), self.resume, terminal.progress().as_ref())?;
         let training = Training { run, config };
-        save(&root, &path, &training, training.outputs(&root)?)?;
+        save(&root, &path, &training, training.outputs(&root)?, None)?;
         Ok((training.run, journal, root))
     }
 
@@ -160,7 +160,7 @@ impl Train {
         local.stop();
         let journal = journal?;
         let training = Training { run, config };
-        save(&root, &path, &training, training.outputs(&root)?)?;
+        save(&root, &path, &training, training.outputs(&root)?, None)?;
         Ok((training.run, journal, root))
     }
 }

@@ -274,7 +274,7 @@ impl Verify {
         }
         if let Some(FileSample { files, of, would_find, seed, .. }) = &sampled {
             let proves = if would_find <= of {
-                format!("if {would_find} or more were changed, this would find one with 95 % probability")
+                format!("if {would_find} or more were changed, this would find one with a probability of at least 95 %")
             } else {
                 "too few to prove anything".to_owned()
             };

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use retrace_analysis::scaling::PointError;
 use retrace_audit::{AuditError, RuleError};
 use retrace_checkpoint::CheckpointError;
 use retrace_corpus::CorpusError;
@@ -13,7 +14,7 @@ use retrace_model::ModelError;
 use retrace_query::QueryError;
 use retrace_report::ReportError;
 use retrace_spec::SpecError;
-use retrace_steps::StepError;
+use retrace_steps::{PointsError, StepError};
 use retrace_tables::TablesError;
 use retrace_train::TrainError;
 use retrace_weights::{AverageError, StatsError};
@@ -71,6 +72,7 @@ pub(crate) fn of_step(error: &StepError) -> String {
         StepError::Query(error) | StepError::Report(ReportError::Query(error)) => return of_query(error),
         StepError::Tables(error) => return of_tables(error),
         StepError::Import(error) => return of_import(error),
+        StepError::Points(error) => return of_points(error),
         StepError::Items { .. } => "correct the items of the task, or `ngram` in the document",
         StepError::Search(_) | StepError::OtherSearch(_) => "correct the benchmark; nothing was written",
         StepError::NoColumn { .. } => {
@@ -111,8 +113,28 @@ fn of_export(error: &ExportError) -> String {
 fn of_document(error: &SpecError) -> String {
     match error {
         SpecError::Parse { .. } => "correct the text at this place; nothing was written",
+        SpecError::Invalid { field, .. } if field == "retrace" => "give a document of that kind and version",
         SpecError::Invalid { .. } => "correct this field; nothing was written",
         SpecError::Canonical(_) => "use only finite numbers, and only text as keys",
+    }
+    .to_owned()
+}
+
+fn of_points(error: &PointsError) -> String {
+    match error {
+        PointsError::Query(error) => return of_query(error),
+        PointsError::Value { .. } | PointsError::Point(PointError::Value { .. }) => "correct this value, or leave the row out, for example with SQL",
+        PointsError::Point(PointError::Units { .. }) => "fit the two separately",
+        PointsError::Missing { .. } => {
+            "name the column: --columns params=N,tokens=D,loss=L; a quantity that must be computed, such as tokens from compute, is computed with SQL"
+        }
+        PointsError::Unknown { .. } => "name one of these columns; upper and lower case differ",
+        PointsError::Ambiguous { .. } => "choose one: --columns params=COLUMN, or loss=COLUMN",
+        PointsError::Unit { .. } => {
+            "state it: --params-unit total or non-embedding, --loss-unit nats/token or bits/byte; a fit to another unit is another law"
+        }
+        PointsError::OtherUnit { .. } => "give the unit that the name says, or another column",
+        PointsError::None => "give a file with rows, or SQL that returns some",
     }
     .to_owned()
 }
@@ -125,6 +147,7 @@ fn of_file(error: &FileError) -> String {
             }
             io::ErrorKind::PermissionDenied => "change the permissions of the file or of its directory",
             io::ErrorKind::StorageFull => "free some space and try again; no partial file is left",
+            io::ErrorKind::NotADirectory => "give a directory; for a file, give the directory that contains it",
             io::ErrorKind::AlreadyExists => "move it away first; it is not overwritten",
             _ => "check the file and the disk with the tools of your system",
         },
@@ -150,7 +173,7 @@ fn of_sealing(error: &SealError) -> String {
         SealError::Spec(_) => "move away what does not belong to the release, or leave it out with `--ignore`",
         SealError::Special { .. } => "replace it by a regular file, or leave it out with `--ignore`",
         SealError::Nest { .. } => "seal that directory first, as a separate release",
-        SealError::Stale { .. } => "run that step again, so that its record and the files agree",
+        SealError::Stale { .. } => "run that step again, so that its record and the files agree; if the step no longer belongs to the release, remove its record in .retrace/steps",
     }
     .to_owned()
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use retrace_analysis::contamination::{IndexError, SearchError};
+use retrace_analysis::scaling::PointError;
 use retrace_audit::{AuditError, RuleError};
 use retrace_checkpoint::{CheckpointError, Contradiction};
 use retrace_corpus::CorpusError;
@@ -19,7 +20,7 @@ use retrace_query::QueryError;
 use retrace_report::ReportError;
 use retrace_sign::TokenError;
 use retrace_spec::{Digest, GaveUp, PathError, RelPath, SpecError, Step};
-use retrace_steps::StepError;
+use retrace_steps::{PointsError, StepError};
 use retrace_tables::TablesError;
 use retrace_train::TrainError;
 use retrace_weights::{AverageError, StatsError};
@@ -76,6 +77,7 @@ fn files() -> Vec<FileError> {
         io::ErrorKind::NotFound,
         io::ErrorKind::PermissionDenied,
         io::ErrorKind::StorageFull,
+        io::ErrorKind::NotADirectory,
         io::ErrorKind::AlreadyExists,
         io::ErrorKind::TimedOut,
     ];
@@ -159,6 +161,36 @@ fn workers() -> Vec<WorkersError> {
     ]
 }
 
+fn of_points(error: PointsError) -> Failure {
+    StepError::from(error).into()
+}
+
+fn points() -> Vec<PointsError> {
+    let column = || text("N");
+    [
+        PointsError::Missing { quantity: "params", columns: text("D, L, N") },
+        PointsError::Unknown { column: text("P"), columns: text("D, L, N") },
+        PointsError::Ambiguous { quantity: "params", one: text("params_total"), other: text("params_nonembedding") },
+        PointsError::Unit { quantity: "params", column: column() },
+        PointsError::OtherUnit { column: column() },
+        PointsError::Value {
+            row: text("params 1, tokens 2, loss -1"),
+            column: "loss",
+            expected: "a finite number above 0",
+        },
+        PointsError::None,
+    ]
+    .into()
+}
+
+fn units() -> Vec<PointError> {
+    [
+        PointError::Value { row: 3, column: "loss", value: -1.0, expected: "a finite number above 0" },
+        PointError::Units { what: "unit of loss", first: "nats/token", second: "bits/byte" },
+    ]
+    .into()
+}
+
 fn steps() -> Vec<StepError> {
     let (one, other) = (|| rel("one.yaml"), || rel("other.yaml"));
     vec![
@@ -208,9 +240,14 @@ fn all() -> Vec<Errors> {
             [
                 parse,
                 SpecError::Invalid { origin: text("run.yaml"), field: text("model.hidden_size"), what: text("WHAT") },
+                SpecError::Invalid { origin: text("run.yaml"), field: text("retrace"), what: text("WHAT") },
                 SpecError::Canonical(text("WHAT")),
             ],
         ),
+        errors_as("PointsError", include_str!("../../../steps/src/points.rs"), points(), of_points),
+        errors_as("PointError", include_str!("../../../analysis/src/scaling/point.rs"), units(), |e| {
+            of_points(PointsError::Point(e))
+        }),
         errors(
             "SealError",
             include_str!("../../../manifest/src/seal.rs"),

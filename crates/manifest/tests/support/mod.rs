@@ -42,6 +42,7 @@ pub(crate) fn release(root: &Path) -> Manifest {
         config: Some(path("clean.yaml")),
         inputs: vec![path("raw/b.jsonl"), path("raw/a.jsonl")],
         outputs: vec![(path(MODEL), ArtifactKind::Checkpoint)],
+        incomplete: None,
     };
     record::save(&retrace_files::Root::open(root).unwrap(), done).unwrap();
     seal_again(root).unwrap()

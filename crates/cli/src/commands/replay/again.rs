@@ -147,6 +147,9 @@ impl<'a> Release<'a> {
         let unread = step.inputs.iter().filter(|input| !read.contains(&input.path));
         findings
             .extend(unread.map(|input| format!("{} is said to be read, and the step does not read it", input.path)));
+        if let Some(what) = recorded.incomplete.filter(|what| step.incomplete.as_ref() != Some(what)) {
+            findings.push(format!("it cannot read all of its inputs, and the manifest does not say so: {what}"));
+        }
         let said: BTreeSet<&RelPath> = step.outputs.iter().map(|output| &output.path).collect();
         for output in &recorded.outputs {
             let path = within(&output.path);
@@ -195,8 +198,8 @@ fn carry_out(step: &GraphStep, scratch: &Path, engine: Engine, terminal: &Termin
         return cannot(format!("its document is of a step that is called {:?}", again.id()));
     }
     let options = Options { engine, ..Options::default() };
-    let (_, outputs) = again.carry_out(&root, &options, terminal.progress().as_ref())?;
-    save(&root, &document, again.as_ref(), outputs)?;
+    let (summary, outputs) = again.carry_out(&root, &options, terminal.progress().as_ref())?;
+    save(&root, &document, again.as_ref(), outputs, summary.incomplete)?;
     Ok(())
 }
 

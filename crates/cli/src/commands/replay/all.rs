@@ -50,6 +50,13 @@ pub(super) fn all(
         machine: format!("{} {}", std::env::consts::ARCH, isa::detect().name()),
         engine: (engine != Engine::default()).then(|| engine.name().to_owned()),
     };
+    if let Some(output) = &arguments.output
+        && let Some(path) = seal::inside(root.path(), output)
+        && (whole.artifact(&path).is_some() || path == opened.path)
+    {
+        let what = format!("{path} would be written over, and it is a file of the release");
+        return Err(Failure::usage(what, "give another file with --output"));
+    }
     let scratch = scratch(arguments.scratch.as_deref(), root.path())?;
     let notes = arguments.notes.as_deref().map(|directory| {
         outside(root.path(), directory, "--notes")?;

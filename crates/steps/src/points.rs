@@ -1,0 +1,227 @@
+//! The points of a scaling law in the rows of a query.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
+
+use retrace_analysis::scaling::{Point, PointError, Points};
+use retrace_query::{Answer, QueryError};
+use retrace_spec::recipe::{LossUnit, ParamsUnit};
+use thiserror::Error;
+
+/// Which column has which quantity, and the units that no name of a column says.
+#[derive(Debug, Clone, Default)]
+pub struct PointColumns {
+    /// The columns by quantity, as the user names them.
+    pub named: ColumnNames,
+    /// What the column of the parameters counts.
+    pub params_unit: Option<ParamsUnit>,
+    /// The unit of the column of the loss.
+    pub loss_unit: Option<LossUnit>,
+}
+
+/// Columns by the quantity that they have: `params=N,tokens=D,loss=L`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ColumnNames(BTreeMap<&'static str, String>);
+
+/// The quantities of a point.
+const QUANTITIES: [&str; 8] = ["params", "tokens", "loss", "flops", "run", "seed", "unique_tokens", "accuracy"];
+
+/// The columns whose names say the unit of parameters.
+const PARAMS: [(&str, ParamsUnit); 3] = [
+    ("params_nonembedding", ParamsUnit::NonEmbedding),
+    ("params_non_embedding", ParamsUnit::NonEmbedding),
+    ("params_total", ParamsUnit::Total),
+];
+
+/// The columns whose names say the unit of loss.
+const LOSSES: [(&str, LossUnit); 2] =
+    [("loss_nats_per_token", LossUnit::NatsPerToken), ("loss_bits_per_byte", LossUnit::BitsPerByte)];
+
+/// Why rows are no points.
+#[derive(Debug, Error)]
+pub enum PointsError {
+    /// A column that does not exist, or has no such values.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// A value that a point cannot have.
+    #[error("the row with {row}: {column} is not {expected}")]
+    Value {
+        /// The row's values: rows of a query have no numbers.
+        row: String,
+        /// The quantity.
+        column: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// Points that do not go together.
+    #[error(transparent)]
+    Point(PointError),
+    /// A quantity has no column.
+    #[error("no column has {quantity}; the columns are {columns}")]
+    Missing {
+        /// The quantity.
+        quantity: &'static str,
+        /// All columns.
+        columns: String,
+    },
+    /// A column that is named does not exist.
+    #[error("there is no column {column:?}; the columns are {columns}")]
+    Unknown {
+        /// The column.
+        column: String,
+        /// All columns.
+        columns: String,
+    },
+    /// A quantity may be in two columns.
+    #[error("both {one} and {other} may have {quantity}")]
+    Ambiguous {
+        /// The quantity.
+        quantity: &'static str,
+        /// A column.
+        one: String,
+        /// Another.
+        other: String,
+    },
+    /// The name of a column does not say its unit, and nobody else does.
+    #[error("the unit of {quantity} in the column {column:?} is not stated")]
+    Unit {
+        /// `params` or `loss`.
+        quantity: &'static str,
+        /// The column.
+        column: String,
+    },
+    /// The unit that the name of a column says is not the one that is stated.
+    #[error("the name of the column {column:?} says another unit than the one that is given")]
+    OtherUnit {
+        /// The column.
+        column: String,
+    },
+    /// There are no rows.
+    #[error("there are no points")]
+    None,
+}
+
+/// A text that does not name columns.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0:?} is not of the form QUANTITY=COLUMN; the quantities are {all}", all = QUANTITIES.join(", "))]
+pub struct NoColumns(String);
+
+impl FromStr for ColumnNames {
+    type Err = NoColumns;
+
+    fn from_str(text: &str) -> Result<Self, NoColumns> {
+        let mut named = BTreeMap::new();
+        for part in text.split(',') {
+            let refuse = || NoColumns(part.to_owned());
+            let (quantity, column) = part.split_once('=').ok_or_else(refuse)?;
+            let quantity = QUANTITIES.into_iter().find(|known| *known == quantity.trim()).ok_or_else(refuse)?;
+            if column.trim().is_empty() || named.insert(quantity, column.trim().to_owned()).is_some() {
+                return Err(refuse());
+            }
+        }
+        Ok(Self(named))
+    }
+}
+
+impl PointColumns {
+    /// The points in the rows of an answer. Columns whose names say quantity and unit are taken as they are:
+    /// `params_nonembedding` or `params_total`, `tokens`, `loss_nats_per_token` or `loss_bits_per_byte`, `flops`, `run`,
+    /// `seed`, `unique_tokens`, `accuracy`.
+    ///
+    /// # Errors
+    /// If a quantity has no column or more than one, its unit is not stated, or a value is not one that a model can have.
+    pub fn points(&self, answer: &Answer) -> Result<Points, PointsError> {
+        let columns: BTreeSet<String> = answer.columns().into_iter().map(|column| column.name).collect();
+        if answer.rows() == 0 {
+            return Err(PointsError::None);
+        }
+        if let Some(column) = self.named.0.values().find(|column| !columns.contains(*column)) {
+            return Err(PointsError::Unknown { column: column.clone(), columns: listed(&columns) });
+        }
+        let (params, params_unit) = self.with_unit("params", &PARAMS, self.params_unit, &columns)?;
+        let (loss, loss_unit) = self.with_unit("loss", &LOSSES, self.loss_unit, &columns)?;
+        let tokens = self.column("tokens", &columns).ok_or_else(|| missing("tokens", &columns))?;
+        let numbers = |quantity| -> Result<Option<Vec<f64>>, QueryError> {
+            self.column(quantity, &columns).map(|column| answer.floats(&column)).transpose()
+        };
+        let (flops, unique, accuracy) = (numbers("flops")?, numbers("unique_tokens")?, numbers("accuracy")?);
+        let runs = self.column("run", &columns).map(|column| answer.texts(&column)).transpose()?;
+        let seeds = self.column("seed", &columns).map(|column| answer.numbers(&column)).transpose()?;
+        let (params, tokens, loss) = (answer.floats(&params)?, answer.floats(&tokens)?, answer.floats(&loss)?);
+        // Null in an optional column is no value.
+        let of = |values: &Option<Vec<f64>>, row: usize| values.as_ref()?.get(row).copied().filter(|v| !v.is_nan());
+        let at = |row: usize| {
+            let number = |values: &[f64]| values.get(row).copied().unwrap_or(f64::NAN);
+            let run = runs.as_ref().and_then(|runs| runs.get(row)).filter(|run| !run.is_empty());
+            let run = run.map_or_else(String::new, |run| format!(", run {run:?}"));
+            format!("params {}, tokens {}, loss {}{run}", number(&params), number(&tokens), number(&loss))
+        };
+        let rows = params.iter().zip(&tokens).zip(&loss).enumerate().map(|(row, ((params, tokens), loss))| Point {
+            params: *params,
+            tokens: *tokens,
+            loss: *loss,
+            flops: of(&flops, row),
+            run: runs.as_ref().and_then(|runs| runs.get(row)).filter(|run| !run.is_empty()).cloned(),
+            seed: seeds.as_ref().and_then(|seeds| *seeds.get(row)?),
+            unique_tokens: of(&unique, row),
+            accuracy: of(&accuracy, row),
+        });
+        Points::new(Some(params_unit), Some(loss_unit), rows.collect()).map_err(|error| match error {
+            PointError::Value { row, column, expected, .. } => PointsError::Value { row: at(row), column, expected },
+            error => PointsError::Point(error),
+        })
+    }
+
+    /// The column of a quantity: the one that the user names, or the one of the same name.
+    fn column(&self, quantity: &'static str, columns: &BTreeSet<String>) -> Option<String> {
+        self.named.0.get(quantity).cloned().or_else(|| columns.contains(quantity).then(|| quantity.to_owned()))
+    }
+
+    /// The column of a quantity with a unit.
+    fn with_unit<U: Copy + PartialEq>(
+        &self,
+        quantity: &'static str,
+        known: &[(&'static str, U)],
+        stated: Option<U>,
+        columns: &BTreeSet<String>,
+    ) -> Result<(String, U), PointsError> {
+        let mut saying = known.iter().filter(|(name, _)| columns.contains(*name));
+        let column = match (self.named.0.get(quantity), saying.next(), saying.next()) {
+            (Some(column), ..) => column.clone(),
+            (None, Some((one, _)), Some((other, _))) => {
+                return Err(PointsError::Ambiguous { quantity, one: (*one).to_owned(), other: (*other).to_owned() });
+            }
+            (None, Some((name, _)), None) => (*name).to_owned(),
+            (None, None, _) if columns.contains(quantity) => quantity.to_owned(),
+            (None, None, _) => return Err(missing(quantity, columns)),
+        };
+        let said = known.iter().find(|(name, _)| *name == column).map(|(_, unit)| *unit);
+        match (said, stated) {
+            (Some(said), Some(stated)) if said != stated => Err(PointsError::OtherUnit { column }),
+            (Some(unit), _) | (None, Some(unit)) => Ok((column, unit)),
+            (None, None) => Err(PointsError::Unit { quantity, column }),
+        }
+    }
+}
+
+fn missing(quantity: &'static str, columns: &BTreeSet<String>) -> PointsError {
+    PointsError::Missing { quantity, columns: listed(columns) }
+}
+
+fn listed(columns: &BTreeSet<String>) -> String {
+    columns.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_named_by_their_quantities() {
+        let names: ColumnNames = "params=N, loss = L".parse().unwrap();
+        assert_eq!(names.0, BTreeMap::from([("params", "N".to_owned()), ("loss", "L".to_owned())]));
+        for text in ["", "params", "params=", "size=N", "params=N,params=M", "params=N,"] {
+            assert!(text.parse::<ColumnNames>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! `report scaling`: points in any form of table, what it says, what it writes, and what it refuses.
+
+use serde_json::Value;
+
+use crate::support::{Ran, Release};
+
+/// A table of exact losses of a law, E = 1.7, A = 400, B = 410, α = 0.34, β = 0.28, with small noise: five budgets of
+/// seven sizes each, one run each.
+fn table(columns: &str) -> String {
+    let mut text = format!("{columns}\n");
+    let mut state = 1u64;
+    for compute in [1e18_f64, 3e18, 1e19, 3e19, 1e20] {
+        for factor in [0.25, 0.4, 0.7, 1.0, 1.5, 2.5, 4.0] {
+            let params = (compute / 6.0 / 20.0).sqrt() * factor;
+            let tokens = compute / 6.0 / params;
+            // Park and Miller's generator.
+            state = state * 48271 % 2_147_483_647;
+            let noise = (state as f64 / 2_147_483_647.0 - 0.5) * 0.004;
+            let loss = (1.7 + 400.0 / params.powf(0.34) + 410.0 / tokens.powf(0.28)) * (1.0 + noise);
+            text += &format!("run{state},{params:.0},{tokens:.0},{loss:.6}\n");
+        }
+    }
+    text
+}
+
+fn release() -> Release {
+    let release = Release::new();
+    release.write("runs.csv", table("run,params_total,tokens,loss_nats_per_token"));
+    release.write("plain.csv", table("name,N,D,L"));
+    release
+}
+
+fn report(release: &Release, arguments: &[&str]) -> Ran {
+    release.run(&[&["report", "scaling"], arguments].concat())
+}
+
+#[test]
+fn a_law_is_found_again_from_every_form_of_points() {
+    let release = release();
+    let quick = ["--samples", "100", "--json"];
+    let first = report(&release, &[&["--points", "runs.csv"], &quick[..]].concat()).code(0).json("scaling-report/1");
+    let law = &first["laws"][0];
+    assert_eq!((&law["law"], &first["points"], &first["runs"]), (&"hoffmann-3".into(), &35.into(), &35.into()));
+    for (name, expected, near) in [("E", 1.7, 0.1), ("alpha", 0.34, 0.04), ("beta", 0.28, 0.04)] {
+        let value = law["parameters"][name].as_f64().unwrap();
+        assert!((value - expected).abs() < near, "{name}: {value}");
+        let interval: Vec<f64> =
+            law["intervals"][name].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+        assert!(interval[0] < value && value < interval[1] && interval[1] - interval[0] < 1.0, "{name}: {interval:?}");
+    }
+    assert_eq!(law["starts"]["tried"], 4500);
+    assert!(law["starts"]["converged"].as_bool().unwrap() && law["objective"].as_f64().unwrap() < 1e-3, "{law}");
+    let columns =
+        ["--columns", "params=N,tokens=D,loss=L,run=name", "--params-unit", "total", "--loss-unit", "nats/token"];
+    let sql = "select name as run, N as params_total, D as tokens, L as loss_nats_per_token from plain";
+    for points in [
+        &[&["--points", "plain.csv"][..], &columns].concat()[..],
+        &[
+            "--points",
+            &sql.replace(" N ", " \"N\" ").replace(" D ", " \"D\" ").replace(" L ", " \"L\" "),
+            "--tables",
+            "plain.csv",
+        ],
+    ] {
+        let other = report(&release, &[points, &quick].concat()).code(0).json("scaling-report/1");
+        assert_eq!(other["laws"], first["laws"], "{points:?}");
+    }
+    let threads = report(&release, &["--points", "runs.csv", "--threads", "1", "--samples", "100", "--json"]);
+    assert_eq!(threads.code(0).json("scaling-report/1")["laws"], first["laws"]);
+}
+
+#[test]
+fn the_page_and_its_data_are_written_whole_and_the_same_each_time() {
+    let release = release();
+    let laws = "hoffmann-3,hoffmann-2,kaplan";
+    let arguments = ["--points", "runs.csv", "--law", laws, "--samples", "50", "--predict", "compute=1e22", "-o"];
+    let ran = report(&release, &[&arguments[..], &["page"]].concat()).code(0);
+    ran.says(&["fitted 3 laws to 35 points", "Kaplan's law counts parameters without embeddings"]);
+    let files =
+        ["report.html", "scaling.json", "prediction.json", "loss-by-compute.csv", "isoflop.csv", "contours.csv"];
+    let first: Vec<Vec<u8>> = files.iter().map(|file| release.read(&format!("page/{file}"))).collect();
+    let page = String::from_utf8(first[0].clone()).unwrap();
+    for part in [
+        "hoffmann-3",
+        "Compute-optimal models",
+        "Held-out points",
+        "href=\"isoflop.csv\"",
+        "retrace report scaling --points runs.csv",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("<script") && !page.contains("http"), "it needs nothing else");
+    report(&release, &[&arguments[..], &["page"]].concat()).code(2).says(&["exists"]);
+    std::fs::rename(release.path("page"), release.path("before")).unwrap();
+    report(&release, &[&arguments[..], &["page"]].concat()).code(0);
+    for (file, bytes) in files.iter().zip(&first) {
+        assert_eq!(&release.read(&format!("page/{file}")), bytes, "{file}");
+    }
+}
+
+/// A prediction that is written before a run says later whether it held.
+#[test]
+fn a_prediction_is_compared_with_the_run() {
+    let release = release();
+    let model = "params=1e10,tokens=2e11";
+    report(&release, &["--points", "runs.csv", "--samples", "100", "--predict", model, "-o", "before"]).code(0);
+    let made: Value = serde_json::from_slice(&release.read("before/prediction.json")).unwrap();
+    let said = &made["predictions"][0]["said"];
+    let truth = 1.7 + 400.0 / 1e10_f64.powf(0.34) + 410.0 / 2e11_f64.powf(0.28);
+    let interval: Vec<f64> = said["run_interval"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+    assert!(interval[0] < truth && truth < interval[1], "{truth} {said}");
+    let check = |loss: f64, columns: &str, params: &str| {
+        release.write("later.csv", format!("{columns}\n{params},200000000000,{loss}\n"));
+        report(&release, &["--points", "later.csv", "--check", "before/prediction.json"])
+    };
+    let columns = "params_total,tokens,loss_nats_per_token";
+    assert!(check(truth, columns, "10000000000").code(0).out.starts_with("inside"));
+    assert!(check(truth * 1.2, columns, "10000000000").code(1).out.starts_with("outside"));
+    check(truth, columns, "20000000000").code(2).says(&["no point is a model"]);
+    check(truth, "params_nonembedding,tokens,loss_nats_per_token", "10000000000").code(2).says(&["units"]);
+    report(&release, &["--points", "runs.csv", "--check", "before/prediction.json"]).code(2).says(&["was made from"]);
+    release.write("other.json", "{\"retrace\": \"prediction/1\"}");
+    report(&release, &["--points", "runs.csv", "--check", "other.json"]).code(2).says(&["missing field"]);
+}
+
+#[test]
+fn bad_points_are_told_with_their_place_and_nothing_is_written() {
+    let release = release();
+    let head = "params_total,tokens,loss_nats_per_token\n";
+    let rows = |rows: &[&str]| format!("{head}{}\n", rows.join("\n"));
+    let good =
+        ["1e8,2e9,3.1", "2e8,4e9,2.9", "4e8,8e9,2.7", "8e8,1e9,2.9", "1e9,2e10,2.5", "2e9,4e10,2.4", "3e9,1e10,2.45"];
+    let with = |row: &str| rows(&[&good[..3], &[row], &good[3..]].concat());
+    for (what, text, more, said) in [
+        ("three points", rows(&good[..3]), &[][..], &["3 points cannot determine", "help:"][..]),
+        ("no points", head.to_owned(), &[], &["there are no points"]),
+        (
+            "one N only",
+            rows(&["1e8,1e9,3.1", "1e8,2e9,3", "1e8,3e9,2.9", "1e8,4e9,2.8", "1e8,5e9,2.7", "1e8,6e9,2.6"]),
+            &[],
+            &["the same params"],
+        ),
+        ("NaN", with("1e8,2e9,NaN"), &[], &["params 100000000, tokens 2000000000, loss NaN: loss is not"]),
+        ("a loss below 0", with("1e8,2e9,-2"), &[], &["loss -2: loss is not"]),
+        ("no tokens", with("1e8,0,2"), &[], &["tokens 0, loss 2: tokens is not"]),
+        ("an unknown column", rows(&good), &["--columns", "params=P"], &["no column \"P\""]),
+        ("no unit", rows(&good).replace("params_total", "params"), &[], &["unit of params", "--params-unit"]),
+        (
+            "no loss",
+            rows(&good).replace("loss_nats_per_token", "l"),
+            &[],
+            &["no column has loss", "l, params_total, tokens"],
+        ),
+        ("two units", rows(&good), &["--params-unit", "non-embedding"], &["says another unit"]),
+        ("a law that needs more", rows(&good), &["--law", "data-constrained"], &["needs", "unique"]),
+        ("a budget of nothing", rows(&good), &["--predict", "compute=0"], &["not one finite number above 0"]),
+    ] {
+        release.write("bad.csv", text);
+        let ran = report(&release, &[&["--points", "bad.csv", "-o", "out"], more].concat()).code(2);
+        let ran = ran.says(said);
+        assert!(ran.out.is_empty() && !release.path("out").exists(), "{what}");
+    }
+    report(&release, &["--points", "absent.csv", "-o", "out"]).code(2).says(&["absent.csv"]);
+}
