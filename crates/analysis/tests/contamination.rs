@@ -6,6 +6,8 @@
 mod forms;
 #[path = "labelled/invented.rs"]
 mod invented;
+#[path = "labelled/real_data.rs"]
+mod real_data;
 #[path = "labelled/set.rs"]
 mod set;
 #[path = "labelled/texts.rs"]
@@ -14,7 +16,6 @@ mod texts;
 mod traditional;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use proptest::prelude::*;
 use retrace_analysis::contamination::{
@@ -298,18 +299,6 @@ fn items_that_nobody_asked_are_not_found() {
         let outcome = search.finish(&tally);
         assert_eq!(outcome.findings.iter().find(|finding| finding.verdict == Verdict::Leak), None, "{how:?}");
     }
-}
-
-/// GSM8K's test, BBH and real documents of both languages, if they are in `../shared/data` beside the repository.
-#[test]
-#[ignore = "needs ../shared/data; half a minute"]
-fn real_items_are_found_in_real_documents() {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    if !data.is_dir() {
-        eprintln!("not run: {} is not here", data.display());
-        return;
-    }
-    compared("real items in real documents", &set::real(&data, 1));
 }
 
 #[test]
