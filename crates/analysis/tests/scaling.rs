@@ -356,6 +356,9 @@ fn doubtful_points_are_warned_of() {
     assert!(of(measured).iter().any(|w| matches!(w, Warning::Compute { .. })));
     let worse = clean.iter().map(|p| Point { params: 1e18 / p.params, ..p.clone() }).collect();
     assert!(of(worse).iter().any(|w| matches!(w, Warning::Implausible { .. })));
+    // Losses that fall faster than any such law have no lower limit above 0.
+    let falling = of(rows(additive([-0.3, 30.0, 3000.0, 0.16, 0.45]), 0.0));
+    assert!(falling.contains(&Warning::Unbound { parameter: "E".to_owned() }), "{falling:?}");
     let unknown = fit(&Points::new(None, None, clean).unwrap(), LawName::Kaplan, &Options::default()).unwrap();
     let units = unknown.warnings.iter().filter(|w| matches!(w, Warning::UnknownUnit { .. })).count();
     assert_eq!(units, 2);

@@ -31,11 +31,12 @@ pub fn page(title: &str, checked: Option<&Checked<'_>>, parts: &[Part]) -> Resul
         "Made by retrace from the release's own files."
         @if checked.is_some() { " It tells of the manifest, so that the manifest does not cover it." }
     };
-    Ok(document("Release report", title, &root, &main, &footer))
+    Ok(document("Release report", title, "", &root, &main, &footer))
 }
 
-/// A complete page: `kind` is what it is, in two words, and `head` comes below the title.
-pub(crate) fn document(kind: &str, title: &str, head: &Markup, main: &Markup, footer: &Markup) -> String {
+/// A complete page: `kind` is what it is, in two words, `style` is added to that of all pages, and `head` comes below the
+/// title.
+pub(crate) fn document(kind: &str, title: &str, style: &str, head: &Markup, main: &Markup, footer: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -44,7 +45,7 @@ pub(crate) fn document(kind: &str, title: &str, head: &Markup, main: &Markup, fo
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (title) " · " (kind.to_lowercase()) }
-                style { (PreEscaped(include_str!("style.css"))) }
+                style { (PreEscaped(include_str!("style.css"))) (PreEscaped(style)) }
             }
             body {
                 header {

@@ -15,6 +15,9 @@ use crate::page::document;
 use crate::plot::{Bar, Bars, Chart, Mark, Scale, Series, Style};
 use crate::sections::{axis, figure, loss_unit, section};
 
+/// The links to the data have the colour of the text around them.
+const STYLE: &str = "a { color: inherit; }\n";
+
 /// A page and the data of its charts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScalingPage {
@@ -57,7 +60,7 @@ pub fn scaling_page(
     };
     let main = html! { @for section in &sections { (section) } };
     let footer = html! { "Made by retrace. The same points and arguments give the same page." };
-    Ok(ScalingPage { html: document("Scaling report", title, &head, &main, &footer), data: charts.data })
+    Ok(ScalingPage { html: document("Scaling report", title, STYLE, &head, &main, &footer), data: charts.data })
 }
 
 const fn params_unit(unit: Option<ParamsUnit>) -> &'static str {

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use unicode_normalization::UnicodeNormalization;
 
+use super::text::is_cjk;
+
 /// The default length of an n-gram, in units.
 pub const LENGTH: usize = 8;
 
@@ -197,17 +199,6 @@ fn for_each_unit(text: &str, mut take: impl FnMut(&str)) {
     if !word.is_empty() {
         take(&word);
     }
-}
-
-/// Han characters and kana, by block: scripts without spaces between words.
-const fn is_cjk(c: char) -> bool {
-    matches!(c,
-        '\u{2E80}'..='\u{2FDF}'     // radicals
-        | '\u{3005}'..='\u{3007}' | '\u{3021}'..='\u{3029}' | '\u{3038}'..='\u{303B}' // 々〆〇, numerals
-        | '\u{3041}'..='\u{3096}' | '\u{309D}'..='\u{309F}' // hiragana
-        | '\u{30A1}'..='\u{30FA}' | '\u{30FC}'..='\u{30FF}' | '\u{31F0}'..='\u{31FF}' // katakana
-        | '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}' | '\u{F900}'..='\u{FAFF}' // ideographs
-        | '\u{20000}'..='\u{3FFFF}') // the planes of ideographs
 }
 
 #[cfg(test)]

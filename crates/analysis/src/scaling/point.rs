@@ -50,7 +50,7 @@ pub enum PointError {
     /// A number that no model can have.
     #[error("row {}, column {column}: {value} is not {expected}", row + 1)]
     Value {
-        /// The row, from 0, in the order given.
+        /// The row in the order given, from 0; the message counts from 1.
         row: usize,
         /// The column.
         column: &'static str,
@@ -252,7 +252,7 @@ mod tests {
         let mut rows = along();
         rows[1].unique_tokens = Some(2e9);
         let error = Points::new(None, None, rows).unwrap_err().to_string();
-        assert_eq!(error, "row 1, column unique_tokens: 2000000000 is not at most the number of tokens");
+        assert_eq!(error, "row 2, column unique_tokens: 2000000000 is not at most the number of tokens");
     }
 
     #[test]

@@ -179,6 +179,11 @@ impl Warning {
                 all.push(Self::Unbound { parameter: parameter.to_owned() });
             }
         }
+        let least = points.rows().iter().map(|p| p.loss).fold(f64::INFINITY, f64::min);
+        // NEO's E is not a lower limit, and may have any sign.
+        if fit.law != LawName::Neo && fit.parameters.get("E").is_some_and(|value| *value < 1e-6 * least) {
+            all.push(Self::Unbound { parameter: "E".to_owned() });
+        }
         if fit.law == LawName::Neo {
             let of = |name: &str| fit.parameters.get(name).copied().unwrap_or(f64::NAN);
             // -dL/d ln D = β B D^-β + d.

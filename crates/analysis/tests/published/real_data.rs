@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use retrace_analysis::scaling::{
-    Bootstrap, Fit, Grid, LawName, Options, Point, Points, Resampling, Warning, bootstrap, fit, leave_largest_out,
+    Bootstrap, Fit, Grid, LawName, Options, Point, Points, Resampling, Warning, bootstrap, fit, hold_out_compute,
+    leave_largest_out,
 };
 use retrace_spec::recipe::{LossUnit, ParamsUnit};
 use serde_json::Value;
@@ -357,10 +358,9 @@ fn olmo_ladder_from_its_runs() {
     near(accuracy, 0.853_035_956_349_928_5, 1e-5, "accuracy");
 }
 
-/// Gadre et al. (2024) fit L = E + (a M^η + b M^-η) C^-η, M = D / N, to each of three data sets by least squares on L with
-/// `curve_fit`, which is Hoffmann 3 with α = β = 2η: for C4 η = 0.121, E = 1.51; RedPajama η = 0.136, E = 1.84; RefinedWeb
-/// η = 0.127, E = 1.73. They fit five small models and foretell the others; we fit all, with two exponents: these lie on
-/// both sides of 2η, within 0.05, and E differs by up to 0.12 as it goes with them.
+/// Gadre et al. (2024) train models on three data sets, to foretell the loss of large ones, and of ones that are trained
+/// for long, from small ones. Their constants are not among the data. What their abstract claims is tested: the law fitted
+/// to the smaller computes foretells the rest, up to which there is a factor of ten and more, as the points themselves.
 #[test]
 #[ignore = "real data"]
 fn gadre() {
@@ -370,17 +370,16 @@ fn gadre() {
         .map(|entry| serde_json::from_str(&fs::read_to_string(entry.unwrap().path()).unwrap()).unwrap())
         .collect();
     assert_eq!(models.len(), 104);
-    for (set, e, eta) in [("c4_original", 1.51, 0.121), ("rpj", 1.84, 0.136), ("rw_original", 1.73, 0.127)] {
+    for set in ["c4_original", "rpj", "rw_original"] {
         let rows = models.iter().filter(|model| model["dataset_name"] == set).map(|model| {
             let number = |field: &str| model["hyperparameters"][field].as_f64().unwrap();
             let on_c4 = |result: &&Value| result["val_data"][0].as_str().unwrap().contains("c4_val");
             let loss = model["results"].as_array().unwrap().iter().find(on_c4).unwrap()["loss"].as_f64().unwrap();
             Point::new(number("params"), number("tokens"), loss)
         });
-        let best = fit(&points(rows.collect()), LawName::Hoffmann3, &Options::default()).unwrap();
-        let (alpha, beta) = (best.parameters["alpha"], best.parameters["beta"]);
-        assert!((alpha - 2.0 * eta).abs() < 0.05 && (beta - 2.0 * eta).abs() < 0.05, "{set}: {alpha} {beta}");
-        assert!((best.parameters["E"] - e).abs() < 0.13, "{set}: {}", best.parameters["E"]);
+        let points = points(rows.collect());
+        let out = hold_out_compute(&points, LawName::Hoffmann3, &Options::default(), 0.3).unwrap();
+        assert!(out.factor > 10.0 && out.error < 0.02, "{set}: {out:?}");
     }
 }
 

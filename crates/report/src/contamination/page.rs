@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use retrace_analysis::contamination::{Method, Verdict};
-use retrace_spec::foreign::shown_lines;
 
 use super::{
     Band, ContaminationReport, Group, Hit, InputFile, Marked, Rate, Share, form_name, method_means, part_name,
     verdict_means, verdict_name,
 };
 use crate::numbers::{brief, grouped, percent, size};
+use crate::page::document;
 use crate::sections::section;
 
 /// Of an item with a verdict, so many documents are shown.
@@ -22,39 +22,20 @@ const LONGEST: usize = 1600;
 
 /// The page: one HTML file that needs nothing else.
 pub fn contamination_page(report: &ContaminationReport) -> String {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { "Contamination report" }
-                style { (PreEscaped(include_str!("../style.css"))) (PreEscaped(include_str!("style.css"))) }
-            }
-            body {
-                header {
-                    p.eyebrow { "Contamination report" }
-                    h1 { (title(report)) }
-                }
-                main {
-                    (outcome(report))
-                    (rates(report))
-                    (groups("sources", "By source", "Source", report.sources.as_deref()))
-                    (groups("languages", "By language", "Language", report.languages.as_deref()))
-                    (false_alarms(report))
-                    (scores(report))
-                    (hits(report))
-                    (not_read(report))
-                    (methods(report))
-                    (inputs(report))
-                }
-                footer { p { "Made by retrace from the files named above. The same files give the same page." } }
-            }
-        }
+    let main = html! {
+        (outcome(report))
+        (rates(report))
+        (groups("sources", "By source", "Source", report.sources.as_deref()))
+        (groups("languages", "By language", "Language", report.languages.as_deref()))
+        (false_alarms(report))
+        (scores(report))
+        (hits(report))
+        (not_read(report))
+        (methods(report))
+        (inputs(report))
     };
-    // Tags are escaped above; invisible and direction-changing characters are escaped here, in the complete text.
-    shown_lines(&page.into_string()).into_owned()
+    let footer = html! { "Made by retrace from the files named above. The same files give the same page." };
+    document("Contamination report", &title(report), include_str!("style.css"), &html! {}, &main, &footer)
 }
 
 fn title(report: &ContaminationReport) -> String {
