@@ -198,7 +198,7 @@ fn the_order_of_documents_and_the_number_of_tallies_do_not_show() {
     let scan = |documents: &mut dyn Iterator<Item = &(String, &str)>| {
         let (mut tally, mut scanner) = (search.tally(), search.scanner());
         for (id, text) in documents {
-            let line = id.parse().unwrap();
+            let line = id.parse::<u64>().unwrap() + 1;
             scanner.scan(&Document { id, text, lang: None, source: None, shard: "s", line }, &mut tally);
         }
         tally
