@@ -6,7 +6,7 @@ use crate::{compared, set};
 
 /// GSM8K's test, BBH and documents of both languages.
 #[test]
-#[ignore = "needs ../shared/data; half a minute"]
+#[ignore = "real data"]
 fn real_items_are_found_in_real_documents() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     assert!(data.is_dir(), "{} is not here", data.display());
