@@ -5,8 +5,7 @@ pub(crate) fn short(value: f64, step: f64) -> String {
     let size = value.abs();
     if size >= 0.999_5e15 {
         // Compute, in floating-point operations, is counted so: 3e20.
-        let digits = usize::from(step.abs() < 0.5 * libm::pow(10.0, libm::floor(libm::log10(size))));
-        return format!("{value:.digits$e}");
+        return format!("{value:.1e}").replace(".0e", "e");
     }
     let (unit, suffix) = match size {
         _ if size >= 0.999_5e12 => (1e12, "T"),
