@@ -359,8 +359,9 @@ fn olmo_ladder_from_its_runs() {
 }
 
 /// Gadre et al. (2024) train models on three data sets, to foretell the loss of large ones, and of ones that are trained
-/// for long, from small ones. Their constants are not among the data. What their abstract claims is tested: the law fitted
-/// to the smaller computes foretells the rest, up to which there is a factor of ten and more, as the points themselves.
+/// for long, from small ones with 300 times less compute. Their constants are not among the data, so this claim is tested:
+/// the law of the smaller computes foretells the others, of 250 times the compute and more, within 3 %. (They fit fewer
+/// models, chosen for this, and report a smaller error for two large ones.)
 #[test]
 #[ignore = "real data"]
 fn gadre() {
@@ -379,7 +380,7 @@ fn gadre() {
         });
         let points = points(rows.collect());
         let out = hold_out_compute(&points, LawName::Hoffmann3, &Options::default(), 0.3).unwrap();
-        assert!(out.factor > 10.0 && out.error < 0.02, "{set}: {out:?}");
+        assert!(out.factor > 250.0 && out.error < 0.03, "{set}: {out:?}");
     }
 }
 
