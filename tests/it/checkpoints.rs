@@ -271,21 +271,22 @@ fn a_file_that_is_named_as_weights_and_is_not_shows_in_the_exit_code() {
     let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 7\n", "a".repeat(64));
     let no_weights: [&[u8]; 5] = [b"", b"PK", &whole[..whole.len() / 2], pointer.as_bytes(), b"<!DOCTYPE html>\n"];
     for (at, bytes) in no_weights.into_iter().enumerate() {
-        for index in [true, false] {
+        // Also under a name of its own, which only the index says is that of weights.
+        for (index, name) in [(true, "pytorch_model-2.bin"), (false, "pytorch_model-2.bin"), (true, "odd.bin")] {
             let release = Release::new();
             release.write("m/pytorch_model-1.bin", &whole);
-            release.write("m/pytorch_model-2.bin", bytes);
+            release.write(&format!("m/{name}"), bytes);
             if index {
                 let mut map: BTreeMap<&String, &str> = weights.keys().map(|n| (n, "pytorch_model-1.bin")).collect();
                 let more = "more".to_owned();
-                map.insert(&more, "pytorch_model-2.bin");
+                map.insert(&more, name);
                 release.write("m/pytorch_model.bin.index.json", json!({"weight_map": map}).to_string());
             }
-            let expected = "pytorch_model-2.bin: its name is that of weights, and its content is not";
-            release.run(&["seal", "m"]).code(1).says(&[expected]);
+            let expected = format!("{name}: its name is that of weights, and its content is not");
+            release.run(&["seal", "m"]).code(1).says(&[&expected]);
             let verified = release.run(&["verify", "m/manifest.yaml"]).code(1);
-            assert!(verified.out.contains(expected), "{at}: {}", verified.out);
-            let class = release.run(&["openness", "m/manifest.yaml"]).code(0).says(&[expected]);
+            assert!(verified.out.contains(&expected), "{at}: {}", verified.out);
+            let class = release.run(&["openness", "m/manifest.yaml"]).code(0).says(&[&expected]);
             assert!(!class.out.contains("verified"), "{at}: {}", class.out);
             release.run(&["stats", "m"]).code(2);
         }

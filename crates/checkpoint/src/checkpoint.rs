@@ -1,6 +1,6 @@
 //! A checkpoint, from the headers of its files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -121,16 +121,21 @@ impl Checkpoint {
 pub fn contradictions(root: &Root, at: Option<&RelPath>) -> Result<Vec<Contradiction>, FileError> {
     let directory = Directory::open(root, at)?;
     let mut found = Vec::new();
+    let mut named: BTreeSet<String> = named_as_weights(&directory.names).cloned().collect();
     for (about, parts) in every_set(&directory.names) {
         match directory.gather(&parts) {
-            Ok(_) | Err(CheckpointError::Empty { .. } | CheckpointError::Unreadable { .. }) => {}
+            Ok(_) | Err(CheckpointError::Empty { .. }) => {}
+            // Also a shard of another name, which an index lists.
+            Err(CheckpointError::Unreadable { path }) => {
+                named.extend(path.file_name().and_then(|name| name.to_str()).map(str::to_owned));
+            }
             Err(CheckpointError::Contradiction(contradiction)) => found.push(contradiction),
             Err(CheckpointError::File(error)) => {
                 found.push(directory.contradiction(&about, format!("it cannot be compared with its shards: {error}")));
             }
         }
     }
-    for name in named_as_weights(&directory.names) {
+    for name in &named {
         // A directory or a link of this name is reported where the release's files are listed.
         let Ok(file) = root.file(&directory.inside(name)?) else { continue };
         if !is_weights(&file, name)? {
