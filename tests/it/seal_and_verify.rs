@@ -596,6 +596,8 @@ fn no_output_is_written_over_a_file_of_the_release() {
     let release = Release::new();
     let before = release.read("raw/en-00.jsonl");
     release.run(&["seal", ".", "-o", "raw/en-00.jsonl"]).code(2).says(&["exists and is not a manifest"]);
+    release.write("README.md", "The manifest is written as\n\n    retrace: manifest/1\n");
+    release.run(&["seal", ".", "-o", "README.md"]).code(2).says(&["exists and is not a manifest"]);
     release.run(&["clean", "clean.yaml"]).code(0);
     release.run(&["seal", "."]).code(0);
     release.run(&["seal", ".", "-o", "manifest.yaml"]).code(0);

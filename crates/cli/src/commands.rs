@@ -200,7 +200,7 @@ fn refuse_input(output: &Path, read: &[&Path]) -> Result<(), Failure> {
     let Ok(there) = output.canonicalize() else { return Ok(()) };
     match read.iter().any(|read| read.canonicalize().is_ok_and(|read| there.starts_with(read))) {
         true => Err(Failure::usage(
-            format!("{} would be written over, and the command reads it", output.display()),
+            format!("{} would be written over, and is an input of the command or lies in one", output.display()),
             "give another file with --output",
         )),
         false => Ok(()),

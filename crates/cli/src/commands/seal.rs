@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use retrace_files::{FileError, Lock, Root, sweep, write_whole};
+use retrace_files::{FileError, Lock, RegularFile, Root, sweep, write_whole};
 use retrace_manifest::{CheckpointFinding, SealOptions, checkpoint_findings, seal};
-use retrace_spec::{Document, Manifest, RelPath};
+use retrace_spec::{Document, RelPath, schema_of};
 use serde_json::json;
 
+use super::Exit;
 use super::sign::signature_of;
-use super::{Exit, read_text};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, bytes, count};
 
@@ -63,7 +63,7 @@ impl Seal {
         let (yaml, json) = (self.dir.join("manifest.yaml"), self.dir.join("manifest.json"));
         let many = self.output.is_none() && more_files_than(MOST_IN_YAML, &self.dir)?;
         let output = self.output.clone().unwrap_or(if many { json } else { yaml });
-        if output.is_file() && !read_text(&output).is_ok_and(|text| text.contains(Manifest::SCHEMA)) {
+        if output.is_file() && !is_manifest(&output)? {
             let what = format!("{} exists and is not a manifest", output.display());
             return Err(Failure::usage(what, "give another --output; `seal` writes over nothing but a manifest"));
         }
@@ -124,6 +124,15 @@ impl Seal {
         }
         Ok(Exit::holds(checkpoints.is_empty() && incomplete().next().is_none()))
     }
+}
+
+/// Whether the file at `path` says that it is a manifest, of any version. Its beginning is read.
+fn is_manifest(path: &Path) -> Result<bool, FileError> {
+    const BEGINNING: u64 = 64 << 10;
+    let file = RegularFile::open(path)?;
+    let mut bytes = vec![0; file.size().min(BEGINNING) as usize];
+    file.read_at(&mut bytes, 0)?;
+    Ok(schema_of(&String::from_utf8_lossy(&bytes)).is_some_and(|schema| schema.starts_with("manifest/")))
 }
 
 fn more_files_than(most: usize, dir: &Path) -> Result<bool, FileError> {
