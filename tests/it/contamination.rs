@@ -324,6 +324,7 @@ fn bad_input_is_named_with_its_place_and_nothing_is_written() {
             "content.jsonl",
             &["content.jsonl has no column \"text\"", "content, meta", "--corpus-fields text=COLUMN"],
         ),
+        ("bench.jsonl", "nothing.jsonl", &["the corpus has no document"]),
         ("bench.jsonl", "clean/ledger.jsonl", &["is a ledger of `retrace clean`"]),
         ("bench.jsonl", "missing.jsonl", &["missing.jsonl"]),
     ];
@@ -348,8 +349,14 @@ fn bad_input_is_named_with_its_place_and_nothing_is_written() {
 
     // What is left out is counted and said.
     let skipping = ["--benchmark", "bench.jsonl", "--corpus", "line.jsonl", "--skip-unreadable"];
-    let ran = place.report(&skipping).code(0).says(&["not read 3 lines of line.jsonl"]);
+    // No leak was found in what was read, and not all was read: that is no yes.
+    let ran = place.report(&skipping).code(1).says(&["not read 3 lines of line.jsonl"]);
     assert!(ran.out.contains("leaked 0 of 4"), "{}", ran.out);
+    // A page that another step made is not written over.
+    place.write("release/report.html", "a page");
+    let there = ["--benchmark", "bench.jsonl", "--corpus", "good.jsonl", "-o", "release"];
+    place.report(&there).code(2).says(&["is not a report of this verb"]);
+    assert_eq!(fs::read(place.path("release/report.html")).unwrap(), b"a page");
     // Other names of columns.
     let named =
         ["--benchmark", "prompts.jsonl", "--fields", "question=prompt,id=task_id", "--corpus", "good.jsonl", "--json"];

@@ -76,8 +76,15 @@ fn the_page_and_its_data_are_written_whole_and_the_same_each_time() {
     let arguments = ["--points", "runs.csv", "--law", laws, "--samples", "50", "--predict", "compute=1e22", "-o"];
     let ran = report(&release, &[&arguments[..], &["page"]].concat()).code(0);
     ran.says(&["fitted 3 laws to 35 points", "Kaplan's law counts parameters without embeddings"]);
-    let files =
-        ["report.html", "scaling.json", "prediction.json", "loss-by-compute.csv", "isoflop.csv", "contours.csv"];
+    let files = [
+        "report.html",
+        "scaling.json",
+        "prediction.json",
+        "loss-by-compute.csv",
+        "isoflop.csv",
+        "contours.csv",
+        "held-out.csv",
+    ];
     let first: Vec<Vec<u8>> = files.iter().map(|file| release.read(&format!("page/{file}"))).collect();
     let page = String::from_utf8(first[0].clone()).unwrap();
     for part in [
@@ -93,9 +100,34 @@ fn the_page_and_its_data_are_written_whole_and_the_same_each_time() {
     report(&release, &[&arguments[..], &["page"]].concat()).code(2).says(&["exists"]);
     std::fs::rename(release.path("page"), release.path("before")).unwrap();
     report(&release, &[&arguments[..], &["page"]].concat()).code(0);
-    for (file, bytes) in files.iter().zip(&first) {
-        assert_eq!(&release.read(&format!("page/{file}")), bytes, "{file}");
+    report(&release, &[&arguments[..], &["another"]].concat()).code(0);
+    for directory in ["page", "another"] {
+        for (file, bytes) in files.iter().zip(&first) {
+            assert_eq!(&release.read(&format!("{directory}/{file}")), bytes, "{directory}/{file}");
+        }
     }
+}
+
+/// A path need not be text.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_name_that_is_no_text_is_read_and_written() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let release = release();
+    let odd = |name: &[u8]| release.root().join(std::ffi::OsStr::from_bytes(name));
+    std::fs::copy(release.path("runs.csv"), odd(b"r\xff.csv")).unwrap();
+    let mut command = crate::support::retrace();
+    command.args(["report", "scaling", "--samples", "20", "-o"]).arg(odd(b"o\xff"));
+    command.arg("--points").arg(odd(b"r\xff.csv")).current_dir(release.root());
+    let ran = Ran::from(command.output().unwrap());
+    // Tables are opened by names that are text; it says so, and does not panic.
+    assert!(ran.code == 0 || (ran.code == 2 && ran.err.contains("help:")), "{}", ran.err);
+    assert!(!ran.err.contains("panicked") && !ran.err.contains("bug"), "{}", ran.err);
+    let mut command = crate::support::retrace();
+    command.args(["report", "scaling", "--samples", "20", "--points", "runs.csv", "-o"]).arg(odd(b"o\xff"));
+    Ran::from(command.current_dir(release.root()).output().unwrap()).code(0);
+    assert!(odd(b"o\xff").join("report.html").is_file());
 }
 
 /// A prediction that is written before a run says later whether it held.
@@ -144,6 +176,12 @@ fn bad_points_are_told_with_their_place_and_nothing_is_written() {
         ("a loss below 0", with("1e8,2e9,-2"), &[], &["loss -2: loss is not"]),
         ("no tokens", with("1e8,0,2"), &[], &["tokens 0, loss 2: tokens is not"]),
         ("an unknown column", rows(&good), &["--columns", "params=P"], &["no column \"P\""]),
+        (
+            "a text for a number",
+            "params_total,tokens,loss_nats_per_token,flops\n1e8,2e9,3.1,1e18\n2e8,4e9,2.9,some\n".to_owned(),
+            &[],
+            &["the column \"flops\" has \"some\", which is not a number"],
+        ),
         ("no unit", rows(&good).replace("params_total", "params"), &[], &["unit of params", "--params-unit"]),
         (
             "no loss",

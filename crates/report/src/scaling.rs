@@ -323,9 +323,19 @@ impl Charts {
                     .map(|(law, test)| Bar { label: law.name().to_owned(), value: 100.0 * test.error, error: None })
                     .collect(),
             };
+            let mut data = String::from("law,points held out,compute factor,error,bias,error of fitted points\n");
+            for (law, test) in &all {
+                let Tested { held, factor, error, bias, error_kept } = test;
+                let _ = writeln!(data, "{},{held},{factor},{error},{bias},{error_kept}", law.name());
+            }
+            let file = "held-out.csv";
+            self.data.insert(file.to_owned(), data);
             figures.push(html! {
                 figure {
-                    figcaption { strong { (bars.title) } " The root mean square over the runs of the largest computes, which were not fitted." }
+                    figcaption {
+                        strong { (bars.title) } " The root mean square over the runs of the largest computes, which were not fitted."
+                        br; small { "Data: " a href=(file) { (file) } }
+                    }
                     (maud::PreEscaped(bars.svg()?))
                 }
             });

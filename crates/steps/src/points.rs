@@ -1,6 +1,7 @@
 //! The points of a scaling law in the rows of a query.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::str::FromStr;
 
 use retrace_analysis::scaling::{Point, PointError, Points};
@@ -52,6 +53,14 @@ pub enum PointsError {
         column: &'static str,
         /// What it must be.
         expected: &'static str,
+    },
+    /// A value of an optional column that is not a number.
+    #[error("the column {column:?} has {value:?}, which is not a number as it must have")]
+    Optional {
+        /// The column.
+        column: String,
+        /// The value.
+        value: String,
     },
     /// Points that do not go together.
     #[error(transparent)]
@@ -106,6 +115,13 @@ pub enum PointsError {
 #[error("{0:?} is not of the form QUANTITY=COLUMN; the quantities are {all}", all = QUANTITIES.join(", "))]
 pub struct NoColumns(String);
 
+impl fmt::Display for ColumnNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named: Vec<String> = self.0.iter().map(|(quantity, column)| format!("{quantity}={column}")).collect();
+        f.write_str(&named.join(","))
+    }
+}
+
 impl FromStr for ColumnNames {
     type Err = NoColumns;
 
@@ -145,10 +161,21 @@ impl PointColumns {
             self.column(quantity, &columns).map(|column| answer.floats(&column)).transpose()
         };
         let (flops, unique, accuracy) = (numbers("flops")?, numbers("unique_tokens")?, numbers("accuracy")?);
+        // Null in an optional column is no value; a text or a number that is none of its kind must not pass for null.
+        for quantity in ["flops", "unique_tokens", "accuracy", "seed"] {
+            let Some(column) = self.column(quantity, &columns) else { continue };
+            let texts = answer.texts(&column)?;
+            let read: Vec<bool> = match quantity {
+                "seed" => answer.numbers(&column)?.iter().map(Option::is_some).collect(),
+                _ => answer.floats(&column)?.iter().map(|value| !value.is_nan()).collect(),
+            };
+            if let Some((text, _)) = texts.iter().zip(read).find(|(text, read)| !text.is_empty() && !read) {
+                return Err(PointsError::Optional { column, value: text.clone() });
+            }
+        }
         let runs = self.column("run", &columns).map(|column| answer.texts(&column)).transpose()?;
         let seeds = self.column("seed", &columns).map(|column| answer.numbers(&column)).transpose()?;
         let (params, tokens, loss) = (answer.floats(&params)?, answer.floats(&tokens)?, answer.floats(&loss)?);
-        // Null in an optional column is no value.
         let of = |values: &Option<Vec<f64>>, row: usize| values.as_ref()?.get(row).copied().filter(|v| !v.is_nan());
         let at = |row: usize| {
             let number = |values: &[f64]| values.get(row).copied().unwrap_or(f64::NAN);

@@ -178,6 +178,7 @@ fn points() -> Vec<PointsError> {
             column: "loss",
             expected: "a finite number above 0",
         },
+        PointsError::Optional { column: text("flops"), value: text("1e20 or so") },
         PointsError::None,
     ]
     .into()

@@ -166,6 +166,9 @@ impl Scan {
             languages.merge(&of_languages);
             all.push(read);
         }
+        if all.iter().all(|shard| shard.records == 0) {
+            return Err(StepError::Inputs { what: "the corpus has no document".to_owned() });
+        }
         let (tally, of_impossible) = sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let outcome = searches.real.finish(&tally);
         let impossible = searches.impossible.zip(of_impossible).map(|((how, search), tally)| {

@@ -34,7 +34,7 @@ Examples:
       --corpus code/*.parquet --corpus-fields text=content --method spans,gpt3
   retrace query \"select verdict, count(*) from contamination_findings group by 1\" report
 
-Exit codes: 0 no leak, 1 leaks, 2 an error.")]
+Exit codes: 0 no leak, 1 leaks, or lines that were not read (--skip-unreadable), 2 an error.")]
 pub(crate) struct Contamination {
     /// Files of benchmarks
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
@@ -84,6 +84,9 @@ enum Format {
 /// Where the results of shards are kept, below the report's directory.
 const KEPT: &str = ".retrace-scan";
 
+/// The table of a report, which an earlier one in the same directory left too.
+const TABLE: &str = "tables/contamination_findings.parquet";
+
 /// So many leaks are listed in the summary.
 const LISTED: usize = 20;
 
@@ -105,6 +108,13 @@ impl Contamination {
             impossible: !self.no_impossible,
             kept: kept.clone(),
         };
+        if let Some(directory) = &self.output {
+            let (page, table) = (directory.join("report.html"), directory.join(TABLE));
+            if page.exists() && !table.exists() {
+                let what = format!("{} exists, and is not a report of this verb", page.display());
+                return Err(Failure::usage(what, "give another directory with -o"));
+            }
+        }
         let report = scan.report(terminal.progress().as_ref())?;
         if let Some(directory) = &self.output {
             let written = write_contamination(directory, &report)?;
@@ -126,7 +136,8 @@ impl Contamination {
             terminal.say(Tone::Bad, "not read", what);
         }
         let leaks = report.findings.iter().any(|hit| hit.verdict == Verdict::Leak);
-        Ok(Exit::holds(!leaks))
+        let skipped = report.benchmarks.iter().chain(&report.shards).any(|file| file.skipped > 0);
+        Ok(Exit::holds(!leaks && !skipped))
     }
 
     fn summary(&self, terminal: &Terminal, report: &ContaminationReport, out: &mut dyn io::Write) -> io::Result<()> {

@@ -53,7 +53,7 @@ search did not converge (with --check: the loss is outside), 2 an error.")]
 pub(crate) struct Scaling {
     /// The points: a Parquet, CSV, TSV or JSON lines file, or SQL
     #[arg(long, value_name = "FILE|SQL")]
-    points: String,
+    points: PathBuf,
     /// The releases and files that the SQL reads
     #[arg(long, value_name = "PATH", num_args = 1..)]
     tables: Vec<PathBuf>,
@@ -185,8 +185,10 @@ impl Scaling {
             self.write(output, &report, &points, &request)?;
         }
         let holds = report.laws.iter().all(|law| law.starts.is_some_and(|starts| starts.converged));
-        let result = json!({"holds": holds, "report": report, "output": self.output});
-        terminal.result("scaling-report/1", &flat(result, &report), |out| print(out, &report, terminal))?;
+        // A path need not be text.
+        let output = self.output.as_ref().map(|output| output.display().to_string());
+        let result = json!({"holds": holds, "report": report, "output": output});
+        terminal.result("scaling-report/1", &flat(result), |out| print(out, &report, terminal))?;
         for law in &report.laws {
             match &law.failed {
                 Some(why) => terminal.say(Tone::Bad, "not fitted", format_args!("{}: {why}", law.law)),
@@ -223,15 +225,16 @@ impl Scaling {
 
     /// The rows of the file, or of the SQL.
     fn answer(&self, terminal: &Terminal) -> Result<Answer, Failure> {
-        let is_sql = self.points.contains(char::is_whitespace) && !Path::new(&self.points).exists();
-        let paths = if is_sql { self.tables.clone() } else { vec![PathBuf::from(&self.points)] };
-        if !is_sql && !self.tables.is_empty() {
+        let text = self.points.to_str().filter(|text| text.contains(char::is_whitespace));
+        let sql = text.filter(|_| !self.points.exists());
+        let paths = if sql.is_some() { self.tables.clone() } else { vec![self.points.clone()] };
+        if sql.is_none() && !self.tables.is_empty() {
             return Err(Failure::usage("--tables is only for SQL", "leave it out, or give SQL with --points"));
         }
         let session = Session::open_with(&paths, self.asking.options())?;
-        let answer = match is_sql {
-            true => session.run(&self.points)?,
-            false => {
+        let answer = match sql {
+            Some(sql) => session.run(sql)?,
+            None => {
                 let table = session.tables().keys().next().map_or("", String::as_str);
                 session.run(&format!("select * from \"{}\"", table.replace('"', "\"\"")))?
             }
@@ -260,7 +263,11 @@ impl Scaling {
         };
         let bootstrap = by.map(|by| Bootstrap { by, samples: *samples, level: *level, seed: *seed });
         let mut laws: Vec<LawName> = Vec::new();
-        self.laws.iter().filter(|law| !laws.contains(law)).copied().collect::<Vec<_>>().clone_into(&mut laws);
+        for law in &self.laws {
+            if !laws.contains(law) {
+                laws.push(*law);
+            }
+        }
         let (held_out, cuts) = (fit.held_out, fit.cuts);
         Request { laws, options, bootstrap, held_out, cuts, budgets: self.predict.clone() }
     }
@@ -268,7 +275,7 @@ impl Scaling {
     /// Writes everything, or nothing.
     fn write(&self, output: &Path, report: &Report, points: &Points, request: &Request) -> Result<(), Failure> {
         let made = self.made();
-        let title = Path::new(&self.points).file_stem().filter(|_| Path::new(&self.points).exists());
+        let title = self.points.file_stem().filter(|_| self.points.exists());
         let title = title.map_or_else(|| "Scaling".to_owned(), |name| name.to_string_lossy().into_owned());
         let page = scaling_page(&title, report, points, &request.options, &made)?;
         let mut files: Vec<(String, Vec<u8>)> = vec![("report.html".to_owned(), page.html.into_bytes())];
@@ -286,18 +293,37 @@ impl Scaling {
         })
     }
 
-    /// The arguments that make the report again.
+    /// The arguments that make the report again, also where they are the defaults.
     fn made(&self) -> String {
-        let quoted = |text: &str| match text.contains(|c: char| !(c.is_ascii_alphanumeric() || "-_./,=:+".contains(c)))
-        {
-            true => format!("'{}'", text.replace('\'', "'\\''")),
-            false => text.to_owned(),
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+".contains(c);
+        let quoted = |text: &str| match text.chars().all(plain) {
+            true => text.to_owned(),
+            false => format!("'{}'", text.replace('\'', "'\\''")),
         };
-        let mut arguments: Vec<String> = std::env::args().skip(1).map(|argument| quoted(&argument)).collect();
-        if let Some(at) = arguments.iter().position(|argument| argument == "report") {
-            arguments.drain(..at);
+        let path = |path: &Path| quoted(&path.to_string_lossy());
+        let laws: Vec<&str> = self.laws.iter().map(|law| law.name()).collect();
+        let mut all = vec![format!("--points {}", path(&self.points)), format!("--law {}", laws.join(","))];
+        if !self.tables.is_empty() {
+            all.push(format!("--tables {}", self.tables.iter().map(|of| path(of)).collect::<Vec<_>>().join(" ")));
         }
-        format!("retrace {}", arguments.join(" "))
+        let columns = self.columns.to_string();
+        let units = [("--columns", Some(&columns).filter(|names| !names.is_empty()))];
+        let units = units
+            .into_iter()
+            .chain([("--params-unit", self.params_unit.as_ref()), ("--loss-unit", self.loss_unit.as_ref())]);
+        all.extend(units.filter_map(|(name, value)| Some(format!("{name} {}", quoted(value?)))));
+        all.extend(self.finals.then(|| "--finals".to_owned()));
+        all.extend(self.predict.iter().map(|budget| match budget {
+            Budget::Compute(compute) => format!("--predict compute={compute:e}"),
+            Budget::Model { params, tokens } => format!("--predict params={params:e},tokens={tokens:e}"),
+        }));
+        let FitOptions { delta, mean, tolerance, updates, isoflop, envelope, held_out, cuts } = &self.fit;
+        all.push(format!("--delta {delta} --tolerance {tolerance:e} --updates {updates}"));
+        all.extend(mean.then(|| "--mean".to_owned()));
+        all.push(format!("--isoflop {isoflop} --envelope {envelope} --held-out {held_out} --cuts {cuts}"));
+        let IntervalOptions { bootstrap, samples, level, seed } = &self.intervals;
+        all.push(format!("--bootstrap {bootstrap} --samples {samples} --level {level} --seed {seed}"));
+        format!("retrace report scaling {}", all.join(" "))
     }
 }
 
@@ -312,7 +338,7 @@ fn in_json(path: &Path, value: &impl serde::Serialize) -> Result<Vec<u8>, Failur
 }
 
 /// The report's fields at the top of the document.
-fn flat(result: serde_json::Value, _: &Report) -> serde_json::Value {
+fn flat(result: serde_json::Value) -> serde_json::Value {
     let serde_json::Value::Object(mut result) = result else { return result };
     if let Some(serde_json::Value::Object(report)) = result.remove("report") {
         result.extend(report);
