@@ -34,3 +34,27 @@ fn a_release_is_asked_for_its_weights() {
         assert!((norm / expected - 1.0).abs() < 1e-12, "{name}: {norm}, not {expected}");
     }
 }
+
+#[test]
+fn a_file_in_the_directory_of_a_checkpoint_has_its_step_and_run() {
+    let directory = tempdir().unwrap();
+    let weights = directory.path().join("runs/small/step-000120/model.safetensors");
+    let blob = directory.path().join("blobs/1f0c/model.safetensors");
+    for place in [&weights, &blob] {
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+    }
+    let header = br#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], header, &1f32.to_le_bytes()].concat();
+    std::fs::write(&blob, bytes).unwrap();
+    // As in a cache of downloads: the name that says the step is a link to a file that has none.
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(&blob, &weights).unwrap();
+    #[cfg(not(unix))]
+    std::fs::copy(&blob, &weights).unwrap();
+    let mut command = retrace();
+    command.current_dir(&directory).args(["stats", "-o", ".", "runs/small/step-000120/model.safetensors"]);
+    Ran::from(command.output().unwrap()).code(0);
+    let mut query = retrace();
+    query.current_dir(&directory).args(["query", "select run, step from tensors", "--format", "csv"]);
+    assert_eq!(Ran::from(query.output().unwrap()).code(0).out, "run,step\nsmall,120\n");
+}

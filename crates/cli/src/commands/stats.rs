@@ -17,7 +17,8 @@ use crate::terminal::{Terminal, Tone, count};
 /// one file of weights; give them in the order of the run. For every tensor: norm, mean, standard deviation, minimum, maximum,
 /// kurtosis, the number of values that are not finite, the distance to the previous and to the first
 /// checkpoint, and the digest. Each file is read once. With `-o`, the statistics are written as the table
-/// `tensors`, for `retrace query`; the step of a checkpoint is taken from its name (`step1000`).
+/// `tensors`, for `retrace query`; the step of a checkpoint is taken from its name (`step1000`), or from the name
+/// of its directory if a file is given and its own name has no step.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -103,9 +104,7 @@ impl Stats {
 
     fn row(&self, found: &TensorStats) -> Tensor {
         let checkpoint = self.checkpoints.get(found.checkpoint).map(PathBuf::as_path).unwrap_or_else(|| Path::new(""));
-        // Of the whole path: `.` and `step-1` do not name the directory that contains them.
-        let whole = checkpoint.canonicalize().unwrap_or_else(|_| checkpoint.to_owned());
-        let holder = whole.parent().and_then(Path::file_name).unwrap_or_default();
+        let holder = naming(checkpoint).parent().and_then(Path::file_name).unwrap_or_default().to_owned();
         Tensor {
             run: self.run.clone().unwrap_or_else(|| holder.to_string_lossy().into_owned()),
             checkpoint: checkpoint.display().to_string(),
@@ -138,5 +137,22 @@ fn cell(number: Option<f64>) -> String {
 
 /// The step of the checkpoint at `path`, from its name.
 fn step_of(path: &Path) -> Option<Step> {
+    step_in(&naming(path))
+}
+
+/// The path whose last part names the checkpoint: `path` itself, or the directory of a file whose own name has no step
+/// (`step-000120/model.safetensors`). It is absolute, because `.` and `step-1` do not name the directory that
+/// contains them; links are not followed, because in a cache of downloads they lead to files that are named by digests.
+fn naming(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match whole.parent() {
+        Some(directory) if whole.is_file() && step_in(&whole).is_none() && step_in(directory).is_some() => {
+            directory.to_owned()
+        }
+        _ => whole,
+    }
+}
+
+fn step_in(path: &Path) -> Option<Step> {
     CheckpointName::of(path.file_name()?.to_str()?).step
 }

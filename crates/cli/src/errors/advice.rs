@@ -324,7 +324,7 @@ fn of_training(error: &TrainError) -> String {
         TrainError::OtherRun { .. } => {
             "restore the original run file, or set another `output` in the changed one"
         }
-        TrainError::Damaged { .. } => "download the checkpoint again, or remove it; `--resume` then continues from the one before",
+        TrainError::Damaged { .. } => "if the checkpoint was downloaded, download it again; otherwise remove it, and `--resume` continues from the one before",
         TrainError::Journal { .. } => "restore the original journal; it cannot be edited, because each line has the digest of the line before",
         TrainError::Tokens { .. } => "tokenize with the tokenizer that the run file names, or correct the run file",
         TrainError::NotFinite { .. } => "set a lower learning rate or a longer warm-up in the run file",
