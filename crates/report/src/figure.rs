@@ -211,11 +211,11 @@ fn one(figure: &Figure, colours: &Colours, beside: bool) -> Result<Markup, Repor
             figcaption { strong { (figure.title) } @if !figure.caption.is_empty() { " " (figure.caption) } }
             @if svg.is_empty() { p.left-out { "There is nothing to draw." } } @else { (PreEscaped(svg)) }
             @for what in &figure.left_out { p.left-out { (what) } }
+            @if beside {
+                p.left-out { "Data: " a href=(format!("data/{}.csv", figure.name)) { (figure.name) ".csv" } }
+            }
             details {
-                summary {
-                    "Query of " (count(figure.rows as u64, "row"))
-                    @if beside { " · " a href=(format!("data/{}.csv", figure.name)) { (figure.name) ".csv" } }
-                }
+                summary { "Query of " (count(figure.rows as u64, "row")) }
                 pre { code { (figure.sql) } }
             }
         }

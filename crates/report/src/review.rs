@@ -108,6 +108,9 @@ pub struct ReviewPage {
     pub tables: Vec<DataTable>,
 }
 
+/// The columns of numbers.
+const NUMBERS: [&str; 5] = ["bytes", "inputs", "outputs", "numerics", "findings"];
+
 /// The most rows of a table that the page shows; the file beside it has all.
 const SHOWN: usize = 400;
 
@@ -116,6 +119,7 @@ const STYLE: &str = "\
 .claimed { color: var(--open); font-size: 0.82rem; border: 1px solid var(--rule); border-radius: 4px; padding: 0.1rem 0.4rem; white-space: nowrap; }
 .seen { color: var(--good); font-size: 0.82rem; border: 1px solid var(--rule); border-radius: 4px; padding: 0.1rem 0.4rem; white-space: nowrap; }
 td code.whole { overflow-wrap: anywhere; white-space: normal; min-width: 14rem; display: inline-block; }
+.scroll td { vertical-align: top; }
 a { color: inherit; }
 @media print { .scroll.tall { max-height: none; } }
 ";
@@ -522,7 +526,7 @@ fn shown(table: &DataTable) -> Markup {
                 "digest" if table.name == "steps" => { td { code.digest title=(text) { (brief(text)) } } }
                 "digest" => { td { code.whole { (text) } } }
                 "bytes" => { td.num title=(text) { (text.parse().map_or_else(|_| text.to_owned(), size)) } }
-                "inputs" | "outputs" | "numerics" | "findings" => { td.num { (text) } }
+                _ if NUMBERS.contains(&column) => { td.num { (text) } }
                 "path" | "document" | "to replay it" => { td { code.whole { (text) } } }
                 _ => { td { (text) } }
             }
@@ -532,7 +536,7 @@ fn shown(table: &DataTable) -> Markup {
     let body = html! {
         div.scroll.tall[rows > 12] {
             table {
-                thead { tr { @for column in &table.columns { th { (column) } } } }
+                thead { tr { @for column in &table.columns { th.num[NUMBERS.contains(column)] { (column) } } } }
                 tbody {
                     @for row in table.rows.iter().take(SHOWN) {
                         tr { @for (column, text) in table.columns.iter().zip(row) { (cell(column, text)) } }

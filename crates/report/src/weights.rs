@@ -209,7 +209,7 @@ fn map(rows: &Answer, title: &str, statistic: &Statistic) -> Result<(Option<Heat
     let map = HeatMap {
         title: title.to_owned(),
         x: if by_step { "step" } else { "checkpoint" }.to_owned(),
-        label: format!("{}, {}", statistic.title, statistic.label),
+        label: statistic.label.to_owned(),
         scale: statistic.scale,
         rows: order.into_iter().cloned().collect(),
         columns: columns.iter().step_by(every).map(name).collect(),

@@ -178,15 +178,15 @@ impl HeatMap {
         }
         pen.text(&self.x, (left, bottom + 46), HPos::Left, VPos::Top, ink)?;
         // The legend: each colour, and the value at which it begins.
-        let (top, step) = (bottom + 96, (right - left - 120) / (HEAT.len() as i32 + 1));
+        let (top, step) = (bottom + 96, right / (HEAT.len() as i32 + 2));
         for (level, hex) in HEAT.iter().enumerate() {
-            let at = left + step * level as i32;
+            let at = step * level as i32;
             pen.bar((at, top), (at + step, top + 24), colour(hex))?;
             let value = three_digits(levels.begin(level));
             pen.text(&value, (at, top + 34), HPos::Left, VPos::Top, ink)?;
         }
         if zeros {
-            let at = left + step * (HEAT.len() as i32 + 1);
+            let at = step * (HEAT.len() as i32 + 1);
             pen.bar((at, top), (at + step, top + 24), colour(GRID))?;
             pen.text("0", (at, top + 34), HPos::Left, VPos::Top, ink)?;
         }
