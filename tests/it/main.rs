@@ -29,6 +29,7 @@ mod query;
 mod real_data;
 mod replaying;
 mod reports;
+mod reviewing;
 mod runs;
 mod seal_and_verify;
 mod shell;

@@ -92,6 +92,8 @@ const ERRORS: &[&[&str]] = &[
     &["report", "contamination", "--benchmark", "a.yaml", "--corpus", "ids.json"],
     &["report", "contamination", "--benchmark", "benchmark.jsonl", "--corpus", "ids.json"],
     &["report", "contamination", "--benchmark", "benchmark.jsonl", "--fields", "text=question", "--corpus", "ids.json"],
+    &["report", "checkpoints", "--tables", "ids.json", "-o", "page"],
+    &["report", "release", "sealed/manifest.yaml", "-o", "sealed/page"],
     &["audit", "sealed", "--only", "no-such-rule"],
     &["audit", "sealed", "--rules", "rules"],
     &["openness", "run.yaml"],

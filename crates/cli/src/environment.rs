@@ -7,6 +7,7 @@
 //! | `TMPDIR` | where `replay --all` does steps, unless `--scratch` says where (elsewhere than on Unix, what the system names) |
 //! | `PATH` | where `retrace-cluster` is looked for, if it does not lie beside `retrace` |
 //! | `XDG_STATE_HOME`, else `HOME` | where what was typed into the shell of `query` is kept: `retrace/history` there, or in `.local/state` of the home |
+//! | `HOME` | where fonts are looked for beside the system's, for characters in PNG charts that our font lacks: `.fonts` and `.local/share/fonts` there |
 //! | `XDG_CACHE_HOME`, else `HOME` | where `query` and `audit` note which files they have read whole: `retrace/checked` there, or in `.cache` of the home; without either they note nothing |
 //! | `AWS_…`, `GOOGLE_…` | how `s3://` and `gs://` are reached: `AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_SKIP_SIGNATURE`, `GOOGLE_SERVICE_ACCOUNT` and the others that the crate `object_store` names |
 //! | `RETRACE_ISA` | the instruction set that the kernels use, `baseline`, `avx2` or `avx512`: it makes no difference but to speed, and this is how to see that |
@@ -66,6 +67,56 @@ pub(crate) fn cache_directory() -> Option<PathBuf> {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
     Some(cache.join("retrace"))
+}
+
+/// The fonts on this machine, those that probably have Chinese characters first, then by path.
+pub(crate) fn font_files() -> Vec<PathBuf> {
+    const SYSTEM: [&str; 5] =
+        ["/usr/share/fonts", "/usr/local/share/fonts", "/System/Library/Fonts", "/Library/Fonts", r"C:\Windows\Fonts"];
+    let home = env::var_os("HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let own =
+        home.iter().flat_map(|home| [home.join(".fonts"), home.join(".local/share/fonts"), home.join("Library/Fonts")]);
+    let mut files = Vec::new();
+    for directory in SYSTEM.iter().map(PathBuf::from).chain(own) {
+        find_fonts(&directory, 4, &mut files);
+    }
+    files.sort_by_cached_key(|path| (!is_probably_chinese(path), path.clone()));
+    files
+}
+
+/// The fonts in a directory and `depth` levels below it.
+fn find_fonts(directory: &Path, depth: usize, files: &mut Vec<PathBuf>) {
+    const MOST: usize = 10_000;
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for entry in entries.flatten().take(MOST) {
+        let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
+        let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
+        let is_font = ending.is_some_and(|ending| ["ttf", "otf", "ttc", "otc"].iter().any(|known| ending == *known));
+        if kind.is_dir() && depth > 0 {
+            find_fonts(&path, depth - 1, files);
+        } else if is_font && files.len() < MOST {
+            files.push(path);
+        }
+    }
+}
+
+fn is_probably_chinese(path: &Path) -> bool {
+    const NAMES: [&str; 12] = [
+        "cjk",
+        "sourcehan",
+        "hansans",
+        "wqy",
+        "fallback",
+        "pingfang",
+        "hiragino",
+        "msyh",
+        "simsun",
+        "simhei",
+        "uming",
+        "unifont",
+    ];
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    NAMES.iter().any(|known| name.contains(known))
 }
 
 /// Maximum memory of this process in bytes: the machine's, or the limit of its control group or process. `None` if the

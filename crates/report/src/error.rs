@@ -12,6 +12,19 @@ pub enum ReportError {
     /// A chart has no points.
     #[error("chart {0:?} has no finite point (on a logarithmic axis, a point above 0)")]
     Empty(String),
+    /// A chosen run or metric does not exist.
+    #[error("there is no {what} {name:?}, only {}", listed(known))]
+    NoSuch {
+        /// `run` or `metric`.
+        what: &'static str,
+        /// What was chosen.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// The tables of a report are missing or empty.
+    #[error("the tables metrics, train_log and tensors are missing or empty")]
+    NoTables,
     /// No chart fits the columns of an answer.
     #[error("the answer cannot be drawn: {0}")]
     NotDrawn(String),
@@ -23,4 +36,15 @@ pub enum ReportError {
         /// The reason.
         what: String,
     },
+}
+
+/// The first of many names.
+fn listed(known: &[String]) -> String {
+    const MOST: usize = 10;
+    let first = known.iter().take(MOST).map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+    match known.len() {
+        0 => "no other".to_owned(),
+        n if n > MOST => format!("{first} and {} more", n - MOST),
+        _ => first,
+    }
 }

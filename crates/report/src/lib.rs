@@ -5,16 +5,26 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod checkpoints;
+mod command;
 pub mod contamination;
 mod error;
+mod figure;
 mod numbers;
 mod page;
 pub mod plot;
 pub mod release;
+mod review;
 mod scaling;
 mod sections;
+mod weights;
 
+pub use checkpoints::Choice;
+pub use command::shell_word;
 pub use error::ReportError;
+pub use figure::{Figure, Figures, figures_page};
 pub use page::page;
 pub use release::{Checked, CheckedReplay, Cleaning, Part};
+pub use review::{Attested, AuditFinding, AuditResult, Review, ReviewPage, SignatureResult};
 pub use scaling::{ScalingPage, scaling_page};
+pub use weights::weights;

@@ -1,11 +1,15 @@
 //! A release's page: one HTML file that needs nothing else.
 
+use std::collections::BTreeMap;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use retrace_manifest::{Verdict, Verification};
 use retrace_spec::RelPath;
 use retrace_spec::foreign::shown_lines;
 
 use crate::ReportError;
+use crate::command::option;
+use crate::figure;
 use crate::numbers::grouped;
 use crate::release::{Checked, CheckedReplay, Part};
 use crate::sections::{self, Colours, made, section};
@@ -23,7 +27,7 @@ pub fn page(title: &str, checked: Option<&Checked<'_>>, parts: &[Part]) -> Resul
         }
     };
     let main = html! {
-        @if let Some(checked) = checked { (outcome(checked)) (made(checked.manifest)) }
+        @if let Some(checked) = checked { (outcome(&checks(checked))) (made(checked.manifest)) }
         @for section in &sections { (section) }
         @if let Some(checked) = checked { (again(checked)) }
     };
@@ -31,7 +35,8 @@ pub fn page(title: &str, checked: Option<&Checked<'_>>, parts: &[Part]) -> Resul
         "Made by retrace from the release's own files."
         @if checked.is_some() { " It tells of the manifest, so that the manifest does not cover it." }
     };
-    Ok(document("Release report", title, "", &root, &main, &footer))
+    let style = if parts.iter().any(|part| matches!(part, Part::Figures(_))) { figure::STYLE } else { "" };
+    Ok(document("Release report", title, style, &root, &main, &footer))
 }
 
 /// A complete page: `kind` is what it is, in two words, `style` is added to that of all pages, and `head` comes below the
@@ -60,9 +65,30 @@ pub(crate) fn document(kind: &str, title: &str, style: &str, head: &Markup, main
     };
     // Inside a page the SVG needs no name space, and without one the page contains no other address.
     let page = page.into_string().replace(" xmlns=\"http://www.w3.org/2000/svg\"", "");
+    // What scrolls can be reached by the keyboard. In texts, `<` is escaped.
+    let page = page
+        .replace("<div class=\"scroll", "<div tabindex=\"0\" class=\"scroll")
+        .replace("<pre>", "<pre tabindex=\"0\">");
+    let page = with_own_ids(&page);
     // Tags are escaped above, name by name; invisible and direction-changing characters are escaped here, in the
     // complete text.
     shown_lines(&page).into_owned()
+}
+
+/// The page with an id of its own for each section: two sections of a page can have one title.
+fn with_own_ids(page: &str) -> String {
+    const BEGIN: &str = "<section id=\"";
+    let mut parts = page.split(BEGIN);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+    for part in parts {
+        let (id, rest) = part.split_once('"').unwrap_or((part, ""));
+        let number = seen.entry(id).or_insert(0);
+        *number += 1;
+        let again = if *number > 1 { format!("-{number}") } else { String::new() };
+        out += &format!("{BEGIN}{id}{again}\"{rest}");
+    }
+    out
 }
 
 fn shown(part: &Part, colours: &Colours) -> Result<Markup, ReportError> {
@@ -72,25 +98,27 @@ fn shown(part: &Part, colours: &Colours) -> Result<Markup, ReportError> {
         Part::Scaling(law) => sections::scaling_law(law, colours),
         Part::Cleaning(cleaning) => Ok(sections::cleaned(cleaning)),
         Part::Contamination(benchmarks) => Ok(sections::contamination(benchmarks)),
+        Part::Figures(figures) => figure::shown(figures, colours, false),
     }
 }
 
 /// The result of a check.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mood {
+pub(crate) enum Mood {
     Holds,
     Found,
     Open,
 }
 
-struct Check {
-    mood: Mood,
-    what: String,
-    detail: Markup,
+/// A check: its result, in a sentence, and what else there is to say.
+pub(crate) struct Check {
+    pub(crate) mood: Mood,
+    pub(crate) what: String,
+    pub(crate) detail: Markup,
 }
 
-fn outcome(checked: &Checked<'_>) -> Markup {
-    let checks = checks(checked);
+/// The results of all checks, below a line that sums them up.
+pub(crate) fn outcome(checks: &[Check]) -> Markup {
     let count = |mood| checks.iter().filter(|check| check.mood == mood).count();
     let (held, found) = (count(Mood::Holds), count(Mood::Found));
     let (mood, headline) = match (held, found) {
@@ -103,7 +131,7 @@ fn outcome(checked: &Checked<'_>) -> Markup {
         section #outcome class={ "outcome " (class(mood)) } {
             p.headline { (headline) }
             ul.checks {
-                @for check in &checks {
+                @for check in checks {
                     li class=(class(check.mood)) {
                         span.sign aria-hidden="true" { (sign(check.mood)) }
                         div {
@@ -206,7 +234,7 @@ fn checks(checked: &Checked<'_>) -> Vec<Check> {
     checks
 }
 
-fn verified(verification: &Verification, skipped: usize) -> Check {
+pub(crate) fn verified(verification: &Verification, skipped: usize) -> Check {
     let verified = verification.counts().get(&Verdict::Verified).copied().unwrap_or(0) as u64;
     let findings: Vec<_> = verification.findings().collect();
     let not_covered = html! {
@@ -262,7 +290,7 @@ fn again(checked: &Checked<'_>) -> Markup {
             code {
                 "retrace verify manifest.yaml --root ROOT\n"
                 @for CheckedReplay { step, engine, replay } in checked.replays {
-                    "retrace replay manifest.yaml --step " (step) " --from " (replay.from) " --to " (replay.to) " --engine " (engine) "\n"
+                    "retrace replay manifest.yaml " (option("--step", step)) " --from " (replay.from) " --to " (replay.to) " --engine " (engine) "\n"
                 }
                 "retrace query \"SELECT * FROM artifacts ORDER BY path\" .\n"
             }

@@ -6,6 +6,7 @@
 
 mod answer;
 mod bars;
+mod heat;
 mod pen;
 mod png;
 mod ruler;
@@ -19,8 +20,10 @@ use crate::ReportError;
 
 pub use answer::{Drawn, of_answer};
 pub use bars::{Bar, Bars};
-pub use png::png;
+pub use heat::{HEAT, HeatMap};
+pub use png::{Fonts, Png, png};
 
+pub(crate) use pen::shortened;
 use pen::{Pen, TEXT, colour, wide};
 use ruler::{Ruler, on};
 

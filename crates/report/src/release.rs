@@ -11,6 +11,7 @@ use retrace_train::Replay;
 use serde::Serialize;
 
 use crate::ReportError;
+use crate::figure::Figures;
 
 /// The checks of a release, for the top of a page.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +50,8 @@ pub enum Part {
     Cleaning(Cleaning),
     /// The items of benchmarks in the corpus.
     Contamination(Vec<Contaminated>),
+    /// Figures of query results.
+    Figures(Vec<Figures>),
 }
 
 /// The results for the documents.

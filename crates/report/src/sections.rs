@@ -6,6 +6,7 @@ use retrace_spec::Manifest;
 use retrace_spec::recipe::{LossUnit, ParamsUnit};
 
 use crate::ReportError;
+use crate::figure::Figures;
 use crate::numbers::{brief, grouped, percent, round, short, size};
 use crate::plot::{Axis, Chart, Mark, Scale, Series, Style};
 use crate::release::{Cleaning, Contaminated, Loss, MetricOverTokens, Part, Split, kinds, steps};
@@ -28,13 +29,14 @@ impl Colours {
                     metrics.iter().flat_map(|metric| &metric.runs).for_each(|of| add(&of.run));
                 }
                 Part::Scaling(law) => law.runs.iter().for_each(|of| add(&of.run)),
+                Part::Figures(all) => all.iter().flat_map(Figures::runs).for_each(&mut add),
                 Part::Cleaning(_) | Part::Contamination(_) => {}
             }
         }
         Self(runs)
     }
 
-    fn of(&self, run: &str) -> usize {
+    pub(crate) fn of(&self, run: &str) -> usize {
         self.0.iter().position(|name| name == run).unwrap_or(self.0.len())
     }
 }
@@ -361,7 +363,7 @@ pub(crate) fn cleaned(cleaning: &Cleaning) -> Markup {
     let body = html! {
         div.scroll {
             table {
-                thead { tr { th { "Rule" } th.num { "Documents" } th.num { "Share" } th.bar {} } }
+                thead { tr { th { "Rule" } th.num { "Documents" } th.num { "Share" } td.bar {} } }
                 tbody {
                     @for (rule, count) in dropped { (row(&rule.replace('_', " "), *count, "")) }
                     (row("kept", *kept, "total"))

@@ -11,7 +11,7 @@ use retrace_corpus::LedgerEntry;
 use retrace_eval::Items;
 use retrace_files::{FileError, Progress, Root, expand, json_lines};
 use retrace_query::Session;
-use retrace_report::{Cleaning, Part, page};
+use retrace_report::{Choice, Cleaning, Part, page, weights};
 use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::recipe::Section;
 use retrace_spec::{CleanRecipe, PageRecipe, Pattern, RelPath};
@@ -39,6 +39,8 @@ const fn tables_of(section: &Section) -> (&'static [&'static str], &'static [&'s
         Section::Training { .. } => (&["train_log"], &["checkpoints"]),
         Section::Evaluation { .. } => (&["metrics"], &["checkpoints"]),
         Section::Contamination { .. } => (&["contamination"], &["samples", "checkpoints"]),
+        Section::Checkpoints { .. } => (&["metrics"], &["train_log"]),
+        Section::Weights { .. } => (&["tensors"], &[]),
         Section::Scaling { .. } | Section::Cleaning { .. } => (&[], &[]),
     }
 }
@@ -46,9 +48,11 @@ const fn tables_of(section: &Section) -> (&'static [&'static str], &'static [&'s
 /// The directory of tables that a section reads.
 const fn directory_of(section: &Section) -> Option<&RelPath> {
     match section {
-        Section::Training { tables } | Section::Evaluation { tables, .. } | Section::Contamination { tables, .. } => {
-            Some(tables)
-        }
+        Section::Training { tables }
+        | Section::Evaluation { tables, .. }
+        | Section::Contamination { tables, .. }
+        | Section::Checkpoints { tables, .. }
+        | Section::Weights { tables, .. } => Some(tables),
         Section::Scaling { .. } | Section::Cleaning { .. } => None,
     }
 }
@@ -105,7 +109,7 @@ impl Step for PageRecipe {
             }
             let mut files = Vec::new();
             match section {
-                Section::Training { .. } => {}
+                Section::Training { .. } | Section::Checkpoints { .. } | Section::Weights { .. } => {}
                 Section::Evaluation { tasks, .. } => {
                     for task in tasks {
                         files.extend(files_of_task(root, task)?.map(Files::one));
@@ -133,7 +137,7 @@ impl Step for PageRecipe {
         for section in &self.sections {
             inputs.extend(tables_there(root, section)?);
             match section {
-                Section::Training { .. } => {}
+                Section::Training { .. } | Section::Checkpoints { .. } | Section::Weights { .. } => {}
                 Section::Evaluation { tasks, .. } => {
                     for task in tasks {
                         inputs.extend(files_of_task(root, task)?);
@@ -177,6 +181,11 @@ fn part(root: &Root, section: &Section) -> Result<Part, StepError> {
         Section::Scaling { law } => Part::Scaling(read_json::<Law>(root, law)?),
         Section::Cleaning { recipe } => Part::Cleaning(cleaning(root, &read(root, recipe)?)?),
         Section::Contamination { counts, .. } => Part::contamination(&session()?, &read_json::<Counts>(root, counts)?)?,
+        Section::Checkpoints { metrics, runs, interpolate, .. } => {
+            let choice = Choice { metrics: metrics.clone(), runs: runs.clone(), interpolate: *interpolate };
+            Part::Figures(choice.figures(&session()?)?)
+        }
+        Section::Weights { runs, .. } => Part::Figures(weights(&session()?, runs)?),
     })
 }
 

@@ -17,7 +17,7 @@ use crate::terminal::{Terminal, Tone, count};
 const MOST_BYTES: u64 = 8 << 20;
 
 /// Whose signature is accepted.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct Trusted {
     /// Check the signature with this public key (PEM)
     #[arg(long, value_name = "FILE", conflicts_with = "trust")]

@@ -9,15 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use retrace_files::{FileError, write_whole};
+use retrace_files::{FileError, RegularFile, write_whole};
 use retrace_query::{Answer, Format, Held, NamedQuery, Options, QueryError, Session, UnknownPart};
 use retrace_report::plot;
-use retrace_spec::foreign::shown_json;
+use retrace_spec::foreign::{excerpt, shown_json};
 use serde::Serialize;
 
 use super::Exit;
 use super::work::read_token;
 use crate::cluster::Cluster;
+use crate::environment;
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -382,12 +383,21 @@ impl<'a> Picture<'a> {
 
     fn draw(&self, answer: &Answer, title: &str, terminal: &Terminal) -> Result<(), Failure> {
         let drawn = plot::of_answer(answer, title)?;
-        let bytes = if self.png { plot::png(&drawn.svg)? } else { drawn.svg.clone().into_bytes() };
+        let (bytes, missing) = if self.png {
+            let fonts = environment::font_files();
+            let font = |at: usize| Some(read_font(fonts.get(at)?));
+            let png = plot::png(&drawn.svg, &font)?;
+            (png.bytes, png.missing)
+        } else {
+            (drawn.svg.clone().into_bytes(), String::new())
+        };
         write_whole(self.path, &bytes)?;
         terminal.say(Tone::Good, "drew", format!("{} into {}", count(answer.rows(), "row"), self.path.display()));
-        let far = |c: char| c >= '\u{2e80}';
-        if self.png && drawn.svg.contains(far) {
-            let note = "the font of PNG charts has no Chinese, Japanese or Korean characters; an SVG uses the fonts of its viewer";
+        if !missing.is_empty() {
+            let what = excerpt(&missing);
+            let note = format!(
+                "no font on this machine has {what}, so the image lacks them; an SVG uses the fonts of its viewer"
+            );
             terminal.say(Tone::Faint, "note:", note);
         }
         for note in drawn.notes {
@@ -395,4 +405,16 @@ impl<'a> Picture<'a> {
         }
         Ok(())
     }
+}
+
+/// The bytes of a font; none if it cannot be read, so that the next is tried.
+fn read_font(path: &Path) -> Vec<u8> {
+    const LARGEST: u64 = 256 << 20;
+    let read = || {
+        let file = RegularFile::open(path).ok().filter(|file| file.size() <= LARGEST)?;
+        let mut bytes = vec![0; file.size() as usize];
+        file.read_at(&mut bytes, 0).ok()?;
+        Some(bytes)
+    };
+    read().unwrap_or_default()
 }

@@ -1,13 +1,15 @@
 //! `retrace report`
 
+mod checkpoints;
 mod contamination;
+mod release;
 mod scaling;
 
 use super::Exit;
 use crate::errors::Failure;
 use crate::terminal::Terminal;
 
-/// Make a report: scaling laws, or benchmark items in a corpus
+/// Make a report: scaling laws, contamination, checkpoints, or the checks of a release
 ///
 /// Each report is printed, and with `-o` also written as one HTML page with its data beside it. The same input gives the
 /// same bytes.
@@ -16,6 +18,8 @@ use crate::terminal::Terminal;
 Examples:
   retrace report scaling --points runs.csv --law hoffmann-3 -o report
   retrace report contamination --benchmark gsm8k.jsonl --corpus corpus/*.jsonl.gz -o report
+  retrace report checkpoints --tables release -o report
+  retrace report release release/manifest.yaml -o report
 
 `retrace help report scaling` shows the options of a report.")]
 pub(crate) struct Report {
@@ -27,6 +31,8 @@ pub(crate) struct Report {
 enum About {
     Scaling(Box<scaling::Scaling>),
     Contamination(contamination::Contamination),
+    Checkpoints(checkpoints::Checkpoints),
+    Release(release::Release),
 }
 
 impl Report {
@@ -34,6 +40,8 @@ impl Report {
         match &self.about {
             About::Scaling(report) => report.run(terminal),
             About::Contamination(report) => report.run(terminal),
+            About::Checkpoints(report) => report.run(terminal),
+            About::Release(report) => report.run(terminal),
         }
     }
 }

@@ -46,9 +46,9 @@ pub(super) struct Signed {
     /// What it signs, or what is wrong.
     pub(super) what: String,
     /// The signer, if the signature is valid.
-    signer: Vec<Identity>,
+    pub(super) signer: Vec<Identity>,
     /// Whether the signer was named by key or identity, and not only certified by a trusted root.
-    pinned: bool,
+    pub(super) pinned: bool,
 }
 
 /// Who signed the verified content.

@@ -1,28 +1,21 @@
 //! `retrace verify`
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, RandomState};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+mod check;
+mod source;
 
-use rayon::prelude::*;
-use retrace_files::{FileError, Root, WalkEntry, walk};
-use retrace_manifest::{
-    Ahead, Basis, Bundle, CheckpointFinding, Disagreement, Entry, Expected, FileSample, GraphFinding, Resume, Scope,
-    Unknown, Until, Verdict, VerifyOptions, check_graph, lfs_pointer, look_ahead, merge, read_list, sample, unfold,
-    verify_after,
-};
-use retrace_spec::manifest::ArtifactKind;
-use retrace_spec::{Digest, Document, Manifest, RelPath};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
+use retrace_manifest::{CheckpointFinding, Disagreement, Entry, FileSample, GraphFinding, Verdict};
+use retrace_spec::Digest;
+
+use super::Exit;
 use super::keys::Trusted;
-use super::seal::inside;
-use super::sign::signature_of;
-use super::signatures::{Signed, Standing, Verified};
-use super::{Exit, read_text};
-use crate::errors::{Failure, OrHelp};
+use super::signatures::{Signed, Standing};
+use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, bytes, count};
+pub(super) use check::Outcome;
+use source::{Listing, file_name};
 
 /// Check every file of a directory against a manifest, byte for byte
 ///
@@ -106,104 +99,11 @@ pub(crate) struct Verify {
 
 impl Verify {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let trust = self.trusted.read()?;
-        let (source, ahead) = self.read()?;
-        let Source { manifest, bundle, expected, root } = source;
-        let root = self.dir.clone().unwrap_or(root);
-        let kind = match (&manifest, &bundle) {
-            (Some(_), _) => Listing::Manifest,
-            (None, Some(_)) => Listing::Bundle,
-            (None, None) => Listing::List,
-        };
-        // Combined with those of its parts, which it seals by their digests.
-        let unfolded = manifest.as_ref().and_then(|manifest| unfold(manifest, &root));
-        let whole = unfolded.as_ref().map(|unfolded| &unfolded.manifest).or(manifest.as_ref());
-        let unknown = unfolded.as_ref().map_or(&[][..], |unfolded| &unfolded.unknown);
-        let mut expected = match whole {
-            Some(whole) => whole.artifacts.par_iter().map(Expected::from).collect(),
-            None => expected,
-        };
-        let mut disagreements = Vec::new();
-        let mut bundles: Vec<(String, Bundle)> = bundle.into_iter().map(|b| (file_name(&self.manifest), b)).collect();
-        // The first list decides whether other files may exist; additional lists only add to it.
-        let complete = kind != Listing::List;
-        let mut ignored = whole.map_or_else(Vec::new, |whole| whole.ignored.clone());
-        ignored.extend(
-            bundles.iter().flat_map(|(_, bundle)| &bundle.ignored).filter(|p| p.under(&root).exists()).cloned(),
-        );
-        for list in &self.also {
-            let Source { manifest, bundle, expected: listed, .. } = Source::read(list)?;
-            let name = file_name(list);
-            if manifest.is_some() {
-                let help = "give a list of checksums with --also; `retrace diff` compares two manifests";
-                return Err(Failure::usage(format!("{name} is a second manifest"), help));
-            }
-            disagreements.extend(merge(&mut expected, &name, listed));
-            bundles.extend(bundle.map(|bundle| (name, bundle)));
-        }
-        let signatures = Verified {
-            file: &self.manifest,
-            manifest: manifest.as_ref().zip(whole),
-            bundles: &bundles,
-            expected: &expected,
-            lists: !self.also.is_empty(),
-            root: &root,
-            signature: (&self.signature_path(), self.signature.is_some()),
-        };
-        let signatures = signatures.check(trust.as_ref())?;
-        let sampled = self.sample.map(|fraction| {
-            // Must not be predictable for the author of the release.
-            let seed = self.seed.clone().unwrap_or_else(|| format!("{:016x}", RandomState::new().hash_one(())));
-            sample(expected.iter().map(|entry| &entry.path), fraction, &seed)
-        });
-        let scope = match &sampled {
-            Some(sample) => Scope::Sample(sample.chosen.clone()),
-            None if self.only.is_empty() => Scope::All,
-            None => Scope::Only(self.chosen(whole, &expected)?),
-        };
-        // Signatures of the manifest are over its bytes, so these are read whatever else is chosen.
-        let scope = match (scope, inside(&root, &self.manifest)) {
-            (Scope::Only(mut chosen), Some(own)) if expected.iter().any(|entry| entry.path == own) => {
-                chosen.insert(own);
-                Scope::Only(chosen)
-            }
-            (Scope::Sample(mut chosen), Some(own)) if expected.iter().any(|entry| entry.path == own) => {
-                chosen.insert(own);
-                Scope::Sample(chosen)
-            }
-            (scope, _) => scope,
-        };
-        let sealed_root = manifest.as_ref().map(|manifest| manifest.root);
-        let graph = whole.map_or_else(Vec::new, check_graph);
-        let basis = Basis { directory: &root, root: sealed_root, expected: &expected };
-        let help = "give --resume a separate file, outside DIR, in a directory that only you can write";
-        let resume = self.resume.as_deref().map(|file| Resume::open(file, &basis).or_help(help));
-        let resume = resume.transpose()?.map(Arc::new);
-        let own = [self.manifest.clone(), self.signature_path()].into_iter();
-        let own = own.chain(self.also.iter().cloned());
-        let options = VerifyOptions {
-            scope,
-            ignored: ignored.clone(),
-            own: own.filter_map(|list| inside(&root, &list)).collect(),
-            unknown: unknown.iter().filter(|unknown| self.asks_for(unknown)).cloned().collect(),
-            mapped: self.mmap,
-            partial: !complete,
-            hub_cache: self.hub_cache,
-            resume: resume.clone(),
-        };
-        // A large manifest takes much memory, and is not needed any more.
-        drop((unfolded, manifest));
-        let listed = expected.len();
-        let verification = verify_after(ahead, expected, &root, &options, terminal.progress().as_ref())?;
-        let other_root = self.root.filter(|published| Some(*published) != sealed_root);
-        let published = self.root.is_some() && other_root.is_none();
-        let standing = Standing::of(&signatures, published);
-        let refused = signatures.iter().filter(|signature| signature.holds == Some(false)).count();
-        let checkpoints = verification.checkpoints.len();
-        let others = graph.len() + disagreements.len() + usize::from(other_root.is_some()) + refused + checkpoints;
-        let holds = verification.holds() && others == 0;
-
-        let before = resume.as_ref().map(|resume| resume.reused());
+        let outcome = self.check(terminal)?;
+        let (holds, others) = (outcome.holds(), outcome.others());
+        let Outcome { kind, sealed_root, other_root, listed, ignored, sampled, before, .. } = outcome;
+        let Outcome { graph, disagreements, signatures, standing, verification, .. } = outcome;
+        let (complete, published) = (kind != Listing::List, self.root.is_some() && other_root.is_none());
         let result = Said {
             holds,
             listing: kind,
@@ -308,69 +208,6 @@ impl Verify {
         std::mem::forget(verification);
         Ok(Exit::holds(holds))
     }
-
-    /// What the files are checked against; and the files that another thread hashed while it was read, if all are to
-    /// be read.
-    fn read(&self) -> Result<(Source, Option<Ahead>), Failure> {
-        let root = self.dir.clone().unwrap_or_else(|| directory_of(&self.manifest));
-        let some = !self.only.is_empty() || self.sample.is_some() || self.hub_cache || self.resume.is_some();
-        if some || rayon::current_num_threads() < 2 {
-            return Ok((Source::read(&self.manifest)?, None));
-        }
-        let until = Until::default();
-        std::thread::scope(|scope| {
-            let ahead = scope.spawn(|| look_ahead(&root, &until));
-            let source = Source::read(&self.manifest);
-            let over = if source.is_ok() { &until.known } else { &until.given_up };
-            over.store(true, Ordering::Relaxed);
-            // An error there occurs again and is reported where the file is read.
-            Ok((source?, ahead.join().ok().and_then(Result::ok)))
-        })
-    }
-
-    /// Whether something in a part would have been checked, considering `--only`.
-    fn asks_for(&self, unknown: &Unknown) -> bool {
-        let overlaps = |only: &String| match only.trim_end_matches('/').parse::<RelPath>() {
-            Ok(path) => path.is_within(&unknown.at) || unknown.at.is_within(&path),
-            Err(_) => true,
-        };
-        self.only.is_empty() || self.only.iter().any(|only| only.starts_with("kind=") || overlaps(only))
-    }
-
-    /// The actual or default path of the manifest's signature.
-    fn signature_path(&self) -> PathBuf {
-        self.signature.clone().unwrap_or_else(|| signature_of(&self.manifest))
-    }
-
-    /// The files that `--only` selects.
-    fn chosen(&self, manifest: Option<&Manifest>, expected: &[Expected]) -> Result<BTreeSet<RelPath>, Failure> {
-        let mut chosen = BTreeSet::new();
-        for what in &self.only {
-            let before = chosen.len();
-            match what.strip_prefix("kind=") {
-                Some(kind) => {
-                    let kind: ArtifactKind = serde_json::from_value(kind.into()).map_err(|_| {
-                        let kinds =
-                            "config, shard, tokenizer, tokens, checkpoint, log, benchmark, table, manifest, other";
-                        Failure::usage(format!("unknown kind {kind:?}"), &format!("give one of {kinds}"))
-                    })?;
-                    let artifacts = manifest.iter().flat_map(|manifest| &manifest.artifacts);
-                    chosen.extend(artifacts.filter(|artifact| artifact.kind == kind).map(|a| a.path.clone()));
-                }
-                None => {
-                    let path: Result<RelPath, _> = what.trim_end_matches('/').parse();
-                    let path = path
-                        .map_err(|e| Failure::usage(e.to_string(), "give a path as it is written in the manifest"))?;
-                    chosen.extend(expected.iter().filter(|e| e.path.is_within(&path)).map(|e| e.path.clone()));
-                }
-            }
-            if chosen.len() == before {
-                let help = "give a listed file or directory, or with a manifest `kind=KIND`";
-                return Err(Failure::usage(format!("--only {what} selects no further file"), help));
-            }
-        }
-        Ok(chosen)
-    }
 }
 
 /// The result as JSON.
@@ -393,94 +230,6 @@ struct Said<'a> {
     disagreements: &'a [Disagreement],
     signatures: &'a [Signed],
     trust: Standing,
-}
-
-/// The kind of source of the expected files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Listing {
-    Manifest,
-    Bundle,
-    List,
-}
-
-/// What the files are checked against.
-struct Source {
-    /// If it is a manifest.
-    manifest: Option<Manifest>,
-    /// If it is an OMS bundle.
-    bundle: Option<Bundle>,
-    /// If it is a bundle or a list.
-    expected: Vec<Expected>,
-    /// Its path.
-    root: PathBuf,
-}
-
-impl Source {
-    /// A manifest is YAML, or a JSON object that is not a bundle; anything else is a list.
-    fn read(path: &Path) -> Result<Self, Failure> {
-        let yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
-        let root = directory_of(path);
-        let name = file_name(path);
-        if path.is_dir() {
-            return Ok(Self { manifest: None, bundle: None, expected: pointers(path)?, root });
-        }
-        let help = "give a manifest or a list of checksums; `retrace seal DIR` makes a manifest";
-        let text = read_text(path).or_help(help)?;
-        if !yaml {
-            if !text.trim_start().starts_with('{') || is_dataset(&text) {
-                let expected = read_list(&name, &text)?;
-                return Ok(Self { manifest: None, bundle: None, expected, root });
-            }
-            if Bundle::is_one(&text) {
-                let bundle = Bundle::parse(&name, &text)?;
-                return Ok(Self { manifest: None, expected: bundle.files.clone(), bundle: Some(bundle), root });
-            }
-        }
-        let manifest = Manifest::parse(&text, &path.display().to_string()).map_err(Failure::from);
-        let manifest = manifest.or_help(help)?;
-        Ok(Self { manifest: Some(manifest), bundle: None, expected: Vec::new(), root })
-    }
-}
-
-/// Whether a JSON object describes a dataset in Croissant's vocabulary, and is not a manifest.
-fn is_dataset(text: &str) -> bool {
-    text.contains("\"distribution\"") && !text.contains("\"retrace\"")
-}
-
-/// The files described by Git LFS pointers below `root`, as in a clone without its large files.
-fn pointers(root: &Path) -> Result<Vec<Expected>, Failure> {
-    const LONGEST: u64 = 1024;
-    let opened = Root::open(root)?;
-    let mut expected = Vec::new();
-    for found in walk(root, &|path| path.as_str() == ".git")? {
-        let path = match found {
-            WalkEntry::File(path) => path,
-            // If an entry cannot be read, it is unknown whether it lists a file.
-            WalkEntry::Refused { path, what } => return Err(FileError::Name { path: path.under(root), what }.into()),
-            WalkEntry::Special(_) => continue,
-        };
-        match opened.file(&path)?.text(LONGEST) {
-            Ok(text) if lfs_pointer(&text).is_some() => expected.extend(read_list(path.as_str(), &text)?),
-            // Too long to be a pointer, or not text.
-            Ok(_) | Err(FileError::TooLarge { .. }) => {}
-            Err(FileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::InvalidData => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    if expected.is_empty() {
-        let help = "give a manifest, a list, or a clone made with GIT_LFS_SKIP_SMUDGE=1";
-        return Err(Failure::usage(format!("{} is a directory without Git LFS pointers", root.display()), help));
-    }
-    Ok(expected)
-}
-
-fn directory_of(path: &Path) -> PathBuf {
-    path.parent().filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// A fraction, as `5%` or `0.05`.

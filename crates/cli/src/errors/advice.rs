@@ -56,6 +56,13 @@ pub(super) fn of(failure: &Failure) -> String {
         Failure::Report(ReportError::NotDrawn(_)) => {
             "add a numeric column to the query; `retrace help query` says which columns give which chart".to_owned()
         }
+        Failure::Report(ReportError::NoSuch { .. }) => {
+            "give one of these names, or none: then all are shown".to_owned()
+        }
+        Failure::Report(ReportError::NoTables) => {
+            "`retrace import`, `make` and `stats -o DIR` make such tables; give their directory with --tables"
+                .to_owned()
+        }
         Failure::Report(_) => "check that the tables have the rows that the report draws".to_owned(),
     }
 }
@@ -90,6 +97,7 @@ pub(crate) fn of_step(error: &StepError) -> String {
         StepError::NotOurs { .. } => "move the file away, or change the output in the document; `retrace make` overwrites only files that it made",
         StepError::Meanwhile { .. } => "run `retrace make` again when no other program writes to the file; the step is then run again",
         StepError::Changed { .. } => "move the file away or remove it, then run `retrace make` again",
+        StepError::Report(ReportError::NoSuch { .. }) => "give one of these names, or none: then all are shown",
         StepError::Report(_) => "check that the tables have the rows that the report draws",
     }
     .to_owned()

@@ -363,6 +363,8 @@ fn all() -> Vec<Errors> {
             include_str!("../../../report/src/error.rs"),
             [
                 ReportError::Empty(text("loss")),
+                ReportError::NoSuch { what: "run", name: text("NAME"), known: vec![text("base"), text("small")] },
+                ReportError::NoTables,
                 ReportError::NotDrawn(text("WHAT")),
                 ReportError::Plot { title: text("loss"), what: text("WHAT") },
             ],

@@ -101,7 +101,7 @@ fn word(text: &str) -> String {
 }
 
 /// A name with at most this many characters: its beginning and end, which distinguish most names.
-pub(super) fn shortened(name: &str, most: usize) -> String {
+pub(crate) fn shortened(name: &str, most: usize) -> String {
     let length = name.chars().count();
     if length <= most {
         return name.to_owned();

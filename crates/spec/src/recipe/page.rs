@@ -56,6 +56,28 @@ pub enum Section {
         /// The counts of a `contamination/1` document.
         counts: RelPath,
     },
+    /// Metrics and training losses over tokens, and the runs compared at the same number of tokens.
+    Checkpoints {
+        /// The directory of tables: `metrics`, and `train_log` if it exists.
+        tables: RelPath,
+        /// Which metrics: `TASK/METRIC` or one of the two, in which `*` matches any text. All, if there are none.
+        #[serde(default)]
+        metrics: Vec<String>,
+        /// Which runs; the others are compared with the first. All, if there are none.
+        #[serde(default)]
+        runs: Vec<String>,
+        /// Whether a run is interpolated at numbers of tokens at which it has no checkpoint.
+        #[serde(default)]
+        interpolate: bool,
+    },
+    /// Statistics of weights by tensor or layer, as heat maps.
+    Weights {
+        /// The directory of tables: `tensors`, which `retrace stats` makes.
+        tables: RelPath,
+        /// Which runs; all, if there are none.
+        #[serde(default)]
+        runs: Vec<String>,
+    },
 }
 
 impl Document for PageRecipe {

@@ -12,7 +12,7 @@ use retrace_analysis::scaling::{
 };
 use retrace_files::FileError;
 use retrace_query::{Answer, Session};
-use retrace_report::scaling_page;
+use retrace_report::{scaling_page, shell_word};
 use retrace_spec::recipe::{LossUnit, ParamsUnit};
 use retrace_steps::{ColumnNames, PointColumns, StepError};
 use serde_json::json;
@@ -295,12 +295,7 @@ impl Scaling {
 
     /// The arguments that make the report again, also where they are the defaults.
     fn made(&self) -> String {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+".contains(c);
-        let quoted = |text: &str| match text.chars().all(plain) {
-            true => text.to_owned(),
-            false => format!("'{}'", text.replace('\'', "'\\''")),
-        };
-        let path = |path: &Path| quoted(&path.to_string_lossy());
+        let path = |path: &Path| shell_word(&path.to_string_lossy());
         let laws: Vec<&str> = self.laws.iter().map(|law| law.name()).collect();
         let mut all = vec![format!("--points {}", path(&self.points)), format!("--law {}", laws.join(","))];
         if !self.tables.is_empty() {
@@ -311,7 +306,7 @@ impl Scaling {
         let units = units
             .into_iter()
             .chain([("--params-unit", self.params_unit.as_ref()), ("--loss-unit", self.loss_unit.as_ref())]);
-        all.extend(units.filter_map(|(name, value)| Some(format!("{name} {}", quoted(value?)))));
+        all.extend(units.filter_map(|(name, value)| Some(format!("{name} {}", shell_word(value?)))));
         all.extend(self.finals.then(|| "--finals".to_owned()));
         all.extend(self.predict.iter().map(|budget| match budget {
             Budget::Compute(compute) => format!("--predict compute={compute:e}"),
