@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
+use retrace_spec::recipe::{Method, Verdict};
 use thiserror::Error;
 
-use super::finding::{Finding, Verdict};
+use super::finding::Finding;
 use super::index::Targets;
 use super::item::{BenchmarkItem, Document};
-use super::method::Method;
 use super::published::Published;
 use super::spans::Scratch;
 use super::tally::{Basis, Candidate, OfItem, Tally};
@@ -67,12 +67,25 @@ pub struct Scanner<'a> {
 pub struct Outcome {
     /// By item, method, verdict, score and document.
     pub findings: Vec<Finding>,
-    /// Items of which more documents were found than are kept: method, item, and how many were left out.
-    pub left_out: Vec<(Method, u32, u64)>,
+    /// Items of which more documents were found than are kept.
+    pub left_out: Vec<LeftOut>,
     /// Documents scanned.
     pub documents: u64,
     /// Bytes of text scanned.
     pub bytes: u64,
+}
+
+/// Documents with something of an item that were counted and not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The method.
+    pub method: Method,
+    /// The item's place in the benchmarks as they were given.
+    pub item: u32,
+    /// How many.
+    pub findings: u64,
+    /// Of these, how many leak the item, by what is in the document alone.
+    pub leaks: u64,
 }
 
 impl Search {
@@ -138,7 +151,8 @@ impl Search {
         let mut left_out = Vec::new();
         for ((method, item), of_item) in &tally.items {
             if of_item.dropped() > 0 {
-                left_out.push((*method, *item, of_item.dropped()));
+                let (method, item) = (*method, *item);
+                left_out.push(LeftOut { method, item, findings: of_item.dropped(), leaks: of_item.dropped_leaks() });
             }
             for candidate in &of_item.candidates {
                 let mut finding = candidate.finding.clone();
@@ -154,7 +168,7 @@ impl Search {
                 .then(two.score.total_cmp(&one.score))
                 .then_with(|| (&one.shard, &one.document).cmp(&(&two.shard, &two.document)))
         });
-        left_out.sort_unstable_by_key(|(method, item, _)| (*item, *method));
+        left_out.sort_unstable_by_key(|left_out| (left_out.item, left_out.method));
         Outcome { findings, left_out, documents: tally.documents, bytes: tally.bytes }
     }
 }

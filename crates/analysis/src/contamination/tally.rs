@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use retrace_spec::recipe::{Method, Verdict};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::finding::{Finding, Verdict};
-use super::method::Method;
+use super::finding::Finding;
 
 /// The most findings that are kept of one item by one method. Others are counted.
 pub const KEPT: usize = 50;
@@ -138,6 +138,12 @@ impl OfItem {
     /// How many were found but not kept.
     pub(super) fn dropped(&self) -> u64 {
         self.documents.values().sum::<u64>() - self.candidates.len() as u64
+    }
+
+    /// How many of these leak the item, by what is in the document alone.
+    pub(super) fn dropped_leaks(&self) -> u64 {
+        let kept = self.candidates.iter().filter(|candidate| candidate.finding.verdict == Verdict::Leak).count();
+        self.documents.get(&Verdict::Leak).copied().unwrap_or(0) - kept as u64
     }
 }
 
