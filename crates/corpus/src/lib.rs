@@ -5,6 +5,7 @@
 //! print.
 
 mod clean;
+mod contamination;
 mod document;
 mod error;
 pub mod order;
@@ -16,6 +17,7 @@ pub mod tokenizer;
 pub mod tokens;
 
 pub use clean::{CleanReport, LedgerEntry, clean};
+pub use contamination::{Found, FoundIn};
 pub use document::{CorpusDocument, Language};
 pub use error::CorpusError;
 pub use tokenize::{TokenizeReport, tokenize};
