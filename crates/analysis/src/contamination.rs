@@ -2,7 +2,7 @@
 //!
 //! [`Search`] holds the items and the methods, a [`Scanner`] for each thread scans documents one at a time into a
 //! [`Tally`], tallies of shards are merged in any order, and [`Search::finish`] gives the verdicts. Memory depends on
-//! the items: of each item at most [`KEPT`] documents are kept, the worst; the others are counted.
+//! the items: of each item only so many documents are kept, [`KEPT`] or [`Search::keeping`], the worst; the others are counted.
 //!
 //! The method [`Method::Spans`]:
 //!

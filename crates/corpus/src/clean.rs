@@ -19,7 +19,7 @@ use crate::{CorpusDocument, CorpusError};
 const DUPLICATE: &str = "duplicate";
 
 /// The name of the rule for what a search for benchmark items found.
-const CONTAMINATION: &str = "contamination";
+pub const CONTAMINATION: &str = "contamination";
 
 /// A document that was dropped, or of which something was cut: a line of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

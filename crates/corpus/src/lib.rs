@@ -16,7 +16,7 @@ mod tokenize;
 pub mod tokenizer;
 pub mod tokens;
 
-pub use clean::{CleanReport, LedgerEntry, clean};
+pub use clean::{CONTAMINATION, CleanReport, LedgerEntry, clean};
 pub use contamination::{Found, FoundIn};
 pub use document::{CorpusDocument, Language};
 pub use error::CorpusError;

@@ -10,7 +10,7 @@ use super::index::Targets;
 use super::item::{BenchmarkItem, Document};
 use super::published::Published;
 use super::spans::Scratch;
-use super::tally::{Basis, Candidate, OfItem, Tally};
+use super::tally::{Basis, Candidate, KEPT, OfItem, Tally};
 use super::text::{Reader, Unit, mixed};
 
 /// Why a search cannot be made.
@@ -52,6 +52,7 @@ pub struct Search {
     targets: Targets,
     published: Published,
     digest: u64,
+    kept: usize,
 }
 
 /// Scans documents, one at a time. Each thread has its own.
@@ -122,7 +123,14 @@ impl Search {
         let targets = Targets::new(&items, &reader);
         let published = Published::new(&items, &methods, &reader);
         let digest = digest(&items, &methods);
-        Ok(Self { items, methods, reader, targets, published, digest })
+        Ok(Self { items, methods, reader, targets, published, digest, kept: KEPT })
+    }
+
+    /// The same search, which keeps `most` documents of an item by a method, in place of [`KEPT`].
+    #[must_use]
+    pub const fn keeping(mut self, most: usize) -> Self {
+        self.kept = most;
+        self
     }
 
     /// The items, in their order.
@@ -132,12 +140,12 @@ impl Search {
 
     /// Results of no documents yet.
     pub fn tally(&self) -> Tally {
-        Tally::new(self.digest, self.targets.seeds())
+        Tally::new(self.digest, self.targets.seeds(), self.kept)
     }
 
     /// Whether `tally` is of this search: results that were kept may be of another one.
     pub fn made(&self, tally: &Tally) -> bool {
-        (tally.search, tally.seeds.len()) == (self.digest, self.targets.seeds())
+        (tally.search, tally.seeds.len(), tally.kept) == (self.digest, self.targets.seeds(), self.kept)
     }
 
     /// A scanner.

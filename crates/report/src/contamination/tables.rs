@@ -130,7 +130,11 @@ fn left_out(report: &ContaminationReport) -> DataTable {
         let first = [left.method.name().to_owned(), left.benchmark.clone(), left.item.clone()];
         first.into_iter().chain(counts).collect()
     });
-    DataTable { name: "not-kept", columns: vec!["method", "benchmark", "item", "findings", "leaks"], rows: rows.collect() }
+    DataTable {
+        name: "not-kept",
+        columns: vec!["method", "benchmark", "item", "findings", "leaks"],
+        rows: rows.collect(),
+    }
 }
 
 fn group(name: &'static str, column: &'static str, groups: &[Group]) -> DataTable {

@@ -11,7 +11,8 @@ use crate::release::{Contaminated, Example, FirstSeen, Leaks, Split};
 pub(crate) fn contamination(found: &Contaminated) -> Markup {
     let Contaminated { counts, benchmarks } = found;
     let first = counts.methods.first();
-    let leaked: u64 = counts.benchmarks().filter(|rate| Some(&rate.method) == first).map(|rate| rate.leaked.count).sum();
+    let leaked: u64 =
+        counts.benchmarks().filter(|rate| Some(&rate.method) == first).map(|rate| rate.leaked.count).sum();
     let lead = html! {
         @match leaked {
             0 => "No document of the corpus leaks an item of these benchmarks.",

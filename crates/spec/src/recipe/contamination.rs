@@ -37,6 +37,9 @@ pub struct ContaminationRecipe {
     /// Whether impossible items are searched for too, which estimates false alarms and takes as long as the search.
     #[serde(default = "yes")]
     pub impossible: bool,
+    /// Of each item so many documents are kept by each method, the worst. Further ones are counted, and have no rows.
+    #[serde(default = "thousand")]
+    pub documents_per_item: u64,
     /// The output directories of runs that were trained on these shards: the steps at which each used a document with a
     /// leak are written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -55,6 +58,10 @@ pub struct ContaminationRecipe {
 
 fn ours() -> Vec<Method> {
     vec![Method::Spans]
+}
+
+const fn thousand() -> u64 {
+    1000
 }
 
 const fn yes() -> bool {
@@ -163,6 +170,10 @@ impl Document for ContaminationRecipe {
             return Err(("fields".to_owned(), "names columns of benchmarks, and there are none".to_owned()));
         }
         check_input("corpus", &self.corpus)?;
+        if !(1..=1_000_000).contains(&self.documents_per_item) {
+            let what = format!("{} is not between 1 and 1,000,000", self.documents_per_item);
+            return Err(("documents_per_item".to_owned(), what));
+        }
         check_once("methods", &self.methods)
     }
 }
