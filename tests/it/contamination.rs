@@ -226,7 +226,7 @@ fn a_report_has_a_page_tables_and_marked_spans() {
     assert!(rates.contains("spans,bench,,2,4,0.500000,0.150"), "{rates}");
     let sql = "select item, document, line, part, form, language,
         strpos(excerpt, split_part(item_text, chr(10), 1)) > 0 as shown
-        from contamination_findings where verdict = 'leak' order by item";
+        from contamination where verdict = 'leak' order by item";
     let query =
         Ran::from(retrace().current_dir(place.path("out")).args(["query", sql, "--format", "csv"]).output().unwrap());
     let expected = "item,document,line,part,form,language,shown\n\

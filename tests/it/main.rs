@@ -11,6 +11,7 @@ mod checkpoints;
 mod cluster;
 mod contamination;
 mod corpus;
+mod decontamination;
 mod engines;
 mod eval;
 mod foreign;

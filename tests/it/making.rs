@@ -12,7 +12,7 @@ const EVAL: &str =
     "retrace: eval/1\nname: eval\nmodels: [runs/small/step-*]\ntasks: [tasks/facts.yaml]\noutput: eval/small\n";
 const TABLES: &str =
     "retrace: tables/1\nname: tables\nrelease: r\noutput: tables\nruns: [{run: runs/small, results: eval/small}]\n";
-const CONTAMINATION: &str = "retrace: contamination/1\nname: contamination\ntasks: [tasks/facts.yaml]\ncorpus: [clean/*-*.jsonl]\nruns: [runs/small]\nngram: 4\noutput: tables\ncounts: counts.json\n";
+const CONTAMINATION: &str = "retrace: contamination/1\nname: contamination\ntasks: [tasks/facts.yaml]\ncorpus: [clean/*-*.jsonl]\nruns: [runs/small]\noutput: tables\ncounts: counts.json\n";
 const SCALING: &str = "retrace: scaling/1\nname: scaling\ntables: [tables/train_log.parquet]\npoints: select run, 1.0 as params, cast(tokens as double) as tokens, loss from train_log\nparams_unit: total\nloss_unit: nats/token\nloss: training loss\noutput: law.json\n";
 const PAGE: &str = "retrace: page/1\nname: page\ntitle: r\noutput: page.html\nsections:\n  - {section: training, tables: tables}\n  - {section: evaluation, tables: tables, tasks: [tasks/facts.yaml]}\n  - {section: scaling, law: law.json}\n  - {section: cleaning, recipe: clean.yaml}\n  - {section: contamination, tables: tables, counts: counts.json}\n";
 

@@ -2,7 +2,7 @@
 //!
 //! [`Search`] holds the items and the methods, a [`Scanner`] for each thread scans documents one at a time into a
 //! [`Tally`], tallies of shards are merged in any order, and [`Search::finish`] gives the verdicts. Memory depends on
-//! the items: of each item at most [`KEPT`] documents are kept, the worst; the others are counted.
+//! the items: of each item only so many documents are kept, [`KEPT`] or [`Search::keeping`], the worst; the others are counted.
 //!
 //! The method [`Method::Spans`]:
 //!
@@ -19,8 +19,7 @@
 //! 5. At the end, a piece of a question that many documents have without the rest is a stock phrase, and so is a short
 //!    question that many documents have without choices and answer.
 //!
-//! The other methods are those of papers (`published.rs`, `decon.rs`). `ngrams.rs` is the method of the step
-//! `contamination/1`: one text for each item, and the part of its 8-grams of units that a document has.
+//! The other methods are those of papers (`published.rs`, `decon.rs`).
 
 mod align;
 mod cover;
@@ -31,8 +30,6 @@ mod index;
 mod item;
 mod judge;
 mod markup;
-mod method;
-mod ngrams;
 mod published;
 mod search;
 mod seen;
@@ -43,10 +40,9 @@ mod tally;
 mod text;
 mod words;
 
-pub use finding::{Excerpt, Finding, Form, ItemSpan, Seen, Verdict};
+pub use finding::{Excerpt, Finding, Form, ItemSpan, Seen};
 pub use impossible::{Impossible, impossible};
 pub use item::{BenchmarkItem, Document, Part};
-pub use method::Method;
-pub use ngrams::{Counts, Hit, Index, IndexError, Item, LENGTH, SHORTEST, THRESHOLD, TaskCounts};
-pub use search::{Outcome, Scanner, Search, SearchError};
+pub use retrace_spec::recipe::{Method, Verdict};
+pub use search::{LeftOut, Outcome, Scanner, Search, SearchError};
 pub use tally::{KEPT, OtherSearch, Tally};

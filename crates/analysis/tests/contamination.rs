@@ -19,8 +19,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use retrace_analysis::contamination::{
-    BenchmarkItem, Document, Finding, Form, Impossible, KEPT, Method, OtherSearch, Outcome, Part, Search, SearchError,
-    Tally, Verdict, impossible,
+    BenchmarkItem, Document, Finding, Form, Impossible, KEPT, LeftOut, Method, OtherSearch, Outcome, Part, Search,
+    SearchError, Tally, Verdict, impossible,
 };
 use set::{Labelled, Set};
 
@@ -273,7 +273,12 @@ fn more_documents_than_are_kept_are_counted() {
     let outcome = search.finish(&tally);
     assert_eq!(outcome.findings.len(), KEPT);
     assert!(outcome.findings.iter().all(|finding| finding.verdict == Verdict::Leak && finding.score == 1.0));
-    assert_eq!(outcome.left_out, [(Method::Spans, 0, 10)]);
+    // Documents that have half of it are no leaks, and count as left out too.
+    assert_eq!(outcome.left_out, [LeftOut { method: Method::Spans, item: 0, findings: 10, leaks: 10 }]);
+    let text = "Which of the nine bells of Saint Oswin cracked in the fire?";
+    let (id, line) = ("half", KEPT as u64 + 10);
+    scanner.scan(&Document { id, text, lang: Some("en"), source: None, shard: "s", line }, &mut tally);
+    assert_eq!(search.finish(&tally).left_out, [LeftOut { method: Method::Spans, item: 0, findings: 11, leaks: 10 }]);
     assert_eq!(outcome.findings[0].lang.as_deref(), Some("en"));
 }
 

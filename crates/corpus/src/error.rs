@@ -43,6 +43,16 @@ pub enum CorpusError {
         /// The output of both.
         output: String,
     },
+    /// A search found something in a document, and the shard has another one in its place.
+    #[error("{}:{line}: {what}, so the search was of another corpus, or of this one before it was changed", path.display())]
+    Searched {
+        /// The shard.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+        /// What differs.
+        what: String,
+    },
     /// The data order has no such position.
     #[error("the data order has no step {step} with a sequence {slot}")]
     Order {

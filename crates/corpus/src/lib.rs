@@ -5,6 +5,7 @@
 //! print.
 
 mod clean;
+mod contamination;
 mod document;
 mod error;
 pub mod order;
@@ -15,7 +16,8 @@ mod tokenize;
 pub mod tokenizer;
 pub mod tokens;
 
-pub use clean::{CleanReport, LedgerEntry, clean};
+pub use clean::{CONTAMINATION, CleanReport, LedgerEntry, clean};
+pub use contamination::{Found, FoundIn};
 pub use document::{CorpusDocument, Language};
 pub use error::CorpusError;
 pub use tokenize::{TokenizeReport, tokenize};

@@ -1,12 +1,15 @@
 //! What a search of a corpus for the items of benchmarks found: its data, and its page, tables and text.
 
 use retrace_analysis::contamination::{Form, Method, Part, Verdict};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+mod counts;
 mod page;
 mod tables;
 
+pub use counts::{ContaminationCounts, RunExposure};
 pub use page::contamination_page;
+pub(crate) use tables::in_words;
 pub use tables::{DataTable, data_tables, markdown};
 
 /// The result of a search.
@@ -58,7 +61,8 @@ pub struct InputFile {
 }
 
 /// A part of a whole, with its 95 % interval (Wilson).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Share {
     /// How many.
     pub count: u64,
@@ -81,7 +85,8 @@ impl Share {
 }
 
 /// The items of a benchmark, or of one of its subsets, by the worst verdict of each.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rate {
     /// The method.
     pub method: Method,
@@ -113,12 +118,13 @@ pub struct Group {
 }
 
 /// What was found of items that no document can have.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FalseAlarms {
     /// The method.
     pub method: Method,
     /// How the items were made.
-    pub made: &'static str,
+    pub made: String,
     /// The benchmark they were made from.
     pub benchmark: String,
     /// Items with a leak, all of which are false.
@@ -245,7 +251,8 @@ impl Marked {
 }
 
 /// Findings of an item that were counted and not kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LeftOut {
     /// The method.
     pub method: Method,
@@ -255,6 +262,8 @@ pub struct LeftOut {
     pub item: String,
     /// How many.
     pub findings: u64,
+    /// Of these, how many leak the item, by what is in the document alone.
+    pub leaks: u64,
 }
 
 /// A verdict in words.

@@ -1,8 +1,7 @@
 //! The content of a page, as plain numbers and text, and how it is read from the tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use retrace_analysis::contamination::{Counts, THRESHOLD, TaskCounts};
 use retrace_analysis::scaling::Law;
 use retrace_manifest::{Comparison, Order, Verification};
 use retrace_query::{Answer, Session};
@@ -12,6 +11,10 @@ use serde::Serialize;
 
 use crate::ReportError;
 use crate::figure::Figures;
+
+mod contamination;
+
+pub use contamination::{Contaminated, Example, FirstSeen, Leaks, Split};
 
 /// The checks of a release, for the top of a page.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +52,7 @@ pub enum Part {
     /// The result of cleaning.
     Cleaning(Cleaning),
     /// The items of benchmarks in the corpus.
-    Contamination(Vec<Contaminated>),
+    Contamination(Contaminated),
     /// Figures of query results.
     Figures(Vec<Figures>),
 }
@@ -61,6 +64,8 @@ pub struct Cleaning {
     pub documents: u64,
     /// Documents that were kept.
     pub kept: u64,
+    /// Of these, documents of which something was cut.
+    pub cut: u64,
     /// The rules that dropped the others, in their order, and the number of each.
     pub dropped: Vec<(String, u64)>,
 }
@@ -132,54 +137,6 @@ pub struct MetricOfRun {
     pub errors: Vec<f64>,
 }
 
-/// A benchmark in the corpus.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Contaminated {
-    /// The benchmark.
-    pub task: String,
-    /// Its items.
-    pub items: u64,
-    /// Items that a document of the corpus contains.
-    pub flagged: u64,
-    /// Items too short for the search.
-    pub too_short: u64,
-    /// The first few, ordered by the step at which they were used.
-    pub examples: Vec<Example>,
-    /// The last checkpoint of each run, on the flagged items and on the others.
-    pub accuracy: Vec<Split>,
-}
-
-/// An item and a document that contains it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Example {
-    /// The item.
-    pub item: String,
-    /// The document.
-    pub document: String,
-    /// The location of the document: shard and line.
-    pub place: String,
-    /// The fraction of the item that it contains.
-    pub overlap: f64,
-    /// The run that was trained on it and the first step that used it.
-    pub seen: Option<(String, u64)>,
-}
-
-/// Accuracy on the items that a corpus has, and on the others.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Split {
-    /// The run.
-    pub run: String,
-    /// The step of its last checkpoint.
-    pub step: u64,
-    /// Flagged items, and the number of correct answers.
-    pub flagged: (u64, u64),
-    /// The other items, and the number of correct answers.
-    pub clean: (u64, u64),
-}
-
-/// Examples per benchmark.
-const EXAMPLES: usize = 5;
-
 /// The artifacts of a manifest, by kind, the largest first.
 pub(crate) fn kinds(manifest: &Manifest) -> Vec<KindOf> {
     let mut kinds: BTreeMap<String, (u64, u64)> = BTreeMap::new();
@@ -241,25 +198,6 @@ impl Part {
         }
         Ok(Self::Evaluation(metrics))
     }
-
-    /// The content of the table `contamination` and the counts of the search; `samples`, if it exists, has the results
-    /// of the last checkpoints for the items that were found.
-    ///
-    /// # Errors
-    /// If a table lacks a column.
-    pub fn contamination(session: &Session, counts: &Counts) -> Result<Self, ReportError> {
-        let rows = session.run(&format!(
-            "SELECT task, item, document, shard, line, overlap, run, seen_at FROM contamination
-             WHERE overlap >= {THRESHOLD} ORDER BY task, seen_at NULLS LAST, item, document, run"
-        ))?;
-        let mut benchmarks = contaminated(&rows, counts)?;
-        let params = params(session)?;
-        for benchmark in &mut benchmarks {
-            split_samples(session, benchmark)?;
-            benchmark.accuracy.sort_by_key(|split| params.get(&split.run).copied());
-        }
-        Ok(Self::Contamination(benchmarks))
-    }
 }
 
 /// The parameters of each run's model, if the tables have them.
@@ -313,62 +251,4 @@ fn metrics(rows: &Answer, chance: &BTreeMap<String, f64>) -> Result<Vec<MetricOv
         }
     }
     Ok(metrics)
-}
-
-fn contaminated(rows: &Answer, counts: &Counts) -> Result<Vec<Contaminated>, ReportError> {
-    let benchmark = |TaskCounts { task, items, too_short, .. }: &TaskCounts| Contaminated {
-        task: task.clone(),
-        items: *items,
-        flagged: 0,
-        too_short: *too_short,
-        examples: Vec::new(),
-        accuracy: Vec::new(),
-    };
-    let mut found: BTreeMap<String, Contaminated> =
-        counts.tasks.iter().map(|task| (task.task.clone(), benchmark(task))).collect();
-    let mut items = BTreeSet::new();
-    let names = rows.texts("task")?.into_iter().zip(rows.texts("item")?).zip(rows.texts("document")?);
-    let places = rows.texts("shard")?.into_iter().zip(rows.numbers("line")?).zip(rows.floats("overlap")?);
-    let seen = rows.texts("run")?.into_iter().zip(rows.numbers("seen_at")?);
-    for ((((task, item), document), ((shard, line), overlap)), (run, at)) in names.zip(places).zip(seen) {
-        // A row of a task without counts is from another search.
-        let Some(of) = found.get_mut(&task) else { continue };
-        if items.insert((task, item.clone())) {
-            of.flagged += 1;
-            if of.examples.len() < EXAMPLES {
-                let place = format!("{shard}:{}", line.unwrap_or(0));
-                of.examples.push(Example { item, document, place, overlap, seen: at.map(|at| (run, at)) });
-            }
-        }
-    }
-    Ok(found.into_values().collect())
-}
-
-/// The results of the last checkpoints for the flagged items, and for the others.
-fn split_samples(session: &Session, benchmark: &mut Contaminated) -> Result<(), ReportError> {
-    if !session.has("samples") {
-        return Ok(());
-    }
-    let task = benchmark.task.replace('\'', "''");
-    let rows = session.run(&format!(
-        "WITH last AS (SELECT run, max(step) AS step FROM samples WHERE task = '{task}' GROUP BY run),
-              held AS (SELECT DISTINCT item FROM contamination WHERE task = '{task}' AND overlap >= {THRESHOLD})
-         SELECT s.run, s.step,
-                sum(CASE WHEN held.item IS NOT NULL THEN 1 ELSE 0 END) AS held,
-                sum(CASE WHEN held.item IS NOT NULL AND s.correct THEN 1 ELSE 0 END) AS held_right,
-                sum(CASE WHEN held.item IS NULL THEN 1 ELSE 0 END) AS clean,
-                sum(CASE WHEN held.item IS NULL AND s.correct THEN 1 ELSE 0 END) AS clean_right
-         FROM samples s JOIN last ON s.run = last.run AND s.step = last.step LEFT JOIN held ON held.item = s.item
-         WHERE s.task = '{task}' AND s.correct IS NOT NULL GROUP BY s.run, s.step ORDER BY s.run"
-    ))?;
-    let number = |name: &str| -> Result<Vec<u64>, ReportError> {
-        Ok(rows.numbers(name)?.into_iter().map(|value| value.unwrap_or(0)).collect())
-    };
-    let (steps, held, held_right) = (number("step")?, number("held")?, number("held_right")?);
-    let (clean, clean_right) = (number("clean")?, number("clean_right")?);
-    let all = rows.texts("run")?.into_iter().zip(steps).zip(held.into_iter().zip(held_right));
-    for (((run, step), flagged), clean) in all.zip(clean.into_iter().zip(clean_right)) {
-        benchmark.accuracy.push(Split { run, step, flagged, clean });
-    }
-    Ok(())
 }

@@ -9,7 +9,11 @@ use crate::ReportError;
 use crate::figure::Figures;
 use crate::numbers::{brief, grouped, percent, round, short, size};
 use crate::plot::{Axis, Chart, Mark, Scale, Series, Style};
-use crate::release::{Cleaning, Contaminated, Loss, MetricOverTokens, Part, Split, kinds, steps};
+use crate::release::{Cleaning, Loss, MetricOverTokens, Part, kinds, steps};
+
+mod contamination;
+
+pub(crate) use contamination::contamination;
 
 /// The colour of each run, the same in every chart: by size, then by name.
 pub(crate) struct Colours(Vec<String>);
@@ -345,10 +349,13 @@ fn in_words(fit: &Hoffmann3, law: &Law) -> Markup {
 }
 
 pub(crate) fn cleaned(cleaning: &Cleaning) -> Markup {
-    let Cleaning { documents, kept, dropped } = cleaning;
+    let Cleaning { documents, kept, cut, dropped } = cleaning;
     let share = |count: u64| if *documents == 0 { 0.0 } else { count as f64 / *documents as f64 };
     let lead = html! {
         (grouped(*kept)) " of " (grouped(*documents)) " documents were kept (" (percent(share(*kept))) "). Every other one is in the ledger, with the rule that dropped it and what the rule saw."
+        @if *cut > 0 {
+            " Of the kept ones " (grouped(*cut)) " had items of benchmarks in their text, and were cut; the ledger says where."
+        }
     };
     let row = |name: &str, count: u64, class: &str| {
         html! {
@@ -372,80 +379,4 @@ pub(crate) fn cleaned(cleaning: &Cleaning) -> Markup {
         }
     };
     section("cleaning", "Cleaning", &lead, &body)
-}
-
-pub(crate) fn contamination(benchmarks: &[Contaminated]) -> Markup {
-    let flagged: u64 = benchmarks.iter().map(|benchmark| benchmark.flagged).sum();
-    let lead = html! {
-        @match flagged {
-            0 => "No document of the corpus holds an item of these benchmarks.",
-            1 => "One benchmark item counts as held by the corpus.",
-            n => { (grouped(n)) " benchmark items count as held by the corpus." },
-        }
-        " That is: a document has half or more of the item's n-grams, of words and of single Chinese characters, whatever their case, width and punctuation. A document that only shares an item's phrasing can count too; the overlap tells."
-    };
-    let body = html! { @for benchmark in benchmarks { (one_benchmark(benchmark)) } };
-    section("contamination", "Contamination", &lead, &body)
-}
-
-fn one_benchmark(benchmark: &Contaminated) -> Markup {
-    html! {
-        div.benchmark {
-            h3 { (benchmark.task) }
-            p {
-                (grouped(benchmark.flagged))
-                " of " (grouped(benchmark.items)) " items held by the corpus"
-                @if benchmark.too_short > 0 { "; " (grouped(benchmark.too_short)) " too short to judge" }
-                "."
-            }
-            @if !benchmark.accuracy.is_empty() && benchmark.flagged > 0 { (splits(&benchmark.accuracy)) }
-            @if !benchmark.examples.is_empty() {
-                div.scroll {
-                    table {
-                        caption { @if benchmark.flagged as usize > benchmark.examples.len() { "The first of them" } @else { "Where they are" } }
-                        thead { tr { th { "Item" } th { "Document" } th.num { "Overlap" } th { "First seen" } } }
-                        tbody {
-                            @for example in &benchmark.examples {
-                                tr {
-                                    td { (example.item) }
-                                    td { span.path { (example.document) } br; small { (example.place) } }
-                                    td.num { (percent(example.overlap)) }
-                                    td {
-                                        @if let Some((run, step)) = &example.seen { "step " (grouped(*step)) @if !run.is_empty() { br; small { (run) } } }
-                                        @else { "not in a run" }
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn splits(splits: &[Split]) -> Markup {
-    let accuracy = |(of, right): (u64, u64)| {
-        html! {
-            @if of == 0 { "–" } @else { (percent(right as f64 / of as f64)) small { " " (grouped(right)) "/" (grouped(of)) } }
-        }
-    };
-    html! {
-        div.scroll {
-            table {
-                caption { "Accuracy at the last checkpoint" }
-                thead { tr { th { "Run" } th.num { "Step" } th.num { "Items held" } th.num { "Other items" } } }
-                tbody {
-                    @for split in splits {
-                        tr {
-                            td { (split.run) }
-                            td.num { (grouped(split.step)) }
-                            td.num { (accuracy(split.flagged)) }
-                            td.num { (accuracy(split.clean)) }
-                        }
-                    }
-                }
-            }
-        }
-    }
 }

@@ -5,15 +5,16 @@
 
 use std::path::Path;
 
-use retrace_analysis::contamination::{Counts, TaskCounts};
+use retrace_analysis::contamination::{Method, Verdict as ItemVerdict};
 use retrace_analysis::scaling::{Hoffmann3, Law, RunPoints};
 use retrace_manifest::{Comparison, Entry, Verdict, Verification};
 use retrace_query::Session;
+use retrace_report::contamination::{ContaminationCounts, FalseAlarms, Rate, RunExposure, Share};
 use retrace_report::{Checked, CheckedReplay, Cleaning, Part, page};
 use retrace_spec::manifest::{Artifact, ArtifactKind, GraphStep, Output, Reference, StepKind};
 use retrace_spec::recipe::{LossUnit, ParamsUnit};
 use retrace_spec::{Digest, Manifest, RelPath, Step, Tokens};
-use retrace_tables::{Checkpoint, Contamination, Metric, Sample, TrainLog};
+use retrace_tables::{Checkpoint, Contamination, Exposure, Metric, Sample, TrainLog};
 
 /// Runs, parameters and the number of tokens that they are trained on.
 const RUNS: [(&str, u64); 3] = [("tiny", 168_000), ("small", 410_000), ("base", 1_120_000)];
@@ -162,21 +163,45 @@ fn write_tables(directory: &Path) {
             }
         }
     }
-    let held = |item: u64, overlap: f64, seen_at: Option<u64>| Contamination {
-        task: "facts-en".to_owned(),
+    let found = |item: u64, line: u64, verdict: &str, score: f64| Contamination {
+        benchmark: "facts-en".to_owned(),
+        subset: None,
         item: format!("facts-en-{item:03}"),
-        document: format!("en-general-{:05}", 811 * (item + 1)),
+        method: "spans".to_owned(),
+        verdict: verdict.to_owned(),
+        score,
+        part: "question".to_owned(),
+        parts: "question answer".to_owned(),
+        form: "normalised".to_owned(),
+        with_answer: item == 0,
+        document: format!("en-general-{line:05}"),
         shard: "clean/en-0.jsonl".to_owned(),
-        line: 17 * (item + 3),
-        overlap,
-        run: seen_at.map(|_| "base".to_owned()),
-        seen_at: seen_at.map(Step),
+        line,
+        language: Some("en".to_owned()),
+        origin: Some("general".to_owned()),
+        item_text: "Which river?".to_owned(),
+        item_spans: "question: 0-12".to_owned(),
+        excerpt: None,
+        excerpt_start: None,
+        document_spans: "5-17".to_owned(),
+        left_out: 0,
     };
+    // Items 0 to 5 leak, item 0 in two documents; item 9 does not.
     let mut contamination: Vec<Contamination> =
-        (0..6).map(|item| held(item, 1.0 - 0.09 * item as f64, Some(31 * (item + 1)))).collect();
-    contamination[5].seen_at = None;
-    contamination.push(held(0, 0.6, Some(90)));
-    contamination.push(held(9, 0.2, Some(5)));
+        (0..6).map(|item| found(item, 10 * (item + 1), "leak", 1.0 - 0.05 * item as f64)).collect();
+    contamination.push(found(0, 7, "leak", 0.8));
+    contamination.push(found(9, 8, "near_miss", 0.4));
+    // Run `base` used the documents of items 0 to 4, `tiny` only the second one of item 0; nobody that of item 5.
+    let used = |run: &str, line: u64, step: u64| Exposure {
+        run: run.to_owned(),
+        document: format!("en-general-{line:05}"),
+        shard: "clean/en-0.jsonl".to_owned(),
+        line,
+        step: Step(step),
+    };
+    let mut exposures = vec![used("tiny", 7, 90), used("tiny", 7, 20), used("base", 10, 200), used("base", 7, 62)];
+    exposures.extend((0..5).map(|item| used("base", 10 * (item + 1), 31 * (item + 1))));
+    retrace_tables::write(&tables, &exposures).unwrap();
     retrace_tables::write(&tables, &logs).unwrap();
     retrace_tables::write(&tables, &metrics).unwrap();
     retrace_tables::write(&tables, &checkpoints).unwrap();
@@ -195,17 +220,39 @@ fn cleaning() -> Cleaning {
         ("duplicate", 155),
     ];
     let dropped = dropped.map(|(rule, count)| (rule.to_owned(), count)).to_vec();
-    Cleaning { documents: 3210, kept: 2671, dropped }
+    Cleaning { documents: 3210, kept: 2671, cut: 0, dropped }
 }
 
-fn counts() -> Counts {
-    let counts = |(task, items, flagged, too_short): (&str, u64, u64, u64)| TaskCounts {
-        task: task.to_owned(),
-        items,
-        flagged,
-        too_short,
+fn counts() -> ContaminationCounts {
+    let rate = |benchmark: &str, items: u64, leaked: u64, others: &[(ItemVerdict, u64)]| Rate {
+        method: Method::Spans,
+        benchmark: benchmark.to_owned(),
+        subset: None,
+        leaked: Share::new(leaked, items),
+        with_answer: u64::from(leaked > 0),
+        verdicts: [(ItemVerdict::Leak, leaked)].iter().chain(others).copied().collect(),
+        nothing: items - leaked - others.iter().map(|(_, count)| count).sum::<u64>(),
     };
-    Counts { tasks: [("facts-en", 60, 6, 0), ("facts-zh", 40, 0, 3)].map(counts).to_vec() }
+    let alarms = |benchmark: &str, of: u64| FalseAlarms {
+        method: Method::Spans,
+        made: "shuffled".to_owned(),
+        benchmark: benchmark.to_owned(),
+        flagged: Share::new(0, of),
+    };
+    ContaminationCounts {
+        methods: vec![Method::Spans],
+        documents: 2671,
+        rates: vec![
+            rate("facts-en", 60, 6, &[(ItemVerdict::NearMiss, 1)]),
+            rate("facts-zh", 40, 0, &[(ItemVerdict::TooShort, 3)]),
+        ],
+        false_alarms: Some(vec![alarms("facts-en", 60), alarms("facts-zh", 40)]),
+        left_out: Vec::new(),
+        runs: vec![
+            RunExposure { run: "base".to_owned(), documents: 7, used: 6, absent: 0 },
+            RunExposure { run: "tiny".to_owned(), documents: 7, used: 1, absent: 2 },
+        ],
+    }
 }
 
 fn scaling() -> Law {
@@ -234,7 +281,7 @@ fn parts(directory: &Path) -> Vec<Part> {
         Part::evaluation(&session, &chance).unwrap(),
         Part::Scaling(scaling()),
         Part::Cleaning(cleaning()),
-        Part::contamination(&session, &counts()).unwrap(),
+        Part::contamination(&session, counts()).unwrap(),
     ]
 }
 
@@ -275,8 +322,7 @@ fn the_tables_fill_the_page() {
     let parts = parts(directory.path());
 
     // Computed by hand from the data above.
-    let [Part::Training(losses), Part::Evaluation(metrics), .., Part::Contamination(benchmarks)] = parts.as_slice()
-    else {
+    let [Part::Training(losses), Part::Evaluation(metrics), .., Part::Contamination(found)] = parts.as_slice() else {
         panic!("{parts:?}")
     };
     let runs: Vec<(&str, Option<u64>, usize)> =
@@ -286,17 +332,19 @@ fn the_tables_fill_the_page() {
     assert_eq!(metrics.len(), 6);
     let accuracy = metrics.iter().find(|of| of.task == "facts-en" && of.metric == "acc").unwrap();
     assert_eq!((accuracy.chance, accuracy.runs.len(), accuracy.runs[0].points.len()), (Some(0.25), 3, 7));
-    let [en, zh] = benchmarks.as_slice() else { panic!("{benchmarks:?}") };
-    assert_eq!((en.items, en.flagged, en.too_short), (60, 6, 0));
-    assert_eq!((zh.items, zh.flagged, zh.too_short), (40, 0, 3));
-    assert_eq!(en.examples[0].seen, Some(("base".to_owned(), 31)));
+    let [en] = found.benchmarks.as_slice() else { panic!("{found:?}") };
+    assert_eq!((en.benchmark.as_str(), en.items), ("facts-en", 6));
+    let first: Vec<_> = en.first.iter().map(|of| (of.run.as_str(), of.items, of.first, of.all)).collect();
+    // By size. Run `base` saw item 0 at 31, and the others at 62, 93, 124 and 155.
+    assert_eq!(first, [("tiny", 1, 20, 20), ("base", 5, 31, 155)]);
+    assert_eq!(en.examples[0].seen, Some(("tiny".to_owned(), 20)));
     assert_eq!(
         en.examples.iter().map(|e| e.item.as_str()).collect::<Vec<_>>(),
         ["facts-en-000", "facts-en-001", "facts-en-002", "facts-en-003", "facts-en-004"]
     );
     let base = en.accuracy.iter().find(|split| split.run == "base").unwrap();
     // Of items 6 to 59 the even ones are correct, except those with remainder 1 modulo 6, which are odd.
-    assert_eq!((base.step, base.flagged, base.clean), (240, (6, 5), (54, 27)));
+    assert_eq!((base.step, base.leaked, base.clean), (240, (6, 5), (54, 27)));
 
     let (manifest, comparison, verification) =
         (manifest(), comparison(143, &[], &[], &[]), verification(143, Vec::new()));
@@ -316,7 +364,10 @@ fn the_tables_fill_the_page() {
         "The engine was candle.",
         "--from 120 --to 160 --engine candle",
         "2,671 of 3,210 documents were kept",
-        "6 benchmark items count as held by the corpus.",
+        "6 benchmark items leak: a document of the corpus has them.",
+        "10\u{a0}% (4.7\u{a0}% to 20.1\u{a0}%)",
+        "in no token shard of a run",
+        "near miss 1",
         "12 sealed files",
     ] {
         assert!(text.contains(words), "{words}");
@@ -435,21 +486,28 @@ fn hostile_names_are_texts() {
             runs: vec![of::MetricOfRun { run: name(), points, errors: Vec::new() }],
         }]),
         Part::Scaling(law),
-        Part::Cleaning(Cleaning { documents: 2, kept: 1, dropped: vec![(name(), 1)] }),
-        Part::Contamination(vec![of::Contaminated {
-            task: name(),
-            items: 1,
-            flagged: 1,
-            too_short: 0,
-            examples: vec![of::Example {
-                item: name(),
-                document: name(),
-                place: name(),
-                overlap: 1.0,
-                seen: Some((name(), 1)),
+        Part::Cleaning(Cleaning { documents: 2, kept: 1, cut: 1, dropped: vec![(name(), 1)] }),
+        Part::Contamination(of::Contaminated {
+            counts: ContaminationCounts {
+                rates: vec![Rate { benchmark: name(), ..counts().rates[0].clone() }],
+                runs: vec![RunExposure { run: name(), documents: 1, used: 0, absent: 1 }],
+                ..counts()
+            },
+            benchmarks: vec![of::Leaks {
+                benchmark: name(),
+                items: 1,
+                first: vec![of::FirstSeen { run: name(), items: 1, first: 1, all: 1 }],
+                examples: vec![of::Example {
+                    item: name(),
+                    document: name(),
+                    place: name(),
+                    score: 1.0,
+                    with_answer: true,
+                    seen: Some((name(), 1)),
+                }],
+                accuracy: vec![of::Split { run: name(), step: 1, leaked: (1, 1), clean: (1, 0) }],
             }],
-            accuracy: Vec::new(),
-        }]),
+        }),
     ];
     let text = page(HOSTILE, Some(&checked), &parts).unwrap();
     is_harmless(&text);

@@ -10,8 +10,8 @@ mod scaling;
 mod tables;
 mod tokenize;
 
-pub use clean::{CleanRecipe, Deduplicate, Rule};
-pub use contamination::ContaminationRecipe;
+pub use clean::{CleanRecipe, Contaminated, Deduplicate, Remove, Rule};
+pub use contamination::{ContaminationRecipe, Method, Verdict};
 pub use eval::EvalRecipe;
 pub use generate::GenerateRecipe;
 pub use page::{PageRecipe, Section};

@@ -1,16 +1,16 @@
 //! The step that searches a corpus for the items of benchmarks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write as _;
 
-use retrace_analysis::contamination::{Counts, Index, Item, TaskCounts};
-use retrace_corpus::CorpusDocument;
-use retrace_eval::{Items, LoadedTask};
-use retrace_files::{FileError, Progress, Root, Unit, expand, json_lines};
+use retrace_analysis::contamination::Verdict;
+use retrace_eval::LoadedTask;
+use retrace_files::{FileError, Progress, Root, expand};
+use retrace_report::contamination::{ContaminationCounts, ContaminationReport, RunExposure};
 use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::{ContaminationRecipe, RelPath, Run};
-use retrace_tables::{Contamination, Row, write};
+use retrace_tables::{Contamination, Exposure, Row, write};
 use retrace_train::{Batches, RECORDED_RUN, recorded_run};
 
 use crate::StepError;
@@ -24,22 +24,26 @@ mod report;
 mod scan;
 mod state;
 
-pub use inputs::Columns;
+pub use inputs::{Columns, Named, named};
 pub use report::write_contamination;
-pub use scan::Scan;
+pub use scan::{Scan, TaskItems};
 
 /// The result of the search.
 #[derive(Debug)]
-pub struct Report(Counts);
+pub struct Report(ContaminationCounts);
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, TaskCounts { task, items, flagged, too_short }) in self.0.tasks.iter().enumerate() {
+        let several = self.0.methods.len() > 1;
+        for (at, rate) in self.0.benchmarks().enumerate() {
             let comma = if at == 0 { "" } else { ", " };
-            write!(f, "{comma}{task} {flagged} of {items} items")?;
-            if *too_short > 0 {
-                write!(f, " ({too_short} too short to judge)")?;
+            write!(f, "{comma}{} {} of {} items leaked", rate.benchmark, rate.leaked.count, rate.leaked.of)?;
+            if several {
+                write!(f, " by {}", rate.method.name())?;
             }
+        }
+        for RunExposure { run, documents, absent, .. } in self.0.runs.iter().filter(|of| of.absent > 0) {
+            write!(f, "; {absent} of {documents} documents with a leak are in no token shard of {run}")?;
         }
         Ok(())
     }
@@ -53,19 +57,70 @@ fn run(root: &Root, directory: &RelPath) -> Result<Run, StepError> {
     })
 }
 
-/// The text of a task whose occurrence would be a leak: a text, or a question with its correct answer.
-fn items(task: &LoadedTask) -> Vec<Item> {
-    match &task.items {
-        Items::Texts(texts) => texts.iter().map(|text| Item { id: text.id.clone(), text: text.text.clone() }).collect(),
-        Items::Questions(questions) => questions
-            .iter()
-            .map(|question| {
-                let answer = question.choices.get(question.answer).map_or("", String::as_str);
-                let text = format!("{}{}{answer}", question.question, task.task.delimiter);
-                Item { id: question.id.clone(), text }
-            })
-            .collect(),
+/// The search that `recipe` describes.
+fn scan(root: &Root, recipe: &ContaminationRecipe) -> Result<Scan, StepError> {
+    let columns = |field: &str, given: &BTreeMap<String, String>, of: fn(&[String]) -> Result<Columns, String>| {
+        let given: Vec<String> = given.iter().map(|(name, column)| format!("{name}={column}")).collect();
+        of(&given).map_err(|what| StepError::Field { field: field.to_owned(), what })
+    };
+    let task = |path: &RelPath| {
+        let task: LoadedTask = load(root, path)?;
+        let file = Named::of_release(root, std::slice::from_ref(&task.task.items))?.pop();
+        let items = benchmarks::of_task(&task);
+        Ok::<_, StepError>(file.map(|file| TaskItems { task: task.task.name, items, file }))
+    };
+    let tasks = recipe.tasks.iter().map(task).collect::<Result<Vec<_>, _>>()?;
+    let files = match recipe.benchmarks.as_slice() {
+        [] => Vec::new(),
+        patterns => expand(root, patterns)?,
+    };
+    Ok(Scan {
+        tasks: tasks.into_iter().flatten().collect(),
+        benchmarks: Named::of_release(root, &files)?,
+        fields: columns("fields", &recipe.fields, Columns::of_benchmarks)?,
+        corpus: Named::of_release(root, &expand(root, &recipe.corpus)?)?,
+        corpus_fields: columns("corpus_fields", &recipe.corpus_fields, Columns::of_documents)?,
+        methods: recipe.methods.clone(),
+        skip_unreadable: false,
+        impossible: recipe.impossible,
+        most: usize::try_from(recipe.documents_per_item).unwrap_or(usize::MAX),
+        kept: None,
+    })
+}
+
+/// The documents with a leak, by shard and line.
+fn leaking(report: &ContaminationReport) -> BTreeMap<(&str, u64), &str> {
+    let leaks = report.findings.iter().filter(|hit| hit.verdict == Verdict::Leak);
+    leaks.map(|hit| ((hit.shard.as_str(), hit.line), hit.document.as_str())).collect()
+}
+
+/// The steps at which the run `name` used the documents with a leak.
+fn exposures(
+    name: &str,
+    batches: &Batches,
+    leaking: &BTreeMap<(&str, u64), &str>,
+    rows: &mut Vec<Exposure>,
+) -> Result<RunExposure, StepError> {
+    let mut of = RunExposure { run: name.to_owned(), documents: leaking.len() as u64, used: 0, absent: 0 };
+    for ((shard, line), document) in leaking {
+        let path: RelPath = shard.parse()?;
+        let steps = usize::try_from(*line).ok().and_then(|line| batches.seen(&path, line));
+        of.absent += u64::from(steps.is_none());
+        of.used += u64::from(steps.as_ref().is_some_and(|steps| !steps.is_empty()));
+        rows.extend(steps.into_iter().flatten().map(|step| Exposure {
+            run: name.to_owned(),
+            document: (*document).to_owned(),
+            shard: (*shard).to_owned(),
+            line: *line,
+            step,
+        }));
     }
+    Ok(of)
+}
+
+/// The files of a report in `directory`; which of them there are depends on the corpus.
+fn of_report(directory: &RelPath) -> Result<[Files; 2], StepError> {
+    Ok([Files::one(directory.join("report.html")?), Files::Below(directory.join("csv")?.into())])
 }
 
 impl Step for ContaminationRecipe {
@@ -80,7 +135,7 @@ impl Step for ContaminationRecipe {
     }
 
     fn reads(&self, root: &Root) -> Result<Vec<Need>, StepError> {
-        let mut files: Vec<Files> = self.corpus.iter().cloned().map(Files::Matching).collect();
+        let mut files: Vec<Files> = self.corpus.iter().chain(&self.benchmarks).cloned().map(Files::Matching).collect();
         for task in &self.tasks {
             files.extend(files_of_task(root, task)?.map(Files::one));
         }
@@ -91,11 +146,21 @@ impl Step for ContaminationRecipe {
     }
 
     fn makes(&self) -> Result<Vec<Files>, StepError> {
-        Ok(vec![Files::one(table(&self.output, Contamination::TABLE)?), Files::one(self.counts.clone())])
+        let mut files = vec![Files::one(table(&self.output, Contamination::TABLE)?), Files::one(self.counts.clone())];
+        if !self.runs.is_empty() {
+            files.push(Files::one(table(&self.output, Exposure::TABLE)?));
+        }
+        if let Some(directory) = &self.report {
+            files.extend(of_report(directory)?);
+        }
+        Ok(files)
     }
 
     fn inputs(&self, root: &Root) -> Result<Vec<RelPath>, StepError> {
         let mut inputs = expand(root, &self.corpus)?;
+        if !self.benchmarks.is_empty() {
+            inputs.extend(expand(root, &self.benchmarks)?);
+        }
         for task in &self.tasks {
             inputs.extend(files_of_task(root, task)?);
         }
@@ -107,64 +172,48 @@ impl Step for ContaminationRecipe {
         Ok(inputs)
     }
 
+    fn incomplete(report: &Report) -> Option<String> {
+        let left_out = report.0.leaks_left_out();
+        (left_out > 0).then(|| {
+            format!(
+                "up to {left_out} more documents leak an item and have no row; `documents_per_item` says how many are kept"
+            )
+        })
+    }
+
     fn carry_out(&self, root: &Root, _: &Options, progress: &dyn Progress) -> Result<(Report, Outputs), StepError> {
-        let shards = expand(root, &self.corpus)?;
-        let mut indexes = Vec::new();
-        for path in &self.tasks {
-            let task = load(root, path)?;
-            let items = items(&task);
-            let index =
-                Index::new(&items, self.ngram).map_err(|source| StepError::Items { task: path.clone(), source })?;
-            indexes.push((task.task.name, items.len() as u64, index));
-        }
-        let mut runs = Vec::new();
+        let scan = scan(root, self)?;
+        let mut runs = BTreeMap::new();
         for directory in &self.runs {
             let run = run(root, directory)?;
             let batches = Batches::open(root, &run)?;
-            runs.push((run.name, batches));
-        }
-        let mut rows = Vec::new();
-        let mut flagged: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-        progress.begin("searching the corpus for the items of tasks", shards.len() as u64, Unit::Files);
-        for shard in &shards {
-            for line in json_lines::<CorpusDocument>(root.file(shard)?) {
-                let (line, document) = line?;
-                for (task, _, index) in &indexes {
-                    for hit in index.scan(&document.text).into_iter().filter(|hit| hit.flagged) {
-                        let row = |run: Option<&(String, Batches)>| Contamination {
-                            task: task.clone(),
-                            item: hit.item.clone(),
-                            document: document.id.clone(),
-                            shard: shard.to_string(),
-                            line: line as u64,
-                            overlap: hit.overlap,
-                            run: run.map(|(name, _)| name.clone()),
-                            seen_at: run.and_then(|(_, batches)| batches.first_seen(shard, line)),
-                        };
-                        match runs.is_empty() {
-                            true => rows.push(row(None)),
-                            false => rows.extend(runs.iter().map(|run| row(Some(run)))),
-                        }
-                        flagged.entry(task).or_default().insert(hit.item.clone());
-                    }
-                }
+            if runs.insert(run.name.clone(), batches).is_some() {
+                let what = format!("two of them have the name {:?}", run.name);
+                return Err(StepError::Field { field: "runs".to_owned(), what });
             }
-            progress.advance(1);
         }
-        progress.end();
-        let tasks = indexes.iter().map(|(task, items, index)| TaskCounts {
-            task: task.clone(),
-            items: *items,
-            flagged: flagged.get(task.as_str()).map_or(0, BTreeSet::len) as u64,
-            too_short: index.too_short().len() as u64,
-        });
-        let counts = Counts { tasks: tasks.collect() };
-        write(&self.output.under(root.path()), &rows)?;
-        write_json(root, &self.counts, &counts)?;
-        let outputs = vec![
+        let report = scan.report(progress)?;
+        let leaking = leaking(&report);
+        let mut rows = Vec::new();
+        let used = runs.iter().map(|(name, batches)| exposures(name, batches, &leaking, &mut rows));
+        let used = used.collect::<Result<Vec<_>, _>>()?;
+        let counts = ContaminationCounts::new(&report, used);
+        let tables = self.output.under(root.path());
+        report::write_findings(&tables, &report)?;
+        let mut outputs = vec![
             (table(&self.output, Contamination::TABLE)?, ArtifactKind::Table),
             (self.counts.clone(), ArtifactKind::Log),
         ];
+        if !self.runs.is_empty() {
+            write(&tables, &rows)?;
+            outputs.push((table(&self.output, Exposure::TABLE)?, ArtifactKind::Table));
+        }
+        if let Some(directory) = &self.report {
+            for name in report::write_page(&directory.under(root.path()), &report)? {
+                outputs.push((directory.join(&name)?, ArtifactKind::Other));
+            }
+        }
+        write_json(root, &self.counts, &counts)?;
         Ok((Report(counts), outputs))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use retrace_analysis::contamination::{IndexError, OtherSearch, SearchError};
+use retrace_analysis::contamination::{OtherSearch, SearchError};
 use retrace_corpus::CorpusError;
 use retrace_eval::EvalError;
 use retrace_files::FileError;
@@ -53,13 +53,13 @@ pub enum StepError {
     /// Rows are no points of a scaling law.
     #[error(transparent)]
     Points(#[from] PointsError),
-    /// The items of a task cannot be indexed.
-    #[error("{task}: {source}")]
-    Items {
-        /// The task's document.
-        task: RelPath,
+    /// A table of a search cannot be cleaned by.
+    #[error("{table}: {what}")]
+    Searched {
+        /// The table.
+        table: RelPath,
         /// The reason.
-        source: IndexError,
+        what: String,
     },
     /// The items of benchmarks cannot be searched for.
     #[error("the benchmarks cannot be searched for: {0}")]

@@ -24,7 +24,7 @@ mod tokenize;
 mod train;
 
 pub use clean::Cleaned;
-pub use contamination::{Columns, Scan, write_contamination};
+pub use contamination::{Columns, Named, Scan, TaskItems, named, write_contamination};
 pub use error::StepError;
 pub use eval::{Evaluated, evaluate, load};
 pub use make::{Event, Made, MakeOptions, Outcome, Why, make};

@@ -5,15 +5,15 @@ use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
-use retrace_analysis::contamination::Counts;
 use retrace_analysis::scaling::Law;
-use retrace_corpus::LedgerEntry;
+use retrace_corpus::{CONTAMINATION, LedgerEntry};
 use retrace_eval::Items;
 use retrace_files::{FileError, Progress, Root, expand, json_lines};
 use retrace_query::Session;
+use retrace_report::contamination::ContaminationCounts;
 use retrace_report::{Choice, Cleaning, Part, page, weights};
 use retrace_spec::manifest::{ArtifactKind, StepKind};
-use retrace_spec::recipe::Section;
+use retrace_spec::recipe::{Rule, Section};
 use retrace_spec::{CleanRecipe, PageRecipe, Pattern, RelPath};
 
 use crate::StepError;
@@ -38,7 +38,7 @@ const fn tables_of(section: &Section) -> (&'static [&'static str], &'static [&'s
     match section {
         Section::Training { .. } => (&["train_log"], &["checkpoints"]),
         Section::Evaluation { .. } => (&["metrics"], &["checkpoints"]),
-        Section::Contamination { .. } => (&["contamination"], &["samples", "checkpoints"]),
+        Section::Contamination { .. } => (&["contamination"], &["exposures", "samples", "checkpoints"]),
         Section::Checkpoints { .. } => (&["metrics"], &["train_log"]),
         Section::Weights { .. } => (&["tensors"], &[]),
         Section::Scaling { .. } | Section::Cleaning { .. } => (&[], &[]),
@@ -180,7 +180,9 @@ fn part(root: &Root, section: &Section) -> Result<Part, StepError> {
         Section::Evaluation { tasks, .. } => Part::evaluation(&session()?, &chance(root, tasks)?)?,
         Section::Scaling { law } => Part::Scaling(read_json::<Law>(root, law)?),
         Section::Cleaning { recipe } => Part::Cleaning(cleaning(root, &read(root, recipe)?)?),
-        Section::Contamination { counts, .. } => Part::contamination(&session()?, &read_json::<Counts>(root, counts)?)?,
+        Section::Contamination { counts, .. } => {
+            Part::contamination(&session()?, read_json::<ContaminationCounts>(root, counts)?)?
+        }
         Section::Checkpoints { metrics, runs, interpolate, .. } => {
             let choice = Choice { metrics: metrics.clone(), runs: runs.clone(), interpolate: *interpolate };
             Part::Figures(choice.figures(&session()?)?)
@@ -204,11 +206,16 @@ fn chance(root: &Root, tasks: &[RelPath]) -> Result<BTreeMap<String, f64>, StepE
 
 /// The result of cleaning, from its ledger and its outputs; rules in the order of the recipe.
 fn cleaning(root: &Root, recipe: &CleanRecipe) -> Result<Cleaning, StepError> {
-    let mut dropped: BTreeMap<(usize, String), u64> = BTreeMap::new();
+    let (mut dropped, mut cut) = (BTreeMap::<(usize, String), u64>::new(), 0);
+    let rules: Vec<&str> = [CONTAMINATION].into_iter().chain(recipe.rules.iter().map(Rule::name)).collect();
     for line in json_lines::<LedgerEntry>(root.file(&ledger(recipe)?)?) {
-        let (_, LedgerEntry { rule, .. }) = line?;
-        let place = recipe.rules.iter().position(|known| known.name() == rule).unwrap_or(usize::MAX);
-        *dropped.entry((place, rule)).or_default() += 1;
+        let (_, entry) = line?;
+        if entry.is_kept() {
+            cut += 1;
+            continue;
+        }
+        let place = rules.iter().position(|known| **known == entry.rule).unwrap_or(usize::MAX);
+        *dropped.entry((place, entry.rule)).or_default() += 1;
     }
     let mut kept = 0;
     for shard in self::kept(root, recipe)? {
@@ -219,5 +226,10 @@ fn cleaning(root: &Root, recipe: &CleanRecipe) -> Result<Cleaning, StepError> {
         }
     }
     let documents = kept + dropped.values().sum::<u64>();
-    Ok(Cleaning { documents, kept, dropped: dropped.into_iter().map(|((_, rule), count)| (rule, count)).collect() })
+    Ok(Cleaning {
+        documents,
+        kept,
+        cut,
+        dropped: dropped.into_iter().map(|((_, rule), count)| (rule, count)).collect(),
+    })
 }

@@ -45,7 +45,8 @@ pub trait Step: Debug {
     /// If one does not exist, or one that names others cannot be read.
     fn inputs(&self, root: &Root) -> Result<Vec<RelPath>, StepError>;
 
-    /// What it could not read of its inputs, so that its outputs lack it; `None` if nothing is missing.
+    /// What its outputs lack, because it could not read all of its inputs or keep all that it found; `None` if nothing is
+    /// missing.
     fn incomplete(_report: &Self::Report) -> Option<String> {
         None
     }
@@ -72,7 +73,7 @@ pub trait Step: Debug {
 pub struct Summary {
     /// Its report, as text.
     pub text: String,
-    /// What it could not read of its inputs, so that its outputs lack it.
+    /// What its outputs lack, because it could not read all of its inputs or keep all that it found.
     pub incomplete: Option<String>,
 }
 

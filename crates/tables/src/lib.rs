@@ -16,7 +16,7 @@ pub use checksums::{has_checksum, with_checksums};
 pub use error::TablesError;
 pub use row::{Batch, Cell, Row};
 pub use schema::{
-    Average, Checkpoint, Claim, Contamination, ContaminationFinding, Graph, ManifestRoot, Metric, PublishedRoot,
-    Sample, Source, Tensor, TrainLog, empty,
+    Average, Checkpoint, Claim, Contamination, Exposure, Graph, ManifestRoot, Metric, PublishedRoot, Sample, Source,
+    Tensor, TrainLog, empty,
 };
 pub use writer::{Tables, write};

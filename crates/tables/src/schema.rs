@@ -20,7 +20,7 @@ pub fn empty() -> Result<Vec<(&'static str, RecordBatch)>, TablesError> {
         of::<Checkpoint>()?,
         of::<Claim>()?,
         of::<Contamination>()?,
-        of::<ContaminationFinding>()?,
+        of::<Exposure>()?,
         of::<Tensor>()?,
         of::<Graph>()?,
         of::<ManifestRoot>()?,
@@ -175,30 +175,8 @@ table! {
 }
 
 table! {
-    /// An item of a benchmark and a document that contains it.
-    "contamination" Contamination {
-        /// The benchmark: the task's name.
-        task: String,
-        /// The item.
-        item: String,
-        /// The document.
-        document: String,
-        /// Its shard.
-        shard: String,
-        /// Its line in the shard.
-        line: u64,
-        /// The fraction of the item's n-grams that the document contains.
-        overlap: f64,
-        /// A run that was trained on the document, if there is one.
-        run: Option<String>,
-        /// The first step that used it.
-        seen_at: Option<Step>,
-    }
-}
-
-table! {
     /// An item of a benchmark and a document that has something of it, and whether that is a leak.
-    "contamination_findings" ContaminationFinding {
+    "contamination" Contamination {
         /// The benchmark.
         benchmark: String,
         /// The part of the benchmark that the item belongs to.
@@ -238,8 +216,28 @@ table! {
         excerpt: Option<String>,
         /// The excerpt's first byte in the document.
         excerpt_start: Option<u64>,
-        /// What was found in the document: the first byte and the end of each stretch.
+        /// What was found in the document: the first byte and the end of each stretch, with spaces between:
+        /// `12-40 52-60`.
         document_spans: String,
+        /// How many further documents have a leak of this item by this method. They have no rows: of each item only so
+        /// many documents are kept.
+        left_out: u64,
+    }
+}
+
+table! {
+    /// A step of a run in whose batch a sequence had tokens of a document with a leak.
+    "exposures" Exposure {
+        /// The run.
+        run: String,
+        /// The document.
+        document: String,
+        /// Its shard.
+        shard: String,
+        /// Its line in the shard.
+        line: u64,
+        /// The step.
+        step: Step,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The batch of any step.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use retrace_corpus::order::{DataOrder, PhaseOrder};
@@ -92,22 +93,23 @@ impl Batches {
         &self.order
     }
 
-    /// The first step whose batch contains a token of the document at `line` of `shard`, if there is one.
-    pub fn first_seen(&self, shard: &RelPath, line: usize) -> Option<Step> {
-        let mut first: Option<Step> = None;
+    /// The steps whose batches contain a token of the document at `line` of `shard`, as an input or as a target; `None`
+    /// if no token shard of the run has the document.
+    pub fn seen(&self, shard: &RelPath, line: usize) -> Option<BTreeSet<Step>> {
+        let mut steps: Option<BTreeSet<Step>> = None;
         for (phase, sources) in self.shards.iter().enumerate() {
             for (source, tokens) in sources.iter().enumerate() {
                 let Some(name) = tokens.shards().iter().position(|name| name == shard) else { continue };
                 let place = (name as u32, line as u32);
                 let found = tokens.documents().binary_search_by_key(&place, |entry| (entry.shard, entry.line));
                 let Ok(document) = found else { continue };
+                let steps = steps.get_or_insert_default();
                 for sequence in tokens.sequences_of(document, self.sequence_length) {
-                    let earliest = self.order.seen(phase, source, sequence).map(|(step, _)| step).min();
-                    first = first.into_iter().chain(earliest).min();
+                    steps.extend(self.order.seen(phase, source, sequence).map(|(step, _)| step));
                 }
             }
         }
-        first
+        steps
     }
 
     /// The source of the sequence at `slot` of the batch of `step`, as a text: the token shard, the sequence, and the

@@ -1,33 +1,9 @@
 //! What a search finds.
 
+use retrace_spec::recipe::{Method, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::item::Part;
-use super::method::Method;
-
-/// Whether a document gives an item away, or why not. From the worst to the most harmless.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// The document has the question, or so much of it, or so long and rare an answer, that it can only be the item.
-    Leak,
-    /// Much of the item is there, but not enough to say so.
-    NearMiss,
-    /// The same words with other numbers or names, or an item of the same template.
-    SameTemplate,
-    /// The passage without the question: the document may be where the item has it from.
-    PassageOnly,
-    /// A text that the question quotes, without what it asks about that text.
-    Quotation,
-    /// The answer or the solution, without the question.
-    AnswerOnly,
-    /// The choices without the question.
-    ChoicesOnly,
-    /// What was found is in many documents or items: an instruction, a licence, a common question.
-    StockPhrase,
-    /// The question is so short that any text may have it.
-    TooShort,
-}
 
 /// How a part stands in a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

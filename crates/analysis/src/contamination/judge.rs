@@ -2,8 +2,9 @@
 //!
 //! The question decides. Each threshold is said where it stands; `score` of a finding lets a reader judge the cut.
 
+use retrace_spec::recipe::Verdict;
+
 use super::cover::Cover;
-use super::finding::Verdict;
 use super::index::Target;
 use super::tally::Basis;
 

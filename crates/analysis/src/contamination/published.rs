@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use retrace_spec::recipe::{Method, Verdict};
+
 use super::decon::Decon;
-use super::finding::{Excerpt, Finding, Form, Seen, Verdict};
+use super::finding::{Excerpt, Finding, Form, Seen};
 use super::item::{BenchmarkItem, Document, Part};
-use super::method::Method;
 use super::tally::{Basis, Candidate, Tally};
 use super::text::{Reader, Unit, mixed};
 

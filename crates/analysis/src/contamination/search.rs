@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 
+use retrace_spec::recipe::{Method, Verdict};
 use thiserror::Error;
 
-use super::finding::{Finding, Verdict};
+use super::finding::Finding;
 use super::index::Targets;
 use super::item::{BenchmarkItem, Document};
-use super::method::Method;
 use super::published::Published;
 use super::spans::Scratch;
-use super::tally::{Basis, Candidate, OfItem, Tally};
+use super::tally::{Basis, Candidate, KEPT, OfItem, Tally};
 use super::text::{Reader, Unit, mixed};
 
 /// Why a search cannot be made.
@@ -52,6 +52,7 @@ pub struct Search {
     targets: Targets,
     published: Published,
     digest: u64,
+    kept: usize,
 }
 
 /// Scans documents, one at a time. Each thread has its own.
@@ -67,12 +68,25 @@ pub struct Scanner<'a> {
 pub struct Outcome {
     /// By item, method, verdict, score and document.
     pub findings: Vec<Finding>,
-    /// Items of which more documents were found than are kept: method, item, and how many were left out.
-    pub left_out: Vec<(Method, u32, u64)>,
+    /// Items of which more documents were found than are kept.
+    pub left_out: Vec<LeftOut>,
     /// Documents scanned.
     pub documents: u64,
     /// Bytes of text scanned.
     pub bytes: u64,
+}
+
+/// Documents with something of an item that were counted and not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The method.
+    pub method: Method,
+    /// The item's place in the benchmarks as they were given.
+    pub item: u32,
+    /// How many.
+    pub findings: u64,
+    /// Of these, how many leak the item, by what is in the document alone.
+    pub leaks: u64,
 }
 
 impl Search {
@@ -109,7 +123,14 @@ impl Search {
         let targets = Targets::new(&items, &reader);
         let published = Published::new(&items, &methods, &reader);
         let digest = digest(&items, &methods);
-        Ok(Self { items, methods, reader, targets, published, digest })
+        Ok(Self { items, methods, reader, targets, published, digest, kept: KEPT })
+    }
+
+    /// The same search, which keeps `most` documents of an item by a method, in place of [`KEPT`].
+    #[must_use]
+    pub const fn keeping(mut self, most: usize) -> Self {
+        self.kept = most;
+        self
     }
 
     /// The items, in their order.
@@ -119,12 +140,12 @@ impl Search {
 
     /// Results of no documents yet.
     pub fn tally(&self) -> Tally {
-        Tally::new(self.digest, self.targets.seeds())
+        Tally::new(self.digest, self.targets.seeds(), self.kept)
     }
 
     /// Whether `tally` is of this search: results that were kept may be of another one.
     pub fn made(&self, tally: &Tally) -> bool {
-        (tally.search, tally.seeds.len()) == (self.digest, self.targets.seeds())
+        (tally.search, tally.seeds.len(), tally.kept) == (self.digest, self.targets.seeds(), self.kept)
     }
 
     /// A scanner.
@@ -138,7 +159,8 @@ impl Search {
         let mut left_out = Vec::new();
         for ((method, item), of_item) in &tally.items {
             if of_item.dropped() > 0 {
-                left_out.push((*method, *item, of_item.dropped()));
+                let (method, item) = (*method, *item);
+                left_out.push(LeftOut { method, item, findings: of_item.dropped(), leaks: of_item.dropped_leaks() });
             }
             for candidate in &of_item.candidates {
                 let mut finding = candidate.finding.clone();
@@ -154,7 +176,7 @@ impl Search {
                 .then(two.score.total_cmp(&one.score))
                 .then_with(|| (&one.shard, &one.document).cmp(&(&two.shard, &two.document)))
         });
-        left_out.sort_unstable_by_key(|(method, item, _)| (*item, *method));
+        left_out.sort_unstable_by_key(|left_out| (left_out.item, left_out.method));
         Outcome { findings, left_out, documents: tally.documents, bytes: tally.bytes }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use retrace_spec::recipe::{Method, Verdict};
+
 use super::align::aligned;
 use super::cover::{Cover, cover};
-use super::finding::{Excerpt, Finding, Verdict};
+use super::finding::{Excerpt, Finding};
 use super::index::{NONE, Own, Target, Targets};
 use super::item::{BenchmarkItem, Document, Part};
 use super::judge::{Beside, Parts, TELLS, judge};
-use super::method::Method;
 use super::seen::seen;
 use super::tally::{Basis, Candidate, Tally};
 use super::text::Unit;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use retrace_spec::recipe::{Method, Verdict};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::finding::{Finding, Verdict};
-use super::method::Method;
+use super::finding::Finding;
 
-/// The most findings that are kept of one item by one method. Others are counted.
+/// So many findings are kept of one item by one method, if nothing else is said. Others are counted.
 pub const KEPT: usize = 50;
 
 /// Of so many of them, the document's text around what was found is kept too.
@@ -38,7 +38,7 @@ pub(super) struct Candidate {
 /// What was found of one item by one method.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct OfItem {
-    /// The worst first, at most [`KEPT`].
+    /// The worst first.
     pub(super) candidates: Vec<Candidate>,
     /// How many there were by verdict in the document alone.
     pub(super) documents: BTreeMap<Verdict, u64>,
@@ -53,6 +53,8 @@ pub(super) struct OfItem {
 pub struct Tally {
     /// Which search it belongs to.
     pub(super) search: u64,
+    /// So many findings are kept of an item by a method.
+    pub(super) kept: usize,
     /// Documents scanned.
     pub documents: u64,
     /// Bytes of text scanned.
@@ -70,8 +72,8 @@ pub struct Tally {
 pub struct OtherSearch;
 
 impl Tally {
-    pub(super) fn new(search: u64, seeds: usize) -> Self {
-        Self { search, documents: 0, bytes: 0, seeds: vec![0; seeds], items: BTreeMap::new() }
+    pub(super) fn new(search: u64, seeds: usize, kept: usize) -> Self {
+        Self { search, kept, documents: 0, bytes: 0, seeds: vec![0; seeds], items: BTreeMap::new() }
     }
 
     /// Adds the results of other documents. The order does not matter.
@@ -79,7 +81,7 @@ impl Tally {
     /// # Errors
     /// If they are of another search.
     pub fn merge(&mut self, other: Self) -> Result<(), OtherSearch> {
-        if (self.search, self.seeds.len()) != (other.search, other.seeds.len()) {
+        if (self.search, self.seeds.len(), self.kept) != (other.search, other.seeds.len(), other.kept) {
             return Err(OtherSearch);
         }
         self.documents += other.documents;
@@ -95,7 +97,7 @@ impl Tally {
                 *ours.documents.entry(verdict).or_insert(0) += count;
             }
             for candidate in theirs.candidates {
-                ours.keep(candidate);
+                ours.keep(candidate, self.kept);
             }
         }
         Ok(())
@@ -111,13 +113,13 @@ impl Tally {
                 Basis::Piece => {}
             }
         }
-        of_item.keep(candidate);
+        of_item.keep(candidate, self.kept);
     }
 }
 
 impl OfItem {
     /// Keeps `candidate` if it is among the worst. Of all that are ever given, the same ones are kept in any order.
-    fn keep(&mut self, candidate: Candidate) {
+    fn keep(&mut self, candidate: Candidate, most: usize) {
         let worse = |one: &Candidate, two: &Candidate| {
             let (one, two) = (&one.finding, &two.finding);
             one.verdict
@@ -127,9 +129,9 @@ impl OfItem {
                 .then_with(|| one.document.cmp(&two.document))
         };
         let at = self.candidates.partition_point(|kept| worse(kept, &candidate).is_le());
-        if at < KEPT {
+        if at < most {
             self.candidates.insert(at, candidate);
-            self.candidates.truncate(KEPT);
+            self.candidates.truncate(most);
             // None that is here now was or will be among the worst.
             self.candidates.iter_mut().skip(EXCERPTS).for_each(|candidate| candidate.finding.excerpt = None);
         }
@@ -138,6 +140,12 @@ impl OfItem {
     /// How many were found but not kept.
     pub(super) fn dropped(&self) -> u64 {
         self.documents.values().sum::<u64>() - self.candidates.len() as u64
+    }
+
+    /// How many of these leak the item, by what is in the document alone.
+    pub(super) fn dropped_leaks(&self) -> u64 {
+        let kept = self.candidates.iter().filter(|candidate| candidate.finding.verdict == Verdict::Leak).count();
+        self.documents.get(&Verdict::Leak).copied().unwrap_or(0) - kept as u64
     }
 }
 

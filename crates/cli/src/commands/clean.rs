@@ -3,17 +3,21 @@
 use std::path::PathBuf;
 
 use retrace_spec::CleanRecipe;
-use retrace_steps::{Cleaned, Options, carry_out};
+use retrace_steps::{Options, Step, carry_out};
 
 use super::{Exit, Opened, open};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
-/// Clean a corpus as a recipe says: apply rules, then deduplicate
+/// Clean a corpus as a recipe says: remove benchmark items, apply rules, then deduplicate
 ///
 /// Reads shards of documents as JSON lines and writes the documents that no rule drops. Also writes a
 /// ledger with a line for each dropped document: where it was, which rule dropped it, and the value that
 /// the rule measured. Paths in the recipe are relative to its directory. Prints the written shards.
+///
+/// With `contamination`, what a search for the items of benchmarks found (`contamination/1`) is removed
+/// first: the documents, or only the stretches of their text that were found, which the ledger lists in
+/// bytes. Only leaks are removed, unless `verdicts` names more.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,10 +29,13 @@ A recipe:
   name: clean
   input: [raw/*.jsonl]
   output: clean
+  contamination: {table: search/contamination.parquet, remove: documents}   # or spans
   rules:
     - {rule: characters, at_least: 50, at_most: 100000}
     - {rule: repeated_lines, at_most: 0.3}
-  deduplicate: exact")]
+  deduplicate: exact
+
+Exit codes: 0 cleaned, 1 cleaned, but the search counted more documents than its table has, 2 an error.")]
 pub(crate) struct Clean {
     /// The recipe
     recipe: PathBuf,
@@ -37,8 +44,9 @@ pub(crate) struct Clean {
 impl Clean {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let Opened { document: recipe, root, path } = open::<CleanRecipe>(&self.recipe)?;
-        let Cleaned(report) = carry_out(&root, &path, &recipe, &Options::default(), terminal.progress().as_ref())?;
-        terminal.result("clean/1", &report, |out| {
+        let cleaned = carry_out(&root, &path, &recipe, &Options::default(), terminal.progress().as_ref())?;
+        let report = &cleaned.report;
+        terminal.result("clean/1", &cleaned, |out| {
             report.outputs.iter().try_for_each(|path| writeln!(out, "{}", path.under(root.path()).display()))
         })?;
         terminal.say(
@@ -49,7 +57,17 @@ impl Clean {
         for (rule, dropped) in &report.dropped {
             terminal.say(Tone::Faint, &format!("  {dropped:>9}"), format_args!("dropped by {rule}"));
         }
+        if report.cut > 0 {
+            terminal.say(Tone::Faint, &format!("  {:>9}", report.cut), "kept and cut by contamination");
+        }
         terminal.say(Tone::Faint, "ledger", report.ledger.under(root.path()).display());
-        Ok(Exit::Holds)
+        if !cleaned.not_removed.elsewhere.is_empty() {
+            terminal.say(Tone::Faint, "not removed", cleaned.not_removed.elsewhere_in_words());
+        }
+        let incomplete = CleanRecipe::incomplete(&cleaned);
+        if let Some(what) = &incomplete {
+            terminal.say(Tone::Bad, "incomplete", what);
+        }
+        Ok(Exit::holds(incomplete.is_none()))
     }
 }

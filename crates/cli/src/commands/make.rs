@@ -32,14 +32,14 @@ The first line of a document gives its kind:
   retrace: run/1              trains a model                      (retrace help train)
   retrace: eval/1             evaluates models on tasks           (retrace help eval)
   retrace: tables/1           makes tables of journals, results and imports
-  retrace: contamination/1    searches a corpus for the items of tasks
+  retrace: contamination/1    searches a corpus for the items of tasks and benchmarks
   retrace: scaling/1          fits a scaling law to points from SQL
   retrace: page/1             writes a page
   retrace: synthetic/1        generates a corpus
 manifests/tour in retrace's repository has an example of each.
 
-Exit codes: 0 all steps are up to date (or would be), 1 the same, but a step could not read all of
-its input and says so, 2 a step failed.")]
+Exit codes: 0 all steps are up to date (or would be), 1 the same, but the outputs of a step lack
+something, which it says, 2 a step failed.")]
 pub(crate) struct Make {
     /// The release's directory
     #[arg(default_value = ".")]

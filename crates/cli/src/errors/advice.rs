@@ -80,12 +80,12 @@ pub(crate) fn of_step(error: &StepError) -> String {
         StepError::Tables(error) => return of_tables(error),
         StepError::Import(error) => return of_import(error),
         StepError::Points(error) => return of_points(error),
-        StepError::Items { .. } => "correct the items of the task, or `ngram` in the document",
+        StepError::Searched { .. } => "search the shards of `input` again with a `contamination/1` document, and give the table that it writes; nothing was written",
         StepError::Search(_) | StepError::OtherSearch(_) => "correct the benchmark; nothing was written",
         StepError::NoColumn { .. } => {
-            "say which column it is: --fields question=COLUMN for a benchmark, --corpus-fields text=COLUMN for a corpus"
+            "say which column it is: --fields question=COLUMN for a benchmark, --corpus-fields text=COLUMN for a corpus; in a document `fields: {question: COLUMN}`, `corpus_fields: {text: COLUMN}`"
         }
-        StepError::Record { .. } => "correct it, or give --skip-unreadable, which counts such lines and rows and goes on; nothing was written",
+        StepError::Record { .. } => "correct it, or give `retrace report contamination` --skip-unreadable, which counts such lines and rows and goes on; nothing was written",
         StepError::Ledger { .. } => "leave it out: give the shards alone",
         StepError::Inputs { .. } => "give each file once, and benchmarks with different names",
         StepError::Field { .. } => "correct that field of the document; nothing was written",
@@ -193,6 +193,7 @@ fn of_corpus(error: &CorpusError) -> String {
         CorpusError::Tokens { .. } => "check that this is a token shard; `retrace tokenize` makes one, and `retrace verify` says whether a file is as released",
         CorpusError::Tokenizer { .. } => "give a `tokenizer.json` in the format of Hugging Face's tokenizers library",
         CorpusError::Clash { .. } => "rename one of the two files, or use a recipe for each",
+        CorpusError::Searched { .. } => "search these shards again with a `contamination/1` document, and clean by the table that it writes; nothing was written",
         CorpusError::Order { .. } => "give a step and a sequence within the run",
     }
     .to_owned()

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use retrace_analysis::contamination::{IndexError, SearchError};
+use retrace_analysis::contamination::SearchError;
 use retrace_analysis::scaling::PointError;
 use retrace_audit::{AuditError, RuleError};
 use retrace_checkpoint::{CheckpointError, Contradiction};
@@ -195,8 +195,7 @@ fn units() -> Vec<PointError> {
 fn steps() -> Vec<StepError> {
     let (one, other) = (|| rel("one.yaml"), || rel("other.yaml"));
     vec![
-        StepError::Items { task: rel("task.yaml"), source: IndexError::Length(2) },
-        StepError::Items { task: rel("task.yaml"), source: IndexError::Twice(text("item-1")) },
+        StepError::Searched { table: rel("tables/contamination.parquet"), what: text("WHAT") },
         StepError::Search(SearchError::NoItems),
         StepError::Search(SearchError::Empty { benchmark: text("gsm8k"), id: text("7") }),
         StepError::NoColumn { path: path(), wanted: text("question"), there: text("prompt, answer") },
@@ -312,6 +311,7 @@ fn all() -> Vec<Errors> {
                 CorpusError::Tokens { path: path(), at: 8, what: text("WHAT") },
                 CorpusError::Tokenizer { path: path(), what: text("WHAT") },
                 CorpusError::Clash { first: text("a.jsonl"), second: text("b/a.jsonl"), output: text("clean/a.jsonl") },
+                CorpusError::Searched { path: path(), line: 3, what: text("WHAT") },
                 CorpusError::Order { step: Step(7), slot: 3 },
             ],
         ),

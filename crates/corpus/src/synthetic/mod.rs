@@ -276,7 +276,7 @@ mod tests {
         let made = generate(&Root::open(directory.path()).unwrap(), &plan(1), &Silent).unwrap();
         let recipe = include_str!("../../../../manifests/tour/clean.yaml");
         let recipe = CleanRecipe::parse(recipe, "clean.yaml").unwrap();
-        let report = clean(&Root::open(directory.path()).unwrap(), &recipe, &Silent).unwrap();
+        let report = clean(&Root::open(directory.path()).unwrap(), &recipe, &crate::Found::new(), &Silent).unwrap();
         let planted = made.planted;
         let found = |rule: &str| report.dropped.get(rule).copied().unwrap_or(0);
         assert_eq!(found("boilerplate"), planted.boilerplate);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use retrace_query::{Format, Literal, NamedQuery, Options, QueryError, Session};
 use retrace_spec::{Digest, Step, Tokens};
-use retrace_tables::{Checkpoint, Contamination, Metric, Sample, Tensor, TrainLog};
+use retrace_tables::{Checkpoint, Contamination, Exposure, Metric, Sample, Tensor, TrainLog};
 
 use crate::metric;
 
@@ -145,18 +145,46 @@ fn release(directory: &Path) -> Session {
         samples.extend([sample("one", 1, item, early), sample("one", 3, item, late), sample("two", 3, item, early)]);
     }
     retrace_tables::write(directory, &samples).unwrap();
-    let seen = Contamination {
-        task: "a".to_owned(),
-        item: "x".to_owned(),
-        document: "d".to_owned(),
+    // Of the items of `a`, run `one` saw `x` at steps 2 and 4, and no run saw `z`; that `y` has a phrase is no leak.
+    let found = |item: &str, line: u64, verdict: &str, method: &str| Contamination {
+        benchmark: "a".to_owned(),
+        subset: None,
+        item: item.to_owned(),
+        method: method.to_owned(),
+        verdict: verdict.to_owned(),
+        score: 0.9,
+        part: "question".to_owned(),
+        parts: "question".to_owned(),
+        form: "verbatim".to_owned(),
+        with_answer: false,
+        document: format!("d{line}"),
         shard: "s".to_owned(),
-        line: 1,
-        overlap: 0.9,
-        run: Some("one".to_owned()),
-        seen_at: Some(Step(2)),
+        line,
+        language: None,
+        origin: None,
+        item_text: String::new(),
+        item_spans: String::new(),
+        excerpt: None,
+        excerpt_start: None,
+        document_spans: "0-9".to_owned(),
+        left_out: 0,
     };
-    retrace_tables::write(directory, &[Contamination { item: "z".to_owned(), overlap: 0.1, ..seen.clone() }, seen])
-        .unwrap();
+    let found = [
+        found("x", 1, "leak", "spans"),
+        found("x", 2, "leak", "spans"),
+        found("y", 1, "stock_phrase", "spans"),
+        found("y", 1, "leak", "gpt3"),
+        found("z", 7, "leak", "spans"),
+    ];
+    retrace_tables::write(directory, &found).unwrap();
+    let used = |line: u64, step: u64| Exposure {
+        run: "one".to_owned(),
+        document: format!("d{line}"),
+        shard: "s".to_owned(),
+        line,
+        step: Step(step),
+    };
+    retrace_tables::write(directory, &[used(1, 4), used(2, 2), used(2, 3)]).unwrap();
     let tensor = |step: u64, name: &str, moved: Option<f64>| Tensor {
         run: "one".to_owned(),
         checkpoint: format!("one/{step}"),
@@ -256,8 +284,14 @@ fn what_they_answer() {
     );
     assert_eq!(
         ask(&session, "contaminated-items", &[]),
-        "release,run,task,step,items,n,accuracy\nr,one,a,1,clean,2,0.5\nr,one,a,1,not seen yet,1,0.0\n\
-         r,one,a,3,clean,2,0.5\nr,one,a,3,seen before,1,1.0\nr,two,a,3,clean,3,0.3333333333333333\n"
+        "release,run,task,step,items,n,accuracy\nr,one,a,1,clean,1,1.0\nr,one,a,1,in the corpus,1,0.0\n\
+         r,one,a,1,not seen yet,1,0.0\nr,one,a,3,clean,1,1.0\nr,one,a,3,in the corpus,1,0.0\n\
+         r,one,a,3,seen before,1,1.0\nr,two,a,3,clean,1,1.0\nr,two,a,3,in the corpus,2,0.0\n"
+    );
+    assert_eq!(
+        ask(&session, "contaminated-items", &[("method", "gpt3")]),
+        "release,run,task,step,items,n,accuracy\nr,one,a,1,clean,2,0.0\nr,one,a,1,not seen yet,1,1.0\n\
+         r,one,a,3,clean,2,0.5\nr,one,a,3,not seen yet,1,1.0\nr,two,a,3,clean,2,0.0\nr,two,a,3,in the corpus,1,1.0\n"
     );
     assert_eq!(
         ask(&session, "layer-moves", &[("most", "2")]),

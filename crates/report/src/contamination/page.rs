@@ -288,7 +288,7 @@ fn hits(report: &ContaminationReport) -> Markup {
     let lead = html! {
         "Each item beside the document, what both have marked. Shown are " (DOCUMENTS_OF_ITEM)
         " documents of an item and " (ITEMS_OF_VERDICT) " items of a verdict at most; the table "
-        code { "tables/contamination_findings.parquet" } " has all that were kept."
+        code { "contamination" } " has all that were kept."
     };
     let body = html! {
         @for ((benchmark, verdict), items) in &groups {
@@ -442,7 +442,7 @@ fn inputs(report: &ContaminationReport) -> Markup {
         (table("Corpus", "Documents", "shards", &report.shards))
         pre { code {
             "retrace report contamination --benchmark FILE --corpus FILE --method " (report.methods.iter().map(|method| method.name()).collect::<Vec<_>>().join(",")) " -o DIR\n"
-            "retrace query \"select verdict, count(*) from contamination_findings group by 1\" DIR\n"
+            "retrace query \"select verdict, count(*) from contamination group by 1\" DIR\n"
         } }
     };
     section(

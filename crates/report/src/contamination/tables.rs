@@ -126,9 +126,15 @@ fn findings(report: &ContaminationReport) -> DataTable {
 
 fn left_out(report: &ContaminationReport) -> DataTable {
     let rows = report.left_out.iter().map(|left| {
-        vec![left.method.name().to_owned(), left.benchmark.clone(), left.item.clone(), left.findings.to_string()]
+        let counts = [left.findings, left.leaks].map(|count| count.to_string());
+        let first = [left.method.name().to_owned(), left.benchmark.clone(), left.item.clone()];
+        first.into_iter().chain(counts).collect()
     });
-    DataTable { name: "not-kept", columns: vec!["method", "benchmark", "item", "findings"], rows: rows.collect() }
+    DataTable {
+        name: "not-kept",
+        columns: vec!["method", "benchmark", "item", "findings", "leaks"],
+        rows: rows.collect(),
+    }
 }
 
 fn group(name: &'static str, column: &'static str, groups: &[Group]) -> DataTable {
@@ -142,7 +148,7 @@ fn group(name: &'static str, column: &'static str, groups: &[Group]) -> DataTabl
 
 fn false_alarms(report: &ContaminationReport) -> Option<DataTable> {
     let rows = report.false_alarms.as_ref()?.iter().map(|alarms| {
-        let first = [alarms.method.name(), alarms.made, &alarms.benchmark].map(str::to_owned).into_iter();
+        let first = [alarms.method.name(), &alarms.made, &alarms.benchmark].map(str::to_owned).into_iter();
         first.chain(share(&alarms.flagged)).collect()
     });
     let columns = ["method", "made", "benchmark"].into_iter().chain(SHARE).collect();
@@ -159,7 +165,7 @@ fn input(name: &'static str, files: &[InputFile]) -> DataTable {
 }
 
 /// A share in words: `3.2 % (2.1 % to 4.8 %)`.
-pub(super) fn in_words(share: &Share) -> String {
+pub(crate) fn in_words(share: &Share) -> String {
     let (low, high) = share.interval;
     if share.of == 0 {
         "–".to_owned()

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_input, check_name};
+use super::contamination::check_once;
+use super::{Method, Verdict, check_input, check_name};
 use crate::document::Complaint;
 use crate::{Document, Pattern, RelPath};
 
-/// How documents are cleaned: rules in order, then deduplication.
+/// How documents are cleaned: what is contaminated is removed, then rules in order, then deduplication.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CleanRecipe {
@@ -18,11 +19,44 @@ pub struct CleanRecipe {
     pub input: Vec<Pattern>,
     /// The directory of the cleaned shards, which keep their names.
     pub output: RelPath,
+    /// The items of benchmarks that a search found in the shards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contamination: Option<Contaminated>,
     /// Applied in order; the first one that fires drops the document.
     pub rules: Vec<Rule>,
     /// Whether a document that occurred before is dropped.
     #[serde(default)]
     pub deduplicate: Deduplicate,
+}
+
+/// What is removed because a search found items of benchmarks in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contaminated {
+    /// The table `contamination` of the search, a Parquet file.
+    pub table: RelPath,
+    /// What is removed.
+    pub remove: Remove,
+    /// The methods whose findings count; if there are none, all in the table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub methods: Option<Vec<Method>>,
+    /// The verdicts that count.
+    #[serde(default = "leaks")]
+    pub verdicts: Vec<Verdict>,
+}
+
+fn leaks() -> Vec<Verdict> {
+    vec![Verdict::Leak]
+}
+
+/// How much is removed of a document in which something was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Remove {
+    /// The document.
+    Documents,
+    /// The stretches of its text that were found.
+    Spans,
 }
 
 /// A reason to drop a document.
@@ -94,6 +128,10 @@ impl Document for CleanRecipe {
     fn check(&self) -> Result<(), Complaint> {
         check_name(&self.name)?;
         check_input("input", &self.input)?;
+        if let Some(Contaminated { methods, verdicts, .. }) = &self.contamination {
+            methods.as_ref().map_or(Ok(()), |methods| check_once("contamination.methods", methods))?;
+            check_once("contamination.verdicts", verdicts)?;
+        }
         for (index, rule) in self.rules.iter().enumerate() {
             let fraction = match rule {
                 Rule::Characters { at_least, at_most } if at_least > at_most => {

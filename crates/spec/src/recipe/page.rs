@@ -51,7 +51,7 @@ pub enum Section {
     },
     /// The items of benchmarks in the corpus.
     Contamination {
-        /// The directory of tables: `contamination`, and `samples` and `checkpoints` if they exist.
+        /// The directory of tables: `contamination`, and `exposures`, `samples` and `checkpoints` if they exist.
         tables: RelPath,
         /// The counts of a `contamination/1` document.
         counts: RelPath,

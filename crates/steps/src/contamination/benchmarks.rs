@@ -4,6 +4,7 @@ use std::path::Path;
 
 use retrace_analysis::contamination::BenchmarkItem;
 use retrace_corpus::records::{Records, columns};
+use retrace_eval::{Items, LoadedTask, Question};
 use retrace_files::{FileError, RegularFile};
 use serde_json::Value;
 
@@ -55,6 +56,41 @@ pub(super) fn read(
         return Err(StepError::Inputs { what: format!("{} has no items", path.display()) });
     }
     Ok((items, skipped, fields))
+}
+
+/// The items of a task, with its own item ids: a text is what is asked.
+pub(super) fn of_task(task: &LoadedTask) -> Vec<BenchmarkItem> {
+    let benchmark = || task.task.name.clone();
+    match &task.items {
+        Items::Texts(texts) => {
+            let item = |id: &String, text: &String| BenchmarkItem {
+                id: id.clone(),
+                benchmark: benchmark(),
+                question: Some(text.clone()),
+                ..BenchmarkItem::default()
+            };
+            texts.iter().map(|text| item(&text.id, &text.text)).collect()
+        }
+        Items::Questions(questions) => {
+            let item = |question: &Question| BenchmarkItem {
+                id: question.id.clone(),
+                benchmark: benchmark(),
+                question: Some(question.question.clone()),
+                choices: question.choices.clone(),
+                answer: chosen(question.answer, &question.choices),
+                ..BenchmarkItem::default()
+            };
+            questions.iter().map(item).collect()
+        }
+    }
+}
+
+/// The choice number `at` as an answer: its letter, which is not mistaken for a text.
+fn chosen(at: usize, choices: &[String]) -> Option<String> {
+    match u8::try_from(at) {
+        Ok(at) if at < 10 => Some(char::from(b'A' + at).to_string()),
+        _ => choices.get(at).cloned(),
+    }
 }
 
 fn item(benchmark: &str, line: u64, fields: &Layout, values: &[Value]) -> Result<BenchmarkItem, String> {
@@ -136,18 +172,14 @@ fn answer(value: &Value, choices: &[String], labels: &[String]) -> Result<Option
         value => value,
     };
     let Some(answer) = text(value)? else { return Ok(None) };
-    let chosen = |at: usize| match u8::try_from(at) {
-        Ok(at) if at < 10 => Some(char::from(b'A' + at).to_string()),
-        _ => choices.get(at).cloned(),
-    };
     if let Some(at) = labels.iter().position(|label| *label == answer.trim()) {
-        return Ok(chosen(at));
+        return Ok(chosen(at, choices));
     }
     if choices.is_empty() || choices.contains(&answer) {
         return Ok(Some(answer));
     }
     match (answer.trim().parse::<usize>(), value.is_number()) {
-        (Ok(at), _) if at < choices.len() => Ok(chosen(at)),
+        (Ok(at), _) if at < choices.len() => Ok(chosen(at, choices)),
         (_, true) => Err(format!("is {answer}, and there are {} choices, counted from 0", choices.len())),
         _ => Ok(Some(answer)),
     }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use retrace_corpus::records::Records;
+use retrace_files::Root;
+use retrace_spec::RelPath;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -158,9 +160,31 @@ impl Skipped {
     }
 }
 
-/// The files with their names, sorted by these: the last part of each path, or as many parts as tell all files apart. So
-/// a report has no path of the machine.
-pub(super) fn named(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, StepError> {
+/// A file of a search, and its name in the report.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Named {
+    /// Its name, unique among the files of its kind, and no path of the machine.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+impl Named {
+    /// Files of a release, each with its path there as its name, sorted by name.
+    pub(super) fn of_release(root: &Root, paths: &[RelPath]) -> Result<Vec<Self>, StepError> {
+        let named = |path: &RelPath| Ok(Self { name: path.to_string(), path: root.file(path)?.path().to_owned() });
+        let mut all = paths.iter().map(named).collect::<Result<Vec<_>, StepError>>()?;
+        all.sort();
+        all.dedup();
+        Ok(all)
+    }
+}
+
+/// The files with their names, sorted by these: the last part of each path, or as many parts as tell all files apart.
+///
+/// # Errors
+/// If a file cannot be found, or is there twice.
+pub fn named(paths: &[PathBuf]) -> Result<Vec<Named>, StepError> {
     let mut seen = BTreeSet::new();
     let mut whole = Vec::new();
     for path in paths {
@@ -183,14 +207,14 @@ pub(super) fn named(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, StepErr
     let apart =
         |count: &usize| whole.iter().map(|parts| last(parts, *count)).collect::<BTreeSet<_>>().len() == whole.len();
     let count = (1..most).find(apart).unwrap_or(most);
-    let mut named: Vec<(String, PathBuf)> =
-        whole.iter().zip(paths).map(|(parts, path)| (last(parts, count), path.clone())).collect();
+    let mut named: Vec<Named> =
+        whole.iter().zip(paths).map(|(parts, path)| Named { name: last(parts, count), path: path.clone() }).collect();
     named.sort();
     Ok(named)
 }
 
-/// Benchmarks with their names: the file's stem, and with its directories where two files have the same.
-pub(super) fn benchmarks(paths: &[PathBuf]) -> Result<Vec<(String, String, PathBuf)>, StepError> {
+/// Files of benchmarks with the benchmarks' names: the file's stem, and with its directories where two have the same.
+pub(super) fn benchmarks(files: &[Named]) -> Result<Vec<(String, &Named)>, StepError> {
     let stem = |name: &str| {
         let file = name.rsplit('/').next().unwrap_or(name).len();
         let (directory, file) = name.split_at(name.len() - file);
@@ -198,17 +222,16 @@ pub(super) fn benchmarks(paths: &[PathBuf]) -> Result<Vec<(String, String, PathB
         let file = [".jsonl", ".json", ".parquet"].iter().find_map(|end| file.strip_suffix(end)).unwrap_or(file);
         (directory.to_owned(), file.to_owned())
     };
-    let files = named(paths)?;
     let mut stems: BTreeMap<String, usize> = BTreeMap::new();
-    for (name, _) in &files {
-        *stems.entry(stem(name).1).or_default() += 1;
+    for file in files {
+        *stems.entry(stem(&file.name).1).or_default() += 1;
     }
-    let mut benchmarks: Vec<(String, String, PathBuf)> = files
-        .into_iter()
-        .map(|(name, path)| {
-            let (directory, stem) = stem(&name);
+    let mut benchmarks: Vec<(String, &Named)> = files
+        .iter()
+        .map(|file| {
+            let (directory, stem) = stem(&file.name);
             let unique = stems.get(&stem).copied().unwrap_or(1) == 1;
-            (if unique { stem } else { format!("{directory}{stem}") }, name, path)
+            (if unique { stem } else { format!("{directory}{stem}") }, file)
         })
         .collect();
     benchmarks.sort();
@@ -216,7 +239,7 @@ pub(super) fn benchmarks(paths: &[PathBuf]) -> Result<Vec<(String, String, PathB
         if let [one, other] = two
             && one.0 == other.0
         {
-            let what = format!("{} and {} would both be the benchmark {:?}", one.1, other.1, one.0);
+            let what = format!("{} and {} would both be the benchmark {:?}", one.1.name, other.1.name, one.0);
             return Err(StepError::Inputs { what });
         }
     }
@@ -265,11 +288,12 @@ mod tests {
                 path
             })
             .collect();
-        let names: Vec<String> = named(&paths).unwrap().into_iter().map(|(name, _)| name).collect();
+        let names: Vec<String> = named(&paths).unwrap().into_iter().map(|file| file.name).collect();
         assert_eq!(names, ["a/other.parquet", "a/test.jsonl", "b/test.jsonl", "c/d.jsonl"]);
-        let names: Vec<String> = named(&paths[1..]).unwrap().into_iter().map(|(name, _)| name).collect();
+        let names: Vec<String> = named(&paths[1..]).unwrap().into_iter().map(|file| file.name).collect();
         assert_eq!(names, ["d.jsonl", "other.parquet", "test.jsonl"]);
-        let names: Vec<String> = benchmarks(&paths).unwrap().into_iter().map(|(name, ..)| name).collect();
+        let names: Vec<String> =
+            benchmarks(&named(&paths).unwrap()).unwrap().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["a/test", "b/test", "d", "other"]);
         let twice = [paths[0].clone(), directory.path().join("a/../b/test.jsonl")];
         assert!(named(&twice).unwrap_err().to_string().contains("given twice"));

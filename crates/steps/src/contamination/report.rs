@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use retrace_analysis::contamination::{BenchmarkItem, Finding, Impossible, ItemSpan, KEPT, Method, Part, Verdict};
+use retrace_analysis::contamination::{BenchmarkItem, Finding, Impossible, ItemSpan, Method, Part, Verdict};
 use retrace_files::{FileError, Progress, write_whole};
 use retrace_report::contamination::{
     Band, ContaminationReport, FalseAlarms, Group, Hit, InputFile, LeftOut, Marked, Rate, SeenPart, Share,
     contamination_page, data_tables,
 };
-use retrace_tables::{ContaminationFinding, Row, write};
+use retrace_tables::{Contamination, Row, write};
 
 use super::scan::{Counts, Read, Scan, Scanned};
 use crate::StepError;
@@ -24,27 +24,48 @@ impl Scan {
         let mut methods = self.methods.clone();
         methods.sort_unstable();
         methods.dedup();
-        Ok(report(methods, scanned))
+        Ok(report(methods, self.most, scanned))
     }
 }
+
+/// The files of a report that one without sources, languages or impossible items does not have.
+const OPTIONAL: [&str; 3] = ["csv/sources.csv", "csv/languages.csv", "csv/false-alarms.csv"];
 
 /// Writes the page, its tables as CSV, and the table of findings into `directory`, and says which files.
 ///
 /// # Errors
 /// If a file cannot be written.
 pub fn write_contamination(directory: &Path, report: &ContaminationReport) -> Result<Vec<String>, StepError> {
-    let rows: Vec<ContaminationFinding> = report.findings.iter().map(row).collect();
-    write(&directory.join("tables"), &rows)?;
-    let mut written = vec![format!("tables/{}.parquet", ContaminationFinding::TABLE)];
+    write_findings(&directory.join("tables"), report)?;
+    let table = format!("tables/{}.parquet", Contamination::TABLE);
+    Ok([table].into_iter().chain(write_page(directory, report)?).collect())
+}
+
+/// Writes the table of findings into the directory of tables `tables`.
+pub(super) fn write_findings(tables: &Path, report: &ContaminationReport) -> Result<(), StepError> {
+    let left_out: BTreeMap<(Method, &str, &str), u64> = report
+        .left_out
+        .iter()
+        .map(|left| ((left.method, left.benchmark.as_str(), left.item.as_str()), left.leaks))
+        .collect();
+    let of = |hit: &Hit| left_out.get(&(hit.method, hit.benchmark.as_str(), hit.item.as_str())).copied();
+    let rows: Vec<Contamination> = report.findings.iter().map(|hit| row(hit, of(hit).unwrap_or(0))).collect();
+    write(tables, &rows)?;
+    Ok(())
+}
+
+/// Writes the page and its tables as CSV into `directory`, and says which files.
+pub(super) fn write_page(directory: &Path, report: &ContaminationReport) -> Result<Vec<String>, StepError> {
+    let mut written = Vec::new();
     for table in data_tables(report) {
         let name = format!("csv/{}.csv", table.name);
         write_whole(&directory.join(&name), table.csv().as_bytes())?;
         written.push(name);
     }
     // Tables that an earlier report here had and this one has not.
-    for name in ["sources", "languages", "false-alarms"].map(|name| format!("csv/{name}.csv")) {
-        let path = directory.join(&name);
-        if !written.contains(&name) && path.is_file() {
+    for name in OPTIONAL {
+        let path = directory.join(name);
+        if !written.iter().any(|there| there == name) && path.is_file() {
             std::fs::remove_file(&path).map_err(FileError::io(&path, "remove"))?;
         }
     }
@@ -59,7 +80,7 @@ struct Worst {
     with_answer: bool,
 }
 
-fn report(methods: Vec<Method>, scanned: Scanned) -> ContaminationReport {
+fn report(methods: Vec<Method>, kept: usize, scanned: Scanned) -> ContaminationReport {
     let Scanned { items, benchmarks, shards, outcome, sources, languages, impossible } = scanned;
     let worst = worst(outcome.findings.iter());
     let mut rates = Vec::new();
@@ -95,10 +116,10 @@ fn report(methods: Vec<Method>, scanned: Scanned) -> ContaminationReport {
         }
         (!counts.too_many).then_some(groups)
     };
-    let left_out = outcome.left_out.iter().filter_map(|(method, item, findings)| {
-        let item = items.get(*item as usize)?;
-        let (benchmark, id) = (item.benchmark.clone(), item.id.clone());
-        Some(LeftOut { method: *method, benchmark, item: id, findings: *findings })
+    let left_out = outcome.left_out.iter().filter_map(|left| {
+        let item = items.get(left.item as usize)?;
+        let (benchmark, item) = (item.benchmark.clone(), item.id.clone());
+        Some(LeftOut { method: left.method, benchmark, item, findings: left.findings, leaks: left.leaks })
     });
     ContaminationReport {
         rates,
@@ -113,7 +134,7 @@ fn report(methods: Vec<Method>, scanned: Scanned) -> ContaminationReport {
         scores: bands(&outcome.findings),
         findings: outcome.findings.iter().filter_map(|finding| hit(&items, finding)).collect(),
         left_out: left_out.collect(),
-        kept: KEPT,
+        kept,
         documents: outcome.documents,
         bytes: outcome.bytes,
         benchmarks: benchmarks.into_iter().map(input).collect(),
@@ -179,11 +200,12 @@ fn false_alarms<'a>(
                     .iter()
                     .filter(|item| worst.get(&(*method, **item)).is_some_and(|worst| worst.verdict == Verdict::Leak));
                 let flagged = Share::new(flagged.count() as u64, items.len() as u64);
-                alarms.push(FalseAlarms { method: *method, made: name, benchmark: benchmark.to_owned(), flagged });
+                let (made, benchmark) = (name.to_owned(), benchmark.to_owned());
+                alarms.push(FalseAlarms { method: *method, made, benchmark, flagged });
             }
         }
     }
-    alarms.sort_by(|one, two| (&one.benchmark, one.made, one.method).cmp(&(&two.benchmark, two.made, two.method)));
+    alarms.sort_by(|one, two| (&one.benchmark, &one.made, one.method).cmp(&(&two.benchmark, &two.made, two.method)));
     alarms
 }
 
@@ -272,7 +294,7 @@ fn texts(item: &BenchmarkItem, finding: &Finding) -> Vec<Marked> {
     texts
 }
 
-fn row(hit: &Hit) -> ContaminationFinding {
+fn row(hit: &Hit, left_out: u64) -> Contamination {
     let place = |marks: &mut dyn Iterator<Item = (u64, u64)>| {
         marks.map(|(from, to)| format!("{from}-{to}")).collect::<Vec<_>>().join(" ")
     };
@@ -283,12 +305,12 @@ fn row(hit: &Hit) -> ContaminationFinding {
         let marks = text.marks.iter().map(|(from, to)| (*from as u64, *to as u64));
         format!("{}: {}", text.name, place(&mut marks.into_iter()))
     });
-    ContaminationFinding {
+    Contamination {
         benchmark: hit.benchmark.clone(),
         subset: hit.subset.clone(),
         item: hit.item.clone(),
         method: hit.method.name().to_owned(),
-        verdict: name(&|| serde_json::to_value(hit.verdict)),
+        verdict: hit.verdict.name().to_owned(),
         score: hit.score,
         part: first.map(|seen| name(&|| serde_json::to_value(seen.part))).unwrap_or_default(),
         parts: hit.parts.iter().map(|seen| name(&|| serde_json::to_value(seen.part))).collect::<Vec<_>>().join(" "),
@@ -304,5 +326,6 @@ fn row(hit: &Hit) -> ContaminationFinding {
         excerpt: hit.excerpt.as_ref().map(|excerpt| excerpt.text.clone()),
         excerpt_start: hit.excerpt.as_ref().map(|excerpt| excerpt.start),
         document_spans: place(&mut hit.spans.iter().copied()),
+        left_out,
     }
 }

@@ -16,19 +16,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::benchmarks::{self, text};
-use super::inputs::{self, Columns, Layout, Skipped};
+use super::inputs::{self, Columns, Layout, Named, Skipped};
 use super::state::Kept;
 use crate::StepError;
 
 /// A search of a corpus for the items of benchmarks.
 #[derive(Debug, Clone)]
 pub struct Scan {
+    /// Tasks, each a benchmark.
+    pub tasks: Vec<TaskItems>,
     /// The files of benchmarks.
-    pub benchmarks: Vec<PathBuf>,
+    pub benchmarks: Vec<Named>,
     /// Which of their columns are what.
     pub fields: Columns,
     /// The corpus's shards.
-    pub corpus: Vec<PathBuf>,
+    pub corpus: Vec<Named>,
     /// Which of their columns are what.
     pub corpus_fields: Columns,
     /// How to search.
@@ -37,8 +39,21 @@ pub struct Scan {
     pub skip_unreadable: bool,
     /// Whether impossible items are searched for too, for an estimate of false alarms.
     pub impossible: bool,
+    /// Of each item so many documents are kept by each method, the worst. The others are counted.
+    pub most: usize,
     /// A directory in which the results of each shard are kept, and taken from if the shard and the search are the same.
     pub kept: Option<PathBuf>,
+}
+
+/// The items of a task, and the file that has them.
+#[derive(Debug, Clone)]
+pub struct TaskItems {
+    /// The task's name.
+    pub task: String,
+    /// The items.
+    pub items: Vec<BenchmarkItem>,
+    /// Their file.
+    pub file: Named,
 }
 
 /// A file that was read.
@@ -123,22 +138,22 @@ impl Scan {
         let (items, benchmarks) = self.benchmarks(progress)?;
         let searches = Searches {
             impossible: if self.impossible { self.impossible(&items)? } else { None },
-            real: Search::new(items, &self.methods)?,
+            real: Search::new(items, &self.methods)?.keeping(self.most),
         };
-        let shards = inputs::named(&self.corpus)?;
+        let shards = &self.corpus;
         let kept = self.kept.as_ref().map(|directory| Kept::new(directory, &self.search_digest(&searches)));
-        let total: u64 = shards.iter().map(|(_, path)| path.metadata().map_or(0, |metadata| metadata.len())).sum();
+        let total: u64 = shards.iter().map(|file| file.path.metadata().map_or(0, |metadata| metadata.len())).sum();
         progress.begin("searching the corpus", total, Unit::Bytes);
         let sum = Mutex::new((searches.real.tally(), searches.impossible.as_ref().map(|(_, search)| search.tally())));
         let first_failed = AtomicUsize::new(usize::MAX);
         let before = AtomicUsize::new(0);
-        let read = shards.par_iter().enumerate().map(|(at, (name, path))| {
+        let read = shards.par_iter().enumerate().map(|(at, file)| {
             // Of several errors the first by name is told, whichever thread comes to it first.
             if at > first_failed.load(Ordering::Relaxed) {
                 return None;
             }
-            let done =
-                self.shard(&searches, (name, path), kept.as_ref(), &before, progress).and_then(|(read, found)| {
+            let done = self.shard(&searches, (&file.name, &file.path), kept.as_ref(), &before, progress).and_then(
+                |(read, found)| {
                     // A thread that panicked has stopped the search.
                     let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     sum.0.merge(found.tally)?;
@@ -146,7 +161,8 @@ impl Scan {
                         sum.merge(more)?;
                     }
                     Ok((read, found.sources, found.languages))
-                });
+                },
+            );
             if done.is_err() {
                 first_failed.fetch_min(at, Ordering::Relaxed);
             }
@@ -183,11 +199,21 @@ impl Scan {
         let files = inputs::benchmarks(&self.benchmarks)?;
         progress.begin("reading the benchmarks", files.len() as u64, Unit::Files);
         let (mut items, mut read, mut layouts) = (Vec::new(), Vec::new(), Vec::new());
-        for (benchmark, name, path) in files {
-            let (size, digest) = hash_file(&path)?;
-            let (more, skipped, layout) = benchmarks::read(&path, &benchmark, &self.fields, self.skip_unreadable)?;
+        for TaskItems { task, items: of_task, file } in &self.tasks {
+            if let Some((_, other)) = files.iter().find(|(benchmark, _)| benchmark == task) {
+                let what = format!("the task {task:?} and {} would both be that benchmark", other.name);
+                return Err(StepError::Inputs { what });
+            }
+            let (size, digest) = hash_file(&file.path)?;
+            let (name, records, skipped) = (file.name.clone(), of_task.len() as u64, Skipped::default());
+            read.push(Read { name, size, digest, records, skipped });
+            items.extend(of_task.iter().cloned());
+        }
+        for (benchmark, Named { name, path }) in files {
+            let (size, digest) = hash_file(path)?;
+            let (more, skipped, layout) = benchmarks::read(path, &benchmark, &self.fields, self.skip_unreadable)?;
             layouts.push(layout);
-            read.push(Read { name, size, digest, records: more.len() as u64, skipped });
+            read.push(Read { name: name.clone(), size, digest, records: more.len() as u64, skipped });
             items.extend(more);
             progress.advance(1);
         }
@@ -219,7 +245,8 @@ impl Scan {
     fn search_digest(&self, searches: &Searches) -> Digest {
         let methods: Vec<&str> = self.methods.iter().map(|method| method.name()).collect();
         let columns = format!("{:?}", self.corpus_fields);
-        let what = (env!("CARGO_PKG_VERSION"), searches.real.items(), methods, columns, self.skip_unreadable);
+        let how = (self.skip_unreadable, self.most);
+        let what = (env!("CARGO_PKG_VERSION"), searches.real.items(), methods, columns, how);
         let what = serde_json::to_vec(&(what, searches.impossible.is_some())).unwrap_or_default();
         Digest::of(&what)
     }

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
-use retrace_analysis::contamination::{Method, Verdict};
+use retrace_analysis::contamination::{KEPT, Method, Verdict};
 use retrace_report::contamination::{ContaminationReport, Hit, Rate, markdown, verdict_name};
-use retrace_steps::{Columns, Scan, write_contamination};
+use retrace_steps::{Columns, Scan, named, write_contamination};
 
 use crate::commands::Exit;
 use crate::errors::Failure;
@@ -24,7 +24,7 @@ use crate::terminal::{Terminal, Tone, count};
 ///
 /// Each document is judged: it leaks an item, or has something of it that is no leak (a near miss, the passage alone, a
 /// stock phrase and so on). With -o, the page `report.html` shows each hit beside its item, and the table
-/// `contamination_findings` has all of them. Memory depends on the benchmarks, not on the corpus. Shards are searched
+/// `contamination` has all of them. Memory depends on the benchmarks, not on the corpus. Shards are searched
 /// in parallel; the result is the same with any number of threads.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -32,7 +32,7 @@ Examples:
   retrace report contamination --benchmark gsm8k.jsonl --corpus corpus/*.jsonl.gz -o report
   retrace report contamination --benchmark HumanEval.jsonl.gz --fields question=prompt,id=task_id \\
       --corpus code/*.parquet --corpus-fields text=content --method spans,gpt3
-  retrace query \"select verdict, count(*) from contamination_findings group by 1\" report
+  retrace query \"select verdict, count(*) from contamination group by 1\" report
 
 Exit codes: 0 no leak, 1 leaks, or lines that were not read (--skip-unreadable), 2 an error.")]
 pub(crate) struct Contamination {
@@ -85,7 +85,7 @@ enum Format {
 const KEPT: &str = ".retrace-scan";
 
 /// The table of a report, which an earlier one in the same directory left too.
-const TABLE: &str = "tables/contamination_findings.parquet";
+const TABLE: &str = "tables/contamination.parquet";
 
 /// So many leaks are listed in the summary.
 const LISTED: usize = 20;
@@ -99,13 +99,15 @@ impl Contamination {
         };
         let kept = self.output.as_ref().filter(|_| self.resume).map(|directory| directory.join(KEPT));
         let scan = Scan {
-            benchmarks: self.benchmark.clone(),
+            tasks: Vec::new(),
+            benchmarks: named(&self.benchmark)?,
             fields: Columns::of_benchmarks(&self.fields).map_err(fields)?,
-            corpus: self.corpus.clone(),
+            corpus: named(&self.corpus)?,
             corpus_fields: Columns::of_documents(&self.corpus_fields).map_err(corpus_fields)?,
             methods: self.method.iter().filter_map(|name| Method::named(name)).collect(),
             skip_unreadable: self.skip_unreadable,
             impossible: !self.no_impossible,
+            most: KEPT,
             kept: kept.clone(),
         };
         if let Some(directory) = &self.output {
