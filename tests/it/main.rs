@@ -30,6 +30,7 @@ mod real_data;
 mod replaying;
 mod reports;
 mod runs;
+mod scaling;
 mod seal_and_verify;
 mod shell;
 mod signing;

@@ -73,6 +73,7 @@ pub(crate) fn of_step(error: &StepError) -> String {
         StepError::Tables(error) => return of_tables(error),
         StepError::Import(error) => return of_import(error),
         StepError::Points(error) => return of_points(error),
+        StepError::Fit(_) => "give more points, or another --law; `retrace report scaling --help` lists the laws",
         StepError::Items { .. } => "correct the items of the task, or `ngram` in the document",
         StepError::Search(_) | StepError::OtherSearch(_) => "correct the benchmark; nothing was written",
         StepError::NoColumn { .. } => {
