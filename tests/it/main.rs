@@ -32,6 +32,7 @@ mod replaying;
 mod reports;
 mod reviewing;
 mod runs;
+mod scaling;
 mod seal_and_verify;
 mod shell;
 mod signing;

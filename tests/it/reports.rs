@@ -40,7 +40,8 @@ fn a_law_is_found_again_from_every_form_of_points() {
     let quick = ["--samples", "100", "--json"];
     let first = report(&release, &[&["--points", "runs.csv"], &quick[..]].concat()).code(0).json("scaling-report/1");
     let law = &first["laws"][0];
-    assert_eq!((&law["law"], &first["points"], &first["runs"]), (&"hoffmann-3".into(), &35.into(), &35.into()));
+    assert_eq!((&law["law"], first["points"]["rows"].as_array().unwrap().len()), (&"hoffmann-3".into(), 35));
+    assert_eq!(first["points"]["params_unit"], "total");
     for (name, expected, near) in [("E", 1.7, 0.1), ("alpha", 0.34, 0.04), ("beta", 0.28, 0.04)] {
         let value = law["parameters"][name].as_f64().unwrap();
         assert!((value - expected).abs() < near, "{name}: {value}");
@@ -65,6 +66,8 @@ fn a_law_is_found_again_from_every_form_of_points() {
         let other = report(&release, &[points, &quick].concat()).code(0).json("scaling-report/1");
         assert_eq!(other["laws"], first["laws"], "{points:?}");
     }
+    let quiet = report(&release, &["--points", "runs.csv", "--samples", "10"]).code(0);
+    assert!(!quiet.err.contains("not sealed"), "{}", quiet.err);
     let threads = report(&release, &["--points", "runs.csv", "--threads", "1", "--samples", "100", "--json"]);
     assert_eq!(threads.code(0).json("scaling-report/1")["laws"], first["laws"]);
 }
@@ -78,7 +81,9 @@ fn the_page_and_its_data_are_written_whole_and_the_same_each_time() {
     ran.says(&["fitted 3 laws to 35 points", "Kaplan's law counts parameters without embeddings"]);
     let files = [
         "report.html",
+        "report.md",
         "scaling.json",
+        "points.csv",
         "prediction.json",
         "loss-by-compute.csv",
         "isoflop.csv",
@@ -106,6 +111,82 @@ fn the_page_and_its_data_are_written_whole_and_the_same_each_time() {
             assert_eq!(&release.read(&format!("{directory}/{file}")), bytes, "{directory}/{file}");
         }
     }
+    // The Markdown is also printed, and the JSON is what --json prints.
+    let printed = report(&release, &[&arguments[..8], &["--format", "md"]].concat()).code(0);
+    let markdown = String::from_utf8(release.read("page/report.md")).unwrap();
+    assert!(printed.out.starts_with("# Scaling report\n") && printed.out.contains("| E | "), "{}", printed.out);
+    assert!(markdown.contains("## Predictions") && !printed.out.contains("## Predictions"));
+    let json = |flag: &[&str]| report(&release, &[&arguments[..8], flag].concat()).code(0).out;
+    assert_eq!(json(&["--format", "json"]), json(&["--json"]));
+}
+
+/// The report has its points, in a form that is fitted again to the same laws.
+#[test]
+fn a_reader_fits_the_points_of_a_report_again() {
+    let release = release();
+    let how = ["--law", "hoffmann-3,kaplan", "--samples", "20"];
+    report(&release, &[&["--points", "runs.csv", "-o", "page"], &how[..]].concat()).code(0);
+    let made: Value = serde_json::from_slice(&release.read("page/scaling.json")).unwrap();
+    for points in ["page/points.csv", "page/scaling.json"] {
+        let ran = report(&release, &[&["--points", points, "--json"], &how[..]].concat()).code(0);
+        let again = ran.json("scaling-report/1");
+        for part in ["laws", "compared", "points", "request", "retrace"] {
+            assert_eq!(again[part], made[part], "{points} {part}");
+        }
+    }
+    let unit = ["--points", "page/scaling.json", "--params-unit", "total"];
+    report(&release, &unit).code(2).says(&["whose points have their units"]);
+    let broken = String::from_utf8(release.read("page/scaling.json")).unwrap().replace("\"rows\"", "\"lines\"");
+    release.write("page/scaling.json", broken);
+    report(&release, &unit[..2]).code(2).says(&["scaling.json", "lines"]);
+}
+
+/// Each choice of the fit is a flag, the page says all of them, and what it says can be run.
+#[test]
+fn every_choice_is_a_flag_and_on_the_page() {
+    let release = release();
+    let start =
+        ["--grid", "E=1.5", "--grid", "A=300,500", "--grid", "B=300", "--grid", "alpha=0.3", "--grid", "beta=0.3"];
+    let more = [
+        "--tolerance",
+        "absolute=1e-14",
+        "--delta",
+        "inf",
+        "--skip",
+        "0.2",
+        "--window",
+        "3",
+        "--cuts",
+        "1",
+        "--loss",
+        "C4's validation split",
+        "--bootstrap",
+        "case",
+        "--samples",
+        "10",
+        "-o",
+        "page",
+    ];
+    report(&release, &[&["--points", "runs.csv"], &start[..], &more[..]].concat());
+    let made: Value = serde_json::from_slice(&release.read("page/scaling.json")).unwrap();
+    assert_eq!(made["laws"][0]["starts"]["tried"], 2);
+    assert_eq!((&made["request"]["fit"]["delta"], &made["loss"]), (&"inf".into(), &"C4's validation split".into()));
+    let markdown = String::from_utf8(release.read("page/report.md")).unwrap();
+    let command = markdown.lines().find(|line| line.starts_with("retrace report scaling")).unwrap();
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .current_dir(release.root())
+        .args(["-c", &format!("\"$0\" {} -o again", command.strip_prefix("retrace").unwrap())]);
+    let ran = Ran::from(shell.arg(crate::support::retrace().get_program()).output().unwrap());
+    assert!(ran.code < 2, "{}", ran.err);
+    for file in ["report.html", "report.md", "scaling.json"] {
+        assert!(release.read(&format!("page/{file}")) == release.read(&format!("again/{file}")), "{file}");
+    }
+    let refused = report(&release, &["--points", "runs.csv", "--grid", "E=1", "-o", "out"]).code(2);
+    refused.says(&["grid", "values of each parameter"]);
+    report(&release, &["--points", "runs.csv", "--base", "E=1", "-o", "out"]).code(2).says(&["E=…,A=…"]);
+    report(&release, &["--points", "runs.csv", "--skip", "1", "-o", "out"]).code(2).says(&["--skip must be from 0"]);
+    assert!(!release.path("out").exists());
 }
 
 /// A path need not be text.
@@ -150,7 +231,7 @@ fn a_prediction_is_compared_with_the_run() {
     assert!(check(truth * 1.2, columns, "10000000000").code(1).out.starts_with("outside"));
     check(truth, columns, "20000000000").code(2).says(&["no point is a model"]);
     check(truth, "params_nonembedding,tokens,loss_nats_per_token", "10000000000").code(2).says(&["units"]);
-    report(&release, &["--points", "runs.csv", "--check", "before/prediction.json"]).code(2).says(&["was made from"]);
+    report(&release, &["--points", "runs.csv", "--check", "before/prediction.json"]).code(2).says(&["were made from"]);
     release.write("other.json", "{\"retrace\": \"prediction/1\"}");
     report(&release, &["--points", "runs.csv", "--check", "other.json"]).code(2).says(&["missing field"]);
 }

@@ -6,7 +6,8 @@
 
 use std::time::Instant;
 
-use retrace_analysis::scaling::{Bootstrap, Grid, LawName, Options, Point, Points, Resampling, bootstrap, fit};
+use retrace_analysis::scaling::{Point, Points, bootstrap, fit};
+use retrace_spec::recipe::scaling::{Bootstrap, FitOptions, Grid, LawName, Resampling};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -18,12 +19,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         rows.push(Point::new(params, tokens, loss));
     }
     let points = Points::new(None, None, rows)?;
-    let options = Options::default();
+    let options = FitOptions::default();
     let began = Instant::now();
     let found = fit(&points, LawName::Hoffmann3, &options)?;
     let grid = began.elapsed().as_secs_f64();
     // The bootstrap fits first; from the optimum, that takes nothing beside the resamples.
-    let options = Options { grid: Grid::Starts(vec![found.values()]), ..options };
+    let options = FitOptions { grid: Grid::one(LawName::Hoffmann3, &found.values()), ..options };
     let way = Bootstrap { by: Resampling::Case, samples: samples.parse()?, ..Bootstrap::default() };
     let began = Instant::now();
     bootstrap(&points, LawName::Hoffmann3, &options, &way)?;

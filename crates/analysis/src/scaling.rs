@@ -1,13 +1,12 @@
 //! Scaling laws: the dependence of loss on parameters, tokens and compute.
 //!
-//! [`Points`] with their units are fitted by [`fit`] to a law of [`LawName`], each by the procedure of its paper;
+//! [`Points`] with their units are fitted by [`fit`] to a law of [`retrace_spec::recipe::scaling::LawName`], each by the procedure of its paper;
 //! [`bootstrap`] adds intervals.
 //!
 //! The losses are summed and the tolerance is strict by default: with the mean and an absolute tolerance the search
 //! stops too early (Besiroglu et al., Chinchilla Scaling: A replication attempt, 2024).
 
 mod bootstrap;
-mod document;
 mod elementary;
 mod envelope;
 mod fit;
@@ -20,6 +19,7 @@ mod objective;
 mod parameters;
 mod point;
 mod predict;
+mod predictions;
 mod projection;
 mod regression;
 mod repeated;
@@ -28,13 +28,12 @@ mod search;
 mod two_step;
 mod warning;
 
-pub use bootstrap::{Bootstrap, Intervals, Resampled, Resampling, bootstrap};
-pub use document::{Hoffmann3, Law, RunPoints};
-pub use fit::{Fit, FitError, Grid, Options, Reduction, Starts, Tolerance, fit};
+pub use bootstrap::{Intervals, Resampled, bootstrap};
+pub use fit::{Fit, FitError, Starts, fit};
 pub use holdout::{Holdout, compare, hold_out_compute, leave_largest_out, rolling};
 pub use isoflop::{Parabola, off_centre, parabolas};
-pub use law::{LawName, UnknownLaw};
 pub use point::{Point, PointError, Points};
-pub use predict::{Budget, DIGITISATION, Distance, Optimum, OptimumInterval, Outcome, Prediction, distance};
-pub use report::{BootstrapReport, Compared, FrontierPoint, LawReport, Report, Request, Tested, Told};
+pub use predict::{DIGITISATION, Distance, Optimum, OptimumInterval, Outcome, Prediction, distance};
+pub use predictions::{CheckError, Checked, Predicted, Predictions};
+pub use report::{Compared, FrontierPoint, LawReport, Report, Request, Tested, Told};
 pub use warning::Warning;

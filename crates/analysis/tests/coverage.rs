@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use retrace_analysis::scaling::{Bootstrap, Grid, LawName, Options, Point, Points, Resampling, bootstrap};
+use retrace_analysis::scaling::{Point, Points, bootstrap};
 use retrace_numerics::random::Stream;
+use retrace_spec::recipe::scaling::{Bootstrap, FitOptions, Grid, LawName, Resampling};
 
 /// Besiroglu et al. (2024): E, A, B, α, β.
 const TRUTH: [f64; 5] = [1.8172, 482.01, 2085.43, 0.3478, 0.3658];
@@ -37,7 +38,7 @@ fn points(draw: u64, along: u32, shared: f64, own: f64) -> Points {
 
 /// In how many draws the interval of each parameter holds the truth.
 fn held(by: Resampling, points: impl Fn(u64) -> Points) -> [usize; 5] {
-    let options = Options { grid: Grid::Starts(vec![TRUTH.to_vec()]), ..Options::default() };
+    let options = FitOptions { grid: Grid::one(LawName::Hoffmann3, &TRUTH), ..FitOptions::default() };
     let mut held = [0; 5];
     for draw in 0..DRAWS as u64 {
         let way = Bootstrap { by, samples: 1000, seed: draw, ..Bootstrap::default() };

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 use retrace_analysis::scaling::{
-    Bootstrap, Budget, Fit, FitError, Grid, LawName, Options, Point, Points, Reduction, Resampling, Tolerance, Warning,
-    bootstrap, compare, distance, fit, hold_out_compute, leave_largest_out, off_centre, rolling,
+    Fit, FitError, Point, Points, Warning, bootstrap, compare, distance, fit, hold_out_compute, leave_largest_out,
+    off_centre, rolling,
 };
 use retrace_numerics::isa::{Isa, force};
-use retrace_spec::recipe::{LossUnit, ParamsUnit};
+use retrace_spec::recipe::scaling::{
+    Bootstrap, Budget, FitOptions, Grid, LawName, LossUnit, ParamsUnit, Reduction, Resampling, Tolerance,
+};
 
 /// Besiroglu et al. (2024): E, A, B, α, β.
 const PUBLISHED: [f64; 5] = [1.8172, 482.01, 2085.43, 0.3478, 0.3658];
@@ -39,7 +41,7 @@ fn points(rows: Vec<Point>) -> Points {
 }
 
 fn fitted(rows: Vec<Point>, law: LawName) -> Fit {
-    fit(&points(rows), law, &Options::default()).unwrap()
+    fit(&points(rows), law, &FitOptions::default()).unwrap()
 }
 
 #[track_caller]
@@ -110,7 +112,7 @@ fn exact_points_with_repetition_give_the_law_that_made_them() {
     // step 1 does not know: as in the paper, its constants come from other points.
     assert!(fit_all.r2 > 0.95, "{fit_all:?}");
     let base = Some([truth[0], truth[1], truth[2], truth[3], truth[4]]);
-    let options = Options { base, ..Options::default() };
+    let options = FitOptions { base: base.map(Into::into), ..FitOptions::default() };
     all_near(&fit(&points(with.clone()), LawName::DataConstrained, &options).unwrap(), &truth, 1e-5);
     with[3].unique_tokens = None;
     let error = fit(&points(with), LawName::DataConstrained, &options).unwrap_err().to_string();
@@ -129,7 +131,7 @@ fn exact_points_with_repetition_give_the_law_that_made_them() {
 }
 
 fn super_fit(rows: Vec<Point>, law: LawName) -> FitError {
-    fit(&points(rows), law, &Options::default()).unwrap_err()
+    fit(&points(rows), law, &FitOptions::default()).unwrap_err()
 }
 
 /// The lowest minimum that SciPy 1.17 finds on the same points. Hoffmann 3: `minimize(method="BFGS", jac=True,
@@ -179,7 +181,7 @@ fn approach_2_has_the_bias_that_numpy_finds() {
         }
     }
     let points = points(all);
-    let fit = fit(&points, LawName::Hoffmann2, &Options::default()).unwrap();
+    let fit = fit(&points, LawName::Hoffmann2, &FitOptions::default()).unwrap();
     near(fit.parameters["a"], APPROACH_2[0], 1e-9, "a");
     near(fit.parameters["G_N"], APPROACH_2[1], 1e-7, "G_N");
     near(fit.parameters["a"] + fit.parameters["b"], 1.0, 1e-12, "N D is C / 6");
@@ -198,8 +200,8 @@ fn approach_2_has_the_bias_that_numpy_finds() {
         }
     }
     let points = self::points(all);
-    let fit = self::fit(&points, LawName::Hoffmann3, &Options::default()).unwrap();
-    assert_eq!(off_centre(&points, &fit, &Options::default()), None);
+    let fit = self::fit(&points, LawName::Hoffmann3, &FitOptions::default()).unwrap();
+    assert_eq!(off_centre(&points, &fit, &FitOptions::default()), None);
 }
 
 /// a and G_N of the test above, by numpy 2.4.
@@ -219,7 +221,7 @@ fn approach_1_finds_the_frontier() {
         }
     }
     let points = points(all);
-    let fit = fit(&points, LawName::Hoffmann1, &Options::default()).unwrap();
+    let fit = fit(&points, LawName::Hoffmann1, &FitOptions::default()).unwrap();
     near(fit.parameters["a"], 0.28 / 0.62, 0.05, "a");
     near(fit.parameters["b"], 0.34 / 0.62, 0.05, "b");
     assert!(!fit.warnings.iter().any(|w| matches!(w, Warning::Checkpoints { .. })));
@@ -227,7 +229,7 @@ fn approach_1_finds_the_frontier() {
     let fit = self::fit(
         &points,
         LawName::Hoffmann3,
-        &Options { grid: Grid::Starts(vec![law.to_vec()]), ..Options::default() },
+        &FitOptions { grid: Grid::one(LawName::Hoffmann3, &law), ..FitOptions::default() },
     );
     assert!(fit.unwrap().warnings.contains(&Warning::Checkpoints { points: 24 * 58 }));
     let error = super_fit(rows(additive(law), 0.0), LawName::Hoffmann1).to_string();
@@ -250,7 +252,7 @@ fn two_steps_give_loss_and_accuracy() {
             }
         }
     }
-    let options = Options { window: 1, ..Options::default() };
+    let options = FitOptions { window: 1, ..FitOptions::default() };
     let points = points(all);
     let fit = fit(&points, LawName::TwoStep, &options).unwrap();
     for (name, expected) in [("E", 0.45), ("alpha", 0.226), ("beta", 0.236), ("a", -0.74), ("k", 4.8), ("L0", 1.2)] {
@@ -275,13 +277,13 @@ fn neither_order_nor_threads_show() {
     let way = Bootstrap { samples: 50, ..Bootstrap::default() };
     let run = |rows: Vec<Point>, threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| bootstrap(&points(rows), LawName::Hoffmann3, &Options::default(), &way).unwrap())
+        pool.install(|| bootstrap(&points(rows), LawName::Hoffmann3, &FitOptions::default(), &way).unwrap())
     };
     let one = run(forward, 1);
     assert_eq!(one, run(backward, 3));
     assert_eq!(one.fit.intervals.as_ref().unwrap().failed, 0);
     let other = Bootstrap { seed: 1, ..way };
-    let other = bootstrap(&one.points, LawName::Hoffmann3, &Options::default(), &other).unwrap();
+    let other = bootstrap(&one.points, LawName::Hoffmann3, &FitOptions::default(), &other).unwrap();
     assert_ne!(one.samples, other.samples);
 }
 
@@ -294,7 +296,7 @@ fn every_instruction_set_gives_the_same_bits() {
     for isa in Isa::ALL {
         if force(isa) {
             let fits = [LawName::Hoffmann3, LawName::Kaplan, LawName::Neo, LawName::VariableProjection];
-            all.push(fits.map(|law| fit(&points, law, &Options::default()).unwrap()));
+            all.push(fits.map(|law| fit(&points, law, &FitOptions::default()).unwrap()));
         }
     }
     force(best);
@@ -308,7 +310,8 @@ fn units_change_the_coefficients_alone() {
     let scaled = plain.iter().map(|p| Point::new(p.params / 1e3, p.tokens / 1e6, p.loss)).collect();
     // The paper's grid is not the same place in other units; a start that is, is.
     let started = |rows, [e, a, b, alpha, beta]: [f64; 5]| {
-        let options = Options { grid: Grid::Starts(vec![vec![e, a, b, alpha, beta]]), ..Options::default() };
+        let options =
+            FitOptions { grid: Grid::one(LawName::Hoffmann3, &[e, a, b, alpha, beta]), ..FitOptions::default() };
         fit(&points(rows), LawName::Hoffmann3, &options).unwrap().values()
     };
     let [e, a, b, alpha, beta] = PUBLISHED;
@@ -325,14 +328,14 @@ fn units_change_the_coefficients_alone() {
 #[test]
 fn a_mean_with_an_absolute_tolerance_stops_early_and_is_warned_of() {
     let points = points(rows(additive(PUBLISHED), 0.01));
-    let options = Options {
+    let options = FitOptions {
         reduction: Reduction::Mean,
         tolerance: Tolerance::Absolute(2.2e-9),
-        grid: Grid::Starts(vec![vec![1.0, 400.0, 400.0, 0.5, 0.5]]),
-        ..Options::default()
+        grid: Grid::one(LawName::Hoffmann3, &[1.0, 400.0, 400.0, 0.5, 0.5]),
+        ..FitOptions::default()
     };
     let early = fit(&points, LawName::Hoffmann3, &options).unwrap();
-    let best = fit(&points, LawName::Hoffmann3, &Options::default()).unwrap();
+    let best = fit(&points, LawName::Hoffmann3, &FitOptions::default()).unwrap();
     assert!(!early.starts.converged && early.objective > best.objective * 1.001, "{early:?}");
     assert!(early.warnings.contains(&Warning::Mean));
     let Some(Warning::StoppedEarly { gain, .. }) = early.warnings.first() else { panic!("{:?}", early.warnings) };
@@ -359,7 +362,7 @@ fn doubtful_points_are_warned_of() {
     // Losses that fall faster than any such law have no lower limit above 0.
     let falling = of(rows(additive([-0.3, 30.0, 3000.0, 0.16, 0.45]), 0.0));
     assert!(falling.contains(&Warning::Unbound { parameter: "E".to_owned() }), "{falling:?}");
-    let unknown = fit(&Points::new(None, None, clean).unwrap(), LawName::Kaplan, &Options::default()).unwrap();
+    let unknown = fit(&Points::new(None, None, clean).unwrap(), LawName::Kaplan, &FitOptions::default()).unwrap();
     let units = unknown.warnings.iter().filter(|w| matches!(w, Warning::UnknownUnit { .. })).count();
     assert_eq!(units, 2);
 }
@@ -367,7 +370,7 @@ fn doubtful_points_are_warned_of() {
 #[test]
 fn laws_are_tested_on_points_held_out() {
     let points = points(rows(additive(PUBLISHED), 0.003));
-    let options = Options::default();
+    let options = FitOptions::default();
     let out = leave_largest_out(&points, LawName::Hoffmann3, &options).unwrap();
     assert_eq!((out.held, out.fit.sizes), (5, 5));
     assert!(out.error < 0.02 && out.factor > 3.0, "{out:?}");
@@ -387,7 +390,7 @@ fn laws_are_tested_on_points_held_out() {
 fn the_frontier_is_that_of_the_paper_and_of_a_search() {
     let points = points(rows(additive([1.69, 406.4, 410.7, 0.34, 0.28]), 0.001));
     let way = Bootstrap { samples: 100, by: Resampling::Case, ..Bootstrap::default() };
-    let options = Options::default();
+    let options = FitOptions::default();
     let all = bootstrap(&points, LawName::Hoffmann3, &options, &way).unwrap();
     let (best, between) = all.optimum(5.76e23).unwrap();
     // Nothing along the line of equal compute is better.
@@ -404,7 +407,7 @@ fn the_frontier_is_that_of_the_paper_and_of_a_search() {
     let missed = prediction.outcome(prediction.loss.unwrap() * 1.05).unwrap();
     assert!(!missed.within && (missed.error - 0.05).abs() < 1e-9, "{missed:?}");
     // A law whose optimum is searched for finds that of the law with the formula where they are the same law: d = 0.
-    let neo = fit(&points, LawName::Neo, &Options::default()).unwrap();
+    let neo = fit(&points, LawName::Neo, &FitOptions::default()).unwrap();
     let mut same = neo.clone();
     for (name, value) in all.fit.law.parameters().iter().zip(all.fit.values()) {
         same.parameters.insert((*name).to_owned(), value);
@@ -430,15 +433,15 @@ fn what_cannot_determine_a_law_is_refused() {
     let one_length = good.iter().map(|p| Point { tokens: 1e9, ..p.clone() }).collect();
     assert_eq!(of(one_length), FitError::Single("tokens"));
     for law in LawName::ALL {
-        assert!(fit(&points(good[..3].to_vec()), law, &Options::default()).is_err(), "{law}");
-        assert!(fit(&points(Vec::new()), law, &Options::default()).is_err(), "{law}");
+        assert!(fit(&points(good[..3].to_vec()), law, &FitOptions::default()).is_err(), "{law}");
+        assert!(fit(&points(Vec::new()), law, &FitOptions::default()).is_err(), "{law}");
     }
-    let bad = |options: Options| fit(&points(good.clone()), LawName::Hoffmann3, &options).unwrap_err();
-    assert!(matches!(bad(Options { delta: f64::NAN, ..Options::default() }), FitError::Option("delta", _)));
-    assert!(matches!(bad(Options { updates: 0, ..Options::default() }), FitError::Option("updates", _)));
-    let grid = Grid::Starts(vec![vec![1.0, -1.0, 2.0, 0.3, 0.3]]);
-    assert!(matches!(bad(Options { grid, ..Options::default() }), FitError::Option("grid", _)));
+    let bad = |options: FitOptions| fit(&points(good.clone()), LawName::Hoffmann3, &options).unwrap_err();
+    assert!(matches!(bad(FitOptions { delta: f64::NAN, ..FitOptions::default() }), FitError::Option("delta", _)));
+    assert!(matches!(bad(FitOptions { updates: 0, ..FitOptions::default() }), FitError::Option("updates", _)));
+    let grid = Grid::one(LawName::Hoffmann3, &[1.0, -1.0, 2.0, 0.3, 0.3]);
+    assert!(matches!(bad(FitOptions { grid, ..FitOptions::default() }), FitError::Option("grid", _)));
     let way = Bootstrap { samples: 0, ..Bootstrap::default() };
-    let error = bootstrap(&points(good.clone()), LawName::Hoffmann3, &Options::default(), &way).unwrap_err();
+    let error = bootstrap(&points(good.clone()), LawName::Hoffmann3, &FitOptions::default(), &way).unwrap_err();
     assert!(matches!(error, FitError::Option("samples", _)));
 }

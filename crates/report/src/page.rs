@@ -12,6 +12,7 @@ use crate::command::option;
 use crate::figure;
 use crate::numbers::grouped;
 use crate::release::{Checked, CheckedReplay, Part};
+use crate::scaling::scaling_section;
 use crate::sections::{self, Colours, made, section};
 
 /// The page: the results of the checks, if there are any, and the sections.
@@ -95,7 +96,7 @@ fn shown(part: &Part, colours: &Colours) -> Result<Markup, ReportError> {
     match part {
         Part::Training(losses) => sections::losses(losses, colours),
         Part::Evaluation(metrics) => sections::metrics(metrics, colours),
-        Part::Scaling(law) => sections::scaling_law(law, colours),
+        Part::Scaling(report) => scaling_section(report, |run| colours.of(run)),
         Part::Cleaning(cleaning) => Ok(sections::cleaned(cleaning)),
         Part::Contamination(benchmarks) => Ok(sections::contamination(benchmarks)),
         Part::Figures(figures) => figure::shown(figures, colours, false),

@@ -79,7 +79,7 @@ pub enum Style {
 /// Points that belong together.
 #[derive(Debug, Clone)]
 pub struct Series {
-    /// The label at its end; none, if empty.
+    /// The label at its end, or for points in the order of the series; none, if empty.
     pub label: String,
     /// (x, y), in the order of the line.
     pub points: Vec<(f64, f64)>,
@@ -169,7 +169,8 @@ impl Chart {
         }
         pen.text(&self.y.label, (0, 4), HPos::Left, VPos::Top, ink)?;
         pen.text(&self.x.label, (area_x.0, SIZE.1 - 34), HPos::Left, VPos::Top, ink)?;
-        let mut labels: Vec<(i32, &str, RGBColor)> = Vec::new();
+        let mut labels: Vec<Label<'_>> = Vec::new();
+        let mut of_points: Vec<Label<'_>> = Vec::new();
         for mark in &self.marks {
             match mark {
                 Mark::X(value, label) => {
@@ -208,15 +209,29 @@ impl Chart {
                 }
             }
             if let Some((_, last)) = places.last().filter(|_| !series.label.is_empty()) {
-                labels.push((*last, &series.label, colour));
+                match series.style {
+                    Style::Points => of_points.push((*last, &series.label, colour)),
+                    _ => labels.push((*last, &series.label, colour)),
+                }
             }
         }
+        labels.extend(in_order(&of_points));
         let heights: Vec<i32> = labels.iter().map(|(at, ..)| *at).collect();
         for ((_, label, colour), at) in labels.iter().zip(apart(&heights, TEXT + 5, area_y)) {
             pen.text(label, (area_x.1 + 14, at), HPos::Left, VPos::Center, *colour)?;
         }
         pen.end()
     }
+}
+
+/// The height at which a series is labelled, its label and its colour.
+type Label<'a> = (i32, &'a str, RGBColor);
+
+/// Points have no end: their labels are a list in the order of the series, at the same heights.
+fn in_order<'a>(labels: &[Label<'a>]) -> Vec<Label<'a>> {
+    let mut heights: Vec<i32> = labels.iter().map(|(at, ..)| *at).collect();
+    heights.sort_unstable();
+    heights.into_iter().zip(labels).map(|(at, (_, label, colour))| (at, *label, *colour)).collect()
 }
 
 /// Draws, with text that may be untrusted.
@@ -327,6 +342,14 @@ mod tests {
         assert_eq!(apart(&[100, 300], 30, (0, 600)), [100, 300]);
         let places = apart(&[590, 100, 595, 105, 592], 30, (0, 600));
         assert_eq!(places, [540, 100, 600, 130, 570]);
+    }
+
+    #[test]
+    fn labels_of_points_are_in_the_order_of_the_series() {
+        let colour = colour(INK);
+        let labels = in_order(&[(300, "1M", colour), (100, "2M", colour), (200, "4M", colour)]);
+        let found: Vec<(i32, &str)> = labels.iter().map(|(at, label, _)| (*at, *label)).collect();
+        assert_eq!(found, [(100, "1M"), (200, "2M"), (300, "4M")]);
     }
 
     #[test]

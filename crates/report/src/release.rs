@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use retrace_analysis::scaling::Law;
+use retrace_analysis::scaling::Report;
 use retrace_manifest::{Comparison, Order, Verification};
 use retrace_query::{Answer, Session};
 use retrace_spec::Manifest;
@@ -47,8 +47,8 @@ pub enum Part {
     Training(Vec<Loss>),
     /// The metrics, by task.
     Evaluation(Vec<MetricOverTokens>),
-    /// A scaling law.
-    Scaling(Law),
+    /// Scaling laws.
+    Scaling(Report),
     /// The result of cleaning.
     Cleaning(Cleaning),
     /// The items of benchmarks in the corpus.

@@ -1,13 +1,11 @@
 //! The parts of the page about the release itself: how it was made, and the results.
 
 use maud::{Markup, PreEscaped, html};
-use retrace_analysis::scaling::{Hoffmann3, Law};
 use retrace_spec::Manifest;
-use retrace_spec::recipe::{LossUnit, ParamsUnit};
 
 use crate::ReportError;
 use crate::figure::Figures;
-use crate::numbers::{brief, grouped, percent, round, short, size};
+use crate::numbers::{brief, grouped, percent, round, size};
 use crate::plot::{Axis, Chart, Mark, Scale, Series, Style};
 use crate::release::{Cleaning, Loss, MetricOverTokens, Part, kinds, steps};
 
@@ -32,8 +30,10 @@ impl Colours {
                 Part::Evaluation(metrics) => {
                     metrics.iter().flat_map(|metric| &metric.runs).for_each(|of| add(&of.run));
                 }
-                Part::Scaling(law) => law.runs.iter().for_each(|of| add(&of.run)),
                 Part::Figures(all) => all.iter().flat_map(Figures::runs).for_each(&mut add),
+                Part::Scaling(report) => {
+                    report.points.rows().iter().filter_map(|point| point.run.as_ref()).for_each(&mut add);
+                }
                 Part::Cleaning(_) | Part::Contamination(_) => {}
             }
         }
@@ -99,7 +99,7 @@ pub(crate) fn made(manifest: &Manifest) -> Markup {
     section("made", "How it was made", &lead, &body)
 }
 
-pub(crate) fn figure(chart: &Chart, caption: &Markup) -> Result<Markup, ReportError> {
+fn figure(chart: &Chart, caption: &Markup) -> Result<Markup, ReportError> {
     Ok(html! {
         figure {
             figcaption { strong { (chart.title) } (caption) }
@@ -240,111 +240,6 @@ fn last_values(metrics: &[MetricOverTokens], colours: &Colours) -> Markup {
                 }
             }
         }
-    }
-}
-
-pub(crate) fn scaling_law(scaling: &Law, colours: &Colours) -> Result<Markup, ReportError> {
-    let law = scaling.fit.as_ref().ok().filter(|fit| fit.is_plausible());
-    let mut series = Vec::new();
-    for run in &scaling.runs {
-        let colour = colours.of(&run.run);
-        if let Some(fit) = law {
-            series.push(Series {
-                label: String::new(),
-                points: curve(fit, run.params, &run.points),
-                errors: Vec::new(),
-                style: Style::Dashed,
-                colour,
-            });
-        }
-        series.push(Series {
-            label: run_label(&run.run, Some(run.params as u64)),
-            points: run.points.clone(),
-            errors: Vec::new(),
-            style: Style::Points,
-            colour,
-        });
-    }
-    let chart = Chart {
-        title: "Loss by size and data".to_owned(),
-        x: axis("tokens", Scale::Log),
-        y: axis(loss_unit(scaling.loss_unit), Scale::Linear),
-        series,
-        marks: Vec::new(),
-    };
-    let lead = html! { "How the loss falls with parameters and tokens. The loss is the " (scaling.loss) ", in " (loss_unit(scaling.loss_unit)) "." };
-    let caption = html! { @if law.is_some() { " Points are what was fitted, dashed lines the law." } };
-    let words = match &scaling.fit {
-        Err(why) => html! { p { "No law was fitted: " (why) "." } },
-        Ok(fit) if fit.is_plausible() => in_words(fit, scaling),
-        Ok(fit) => html! {
-            p.law { "These points follow no such law." }
-            p {
-                "The best fit of " var { "L" } " = " var { "E" } " + " var { "A" } " / " var { "N" } sup { "α" } " + " var { "B" } " / " var { "D" } sup { "β" }
-                " to the " (fit.points) " points of " (fit.sizes) " sizes has α = " (format!("{:.3}", fit.alpha)) " and β = " (format!("{:.3}", fit.beta))
-                ", where a law has exponents above 0 and at most 2. Most likely some larger model is no better than a smaller one: look at the points of each size."
-            }
-        },
-    };
-    let body = html! { div.figures.beside { (figure(&chart, &caption)?) div.words { (words) } } };
-    Ok(section("scaling", "Scaling", &lead, &body))
-}
-
-/// The law at 48 places between a run's first and last checkpoint.
-fn curve(fit: &Hoffmann3, params: f64, points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let (Some((first, _)), Some((last, _))) = (points.first(), points.last()) else { return Vec::new() };
-    let ratio = libm::log(last / first);
-    let at = |n: u32| first * libm::exp(ratio * f64::from(n) / 47.0);
-    (0..48).map(|n| (at(n), fit.loss(params, at(n)))).collect()
-}
-
-pub(crate) const fn loss_unit(unit: LossUnit) -> &'static str {
-    match unit {
-        LossUnit::NatsPerToken => "nats a token",
-        LossUnit::BitsPerByte => "bits per byte",
-    }
-}
-
-fn in_words(fit: &Hoffmann3, law: &Law) -> Markup {
-    let number = |value: f64| match value.abs() {
-        size if (0.01..10_000.0).contains(&size) => short(value, size / 100.0),
-        _ => format!("{value:.2e}"),
-    };
-    let mut doubts = Vec::new();
-    if fit.sizes < 5 {
-        doubts.push(format!(
-            "There are only {} sizes; the exponent of size and the irreducible loss can trade places.",
-            fit.sizes
-        ));
-    }
-    if law.runs.iter().any(|of| of.points.len() > 1) {
-        doubts.push(
-            "Some points are checkpoints within one run. A run planned to end there would have a lower loss, and points of one run are not independent."
-                .to_owned(),
-        );
-    }
-    doubts.push("R² is over the very points that were fitted. It says nothing of larger models.".to_owned());
-    let counted = match law.params_unit {
-        ParamsUnit::Total => "N counts all parameters, embeddings too.",
-        ParamsUnit::NonEmbedding => "N counts the parameters without embeddings.",
-    };
-    doubts.push(counted.to_owned());
-    html! {
-        p.law {
-            var { "L" } " = " (number(fit.e))
-            @for (weight, of, exponent) in [(fit.a, "N", fit.alpha), (fit.b, "D", fit.beta)] {
-                " + " span { (number(weight)) "\u{a0}/\u{a0}" var { (of) } sup { (format!("{exponent:.3}")) } }
-            }
-        }
-        p {
-            "Fitted to " (fit.points) " points as in Hoffmann et al. (2022): Huber loss on the logarithm, from 4,500 beginnings. "
-            "R² " (format!("{:.4}", fit.r2)) ". "
-            "By this law twice the parameters leave " (percent(libm::pow(2.0, -fit.alpha)))
-            " of the loss that size is to blame for, and twice the tokens " (percent(libm::pow(2.0, -fit.beta)))
-            " of that for data; " (number(fit.e)) " would remain of it at any size."
-        }
-        p { "Read it with care:" }
-        ul { @for doubt in &doubts { li { (doubt) } } }
     }
 }
 

@@ -6,13 +6,13 @@
 use std::path::Path;
 
 use retrace_analysis::contamination::{Method, Verdict as ItemVerdict};
-use retrace_analysis::scaling::{Hoffmann3, Law, RunPoints};
+use retrace_analysis::scaling::{Point, Points, Report, Request};
 use retrace_manifest::{Comparison, Entry, Verdict, Verification};
 use retrace_query::Session;
 use retrace_report::contamination::{ContaminationCounts, FalseAlarms, Rate, RunExposure, Share};
-use retrace_report::{Checked, CheckedReplay, Cleaning, Part, page};
+use retrace_report::{Checked, CheckedReplay, Cleaning, Part, ScalingPage, page, scaling_page};
 use retrace_spec::manifest::{Artifact, ArtifactKind, GraphStep, Output, Reference, StepKind};
-use retrace_spec::recipe::{LossUnit, ParamsUnit};
+use retrace_spec::recipe::scaling::{Bootstrap, FitOptions, Grid, LawName, LossUnit, ParamsUnit};
 use retrace_spec::{Digest, Manifest, RelPath, Step, Tokens};
 use retrace_tables::{Checkpoint, Contamination, Exposure, Metric, Sample, TrainLog};
 
@@ -255,21 +255,30 @@ fn counts() -> ContaminationCounts {
     }
 }
 
-fn scaling() -> Law {
-    let runs = RUNS.map(|(run, params)| RunPoints {
-        run: run.to_owned(),
-        params: params as f64,
-        points: (1..=6).map(|n| n * EVERY * BATCH).map(|tokens| (tokens as f64, law(params, tokens))).collect(),
-    });
-    let fit =
-        Hoffmann3 { e: 0.9, a: 40.0, b: 150.0, alpha: 0.31, beta: 0.42, objective: 0.0, r2: 1.0, points: 18, sizes: 3 };
-    Law {
-        loss: "mean of heldout-en and heldout-zh".to_owned(),
-        params_unit: ParamsUnit::Total,
-        loss_unit: LossUnit::BitsPerByte,
-        runs: runs.to_vec(),
-        fit: Ok(fit),
-    }
+fn scaling() -> Report {
+    let of = |(run, params): (&str, u64)| {
+        let tokens = (1..=6).map(|n| n * EVERY * BATCH);
+        let point = |tokens: u64| Point {
+            run: Some(run.to_owned()),
+            ..Point::new(params as f64, tokens as f64, law(params, tokens))
+        };
+        tokens.map(point).collect::<Vec<_>>()
+    };
+    report(RUNS.into_iter().flat_map(of).collect(), LawName::Hoffmann3)
+}
+
+/// A law fitted to points, from one start.
+fn report(rows: Vec<Point>, law: LawName) -> Report {
+    let points = Points::new(Some(ParamsUnit::Total), Some(LossUnit::BitsPerByte), rows).unwrap();
+    let request = Request {
+        laws: vec![law],
+        fit: FitOptions { grid: Grid::one(law, &[0.9, 40.0, 150.0, 0.31, 0.42]), ..FitOptions::default() },
+        intervals: Bootstrap { samples: 20, ..Bootstrap::default() },
+        held_out: 0.2,
+        cuts: 2,
+        predict: Vec::new(),
+    };
+    Report::of(points, Some("mean of heldout-en and heldout-zh".to_owned()), request).unwrap()
 }
 
 /// The parts of a page from the tables in `directory`.
@@ -421,12 +430,48 @@ fn what_was_found_is_told_and_what_was_not_checked_too() {
 
 #[test]
 fn what_is_no_law_is_not_drawn_as_one() {
-    let mut law = scaling();
-    law.fit.as_mut().unwrap().alpha = 38.7;
-    let text = page("r", None, &[Part::Scaling(law.clone())]).unwrap();
-    assert!(text.contains("These points follow no such law.") && !text.contains("dashed lines the law"));
-    law.fit = Err("the reason".to_owned());
-    assert!(page("r", None, &[Part::Scaling(law)]).unwrap().contains("No law was fitted: the reason."));
+    let text = page("r", None, &[Part::Scaling(scaling())]).unwrap();
+    assert!(text.contains("dashed lines the first law") && text.contains("Compute-optimal models"));
+    // The law of these losses has α = -0.2: a larger model is worse.
+    let loss = |params: f64, tokens: f64| 0.5 + 0.05 * params.powf(0.2) + 100.0 * tokens.powf(-0.4);
+    let rows = [1e6, 2e6, 4e6, 8e6, 16e6].into_iter().flat_map(|params| {
+        (1..5).map(move |n| f64::from(n) * 1e8).map(move |tokens| Point::new(params, tokens, loss(params, tokens)))
+    });
+    let none = report(rows.collect(), LawName::Hoffmann3);
+    let text = page("r", None, &[Part::Scaling(none)]).unwrap();
+    assert!(text.contains("These points follow no such law.") && !text.contains("dashed lines the first law"));
+    assert!(!text.contains("Compute-optimal models"));
+    let rows = (1..9).map(|n| Point::new(1e6, f64::from(n) * 1e6, 4.0 - 0.1 * f64::from(n))).collect();
+    let text = page("r", None, &[Part::Scaling(report(rows, LawName::Hoffmann3))]).unwrap();
+    assert!(text.contains("Not fitted: all points have the same params"));
+}
+
+/// What the page says in tables, its Markdown says too; the points are there to be fitted again.
+#[test]
+fn the_page_of_a_law_and_its_markdown_say_the_same() {
+    let report = scaling();
+    let ScalingPage { html, markdown, data } = scaling_page("loss", &report, "retrace report <scaling>").unwrap();
+    let cells = |text: &str, from: &str, to: &str| -> Vec<String> {
+        text.split(from).skip(1).filter_map(|rest| Some(rest.split_once(to)?.0.trim().to_owned())).collect()
+    };
+    let plain = |text: &str| text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    let of_page: Vec<String> =
+        cells(&html, "<td", "</td>").iter().filter_map(|cell| Some(plain(cell.split_once('>')?.1))).collect();
+    let rows = markdown.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
+    let of_markdown: Vec<String> = rows
+        .flat_map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>())
+        .collect();
+    assert!(of_page.len() > 20 && of_page.iter().all(|cell| of_markdown.contains(cell)), "{of_page:?} {of_markdown:?}");
+    for heading in cells(&html, "<h2>", "</h2>") {
+        assert!(markdown.contains(&format!("## {heading}\n")), "{heading}");
+    }
+    assert!(markdown.starts_with("# Scaling report\n") && markdown.contains("retrace report <scaling>"));
+    let points = &data["points.csv"];
+    assert_eq!(points.lines().next(), Some("run,params_total,tokens,loss_bits_per_byte"));
+    assert_eq!(points.lines().count(), 1 + report.points.rows().len());
+    for file in data.keys() {
+        assert!(html.contains(&format!("href=\"{file}\"")), "{file}");
+    }
 }
 
 /// Ends a text, an attribute or a tag, and begins an active element; reverses the text; clears a terminal.
@@ -469,9 +514,11 @@ fn hostile_names_are_texts() {
         replays: &replays,
     };
     let mut law = scaling();
-    law.loss = name();
-    law.runs[0].run = name();
-    law.fit = Err(name());
+    let rows = law.points.rows().iter().map(|point| Point { run: Some(name()), ..point.clone() }).collect();
+    law.points = Points::new(law.points.params_unit(), law.points.loss_unit(), rows).unwrap();
+    law.loss = Some(name());
+    law.laws[0].warnings[0].text = name();
+    law.laws[0].failed = Some(name());
     let parts = [
         Part::Training(vec![of::Loss {
             run: name(),

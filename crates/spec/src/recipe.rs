@@ -6,7 +6,7 @@ mod contamination;
 mod eval;
 mod generate;
 mod page;
-mod scaling;
+pub mod scaling;
 mod tables;
 mod tokenize;
 
@@ -15,7 +15,7 @@ pub use contamination::{ContaminationRecipe, Method, Verdict};
 pub use eval::EvalRecipe;
 pub use generate::GenerateRecipe;
 pub use page::{PageRecipe, Section};
-pub use scaling::{LossUnit, ParamsUnit, ScalingRecipe};
+pub use scaling::ScalingRecipe;
 pub use tables::{Imports, RunTables, TablesRecipe};
 pub use tokenize::{TokenShard, TokenizeRecipe, TokenizerSource};
 

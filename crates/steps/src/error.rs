@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use retrace_analysis::contamination::{OtherSearch, SearchError};
+use retrace_analysis::scaling::FitError;
 use retrace_corpus::CorpusError;
 use retrace_eval::EvalError;
 use retrace_files::FileError;
@@ -53,6 +54,9 @@ pub enum StepError {
     /// Rows are no points of a scaling law.
     #[error(transparent)]
     Points(#[from] PointsError),
+    /// No law can be fitted to the points.
+    #[error(transparent)]
+    Fit(#[from] FitError),
     /// A table of a search cannot be cleaned by.
     #[error("{table}: {what}")]
     Searched {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
-use retrace_analysis::scaling::Law;
+use retrace_analysis::scaling::Report as ScalingReport;
 use retrace_corpus::{CONTAMINATION, LedgerEntry};
 use retrace_eval::Items;
 use retrace_files::{FileError, Progress, Root, expand, json_lines};
@@ -178,7 +178,7 @@ fn part(root: &Root, section: &Section) -> Result<Part, StepError> {
     Ok(match section {
         Section::Training { .. } => Part::training(&session()?)?,
         Section::Evaluation { tasks, .. } => Part::evaluation(&session()?, &chance(root, tasks)?)?,
-        Section::Scaling { law } => Part::Scaling(read_json::<Law>(root, law)?),
+        Section::Scaling { law } => Part::Scaling(read_json::<ScalingReport>(root, law)?),
         Section::Cleaning { recipe } => Part::Cleaning(cleaning(root, &read(root, recipe)?)?),
         Section::Contamination { counts, .. } => {
             Part::contamination(&session()?, read_json::<ContaminationCounts>(root, counts)?)?

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use retrace_analysis::scaling::{Predictions, Report};
 use retrace_files::{EntryKind, FileError, Root};
 use retrace_manifest::Order;
 use retrace_spec::{PathError, RelPath, schema_of};
@@ -32,7 +33,7 @@ pub struct PlannedStep {
 }
 
 /// The values of the field `retrace` in documents that are not steps.
-const NO_STEPS: [&str; 4] = ["manifest/1", "task/1", "mapping/1", "known-roots/1"];
+const NO_STEPS: [&str; 6] = ["manifest/1", "task/1", "mapping/1", "known-roots/1", Report::SCHEMA, Predictions::SCHEMA];
 
 impl Plan {
     /// The plan for the documents directly in `root`: YAML or JSON whose first field says that it is a step. Documents

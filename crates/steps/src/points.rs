@@ -1,12 +1,10 @@
 //! The points of a scaling law in the rows of a query.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::str::FromStr;
+use std::collections::BTreeSet;
 
 use retrace_analysis::scaling::{Point, PointError, Points};
-use retrace_query::{Answer, QueryError};
-use retrace_spec::recipe::{LossUnit, ParamsUnit};
+use retrace_query::{Answer, QueryError, Session};
+use retrace_spec::recipe::scaling::{ColumnNames, LossUnit, ParamsUnit, Quantity};
 use thiserror::Error;
 
 /// Which column has which quantity, and the units that no name of a column says.
@@ -19,13 +17,6 @@ pub struct PointColumns {
     /// The unit of the column of the loss.
     pub loss_unit: Option<LossUnit>,
 }
-
-/// Columns by the quantity that they have: `params=N,tokens=D,loss=L`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ColumnNames(BTreeMap<&'static str, String>);
-
-/// The quantities of a point.
-const QUANTITIES: [&str; 8] = ["params", "tokens", "loss", "flops", "run", "seed", "unique_tokens", "accuracy"];
 
 /// The columns whose names say the unit of parameters.
 const PARAMS: [(&str, ParamsUnit); 3] = [
@@ -69,7 +60,7 @@ pub enum PointsError {
     #[error("no column has {quantity}; the columns are {columns}")]
     Missing {
         /// The quantity.
-        quantity: &'static str,
+        quantity: Quantity,
         /// All columns.
         columns: String,
     },
@@ -85,7 +76,7 @@ pub enum PointsError {
     #[error("both {one} and {other} may have {quantity}")]
     Ambiguous {
         /// The quantity.
-        quantity: &'static str,
+        quantity: Quantity,
         /// A column.
         one: String,
         /// Another.
@@ -94,8 +85,8 @@ pub enum PointsError {
     /// The name of a column does not say its unit, and nobody else does.
     #[error("the unit of {quantity} in the column {column:?} is not stated")]
     Unit {
-        /// `params` or `loss`.
-        quantity: &'static str,
+        /// The parameters or the loss.
+        quantity: Quantity,
         /// The column.
         column: String,
     },
@@ -110,32 +101,15 @@ pub enum PointsError {
     None,
 }
 
-/// A text that does not name columns.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} is not of the form QUANTITY=COLUMN; the quantities are {all}", all = QUANTITIES.join(", "))]
-pub struct NoColumns(String);
-
-impl fmt::Display for ColumnNames {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named: Vec<String> = self.0.iter().map(|(quantity, column)| format!("{quantity}={column}")).collect();
-        f.write_str(&named.join(","))
-    }
-}
-
-impl FromStr for ColumnNames {
-    type Err = NoColumns;
-
-    fn from_str(text: &str) -> Result<Self, NoColumns> {
-        let mut named = BTreeMap::new();
-        for part in text.split(',') {
-            let refuse = || NoColumns(part.to_owned());
-            let (quantity, column) = part.split_once('=').ok_or_else(refuse)?;
-            let quantity = QUANTITIES.into_iter().find(|known| *known == quantity.trim()).ok_or_else(refuse)?;
-            if column.trim().is_empty() || named.insert(quantity, column.trim().to_owned()).is_some() {
-                return Err(refuse());
-            }
+impl PointsError {
+    /// The field of a document that has to be corrected.
+    pub(crate) const fn field(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } | Self::Unknown { .. } | Self::Ambiguous { .. } => "columns",
+            Self::Unit { quantity: Quantity::Params, .. } => "params_unit",
+            Self::Unit { .. } => "loss_unit",
+            _ => "points",
         }
-        Ok(Self(named))
     }
 }
 
@@ -154,27 +128,28 @@ impl PointColumns {
         if let Some(column) = self.named.0.values().find(|column| !columns.contains(*column)) {
             return Err(PointsError::Unknown { column: column.clone(), columns: listed(&columns) });
         }
-        let (params, params_unit) = self.with_unit("params", &PARAMS, self.params_unit, &columns)?;
-        let (loss, loss_unit) = self.with_unit("loss", &LOSSES, self.loss_unit, &columns)?;
-        let tokens = self.column("tokens", &columns).ok_or_else(|| missing("tokens", &columns))?;
+        let (params, params_unit) = self.with_unit(Quantity::Params, &PARAMS, self.params_unit, &columns)?;
+        let (loss, loss_unit) = self.with_unit(Quantity::Loss, &LOSSES, self.loss_unit, &columns)?;
+        let tokens = self.column(Quantity::Tokens, &columns).ok_or_else(|| missing(Quantity::Tokens, &columns))?;
         let numbers = |quantity| -> Result<Option<Vec<f64>>, QueryError> {
             self.column(quantity, &columns).map(|column| answer.floats(&column)).transpose()
         };
-        let (flops, unique, accuracy) = (numbers("flops")?, numbers("unique_tokens")?, numbers("accuracy")?);
+        let (flops, unique, accuracy) =
+            (numbers(Quantity::Flops)?, numbers(Quantity::UniqueTokens)?, numbers(Quantity::Accuracy)?);
         // Null in an optional column is no value; a text or a number that is none of its kind must not pass for null.
-        for quantity in ["flops", "unique_tokens", "accuracy", "seed"] {
+        for quantity in [Quantity::Flops, Quantity::UniqueTokens, Quantity::Accuracy, Quantity::Seed] {
             let Some(column) = self.column(quantity, &columns) else { continue };
             let texts = answer.texts(&column)?;
             let read: Vec<bool> = match quantity {
-                "seed" => answer.numbers(&column)?.iter().map(Option::is_some).collect(),
+                Quantity::Seed => answer.numbers(&column)?.iter().map(Option::is_some).collect(),
                 _ => answer.floats(&column)?.iter().map(|value| !value.is_nan()).collect(),
             };
             if let Some((text, _)) = texts.iter().zip(read).find(|(text, read)| !text.is_empty() && !read) {
                 return Err(PointsError::Optional { column, value: text.clone() });
             }
         }
-        let runs = self.column("run", &columns).map(|column| answer.texts(&column)).transpose()?;
-        let seeds = self.column("seed", &columns).map(|column| answer.numbers(&column)).transpose()?;
+        let runs = self.column(Quantity::Run, &columns).map(|column| answer.texts(&column)).transpose()?;
+        let seeds = self.column(Quantity::Seed, &columns).map(|column| answer.numbers(&column)).transpose()?;
         let (params, tokens, loss) = (answer.floats(&params)?, answer.floats(&tokens)?, answer.floats(&loss)?);
         let of = |values: &Option<Vec<f64>>, row: usize| values.as_ref()?.get(row).copied().filter(|v| !v.is_nan());
         let at = |row: usize| {
@@ -200,26 +175,27 @@ impl PointColumns {
     }
 
     /// The column of a quantity: the one that the user names, or the one of the same name.
-    fn column(&self, quantity: &'static str, columns: &BTreeSet<String>) -> Option<String> {
-        self.named.0.get(quantity).cloned().or_else(|| columns.contains(quantity).then(|| quantity.to_owned()))
+    fn column(&self, quantity: Quantity, columns: &BTreeSet<String>) -> Option<String> {
+        let same = || columns.contains(quantity.name()).then(|| quantity.name().to_owned());
+        self.named.0.get(&quantity).cloned().or_else(same)
     }
 
     /// The column of a quantity with a unit.
     fn with_unit<U: Copy + PartialEq>(
         &self,
-        quantity: &'static str,
+        quantity: Quantity,
         known: &[(&'static str, U)],
         stated: Option<U>,
         columns: &BTreeSet<String>,
     ) -> Result<(String, U), PointsError> {
         let mut saying = known.iter().filter(|(name, _)| columns.contains(*name));
-        let column = match (self.named.0.get(quantity), saying.next(), saying.next()) {
+        let column = match (self.named.0.get(&quantity), saying.next(), saying.next()) {
             (Some(column), ..) => column.clone(),
             (None, Some((one, _)), Some((other, _))) => {
                 return Err(PointsError::Ambiguous { quantity, one: (*one).to_owned(), other: (*other).to_owned() });
             }
             (None, Some((name, _)), None) => (*name).to_owned(),
-            (None, None, _) if columns.contains(quantity) => quantity.to_owned(),
+            (None, None, _) if columns.contains(quantity.name()) => quantity.name().to_owned(),
             (None, None, _) => return Err(missing(quantity, columns)),
         };
         let said = known.iter().find(|(name, _)| *name == column).map(|(_, unit)| *unit);
@@ -231,24 +207,19 @@ impl PointColumns {
     }
 }
 
-fn missing(quantity: &'static str, columns: &BTreeSet<String>) -> PointsError {
+/// All rows of the one file that is opened.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn all_rows(session: &Session) -> Result<Answer, QueryError> {
+    let table = session.tables().keys().next().map_or("", String::as_str);
+    session.run_foreign(&format!("select * from \"{}\"", table.replace('"', "\"\"")))
+}
+
+fn missing(quantity: Quantity, columns: &BTreeSet<String>) -> PointsError {
     PointsError::Missing { quantity, columns: listed(columns) }
 }
 
 fn listed(columns: &BTreeSet<String>) -> String {
     columns.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_are_named_by_their_quantities() {
-        let names: ColumnNames = "params=N, loss = L".parse().unwrap();
-        assert_eq!(names.0, BTreeMap::from([("params", "N".to_owned()), ("loss", "L".to_owned())]));
-        for text in ["", "params", "params=", "size=N", "params=N,params=M", "params=N,"] {
-            assert!(text.parse::<ColumnNames>().is_err(), "{text}");
-        }
-    }
 }

@@ -4,44 +4,12 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 use retrace_numerics::random::Stream;
+use retrace_spec::recipe::scaling::{Bootstrap, FitOptions, LawName, Resampling};
 use serde::{Deserialize, Serialize};
 
-use super::fit::{Fit, FitError, Options, prepare};
-use super::law::LawName;
+use super::fit::{Fit, FitError, prepare};
 use super::point::Points;
 use super::search::Sample;
-
-/// How a law's intervals are found.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Bootstrap {
-    /// What is drawn.
-    pub by: Resampling,
-    /// The number of samples.
-    pub samples: usize,
-    /// The part of the samples' parameters that an interval holds.
-    pub level: f64,
-    /// The seed of the random numbers.
-    pub seed: u64,
-}
-
-impl Default for Bootstrap {
-    fn default() -> Self {
-        Self { by: Resampling::Run, samples: 4000, level: 0.95, seed: 0 }
-    }
-}
-
-/// What a bootstrap draws.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Resampling {
-    /// Runs, with all their points: the points of a run are not independent. A point without a run is its own.
-    Run,
-    /// Points, as if they were independent.
-    Case,
-    /// New losses of the same points: the law's, with normal noise in ln L of the residuals' deviation.
-    Parametric,
-}
 
 /// The intervals of a law's parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,35 +34,26 @@ pub struct Resampled {
     pub(super) bootstrap: Bootstrap,
 }
 
-impl Resampled {
-    /// A fit without samples: its predictions have no intervals.
-    pub(super) fn without(fit: Fit, points: Points) -> Self {
-        Self { fit, points, samples: Vec::new(), bootstrap: Bootstrap::default() }
-    }
-}
-
 /// Fits a law and finds its parameters' intervals. The result depends on the seed and not on the threads.
 ///
 /// # Errors
-/// As [`super::fit`]; or if the level is not between 0 and 1, there are no samples, or losses are to be drawn from a law
-/// that says none.
+/// As [`super::fit`]; or if an option of the bootstrap is out of its range, or losses are to be drawn from a law that
+/// says none.
 pub fn bootstrap(
     points: &Points,
     law: LawName,
-    options: &Options,
+    options: &FitOptions,
     bootstrap: &Bootstrap,
 ) -> Result<Resampled, FitError> {
-    if !(bootstrap.level > 0.0 && bootstrap.level < 1.0) {
-        return Err(FitError::Option("level", "between 0 and 1"));
-    }
-    if bootstrap.samples == 0 {
-        return Err(FitError::Option("samples", "above 0"));
-    }
+    bootstrap.check().map_err(|(option, expected)| FitError::Option(option, expected))?;
     if bootstrap.by == Resampling::Parametric && !law.has_loss() {
         return Err(FitError::Needs { law, what: "a bootstrap by run or case, as it says no loss to draw from" });
     }
     let prepared = prepare(points, law, options)?;
     let (mut fit, points, again) = (prepared.fit, prepared.points, prepared.again);
+    if bootstrap.by == Resampling::None {
+        return Ok(Resampled { fit, points, samples: Vec::new(), bootstrap: *bootstrap });
+    }
     let rows = points.rows();
     let stream = Stream::new(bootstrap.seed, "scaling bootstrap");
     let laws: Vec<f64> = rows.iter().map(|p| libm::log(fit.loss_at(p))).collect();
@@ -122,6 +81,7 @@ pub fn bootstrap(
                     laws.iter().zip(noise).map(|(law, noise)| libm::exp(law + f64::from(noise))).collect();
                 again.refit(Sample { weights: &ones, losses: Some(&losses) })
             }
+            Resampling::None => None,
         }
     };
     let samples: Vec<Vec<f64>> = (0..bootstrap.samples).into_par_iter().with_min_len(8).filter_map(draw).collect();
@@ -159,7 +119,9 @@ pub(super) fn interval(mut values: Vec<f64>, level: f64) -> [f64; 2] {
         let place = part * (values.len() - 1) as f64;
         let below = (libm::floor(place) as usize).min(values.len() - 1);
         let above = (below + 1).min(values.len() - 1);
-        values[below] + (place - below as f64) * (values[above] - values[below])
+        let (part, gap) = (place - below as f64, values[above] - values[below]);
+        // The gap between finite numbers need not be one.
+        if gap.is_finite() { values[below] + part * gap } else { (1.0 - part) * values[below] + part * values[above] }
     };
     [at((1.0 - level) / 2.0), at(1.0 - (1.0 - level) / 2.0)]
 }

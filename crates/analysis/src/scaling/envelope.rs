@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::fit::{FitError, Options, Prepared, distinct};
+use retrace_spec::recipe::scaling::{FitOptions, LawName};
+
+use super::fit::{FitError, Prepared, distinct};
 use super::isoflop::{Best, powers, result};
-use super::law::LawName;
 use super::point::Points;
 use super::search::{Refit, Sample};
 
@@ -19,7 +20,7 @@ pub(super) struct Envelope {
 }
 
 impl Envelope {
-    pub(super) fn fit(points: &Points, options: &Options) -> Result<Prepared, FitError> {
+    pub(super) fn fit(points: &Points, options: &FitOptions) -> Result<Prepared, FitError> {
         let law = LawName::Hoffmann1;
         let mut runs: BTreeMap<usize, Vec<(usize, [f64; 3])>> = BTreeMap::new();
         for (at, (point, run)) in points.rows().iter().zip(points.clusters()).enumerate() {

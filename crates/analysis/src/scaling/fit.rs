@@ -2,97 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use retrace_spec::recipe::scaling::{FitOptions, Grid, LawName, Reduction};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::envelope::Envelope;
 use super::form::{Additive, Bounded, Kaplan, Neo};
 use super::isoflop::IsoFlop;
-use super::law::LawName;
+use super::law::loss;
 use super::objective::{COLUMNS, Huber};
 use super::parameters::{Centre, Search};
 use super::point::{Point, Points};
 use super::search::{Found, Refit, Row, search, stop};
 use super::warning::{Warning, most_changed};
 use super::{projection, repeated, two_step};
-
-/// How a law is fitted. The default is its paper's procedure with a strict tolerance.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Options {
-    /// Huber's δ on ln L; infinite for least squares. 10⁻³ in Hoffmann et al. (2022).
-    pub delta: f64,
-    /// Whether the Huber losses are summed or averaged.
-    pub reduction: Reduction,
-    /// When a search ends.
-    pub tolerance: Tolerance,
-    /// The largest number of updates of a search.
-    pub updates: usize,
-    /// Where the searches start.
-    pub grid: Grid,
-    /// `data-constrained`: E, A, B, α and β of the law without repetition, if they are known from other points;
-    /// otherwise they are fitted, with α = β, to the points without repetition.
-    pub base: Option<[f64; 5]>,
-    /// `hoffmann-1`: the numbers of compute at which the best run is looked for, evenly spaced in ln C. 1,500 in the
-    /// paper.
-    pub envelope: usize,
-    /// `hoffmann-2`: the largest factor between the computes of points that belong to one parabola.
-    pub isoflop: f64,
-    /// `two-step`: the part of each run that is left out at its beginning before the sigmoid is fitted. 0.1 in the OLMo
-    /// ladder.
-    pub skip: f64,
-    /// `two-step`: the points of a run over which loss and accuracy are averaged, at its end for the law of the loss and
-    /// along it for the sigmoid. 5 in the OLMo ladder.
-    pub window: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            delta: 1e-3,
-            reduction: Reduction::Sum,
-            tolerance: Tolerance::Relative(1e-11),
-            updates: 2000,
-            grid: Grid::Paper,
-            base: None,
-            envelope: 1500,
-            isoflop: 1.05,
-            skip: 0.1,
-            window: 5,
-        }
-    }
-}
-
-/// How the Huber losses of points become the objective.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Reduction {
-    /// Their sum.
-    Sum,
-    /// Their mean: with an absolute tolerance the search then stops too early (Besiroglu et al. 2024).
-    Mean,
-}
-
-/// When a search ends.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tolerance {
-    /// After two updates in a row that lower the objective by no more than this part of it.
-    Relative(f64),
-    /// After one update that lowers the objective by no more than this, as SciPy's `ftol` does for objectives below 1
-    /// (2.2 · 10⁻⁹ by default).
-    Absolute(f64),
-}
-
-/// Where the searches start.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Grid {
-    /// The grid of the law's paper, or ours where the paper states none.
-    Paper,
-    /// These parameters, each in the order of [`LawName::parameters`].
-    Starts(Vec<Vec<f64>>),
-}
 
 /// The searches of a fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,12 +100,12 @@ impl Fit {
     /// The law's loss for a model of `params` parameters after `tokens` tokens without repetition; NaN for a law that
     /// says none ([`LawName::has_loss`]), or where it is not above 0.
     pub fn loss(&self, params: f64, tokens: f64) -> f64 {
-        self.law.loss(&self.values(), params, tokens, tokens)
+        loss(self.law, &self.values(), params, tokens, tokens)
     }
 
     /// As [`Self::loss`] at a point, with its unique tokens.
     pub fn loss_at(&self, point: &Point) -> f64 {
-        self.law.loss(&self.values(), point.params, point.tokens, point.unique_tokens.unwrap_or(point.tokens))
+        loss(self.law, &self.values(), point.params, point.tokens, point.unique_tokens.unwrap_or(point.tokens))
     }
 }
 
@@ -190,7 +113,7 @@ impl Fit {
 ///
 /// # Errors
 /// If the points cannot determine it, or lack what it needs, or an option is out of its range.
-pub fn fit(points: &Points, law: LawName, options: &Options) -> Result<Fit, FitError> {
+pub fn fit(points: &Points, law: LawName, options: &FitOptions) -> Result<Fit, FitError> {
     Ok(prepare(points, law, options)?.fit)
 }
 
@@ -202,8 +125,8 @@ pub(super) struct Prepared {
     pub(super) again: Box<dyn Refit>,
 }
 
-pub(super) fn prepare(points: &Points, law: LawName, options: &Options) -> Result<Prepared, FitError> {
-    check(options)?;
+pub(super) fn prepare(points: &Points, law: LawName, options: &FitOptions) -> Result<Prepared, FitError> {
+    options.check().map_err(|(option, expected)| FitError::Option(option, expected))?;
     let enough = |points: &Points| enough(points, law);
     match law {
         LawName::Kaplan => {
@@ -234,25 +157,6 @@ pub(super) fn prepare(points: &Points, law: LawName, options: &Options) -> Resul
         LawName::DataConstrained => repeated::fit(points, options),
         LawName::TwoStep => two_step::fit(points, options),
     }
-}
-
-fn check(options: &Options) -> Result<(), FitError> {
-    let above = |name, value: f64| if value > 0.0 { Ok(()) } else { Err(FitError::Option(name, "above 0")) };
-    above("delta", options.delta)?;
-    let (Tolerance::Relative(tolerance) | Tolerance::Absolute(tolerance)) = options.tolerance;
-    above("tolerance", tolerance)?;
-    above("updates", options.updates as f64)?;
-    above("window", options.window as f64)?;
-    if options.envelope < 3 {
-        return Err(FitError::Option("envelope", "at least 3"));
-    }
-    if !(options.isoflop >= 1.0 && options.isoflop < 2.0) {
-        return Err(FitError::Option("isoflop", "from 1 to below 2"));
-    }
-    if !(0.0..1.0).contains(&options.skip) {
-        return Err(FitError::Option("skip", "from 0 to below 1"));
-    }
-    Ok(())
 }
 
 /// The number of different values among the points.
@@ -298,7 +202,7 @@ pub(super) fn rows(points: &Points, target: impl Fn(f64) -> f64) -> (Vec<Row>, C
     (rows, centre)
 }
 
-pub(super) fn huber(options: &Options, points: usize) -> Huber {
+pub(super) fn huber(options: &FitOptions, points: usize) -> Huber {
     let scale = match options.reduction {
         Reduction::Sum => 1.0,
         Reduction::Mean => 1.0 / points as f64,
@@ -306,31 +210,30 @@ pub(super) fn huber(options: &Options, points: usize) -> Huber {
     Huber { delta: options.delta, scale }
 }
 
-/// The starts of the options' grid.
+/// The starts of a grid for a law.
 pub(super) fn starts<F: Search<W>, const W: usize>(
     form: &F,
     centre: &Centre,
+    law: LawName,
     grid: &Grid,
 ) -> Result<Vec<[f64; W]>, FitError> {
-    match grid {
-        Grid::Paper => Ok(form.grid(centre)),
-        Grid::Starts(starts) => {
-            let starts: Option<Vec<_>> = starts.iter().map(|start| form.at(start, centre)).collect();
-            let starts = starts.filter(|starts| !starts.is_empty());
-            starts.ok_or(FitError::Option("grid", "starts with all parameters of the law, coefficients above 0"))
-        }
+    if grid.is_paper() {
+        return Ok(form.grid(centre));
     }
+    let starts: Option<Vec<_>> = grid.starts(law).into_iter().flatten().map(|start| form.at(&start, centre)).collect();
+    let starts = starts.filter(|starts| !starts.is_empty());
+    starts.ok_or(FitError::Option("grid", "values of each parameter that the law searches for, coefficients above 0"))
 }
 
 fn by_form<F: Search<W> + Send + 'static, const W: usize>(
     points: Points,
     law: LawName,
     form: F,
-    options: &Options,
+    options: &FitOptions,
 ) -> Result<Prepared, FitError> {
     let (rows, centre) = rows(&points, |loss| form.target(loss));
     let huber = huber(options, rows.len());
-    let starts = starts(&form, &centre, &options.grid)?;
+    let starts = starts(&form, &centre, law, &options.grid)?;
     let found = search(form, rows, centre, huber, &starts, stop(options))?;
     finish(points, law, found.parameters(), found, options)
 }
@@ -341,7 +244,7 @@ pub(super) fn finish<F: Search<W> + Send + 'static, const W: usize>(
     law: LawName,
     values: Vec<f64>,
     found: Found<F, W>,
-    options: &Options,
+    options: &FitOptions,
 ) -> Result<Prepared, FitError> {
     if !values.iter().all(|value| value.is_finite()) {
         return Err(FitError::NoFit);
@@ -388,7 +291,7 @@ fn outliers<F: Search<W>, const W: usize>(fit: &Fit, points: &Points, found: &Fo
     let without = found.again(&weights, None)?;
     let without = named(fit.law, &found.form.law(&without.at, &found.centre));
     let (parameter, _) = most_changed(&fit.parameters, &without);
-    let without = without.get(&parameter).copied()?;
+    let without = without.get(&parameter).copied().filter(|value| value.is_finite())?;
     Some(Warning::Outliers { rows, parameter, without })
 }
 

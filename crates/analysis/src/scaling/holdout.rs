@@ -1,9 +1,9 @@
 //! How well a law foretells points that it was not fitted to.
 
+use retrace_spec::recipe::scaling::{FitOptions, LawName};
 use serde::{Deserialize, Serialize};
 
-use super::fit::{Fit, FitError, Options, fit};
-use super::law::LawName;
+use super::fit::{Fit, FitError, fit};
 use super::point::Points;
 
 /// A law fitted to some points and tested on others.
@@ -30,7 +30,7 @@ pub struct Holdout {
 fn holdout(
     points: &Points,
     law: LawName,
-    options: &Options,
+    options: &FitOptions,
     keep: impl Fn(usize) -> bool,
 ) -> Result<Holdout, FitError> {
     if !law.has_loss() {
@@ -47,14 +47,19 @@ fn holdout(
     let root = |logs: &[f64]| (logs.iter().map(|log| log * log).sum::<f64>() / logs.len() as f64).sqrt();
     let missed = logs(&held);
     let most = |points: &Points| points.rows().iter().map(super::Point::compute).fold(0.0, f64::max);
-    Ok(Holdout {
+    let tested = Holdout {
         held: held.rows().len(),
         factor: most(&held) / most(&kept),
         error: root(&missed),
         bias: missed.iter().map(|log| libm::expm1(*log)).sum::<f64>() / missed.len() as f64,
         error_kept: root(&logs(&kept)),
         fit,
-    })
+    };
+    // A law may have no loss above 0 so far away.
+    match [tested.factor, tested.error, tested.bias, tested.error_kept].iter().all(|number| number.is_finite()) {
+        true => Ok(tested),
+        false => Err(FitError::Needs { law, what: "points at which its loss is above 0; at those held out it is not" }),
+    }
 }
 
 /// Each run's largest compute.
@@ -70,7 +75,7 @@ fn run_computes(points: &Points) -> Vec<f64> {
 ///
 /// # Errors
 /// As [`fit`] for the points of the smaller models; or if the law says no loss.
-pub fn leave_largest_out(points: &Points, law: LawName, options: &Options) -> Result<Holdout, FitError> {
+pub fn leave_largest_out(points: &Points, law: LawName, options: &FitOptions) -> Result<Holdout, FitError> {
     let largest = points.rows().iter().map(|p| p.params).fold(0.0, f64::max);
     holdout(points, law, options, |at| points.rows()[at].params < largest)
 }
@@ -80,7 +85,7 @@ pub fn leave_largest_out(points: &Points, law: LawName, options: &Options) -> Re
 ///
 /// # Errors
 /// As [`fit`] for the runs that are kept; or if the law says no loss.
-pub fn hold_out_compute(points: &Points, law: LawName, options: &Options, share: f64) -> Result<Holdout, FitError> {
+pub fn hold_out_compute(points: &Points, law: LawName, options: &FitOptions, share: f64) -> Result<Holdout, FitError> {
     if !(share > 0.0 && share < 1.0) {
         return Err(FitError::Option("share", "between 0 and 1"));
     }
@@ -94,7 +99,7 @@ pub fn hold_out_compute(points: &Points, law: LawName, options: &Options, share:
 
 /// For each of `cuts` computes, evenly many runs apart: the law fitted to the runs below it, tested on those from there
 /// to the next cut. A cut below which the law has too few points gives why.
-pub fn rolling(points: &Points, law: LawName, options: &Options, cuts: usize) -> Vec<Result<Holdout, FitError>> {
+pub fn rolling(points: &Points, law: LawName, options: &FitOptions, cuts: usize) -> Vec<Result<Holdout, FitError>> {
     let computes = run_computes(points);
     let mut sorted = computes.clone();
     sorted.sort_by(f64::total_cmp);
@@ -113,7 +118,7 @@ pub fn rolling(points: &Points, law: LawName, options: &Options, cuts: usize) ->
 pub fn compare(
     points: &Points,
     laws: &[LawName],
-    options: &Options,
+    options: &FitOptions,
     share: f64,
 ) -> Vec<(LawName, Result<Holdout, FitError>)> {
     let mut all: Vec<_> = laws.iter().map(|law| (*law, hold_out_compute(points, *law, options, share))).collect();

@@ -1,7 +1,8 @@
 //! Approaches 1 and 2 end alike: powers of C through the best sizes. Approach 2 finds them as the minima of parabolas.
 
-use super::fit::{Fit, FitError, Options, Prepared, Starts, distinct, named};
-use super::law::LawName;
+use retrace_spec::recipe::scaling::{FitOptions, LawName};
+
+use super::fit::{Fit, FitError, Prepared, Starts, distinct, named};
 use super::point::Points;
 use super::regression::{line, lowest};
 use super::search::{Refit, Sample};
@@ -33,7 +34,7 @@ pub(super) fn result(
     points: &Points,
     best: &[Best],
     again: Box<dyn Refit>,
-    options: &Options,
+    options: &FitOptions,
 ) -> Result<Prepared, FitError> {
     let values = powers(best).ok_or(FitError::NoFit)?;
     let predicted = |best: &Best| libm::log(values[0]) + values[1] * best.log_compute;
@@ -116,7 +117,7 @@ impl IsoFlop {
         all
     }
 
-    pub(super) fn fit(points: &Points, options: &Options) -> Result<Prepared, FitError> {
+    pub(super) fn fit(points: &Points, options: &FitOptions) -> Result<Prepared, FitError> {
         let law = LawName::Hoffmann2;
         let points = points.finals();
         let isoflop = Self::new(&points, options.isoflop);
@@ -136,7 +137,7 @@ impl IsoFlop {
         }
         // The additive law needs six points; two budgets of three sizes have them.
         let additive =
-            super::fit(&points, LawName::Hoffmann3, &Options { isoflop: options.isoflop, ..Options::default() });
+            super::fit(&points, LawName::Hoffmann3, &FitOptions { isoflop: options.isoflop, ..FitOptions::default() });
         if let Ok(additive) = additive {
             warnings.extend(off_centre(&points, &additive, options));
         }
@@ -173,7 +174,7 @@ impl Parabola {
 }
 
 /// The parabolas of approach 2: those with a lowest place between their sizes, by compute.
-pub fn parabolas(points: &Points, options: &Options) -> Vec<Parabola> {
+pub fn parabolas(points: &Points, options: &FitOptions) -> Vec<Parabola> {
     let points = points.finals();
     let isoflop = IsoFlop::new(&points, options.isoflop);
     let of = |budget: &Vec<(usize, [f64; 3])>| {
@@ -199,7 +200,7 @@ const BIAS: f64 = 1e-3;
 /// The bias of approach 2 on the sizes and computes of these points: what it finds on exact losses of the law
 /// E + A/N^α + B/D^β, whose exponent is known. Parabolas are exact only around the centre of a symmetric grid with α = β
 /// (arXiv 2603.22339). `None` if approach 2 finds nothing, the law has no optimum, or the bias is below 10⁻³.
-pub fn off_centre(points: &Points, law: &Fit, options: &Options) -> Option<Warning> {
+pub fn off_centre(points: &Points, law: &Fit, options: &FitOptions) -> Option<Warning> {
     let of = |name: &str| law.parameters.get(name).copied().filter(|value| *value > 0.0);
     let (alpha, beta) = (of("alpha")?, of("beta")?);
     let isoflop = IsoFlop::new(points, options.isoflop);

@@ -100,8 +100,12 @@ impl Search<5> for Untransformed {
         Additive.law(at, centre)
     }
 
+    /// The exponents alone are enough, as in [`Self::grid`].
     fn at(&self, parameters: &[f64], centre: &Centre) -> Option<[f64; 5]> {
-        Additive.at(parameters, centre)
+        match parameters {
+            &[alpha, beta] => Some([0.0, 0.0, 0.0, alpha, beta]),
+            parameters => Additive.at(parameters, centre),
+        }
     }
 
     fn target(&self, loss: f64) -> f64 {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use retrace_spec::recipe::{LossUnit, ParamsUnit};
+use retrace_spec::recipe::scaling::{LossUnit, ParamsUnit};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// A model after training on a number of tokens.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Point {
     /// N, its parameters.
     pub params: f64,
@@ -71,8 +72,10 @@ pub enum PointError {
     },
 }
 
-/// Points of one unit, in an order that does not depend on the order in which they were given.
-#[derive(Debug, Clone, PartialEq)]
+/// Points of one unit, in an order that does not depend on the order in which they were given. As a document: their units
+/// and rows, which are checked when it is read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Table", into = "Table")]
 pub struct Points {
     params_unit: Option<ParamsUnit>,
     loss_unit: Option<LossUnit>,
@@ -81,12 +84,34 @@ pub struct Points {
     clusters: Vec<usize>,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    params_unit: Option<ParamsUnit>,
+    loss_unit: Option<LossUnit>,
+    rows: Vec<Point>,
+}
+
+impl TryFrom<Table> for Points {
+    type Error = PointError;
+
+    fn try_from(Table { params_unit, loss_unit, rows }: Table) -> Result<Self, PointError> {
+        Self::new(params_unit, loss_unit, rows)
+    }
+}
+
+impl From<Points> for Table {
+    fn from(Points { params_unit, loss_unit, rows, .. }: Points) -> Self {
+        Self { params_unit, loss_unit, rows }
+    }
+}
+
 impl Points {
     /// Points in the stated units; `None` is a unit that nobody knows, which the fit warns of.
     ///
     /// # Errors
-    /// If a number is not finite and above 0, or an accuracy is not from 0 to 1, or there are more unique tokens than
-    /// tokens.
+    /// If a number or the compute is not finite and above 0, or an accuracy is not from 0 to 1, or there are more unique
+    /// tokens than tokens.
     pub fn new(
         params_unit: Option<ParamsUnit>,
         loss_unit: Option<LossUnit>,
@@ -100,6 +125,11 @@ impl Points {
                 if !(value.is_finite() && value > 0.0) {
                     return Err(PointError::Value { row, column, value, expected: "a finite number above 0" });
                 }
+            }
+            let value = point.compute();
+            if !(value.is_finite() && value > 0.0) {
+                let expected = "a finite number above 0 when it is multiplied with params and 6, the compute";
+                return Err(PointError::Value { row, column: "tokens", value: point.tokens, expected });
             }
             if let Some(value) = point.unique_tokens.filter(|unique| *unique > point.tokens) {
                 let expected = "at most the number of tokens";
@@ -253,6 +283,25 @@ mod tests {
         rows[1].unique_tokens = Some(2e9);
         let error = Points::new(None, None, rows).unwrap_err().to_string();
         assert_eq!(error, "row 2, column unique_tokens: 2000000000 is not at most the number of tokens");
+    }
+
+    #[test]
+    fn a_table_is_checked_when_it_is_read() {
+        let points = Points::new(Some(ParamsUnit::Total), None, along()).unwrap();
+        let json = serde_json::to_string(&points).unwrap();
+        assert_eq!(serde_json::from_str::<Points>(&json).unwrap(), points);
+        for (from, to) in [("3.1", "-3.1"), ("\"total\"", "\"some\""), ("\"run\"", "\"name\""), ("\"rows\"", "\"x\"")] {
+            assert!(serde_json::from_str::<Points>(&json.replace(from, to)).is_err(), "{from}");
+        }
+    }
+
+    /// The compute of such a point is 0 or infinite.
+    #[test]
+    fn a_compute_that_is_no_number_is_refused() {
+        for size in [1e-200, 1e200] {
+            let error = Points::new(None, None, vec![Point::new(size, size, 1.0)]).unwrap_err();
+            assert!(matches!(error, PointError::Value { row: 0, column: "tokens", .. }), "{error}");
+        }
     }
 
     #[test]

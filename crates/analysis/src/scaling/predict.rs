@@ -4,28 +4,14 @@
 use std::collections::BTreeMap;
 
 use retrace_numerics::random::Stream;
+use retrace_spec::recipe::scaling::{Budget, LawName};
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap::{Resampled, deviation, interval};
 use super::fit::Fit;
-use super::law::LawName;
+use super::law::loss;
 use super::point::Points;
 use super::warning::Warning;
-
-/// What a prediction is for.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Budget {
-    /// The best model for this training compute, C = 6 N D.
-    Compute(f64),
-    /// This model.
-    Model {
-        /// N.
-        params: f64,
-        /// D, without repetition.
-        tokens: f64,
-    },
-}
 
 /// The best model for a compute.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -170,7 +156,7 @@ fn optimum(law: LawName, p: &[f64], compute: f64) -> Option<Optimum> {
             let params = libm::exp(lowest(libm::log(compute / 6.0), |log_n| {
                 let params = libm::exp(log_n);
                 let tokens = compute / 6.0 / params;
-                law.loss(p, params, tokens, tokens)
+                loss(law, p, params, tokens, tokens)
             })?);
             (params, compute / 6.0 / params)
         }
@@ -251,11 +237,11 @@ impl Resampled {
             }
         };
         let law = self.fit.law;
-        let loss = Some(self.fit.loss(params, tokens)).filter(|loss| loss.is_finite());
+        let said = Some(self.fit.loss(params, tokens)).filter(|loss| loss.is_finite());
         let losses: Vec<f64> = self
             .samples
             .iter()
-            .map(|sample| law.loss(sample, params, tokens, tokens))
+            .map(|sample| loss(law, sample, params, tokens, tokens))
             .filter(|loss| loss.is_finite())
             .collect();
         let level = self.bootstrap.level;
@@ -265,16 +251,18 @@ impl Resampled {
             let deviation = deviation(&self.fit, &self.points);
             Stream::new(self.bootstrap.seed, "scaling prediction").normal(0, deviation, &mut noise);
         }
-        let runs = losses.iter().zip(noise).map(|(loss, noise)| loss * libm::exp(f64::from(noise))).collect();
+        // A law that is far from the points says little: the largest number stands for an infinite one.
+        let runs = losses.iter().zip(noise).map(|(loss, noise)| loss * libm::exp(f64::from(noise)));
+        let runs = runs.filter(|loss| !loss.is_nan()).map(|loss| loss.min(f64::MAX)).collect();
         let accuracies = self.samples.iter().filter_map(|sample| {
-            accuracy(law, sample, law.loss(sample, params, tokens, tokens)).filter(|value| value.is_finite())
+            accuracy(law, sample, loss(law, sample, params, tokens, tokens)).filter(|value| value.is_finite())
         });
         Some(Prediction {
             law,
             params,
             tokens,
-            loss,
-            accuracy: loss.and_then(|loss| self.fit.accuracy(loss)),
+            loss: said,
+            accuracy: said.and_then(|loss| self.fit.accuracy(loss)),
             accuracy_interval: of(accuracies.collect()),
             run_interval: of(runs),
             loss_interval: of(losses),

@@ -2,29 +2,32 @@
 //! numbers finds the starts (variable projection; arXiv 2603.22339 fits scaling laws so); all five are then searched
 //! for together from the best of them, which ends in the same minimum.
 
-use super::fit::{FitError, Options, Prepared, finish, huber, rows, starts};
+use retrace_spec::recipe::scaling::{FitOptions, LawName};
+
+use super::fit::{FitError, Prepared, finish, huber, rows, starts};
 use super::form::Untransformed;
-use super::law::LawName;
 use super::objective::Huber;
 use super::parameters::Search as _;
 use super::point::Points;
 use super::search::{Row, search, stop};
 
+const LAW: LawName = LawName::VariableProjection;
+
 /// The starts that are followed.
 const FOLLOWED: usize = 20;
 
-pub(super) fn fit(points: &Points, options: &Options) -> Result<Prepared, FitError> {
+pub(super) fn fit(points: &Points, options: &FitOptions) -> Result<Prepared, FitError> {
     let form = Untransformed;
     let (rows, centre) = rows(points, |loss| form.target(loss));
     let huber = Huber { delta: f64::INFINITY, ..huber(options, rows.len()) };
-    let mut all: Vec<(f64, [f64; 5])> = starts(&form, &centre, &options.grid)?
+    let mut all: Vec<(f64, [f64; 5])> = starts(&form, &centre, LAW, &options.grid)?
         .into_iter()
         .filter_map(|[_, _, _, alpha, beta]| solve(&rows, alpha, beta))
         .collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     let starts: Vec<[f64; 5]> = all.into_iter().take(FOLLOWED).map(|(_, start)| start).collect();
     let found = search(form, rows, centre, huber, &starts, stop(options))?;
-    finish(points.clone(), LawName::VariableProjection, found.parameters(), found, options)
+    finish(points.clone(), LAW, found.parameters(), found, options)
 }
 
 /// The least sum of squares for these exponents and where it is; `None` if a coefficient would not be above 0.

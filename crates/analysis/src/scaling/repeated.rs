@@ -1,16 +1,18 @@
 //! The data-constrained law in the two steps of its paper (Muennighoff et al. 2023): the law without repetition, then
 //! R_D* and R_N* with its constants fixed.
 
-use super::fit::{FitError, Options, Prepared, finish, huber, starts};
+use retrace_spec::recipe::scaling::{FitOptions, Grid, LawName};
+
+use super::fit::{FitError, Prepared, finish, huber, starts};
 use super::form::{Repeated, Tied};
-use super::law::{LawName, Repetition};
+use super::law::Repetition;
 use super::parameters::{Centre, Search as _};
 use super::point::Points;
 use super::search::{Found, Refit, Row, Sample, search, stop};
 
 const LAW: LawName = LawName::DataConstrained;
 
-pub(super) fn fit(points: &Points, options: &Options) -> Result<Prepared, FitError> {
+pub(super) fn fit(points: &Points, options: &FitOptions) -> Result<Prepared, FitError> {
     let repeats = |at: usize| points.rows()[at].unique_tokens.is_some_and(|unique| unique < points.rows()[at].tokens);
     if points.rows().iter().any(|p| p.unique_tokens.is_none()) {
         return Err(FitError::Needs { law: LAW, what: "the unique tokens of every point" });
@@ -20,7 +22,7 @@ pub(super) fn fit(points: &Points, options: &Options) -> Result<Prepared, FitErr
         return Err(FitError::Needs { law: LAW, what: "at least three points with repeated tokens" });
     }
     let (base, first) = match options.base {
-        Some(base) => (base, None),
+        Some(base) => (base.values(), None),
         None => {
             let once = points.keep(|at| !repeats(at));
             if once.rows().len() < 6 {
@@ -35,9 +37,6 @@ pub(super) fn fit(points: &Points, options: &Options) -> Result<Prepared, FitErr
             (array(&first.parameters()).ok_or(FitError::NoFit)?, Some(first))
         }
     };
-    if base.iter().any(|value| !(value.is_finite() && *value > 0.0)) {
-        return Err(FitError::Option("base", "five finite numbers above 0: E, A, B, alpha, beta"));
-    }
     let second = second(points, &base, options)?;
     let values = second.parameters();
     let once: Vec<bool> = all.iter().map(|at| !repeats(*at)).collect();
@@ -51,7 +50,7 @@ fn array(values: &[f64]) -> Option<[f64; 5]> {
     values.get(..5)?.try_into().ok()
 }
 
-fn second(points: &Points, base: &[f64; 5], options: &Options) -> Result<Found<Repeated, 2>, FitError> {
+fn second(points: &Points, base: &[f64; 5], options: &FitOptions) -> Result<Found<Repeated, 2>, FitError> {
     let parts: Vec<(Repetition, f64)> = points
         .rows()
         .iter()
@@ -73,7 +72,7 @@ fn second(points: &Points, base: &[f64; 5], options: &Options) -> Result<Found<R
         })
         .collect();
     let huber = huber(options, rows.len());
-    let starts = starts(&form, &centre, &options.grid)?;
+    let starts = starts(&form, &centre, LAW, &options.grid)?;
     search(form, rows, centre, huber, &starts, stop(options))
 }
 
@@ -84,7 +83,7 @@ struct Again {
     once: Vec<bool>,
     first: Option<Found<Tied, 4>>,
     base: [f64; 5],
-    options: Options,
+    options: FitOptions,
     best: [f64; 2],
 }
 
@@ -100,9 +99,7 @@ impl Refit for Again {
                 array(&first.refit(Sample { weights: &weights, losses: losses.as_deref() })?)?
             }
         };
-        let at = self.best.map(libm::exp);
-        let start: Vec<f64> = base.iter().copied().chain(at).collect();
-        let options = Options { grid: super::fit::Grid::Starts(vec![start]), ..self.options.clone() };
+        let options = FitOptions { grid: Grid::one(LAW, &self.best.map(libm::exp)), ..self.options.clone() };
         second(&self.points, &base, &options).ok()?.refit(sample)
     }
 }

@@ -1,8 +1,9 @@
 //! The search for a form's parameters: from a grid of starts to the best optimum, and again for resampled points.
 
 use rayon::prelude::*;
+use retrace_spec::recipe::scaling::{FitOptions, Tolerance};
 
-use super::fit::{FitError, Options, Starts, Tolerance};
+use super::fit::{FitError, Starts};
 use super::minimise::{Minimum, Stop, minimise};
 use super::objective::{Blocks, COLUMNS, Huber};
 use super::parameters::{Centre, Search};
@@ -59,7 +60,7 @@ const FOLLOWED: usize = 100;
 /// The largest number of times that the best is searched on from.
 const RESTARTS: usize = 20;
 
-pub(super) fn stop(options: &Options) -> Stop {
+pub(super) fn stop(options: &FitOptions) -> Stop {
     let (relative, absolute, still) = match options.tolerance {
         Tolerance::Relative(relative) => (relative, 0.0, 2),
         Tolerance::Absolute(absolute) => (0.0, absolute, 1),
@@ -156,10 +157,11 @@ impl<F: Search<W> + Send, const W: usize> Refit for Found<F, W> {
 #[cfg(test)]
 mod tests {
     use retrace_numerics::random::Stream;
+    use retrace_spec::recipe::scaling::LawName;
 
     use super::*;
     use crate::scaling::form::Additive;
-    use crate::scaling::{LawName, Point, Points, fit};
+    use crate::scaling::{Point, Points, fit};
 
     /// A search from the optimum of all points ends as low as one from the whole grid.
     #[test]
@@ -174,7 +176,7 @@ mod tests {
         };
         let points = Points::new(None, None, noise.iter().enumerate().map(row).collect()).unwrap();
         let (rows, centre) = crate::scaling::fit::rows(&points, libm::log);
-        let options = Options::default();
+        let options = FitOptions::default();
         let huber = crate::scaling::fit::huber(&options, rows.len());
         let found = search(Additive, rows, centre, huber, &Additive.grid(&centre), stop(&options)).unwrap();
         for sample in 1..6 {

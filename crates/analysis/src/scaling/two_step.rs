@@ -1,8 +1,9 @@
 //! The loss on a task from N and D, and the task's accuracy from this loss (Bhagia et al. 2024, the OLMo ladder).
 
-use super::fit::{FitError, Options, Prepared, enough, finish, huber, rows, starts};
+use retrace_spec::recipe::scaling::{FitOptions, LawName};
+
+use super::fit::{FitError, Prepared, enough, finish, huber, rows, starts};
 use super::form::{Additive, Sigmoid};
-use super::law::LawName;
 use super::minimise::{Minimum, Stop, minimise};
 use super::objective::{Blocks, Huber};
 use super::point::Points;
@@ -13,7 +14,7 @@ const LAW: LawName = LawName::TwoStep;
 /// (loss, accuracy, the row that it ends at) of step 2.
 type Pair = (f64, f64, usize);
 
-pub(super) fn fit(points: &Points, options: &Options) -> Result<Prepared, FitError> {
+pub(super) fn fit(points: &Points, options: &FitOptions) -> Result<Prepared, FitError> {
     let pairs = pairs(points, options);
     if pairs.len() < 5 {
         return Err(FitError::Needs { law: LAW, what: "at least five points with an accuracy" });
@@ -24,7 +25,7 @@ pub(super) fn fit(points: &Points, options: &Options) -> Result<Prepared, FitErr
     enough(&finals, LAW)?;
     let (rows, centre) = rows(&finals, libm::log);
     let huber = huber(options, rows.len());
-    let starts = starts(&Additive, &centre, &options.grid)?;
+    let starts = starts(&Additive, &centre, LAW, &options.grid)?;
     let first = search(Additive, rows, centre, huber, &starts, stop(options))?;
     let second = sigmoid(&pairs, |_| 1.0, None).ok_or(FitError::NoFit)?;
     let mut values = first.parameters();
@@ -57,7 +58,7 @@ fn last_loss(points: &Points, end: usize, window: usize) -> f64 {
 }
 
 /// Loss and accuracy along each run, without its beginning, averaged over a window that ends at each point.
-fn pairs(points: &Points, options: &Options) -> Vec<Pair> {
+fn pairs(points: &Points, options: &FitOptions) -> Vec<Pair> {
     let mut all = Vec::new();
     for run in 0..points.runs() {
         let rows: Vec<usize> = (0..points.rows().len())

@@ -3,14 +3,14 @@
 use core::fmt;
 use std::collections::BTreeMap;
 
-use retrace_spec::recipe::ParamsUnit;
+use retrace_spec::recipe::scaling::{FitOptions, LawName, ParamsUnit, Reduction};
 use serde::{Deserialize, Serialize};
 
-use super::fit::{Fit, Options, Reduction};
-use super::law::LawName;
+use super::fit::Fit;
 use super::point::Points;
 
-/// Something about a fit or a prediction that makes its numbers less than they seem. `Display` says it in a sentence.
+/// Something about a fit or a prediction that makes its numbers less than they seem. `Display` says it in a sentence. Its
+/// numbers are finite, so that a document can have them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "warning", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -139,7 +139,7 @@ impl Warning {
     }
 
     /// What the points, the options and the parameters alone show.
-    pub(super) fn of(fit: &Fit, points: &Points, options: &Options) -> Vec<Self> {
+    pub(super) fn of(fit: &Fit, points: &Points, options: &FitOptions) -> Vec<Self> {
         let mut all = Vec::new();
         if points.params_unit().is_none() {
             all.push(Self::UnknownUnit { what: "params".to_owned() });
@@ -187,7 +187,7 @@ impl Warning {
         if fit.law == LawName::Neo {
             let of = |name: &str| fit.parameters.get(name).copied().unwrap_or(f64::NAN);
             // -dL/d ln D = β B D^-β + d.
-            let tokens = libm::pow(of("beta") * of("B") / of("d"), 1.0 / of("beta"));
+            let tokens = libm::pow(of("beta") * of("B") / of("d"), 1.0 / of("beta")).min(f64::MAX);
             if of("d") > 0.0 {
                 all.push(Self::Unbounded { tokens });
             }
@@ -199,7 +199,7 @@ impl Warning {
             points.rows().iter().filter(|p| p.flops.is_some()).map(|p| p.compute() / (6.0 * p.params * p.tokens));
         let (least, most) = quotients.fold((f64::INFINITY, 0.0_f64), |(low, high), q| (low.min(q), high.max(q)));
         if least <= most && (least < 0.9 || most > 1.1) {
-            all.push(Self::Compute { least, most });
+            all.push(Self::Compute { least: least.min(f64::MAX), most: most.min(f64::MAX) });
         }
         all
     }
@@ -225,7 +225,7 @@ impl Warning {
         ];
         let size = |factor: f64| if factor < 1.0 { 1.0 / factor } else { factor };
         let (what, factor) = all.into_iter().max_by(|a, b| size(a.1).total_cmp(&size(b.1)))?;
-        (size(factor) > FAR).then_some(Self::Extrapolation { what, factor })
+        (size(factor) > FAR).then_some(Self::Extrapolation { what, factor: factor.min(f64::MAX) })
     }
 }
 
@@ -233,7 +233,7 @@ impl Warning {
 pub(super) fn most_changed(from: &BTreeMap<String, f64>, to: &BTreeMap<String, f64>) -> (String, f64) {
     let changes = from.iter().filter_map(|(name, from)| {
         let to = to.get(name)?;
-        Some((name.clone(), (to - from) / from))
+        Some((name.clone(), (to - from) / from)).filter(|(_, change)| change.is_finite())
     });
     changes.max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())).unwrap_or_default()
 }
@@ -270,7 +270,7 @@ fn rounded_constants(fit: &Fit, points: &Points) -> Option<Warning> {
     };
     let at_three = change(3);
     let digits = (4..=17).find(|digits| change(*digits) < 1e-4)?;
-    (at_three > 1e-3).then_some(Warning::RoundedConstants { digits, change: at_three })
+    (at_three.is_finite() && at_three > 1e-3).then_some(Warning::RoundedConstants { digits, change: at_three })
 }
 
 /// Two readings of one point differ by less than this part in size and tokens, and a quarter of it in loss.

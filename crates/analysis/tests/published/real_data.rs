@@ -5,11 +5,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use retrace_analysis::scaling::{
-    Bootstrap, Fit, Grid, LawName, Options, Point, Points, Resampling, Warning, bootstrap, fit, hold_out_compute,
-    leave_largest_out,
-};
-use retrace_spec::recipe::{LossUnit, ParamsUnit};
+use retrace_analysis::scaling::{Fit, Point, Points, Warning, bootstrap, fit, hold_out_compute, leave_largest_out};
+use retrace_spec::recipe::scaling::{Bootstrap, FitOptions, Grid, LawName, LossUnit, ParamsUnit, Resampling};
 use serde_json::Value;
 
 /// The text of an item of the data.
@@ -83,7 +80,7 @@ fn chinchilla_redone() {
     let published = [1.8172, 482.01, 2085.43, 0.3478, 0.3658];
     let points240 = points(rows[5..].to_vec());
     let way = Bootstrap { by: Resampling::Case, samples: 2000, level: 0.8, ..Bootstrap::default() };
-    let resampled = bootstrap(&points240, LawName::Hoffmann3, &Options::default(), &way).unwrap();
+    let resampled = bootstrap(&points240, LawName::Hoffmann3, &FitOptions::default(), &way).unwrap();
     let best = &resampled.fit;
     near(best.parameters["E"], published[0], 1e-4, "E");
     all_near(best, &published, 0.03);
@@ -96,7 +93,7 @@ fn chinchilla_redone() {
     // Their optimal ratio is about 20 tokens per parameter at the compute of Chinchilla.
     let (best, _) = resampled.optimum(5.76e23).unwrap();
     assert!((15.0..35.0).contains(&best.tokens_per_param), "{best:?}");
-    let all = fit(&points(rows), LawName::Hoffmann3, &Options::default()).unwrap();
+    let all = fit(&points(rows), LawName::Hoffmann3, &FitOptions::default()).unwrap();
     near(all.parameters["B"], 12_846.0, 1e-4, "B with the outliers");
     let Some(Warning::Outliers { rows, .. }) = all.warnings.iter().find(|w| matches!(w, Warning::Outliers { .. }))
     else {
@@ -145,7 +142,7 @@ fn gemstones_approach_3() {
                 of("exponents", 0),
                 of("exponents", 1),
             ];
-            let best = fit(&points, LawName::Hoffmann3, &Options { delta, ..Options::default() }).unwrap();
+            let best = fit(&points, LawName::Hoffmann3, &FitOptions { delta, ..FitOptions::default() }).unwrap();
             assert!(best.starts.converged, "{name}");
             let at_theirs = objective(&best, &published, &points, delta);
             // Their value of the objective, which is written to ten decimals.
@@ -172,7 +169,7 @@ fn gemstones_intervals_by_run_are_wider() {
     assert_eq!((points.rows().len(), points.runs()), (770, 22));
     let width = |by, name: &str| {
         let way = Bootstrap { by, samples: 500, ..Bootstrap::default() };
-        let fit = bootstrap(&points, LawName::Hoffmann3, &Options::default(), &way).unwrap().fit;
+        let fit = bootstrap(&points, LawName::Hoffmann3, &FitOptions::default(), &way).unwrap().fit;
         assert!(fit.warnings.contains(&Warning::Checkpoints { points: 748 }));
         let [low, high] = fit.intervals.unwrap().parameters[name];
         high - low
@@ -192,7 +189,7 @@ fn gemstones_intervals_by_run_are_wider() {
 fn gemstones_approach_1() {
     let theirs =
         json("gemstones/parameters/approach_1_linear_regression_params_100b+.json")["coef"][0].as_f64().unwrap();
-    let ours = fit(&gemstones("hot_100b+"), LawName::Hoffmann1, &Options::default()).unwrap();
+    let ours = fit(&gemstones("hot_100b+"), LawName::Hoffmann1, &FitOptions::default()).unwrap();
     assert!((ours.parameters["a"] - theirs).abs() < 0.15, "{} and {theirs}", ours.parameters["a"]);
     near(ours.parameters["a"] + ours.parameters["b"], 1.0, 1e-6, "N D is C / 6");
 }
@@ -237,7 +234,7 @@ fn data_constrained() {
     let (a, b, e) = (6.255_414_f64, 7.304_997_4_f64, 0.625_480_4_f64);
     let base = [e.exp(), a.exp(), b.exp(), 0.352_659_6, 0.352_659_6];
     let published: Vec<f64> = base.into_iter().chain([15.387_756, 5.309_743]).collect();
-    let options = Options { base: Some(base), ..Options::default() };
+    let options = FitOptions { base: Some(base.into()), ..FitOptions::default() };
     for [params, tokens, unique, loss, predicted] in columns("datablations-logs/runs_extracted.csv", [1, 2, 3, 5, 6]) {
         let point = Point { unique_tokens: Some(unique), ..Point::new(params, tokens, loss) };
         rows.push((point, predicted));
@@ -248,10 +245,10 @@ fn data_constrained() {
     let fitted = of(&|at| FITTED.iter().any(|(from, to)| (*from..*to).contains(&at)));
     assert_eq!(fitted.rows().len(), 182);
     for (start, expected, objective) in
-        [(vec![published.clone()], [15.372, 5.315], 0.015_825_932), (Vec::new(), [95.365, 1.705_9], 0.015_804_662_474)]
+        [(true, [15.372, 5.315], 0.015_825_932), (false, [95.365, 1.705_9], 0.015_804_662_474)]
     {
-        let grid = if start.is_empty() { Grid::Paper } else { Grid::Starts(start) };
-        let best = fit(&fitted, LawName::DataConstrained, &Options { grid, ..options.clone() }).unwrap();
+        let grid = if start { Grid::one(LawName::DataConstrained, &published[5..]) } else { Grid::default() };
+        let best = fit(&fitted, LawName::DataConstrained, &FitOptions { grid, ..options.clone() }).unwrap();
         near(best.parameters["R_D"], expected[0], 2e-3, "R_D");
         near(best.parameters["R_N"], expected[1], 2e-3, "R_N");
         near(best.objective, objective, 1e-7, "objective");
@@ -296,7 +293,7 @@ fn olmo_ladder() {
             }
         }
         let points = Points::new(Some(ParamsUnit::Total), Some(LossUnit::BitsPerByte), rows).unwrap();
-        let best = fit(&points, LawName::Hoffmann3, &Options::default()).unwrap();
+        let best = fit(&points, LawName::Hoffmann3, &FitOptions::default()).unwrap();
         let number = |field: &str| step[field].as_f64().unwrap();
         let published = [number("E"), number("log_A").exp(), number("log_B").exp(), number("alpha"), number("beta")];
         near(best.objective, objective(&best, &published, &points, 1e-3), 1e-9, task);
@@ -347,7 +344,7 @@ fn olmo_ladder_from_its_runs() {
         }
     }
     let points = Points::new(Some(ParamsUnit::Total), Some(LossUnit::BitsPerByte), rows).unwrap();
-    let best = fit(&points, LawName::TwoStep, &Options::default()).unwrap();
+    let best = fit(&points, LawName::TwoStep, &FitOptions::default()).unwrap();
     let theirs = &json("olmo-ladder/reference_fit.json")["hellaswag_val_5shot"];
     let of = |step: &str, field: &str| theirs[step][field].as_f64().unwrap();
     let mut published = vec![of("step1", "E"), of("step1", "log_A").exp(), of("step1", "log_B").exp()];
@@ -379,7 +376,7 @@ fn gadre() {
             Point::new(number("params"), number("tokens"), loss)
         });
         let points = points(rows.collect());
-        let out = hold_out_compute(&points, LawName::Hoffmann3, &Options::default(), 0.3).unwrap();
+        let out = hold_out_compute(&points, LawName::Hoffmann3, &FitOptions::default(), 0.3).unwrap();
         assert!(out.factor > 250.0 && out.error < 0.03, "{set}: {out:?}");
     }
 }
@@ -397,8 +394,8 @@ fn step_law() {
     }
     let rows = best.iter().map(|((params, tokens), loss)| Point::new(*params as f64, *tokens as f64, *loss));
     let points = points(rows.collect());
-    let law = fit(&points, LawName::Hoffmann3, &Options::default()).unwrap();
+    let law = fit(&points, LawName::Hoffmann3, &FitOptions::default()).unwrap();
     assert!(law.starts.converged && law.parameters["E"] < 1e-3, "{law:?}");
-    let out = leave_largest_out(&points, LawName::Hoffmann3, &Options::default()).unwrap();
+    let out = leave_largest_out(&points, LawName::Hoffmann3, &FitOptions::default()).unwrap();
     assert!(out.error < 0.02, "{out:?}");
 }

@@ -81,6 +81,7 @@ pub(crate) fn of_step(error: &StepError) -> String {
         StepError::Import(error) => return of_import(error),
         StepError::Points(error) => return of_points(error),
         StepError::Searched { .. } => "search the shards of `input` again with a `contamination/1` document, and give the table that it writes; nothing was written",
+        StepError::Fit(_) => "give more points, or another --law; `retrace report scaling --help` lists the laws",
         StepError::Search(_) | StepError::OtherSearch(_) => "correct the benchmark; nothing was written",
         StepError::NoColumn { .. } => {
             "say which column it is: --fields question=COLUMN for a benchmark, --corpus-fields text=COLUMN for a corpus; in a document `fields: {question: COLUMN}`, `corpus_fields: {text: COLUMN}`"

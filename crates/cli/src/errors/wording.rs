@@ -19,6 +19,7 @@ use retrace_numerics::environment::EnvironmentError;
 use retrace_query::QueryError;
 use retrace_report::ReportError;
 use retrace_sign::TokenError;
+use retrace_spec::recipe::scaling::Quantity;
 use retrace_spec::{Digest, GaveUp, PathError, RelPath, SpecError, Step};
 use retrace_steps::{PointsError, StepError};
 use retrace_tables::TablesError;
@@ -168,10 +169,14 @@ fn of_points(error: PointsError) -> Failure {
 fn points() -> Vec<PointsError> {
     let column = || text("N");
     [
-        PointsError::Missing { quantity: "params", columns: text("D, L, N") },
+        PointsError::Missing { quantity: Quantity::Params, columns: text("D, L, N") },
         PointsError::Unknown { column: text("P"), columns: text("D, L, N") },
-        PointsError::Ambiguous { quantity: "params", one: text("params_total"), other: text("params_nonembedding") },
-        PointsError::Unit { quantity: "params", column: column() },
+        PointsError::Ambiguous {
+            quantity: Quantity::Params,
+            one: text("params_total"),
+            other: text("params_nonembedding"),
+        },
+        PointsError::Unit { quantity: Quantity::Params, column: column() },
         PointsError::OtherUnit { column: column() },
         PointsError::Value {
             row: text("params 1, tokens 2, loss -1"),

@@ -1,21 +1,23 @@
 //! `retrace report scaling`
 
 mod prediction;
+mod text;
 
-use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use retrace_analysis::scaling::{
-    Bootstrap, Budget, LawName, LawReport, Options, Points, Prediction, Reduction, Report, Request, Resampling,
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use retrace_analysis::scaling::{Report, Request};
+use retrace_files::{FileError, RegularFile};
+use retrace_query::{Answer, Session};
+use retrace_spec::recipe::scaling::{
+    Base, Bootstrap, Budget, ColumnNames, FitOptions, Grid, LawName, LossUnit, ParamsUnit, Reduction, Resampling,
     Tolerance,
 };
-use retrace_files::FileError;
-use retrace_query::{Answer, Session};
-use retrace_report::{scaling_page, shell_word};
-use retrace_spec::recipe::{LossUnit, ParamsUnit};
-use retrace_steps::{ColumnNames, PointColumns, StepError};
-use serde_json::json;
+use retrace_spec::schema_of;
+use retrace_steps::{PointColumns, ScalingRequest, all_rows};
+use serde::Serialize;
 
 use super::super::Exit;
 use super::super::query::Asking;
@@ -51,7 +53,7 @@ directory that has it, and nobody can change it unseen. --check compares it with
 Exit codes: 0 every law was fitted (with --check: the loss is in the interval), 1 a law was not fitted or its
 search did not converge (with --check: the loss is outside), 2 an error.")]
 pub(crate) struct Scaling {
-    /// The points: a Parquet, CSV, TSV or JSON lines file, or SQL
+    /// The points: a Parquet, CSV, TSV or JSON lines file, the scaling.json of a report, or SQL
     #[arg(long, value_name = "FILE|SQL")]
     points: PathBuf,
     /// The releases and files that the SQL reads
@@ -61,55 +63,82 @@ pub(crate) struct Scaling {
     #[arg(long = "law", value_name = "NAME", value_delimiter = ',', num_args = 1.., default_value = "hoffmann-3")]
     laws: Vec<LawName>,
     /// The columns of the points by quantity: params=N,tokens=D,loss=L
-    #[arg(long, value_name = "QUANTITY=COLUMN,…", default_value = "", value_parser = columns, hide_default_value = true)]
-    columns: ColumnNames,
+    #[arg(long, value_name = "QUANTITY=COLUMN,…")]
+    columns: Option<ColumnNames>,
     /// What the parameters count
-    #[arg(long, value_name = "UNIT", value_parser = ["total", "non-embedding"])]
-    params_unit: Option<String>,
+    #[arg(long, value_name = "UNIT", value_parser = one_of([ParamsUnit::Total, ParamsUnit::NonEmbedding], ParamsUnit::name))]
+    params_unit: Option<ParamsUnit>,
     /// The unit of the loss
-    #[arg(long, value_name = "UNIT", value_parser = ["nats/token", "bits/byte"])]
-    loss_unit: Option<String>,
+    #[arg(long, value_name = "UNIT", value_parser = one_of([LossUnit::NatsPerToken, LossUnit::BitsPerByte], LossUnit::name))]
+    loss_unit: Option<LossUnit>,
+    /// What the loss is measured on, in a few words
+    #[arg(long, value_name = "WORDS")]
+    loss: Option<String>,
     /// Use only the last point of each run
     #[arg(long)]
     finals: bool,
     /// Predict the loss for a budget: compute=C, or params=N,tokens=D. With -o, writes `prediction.json`
-    #[arg(long, value_name = "BUDGET", value_parser = budget)]
+    #[arg(long, value_name = "BUDGET")]
     predict: Vec<Budget>,
     /// Compare a prediction with the points, instead of a fit
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["predict", "output"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["predict", "output", "format"])]
     check: Option<PathBuf>,
-    /// Write the page, its data and `scaling.json` into DIR, which must not exist
+    /// Write the page, its Markdown, its data and `scaling.json` into DIR, which must not exist
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// The format of the report on standard output: text, md, or json, which is as --json
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text, hide_possible_values = true)]
+    format: Format,
     #[command(flatten)]
-    fit: FitOptions,
+    fit: Fitting,
     #[command(flatten)]
-    intervals: IntervalOptions,
+    intervals: Intervals,
     #[command(flatten)]
     asking: Asking,
 }
 
+/// How a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Text,
+    Md,
+    Json,
+}
+
 /// How laws are fitted.
 #[derive(Debug, clap::Args)]
-struct FitOptions {
-    /// Huber's δ on the logarithm of the loss
+struct Fitting {
+    /// Huber's δ on the logarithm of the loss; inf for least squares
     #[arg(long, value_name = "DELTA", default_value_t = 1e-3)]
     delta: f64,
     /// Average the Huber losses instead of summing them, as some implementations do
     #[arg(long)]
     mean: bool,
-    /// End a search when an update lowers the objective by less than this part of it
-    #[arg(long, value_name = "PART", default_value_t = 1e-11)]
-    tolerance: f64,
+    /// End a search when an update lowers the objective by less than this part of it, or with absolute=VALUE
+    /// by less than VALUE
+    #[arg(long, value_name = "PART", default_value = "1e-11")]
+    tolerance: Tolerance,
     /// End a search after N updates
     #[arg(long, value_name = "N", default_value_t = 2000)]
     updates: usize,
+    /// Start from all combinations of these values instead of the paper's; give one --grid for each parameter
+    #[arg(long, value_name = "NAME=VALUE,…", value_parser = values)]
+    grid: Vec<(String, Vec<f64>)>,
+    /// data-constrained: the law without repetition, if it is known: E=…,A=…,B=…,alpha=…,beta=…
+    #[arg(long, value_name = "NAME=VALUE,…")]
+    base: Option<Base>,
     /// hoffmann-2: points whose computes are within this factor belong to one parabola
     #[arg(long, value_name = "FACTOR", default_value_t = 1.05)]
     isoflop: f64,
     /// hoffmann-1: look for the best run at N numbers of compute
     #[arg(long, value_name = "N", default_value_t = 1500)]
     envelope: usize,
+    /// two-step: leave out this part of each run at its beginning when the sigmoid is fitted
+    #[arg(long, value_name = "PART", default_value_t = 0.1)]
+    skip: f64,
+    /// two-step: average loss and accuracy over N points of a run
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    window: usize,
     /// Hold out this part of the runs, those with the largest computes, to compare the laws
     #[arg(long, value_name = "PART", default_value_t = 0.2)]
     held_out: f64,
@@ -120,10 +149,10 @@ struct FitOptions {
 
 /// How intervals are found.
 #[derive(Debug, clap::Args)]
-struct IntervalOptions {
+struct Intervals {
     /// What the bootstrap draws: runs with all their points, single points, or new losses around the law
-    #[arg(long, value_name = "WHAT", default_value = "run", value_parser = ["run", "case", "parametric", "none"])]
-    bootstrap: String,
+    #[arg(long, value_name = "WHAT", default_value = "run", value_parser = one_of(Resampling::ALL, Resampling::name))]
+    bootstrap: Resampling,
     /// The number of bootstrap samples
     #[arg(long, value_name = "N", default_value_t = 1000)]
     samples: usize,
@@ -135,27 +164,28 @@ struct IntervalOptions {
     seed: u64,
 }
 
-fn columns(text: &str) -> Result<ColumnNames, String> {
-    if text.is_empty() { Ok(ColumnNames::default()) } else { text.parse().map_err(|e| format!("{e}")) }
+/// Values by their names.
+fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
+    all: [T; N],
+    name: fn(T) -> &'static str,
+) -> impl clap::builder::TypedValueParser<Value = T> {
+    let named = move |text: String| all.into_iter().find(|value| name(*value) == text).ok_or("it is no such name");
+    PossibleValuesParser::new(all.map(name)).try_map(named)
 }
 
-fn budget(text: &str) -> Result<Budget, String> {
-    let mut given = [None; 3];
-    for part in text.split(',') {
-        let (name, value) = part.split_once('=').ok_or("it is not of the form compute=C or params=N,tokens=D")?;
-        let at = ["compute", "params", "tokens"].iter().position(|known| *known == name.trim());
-        let place =
-            at.and_then(|at| given.get_mut(at)).ok_or_else(|| format!("{name:?} is not compute, params or tokens"))?;
-        let value: f64 = value.trim().parse().map_err(|_| format!("{value:?} is not a number"))?;
-        if !(value.is_finite() && value > 0.0) || place.replace(value).is_some() {
-            return Err(format!("{part:?} is not one finite number above 0"));
-        }
-    }
-    match given {
-        [Some(compute), None, None] => Ok(Budget::Compute(compute)),
-        [None, Some(params), Some(tokens)] => Ok(Budget::Model { params, tokens }),
-        _ => Err("give compute=C alone, or params=N,tokens=D".to_owned()),
-    }
+fn values(text: &str) -> Result<(String, Vec<f64>), String> {
+    let (name, values) = text.split_once('=').ok_or("it is not of the form NAME=VALUE,…")?;
+    let number = |value: &str| value.trim().parse().map_err(|_| format!("{value:?} is not a number"));
+    Ok((name.trim().to_owned(), values.split(',').map(number).collect::<Result<_, _>>()?))
+}
+
+/// The report as JSON: its own fields, whether all laws converged, and where it was written.
+#[derive(Serialize)]
+struct Answered<'a> {
+    holds: bool,
+    output: Option<String>,
+    #[serde(flatten)]
+    report: &'a Report,
 }
 
 impl Scaling {
@@ -164,16 +194,16 @@ impl Scaling {
             let exists = io::ErrorKind::AlreadyExists.into();
             return Err(FileError::io(output, "make directory")(exists).into());
         }
-        let mut points = self.points(terminal)?;
+        let asked = self.asked()?;
+        let points = match self.report()? {
+            Some(report) => asked.chosen(report.points),
+            None => asked.points(&self.answer(terminal)?)?,
+        };
         if let Some(file) = &self.check {
             return prediction::check(file, &points, terminal);
         }
-        if self.finals {
-            points = points.finals();
-        }
-        let request = self.request();
-        let report = Report::of(&points, &request);
-        let fitted = report.laws.iter().filter(|law| law.failed.is_none()).count();
+        let report = asked.report(points)?;
+        let fitted = report.fitted().count();
         if let (0, Some(law)) = (fitted, report.laws.first()) {
             let why = law.failed.clone().unwrap_or_default();
             return Err(Failure::usage(
@@ -181,14 +211,24 @@ impl Scaling {
                 "give more points, or another --law; `retrace report scaling --help` lists the laws",
             ));
         }
+        let pages = match self.output.is_some() || self.format == Format::Md {
+            true => asked.pages(&report)?,
+            false => BTreeMap::new(),
+        };
         if let Some(output) = &self.output {
-            self.write(output, &report, &points, &request)?;
+            write(output, &asked, &report, &pages)?;
         }
         let holds = report.laws.iter().all(|law| law.starts.is_some_and(|starts| starts.converged));
         // A path need not be text.
         let output = self.output.as_ref().map(|output| output.display().to_string());
-        let result = json!({"holds": holds, "report": report, "output": output});
-        terminal.result("scaling-report/1", &flat(result), |out| print(out, &report, terminal))?;
+        let answered = Answered { holds, output, report: &report };
+        match pages.get("report.md").filter(|_| self.format == Format::Md) {
+            Some(markdown) => terminal.data("scaling-report/1", &answered, markdown.as_bytes())?,
+            None => {
+                let json = self.format == Format::Json;
+                terminal.document("scaling-report/1", &answered, json, |out| text::print(out, &report, terminal))?;
+            }
+        }
         for law in &report.laws {
             match &law.failed {
                 Some(why) => terminal.say(Tone::Bad, "not fitted", format_args!("{}: {why}", law.law)),
@@ -197,7 +237,8 @@ impl Scaling {
                 }),
             }
         }
-        let of = format!("{} to {}", count(fitted as u64, "law"), count(report.points as u64, "point"));
+        let points = report.points.rows().len() as u64;
+        let of = format!("{} to {}", count(fitted as u64, "law"), count(points, "point"));
         match &self.output {
             Some(output) => {
                 terminal.say(Tone::Good, "fitted", format_args!("{of}; {}", output.join("report.html").display()));
@@ -207,188 +248,118 @@ impl Scaling {
         Ok(Exit::holds(holds))
     }
 
-    fn points(&self, terminal: &Terminal) -> Result<Points, Failure> {
-        let answer = self.answer(terminal)?;
-        let columns = PointColumns {
-            named: self.columns.clone(),
-            params_unit: self.params_unit.as_deref().map(|unit| match unit {
-                "total" => ParamsUnit::Total,
-                _ => ParamsUnit::NonEmbedding,
-            }),
-            loss_unit: self.loss_unit.as_deref().map(|unit| match unit {
-                "nats/token" => LossUnit::NatsPerToken,
-                _ => LossUnit::BitsPerByte,
-            }),
+    /// Whether the points are SQL: a text with white space that is no file.
+    fn is_sql(&self) -> bool {
+        !self.points.exists() && self.points.to_str().is_some_and(|text| text.contains(char::is_whitespace))
+    }
+
+    /// The report whose points are fitted again, if the points are one.
+    fn report(&self) -> Result<Option<Report>, Failure> {
+        /// Its first field says what it is.
+        const BEGINNING: u64 = 256;
+        if self.points.extension().is_none_or(|ending| ending != "json") || !self.points.is_file() {
+            return Ok(None);
+        }
+        let file = RegularFile::open(&self.points)?;
+        let mut bytes = vec![0; file.size().min(BEGINNING) as usize];
+        file.read_at(&mut bytes, 0)?;
+        if schema_of(&String::from_utf8_lossy(&bytes)) != Some(Report::SCHEMA) {
+            return Ok(None);
+        }
+        if self.columns.is_some() || self.params_unit.is_some() || self.loss_unit.is_some() {
+            let what = format!("{} is a report, whose points have their units", self.points.display());
+            return Err(Failure::usage(what, "leave out --columns, --params-unit and --loss-unit"));
+        }
+        let json = |e: serde_json::Error| {
+            let (path, line, what) = (self.points.clone(), e.line(), e.to_string());
+            FileError::Json { path, line, what }
         };
-        Ok(columns.points(&answer).map_err(StepError::from)?)
+        Ok(Some(serde_json::from_str(&super::super::read_text(&self.points)?).map_err(json)?))
     }
 
     /// The rows of the file, or of the SQL.
     fn answer(&self, terminal: &Terminal) -> Result<Answer, Failure> {
-        let text = self.points.to_str().filter(|text| text.contains(char::is_whitespace));
-        let sql = text.filter(|_| !self.points.exists());
-        let paths = if sql.is_some() { self.tables.clone() } else { vec![self.points.clone()] };
-        if sql.is_none() && !self.tables.is_empty() {
-            return Err(Failure::usage("--tables is only for SQL", "leave it out, or give SQL with --points"));
-        }
-        let session = Session::open_with(&paths, self.asking.options())?;
-        let answer = match sql {
-            Some(sql) => session.run(sql)?,
-            None => {
-                let table = session.tables().keys().next().map_or("", String::as_str);
-                session.run(&format!("select * from \"{}\"", table.replace('"', "\"\"")))?
+        match self.points.to_str().filter(|_| self.is_sql()) {
+            Some(sql) => {
+                let session = Session::open_with(&self.tables, self.asking.options())?;
+                let answer = session.run(sql)?;
+                self.asking.tell(&session, &mut BTreeSet::new(), terminal);
+                Ok(answer)
             }
-        };
-        self.asking.tell(&session, &mut BTreeSet::new(), terminal);
-        Ok(answer)
+            None if self.tables.is_empty() => {
+                // Points are mostly a file of no release: that no manifest covers it says nothing.
+                Ok(all_rows(&Session::open_with(&[self.points.clone()], self.asking.options())?)?)
+            }
+            None => Err(Failure::usage("--tables is only for SQL", "leave it out, or give SQL with --points")),
+        }
     }
 
-    fn request(&self) -> Request {
-        let fit = &self.fit;
-        let options = Options {
-            delta: fit.delta,
-            reduction: if fit.mean { Reduction::Mean } else { Reduction::Sum },
-            tolerance: Tolerance::Relative(fit.tolerance),
-            updates: fit.updates,
-            isoflop: fit.isoflop,
-            envelope: fit.envelope,
-            ..Options::default()
-        };
-        let IntervalOptions { bootstrap, samples, level, seed } = &self.intervals;
-        let by = match bootstrap.as_str() {
-            "run" => Some(Resampling::Run),
-            "case" => Some(Resampling::Case),
-            "parametric" => Some(Resampling::Parametric),
-            _ => None,
-        };
-        let bootstrap = by.map(|by| Bootstrap { by, samples: *samples, level: *level, seed: *seed });
+    fn asked(&self) -> Result<ScalingRequest, Failure> {
+        let text = |path: &PathBuf| path.to_string_lossy().into_owned();
         let mut laws: Vec<LawName> = Vec::new();
         for law in &self.laws {
             if !laws.contains(law) {
                 laws.push(*law);
             }
         }
-        let (held_out, cuts) = (fit.held_out, fit.cuts);
-        Request { laws, options, bootstrap, held_out, cuts, budgets: self.predict.clone() }
-    }
-
-    /// Writes everything, or nothing.
-    fn write(&self, output: &Path, report: &Report, points: &Points, request: &Request) -> Result<(), Failure> {
-        let made = self.made();
-        let title = self.points.file_stem().filter(|_| self.points.exists());
-        let title = title.map_or_else(|| "Scaling".to_owned(), |name| name.to_string_lossy().into_owned());
-        let page = scaling_page(&title, report, points, &request.options, &made)?;
-        let mut files: Vec<(String, Vec<u8>)> = vec![("report.html".to_owned(), page.html.into_bytes())];
-        files.extend(page.data.into_iter().map(|(name, csv)| (name, csv.into_bytes())));
-        files.push(("scaling.json".to_owned(), in_json(output, report)?));
-        if !request.budgets.is_empty() {
-            let predicted = prediction::of(report, points, request, &made)?;
-            files.push(("prediction.json".to_owned(), in_json(output, &predicted)?));
-        }
-        retrace_files::write_whole_directory(output, |directory| -> Result<(), Failure> {
-            for (name, bytes) in &files {
-                directory.write(&super::super::in_release(name)?, bytes)?;
-            }
-            Ok(())
+        let Fitting {
+            delta,
+            mean,
+            tolerance,
+            updates,
+            ref grid,
+            base,
+            isoflop,
+            envelope,
+            skip,
+            window,
+            held_out,
+            cuts,
+        } = self.fit;
+        let reduction = if mean { Reduction::Mean } else { Reduction::Sum };
+        let grid = Grid(grid.iter().cloned().collect());
+        let fit = FitOptions { delta, reduction, tolerance, updates, grid, base, envelope, isoflop, skip, window };
+        let Intervals { bootstrap: by, samples, level, seed } = self.intervals;
+        let intervals = Bootstrap { by, samples, level, seed };
+        let named = fit.check().and_then(|()| intervals.check());
+        named.map_err(|(option, expected)| {
+            Failure::usage(format!("--{option} must be {expected}"), "`retrace help report scaling` has the defaults")
+        })?;
+        Ok(ScalingRequest {
+            points: text(&self.points),
+            tables: self.tables.iter().map(text).collect(),
+            columns: PointColumns {
+                named: self.columns.clone().unwrap_or_default(),
+                params_unit: self.params_unit,
+                loss_unit: self.loss_unit,
+            },
+            loss: self.loss.clone(),
+            finals: self.finals,
+            request: Request { laws, fit, intervals, held_out, cuts, predict: self.predict.clone() },
         })
     }
+}
 
-    /// The arguments that make the report again, also where they are the defaults.
-    fn made(&self) -> String {
-        let path = |path: &Path| shell_word(&path.to_string_lossy());
-        let laws: Vec<&str> = self.laws.iter().map(|law| law.name()).collect();
-        let mut all = vec![format!("--points {}", path(&self.points)), format!("--law {}", laws.join(","))];
-        if !self.tables.is_empty() {
-            all.push(format!("--tables {}", self.tables.iter().map(|of| path(of)).collect::<Vec<_>>().join(" ")));
+/// Writes everything, or nothing.
+fn write(
+    output: &Path,
+    asked: &ScalingRequest,
+    report: &Report,
+    pages: &BTreeMap<String, String>,
+) -> Result<(), Failure> {
+    let in_json = |value: serde_json::Result<String>| -> Result<String, Failure> {
+        let path = output.to_owned();
+        Ok(value.map_err(|e| FileError::Json { path, line: 0, what: e.to_string() })? + "\n")
+    };
+    let mut files = pages.clone();
+    files.insert("scaling.json".to_owned(), in_json(serde_json::to_string_pretty(report))?);
+    if let Some(predictions) = asked.predictions(report)? {
+        files.insert("prediction.json".to_owned(), in_json(serde_json::to_string_pretty(&predictions))?);
+    }
+    retrace_files::write_whole_directory(output, |directory| -> Result<(), Failure> {
+        for (name, text) in &files {
+            directory.write(&super::super::in_release(name)?, text.as_bytes())?;
         }
-        let columns = self.columns.to_string();
-        let units = [("--columns", Some(&columns).filter(|names| !names.is_empty()))];
-        let units = units
-            .into_iter()
-            .chain([("--params-unit", self.params_unit.as_ref()), ("--loss-unit", self.loss_unit.as_ref())]);
-        all.extend(units.filter_map(|(name, value)| Some(format!("{name} {}", shell_word(value?)))));
-        all.extend(self.finals.then(|| "--finals".to_owned()));
-        all.extend(self.predict.iter().map(|budget| match budget {
-            Budget::Compute(compute) => format!("--predict compute={compute:e}"),
-            Budget::Model { params, tokens } => format!("--predict params={params:e},tokens={tokens:e}"),
-        }));
-        let FitOptions { delta, mean, tolerance, updates, isoflop, envelope, held_out, cuts } = &self.fit;
-        all.push(format!("--delta {delta} --tolerance {tolerance:e} --updates {updates}"));
-        all.extend(mean.then(|| "--mean".to_owned()));
-        all.push(format!("--isoflop {isoflop} --envelope {envelope} --held-out {held_out} --cuts {cuts}"));
-        let IntervalOptions { bootstrap, samples, level, seed } = &self.intervals;
-        all.push(format!("--bootstrap {bootstrap} --samples {samples} --level {level} --seed {seed}"));
-        format!("retrace report scaling {}", all.join(" "))
-    }
-}
-
-fn in_json(path: &Path, value: &impl serde::Serialize) -> Result<Vec<u8>, Failure> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|e| FileError::Json {
-        path: path.to_owned(),
-        line: 0,
-        what: e.to_string(),
-    })?;
-    text.push(b'\n');
-    Ok(text)
-}
-
-/// The report's fields at the top of the document.
-fn flat(result: serde_json::Value) -> serde_json::Value {
-    let serde_json::Value::Object(mut result) = result else { return result };
-    if let Some(serde_json::Value::Object(report)) = result.remove("report") {
-        result.extend(report);
-    }
-    result.into()
-}
-
-fn number(value: f64) -> String {
-    match value.abs() {
-        size if size == 0.0 || (1e-3..1e5).contains(&size) => format!("{value:.4}"),
-        _ => format!("{value:.4e}"),
-    }
-}
-
-fn between(interval: Option<[f64; 2]>) -> String {
-    interval.map_or_else(String::new, |[low, high]| format!("{} to {}", number(low), number(high)))
-}
-
-fn print(out: &mut dyn Write, report: &Report, terminal: &Terminal) -> io::Result<()> {
-    for law in report.laws.iter().filter(|law| law.failed.is_none()) {
-        print_law(out, law, terminal)?;
-    }
-    let tested: Vec<_> = report.compared.iter().filter_map(|of| Some((of.law, of.tested.as_ref()?))).collect();
-    if !tested.is_empty() {
-        writeln!(out, "error on held-out compute")?;
-        for (law, test) in tested {
-            let times = format!("{} points, up to {:.1} times the compute that was fitted", test.held, test.factor);
-            writeln!(out, "  {:<20} {:>7.2} %  {times}", law.name(), 100.0 * test.error)?;
-        }
-    }
-    Ok(())
-}
-
-fn print_law(out: &mut dyn Write, law: &LawReport, terminal: &Terminal) -> io::Result<()> {
-    writeln!(out, "{}", terminal.tone(Tone::Good, law.law.name()))?;
-    for name in law.law.parameters() {
-        if let Some(value) = law.parameters.get(*name) {
-            writeln!(out, "  {name:<8} {:>12}  {}", number(*value), between(law.intervals.get(*name).copied()))?;
-        }
-    }
-    if let (Some(objective), Some(r2), Some(starts)) = (law.objective, law.r2, law.starts) {
-        let searched = format!("{} of {} starts reached it", starts.reached, starts.tried);
-        writeln!(out, "  objective {objective:.6e}, {searched}; R² {r2:.4} on the fitted points")?;
-    }
-    for predicted in law.predictions.iter().flatten() {
-        let Prediction { params, tokens, loss, loss_interval, run_interval, warnings, .. } = predicted;
-        let loss = loss.map_or_else(|| "no loss".to_owned(), |loss| format!("loss {}", number(loss)));
-        writeln!(out, "  at {params:.3e} parameters and {tokens:.3e} tokens: {loss}")?;
-        if let (Some(_), Some(_)) = (loss_interval, run_interval) {
-            writeln!(out, "    the law: {}; a run: {}", between(*loss_interval), between(*run_interval))?;
-        }
-        warnings.iter().try_for_each(|warning| writeln!(out, "    {warning}"))?;
-    }
-    if law.predictions.iter().any(Option::is_none) {
-        writeln!(out, "  it has no optimum for one of the computes")?;
-    }
-    Ok(())
+        Ok(())
+    })
 }
