@@ -7,6 +7,7 @@
 
 pub mod contamination;
 mod error;
+pub mod exposure;
 mod numbers;
 mod page;
 pub mod plot;

@@ -6,6 +6,7 @@ use retrace_spec::RelPath;
 use retrace_spec::foreign::shown_lines;
 
 use crate::ReportError;
+use crate::exposure;
 use crate::numbers::grouped;
 use crate::release::{Checked, CheckedReplay, Part};
 use crate::sections::{self, Colours, made, section};
@@ -72,6 +73,7 @@ fn shown(part: &Part, colours: &Colours) -> Result<Markup, ReportError> {
         Part::Scaling(law) => sections::scaling_law(law, colours),
         Part::Cleaning(cleaning) => Ok(sections::cleaned(cleaning)),
         Part::Contamination(benchmarks) => Ok(sections::contamination(benchmarks)),
+        Part::Exposure(exposures) => exposure::section(exposures),
     }
 }
 

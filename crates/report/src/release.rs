@@ -10,6 +10,7 @@ use retrace_train::Replay;
 use serde::Serialize;
 
 use crate::ReportError;
+use crate::exposure::Exposures;
 
 mod contamination;
 
@@ -52,6 +53,8 @@ pub enum Part {
     Cleaning(Cleaning),
     /// The items of benchmarks in the corpus.
     Contamination(Contaminated),
+    /// What leaks changed in runs.
+    Exposure(Exposures),
 }
 
 /// The results for the documents.

@@ -32,7 +32,7 @@ impl Colours {
                     metrics.iter().flat_map(|metric| &metric.runs).for_each(|of| add(&of.run));
                 }
                 Part::Scaling(law) => law.runs.iter().for_each(|of| add(&of.run)),
-                Part::Cleaning(_) | Part::Contamination(_) => {}
+                Part::Cleaning(_) | Part::Contamination(_) | Part::Exposure(_) => {}
             }
         }
         Self(runs)

@@ -11,6 +11,7 @@ use retrace_eval::Items;
 use retrace_files::{FileError, Progress, Root, expand, json_lines};
 use retrace_query::Session;
 use retrace_report::contamination::ContaminationCounts;
+use retrace_report::exposure::Exposures;
 use retrace_report::{Cleaning, Part, page};
 use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::recipe::{Rule, Section};
@@ -39,6 +40,7 @@ const fn tables_of(section: &Section) -> (&'static [&'static str], &'static [&'s
         Section::Training { .. } => (&["train_log"], &["checkpoints"]),
         Section::Evaluation { .. } => (&["metrics"], &["checkpoints"]),
         Section::Contamination { .. } => (&["contamination"], &["exposures", "samples", "checkpoints"]),
+        Section::Exposure { .. } => (&["contamination", "exposures", "samples", "checkpoints"], &[]),
         Section::Scaling { .. } | Section::Cleaning { .. } => (&[], &[]),
     }
 }
@@ -46,9 +48,10 @@ const fn tables_of(section: &Section) -> (&'static [&'static str], &'static [&'s
 /// The directory of tables that a section reads.
 const fn directory_of(section: &Section) -> Option<&RelPath> {
     match section {
-        Section::Training { tables } | Section::Evaluation { tables, .. } | Section::Contamination { tables, .. } => {
-            Some(tables)
-        }
+        Section::Training { tables }
+        | Section::Evaluation { tables, .. }
+        | Section::Contamination { tables, .. }
+        | Section::Exposure { tables, .. } => Some(tables),
         Section::Scaling { .. } | Section::Cleaning { .. } => None,
     }
 }
@@ -117,7 +120,9 @@ impl Step for PageRecipe {
                     files.extend([Files::one(recipe.clone()), Files::one(ledger(&of)?)]);
                     files.extend(cleaned(&of)?.into_iter().map(Files::Matching));
                 }
-                Section::Contamination { counts, .. } => files.push(Files::one(counts.clone())),
+                Section::Contamination { counts, .. } | Section::Exposure { counts, .. } => {
+                    files.push(Files::one(counts.clone()));
+                }
             }
             needs.extend(files.into_iter().map(Need::from));
         }
@@ -145,7 +150,7 @@ impl Step for PageRecipe {
                     inputs.extend([recipe.clone(), ledger(&of)?]);
                     inputs.extend(kept(root, &of)?);
                 }
-                Section::Contamination { counts, .. } => inputs.push(counts.clone()),
+                Section::Contamination { counts, .. } | Section::Exposure { counts, .. } => inputs.push(counts.clone()),
             }
         }
         Ok(inputs)
@@ -178,6 +183,10 @@ fn part(root: &Root, section: &Section) -> Result<Part, StepError> {
         Section::Cleaning { recipe } => Part::Cleaning(cleaning(root, &read(root, recipe)?)?),
         Section::Contamination { counts, .. } => {
             Part::contamination(&session()?, read_json::<ContaminationCounts>(root, counts)?)?
+        }
+        Section::Exposure { counts, twins, .. } => {
+            let counts: ContaminationCounts = read_json(root, counts)?;
+            Part::Exposure(Exposures::read(&session()?, &counts, twins)?)
         }
     })
 }

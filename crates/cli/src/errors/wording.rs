@@ -364,6 +364,7 @@ fn all() -> Vec<Errors> {
             [
                 ReportError::Empty(text("loss")),
                 ReportError::NotDrawn(text("WHAT")),
+                ReportError::Twin { run: text("leaked"), twin: text("twin"), what: text("WHAT") },
                 ReportError::Plot { title: text("loss"), what: text("WHAT") },
             ],
         ),

@@ -10,8 +10,8 @@ use crate::numbers::{grouped, percent, size};
 pub struct DataTable {
     /// The file's name without its ending.
     pub name: &'static str,
-    columns: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
+    pub(crate) columns: Vec<&'static str>,
+    pub(crate) rows: Vec<Vec<String>>,
 }
 
 impl DataTable {
