@@ -8,25 +8,21 @@ use crate::support::{Ran, retrace};
 
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../manifests/leak");
 
-/// Leaked texts, and leaked questions, per language.
+/// Leaked texts per language.
 const LEAKED: usize = 8;
 const STEPS: u64 = 60;
 
 /// The documents of `manifests/leak`, with less of everything.
 fn documents(root: &Path) {
     let smaller = [
-        ("documents: 500", "documents: 100"),
+        ("documents: 300", "documents: 100"),
         ("held_out: 60", "held_out: 24"),
-        ("questions: 120", "questions: 24"),
-        ("leaked: 24", "leaked: 8"),
         ("leaked_texts: 20", "leaked_texts: 8"),
         ("vocab_size: 2048", "vocab_size: 1024"),
-        ("hidden_size: 96", "hidden_size: 32"),
-        ("intermediate_size: 256", "intermediate_size: 96"),
-        ("num_hidden_layers: 3", "num_hidden_layers: 2"),
-        ("batch_size: 12", "batch_size: 4"),
-        ("micro_batch_size: 6", "micro_batch_size: 4"),
-        ("steps: 240", "steps: 60"),
+        ("hidden_size: 64", "hidden_size: 32"),
+        ("intermediate_size: 176", "intermediate_size: 96"),
+        ("batch_size: 8", "batch_size: 4"),
+        ("steps: 160", "steps: 60"),
         ("checkpoint_every: 20", "checkpoint_every: 15"),
     ];
     fs::create_dir(root.join("tasks")).unwrap();
@@ -58,14 +54,12 @@ fn a_leak_from_the_corpus_to_the_page() {
     let run = |arguments: &[&str]| -> Ran { retrace().current_dir(root).args(arguments).output().unwrap().into() };
     run(&["make", ".", "--quiet"]).code(0);
 
-    // What is found is what was planted: the first items of each benchmark, and nothing else.
-    let found: BTreeSet<String> =
-        query(root, "select distinct benchmark, item from contamination where verdict = 'leak'").into_iter().collect();
-    let planted = (0..LEAKED).flat_map(|number| {
-        ["en", "zh"].into_iter().flat_map(move |code| {
-            [format!("heldout-{code},{code}-held-out-{number:05}"), format!("facts-{code},facts-{code}-{number:03}")]
-        })
-    });
+    // What was planted is found. The grammar of the corpus also writes texts that are like a held-out one by chance; of
+    // these, none is word for word.
+    let leaks = "select distinct benchmark, item from contamination where verdict = 'leak' and form = 'verbatim'";
+    let found: BTreeSet<String> = query(root, leaks).into_iter().collect();
+    let planted =
+        (0..LEAKED).flat_map(|number| ["en", "zh"].map(|code| format!("heldout-{code},{code}-held-out-{number:05}")));
     assert_eq!(found, planted.collect());
 
     // The run saw them, its twin did not, and every step is one of the run's.
@@ -96,7 +90,7 @@ fn a_leak_from_the_corpus_to_the_page() {
             (asked, shown) => assert!(asked.is_err() && shown.is_err(), "{row}\n{on_page}"),
         }
     }
-    assert_eq!(by_benchmark.len(), 4, "{asked}");
+    assert_eq!(by_benchmark.len(), 2, "{asked}");
     assert!(page.contains("Gain on twin") && page.contains("What leaks changed"));
 
     // It is a release as any other.
@@ -107,5 +101,7 @@ fn a_leak_from_the_corpus_to_the_page() {
     // A twin that saw the leak is none.
     let text = fs::read_to_string(root.join("page.yaml")).unwrap();
     fs::write(root.join("page.yaml"), text.replace("{leaked: twin}", "{twin: leaked}")).unwrap();
-    run(&["make", ".", "--quiet"]).code(2).says(&["\"leaked\" saw leaked items of", "cannot be compared"]);
+    let ran = run(&["make", "."]).code(2);
+    let said = ran.out + &ran.err;
+    assert!(said.contains("\"leaked\" saw leaked items of") && said.contains("correct `twins`"), "{said}");
 }

@@ -65,7 +65,8 @@ fn scan(root: &Root, recipe: &ContaminationRecipe) -> Result<Scan, StepError> {
     };
     let task = |path: &RelPath| {
         let task: LoadedTask = load(root, path)?;
-        let file = Named::of_release(root, std::slice::from_ref(&task.task.items))?.pop();
+        let [_, items] = files_of_task(root, path)?;
+        let file = Named::of_release(root, &[items])?.pop();
         let items = benchmarks::of_task(&task);
         Ok::<_, StepError>(file.map(|file| TaskItems { task: task.task.name, items, file }))
     };
