@@ -22,6 +22,7 @@ mod hostile;
 mod house;
 mod import;
 mod interrupted;
+mod leaks;
 mod limits;
 mod logits;
 mod making;

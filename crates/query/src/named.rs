@@ -117,7 +117,7 @@ macro_rules! embedded {
 const EMBEDDED: &[(&str, &str)] = embedded! {
     "aligned-runs" "benchmarks-that-move-together" "best-checkpoint" "checkpoints-without-evals"
     "contaminated-items" "emergence" "eval-coverage" "forgetting" "greatest-drops" "interpolated"
-    "layer-moves" "learning-curve" "paired-samples" "published-ladder-13b"
+    "layer-moves" "leaked-items" "learning-curve" "paired-samples" "published-ladder-13b"
     "published-ladder-noise" "published-speedrun-noise" "rank-stability" "runs-differ" "scaling-points"
     "seed-noise" "shots-difference" "slope" "smooth-loss" "spikes" "term-frequency" "tokens-per-step"
     "tokens-to-threshold"

@@ -28,6 +28,16 @@ pub enum ReportError {
     /// No chart fits the columns of an answer.
     #[error("the answer cannot be drawn: {0}")]
     NotDrawn(String),
+    /// A run cannot be compared with its twin.
+    #[error("{run:?} cannot be compared with its twin {twin:?}: {what}")]
+    Twin {
+        /// The run.
+        run: String,
+        /// Its twin.
+        twin: String,
+        /// The reason.
+        what: String,
+    },
     /// A chart could not be drawn.
     #[error("chart {title:?} could not be drawn: {what}")]
     Plot {

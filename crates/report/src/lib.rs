@@ -9,6 +9,7 @@ mod checkpoints;
 mod command;
 pub mod contamination;
 mod error;
+pub mod exposure;
 mod figure;
 mod numbers;
 mod page;

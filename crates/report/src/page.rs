@@ -9,6 +9,7 @@ use retrace_spec::foreign::shown_lines;
 
 use crate::ReportError;
 use crate::command::option;
+use crate::exposure;
 use crate::figure;
 use crate::numbers::grouped;
 use crate::release::{Checked, CheckedReplay, Part};
@@ -100,6 +101,7 @@ fn shown(part: &Part, colours: &Colours) -> Result<Markup, ReportError> {
         Part::Cleaning(cleaning) => Ok(sections::cleaned(cleaning)),
         Part::Contamination(benchmarks) => Ok(sections::contamination(benchmarks)),
         Part::Figures(figures) => figure::shown(figures, colours, false),
+        Part::Exposure(exposures) => exposure::section(exposures),
     }
 }
 

@@ -91,13 +91,15 @@ pub struct Series {
     pub colour: usize,
 }
 
-/// A dashed line across the chart.
+/// A marked value.
 #[derive(Debug, Clone)]
 pub enum Mark {
-    /// At a value of x.
+    /// A dashed line across the chart, at a value of x.
     X(f64, String),
-    /// At a value of y.
+    /// The same at a value of y.
     Y(f64, String),
+    /// A short line on the horizontal axis, at a value of x.
+    Tick(f64),
 }
 
 /// A chart.
@@ -130,7 +132,7 @@ impl Chart {
         let (mut xs, mut ys): (Vec<f64>, Vec<f64>) = all().unzip();
         for mark in &self.marks {
             match mark {
-                Mark::X(at, _) => xs.push(*at),
+                Mark::X(at, _) | Mark::Tick(at) => xs.push(*at),
                 Mark::Y(at, _) => ys.push(*at),
             }
         }
@@ -150,7 +152,7 @@ impl Chart {
         let beside =
             self.series.iter().map(|series| &series.label).chain(self.marks.iter().filter_map(|mark| match mark {
                 Mark::Y(_, label) => Some(label),
-                Mark::X(..) => None,
+                Mark::X(..) | Mark::Tick(_) => None,
             }));
         let right = beside.map(|label| wide(label)).max().unwrap_or(0) + 28;
         let (area_x, area_y) = ((left, SIZE.0 - right), (52, SIZE.1 - 86));
@@ -182,6 +184,10 @@ impl Chart {
                     let at = y.map(*value, (area_y.1, area_y.0));
                     pen.dashed([(area_x.0, at), (area_x.1, at)], colour(MARK), 2)?;
                     labels.push((at, label, colour(MARK)));
+                }
+                Mark::Tick(value) => {
+                    let at = x.map(*value, area_x);
+                    pen.line((at, area_y.1 - 16), (at, area_y.1), colour(MARK), 2)?;
                 }
             }
         }

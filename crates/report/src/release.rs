@@ -10,6 +10,7 @@ use retrace_train::Replay;
 use serde::Serialize;
 
 use crate::ReportError;
+use crate::exposure::Exposures;
 use crate::figure::Figures;
 
 mod contamination;
@@ -55,6 +56,8 @@ pub enum Part {
     Contamination(Contaminated),
     /// Figures of query results.
     Figures(Vec<Figures>),
+    /// What leaks changed in runs.
+    Exposure(Exposures),
 }
 
 /// The results for the documents.

@@ -34,7 +34,7 @@ impl Colours {
                 Part::Scaling(report) => {
                     report.points.rows().iter().filter_map(|point| point.run.as_ref()).for_each(&mut add);
                 }
-                Part::Cleaning(_) | Part::Contamination(_) => {}
+                Part::Cleaning(_) | Part::Contamination(_) | Part::Exposure(_) => {}
             }
         }
         Self(runs)

@@ -249,8 +249,8 @@ fn counts() -> ContaminationCounts {
         false_alarms: Some(vec![alarms("facts-en", 60), alarms("facts-zh", 40)]),
         left_out: Vec::new(),
         runs: vec![
-            RunExposure { run: "base".to_owned(), documents: 7, used: 6, absent: 0 },
-            RunExposure { run: "tiny".to_owned(), documents: 7, used: 1, absent: 2 },
+            RunExposure { run: "base".to_owned(), documents: 7, used: 6, absent: 0, unsearched: 0 },
+            RunExposure { run: "tiny".to_owned(), documents: 7, used: 1, absent: 2, unsearched: 1 },
         ],
     }
 }
@@ -537,7 +537,7 @@ fn hostile_names_are_texts() {
         Part::Contamination(of::Contaminated {
             counts: ContaminationCounts {
                 rates: vec![Rate { benchmark: name(), ..counts().rates[0].clone() }],
-                runs: vec![RunExposure { run: name(), documents: 1, used: 0, absent: 1 }],
+                runs: vec![RunExposure { run: name(), documents: 1, used: 0, absent: 1, unsearched: 1 }],
                 ..counts()
             },
             benchmarks: vec![of::Leaks {

@@ -1,6 +1,6 @@
 //! The step that searches a corpus for the items of benchmarks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Write as _;
 
@@ -65,7 +65,8 @@ fn scan(root: &Root, recipe: &ContaminationRecipe) -> Result<Scan, StepError> {
     };
     let task = |path: &RelPath| {
         let task: LoadedTask = load(root, path)?;
-        let file = Named::of_release(root, std::slice::from_ref(&task.task.items))?.pop();
+        let [_, items] = files_of_task(root, path)?;
+        let file = Named::of_release(root, &[items])?.pop();
         let items = benchmarks::of_task(&task);
         Ok::<_, StepError>(file.map(|file| TaskItems { task: task.task.name, items, file }))
     };
@@ -98,10 +99,12 @@ fn leaking(report: &ContaminationReport) -> BTreeMap<(&str, u64), &str> {
 fn exposures(
     name: &str,
     batches: &Batches,
+    searched: &BTreeSet<RelPath>,
     leaking: &BTreeMap<(&str, u64), &str>,
     rows: &mut Vec<Exposure>,
 ) -> Result<RunExposure, StepError> {
-    let mut of = RunExposure { run: name.to_owned(), documents: leaking.len() as u64, used: 0, absent: 0 };
+    let unsearched = batches.sources().into_iter().filter(|shard| !searched.contains(shard)).count() as u64;
+    let mut of = RunExposure { run: name.to_owned(), documents: leaking.len() as u64, used: 0, absent: 0, unsearched };
     for ((shard, line), document) in leaking {
         let path: RelPath = shard.parse()?;
         let steps = usize::try_from(*line).ok().and_then(|line| batches.seen(&path, line));
@@ -194,8 +197,9 @@ impl Step for ContaminationRecipe {
         }
         let report = scan.report(progress)?;
         let leaking = leaking(&report);
+        let searched = expand(root, &self.corpus)?.into_iter().collect();
         let mut rows = Vec::new();
-        let used = runs.iter().map(|(name, batches)| exposures(name, batches, &leaking, &mut rows));
+        let used = runs.iter().map(|(name, batches)| exposures(name, batches, &searched, &leaking, &mut rows));
         let used = used.collect::<Result<Vec<_>, _>>()?;
         let counts = ContaminationCounts::new(&report, used);
         let tables = self.output.under(root.path());

@@ -11,6 +11,7 @@ use retrace_eval::Items;
 use retrace_files::{FileError, Progress, Root, expand, json_lines};
 use retrace_query::Session;
 use retrace_report::contamination::ContaminationCounts;
+use retrace_report::exposure::Exposures;
 use retrace_report::{Choice, Cleaning, Part, page, weights};
 use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::recipe::{Rule, Section};
@@ -41,6 +42,7 @@ const fn tables_of(section: &Section) -> (&'static [&'static str], &'static [&'s
         Section::Contamination { .. } => (&["contamination"], &["exposures", "samples", "checkpoints"]),
         Section::Checkpoints { .. } => (&["metrics"], &["train_log"]),
         Section::Weights { .. } => (&["tensors"], &[]),
+        Section::Exposure { .. } => (&["contamination", "exposures", "samples", "checkpoints"], &[]),
         Section::Scaling { .. } | Section::Cleaning { .. } => (&[], &[]),
     }
 }
@@ -52,7 +54,8 @@ const fn directory_of(section: &Section) -> Option<&RelPath> {
         | Section::Evaluation { tables, .. }
         | Section::Contamination { tables, .. }
         | Section::Checkpoints { tables, .. }
-        | Section::Weights { tables, .. } => Some(tables),
+        | Section::Weights { tables, .. }
+        | Section::Exposure { tables, .. } => Some(tables),
         Section::Scaling { .. } | Section::Cleaning { .. } => None,
     }
 }
@@ -121,7 +124,9 @@ impl Step for PageRecipe {
                     files.extend([Files::one(recipe.clone()), Files::one(ledger(&of)?)]);
                     files.extend(cleaned(&of)?.into_iter().map(Files::Matching));
                 }
-                Section::Contamination { counts, .. } => files.push(Files::one(counts.clone())),
+                Section::Contamination { counts, .. } | Section::Exposure { counts, .. } => {
+                    files.push(Files::one(counts.clone()));
+                }
             }
             needs.extend(files.into_iter().map(Need::from));
         }
@@ -149,7 +154,7 @@ impl Step for PageRecipe {
                     inputs.extend([recipe.clone(), ledger(&of)?]);
                     inputs.extend(kept(root, &of)?);
                 }
-                Section::Contamination { counts, .. } => inputs.push(counts.clone()),
+                Section::Contamination { counts, .. } | Section::Exposure { counts, .. } => inputs.push(counts.clone()),
             }
         }
         Ok(inputs)
@@ -188,6 +193,10 @@ fn part(root: &Root, section: &Section) -> Result<Part, StepError> {
             Part::Figures(choice.figures(&session()?)?)
         }
         Section::Weights { runs, .. } => Part::Figures(weights(&session()?, runs)?),
+        Section::Exposure { counts, twins, .. } => {
+            let counts: ContaminationCounts = read_json(root, counts)?;
+            Part::Exposure(Exposures::read(&session()?, &counts, twins)?)
+        }
     })
 }
 

@@ -93,6 +93,11 @@ impl Batches {
         &self.order
     }
 
+    /// The shards of documents that the run's token shards are made from.
+    pub fn sources(&self) -> BTreeSet<&RelPath> {
+        self.shards.iter().flatten().flat_map(|tokens| tokens.shards()).collect()
+    }
+
     /// The steps whose batches contain a token of the document at `line` of `shard`, as an input or as a target; `None`
     /// if no token shard of the run has the document.
     pub fn seen(&self, shard: &RelPath, line: usize) -> Option<BTreeSet<Step>> {

@@ -63,9 +63,12 @@ pub(super) fn of(failure: &Failure) -> String {
             "`retrace import`, `make` and `stats -o DIR` make such tables; give their directory with --tables"
                 .to_owned()
         }
+        Failure::Report(ReportError::Twin { .. }) => TWIN.to_owned(),
         Failure::Report(_) => "check that the tables have the rows that the report draws".to_owned(),
     }
 }
+
+const TWIN: &str = "correct `twins` in the document of the page: a twin has scores of the same benchmarks and was trained without the documents that leak them";
 
 /// The advice for a step that failed.
 pub(crate) fn of_step(error: &StepError) -> String {
@@ -99,6 +102,7 @@ pub(crate) fn of_step(error: &StepError) -> String {
         StepError::Meanwhile { .. } => "run `retrace make` again when no other program writes to the file; the step is then run again",
         StepError::Changed { .. } => "move the file away or remove it, then run `retrace make` again",
         StepError::Report(ReportError::NoSuch { .. }) => "give one of these names, or none: then all are shown",
+        StepError::Report(ReportError::Twin { .. }) => TWIN,
         StepError::Report(_) => "check that the tables have the rows that the report draws",
     }
     .to_owned()

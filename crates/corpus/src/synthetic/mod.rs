@@ -3,7 +3,7 @@
 //! People live in towns, have a trade, keep an animal, like a dish and own something of a colour. Documents of several
 //! kinds describe them in English and Chinese, so that a small model can learn both the languages and the facts, and
 //! questions can test the facts. Typical defects of a real crawl are planted: duplicates, near duplicates,
-//! boilerplate, wrong labels, junk, and a leak of questions.
+//! boilerplate, wrong labels, junk, and a leak of questions and of held-out documents.
 
 mod chinese;
 mod english;
@@ -18,6 +18,7 @@ use retrace_spec::{GenerateRecipe, RelPath};
 use serde::Serialize;
 
 use crate::{CorpusDocument, CorpusError, Language};
+use plant::Leaked;
 use world::World;
 
 pub use plant::Planted;
@@ -89,14 +90,14 @@ pub fn generate(root: &Root, plan: &GenerateRecipe, progress: &dyn Progress) -> 
         let general: Vec<CorpusDocument> =
             part("general", plan.documents, DocumentKind::GENERAL).map(|d| document("general", d)).collect();
         progress.advance(plan.documents);
+        let held_out: Vec<CorpusDocument> =
+            part("held-out", plan.held_out, DocumentKind::GENERAL).map(|d| document("held-out", d)).collect();
         let mut pen = Pen::new(Stream::new(plan.seed.get(), &format!("synthetic/{code}/plant")), 0);
-        let general = plant::plant(
-            general,
-            language,
-            &questions[..(plan.leaked as usize).min(questions.len())],
-            &mut pen,
-            &mut made.planted,
-        );
+        let leaked = Leaked {
+            questions: &questions[..(plan.leaked as usize).min(questions.len())],
+            texts: &held_out[..(plan.leaked_texts as usize).min(held_out.len())],
+        };
+        let general = plant::plant(general, language, &leaked, &mut pen, &mut made.planted);
         let selected: Vec<CorpusDocument> =
             part("selected", plan.selected, DocumentKind::SELECTED).map(|d| document("selected", d)).collect();
         progress.advance(plan.selected);
@@ -108,8 +109,6 @@ pub fn generate(root: &Root, plan: &GenerateRecipe, progress: &dyn Progress) -> 
             }
             made.documents += documents.len() as u64;
         }
-        let held_out: Vec<CorpusDocument> =
-            part("held-out", plan.held_out, DocumentKind::GENERAL).map(|d| document("held-out", d)).collect();
         let path: RelPath = format!("tasks/heldout-{code}.jsonl").parse()?;
         write_lines(root.create(&path)?, &held_out)?;
         made.benchmarks.push(path);
@@ -296,6 +295,33 @@ mod tests {
                 + planted.repeating
                 + planted.exact_duplicates
         );
+    }
+
+    #[test]
+    fn leaked_texts_are_documents_at_random_places_and_change_no_other() {
+        let documents = |leaked: u64| {
+            let directory = tempfile::tempdir().unwrap();
+            let plan = GenerateRecipe { leaked_texts: leaked, ..plan(1) };
+            generate(&Root::open(directory.path()).unwrap(), &plan, &Silent).unwrap();
+            let read = |path: &str| -> Vec<CorpusDocument> {
+                let file = RegularFile::open(&directory.path().join(path)).unwrap();
+                json_lines::<CorpusDocument>(file).map(|line| line.unwrap().1).collect()
+            };
+            ["en", "zh"]
+                .map(|code| (read(&format!("raw/{code}-00000.jsonl")), read(&format!("tasks/heldout-{code}.jsonl"))))
+        };
+        for ((with, held_out), (without, same)) in documents(5).into_iter().zip(documents(0)) {
+            assert_eq!(held_out, same);
+            let (leaked, others): (Vec<_>, Vec<_>) = with.iter().partition(|of| of.id.contains("-leak-"));
+            assert!(others.into_iter().eq(&without));
+            let mut texts: Vec<&str> = leaked.iter().map(|of| of.text.as_str()).collect();
+            let mut expected: Vec<&str> = held_out.iter().take(5).map(|of| of.text.as_str()).collect();
+            texts.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(texts, expected);
+            let places: Vec<usize> = (0..with.len()).filter(|at| with[*at].id.contains("-leak-")).collect();
+            assert!(places.last().unwrap() - places.first().unwrap() > with.len() / 4, "{places:?}");
+        }
     }
 
     #[test]

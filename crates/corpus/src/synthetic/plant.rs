@@ -24,16 +24,27 @@ pub struct Planted {
     pub repeating: u64,
     /// Evaluation questions with their answers, in the middle of a document.
     pub leaked: u64,
+    /// Held-out documents.
+    pub leaked_texts: u64,
+}
+
+/// What the corpus has of the benchmarks.
+#[derive(Debug)]
+pub(super) struct Leaked<'a> {
+    /// Questions, each inserted into one document with its answer.
+    pub(super) questions: &'a [Question],
+    /// Held-out documents, each a document of its own.
+    pub(super) texts: &'a [CorpusDocument],
 }
 
 /// One planted document of each kind per this many documents.
 const EVERY: usize = 50;
 
-/// Plants into `documents`, at random positions; each of `leaked` is inserted into one document.
+/// Plants into `documents`, at random positions.
 pub(super) fn plant(
     mut documents: Vec<CorpusDocument>,
     language: Language,
-    leaked: &[Question],
+    leaked: &Leaked<'_>,
     pen: &mut Pen,
     planted: &mut Planted,
 ) -> Vec<CorpusDocument> {
@@ -43,7 +54,7 @@ pub(super) fn plant(
     }
     // With the leak inserted, the text of this document is no longer that of any other document.
     let hosts = pen.shuffled(genuine);
-    for (question, host) in leaked.iter().zip(&hosts) {
+    for (question, host) in leaked.questions.iter().zip(&hosts) {
         let text = &mut documents[*host].text;
         *text = format!("{text}\n\n{}", question.told(language));
         planted.leaked += 1;
@@ -57,13 +68,13 @@ pub(super) fn plant(
             *count += 1;
         };
         // Each is a copy of a different document, so that no two planted ones are the same.
-        let original = &documents[hosts[(leaked.len() + 2 * round) % genuine]].text;
+        let original = &documents[hosts[(leaked.questions.len() + 2 * round) % genuine]].text;
         let spaced = match round % 2 {
             0 => original.replace(' ', "  ").replace('\n', " \n"),
             _ => format!(" {}\n", full_width(original)),
         };
         add("copy", spaced, &mut planted.exact_duplicates);
-        let original = &documents[hosts[(leaked.len() + 2 * round + 1) % genuine]].text;
+        let original = &documents[hosts[(leaked.questions.len() + 2 * round + 1) % genuine]].text;
         let added = match language {
             Language::En => format!("{original} This page was last changed {} days ago.", round + 2),
             Language::Zh => format!("{original}本页最后修改于{}天前。", round + 2),
@@ -98,6 +109,12 @@ pub(super) fn plant(
         let symbols: String = (0..120).map(|_| *pen.pick(&['#', '@', '~', '^', '*', '=', '|', '$'])).collect();
         let word = if language == Language::En { "code" } else { "代码" };
         add("junk", format!("{word}{round} {symbols}"), &mut planted.junk);
+    }
+    for (number, held_out) in leaked.texts.iter().enumerate() {
+        let code = if language == Language::En { "en" } else { "zh" };
+        let document = CorpusDocument { id: format!("{code}-leak-{number:04}"), ..held_out.clone() };
+        extra.push(CorpusDocument { source: "crawl".to_owned(), ..document });
+        planted.leaked_texts += 1;
     }
     for document in extra {
         let at = pen.below(documents.len() + 1) as usize;

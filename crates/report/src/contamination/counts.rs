@@ -35,6 +35,8 @@ pub struct RunExposure {
     pub used: u64,
     /// Of these, how many are in none of the run's token shards: it was not trained on these shards of the corpus.
     pub absent: u64,
+    /// Shards of the run's token shards that the search did not read, so that it may have used leaks in them.
+    pub unsearched: u64,
 }
 
 impl ContaminationCounts {

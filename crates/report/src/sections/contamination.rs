@@ -80,14 +80,14 @@ fn rates(counts: &ContaminationCounts) -> Markup {
 }
 
 fn exposures(runs: &[RunExposure]) -> Markup {
-    let absent: Vec<&RunExposure> = runs.iter().filter(|of| of.absent > 0).collect();
+    let absent: Vec<&RunExposure> = runs.iter().filter(|of| of.absent > 0 && of.unsearched > 0).collect();
     html! {
         div.scroll {
             table {
                 caption { "Documents with a leak that each run used" }
                 thead { tr { th { "Run" } th.num { "Used" } th.num { "Not used" } th.num { "In no token shard of the run" } } }
                 tbody {
-                    @for RunExposure { run, documents, used, absent } in runs {
+                    @for RunExposure { run, documents, used, absent, .. } in runs {
                         tr {
                             td { (run) }
                             td.num { (grouped(*used)) }

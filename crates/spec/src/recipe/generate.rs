@@ -23,6 +23,13 @@ pub struct GenerateRecipe {
     pub questions: u64,
     /// Questions per language that are leaked into the general part.
     pub leaked: u64,
+    /// Held-out documents per language that are leaked into the general part, each as a document of its own.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub leaked_texts: u64,
+}
+
+const fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Document for GenerateRecipe {
@@ -40,10 +47,17 @@ impl Document for GenerateRecipe {
             ("held_out", self.held_out),
             ("questions", self.questions),
             ("leaked", self.leaked),
+            ("leaked_texts", self.leaked_texts),
         ];
-        match counts.into_iter().find(|(_, count)| *count > MOST) {
-            Some((field, count)) => Err((field.to_owned(), format!("{count} is more than {MOST}"))),
-            None => Ok(()),
+        if let Some((field, count)) = counts.into_iter().find(|(_, count)| *count > MOST) {
+            return Err((field.to_owned(), format!("{count} is more than {MOST}")));
+        }
+        match self.leaked_texts > self.held_out {
+            true => Err((
+                "leaked_texts".to_owned(),
+                format!("{} is more than the {} documents held out", self.leaked_texts, self.held_out),
+            )),
+            false => Ok(()),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The recipe of a page: its sections.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{check_input, check_name};
@@ -77,6 +79,16 @@ pub enum Section {
         /// Which runs; all, if there are none.
         #[serde(default)]
         runs: Vec<String>,
+    },
+    /// The scores of leaked items before and after each run saw them.
+    Exposure {
+        /// The directory of tables: `contamination`, `exposures`, `samples` and `checkpoints`.
+        tables: RelPath,
+        /// The counts of the `contamination/1` document that made the first two. Its first method decides what leaks.
+        counts: RelPath,
+        /// For a run, its twin: a run that was trained in the same way on a corpus without the leaks.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        twins: BTreeMap<String, String>,
     },
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
-use retrace_analysis::contamination::{KEPT, Method, Verdict};
+use retrace_analysis::contamination::{Method, Verdict};
 use retrace_report::contamination::{ContaminationReport, Hit, Rate, markdown, verdict_name};
 use retrace_steps::{Columns, Scan, named, write_contamination};
 
@@ -107,7 +107,7 @@ impl Contamination {
             methods: self.method.iter().filter_map(|name| Method::named(name)).collect(),
             skip_unreadable: self.skip_unreadable,
             impossible: !self.no_impossible,
-            most: KEPT,
+            most: retrace_analysis::contamination::KEPT,
             kept: kept.clone(),
         };
         if let Some(directory) = &self.output {
