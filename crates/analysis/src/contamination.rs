@@ -32,6 +32,7 @@ mod judge;
 mod markup;
 mod published;
 mod search;
+mod seeds;
 mod seen;
 mod sentences;
 mod simplified;

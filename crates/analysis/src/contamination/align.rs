@@ -20,6 +20,29 @@ pub(super) fn aligned(item: &[u64], document: &[u64]) -> Vec<(usize, usize)> {
     pairs
 }
 
+/// Which units a text may have: a bit for each of them, and for others by chance.
+#[derive(Debug)]
+pub(super) struct Present([u64; Self::WORDS]);
+
+impl Present {
+    const WORDS: usize = 256;
+
+    pub(super) fn new(units: &[u64]) -> Self {
+        let mut present = Self([0; Self::WORDS]);
+        for unit in units {
+            if let Some(word) = present.0.get_mut(*unit as usize / 64 % Self::WORDS) {
+                *word |= 1 << (unit % 64);
+            }
+        }
+        present
+    }
+
+    /// False only if the text does not have `unit`.
+    pub(super) fn has(&self, unit: u64) -> bool {
+        self.0.get(unit as usize / 64 % Self::WORDS).is_some_and(|word| word >> (unit % 64) & 1 == 1)
+    }
+}
+
 fn add(item: &[u64], document: &[u64], at: (usize, usize), pairs: &mut Vec<(usize, usize)>, depth: usize) {
     let best = local(item, document);
     let (Some(&(i0, j0)), Some(&(i1, j1))) = (best.first(), best.last()) else { return };
@@ -41,6 +64,11 @@ fn add(item: &[u64], document: &[u64], at: (usize, usize), pairs: &mut Vec<(usiz
 fn local(item: &[u64], document: &[u64]) -> Vec<(usize, usize)> {
     let (rows, columns) = (item.len(), document.len());
     if rows < 3 || columns < 3 || rows.saturating_mul(columns) > MOST_CELLS {
+        return Vec::new();
+    }
+    // It has three pairs of equal units or more.
+    let present = Present::new(document);
+    if item.iter().filter(|unit| present.has(**unit)).take(3).count() < 3 {
         return Vec::new();
     }
     const STOP: u8 = 0;

@@ -1,14 +1,17 @@
 //! How much of a text that is searched for a document has.
 
-use super::align::aligned;
-use super::index::{NONE, Target};
+use std::ops::Range;
+
+use super::align::{Present, aligned};
+use super::index::Target;
+use super::seeds::{Hit, NONE};
 use super::text::Unit;
 
 /// A longer text is aligned in pieces of this many units.
 const PIECE: usize = 400;
 
 /// The seeds that a document has, and where: sorted.
-pub(super) type Hits = [(u32, u32)];
+pub(super) type Hits = [Hit];
 
 /// What a document has of a text.
 #[derive(Debug, Clone, Default)]
@@ -31,10 +34,8 @@ impl Cover {
                 *found = true;
             }
         }
-        let whole: f64 = target.weights.iter().sum();
-        let part: f64 = target.weights.iter().zip(&found).filter(|(_, found)| **found).map(|(weight, _)| weight).sum();
         let counted = pairs.len() as f64 / target.units.len().max(1) as f64;
-        let weighted = if whole > 0.0 { part / whole } else { counted };
+        let weighted = weighted(target, &found);
         Self { pairs, found, weighted, counted }
     }
 
@@ -72,31 +73,64 @@ impl Cover {
     }
 }
 
-/// What `document` has of `target`, where most of it is in one place.
-pub(super) fn cover(target: &Target, document: &[Unit], hits: &Hits) -> Cover {
-    let mut pairs = Vec::new();
+/// Less of a text is not looked at further: of its weight, and units in a row.
+const LEAST: (f64, usize) = (0.2, 8);
+
+/// What `document` has of `target`, where most of it is in one place, if it is enough to look at.
+pub(super) fn cover(target: &Target, document: &[Unit], hits: &Hits) -> Option<Cover> {
+    let mut pieces = Vec::new();
+    let mut may_be = vec![false; target.units.len()];
     let mut from = 0;
     while from < target.units.len() {
         let to = (from + PIECE).min(target.units.len());
         // The last piece takes a short rest with it.
         let to = if target.units.len() - to < PIECE / 2 { target.units.len() } else { to };
-        pairs.extend(piece(target, from, to, document, hits));
+        if let Some((start, units)) = around(target, from..to, document, hits) {
+            let present = Present::new(&units);
+            for (unit, may_be) in target.units.iter().zip(&mut may_be).take(to).skip(from) {
+                *may_be = present.has(*unit);
+            }
+            pieces.push((from..to, start, units));
+        }
         from = to;
     }
-    Cover::new(target, pairs)
+    // To align is long, and what is not there at all cannot be enough.
+    let longest = may_be.split(|may_be| !may_be).map(<[bool]>::len).max();
+    if !enough(weighted(target, &may_be), longest.unwrap_or(0)) {
+        return None;
+    }
+    let mut pairs = Vec::new();
+    for (range, start, units) in pieces {
+        let aligned = aligned(target.units.get(range.clone()).unwrap_or_default(), &units);
+        pairs.extend(aligned.into_iter().map(|(i, j)| (range.start + i, start + j)));
+    }
+    let cover = Cover::new(target, pairs);
+    (!cover.pairs.is_empty() && enough(cover.weighted, cover.longest())).then_some(cover)
 }
 
-fn piece(target: &Target, from: usize, to: usize, document: &[Unit], hits: &Hits) -> Vec<(usize, usize)> {
-    let length = to - from;
-    let Some((first, last)) = place(target.seeds.get(from..to).unwrap_or_default(), hits, 2 * length + 20) else {
-        return Vec::new();
-    };
+/// The part of the weight of `target` that its units `found` have.
+fn weighted(target: &Target, found: &[bool]) -> f64 {
+    let whole: f64 = target.weights.iter().sum();
+    let found = target.weights.iter().zip(found).filter(|(_, found)| **found);
+    if whole > 0.0 {
+        found.map(|(weight, _)| weight).sum::<f64>() / whole
+    } else {
+        found.count() as f64 / target.units.len().max(1) as f64
+    }
+}
+
+fn enough(weighted: f64, longest: usize) -> bool {
+    weighted >= LEAST.0 || longest >= LEAST.1
+}
+
+/// The units of `document` where most of this range of `target` is, and where they start.
+fn around(target: &Target, range: Range<usize>, document: &[Unit], hits: &Hits) -> Option<(usize, Vec<u64>)> {
+    let length = range.len();
+    let (first, last) = place(target.seeds.get(range).unwrap_or_default(), hits, 2 * length + 20)?;
     let margin = length / 2 + 10;
     let start = first.saturating_sub(margin);
     let end = (last + margin).min(document.len());
-    let units: Vec<u64> = document.get(start..end).unwrap_or_default().iter().map(|unit| unit.hash).collect();
-    let pairs = aligned(target.units.get(from..to).unwrap_or_default(), &units);
-    pairs.into_iter().map(|(i, j)| (from + i, start + j)).collect()
+    Some((start, document.get(start..end).unwrap_or_default().iter().map(|unit| unit.hash).collect()))
 }
 
 /// The stretch of at most `window` units that has the most different ones of `seeds`: its first and its last.
@@ -106,8 +140,8 @@ fn place(seeds: &[u32], hits: &Hits, window: usize) -> Option<(usize, usize)> {
     different.dedup();
     let mut places: Vec<(usize, usize)> = Vec::new();
     for (number, seed) in different.iter().enumerate() {
-        let start = hits.partition_point(|hit| hit.0 < *seed);
-        places.extend(hits.iter().skip(start).take_while(|hit| hit.0 == *seed).map(|hit| (hit.1 as usize, number)));
+        let start = hits.partition_point(|hit| hit.seed < *seed);
+        places.extend(hits.iter().skip(start).take_while(|hit| hit.seed == *seed).map(|hit| (hit.at as usize, number)));
     }
     places.sort_unstable();
     let mut inside = vec![0_u32; different.len()];

@@ -1,18 +1,14 @@
 //! The benchmarks' items, arranged so that a document is compared only with the few that it may have.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
 use super::item::{BenchmarkItem, Part, Piece};
 use super::judge::SHORTEST_ANSWER;
+use super::seeds::{LENGTH, NONE, Numbers, Seeds, seed_at};
 use super::sentences::{asking, asks, frames, quoted};
-use super::text::{Reader, Unit, mixed};
+use super::text::{Reader, Unit};
 use super::words::{Class, Commonness};
-
-/// Units of a seed that starts with a word, and of one that starts with a character. A question of seven words with one
-/// replaced still has a seed.
-const SEED: [usize; 2] = [3, 4];
 
 /// A seed that stands in more targets than this leads to none of them, unless they have hardly any other.
 const CROWDED: usize = 200;
@@ -53,9 +49,6 @@ impl Target {
     }
 }
 
-/// No seed starts here.
-pub(super) const NONE: u32 = u32::MAX;
-
 /// A piece of an item and its target.
 #[derive(Debug)]
 pub(super) struct Own {
@@ -66,52 +59,17 @@ pub(super) struct Own {
     pub(super) places: Vec<(u32, u32)>,
 }
 
-/// Hash values as they are: they are mixed already.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for b in bytes {
-            self.0 = mixed(self.0 ^ u64::from(*b));
-        }
-    }
-    fn write_u64(&mut self, x: u64) {
-        self.0 = x;
-    }
-}
-
-type Numbers = HashMap<u64, u32, BuildHasherDefault<AsIs>>;
-
 /// Targets by their seeds.
 #[derive(Debug)]
 pub(super) struct Targets {
     pub(super) all: Vec<Target>,
     /// For each item, its pieces.
     pub(super) own: Vec<Vec<Own>>,
-    numbers: Numbers,
-    /// One bit for each hash value of a seed, shortened: most windows of a document end here.
-    filter: Vec<u64>,
-    /// For each seed, the range of `leads` that has its targets.
-    starts: Vec<u32>,
-    leads: Vec<u32>,
+    pub(super) seeds: Seeds,
     /// The letters of the first two choices, as units.
     pub(super) letters: [u64; 2],
     /// For each target, how many of its seeds a document must have to be compared with it.
     pub(super) least: Vec<u32>,
-}
-
-/// The hash value of the seed that starts at `at`, if there are units enough.
-pub(super) fn seed_at(hash: impl Fn(usize) -> Option<(u64, bool)>, at: usize) -> Option<u64> {
-    let (first, cjk) = hash(at)?;
-    let mut sum = first;
-    for k in 1..SEED[usize::from(cjk)] {
-        sum = sum.rotate_left(23).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ hash(at + k)?.0;
-    }
-    Some(mixed(sum))
 }
 
 impl Targets {
@@ -120,10 +78,7 @@ impl Targets {
         let mut targets = Self {
             all: Vec::new(),
             own: Vec::with_capacity(items.len()),
-            numbers: Numbers::default(),
-            filter: Vec::new(),
-            starts: Vec::new(),
-            leads: Vec::new(),
+            seeds: Seeds::default(),
             least: Vec::new(),
             letters: [0; 2],
         };
@@ -174,39 +129,33 @@ impl Targets {
             targets.own.push(own);
         }
         drop(same);
-        targets.number_seeds(&cjk);
-        targets.weigh(items.len(), &commonness);
-        targets.lead();
+        let numbers = targets.number_seeds(&cjk);
+        targets.weigh(items.len(), &commonness, numbers.len());
+        let pairs = targets.lead(numbers.len());
+        targets.seeds = Seeds::new(&numbers, &pairs);
         targets
     }
 
     /// Numbers the seeds of all targets that are looked for by themselves.
-    fn number_seeds(&mut self, cjk: &[Vec<bool>]) {
+    fn number_seeds(&mut self, cjk: &[Vec<bool>]) -> Numbers {
+        let mut numbers = Numbers::default();
         for (target, cjk) in self.all.iter_mut().zip(cjk) {
             let unit = |at: usize| Some((*target.units.get(at)?, *cjk.get(at)?));
             target.seeds = (0..target.units.len())
                 .map(|at| {
                     let Some(hash) = seed_at(unit, at) else { return NONE };
-                    let next = self.numbers.len() as u32;
-                    *self.numbers.entry(hash).or_insert(next)
+                    let next = numbers.len() as u32;
+                    *numbers.entry(hash).or_insert(next)
                 })
                 .collect();
         }
-        let bits = (self.numbers.len() * 8).next_power_of_two().max(1 << 10);
-        self.filter = vec![0; bits / 64];
-        // The order does not matter: bits are set.
-        for hash in self.numbers.keys() {
-            let bit = *hash as usize & (bits - 1);
-            if let Some(word) = self.filter.get_mut(bit / 64) {
-                *word |= 1 << (bit % 64);
-            }
-        }
+        numbers
     }
 
     /// Weighs units: what stands in many items tells little (a template), and so do common words, and what the
     /// target repeats.
-    fn weigh(&mut self, items: usize, commonness: &Commonness) {
-        let mut in_items = vec![0_u32; self.numbers.len()];
+    fn weigh(&mut self, items: usize, commonness: &Commonness, seeds: usize) {
+        let mut in_items = vec![0_u32; seeds];
         let mut units: HashMap<u64, u32> = HashMap::new();
         for target in &self.all {
             // Items share a passage without being of one template.
@@ -235,7 +184,7 @@ impl Targets {
             let mut template = vec![1.0_f64; target.units.len()];
             for (at, seed) in target.seeds.iter().enumerate() {
                 let Some(count) = in_items.get(*seed as usize) else { continue };
-                let length = SEED[usize::from(target.classes.get(at).is_some_and(|class| class.is_cjk()))];
+                let length = LENGTH[usize::from(target.classes.get(at).is_some_and(|class| class.is_cjk()))];
                 for weight in template.iter_mut().skip(at).take(length) {
                     *weight = weight.min(own(*count));
                 }
@@ -255,9 +204,9 @@ impl Targets {
         }
     }
 
-    /// Says which targets each seed leads to.
-    fn lead(&mut self) {
-        let mut counts = vec![0_u32; self.numbers.len()];
+    /// Says which targets each seed leads to: pairs of seed and target, sorted.
+    fn lead(&mut self, seeds: usize) -> Vec<(u32, u32)> {
+        let mut counts = vec![0_u32; seeds];
         let looked_for = |target: &Target| match target.part {
             Part::Question | Part::Passage | Part::Solution => true,
             Part::Answer | Part::Choices => target.units.len() >= SHORTEST_ANSWER,
@@ -300,39 +249,7 @@ impl Targets {
             })
             .collect();
         pairs.sort_unstable();
-        self.starts = Vec::with_capacity(self.numbers.len() + 1);
-        let mut at = 0;
-        for seed in 0..self.numbers.len() as u32 {
-            self.starts.push(at as u32);
-            while pairs.get(at).is_some_and(|(s, _)| *s == seed) {
-                at += 1;
-            }
-        }
-        self.starts.push(at as u32);
-        self.leads = pairs.into_iter().map(|(_, target)| target).collect();
-    }
-
-    /// How many seeds there are.
-    pub(super) fn seeds(&self) -> usize {
-        self.numbers.len()
-    }
-
-    /// The number of the seed at `at` of a document.
-    #[inline]
-    pub(super) fn seed(&self, units: &[Unit], at: usize) -> Option<u32> {
-        let hash = seed_at(|k| units.get(k).map(|unit| (unit.hash, unit.cjk)), at)?;
-        let bit = hash as usize & (self.filter.len() * 64 - 1);
-        if self.filter.get(bit / 64)? >> (bit % 64) & 1 == 0 {
-            return None;
-        }
-        self.numbers.get(&hash).copied()
-    }
-
-    /// The targets that `seed` leads to.
-    pub(super) fn led_to(&self, seed: u32) -> &[u32] {
-        let seed = seed as usize;
-        let range = || Some(*self.starts.get(seed)? as usize..*self.starts.get(seed + 1)? as usize);
-        range().and_then(|range: Range<usize>| self.leads.get(range)).unwrap_or_default()
+        pairs
     }
 
     pub(super) fn get(&self, target: u32) -> Option<&Target> {

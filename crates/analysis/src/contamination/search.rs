@@ -140,12 +140,12 @@ impl Search {
 
     /// Results of no documents yet.
     pub fn tally(&self) -> Tally {
-        Tally::new(self.digest, self.targets.seeds(), self.kept)
+        Tally::new(self.digest, self.targets.seeds.len(), self.kept)
     }
 
     /// Whether `tally` is of this search: results that were kept may be of another one.
     pub fn made(&self, tally: &Tally) -> bool {
-        (tally.search, tally.seeds.len(), tally.kept) == (self.digest, self.targets.seeds(), self.kept)
+        (tally.search, tally.seeds.len(), tally.kept) == (self.digest, self.targets.seeds.len(), self.kept)
     }
 
     /// A scanner.

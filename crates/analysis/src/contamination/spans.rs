@@ -7,9 +7,10 @@ use retrace_spec::recipe::{Method, Verdict};
 use super::align::aligned;
 use super::cover::{Cover, cover};
 use super::finding::{Excerpt, Finding};
-use super::index::{NONE, Own, Target, Targets};
+use super::index::{Own, Target, Targets};
 use super::item::{BenchmarkItem, Document, Part};
 use super::judge::{Beside, Parts, TELLS, judge};
+use super::seeds::{Hit, NONE};
 use super::seen::seen;
 use super::tally::{Basis, Candidate, Tally};
 use super::text::Unit;
@@ -30,13 +31,26 @@ const SAMPLED: usize = 32;
 /// Memory for one document, used again for the next.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    hits: Vec<(u32, u32)>,
+    hits: Vec<Hit>,
     /// For each seed, the last document that had it.
-    last: Vec<u32>,
-    number: u32,
-    /// For each target, how many of its seeds the document has.
-    counts: Vec<u32>,
-    touched: Vec<u32>,
+    last: Vec<u8>,
+    /// The document's number. It starts again before `last` has no room for it.
+    number: u8,
+    /// A place of each seed of a document.
+    different: Vec<Hit>,
+    /// For each target, what is left of it to find.
+    left: Vec<Left>,
+    documents: u32,
+}
+
+/// How many more seeds of a target a document must have to be compared with it.
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    /// At the start of each document.
+    least: u32,
+    /// Of `document`.
+    left: u32,
+    document: u32,
 }
 
 /// What a document has of each piece of an item.
@@ -54,12 +68,14 @@ struct Judged {
 
 impl Scratch {
     pub(super) fn new(targets: &Targets) -> Self {
+        let left = |least: &u32| Left { least: *least, left: 0, document: 0 };
         Self {
             hits: Vec::new(),
-            last: vec![0; targets.seeds()],
+            last: vec![0; targets.seeds.len()],
             number: 0,
-            counts: vec![0; targets.all.len()],
-            touched: Vec::new(),
+            different: Vec::new(),
+            left: targets.least.iter().map(left).collect(),
+            documents: 0,
         }
     }
 
@@ -80,8 +96,7 @@ impl Scratch {
         let mut covers: BTreeMap<u32, Cover> = BTreeMap::new();
         for number in led {
             let Some(target) = targets.get(number) else { continue };
-            let cover = cover(target, units, &self.hits);
-            if !cover.pairs.is_empty() && (cover.weighted >= 0.2 || cover.longest() >= 8) {
+            if let Some(cover) = cover(target, units, &self.hits) {
                 covers.insert(number, cover);
             }
         }
@@ -124,43 +139,50 @@ impl Scratch {
 
     /// The targets of which the document has seeds enough, by number; counts the documents of each seed.
     fn led(&mut self, targets: &Targets, units: &[Unit], tally: &mut Tally) -> Vec<u32> {
-        self.hits.clear();
-        if self.number == u32::MAX {
+        targets.seeds.find(units, &mut self.hits);
+        self.begin();
+        self.different.clear();
+        self.different.extend_from_slice(&self.hits);
+        let mut count = 0;
+        // Without a branch for each: whether a seed is new nobody could foresee.
+        for hit in &self.hits {
+            let seed = hit.seed as usize;
+            let (Some(last), Some(known)) = (self.last.get_mut(seed), tally.seeds.get_mut(seed)) else { continue };
+            let new = *last != self.number;
+            *last = self.number;
+            *known = known.saturating_add(u32::from(new));
+            if let Some(slot) = self.different.get_mut(count) {
+                *slot = *hit;
+            }
+            count += usize::from(new);
+        }
+        let mut led = Vec::new();
+        for hit in self.different.iter().take(count) {
+            for target in targets.seeds.targets(*hit) {
+                let Some(of_target) = self.left.get_mut(target as usize) else { continue };
+                let left = if of_target.document == self.documents { of_target.left } else { of_target.least };
+                (of_target.document, of_target.left) = (self.documents, left.wrapping_sub(1));
+                if left == 1 {
+                    led.push(target);
+                }
+            }
+        }
+        led.sort_unstable();
+        led
+    }
+
+    /// Numbers the next document.
+    fn begin(&mut self) {
+        if self.number == u8::MAX {
             self.last.fill(0);
             self.number = 0;
         }
         self.number += 1;
-        for at in 0..units.len() {
-            let Some(seed) = targets.seed(units, at) else { continue };
-            self.hits.push((seed, at as u32));
-            let Some(last) = self.last.get_mut(seed as usize) else { continue };
-            if *last == self.number {
-                continue;
-            }
-            *last = self.number;
-            if let Some(count) = tally.seeds.get_mut(seed as usize) {
-                *count = count.saturating_add(1);
-            }
-            for target in targets.led_to(seed) {
-                if let Some(count) = self.counts.get_mut(*target as usize) {
-                    if *count == 0 {
-                        self.touched.push(*target);
-                    }
-                    *count += 1;
-                }
-            }
+        if self.documents == u32::MAX {
+            self.left.iter_mut().for_each(|of_target| of_target.document = 0);
+            self.documents = 0;
         }
-        let mut led = Vec::new();
-        for target in self.touched.drain(..) {
-            let Some(count) = self.counts.get_mut(target as usize) else { continue };
-            let least = targets.least.get(target as usize).copied().unwrap_or(u32::MAX);
-            if *count >= least {
-                led.push(target);
-            }
-            *count = 0;
-        }
-        led.sort_unstable();
-        led
+        self.documents += 1;
     }
 }
 

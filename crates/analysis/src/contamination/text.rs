@@ -35,40 +35,83 @@ pub(super) struct Reader {
 /// The unit that is being read.
 struct Word<'a> {
     out: &'a mut Vec<Unit>,
-    hash: u64,
+    /// Its normalised characters so far, in UTF-8; none if no unit is open.
+    letters: Vec<u8>,
     start: usize,
     end: usize,
-    open: bool,
 }
 
 const SEED: u64 = 0xCBF2_9CE4_8422_2325;
 
 impl Word<'_> {
-    #[inline(always)]
-    fn push(&mut self, c: u32, start: usize, end: usize) {
-        if !self.open {
-            self.open = true;
-            self.hash = SEED;
+    const fn open(&self) -> bool {
+        !self.letters.is_empty()
+    }
+
+    fn push(&mut self, c: char, start: usize, end: usize) {
+        self.extend(c.encode_utf8(&mut [0; 4]).as_bytes(), start, end);
+    }
+
+    fn extend(&mut self, letters: &[u8], start: usize, end: usize) {
+        if !self.open() {
             self.start = start;
         }
-        // FNV-1a over characters.
-        self.hash = (self.hash ^ u64::from(c)).wrapping_mul(0x100_0000_01B3);
+        self.letters.extend_from_slice(letters);
         self.end = end;
     }
 
-    #[inline(always)]
     fn close(&mut self) {
-        if self.open {
-            self.open = false;
-            self.out.push(Unit { hash: mixed(self.hash), start: self.start, end: self.end, cjk: false });
+        if self.open() {
+            let (hash, rest) = self
+                .letters
+                .as_chunks::<8>()
+                .0
+                .iter()
+                .fold((SEED, 0), |(hash, length), eight| (step(hash, u64::from_le_bytes(*eight)), length + 8));
+            let hash = match self.letters.get(rest..) {
+                Some(rest) if !rest.is_empty() => step(hash, first_eight(rest, 0)),
+                _ => hash,
+            };
+            self.out.push(Unit { hash, start: self.start, end: self.end, cjk: false });
+            self.letters.clear();
         }
     }
 
     fn alone(&mut self, c: char, start: usize, end: usize) {
         self.close();
-        let hash = mixed((SEED ^ u64::from(c as u32)).wrapping_mul(0x100_0000_01B3));
+        // No unit that is a word has the byte 0xFF.
+        let hash = step(SEED, u64::from(c as u32) << 8 | 0xFF);
         self.out.push(Unit { hash, start, end, cjk: true });
     }
+}
+
+/// The hash value of a unit whose next eight bytes, those after its end 0, are `eight`. No two units of up to eight
+/// bytes have the same: no unit has the character 0.
+const fn step(hash: u64, eight: u64) -> u64 {
+    mixed(hash ^ eight)
+}
+
+/// The eight bytes at `i`, the first one lowest; 0 after the end.
+#[inline(always)]
+fn first_eight(bytes: &[u8], i: usize) -> u64 {
+    match bytes.get(i..).and_then(|rest| rest.first_chunk::<8>()) {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => bytes.iter().skip(i).rev().fold(0, |sum, b| sum << 8 | u64::from(*b)),
+    }
+}
+
+/// How many of eight bytes, from the lowest, are ASCII letters and digits.
+#[inline(always)]
+const fn alphanumeric(eight: u64) -> u32 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * ONES;
+    // In bytes without their highest bit, `+` carries into that bit from a bound on, and into no other byte.
+    let low = eight & !HIGH;
+    let lower = low | 0x20 * ONES;
+    let letter = (lower + (0x80 - b'a' as u64) * ONES) & !(lower + (0x7F - b'z' as u64) * ONES);
+    let digit = (low + (0x80 - b'0' as u64) * ONES) & !(low + (0x7F - b'9' as u64) * ONES);
+    let other = !(letter | digit) & HIGH | eight & HIGH;
+    other.trailing_zeros() / 8
 }
 
 /// The bits of `x` spread over all 64 (the finaliser of `SplitMix64`).
@@ -87,22 +130,16 @@ impl Reader {
     pub(super) fn units(&self, text: &str, out: &mut Vec<Unit>) {
         out.clear();
         let bytes = text.as_bytes();
-        let mut word = Word { out, hash: SEED, start: 0, end: 0, open: false };
+        let mut word = Word { out, letters: Vec::new(), start: 0, end: 0 };
         let mut i = 0;
         while let Some(&b) = bytes.get(i) {
             if b.is_ascii_alphanumeric() {
-                // A mark over an ASCII letter starts with one of two bytes.
-                if matches!(bytes.get(i + 1), Some(0xCC | 0xCD)) {
-                    i = self.cluster(text, i, &mut word);
-                } else {
-                    word.push(u32::from(b.to_ascii_lowercase()), i, i + 1);
-                    i += 1;
-                }
-            } else if b == b' ' {
+                i = self.word(text, i, &mut word);
+            } else if separates(b) {
                 word.close();
                 i += 1;
             } else if b < 0x80 {
-                i += match markup(text, i, word.open) {
+                i += match markup(text, i, word.open()) {
                     Markup::None => {
                         word.close();
                         1
@@ -125,6 +162,40 @@ impl Reader {
         word.close();
     }
 
+    /// Reads ASCII letters and digits from `i` on, eight at a time, and says where what follows is. Most are a whole
+    /// unit between two separators.
+    #[inline(always)]
+    fn word(&self, text: &str, i: usize, word: &mut Word<'_>) -> usize {
+        let bytes = text.as_bytes();
+        let (mut hash, mut end) = (SEED, i);
+        loop {
+            let eight = first_eight(bytes, end);
+            let length = alphanumeric(eight);
+            end += length as usize;
+            if length == 8 {
+                hash = step(hash, eight | LOWER);
+                continue;
+            }
+            if length > 0 {
+                hash = step(hash, (eight | LOWER) & ((1 << (8 * length)) - 1));
+            }
+            break;
+        }
+        let next = bytes.get(end).copied().unwrap_or(b' ');
+        if !word.open() && separates(next) {
+            word.out.push(Unit { hash, start: i, end, cjk: false });
+            return end + 1;
+        }
+        // A mark over an ASCII letter starts with one of two bytes.
+        let marked = matches!(next, 0xCC | 0xCD);
+        let plain = end - usize::from(marked);
+        for at in i..plain {
+            let lower = bytes.get(at).copied().unwrap_or(b' ').to_ascii_lowercase();
+            word.extend(&[lower], at, at + 1);
+        }
+        if marked { self.cluster(text, plain, word) } else { plain }
+    }
+
     /// Reads the character at `i` that is not ASCII, and says where the next one is.
     fn not_ascii(&self, text: &str, i: usize, lead: u8, word: &mut Word<'_>) -> usize {
         if (0xE4..=0xE9).contains(&lead) {
@@ -135,9 +206,23 @@ impl Reader {
             }
         }
         let rest = text.get(i..).unwrap_or_default();
+        let mark = rest.chars().next().unwrap_or(' ');
         let digit_before = || matches!(text.get(..i).and_then(|before| before.chars().next_back()), Some('０'..='９'));
-        if rest.starts_with('，') && word.open && digit_before() && groups(text, i + '，'.len_utf8()) {
+        if mark == '，' && word.open() && digit_before() && groups(text, i + '，'.len_utf8()) {
             return i + '，'.len_utf8();
+        }
+        // Frequent marks, of three bytes each. Neither ASCII nor an ideograph joins them.
+        let separates = matches!(
+            mark,
+            '“' | '”' | '–' | '—' | '、'..='。' | '《' | '》' | '，' | '：' | '；' | '？' | '！' | '（' | '）'
+        );
+        if (separates || matches!(mark, '’' | '‘'))
+            && matches!(rest.as_bytes().get(3), None | Some(0..0x80 | 0xE4..=0xE9))
+        {
+            if separates {
+                word.close();
+            }
+            return i + 3;
         }
         self.cluster(text, i, word)
     }
@@ -160,13 +245,31 @@ impl Reader {
         for c in cluster.nfkc().flat_map(char::to_lowercase) {
             if is_cjk(c) {
                 word.alone(self.simplified.of(c), start, end);
-            } else if c.is_alphanumeric() || is_combining_mark(c) && word.open && !without_width(c) {
-                word.push(c as u32, start, end);
+            } else if c.is_alphanumeric() || is_combining_mark(c) && word.open() && !without_width(c) {
+                word.push(c, start, end);
             } else if !without_width(c) && !matches!(c, '\'' | '’' | '‘' | 'ʼ') {
                 word.close();
             }
         }
     }
+}
+
+/// The bit that makes ASCII letters small and leaves digits as they are, in eight bytes.
+const LOWER: u64 = 0x2020_2020_2020_2020;
+
+/// Whether an ASCII character always ends a unit: it is no letter or digit, and none that markup may start with.
+const fn separates(b: u8) -> bool {
+    const SEPARATES: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut b = 0;
+        while b < 0x80 {
+            let markup = matches!(b as u8, b'\'' | b',' | b'<' | b'&' | b'\\' | b']');
+            table[b] = !(b as u8).is_ascii_alphanumeric() && !markup;
+            b += 1;
+        }
+        table
+    };
+    SEPARATES[b as usize]
 }
 
 /// Characters that are not seen: joiners, marks of direction, soft hyphens, variation selectors.
@@ -249,7 +352,86 @@ mod tests {
         }
     }
 
+    /// The units one character after the other, without shortcuts: their letters, places and whether they are alone.
+    fn slowly(text: &str) -> Vec<(String, usize, usize, bool)> {
+        let simplified = Simplified::new();
+        let (mut all, mut word): (Vec<(String, usize, usize, bool)>, Option<(String, usize, usize)>) =
+            (Vec::new(), None);
+        let joins = |c: char| is_combining_mark(c) || matches!(c, '\u{FF9E}' | '\u{FF9F}' | '\u{1160}'..='\u{11FF}');
+        let mut i = 0;
+        while let Some(first) = text[i..].chars().next() {
+            let close = |all: &mut Vec<_>, word: &mut Option<(String, usize, usize)>| {
+                all.extend(word.take().map(|(letters, start, end)| (letters, start, end, false)));
+            };
+            let special = first.is_ascii() && !first.is_ascii_alphanumeric();
+            let found = if special { markup(text, i, word.is_some()) } else { Markup::None };
+            let wide = |c: Option<char>| matches!(c, Some('０'..='９'));
+            let (length, cluster) = match found {
+                Markup::Separator(length) => {
+                    close(&mut all, &mut word);
+                    (length, String::new())
+                }
+                Markup::Nothing(length) => (length, String::new()),
+                Markup::Character(length, c) => (length, c.to_string()),
+                Markup::None if special => {
+                    close(&mut all, &mut word);
+                    (1, String::new())
+                }
+                Markup::None
+                    if first == '，'
+                        && word.is_some()
+                        && wide(text[..i].chars().next_back())
+                        && groups(text, i + 3) =>
+                {
+                    (3, String::new())
+                }
+                Markup::None => {
+                    let rest = &text[i + first.len_utf8()..];
+                    let marks: String = if ('\u{4E00}'..='\u{9FFF}').contains(&first) {
+                        String::new()
+                    } else {
+                        rest.chars().take_while(|c| joins(*c)).collect()
+                    };
+                    (first.len_utf8() + marks.len(), format!("{first}{marks}"))
+                }
+            };
+            for c in cluster.nfkc().flat_map(char::to_lowercase) {
+                if is_cjk(c) {
+                    close(&mut all, &mut word);
+                    all.push((simplified.of(c).to_string(), i, i + length, true));
+                } else if c.is_alphanumeric() || is_combining_mark(c) && word.is_some() && !without_width(c) {
+                    let (letters, _, end) = word.get_or_insert((String::new(), i, i));
+                    letters.push(c);
+                    *end = i + length;
+                } else if !without_width(c) && !matches!(c, '\'' | '’' | '‘' | 'ʼ') {
+                    close(&mut all, &mut word);
+                }
+            }
+            i += length;
+        }
+        all.extend(word.map(|(letters, start, end)| (letters, start, end, false)));
+        all
+    }
+
     proptest! {
+        #[test]
+        fn shortcuts_change_nothing(
+            text in "([a-zA-Z]{1,20}|[0-9]{1,9}|[ .,\n'’“”‘–—、。，：；？！（）《》<>&;/\\\\\"\\]_-]|[中漢字文]|[éÉßñ×]|\u{301}|[０-９ａ-ｃ]|[\u{200B}\u{AD}\u{FEFF}]|[ｶﾞ①㍿각\u{1160}]|<b>|&amp;|&#39;|\\\\n|\\\\u4e2d|\\PC){0,40}"
+        ) {
+            let (units, expected) = (units(&text), slowly(&text));
+            let places = |unit: &Unit| (unit.start, unit.end, unit.cjk);
+            prop_assert_eq!(
+                units.iter().map(places).collect::<Vec<_>>(),
+                expected.iter().map(|(_, start, end, cjk)| (*start, *end, *cjk)).collect::<Vec<_>>()
+            );
+            // Equal units have equal hash values, and others have others.
+            for (one, (letters, ..)) in units.iter().zip(&expected) {
+                for (two, (others, ..)) in units.iter().zip(&expected) {
+                    prop_assert_eq!(one.hash == two.hash, letters == others, "{} {}", letters, others);
+                }
+            }
+        }
+
         #[test]
         fn any_text_survives(text in "([a<>&;/\\\\\"'n u4e#x.,0-9中漢\u{301}\u{AC00}\u{1160}!-]|\\PC){0,60}") {
             let all = units(&text);
