@@ -22,6 +22,7 @@ mod benchmarks;
 mod inputs;
 mod report;
 mod scan;
+mod shards;
 mod state;
 
 pub use inputs::{Columns, Named, named};

@@ -127,6 +127,7 @@ impl OfItem {
                 .then(two.score.total_cmp(&one.score))
                 .then_with(|| one.shard.cmp(&two.shard))
                 .then_with(|| one.document.cmp(&two.document))
+                .then(one.line.cmp(&two.line))
         };
         let at = self.candidates.partition_point(|kept| worse(kept, &candidate).is_le());
         if at < most {

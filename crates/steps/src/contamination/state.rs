@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use retrace_files::{RegularFile, write_whole};
 use retrace_spec::Digest;
 
-use super::scan::OfShard;
+use super::shards::OfShard;
 use crate::StepError;
 
 /// A directory with a file for each shard that was searched: named by the digests of the shard, its name and the search.
