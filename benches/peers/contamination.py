@@ -11,6 +11,7 @@ import argparse
 import collections
 import csv
 import io
+import itertools
 import json
 import os
 import subprocess
@@ -55,9 +56,11 @@ def retrace(program, benchmarks, corpus, threads, out):
 def decon(program, benchmarks, corpus, threads, out):
     reference = out / "reference"
     reference.mkdir(parents=True)
+    # It tells items of all files apart by their `doc_id`.
+    numbers = itertools.count()
     for path in benchmarks:
         with (reference / path.name).open("w") as file:
-            for number, item in enumerate(items(path)):
+            for number, item in zip(numbers, items(path)):
                 row = {"eval_key": path.stem, "eval_instance_index": int(item["id"]), "split": "test", "config": "main",
                        "question": item["question"], "answer": item["answer"] or "", "doc_id": number,
                        "is_correct": True, "fingerprint": f"{path.stem}-{number}"}
