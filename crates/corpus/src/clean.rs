@@ -307,12 +307,11 @@ deduplicate: exact
         );
     }
 
+    /// A line, its document, and the stretches of bytes that were found.
+    type Stretches<'a> = (usize, &'a str, &'a [(u64, u64)]);
+
     /// The documents of `raw/a.jsonl` after `remove`, and the ledger; an error as text.
-    fn cleaned(
-        lines: &str,
-        remove: &str,
-        found: &[(usize, &str, &[(u64, u64)])],
-    ) -> Result<(String, Vec<LedgerEntry>), String> {
+    fn cleaned(lines: &str, remove: &str, found: &[Stretches<'_>]) -> Result<(String, Vec<LedgerEntry>), String> {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         std::fs::create_dir(root.join("raw")).unwrap();
@@ -349,7 +348,7 @@ deduplicate: exact
         ];
         let all: String = lines.map(|line| format!("{line}\r\n")).concat();
         // By hand: 前 and 後 are three bytes each, `a "b" ` six, 一 three, the line break one, 🙂 four.
-        let found: &[(usize, &str, &[(u64, u64)])] =
+        let found: &[Stretches<'_>] =
             &[(1, "0", &[(3, 6), (6, 12)]), (2, "1", &[(10, 14), (2, 5)]), (3, "2", &[(0, 7)]), (4, "3", &[(2, 6)])];
         let (kept, ledger) = cleaned(&all, "spans", found).unwrap();
         let expected = [

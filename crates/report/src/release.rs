@@ -49,7 +49,7 @@ pub enum Part {
     /// The metrics, by task.
     Evaluation(Vec<MetricOverTokens>),
     /// Scaling laws.
-    Scaling(Report),
+    Scaling(Box<Report>),
     /// The result of cleaning.
     Cleaning(Cleaning),
     /// The items of benchmarks in the corpus.

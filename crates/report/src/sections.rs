@@ -99,7 +99,7 @@ pub(crate) fn made(manifest: &Manifest) -> Markup {
     section("made", "How it was made", &lead, &body)
 }
 
-fn figure(chart: &Chart, caption: &Markup) -> Result<Markup, ReportError> {
+pub(crate) fn figure(chart: &Chart, caption: &Markup) -> Result<Markup, ReportError> {
     Ok(html! {
         figure {
             figcaption { strong { (chart.title) } (caption) }

@@ -288,7 +288,7 @@ fn parts(directory: &Path) -> Vec<Part> {
     vec![
         Part::training(&session).unwrap(),
         Part::evaluation(&session, &chance).unwrap(),
-        Part::Scaling(scaling()),
+        Part::Scaling(scaling().into()),
         Part::Cleaning(cleaning()),
         Part::contamination(&session, counts()).unwrap(),
     ]
@@ -430,7 +430,7 @@ fn what_was_found_is_told_and_what_was_not_checked_too() {
 
 #[test]
 fn what_is_no_law_is_not_drawn_as_one() {
-    let text = page("r", None, &[Part::Scaling(scaling())]).unwrap();
+    let text = page("r", None, &[Part::Scaling(scaling().into())]).unwrap();
     assert!(text.contains("dashed lines the first law") && text.contains("Compute-optimal models"));
     // The law of these losses has α = -0.2: a larger model is worse.
     let loss = |params: f64, tokens: f64| 0.5 + 0.05 * params.powf(0.2) + 100.0 * tokens.powf(-0.4);
@@ -438,11 +438,11 @@ fn what_is_no_law_is_not_drawn_as_one() {
         (1..5).map(move |n| f64::from(n) * 1e8).map(move |tokens| Point::new(params, tokens, loss(params, tokens)))
     });
     let none = report(rows.collect(), LawName::Hoffmann3);
-    let text = page("r", None, &[Part::Scaling(none)]).unwrap();
+    let text = page("r", None, &[Part::Scaling(none.into())]).unwrap();
     assert!(text.contains("These points follow no such law.") && !text.contains("dashed lines the first law"));
     assert!(!text.contains("Compute-optimal models"));
     let rows = (1..9).map(|n| Point::new(1e6, f64::from(n) * 1e6, 4.0 - 0.1 * f64::from(n))).collect();
-    let text = page("r", None, &[Part::Scaling(report(rows, LawName::Hoffmann3))]).unwrap();
+    let text = page("r", None, &[Part::Scaling(report(rows, LawName::Hoffmann3).into())]).unwrap();
     assert!(text.contains("Not fitted: all points have the same params"));
 }
 
@@ -532,7 +532,7 @@ fn hostile_names_are_texts() {
             chance: Some(0.5),
             runs: vec![of::MetricOfRun { run: name(), points, errors: Vec::new() }],
         }]),
-        Part::Scaling(law),
+        Part::Scaling(law.into()),
         Part::Cleaning(Cleaning { documents: 2, kept: 1, cut: 1, dropped: vec![(name(), 1)] }),
         Part::Contamination(of::Contaminated {
             counts: ContaminationCounts {

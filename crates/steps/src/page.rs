@@ -183,7 +183,7 @@ fn part(root: &Root, section: &Section) -> Result<Part, StepError> {
     Ok(match section {
         Section::Training { .. } => Part::training(&session()?)?,
         Section::Evaluation { tasks, .. } => Part::evaluation(&session()?, &chance(root, tasks)?)?,
-        Section::Scaling { law } => Part::Scaling(read_json::<ScalingReport>(root, law)?),
+        Section::Scaling { law } => Part::Scaling(Box::new(read_json::<ScalingReport>(root, law)?)),
         Section::Cleaning { recipe } => Part::Cleaning(cleaning(root, &read(root, recipe)?)?),
         Section::Contamination { counts, .. } => {
             Part::contamination(&session()?, read_json::<ContaminationCounts>(root, counts)?)?

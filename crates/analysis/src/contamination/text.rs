@@ -107,10 +107,10 @@ const fn alphanumeric(eight: u64) -> u32 {
     const HIGH: u64 = 0x80 * ONES;
     // In bytes without their highest bit, `+` carries into that bit from a bound on, and into no other byte.
     let low = eight & !HIGH;
-    let lower = low | 0x20 * ONES;
+    let lower = low | (0x20 * ONES);
     let letter = (lower + (0x80 - b'a' as u64) * ONES) & !(lower + (0x7F - b'z' as u64) * ONES);
     let digit = (low + (0x80 - b'0' as u64) * ONES) & !(low + (0x7F - b'9' as u64) * ONES);
-    let other = !(letter | digit) & HIGH | eight & HIGH;
+    let other = (!(letter | digit) & HIGH) | (eight & HIGH);
     other.trailing_zeros() / 8
 }
 
@@ -355,8 +355,8 @@ mod tests {
     /// The units one character after the other, without shortcuts: their letters, places and whether they are alone.
     fn slowly(text: &str) -> Vec<(String, usize, usize, bool)> {
         let simplified = Simplified::new();
-        let (mut all, mut word): (Vec<(String, usize, usize, bool)>, Option<(String, usize, usize)>) =
-            (Vec::new(), None);
+        let mut all: Vec<(String, usize, usize, bool)> = Vec::new();
+        let mut word: Option<(String, usize, usize)> = None;
         let joins = |c: char| is_combining_mark(c) || matches!(c, '\u{FF9E}' | '\u{FF9F}' | '\u{1160}'..='\u{11FF}');
         let mut i = 0;
         while let Some(first) = text[i..].chars().next() {

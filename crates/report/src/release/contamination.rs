@@ -101,9 +101,12 @@ impl Part {
     }
 }
 
-/// The first step of each run that used each document.
-fn first_used(session: &Session) -> Result<BTreeMap<(String, u64), BTreeMap<String, u64>>, ReportError> {
-    let mut first: BTreeMap<(String, u64), BTreeMap<String, u64>> = BTreeMap::new();
+/// For each run, the first step that used a document.
+type FirstUsed = BTreeMap<String, u64>;
+
+/// The first step of each run that used each document, by its shard and line.
+fn first_used(session: &Session) -> Result<BTreeMap<(String, u64), FirstUsed>, ReportError> {
+    let mut first: BTreeMap<(String, u64), FirstUsed> = BTreeMap::new();
     if !session.has("exposures") {
         return Ok(first);
     }
@@ -130,7 +133,7 @@ fn leaks(session: &Session, method: Method) -> Result<Vec<Leaks>, ReportError> {
     let items = rows.texts("benchmark")?.into_iter().zip(rows.texts("item")?).zip(rows.texts("document")?);
     let places = rows.texts("shard")?.into_iter().zip(rows.numbers("line")?);
     let scores = rows.floats("score")?.into_iter().zip(rows.numbers("answered")?);
-    let mut of_benchmark: BTreeMap<String, Vec<(Example, BTreeMap<String, u64>)>> = BTreeMap::new();
+    let mut of_benchmark: BTreeMap<String, Vec<(Example, FirstUsed)>> = BTreeMap::new();
     for ((((benchmark, item), document), (shard, line)), (score, answered)) in items.zip(places).zip(scores) {
         let place = (shard, line.unwrap_or(0));
         let used = used.get(&place).cloned().unwrap_or_default();
@@ -143,7 +146,7 @@ fn leaks(session: &Session, method: Method) -> Result<Vec<Leaks>, ReportError> {
     Ok(of_benchmark.into_iter().map(|(benchmark, leaks)| of(benchmark, leaks)).collect())
 }
 
-fn of(benchmark: String, leaks: Vec<(Example, BTreeMap<String, u64>)>) -> Leaks {
+fn of(benchmark: String, leaks: Vec<(Example, FirstUsed)>) -> Leaks {
     // For each run, the first step at which it saw each item.
     let mut seen: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
     for (example, used) in &leaks {

@@ -225,7 +225,9 @@ fn by_size(points: &Points, place: impl Fn(&Point) -> (f64, f64)) -> Vec<Series>
 /// `colour` gives each run its colour.
 pub(super) fn by_run(report: &Report, colour: impl Fn(&str) -> usize) -> Figure {
     const PLACES: u32 = 48;
-    let mut runs: BTreeMap<usize, (String, f64, Vec<(f64, f64)>)> = BTreeMap::new();
+    /// A run's name, its parameters, and its (tokens, loss).
+    type OfRun = (String, f64, Vec<(f64, f64)>);
+    let mut runs: BTreeMap<usize, OfRun> = BTreeMap::new();
     for (point, run) in report.points.rows().iter().zip(report.points.clusters()) {
         let name = point.run.clone().unwrap_or_default();
         let of = runs.entry(*run).or_insert_with(|| (name, point.params, Vec::new()));

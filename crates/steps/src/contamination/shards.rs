@@ -123,6 +123,9 @@ struct Owned {
     source: Option<String>,
 }
 
+/// What was read of a shard, and its documents by source and by language.
+type ReadShard = (Read, Counts, Counts);
+
 /// What the threads share.
 struct Shared<'a> {
     next: AtomicUsize,
@@ -130,7 +133,7 @@ struct Shared<'a> {
     first_failed: AtomicUsize,
     before: AtomicUsize,
     sum: Mutex<Tallies>,
-    done: Mutex<BTreeMap<usize, Result<(Read, Counts, Counts), StepError>>>,
+    done: Mutex<BTreeMap<usize, Result<ReadShard, StepError>>>,
     handed: &'a Handed,
 }
 

@@ -288,7 +288,7 @@ impl Scaling {
             }
             None if self.tables.is_empty() => {
                 // Points are mostly a file of no release: that no manifest covers it says nothing.
-                Ok(all_rows(&Session::open_with(&[self.points.clone()], self.asking.options())?)?)
+                Ok(all_rows(&Session::open_with(std::slice::from_ref(&self.points), self.asking.options())?)?)
             }
             None => Err(Failure::usage("--tables is only for SQL", "leave it out, or give SQL with --points")),
         }
