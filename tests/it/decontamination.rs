@@ -120,8 +120,11 @@ fn documents(release: &Release, path: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The leaks of a table: shard, line and stretches.
-fn found(release: &Release) -> Vec<(String, usize, Vec<(usize, usize)>)> {
+/// A leak: shard, line and stretches of bytes.
+type Leak = (String, usize, Vec<(usize, usize)>);
+
+/// The leaks of a table.
+fn found(release: &Release) -> Vec<Leak> {
     let sql = "select shard, line, document_spans from contamination where verdict = 'leak' order by shard, line";
     let ran = release.run(&["query", sql, "search", "--json"]).code(0);
     let rows = ran.json("query/1")["rows"].as_array().unwrap().clone();
@@ -205,7 +208,7 @@ fn what_was_found_is_removed_and_then_nothing_is_found() {
         let made: Vec<&Value> =
             made["steps"].as_array().unwrap().iter().filter(|step| step["outcome"] == "made").collect();
         let of = |id: &str| made.iter().find(|step| step["id"] == id).map(|step| step["why"].clone());
-        assert_eq!(of("clean"), Some(json!(["after search"])), "{made:?}");
+        assert_eq!(of("clean"), Some(json!(["search/contamination.parquet changed"])), "{made:?}");
     }
 }
 

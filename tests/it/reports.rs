@@ -112,7 +112,7 @@ fn the_page_and_its_data_are_written_whole_and_the_same_each_time() {
         }
     }
     // The Markdown is also printed, and the JSON is what --json prints.
-    let printed = report(&release, &[&arguments[..8], &["--format", "md"]].concat()).code(0);
+    let printed = report(&release, &[&arguments[..6], &["--format", "md"]].concat()).code(0);
     let markdown = String::from_utf8(release.read("page/report.md")).unwrap();
     assert!(printed.out.starts_with("# Scaling report\n") && printed.out.contains("| E | "), "{}", printed.out);
     assert!(markdown.contains("## Predictions") && !printed.out.contains("## Predictions"));

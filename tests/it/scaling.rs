@@ -70,7 +70,7 @@ fn a_document_of_laws_is_made_sealed_verified_and_replayed() {
 
     let root = release.run(&["seal", ".", "--name", "laws", "--quiet"]).code(0).out.trim().to_owned();
     release.run(&["verify", "manifest.yaml", "--root", &root]).code(0);
-    let replayed = release.run(&["replay", "manifest.yaml", "--all", "--json"]).code(0).json("replay-all/1");
+    let replayed = release.run(&["replay", "manifest.yaml", "--all", "--json"]).code(0).json("replay-all/2");
     let text = replayed.to_string();
     assert!(text.contains("\"law\"") && !text.contains("\"different\":[\""), "{text}");
 

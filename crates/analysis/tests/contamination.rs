@@ -185,6 +185,41 @@ fn items_of_a_pattern_are_told_apart() {
 }
 
 #[test]
+fn another_subject_with_an_answer_of_many_items_is_no_leak() {
+    let towns = ["Greywick", "Larkmead", "Aldermoor", "Brackwater"];
+    let names =
+        ["Nell Tarn", "Caspar Tarn", "Nell Holm", "Hugo Quill", "Mara Quill", "Hugo Brisk", "Ilse Velt", "Oren Velt"];
+    let items: Vec<BenchmarkItem> = (0..)
+        .zip(names)
+        .map(|(at, name)| BenchmarkItem {
+            benchmark: "facts".to_owned(),
+            id: name.to_owned(),
+            question: Some(format!("The home of {name} is in")),
+            choices: towns.map(str::to_owned).to_vec(),
+            answer: Some(towns[at % 4].to_owned()),
+            ..BenchmarkItem::default()
+        })
+        .collect();
+    // The same sentence about others, with the same towns; and one item as it is.
+    let texts = [
+        "We walked for a week. The home of Caspar Holm is in Brackwater. It rains in Greywick, Larkmead and Aldermoor.",
+        "We walked for a week. The home of Mara Tarn is in Greywick. It rains in Brackwater, Larkmead and Aldermoor.",
+        "We walked for a week. The home of Ilse Velt is in Aldermoor. It rains in Greywick, Larkmead and Brackwater.",
+    ];
+    let search = Search::new(items.clone(), &[Method::Spans]).unwrap();
+    let (mut scanner, mut tally) = (search.scanner(), search.tally());
+    for (line, text) in (1..).zip(texts) {
+        let id = line.to_string();
+        let document = Document { id: &id, text, lang: None, source: None, shard: "a", line };
+        scanner.scan(&document, &mut tally);
+    }
+    let outcome = search.finish(&tally);
+    let leaks = outcome.findings.iter().filter(|finding| finding.verdict == Verdict::Leak);
+    let leaks: Vec<(&str, u64)> = leaks.map(|leak| (items[leak.item as usize].id.as_str(), leak.line)).collect();
+    assert_eq!(leaks, [("Ilse Velt", 3)]);
+}
+
+#[test]
 fn the_order_of_documents_and_the_number_of_tallies_do_not_show() {
     let set = set::written(5);
     let search = Search::new(set.items.clone(), &Method::ALL).unwrap();

@@ -70,7 +70,7 @@ pub(crate) fn ledger(recipe: &CleanRecipe) -> Result<RelPath, StepError> {
 fn found(root: &Root, of: &Contaminated, shards: &[RelPath]) -> Result<(Found, NotRemoved), StepError> {
     let refuse = |what: String| StepError::Searched { table: of.table.clone(), what };
     let session = Session::open(&[root.file(&of.table)?.path().to_owned()])?;
-    let table = session.tables().keys().next().cloned().unwrap_or_default();
+    let table = session.tables().keys().next().map_or_else(String::new, |name| name.replace('"', "\"\""));
     let list =
         |names: &mut dyn Iterator<Item = &str>| names.map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
     let verdicts = list(&mut of.verdicts.iter().map(|verdict| verdict.name()));

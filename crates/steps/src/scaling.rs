@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use retrace_analysis::scaling::{Points, Predictions, Report, Request};
 use retrace_files::{Progress, Root};
 use retrace_query::{Answer, Session};
-use retrace_report::scaling_page;
+use retrace_report::{scaling_page, shell_word};
 use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::recipe::scaling::{Base, Bootstrap, FitOptions, Reduction};
 use retrace_spec::{RelPath, ScalingRecipe};
@@ -84,9 +84,9 @@ impl ScalingRequest {
     pub fn command(&self) -> String {
         let Request { laws, fit, intervals, held_out, cuts, predict } = &self.request;
         let laws: Vec<&str> = laws.iter().map(|law| law.name()).collect();
-        let mut all = vec![format!("--points {}", quoted(&self.points))];
+        let mut all = vec![format!("--points {}", shell_word(&self.points))];
         if !self.tables.is_empty() {
-            all.push(format!("--tables {}", self.tables.iter().map(|of| quoted(of)).collect::<Vec<_>>().join(" ")));
+            all.push(format!("--tables {}", self.tables.iter().map(|of| shell_word(of)).collect::<Vec<_>>().join(" ")));
         }
         all.push(format!("--law {}", laws.join(",")));
         let PointColumns { named, params_unit, loss_unit } = &self.columns;
@@ -96,7 +96,7 @@ impl ScalingRequest {
             ("--loss-unit", loss_unit.map(|unit| unit.name().to_owned())),
             ("--loss", self.loss.clone()),
         ];
-        all.extend(flags.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", quoted(&value?)))));
+        all.extend(flags.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", shell_word(&value?)))));
         all.extend(self.finals.then(|| "--finals".to_owned()));
         all.extend(predict.iter().map(|budget| format!("--predict {budget}")));
         let FitOptions { delta, reduction, tolerance, updates, grid, base, envelope, isoflop, skip, window } = fit;
@@ -104,7 +104,7 @@ impl ScalingRequest {
         all.extend((*reduction == Reduction::Mean).then(|| "--mean".to_owned()));
         all.extend(grid.0.iter().map(|(name, values)| {
             let values: Vec<String> = values.iter().map(f64::to_string).collect();
-            format!("--grid {}", quoted(&format!("{name}={}", values.join(","))))
+            format!("--grid {}", shell_word(&format!("{name}={}", values.join(","))))
         }));
         all.extend(base.as_ref().map(|base: &Base| format!("--base {base}")));
         all.push(format!("--isoflop {isoflop} --envelope {envelope} --skip {skip} --window {window}"));
@@ -112,15 +112,6 @@ impl ScalingRequest {
         all.push(format!("--held-out {held_out} --cuts {cuts}"));
         all.push(format!("--bootstrap {by} --samples {samples} --level {level} --seed {seed}"));
         format!("retrace report scaling {}", all.join(" "))
-    }
-}
-
-/// A text as a word of a shell's command.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+".contains(c);
-    match !text.is_empty() && text.chars().all(plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', "'\\''")),
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Target {
     pub(super) leading: u32,
     /// The items that have it.
     pub(super) items: Vec<u32>,
+    /// How many items have its text as an answer or a choice.
+    pub(super) alike: usize,
     /// Whether it has a word that asks.
     pub(super) asks: bool,
     /// Whether each unit is such a word.
@@ -108,6 +110,7 @@ impl Targets {
                             seeds: Vec::new(),
                             leading: 0,
                             items: Vec::new(),
+                            alike: 0,
                             asks: question && asks(text),
                             asking: if question { asking(text, &units) } else { Vec::new() },
                             frames: if question { frames(text, &units) } else { Vec::new() },
@@ -128,6 +131,12 @@ impl Targets {
             }
             targets.own.push(own);
         }
+        let answers = |target: &Target| {
+            let of = |part: Part| targets.all.get(*same.get(&(part, target.units.clone()))? as usize);
+            [Part::Choices, Part::Answer].into_iter().filter_map(of).map(|of| of.items.len()).max().unwrap_or(0)
+        };
+        let alike: Vec<usize> = targets.all.iter().map(answers).collect();
+        targets.all.iter_mut().zip(alike).for_each(|(target, alike)| target.alike = alike);
         drop(same);
         let numbers = targets.number_seeds(&cjk);
         targets.weigh(items.len(), &commonness, numbers.len());

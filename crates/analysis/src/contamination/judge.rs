@@ -17,6 +17,10 @@ const SHORT: f64 = 13.0;
 /// A shorter answer is looked for beside its question only.
 pub(super) const SHORTEST_ANSWER: usize = 5;
 
+/// An answer or a choice that more items have is one of a list: colours, towns. Beside a short question that is not there
+/// word for word it says nothing: the question may be another one of the same form.
+pub(super) const ALIKE: usize = 3;
+
 /// What stands beside a question.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Beside {
@@ -24,6 +28,8 @@ pub(super) struct Beside {
     pub(super) answer: bool,
     /// What that answer tells.
     pub(super) answer_tells: f64,
+    /// Whether more than [`ALIKE`] items have that answer.
+    pub(super) answer_shared: bool,
     /// Whether choices follow, and none is the item's.
     pub(super) other_choices: bool,
 }
@@ -37,6 +43,8 @@ pub(super) struct Parts<'a> {
     pub(super) answer: Option<(&'a Target, &'a Cover)>,
     /// Of the choices: how many there are, how many were found, and what these tell together.
     pub(super) choices: (usize, usize, f64),
+    /// What the found choices tell that at most [`ALIKE`] items have.
+    pub(super) own_choices: f64,
     pub(super) beside: Beside,
 }
 
@@ -111,10 +119,15 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
         return (verdict, cover.counted * cover.weighted.min(0.9), Basis::Settled);
     }
     // Other values would have another answer.
-    let answered = parts.beside.answer && parts.beside.answer_tells >= 0.8 || choices && tell >= 1.0;
+    let short = target.words() < SHORT;
+    let whole = cover.counted >= 0.95 && cover.density() >= 0.9;
+    let (answer, tell) = match short && !whole {
+        true => (parts.beside.answer && !parts.beside.answer_shared, parts.own_choices),
+        false => (parts.beside.answer, tell),
+    };
+    let answered = answer && parts.beside.answer_tells >= 0.8 || choices && tell >= 1.0;
     let supported = answered || passage;
     let other_values = !answered && other_values(target, cover);
-    let short = target.words() < SHORT;
     let (least, all_units) = match (short, supported) {
         (true, true) => (0.55, 0.65),
         (true, false) => (0.72, 0.75),

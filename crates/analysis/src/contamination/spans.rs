@@ -9,7 +9,7 @@ use super::cover::{Cover, cover};
 use super::finding::{Excerpt, Finding};
 use super::index::{Own, Target, Targets};
 use super::item::{BenchmarkItem, Document, Part};
-use super::judge::{Beside, Parts, TELLS, judge};
+use super::judge::{ALIKE, Beside, Parts, TELLS, judge};
 use super::seeds::{Hit, NONE};
 use super::seen::seen;
 use super::tally::{Basis, Candidate, Tally};
@@ -287,6 +287,7 @@ fn beside(targets: &Targets, own: &[Own], mut covers: Covers, units: &[Unit]) ->
         {
             beside.answer = true;
             beside.answer_tells = target.content;
+            beside.answer_shared = target.alike > ALIKE;
         }
     }
     // Other choices: a second letter soon after the first, and none of the item's.
@@ -313,6 +314,7 @@ fn parts<'a>(targets: &'a Targets, own: &[Own], covers: &'a Covers, beside: Besi
                 if cover.is_some_and(|cover| cover.counted >= 0.75) {
                     parts.choices.1 += 1;
                     parts.choices.2 += content(target);
+                    parts.own_choices += if target.alike > ALIKE { 0.0 } else { content(target) };
                 }
             }
         }

@@ -99,7 +99,10 @@ pub(super) fn say(terminal: &Terminal, Event { id, document, outcome }: &Event) 
         Outcome::Done { why, summary: Summary { text, incomplete } } => {
             let why = if why.as_slice() == [Why::NotMade] { String::new() } else { format!(" ({})", in_words(why)) };
             let tone = if incomplete.is_none() { Tone::Good } else { Tone::Bad };
-            terminal.say(tone, "made", format_args!("{id}: {text}{why}"));
+            // Some steps say it in their summary.
+            let missing = incomplete.as_deref().filter(|what| !text.contains(what));
+            let missing = missing.map_or_else(String::new, |what| format!("; incomplete: {what}"));
+            terminal.say(tone, "made", format_args!("{id}: {text}{missing}{why}"));
         }
         Outcome::Failed { error, .. } => {
             terminal.say(Tone::Bad, "failed", format_args!("{id} ({document}): {error}"));

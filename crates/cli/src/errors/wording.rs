@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use retrace_analysis::contamination::SearchError;
-use retrace_analysis::scaling::PointError;
+use retrace_analysis::scaling::{FitError, PointError};
 use retrace_audit::{AuditError, RuleError};
 use retrace_checkpoint::{CheckpointError, Contradiction};
 use retrace_corpus::CorpusError;
@@ -201,6 +201,7 @@ fn steps() -> Vec<StepError> {
     let (one, other) = (|| rel("one.yaml"), || rel("other.yaml"));
     vec![
         StepError::Searched { table: rel("tables/contamination.parquet"), what: text("WHAT") },
+        StepError::Fit(FitError::Single("number of tokens")),
         StepError::Search(SearchError::NoItems),
         StepError::Search(SearchError::Empty { benchmark: text("gsm8k"), id: text("7") }),
         StepError::NoColumn { path: path(), wanted: text("question"), there: text("prompt, answer") },

@@ -126,6 +126,10 @@ impl Document for ScalingRecipe {
         if let Err(error) = self.file() {
             return refuse("points", &format!("without `tables` it is a file, and {error}"));
         }
+        let first = self.points.split_whitespace().next().unwrap_or_default();
+        if self.tables.is_empty() && ["select", "with"].iter().any(|word| first.eq_ignore_ascii_case(word)) {
+            return refuse("points", "without `tables` it is a file, and this is SQL");
+        }
         check_input("laws", &self.laws)?;
         if let Some(law) = self.laws.iter().enumerate().find(|(at, law)| self.laws.iter().take(*at).any(|l| l == *law))
         {
