@@ -6,30 +6,10 @@ use retrace_query::{Format, NamedQuery, Options, Session};
 use retrace_spec::Step;
 use retrace_tables::{Contamination, Exposure, Sample};
 
+use crate::contamination;
+
 fn found(item: &str, verdict: &str, line: u64) -> Contamination {
-    Contamination {
-        benchmark: "b".to_owned(),
-        subset: None,
-        item: item.to_owned(),
-        method: "spans".to_owned(),
-        verdict: verdict.to_owned(),
-        score: 1.0,
-        part: "question".to_owned(),
-        parts: "question".to_owned(),
-        form: "verbatim".to_owned(),
-        with_answer: false,
-        document: format!("d{line}"),
-        shard: "s".to_owned(),
-        line,
-        language: None,
-        origin: None,
-        item_text: String::new(),
-        item_spans: String::new(),
-        excerpt: None,
-        excerpt_start: None,
-        document_spans: String::new(),
-        left_out: 0,
-    }
+    contamination("b", item, line, verdict, "spans")
 }
 
 fn seen(run: &str, line: u64, step: u64) -> Exposure {

@@ -14,7 +14,33 @@ use std::path::Path;
 
 use retrace_query::Session;
 use retrace_spec::{Step, Tokens};
-use retrace_tables::Metric;
+use retrace_tables::{Contamination, Metric};
+
+fn contamination(benchmark: &str, item: &str, line: u64, verdict: &str, method: &str) -> Contamination {
+    Contamination {
+        benchmark: benchmark.to_owned(),
+        subset: None,
+        item: item.to_owned(),
+        method: method.to_owned(),
+        verdict: verdict.to_owned(),
+        score: 0.9,
+        part: "question".to_owned(),
+        parts: "question".to_owned(),
+        form: "verbatim".to_owned(),
+        with_answer: false,
+        document: format!("d{line}"),
+        shard: "s".to_owned(),
+        line,
+        language: None,
+        origin: None,
+        item_text: String::new(),
+        item_spans: String::new(),
+        excerpt: None,
+        excerpt_start: None,
+        document_spans: "0-9".to_owned(),
+        left_out: 0,
+    }
+}
 
 fn metric(step: u64, task: &str, value: f64) -> Metric {
     Metric {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use retrace_query::{Format, Literal, NamedQuery, Options, QueryError, Session};
 use retrace_spec::{Digest, Step, Tokens};
-use retrace_tables::{Checkpoint, Contamination, Exposure, Metric, Sample, Tensor, TrainLog};
+use retrace_tables::{Checkpoint, Exposure, Metric, Sample, Tensor, TrainLog};
 
-use crate::metric;
+use crate::{contamination, metric};
 
 fn given(values: &[(&str, &str)]) -> BTreeMap<String, String> {
     values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -146,29 +146,7 @@ fn release(directory: &Path) -> Session {
     }
     retrace_tables::write(directory, &samples).unwrap();
     // Of the items of `a`, run `one` saw `x` at steps 2 and 4, and no run saw `z`; that `y` has a phrase is no leak.
-    let found = |item: &str, line: u64, verdict: &str, method: &str| Contamination {
-        benchmark: "a".to_owned(),
-        subset: None,
-        item: item.to_owned(),
-        method: method.to_owned(),
-        verdict: verdict.to_owned(),
-        score: 0.9,
-        part: "question".to_owned(),
-        parts: "question".to_owned(),
-        form: "verbatim".to_owned(),
-        with_answer: false,
-        document: format!("d{line}"),
-        shard: "s".to_owned(),
-        line,
-        language: None,
-        origin: None,
-        item_text: String::new(),
-        item_spans: String::new(),
-        excerpt: None,
-        excerpt_start: None,
-        document_spans: "0-9".to_owned(),
-        left_out: 0,
-    };
+    let found = |item: &str, line: u64, verdict: &str, method: &str| contamination("a", item, line, verdict, method);
     let found = [
         found("x", 1, "leak", "spans"),
         found("x", 2, "leak", "spans"),
