@@ -75,8 +75,9 @@ fn without_keys_nobody_vouches_and_the_page_says_so() {
         assert!(manifest.contains(cells[3]) && cells[3].len() == 67 && cells[4] == "verified", "{line}");
         assert!(text.contains(cells[3]), "{line}");
     }
-    // The same again, elsewhere too.
-    review(&release, &["-o", "again"]).code(0);
+    // The same again, elsewhere too. The terminal also says that nobody vouches for it, and what no rule was applied to.
+    let ran = review(&release, &["-o", "again"]).code(0);
+    ran.says(&["unsigned nobody vouches for it", "not applied", "rolled-back (there is no known-roots)"]);
     fs::rename(release.path("r"), release.path("moved")).unwrap();
     release.run(&["report", "release", "moved/manifest.yaml", "-o", "third"]).code(0);
     for other in ["again", "third"] {

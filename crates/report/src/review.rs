@@ -273,7 +273,7 @@ impl Review<'_> {
             }
             0 => Check { mood: Mood::Holds, what: format!("{applied} found nothing in its tables."), detail },
             found => {
-                let what = format!("{applied} found {}.", crate::figure::count(found, "thing"));
+                let what = format!("{applied}: {}.", crate::figure::count(found, "finding"));
                 Check { mood: Mood::Found, what, detail }
             }
         }

@@ -143,19 +143,26 @@ impl Audit {
     }
 }
 
+/// The rules that were not applied, and the tables that are missing.
+pub(super) fn say_not_applied(rules: &[(&str, &[String])], terminal: &Terminal) {
+    if !rules.is_empty() {
+        let all: Vec<String> =
+            rules.iter().map(|(rule, tables)| format!("{rule} (there is no {})", tables.join(", "))).collect();
+        terminal.say(Tone::Faint, "not applied", all.join(", "));
+    }
+}
+
 /// The last lines: the number of rules that were applied, and of findings.
 fn say(audited: &Audited, terminal: &Terminal) {
-    let silent: Vec<String> = audited
+    let silent: Vec<(&str, &[String])> = audited
         .rules
         .iter()
         .filter_map(|asked| match &asked.outcome {
-            Outcome::NothingToAsk(tables) => Some(format!("{} (there is no {})", asked.rule, tables.join(", "))),
+            Outcome::NothingToAsk(tables) => Some((asked.rule.as_str(), tables.as_slice())),
             Outcome::Findings(_) => None,
         })
         .collect();
-    if !silent.is_empty() {
-        terminal.say(Tone::Faint, "not applied", silent.join(", "));
-    }
+    say_not_applied(&silent, terminal);
     let of = |severity| audited.findings.iter().filter(|finding| finding.severity == severity).count();
     let asked = count(audited.rules.len() - silent.len(), "rule");
     match audited.findings.is_empty() {

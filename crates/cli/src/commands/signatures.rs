@@ -79,6 +79,14 @@ impl Standing {
             () => Self::Unsigned,
         }
     }
+
+    /// Says so if nobody vouches for a manifest.
+    pub(super) fn say(self, terminal: &Terminal) {
+        if self == Self::Unsigned {
+            let what = "nobody vouches for it: anyone who can change a file can also seal it again; see --public-key and --root";
+            terminal.say(Tone::Faint, "unsigned", what);
+        }
+    }
 }
 
 impl Signed {

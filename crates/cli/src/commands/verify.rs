@@ -189,9 +189,8 @@ impl Verify {
             terminal.say(Tone::Bad, "list only", format_args!("{} {what}", file_name(&self.manifest)));
         }
         signatures.iter().for_each(|signature| signature.say(terminal));
-        if standing == Standing::Unsigned && kind != Listing::List {
-            let what = "nobody vouches for it: anyone who can change a file can also seal it again; see --public-key and --root";
-            terminal.say(Tone::Faint, "unsigned", what);
+        if kind != Listing::List {
+            standing.say(terminal);
         }
         if let Some(root) = sealed_root {
             let given = if published { ", as given by --root" } else { "" };

@@ -12,6 +12,7 @@ use retrace_report::{Attested, AuditFinding, AuditResult, Review, ReviewPage, Si
 use retrace_spec::{Digest, KnownRoots, Manifest};
 use serde_json::json;
 
+use super::super::audit::say_not_applied;
 use super::super::keys::{self, Trusted, public_key};
 use super::super::query::Asking;
 use super::super::seal::inside;
@@ -213,6 +214,9 @@ fn conclude(
 ) -> Result<Exit, Failure> {
     let audit = review.audit.as_ref();
     let (rules, found) = audit.map_or((0, 0), |audit| (audit.applied.len(), audit.findings.len()));
+    let not_applied = audit.map_or(&[][..], |audit| audit.not_applied.as_slice());
+    let not_applied: Vec<(&str, &[String])> =
+        not_applied.iter().map(|(rule, tables)| (rule.as_str(), tables.as_slice())).collect();
     let outcomes = || review.replays.iter().flat_map(|attested| &attested.statement.steps);
     let differ = outcomes().filter(|of| matches!(of.again, Again::Differs { .. } | Again::Invalid { .. })).count();
     let holds = outcome.holds() && found == 0 && differ == 0;
@@ -233,6 +237,8 @@ fn conclude(
         "trust": outcome.standing,
         "replays": replays.collect::<Vec<_>>(),
         "rules": rules,
+        "not_applied": not_applied.iter().map(|(rule, tables)| json!({"rule": rule, "tables": tables})).collect::<Vec<_>>(),
+        "not_covered": outcome.ignored,
         "audit_findings": found,
         "not_audited": audit.err(),
         "output": output.map(|output| output.display().to_string()),
@@ -264,6 +270,11 @@ fn conclude(
             _ => signed.say(terminal),
         }
     }
+    outcome.standing.say(terminal);
+    for path in &outcome.ignored {
+        terminal.say(Tone::Faint, "not covered", path);
+    }
+    say_not_applied(&not_applied, terminal);
     match audit {
         Ok(_) => terminal.say(
             tone(found == 0),
