@@ -134,6 +134,9 @@ impl fmt::Display for Fitted {
                             false => write!(f, " {name} {value:.3e}")?,
                         }
                     }
+                    if !law.is_plausible() {
+                        f.write_str(" (the points follow no such law)")?;
+                    }
                 }
             }
         }
