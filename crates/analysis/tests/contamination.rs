@@ -185,6 +185,13 @@ fn items_of_a_pattern_are_told_apart() {
 }
 
 #[test]
+fn texts_of_a_form_are_told_apart() {
+    for seed in 1..3 {
+        compared(&format!("texts of one form, seed {seed}"), &set::of_a_form(seed));
+    }
+}
+
+#[test]
 fn another_subject_with_an_answer_of_many_items_is_no_leak() {
     let towns = ["Greywick", "Larkmead", "Aldermoor", "Brackwater"];
     let names =

@@ -13,6 +13,10 @@ use super::words::{Class, Commonness};
 /// A seed that stands in more targets than this leads to none of them, unless they have hardly any other.
 const CROWDED: usize = 200;
 
+/// A phrase belongs to a form if so many items have it, and half of those that have most phrases of the target: a value
+/// that is one of a few is in some items too.
+const FORM: u32 = 4;
+
 /// Of a target, at least this many seeds lead to it, the rarest.
 const LEADING: usize = 3;
 
@@ -26,6 +30,8 @@ pub(super) struct Target {
     pub(super) weights: Vec<f64>,
     /// How much the units tell together, however common each word is among items.
     pub(super) content: f64,
+    /// Whether each unit stands in a phrase of the form that many items have. All false if they have no form.
+    pub(super) of_form: Vec<bool>,
     /// The number of the seed that starts at each unit, or [`NONE`].
     pub(super) seeds: Vec<u32>,
     /// How many different seeds there are that lead to the target.
@@ -107,6 +113,7 @@ impl Targets {
                             classes: commonness.classes(text, &units),
                             weights: Vec::new(),
                             content: 0.0,
+                            of_form: Vec::new(),
                             seeds: Vec::new(),
                             leading: 0,
                             items: Vec::new(),
@@ -191,12 +198,27 @@ impl Targets {
         let own = |count: u32| libm::sqrt(4.0 / f64::from(count.max(4)));
         for target in &mut self.all {
             let mut template = vec![1.0_f64; target.units.len()];
+            target.of_form = vec![false; target.units.len()];
+            let count = |seed: &u32| in_items.get(*seed as usize).copied();
+            let mut counts: Vec<u32> = target.seeds.iter().filter_map(count).collect();
+            counts.sort_unstable();
+            let least = FORM.max(counts.get(counts.len() * 3 / 4).map_or(0, |most| most.div_ceil(2)));
             for (at, seed) in target.seeds.iter().enumerate() {
-                let Some(count) = in_items.get(*seed as usize) else { continue };
+                let Some(count) = count(seed) else { continue };
                 let length = LENGTH[usize::from(target.classes.get(at).is_some_and(|class| class.is_cjk()))];
                 for weight in template.iter_mut().skip(at).take(length) {
-                    *weight = weight.min(own(*count));
+                    *weight = weight.min(own(count));
                 }
+                for of_form in target.of_form.iter_mut().skip(at).take(length) {
+                    *of_form |= target.part == Part::Question && count >= least;
+                }
+            }
+            // Few phrases have the first and the last words: there the word alone says it.
+            let edge = target.seeds.iter().filter(|seed| **seed == NONE).count();
+            let inside = edge..target.units.len().saturating_sub(edge);
+            for (at, (unit, of_form)) in target.units.iter().zip(&mut target.of_form).enumerate() {
+                let common = units.get(unit).is_some_and(|count| *count >= least);
+                *of_form |= target.part == Part::Question && common && !inside.contains(&at);
             }
             let mut repeats: BTreeMap<u64, u32> = BTreeMap::new();
             for unit in &target.units {

@@ -142,3 +142,41 @@ pub(crate) fn add(set: &mut Set, random: &mut Random, count: usize) {
         );
     }
 }
+
+/// Ordinary words that a form's texts differ in: foods, pots, times, what goes with it, last sentences.
+const EN: [&str; 5] = [
+    "beans|pears|barley|trout|leeks|plums|rye|mutton|chives|quinces|eel|honey",
+    "a copper pan|a clay pot|the iron kettle|a deep bowl|the bread oven|a flat stone|an old crock|a wide skillet|the soup tin|a wooden tub",
+    "at dusk|before noon|on Sundays|after the harvest|in the first frost|at low tide|for weddings|when it rains|every spring|at the fair",
+    "warm cider|sour milk|a slice of cheese|toasted nuts|melted butter|a green salad|pickled onions|dark bread|stewed apples|sharp mustard",
+    "Children like it cold.|It keeps for a week.|Guests ask for it twice.|Nobody leaves any.|It is better on the second day.|The cat gets the rest.|Old people salt it again.|Sailors take it along.",
+];
+const ZH: [&str; 5] = [
+    "豆子|鸭梨|大麦|鳟鱼|韭菜|李子|羊肉|香葱|鳗鱼|蜂蜜|芋头|莲藕",
+    "一口铜锅|一个瓦罐|那把铁壶|一只深碗|面包炉|一块石板|旧陶坛|平底煎锅|汤桶|小木盆",
+    "傍晚时分|中午以前|每逢周日|收割以后|初霜那天|退潮之时|办喜事时|下雨天|开春|赶集那天",
+    "温热的果酒|一碗酸奶|几片奶酪|炒香的坚果|化开的黄油|一盘青菜|腌洋葱|黑面包|炖苹果|辣芥末",
+    "孩子们爱吃凉的。|可以放上一个星期。|客人总要再添一碗。|从来没有剩下过。|第二天味道更好。|剩下的喂猫。|老人还要加盐。|水手出海也带着。",
+];
+
+/// The values of a long text of a form.
+pub(crate) fn values(random: &mut Random, zh: bool) -> Vec<&'static str> {
+    let lists = if zh { ZH } else { EN };
+    [0, 0, 1, 0, 2, 1, 3, 4].map(|list| random.of(&lists[list].split('|').collect::<Vec<_>>())).to_vec()
+}
+
+/// The text: the same sentences, with other ordinary words in them.
+pub(crate) fn of_a_form(values: &[&str], zh: bool) -> String {
+    let [a, b, pot, c, when, second, with, close] = *values else { unreachable!("eight values") };
+    if zh {
+        return format!(
+            "先把{a}洗净切成小块，再加入{b}和少许盐，放进{pot}里用小火慢慢煮。水开以后撇去浮沫，撒上{c}，盖好盖子再等一刻钟。\
+             镇上的人{when}做这道菜，盛在{second}里端上桌，旁边配{with}。{close}"
+        );
+    }
+    format!(
+        "Wash the {a} and cut it into small pieces. Add the {b} and a pinch of salt, and cook both slowly in {pot} over a \
+         low fire. When the water boils, skim it, throw in the {c}, and put the lid on for a quarter of an hour. In our \
+         town it is made {when} and brought to the table in {second}, with {with} on the side. {close}"
+    )
+}

@@ -7,7 +7,7 @@ use retrace_analysis::contamination::BenchmarkItem;
 use serde_json::Value;
 
 use super::forms::{self, Random, plain, prose, sentence};
-use super::texts;
+use super::{invented, texts};
 
 /// A document and what is in it.
 pub(crate) struct Labelled {
@@ -341,11 +341,42 @@ fn braces(text: &str) -> String {
     if inside { out + "}" } else { out }
 }
 
+/// Texts of one form as items, in a corpus that has many others of the form.
+pub(crate) fn of_a_form(seed: u64) -> Set {
+    let mut random = Random(seed);
+    let mut set = Set::default();
+    let mut known = [Vec::new(), Vec::new()];
+    for zh in [false, true] {
+        for _ in 0..30 {
+            let values = invented::values(&mut random, zh);
+            set.add(zh, &invented::of_a_form(&values, zh), BenchmarkItem::default());
+            known[usize::from(zh)].push(values);
+        }
+    }
+    // Half of the items are leaked.
+    for range in [0..15, 30..45] {
+        set.plant(&mut random, range, 4);
+    }
+    for number in 0..600 {
+        let zh = number % 2 == 1;
+        let values = loop {
+            let values = invented::values(&mut random, zh);
+            let same = |known: &Vec<&str>| known.iter().zip(&values).filter(|(one, other)| one == other).count();
+            // With half of the values it could as well be the item with some words replaced.
+            if known[usize::from(zh)].iter().all(|known| same(known) < 4) {
+                break values;
+            }
+        };
+        set.document(&mut random, zh, "another of the form", None, &invented::of_a_form(&values, zh));
+    }
+    set
+}
+
 /// Items made from patterns.
 pub(crate) fn invented(seed: u64) -> Set {
     let mut random = Random(seed);
     let mut set = Set::default();
-    super::invented::add(&mut set, &mut random, 60);
+    invented::add(&mut set, &mut random, 60);
     let all = set.items.len();
     set.plant(&mut random, 0..all, 4);
     set.negatives(&mut random, 2);
