@@ -33,6 +33,30 @@ fn what_a_list_cannot_mean_is_found_with_its_line() {
 }
 
 #[test]
+fn a_rule_without_any_of_its_tables_is_not_applied() {
+    let release = Release::new();
+    release.write("lists/model.csv", LIST.replace("step2000/\n3000", "step2000/\n3500"));
+    release.run(&["import", "checkpoint-list", "lists", "-o", "tables"]).code(0);
+    // The list gives no metrics and no tensors.
+    for (rule, table) in [("stderr-does-not-fit", "metrics"), ("constant-metric", "tensors")] {
+        let ran = release.run(&["audit", "tables", "--only", rule]).code(2);
+        ran.says(&["not applied", rule, table, "no table that a rule reads"]);
+    }
+    let report = release.run(&["audit", "tables", "--json"]).code(1).json("audit/1");
+    let rules = report["rules"].as_array().unwrap();
+    let applied = |name: &str| rules.iter().find(|rule| rule["rule"] == name).unwrap()["outcome"]["findings"].is_u64();
+    assert!(applied("same-content") && applied("unreadable"));
+    assert!(!applied("stderr-does-not-fit") && !applied("constant-metric"));
+    // A release without tables has a graph only.
+    let bare = Release::new();
+    bare.write("notes.txt", "nothing");
+    bare.run(&["seal", "."]).code(0);
+    let rules = bare.run(&["audit", ".", "--json"]).code(0).json("audit/1")["rules"].as_array().unwrap().clone();
+    let applied = rules.iter().filter(|rule| rule["outcome"]["findings"].is_u64());
+    assert_eq!(applied.map(|rule| rule["rule"].as_str().unwrap().to_owned()).collect::<Vec<_>>(), ["graph"]);
+}
+
+#[test]
 fn a_rule_of_ones_own_is_a_file() {
     let release = Release::new();
     release.write("lists/model.csv", LIST);

@@ -302,6 +302,20 @@ fn nothing_done_is_no_success() {
     assert_eq!(ran.json("replay-all/2")["holds"], false);
 }
 
+#[test]
+fn a_result_that_no_step_made_is_named() {
+    let release = cleaned();
+    release.write("eval/by-hand.json", "{\"acc\": 0.99}");
+    release.run(&["seal", "."]).code(0);
+    let ran = all(&release, &["--json"]).code(0);
+    let not_made = ran.json("replay-all/2")["not_made"].clone();
+    let not_made: Vec<&str> = not_made.as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
+    assert!(not_made.contains(&"eval/by-hand.json"), "{not_made:?}");
+    // What the step made is not named.
+    assert!(not_made.contains(&"clean.yaml") && !not_made.contains(&"clean/en-00.jsonl"), "{not_made:?}");
+    all(&release, &[]).code(0).says(&["not made", "eval/by-hand.json"]);
+}
+
 /// Not even its number of links changes.
 #[cfg(unix)]
 #[test]

@@ -212,6 +212,7 @@ fn another_subject_with_an_answer_of_many_items_is_no_leak() {
         "We walked for a week. The home of Caspar Holm is in Brackwater. It rains in Greywick, Larkmead and Aldermoor.",
         "We walked for a week. The home of Mara Tarn is in Greywick. It rains in Brackwater, Larkmead and Aldermoor.",
         "We walked for a week. The home of Ilse Velt is in Aldermoor. It rains in Greywick, Larkmead and Brackwater.",
+        "We walked for a week. The home of Ilse Holm is in the hills.",
     ];
     let search = Search::new(items.clone(), &[Method::Spans]).unwrap();
     let (mut scanner, mut tally) = (search.scanner(), search.tally());
@@ -224,6 +225,107 @@ fn another_subject_with_an_answer_of_many_items_is_no_leak() {
     let leaks = outcome.findings.iter().filter(|finding| finding.verdict == Verdict::Leak);
     let leaks: Vec<(&str, u64)> = leaks.map(|leak| (items[leak.item as usize].id.as_str(), leak.line)).collect();
     assert_eq!(leaks, [("Ilse Velt", 3)]);
+}
+
+/// What our method says of `items` in each of `texts`.
+fn found(items: &[BenchmarkItem], texts: &[String]) -> Vec<Finding> {
+    let search = Search::new(items.to_vec(), &[Method::Spans]).unwrap();
+    let (mut scanner, mut tally) = (search.scanner(), search.tally());
+    for (line, text) in (1..).zip(texts) {
+        let id = line.to_string();
+        scanner.scan(&Document { id: &id, text, lang: None, source: None, shard: "a", line }, &mut tally);
+    }
+    search.finish(&tally).findings
+}
+
+#[test]
+fn a_list_of_the_choices_does_not_give_the_answer() {
+    let choices = ["the crop", "the gizzard", "the hindgut", "the spiracle"].map(str::to_owned).to_vec();
+    let question = "Which organ of a honeybee stores the nectar that it gathers?".to_owned();
+    let item = BenchmarkItem {
+        id: "1".to_owned(),
+        question: Some(question.clone()),
+        answer: choices.get(2).cloned(),
+        choices,
+        ..BenchmarkItem::default()
+    };
+    let list = format!("{question}\nA. the crop\nB. the gizzard\nC. the hindgut\nD. the spiracle\n");
+    // Choices elsewhere are no list.
+    let elsewhere = "It is not the gizzard that matters to a bee. Others say so of the crop.";
+    let texts = [
+        list.clone(),
+        format!("{list}Answer: A"),
+        format!("{list}Answer: C"),
+        format!("{list}The correct answer is (C)."),
+        format!("{list}It is the hindgut."),
+        format!("{question} the hindgut"),
+        format!("{question} the crop"),
+        format!("{question} The hindgut. {elsewhere}"),
+    ];
+    let mut findings = found(&[item], &texts);
+    findings.sort_by_key(|finding| finding.line);
+    assert!(findings.iter().all(|finding| finding.verdict == Verdict::Leak));
+    let with_answer: Vec<bool> = findings.iter().map(|finding| finding.with_answer).collect();
+    assert_eq!(with_answer, [false, false, true, true, true, true, false, true]);
+}
+
+#[test]
+fn a_copy_is_found_in_scripts_without_spaces() {
+    // Questions with their answers' form, and another sentence of the language, written for this test.
+    for (question, other) in [
+        ("แม่น้ำสายใดไหลผ่านเมืองเก่าที่มีสะพานไม้สามแห่ง", "ชาวบ้านนำผลไม้ไปขายที่ตลาดทุกเช้าวันเสาร์"),
+        ("ແມ່ນ້ຳສາຍໃດໄຫຼຜ່ານເມືອງເກົ່າທີ່ມີຂົວໄມ້ສາມແຫ່ງ", "ຊາວບ້ານເອົາໝາກໄມ້ໄປຂາຍທີ່ຕະຫຼາດທຸກເຊົ້າ"),
+        ("သစ်သားတံတားသုံးခုရှိသောမြို့ဟောင်းကိုဘယ်မြစ်ဖြတ်စီးသနည်း", "ရွာသူရွာသားများသည်မနက်တိုင်းသစ်သီးရောင်းသည်"),
+        ("តើទន្លេណាហូរកាត់ទីក្រុងចាស់ដែលមានស្ពានឈើបី", "អ្នកភូមិយកផ្លែឈើទៅលក់នៅផ្សាររៀងរាល់ព្រឹក"),
+    ] {
+        let item =
+            BenchmarkItem { id: "1".to_owned(), question: Some(question.to_owned()), ..BenchmarkItem::default() };
+        let texts = [format!("{other} {question} {other}"), format!("{other}{other}"), format!("{other}{question}")];
+        let findings = found(&[item], &texts);
+        let leaks: Vec<u64> =
+            findings.iter().filter(|finding| finding.verdict == Verdict::Leak).map(|finding| finding.line).collect();
+        assert_eq!(leaks, [1, 3], "{question}");
+    }
+}
+
+#[test]
+fn an_item_of_a_template_with_thousands_is_found_word_for_word() {
+    let question = |n: usize| {
+        let (hour, miles) = (n / 300, 100 + n % 300);
+        format!(
+            "A coach leaves Wendle at {hour} and drives {miles} miles to Sorrow Hill. How long does the drive of {miles} miles take from {hour}?"
+        )
+    };
+    let items: Vec<BenchmarkItem> = (0..6000)
+        .map(|n| BenchmarkItem { id: n.to_string(), question: Some(question(n)), ..BenchmarkItem::default() })
+        .collect();
+    let texts = [format!("Notes of a year. {} More notes.", question(1234)), question(6001)];
+    let findings = found(&items, &texts);
+    let leaks: Vec<(u32, u64)> = findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Leak)
+        .map(|finding| (finding.item, finding.line))
+        .collect();
+    assert_eq!(leaks, [(1234, 1)]);
+}
+
+#[test]
+fn a_leak_is_kept_behind_many_stock_phrases() {
+    let question = "Which river runs through the capital of the northern province?";
+    let choices = ["the Ambel", "the Corrow", "the Teshin", "the Wyke"].map(str::to_owned).to_vec();
+    let item = BenchmarkItem {
+        id: "1".to_owned(),
+        question: Some(question.to_owned()),
+        answer: choices.first().cloned(),
+        choices: choices.clone(),
+        ..BenchmarkItem::default()
+    };
+    let mut texts = vec![question.to_owned(); KEPT + 10];
+    texts.push(format!("{question}\nA. {}\nAnswer: A. The Ambel", choices.join("\nX. ")));
+    let findings = found(&[item], &texts);
+    let leaks: Vec<u64> =
+        findings.iter().filter(|finding| finding.verdict == Verdict::Leak).map(|finding| finding.line).collect();
+    assert_eq!(leaks, [texts.len() as u64]);
 }
 
 #[test]

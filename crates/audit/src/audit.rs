@@ -34,7 +34,7 @@ pub struct Finding {
 pub enum Outcome {
     /// It was applied, with this number of findings.
     Findings(usize),
-    /// It was not applied: it needs these tables, which do not exist.
+    /// It was not applied: it needs these tables, or reads nothing but them, and they do not exist.
     NothingToAsk(Vec<String>),
 }
 
@@ -69,7 +69,8 @@ pub enum AuditError {
     },
 }
 
-/// Applies every rule. Known tables that do not exist in the release are empty in `session`.
+/// Applies every rule that has something to read. Known tables that do not exist in the release are empty in `session`:
+/// a rule finds nothing in them, and says nothing if it reads no other table.
 ///
 /// # Errors
 /// If a rule's query fails, or its answer lacks the columns of a finding.
@@ -78,7 +79,12 @@ pub fn audit(session: &Session, rules: &[Rule], mut begin: impl FnMut(&Rule)) ->
     for rule in rules {
         begin(rule);
         let failed = |source| AuditError::Rule { rule: rule.id.clone(), source: Box::new(source) };
-        let absent: Vec<String> = rule.needs.iter().filter(|table| !session.has(table)).cloned().collect();
+        let missing = |table: &&String| !session.has(table);
+        let mut absent: Vec<String> = rule.needs.iter().filter(missing).cloned().collect();
+        let read = session.named_tables(&rule.sql).map_err(failed)?;
+        if absent.is_empty() && !read.is_empty() && read.iter().all(|table| !session.has(table)) {
+            absent.extend(read);
+        }
         let outcome = match absent.is_empty() {
             true => {
                 let found = ask(session, rule).map_err(failed)?;

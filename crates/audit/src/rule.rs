@@ -44,7 +44,7 @@ pub struct Rule {
     pub means: String,
     /// What to do about it.
     pub advice: String,
-    /// Tables without which it cannot be applied.
+    /// Tables without which it cannot be applied. Without any of the tables that it reads, no rule can.
     pub needs: Vec<String>,
     /// The query.
     pub sql: String,

@@ -208,6 +208,20 @@ impl Session {
         self.opened.columns.contains_key(table) && !self.opened.absent.contains(table)
     }
 
+    /// The tables that a query names, of those that are opened or that releases can have.
+    ///
+    /// # Errors
+    /// If the query is not valid SQL.
+    pub fn named_tables(&self, sql: &str) -> Result<BTreeSet<String>, QueryError> {
+        depth::check(sql)?;
+        let state = self.opened.context.state();
+        let explained = |error| self.opened.explain(sql, &error);
+        let statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect).map_err(explained)?;
+        let names = state.resolve_table_references(&statement).map_err(explained)?;
+        let names = names.into_iter().map(|name| name.table().to_owned());
+        Ok(names.filter(|name| self.opened.columns.contains_key(name)).collect())
+    }
+
     /// What the files of queried tables were checked against so far, sorted by name.
     pub fn held(&self) -> Vec<Held> {
         self.opened.holder.told()

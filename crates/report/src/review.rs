@@ -426,12 +426,20 @@ impl Review<'_> {
         let mut artifacts: Vec<_> =
             self.manifest.artifacts.iter().map(|of| (format!("{:?}", of.kind).to_lowercase(), of)).collect();
         artifacts.sort_by(|a, b| (&a.0, &a.1.path).cmp(&(&b.0, &b.1.path)));
+        let outputs = |step: &GraphStep| step.outputs.iter().map(|output| output.path.clone()).collect::<Vec<_>>();
+        let made: BTreeMap<RelPath, &str> = self
+            .manifest
+            .steps
+            .iter()
+            .flat_map(|step| outputs(step).into_iter().map(|path| (path, step.id.as_str())))
+            .collect();
         let rows = artifacts.into_iter().map(|(kind, of)| {
             let verdict =
                 verdicts.get(&of.path).map_or("not checked".to_owned(), |of| format!("{of:?}").to_lowercase());
-            vec![kind, of.path.to_string(), of.size.to_string(), of.digest.to_string(), verdict]
+            let by = made.get(&of.path).map_or("no step", |step| *step).to_owned();
+            vec![kind, of.path.to_string(), of.size.to_string(), of.digest.to_string(), by, verdict]
         });
-        let columns = vec!["kind", "path", "bytes", "digest", "here"];
+        let columns = vec!["kind", "path", "bytes", "digest", "made by", "here"];
         DataTable { name: "artifacts", columns, rows: rows.collect() }
     }
 
@@ -511,7 +519,7 @@ fn about(table: &str) -> (&'static str, &'static str, bool) {
         "rules" => ("Rules", "Which rules were applied to the release's tables.", true),
         _ => (
             "Files",
-            "Every file that the manifest lists, with its digest (BLAKE3) and the result of its check here.",
+            "Every file that the manifest lists, with its digest (BLAKE3), the step that makes it, and the result of its check here. No replay checks a file that no step makes.",
             true,
         ),
     }

@@ -203,6 +203,13 @@ impl Manifest {
         self.artifacts.get(at)
     }
 
+    /// The files that no step makes, by path: no replay checks what they say.
+    pub fn not_made(&self) -> Vec<&RelPath> {
+        let made: BTreeSet<&RelPath> =
+            self.steps.iter().flat_map(|step| &step.outputs).map(|output| &output.path).collect();
+        self.artifacts.iter().map(|artifact| &artifact.path).filter(|path| !made.contains(path)).collect()
+    }
+
     /// The step called `id`.
     pub fn step(&self, id: &str) -> Option<&GraphStep> {
         self.steps.iter().find(|step| step.id == id)

@@ -1,7 +1,7 @@
 //! Items that no document can have, made from real ones: what a search finds of them is a false alarm.
 
 use super::item::BenchmarkItem;
-use super::text::{is_cjk, mixed};
+use super::text::{is_unspaced, mixed};
 
 /// How an impossible item is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ fn pieces(text: &str) -> Vec<&str> {
     let mut start = 0;
     let mut before = 'x';
     for (at, c) in text.char_indices() {
-        if at > start && (is_cjk(c) || is_cjk(before) || before.is_whitespace() && !c.is_whitespace()) {
+        if at > start && (is_unspaced(c) || is_unspaced(before) || before.is_whitespace() && !c.is_whitespace()) {
             pieces.extend(text.get(start..at));
             start = at;
         }

@@ -30,6 +30,8 @@ pub(super) struct Target {
     pub(super) weights: Vec<f64>,
     /// How much the units tell together, however common each word is among items.
     pub(super) content: f64,
+    /// The same, however many items have its phrases.
+    pub(super) alone: f64,
     /// Whether each unit stands in a phrase of the form that many items have. All false if they have no form.
     pub(super) of_form: Vec<bool>,
     /// The number of the seed that starts at each unit, or [`NONE`].
@@ -74,8 +76,8 @@ pub(super) struct Targets {
     /// For each item, its pieces.
     pub(super) own: Vec<Vec<Own>>,
     pub(super) seeds: Seeds,
-    /// The letters of the first two choices, as units.
-    pub(super) letters: [u64; 2],
+    /// The letters of choices, from A on, as units.
+    pub(super) letters: Vec<u64>,
     /// For each target, how many of its seeds a document must have to be compared with it.
     pub(super) least: Vec<u32>,
 }
@@ -88,13 +90,11 @@ impl Targets {
             own: Vec::with_capacity(items.len()),
             seeds: Seeds::default(),
             least: Vec::new(),
-            letters: [0; 2],
+            letters: Vec::new(),
         };
         let mut letters = Vec::new();
-        reader.units("a b", &mut letters);
-        for (letter, unit) in targets.letters.iter_mut().zip(letters) {
-            *letter = unit.hash;
-        }
+        reader.units("a b c d e f g h i j", &mut letters);
+        targets.letters = letters.iter().map(|unit| unit.hash).collect();
         let mut same: HashMap<(Part, Vec<u64>), u32> = HashMap::new();
         let mut units = Vec::new();
         let mut cjk: Vec<Vec<bool>> = Vec::new();
@@ -113,6 +113,7 @@ impl Targets {
                             classes: commonness.classes(text, &units),
                             weights: Vec::new(),
                             content: 0.0,
+                            alone: 0.0,
                             of_form: Vec::new(),
                             seeds: Vec::new(),
                             leading: 0,
@@ -228,7 +229,9 @@ impl Targets {
             for ((unit, class), template) in target.units.iter().zip(&target.classes).zip(template) {
                 let known = units.get(unit).copied().unwrap_or(1);
                 let repeated = f64::from(repeats.get(unit).copied().unwrap_or(1));
-                let content = commonness.weight(*unit, *class) * template / libm::sqrt(repeated);
+                let alone = commonness.weight(*unit, *class) / libm::sqrt(repeated);
+                let content = alone * template;
+                target.alone += alone;
                 target.content += content;
                 target.weights.push(content * (0.5 + 0.5 * rarity(known)));
             }

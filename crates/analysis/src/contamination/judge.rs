@@ -104,7 +104,9 @@ fn question(target: &Target, cover: &Cover, parts: &Parts<'_>) -> (Verdict, f64,
     let choices = all > 1 && seen * 4 >= all * 3;
     let score = cover.weighted;
     let passage = parts.passage.is_some_and(|(target, cover)| cover.weighted >= 0.3 && target.content >= TELLS);
-    if target.content < TELLS {
+    // However many items are of its template, a text with all of its values is this item and no other one.
+    let exact = cover.counted == 1.0 && cover.density() == 1.0 && target.alone >= TELLS && target.items.len() <= ALIKE;
+    if target.content < TELLS && !exact {
         // The question has no content: choices, passage or answer must have it.
         let whole = cover.counted >= 0.75;
         let answer = parts.beside.answer && parts.beside.answer_tells >= 0.8 && target.units.len() >= 3;
@@ -217,8 +219,9 @@ fn other_values(target: &Target, cover: &Cover) -> bool {
             values[usize::from(found * 2 <= stretch.len())] += 1.0;
         }
     }
-    // One that differs may be an editor's.
-    values[1] >= 2.0 && is_template(words, values, 0.7)
+    // One of several that differs may be an editor's.
+    let enough = values[1] >= 2.0 || values[1] >= 1.0 && values[1] >= values[0];
+    enough && is_template(words, values, 0.7)
 }
 
 /// Units as (of the form, found), where a word of the form that is missing beside a missing value is part of the value: an

@@ -22,6 +22,12 @@ const NEAR: usize = 60;
 /// The answer is looked for so many units after the question, and its choices.
 const AFTER: usize = 20;
 
+/// The letter of the answer is one of so many units after the choices: `Answer: C`, `Correct answer is option C`.
+const LETTER: usize = 6;
+
+/// Between two choices of a list stand at most so many units: a letter, a number, "or".
+const BETWEEN: usize = 2;
+
 /// A question without content that more items have is looked at only where another of their parts is.
 const SHARED: usize = 3;
 
@@ -257,43 +263,65 @@ fn beside(targets: &Targets, own: &[Own], mut covers: Covers, units: &[Unit]) ->
     let margin = NEAR + 2 * length;
     let from = first.saturating_sub(margin);
     let near = units.get(from..(end + margin).min(units.len())).unwrap_or_default();
-    let mut beside = Beside::default();
-    let mut choices = (0, 0);
-    for (piece, own) in own.iter().enumerate() {
-        let Some(target) = own.target.and_then(|target| targets.get(target)) else { continue };
-        if !matches!(own.piece.part, Part::Choices | Part::Answer) {
-            continue;
-        }
-        // The answer comes after the question and its choices; the word may be in the question too.
-        let after = end - from..(end - from + AFTER + 2 * length + target.units.len()).min(near.len());
-        let within = if target.part == Part::Answer { after } else { 0..near.len() };
+    let find = |target: &Target, within: std::ops::Range<usize>, not: Option<usize>| {
         let skipped = within.start;
-        let place = near
-            .get(within)
-            .unwrap_or_default()
-            .windows(target.units.len())
-            .position(|window| window.iter().map(|unit| unit.hash).eq(target.units.iter().copied()));
+        let windows = near.get(within).unwrap_or_default().windows(target.units.len()).enumerate();
+        let is = |window: &[Unit]| window.iter().map(|unit| unit.hash).eq(target.units.iter().copied());
+        let places = windows.filter(|(_, window)| is(window)).map(|(at, _)| from + skipped + at);
+        places.into_iter().find(|place| Some(*place) != not)
+    };
+    let at =
+        |target: &Target, place: usize| Cover::new(target, (0..target.units.len()).map(|i| (i, place + i)).collect());
+    let target_of = |own: &Own| own.target.and_then(|target| targets.get(target));
+    let pieces = |part: Part| own.iter().enumerate().filter(move |(_, own)| own.piece.part == part);
+    // Of each choice its target, and its place if it is there as it is.
+    let mut listed: Vec<(&Target, usize, Option<usize>)> = Vec::new();
+    for (piece, own) in pieces(Part::Choices) {
+        let Some(target) = target_of(own) else { continue };
+        let place = find(target, 0..near.len(), None);
         if let Some(place) = place {
-            let start = from + skipped + place;
-            let pairs = (0..target.units.len()).map(|i| (i, start + i)).collect();
-            covers.insert(piece, Cover::new(target, pairs));
+            covers.insert(piece, at(target, place));
         }
-        if own.piece.part == Part::Choices {
-            choices.0 += 1;
-            choices.1 += usize::from(covers.get(&piece).is_some_and(|cover| cover.counted >= 0.5));
+        listed.push((target, own.piece.choice, place));
+    }
+    let mut places: Vec<(usize, usize)> =
+        listed.iter().filter_map(|(target, _, place)| Some(((*place)?, (*place)? + target.units.len()))).collect();
+    places.sort_unstable();
+    // Choices that follow each other are a list.
+    let follow = |one: &[(usize, usize)]| matches!(one, [one, next] if next.0 <= one.1 + BETWEEN);
+    let in_a_list = |place: usize| places.windows(2).any(|two| follow(two) && two.iter().any(|of| of.0 == place));
+    let list_end = places.windows(2).filter(|two| follow(two)).filter_map(|two| Some(two.last()?.1)).max();
+    let mut beside = Beside::default();
+    for (piece, own) in pieces(Part::Answer) {
+        let Some(target) = target_of(own) else { continue };
+        let choice = listed.iter().find(|(choice, ..)| choice.units == target.units);
+        // The answer comes after the question and its choices; the word may be in the question too. In a list of the
+        // choices it is one of them, and gives nothing away.
+        let in_list = choice.and_then(|(_, _, place)| *place).filter(|place| in_a_list(*place));
+        let after = end - from..(end - from + AFTER + 2 * length + target.units.len()).min(near.len());
+        let place = find(target, after, in_list);
+        let letter = choice.and_then(|(_, number, _)| targets.letters.get(*number)).zip(list_end);
+        let letter = letter.is_some_and(|(letter, end)| {
+            let mut after = units.get(end..(end + LETTER).min(units.len())).unwrap_or_default().iter();
+            after.find(|unit| targets.letters.contains(&unit.hash)).is_some_and(|unit| unit.hash == *letter)
+        });
+        if let Some(place) = place {
+            covers.insert(piece, at(target, place));
         }
-        if own.piece.part == Part::Answer
-            && (place.is_some() || covers.get(&piece).is_some_and(|cover| cover.weighted >= 0.75))
-        {
+        let elsewhere = in_list.is_none() && covers.get(&piece).is_some_and(|cover| cover.weighted >= 0.75);
+        if place.is_some() || letter || elsewhere {
             beside.answer = true;
             beside.answer_tells = target.content;
             beside.answer_shared = target.alike > ALIKE;
         }
     }
+    let there = |piece: usize| covers.get(&piece).is_some_and(|cover| cover.counted >= 0.5);
+    let choices = pieces(Part::Choices).filter(|(_, own)| target_of(own).is_some());
+    let choices = choices.fold((0, 0), |sum, (piece, _)| (sum.0 + 1, sum.1 + usize::from(there(piece))));
     // Other choices: a second letter soon after the first, and none of the item's.
     let after = units.get(end..(end + NEAR).min(units.len())).unwrap_or_default();
     let letter = |letter: u64, within: usize| after.iter().take(within).any(|unit| unit.hash == letter);
-    let [a, b] = targets.letters;
+    let [a, b] = [0, 1].map(|at| targets.letters.get(at).copied().unwrap_or_default());
     beside.other_choices = choices.0 > 1 && choices.1 == 0 && letter(a, 3) && letter(b, NEAR);
     (covers, beside)
 }

@@ -15,7 +15,7 @@ pub const KEPT: usize = 50;
 const EXCERPTS: usize = 8;
 
 /// How a finding of [`Method::Spans`] stands to what only the whole corpus can tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Basis {
     /// It does not depend on other documents.
@@ -121,9 +121,12 @@ impl OfItem {
     /// Keeps `candidate` if it is among the worst. Of all that are ever given, the same ones are kept in any order.
     fn keep(&mut self, candidate: Candidate, most: usize) {
         let worse = |one: &Candidate, two: &Candidate| {
+            // One that may turn out to be a stock phrase must not push out one that cannot.
+            let basis = one.basis.cmp(&two.basis);
             let (one, two) = (&one.finding, &two.finding);
             one.verdict
                 .cmp(&two.verdict)
+                .then(basis)
                 .then(two.score.total_cmp(&one.score))
                 .then_with(|| one.shard.cmp(&two.shard))
                 .then_with(|| one.document.cmp(&two.document))

@@ -1,6 +1,7 @@
 //! Texts as units that can be compared, each with its place in the original text.
 //!
-//! A unit is one Han or kana character, or a run of other letters and digits. Units are compared after NFKC, in lower
+//! A unit is one Han or kana character, one letter of another script without spaces between words (Thai, Lao, Burmese,
+//! Khmer) with its marks, or a run of other letters and digits. Units are compared after NFKC, in lower
 //! case, with Traditional characters as Simplified ones. Everything else separates units and is not compared:
 //! punctuation, white space, HTML tags and comments, the targets of Markdown links, and GSM8K's `<<…>>` calculations.
 //! Apostrophes and characters without width are dropped and separate nothing, nor do tags inside a line (`<b>`).
@@ -242,6 +243,15 @@ impl Reader {
     }
 
     fn normalised(&self, cluster: &str, start: usize, end: usize, word: &mut Word<'_>) {
+        if cluster.starts_with(is_unspaced_letter) {
+            let mut letters = cluster.nfkc().filter(|c| c.is_alphanumeric() || is_combining_mark(*c)).peekable();
+            word.close();
+            if letters.peek().is_some() {
+                let hash = letters.fold(SEED, |hash, c| step(hash, u64::from(c as u32) << 8 | 0xFF));
+                word.out.push(Unit { hash, start, end, cjk: true });
+            }
+            return;
+        }
         for c in cluster.nfkc().flat_map(char::to_lowercase) {
             if is_cjk(c) {
                 word.alone(self.simplified.of(c), start, end);
@@ -277,6 +287,19 @@ const fn without_width(c: char) -> bool {
     matches!(c,
         '\u{AD}' | '\u{34F}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
         | '\u{2060}'..='\u{2064}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}')
+}
+
+/// Thai, Lao, Burmese and Khmer, by block: alphabets without spaces between words.
+const fn is_unspaced_letter(c: char) -> bool {
+    matches!(c,
+        '\u{0E01}'..='\u{0EFF}'     // Thai, Lao
+        | '\u{1000}'..='\u{109F}' | '\u{A9E0}'..='\u{A9FF}' | '\u{AA60}'..='\u{AA7F}' // Burmese
+        | '\u{1780}'..='\u{17FF}') // Khmer
+}
+
+/// Whether no spaces stand between the words of the character's script.
+pub(super) const fn is_unspaced(c: char) -> bool {
+    is_cjk(c) || is_unspaced_letter(c)
 }
 
 /// Han characters and kana, by block: scripts without spaces between words.

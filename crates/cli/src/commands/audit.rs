@@ -20,6 +20,8 @@ use crate::terminal::{Terminal, Tone, count};
 /// release has none. Your own rules are SQL files in a directory given with `--rules`. They can read the
 /// tables of the releases, and no other file unless you pass --trust-queries.
 ///
+/// A rule is not applied if the release has none of the tables that it reads; the last lines name it.
+///
 /// Before a table is read, it is checked against the release's manifest, or against its own checksums if
 /// no manifest covers it. A mismatch is an error and not a finding, because the data cannot be trusted.
 #[derive(Debug, clap::Args)]
@@ -117,9 +119,12 @@ impl Audit {
         })?;
         self.asking.tell(&session, &mut BTreeSet::new(), terminal);
         say(&audited, terminal);
-        let unasked = audited.rules.iter().any(|asked| matches!(asked.outcome, Outcome::NothingToAsk(_)));
-        Ok(match (audited.findings.is_empty(), unasked && !self.only.is_empty() || !unknown.is_empty()) {
-            // A rule that was requested by name could not be applied, or not to all tables.
+        let not_applied =
+            audited.rules.iter().filter(|asked| matches!(asked.outcome, Outcome::NothingToAsk(_))).count();
+        // A rule that was requested by name could not be applied, or no rule at all.
+        let unasked = not_applied > 0 && !self.only.is_empty() || not_applied == audited.rules.len();
+        Ok(match (audited.findings.is_empty(), unasked || !unknown.is_empty()) {
+            // Or not to all tables.
             (true, true) => Exit::Failed,
             (holds, _) => Exit::holds(holds),
         })
@@ -166,6 +171,9 @@ fn say(audited: &Audited, terminal: &Terminal) {
     let of = |severity| audited.findings.iter().filter(|finding| finding.severity == severity).count();
     let asked = count(audited.rules.len() - silent.len(), "rule");
     match audited.findings.is_empty() {
+        true if silent.len() == audited.rules.len() => {
+            terminal.say(Tone::Bad, "not audited", "the release has no table that a rule reads".to_owned());
+        }
         true => terminal.say(Tone::Good, "clean", format!("{asked} found nothing")),
         false => terminal.say(
             Tone::Bad,

@@ -13,7 +13,7 @@ use retrace_manifest::{
 use retrace_model::Engine;
 use retrace_numerics::isa;
 use retrace_spec::manifest::GraphStep;
-use retrace_spec::{Manifest, canonical_digest};
+use retrace_spec::{Manifest, RelPath, canonical_digest};
 use serde_json::json;
 
 use super::super::keys::signing_key;
@@ -99,11 +99,17 @@ pub(super) fn all(
     if let Some(output) = &arguments.output {
         write_whole(output, attestation(manifest, &statement, key.as_ref())?.as_bytes())?;
     }
-    conclude(manifest, &statement, engine, terminal)
+    conclude(manifest, whole, &statement, engine, terminal)
 }
 
-/// Prints the summary of all steps.
-fn conclude(manifest: &Manifest, statement: &Statement, engine: Engine, terminal: &Terminal) -> Result<Exit, Failure> {
+/// Prints the summary of all steps, and which files of `whole`, the manifest with its parts, no step makes.
+fn conclude(
+    manifest: &Manifest,
+    whole: &Manifest,
+    statement: &Statement,
+    engine: Engine,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
     let Statement { replayer, steps, unknown } = statement;
     let counted = |wanted: fn(&Again) -> bool| steps.iter().filter(|outcome| wanted(&outcome.again)).count();
     let same = counted(|again| matches!(again, Again::SameBits));
@@ -117,7 +123,7 @@ fn conclude(manifest: &Manifest, statement: &Statement, engine: Engine, terminal
     };
     let holds = exit == Exit::Holds;
     let result = json!({"holds": holds, "root": manifest.root, "replayer": replayer, "engine": engine.name(),
-        "steps": steps, "unknown": unknown});
+        "steps": steps, "unknown": unknown, "not_made": whole.not_made()});
     terminal.result("replay-all/2", &result, |out| {
         for Outcome { step, again, .. } in steps {
             match again {
@@ -137,6 +143,7 @@ fn conclude(manifest: &Manifest, statement: &Statement, engine: Engine, terminal
         }
         Ok(())
     })?;
+    say_not_made(&whole.not_made(), terminal);
     let mut said = format!("{same} of {} give the same bits", count(steps.len() as u64, "step"));
     for (number, what) in [
         (noted, "of them by notes on earlier replays"),
@@ -151,6 +158,20 @@ fn conclude(manifest: &Manifest, statement: &Statement, engine: Engine, terminal
     let tone = if holds { Tone::Good } else { Tone::Bad };
     terminal.say(tone, "replayed", format_args!("{}: {said}", manifest.name));
     Ok(exit)
+}
+
+/// Names some of the files that no step makes.
+fn say_not_made(paths: &[&RelPath], terminal: &Terminal) {
+    const NAMED: usize = 6;
+    if paths.is_empty() {
+        return;
+    }
+    let mut names = paths.iter().take(NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if paths.len() > NAMED {
+        names += &format!(" and {} more, all in --json", paths.len() - NAMED);
+    }
+    let files = count(paths.len() as u64, "file");
+    terminal.say(Tone::Faint, "not made", format_args!("{files} by no step, so no replay checks them: {names}"));
 }
 
 fn say(terminal: &Terminal, step: &GraphStep, outcome: &Outcome) {
