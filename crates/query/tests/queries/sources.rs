@@ -64,7 +64,7 @@ fn json_lines_with_nan_and_infinities_are_read() {
     fs::write(&path, (0..60_000).map(line).collect::<String>()).unwrap();
     for partitions in [1, 3] {
         let options = Options { partitions: partitions.try_into().unwrap(), ..Options::default() };
-        let session = Session::open_with(&[path.clone()], options).unwrap();
+        let session = Session::open_with(std::slice::from_ref(&path), options).unwrap();
         let sql = "select count(*) as n, sum(n) as s, sum(x) filter (where not isnan(x)) as x,
                    count(*) filter (where isnan(x)) as nans from log";
         let (numbers, odd): (Vec<u64>, Vec<u64>) = (0..60_000).partition(|at| at % 1000 != 7);
