@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{ColumnStatistics, Result, Statistics};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::listing::PartitionedFile;
@@ -18,9 +18,11 @@ use datafusion::datasource::physical_plan::{
 };
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::expressions::{Column, lit};
-use datafusion::physical_expr::{conjunction_opt, split_conjunction};
+use datafusion::physical_expr::{ScalarFunctionExpr, conjunction_opt, split_conjunction};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+
+use crate::one_nan;
 
 /// Removes what Parquet files say about columns of floats. It is the first rule, before another one can use the
 /// statistics, and the last one, after conditions were given to the files' readers.
@@ -91,22 +93,27 @@ fn forget(mut statistics: Statistics, floats: &[bool]) -> Statistics {
 
 /// The reader of files without the conditions that name a column of floats, if it has such. A reader has conditions
 /// only to skip row groups and pages by statistics and Bloom filters: they are evaluated on the rows anyway, because
-/// `pushdown_filters` is off.
+/// `pushdown_filters` is off. An argument of [`one_nan`](crate::one_nan) is not compared with statistics, so an order by
+/// an integer and then a float can still skip by the integer.
 fn without_conditions(source: &ParquetSource) -> Option<Arc<dyn FileSource>> {
     let schema = source.table_schema().table_schema();
     let predicate = source.filter()?;
     let conditions = split_conjunction(&predicate);
-    let named = |condition: &Arc<dyn PhysicalExpr>| {
-        condition.exists(|part| {
-            let column = part.downcast_ref::<Column>();
-            Ok(column.is_some_and(|column| match schema.field_with_name(column.name()) {
-                Ok(field) => has_float(field.data_type()),
-                Err(_) => true,
-            }))
-        })
+    let names_float = |condition: &Arc<dyn PhysicalExpr>| {
+        let mut found = false;
+        let walked = condition.apply(|part| {
+            if part.downcast_ref::<ScalarFunctionExpr>().is_some_and(|of| of.fun().name() == one_nan::NAME) {
+                return Ok(TreeNodeRecursion::Jump);
+            }
+            found |= part.downcast_ref::<Column>().is_some_and(|column| {
+                schema.field_with_name(column.name()).map_or(true, |field| has_float(field.data_type()))
+            });
+            Ok(TreeNodeRecursion::Continue)
+        });
+        found || walked.is_err()
     };
     let kept: Vec<Arc<dyn PhysicalExpr>> =
-        conditions.iter().filter(|condition| !named(condition).unwrap_or(true)).map(|kept| Arc::clone(kept)).collect();
+        conditions.iter().filter(|condition| !names_float(condition)).map(|kept| Arc::clone(kept)).collect();
     (kept.len() < conditions.len())
         .then(|| Arc::new(source.with_predicate(conjunction_opt(kept).unwrap_or_else(|| lit(true)))) as _)
 }

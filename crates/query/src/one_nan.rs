@@ -20,6 +20,9 @@ use datafusion::logical_expr::{
     ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 
+/// The name of the function [`one_nan`].
+pub(crate) const NAME: &str = "one_nan";
+
 /// The function: its argument, with every NaN as the same NaN.
 pub(crate) fn one_nan() -> ScalarUDF {
     let kinds = [DataType::Float16, DataType::Float32, DataType::Float64];
@@ -34,7 +37,7 @@ struct OneNan {
 
 impl ScalarUDFImpl for OneNan {
     fn name(&self) -> &str {
-        "one_nan"
+        NAME
     }
 
     fn signature(&self) -> &Signature {

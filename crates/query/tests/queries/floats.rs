@@ -96,6 +96,8 @@ fn a_column_whose_numbers_are_equal_keeps_its_nan() {
         assert_eq!(column(&session, "select max(n) from t"), "3");
         let plan = csv(&session, "explain select max(n) from t");
         assert!(plan.contains("PlaceholderRowExec"), "{plan}");
+        let plan = csv(&session, "explain select n from t where n > 1 and x > 2");
+        assert!(plan.contains("n_max") && !plan.contains("x_max"), "{plan}");
     }
 }
 
