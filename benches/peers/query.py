@@ -24,7 +24,7 @@ QUERIES = {
         select release, run, shots, mean, tasks, step from (
           select *, row_number() over (partition by release, run, shots order by tasks desc, mean desc, step) as place from (
             select release, run, shots, step, count(distinct task) as tasks, avg(value) as mean from metrics
-            where metric = 'acc' and step is not null group by release, run, shots, step))
+            where metric = 'acc' and step is not null group by release, run, shots, step having not isnan(avg(value))))
         where place = 1 order by release, run, shots"""),
     "eval-coverage": ([], """
         with tasks as (select distinct release, run, task, shots from metrics where step is not null),
@@ -45,7 +45,7 @@ QUERIES = {
           (value - value_before) / sqrt(stderr * stderr + stderr_before * stderr_before) as deviations
         from (select *, lag(step) over w as step_before, lag(value) over w as value_before, lag(stderr) over w as stderr_before
           from metrics where metric = 'acc' and step is not null window w as (partition by release, run, task, shots order by step))
-        where value < value_before order by change, 1, 2, 3, 4, 6 limit 20"""),
+        where value < value_before and not isnan(value) and not isnan(value_before) order by change, 1, 2, 3, 4, 6 limit 20"""),
     "seed-noise": ([], """
         select release, task, shots, step, stddev(value), avg(stderr), max(value) - min(value), avg(value), count(*)
         from metrics where metric = 'acc' and run like '%' group by release, task, shots, step

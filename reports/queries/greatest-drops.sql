@@ -13,6 +13,6 @@ from (
   from metrics
   where metric = $metric and step is not null
 )
-where value < value_before
+where value < value_before and not isnan(value) and not isnan(value_before)
 order by change, release, run, task, shots, step
 limit $most

@@ -15,6 +15,7 @@
 //!   functions, and exact sums over peers, do not need this and are not changed.
 //! - **Aggregates that depend on the order** (`array_agg`, `string_agg`, `first_value`, `last_value`, `nth_value`)
 //!   take their rows in the order of their `ORDER BY`, then of their arguments.
+//! - **There is one NaN** ([`crate::one_nan`]), whichever the processor or a file has.
 //! - **Sums of floats are exact** ([`crate::functions`]), and their elementary functions are the same
 //!   everywhere.
 //! - **Queries that cannot have one answer are refused**: clocks, random numbers, sketches such as `approx_distinct`,
@@ -35,6 +36,8 @@ use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{AnalyzerRule, Optimizer, OptimizerContext, OptimizerRule};
 use std::sync::Arc;
 
+use crate::one_nan;
+
 /// The rule that gives a query one answer.
 #[derive(Debug)]
 pub struct OneAnswer;
@@ -51,7 +54,7 @@ impl AnalyzerRule for OneAnswer {
         let only_used: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
             vec![Arc::new(DecorrelateLateralJoin::new()), Arc::new(OptimizeProjections::new())];
         let only_used = Optimizer::with_rules(only_used);
-        let plan = only_used.optimize(plan, &OptimizerContext::new(), |_, _| {})?;
+        let plan = one_nan::everywhere(only_used.optimize(plan, &OptimizerContext::new(), |_, _| {})?)?;
         let plan = plan.transform_up_with_subqueries(|node| node_of(node).map(Transformed::yes))?.data;
         match &plan {
             LogicalPlan::Ddl(_)

@@ -3,7 +3,8 @@
 //! | function | what it is | file |
 //! |---|---|---|
 //! | `sum`, `avg`, `var*`, `stddev*`, `covar*`, `corr`, `regr_*` over floats | the exact result, rounded once, whatever the order of the rows | `moments.rs`, on `exact.rs` |
-//! | `min`, `max` over floats | by the total order of IEEE 754, so zeros of both signs have one | `extremes.rs` |
+//! | `min`, `max` over floats | of all but NaN, and zeros of both signs have an order | `extremes.rs` |
+//! | `percentile_cont` | DataFusion's, without its replacement by `min` and `max` | `percentile.rs` |
 //! | `count(distinct x)` of texts | DataFusion's count, with one table of texts for all groups | `distinct.rs` |
 //! | `spearman(x, y)`, `kendall(x, y)` | agreement of two rankings | `rank.rs` |
 //! | `log_slope(value, tokens)` | slope over ln tokens | `trajectory.rs` |
@@ -14,6 +15,7 @@
 //! | `differs(a, stderr_a, b, stderr_b[, z])` | whether two estimates differ | `elementary.rs` |
 //! | `exp`, `ln`, `log*`, `power`, `sin` and kin | those of the pinned crate `libm` | `elementary.rs` |
 //! | `ema(value, alpha)`, `spike(value, window, deviations)` | along a run's steps | `window.rs` |
+//! | `one_nan(x)` | x, with every NaN as the same one; plans contain it, so that NaN has one order | `one_nan.rs` of the crate |
 //! | `repeat`, `lpad`, `array_repeat`, `range`, `replace`, `concat`, `||` and kin | DataFusion's, where they make no more than fits | `bounded.rs` |
 //! | `aligned('run a', 'run b')` | two runs side by side, a table | `aligned.rs` |
 //!
@@ -29,6 +31,7 @@ mod elementary;
 pub mod exact;
 mod extremes;
 mod moments;
+mod percentile;
 mod rank;
 mod ratio;
 mod statistic;
@@ -43,10 +46,14 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::optimizer::Optimizer;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
 use crate::determinism::OneAnswer;
+use crate::float_statistics::FloatStatistics;
+use crate::json_lines::LenientJson;
 use crate::lag::QuickLag;
+use crate::one_nan::one_nan;
 use crate::scan::Dealt;
 
 /// Registers the functions under their names, replacing those with the same names. Table functions are registered in
@@ -55,12 +62,14 @@ use crate::scan::Dealt;
 /// # Errors
 /// If the registry does not accept them.
 pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
-    for function in aggregates::all().into_iter().chain(extremes::all()).chain(distinct::all()) {
+    let aggregates = aggregates::all().into_iter().chain(extremes::all()).chain(distinct::all());
+    for function in aggregates.chain(percentile::all()) {
         registry.register_udaf(Arc::new(function))?;
     }
     for function in elementary::all() {
         registry.register_udf(Arc::new(function))?;
     }
+    registry.register_udf(Arc::new(one_nan()))?;
     for function in window::all() {
         registry.register_udwf(Arc::new(function))?;
     }
@@ -75,14 +84,15 @@ pub fn table_functions() -> Vec<(&'static str, Arc<dyn TableFunctionImpl>)> {
     vec![("aligned", Arc::new(aligned::Aligned))]
 }
 
-/// [`state`], for queries that stay in this process and run in `environment`: with an operator of ours that cannot be
-/// sent.
+/// [`state`], for queries that stay in this process and run in `environment`: with an operator and a reader of ours
+/// that cannot be sent.
 ///
 /// # Errors
 /// If a function cannot be registered.
 pub fn local_state(config: SessionConfig, environment: Arc<RuntimeEnv>) -> Result<SessionState> {
     let state = SessionStateBuilder::new_from_existing(state(config)?).with_runtime_env(environment);
-    Ok(state.with_physical_optimizer_rule(Arc::new(QuickLag)).build())
+    let state = state.with_physical_optimizer_rule(Arc::new(QuickLag));
+    Ok(state.with_physical_optimizer_rule(Arc::new(LenientJson)).build())
 }
 
 /// The state of a session whose queries have one answer: DataFusion's, our functions, and the rule [`OneAnswer`]. A
@@ -99,11 +109,17 @@ pub fn state(mut config: SessionConfig) -> Result<SessionState> {
     let mut rules = Optimizer::new().rules;
     rules.retain(|rule| rule.name() != "eliminate_duplicated_expr");
     rules.push(Arc::new(bounded::Constants));
+    // The rule `FloatStatistics` removes conditions from readers of files, which are evaluated elsewhere.
+    config.options_mut().execution.parquet.pushdown_filters = false;
+    let mut physical_rules = PhysicalOptimizer::new().rules;
+    physical_rules.insert(0, Arc::new(FloatStatistics));
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()
         .with_optimizer_rules(rules)
         .with_analyzer_rule(Arc::new(OneAnswer))
+        .with_physical_optimizer_rules(physical_rules)
+        .with_physical_optimizer_rule(Arc::new(FloatStatistics))
         .with_physical_optimizer_rule(Arc::new(Dealt))
         .build();
     register(&mut state)?;

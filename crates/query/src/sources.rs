@@ -25,9 +25,10 @@ use retrace_spec::RelPath;
 use crate::held::Holder;
 use crate::releases::{Release, Sealed, relative};
 use crate::stores::told;
-use crate::{QueryError, Stores, manifests};
+use crate::{QueryError, Stores, json_lines, manifests};
 
-/// The number of rows of a text file from which the types of its columns are inferred.
+/// The number of rows of a CSV or TSV file from which the types of its columns are inferred. A later row that does not
+/// fit is an error.
 const LOOKED_AT: usize = 100_000;
 
 /// The format of a table's file.
@@ -62,7 +63,7 @@ impl Form {
             Self::Parquet => Arc::new(ParquetFormat::default()),
             Self::Csv => Arc::new(text),
             Self::Tsv => Arc::new(text.with_delimiter(b'\t')),
-            Self::JsonLines => Arc::new(JsonFormat::default().with_schema_infer_max_rec(LOOKED_AT)),
+            Self::JsonLines => Arc::new(JsonFormat::default()),
         }
     }
 
@@ -265,8 +266,19 @@ async fn open_files(
             let end = store.get_range(url.prefix(), object.size.saturating_sub(8)..object.size).await;
             footer(object.size, &end.map_err(unreachable)?).map_err(refuse)?;
         }
-        let schema = format.infer_schema(&state, &store, &[object]).await;
-        let schema = schema.map_err(|e| refuse(e.strip_backtrace()))?;
+        let schema = match form {
+            Form::JsonLines => {
+                let inferred = json_lines::infer(&store, &object).await;
+                let (schema, odd) = inferred.map_err(|e| refuse(e.strip_backtrace()))?;
+                if let Some(line) = odd.filter(|_| !json_lines::is_lenient(&state)) {
+                    return Err(refuse(format!(
+                        "line {line} has NaN or Infinity, which is not JSON, and which only a query without a cluster reads"
+                    )));
+                }
+                Arc::new(schema)
+            }
+            _ => format.infer_schema(&state, &store, &[object]).await.map_err(|e| refuse(e.strip_backtrace()))?,
+        };
         if schema.fields().is_empty() {
             return Err(refuse("it has no columns".to_owned()));
         }

@@ -10,6 +10,7 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Ar
 use datafusion::arrow::compute::{binary, unary};
 use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::{Result, exec_err};
+use datafusion::logical_expr::interval_arithmetic::Interval;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
@@ -106,6 +107,11 @@ impl ScalarUDFImpl for Function {
         Ok(if matches!(self.kernel, Kernel::Differs) { DataType::Boolean } else { DataType::Float64 })
     }
 
+    /// DataFusion's default is an interval of no type, of which its `abs` fails: rows could not be sorted by `abs(ln(x))`.
+    fn evaluate_bounds(&self, _: &[&Interval]) -> Result<Interval> {
+        Interval::make_unbounded(&self.return_type(&[])?)
+    }
+
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let columns: Option<Vec<&Float64Array>> =
@@ -138,7 +144,7 @@ fn logarithm(base: f64, x: f64) -> f64 {
 const Z: f64 = 1.959_963_984_540_054;
 
 /// Whether |a − b| is more than z standard errors of the difference, √(`error_a`² + `error_b`²): the two-sided z-test
-/// of independent estimates. Null if any argument is null.
+/// of independent estimates. Null if any argument is null, or if one of the two sides is NaN.
 fn differs([a, error_a, b, error_b]: [&Float64Array; 4], z: Option<&Float64Array>) -> BooleanArray {
     let rows = a.iter().zip(error_a).zip(b.iter().zip(error_b)).enumerate();
     let one = |(row, ((a, error_a), (b, error_b)))| {
@@ -147,7 +153,8 @@ fn differs([a, error_a, b, error_b]: [&Float64Array; 4], z: Option<&Float64Array
             Some(z) => z.is_valid(row).then(|| z.value(row))?,
             None => Z,
         };
-        Some((a - b).abs() > z * (error_a * error_a + error_b * error_b).sqrt())
+        let (difference, allowed) = ((a - b).abs(), z * (error_a * error_a + error_b * error_b).sqrt());
+        difference.partial_cmp(&allowed).map(|order| order.is_gt())
     };
     rows.map(one).collect()
 }

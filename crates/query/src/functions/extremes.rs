@@ -1,7 +1,8 @@
-//! `min` and `max` of floats, by IEEE 754's total order: −0 is less than +0, and NaN is the greatest (the least, if
-//! its sign is negative). DataFusion's functions keep the first of two equal zeros, so they depend on the order of the
-//! rows; they are used for other types.
+//! `min` and `max` of floats: NaN is left out, so the result is NaN only if there is nothing else; and −0 is less than
+//! +0. DataFusion's functions keep the first of two equal zeros, so they depend on the order of the rows, and take NaN
+//! for the greatest number; they are used for other types.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array};
@@ -15,6 +16,9 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature,
     StatisticsArgs,
 };
+
+use super::exact::take;
+use super::statistic::{One, Reading, Statistic};
 
 /// Both.
 pub(super) fn all() -> Vec<AggregateUDF> {
@@ -40,8 +44,8 @@ struct Extremes {
 impl Extreme {
     fn extremes(&self, args: &AccumulatorArgs, groups: usize) -> Option<Extremes> {
         let to = args.return_field.data_type();
-        let ours = matches!(to, DataType::Float16 | DataType::Float32 | DataType::Float64);
-        ours.then(|| Extremes { groups: vec![None; groups], greatest: self.greatest, to: to.clone() })
+        let extremes = || Extremes { groups: vec![None; groups], greatest: self.greatest, to: to.clone() };
+        to.is_floating().then(extremes)
     }
 }
 
@@ -73,9 +77,13 @@ impl AggregateUDFImpl for Extreme {
         }
     }
 
-    /// DataFusion's function compares by the total order here.
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        self.original.create_sliding_accumulator(args)
+        let to = args.return_field.data_type();
+        if !to.is_floating() {
+            return self.original.create_sliding_accumulator(args);
+        }
+        let reading = Reading::Number(if self.greatest { Numbers::greatest } else { Numbers::least });
+        Ok(Box::new(One::<Numbers, Numbers, 1>::new(reading, to.clone())))
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
@@ -97,8 +105,12 @@ impl AggregateUDFImpl for Extreme {
         ReversedUDAF::Identical
     }
 
+    /// After NaN, which is the result as long as there is nothing else, any number may follow.
     fn set_monotonicity(&self, to: &DataType) -> SetMonotonicity {
-        self.original.inner().set_monotonicity(to)
+        match to.is_floating() {
+            true => SetMonotonicity::NotMonotonic,
+            false => self.original.inner().set_monotonicity(to),
+        }
     }
 
     /// Parquet's statistics of floats omit NaN and have zeros of only one sign.
@@ -126,7 +138,9 @@ impl Extremes {
                     true => value.total_cmp(&other).is_gt(),
                     false => value.total_cmp(&other).is_lt(),
                 };
-                if so_far.is_none_or(further) {
+                if value.is_nan() {
+                    so_far.get_or_insert(f64::NAN);
+                } else if so_far.is_none_or(|other| other.is_nan() || further(other)) {
                     *so_far = Some(value);
                 }
             }
@@ -195,5 +209,83 @@ impl GroupsAccumulator for Extremes {
 
     fn size(&self) -> usize {
         size_of::<Self>() + self.groups.capacity() * size_of::<Option<f64>>()
+    }
+}
+
+/// The numbers in a window, each with how often it occurs, from the least to the greatest; and how many NaNs.
+#[derive(Debug, Clone, Default)]
+struct Numbers {
+    counts: BTreeMap<i64, u64>,
+    nans: u64,
+}
+
+/// An integer that compares as the number does in IEEE 754's total order; of the integer, the same makes the number's
+/// bits again.
+fn ordered(bits: i64) -> i64 {
+    bits ^ ((bits >> 63) as u64 >> 1) as i64
+}
+
+impl Numbers {
+    fn greatest(&self) -> Option<f64> {
+        self.number(self.counts.keys().next_back())
+    }
+
+    fn least(&self) -> Option<f64> {
+        self.number(self.counts.keys().next())
+    }
+
+    fn number(&self, key: Option<&i64>) -> Option<f64> {
+        let number = key.map(|key| f64::from_bits(ordered(*key) as u64));
+        number.or_else(|| (self.nans > 0).then_some(f64::NAN))
+    }
+}
+
+impl Statistic<1> for Numbers {
+    fn add(&mut self, [x]: [f64; 1]) {
+        if x.is_nan() {
+            self.nans += 1;
+        } else {
+            *self.counts.entry(ordered(x.to_bits() as i64)).or_default() += 1;
+        }
+    }
+
+    fn remove(&mut self, [x]: [f64; 1]) {
+        if x.is_nan() {
+            self.nans = self.nans.saturating_sub(1);
+            return;
+        }
+        let key = ordered(x.to_bits() as i64);
+        if let Some(count) = self.counts.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&key);
+            }
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.nans = self.nans.saturating_add(other.nans);
+        for (key, count) in other.counts {
+            let sum = self.counts.entry(key).or_default();
+            *sum = sum.saturating_add(count);
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend(self.nans.to_le_bytes());
+        out.extend((self.counts.len() as u64).to_le_bytes());
+        out.extend(self.counts.iter().flat_map(|(key, count)| [key.to_le_bytes(), count.to_le_bytes()]).flatten());
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        let mut read = Self { nans: u64::from_le_bytes(take(bytes)?), ..Self::default() };
+        for _ in 0..u64::from_le_bytes(take(bytes)?) {
+            read.counts.insert(i64::from_le_bytes(take(bytes)?), u64::from_le_bytes(take(bytes)?).max(1));
+        }
+        Some(read)
+    }
+
+    fn heap(&self) -> usize {
+        self.counts.len() * 2 * size_of::<(i64, u64)>()
     }
 }

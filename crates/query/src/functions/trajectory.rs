@@ -6,21 +6,30 @@ use super::exact::Exact;
 use super::moments::Pairs;
 use super::statistic::{Rows, Statistic, refused};
 
+/// The rows in order, without those whose first column, their step or tokens, is NaN: they have no place in a run.
+fn along<const N: usize>(rows: &Rows<N>) -> Vec<[f64; N]> {
+    let mut rows = rows.sorted();
+    rows.retain(|row| !row[0].is_nan());
+    rows
+}
+
 /// For (step, value, threshold): the first step from which on no value is below the threshold, or NaN; null if there
 /// is none.
 pub(super) fn first_reaching(rows: &Rows<3>) -> Result<ScalarValue> {
     let mut first = None;
-    for at_step in rows.sorted().chunk_by(|a, b| a[0] == b[0]) {
+    for at_step in along(rows).chunk_by(|a, b| a[0] == b[0]) {
         let stays = at_step.iter().all(|[_, value, threshold]| value >= threshold);
         first = if stays { first.or(Some(at_step[0][0])) } else { None };
     }
     Ok(ScalarValue::Float64(first))
 }
 
-/// For (step, value): the greatest value minus that at the last step, or minus the mean of the values there.
+/// For (step, value): the greatest value minus that at the last step, or minus the mean of the values there. NaN is
+/// never the greatest value; at the last step it makes the result NaN.
 pub(super) fn forgetting(rows: &Rows<2>) -> Result<ScalarValue> {
-    let rows = rows.sorted();
-    let peak = rows.iter().map(|row| row[1]).reduce(|a, b| if a.total_cmp(&b).is_ge() { a } else { b });
+    let rows = along(rows);
+    let numbers = rows.iter().map(|row| row[1]).filter(|value| !value.is_nan());
+    let peak = numbers.max_by(f64::total_cmp).or_else(|| (!rows.is_empty()).then_some(f64::NAN));
     let last = rows.chunk_by(|a, b| a[0] == b[0]).last().map(mean);
     Ok(ScalarValue::Float64(peak.zip(last).map(|(peak, last)| peak - last)))
 }
@@ -35,7 +44,7 @@ fn mean<const N: usize>(rows: &[[f64; N]]) -> f64 {
 /// For (tokens, value, at): the value at `at`, by linear interpolation between the two neighbours; null before the
 /// first and after the last. Several values at the same tokens are averaged.
 pub(super) fn interpolate(rows: &Rows<3>) -> Result<ScalarValue> {
-    let rows = rows.sorted();
+    let rows = along(rows);
     let Some([_, _, at]) = rows.first().copied() else { return Ok(ScalarValue::Float64(None)) };
     if rows.iter().any(|row| row[2].to_bits() != at.to_bits()) {
         return Err(refused("interpolate(tokens, value, at): at is not the same number in all rows of a group"));

@@ -91,13 +91,16 @@ fn constant(column: &Float64Array, fits: impl Fn(f64) -> bool, what: &str) -> Re
 }
 
 /// The exponential moving average: the first value, then alpha·value + (1 − alpha)·average. Null where the value is
-/// null; the average continues after it.
+/// null, and the value itself where it is infinite or NaN; the average continues after it.
 fn ema(values: &Float64Array, alpha: &Float64Array) -> Result<ArrayRef> {
     let refusal = "ema(value, alpha): alpha is not one number above 0 and at most 1";
     let alpha = constant(alpha, |alpha| alpha > 0.0 && alpha <= 1.0, refusal)?.unwrap_or(1.0);
     let mut average = None;
     let each = values.iter().map(|value| {
         let value = value?;
+        if !value.is_finite() {
+            return Some(value);
+        }
         let next = average.map_or(value, |average| alpha * value + (1.0 - alpha) * average);
         average = Some(next);
         average

@@ -5,6 +5,7 @@
 mod analysis;
 mod exact;
 mod moments;
+mod nan;
 mod one_answer;
 mod quick;
 

@@ -37,7 +37,7 @@ fn metrics() -> RecordBatch {
     ])
 }
 
-const QUERIES: [&str; 48] = [
+const QUERIES: [&str; 49] = [
     "select * from (select step, value from metrics order by value desc) s limit 5",
     "with best as (select run, value from metrics order by step) select value from best",
     "select run, array_agg(distinct step), string_agg(distinct task, ',' order by task desc), count(distinct value) from metrics group by run",
@@ -50,6 +50,7 @@ const QUERIES: [&str; 48] = [
     "select run, min(value), max(value), median(value), percentile_cont(0.9) within group (order by value) from metrics where abs(value) = 0 group by run",
     "select step, min(value) over (order by step rows between 2 preceding and 2 following) from metrics where abs(value) = 0",
     "select * from metrics",
+    "select run, ln(abs(value) + 1) - 1 as l from metrics order by abs(ln(abs(value) + 1) - 1) desc, run",
     "select value from metrics order by step",
     "select run, value from metrics order by task desc limit 17",
     "select * from metrics limit 9 offset 3",

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod answers;
+mod floats;
 mod leaked_items;
 mod mistakes;
 mod named;

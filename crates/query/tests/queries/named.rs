@@ -359,3 +359,40 @@ fn queries_of_ones_own_are_read_from_a_directory() {
     std::fs::write(directory.path().join("bad.sql"), "select 1").unwrap();
     assert!(NamedQuery::read(directory.path()).unwrap_err().to_string().contains("bad.sql"));
 }
+
+/// A run whose best value is followed by NaN; one with only NaN; and a checkpoint of which one task is NaN.
+#[test]
+fn named_queries_never_prefer_nan() {
+    let directory = tempfile::tempdir().unwrap();
+    let row =
+        |run: &str, step: u64, task: &str, value: f64| Metric { run: run.to_owned(), ..metric(step, task, value) };
+    let rows = [
+        row("one", 1, "a", 0.25),
+        row("one", 2, "a", 0.5),
+        row("one", 3, "a", f64::NAN),
+        row("one", 4, "a", 0.375),
+        row("none", 1, "a", f64::NAN),
+        row("none", 2, "a", -f64::NAN),
+        row("part", 1, "a", 0.5),
+        row("part", 2, "a", 0.75),
+        row("part", 2, "b", f64::NAN),
+    ];
+    retrace_tables::write(directory.path(), &rows).unwrap();
+    let session = Session::open(&[directory.path().to_owned()]).unwrap();
+    assert_eq!(
+        ask(&session, "best-checkpoint", &[]),
+        "release,run,shots,mean,tasks,step\nr,one,0,0.5,1,2\nr,part,0,0.5,1,1\n"
+    );
+    assert_eq!(
+        ask(&session, "forgetting", &[]),
+        "release,run,task,shots,peak,lost\nr,none,a,0,NaN,NaN\nr,part,b,0,NaN,NaN\nr,one,a,0,0.5,0.125\nr,part,a,0,0.75,0.0\n"
+    );
+    let columns = "release,run,task,shots,step_before,step,value_before,value,change,deviations";
+    assert_eq!(ask(&session, "greatest-drops", &[]), format!("{columns}\n"));
+    let best = ask(&session, "emergence", &[("chance", "0.2"), ("margin", "0"), ("task", "a")]);
+    assert_eq!(
+        best,
+        "release,run,task,shots,from_step,first_step,last_step,best\n\
+         r,none,a,0,,1,2,NaN\nr,one,a,0,4,1,4,0.5\nr,part,a,0,1,1,2,0.75\n"
+    );
+}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use retrace_query::{Format, QueryError, Session};
+use retrace_query::{Format, Options, QueryError, Session};
 use retrace_tables::Metric;
 
 use crate::{csv, metric, release};
@@ -34,6 +34,60 @@ fn files_are_tables_by_their_names() {
     // Rows that were written meanwhile are in the next answer.
     fs::write(path("runs.tsv"), "run\tseed\tmore\nb\t1\t2\n").unwrap();
     assert_eq!(csv(&session, &format!("select more from '{}'", path("runs.tsv").display())), "more\n2\n");
+}
+
+/// As Python's `json` writes floats that JSON does not have.
+#[test]
+fn json_lines_with_nan_and_infinities_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log.jsonl");
+    let lines = [
+        r#"{"step": 0, "loss": 2.5, "note": "NaN, \"Infinity\"", "inner": {"a": [1, NaN]}}"#,
+        r#"{"step": 1, "loss": NaN, "note": "NaN", "inner": {"a": []}, "only": NaN}"#,
+        r#"{"step": 2, "loss":-Infinity, "note": null, "inner": {"a": [Infinity]}}"#,
+        r#"{"step": 3, "loss":Infinity, "only": null}"#,
+    ];
+    fs::write(&path, lines.join("\n")).unwrap();
+    let session = open(&[&path]).unwrap();
+    assert_eq!(
+        csv(&session, "select step, loss, note from log"),
+        "step,loss,note\n0,2.5,\"NaN, \"\"Infinity\"\"\"\n1,NaN,NaN\n2,-inf,\n3,inf,\n"
+    );
+    assert_eq!(csv(&session, "select step, unnest(inner['a']) as a from log"), "step,a\n0,1.0\n0,NaN\n2,inf\n");
+    assert_eq!(csv(&session, "select only from log where only is not null"), "only\nNaN\n");
+    assert_eq!(csv(&session, "select step from log where loss > 100"), "step\n1\n3\n");
+    // A file that several partitions read, and that is read in several parts.
+    let line = |at: u32| match at % 1000 {
+        7 => format!("{{\"n\": {at}, \"x\": NaN, \"text\": \"{}\"}}\n", "NaN ".repeat(at as usize % 50)),
+        _ => format!("{{\"n\": {at}, \"x\": {at}.5, \"text\": \"Name\"}}\n"),
+    };
+    fs::write(&path, (0..60_000).map(line).collect::<String>()).unwrap();
+    for partitions in [1, 3] {
+        let options = Options { partitions: partitions.try_into().unwrap(), ..Options::default() };
+        let session = Session::open_with(std::slice::from_ref(&path), options).unwrap();
+        let sql = "select count(*) as n, sum(n) as s, sum(x) filter (where not isnan(x)) as x,
+                   count(*) filter (where isnan(x)) as nans from log";
+        let (numbers, odd): (Vec<u64>, Vec<u64>) = (0..60_000).partition(|at| at % 1000 != 7);
+        let sum: f64 = numbers.iter().map(|at| *at as f64 + 0.5).sum();
+        let all: u64 = numbers.iter().chain(&odd).sum();
+        assert_eq!(csv(&session, sql), format!("n,s,x,nans\n60000,{all},{sum:?},{}\n", odd.len()));
+    }
+    for broken in ["{\"a\":nan}", "{\"a\":NaNs}", "{\"a\":Inf}", "{\"a\":NaN", "{NaN:1}", "{\"a\":1}\nNaN"] {
+        fs::write(&path, broken).unwrap();
+        let read = open(&[&path]).and_then(|session| session.run("select * from log"));
+        assert!(read.is_err(), "{broken}: {read:?}");
+    }
+}
+
+/// A fraction after many integers is not cut off, and a column that begins late is there.
+#[test]
+fn the_last_of_many_json_lines_counts() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log.jsonl");
+    let lines: String = (0..100_100).map(|at| format!("{{\"n\":{at}}}\n")).collect();
+    fs::write(&path, lines + "{\"n\":2.5,\"late\":true}\n").unwrap();
+    let session = open(&[&path]).unwrap();
+    assert_eq!(csv(&session, "select n, late from log where n > 1 and n < 4"), "n,late\n2.0,\n2.5,true\n3.0,\n");
 }
 
 #[test]
