@@ -48,6 +48,15 @@ impl<'a> Value<'a> {
         if let Self::Number(number) = self { number.parse().ok() } else { None }
     }
 
+    /// The number, if this is one. The texts `NaN`, `Infinity` and `-Infinity` are numbers too: strict writers of JSON
+    /// have no others for them.
+    pub(crate) fn figure(&self) -> Option<f64> {
+        match self {
+            Self::String(text) if is_non_finite(text) => text.parse().ok(),
+            value => value.number(),
+        }
+    }
+
     /// The number, if this is a non-negative integer.
     pub(crate) fn whole(&self) -> Option<u64> {
         if let Self::Number(number) = self { whole(number) } else { None }
@@ -100,6 +109,11 @@ impl<'a> Value<'a> {
             _ => each(name, pointer, self.as_it_stands(), self.number()),
         }
     }
+}
+
+/// Whether a text is how Python or JavaScript writes NaN or an infinity.
+pub(crate) fn is_non_finite(text: &str) -> bool {
+    matches!(text, "NaN" | "nan" | "Infinity" | "-Infinity" | "inf" | "-inf")
 }
 
 /// Receives a dotted name, a JSON pointer, the written text, and the number.
