@@ -2,8 +2,8 @@
 -- parameter a: the first run
 -- parameter b: the second run
 -- parameter task = null: the task (default: each task separately)
--- An item counts once for each filter, however often it was answered.
 with answers as (
+  -- An item counts once for each filter, however often it was answered.
   select
     run, task, filter, step, item, avg(cast(cast(correct as int) as double)) as correct,
     max(max(step)) over (partition by run, task) as last_step

@@ -56,7 +56,7 @@ const NAMES: [(Meaning, &[&str]); 9] = [
             CALLS,
         ],
     ),
-    (Meaning::Epoch, &["epoch"]),
+    (Meaning::Epoch, &["epoch", "train/epoch"]),
     (
         Meaning::Tokens,
         &[
@@ -294,7 +294,7 @@ impl<'a> Logged<'a> {
 
     /// Makes rows: one of `train_log`, if loss, learning rate or gradient norm exist and the step is known, and rows
     /// of `metrics` for the others. A row of the training log is one with the earlier row of its step in `log` that
-    /// lacks all of these numbers.
+    /// lacks these numbers.
     pub(crate) fn give(self, input: &Input<'_>, run: &str, place: &str, rows: &mut Rows, log: &mut Log) {
         let tokens = self.tokens.map(|taken| Tokens(taken.value));
         let step = self.step();
@@ -323,7 +323,7 @@ impl<'a> Logged<'a> {
                     place: place.to_owned(),
                     time: self.time,
                 };
-                log.add(row, rows);
+                log.add(row, self.training.map(|taken| taken.map(|taken| taken.name)), rows);
             }
             Some(_) => {}
             // A row of the training log needs its step; without one these numbers become metrics.
@@ -347,44 +347,105 @@ pub(crate) fn is_before_the_first(text: &str) -> bool {
 }
 
 /// Which rows of `train_log` are of which step of which run. Many frameworks log loss and learning rate of a step one by
-/// one.
+/// one, and some the same loss by two names.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     runs: HashMap<String, HashMap<u64, AtStep>>,
+    /// The names that were logged, each once.
+    names: Vec<String>,
+    places: HashMap<String, usize>,
 }
 
-/// The rows of a step, and how often each of the three numbers was logged: repeated values are kept.
+/// The rows of a step.
 #[derive(Debug, Default)]
 struct AtStep {
-    rows: Vec<usize>,
-    times: [usize; 3],
+    /// Each row, and the names of its three numbers.
+    rows: Vec<(usize, [Option<usize>; 3])>,
+    /// How often each name was logged: repeated values are kept.
+    times: Vec<(usize, usize)>,
 }
 
 impl Log {
-    fn add(&mut self, new: TrainLog, rows: &mut Rows) {
+    fn name(&mut self, name: &str) -> usize {
+        if let Some(place) = self.places.get(name) {
+            return *place;
+        }
+        self.places.insert(name.to_owned(), self.names.len());
+        self.names.push(name.to_owned());
+        self.names.len() - 1
+    }
+
+    /// Adds the numbers of a row to the earlier row of its step that has none by these names, or adds the row. If a number
+    /// is there by another name, the better one stays, and the other becomes a metric if it is another number.
+    fn add(&mut self, new: TrainLog, names: [Option<&str>; 3], rows: &mut Rows) {
+        let names = names.map(|name| name.map(|name| self.name(name)));
         if !self.runs.contains_key(&new.run) {
             self.runs.insert(new.run.clone(), HashMap::new());
         }
         let Some(of_run) = self.runs.get_mut(&new.run) else { return };
         let at = of_run.entry(new.step.get()).or_default();
-        let training = [new.loss, new.learning_rate, new.grad_norm];
-        let logged = || training.iter().zip(at.times).filter(|(value, _)| value.is_some()).map(|(_, times)| times);
-        let mut turn = logged().max().unwrap_or_default();
-        let there = at.rows.get(turn).and_then(|row| rows.train_log.get(*row));
+        let times = |name: usize| at.times.iter().find(|(of, _)| *of == name).map_or(0, |(_, times)| *times);
+        let mut turn = names.iter().flatten().map(|name| times(*name)).max().unwrap_or_default();
+        let there = at.rows.get(turn).and_then(|(row, _)| rows.train_log.get(*row));
         if there.is_some_and(|row| row.tokens.is_some() && new.tokens.is_some() && row.tokens != new.tokens) {
             turn = at.rows.len();
         }
-        for (times, _) in at.times.iter_mut().zip(training).filter(|(_, value)| value.is_some()) {
-            *times = turn + 1;
+        for name in names.iter().flatten() {
+            match at.times.iter_mut().find(|(of, _)| of == name) {
+                Some((_, times)) => *times = turn + 1,
+                None => at.times.push((*name, turn + 1)),
+            }
         }
-        if let Some(row) = at.rows.get(turn).and_then(|row| rows.train_log.get_mut(*row)) {
-            row.loss = new.loss.or(row.loss);
-            row.learning_rate = new.learning_rate.or(row.learning_rate);
-            row.grad_norm = new.grad_norm.or(row.grad_norm);
-            row.tokens = row.tokens.or(new.tokens);
-        } else {
-            at.rows.push(rows.train_log.len());
+        let there = at.rows.get_mut(turn);
+        let there = there.and_then(|(row, names)| Some((rows.train_log.get_mut(*row)?, names)));
+        let Some((row, named)) = there else {
+            at.rows.push((rows.train_log.len(), names));
             rows.train_log.push(new);
+            return;
+        };
+        row.tokens = row.tokens.or(new.tokens);
+        let mut others = Vec::new();
+        let fields = [
+            (&mut row.loss, new.loss),
+            (&mut row.learning_rate, new.learning_rate),
+            (&mut row.grad_norm, new.grad_norm),
+        ];
+        for (((value, new), named), name) in fields.into_iter().zip(named).zip(names) {
+            let (Some(number), Some(name)) = (new, name) else { continue };
+            let rank = |name: usize| self.names.get(name).map(|name| (Meaning::ranked(name).1, name));
+            let (other, of) = match (*value, *named) {
+                (Some(old), Some(of)) if rank(of) <= rank(name) => (Some((number, old)), name),
+                (old, of) => {
+                    (*value, *named) = (Some(number), Some(name));
+                    (old.map(|old| (old, number)), of.unwrap_or(name))
+                }
+            };
+            if let (Some((other, stays)), Some(name)) = (other, self.names.get(of))
+                && other.to_bits() != stays.to_bits()
+            {
+                others.push((name, other));
+            }
+        }
+        let (step, tokens, place) = (row.step, row.tokens, row.place.clone());
+        for (name, value) in others {
+            let (task, metric) = task_and_metric(name);
+            if rows.accept(&place, &[task, metric]) {
+                rows.metrics.push(Metric {
+                    release: new.release.clone(),
+                    run: new.run.clone(),
+                    step: Some(step),
+                    tokens,
+                    task: task.to_owned(),
+                    shots: None,
+                    metric: metric.to_owned(),
+                    value,
+                    stderr: None,
+                    source: new.source.clone(),
+                    place: place.clone(),
+                    is_group: None,
+                    time: new.time,
+                });
+            }
         }
     }
 }
@@ -485,6 +546,38 @@ mod tests {
             told,
             [(1, Some(4.0), Some(0.5), Some(1.0)), (2, Some(3.0), Some(0.25), None), (2, Some(3.5), Some(0.125), None)]
         );
+    }
+
+    /// NeMo logs the loss by two names, in two calls.
+    #[test]
+    fn a_loss_by_two_names_is_one_loss_in_any_order() {
+        let all = [
+            ("reduced_train_loss", "3.5"),
+            ("train_loss", "3.5"),
+            ("lr", "0.5"),
+            ("grad_norm", "1"),
+            ("train/grad_norm", "2"),
+        ];
+        for turn in 0..all.len() {
+            let mut lines = all;
+            lines.rotate_left(turn);
+            let rows = read_as("a.x", b"", |input, rows| {
+                let mut log = Log::default();
+                for (name, text) in lines {
+                    let mut logged = Logged::at(Some(1), None);
+                    logged.take(name, text);
+                    logged.give(input, "run", name, rows, &mut log);
+                }
+                Ok(())
+            });
+            let [row] = rows.train_log.as_slice() else { panic!("{:?}", rows.train_log) };
+            assert_eq!((row.loss, row.learning_rate, row.grad_norm), (Some(3.5), Some(0.5), Some(1.0)));
+            let [row] = rows.metrics.as_slice() else { panic!("{:?}", rows.metrics) };
+            assert_eq!(
+                (&row.task[..], &row.metric[..], row.value, row.step),
+                ("train", "grad_norm", 2.0, Some(Step(1)))
+            );
+        }
     }
 
     #[test]

@@ -351,8 +351,11 @@ mod tests {
         let by_calls = chart("Step", "9", ",a - trainer/global_step", ",4");
         assert_eq!(by_calls, (vec![(a(), 4, None, Some(2.5))], vec![]));
         // Without a step the loss is a metric, with the value on the axis.
-        let unknown = chart("train/epoch", "0.5", "", "");
-        assert_eq!(unknown, (vec![], vec![(a(), "epoch".to_owned(), None, 0.5), (a(), "loss".to_owned(), None, 2.5)]));
+        let unknown = chart("train/samples", "0.5", "", "");
+        assert_eq!(
+            unknown,
+            (vec![], vec![(a(), "samples".to_owned(), None, 0.5), (a(), "loss".to_owned(), None, 2.5)])
+        );
     }
 
     /// trackio, and wandb's own interface to histories.
