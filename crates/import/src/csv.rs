@@ -1,13 +1,13 @@
 //! Comma-separated tables, by a mapping of their columns.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ::csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
 
 use crate::mapping::{Column, Plan};
 use crate::rows::{Input, Problem, Rows};
 use crate::scalars::{CALLS, Log, Logged, Meaning, Measured};
-use crate::value::whole;
+use crate::value::{seconds, whole};
 
 /// A table's text, record by record.
 pub(crate) struct Table<'a> {
@@ -154,8 +154,8 @@ pub(crate) struct History<'a> {
     steps: Vec<usize>,
     epoch: Option<usize>,
     has_steps: bool,
-    /// Whether all epochs are whole numbers.
-    whole_epochs: bool,
+    /// The last epoch of each run, if all are whole numbers and none stands again.
+    epochs: Option<HashMap<String, u64>>,
     /// The runs in which wandb's count of its calls is not the trainer's step.
     not_by_calls: HashSet<String>,
     log: Log,
@@ -174,34 +174,43 @@ impl<'a> History<'a> {
         let (run, epoch) = (place(&Column::Run), place(&Column::Scalar(Meaning::Epoch)));
         let votes = vec![0; columns.len()];
         let not_by_calls = HashSet::new();
-        let (has_steps, whole_epochs, log) = (false, true, Log::default());
-        Self { names, word, columns, votes, run, calls, steps, epoch, has_steps, whole_epochs, not_by_calls, log }
+        let (has_steps, epochs, log) = (false, Some(HashMap::new()), Log::default());
+        Self { names, word, columns, votes, run, calls, steps, epoch, has_steps, epochs, not_by_calls, log }
     }
 
     /// Which columns are text by themselves, whose cells need not be numbers.
     pub(crate) fn is_text(&self, at: usize) -> bool {
-        matches!(self.columns.get(at), Some(Column::Run | Column::Task | Column::Metric | Column::Claim))
+        let time = Column::Scalar(Meaning::Time);
+        let column = self.columns.get(at);
+        column == Some(&time) || matches!(column, Some(Column::Run | Column::Task | Column::Metric | Column::Claim))
     }
 
     /// Looks at a line, whose cells are in the order of the columns, before any is read.
     pub(crate) fn look(&mut self, run: &str, cells: &[Cell<'_>]) {
         for (at, text) in cells {
             if let Some(vote) = self.votes.get_mut(*at) {
-                *vote += if text.parse::<f64>().is_ok() { 1 } else { -1 };
+                let is_time = self.columns.get(*at) == Some(&Column::Scalar(Meaning::Time));
+                let fits = if is_time { seconds(text).is_some() } else { text.parse::<f64>().is_ok() };
+                *vote += if fits { 1 } else { -1 };
             }
         }
+        let run = self.run.and_then(|at| cell(cells, at)).unwrap_or(run);
         let step = |at: usize| cell(cells, at).and_then(whole);
         let calls = self.calls.and_then(step);
         let others: Vec<u64> = self.steps.iter().filter_map(|at| step(*at)).collect();
         self.has_steps |= calls.is_some() || !others.is_empty();
-        if calls.is_some_and(|calls| others.iter().any(|other| *other != calls)) {
-            let run = self.run.and_then(|at| cell(cells, at)).unwrap_or(run);
-            if !self.not_by_calls.contains(run) {
-                self.not_by_calls.insert(run.to_owned());
-            }
+        let differs = calls.is_some_and(|calls| others.iter().any(|other| *other != calls));
+        if differs && !self.not_by_calls.contains(run) {
+            self.not_by_calls.insert(run.to_owned());
         }
         if let Some(text) = self.epoch.and_then(|at| cell(cells, at)) {
-            self.whole_epochs &= whole(text).is_some();
+            let last = self.epochs.as_ref().and_then(|epochs| epochs.get(run)).copied();
+            match (whole(text), &mut self.epochs) {
+                (Some(epoch), Some(epochs)) if last.is_none_or(|last| last < epoch) => {
+                    epochs.insert(run.to_owned(), epoch);
+                }
+                _ => self.epochs = None,
+            }
         }
     }
 
@@ -221,10 +230,19 @@ impl<'a> History<'a> {
                 "the step is {others}; `{calls}`, which counts differently, is not used"
             )));
         }
-        let epochs = self.epoch.filter(|at| !self.has_steps && self.whole_epochs && self.votes.get(*at) > Some(&0));
-        if let Some(column) = epochs.and_then(|at| self.columns.get_mut(at)) {
+        if self.has_steps {
+            return;
+        }
+        let by_epochs = self.epochs.as_ref().is_some_and(|epochs| !epochs.is_empty());
+        let is_training = |column: &Column| {
+            matches!(column, Column::Scalar(Meaning::Loss | Meaning::LearningRate | Meaning::GradNorm))
+        };
+        let trains = self.columns.iter().zip(&self.votes).any(|(column, votes)| *votes > 0 && is_training(column));
+        if let Some(column) = self.epoch.filter(|_| by_epochs).and_then(|at| self.columns.get_mut(at)) {
             *column = Column::Scalar(Meaning::Step);
             rows.note(Problem::whole("it has no steps but epochs: the step of a row is its epoch"));
+        } else if trains {
+            rows.note(Problem::whole("it has no steps, so its losses and learning rates are metrics without a step"));
         }
     }
 
@@ -356,10 +374,25 @@ mod tests {
             (&b"epoch,step,loss\n0,10,4\n0,20,3\n"[..], vec![10, 20]),
             (b"epoch,_step,loss\n0,10,4\n1,,3\n", vec![10]),
             (b"epoch,loss\n0.5,4\n1,3\n", vec![]),
+            (b"epoch,loss\n0,4\n0,3\n1,2\n", vec![]),
+            (b"run,epoch,loss\na,0,4\nb,0,3\na,1,2\n", vec![0, 0, 1]),
         ] {
             let rows = rows("", table);
             let told: Vec<u64> = rows.train_log.iter().map(|row| row.step.0).collect();
-            assert_eq!((told, rows.notes()), (steps, Vec::new()));
+            assert_eq!(rows.notes().join(" ").contains("it has no steps, so"), steps.is_empty());
+            assert_eq!(told, steps);
+        }
+    }
+
+    #[test]
+    fn times_are_numbers_or_have_a_zone() {
+        for (table, time) in [
+            (&b"step,timestamp,loss\n1,1750000010.5,4\n"[..], Some(1_750_000_010.5)),
+            (b"step,timestamp,loss\n1,2025-06-15T15:06:50.5Z,4\n", Some(1_750_000_010.5)),
+            (b"step,timestamp,loss\n1,2025-06-15 15:06:50,4\n", None),
+        ] {
+            let rows = rows("", table);
+            assert_eq!((rows.problems(), rows.train_log[0].time), (None, time));
         }
     }
 

@@ -131,6 +131,8 @@ pub(crate) fn results(
     let own_shots = value.get("n-shot").map(Value::by_key).unwrap_or_default();
     let configs = value.get("configs").map(Value::by_key).unwrap_or_default();
     let groups = groups(value);
+    // When the evaluation began.
+    let time = value.get("date").and_then(Value::number);
     for (task, metrics) in tasks {
         if !rows.accept("results", &[task]) {
             continue;
@@ -148,7 +150,7 @@ pub(crate) fn results(
             Some((value, stderr)) => {
                 let place = pointer(["results", task, key]);
                 let row = input.metric(&evaluated.run, evaluated.step, task, metric, value, place);
-                rows.metrics.push(Metric { shots, stderr, is_group, ..row });
+                rows.metrics.push(Metric { shots, stderr, is_group, time, ..row });
             }
             None => rows.problem(Problem::at(pointer(["results", task, key]), "not a number")),
         });
@@ -562,12 +564,13 @@ mod tests {
             "g": {"alias": "g", "sample_len": 7, "acc,none": 0.5, "acc_stderr,none": "N/A", "sample_count": {"acc,none": 3}},
             "h": {"alias": "h", "sample_count": {"acc,none": 3}}},
             "groups": {"g": {"acc,none": 0.5}}, "group_subtasks": {"g": ["a", "b"], "h": ["c"], "a": []},
-            "config": {"model_args": "pretrained=o/m", "model_revision": "step40"}}"#;
+            "config": {"model_args": "pretrained=o/m", "model_revision": "step40"}, "date": 1779092341.5}"#;
         let rows = read_as("results_1.json", text, read);
         assert_eq!(rows.problems(), None);
         let told: Vec<_> = rows.metrics.iter().map(|row| (&row.task[..], &row.metric[..], row.is_group)).collect();
         assert_eq!(told, [("a", "acc", Some(false)), ("a", "f1", Some(false)), ("g", "acc", Some(true))]);
         assert!(rows.metrics[1].value.is_nan() && rows.metrics[0].step == Some(Step(40)));
+        assert_eq!(rows.metrics[0].time, Some(1_779_092_341.5));
         let claim = |name: &str| rows.claims.iter().find(|claim| claim.name == name).map(|claim| &claim.value[..]);
         assert_eq!(claim("group_subtasks.g.1"), Some("b"));
         assert_eq!((claim("group_subtasks.h.0"), claim("group_subtasks.a")), (Some("c"), None));

@@ -7,7 +7,7 @@ use retrace_spec::{Step, Tokens};
 use retrace_tables::{Metric, TrainLog};
 
 use crate::rows::{Input, Problem, Rows};
-use crate::value::whole;
+use crate::value::{seconds, whole};
 
 /// The meaning of a logged name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -276,7 +276,7 @@ impl<'a> Logged<'a> {
                 return true;
             }
             Meaning::Time => {
-                let time: Option<f64> = text.parse().ok();
+                let time = seconds(text);
                 self.time = self.time.or(time);
                 return time.is_some();
             }

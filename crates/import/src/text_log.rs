@@ -30,11 +30,11 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         };
         let Some((step, fields)) = read else { continue };
         any = true;
-        if let Some(of) = nanotron_process(&line) {
-            if process.get_or_insert_with(|| of.to_owned()) != of {
-                other_processes = true;
-                continue;
-            }
+        if let Some(of) = nanotron_process(&line)
+            && process.get_or_insert_with(|| of.to_owned()) != of
+        {
+            other_processes = true;
+            continue;
         }
         let place = format!("line {}", index + 1);
         let mut logged = Logged::at(step, None);

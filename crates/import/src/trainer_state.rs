@@ -25,7 +25,9 @@ fn is_checkpoint(folder: &str) -> bool {
 pub(crate) fn given(files: &[&Path], read: &ReadFile<'_>) -> HashMap<PathBuf, Beside> {
     let mut runs: BTreeMap<PathBuf, Vec<&Path>> = BTreeMap::new();
     for path in files {
-        let folder = path.parent().unwrap_or(path);
+        // `.` and `./run` are the same directories.
+        let whole = std::path::absolute(path).unwrap_or_else(|_| (*path).to_owned());
+        let folder = whole.parent().unwrap_or(&whole);
         let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let run = if is_checkpoint(name) { folder.parent().unwrap_or(folder) } else { folder };
         runs.entry(run.to_owned()).or_default().push(path);
