@@ -11,11 +11,13 @@ seen as (
   where ($run is null or e.run = $run) and ($benchmark is null or l.benchmark = $benchmark)
   group by e.run, l.benchmark, l.item
 ),
--- An answer's score is 1 or 0; a text's is its log-likelihood.
+-- An answer's score is 1 or 0, with several filters their mean; a text's is its log-likelihood.
 scores as (
-  select run, task as benchmark, item, step, coalesce(cast(cast(correct as int) as double), log_likelihood) as score
+  select
+    run, task as benchmark, item, step, avg(coalesce(cast(cast(correct as int) as double), log_likelihood)) as score
   from samples
   where step is not null
+  group by run, task, item, step
 ),
 clean as (
   select s.run, s.benchmark, s.step, avg(s.score) as score

@@ -2,15 +2,26 @@
 -- parameter a: the first run
 -- parameter b: the second run
 -- parameter task = null: the task (default: each task separately)
-select task, step, items, d['difference'] as difference, d['low'] as low, d['high'] as high, d['p'] as p
+with answers as (
+  -- An item counts once for each filter, however often it was answered.
+  select
+    run, task, filter, step, item, avg(cast(cast(correct as int) as double)) as correct,
+    max(max(step)) over (partition by run, task) as last_step
+  from samples
+  where run in ($a, $b) and correct is not null and ($task is null or task = $task)
+  group by run, task, filter, step, item
+)
+select
+  task, filter, step, items, d['difference'] as difference, d['low'] as low, d['high'] as high, d['p'] as p
 from (
   select
-    x.task, x.step, count(*) as items,
-    paired_bootstrap(cast(cast(x.correct as int) as double), cast(cast(y.correct as int) as double)) as d
-  from samples as x
-  join samples as y on x.task = y.task and x.item = y.item and (x.step is not distinct from y.step)
-  where x.run = $a and y.run = $b and x.correct is not null and y.correct is not null
-    and ($task is null or x.task = $task)
-  group by x.task, x.step
+    x.task, x.filter, coalesce(x.step, y.step) as step, count(*) as items, paired_bootstrap(x.correct, y.correct) as d
+  from answers as x
+  join answers as y
+    on x.task = y.task and x.item = y.item and (x.filter is not distinct from y.filter)
+    -- A run whose steps are unknown is compared with each step of the other.
+    and ((x.step is not distinct from y.step) or x.last_step is null or y.last_step is null)
+  where x.run = $a and y.run = $b
+  group by x.task, x.filter, coalesce(x.step, y.step)
 )
-order by task, step
+order by task, filter, step

@@ -125,6 +125,71 @@ fn what_cannot_be_done_at_all_is_told() {
 }
 
 #[test]
+fn another_content_under_the_same_name_is_told() {
+    let release = Release::new();
+    release.write("a/out/x.csv", "step,m\n1,2\n");
+    release.write("b/out/x.csv", "step,m\n1,3\n");
+    release.run(&["import", "csv", "a/out"]).code(0);
+    let again = release.run(&["import", "csv", "a/out", "--json"]).code(0);
+    assert_eq!(again.json("import/1")["replaced"], json!([]));
+    let other = release.run(&["import", "csv", "b/out", "--json"]).code(0);
+    assert_eq!(other.json("import/1")["replaced"], json!([{"release": "out", "source": "out/x.csv"}]));
+    release.run(&["import", "csv", "a/out"]).code(0).says(&["replaced", "out/x.csv", "--release"]);
+    release.run(&["import", "csv", "b/out", "--release", "b"]).code(0);
+    assert_eq!(csv(&release, "select release, value from metrics order by value"), "release,value\nout,2.0\nb,3.0\n");
+}
+
+/// What the harness writes for two checkpoints of a model, in one directory, and for a task with two filters.
+#[test]
+fn samples_of_two_checkpoints_and_filters() {
+    let release = Release::new();
+    for (time, step, right) in
+        [("2026-05-18T08-19-01.585882", 40, ["1000", "1100"]), ("2026-05-19T08-19-01.585882", 640, ["1100", "1111"])]
+    {
+        let results = json!({
+            "results": {
+                "t": {"alias": "t", "sample_len": 4, "exact_match,strict": 0.25, "exact_match_stderr,strict": "N/A"},
+                "g": {"alias": "g", "sample_len": 4, "acc,none": 0.5, "sample_count": {"acc,none": 4}},
+            },
+            "groups": {"g": {"acc,none": 0.5}},
+            "group_subtasks": {"g": ["t"]},
+            "config": {"model_args": {"pretrained": "o/m", "revision": format!("step{step}")}},
+            "model_name": "o/m",
+        });
+        release.write(&format!("out/o__m/results_{time}.json"), results.to_string());
+        let mut lines = String::new();
+        for (filter, right) in ["strict", "flexible"].iter().zip(right) {
+            for (document, right) in right.chars().enumerate() {
+                let right = right.to_digit(10).unwrap();
+                let line = json!({"doc_id": document, "filtered_resps": ["x"], "filter": filter, "exact_match": right});
+                lines += &format!("{line}\n");
+            }
+        }
+        release.write(&format!("out/o__m/samples_t_{time}.jsonl"), lines);
+    }
+    release.run(&["import", "lm-eval", "out"]).code(0);
+    let counts = "select run, step, filter, count(*) as n, sum(cast(correct as int)) as right from samples \
+                  group by run, step, filter order by step, filter";
+    assert_eq!(
+        csv(&release, counts),
+        "run,step,filter,n,right\nm,40,flexible,4,2\nm,40,strict,4,1\nm,640,flexible,4,4\nm,640,strict,4,2\n"
+    );
+    let groups = csv(&release, "select distinct task, metric, is_group from metrics order by task");
+    assert_eq!(groups, "task,metric,is_group\ng,acc,true\nt,\"exact_match,strict\",false\n");
+    let paired =
+        release.run(&["query", "@paired-samples", "tables", "--set", "a=m", "--set", "b=m", "--format", "csv"]);
+    let paired = paired.code(0).out;
+    let items: Vec<&str> = paired.lines().skip(1).filter_map(|row| row.split(',').nth(3)).collect();
+    assert_eq!(items, ["4", "4", "4", "4"], "{paired}");
+    // A table without the later columns still has them for a query.
+    release.write("plain/x.csv", "step,m\n1,2\n");
+    release.run(&["import", "csv", "plain", "-o", "other"]).code(0);
+    let asked =
+        release.run(&["query", "select m.value, m.time, m.is_group from metrics m", "other", "--format", "csv"]);
+    assert_eq!(asked.code(0).out, "value,time,is_group\n2.0,,\n");
+}
+
+#[test]
 fn one_import_at_a_time() {
     let release = Release::new();
     release.write("in/x.csv", "step,m\n1,2\n");

@@ -79,6 +79,8 @@ fn write(directory: &Path) {
                 stderr: None,
                 source: "s".to_owned(),
                 place: String::new(),
+                is_group: None,
+                time: None,
             })
             .collect();
         retrace_tables::write(&directory.join(file.to_string()), &rows).unwrap();

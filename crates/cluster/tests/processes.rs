@@ -53,6 +53,8 @@ fn write(directory: &Path) {
         stderr: None,
         source: "s".to_owned(),
         place: String::new(),
+        is_group: None,
+        time: None,
     };
     retrace_tables::write(directory, &(0..5000).map(row).collect::<Vec<_>>()).unwrap();
 }

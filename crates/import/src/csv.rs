@@ -1,19 +1,43 @@
 //! Comma-separated tables, by a mapping of their columns.
 
-use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ::csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
 
 use crate::mapping::{Column, Plan};
 use crate::rows::{Input, Problem, Rows};
-use crate::scalars::{Logged, Measured};
-use crate::value::whole;
+use crate::scalars::{CALLS, Log, Logged, Meaning, Measured};
+use crate::value::{seconds, whole};
 
 /// A table's text, record by record.
 pub(crate) struct Table<'a> {
     reader: Reader<&'a [u8]>,
+    lines: Lines<'a>,
     pub(crate) names: Vec<String>,
+}
+
+/// The lines of a text, which end with `\n`, `\r\n` or `\r`. (The reader's own count is one too low after `\r\n`.)
+struct Lines<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line of the record that begins at or after this byte, which is not before the one asked for last.
+    fn of(&mut self, byte: u64) -> u64 {
+        let byte = usize::try_from(byte).unwrap_or(usize::MAX);
+        while let Some(next) = self.bytes.get(self.at) {
+            let ends = *next == b'\n' || *next == b'\r' && self.bytes.get(self.at + 1) != Some(&b'\n');
+            // Empty lines before a record are skipped.
+            if self.at >= byte && !matches!(next, b'\n' | b'\r') {
+                break;
+            }
+            self.line += u64::from(ends);
+            self.at += 1;
+        }
+        self.line
+    }
 }
 
 impl<'a> Table<'a> {
@@ -31,7 +55,7 @@ impl<'a> Table<'a> {
         if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
             return Err(refuse(format!("it has the column {name:?} twice")));
         }
-        Ok(Self { reader, names })
+        Ok(Self { reader, lines: Lines { bytes, at: 0, line: 1 }, names })
     }
 
     /// Calls `each` for every valid record, with its line number; the others are problems.
@@ -39,18 +63,20 @@ impl<'a> Table<'a> {
         let mut record = ByteRecord::new();
         loop {
             let next = self.reader.read_byte_record(&mut record);
-            let line = record.position().map_or(0, ::csv::Position::line);
             match next {
                 Ok(false) => return,
-                Ok(true) => match record.iter().position(|cell| std::str::from_utf8(cell).is_err()) {
-                    None => each(line, &Cells(&record), rows),
-                    Some(at) => {
-                        let name = self.names.get(at).map_or("", String::as_str);
-                        rows.problem(Problem::at(format_args!("line {line}, column {name:?}"), "not UTF-8"));
+                Ok(true) => {
+                    let line = self.lines.of(record.position().map_or(0, ::csv::Position::byte));
+                    match record.iter().position(|cell| std::str::from_utf8(cell).is_err()) {
+                        None => each(line, &Cells(&record), rows),
+                        Some(at) => {
+                            let name = self.names.get(at).map_or("", String::as_str);
+                            rows.problem(Problem::at(format_args!("line {line}, column {name:?}"), "not UTF-8"));
+                        }
                     }
-                },
+                }
                 Err(error) => {
-                    let line = error.position().map_or(line, ::csv::Position::line);
+                    let line = self.lines.of(error.position().or(record.position()).map_or(0, ::csv::Position::byte));
                     rows.problem(Problem::at(format_args!("line {line}"), reason(&error)));
                     if !matches!(error.kind(), ErrorKind::UnequalLengths { .. }) {
                         return;
@@ -79,20 +105,35 @@ impl Cells<'_> {
         let text = std::str::from_utf8(self.0.get(column)?).ok()?.trim();
         (!text.is_empty()).then_some(text)
     }
+
+    /// The cells that are not empty.
+    fn all(&self) -> Vec<Cell<'_>> {
+        (0..self.0.len()).filter_map(|at| Some((at, self.get(at)?))).collect()
+    }
+}
+
+/// A column and the text in it.
+pub(crate) type Cell<'a> = (usize, &'a str);
+
+/// The text in a column of a line.
+fn cell<'a>(cells: &[Cell<'a>], column: usize) -> Option<&'a str> {
+    let at = cells.binary_search_by_key(&column, |(at, _)| *at).ok()?;
+    cells.get(at).map(|(_, text)| *text)
 }
 
 /// Reads a table: `metrics` and `train_log`, and claims from the columns for which the mapping says so.
 pub(crate) fn read(input: &Input<'_>, plan: &Plan, rows: &mut Rows) -> Result<(), Problem> {
     let table = Table::open(input.bytes)?;
-    let (mut columns, problems) = plan.columns(&table.names);
-    problems.into_iter().for_each(|problem| rows.problem(problem));
-    texts(input.bytes, &mut columns)?;
     let names = table.names.clone();
+    let mut history = History::new(plan, &names, "column", CALLS, rows);
+    // The problems of the first reading are the same as those of the second.
+    Table::open(input.bytes)?.each(&mut Rows::default(), |_, cells, _| history.look(input.below(), &cells.all()));
+    history.looked(rows);
     let before = rows.len();
     let mut records = 0;
     table.each(rows, |line, cells, rows| {
         records += 1;
-        record(input, &columns, &names, line, cells, rows);
+        history.record(input, input.below(), &format!("line {line}"), &cells.all(), rows);
     });
     if records > 0 && rows.len() == before {
         return Err(Problem::whole(format!("nothing to import: no column has numbers: {}", names.join(", "))));
@@ -100,86 +141,172 @@ pub(crate) fn read(input: &Input<'_>, plan: &Plan, rows: &mut Rows) -> Result<()
     Ok(())
 }
 
-/// A column in which most cells are not numbers is text, and is skipped.
-fn texts(bytes: &[u8], columns: &mut [Column]) -> Result<(), Problem> {
-    let mut votes = vec![0i64; columns.len()];
-    // Its problems are the same as those of the second reading.
-    Table::open(bytes)?.each(&mut Rows::default(), |_, cells, _| {
-        for (column, vote) in votes.iter_mut().enumerate() {
-            if let Some(text) = cells.get(column) {
-                *vote += if text.parse::<f64>().is_ok() { 1 } else { -1 };
-            }
-        }
-    });
-    for (column, vote) in columns.iter_mut().zip(votes) {
-        if vote < 0 && matches!(column, Column::Measure { .. }) {
-            *column = Column::Skipped;
-        }
-    }
-    Ok(())
+/// The lines of a table or a history, each with values by name. All lines are looked at before the first is read.
+pub(crate) struct History<'a> {
+    names: &'a [String],
+    /// What a name is called in problems: a column, a key.
+    word: &'static str,
+    columns: Vec<Column>,
+    /// For each column, how many cells are numbers, less those that are not.
+    votes: Vec<i64>,
+    run: Option<usize>,
+    calls: Option<usize>,
+    steps: Vec<usize>,
+    epoch: Option<usize>,
+    has_steps: bool,
+    /// The last epoch of each run, if all are whole numbers and none stands again.
+    epochs: Option<HashMap<String, u64>>,
+    /// The runs in which wandb's count of its calls is not the trainer's step.
+    not_by_calls: HashSet<String>,
+    log: Log,
 }
 
-fn record(input: &Input<'_>, columns: &[Column], names: &[String], line: u64, cells: &Cells<'_>, rows: &mut Rows) {
-    let place = format!("line {line}");
-    let name = |at: usize| names.get(at).map_or("", String::as_str);
-    let mut run: Cow<'_, str> = input.below().into();
-    let mut logged = Logged::default();
-    let (mut task, mut shots, mut metric, mut value, mut stderr) = (None, None, None, None, None);
-    let mut refused = |at: usize, text: &str| {
-        rows.problem(Problem::at(
-            format_args!("line {line}, column {:?}", name(at)),
-            format!("{text:?} is not a valid number"),
-        ));
-    };
-    for (at, column) in columns.iter().enumerate() {
-        let Some(text) = cells.get(at) else { continue };
-        let fits = match column {
-            Column::Skipped | Column::Claim => true,
-            Column::Run => {
-                run = text.to_owned().into();
-                true
+impl<'a> History<'a> {
+    /// Of lines with these names, of which `calls` is wandb's count of its calls.
+    pub(crate) fn new(plan: &Plan, names: &'a [String], word: &'static str, calls: &str, rows: &mut Rows) -> Self {
+        let (columns, problems) = plan.columns(names);
+        problems.into_iter().for_each(|problem| rows.problem(problem));
+        let place = |wanted: &Column| columns.iter().position(|column| column == wanted);
+        let of_steps = |at: &usize| columns.get(*at) == Some(&Column::Scalar(Meaning::Step));
+        let is_calls = |at: &usize| names.get(*at).is_some_and(|name| name == calls);
+        let (calls, steps): (Vec<_>, Vec<_>) = (0..names.len()).filter(of_steps).partition(is_calls);
+        let calls = calls.first().copied();
+        let (run, epoch) = (place(&Column::Run), place(&Column::Scalar(Meaning::Epoch)));
+        let votes = vec![0; columns.len()];
+        let not_by_calls = HashSet::new();
+        let (has_steps, epochs, log) = (false, Some(HashMap::new()), Log::default());
+        Self { names, word, columns, votes, run, calls, steps, epoch, has_steps, epochs, not_by_calls, log }
+    }
+
+    /// Which columns are text by themselves, whose cells need not be numbers.
+    pub(crate) fn is_text(&self, at: usize) -> bool {
+        let time = Column::Scalar(Meaning::Time);
+        let column = self.columns.get(at);
+        column == Some(&time) || matches!(column, Some(Column::Run | Column::Task | Column::Metric | Column::Claim))
+    }
+
+    /// Looks at a line, whose cells are in the order of the columns, before any is read.
+    pub(crate) fn look(&mut self, run: &str, cells: &[Cell<'_>]) {
+        for (at, text) in cells {
+            if let Some(vote) = self.votes.get_mut(*at) {
+                let is_time = self.columns.get(*at) == Some(&Column::Scalar(Meaning::Time));
+                let fits = if is_time { seconds(text).is_some() } else { text.parse::<f64>().is_ok() };
+                *vote += if fits { 1 } else { -1 };
             }
-            Column::Task => task.replace(text).is_none(),
-            Column::Metric => metric.replace(text).is_none(),
-            Column::Shots => {
-                shots = whole(text);
-                shots.is_some()
+        }
+        let run = self.run.and_then(|at| cell(cells, at)).unwrap_or(run);
+        let step = |at: usize| cell(cells, at).and_then(whole);
+        let calls = self.calls.and_then(step);
+        let others: Vec<u64> = self.steps.iter().filter_map(|at| step(*at)).collect();
+        self.has_steps |= calls.is_some() || !others.is_empty();
+        let differs = calls.is_some_and(|calls| others.iter().any(|other| *other != calls));
+        if differs && !self.not_by_calls.contains(run) {
+            self.not_by_calls.insert(run.to_owned());
+        }
+        if let Some(text) = self.epoch.and_then(|at| cell(cells, at)) {
+            let last = self.epochs.as_ref().and_then(|epochs| epochs.get(run)).copied();
+            match (whole(text), &mut self.epochs) {
+                (Some(epoch), Some(epochs)) if last.is_none_or(|last| last < epoch) => {
+                    epochs.insert(run.to_owned(), epoch);
+                }
+                _ => self.epochs = None,
             }
-            Column::Value => {
-                value = text.parse().ok();
-                value.is_some()
+        }
+    }
+
+    /// Decides what all lines say together.
+    pub(crate) fn looked(&mut self, rows: &mut Rows) {
+        let name = |at: usize| self.names.get(at).map_or("", String::as_str);
+        for (column, vote) in self.columns.iter_mut().zip(&self.votes) {
+            // A column in which most cells are not numbers is text.
+            if *vote < 0 && matches!(column, Column::Measure { .. } | Column::Scalar(Meaning::Time)) {
+                *column = Column::Skipped;
             }
-            Column::Stderr => {
-                stderr = text.parse().ok();
-                stderr.is_some()
-            }
-            Column::Scalar(meaning) => logged.take_as(*meaning, text),
-            Column::Measure { task, metric, shots, stderr } => {
-                let number = text.parse();
-                let stderr = stderr.and_then(|at| cells.get(at)?.parse().ok());
-                let measured = |value: &f64| Measured { task, shots: *shots, metric, value: *value, stderr };
-                logged.rest.extend(number.iter().map(measured));
-                number.is_ok()
-            }
+        }
+        if !self.not_by_calls.is_empty() {
+            let others = self.steps.iter().map(|at| format!("`{}`", name(*at))).collect::<Vec<_>>().join(" or ");
+            let calls = self.calls.map_or(CALLS, name);
+            rows.note(Problem::whole(format!(
+                "the step is {others}; `{calls}`, which counts differently, is not used"
+            )));
+        }
+        if self.has_steps {
+            return;
+        }
+        let by_epochs = self.epochs.as_ref().is_some_and(|epochs| !epochs.is_empty());
+        let is_training = |column: &Column| {
+            matches!(column, Column::Scalar(Meaning::Loss | Meaning::LearningRate | Meaning::GradNorm))
         };
-        if !fits {
-            refused(at, text);
+        let trains = self.columns.iter().zip(&self.votes).any(|(column, votes)| *votes > 0 && is_training(column));
+        if let Some(column) = self.epoch.filter(|_| by_epochs).and_then(|at| self.columns.get_mut(at)) {
+            *column = Column::Scalar(Meaning::Step);
+            rows.note(Problem::whole("it has no steps but epochs: the step of a row is its epoch"));
+        } else if trains {
+            rows.note(Problem::whole("it has no steps, so its losses and learning rates are metrics without a step"));
         }
     }
-    for measured in &mut logged.rest {
-        measured.task = task.unwrap_or(measured.task);
-        measured.shots = shots.or(measured.shots);
-    }
-    if let Some(value) = value {
-        let (task, metric) = (task.unwrap_or_default(), metric.unwrap_or("value"));
-        logged.rest.push(Measured { task, shots, metric, value, stderr });
-    }
-    for (at, _) in columns.iter().enumerate().filter(|(_, column)| **column == Column::Claim) {
-        if let Some(text) = cells.get(at) {
-            rows.claim(input, &run, name(at), text, text.parse().ok(), &place);
+
+    /// Makes the rows of a line, whose cells are in the order of the columns. `run` is the one of a line that names none.
+    pub(crate) fn record(&mut self, input: &Input<'_>, run: &str, place: &str, cells: &[Cell<'_>], rows: &mut Rows) {
+        let (names, word) = (self.names, self.word);
+        let name = |at: usize| names.get(at).map_or("", String::as_str);
+        let mut run = run;
+        let mut logged = Logged::default();
+        let (mut task, mut shots, mut metric, mut value, mut stderr) = (None, None, None, None, None);
+        for (at, text) in cells.iter().copied() {
+            let Some(column) = self.columns.get(at) else { continue };
+            let fits = match column {
+                Column::Skipped | Column::Claim => true,
+                Column::Run => {
+                    run = text;
+                    true
+                }
+                Column::Task => task.replace(text).is_none(),
+                Column::Metric => metric.replace(text).is_none(),
+                Column::Shots => {
+                    shots = whole(text);
+                    shots.is_some()
+                }
+                Column::Value => {
+                    value = text.parse().ok();
+                    value.is_some()
+                }
+                Column::Stderr => {
+                    stderr = text.parse().ok();
+                    stderr.is_some()
+                }
+                Column::Scalar(meaning) if self.calls == Some(at) => logged.take_as(*meaning, CALLS, text),
+                Column::Scalar(meaning) => logged.take_as(*meaning, name(at), text),
+                Column::Measure { task, metric, shots, stderr, stepless } => {
+                    let number = text.parse();
+                    let stderr = stderr.and_then(|at| cell(cells, at)?.parse().ok());
+                    let (shots, stepless) = (*shots, *stepless);
+                    let measured = |value: &f64| Measured { task, shots, metric, value: *value, stderr, stepless };
+                    logged.rest.extend(number.iter().map(measured));
+                    number.is_ok()
+                }
+            };
+            if !fits {
+                let at = format!("{place}, {word} {:?}", name(at));
+                rows.problem(Problem::at(at, format_args!("{text:?} is not a valid number")));
+            }
         }
+        for measured in &mut logged.rest {
+            measured.task = task.unwrap_or(measured.task);
+            measured.shots = shots.or(measured.shots);
+        }
+        if let Some(value) = value {
+            let (task, metric) = (task.unwrap_or_default(), metric.unwrap_or("value"));
+            logged.rest.push(Measured { task, shots, metric, value, stderr, stepless: false });
+        }
+        for (at, text) in cells.iter().filter(|(at, _)| self.columns.get(*at) == Some(&Column::Claim)) {
+            rows.claim(input, run, name(*at), text, text.parse().ok(), place);
+        }
+        if self.not_by_calls.contains(run) {
+            logged.forget_calls();
+        }
+        logged.give(input, run, place, rows, &mut self.log);
     }
-    logged.give(input, &run, &place, rows);
 }
 
 #[cfg(test)]
@@ -235,6 +362,48 @@ mod tests {
         assert_eq!((rows.metrics[0].stderr, rows.metrics[0].shots), (Some(0.25), Some(3)));
     }
 
+    /// As Keras's CSVLogger writes them, with its ends of lines.
+    #[test]
+    fn an_epoch_is_the_step_only_where_there_is_no_other() {
+        let keras = rows("", b"epoch,accuracy,loss,val_loss\r\n0,0.25,4.5,5\r\n1,0.5,3.5,4\r\n");
+        assert_eq!(keras.problems(), None);
+        let log: Vec<_> = keras.train_log.iter().map(|row| (row.step.0, row.loss, &row.place[..])).collect();
+        assert_eq!(log, [(0, Some(4.5), "line 2"), (1, Some(3.5), "line 3")]);
+        assert!(keras.metrics.iter().all(|row| row.step.is_some()) && keras.notes()[0].contains("epoch"));
+        for (table, steps) in [
+            (&b"epoch,step,loss\n0,10,4\n0,20,3\n"[..], vec![10, 20]),
+            (b"epoch,_step,loss\n0,10,4\n1,,3\n", vec![10]),
+            (b"epoch,loss\n0.5,4\n1,3\n", vec![]),
+            (b"epoch,loss\n0,4\n0,3\n1,2\n", vec![]),
+            (b"run,epoch,loss\na,0,4\nb,0,3\na,1,2\n", vec![0, 0, 1]),
+        ] {
+            let rows = rows("", table);
+            let told: Vec<u64> = rows.train_log.iter().map(|row| row.step.0).collect();
+            assert_eq!(rows.notes().join(" ").contains("it has no steps, so"), steps.is_empty());
+            assert_eq!(told, steps);
+        }
+    }
+
+    #[test]
+    fn times_are_numbers_or_have_a_zone() {
+        for (table, time) in [
+            (&b"step,timestamp,loss\n1,1750000010.5,4\n"[..], Some(1_750_000_010.5)),
+            (b"step,timestamp,loss\n1,2025-06-15T15:06:50.5Z,4\n", Some(1_750_000_010.5)),
+            (b"step,timestamp,loss\n1,2025-06-15 15:06:50,4\n", None),
+        ] {
+            let rows = rows("", table);
+            assert_eq!((rows.problems(), rows.train_log[0].time), (None, time));
+        }
+    }
+
+    #[test]
+    fn twins_against_samples_have_no_step() {
+        let rows = rows("", b"step,lm loss,lm loss vs samples,grad vs samples\n10,4,,\n2560,,4,0.5\n");
+        assert_eq!((rows.problems(), rows.train_log.len()), (None, 1));
+        let told: Vec<_> = rows.metrics.iter().map(|row| (&row.metric[..], row.step)).collect();
+        assert_eq!(told, [("grad vs samples", None)]);
+    }
+
     #[test]
     fn what_does_not_fit_is_told_and_the_rest_goes_on_and_anything_is_survived() {
         for (mapping, bytes, expected, metrics) in [
@@ -247,7 +416,10 @@ mod tests {
             ("", b"\xff\xfe,a\n1,2\n", "line 1: not UTF-8", 0),
             ("", b"a,b\nx,y\n", "no column has numbers", 0),
             ("step: t\ntokens: u?", b"m\n1\n", "no column t", 1),
-            ("", b"step,m\n-1,2\n", "\"-1\" is not a valid number", 1),
+            ("", b"step,m\n-1.5,2\n", "\"-1.5\" is not a valid number", 1),
+            ("", b"step,m\r\n1,0.5\r\n\r\nx,0.75\r\n", "line 4, column \"step\"", 2),
+            ("", b"step,m\r\n1,2\r\n1,2,3\r\n", "line 3: 3 cells instead of 2", 1),
+            ("", b"step,m\r1,2\rx,3\r", "line 3, column \"step\"", 2),
         ] {
             let rows = rows(mapping, bytes);
             let problems = rows.problems().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Finds files, reads them in parallel, and writes their rows into the tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -10,6 +10,7 @@ use retrace_spec::guard;
 use retrace_tables::TablesError;
 use retrace_tables::{Batch, Checkpoint, Claim, Metric, Row, Sample, Source, Tables, TrainLog};
 
+use crate::beside::{self, Beside};
 use crate::mapping::{Mapping, Plan};
 use crate::rows::{Input, LONGEST_NAME, Problem, Rows};
 use crate::{ImportError, ImportKind};
@@ -36,6 +37,10 @@ pub struct Imported {
     pub sources: Vec<Source>,
     /// The number of rows from the files, by table.
     pub rows: BTreeMap<&'static str, usize>,
+    /// By source, what is not wrong but should be known: how the file was understood.
+    pub notes: Vec<(String, String)>,
+    /// The sources, as release and name, under which the tables had rows of another content, which are replaced.
+    pub replaced: Vec<(String, String)>,
 }
 
 /// A file that was found.
@@ -80,18 +85,29 @@ pub fn import(
     }
     let tables = Tables::lock(directory)?;
     progress.begin("importing", candidates.len() as u64, Unit::Files);
-    let reader = Reader::new(kind, options);
+    let reader = Reader::new(kind, options, &candidates);
     let read = candidates.into_par_iter().map(|candidate| {
         let (source, rows) = reader.read(candidate);
         progress.advance(1);
-        Ok((source, Columns::of(&rows)?))
+        Ok((source, Columns::of(&rows)?, rows.notes()))
     });
-    let read: Result<Vec<(Source, Columns)>, TablesError> = read.collect();
+    let read: Result<Vec<(Source, Columns, Vec<String>)>, TablesError> = read.collect();
     progress.end();
-    let (sources, columns): (Vec<_>, Vec<_>) = read?.into_iter().unzip();
     let mut all = AllColumns::default();
-    columns.into_iter().for_each(|columns| all.append(columns));
-    let replaced = sources.iter().map(|source| (source.release.clone(), source.source.clone())).collect();
+    let (mut sources, mut notes) = (Vec::new(), Vec::new());
+    for (source, columns, of_source) in read? {
+        notes.extend(of_source.into_iter().map(|note| (source.source.clone(), note)));
+        sources.push(source);
+        all.append(columns);
+    }
+    let replaced: BTreeSet<_> = sources.iter().map(|source| (source.release.clone(), source.source.clone())).collect();
+    let before = tables.digests()?;
+    let other = |source: &Source| {
+        let name = (source.release.clone(), source.source.clone());
+        let digest = source.digest?.to_string();
+        before.get(&name).is_some_and(|before| *before != digest).then_some(name)
+    };
+    let other_content = sources.iter().filter_map(other).collect();
     let target = Target { tables, replaced };
     target.put(vec![Batch::of(&sources.iter().map(not_ended).collect::<Vec<_>>())?])?;
     let (metrics, (claims, rest)) = rayon::join(
@@ -104,7 +120,7 @@ pub fn import(
     let mut rows = [metrics, claims].into_iter().chain(rest).collect::<Result<BTreeMap<_, _>, _>>()?;
     // The sources last, so that the rows that they describe exist.
     rows.extend([target.put(vec![Batch::of(&sources)?])?]);
-    Ok(Imported { sources, rows })
+    Ok(Imported { sources, rows, notes, replaced: other_content })
 }
 
 /// The rows of a file by column, for the tables in which it has rows: less than half of the memory, and built by the
@@ -216,13 +232,17 @@ struct Reader<'a> {
     kind: ImportKind,
     options: &'a Options,
     plan: Plan,
+    beside: HashMap<PathBuf, Beside>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(kind: ImportKind, options: &'a Options) -> Self {
+    fn new(kind: ImportKind, options: &'a Options, candidates: &[Candidate]) -> Self {
         let plan =
             if kind == ImportKind::PythiaEvals { pythia::term_frequencies() } else { Plan::new(&options.mapping) };
-        Self { kind, options, plan }
+        let readable = candidates.iter().filter(|candidate| candidate.refused.is_none());
+        let files: Vec<&Path> = readable.map(|candidate| candidate.path.as_path()).collect();
+        let beside = beside::of(kind, &files, &|path| read_file(path, kind.largest()).ok());
+        Self { kind, options, plan, beside }
     }
 
     fn read(&self, candidate: Candidate) -> (Source, Rows) {
@@ -235,7 +255,8 @@ impl<'a> Reader<'a> {
         let (mut digest, mut size) = (None, 0);
         let problem = bytes.and_then(|bytes| {
             (digest, size) = (Some(Digest::of(&bytes)), bytes.len() as u64);
-            let input = Input { release: &release, source: &source, path: &path, bytes: &bytes };
+            let beside = self.beside.get(&path).unwrap_or(&Beside::Nothing);
+            let input = Input { release: &release, source: &source, path: &path, bytes: &bytes, beside };
             guard(|| self.rows(&input, &mut rows)).unwrap_or_else(|gave_up| Err(Problem::whole(gave_up.to_string())))
         });
         if let Err(problem) = problem {

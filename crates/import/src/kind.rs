@@ -76,7 +76,7 @@ impl ImportKind {
             Self::CheckpointList | Self::Csv => "*.csv",
             Self::Wandb => "*.csv, *.jsonl",
             Self::TensorBoard => "*tfevents*",
-            Self::MlFlow => "meta.yaml, metrics/*, params/*",
+            Self::MlFlow => "meta.yaml, metrics/*, params/*, tags/*",
             Self::TrainerState => "trainer_state.json",
             Self::TextLog => "*.log, *.out",
             Self::Configs => "*.json, *.yaml, *.yml",
@@ -104,7 +104,7 @@ impl ImportKind {
             Self::Wandb => matches!(ending, "csv" | "jsonl"),
             Self::TensorBoard => name.contains("tfevents"),
             Self::MlFlow => {
-                name == "meta.yaml" || folders.split('/').any(|folder| matches!(folder, "metrics" | "params"))
+                name == "meta.yaml" || folders.split('/').any(|folder| matches!(folder, "metrics" | "params" | "tags"))
             }
             Self::TrainerState => name == "trainer_state.json",
             Self::TextLog => matches!(ending, "log" | "out"),

@@ -7,6 +7,7 @@
 //!
 //! This crate runs no SQL and computes nothing from the values that it reads.
 
+mod beside;
 mod checkpoints;
 mod configs;
 mod csv;

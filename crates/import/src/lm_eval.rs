@@ -1,11 +1,18 @@
 //! Files of lm-evaluation-harness: `results*.json`, in its old form (`"acc": 0.5`) and its new one
 //! (`"acc,none": 0.5`), and `samples_TASK_TIME.jsonl`.
+//!
+//! Samples name neither the model's revision nor its path. The results file of the same time in the same directory
+//! does, if it is imported with them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+use retrace_spec::guard;
 use retrace_spec::{CheckpointName, ResultKey, Step};
 use retrace_tables::{Metric, Sample};
 
+use crate::beside::{Beside, ReadFile};
 use crate::json;
 use crate::rows::{Input, Problem, Rows};
 use crate::value::{Value, pointer};
@@ -51,12 +58,49 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         return samples(input, rows);
     }
     let value = json::read(input.bytes)?;
+    results(input, &value, &evaluated(&value), rows)
+}
+
+/// The model that a results file names.
+fn evaluated(value: &Value<'_>) -> Evaluated {
     let config = value.get("config");
     let arguments = config.and_then(|config| config.get("model_args"));
     let argument = |name| argument(arguments?, name);
     let model = value.get("model_name").and_then(Value::text).or_else(|| argument("pretrained"));
     let model = model.or_else(|| config?.get("model")?.text()).unwrap_or_default();
-    results(input, &value, &Evaluated::new(model, argument("revision")), rows)
+    let revision = argument("revision").or_else(|| config?.get("model_revision")?.text());
+    Evaluated::new(model, revision)
+}
+
+/// For files of samples: the model that the results file of the same directory and time names.
+pub(crate) fn models(files: &[&Path], read: &ReadFile<'_>) -> HashMap<PathBuf, Beside> {
+    let run = |path: &Path, ending: &str| {
+        let stem = path.file_name()?.to_str()?.strip_suffix(ending)?;
+        Some((path.parent()?.to_owned(), time(stem)?.to_owned()))
+    };
+    let mut samples: HashMap<(PathBuf, String), Vec<&Path>> = HashMap::new();
+    for path in files {
+        if let Some(run) = run(path, ".jsonl") {
+            samples.entry(run).or_default().push(path);
+        }
+    }
+    let results = files.par_iter().filter_map(|path| {
+        let of = samples.get(&run(path, ".json")?)?;
+        let bytes = read(path)?;
+        // A file that cannot be read is a problem of its own.
+        let value = guard(|| json::read(&bytes)).ok()?.ok()?;
+        value.get("results")?.object()?;
+        Some((of, evaluated(&value)))
+    });
+    let results: Vec<_> = results.collect();
+    let told = results.iter().flat_map(|(of, model)| of.iter().map(move |path| (*path, model)));
+    told.map(|(path, model)| (path.to_owned(), Beside::Model(model.clone()))).collect()
+}
+
+/// The time at the end of a file's name, which has the form `2024-05-01T12-30-00.123456`.
+fn time(stem: &str) -> Option<&str> {
+    let is_time = |text: &str| text.len() >= 10 && text.as_bytes()[4..].starts_with(b"-") && text.contains('T');
+    stem.rsplit_once('_').map(|(_, time)| time).filter(|time| is_time(time))
 }
 
 /// One of the arguments of a model: `pretrained=NAME,revision=NAME`, or an object of them.
@@ -86,6 +130,9 @@ pub(crate) fn results(
     let all_shots = value.get("config").and_then(|config| config.get("num_fewshot"));
     let own_shots = value.get("n-shot").map(Value::by_key).unwrap_or_default();
     let configs = value.get("configs").map(Value::by_key).unwrap_or_default();
+    let groups = groups(value);
+    // When the evaluation began.
+    let time = value.get("date").and_then(Value::number);
     for (task, metrics) in tasks {
         if !rows.accept("results", &[task]) {
             continue;
@@ -97,65 +144,113 @@ pub(crate) fn results(
         let own = own_shots.get(task.as_ref()).copied();
         let own = own.or_else(|| configs.get(task.as_ref())?.get("num_fewshot"));
         let shots = own.or(all_shots).and_then(Value::whole);
-        measures(entries, |key, metric, found| match found {
+        let is_group = groups.as_ref().map(|groups| groups.contains(task.as_ref()));
+        let left = measures(entries, |key, metric, found| match found {
             Some(_) if !rows.accept("results", &[key]) => {}
             Some((value, stderr)) => {
                 let place = pointer(["results", task, key]);
                 let row = input.metric(&evaluated.run, evaluated.step, task, metric, value, place);
-                rows.metrics.push(Metric { shots, stderr, ..row });
+                rows.metrics.push(Metric { shots, stderr, is_group, time, ..row });
             }
             None => rows.problem(Problem::at(pointer(["results", task, key]), "not a number")),
         });
+        for (key, value) in left {
+            value.leaves(
+                &format!("results.{task}.{key}"),
+                &pointer(["results", task, key]),
+                &mut |name, place, text, number| {
+                    rows.claim(input, &evaluated.subject(), name, text, number, place);
+                },
+            );
+        }
     }
     claims(input, value, evaluated, rows);
     Ok(())
 }
 
+/// The tasks that are groups of tasks; `None`, if the file does not tell them apart.
+fn groups<'a>(value: &'a Value<'_>) -> Option<HashSet<&'a str>> {
+    let (groups, parts) = (value.get("groups"), value.get("group_subtasks"));
+    let groups = groups.and_then(Value::object);
+    let parts = parts.and_then(Value::object);
+    (groups.is_some() || parts.is_some()).then(|| {
+        let grouped =
+            parts.unwrap_or_default().iter().filter(|(_, parts)| parts.array().is_some_and(|of| !of.is_empty()));
+        groups.unwrap_or_default().iter().chain(grouped).map(|(name, _)| name.as_ref()).collect()
+    })
+}
+
+/// Numbers of a task that are no metrics: of how many documents the metrics are.
+const COUNTS: [&str; 2] = ["sample_len", "sample_count"];
+
 /// Calls `each` for every metric of a task: its key, its name, and its value and standard error, or `None` if it is
-/// not a number.
-pub(crate) fn measures(
-    entries: &[(std::borrow::Cow<'_, str>, Value<'_>)],
+/// not a number. Returns the other numbers: where names have filters, a name without one is no metric.
+pub(crate) fn measures<'a>(
+    entries: &'a [(std::borrow::Cow<'_, str>, Value<'_>)],
     mut each: impl FnMut(&str, &str, Option<(f64, Option<f64>)>),
-) {
+) -> Vec<(&'a str, &'a Value<'a>)> {
+    let mut left = Vec::new();
+    let filtered = entries.iter().any(|(name, _)| ResultKey::parse(name).filter.is_some());
     let mut stderrs = HashMap::new();
     for (name, value) in entries {
         let key = ResultKey::parse(name);
         if key.stderr {
-            stderrs.entry(key).or_insert_with(|| value.number());
+            stderrs.entry(key).or_insert_with(|| value.figure());
         }
     }
     for (name, value) in entries {
         let key = ResultKey::parse(name);
-        if key.stderr || matches!(value, Value::Null | Value::String(_) | Value::Bool(_)) {
+        let figure = value.figure();
+        if key.stderr || figure.is_none() && matches!(value, Value::Null | Value::String(_) | Value::Bool(_)) {
+            continue;
+        }
+        if COUNTS.contains(&name.as_ref()) || filtered && key.filter.is_none() {
+            left.push((name.as_ref(), value));
             continue;
         }
         let stderr = stderrs.get(&key.stderr()).copied().flatten();
-        each(name, &key.label(), value.number().map(|value| (value, stderr)));
+        each(name, &key.label(), figure.map(|value| (value, stderr)));
     }
+    left
 }
 
-/// The other content of the file: settings, versions, the harness's own commit.
+/// The other content of the file: settings, versions, the tasks of groups, the harness's own commit.
 pub(crate) fn claims(input: &Input<'_>, value: &Value<'_>, evaluated: &Evaluated, rows: &mut Rows) {
     let subject = evaluated.subject();
+    let mut claim = |name: &str, place: &str, text: &str, number: Option<f64>| {
+        rows.claim(input, &subject, name, text, number, place);
+    };
     for (key, value) in value.object().unwrap_or_default() {
-        if !matches!(key.as_ref(), "results" | "table_results" | "groups" | "group_subtasks" | "samples") {
-            value.leaves(key, &pointer([key.as_ref()]), &mut |name, place, text, number| {
-                rows.claim(input, &subject, name, text, number, place);
-            });
+        match (key.as_ref(), value.object()) {
+            ("results" | "table_results" | "groups" | "samples", _) => {}
+            // A task that is no group has an empty list.
+            ("group_subtasks", Some(groups)) => {
+                for (group, parts) in groups.iter().filter(|(_, parts)| parts.array().is_none_or(|of| !of.is_empty())) {
+                    parts.leaves(&format!("{key}.{group}"), &pointer([key.as_ref(), group.as_ref()]), &mut claim);
+                }
+            }
+            _ => value.leaves(key, &pointer([key.as_ref()]), &mut claim),
         }
     }
 }
 
-/// The result for each item: one line per item, of the task in the file's name and the model after which the directory
-/// is named.
+/// The result for each item: one line for each document and filter, of the task in the file's name. The model is that of
+/// the results file of the same time; without one, the directory's name.
 fn samples(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     let Some(name) = input.stem().strip_prefix("samples_") else {
         return Err(Problem::whole("not the samples of a task: such a file is named samples_TASK_TIME.jsonl"));
     };
-    // The time has the form 2024-05-01T12-30-00.123456.
-    let is_time = |text: &str| text.len() >= 10 && text.as_bytes()[4..].starts_with(b"-") && text.contains('T');
-    let task = name.rsplit_once('_').filter(|(_, time)| is_time(time)).map_or(name, |(task, _)| task);
-    let Evaluated { run, step } = Evaluated::new(&input.folder(0).replace("__", "/"), None);
+    let task = time(name).map_or(name, |time| &name[..name.len() - time.len() - 1]);
+    let Evaluated { run, step } = match input.beside {
+        Beside::Model(model) => model.clone(),
+        _ => {
+            let what =
+                "no results file of this time is imported with it: the run is the directory's name, without a step";
+            rows.note(Problem::whole(what));
+            Evaluated::new(&input.folder(0).replace("__", "/"), None)
+        }
+    };
+    let mut seen = HashSet::new();
     json::lines(input.bytes, rows, |number, line, rows| {
         let Some(item) = line.get("doc_id") else {
             rows.problem(Problem::at(format_args!("line {number}"), "no `doc_id`"));
@@ -168,8 +263,13 @@ fn samples(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
                     .problem(Problem::at(format_args!("line {number}"), "`doc_id` is neither a number nor a string"));
             }
         };
-        if !rows.accept(format_args!("line {number}"), &[&run, task]) {
+        let filter = line.get("filter").and_then(Value::text).map(str::to_owned);
+        if !rows.accept(format_args!("line {number}"), &[&run, task, filter.as_deref().unwrap_or_default()]) {
             return;
+        }
+        if !seen.insert((item.clone(), filter.clone())) {
+            let what = format_args!("document {item} stands again, with the same filter or none");
+            rows.note(Problem::at(format_args!("line {number}"), what));
         }
         let correct = ["acc", "exact_match", "pass@1"].iter().find_map(|metric| match line.get(metric)? {
             Value::Bool(truth) => Some(*truth),
@@ -185,23 +285,78 @@ fn samples(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
             log_likelihood: likeliest(line),
             source: input.source.to_owned(),
             place: format!("line {number}"),
+            filter,
         });
     });
     Ok(())
 }
 
-/// The greatest log-likelihood among the answers: `[[-1.5, false], [-0.5, true]]`, or `[-12.25]` for a text.
+/// The greatest log-likelihood among the answers: `[[-1.5, false], [-0.5, true]]`, or `[-12.25]` for a text. Newer
+/// versions of the harness write each number and each boolean as a text.
 fn likeliest(line: &Value<'_>) -> Option<f64> {
-    let answers = line.get("filtered_resps")?.array()?;
-    let number = |answer: &Value<'_>| answer.number().or_else(|| answer.array()?.first()?.number());
+    let mut answers = line.get("filtered_resps")?.array()?;
+    let asked = asked(line);
+    if asked == Some(Asked::Generated) {
+        return None;
+    }
+    // For this metric the choices are scored a second time, without the question.
+    if line.get("acc_mutual_info").is_some() && answers.len().is_multiple_of(2) {
+        answers = &answers[..answers.len() / 2];
+    }
+    let written = |value: &Value<'_>| match value {
+        Value::String(text) => text.parse().ok(),
+        value => value.number(),
+    };
+    let number = |answer: &Value<'_>| match answer {
+        // A text and whether it is what the model would write.
+        Value::Array(pair) => match pair.as_slice() {
+            [value, Value::Bool(_)] => written(value),
+            [value, Value::String(greedy)] if matches!(greedy.as_ref(), "True" | "False") => written(value),
+            _ => None,
+        },
+        // A generated answer may be a number too.
+        Value::String(_) if asked != Some(Asked::Text) => None,
+        value => written(value),
+    };
     let all: Option<Vec<f64>> = answers.iter().map(number).collect();
     all?.into_iter().max_by(f64::total_cmp)
+}
+
+/// What the model was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// The likelihood of a whole text.
+    Text,
+    /// The likelihood of a continuation.
+    Continuation,
+    /// An answer.
+    Generated,
+}
+
+/// What the model was asked for, by the arguments of the first request: `{"gen_args_0": {"arg_0": …}}`, or `[[…]]` in
+/// older files. A text has one argument; to generate, the second is an object of settings.
+fn asked(line: &Value<'_>) -> Option<Asked> {
+    let first = match line.get("arguments")? {
+        Value::Array(requests) => requests.first()?,
+        requests => requests.object()?.first().map(|(_, first)| first)?,
+    };
+    let second = match first {
+        Value::Array(arguments) => arguments.get(1),
+        arguments => arguments.get("arg_1"),
+    };
+    Some(match second {
+        None => Asked::Text,
+        // In older files the settings are an object written as a text.
+        Some(Value::String(text)) if text.starts_with("{'") => Asked::Generated,
+        Some(Value::Object(_)) => Asked::Generated,
+        Some(_) => Asked::Continuation,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::{read_as, survives};
+    use crate::rows::{read_as, read_beside, survives};
 
     /// Old and new form, as the harness writes them (0.3 and 0.4).
     const OLD: &[u8] = br#"{"results": {"piqa": {"acc": 0.75, "acc_stderr": 0.01, "ppl": NaN}},
@@ -301,6 +456,135 @@ mod tests {
         assert_eq!(rows.samples[3].place, "line 6");
         let problems = rows.problems().unwrap();
         assert!(problems.contains("line 4") && problems.contains("line 5: no `doc_id`"), "{problems}");
+    }
+
+    /// Lines as version 0.4.13 writes them, shortened.
+    #[test]
+    fn samples_of_two_filters_and_numbers_as_texts() {
+        let generated = |item: u32, filter: &str, right: u32| {
+            format!(
+                "{{\"doc_id\": {item}, \"arguments\": {{\"gen_args_0\": {{\"arg_0\": \"Q\", \"arg_1\": {{\"until\": [\"Q\"]}}}}}}, \
+                 \"resps\": [[\"-7\"]], \"filtered_resps\": [\"-7\"], \"filter\": \"{filter}\", \"metrics\": [\"exact_match\"], \
+                 \"exact_match\": {right}.0}}\n"
+            )
+        };
+        let lines: String = [("strict", 0), ("strict", 1), ("flexible", 1), ("flexible", 1)]
+            .iter()
+            .enumerate()
+            .map(|(at, (filter, right))| generated(at as u32 % 2, filter, *right))
+            .collect();
+        let model = Beside::Model(Evaluated { run: "m".to_owned(), step: Some(40) });
+        let rows =
+            read_beside("out/o__m/samples_gsm8k_2026-05-18T08-19-01.585882.jsonl", lines.as_bytes(), &model, read);
+        assert_eq!((rows.problems(), rows.notes()), (None, Vec::new()));
+        let told: Vec<_> = rows.samples.iter().map(|row| (&row.item[..], row.filter.as_deref(), row.correct)).collect();
+        let (strict, flexible) = (Some("strict"), Some("flexible"));
+        assert_eq!(
+            told,
+            [
+                ("0", strict, Some(false)),
+                ("1", strict, Some(true)),
+                ("0", flexible, Some(true)),
+                ("1", flexible, Some(true))
+            ]
+        );
+        let row = &rows.samples[0];
+        // A generated number is no likelihood.
+        assert_eq!((&row.run[..], row.step, &row.task[..], row.log_likelihood), ("m", Some(Step(40)), "gsm8k", None));
+
+        let scored = |arguments: &str, answers: &str, more: &str| {
+            let line = format!("{{\"doc_id\": 7, \"arguments\": {arguments}, \"filtered_resps\": {answers}{more}}}\n");
+            read_beside("o__m/samples_t.jsonl", line.as_bytes(), &model, read).samples[0].log_likelihood
+        };
+        let choices = r#"{"gen_args_0": {"arg_0": "Q", "arg_1": " a"}, "gen_args_1": {"arg_0": "Q", "arg_1": " b"}}"#;
+        let pairs = r#"[["-6.5", "False"], ["-5.25", "True"]]"#;
+        assert_eq!(scored(choices, pairs, ""), Some(-5.25));
+        assert_eq!(scored("{}", pairs, ""), Some(-5.25));
+        // Without the question the choices are more likely.
+        let twice = r#"[["-6.5", "False"], ["-5.25", "False"], ["-0.5", "False"], ["-0.25", "False"]]"#;
+        assert_eq!(scored(choices, twice, r#", "acc": 1.0, "acc_mutual_info": 0.0"#), Some(-5.25));
+        assert_eq!(scored(choices, twice, r#", "acc": 1.0"#), Some(-0.25));
+        assert_eq!(scored(r#"{"gen_args_0": {"arg_0": "a whole text"}}"#, r#"["-12.25"]"#, ""), Some(-12.25));
+        assert_eq!(scored(r#"[["a whole text"]]"#, r#"["-12.25"]"#, ""), Some(-12.25));
+        assert_eq!(scored(r#"[["Q", {"until": []}]]"#, r#"["42"]"#, ""), None);
+        assert_eq!(scored(r#"[["Q", "{'until': []}"]]"#, r#"[["42", "True"]]"#, ""), None);
+        assert_eq!(scored(choices, r#"[["nan", "False"], ["x", "False"]]"#, ""), None);
+    }
+
+    #[test]
+    fn samples_have_the_model_of_the_results_of_their_time() {
+        let results = |step: u32| {
+            format!(
+                "{{\"results\": {{}}, \"model_name\": \"o/m\", \"config\": {{\"model_args\": {{\"pretrained\": \"o/m\", \
+                 \"revision\": \"stage1-step{step}-tokens5B\"}}}}}}"
+            )
+        };
+        let (one, other) = ("2026-05-18T08-19-01.585882", "2026-05-19T08-19-01.585882");
+        let files = HashMap::from([
+            (format!("out/o__m/results_{one}.json"), results(1000)),
+            (format!("out/o__m/results_{other}.json"), results(2000)),
+            (format!("out/o__m/samples_a_b_{one}.jsonl"), String::new()),
+            (format!("out/o__m/samples_a_b_{other}.jsonl"), String::new()),
+            (format!("out/o__m/samples_c_{other}.jsonl"), String::new()),
+            // `--output_path x/y.json`.
+            (format!("out/x/y_{one}.json"), results(3000)),
+            (format!("out/x/samples_a_{one}.jsonl"), String::new()),
+            // No results, and results that do not parse.
+            (format!("out/alone/samples_a_{one}.jsonl"), String::new()),
+            (format!("out/broken/samples_a_{one}.jsonl"), String::new()),
+            (format!("out/broken/results_{one}.json"), "{\"results\": {".to_owned()),
+        ]);
+        let paths: Vec<&Path> = files.keys().map(Path::new).collect();
+        let read = |path: &Path| Some(files.get(path.to_str()?)?.clone().into_bytes());
+        let mut told: Vec<_> = models(&paths, &read)
+            .into_iter()
+            .map(|(path, beside)| match beside {
+                Beside::Model(Evaluated { run, step }) => (path.display().to_string(), run, step),
+                _ => panic!("{path:?}"),
+            })
+            .collect();
+        told.sort();
+        let run = "m/stage1".to_owned();
+        assert_eq!(
+            told,
+            [
+                (format!("out/o__m/samples_a_b_{one}.jsonl"), run.clone(), Some(1000)),
+                (format!("out/o__m/samples_a_b_{other}.jsonl"), run.clone(), Some(2000)),
+                (format!("out/o__m/samples_c_{other}.jsonl"), run.clone(), Some(2000)),
+                (format!("out/x/samples_a_{one}.jsonl"), run, Some(3000)),
+            ]
+        );
+    }
+
+    /// As version 0.4.13 writes them, shortened.
+    #[test]
+    fn groups_and_counts_are_no_metrics_of_tasks() {
+        let text = br#"{"results": {
+            "a": {"name": "a", "alias": " - a", "sample_len": 3, "acc,none": 0.5, "acc_stderr,none": 0.25, "f1,none": "NaN"},
+            "g": {"alias": "g", "sample_len": 7, "acc,none": 0.5, "acc_stderr,none": "N/A", "sample_count": {"acc,none": 3}},
+            "h": {"alias": "h", "sample_count": {"acc,none": 3}}},
+            "groups": {"g": {"acc,none": 0.5}}, "group_subtasks": {"g": ["a", "b"], "h": ["c"], "a": []},
+            "config": {"model_args": "pretrained=o/m", "model_revision": "step40"}, "date": 1779092341.5}"#;
+        let rows = read_as("results_1.json", text, read);
+        assert_eq!(rows.problems(), None);
+        let told: Vec<_> = rows.metrics.iter().map(|row| (&row.task[..], &row.metric[..], row.is_group)).collect();
+        assert_eq!(told, [("a", "acc", Some(false)), ("a", "f1", Some(false)), ("g", "acc", Some(true))]);
+        assert!(rows.metrics[1].value.is_nan() && rows.metrics[0].step == Some(Step(40)));
+        assert_eq!(rows.metrics[0].time, Some(1_779_092_341.5));
+        let claim = |name: &str| rows.claims.iter().find(|claim| claim.name == name).map(|claim| &claim.value[..]);
+        assert_eq!(claim("group_subtasks.g.1"), Some("b"));
+        assert_eq!((claim("group_subtasks.h.0"), claim("group_subtasks.a")), (Some("c"), None));
+        assert_eq!((claim("results.a.sample_len"), claim("results.g.sample_count.acc,none")), (Some("3"), Some("3")));
+        survives("results_1.json", text, read);
+    }
+
+    #[test]
+    fn a_document_twice_is_noted() {
+        let lines = b"{\"doc_id\": 0, \"exact_match\": 0.0}\n{\"doc_id\": 0, \"exact_match\": 1.0}\n";
+        let rows = read_as("o__m/samples_a.jsonl", lines, read);
+        let notes = rows.notes().join("; ");
+        assert!(notes.contains("line 2: document 0 stands again") && notes.contains("no results file"), "{notes}");
+        assert_eq!((rows.samples.len(), &rows.samples[0].run[..], rows.problems()), (2, "m", None));
     }
 
     #[test]

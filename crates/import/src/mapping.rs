@@ -7,14 +7,14 @@ use retrace_spec::{Complaint, Document};
 use serde::{Deserialize, Serialize};
 
 use crate::rows::Problem;
-use crate::scalars::{Meaning, task_and_metric};
+use crate::scalars::{Meaning, against_another_axis, task_and_metric};
 
 /// The meaning of a table's columns. If it does not define a column, the name decides by convention: `step`, `lr`.
 ///
 /// ```yaml
 /// retrace: mapping/1
 /// run: run_id                       # without it, the file's name
-/// step: [_step, step]               # the first of these that the table has
+/// step: [train/global_step, _step]  # the first of these that the table has
 /// tokens: throughput/total_tokens?   # with a question mark: a table may lack it
 /// learning_rate: optim/learning_rate_group0
 /// claims: [gpu, torch]              # what the table says of the run
@@ -120,7 +120,14 @@ pub(crate) enum Column {
     Stderr,
     Claim,
     Scalar(Meaning),
-    Measure { task: String, metric: String, shots: Option<u64>, stderr: Option<usize> },
+    /// `stepless`: the step of its line counts something else.
+    Measure {
+        task: String,
+        metric: String,
+        shots: Option<u64>,
+        stderr: Option<usize>,
+        stepless: bool,
+    },
 }
 
 /// A mapping ready for use.
@@ -203,11 +210,16 @@ impl Plan {
                 (_, Meaning::Aside) => Column::Skipped,
                 (_, Meaning::Other) => {
                     let (task, metric) = task_and_metric(name);
+                    let twin = against_another_axis(name);
+                    if twin.is_some_and(|twin| places.contains_key(twin)) {
+                        return Column::Skipped;
+                    }
                     return Column::Measure {
                         task: task.into(),
                         metric: metric.into(),
                         shots: None,
                         stderr: stderrs.get(name.as_str()).copied(),
+                        stepless: twin.is_some(),
                     };
                 }
                 (_, meaning) => Column::Scalar(meaning),
@@ -230,7 +242,16 @@ impl Plan {
                 metric: group("metric").or_else(|| pattern.metric.clone()).unwrap_or_else(|| metric.to_owned()),
                 shots: group("shots").and_then(|shots| shots.parse().ok()).or(pattern.shots),
                 stderr: None,
+                stepless: against_another_axis(name).is_some(),
             })
         })
+    }
+
+    /// Whether the mapping has a column of this name.
+    pub(crate) fn names(&self, column: &str) -> bool {
+        let mapping = &self.mapping;
+        let names = [&mapping.run, &mapping.step, &mapping.tokens, &mapping.loss, &mapping.learning_rate];
+        let names = names.into_iter().chain([&mapping.grad_norm]).flat_map(Names::all);
+        names.chain(&mapping.claims).any(|name| name.strip_suffix('?').unwrap_or(name) == column)
     }
 }

@@ -75,7 +75,7 @@ fn by_prompt(input: &Input<'_>, at: [&str; 2], prompt: &Value<'_>, evaluated: &E
         return;
     }
     let task = format!("{task}+{words}");
-    measures(entries, |key, metric, found| {
+    let _ = measures(entries, |key, metric, found| {
         let place = pointer(at.into_iter().chain([key]));
         match found {
             Some(_) if !rows.accept(pointer(at), &[key]) => {}

@@ -9,6 +9,8 @@ use retrace_spec::foreign::{concise, excerpt};
 use retrace_spec::{Step, Tokens};
 use retrace_tables::{Checkpoint, Claim, Metric, Sample, TrainLog};
 
+use crate::beside::Beside;
+
 /// A part that could not be read: its position and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem(String);
@@ -42,6 +44,8 @@ pub(crate) struct Input<'a> {
     pub(crate) path: &'a Path,
     /// Its content.
     pub(crate) bytes: &'a [u8],
+    /// What other files of the same import say about it.
+    pub(crate) beside: &'a Beside,
 }
 
 impl Input<'_> {
@@ -91,6 +95,8 @@ impl Input<'_> {
             stderr: None,
             source: self.source.to_owned(),
             place,
+            is_group: None,
+            time: None,
         }
     }
 }
@@ -118,6 +124,8 @@ pub(crate) struct Rows {
     bytes: usize,
     problems: Vec<Problem>,
     untold: usize,
+    /// What is not wrong, but good to know.
+    notes: Vec<Problem>,
 }
 
 impl Rows {
@@ -169,6 +177,18 @@ impl Rows {
         }
     }
 
+    /// Records something that is not wrong, but that the user should know: how a file was understood.
+    pub(crate) fn note(&mut self, note: Problem) {
+        if self.notes.len() < TOLD {
+            self.notes.push(note);
+        }
+    }
+
+    /// The notes, as sentences.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        self.notes.iter().map(ToString::to_string).collect()
+    }
+
     /// All problems as a sentence, if there are any.
     pub(crate) fn problems(&self) -> Option<String> {
         let mut all = self.problems.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -197,9 +217,20 @@ impl Rows {
 /// The result of reading these bytes, for tests of a reader.
 #[cfg(test)]
 pub(crate) fn read_as(source: &str, bytes: &[u8], read: impl Fn(&Input<'_>, &mut Rows) -> Result<(), Problem>) -> Rows {
+    read_beside(source, bytes, &Beside::Nothing, read)
+}
+
+/// As [`read_as`], with what other files say about this one.
+#[cfg(test)]
+pub(crate) fn read_beside(
+    source: &str,
+    bytes: &[u8],
+    beside: &Beside,
+    read: impl Fn(&Input<'_>, &mut Rows) -> Result<(), Problem>,
+) -> Rows {
     let mut rows = Rows::default();
     let path = Path::new("/somewhere").join(source);
-    if let Err(problem) = read(&Input { release: "r", source, path: &path, bytes }, &mut rows) {
+    if let Err(problem) = read(&Input { release: "r", source, path: &path, bytes, beside }, &mut rows) {
         rows.problem(problem);
     }
     rows

@@ -3,15 +3,20 @@
 //!
 //! A record is its length (u64), the masked CRC-32C of that (u32), its bytes and their masked CRC-32C, all
 //! little-endian. The run is the directory below the one given, as in TensorBoard.
+//!
+//! A writer that begins again at a step says so (`SessionLog.START`). As in TensorBoard, the points from that step on that
+//! were written before, also in earlier files of the directory, are gone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
 use prost::bytes::Buf;
 use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 use prost::{DecodeError, Message};
 
+use crate::beside::{Beside, ReadFile};
 use crate::rows::{Input, Problem, Rows};
-use crate::scalars::{Logged, Meaning, Measured, task_and_metric};
+use crate::scalars::{Log, Logged, Measured, against_another_axis};
 
 /// A longer record is refused: the largest scalar summaries have kilobytes.
 const LONGEST: u64 = 256 << 20;
@@ -19,6 +24,9 @@ const LONGEST: u64 = 256 << 20;
 /// `tensorflow.Event`, with the fields that are read.
 #[derive(Clone, PartialEq, Message)]
 struct Event {
+    /// Seconds since 1970.
+    #[prost(double, tag = "1")]
+    wall_time: f64,
     #[prost(int64, tag = "2")]
     step: i64,
     #[prost(string, optional, tag = "3")]
@@ -26,6 +34,52 @@ struct Event {
     /// A `tensorflow.Summary`, whose values are decoded one by one, because two bytes can be a value.
     #[prost(bytes = "vec", tag = "5")]
     summary: Vec<u8>,
+    #[prost(message, optional, tag = "7")]
+    session_log: Option<SessionLog>,
+}
+
+/// `tensorflow.SessionLog`.
+#[derive(Clone, PartialEq, Message)]
+struct SessionLog {
+    #[prost(int32, tag = "1")]
+    status: i32,
+}
+
+/// The status of a writer that begins.
+const START: i32 = 1;
+
+/// The places and steps at which a writer began again, in a file.
+fn starts(bytes: &[u8]) -> Vec<(usize, u64)> {
+    let (mut starts, mut rest) = (Vec::new(), bytes);
+    while let Ok((data, after)) = record(rest) {
+        let event = data.ok().and_then(|data| Event::decode(data).ok());
+        let begins = event.filter(|event| event.session_log.as_ref().is_some_and(|log| log.status == START));
+        starts.extend(begins.map(|event| (bytes.len() - rest.len(), u64::try_from(event.step).unwrap_or(0))));
+        rest = after;
+    }
+    starts
+}
+
+/// For event files: the step from which on later files of their directory begin again. TensorBoard reads them in the
+/// order of their names.
+pub(crate) fn purged(files: &[&Path], read: &ReadFile<'_>) -> HashMap<PathBuf, Beside> {
+    let mut directories: BTreeMap<&Path, Vec<&Path>> = BTreeMap::new();
+    for path in files {
+        directories.entry(path.parent().unwrap_or(path)).or_default().push(path);
+    }
+    let mut purged = HashMap::new();
+    for mut files in directories.into_values().filter(|files| files.len() > 1) {
+        files.sort();
+        let mut from = u64::MAX;
+        for path in files.into_iter().rev() {
+            if from < u64::MAX {
+                purged.insert(path.to_owned(), Beside::PurgedFrom(from));
+            }
+            let starts = read(path).map(|bytes| starts(&bytes)).unwrap_or_default();
+            from = starts.into_iter().map(|(_, step)| step).fold(from, u64::min);
+        }
+    }
+    purged
 }
 
 /// Calls `each` for every value of a `tensorflow.Summary`.
@@ -139,10 +193,18 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) {
         [_, below @ .., _] if !below.is_empty() => below.join("/"),
         _ => input.folder(0),
     };
-    // Loss, learning rate and gradient norm of a step are separate events.
-    let mut training: BTreeMap<(u64, usize), (usize, Logged<'_>)> = BTreeMap::new();
-    // How often each of the three was logged at a step: repeated values are kept.
-    let mut times: HashMap<u64, [usize; 3]> = HashMap::new();
+    let later = if let Beside::PurgedFrom(step) = input.beside { *step } else { u64::MAX };
+    // For each place at which a writer began again, the least step of it and all later ones.
+    let mut starts = starts(input.bytes);
+    starts.iter_mut().rev().fold(later, |least, (_, step)| {
+        *step = least.min(*step);
+        *step
+    });
+    let mut starts = starts.into_iter().peekable();
+    let mut purged = 0;
+    let mut log = Log::default();
+    // Megatron writes a scalar a second time, with the number of samples as its step.
+    let (mut tags, mut twins) = (HashSet::new(), Vec::new());
     let mut rest = input.bytes;
     while !rest.is_empty() {
         let at = input.bytes.len() - rest.len();
@@ -163,41 +225,52 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) {
                 continue;
             }
         };
+        while starts.next_if(|(start, _)| *start <= at).is_some() {}
+        let gone_from = starts.peek().map_or(later, |(_, step)| *step);
         let read = values(&event.summary, |value| {
             let Some(number) = value.scalar() else { return };
-            let Ok(step) = u64::try_from(event.step) else {
-                return rows.problem(Problem::at(&place, format_args!("{} is of step {}", value.tag, event.step)));
-            };
-            let meaning = Meaning::of(&value.tag);
-            let field = match meaning {
-                Meaning::Loss => 0,
-                Meaning::LearningRate => 1,
-                Meaning::GradNorm => 2,
-                _ => {
-                    let (task, metric) = task_and_metric(&value.tag);
-                    let measured = Measured { task, metric, value: number, ..Measured::default() };
-                    let logged = Logged { step: Some(step), rest: vec![measured], ..Logged::default() };
-                    return logged.give(input, &run, &place, rows);
+            let step = u64::try_from(event.step).ok();
+            if step.is_some_and(|step| step >= gone_from) {
+                purged += 1;
+                return;
+            }
+            if against_another_axis(&value.tag).is_some() {
+                if rows.accept(&place, &[&value.tag]) {
+                    twins.push((place.clone(), value.tag.clone(), event.wall_time, number));
                 }
-            };
-            let time = &mut times.entry(step).or_default()[field];
-            let (_, logged) = training.entry((step, *time)).or_insert_with(|| (at, Logged::default()));
-            *time += 1;
-            *[&mut logged.loss, &mut logged.learning_rate, &mut logged.grad_norm][field] = Some(number);
+                return;
+            }
+            if !tags.contains(&value.tag) {
+                tags.insert(value.tag.clone());
+            }
+            if step.is_none() {
+                rows.note(Problem::at(&place, "its step is negative, so its values have no step"));
+            }
+            let mut logged = Logged::at(step, Some(event.wall_time));
+            logged.take_number(&value.tag, number);
+            logged.give(input, &run, &place, rows, &mut log);
         });
         if let Err(error) = read {
             rows.problem(Problem::at(&place, format_args!("not an event: {error}")));
         }
     }
-    for ((step, _), (at, logged)) in training {
-        Logged { step: Some(step), ..logged }.give(input, &run, &format!("byte {at}"), rows);
+    for (place, tag, time, number) in &twins {
+        if against_another_axis(tag).is_some_and(|tag| !tags.contains(tag)) {
+            let mut logged = Logged::at(None, Some(*time));
+            logged.rest.push(Measured::named(tag, *number));
+            logged.give(input, &run, place, rows, &mut log);
+        }
+    }
+    if purged > 0 {
+        let what = format!("{purged} values are gone, as in TensorBoard: a writer began again at a step before them");
+        rows.note(Problem::whole(what));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::{read_as, survives};
+    use crate::rows::{read_as, read_beside, survives};
 
     fn record_of(message: &[u8]) -> Vec<u8> {
         let length = (message.len() as u64).to_le_bytes();
@@ -308,6 +381,60 @@ mod tests {
         survives("l/e.tfevents.1", &whole, read);
         survives("l/e.tfevents.1", &bytes(TENSORS), read);
         assert_eq!(read_as("l/e.tfevents.1", b"", read).problems(), None);
+    }
+
+    /// Written by tensorboardX 2.6.5: train/loss at steps 10, 20 and 30, eval/acc at step -1, `lm loss vs samples` at 2560,
+    /// `lm loss` at 5, and `ppl vs samples` at 2560.
+    const FIRST: &str = "1800000000000000a37f4b2209a52db6b273c3da411a0d627261696e2e4576656e743a32121b8f6c200000000000000029ed\
+        a950090000000000948f40100a2a130a110a0a747261696e2f6c6f737315000040401e222c81200000000000000029eda950\
+        090000000000e48f4010142a130a110a0a747261696e2f6c6f737315000000400f45e833200000000000000029eda9500900\
+        000000001a9040101e2a130a110a0a747261696e2f6c6f7373150000803fe78be5fc2700000000000000bbe1b14609000000\
+        0000408f4010ffffffffffffffffff012a110a0f0a086576616c2f616363150000003fba944148290000000000000037ff5f\
+        00090000000000488f401080142a1b0a190a126c6d5f6c6f73735f76735f73616d706c65731500008040807dee981d000000\
+        00000000602fdf23090000000000488f4010052a100a0e0a076c6d5f6c6f737315000080407bdfc4022500000000000000ea\
+        bc36f3090000000000488f401080142a170a150a0e70706c5f76735f73616d706c6573150000004148df5349";
+    /// Then, with `purge_step=20`, train/loss at steps 20 and 30.
+    const AGAIN: &str = "1800000000000000a37f4b2209a6c104b373c3da411a0d627261696e2e4576656e743a32db6402ad1a00000000000000129b\
+        d82d0988df04b373c3da4110141a0d627261696e2e4576656e743a32db7a106a0f000000000000006d532b0909bfe204b373\
+        c3da4110143a0208013ec2bdfd200000000000000029eda950090000000000929f4010142a130a110a0a747261696e2f6c6f\
+        7373150000e040d1c9068e200000000000000029eda950090000000000ba9f40101e2a130a110a0a747261696e2f6c6f7373\
+        150000c0405404edf5";
+
+    fn losses(rows: &Rows) -> Vec<(u64, Option<f64>, Option<f64>)> {
+        rows.train_log.iter().map(|row| (row.step.0, row.loss, row.time)).collect()
+    }
+
+    /// What the EventAccumulator of tensorboard 2.21 has of these two files.
+    #[test]
+    fn points_that_a_restart_purged_are_gone() {
+        let files = HashMap::from([
+            ("logs/run/e.1.a", bytes(FIRST)),
+            ("logs/run/e.2.b", bytes(AGAIN)),
+            ("logs/x/e.0", bytes(AGAIN)),
+        ]);
+        let paths: Vec<&Path> = files.keys().map(Path::new).collect();
+        let beside = purged(&paths, &|path| files.get(path.to_str()?).cloned());
+        assert_eq!(beside, HashMap::from([(PathBuf::from("logs/run/e.1.a"), Beside::PurgedFrom(20))]));
+        let first = read_beside("logs/run/e.1.a", &bytes(FIRST), &Beside::PurgedFrom(20), read);
+        assert_eq!(losses(&first), [(10, Some(3.0), Some(1010.5)), (5, Some(4.0), Some(1001.0))]);
+        assert!(first.notes().join("; ").contains("4 values are gone"), "{:?}", first.notes());
+        let again = read_as("logs/run/e.2.b", &bytes(AGAIN), read);
+        assert_eq!(losses(&again), [(20, Some(7.0), Some(2020.5)), (30, Some(6.0), Some(2030.5))]);
+        assert_eq!((first.problems(), again.problems(), again.notes()), (None, None, Vec::new()));
+        // The same in one file.
+        let both = read_as("logs/run/e.1", &[bytes(FIRST), bytes(AGAIN)].concat(), read);
+        assert_eq!(losses(&both), [losses(&first), losses(&again)].concat());
+        survives("logs/run/e.1", &[bytes(FIRST), bytes(AGAIN)].concat(), read);
+    }
+
+    #[test]
+    fn numbers_of_samples_and_negative_numbers_are_no_steps() {
+        let rows = read_as("logs/run/e.1", &bytes(FIRST), read);
+        assert_eq!(rows.problems(), None);
+        assert_eq!(losses(&rows).iter().map(|row| row.0).collect::<Vec<_>>(), [10, 20, 30, 5]);
+        let told: Vec<_> = rows.metrics.iter().map(|row| (&row.metric[..], row.step, row.value)).collect();
+        assert_eq!(told, [("acc", None, 0.5), ("ppl_vs_samples", None, 8.0)]);
+        assert!(rows.notes()[0].contains("its step is negative"), "{:?}", rows.notes());
     }
 
     /// A record with correct checksums whose bytes are not an event.

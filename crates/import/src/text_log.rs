@@ -1,33 +1,56 @@
-//! The text output of trainers: Megatron's and GPT-NeoX's iteration and validation lines, and lines of `name:value`
-//! after `step:N/M` or `Epoch:[E/EPOCHS](N/M)`.
+//! The text output of trainers: iteration and validation lines of Megatron, GPT-NeoX and nanotron; lines of `name:value`
+//! after `step:N/M` or `Epoch:[E/EPOCHS](N/M)`; and OLMo's `[step=N/M,…]` with a line `name=value` for each metric below.
 //!
 //! Other lines are skipped. The run is the file's name.
 
 use std::borrow::Cow;
 
 use crate::rows::{Input, Problem, Rows};
-use crate::scalars::{Logged, Meaning, Measured};
+use crate::scalars::{Log, Logged, Meaning, Measured};
 use crate::value::whole;
 
 pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
-    let before = rows.len();
-    let mut any = false;
-    for (index, line) in input.bytes.split(|byte| *byte == b'\n').enumerate() {
+    let mut lines = input.bytes.split(|byte| *byte == b'\n').enumerate().peekable();
+    let (mut log, mut any) = (Log::default(), false);
+    // nanotron's processes print the same numbers: those of the first one are read.
+    let (mut process, mut other_processes, mut rounded_tokens) = (None, false, false);
+    while let Some((index, line)) = lines.next() {
         // A log may contain anything, but only ASCII is read from it.
         let line: Cow<'_, str> = String::from_utf8_lossy(line);
-        let Some((mut logged, fields)) = megatron(&line).or_else(|| counted(&line)) else { continue };
+        let mut block: Vec<Cow<'_, str>> = Vec::new();
+        let olmo = olmo_step(&line);
+        if olmo.is_some() {
+            while let Some((_, line)) = lines.next_if(|(_, line)| line.first().is_some_and(u8::is_ascii_whitespace)) {
+                block.push(String::from_utf8_lossy(line));
+            }
+        }
+        let read = match olmo {
+            Some(step) => Some((step, block.iter().filter_map(|line| olmo_field(line)).collect())),
+            None => megatron(&line).or_else(|| counted(&line)),
+        };
+        let Some((step, fields)) = read else { continue };
         any = true;
+        if let Some(of) = nanotron_process(&line)
+            && process.get_or_insert_with(|| of.to_owned()) != of
+        {
+            other_processes = true;
+            continue;
+        }
         let place = format!("line {}", index + 1);
+        let mut logged = Logged::at(step, None);
         for Field { task, name, text } in fields {
+            let (number, rounded) = number(text);
             let fits = match (task, Meaning::of(name)) {
-                ("train", meaning) if meaning != Meaning::Other => logged.take_as(meaning, text),
-                _ => {
-                    let number = text.parse();
-                    logged.rest.extend(number.iter().map(|value| Measured {
-                        task,
-                        metric: name,
-                        value: *value,
-                        ..Measured::default()
+                (Some("train") | None, Meaning::Tokens) if rounded => {
+                    rounded_tokens = true;
+                    true
+                }
+                (Some("train") | None, meaning) if meaning != Meaning::Other => logged.take_as(meaning, name, &number),
+                (task, _) => {
+                    let number = number.parse();
+                    logged.rest.extend(number.iter().map(|value| match task {
+                        Some(task) => Measured { task, metric: name, value: *value, ..Measured::default() },
+                        None => Measured::named(name, *value),
                     }));
                     number.is_ok()
                 }
@@ -36,30 +59,62 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
                 rows.problem(Problem::at(&place, format_args!("{name} is {text:?}, not a valid number")));
             }
         }
-        if logged.step.is_none() {
+        if step.is_none() {
             rows.problem(Problem::at(&place, "its step is not an integer"));
         }
-        logged.give(input, input.stem(), &place, rows);
+        logged.give(input, input.stem(), &place, rows, &mut log);
     }
-    if !any && rows.len() == before {
-        return Err(Problem::whole("it has no known line of a training log"));
+    if rounded_tokens {
+        rows.note(Problem::whole("its tokens are left out: they are rounded, as `10.5M`"));
     }
-    Ok(())
+    if other_processes {
+        rows.note(Problem::whole("lines that a second process printed are left out: they have the same numbers"));
+    }
+    if any { Ok(()) } else { Err(Problem::whole("it has no known line of a training log")) }
+}
+
+/// A number as Rust reads it, and whether it was rounded for people: `1,048,576` is exact, `10.5M` is not.
+fn number(text: &str) -> (Cow<'_, str>, bool) {
+    let units = [("K", "e3"), ("M", "e6"), ("G", "e9"), ("B", "e9"), ("T", "e12")];
+    let is_number =
+        |text: &str| text.starts_with(|c: char| c.is_ascii_digit() || c == '-') && text.parse::<f64>().is_ok();
+    for (unit, power) in units {
+        if let Some(digits) = text.strip_suffix(unit).filter(|digits| is_number(digits)) {
+            return (format!("{digits}{power}").into(), true);
+        }
+    }
+    let (whole, rest) = text.split_once('.').map_or((text, None), |(whole, rest)| (whole, Some(rest)));
+    let mut groups = whole.split(',');
+    let first = groups.next().unwrap_or_default().trim_start_matches('-');
+    let grouped = |group: &str| group.len() == 3 && group.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.contains(',') && (1..=3).contains(&first.len()) && groups.all(grouped) {
+        let rest = rest.map_or_else(String::new, |rest| format!(".{rest}"));
+        return (format!("{}{rest}", whole.replace(',', "")).into(), false);
+    }
+    (text.into(), false)
 }
 
 /// A number in a line, by its name.
 struct Field<'a> {
-    task: &'static str,
+    /// The task, if the form of the line says it and not the name.
+    task: Option<&'static str>,
     name: &'a str,
     text: &'a str,
 }
 
+/// The step of a line, if it is valid, and its numbers.
+type Read<'a> = (Option<u64>, Vec<Field<'a>>);
+
 /// `iteration 100/ 500 | learning rate: 1E-05 | lm loss: 2.5E+00 | …` after any prefix of a launcher, or `validation
-/// loss at iteration 100 | lm loss value: 2.5 | …`.
-fn megatron(line: &str) -> Option<(Logged<'_>, Vec<Field<'_>>)> {
+/// loss at iteration 100 | lm loss value: 2.5 | …`; nanotron's `iteration: 1 / 500 | lm_loss: 7.25 | …`.
+fn megatron(line: &str) -> Option<Read<'_>> {
     let mut parts = line.split('|').map(str::trim);
-    let head = parts.by_ref().find(|part| part.contains("iteration "))?;
-    let (before, after) = head.rsplit_once("iteration ")?;
+    let cut = |part: &'_ str| -> Option<usize> {
+        let found = ["iteration ", "iteration: "].into_iter().filter_map(|word| Some(part.rfind(word)? + word.len()));
+        found.max()
+    };
+    let head = parts.by_ref().find(|part| cut(part).is_some())?;
+    let (before, after) = head.split_at_checked(cut(head)?)?;
     let validation = before.contains("loss at");
     let number = if validation {
         after.split([' ', ':']).next()?
@@ -79,15 +134,38 @@ fn megatron(line: &str) -> Option<(Logged<'_>, Vec<Field<'_>>)> {
             let (name, text) = part.rsplit_once(':')?;
             let name = name.rsplit(']').next()?.trim();
             let text = text.trim().trim_end_matches("TFLOPS").trim_end();
+            let task = Some(task);
             (!name.is_empty() && text.split_ascii_whitespace().count() == 1).then_some(Field { task, name, text })
         })
         .collect();
-    (!fields.is_empty()).then(|| (Logged { step, ..Logged::default() }, fields))
+    (!fields.is_empty()).then_some((step, fields))
+}
+
+/// The process that printed a line of nanotron: `[INFO|DP=0|PP=1|TP=0]` is `DP=0|PP=1|TP=0`.
+fn nanotron_process(line: &str) -> Option<&str> {
+    let from = line.find("|DP=")? + 1;
+    let process = line.get(from..)?.split_once(']')?.0;
+    process.split('|').all(|part| part.split_once('=').is_some()).then_some(process)
+}
+
+/// The step in a line of OLMo or OLMo-core, whose metrics are below it: `… [step=100/5000,epoch=0]`.
+fn olmo_step(line: &str) -> Option<Option<u64>> {
+    let (_, rest) = line.split_once("[step=")?;
+    let end = rest.find(|c: char| !matches!(c, '0'..='9' | ',' | '/'))?;
+    let (step, total) = rest.get(..end)?.trim_end_matches(',').split_once('/')?;
+    let plain = |text: &str| whole(&number(text).0);
+    plain(total).map(|_| plain(step))
+}
+
+/// A metric of OLMo or OLMo-core: `    optim/total_grad_norm=198.4`.
+fn olmo_field(line: &str) -> Option<Field<'_>> {
+    let (name, text) = line.trim().rsplit_once('=')?;
+    Some(Field { task: None, name, text }).filter(|_| number(text).0.parse::<f64>().is_ok())
 }
 
 /// `step:100/1750 val_loss:3.25 …`, or `Epoch:[2/3](100/44173) loss:6.4 …`: step 100 of the second
 /// epoch is step 44173 + 100 of the run.
-fn counted(line: &str) -> Option<(Logged<'_>, Vec<Field<'_>>)> {
+fn counted(line: &str) -> Option<Read<'_>> {
     let (step, rest) = if let Some((_, rest)) = line.split_once("Epoch:[") {
         let (epochs, rest) = rest.split_once("](")?;
         let (steps, rest) = rest.split_once(')')?;
@@ -109,10 +187,10 @@ fn counted(line: &str) -> Option<(Logged<'_>, Vec<Field<'_>>)> {
         let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let text = if text.parse::<f64>().is_err() && !number.is_empty() { number } else { text };
         let task = if name.starts_with("val") { "validation" } else { "train" };
-        Some(Field { task, name, text })
+        Some(Field { task: Some(task), name, text })
     });
     let fields: Vec<Field<'_>> = fields.collect();
-    (!fields.is_empty()).then(|| (Logged { step, ..Logged::default() }, fields))
+    (!fields.is_empty()).then_some((step, fields))
 }
 
 #[cfg(test)]
@@ -168,6 +246,81 @@ mod tests {
                 ("train", "step_avg", 1.5)
             ]
         );
+    }
+
+    /// As nanotron prints them: numbers for people, once by each process.
+    #[test]
+    fn lines_of_nanotron() {
+        let line = |pp: u32, step: u32, loss: &str| {
+            format!(
+                "11/02/2025 08:31:01 [INFO|DP=0|PP={pp}|TP=0]: iteration: {step} / 200000 | consumed_tokens: 10.5M | \
+                 tokens_per_sec: 31.5K | lm_loss: {loss} | lr: 1e-05 | grad_norm: 0.91\n"
+            )
+        };
+        let text: String = [(1, 1, "7"), (0, 1, "7"), (0, 2, "6.5"), (1, 2, "6.5")]
+            .map(|(pp, step, loss)| line(pp, step, loss))
+            .concat();
+        let rows = rows(&format!("11/02/2025 08:15:00 [INFO|DP=0|PP=0|TP=0]: Config:\n{text}"));
+        assert_eq!(rows.problems(), None);
+        let told: Vec<_> = rows
+            .train_log
+            .iter()
+            .map(|row| (row.step.0, row.tokens, row.loss, row.learning_rate, row.grad_norm))
+            .collect();
+        assert_eq!(
+            told,
+            [7.0, 6.5].map(|loss| (if loss == 7.0 { 1 } else { 2 }, None, Some(loss), Some(1e-5), Some(0.91)))
+        );
+        let metrics: Vec<_> = rows.metrics.iter().map(|row| (row.metric.as_str(), row.value)).collect();
+        assert_eq!(metrics, [("tokens_per_sec", 31_500.0), ("tokens_per_sec", 31_500.0)]);
+        let notes = rows.notes().join("; ");
+        assert!(notes.contains("its tokens are left out") && notes.contains("second process"), "{notes}");
+    }
+
+    /// As OLMo and OLMo-core print them.
+    #[test]
+    fn blocks_of_olmo() {
+        let text = "2025-03-01 12:30:01.181 host:0  olmo.train:908  INFO    [step=1/500000,epoch=0]\n    \
+            optim/total_grad_norm=198.4\n    train/CrossEntropyLoss=11.27\n    train/Perplexity=78,433\n    \
+            throughput/total_tokens=1,048,576\n    note=a, b\nother line\n    train/CrossEntropyLoss=1\n\
+            2026-02-25 10:00:01.181 host:0  INFO  [step=2,000/1,413,814,epoch=1,eta=12 days 3h]\r\n    train/CE loss=9.5\r\n    \
+            optim/LR (group 0)=0.0003\r\n";
+        let rows = rows(text);
+        assert_eq!(rows.problems(), None);
+        let told: Vec<_> = rows
+            .train_log
+            .iter()
+            .map(|row| {
+                (row.step.0, row.tokens.map(|t| t.0), row.loss, row.grad_norm, row.learning_rate, &row.place[..])
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (1, Some(1_048_576), Some(11.27), Some(198.4), None, "line 1"),
+                (2000, None, Some(9.5), None, Some(0.0003), "line 9")
+            ]
+        );
+        let [row] = rows.metrics.as_slice() else { panic!("{:?}", rows.metrics) };
+        assert_eq!((&row.task[..], &row.metric[..], row.value), ("train", "Perplexity", 78_433.0));
+    }
+
+    #[test]
+    fn numbers_for_people() {
+        for (text, expected, rounded) in [
+            ("1,048,576", "1048576", false),
+            ("31,204.5", "31204.5", false),
+            ("1,04", "1,04", false),
+            (",123", ",123", false),
+            ("10.5M", "10.5e6", true),
+            ("1.5TFLOPS", "1.5TFLOPS", false),
+            ("nanK", "nanK", false),
+            ("-2K", "-2e3", true),
+            ("nan", "nan", false),
+            ("", "", false),
+        ] {
+            assert_eq!(number(text), (expected.into(), rounded), "{text}");
+        }
     }
 
     #[test]

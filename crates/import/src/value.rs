@@ -48,6 +48,15 @@ impl<'a> Value<'a> {
         if let Self::Number(number) = self { number.parse().ok() } else { None }
     }
 
+    /// The number, if this is one. The texts `NaN`, `Infinity` and `-Infinity` are numbers too: strict writers of JSON
+    /// have no others for them.
+    pub(crate) fn figure(&self) -> Option<f64> {
+        match self {
+            Self::String(text) if is_non_finite(text) => text.parse().ok(),
+            value => value.number(),
+        }
+    }
+
     /// The number, if this is a non-negative integer.
     pub(crate) fn whole(&self) -> Option<u64> {
         if let Self::Number(number) = self { whole(number) } else { None }
@@ -102,6 +111,11 @@ impl<'a> Value<'a> {
     }
 }
 
+/// Whether a text is how Python or JavaScript writes NaN or an infinity.
+pub(crate) fn is_non_finite(text: &str) -> bool {
+    matches!(text, "NaN" | "nan" | "Infinity" | "-Infinity" | "inf" | "-inf")
+}
+
 /// Receives a dotted name, a JSON pointer, the written text, and the number.
 type Leaf<'a> = dyn FnMut(&str, &str, &str, Option<f64>) + 'a;
 
@@ -136,6 +150,42 @@ pub(crate) fn whole(text: &str) -> Option<u64> {
     // Up to 2^53 every f64 integer is exact.
     let number: f64 = text.parse().ok()?;
     (number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number)).then_some(number as u64)
+}
+
+/// The time in a text, in seconds since 1970: a number, or a date and time with its zone as in RFC 3339
+/// (`2026-11-29T22:52:11.671350+00:00`). Without a zone the time is not known. A number that would be after the year 5000
+/// is of milliseconds.
+pub(crate) fn seconds(text: &str) -> Option<f64> {
+    if let Ok(number) = text.parse::<f64>() {
+        return Some(if number < 1e11 { number } else { number / 1000.0 });
+    }
+    let (date, rest) = text.split_once(['T', 't', ' '])?;
+    let (time, zone) = match rest.strip_suffix(['Z', 'z']) {
+        Some(time) => (time, 0.0),
+        None => {
+            let (time, zone) = rest.split_at_checked(rest.rfind(['+', '-'])?)?;
+            let (hours, minutes) = zone.get(1..)?.split_once(':')?;
+            let ahead = f64::from(digits(hours, 2, 23)?) * 3600.0 + f64::from(digits(minutes, 2, 59)?) * 60.0;
+            (time, if zone.starts_with('-') { -ahead } else { ahead })
+        }
+    };
+    let mut parts = date.split('-');
+    let mut part = |length, most| digits(parts.next()?, length, most);
+    let (year, month, day) = (part(4, 9999)?, part(2, 12)?, part(2, 31)?);
+    let mut clock = time.splitn(3, ':');
+    let (hour, minute) = (digits(clock.next()?, 2, 23)?, digits(clock.next()?, 2, 59)?);
+    let second: f64 = clock.next().filter(|second| second.starts_with(|c: char| c.is_ascii_digit()))?.parse().ok()?;
+    // Days since 0000-03-01, in which a leap day is the last of its year.
+    let (month, year) = ((month.checked_sub(1)? + 10) % 12, if month < 3 { year.checked_sub(1)? } else { year });
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (month * 306 + 5) / 10 + day;
+    let days = f64::from(days) - 719_469.0;
+    Some(days * 86_400.0 + f64::from(hour * 3600 + minute * 60) + second - zone)
+}
+
+/// A number of so many digits, up to `most`.
+fn digits(text: &str, length: usize, most: u32) -> Option<u32> {
+    let all = text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|number| all && *number <= most)
 }
 
 /// Values from YAML, which keeps only the value of a number. Their number and the length of their texts are limited by
@@ -245,6 +295,27 @@ mod tests {
             assert_eq!(pointer([key]), expected);
         }
         assert_eq!(pointer(["foo", "0"]), "/foo/0");
+    }
+
+    /// Python's `datetime.fromisoformat(text).timestamp()`.
+    #[test]
+    fn times_as_python_reads_them() {
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", Some(0.0)),
+            ("2026-11-29T22:52:11.671350+00:00", Some(1_795_992_731.671_35)),
+            ("2024-02-29T23:59:59+05:30", Some(1_709_231_399.0)),
+            ("2000-03-01 00:00:00-08:00", Some(951_897_600.0)),
+            ("1969-12-31T23:59:58.5Z", Some(-1.5)),
+            ("1795992731.5", Some(1_795_992_731.5)),
+            ("1795992731500", Some(1_795_992_731.5)),
+            ("2026-11-29T22:52:11", None),
+            ("2026-13-29T22:52:11Z", None),
+            ("2026-11-29", None),
+            ("T+", None),
+            ("", None),
+        ] {
+            assert_eq!(seconds(text), expected, "{text}");
+        }
     }
 
     #[test]

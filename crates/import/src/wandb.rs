@@ -1,90 +1,131 @@
 //! Exports of Weights & Biases: a run's history as CSV or JSON lines, a chart as CSV (`RUN - METRIC`
 //! columns), and the table of runs as CSV.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::csv::{self, Table};
+use crate::csv::{self, Cell, Cells, History, Table};
 use crate::json;
 use crate::mapping::Plan;
-use crate::rows::{Input, Problem, Rows};
-use crate::scalars::{Logged, Meaning};
-use crate::value::Value;
+use crate::rows::{Input, LONGEST_NAME, Problem, Rows};
+use crate::scalars::{CALLS, Meaning};
+use crate::value::{Value, is_non_finite};
 
 pub(crate) fn read(input: &Input<'_>, plan: &Plan, rows: &mut Rows) -> Result<(), Problem> {
     if !input.name().ends_with(".csv") {
-        return history(input, rows);
+        return history(input, plan, rows);
     }
     let table = Table::open(input.bytes)?;
-    match chart(&table.names) {
-        Some(series) => {
-            read_chart(input, table, &series, rows);
-            Ok(())
-        }
+    match Chart::of(&table.names, plan) {
+        Some(chart) => chart.read(input, plan, table, rows),
         None => csv::read(input, plan, rows),
     }
 }
 
-/// The run and metric of each column except the first, if this is an exported chart. Its columns `__MIN` and `__MAX`
-/// are the bounds of what was drawn, and not separate values.
-fn chart(names: &[String]) -> Option<Vec<Option<(String, String)>>> {
-    let (first, others) = names.split_first()?;
-    let by_step = Meaning::of(first) == Meaning::Step;
-    let series = |name: &String| name.rsplit_once(" - ").map(|(run, metric)| (run.to_owned(), metric.to_owned()));
-    if !by_step || others.is_empty() || others.iter().any(|name| series(name).is_none()) {
-        return None;
-    }
-    let value = |(_, metric): &(String, String)| {
-        !metric.ends_with("__MIN") && !metric.ends_with("__MAX") && Meaning::of(metric) != Meaning::Step
-    };
-    Some(others.iter().map(|name| series(name).filter(value)).collect())
+/// What wandb's count of its calls is called on an axis.
+const AXIS_OF_CALLS: &str = "Step";
+
+/// An exported chart: its first column is the axis, and each other column a metric of a run.
+struct Chart {
+    /// The axis, then each metric once.
+    names: Vec<String>,
+    /// For each run, the metrics that it has and their columns.
+    runs: BTreeMap<String, BTreeMap<usize, usize>>,
 }
 
-fn read_chart(input: &Input<'_>, table: Table<'_>, series: &[Option<(String, String)>], rows: &mut Rows) {
-    table.each(rows, |line, cells, rows| {
-        let place = format!("line {line}");
-        let step = cells.get(0).and_then(crate::value::whole);
-        if step.is_none() {
-            return rows.problem(Problem::at(&place, "its step is not an integer"));
+impl Chart {
+    /// The chart whose columns have these names, if it is one. Its columns `__MIN` and `__MAX` are the bounds of what was
+    /// drawn, and not separate values.
+    fn of(columns: &[String], plan: &Plan) -> Option<Self> {
+        let (axis, others) = columns.split_first()?;
+        let there: HashSet<&str> = others.iter().map(String::as_str).collect();
+        let is_bound = |name: &String| {
+            let of = name.strip_suffix("__MIN").or_else(|| name.strip_suffix("__MAX"));
+            of.is_some_and(|of| there.contains(of))
+        };
+        let series: Option<Vec<(&str, &str)>> = others.iter().map(|name| name.rsplit_once(" - ")).collect();
+        let drawn = Meaning::of(axis) == Meaning::Step || others.iter().any(is_bound);
+        let series = series.filter(|series| drawn && !series.is_empty())?;
+        let mut names = vec![axis.clone()];
+        let mut places = HashMap::from([(axis.as_str(), 0)]);
+        if axis == AXIS_OF_CALLS && !plan.names(axis) {
+            places.insert(CALLS, 0);
         }
-        let mut runs: BTreeMap<&str, Logged<'_>> = BTreeMap::new();
-        for (at, (run, metric)) in series.iter().enumerate().filter_map(|(at, series)| Some((at, series.as_ref()?))) {
-            let Some(text) = cells.get(at + 1) else { continue };
-            let logged = runs.entry(run).or_insert_with(|| Logged { step, ..Logged::default() });
-            if !logged.take(metric, text) {
-                rows.problem(Problem::at(&place, format_args!("{metric} of {run} is {text:?}, not a valid number")));
+        let mut runs: BTreeMap<String, BTreeMap<usize, usize>> = BTreeMap::new();
+        for (column, (run, metric)) in series.into_iter().enumerate() {
+            if others.get(column).is_some_and(is_bound) {
+                continue;
+            }
+            let place = *places.entry(metric).or_insert_with(|| {
+                names.push(metric.to_owned());
+                names.len() - 1
+            });
+            // The axis itself may be drawn too.
+            if place > 0 {
+                runs.entry(run.to_owned()).or_default().insert(place, column + 1);
             }
         }
-        runs.into_iter().for_each(|(run, logged)| logged.give(input, run, &place, rows));
-    });
+        Some(Self { names, runs })
+    }
+
+    fn read(&self, input: &Input<'_>, plan: &Plan, table: Table<'_>, rows: &mut Rows) -> Result<(), Problem> {
+        let axis = self.names.first().map(String::as_str).filter(|axis| *axis == AXIS_OF_CALLS && !plan.names(axis));
+        let mut history = History::new(plan, &self.names, "column", axis.unwrap_or(CALLS), rows);
+        // The problems of the first reading are the same as those of the second.
+        Table::open(input.bytes)?.each(&mut Rows::default(), |_, cells, _| {
+            for (run, columns) in &self.runs {
+                history.look(run, &of_run(columns, cells));
+            }
+        });
+        history.looked(rows);
+        table.each(rows, |line, cells, rows| {
+            for (run, columns) in &self.runs {
+                history.record(input, run, &format!("line {line}"), &of_run(columns, cells), rows);
+            }
+        });
+        Ok(())
+    }
+}
+
+/// A run's cells in a line of a chart: the axis and its metrics; none, if the line is one of other runs.
+fn of_run<'a>(columns: &BTreeMap<usize, usize>, cells: &'a Cells<'_>) -> Vec<Cell<'a>> {
+    let metrics = columns.iter().filter_map(|(at, column)| Some((*at, cells.get(*column)?)));
+    let all: Vec<Cell<'a>> = cells.get(0).map(|axis| (0, axis)).into_iter().chain(metrics).collect();
+    if all.iter().any(|(at, _)| *at > 0) { all } else { Vec::new() }
 }
 
 /// A history as JSON lines: one object per step, whose nested names are joined by dots.
-fn history(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
+fn history(input: &Input<'_>, plan: &Plan, rows: &mut Rows) -> Result<(), Problem> {
+    // Each line has its keys in an order of its own.
+    let mut names = BTreeSet::new();
+    json::lines(input.bytes, &mut Rows::default(), |_, line, _| {
+        scalars(line, &mut |name, _| {
+            if name.len() <= LONGEST_NAME && !names.contains(name) {
+                names.insert(name.to_owned());
+            }
+        });
+    });
+    let names: Vec<String> = names.into_iter().collect();
+    let places: HashMap<&str, usize> = names.iter().zip(0..).map(|(name, at)| (name.as_str(), at)).collect();
+    let mut history = History::new(plan, &names, "key", CALLS, rows);
+    json::lines(input.bytes, &mut Rows::default(), |_, line, _| {
+        history.look(input.stem(), &written(line, &places));
+    });
+    history.looked(rows);
     let before = rows.len();
     let mut any = false;
     json::lines(input.bytes, rows, |number, line, rows| {
         any = true;
         let place = format!("line {number}");
-        let Some(entries) = line.object() else {
+        if line.object().is_none() {
             return rows.problem(Problem::at(place, "not an object"));
-        };
-        let mut numbers = Vec::new();
-        for (name, value) in entries {
-            scalars(&mut name.to_string(), value, &mut |name, text| {
-                if rows.accept(&place, &[name]) {
-                    numbers.push((name.to_owned(), text));
-                }
-            });
         }
-        let run = entries.iter().find(|(name, value)| Meaning::of(name) == Meaning::Run && value.text().is_some());
-        let run = run.and_then(|(_, value)| Value::text(value)).unwrap_or_else(|| input.stem());
-        let mut logged = Logged::default();
-        for (name, text) in &numbers {
-            if !logged.take(name, text) {
-                rows.problem(Problem::at(&place, format_args!("{name} is {text}, not an integer")));
+        scalars(line, &mut |name, _| {
+            if name.len() > LONGEST_NAME {
+                rows.accept(&place, &[name]);
             }
-        }
-        logged.give(input, run, &place, rows);
+        });
+        let cells = cells(line, &places, &history);
+        history.record(input, input.stem(), &place, &cells, rows);
     });
     if any && rows.len() == before && rows.problems().is_none() {
         return Err(Problem::whole("not the history of a run: its lines have no numbers"));
@@ -92,17 +133,56 @@ fn history(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The numbers in a value, by their dotted names. A list is not a scalar, and an object with a `_type` is a picture, a
-/// histogram or a table.
-fn scalars<'a>(name: &mut String, value: &'a Value<'_>, take: &mut impl FnMut(&str, &'a str)) {
+/// The cells of a line of a history: its numbers, and texts where the column is one of texts.
+fn cells<'a>(line: &'a Value<'_>, places: &HashMap<&str, usize>, history: &History<'_>) -> Vec<Cell<'a>> {
+    sorted(line, places, |at, value| match value {
+        Value::Number(_) => true,
+        Value::String(text) => history.is_text(at) || is_non_finite(text),
+        _ => false,
+    })
+}
+
+/// All numbers and texts of a line, by which a column is known to be one of texts. `NaN` may be either.
+fn written<'a>(line: &'a Value<'_>, places: &HashMap<&str, usize>) -> Vec<Cell<'a>> {
+    sorted(line, places, |_, value| !value.text().is_some_and(is_non_finite))
+}
+
+fn sorted<'a>(
+    line: &'a Value<'_>,
+    places: &HashMap<&str, usize>,
+    takes: impl Fn(usize, &Value<'_>) -> bool,
+) -> Vec<Cell<'a>> {
+    let mut cells = Vec::new();
+    scalars(line, &mut |name, value| {
+        if let (Some(at), Value::Number(text) | Value::String(text)) = (places.get(name), value)
+            && takes(*at, value)
+        {
+            cells.push((*at, text.as_ref()));
+        }
+    });
+    // `{"a": {"b": 1}, "a.b": 2}` has one name twice: one stays, whatever their order.
+    cells.sort_unstable();
+    cells.dedup_by_key(|(at, _)| *at);
+    cells
+}
+
+/// The numbers and texts in a line, by their dotted names. A list is not a scalar, and an object with a `_type` is a
+/// picture, a histogram or a table.
+fn scalars<'a>(line: &'a Value<'_>, take: &mut impl FnMut(&str, &'a Value<'a>)) {
+    for (name, value) in line.object().unwrap_or_default() {
+        nested(&mut name.to_string(), value, take);
+    }
+}
+
+fn nested<'a>(name: &mut String, value: &'a Value<'_>, take: &mut impl FnMut(&str, &'a Value<'a>)) {
     match value {
-        Value::Number(text) => take(name, text),
+        Value::Number(_) | Value::String(_) => take(name, value),
         Value::Object(entries) if value.get("_type").is_none() => {
             let length = name.len();
             for (key, value) in entries {
                 name.push('.');
                 name.push_str(key);
-                scalars(name, value, take);
+                nested(name, value, take);
                 name.truncate(length);
             }
         }
@@ -112,7 +192,10 @@ fn scalars<'a>(name: &mut String, value: &'a Value<'_>, take: &mut impl FnMut(&s
 
 #[cfg(test)]
 mod tests {
+    use retrace_spec::Document;
+
     use super::*;
+    use crate::mapping::Mapping;
     use crate::rows::{read_as, survives};
 
     fn rows(source: &str, bytes: &[u8]) -> Rows {
@@ -169,16 +252,141 @@ mod tests {
         assert!(second.loss.unwrap().is_nan() && second.place == "line 3");
         assert_eq!((rows.metrics[0].metric.as_str(), rows.metrics[0].value, rows.metrics.len()), ("eval.acc", 0.25, 2));
         let problems = rows.problems().unwrap();
-        for expected in ["line 4", "line 5: not an object", "line 6: _step is 1.5"] {
+        for expected in ["line 4", "line 5: not an object", "line 6, key \"_step\": \"1.5\""] {
             assert!(problems.contains(expected), "{problems}");
         }
         survives("h.jsonl", lines.as_bytes(), |input, rows| read(input, &Plan::default(), rows));
     }
 
+    fn told(rows: &Rows) -> Vec<(&str, u64, Option<f64>)> {
+        let mut told: Vec<_> = rows.train_log.iter().map(|row| (&row.run[..], row.step.0, row.loss)).collect();
+        told.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        told
+    }
+
+    /// As transformers' callback logs: wandb counts the calls, and a call of the system has no step of the trainer.
+    #[test]
+    fn the_trainers_step_is_the_step_whatever_the_order_of_keys() {
+        let lines = [
+            r#"{"_step": 0, "_timestamp": 1750000010.5, "train/loss": 3.5, "train/global_step": 10}"#,
+            r#"{"train/global_step": 20, "train/loss": 3.25, "_step": 1, "_timestamp": 1750000020.5}"#,
+            r#"{"eval/loss": 4.5, "train/global_step": 20, "_step": 2}"#,
+            r#"{"_step": 3, "gpu": 0.5}"#,
+        ];
+        let table = [
+            "_step,_timestamp,train/loss,train/global_step,eval/loss,gpu",
+            "0,1750000010.5,3.5,10,,",
+            "1,1750000020.5,3.25,20,,",
+            "2,,,20,4.5,",
+            "3,,,,,0.5",
+        ];
+        let turn = |line: &&str| line.split(',').rev().collect::<Vec<_>>().join(",");
+        let turned = table.iter().map(turn).collect::<Vec<_>>().join("\n");
+        let all = [
+            rows("h.jsonl", lines.join("\n").as_bytes()),
+            rows("h.csv", table.join("\n").as_bytes()),
+            rows("h.csv", turned.as_bytes()),
+        ];
+        for rows in all {
+            assert_eq!(rows.problems(), None);
+            assert_eq!(told(&rows), [("h", 10, Some(3.5)), ("h", 20, Some(3.25))]);
+            assert_eq!(rows.train_log[0].time, Some(1_750_000_010.5));
+            let mut metrics: Vec<_> =
+                rows.metrics.iter().map(|row| (&row.metric[..], row.step.map(|step| step.0), row.value)).collect();
+            metrics.sort_by(|a, b| a.0.cmp(b.0));
+            assert_eq!(metrics, [("gpu", None, 0.5), ("loss", Some(20), 4.5)]);
+            assert_eq!(
+                rows.notes(),
+                ["the step is `train/global_step`; `_step`, which counts differently, is not used"]
+            );
+        }
+        // Where the two are the same, nothing needs to be said, and a row with one of them has it.
+        let lines = b"{\"_step\": 10, \"global_step\": 10, \"loss\": 1}\n{\"_step\": 11, \"loss\": 2}\n";
+        let rows = rows("h.jsonl", lines);
+        assert_eq!((told(&rows), rows.notes()), (vec![("h", 10, Some(1.0)), ("h", 11, Some(2.0))], Vec::new()));
+    }
+
+    #[test]
+    fn a_mapping_is_for_json_lines_and_charts_too() {
+        let plan = |text: &str| Plan::new(&Mapping::parse(&format!("retrace: mapping/1\n{text}"), "m").unwrap());
+        let mapping = "run: id\nstep: my/steps\nloss: nll\nclaims: [gpu]\nskip: ['x.*']\nmetrics:\n  \
+                       - {column: 'bpb/(?<task>.+)_(?<shots>[0-9]+)shot', metric: bpb}\n";
+        let line = r#"{"_step": 7, "id": "a", "my": {"x": 1}, "my/steps": 30, "nll": 2.5, "gpu": "H100", "x1": 5,
+            "bpb/arc_5shot": 0.5}"#
+            .replace('\n', " ");
+        let json = read_as("h.jsonl", line.as_bytes(), |input, rows| read(input, &plan(mapping), rows));
+        assert_eq!((json.problems(), told(&json)), (None, vec![("a", 30, Some(2.5))]));
+        let metrics: Vec<_> =
+            json.metrics.iter().map(|row| (&row.task[..], &row.metric[..], row.shots, row.value)).collect();
+        assert_eq!(metrics, [("arc", "bpb", Some(5), 0.5), ("", "my.x", None, 1.0)]);
+        assert_eq!((&json.claims[0].name[..], &json.claims[0].value[..]), ("gpu", "H100"));
+        let chart = b"\"Step\",\"a - nll\",\"a - nll__MIN\",\"a - my/steps\"\n7,2.5,2.5,30\n";
+        let mapping = "step: my/steps\nloss: nll\n";
+        let chart = read_as("c.csv", chart, |input, rows| read(input, &plan(mapping), rows));
+        assert_eq!((chart.problems(), told(&chart), chart.metrics.len()), (None, vec![("a", 30, Some(2.5))], 0));
+        let missing = read_as("h.jsonl", line.as_bytes(), |input, rows| read(input, &plan("step: t\n"), rows));
+        assert!(missing.problems().unwrap().contains("no column t"));
+    }
+
+    #[test]
+    fn charts_over_other_axes_keep_run_and_step() {
+        let chart = |axis: &str, value: &str, more: &str, step: &str| {
+            let names = format!("{axis},a - train/loss,a - train/loss__MIN,a - train/loss__MAX{more}");
+            let rows = rows("c.csv", format!("{names}\n{value},2.5,2.5,2.5{step}\n").as_bytes());
+            assert_eq!(rows.problems(), None);
+            let log = rows.train_log.iter();
+            let log: Vec<_> = log.map(|row| (row.run.clone(), row.step.0, row.tokens.map(|t| t.0), row.loss)).collect();
+            let metrics = rows.metrics.iter();
+            let metrics: Vec<_> =
+                metrics.map(|row| (row.run.clone(), row.metric.clone(), row.step.map(|s| s.0), row.value)).collect();
+            (log, metrics)
+        };
+        let a = || "a".to_owned();
+        assert_eq!(chart("train/global_step", "10", "", ""), (vec![(a(), 10, None, Some(2.5))], vec![]));
+        let counted = chart("Relative Time (Process)", "1.5", ",a - _step", ",7");
+        assert_eq!(counted, (vec![(a(), 7, None, Some(2.5))], vec![]));
+        let by_tokens = chart("throughput/total_tokens", "4096", ",a - trainer/global_step", ",4");
+        assert_eq!(by_tokens, (vec![(a(), 4, Some(4096), Some(2.5))], vec![]));
+        // The trainer's step, and not the axis of calls.
+        let by_calls = chart("Step", "9", ",a - trainer/global_step", ",4");
+        assert_eq!(by_calls, (vec![(a(), 4, None, Some(2.5))], vec![]));
+        // Without a step the loss is a metric, with the value on the axis.
+        let unknown = chart("train/samples", "0.5", "", "");
+        assert_eq!(
+            unknown,
+            (vec![], vec![(a(), "samples".to_owned(), None, 0.5), (a(), "loss".to_owned(), None, 2.5)])
+        );
+    }
+
+    /// trackio, and wandb's own interface to histories.
+    #[test]
+    fn nan_and_infinity_as_texts_are_numbers() {
+        let lines = [
+            r#"{"_step": 0, "train/loss": "NaN", "m": "Infinity", "note": "NaN", "id": "7"}"#,
+            r#"{"_step": 1, "train/loss": 2.5, "m": "-Infinity", "note": "hello"}"#,
+        ];
+        let rows = rows("h.jsonl", lines.join("\n").as_bytes());
+        assert_eq!(rows.problems(), None);
+        assert!(rows.train_log.iter().any(|row| row.step.0 == 0 && row.loss.is_some_and(f64::is_nan)));
+        // A column of texts has no numbers, also where a text is `NaN`.
+        let told: Vec<_> = rows.metrics.iter().map(|row| (&row.metric[..], row.value)).collect();
+        assert_eq!(told, [("m", f64::INFINITY), ("m", f64::NEG_INFINITY)]);
+    }
+
+    #[test]
+    fn names_that_differ_in_each_line_take_no_longer() {
+        let started = std::time::Instant::now();
+        let lines: String = (0..100_000).map(|at| format!("{{\"_step\": {at}, \"m{at}\": 1}}\n")).collect();
+        assert_eq!(rows("h.jsonl", lines.as_bytes()).metrics.len(), 100_000);
+        assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+    }
+
     #[test]
     fn steps_and_values_that_are_none_are_told() {
         let problems = rows("c.csv", b"Step,r - m\nx,1\n2,y\n").problems().unwrap();
-        assert!(problems.contains("line 2: its step") && problems.contains("line 3: m of r is \"y\""), "{problems}");
+        for expected in ["line 2, column \"Step\": \"x\"", "line 3, column \"m\": \"y\""] {
+            assert!(problems.contains(expected), "{problems}");
+        }
         assert!(rows("h.jsonl", b"{\"a\": \"b\"}\n").problems().unwrap().contains("no numbers"));
     }
 }

@@ -237,8 +237,9 @@ fn rows(batches: Vec<RecordBatch>) -> Result<Arc<dyn TableProvider>, QueryError>
     Ok(Arc::new(MemTable::try_new(schema, vec![batches])?))
 }
 
-/// One table from several files: it has the columns of all, and null where a file lacks a column. It is read when it
-/// is queried, and never held in memory completely.
+/// One table from several files: it has the columns of all, and null where a file lacks a column. A known table also has
+/// the columns that its files lack because no row has a value there. It is read when it is queried, and never held in
+/// memory completely.
 async fn open_files(
     context: &SessionContext,
     stores: &Stores,
@@ -250,6 +251,7 @@ async fn open_files(
     let format = form.format();
     let mut urls = Vec::new();
     let mut merged = Merged::default();
+    let mut later: Vec<(&String, SchemaRef)> = Vec::new();
     for file in files {
         let refuse = |what: String| QueryError::Table { place: file.clone(), form: form.name(), what };
         let url = locate(file, holder)?;
@@ -283,8 +285,15 @@ async fn open_files(
             return Err(refuse("it has no columns".to_owned()));
         }
         merged.add(file, &schema)?;
+        if form == Form::Parquet {
+            let has: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            let left_out = retrace_tables::left_out(&table_name(file), &has)?;
+            later.extend(left_out.into_iter().map(|field| (file, Arc::new(Schema::new(vec![field])))));
+        }
         urls.push(url);
     }
+    // At the end, as in a file that has them.
+    later.into_iter().try_for_each(|(file, column)| merged.add(file, &column))?;
     let options = ListingOptions::new(format).with_file_extension("");
     let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
     Ok(Arc::new(ListingTable::try_new(config.with_schema(merged.schema()))?))

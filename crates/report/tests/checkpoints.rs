@@ -31,6 +31,8 @@ fn metric(
         stderr,
         source: "eval.json".to_owned(),
         place: "line 1".to_owned(),
+        is_group: None,
+        time: None,
     }
 }
 
@@ -46,6 +48,7 @@ fn log(run: &str, step: u64, tokens: Option<u64>, loss: f64) -> TrainLog {
         grad_norm: None,
         source: "journal.jsonl".to_owned(),
         place: format!("line {step}"),
+        time: None,
     }
 }
 

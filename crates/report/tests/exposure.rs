@@ -106,6 +106,7 @@ fn tables(directory: &Path, texts: &str, questions: &str, runs: [&str; 2]) {
                     log_likelihood: Some(text + if leaked { 30.0 } else { 0.0 } + f64::from(u8::from(run == runs[1]))),
                     source: String::new(),
                     place: String::new(),
+                    filter: None,
                 });
             }
         }

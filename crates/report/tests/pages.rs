@@ -103,6 +103,7 @@ fn write_tables(directory: &Path) {
                 grad_norm: Some(1.0),
                 source: format!("runs/{run}/journal.jsonl"),
                 place: format!("line {step}"),
+                time: None,
             });
         }
         for step in (0..=STEPS).step_by(EVERY as usize) {
@@ -132,6 +133,8 @@ fn write_tables(directory: &Path) {
                     stderr,
                     source: format!("eval/{run}-{step:06}.json"),
                     place: format!("/results/{task}/{name},none"),
+                    is_group: None,
+                    time: None,
                 });
             };
             let loss = if step == 0 { 3.4 } else { law(parameters, step * BATCH) };
@@ -158,6 +161,7 @@ fn write_tables(directory: &Path) {
                         log_likelihood: Some(-3.0),
                         source: format!("eval/{run}-{step:06}.json"),
                         place: format!("/samples/{task}/{item}"),
+                        filter: None,
                     });
                 }
             }

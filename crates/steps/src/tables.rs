@@ -190,6 +190,7 @@ impl Step for TablesRecipe {
                 grad_norm: Some(line.grad_norm),
                 source: journal_path.to_string(),
                 place: format!("line {number}"),
+                time: None,
             }));
         }
         // An import adds to existing tables, so there must not be any.
@@ -241,6 +242,8 @@ fn metric_rows(release: &str, at: &Checkpoint, scores: &Scores, source: &RelPath
         stderr: metric.stderr,
         source: source.to_string(),
         place: format!("/results/{}/{}", scores.task, ResultKey::unfiltered(&metric.name)),
+        is_group: None,
+        time: None,
     };
     scores.metrics.iter().map(row).collect()
 }
@@ -257,6 +260,7 @@ fn sample_rows(release: &str, at: &Checkpoint, scores: &Scores, source: &RelPath
         log_likelihood: Some(sample.log_likelihoods.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
         source: source.to_string(),
         place: format!("/samples/{}/{number}", scores.task),
+        filter: None,
     };
     scores.samples.iter().enumerate().map(row).collect()
 }
@@ -283,6 +287,11 @@ fn bring_in(
     let options = retrace_import::Options { release, mapping, tokens_per_step: imports.tokens_per_step };
     let files: Vec<PathBuf> = expand(root, &imports.files)?.iter().map(|path| path.under(root.path())).collect();
     let imported = import(kind, &files, &options, &recipe.output.under(root.path()), progress)?;
+    // These tables had nothing but what this document imports.
+    if let Some((_, source)) = imported.replaced.first() {
+        let what = format!("two files have the same source name {source:?}");
+        return Err(StepError::Field { field: "imports.files".to_owned(), what });
+    }
     report.imported += imported.sources.len();
     report.problems += imported.sources.iter().filter(|source| source.problem.is_some()).count();
     Ok(())

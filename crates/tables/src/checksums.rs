@@ -258,6 +258,8 @@ mod tests {
             stderr: None,
             source: format!("a text that is not the same twice {at}"),
             place: String::new(),
+            is_group: None,
+            time: None,
         };
         crate::write(directory, &(0..40_000).map(row).collect::<Vec<_>>()).unwrap();
         std::fs::read(directory.join("metrics.parquet")).unwrap()

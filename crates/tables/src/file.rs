@@ -3,10 +3,11 @@
 //! Rows are sorted before they are written, and the file has no time, machine or library version, so the same
 //! rows give the same bytes.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray, RecordBatch, RecordBatchReader, StringArray};
+use arrow::array::{Array, BooleanArray, RecordBatch, RecordBatchReader, StringArray, new_null_array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
@@ -18,7 +19,7 @@ use retrace_spec::{Digest, guard};
 
 use crate::checksums::{has_checksum, with_checksums};
 use crate::order::{Ordered, texts_once};
-use crate::{Batch, Row, TablesError};
+use crate::{Batch, Row, Source, TablesError};
 
 /// Writes `rows`, sorted by their columns from left to right, to the table's file in `directory`, whose
 /// lock is held.
@@ -37,10 +38,10 @@ pub(crate) fn merge<R: Row>(
     let mut batches = Vec::with_capacity(new.len() + 1);
     if path.exists() {
         for old in read_batches(&path)? {
-            if old.schema().fields() != schema.fields() {
+            let Some(old) = completed::<R>(&old, &schema)? else {
                 let what = format!("its columns are not those of the table {}", R::TABLE);
                 return Err(FileError::Name { path, what }.into());
-            }
+            };
             batches.push(without(&old, sources)?);
         }
     } else if new.iter().all(Batch::is_empty) {
@@ -53,6 +54,49 @@ pub(crate) fn merge<R: Row>(
 
 fn schema<R: Row>() -> Result<SchemaRef, TablesError> {
     Ok(Batch::<R>::of(&[])?.into_columns()?.schema())
+}
+
+/// The digests in the table `sources` in `directory`, by release and source.
+pub(crate) fn digests(directory: &Path) -> Result<BTreeMap<(String, String), String>, TablesError> {
+    let path = file::<Source>(directory);
+    let mut digests = BTreeMap::new();
+    for batch in if path.exists() { read_batches(&path)? } else { Vec::new() } {
+        let text = |name| batch.column_by_name(name).and_then(|column| column.as_any().downcast_ref::<StringArray>());
+        let (Some(releases), Some(names), Some(of)) = (text("release"), text("source"), text("digest")) else {
+            let what = format!("its columns are not those of the table {}", Source::TABLE);
+            return Err(FileError::Name { path, what }.into());
+        };
+        for ((release, name), digest) in releases.iter().zip(names).zip(of) {
+            if let (Some(release), Some(name), Some(digest)) = (release, name, digest) {
+                digests.insert((release.to_owned(), name.to_owned()), digest.to_owned());
+            }
+        }
+    }
+    Ok(digests)
+}
+
+/// A batch of a file with the columns that the file lacks because they have no value; `None` if it is another table.
+fn completed<R: Row>(batch: &RecordBatch, schema: &SchemaRef) -> Result<Option<RecordBatch>, TablesError> {
+    let mut there = batch.schema_ref().fields().iter().zip(batch.columns()).peekable();
+    let mut columns = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        columns.push(match there.next_if(|(other, _)| *other == field) {
+            Some((_, column)) => Arc::clone(column),
+            None if R::LATER.contains(&field.name().as_str()) => new_null_array(field.data_type(), batch.num_rows()),
+            None => return Ok(None),
+        });
+    }
+    Ok(match there.next() {
+        Some(_) => None,
+        None => Some(RecordBatch::try_new(Arc::clone(schema), columns)?),
+    })
+}
+
+/// The indices of the columns that are written: all, without the later ones in which no row has a value.
+fn written<R: Row>(schema: &SchemaRef, batches: &[RecordBatch]) -> Vec<usize> {
+    let filled = |at: usize| batches.iter().any(|batch| batch.column(at).null_count() < batch.num_rows());
+    let stays = |at: &usize| !R::LATER.contains(&schema.field(*at).name().as_str()) || filled(*at);
+    (0..schema.fields().len()).filter(stays).collect()
 }
 
 fn file<R: Row>(directory: &Path) -> PathBuf {
@@ -77,14 +121,17 @@ fn without(batch: &RecordBatch, sources: &BTreeSet<(String, String)>) -> Result<
 const AT_ONCE: usize = 1 << 16;
 
 fn write_batches<R: Row>(path: &Path, batches: &[RecordBatch]) -> Result<Digest, TablesError> {
-    let batches = batches.iter().map(texts_once).collect::<Result<Vec<_>, _>>()?;
-    let ordered = Ordered::new(schema::<R>()?, &batches)?;
+    let schema = schema::<R>()?;
+    let columns = written::<R>(&schema, batches);
+    let schema = Arc::new(schema.project(&columns)?);
+    let batches = batches.iter().map(|batch| texts_once(&batch.project(&columns)?)).collect::<Result<Vec<_>, _>>()?;
+    let ordered = Ordered::new(Arc::clone(&schema), &batches)?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::UNCOMPRESSED)
         .set_created_by("retrace".to_owned())
         .build();
     let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, schema::<R>()?, Some(properties))?;
+    let mut writer = ArrowWriter::try_new(&mut bytes, schema, Some(properties))?;
     for batch in ordered.batches(AT_ONCE) {
         writer.write(&batch?)?;
     }
@@ -110,8 +157,6 @@ fn read_batches(path: &Path) -> Result<Vec<RecordBatch>, TablesError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
     use retrace_spec::Step;
 
@@ -131,7 +176,43 @@ mod tests {
             stderr: None,
             source: source.to_owned(),
             place: "line 1".to_owned(),
+            is_group: None,
+            time: None,
         }
+    }
+
+    fn columns(path: &Path) -> Vec<String> {
+        let batches = read_batches(path).unwrap();
+        batches[0].schema().fields().iter().map(|field| field.name().clone()).collect()
+    }
+
+    #[test]
+    fn a_later_column_is_in_a_file_only_if_a_row_has_a_value_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("metrics.parquet");
+        // The columns of version 0.1, as its tables were published.
+        let published =
+            ["release", "run", "step", "tokens", "task", "shots", "metric", "value", "stderr", "source", "place"];
+        let put = |source: &str, rows: &[Metric]| {
+            let sources = [("r".to_owned(), source.to_owned())].into();
+            merge(directory.path(), &sources, vec![Batch::of(rows).unwrap()]).unwrap();
+        };
+        let (old, new) = (metric("a", Some(1), 0.5), Metric { time: Some(7.5), ..metric("b", Some(1), 0.5) });
+        put("a", std::slice::from_ref(&old));
+        assert_eq!(columns(&path), published);
+        let before = std::fs::read(&path).unwrap();
+        put("b", &[new.clone()]);
+        assert_eq!(columns(&path), [&published[..], &["time"]].concat());
+        let both = std::fs::read(&path).unwrap();
+        put("a", &[old]);
+        assert_eq!(both, std::fs::read(&path).unwrap());
+        put("b", &[]);
+        assert_eq!(before, std::fs::read(&path).unwrap());
+        // Columns in another order, or one more, are another table.
+        assert_eq!(crate::left_out("metrics", &published).unwrap().len(), 2);
+        assert!(crate::left_out("metrics", &published[1..]).unwrap().is_empty());
+        assert!(crate::left_out("metrics", &[&published[..], &["mine"]].concat()).unwrap().is_empty());
+        assert!(crate::left_out("mine", &published).unwrap().is_empty());
     }
 
     /// Arrow's own sort by several columns is the reference.

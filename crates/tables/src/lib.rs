@@ -17,6 +17,6 @@ pub use error::TablesError;
 pub use row::{Batch, Cell, Row};
 pub use schema::{
     Average, Checkpoint, Claim, Contamination, Exposure, Graph, ManifestRoot, Metric, PublishedRoot, Sample, Source,
-    Tensor, TrainLog, empty,
+    Tensor, TrainLog, empty, left_out,
 };
 pub use writer::{Tables, write};

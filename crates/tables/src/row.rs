@@ -17,6 +17,8 @@ use crate::TablesError;
 pub trait Row: Sized {
     /// The table's name, and its file's: `NAME.parquet`.
     const TABLE: &'static str;
+    /// The columns, all at the end, that a file has only if a row has a value in them.
+    const LATER: &'static [&'static str];
     /// The columns of some rows.
     fn columns(rows: &[Self]) -> Vec<(&'static str, ArrayRef)>;
 }

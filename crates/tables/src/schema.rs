@@ -1,6 +1,10 @@
 //! The rows of each table.
+//!
+//! The columns after `later` were added after tables had been published. A file has such a column only if a row has a
+//! value in it, so the bytes of a table without such values did not change; for a query, the column is null then.
 
 use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::FieldRef;
 use retrace_spec::{Digest, Step, Tokens};
 
 use crate::{Batch, Cell, Row, TablesError};
@@ -10,8 +14,29 @@ use crate::{Batch, Cell, Row, TablesError};
 /// # Errors
 /// Never: the columns of a table have valid types.
 pub fn empty() -> Result<Vec<(&'static str, RecordBatch)>, TablesError> {
-    fn of<R: Row>() -> Result<(&'static str, RecordBatch), TablesError> {
-        Ok((R::TABLE, Batch::<R>::of(&[])?.into_columns()?))
+    Ok(all()?.into_iter().map(|(table, _, rows)| (table, rows)).collect())
+}
+
+/// The columns that a file of this table lacks because no row has a value in them. None, if the columns in `has` are
+/// not those of the table.
+///
+/// # Errors
+/// Never: the columns of a table have valid types.
+pub fn left_out(table: &str, has: &[&str]) -> Result<Vec<FieldRef>, TablesError> {
+    let known = all()?.into_iter().find(|(name, ..)| *name == table);
+    let Some((_, later, rows)) = known else { return Ok(Vec::new()) };
+    let (there, absent): (Vec<_>, Vec<_>) =
+        rows.schema().fields().iter().cloned().partition(|field| has.contains(&field.name().as_str()));
+    let is_table = there.len() == has.len() && absent.iter().all(|field| later.contains(&field.name().as_str()));
+    Ok(if is_table { absent } else { Vec::new() })
+}
+
+/// A table's name, its later columns, and the table without rows.
+type Known = (&'static str, &'static [&'static str], RecordBatch);
+
+fn all() -> Result<Vec<Known>, TablesError> {
+    fn of<R: Row>() -> Result<Known, TablesError> {
+        Ok((R::TABLE, R::LATER, Batch::<R>::of(&[])?.into_columns()?))
     }
     let all = [
         of::<Metric>()?,
@@ -33,18 +58,24 @@ pub fn empty() -> Result<Vec<(&'static str, RecordBatch)>, TablesError> {
 
 /// Declares the rows of a table once: the struct, and its columns in order.
 macro_rules! table {
-    ($(#[$about:meta])* $table:literal $row:ident { $($(#[$doc:meta])* $field:ident: $cell:ty,)* }) => {
+    ($(#[$about:meta])* $table:literal $row:ident { $($(#[$doc:meta])* $field:ident: $cell:ty,)* }
+     $(later { $($(#[$later_doc:meta])* $later:ident: $later_cell:ty,)* })?) => {
         $(#[$about])*
         #[derive(Debug, Clone, PartialEq)]
         pub struct $row {
             $($(#[$doc])* pub $field: $cell,)*
+            $($($(#[$later_doc])* pub $later: $later_cell,)*)?
         }
 
         impl Row for $row {
             const TABLE: &'static str = $table;
+            const LATER: &'static [&'static str] = &[$($(stringify!($later)),*)?];
 
             fn columns(rows: &[Self]) -> Vec<(&'static str, ArrayRef)> {
-                vec![$((stringify!($field), <$cell as Cell>::column(rows.iter().map(|row| &row.$field)))),*]
+                vec![
+                    $((stringify!($field), <$cell as Cell>::column(rows.iter().map(|row| &row.$field))),)*
+                    $($((stringify!($later), <$later_cell as Cell>::column(rows.iter().map(|row| &row.$later))),)*)?
+                ]
             }
         }
     };
@@ -75,6 +106,11 @@ table! {
         source: String,
         /// The position in that file: `line 7`, or a JSON pointer (RFC 6901).
         place: String,
+    } later {
+        /// Whether the task is a group, whose value is of the tasks in it; null if the source does not say it.
+        is_group: Option<bool>,
+        /// When the value was logged, in seconds since 1970 (UTC).
+        time: Option<f64>,
     }
 }
 
@@ -101,6 +137,9 @@ table! {
         source: String,
         /// The position in that file: `line 7`, or a JSON pointer.
         place: String,
+    } later {
+        /// When the step was logged, in seconds since 1970 (UTC).
+        time: Option<f64>,
     }
 }
 
@@ -125,6 +164,10 @@ table! {
         source: String,
         /// The position in that file: `line 7`, or a JSON pointer.
         place: String,
+    } later {
+        /// What was applied to the model's answer before it was scored: a task with two filters has two rows an item.
+        /// `none` is the harness's name of no filter; null if the source names none.
+        filter: Option<String>,
     }
 }
 

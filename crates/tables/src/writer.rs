@@ -1,6 +1,6 @@
 //! Only one process at a time can write to a directory of tables.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use retrace_files::{FileError, Lock, Root, sweep_all};
@@ -32,6 +32,14 @@ impl Tables {
         let root = Root::make(&directory)?;
         sweep_all(&root)?;
         Ok(Self { directory, _lock: Lock::directory(root)? })
+    }
+
+    /// The digest of each file in the table `sources`, by release and source.
+    ///
+    /// # Errors
+    /// If the existing file is not such a table.
+    pub fn digests(&self) -> Result<BTreeMap<(String, String), String>, TablesError> {
+        file::digests(&self.directory)
     }
 
     /// Adds rows to their table: existing rows of these releases and sources are replaced, and all others are kept.

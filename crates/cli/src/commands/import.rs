@@ -1,5 +1,6 @@
 //! `retrace import`
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -16,8 +17,9 @@ use crate::terminal::{Terminal, Tone, count};
 /// give stays empty.
 ///
 /// A file is identified by its release and its source: the last part of the given PATH, and the path
-/// below it. Importing a file again replaces its rows. If part of a file cannot be read, the problem and
-/// its place are reported here and in the table `sources`; the rest is imported, and the exit code is 1.
+/// below it. Importing a file again replaces its rows; if the content differs, this is reported, because
+/// it may be another file with the same name. If part of a file cannot be read, the problem and its place
+/// are reported here and in the table `sources`; the rest is imported, and the exit code is 1.
 /// Limits per file: 1 GiB (JSON 256 MiB; configs, READMEs and lists 16 MiB), rows that fit in 3 GiB of
 /// memory, and names of 512 bytes.
 ///
@@ -32,9 +34,9 @@ Kinds, and the files that each reads from a directory:
   csv              *.csv                    any table; --mapping gives the meaning of its columns
   wandb            *.csv, *.jsonl           exported histories, charts and tables of runs
   tensorboard      *tfevents*               scalars of event files
-  mlflow           meta.yaml, metrics/*, params/*
+  mlflow           meta.yaml, metrics/*, params/*, tags/*
   trainer-state    trainer_state.json       of transformers' Trainer
-  text-log         *.log, *.out             logs of Megatron, GPT-NeoX and similar
+  text-log         *.log, *.out             logs of Megatron, GPT-NeoX, nanotron, OLMo and similar
   configs          *.json, *.yaml, *.yml    every value, as a claim of the release
   readme           *.md                     tables in Markdown, as claims of the release
 
@@ -47,7 +49,7 @@ Examples:
 A mapping:
   retrace: mapping/1
   run: run_id                # default: the file's name
-  step: [_step, step]        # the first of these columns that the table has
+  step: [train/global_step, _step]   # the first of these columns that the table has
   tokens: throughput/total_tokens?   # a question mark: the column is optional
   claims: [gpu, torch]       # columns about the run as a whole
   skip: ['_.*']              # columns to leave out
@@ -100,6 +102,8 @@ impl Import {
             "files": imported.sources.len(),
             "problems": problems.iter().map(|(source, what)| serde_json::json!({"source": source, "what": what})).collect::<Vec<_>>(),
             "rows": imported.rows,
+            "notes": imported.notes.iter().map(|(source, what)| serde_json::json!({"source": source, "what": what})).collect::<Vec<_>>(),
+            "replaced": imported.replaced.iter().map(|(release, source)| serde_json::json!({"release": release, "source": source})).collect::<Vec<_>>(),
         });
         terminal.result("import/1", &report, |out| {
             let rows = imported.rows.iter().filter(|(_, rows)| **rows > 0);
@@ -115,10 +119,42 @@ impl Import {
             let more = count(problems.len() - TOLD, "more file");
             terminal.say(Tone::Bad, "problem", format_args!("{more}; the table sources lists all"));
         }
+        if let Some((release, _)) = imported.replaced.first() {
+            let of = named(&imported.replaced.iter().map(|(_, source)| source.as_str()).collect::<Vec<_>>());
+            let what = format_args!(
+                "{of}: {release} had other content under the same name; if those were other files, import both with --release"
+            );
+            terminal.say(Tone::Faint, "replaced", what);
+        }
+        for (what, of) in by_note(&imported.notes).into_iter().take(TOLD) {
+            terminal.say(Tone::Faint, "note", format_args!("{of}: {what}"));
+        }
         let rows: usize = imported.rows.iter().filter(|(table, _)| **table != "sources").map(|(_, rows)| rows).sum();
         let files = count(imported.sources.len(), "file");
         let wrong = if problems.is_empty() { String::new() } else { format!(", {} with problems", problems.len()) };
         terminal.say(Tone::Good, "imported", format_args!("{} of {files}{wrong}", count(rows, "row")));
         Ok(Exit::holds(problems.is_empty()))
+    }
+}
+
+/// Each note once, with the file that it is about, and how many others.
+fn by_note(notes: &[(String, String)]) -> Vec<(&str, String)> {
+    let mut files: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (source, what) in notes {
+        let place = *places.entry(what).or_insert_with(|| {
+            files.push((what, Vec::new()));
+            files.len() - 1
+        });
+        files[place].1.push(source);
+    }
+    files.into_iter().map(|(what, of)| (what, named(&of))).collect()
+}
+
+/// The first of these files, and how many others.
+fn named(files: &[&str]) -> String {
+    match files {
+        [first, _, ..] => format!("{first} and {}", count(files.len() - 1, "other file")),
+        _ => files.concat(),
     }
 }

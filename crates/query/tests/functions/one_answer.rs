@@ -222,6 +222,8 @@ fn a_session_has_one_answer_in_any_number_of_partitions() {
         stderr: None,
         source: "s".to_owned(),
         place: format!("line {at}"),
+        is_group: None,
+        time: None,
     };
     let rows: Vec<Metric> = (0..).zip(patterns("session", 20_000, 60)).map(|(at, x)| metric(at, x)).collect();
     retrace_tables::write(directory.path(), &rows).unwrap();

@@ -28,6 +28,7 @@ fn scores(run: &str, item: &str, scores: [Option<f64>; 3]) -> Vec<Sample> {
         log_likelihood: score,
         source: "eval".to_owned(),
         place: "line 1".to_owned(),
+        filter: None,
     };
     scores.into_iter().enumerate().filter(|(_, score)| score.is_some()).map(row).collect()
 }

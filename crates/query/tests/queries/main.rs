@@ -56,6 +56,8 @@ fn metric(step: u64, task: &str, value: f64) -> Metric {
         stderr: (step > 0).then_some(0.5),
         source: "eval, \"base\"".to_owned(),
         place: "line 1".to_owned(),
+        is_group: None,
+        time: None,
     }
 }
 

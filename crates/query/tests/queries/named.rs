@@ -113,6 +113,7 @@ fn release(directory: &Path) -> Session {
         grad_norm: None,
         source: "s".to_owned(),
         place: format!("line {step}"),
+        time: None,
     };
     let logs = [log("one", 1, 10, 4.0), log("one", 2, 20, 3.0), log("one", 3, 40, 2.0), log("one", 4, 60, 1.0)];
     retrace_tables::write(directory, &logs).unwrap();
@@ -139,6 +140,7 @@ fn release(directory: &Path) -> Session {
         log_likelihood: None,
         source: "s".to_owned(),
         place: "line 1".to_owned(),
+        filter: None,
     };
     let mut samples = Vec::new();
     for (item, early, late) in [("x", false, true), ("y", true, true), ("z", false, false)] {
@@ -262,14 +264,14 @@ fn what_they_answer() {
     );
     assert_eq!(
         ask(&session, "contaminated-items", &[]),
-        "release,run,task,step,items,n,accuracy\nr,one,a,1,clean,1,1.0\nr,one,a,1,in the corpus,1,0.0\n\
-         r,one,a,1,not seen yet,1,0.0\nr,one,a,3,clean,1,1.0\nr,one,a,3,in the corpus,1,0.0\n\
-         r,one,a,3,seen before,1,1.0\nr,two,a,3,clean,1,1.0\nr,two,a,3,in the corpus,2,0.0\n"
+        "release,run,task,filter,step,items,n,accuracy\nr,one,a,,1,clean,1,1.0\nr,one,a,,1,in the corpus,1,0.0\n\
+         r,one,a,,1,not seen yet,1,0.0\nr,one,a,,3,clean,1,1.0\nr,one,a,,3,in the corpus,1,0.0\n\
+         r,one,a,,3,seen before,1,1.0\nr,two,a,,3,clean,1,1.0\nr,two,a,,3,in the corpus,2,0.0\n"
     );
     assert_eq!(
         ask(&session, "contaminated-items", &[("method", "gpt3")]),
-        "release,run,task,step,items,n,accuracy\nr,one,a,1,clean,2,0.0\nr,one,a,1,not seen yet,1,1.0\n\
-         r,one,a,3,clean,2,0.5\nr,one,a,3,not seen yet,1,1.0\nr,two,a,3,clean,2,0.0\nr,two,a,3,in the corpus,1,1.0\n"
+        "release,run,task,filter,step,items,n,accuracy\nr,one,a,,1,clean,2,0.0\nr,one,a,,1,not seen yet,1,1.0\n\
+         r,one,a,,3,clean,2,0.5\nr,one,a,,3,not seen yet,1,1.0\nr,two,a,,3,clean,2,0.0\nr,two,a,,3,in the corpus,1,1.0\n"
     );
     assert_eq!(
         ask(&session, "layer-moves", &[("most", "2")]),
@@ -341,8 +343,59 @@ fn what_they_answer_with_functions_of_ours() {
     );
     // Two of three right, and one of three.
     let paired = ask(&session, "paired-samples", &[("a", "one"), ("b", "two")]);
-    assert!(paired.lines().nth(1).is_some_and(|row| row.starts_with("a,3,3,0.333333333333333")), "{paired}");
+    assert!(paired.lines().nth(1).is_some_and(|row| row.starts_with("a,,3,3,0.333333333333333")), "{paired}");
     assert_eq!(ask(&session, "spikes", &[("window", "2")]).lines().count(), 1);
+}
+
+/// Ten documents, and for each filter which of them a run answered right, as 1 and 0.
+fn answers(run: &str, step: Option<u64>, filters: &[(&str, &str)]) -> Vec<Sample> {
+    let of = |(filter, right): &(&str, &str)| -> Vec<Sample> {
+        let row = |(at, right): (usize, char)| Sample {
+            release: "r".to_owned(),
+            run: run.to_owned(),
+            step: step.map(Step),
+            task: "gsm8k".to_owned(),
+            item: at.to_string(),
+            correct: Some(right == '1'),
+            log_likelihood: None,
+            source: "s".to_owned(),
+            place: format!("{filter} {at}"),
+            filter: Some((*filter).to_owned()),
+        };
+        right.chars().enumerate().map(row).collect()
+    };
+    filters.iter().flat_map(of).collect()
+}
+
+#[test]
+fn documents_are_paired_once_for_each_filter() {
+    let paired = |samples: &[Sample]| {
+        let directory = tempfile::tempdir().unwrap();
+        retrace_tables::write(directory.path(), samples).unwrap();
+        let session = Session::open_whole(&[directory.path().to_owned()], Options::default()).unwrap();
+        ask(&session, "paired-samples", &[("a", "one"), ("b", "two")])
+    };
+    let one = answers("one", Some(5), &[("strict", "1111000000"), ("flexible", "1111111000")]);
+    let two = answers("two", Some(5), &[("strict", "1000000000"), ("flexible", "1100000000")]);
+    let answer = paired(&[one.clone(), two.clone()].concat());
+    let rows: Vec<Vec<&str>> = answer.lines().skip(1).map(|row| row.split(',').collect()).collect();
+    // By hand: of ten documents 7 against 2, and 4 against 1.
+    assert_eq!(
+        rows.iter().map(|row| &row[..5]).collect::<Vec<_>>(),
+        [["gsm8k", "flexible", "5", "10", "0.5"], ["gsm8k", "strict", "5", "10", "0.3"]]
+    );
+    // That documents were answered twice adds no documents.
+    let again = one.iter().map(|row| Sample { place: format!("again {}", row.place), ..row.clone() }).collect();
+    assert_eq!(paired(&[one.clone(), again, two].concat()), answer);
+    // A run of an unknown step is compared with each step of the other.
+    let late = answers("one", Some(7), &[("strict", "1111100000")]);
+    let unknown = answers("two", None, &[("strict", "1000000000")]);
+    let answer = paired(&[one, late, unknown].concat());
+    let rows: Vec<Vec<&str>> = answer.lines().skip(1).map(|row| row.split(',').collect()).collect();
+    assert_eq!(
+        rows.iter().map(|row| &row[1..5]).collect::<Vec<_>>(),
+        [["strict", "5", "10", "0.3"], ["strict", "7", "10", "0.4"]]
+    );
 }
 
 #[test]

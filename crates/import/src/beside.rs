@@ -1,0 +1,41 @@
+//! What the files of an import say about each other.
+//!
+//! Each file is read alone, in any order. What it takes from others is collected before.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use crate::lm_eval::Evaluated;
+use crate::{ImportKind, lm_eval, mlflow, tensorboard, trainer_state};
+
+/// What other files say about a file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) enum Beside {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The model that its samples are of.
+    Model(Evaluated),
+    /// A later event file of its directory begins again at this step: its points from there on are gone.
+    PurgedFrom(u64),
+    /// The entries of its history, by index, that another file of the run has too and gives.
+    Given(HashSet<usize>),
+    /// It belongs to a deleted run.
+    Deleted,
+    /// The runs whose own files have these metrics of a model too.
+    Runs(HashSet<String>),
+}
+
+/// Reads a file of the import; `None`, if it cannot be read.
+pub(crate) type ReadFile<'a> = dyn Fn(&Path) -> Option<Vec<u8>> + Sync + 'a;
+
+/// What the files of an import say about each other, by their paths. A file that is not here has nothing beside it.
+pub(crate) fn of(kind: ImportKind, files: &[&Path], read: &ReadFile<'_>) -> HashMap<PathBuf, Beside> {
+    match kind {
+        ImportKind::LmEval => lm_eval::models(files, read),
+        ImportKind::TensorBoard => tensorboard::purged(files, read),
+        ImportKind::TrainerState => trainer_state::given(files, read),
+        ImportKind::MlFlow => mlflow::beside(files, read),
+        _ => HashMap::new(),
+    }
+}
