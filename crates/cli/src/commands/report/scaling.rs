@@ -48,10 +48,14 @@ Examples:
   retrace report scaling --points later.csv --check before/prediction.json
 
 A prediction says which loss a run will have, with its interval, before the run. `seal` and `sign` the
-directory that has it, and nobody can change it unseen. --check compares it with the points of the run.
+directory that has it, and nobody can change it unseen. --check compares it with every later run of the
+predicted model: parameters and tokens within 2 %, or the compute within 2 % and parameters and tokens within
+25 % of the predicted ones. Of one run the nearest point is compared. Points that the laws were fitted to are
+left out.
 
-Exit codes: 0 every law was fitted (with --check: the loss is in the interval), 1 a law was not fitted or its
-search did not converge (with --check: the loss is outside), 2 an error.")]
+Exit codes: 0 every law was fitted (with --check: each prediction was compared, and each loss is in its
+interval), 1 a law was not fitted or its search did not converge (with --check: a loss is outside, or a
+prediction was not compared), 2 an error.")]
 pub(crate) struct Scaling {
     /// The points: a Parquet, CSV, TSV or JSON lines file, the scaling.json of a report, or SQL
     #[arg(long, value_name = "FILE|SQL")]
@@ -238,6 +242,7 @@ impl Scaling {
             }
         }
         let points = report.points.rows().len() as u64;
+        prediction::tell_unchecked(&report, terminal);
         let of = format!("{} to {}", count(fitted as u64, "law"), count(points, "point"));
         match &self.output {
             Some(output) => {
