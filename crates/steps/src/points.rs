@@ -1,9 +1,10 @@
 //! The points of a scaling law in the rows of a query.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use retrace_analysis::scaling::{Point, PointError, Points};
-use retrace_query::{Answer, QueryError, Session};
+use retrace_query::{Answer, Options, QueryError, Session};
 use retrace_spec::recipe::scaling::{ColumnNames, LossUnit, ParamsUnit, Quantity};
 use thiserror::Error;
 
@@ -223,3 +224,13 @@ fn missing(quantity: Quantity, columns: &BTreeSet<String>) -> PointsError {
 fn listed(columns: &BTreeSet<String>) -> String {
     columns.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
+/// The session with the rows at `paths`, in which the run of a point is text as it stands in the file: "01" is no "1".
+///
+/// # Errors
+/// If a file cannot be read, or is none that has rows.
+pub fn open_points(paths: &[PathBuf], columns: &ColumnNames, options: Options) -> Result<Session, QueryError> {
+    let mut texts = vec![Quantity::Run.name().to_owned()];
+    texts.extend(columns.0.get(&Quantity::Run).cloned());
+    Session::open_with(paths, Options { texts, ..options })
+}
+

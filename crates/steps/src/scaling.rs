@@ -6,15 +6,15 @@ use std::path::PathBuf;
 
 use retrace_analysis::scaling::{Points, Predictions, Report, Request};
 use retrace_files::{Progress, Root};
-use retrace_query::{Answer, Session};
-use retrace_report::{scaling_page, shell_word};
+use retrace_query::Answer;
+use retrace_report::{file_name, scaling_page, shell_word};
 use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::recipe::scaling::{Base, Bootstrap, FitOptions, Reduction};
 use retrace_spec::{RelPath, ScalingRecipe};
 
 use crate::StepError;
 use crate::contamination::write_json;
-use crate::points::{PointColumns, PointsError, all_rows};
+use crate::points::{PointColumns, PointsError, all_rows, open_points};
 use crate::step::{Files, Need, Options, Outputs, Step};
 
 /// What a report of scaling laws is made from, and how: what the flags of the verb say, and the fields of the document.
@@ -171,10 +171,16 @@ fn request(recipe: &ScalingRecipe) -> ScalingRequest {
 fn answer(root: &Root, recipe: &ScalingRecipe) -> Result<Answer, StepError> {
     // The document may be untrusted, so its SQL can read only these files.
     if let Some(file) = recipe.file()? {
-        return Ok(all_rows(&Session::open(&[file.under(root.path())])?)?);
+        if [".json", ".yaml", ".yml"].iter().any(|ending| file.as_str().ends_with(ending)) {
+            let what =
+                format!("{file} must be a Parquet, CSV, TSV or JSON lines file; JSON lines have the ending .jsonl");
+            return Err(StepError::Field { field: "points".to_owned(), what });
+        }
+        let paths = [file.under(root.path())];
+        return Ok(all_rows(&open_points(&paths, &recipe.columns, retrace_query::Options::default())?)?);
     }
     let tables: Vec<PathBuf> = recipe.tables.iter().map(|table| table.under(root.path())).collect();
-    Ok(Session::open(&tables)?.run_foreign(&recipe.points)?)
+    Ok(open_points(&tables, &recipe.columns, retrace_query::Options::default())?.run_foreign(&recipe.points)?)
 }
 
 impl Step for ScalingRecipe {

@@ -16,7 +16,7 @@ use retrace_spec::recipe::scaling::{
     Tolerance,
 };
 use retrace_spec::schema_of;
-use retrace_steps::{PointColumns, ScalingRequest, all_rows};
+use retrace_steps::{PointColumns, ScalingRequest, all_rows, open_points};
 use serde::Serialize;
 
 use super::super::Exit;
@@ -286,14 +286,14 @@ impl Scaling {
     fn answer(&self, terminal: &Terminal) -> Result<Answer, Failure> {
         match self.points.to_str().filter(|_| self.is_sql()) {
             Some(sql) => {
-                let session = Session::open_with(&self.tables, self.asking.options())?;
+                let session = self.open(&self.tables)?;
                 let answer = session.run(sql)?;
                 self.asking.tell(&session, &mut BTreeSet::new(), terminal);
                 Ok(answer)
             }
             None if self.tables.is_empty() => {
                 // Points are mostly a file of no release: that no manifest covers it says nothing.
-                Ok(all_rows(&Session::open_with(std::slice::from_ref(&self.points), self.asking.options())?)?)
+                Ok(all_rows(&self.open(std::slice::from_ref(&self.points))?)?)
             }
             None => Err(Failure::usage("--tables is only for SQL", "leave it out, or give SQL with --points")),
         }
@@ -307,6 +307,11 @@ impl Scaling {
                 laws.push(*law);
             }
         }
+    fn open(&self, paths: &[PathBuf]) -> Result<Session, Failure> {
+        let columns = self.columns.clone().unwrap_or_default();
+        Ok(open_points(paths, &columns, self.asking.options())?)
+    }
+
         let Fitting {
             delta,
             mean,
