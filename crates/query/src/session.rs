@@ -208,6 +208,11 @@ impl Session {
         &self.opened.columns
     }
 
+    /// The files that have the rows of a table, as the user named them.
+    pub fn files(&self, table: &str) -> &[String] {
+        self.opened.files.get(table).map_or(&[], Vec::as_slice)
+    }
+
     /// Whether an opened input has this table, even without rows.
     pub fn has(&self, table: &str) -> bool {
         self.opened.columns.contains_key(table) && !self.opened.absent.contains(table)

@@ -371,6 +371,7 @@ fn all() -> Vec<Errors> {
                 ReportError::Empty(text("loss")),
                 ReportError::NoSuch { what: "run", name: text("NAME"), known: vec![text("base"), text("small")] },
                 ReportError::NoTables,
+                ReportError::SameRun { run: text("base"), what: text("WHAT") },
                 ReportError::NotDrawn(text("WHAT")),
                 ReportError::Twin { run: text("leaked"), twin: text("twin"), what: text("WHAT") },
                 ReportError::Plot { title: text("loss"), what: text("WHAT") },
