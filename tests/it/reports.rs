@@ -335,8 +335,26 @@ fn bad_points_are_told_with_their_place_and_nothing_is_written() {
             "a text for a number",
             "params_total,tokens,loss_nats_per_token,flops\n1e8,2e9,3.1,1e18\n2e8,4e9,2.9,some\n".to_owned(),
             &[],
-            &["the column \"flops\" has \"some\", which is not a number"],
+            &["tokens 4000000000", "the column \"flops\" has \"some\", which is not a number"],
         ),
+        (
+            "a text for the parameters",
+            with("7B,1e9,2.2"),
+            &[],
+            &["params 7B, tokens 1", "the column \"params_total\" has \"7B\", which is not a number"],
+        ),
+        (
+            "a column twice",
+            rows(&good)
+                .replace("params_total,tokens", "params_total,tokens,tokens")
+                .replace("e8,", "e8,1,")
+                .replace("e9,", "e9,1,"),
+            &[],
+            &["bad.csv", "has the column \"tokens\" twice"],
+        ),
+        ("no runs", rows(&good), &["--finals"], &["no point has a run", "--finals"]),
+        ("nothing held out", rows(&good), &["--held-out", "nan"], &["--held-out must be between 0 and 1"]),
+        ("too many cuts", rows(&good), &["--cuts", "100000"], &["--cuts must be at most 100"]),
         ("no unit", rows(&good).replace("params_total", "params"), &[], &["unit of params", "--params-unit"]),
         (
             "no loss",
@@ -353,5 +371,9 @@ fn bad_points_are_told_with_their_place_and_nothing_is_written() {
         let ran = ran.says(said);
         assert!(ran.out.is_empty() && !release.path("out").exists(), "{what}");
     }
+    release.write("rows.json", "{\"params_total\": 1e8}\n");
+    report(&release, &["--points", "rows.json", "-o", "out"])
+        .code(2)
+        .says(&["rows.json is not the scaling.json", ".jsonl"]);
     report(&release, &["--points", "absent.csv", "-o", "out"]).code(2).says(&["absent.csv"]);
 }

@@ -20,9 +20,9 @@ use crate::step::{Files, Need, Options, Outputs, Step};
 /// What a report of scaling laws is made from, and how: what the flags of the verb say, and the fields of the document.
 #[derive(Debug, Clone)]
 pub struct ScalingRequest {
-    /// The file of the points, or SQL.
+    /// The name of the file of the points, without its place on a machine, or SQL.
     pub points: String,
-    /// The tables that the SQL reads; none for a file.
+    /// The names of the tables that the SQL reads, as that of the file; none for a file.
     pub tables: Vec<String>,
     /// The columns of the points.
     pub columns: PointColumns,
@@ -40,12 +40,19 @@ impl ScalingRequest {
     /// # Errors
     /// As [`PointColumns::points`].
     pub fn points(&self, answer: &Answer) -> Result<Points, StepError> {
-        Ok(self.chosen(self.columns.points(answer)?))
+        self.chosen(self.columns.points(answer)?)
     }
 
     /// Those of the points that are fitted.
-    pub fn chosen(&self, points: Points) -> Points {
-        if self.finals { points.finals() } else { points }
+    ///
+    /// # Errors
+    /// If these are the last points of each run, and no point has a run.
+    pub fn chosen(&self, points: Points) -> Result<Points, StepError> {
+        match self.finals {
+            true if points.rows().iter().all(|point| point.run.is_none()) => Err(PointsError::NoRuns.into()),
+            true => Ok(points.finals()),
+            false => Ok(points),
+        }
     }
 
     /// The report of these points.
@@ -147,8 +154,8 @@ impl fmt::Display for Fitted {
 /// What a document asks for.
 fn request(recipe: &ScalingRecipe) -> ScalingRequest {
     ScalingRequest {
-        points: recipe.points.clone(),
-        tables: recipe.tables.iter().map(ToString::to_string).collect(),
+        points: if recipe.tables.is_empty() { file_name(&recipe.points) } else { recipe.points.clone() },
+        tables: recipe.tables.iter().map(|table| file_name(table.as_str())).collect(),
         columns: PointColumns {
             named: recipe.columns.clone(),
             params_unit: recipe.params_unit,

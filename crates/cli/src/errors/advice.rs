@@ -141,7 +141,8 @@ fn of_document(error: &SpecError) -> String {
 fn of_points(error: &PointsError) -> String {
     match error {
         PointsError::Query(error) => return of_query(error),
-        PointsError::Value { .. } | PointsError::Optional { .. } | PointsError::Point(PointError::Value { .. }) => "correct this value, or leave the row out, for example with SQL",
+        PointsError::Value { .. } | PointsError::NoNumber { .. } | PointsError::Point(PointError::Value { .. }) => "correct this value, or leave the row out, for example with SQL",
+        PointsError::NoRuns => "give a column `run`, or name it with --columns run=COLUMN; or leave out --finals, in a document `finals`",
         PointsError::Point(PointError::Units { .. }) => "fit the two separately",
         PointsError::Missing { .. } => {
             "name the column: --columns params=N,tokens=D,loss=L; a quantity that must be computed, such as tokens from compute, is computed with SQL"

@@ -11,9 +11,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use retrace_analysis::scaling::{Report, Request};
 use retrace_files::{FileError, RegularFile};
 use retrace_query::{Answer, Session};
+use retrace_report::file_name;
 use retrace_spec::recipe::scaling::{
     Base, Bootstrap, Budget, ColumnNames, FitOptions, Grid, LawName, LossUnit, ParamsUnit, Reduction, Resampling,
-    Tolerance,
+    Tolerance, check_tests,
 };
 use retrace_spec::schema_of;
 use retrace_steps::{PointColumns, ScalingRequest, all_rows, open_points};
@@ -200,7 +201,7 @@ impl Scaling {
         }
         let asked = self.asked()?;
         let points = match self.report()? {
-            Some(report) => asked.chosen(report.points),
+            Some(report) => asked.chosen(report.points)?,
             None => asked.points(&self.answer(terminal)?)?,
         };
         if let Some(file) = &self.check {
@@ -241,8 +242,8 @@ impl Scaling {
                 }),
             }
         }
-        let points = report.points.rows().len() as u64;
         prediction::tell_unchecked(&report, terminal);
+        let points = report.points.rows().len() as u64;
         let of = format!("{} to {}", count(fitted as u64, "law"), count(points, "point"));
         match &self.output {
             Some(output) => {
@@ -262,14 +263,21 @@ impl Scaling {
     fn report(&self) -> Result<Option<Report>, Failure> {
         /// Its first field says what it is.
         const BEGINNING: u64 = 256;
-        if self.points.extension().is_none_or(|ending| ending != "json") || !self.points.is_file() {
+        let documents = ["json", "yaml", "yml"];
+        if self.points.extension().is_none_or(|ending| documents.iter().all(|of| ending != *of))
+            || !self.points.is_file()
+        {
             return Ok(None);
         }
         let file = RegularFile::open(&self.points)?;
         let mut bytes = vec![0; file.size().min(BEGINNING) as usize];
         file.read_at(&mut bytes, 0)?;
         if schema_of(&String::from_utf8_lossy(&bytes)) != Some(Report::SCHEMA) {
-            return Ok(None);
+            let what = format!("{} is not the scaling.json of a report", self.points.display());
+            return Err(Failure::usage(
+                what,
+                "give a Parquet, CSV, TSV or JSON lines file, or the scaling.json of a report; JSON lines have the ending .jsonl",
+            ));
         }
         if self.columns.is_some() || self.params_unit.is_some() || self.loss_unit.is_some() {
             let what = format!("{} is a report, whose points have their units", self.points.display());
@@ -299,6 +307,11 @@ impl Scaling {
         }
     }
 
+    fn open(&self, paths: &[PathBuf]) -> Result<Session, Failure> {
+        let columns = self.columns.clone().unwrap_or_default();
+        Ok(open_points(paths, &columns, self.asking.options())?)
+    }
+
     fn asked(&self) -> Result<ScalingRequest, Failure> {
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
         let mut laws: Vec<LawName> = Vec::new();
@@ -307,11 +320,6 @@ impl Scaling {
                 laws.push(*law);
             }
         }
-    fn open(&self, paths: &[PathBuf]) -> Result<Session, Failure> {
-        let columns = self.columns.clone().unwrap_or_default();
-        Ok(open_points(paths, &columns, self.asking.options())?)
-    }
-
         let Fitting {
             delta,
             mean,
@@ -331,13 +339,14 @@ impl Scaling {
         let fit = FitOptions { delta, reduction, tolerance, updates, grid, base, envelope, isoflop, skip, window };
         let Intervals { bootstrap: by, samples, level, seed } = self.intervals;
         let intervals = Bootstrap { by, samples, level, seed };
-        let named = fit.check().and_then(|()| intervals.check());
+        let named = fit.check().and_then(|()| intervals.check()).and_then(|()| check_tests(held_out, cuts));
         named.map_err(|(option, expected)| {
+            let option = option.replace('_', "-");
             Failure::usage(format!("--{option} must be {expected}"), "`retrace help report scaling` has the defaults")
         })?;
         Ok(ScalingRequest {
-            points: text(&self.points),
-            tables: self.tables.iter().map(text).collect(),
+            points: if self.is_sql() { text(&self.points) } else { file_name(&text(&self.points)) },
+            tables: self.tables.iter().map(|path| file_name(&text(path))).collect(),
             columns: PointColumns {
                 named: self.columns.clone().unwrap_or_default(),
                 params_unit: self.params_unit,
