@@ -232,8 +232,82 @@ fn a_prediction_is_compared_with_the_run() {
     check(truth, columns, "20000000000").code(2).says(&["no point is a model"]);
     check(truth, "params_nonembedding,tokens,loss_nats_per_token", "10000000000").code(2).says(&["units"]);
     report(&release, &["--points", "runs.csv", "--check", "before/prediction.json"]).code(2).says(&["were made from"]);
-    release.write("other.json", "{\"retrace\": \"prediction/1\"}");
+    release.write("other.json", "{\"retrace\": \"prediction/2\"}");
     report(&release, &["--points", "runs.csv", "--check", "other.json"]).code(2).says(&["missing field"]);
+    release.write("old.json", "{\"retrace\": \"prediction/1\"}");
+    let says = ["does not say which points its laws were fitted to", "field `made`"];
+    report(&release, &["--points", "runs.csv", "--check", "old.json"]).code(2).says(&says);
+    // The old points and one new: only the new one is compared.
+    let old = String::from_utf8(release.read("runs.csv")).unwrap();
+    let columns = old.lines().next().unwrap().to_owned();
+    let new: Vec<&str> = columns
+        .split(',')
+        .map(|name| match name {
+            "run" => "later",
+            name if name.starts_with("params") => "1e10",
+            "tokens" => "2e11",
+            _ => "3",
+        })
+        .collect();
+    release.write("more.csv", format!("{old}{}\n", new.join(",")));
+    let ran = report(&release, &["--points", "more.csv", "--check", "before/prediction.json"]).code(1);
+    assert!(ran.out.starts_with("outside") && ran.out.lines().count() == 1, "{}", ran.out);
+    ran.says(&["the laws were fitted to them"]);
+    // That it cannot be compared later is said before the run.
+    let none = ["--points", "runs.csv", "--bootstrap", "none", "--predict", model];
+    report(&release, &none).code(0).says(&["cannot be checked later", "no interval"]);
+}
+
+/// Runs "1" and "01" are two. The report's own points are read back with the same runs.
+#[test]
+fn a_run_is_text_as_it_stands_in_the_file() {
+    let release = release();
+    let mut lines = vec!["run,params_total,tokens,loss_nats_per_token".to_owned()];
+    let made = table("run,params_total,tokens,loss_nats_per_token");
+    for (at, line) in made.lines().skip(1).enumerate() {
+        let (_, numbers) = line.split_once(',').unwrap();
+        let run = if at % 2 == 0 { format!("{}", at / 2) } else { format!("0{}", at / 2) };
+        lines.push(format!("{run},{numbers}"));
+    }
+    release.write("ids.csv", lines.join("\n") + "\n");
+    release.write("named.csv", (lines.join("\n") + "\n").replace("run,", "id,"));
+    let quick = ["--bootstrap", "none", "--cuts", "0", "-o", "out", "--json"];
+    let first = report(&release, &[&["--points", "ids.csv"], &quick[..]].concat()).code(0).json("scaling-report/1");
+    let runs = |value: &Value| -> Vec<String> {
+        let rows = value["points"]["rows"].as_array().unwrap();
+        rows.iter().map(|row| row["run"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut expected: Vec<String> = lines[1..].iter().map(|line| line.split(',').next().unwrap().to_owned()).collect();
+    let mut found = runs(&first);
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+    let sql = "select run, params_total, tokens, loss_nats_per_token from ids";
+    let quick = &quick[..4];
+    for points in [
+        &["--points", "out/points.csv"][..],
+        &["--points", "named.csv", "--columns", "run=id"],
+        &["--points", sql, "--tables", "ids.csv"],
+    ] {
+        let again = report(&release, &[points, quick, &["--json"]].concat()).code(0).json("scaling-report/1");
+        assert_eq!(again["points"], first["points"], "{points:?}");
+    }
+}
+
+/// A page goes to other people: it names the files, and not where they were.
+#[test]
+fn the_page_has_no_path_of_the_machine() {
+    let release = release();
+    let place = release.path("runs.csv");
+    let quick = ["--bootstrap", "none", "--predict", "params=1e10,tokens=2e11", "-o", "out"];
+    let points = ["--points", place.to_str().unwrap()];
+    report(&release, &[&points, &quick[..]].concat()).code(0);
+    let root = release.root().to_str().unwrap().to_owned();
+    for name in ["report.html", "report.md", "scaling.json", "prediction.json"] {
+        let text = String::from_utf8(release.read(&format!("out/{name}"))).unwrap();
+        assert!(!text.contains(&root), "{name}");
+        assert!(name == "scaling.json" || text.contains("--points runs.csv"), "{name}");
+    }
 }
 
 #[test]
@@ -261,8 +335,26 @@ fn bad_points_are_told_with_their_place_and_nothing_is_written() {
             "a text for a number",
             "params_total,tokens,loss_nats_per_token,flops\n1e8,2e9,3.1,1e18\n2e8,4e9,2.9,some\n".to_owned(),
             &[],
-            &["the column \"flops\" has \"some\", which is not a number"],
+            &["tokens 4000000000", "the column \"flops\" has \"some\", which is not a number"],
         ),
+        (
+            "a text for the parameters",
+            with("7B,1e9,2.2"),
+            &[],
+            &["params 7B, tokens 1", "the column \"params_total\" has \"7B\", which is not a number"],
+        ),
+        (
+            "a column twice",
+            rows(&good)
+                .replace("params_total,tokens", "params_total,tokens,tokens")
+                .replace("e8,", "e8,1,")
+                .replace("e9,", "e9,1,"),
+            &[],
+            &["bad.csv", "has the column \"tokens\" twice"],
+        ),
+        ("no runs", rows(&good), &["--finals"], &["no point has a run", "--finals"]),
+        ("nothing held out", rows(&good), &["--held-out", "nan"], &["--held-out must be between 0 and 1"]),
+        ("too many cuts", rows(&good), &["--cuts", "100000"], &["--cuts must be at most 100"]),
         ("no unit", rows(&good).replace("params_total", "params"), &[], &["unit of params", "--params-unit"]),
         (
             "no loss",
@@ -279,5 +371,9 @@ fn bad_points_are_told_with_their_place_and_nothing_is_written() {
         let ran = ran.says(said);
         assert!(ran.out.is_empty() && !release.path("out").exists(), "{what}");
     }
+    release.write("rows.json", "{\"params_total\": 1e8}\n");
+    report(&release, &["--points", "rows.json", "-o", "out"])
+        .code(2)
+        .says(&["rows.json is not the scaling.json", ".jsonl"]);
     report(&release, &["--points", "absent.csv", "-o", "out"]).code(2).says(&["absent.csv"]);
 }

@@ -35,6 +35,38 @@ fn a_release_is_asked_for_its_weights() {
     }
 }
 
+/// A file of weights with one tensor of one number.
+fn one_weight(value: f32) -> Vec<u8> {
+    let header = br#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    [&(header.len() as u64).to_le_bytes()[..], header, &value.to_le_bytes()].concat()
+}
+
+#[test]
+fn several_runs_at_once_are_told_apart() {
+    let directory = tempdir().unwrap();
+    let paths = ["runs/a/step-1", "runs/a/step-2", "runs/b/step-1", "runs/b/step-2", "more/a/step-1"];
+    for (path, value) in paths.iter().zip([1f32, 3.0, 100.0, 107.0, 5.0]) {
+        let place = directory.path().join(path);
+        std::fs::create_dir_all(&place).unwrap();
+        std::fs::write(place.join("model.safetensors"), one_weight(value)).unwrap();
+    }
+    let told = |arguments: &[&str]| {
+        let mut command = retrace();
+        Ran::from(command.current_dir(&directory).arg("stats").args(arguments).output().unwrap())
+    };
+    told(&[&["-o", "."], &paths[..4]].concat()).code(0);
+    let sql =
+        "select run, step, distance_to_previous as moved, distance_to_first as far from tensors order by run, step";
+    let mut query = retrace();
+    query.current_dir(&directory).args(["query", sql, "--format", "csv"]);
+    let expected = "run,step,moved,far\na,1,,\na,2,2.0,2.0\nb,1,,\nb,2,7.0,7.0\n";
+    assert_eq!(Ran::from(query.output().unwrap()).code(0).out, expected);
+    // The table has the names alone.
+    told(&["-o", "two", paths[0], paths[4]]).code(2).says(&["two runs of the name a", "--run NAME"]);
+    assert!(!directory.path().join("two").exists());
+    told(&["--run", "all", "-o", "two", paths[0], paths[4]]).code(0);
+}
+
 #[test]
 fn a_file_in_the_directory_of_a_checkpoint_has_its_step_and_run() {
     let directory = tempdir().unwrap();
@@ -43,9 +75,7 @@ fn a_file_in_the_directory_of_a_checkpoint_has_its_step_and_run() {
     for place in [&weights, &blob] {
         std::fs::create_dir_all(place.parent().unwrap()).unwrap();
     }
-    let header = br#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
-    let bytes = [&(header.len() as u64).to_le_bytes()[..], header, &1f32.to_le_bytes()].concat();
-    std::fs::write(&blob, bytes).unwrap();
+    std::fs::write(&blob, one_weight(1.0)).unwrap();
     // As in a cache of downloads: the name that says the step is a link to a file that has none.
     #[cfg(unix)]
     std::os::unix::fs::symlink(&blob, &weights).unwrap();

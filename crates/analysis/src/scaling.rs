@@ -34,6 +34,6 @@ pub use holdout::{Holdout, compare, hold_out_compute, leave_largest_out, rolling
 pub use isoflop::{Parabola, off_centre, parabolas};
 pub use point::{Point, PointError, Points};
 pub use predict::{DIGITISATION, Distance, Optimum, OptimumInterval, Outcome, Prediction, distance};
-pub use predictions::{CheckError, Checked, Predicted, Predictions};
+pub use predictions::{CheckError, Checked, Checks, Incomparable, NotCompared, Predicted, Predictions};
 pub use report::{Compared, FrontierPoint, LawReport, Report, Request, Tested, Told};
 pub use warning::Warning;

@@ -377,13 +377,57 @@ fn laws_are_tested_on_points_held_out() {
     let out = hold_out_compute(&points, LawName::Hoffmann3, &options, 0.3).unwrap();
     assert_eq!(out.held, 9);
     let all = compare(&points, &[LawName::Kaplan, LawName::Hoffmann3, LawName::Hoffmann2], &options, 0.3);
-    // The law that made the points is the best; approach 2 says no loss.
+    // The law that made the points is the best; approach 2 says no loss, and is told so.
     assert_eq!(all.iter().map(|(law, _)| *law).collect::<Vec<_>>()[0], LawName::Hoffmann3);
-    assert!(all[2].1.is_err());
+    let why = all[2].1.as_ref().unwrap_err().to_string();
+    assert_eq!(
+        why,
+        "the law hoffmann-2 says the best model for a compute, and no loss that could be compared with the points"
+    );
     let rolled = rolling(&points, LawName::Hoffmann3, &options, 4);
     assert!(rolled.iter().flatten().count() >= 3 && rolled.len() == 4, "{rolled:?}");
     let held: usize = rolled.iter().flatten().map(|out| out.held).sum();
     assert!(held <= 24);
+}
+
+/// Budgets whose computes are equal but for the rounding of N and D: no cut goes through one.
+#[test]
+fn a_budget_is_held_out_as_a_whole() {
+    let law = additive(PUBLISHED);
+    let mut all = Vec::new();
+    for compute in [1e19_f64, 3e19, 1e20, 3e20, 1e21] {
+        for (at, factor) in [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 0.1].into_iter().enumerate() {
+            let params = (compute / 120.0).sqrt() * factor;
+            // Also the larger part of a billionth is no other budget.
+            let tokens = compute / 6.0 / params * (1.0 + 1e-9 * at as f64);
+            all.push(Point::new(params, tokens, law(params, tokens) * (1.0 + 0.004 * ((at % 3) as f64 - 1.0))));
+        }
+    }
+    let points = points(all);
+    let options = FitOptions { grid: Grid::one(LawName::VariableProjection, &[0.35, 0.37]), ..FitOptions::default() };
+    for share in [0.03, 0.1, 0.2, 0.3, 0.37, 0.5] {
+        let out = hold_out_compute(&points, LawName::VariableProjection, &options, share).unwrap();
+        assert!(out.held % 7 == 0 && out.held >= (35.0 * share) as usize, "{share}: {}", out.held);
+        // In one unit, a mean is at most the root mean square.
+        assert!(out.bias.abs() <= out.error, "{out:?}");
+    }
+    for out in rolling(&points, LawName::VariableProjection, &options, 6).into_iter().flatten() {
+        assert!(out.held % 7 == 0 && out.bias.abs() <= out.error, "{out:?}");
+    }
+}
+
+/// The bias of a law that foretells everything too high or too low by one factor is that factor's logarithm, as the error.
+#[test]
+fn bias_and_error_have_one_unit() {
+    for factor in [2.0_f64, 0.5] {
+        let mut rows = rows(additive(PUBLISHED), 0.0);
+        for point in rows.iter_mut().filter(|point| point.params == 1e10) {
+            point.loss /= factor;
+        }
+        let out = leave_largest_out(&points(rows), LawName::Hoffmann3, &FitOptions::default()).unwrap();
+        near(out.bias, factor.ln(), 1e-3, "bias");
+        near(out.error, factor.ln().abs(), 1e-3, "error");
+    }
 }
 
 #[test]

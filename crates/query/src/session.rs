@@ -38,6 +38,8 @@ pub struct Options {
     pub notes: Option<PathBuf>,
     /// Whether SQL from files may name files and URLs.
     pub trusting: bool,
+    /// The columns of CSV and TSV files that are text, as it stands in the file, also if all values are numbers.
+    pub texts: Vec<String>,
 }
 
 impl Default for Options {
@@ -49,6 +51,7 @@ impl Default for Options {
             checked: true,
             notes: None,
             trusting: false,
+            texts: Vec::new(),
         }
     }
 }
@@ -74,6 +77,8 @@ struct Opened {
     /// Tables that are empty because no opened input has them.
     absent: BTreeSet<String>,
     trusting: bool,
+    /// As [`Options::texts`].
+    texts: Vec<String>,
 }
 
 /// The origin of a query.
@@ -142,15 +147,15 @@ impl Session {
         let runtime = runtime.map_err(QueryError::Runtime)?;
         let mut sources = Sources::find(paths, options.checked)?;
         let holder = Holder::new(std::mem::take(&mut sources.releases), options.checked, options.notes);
-        let (stores, limits, trusting) = (options.stores, options.limits, options.trusting);
+        let (stores, limits, trusting, texts) = (options.stores, options.limits, options.trusting, options.texts);
         let opening = async move {
-            let tables = sources.register(&context, &stores, &holder).await?;
+            let tables = sources.register(&context, &stores, &holder, &texts).await?;
             let (mut columns, mut files) = (BTreeMap::new(), BTreeMap::new());
             for (name, table) in tables {
                 columns.insert(name.clone(), table.columns);
                 files.insert(name, table.files);
             }
-            Ok(Opened { context, stores, holder, columns, files, absent: BTreeSet::new(), trusting })
+            Ok(Opened { context, stores, holder, columns, files, absent: BTreeSet::new(), trusting, texts })
         };
         let opened = guard(|| limits.within(&runtime, opening));
         match opened.map_err(QueryError::from).flatten() {
@@ -201,6 +206,11 @@ impl Session {
     /// The tables, and the columns of each.
     pub fn tables(&self) -> &BTreeMap<String, Vec<String>> {
         &self.opened.columns
+    }
+
+    /// The files that have the rows of a table, as the user named them.
+    pub fn files(&self, table: &str) -> &[String] {
+        self.opened.files.get(table).map_or(&[], Vec::as_slice)
     }
 
     /// Whether an opened input has this table, even without rows.
@@ -323,7 +333,7 @@ impl Opened {
                 if whose == Whose::Foreign && !self.trusting {
                     return Err(QueryError::Reach { place: table.to_string() });
                 }
-                let file = sources::open_file(&self.context, &self.stores, &self.holder, table).await?;
+                let file = sources::open_file(&self.context, &self.stores, &self.holder, table, &self.texts).await?;
                 self.context.register_table(reference.clone(), file)?;
                 files.push(reference);
             }

@@ -1,7 +1,7 @@
 //! The inputs of a query: releases, manifests, and tables in files and at URLs.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,6 +64,15 @@ impl Form {
             Self::Csv => Arc::new(text),
             Self::Tsv => Arc::new(text.with_delimiter(b'\t')),
             Self::JsonLines => Arc::new(JsonFormat::default()),
+        }
+    }
+
+    /// What separates the values of a text file with a header.
+    const fn separator(self) -> Option<char> {
+        match self {
+            Self::Csv => Some(','),
+            Self::Tsv => Some('\t'),
+            Self::Parquet | Self::JsonLines => None,
         }
     }
 
@@ -198,12 +207,15 @@ impl Sources {
         context: &SessionContext,
         stores: &Stores,
         holder: &Holder,
+        texts: &[String],
     ) -> Result<BTreeMap<String, Table>, QueryError> {
         let mut tables = BTreeMap::new();
         for (name, found) in self.tables {
             let (table, files) = match found {
                 TableSource::Rows(batches) => (rows(batches)?, Vec::new()),
-                TableSource::Files(form, files) => (open_files(context, stores, holder, form, &files).await?, files),
+                TableSource::Files(form, files) => {
+                    (open_files(context, stores, holder, form, &files, texts).await?, files)
+                }
             };
             let columns = table.schema().fields().iter().map(|field| field.name().clone()).collect();
             tables.insert(name.clone(), Table { columns, files });
@@ -224,12 +236,13 @@ pub(crate) async fn open_file(
     stores: &Stores,
     holder: &Holder,
     name: &str,
+    texts: &[String],
 ) -> Result<Arc<dyn TableProvider>, QueryError> {
     if Stores::knows(name) {
         Stores::check(name)?;
     }
     let form = Form::of(name).ok_or_else(|| unknown_form(name))?;
-    open_files(context, stores, holder, form, &[name.to_owned()]).await
+    open_files(context, stores, holder, form, &[name.to_owned()], texts).await
 }
 
 fn rows(batches: Vec<RecordBatch>) -> Result<Arc<dyn TableProvider>, QueryError> {
@@ -239,13 +252,14 @@ fn rows(batches: Vec<RecordBatch>) -> Result<Arc<dyn TableProvider>, QueryError>
 
 /// One table from several files: it has the columns of all, and null where a file lacks a column. A known table also has
 /// the columns that its files lack because no row has a value there. It is read when it is queried, and never held in
-/// memory completely.
+/// memory completely. `texts` are columns of CSV and TSV that are text.
 async fn open_files(
     context: &SessionContext,
     stores: &Stores,
     holder: &Holder,
     form: Form,
     files: &[String],
+    texts: &[String],
 ) -> Result<Arc<dyn TableProvider>, QueryError> {
     let state = context.state();
     let format = form.format();
@@ -268,7 +282,13 @@ async fn open_files(
             let end = store.get_range(url.prefix(), object.size.saturating_sub(8)..object.size).await;
             footer(object.size, &end.map_err(unreachable)?).map_err(refuse)?;
         }
-        let schema = match form {
+        if let Some(separator) = form.separator() {
+            let beginning = store.get_range(url.prefix(), 0..object.size.min(HEADER)).await.map_err(unreachable)?;
+            if let Some(twice) = twice(&String::from_utf8_lossy(&beginning), separator) {
+                return Err(refuse(format!("it has the column {twice:?} twice")));
+            }
+        }
+        let mut schema = match form {
             Form::JsonLines => {
                 let inferred = json_lines::infer(&store, &object).await;
                 let (schema, odd) = inferred.map_err(|e| refuse(e.strip_backtrace()))?;
@@ -281,6 +301,9 @@ async fn open_files(
             }
             _ => format.infer_schema(&state, &store, &[object]).await.map_err(|e| refuse(e.strip_backtrace()))?,
         };
+        if form.separator().is_some() {
+            schema = with_texts(&schema, texts);
+        }
         if schema.fields().is_empty() {
             return Err(refuse("it has no columns".to_owned()));
         }
@@ -297,6 +320,38 @@ async fn open_files(
     let options = ListingOptions::new(format).with_file_extension("");
     let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
     Ok(Arc::new(ListingTable::try_new(config.with_schema(merged.schema()))?))
+}
+
+/// The most bytes of a file in which the names of its columns are looked for.
+const HEADER: u64 = 1 << 16;
+
+/// A column that the first line of a text file names twice.
+fn twice(text: &str, separator: char) -> Option<String> {
+    let (mut names, mut name, mut quoted) = (BTreeSet::new(), String::new(), false);
+    for c in text.trim_start_matches('\u{feff}').chars() {
+        match c {
+            '"' => quoted = !quoted,
+            '\r' if !quoted => {}
+            '\n' if !quoted => break,
+            c if c == separator && !quoted => {
+                let done = std::mem::take(&mut name);
+                if !names.insert(done.clone()) {
+                    return Some(done);
+                }
+            }
+            c => name.push(c),
+        }
+    }
+    names.contains(&name).then_some(name)
+}
+
+/// The schema with the columns named in `texts` as text.
+fn with_texts(schema: &SchemaRef, texts: &[String]) -> SchemaRef {
+    let field = |field: &Arc<Field>| match texts.contains(field.name()) {
+        true => field.as_ref().clone().with_data_type(DataType::Utf8),
+        false => field.as_ref().clone(),
+    };
+    Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Fields>()))
 }
 
 /// Whether the end of a Parquet file is possible: the footer's length, and `PAR1`. Parquet's own reader subtracts that
@@ -440,6 +495,19 @@ mod tests {
             (".csv", "_"),
         ] {
             assert_eq!(table_name(file), name);
+        }
+    }
+
+    #[test]
+    fn a_header_that_names_a_column_twice_is_found() {
+        for (text, expected) in [
+            ("a,b\n1,1\n", None),
+            ("a,b,a\n", Some("a")),
+            ("\u{feff}a,\"a\"\r\n1,2\r\n", Some("a")),
+            ("\"a,b\",a,b\n", None),
+            ("a,b,b", Some("b")),
+        ] {
+            assert_eq!(twice(text, ',').as_deref(), expected, "{text}");
         }
     }
 

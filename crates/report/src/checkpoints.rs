@@ -129,8 +129,15 @@ impl Choice {
             let metrics = if further == 1 { "metric is" } else { "metrics are" };
             left_out.push(format!("{further} further {metrics} left out; choose metrics with a pattern."));
         }
+        // Also of runs and metrics that were not chosen.
+        let odd = session.run("select count(*) as odd from metrics where not (value - value = 0)")?.numbers("odd")?;
+        let non_finite = odd.first().copied().flatten().unwrap_or(0);
+        let drawn: u64 = values.iter().map(|figure| figure.non_finite).sum();
+        if let elsewhere @ 1.. = non_finite.saturating_sub(drawn) {
+            left_out.push(not_drawn(elsewhere));
+        }
         let about = "The values of each checkpoint, as the table metrics has them.".to_owned();
-        let mut figures = vec![Figures { title: "Metrics".to_owned(), about, figures: values, left_out }];
+        let mut figures = vec![Figures { title: "Metrics".to_owned(), about, figures: values, left_out, non_finite }];
         if let [first, _, ..] = runs {
             let how = match self.interpolate {
                 true => "Where that run has no checkpoint, its value is interpolated linearly between its neighbours.",
@@ -138,11 +145,15 @@ impl Choice {
             };
             let about = format!("Each run less the run {}, after the same number of tokens. {how}", first.name);
             let title = "Metrics compared".to_owned();
-            figures.push(Figures { title, about, figures: differences, left_out: Vec::new() });
+            figures.push(Figures { title, about, figures: differences, left_out: Vec::new(), non_finite: 0 });
         }
         figures.retain(|figures| !figures.figures.is_empty());
         Ok(figures)
     }
+}
+
+fn not_drawn(number: u64) -> String {
+    format!("Not finite, and in no figure: {}.", count(number, "value"))
 }
 
 /// Whether `text` matches a pattern in which `*` matches any text.
@@ -191,6 +202,11 @@ impl MetricOf<'_> {
         let asked = Asked::of(session, sql)?;
         let (lines, mut told) = lines(&asked.answer, runs, "value", Some("stderr"))?;
         told.caption = errors_in_words(&lines);
+        let repeated: usize = lines.iter().map(|line| line.points.len() - distinct(line)).sum();
+        if repeated > 0 {
+            let what = count(repeated as u64, "value");
+            told.left_out.push(format!("{what} at tokens at which the run has another value: all are drawn."));
+        }
         let drawing = drawn(self.metric, Scale::Linear, None, &lines, &mut told);
         Ok((asked.figure(names.of(&self.title()), self.title(), drawing, told)?, lines))
     }
@@ -237,6 +253,11 @@ impl MetricOf<'_> {
             told.caption += " It takes the runs as independent; on the same items, the error is mostly smaller.";
         }
         let others = points.iter().filter(|line| line.run != first.name).map(distinct).sum::<usize>();
+        let repeated: usize = points.iter().map(|line| line.points.len() - distinct(line)).sum();
+        if repeated > 0 {
+            let what = count(repeated as u64, "value");
+            told.left_out.push(format!("Averaged: {what} with another value of the same run at the same tokens."));
+        }
         let alone = others.saturating_sub(asked.answer.rows());
         if alone > 0 {
             let what = count(alone as u64, "checkpoint");
@@ -325,7 +346,8 @@ fn drawn(
     any.then(|| Drawing::Lines { label: label.to_owned(), scale, mark, lines })
 }
 
-/// The training loss, as means over equal parts of the tokens, which are the same for all runs.
+/// The training loss, as means over equal parts of the tokens, which are the same for all runs. No part is smaller than a
+/// step. A mean stands at the mean of the tokens of its steps.
 fn of_losses(
     session: &Session,
     runs: &[RunOf],
@@ -337,14 +359,26 @@ fn of_losses(
     let finite = format!("{known} and tokens is not null and loss - loss = 0");
     let odd = session.run(&format!("select count(*) as odd {known} and not (loss - loss = 0)"))?.numbers("odd")?;
     let without = session.run(&format!("select count(*) as n {known} and tokens is null"))?.numbers("n")?;
-    let most = session.run(&format!("select max(tokens) as most {finite}"))?.numbers("most")?;
-    let Some(most) = most.first().copied().flatten() else { return Ok(None) };
-    let width = most.div_ceil(PARTS).max(1);
+    // Of each run: its first and last tokens, and the numbers of its steps and of their different tokens.
+    let spans = session.run(&format!(
+        "select min(tokens) as first, max(tokens) as last, count(*) as steps, count(distinct tokens) as places {finite} \
+         group by release, run order by release, run"
+    ))?;
+    let numbers = |column: &str| -> Result<Vec<u64>, ReportError> {
+        Ok(spans.numbers(column)?.into_iter().map(Option::unwrap_or_default).collect())
+    };
+    let (firsts, lasts) = (numbers("first")?, numbers("last")?);
+    let (steps, places) = (numbers("steps")?, numbers("places")?);
+    let Some(most) = lasts.iter().copied().max() else {
+        return Ok(None);
+    };
+    let step = |((first, last), places): ((&u64, &u64), &u64)| (last - first).div_ceil(places.saturating_sub(1).max(1));
+    let longest = firsts.iter().zip(&lasts).zip(&places).map(step).max().unwrap_or(1);
+    let width = most.div_ceil(PARTS).max(longest).max(1);
     let parts = format!(
-        "select release, run, part * {width} + {} as tokens, count(*) as steps, avg(loss) as loss\n\
-         from (select release, run, cast(tokens as bigint) / {width} as part, loss {finite})\n\
-         group by release, run, part",
-        width / 2
+        "select release, run, part, avg(tokens) as tokens, count(*) as steps, avg(loss) as loss\n\
+         from (select release, run, tokens, cast(tokens as bigint) / {width} as part, loss {finite})\n\
+         group by release, run, part"
     );
     let mut told = Told { non_finite: odd.first().copied().flatten().unwrap_or(0), ..Told::default() };
     if told.non_finite > 0 {
@@ -353,10 +387,21 @@ fn of_losses(
     if let Some(without @ 1..) = without.first().copied().flatten() {
         told.left_out.push(format!("Left out: {} without a number of tokens.", count(without, "step")));
     }
+    let repeated: u64 = steps.iter().zip(&places).map(|(steps, places)| steps - places).sum();
+    if let repeated @ 1.. = repeated {
+        let what = count(repeated, "step");
+        told.left_out.push(format!("Averaged: {what} at tokens at which the run has another step."));
+    }
     let mean = match width {
         1 => String::new(),
-        width => format!("Each point is the mean over the steps in {}.", count(width, "token")),
+        width => {
+            format!("Each point is the mean over the steps in {}, at the mean of their tokens.", count(width, "token"))
+        }
     };
+    let everywhere =
+        session.run("select count(*) as odd from train_log where not (loss - loss = 0)")?.numbers("odd")?;
+    let non_finite = everywhere.first().copied().flatten().unwrap_or(0);
+    let elsewhere = non_finite.saturating_sub(told.non_finite);
     let asked = Asked::of(session, format!("{parts}\norder by release, run, tokens"))?;
     let (lines_of_loss, more) = lines(&asked.answer, runs, "loss", None)?;
     told.left_out.extend(more.left_out);
@@ -366,8 +411,8 @@ fn of_losses(
     if let [first, _, ..] = runs {
         let (release, run) = (quoted(&first.release), quoted(&first.run));
         let sql = format!(
-            "with parts as (\n  {parts}\n)\nselect p.release, p.run, p.tokens, p.loss, r.loss as reference, p.loss - r.loss as difference\n\
-             from parts as p join parts as r on p.tokens = r.tokens\n\
+            "with parts as (\n  {parts}\n)\nselect p.release, p.run, p.part, p.tokens, p.loss, r.loss as reference, p.loss - r.loss as difference\n\
+             from parts as p join parts as r on p.part = r.part\n\
              where r.release = {release} and r.run = {run} and not (p.release = {release} and p.run = {run})\n\
              order by p.release, p.run, p.tokens"
         );
@@ -377,7 +422,7 @@ fn of_losses(
         let alone = others.saturating_sub(asked.answer.rows());
         if alone > 0 {
             let what = count(alone as u64, "point");
-            told.left_out.push(format!("Not compared: {what} at tokens where {} has none.", first.name));
+            told.left_out.push(format!("Not compared: {what} in parts where {} has none.", first.name));
         }
         told.caption = mean;
         let drawing = drawn("nats a token", Scale::Linear, Some((0.0, "no difference")), &lines, &mut told);
@@ -385,7 +430,8 @@ fn of_losses(
         figures.push(asked.figure(names.of("compared training loss"), title, drawing, told)?);
     }
     let about = "The losses of the table train_log, of all runs after the same number of tokens.".to_owned();
-    Ok(Some(Figures { title: "Training loss".to_owned(), about, figures, left_out: Vec::new() }))
+    let left_out = if elsewhere > 0 { vec![not_drawn(elsewhere)] } else { Vec::new() };
+    Ok(Some(Figures { title: "Training loss".to_owned(), about, figures, left_out, non_finite }))
 }
 
 #[cfg(test)]

@@ -9,6 +9,12 @@ pub fn shell_word(text: &str) -> String {
     }
 }
 
+/// The last part of a path: a page names a file, and not where it was on a machine. URLs are as they are.
+pub fn file_name(path: &str) -> String {
+    let name = std::path::Path::new(path).file_name().filter(|_| !path.contains("://"));
+    name.map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
 /// An option with its value. A value that begins with a dash is no option of its own.
 pub(crate) fn option(name: &str, value: &str) -> String {
     let between = if value.starts_with('-') { "=" } else { " " };
@@ -18,6 +24,19 @@ pub(crate) fn option(name: &str, value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_named_without_its_place() {
+        for (path, expected) in [
+            ("/home/someone/runs.csv", "runs.csv"),
+            ("../data/t/", "t"),
+            ("runs.csv", "runs.csv"),
+            (".", "."),
+            ("s3://bucket/a/x.parquet", "s3://bucket/a/x.parquet"),
+        ] {
+            assert_eq!(file_name(path), expected);
+        }
+    }
 
     #[test]
     fn a_shell_reads_one_word() {

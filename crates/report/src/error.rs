@@ -22,6 +22,14 @@ pub enum ReportError {
         /// What there is.
         known: Vec<String>,
     },
+    /// The table `tensors` has weights of two runs with one name, or of one run twice.
+    #[error("the weights of two runs may not have one name: {run:?} {what}")]
+    SameRun {
+        /// The run.
+        run: String,
+        /// Where its weights are, in words.
+        what: String,
+    },
     /// The tables of a report are missing or empty.
     #[error("the tables metrics, train_log and tensors are missing or empty")]
     NoTables,

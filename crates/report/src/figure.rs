@@ -27,6 +27,9 @@ pub struct Figures {
     pub figures: Vec<Figure>,
     /// What is not shown in any figure, as sentences.
     pub left_out: Vec<String>,
+    /// The values of their table that are not finite: those of all runs and metrics, also if no figure has them. Figures
+    /// that compare values count none.
+    pub non_finite: u64,
 }
 
 impl Figures {

@@ -21,11 +21,11 @@ mod sections;
 mod weights;
 
 pub use checkpoints::Choice;
-pub use command::shell_word;
+pub use command::{file_name, shell_word};
 pub use error::ReportError;
 pub use figure::{Figure, Figures, figures_page};
 pub use page::page;
 pub use release::{Checked, CheckedReplay, Cleaning, Part};
 pub use review::{Attested, AuditFinding, AuditResult, Review, ReviewPage, SignatureResult};
 pub use scaling::{ScalingPage, scaling_page};
-pub use weights::weights;
+pub use weights::{no_weights, weights};

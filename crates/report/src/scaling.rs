@@ -70,7 +70,7 @@ pub fn scaling_page(title: &str, report: &Report, made: &str) -> Result<ScalingP
 /// # Errors
 /// If a chart cannot be drawn.
 pub(crate) fn scaling_section(report: &Report, colour: impl Fn(&str) -> usize) -> Result<Markup, ReportError> {
-    let mut laws = report.laws.iter().map(|law| tables::law(law, &report.request.intervals));
+    let mut laws = report.laws.iter().map(|law| tables::law(law, report));
     let beside = Block::Beside(by_run(report, colour), laws.next().unwrap_or_default());
     let others: Vec<Block> = laws.flatten().collect();
     let section = Section { id: "scaling", title: "Scaling", lead: lead(report), blocks: vec![beside] };

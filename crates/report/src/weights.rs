@@ -79,8 +79,9 @@ const NON_FINITE: Statistic = Statistic {
 /// The heat maps of the table `tensors`, for these runs or, if there are none, for all.
 ///
 /// # Errors
-/// If the table lacks a column, or has none of the chosen runs.
+/// If the table lacks a column, has none of the chosen runs, or has weights of two runs under one name.
 pub fn weights(session: &Session, runs: &[String]) -> Result<Vec<Figures>, ReportError> {
+    one_run_each(session)?;
     let listed = session.run(
         "select run, count(distinct tensor) as tensors, sum(non_finite) as non_finite from tensors group by run order by run",
     )?;
@@ -90,10 +91,12 @@ pub fn weights(session: &Session, runs: &[String]) -> Result<Vec<Figures>, Repor
         return Err(ReportError::NoSuch { what: "run", name: (*name).clone(), known });
     }
     let all = known.into_iter().zip(listed.numbers("tensors")?.into_iter().zip(listed.numbers("non_finite")?));
-    let mut chosen: Vec<_> = all.filter(|(run, _)| runs.is_empty() || runs.contains(run)).collect();
+    let all: Vec<_> = all.collect();
+    let everywhere: u64 = all.iter().filter_map(|(_, (_, non_finite))| *non_finite).sum();
+    let mut chosen: Vec<_> = all.into_iter().filter(|(run, _)| runs.is_empty() || runs.contains(run)).collect();
     chosen.sort_by_key(|(run, _)| runs.iter().position(|chosen| chosen == run));
     let mut names = Names::default();
-    let mut found = Vec::new();
+    let mut found: Vec<Figures> = Vec::new();
     for (run, (tensors, non_finite)) in chosen.iter().take(RUNS) {
         let of = OfRun { run, by_layer: tensors.unwrap_or(0) > TENSORS };
         found.push(of.figures(session, non_finite.unwrap_or(0), &mut names)?);
@@ -101,10 +104,55 @@ pub fn weights(session: &Session, runs: &[String]) -> Result<Vec<Figures>, Repor
     if let (Some(last), true) = (found.last_mut(), chosen.len() > RUNS) {
         last.left_out.push(format!("The weights of {} further runs are left out; choose runs.", chosen.len() - RUNS));
     }
+    let drawn: u64 = found.iter().map(|figures| figures.non_finite).sum();
+    if let (Some(last), further @ 1..) = (found.last_mut(), everywhere.saturating_sub(drawn)) {
+        last.left_out.push(format!("Not finite, and in no figure: {} of other runs.", count(further, "weight")));
+        last.non_finite += further;
+    }
     if let Some(last) = found.last_mut() {
         last.left_out.extend(without.iter().map(|run| format!("The table tensors has no weights of {run}.")));
     }
     Ok(found)
+}
+
+/// What is said of the table `tensors` if it has none of the chosen runs, but weights that are not finite.
+///
+/// # Errors
+/// If the table lacks a column.
+pub fn no_weights(session: &Session) -> Result<Option<Figures>, ReportError> {
+    let odd = session.run("select sum(non_finite) as odd from tensors")?.numbers("odd")?;
+    let non_finite = odd.first().copied().flatten().unwrap_or(0);
+    let about = "The table tensors has no weights of the chosen runs.".to_owned();
+    let left_out = vec![format!("Not finite, and in no figure: {} of other runs.", count(non_finite, "weight"))];
+    let title = "Weights".to_owned();
+    Ok((non_finite > 0).then(|| Figures { title, about, figures: Vec::new(), left_out, non_finite }))
+}
+
+/// Checks that the rows of a run are those of one run: rows have no release, so that two runs of one name could not be
+/// told apart.
+fn one_run_each(session: &Session) -> Result<(), ReportError> {
+    let files = session.files("tensors");
+    if files.len() > 1 {
+        let mut of_run: BTreeMap<String, &String> = BTreeMap::new();
+        for file in files {
+            let name = file.replace('"', "\"\"");
+            for run in session.run(&format!("select distinct run from \"{name}\" order by run"))?.texts("run")? {
+                if let Some(other) = of_run.insert(run.clone(), file) {
+                    return Err(ReportError::SameRun { run, what: format!("is in {other} and in {file}") });
+                }
+            }
+        }
+    }
+    let twice = session.run(
+        "select run, checkpoint, tensor from tensors group by run, checkpoint, tensor having count(*) > 1 \
+         order by run, checkpoint, tensor limit 1",
+    )?;
+    let first = |column: &str| Ok::<_, ReportError>(twice.texts(column)?.into_iter().next().unwrap_or_default());
+    if twice.rows() > 0 {
+        let what = format!("has the tensor {} of the checkpoint {} twice", first("tensor")?, first("checkpoint")?);
+        return Err(ReportError::SameRun { run: first("run")?, what });
+    }
+    Ok(())
 }
 
 /// The weights of a run.
@@ -132,7 +180,7 @@ impl OfRun<'_> {
         let about = format!(
             "Statistics of the table tensors. A row is {rows}, in the order of the network; a column is a checkpoint."
         );
-        Ok(Figures { title: format!("Weights of {}", self.run), about, figures, left_out })
+        Ok(Figures { title: format!("Weights of {}", self.run), about, figures, left_out, non_finite })
     }
 
     /// None if the table has no value of this statistic.

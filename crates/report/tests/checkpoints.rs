@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use retrace_query::{Format, Session};
-use retrace_report::{Choice, Figure, Figures, Part, ReportError, figures_page, page, weights};
+use retrace_report::{Choice, Figure, Figures, Part, ReportError, figures_page, no_weights, page, weights};
 use retrace_spec::{Digest, Step, Tokens};
 use retrace_tables::{Metric, Row, Tensor, TrainLog, write};
 
@@ -186,7 +186,7 @@ fn figures_have_the_numbers_of_the_tables() {
     assert_eq!(compared.left_out, ["Not compared: 1 checkpoint at tokens where a has none."]);
     assert_eq!(find(&all, "text bits_per_byte, 0-shot less a").rows, 0);
 
-    // A part is 501 tokens, of 100 200: five steps of a, or two or three of b.
+    // A part is 500 tokens, of 100 000: five steps of a, or two or three of b.
     let loss = find(&all, "Training loss");
     assert_eq!(loss.non_finite, 1);
     let width = 100_000u64.div_ceil(200);
@@ -205,15 +205,114 @@ fn figures_have_the_numbers_of_the_tables() {
         assert_eq!(number(&row, "steps") as usize, inside.len(), "{row:?}");
         let mean = inside.iter().sum::<f64>() / inside.len() as f64;
         assert!((number(&row, "loss") - mean).abs() < 1e-9, "{row:?}, not {mean}");
+        // It stands at the mean of the tokens.
+        let tokens: Vec<f64> = (1..=last)
+            .map(|step| of(&step).0)
+            .filter(|tokens| tokens / width == part)
+            .map(|tokens| tokens as f64)
+            .collect();
+        let mean = tokens.iter().sum::<f64>() / tokens.len() as f64;
+        assert!((number(&row, "tokens") - mean).abs() < 1e-6, "{row:?}, not {mean}");
     }
     let parts: BTreeMap<(String, String), f64> =
-        rows(loss).iter().map(|row| ((row["run"].clone(), row["tokens"].clone()), number(row, "loss"))).collect();
+        rows(loss).iter().map(|row| ((row["run"].clone(), row["part"].clone()), number(row, "loss"))).collect();
     let differences = rows(find(&all, "Training loss less a"));
     assert!(differences.len() > 150, "{}", differences.len());
     for row in differences {
-        let of = |run: &str| parts[&(run.to_owned(), row["tokens"].clone())];
+        let of = |run: &str| parts[&(run.to_owned(), row["part"].clone())];
         assert!((number(&row, "difference") - (of("b") - of("a"))).abs() < 1e-12, "{row:?}");
     }
+}
+
+/// 120 steps of 256 tokens: a 200th of the run is less than a step.
+#[test]
+fn no_part_of_the_training_loss_is_smaller_than_a_step() {
+    let directory = tempfile::tempdir().unwrap();
+    let steps =
+        |run: &'static str| (1..=120u64).map(move |step| log(run, step, Some(step * 256), 5.0 - step as f64 / 40.0));
+    put(directory.path(), &steps("a").chain(steps("b")).collect::<Vec<_>>());
+    let all = Choice::default().figures(&session(directory.path())).unwrap();
+    let found = rows(find(&all, "Training loss"));
+    assert_eq!(found.len(), 240);
+    for (at, row) in found.iter().enumerate() {
+        let step = (at % 120 + 1) as f64;
+        assert_eq!((number(row, "tokens"), number(row, "loss")), (256.0 * step, 5.0 - step / 40.0));
+    }
+    assert_eq!(rows(find(&all, "Training loss less a")).len(), 120);
+}
+
+#[test]
+fn values_at_the_same_tokens_are_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut metrics = Vec::new();
+    for run in ["a", "b"] {
+        metrics.extend([1000, 2000].map(|tokens| metric("r", run, Some(tokens), ("arc", "acc"), 0.5, None)));
+    }
+    metrics.push(metric("r", "b", Some(2000), ("arc", "acc"), 0.9, None));
+    put(directory.path(), &metrics);
+    let mut logs: Vec<TrainLog> = (1..=1000).map(|step| log("a", step, Some(step * 100), 3.0)).collect();
+    logs.extend((500..600).map(|step| log("a", step, Some(step * 100), 1.0)));
+    put(directory.path(), &logs);
+    let all = Choice::default().figures(&session(directory.path())).unwrap();
+    for (title, said) in [
+        ("arc acc, 0-shot", "1 value at tokens at which the run has another value: all are drawn."),
+        ("arc acc, 0-shot less a", "Averaged: 1 value with another value of the same run at the same tokens."),
+        ("Training loss", "Averaged: 100 steps at tokens at which the run has another step."),
+    ] {
+        assert!(find(&all, title).left_out.contains(&said.to_owned()), "{title}: {:?}", find(&all, title).left_out);
+    }
+}
+
+/// Values that no figure has: of metrics and runs that are not chosen or too many.
+#[test]
+fn every_value_is_looked_at_also_if_it_is_not_drawn() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = |at: usize| format!("task{at:03}");
+    let metrics: Vec<Metric> = (0..70)
+        .map(|at| metric("r", "a", Some(1000), (&name(at), "acc"), if at == 65 { f64::NAN } else { 0.5 }, None))
+        .collect();
+    put(directory.path(), &metrics);
+    put(directory.path(), &[log("a", 1, Some(100), 3.0), log("b", 1, Some(100), f64::INFINITY)]);
+    let tensors: Vec<Tensor> = (0..15u64)
+        .map(|run| Tensor {
+            non_finite: 5 * u64::from(run == 14),
+            ..tensor(&format!("run{run:02}"), 1, "w", 1.0, None)
+        })
+        .collect();
+    put(directory.path(), &tensors);
+    let session = session(directory.path());
+    let of = |found: &[Figures]| found.iter().map(|figures| figures.non_finite).sum::<u64>();
+    let all = Choice::default().figures(&session).unwrap();
+    assert_eq!(of(&all), 2);
+    assert!(all[0].left_out.contains(&"Not finite, and in no figure: 1 value.".to_owned()), "{:?}", all[0].left_out);
+    let chosen = Choice { runs: vec!["a".to_owned()], metrics: vec!["task000".to_owned()], interpolate: false };
+    assert_eq!(of(&chosen.figures(&session).unwrap()), 2);
+    for runs in [&[][..], &["run01".to_owned()]] {
+        let found = weights(&session, runs).unwrap();
+        assert_eq!(of(&found), 5);
+        let said = "Not finite, and in no figure: 5 weights of other runs.".to_owned();
+        assert!(found.last().unwrap().left_out.contains(&said));
+    }
+    assert_eq!(no_weights(&session).unwrap().unwrap().non_finite, 5);
+}
+
+#[test]
+fn weights_of_two_runs_with_one_name_are_refused() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    for (directory, norm) in directories.iter().zip([4.0, 40.0]) {
+        put(directory.path(), &[tensor("base", 0, "w", norm, None), tensor("base", 10, "w", norm, None)]);
+    }
+    let both = Session::open(&directories.each_ref().map(|of| of.path().to_owned())).unwrap();
+    let error = weights(&both, &[]).unwrap_err().to_string();
+    for directory in &directories {
+        assert!(error.contains(directory.path().to_str().unwrap()) && error.contains("\"base\""), "{error}");
+    }
+    put(directories[1].path(), &[tensor("small", 0, "w", 4.0, None)]);
+    let both = Session::open(&directories.each_ref().map(|of| of.path().to_owned())).unwrap();
+    assert_eq!(weights(&both, &[]).unwrap().len(), 2);
+    put(directories[1].path(), &[tensor("small", 0, "w", 4.0, None), tensor("small", 0, "w", 40.0, None)]);
+    let error = weights(&session(directories[1].path()), &[]).unwrap_err().to_string();
+    assert!(error.contains("the tensor w of the checkpoint runs/small/step-0 twice"), "{error}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub use eval::{Evaluated, evaluate, load};
 pub use make::{Event, Made, MakeOptions, Outcome, Why, make};
 pub use page::sections;
 pub use plan::{Plan, PlannedStep};
-pub use points::{PointColumns, PointsError, all_rows};
+pub use points::{PointColumns, PointsError, all_rows, open_points};
 pub use scaling::ScalingRequest;
 pub use step::{AnyStep, Files, Need, Options, Outputs, Step, Summary, carry_out, files_below, open, save};
 pub use tokenize::Tokenized;

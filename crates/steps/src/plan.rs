@@ -33,7 +33,15 @@ pub struct PlannedStep {
 }
 
 /// The values of the field `retrace` in documents that are not steps.
-const NO_STEPS: [&str; 6] = ["manifest/1", "task/1", "mapping/1", "known-roots/1", Report::SCHEMA, Predictions::SCHEMA];
+const NO_STEPS: [&str; 7] = [
+    "manifest/1",
+    "task/1",
+    "mapping/1",
+    "known-roots/1",
+    Report::SCHEMA,
+    Predictions::SCHEMA,
+    Predictions::WITHOUT_POINTS,
+];
 
 impl Plan {
     /// The plan for the documents directly in `root`: YAML or JSON whose first field says that it is a step. Documents

@@ -1,9 +1,10 @@
 //! The points of a scaling law in the rows of a query.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use retrace_analysis::scaling::{Point, PointError, Points};
-use retrace_query::{Answer, QueryError, Session};
+use retrace_query::{Answer, Options, QueryError, Session};
 use retrace_spec::recipe::scaling::{ColumnNames, LossUnit, ParamsUnit, Quantity};
 use thiserror::Error;
 
@@ -45,9 +46,11 @@ pub enum PointsError {
         /// What it must be.
         expected: &'static str,
     },
-    /// A value of an optional column that is not a number.
-    #[error("the column {column:?} has {value:?}, which is not a number as it must have")]
-    Optional {
+    /// A value that is not a number.
+    #[error("the row with {row}: the column {column:?} has {value:?}, which is not a number as it must have")]
+    NoNumber {
+        /// The row's values.
+        row: String,
         /// The column.
         column: String,
         /// The value.
@@ -96,6 +99,9 @@ pub enum PointsError {
         /// The column.
         column: String,
     },
+    /// Only the last point of each run is asked for, and no point has a run.
+    #[error("the last point of each run cannot be found: no point has a run")]
+    NoRuns,
     /// There are no rows.
     #[error("there are no points")]
     None,
@@ -108,6 +114,7 @@ impl PointsError {
             Self::Missing { .. } | Self::Unknown { .. } | Self::Ambiguous { .. } => "columns",
             Self::Unit { quantity: Quantity::Params, .. } => "params_unit",
             Self::Unit { .. } => "loss_unit",
+            Self::NoRuns => "finals",
             _ => "points",
         }
     }
@@ -136,20 +143,32 @@ impl PointColumns {
         };
         let (flops, unique, accuracy) =
             (numbers(Quantity::Flops)?, numbers(Quantity::UniqueTokens)?, numbers(Quantity::Accuracy)?);
+        let runs = self.column(Quantity::Run, &columns).map(|column| answer.texts(&column)).transpose()?;
+        let seeds = self.column(Quantity::Seed, &columns).map(|column| answer.numbers(&column)).transpose()?;
+        let required =
+            [(Quantity::Params, params.clone()), (Quantity::Tokens, tokens.clone()), (Quantity::Loss, loss.clone())];
+        let optional = [Quantity::Flops, Quantity::UniqueTokens, Quantity::Accuracy, Quantity::Seed];
+        let optional = optional.into_iter().filter_map(|quantity| Some((quantity, self.column(quantity, &columns)?)));
         // Null in an optional column is no value; a text or a number that is none of its kind must not pass for null.
-        for quantity in [Quantity::Flops, Quantity::UniqueTokens, Quantity::Accuracy, Quantity::Seed] {
-            let Some(column) = self.column(quantity, &columns) else { continue };
+        for (quantity, column) in required.iter().cloned().chain(optional) {
             let texts = answer.texts(&column)?;
             let read: Vec<bool> = match quantity {
                 Quantity::Seed => answer.numbers(&column)?.iter().map(Option::is_some).collect(),
                 _ => answer.floats(&column)?.iter().map(|value| !value.is_nan()).collect(),
             };
-            if let Some((text, _)) = texts.iter().zip(read).find(|(text, read)| !text.is_empty() && !read) {
-                return Err(PointsError::Optional { column, value: text.clone() });
+            // The check of the points tells a NaN among these.
+            let checked = matches!(quantity, Quantity::Params | Quantity::Tokens | Quantity::Loss);
+            let nan = |text: &str| checked && text.trim().eq_ignore_ascii_case("nan");
+            let is_none = |(_, (text, read)): &(usize, (&String, bool))| !text.is_empty() && !read && !nan(text);
+            if let Some((row, (text, _))) = texts.iter().zip(read).enumerate().find(is_none) {
+                let cell = |(quantity, column): &(Quantity, String)| {
+                    let text = answer.texts(column)?.get(row).cloned().unwrap_or_default();
+                    Ok::<_, QueryError>(format!("{quantity} {text}"))
+                };
+                let row = required.iter().map(cell).collect::<Result<Vec<_>, _>>()?.join(", ");
+                return Err(PointsError::NoNumber { row, column, value: text.clone() });
             }
         }
-        let runs = self.column(Quantity::Run, &columns).map(|column| answer.texts(&column)).transpose()?;
-        let seeds = self.column(Quantity::Seed, &columns).map(|column| answer.numbers(&column)).transpose()?;
         let (params, tokens, loss) = (answer.floats(&params)?, answer.floats(&tokens)?, answer.floats(&loss)?);
         let of = |values: &Option<Vec<f64>>, row: usize| values.as_ref()?.get(row).copied().filter(|v| !v.is_nan());
         let at = |row: usize| {
@@ -205,6 +224,16 @@ impl PointColumns {
             (None, None) => Err(PointsError::Unit { quantity, column }),
         }
     }
+}
+
+/// The session with the rows at `paths`, in which the run of a point is text as it stands in the file: "01" is no "1".
+///
+/// # Errors
+/// If a file cannot be read, or is none that has rows.
+pub fn open_points(paths: &[PathBuf], columns: &ColumnNames, options: Options) -> Result<Session, QueryError> {
+    let mut texts = vec![Quantity::Run.name().to_owned()];
+    texts.extend(columns.0.get(&Quantity::Run).cloned());
+    Session::open_with(paths, Options { texts, ..options })
 }
 
 /// All rows of the one file that is opened.

@@ -6,23 +6,23 @@ use std::path::PathBuf;
 
 use retrace_analysis::scaling::{Points, Predictions, Report, Request};
 use retrace_files::{Progress, Root};
-use retrace_query::{Answer, Session};
-use retrace_report::{scaling_page, shell_word};
+use retrace_query::Answer;
+use retrace_report::{file_name, scaling_page, shell_word};
 use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::recipe::scaling::{Base, Bootstrap, FitOptions, Reduction};
 use retrace_spec::{RelPath, ScalingRecipe};
 
 use crate::StepError;
 use crate::contamination::write_json;
-use crate::points::{PointColumns, PointsError, all_rows};
+use crate::points::{PointColumns, PointsError, all_rows, open_points};
 use crate::step::{Files, Need, Options, Outputs, Step};
 
 /// What a report of scaling laws is made from, and how: what the flags of the verb say, and the fields of the document.
 #[derive(Debug, Clone)]
 pub struct ScalingRequest {
-    /// The file of the points, or SQL.
+    /// The name of the file of the points, without its place on a machine, or SQL.
     pub points: String,
-    /// The tables that the SQL reads; none for a file.
+    /// The names of the tables that the SQL reads, as that of the file; none for a file.
     pub tables: Vec<String>,
     /// The columns of the points.
     pub columns: PointColumns,
@@ -40,12 +40,19 @@ impl ScalingRequest {
     /// # Errors
     /// As [`PointColumns::points`].
     pub fn points(&self, answer: &Answer) -> Result<Points, StepError> {
-        Ok(self.chosen(self.columns.points(answer)?))
+        self.chosen(self.columns.points(answer)?)
     }
 
     /// Those of the points that are fitted.
-    pub fn chosen(&self, points: Points) -> Points {
-        if self.finals { points.finals() } else { points }
+    ///
+    /// # Errors
+    /// If these are the last points of each run, and no point has a run.
+    pub fn chosen(&self, points: Points) -> Result<Points, StepError> {
+        match self.finals {
+            true if points.rows().iter().all(|point| point.run.is_none()) => Err(PointsError::NoRuns.into()),
+            true => Ok(points.finals()),
+            false => Ok(points),
+        }
     }
 
     /// The report of these points.
@@ -147,8 +154,8 @@ impl fmt::Display for Fitted {
 /// What a document asks for.
 fn request(recipe: &ScalingRecipe) -> ScalingRequest {
     ScalingRequest {
-        points: recipe.points.clone(),
-        tables: recipe.tables.iter().map(ToString::to_string).collect(),
+        points: if recipe.tables.is_empty() { file_name(&recipe.points) } else { recipe.points.clone() },
+        tables: recipe.tables.iter().map(|table| file_name(table.as_str())).collect(),
         columns: PointColumns {
             named: recipe.columns.clone(),
             params_unit: recipe.params_unit,
@@ -171,10 +178,16 @@ fn request(recipe: &ScalingRecipe) -> ScalingRequest {
 fn answer(root: &Root, recipe: &ScalingRecipe) -> Result<Answer, StepError> {
     // The document may be untrusted, so its SQL can read only these files.
     if let Some(file) = recipe.file()? {
-        return Ok(all_rows(&Session::open(&[file.under(root.path())])?)?);
+        if [".json", ".yaml", ".yml"].iter().any(|ending| file.as_str().ends_with(ending)) {
+            let what =
+                format!("{file} must be a Parquet, CSV, TSV or JSON lines file; JSON lines have the ending .jsonl");
+            return Err(StepError::Field { field: "points".to_owned(), what });
+        }
+        let paths = [file.under(root.path())];
+        return Ok(all_rows(&open_points(&paths, &recipe.columns, retrace_query::Options::default())?)?);
     }
     let tables: Vec<PathBuf> = recipe.tables.iter().map(|table| table.under(root.path())).collect();
-    Ok(Session::open(&tables)?.run_foreign(&recipe.points)?)
+    Ok(open_points(&tables, &recipe.columns, retrace_query::Options::default())?.run_foreign(&recipe.points)?)
 }
 
 impl Step for ScalingRecipe {

@@ -58,11 +58,11 @@ pub struct TensorStats {
     pub kurtosis: Option<f64>,
     /// For a matrix, if requested: its squared norm divided by its squared largest singular value.
     pub stable_rank: Option<f64>,
-    /// The norm of the difference from the checkpoint before.
+    /// The norm of the difference from the checkpoint before, of the same run.
     pub distance_to_previous: Option<f64>,
     /// The cosine with the checkpoint before.
     pub cosine_to_previous: Option<f64>,
-    /// The norm of the difference from the first checkpoint.
+    /// The norm of the difference from the first checkpoint of the run.
     pub distance_to_first: Option<f64>,
     /// The cosine with the first checkpoint.
     pub cosine_to_first: Option<f64>,
@@ -71,12 +71,14 @@ pub struct TensorStats {
 }
 
 /// The statistics of every tensor of `checkpoints`, each a directory with weights or one file of them, in their order
-/// and then by name. Each is read once; with `stable_rank`, matrices are read once more.
+/// and then by name. Each is read once; with `stable_rank`, matrices are read once more. `runs` has the run of each
+/// checkpoint, as any number: the previous and the first checkpoint are those of the same run. Without, all are of one.
 ///
 /// # Errors
 /// If a file cannot be read, or contains no weights.
 pub fn stats(
     checkpoints: &[PathBuf],
+    runs: &[usize],
     stable_rank: bool,
     progress: &dyn Progress,
 ) -> Result<Vec<TensorStats>, StatsError> {
@@ -86,9 +88,16 @@ pub fn stats(
     let bytes = held.iter().flat_map(|tensors| tensors.values()).map(StoredTensor::length).sum();
     progress.begin("looking at the weights", bytes, Unit::Bytes);
     let of = |name: &&String| -> Result<Vec<TensorStats>, StatsError> {
-        let there = held.iter().enumerate().filter_map(|(at, tensors)| Some((at, tensors.get_key_value(*name)?)));
-        let tensors = there.map(|(at, (name, stored))| Reading::begin(at, name, stored));
-        let found = of_tensor(tensors.collect::<Result<_, _>>()?, stable_rank)?;
+        let mut of_run: BTreeMap<Option<usize>, Vec<Reading<'_>>> = BTreeMap::new();
+        for (at, tensors) in held.iter().enumerate() {
+            if let Some((name, stored)) = tensors.get_key_value(*name) {
+                of_run.entry(runs.get(at).copied()).or_default().push(Reading::begin(at, name, stored)?);
+            }
+        }
+        let mut found = Vec::new();
+        for tensors in of_run.into_values() {
+            found.extend(of_tensor(tensors, stable_rank)?);
+        }
         progress.advance(held.iter().filter_map(|tensors| tensors.get(*name)).map(StoredTensor::length).sum());
         Ok(found)
     };
@@ -177,7 +186,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// The statistics of one tensor in every checkpoint that has it, which are read in parallel.
+/// The statistics of one tensor in every checkpoint of a run that has it, which are read in parallel.
 fn of_tensor(mut tensors: Vec<Reading<'_>>, stable_rank: bool) -> Result<Vec<TensorStats>, StatsError> {
     let most = tensors.iter().map(|reading| reading.stored.elements()).max().unwrap_or_default();
     let (mut bytes, mut values) = (Vec::new(), Vec::new());

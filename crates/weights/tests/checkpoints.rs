@@ -65,7 +65,7 @@ fn three_checkpoints_of_a_run() {
             checkpoint(directory.path(), &format!("step{at}"), &tensors)
         })
         .collect();
-    let found = stats(&all, true, &Silent).unwrap();
+    let found = stats(&all, &[0, 0, 0], true, &Silent).unwrap();
     assert_eq!(found.len(), 3 + 2 + 3 + 3);
     let wide: Vec<Vec<f64>> = values.iter().map(|v| v.iter().map(|x| f64::from(*x)).collect()).collect();
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
@@ -103,7 +103,28 @@ fn three_checkpoints_of_a_run() {
     assert_eq!((find(&found, 2, "grows").distance_to_first, find(&found, 2, "grows").stable_rank), (None, None));
     // One at a time and on one thread: the same bits.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    assert_eq!(pool.install(|| stats(&all, true, &Silent)).unwrap(), found);
+    assert_eq!(pool.install(|| stats(&all, &[0, 0, 0], true, &Silent)).unwrap(), found);
+}
+
+/// Each run's numbers are those that it has alone, also if the checkpoints of two runs are given by turns.
+#[test]
+fn distances_are_within_a_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let n = SHAPE.iter().product();
+    let at = |seed: u64| {
+        let weights = tensor(Dtype::F32, &SHAPE, &normal(seed, n));
+        checkpoint(directory.path(), &format!("step{seed}"), &[("w", weights)])
+    };
+    let all: Vec<PathBuf> = (0..5).map(at).collect();
+    let runs = [7, 2, 7, 2, 7];
+    let together = stats(&all, &runs, false, &Silent).unwrap();
+    for run in [7, 2] {
+        let places: Vec<usize> = (0..5).filter(|at| runs[*at] == run).collect();
+        let of_run: Vec<PathBuf> = places.iter().map(|at| all[*at].clone()).collect();
+        for (alone, at) in stats(&of_run, &[], false, &Silent).unwrap().into_iter().zip(places) {
+            assert_eq!(*find(&together, at, "w"), TensorStats { checkpoint: at, ..alone });
+        }
+    }
 }
 
 #[test]
@@ -112,7 +133,7 @@ fn what_is_not_finite_is_told() {
     let mut values = normal(1, 100);
     (values[7], values[90]) = (f32::NAN, f32::INFINITY);
     let broken = checkpoint(directory.path(), "broken", &[("w", tensor(Dtype::F32, &[10, 10], &values))]);
-    let found = stats(&[broken], true, &Silent).unwrap();
+    let found = stats(&[broken], &[0], true, &Silent).unwrap();
     assert_eq!((found[0].non_finite, found[0].stable_rank), (2, None));
     assert!(found[0].norm.is_finite() && found[0].mean.is_some());
 }
@@ -120,7 +141,7 @@ fn what_is_not_finite_is_told() {
 #[test]
 fn what_has_no_weights_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let error = |path: &Path| stats(&[path.to_owned()], false, &Silent).unwrap_err().to_string();
+    let error = |path: &Path| stats(&[path.to_owned()], &[0], false, &Silent).unwrap_err().to_string();
     assert!(error(directory.path()).contains("holds no weights"));
     assert!(error(&directory.path().join("nothing.safetensors")).contains("nothing.safetensors"));
     let cut = checkpoint(directory.path(), "cut", &[("w", tensor(Dtype::F32, &[10], &normal(1, 10)))])

@@ -47,7 +47,10 @@ pub fn bootstrap(
 ) -> Result<Resampled, FitError> {
     bootstrap.check().map_err(|(option, expected)| FitError::Option(option, expected))?;
     if bootstrap.by == Resampling::Parametric && !law.has_loss() {
-        return Err(FitError::Needs { law, what: "a bootstrap by run or case, as it says no loss to draw from" });
+        return Err(FitError::Needs {
+            law,
+            what: "a bootstrap by run or case: it says no loss from which losses could be drawn",
+        });
     }
     let prepared = prepare(points, law, options)?;
     let (mut fit, points, again) = (prepared.fit, prepared.points, prepared.again);

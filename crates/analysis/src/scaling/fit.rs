@@ -83,6 +83,12 @@ pub enum FitError {
         /// What it needs.
         what: &'static str,
     },
+    /// The law has no loss that could be compared with points.
+    #[error("the law {law} says the best model for a compute, and no loss that could be compared with the points")]
+    NoLoss {
+        /// The law.
+        law: LawName,
+    },
     /// An option out of its range.
     #[error("the option {0} must be {1}")]
     Option(&'static str, &'static str),

@@ -17,7 +17,7 @@ pub struct Holdout {
     pub factor: f64,
     /// The root mean square of ln (predicted / observed) over the points held out.
     pub error: f64,
-    /// The mean of (predicted - observed) / observed: above 0 the law foretells too high a loss.
+    /// The mean of ln (predicted / observed): above 0 the law foretells too high a loss. It is at most the error.
     pub bias: f64,
     /// The same root mean square over the points kept, for comparison.
     pub error_kept: f64,
@@ -34,7 +34,7 @@ fn holdout(
     keep: impl Fn(usize) -> bool,
 ) -> Result<Holdout, FitError> {
     if !law.has_loss() {
-        return Err(FitError::Needs { law, what: "a loss to compare, which it does not say" });
+        return Err(FitError::NoLoss { law });
     }
     let (kept, held) = (points.keep(&keep), points.keep(|at| !keep(at)));
     if held.rows().is_empty() {
@@ -51,7 +51,7 @@ fn holdout(
         held: held.rows().len(),
         factor: most(&held) / most(&kept),
         error: root(&missed),
-        bias: missed.iter().map(|log| libm::expm1(*log)).sum::<f64>() / missed.len() as f64,
+        bias: missed.iter().sum::<f64>() / missed.len() as f64,
         error_kept: root(&logs(&kept)),
         fit,
     };
@@ -62,11 +62,25 @@ fn holdout(
     }
 }
 
-/// Each run's largest compute.
+/// Computes that differ by less than this part are one budget: N and D of one budget are rounded, and a cut between the
+/// products would divide it.
+const ROUNDING: f64 = 1e-6;
+
+/// Each run's largest compute. Those of one budget are the same number.
 fn run_computes(points: &Points) -> Vec<f64> {
     let mut computes = vec![0.0_f64; points.runs()];
     for (point, run) in points.rows().iter().zip(points.clusters()) {
         computes[*run] = computes[*run].max(point.compute());
+    }
+    let mut order: Vec<usize> = (0..computes.len()).collect();
+    order.sort_by(|a, b| computes[*a].total_cmp(&computes[*b]));
+    let (mut budget, mut before) = (0.0, 0.0);
+    for run in order {
+        if computes[run] > before * (1.0 + ROUNDING) {
+            budget = computes[run];
+        }
+        before = computes[run];
+        computes[run] = budget;
     }
     computes
 }

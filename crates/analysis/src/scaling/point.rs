@@ -227,6 +227,19 @@ impl Points {
         self.keep(|at| self.rows[at].tokens == last[self.clusters[at]])
     }
 
+    /// Whether some larger model is no better than a smaller one that was trained on no more tokens.
+    pub fn larger_is_no_better(&self) -> bool {
+        /// Numbers of tokens that differ by less than this part are the same.
+        const NEAR: f64 = 0.02;
+        let rows = || self.rows.iter();
+        rows().any(|large| {
+            // Rows are sorted by size.
+            rows()
+                .take_while(|small| small.params < large.params)
+                .any(|small| small.tokens <= large.tokens * (1.0 + NEAR) && small.loss <= large.loss)
+        })
+    }
+
     /// The points whose index `keep` accepts.
     pub fn keep(&self, keep: impl Fn(usize) -> bool) -> Self {
         let mut numbers = BTreeMap::new();
@@ -269,6 +282,19 @@ mod tests {
         let mut reversed = along();
         reversed.reverse();
         assert_eq!(Points::new(Some(ParamsUnit::Total), Some(LossUnit::NatsPerToken), reversed).unwrap(), points);
+    }
+
+    #[test]
+    fn a_larger_model_that_is_no_better_is_found() {
+        let of = |large: (f64, f64)| {
+            let rows = vec![Point::new(1e8, 2e9, 3.0), Point::new(1e8, 1e9, 3.5), Point::new(2e8, large.0, large.1)];
+            Points::new(None, None, rows).unwrap().larger_is_no_better()
+        };
+        // By hand: fewer tokens excuse a higher loss.
+        assert_eq!(
+            [(2e9, 2.9), (1e9, 3.2), (1e9, 3.6), (2e9, 3.0), (1.99e9, 3.1)].map(of),
+            [false, false, true, true, true]
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::bootstrap::{Resampled, deviation, interval};
 use super::fit::Fit;
 use super::law::loss;
 use super::point::Points;
+use super::predictions::Incomparable;
 use super::warning::Warning;
 
 /// The best model for a compute.
@@ -73,9 +74,18 @@ pub struct Outcome {
 }
 
 impl Prediction {
+    /// The loss and the interval of a run, with which a later run is compared.
+    ///
+    /// # Errors
+    /// If there is none, so that no later run can be compared.
+    pub fn checkable(&self) -> Result<(f64, [f64; 2]), Incomparable> {
+        let loss = self.loss.ok_or(Incomparable::NoLoss)?;
+        Ok((loss, self.run_interval.ok_or(Incomparable::NoInterval)?))
+    }
+
     /// Compares the prediction with a loss observed later, in the same unit; `None` if no loss was predicted.
     pub fn outcome(&self, observed: f64) -> Option<Outcome> {
-        let (loss, [low, high]) = self.loss.zip(self.run_interval)?;
+        let (loss, [low, high]) = self.checkable().ok()?;
         Some(Outcome { error: (observed - loss) / loss, within: (low..=high).contains(&observed) })
     }
 }

@@ -113,7 +113,7 @@ pub struct Tested {
     pub factor: f64,
     /// The root mean square of ln (predicted / observed) over the points held out.
     pub error: f64,
-    /// The mean of (predicted - observed) / observed.
+    /// The mean of ln (predicted / observed).
     pub bias: f64,
     /// The same root mean square over the points kept.
     pub error_kept: f64,
@@ -268,6 +268,15 @@ impl LawReport {
         let parameters: Vec<f64> = self.law.parameters().iter().map(value).collect::<Option<_>>()?;
         let unique = point.unique_tokens.unwrap_or(point.tokens);
         Some(loss(self.law, &parameters, point.params, point.tokens, unique)).filter(|loss| loss.is_finite())
+    }
+
+    /// The significant digits that its parameters need: with fewer, they do not give its losses.
+    pub fn digits(&self) -> u32 {
+        let needed = self.warnings.iter().filter_map(|told| match told.warning {
+            Warning::RoundedConstants { digits, .. } => Some(digits),
+            _ => None,
+        });
+        needed.max().unwrap_or(0).max(4)
     }
 
     /// Whether all exponents are those of a law: nothing warns of them.

@@ -308,6 +308,11 @@ fn repeated_points(points: &Points) -> Vec<Warning> {
     all
 }
 
+/// A factor in few digits.
+fn times(factor: f64) -> String {
+    if factor < 1e6 { format!("{factor:.0}") } else { format!("{factor:.1e}") }
+}
+
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = |part: f64| format!("{:.2} %", 100.0 * part);
@@ -320,6 +325,10 @@ impl fmt::Display for Warning {
             ),
             Self::Mean => f.write_str(
                 "The objective is the mean of the Huber losses, not their sum: an absolute tolerance then stops the search too early.",
+            ),
+            Self::RarelyReached { reached: 0, tried } => write!(
+                f,
+                "None of the {tried} starts reached the best optimum; it was found when the best of them was continued. There may be a better one."
             ),
             Self::RarelyReached { reached, tried } => {
                 write!(f, "Only {reached} of {tried} starts reached the best optimum; there may be a better one.")
@@ -377,11 +386,26 @@ impl fmt::Display for Warning {
                 write!(f, "The measured compute is {least:.2} to {most:.2} times 6 N D.")
             }
             Self::Extrapolation { what, factor } if *factor < 1.0 => {
-                write!(f, "The {what} is {:.0} times smaller than the smallest among the points.", 1.0 / factor)
+                write!(f, "The {what} is {} times smaller than the smallest among the points.", times(1.0 / factor))
             }
             Self::Extrapolation { what, factor } => {
-                write!(f, "The {what} is {factor:.0} times the largest among the points.")
+                write!(f, "The {what} is {} times the largest among the points.", times(*factor))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_factor_has_few_digits() {
+        for (factor, said) in
+            [(40.0, "40 times the largest"), (f64::MAX, "1.8e308 times the largest"), (1e-300, "1.0e300 times smaller")]
+        {
+            let text = Warning::Extrapolation { what: "compute".to_owned(), factor }.to_string();
+            assert!(text.contains(said), "{text}");
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::terminal::{Terminal, Tone, count};
 /// Each CHECKPOINT is a directory with `model.safetensors` or `pytorch_model.bin` (one file or shards), or
 /// one file of weights; give them in the order of the run. For every tensor: norm, mean, standard deviation, minimum, maximum,
 /// kurtosis, the number of values that are not finite, the distance to the previous and to the first
-/// checkpoint, and the digest. Each file is read once. With `-o`, the statistics are written as the table
+/// checkpoint of the same run, and the digest. Checkpoints in one directory are of one run. Each file is read once. With `-o`, the statistics are written as the table
 /// `tensors`, for `retrace query`; the step of a checkpoint is taken from its name (`step1000`), or from the name
 /// of its directory if a file is given and its own name has no step.
 #[derive(Debug, clap::Args)]
@@ -37,14 +37,15 @@ pub(crate) struct Stats {
     /// Write the table into DIR/tables
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// The name of the run [default: the name of the directory that holds the checkpoints]
+    /// The name of the run, of which all checkpoints are then [default: the name of the directory that holds them]
     #[arg(long, value_name = "NAME")]
     run: Option<String>,
 }
 
 impl Stats {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let found = stats(&self.checkpoints, self.stable_rank, terminal.progress().as_ref())?;
+        let runs = self.runs()?;
+        let found = stats(&self.checkpoints, &runs, self.stable_rank, terminal.progress().as_ref())?;
         if let Some(output) = &self.output {
             let rows: Vec<Tensor> = found.iter().map(|tensor| self.row(tensor)).collect();
             retrace_tables::write(&output.join("tables"), &rows)?;
@@ -102,9 +103,36 @@ impl Stats {
         Ok(Exit::holds(non_finite == 0))
     }
 
+    /// The run of each checkpoint, as the place of the directory that holds it; with `--run` all are of one.
+    fn runs(&self) -> Result<Vec<usize>, Failure> {
+        let mut holders: Vec<PathBuf> = Vec::new();
+        let mut runs = Vec::new();
+        for checkpoint in &self.checkpoints {
+            let holder = self.run.as_ref().map_or_else(|| holder(checkpoint), |_| PathBuf::new());
+            let known = holders.iter().position(|known| *known == holder);
+            runs.push(known.unwrap_or(holders.len()));
+            if known.is_none() {
+                holders.push(holder);
+            }
+        }
+        for (at, one) in holders.iter().enumerate().filter(|_| self.output.is_some()) {
+            let same = |other: &&PathBuf| other.file_name() == one.file_name();
+            if let Some(other) = holders.iter().take(at).find(same) {
+                let name = one.file_name().unwrap_or_default().display();
+                let what = format!("{} and {} are two runs of the name {name}", other.display(), one.display());
+                return Err(Failure::usage(
+                    what,
+                    "write the table of each alone, with --run NAME and an -o of its own",
+                ));
+            }
+        }
+        Ok(runs)
+    }
+
     fn row(&self, found: &TensorStats) -> Tensor {
         let checkpoint = self.checkpoints.get(found.checkpoint).map(PathBuf::as_path).unwrap_or_else(|| Path::new(""));
-        let holder = naming(checkpoint).parent().and_then(Path::file_name).unwrap_or_default().to_owned();
+        let holder = holder(checkpoint);
+        let holder = holder.file_name().unwrap_or_default();
         Tensor {
             run: self.run.clone().unwrap_or_else(|| holder.to_string_lossy().into_owned()),
             checkpoint: checkpoint.display().to_string(),
@@ -128,6 +156,11 @@ impl Stats {
             digest: found.digest,
         }
     }
+}
+
+/// The directory that holds a checkpoint.
+fn holder(checkpoint: &Path) -> PathBuf {
+    naming(checkpoint).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 /// A number with 11 characters.

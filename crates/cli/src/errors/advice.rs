@@ -64,11 +64,15 @@ pub(super) fn of(failure: &Failure) -> String {
                 .to_owned()
         }
         Failure::Report(ReportError::Twin { .. }) => TWIN.to_owned(),
+        Failure::Report(ReportError::SameRun { .. }) => SAME_RUN.to_owned(),
         Failure::Report(_) => "check that the tables have the rows that the report draws".to_owned(),
     }
 }
 
 const TWIN: &str = "correct `twins` in the document of the page: a twin has scores of the same benchmarks and was trained without the documents that leak them";
+
+const SAME_RUN: &str =
+    "give one of the two, or make the table of one again with another name: `retrace stats --run NAME -o DIR`";
 
 /// The advice for a step that failed.
 pub(crate) fn of_step(error: &StepError) -> String {
@@ -103,6 +107,7 @@ pub(crate) fn of_step(error: &StepError) -> String {
         StepError::Changed { .. } => "move the file away or remove it, then run `retrace make` again",
         StepError::Report(ReportError::NoSuch { .. }) => "give one of these names, or none: then all are shown",
         StepError::Report(ReportError::Twin { .. }) => TWIN,
+        StepError::Report(ReportError::SameRun { .. }) => SAME_RUN,
         StepError::Report(_) => "check that the tables have the rows that the report draws",
     }
     .to_owned()
@@ -136,7 +141,8 @@ fn of_document(error: &SpecError) -> String {
 fn of_points(error: &PointsError) -> String {
     match error {
         PointsError::Query(error) => return of_query(error),
-        PointsError::Value { .. } | PointsError::Optional { .. } | PointsError::Point(PointError::Value { .. }) => "correct this value, or leave the row out, for example with SQL",
+        PointsError::Value { .. } | PointsError::NoNumber { .. } | PointsError::Point(PointError::Value { .. }) => "correct this value, or leave the row out, for example with SQL",
+        PointsError::NoRuns => "give a column `run`, or name it with --columns run=COLUMN; or leave out --finals, in a document `finals`",
         PointsError::Point(PointError::Units { .. }) => "fit the two separately",
         PointsError::Missing { .. } => {
             "name the column: --columns params=N,tokens=D,loss=L; a quantity that must be computed, such as tokens from compute, is computed with SQL"

@@ -183,7 +183,8 @@ fn points() -> Vec<PointsError> {
             column: "loss",
             expected: "a finite number above 0",
         },
-        PointsError::Optional { column: text("flops"), value: text("1e20 or so") },
+        PointsError::NoNumber { row: text("ROW"), column: text("flops"), value: text("1e20 or so") },
+        PointsError::NoRuns,
         PointsError::None,
     ]
     .into()
@@ -370,6 +371,7 @@ fn all() -> Vec<Errors> {
             [
                 ReportError::Empty(text("loss")),
                 ReportError::NoSuch { what: "run", name: text("NAME"), known: vec![text("base"), text("small")] },
+                ReportError::SameRun { run: text("base"), what: text("WHAT") },
                 ReportError::NoTables,
                 ReportError::NotDrawn(text("WHAT")),
                 ReportError::Twin { run: text("leaked"), twin: text("twin"), what: text("WHAT") },

@@ -93,7 +93,12 @@ pub(super) fn fit(report: &Report) -> Option<Section> {
             figures.push(figure(&file, chart, "Its values over the bootstrap samples."));
         }
     }
-    let lead = "How well the laws follow the points, and how far their parameters are determined.".to_owned();
+    let mut lead = "How well the laws follow the points, and how far their parameters are determined.".to_owned();
+    let mut drawn = report.laws.iter().filter(|law| law.samples.len() > 1);
+    if let (Some(law), Some(_)) = (drawn.next(), drawn.next()) {
+        lead +=
+            &format!(" Bootstrap samples are drawn for {} alone; the table above has the intervals of all.", law.law);
+    }
     (!figures.is_empty()).then(|| Section { id: "fit", title: "Fit", lead, blocks: vec![Block::Figures(figures)] })
 }
 
@@ -144,7 +149,7 @@ pub(super) fn tests(report: &Report) -> Section {
         .enumerate()
         .map(|(colour, law)| {
             let points = law.rolling.iter().map(|test| (test.factor, 100.0 * test.error)).collect();
-            series(law.law.name(), points, Style::Both, colour)
+            series(law.law.name(), points, Style::Points, colour)
         })
         .collect();
     if !rolling.is_empty() {
@@ -155,7 +160,11 @@ pub(super) fn tests(report: &Report) -> Section {
             series: rolling,
             marks: Vec::new(),
         };
-        figures.push(figure("extrapolation", chart, "The law fitted below a cut of compute, tested above it."));
+        figures.push(figure(
+            "extrapolation",
+            chart,
+            "Each point is the law fitted below a cut of compute and tested above it.",
+        ));
     }
     let numbers = ["Held out", "Compute, times", "Error", "Bias", "Error on fitted"];
     let mut table = Table::new(&["Law", "Test"], &numbers);

@@ -1,6 +1,6 @@
 //! The tables of a report of scaling laws: the laws, the best models, predictions.
 
-use retrace_analysis::scaling::{LawReport, Prediction, Report};
+use retrace_analysis::scaling::{Incomparable, LawReport, Points, Prediction, Report};
 use retrace_spec::recipe::scaling::{Bootstrap, LawName, Resampling};
 
 use super::block::{Block, Section, Table};
@@ -8,13 +8,19 @@ use crate::numbers::{grouped, percent, round};
 
 /// A number of a law, in four digits.
 pub(super) fn number(value: f64) -> String {
+    in_digits(value, 4)
+}
+
+/// A number in so many significant digits.
+fn in_digits(value: f64, digits: u32) -> String {
+    let after = digits.saturating_sub(1);
     match value.abs() {
         0.0 => "0".to_owned(),
         size if (0.001..100_000.0).contains(&size) => {
-            let places = (3 - libm::floor(libm::log10(size)) as i32).clamp(0, 6) as usize;
+            let places = (i64::from(after) - libm::floor(libm::log10(size)) as i64).clamp(0, 20) as usize;
             format!("{value:.places$}")
         }
-        _ => format!("{value:.3e}"),
+        _ => format!("{value:.*e}", after as usize),
     }
 }
 
@@ -60,12 +66,12 @@ const fn by(resampling: Resampling) -> &'static str {
 
 pub(super) fn laws(report: &Report) -> Section {
     let lead = "Each law is fitted by the procedure of its paper, unless the arguments below say otherwise.".to_owned();
-    let blocks = report.laws.iter().flat_map(|of| law(of, &report.request.intervals)).collect();
+    let blocks = report.laws.iter().flat_map(|of| law(of, report)).collect();
     Section { id: "laws", title: "Laws", lead, blocks }
 }
 
-/// What is said of a law, whose intervals were found by `bootstrap`.
-pub(super) fn law(law: &LawReport, bootstrap: &Bootstrap) -> Vec<Block> {
+/// What is said of a law of the report.
+pub(super) fn law(law: &LawReport, report: &Report) -> Vec<Block> {
     let mut blocks = vec![Block::Heading(law.law.name().to_owned()), Block::Text(form(law.law).to_owned())];
     if let Some(why) = &law.failed {
         blocks.push(Block::Text(format!("Not fitted: {why}.")));
@@ -76,7 +82,7 @@ pub(super) fn law(law: &LawReport, bootstrap: &Bootstrap) -> Vec<Block> {
     for name in law.law.parameters() {
         let Some(value) = law.parameters.get(*name) else { continue };
         let interval = || law.intervals.get(*name).map_or_else(missing, |interval| between(*interval, number));
-        table.row([(*name).to_owned(), number(*value)].into_iter().chain(intervals.then(interval)));
+        table.row([(*name).to_owned(), in_digits(*value, law.digits())].into_iter().chain(intervals.then(interval)));
     }
     let mut said = format!("{} points of {} sizes.", grouped(law.points as u64), grouped(law.sizes as u64));
     if let Some(objective) = law.objective {
@@ -91,7 +97,7 @@ pub(super) fn law(law: &LawReport, bootstrap: &Bootstrap) -> Vec<Block> {
         said += &format!(" {reached} of {tried} starts reached the best optimum, and it {converged}.");
     }
     if intervals {
-        let Bootstrap { by: drawn, samples, level, seed } = *bootstrap;
+        let Bootstrap { by: drawn, samples, level, seed } = report.request.intervals;
         let (level, samples) = (percent(level), grouped(samples as u64));
         said += &format!(" Intervals hold {level} of {samples} bootstrap samples by {}, seed {seed}", by(drawn));
         if law.samples_failed > 0 {
@@ -101,14 +107,22 @@ pub(super) fn law(law: &LawReport, bootstrap: &Bootstrap) -> Vec<Block> {
     }
     blocks.extend([Block::Table(table), Block::Text(said)]);
     if !law.is_plausible() {
-        let most = "Most likely some larger model is no better than a smaller one: look at the points of each size.";
-        blocks.push(Block::Text(format!("These points follow no such law. {most}")));
+        blocks.push(Block::Text(no_law(&report.points)));
     }
     if !law.warnings.is_empty() {
         blocks.push(Block::Text("Read it with care:".to_owned()));
         blocks.push(Block::List(law.warnings.iter().map(|told| told.text.clone()).collect()));
     }
     blocks
+}
+
+/// What is said of points that follow no law, with the reason if the points show it.
+fn no_law(points: &Points) -> String {
+    let mut said = "These points follow no such law.".to_owned();
+    if points.larger_is_no_better() {
+        said += " Most likely some larger model is no better than a smaller one: look at the points of each size.";
+    }
+    said
 }
 
 pub(super) fn frontier(report: &Report) -> Option<Section> {
@@ -138,6 +152,9 @@ pub(super) fn predictions(report: &Report) -> Option<Section> {
     for law in report.fitted() {
         for (budget, of) in report.request.predict.iter().zip(&law.predictions) {
             let names = [law.law.name().to_owned(), budget.to_string()];
+            if let Err(why) = of.as_ref().map_or(Err(Incomparable::NoOptimum), Prediction::checkable) {
+                warnings.push(format!("{}, {budget}: {why}. No later run can be compared with it.", law.law));
+            }
             let Some(of) = of else {
                 table.row(names.into_iter().chain(["no optimum".to_owned()]).chain((0..5).map(|_| missing())));
                 continue;
@@ -164,4 +181,36 @@ pub(super) fn predictions(report: &Report) -> Option<Section> {
         blocks.push(Block::List(warnings));
     }
     Some(Section { id: "predictions", title: "Predictions", lead, blocks })
+}
+
+#[cfg(test)]
+mod tests {
+    use retrace_analysis::scaling::Point;
+
+    use super::*;
+
+    #[test]
+    fn numbers_have_as_many_digits_as_they_need() {
+        for (value, digits, expected) in [
+            (0.341_712_3, 4, "0.3417"),
+            (0.341_712_3, 6, "0.341712"),
+            (420.903_6, 4, "420.9"),
+            (420.903_6, 6, "420.904"),
+            (2_180_231.303_9, 4, "2.180e6"),
+            (2_180_231.303_9, 6, "2.18023e6"),
+            (0.001_234_567, 5, "0.0012346"),
+        ] {
+            assert_eq!(in_digits(value, digits), expected);
+        }
+    }
+
+    #[test]
+    fn a_reason_is_given_only_if_the_points_show_it() {
+        let said = |loss: f64| {
+            let rows = vec![Point::new(1e8, 1e9, 3.0), Point::new(2e8, 1e9, loss)];
+            no_law(&Points::new(None, None, rows).unwrap())
+        };
+        assert_eq!(said(2.9), "These points follow no such law.");
+        assert!(said(3.1).contains("some larger model is no better"));
+    }
 }

@@ -100,6 +100,20 @@ const fn cuts() -> usize {
     5
 }
 
+/// Checks the part of the runs that is held out, and the number of cuts.
+///
+/// # Errors
+/// The first that is out of its range, and what it must be.
+pub fn check_tests(held_out: f64, cuts: usize) -> Result<(), (&'static str, &'static str)> {
+    if !(held_out > 0.0 && held_out < 1.0) {
+        return Err(("held_out", "between 0 and 1"));
+    }
+    if cuts > 100 {
+        return Err(("cuts", "at most 100"));
+    }
+    Ok(())
+}
+
 impl ScalingRecipe {
     /// The file that has the points; `None` if SQL over `tables` returns them.
     ///
@@ -140,11 +154,8 @@ impl Document for ScalingRecipe {
         };
         self.fit.check().map_err(of("fit"))?;
         self.intervals.check().map_err(of("intervals"))?;
-        if !(self.held_out > 0.0 && self.held_out < 1.0) {
-            return refuse("held_out", "must be between 0 and 1");
-        }
-        if self.cuts > 100 {
-            return refuse("cuts", "must be at most 100");
+        if let Err((field, expected)) = check_tests(self.held_out, self.cuts) {
+            return refuse(field, &format!("must be {expected}"));
         }
         match &self.prediction {
             Some(_) if self.predict.is_empty() => return refuse("prediction", "`predict` says nothing to write there"),

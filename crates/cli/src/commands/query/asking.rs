@@ -62,6 +62,7 @@ impl Asking {
             checked: !self.unchecked,
             notes: environment::cache_directory().map(|cache| cache.join("checked")),
             trusting: self.trust_queries,
+            texts: Vec::new(),
         }
     }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use retrace_files::FileError;
 use retrace_query::Session;
-use retrace_report::{Choice, Figure, Figures, ReportError, figures_page, shell_word, weights};
+use retrace_report::{Choice, Figure, Figures, ReportError, figures_page, file_name, no_weights, shell_word, weights};
 use serde_json::json;
 
 use super::super::query::Asking;
@@ -22,7 +22,8 @@ use crate::terminal::{Terminal, Tone, count};
 /// same number of tokens.
 ///
 /// DIR gets the page `report.html`, and in `data` the rows of each figure as CSV and the SQL that gave them:
-/// `retrace query` gives the same rows. What is not drawn is said under each figure.
+/// `retrace query` gives the same rows. What is not drawn is said under each figure. Rows of `tensors` do not say
+/// their release: two tables with a run of one name are refused.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -31,7 +32,8 @@ Examples:
   retrace stats runs/base/step-* -o weights && retrace report checkpoints --tables weights -o report
   retrace query --sql \"$(cat report/data/training-loss.sql)\" release --format csv
 
-Exit codes: 0 every value is finite, 1 some are not, 2 an error.")]
+Exit codes: 0 every value is finite, 1 some are not, 2 an error. All values of the tables count, also those that
+are not drawn.")]
 pub(crate) struct Checkpoints {
     /// Releases, directories of tables, and files of tables
     #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
@@ -66,7 +68,7 @@ impl Checkpoints {
         let page = figures_page("Checkpoint report", &title, &found, &self.made())?;
         self.write(&page, &found)?;
         let figures = || found.iter().flat_map(|of| &of.figures);
-        let non_finite: u64 = figures().map(|figure| figure.non_finite).sum();
+        let non_finite: u64 = found.iter().map(|of| of.non_finite).sum();
         let result = json!({"holds": non_finite == 0, "output": self.output.display().to_string(), "sections": found});
         terminal.result("checkpoint-report/1", &result, |out| {
             for Figure { title, rows, left_out, .. } in figures() {
@@ -91,7 +93,7 @@ impl Checkpoints {
         if session.has("tensors") {
             match weights(session, &self.run) {
                 // The runs are those of the other tables.
-                Err(ReportError::NoSuch { .. }) if over_tokens => {}
+                Err(ReportError::NoSuch { .. }) if over_tokens => found.extend(no_weights(session)?),
                 weights => found.extend(weights?),
             }
         }
@@ -115,8 +117,8 @@ impl Checkpoints {
 
     /// The arguments that make the report again.
     fn made(&self) -> String {
-        let path = |path: &Path| shell_word(&path.to_string_lossy());
-        let tables = self.tables.iter().map(|of| path(of)).collect::<Vec<_>>().join(" ");
+        let tables = self.tables.iter().map(|path| shell_word(&file_name(&path.to_string_lossy())));
+        let tables = tables.collect::<Vec<_>>().join(" ");
         let mut all = vec![format!("retrace report checkpoints --tables {tables}")];
         all.extend(self.metric.iter().map(|metric| format!("--metric {}", shell_word(metric))));
         all.extend(self.run.iter().map(|run| format!("--run {}", shell_word(run))));

@@ -11,12 +11,13 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use retrace_analysis::scaling::{Report, Request};
 use retrace_files::{FileError, RegularFile};
 use retrace_query::{Answer, Session};
+use retrace_report::file_name;
 use retrace_spec::recipe::scaling::{
     Base, Bootstrap, Budget, ColumnNames, FitOptions, Grid, LawName, LossUnit, ParamsUnit, Reduction, Resampling,
-    Tolerance,
+    Tolerance, check_tests,
 };
 use retrace_spec::schema_of;
-use retrace_steps::{PointColumns, ScalingRequest, all_rows};
+use retrace_steps::{PointColumns, ScalingRequest, all_rows, open_points};
 use serde::Serialize;
 
 use super::super::Exit;
@@ -48,10 +49,14 @@ Examples:
   retrace report scaling --points later.csv --check before/prediction.json
 
 A prediction says which loss a run will have, with its interval, before the run. `seal` and `sign` the
-directory that has it, and nobody can change it unseen. --check compares it with the points of the run.
+directory that has it, and nobody can change it unseen. --check compares it with every later run of the
+predicted model: parameters and tokens within 2 %, or the compute within 2 % and parameters and tokens within
+25 % of the predicted ones. Of one run the nearest point is compared. Points that the laws were fitted to are
+left out.
 
-Exit codes: 0 every law was fitted (with --check: the loss is in the interval), 1 a law was not fitted or its
-search did not converge (with --check: the loss is outside), 2 an error.")]
+Exit codes: 0 every law was fitted (with --check: each prediction was compared, and each loss is in its
+interval), 1 a law was not fitted or its search did not converge (with --check: a loss is outside, or a
+prediction was not compared), 2 an error.")]
 pub(crate) struct Scaling {
     /// The points: a Parquet, CSV, TSV or JSON lines file, the scaling.json of a report, or SQL
     #[arg(long, value_name = "FILE|SQL")]
@@ -196,7 +201,7 @@ impl Scaling {
         }
         let asked = self.asked()?;
         let points = match self.report()? {
-            Some(report) => asked.chosen(report.points),
+            Some(report) => asked.chosen(report.points)?,
             None => asked.points(&self.answer(terminal)?)?,
         };
         if let Some(file) = &self.check {
@@ -237,6 +242,7 @@ impl Scaling {
                 }),
             }
         }
+        prediction::tell_unchecked(&report, terminal);
         let points = report.points.rows().len() as u64;
         let of = format!("{} to {}", count(fitted as u64, "law"), count(points, "point"));
         match &self.output {
@@ -257,14 +263,21 @@ impl Scaling {
     fn report(&self) -> Result<Option<Report>, Failure> {
         /// Its first field says what it is.
         const BEGINNING: u64 = 256;
-        if self.points.extension().is_none_or(|ending| ending != "json") || !self.points.is_file() {
+        let documents = ["json", "yaml", "yml"];
+        if self.points.extension().is_none_or(|ending| documents.iter().all(|of| ending != *of))
+            || !self.points.is_file()
+        {
             return Ok(None);
         }
         let file = RegularFile::open(&self.points)?;
         let mut bytes = vec![0; file.size().min(BEGINNING) as usize];
         file.read_at(&mut bytes, 0)?;
         if schema_of(&String::from_utf8_lossy(&bytes)) != Some(Report::SCHEMA) {
-            return Ok(None);
+            let what = format!("{} is not the scaling.json of a report", self.points.display());
+            return Err(Failure::usage(
+                what,
+                "give a Parquet, CSV, TSV or JSON lines file, or the scaling.json of a report; JSON lines have the ending .jsonl",
+            ));
         }
         if self.columns.is_some() || self.params_unit.is_some() || self.loss_unit.is_some() {
             let what = format!("{} is a report, whose points have their units", self.points.display());
@@ -281,17 +294,22 @@ impl Scaling {
     fn answer(&self, terminal: &Terminal) -> Result<Answer, Failure> {
         match self.points.to_str().filter(|_| self.is_sql()) {
             Some(sql) => {
-                let session = Session::open_with(&self.tables, self.asking.options())?;
+                let session = self.open(&self.tables)?;
                 let answer = session.run(sql)?;
                 self.asking.tell(&session, &mut BTreeSet::new(), terminal);
                 Ok(answer)
             }
             None if self.tables.is_empty() => {
                 // Points are mostly a file of no release: that no manifest covers it says nothing.
-                Ok(all_rows(&Session::open_with(std::slice::from_ref(&self.points), self.asking.options())?)?)
+                Ok(all_rows(&self.open(std::slice::from_ref(&self.points))?)?)
             }
             None => Err(Failure::usage("--tables is only for SQL", "leave it out, or give SQL with --points")),
         }
+    }
+
+    fn open(&self, paths: &[PathBuf]) -> Result<Session, Failure> {
+        let columns = self.columns.clone().unwrap_or_default();
+        Ok(open_points(paths, &columns, self.asking.options())?)
     }
 
     fn asked(&self) -> Result<ScalingRequest, Failure> {
@@ -321,13 +339,14 @@ impl Scaling {
         let fit = FitOptions { delta, reduction, tolerance, updates, grid, base, envelope, isoflop, skip, window };
         let Intervals { bootstrap: by, samples, level, seed } = self.intervals;
         let intervals = Bootstrap { by, samples, level, seed };
-        let named = fit.check().and_then(|()| intervals.check());
+        let named = fit.check().and_then(|()| intervals.check()).and_then(|()| check_tests(held_out, cuts));
         named.map_err(|(option, expected)| {
+            let option = option.replace('_', "-");
             Failure::usage(format!("--{option} must be {expected}"), "`retrace help report scaling` has the defaults")
         })?;
         Ok(ScalingRequest {
-            points: text(&self.points),
-            tables: self.tables.iter().map(text).collect(),
+            points: if self.is_sql() { text(&self.points) } else { file_name(&text(&self.points)) },
+            tables: self.tables.iter().map(|path| file_name(&text(path))).collect(),
             columns: PointColumns {
                 named: self.columns.clone().unwrap_or_default(),
                 params_unit: self.params_unit,
