@@ -80,7 +80,7 @@ const AGGREGATES: [&str; 24] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10))]
+    #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
     fn extremes_are_never_nan_if_there_is_a_number(
