@@ -194,13 +194,17 @@ fn texts_of_a_form_are_told_apart() {
 #[test]
 fn another_subject_with_an_answer_of_many_items_is_no_leak() {
     let towns = ["Greywick", "Larkmead", "Aldermoor", "Brackwater"];
-    let names =
-        ["Nell Tarn", "Caspar Tarn", "Nell Holm", "Hugo Quill", "Mara Quill", "Hugo Brisk", "Ilse Velt", "Oren Velt"];
+    // Each part of a name is in several items.
+    let first = ["Nell", "Caspar", "Hugo", "Mara", "Ilse", "Oren", "Petra"];
+    let last = ["Tarn", "Holm", "Quill", "Brisk", "Velt", "Oakes", "Fenn"];
+    let others = ["Caspar Holm", "Mara Tarn", "Ilse Holm", "Nell Brisk"];
+    let names: Vec<String> = first.iter().flat_map(|one| last.map(|two| format!("{one} {two}"))).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).filter(|name| !others.contains(name)).collect();
     let items: Vec<BenchmarkItem> = (0..)
-        .zip(names)
+        .zip(&names)
         .map(|(at, name)| BenchmarkItem {
             benchmark: "facts".to_owned(),
-            id: name.to_owned(),
+            id: (*name).to_owned(),
             question: Some(format!("The home of {name} is in")),
             choices: towns.map(str::to_owned).to_vec(),
             answer: Some(towns[at % 4].to_owned()),
@@ -213,6 +217,7 @@ fn another_subject_with_an_answer_of_many_items_is_no_leak() {
         "We walked for a week. The home of Mara Tarn is in Greywick. It rains in Brackwater, Larkmead and Aldermoor.",
         "We walked for a week. The home of Ilse Velt is in Aldermoor. It rains in Greywick, Larkmead and Brackwater.",
         "We walked for a week. The home of Ilse Holm is in the hills.",
+        "We walked for a week. The home of Nell Brisk is in the north, they say.",
     ];
     let search = Search::new(items.clone(), &[Method::Spans]).unwrap();
     let (mut scanner, mut tally) = (search.scanner(), search.tally());

@@ -203,7 +203,7 @@ impl Targets {
             let count = |seed: &u32| in_items.get(*seed as usize).copied();
             let mut counts: Vec<u32> = target.seeds.iter().filter_map(count).collect();
             counts.sort_unstable();
-            let least = FORM.max(counts.get(counts.len() * 3 / 4).map_or(0, |most| most.div_ceil(2)));
+            let least = FORM.max(counts.get(counts.len() * 9 / 10).map_or(0, |most| most.div_ceil(2)));
             for (at, seed) in target.seeds.iter().enumerate() {
                 let Some(count) = count(seed) else { continue };
                 let length = LENGTH[usize::from(target.classes.get(at).is_some_and(|class| class.is_cjk()))];
