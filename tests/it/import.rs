@@ -114,6 +114,7 @@ fn what_cannot_be_done_at_all_is_told() {
         .run(&["import", "tensorboard", "a"])
         .code(2)
         .says(&["a has no file whose name fits tensorboard: *tfevents*", "help:"]);
+    release.run(&["import", "mlflow", "a"]).code(2).says(&["a has no file whose name fits mlflow", "mlflow.db"]);
     let clash = release.run(&["import", "csv", "a/x.csv", "b/x.csv", "--release", "r"]).code(2);
     clash.says(&["have the same source name \"x.csv\" in r", "help:"]);
     release.run(&["import", "excel", "a"]).code(2).says(&["excel", "tensorboard"]);

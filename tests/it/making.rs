@@ -255,6 +255,19 @@ imports:
   - {kind: lm-eval, files: [logs/*.json]}
 ";
 
+/// The second would replace the rows of the first.
+#[test]
+fn two_imports_with_files_of_one_name_are_refused() {
+    let release = Release::new();
+    release.write("imported.yaml", format!("{IMPORTED}  - {{kind: lm-eval, files: [other/*.json]}}\n"));
+    release.write("logs/a.json", "{\"results\": {\"facts\": {\"acc,none\": 0.5}}}");
+    release.write("other/a.json", "{\"results\": {\"facts\": {\"acc,none\": 0.75}}}");
+    release.run(&["make", "."]).code(2).says(&["imports.files", "two files have the same source name \"a.json\""]);
+    // The same file twice is the same rows.
+    release.write("other/a.json", "{\"results\": {\"facts\": {\"acc,none\": 0.5}}}");
+    release.run(&["make", "."]).code(0);
+}
+
 /// A truncated file of another tool: the tables contain what could be read, and the exit code shows it.
 #[test]
 fn what_could_not_be_imported_is_said_and_shows_in_the_exit_code() {

@@ -89,6 +89,9 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     if input.name() == "meta.yaml" {
         return configs::read_as(input, &input.folder(0), rows);
     }
+    if input.bytes.starts_with(b"SQLite format 3\0") {
+        return Err(Problem::whole("a database, which is not read: write its metrics to CSV and import that"));
+    }
     let text = std::str::from_utf8(input.bytes)
         .map_err(|e| Problem::at(format_args!("byte {}", e.valid_up_to()), "not UTF-8"))?;
     let Some(place) = Place::of(input.path) else {
@@ -264,6 +267,7 @@ mod tests {
             ("r/metrics/m", b"1 x 3\n", "line 1: its value"),
             ("r/metrics/m", b"1 \xff 3\n", "byte 2: not UTF-8"),
             ("r/other/m", b"1 2 3\n", "not a file of a run"),
+            ("mlflow.db", b"SQLite format 3\0\x10\0\xff", "a database, which is not read"),
             ("r/meta.yaml", b"a: [\n", "2:1"),
             ("r/meta.yaml", b"a: 1\na: 2\n", "duplicate"),
         ] {

@@ -201,7 +201,7 @@ mod tests {
         put("a", std::slice::from_ref(&old));
         assert_eq!(columns(&path), published);
         let before = std::fs::read(&path).unwrap();
-        put("b", &[new.clone()]);
+        put("b", std::slice::from_ref(&new));
         assert_eq!(columns(&path), [&published[..], &["time"]].concat());
         let both = std::fs::read(&path).unwrap();
         put("a", &[old]);

@@ -320,6 +320,10 @@ fn of_import(error: &ImportError) -> String {
     match error {
         ImportError::File(error) => of_file(error),
         ImportError::Tables(error) => of_tables(error),
+        ImportError::Nothing { kind: "mlflow", .. } => {
+            "give the directory `mlruns` of a file store; for a database (`mlflow.db`), write its metrics to CSV and import that"
+                .to_owned()
+        }
         ImportError::Nothing { .. } => "give the files themselves; those are read whatever their names are".to_owned(),
         ImportError::Clash { .. } => {
             "import them one by one with different --release names, or give their common directory".to_owned()
