@@ -229,7 +229,7 @@ fn a_prediction_is_compared_with_the_run() {
     let columns = "params_total,tokens,loss_nats_per_token";
     assert!(check(truth, columns, "10000000000").code(0).out.starts_with("inside"));
     assert!(check(truth * 1.2, columns, "10000000000").code(1).out.starts_with("outside"));
-    check(truth, columns, "20000000000").code(2).says(&["no point is a model"]);
+    check(truth, columns, "20000000000").code(2).says(&["no point is this model"]);
     check(truth, "params_nonembedding,tokens,loss_nats_per_token", "10000000000").code(2).says(&["units"]);
     report(&release, &["--points", "runs.csv", "--check", "before/prediction.json"]).code(2).says(&["were made from"]);
     release.write("other.json", "{\"retrace\": \"prediction/2\"}");
@@ -292,6 +292,50 @@ fn a_run_is_text_as_it_stands_in_the_file() {
         let again = report(&release, &[points, quick, &["--json"]].concat()).code(0).json("scaling-report/1");
         assert_eq!(again["points"], first["points"], "{points:?}");
     }
+}
+
+#[test]
+fn what_a_law_does_not_say_has_its_reason() {
+    let release = release();
+    let laws =
+        ["--points", "runs.csv", "--law", "hoffmann-3,hoffmann-2", "--samples", "20", "--predict", "compute=1e21"];
+    let ran = report(&release, &[&laws[..], &["-o", "out"]].concat()).code(0);
+    ran.says(&[
+        "cannot be checked later hoffmann-2, compute=1e21: the law says the best model for a compute, and no loss",
+    ]);
+    let page = String::from_utf8(release.read("out/report.md")).unwrap();
+    for part in [
+        "hoffmann-2, compute=1e21: the law says the best model for a compute, and no loss.",
+        "hoffmann-2 was not tested: the law hoffmann-2 says the best model for a compute, and no loss",
+        "Bootstrap samples are drawn for hoffmann-3 alone",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let short = ["--points", "runs.csv", "--bootstrap", "none", "--cuts", "0", "--updates", "3"];
+    let ran = report(&release, &short);
+    ran.says(&["None of the 4500 starts reached the best optimum"]);
+    // Loss on a task, then accuracy.
+    let mut two = "run,params_total,tokens,loss_bits_per_byte,accuracy\n".to_owned();
+    for params in [1.9e8_f64, 3.7e8, 7.6e8, 1.3e9] {
+        for multiple in [1.0, 3.0, 9.0] {
+            for part in 1..=12 {
+                let tokens = 20.0 * params * multiple * f64::from(part) / 12.0;
+                let loss = 0.45 + 38.0 / params.powf(0.226) + 100.0 / tokens.powf(0.236);
+                let accuracy = 1.0 - 0.74 / (1.0 + (-4.8 * (loss - 1.2)).exp());
+                two += &format!("{params}x{multiple},{params},{tokens},{loss},{accuracy}\n");
+            }
+        }
+    }
+    release.write("two.csv", two);
+    let model = "params=7e9,tokens=4e12";
+    let two = ["--points", "two.csv", "--law", "two-step", "--samples", "5", "--cuts", "0", "--predict", model];
+    let ran = report(&release, &two);
+    assert!(
+        ran.code < 2 && ran.out.contains("    accuracy 0.") && ran.out.contains(" to 0."),
+        "{} {}",
+        ran.out,
+        ran.err
+    );
 }
 
 /// A page goes to other people: it names the files, and not where they were.

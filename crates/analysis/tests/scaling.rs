@@ -407,12 +407,12 @@ fn a_budget_is_held_out_as_a_whole() {
     let options = FitOptions { grid: Grid::one(LawName::VariableProjection, &[0.35, 0.37]), ..FitOptions::default() };
     for share in [0.03, 0.1, 0.2, 0.3, 0.37, 0.5] {
         let out = hold_out_compute(&points, LawName::VariableProjection, &options, share).unwrap();
-        assert!(out.held % 7 == 0 && out.held >= (35.0 * share) as usize, "{share}: {}", out.held);
+        assert!(out.held.is_multiple_of(7) && out.held >= (35.0 * share) as usize, "{share}: {}", out.held);
         // In one unit, a mean is at most the root mean square.
         assert!(out.bias.abs() <= out.error, "{out:?}");
     }
     for out in rolling(&points, LawName::VariableProjection, &options, 6).into_iter().flatten() {
-        assert!(out.held % 7 == 0 && out.bias.abs() <= out.error, "{out:?}");
+        assert!(out.held.is_multiple_of(7) && out.bias.abs() <= out.error, "{out:?}");
     }
 }
 

@@ -269,7 +269,7 @@ fn every_value_is_looked_at_also_if_it_is_not_drawn() {
     let directory = tempfile::tempdir().unwrap();
     let name = |at: usize| format!("task{at:03}");
     let metrics: Vec<Metric> = (0..70)
-        .map(|at| metric("r", "a", Some(1000), (&name(at), "acc"), if at == 65 { f64::NAN } else { 0.5 }, None))
+        .map(|at| metric("r", "a", Some(1000), (&name(at), "acc"), if at == 65 { f64::NAN } else { at as f64 }, None))
         .collect();
     put(directory.path(), &metrics);
     put(directory.path(), &[log("a", 1, Some(100), 3.0), log("b", 1, Some(100), f64::INFINITY)]);
