@@ -35,8 +35,8 @@ Examples:
       --corpus code/*.parquet --corpus-fields text=content --method spans,gpt3
   retrace query \"select verdict, count(*) from contamination group by 1\" report
 
-Exit codes: 0 no leak, 1 leaks, or lines that were not read (--skip-unreadable), or items without anything to search
-for, 2 an error.")]
+Exit codes: 0 no leak, 1 leaks, lines that were not read (--skip-unreadable) or items that have
+nothing to search for, 2 an error.")]
 pub(crate) struct Contamination {
     /// Files of benchmarks
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
