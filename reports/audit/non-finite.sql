@@ -16,7 +16,7 @@ results as (
 )
 select release, case when count(distinct run) = 1 then min(run) else cast(count(distinct run) as varchar) || ' runs, the first is ' || min(run) end
         as subject,
-    what || ' is not a number at ' || cast(count(*) as varchar) || ' places, the first step is '
+    what || ' is not a number at ' || cast(count(*) as varchar) || case when count(*) = 1 then ' place' else ' places' end || ', the first step is '
         || coalesce(cast(min(step) as varchar), 'unknown') as finding,
     min(source || ' ' || place) as evidence, 'certain' as sure
 from results group by release, what

@@ -64,7 +64,7 @@ fits as (
 )
 select release, run as subject,
     'tokens a step are ' || cast(cast(round(usual) as bigint) as varchar) || ', but from ' || cast(cast(round(least) as bigint) as varchar)
-        || ' to ' || cast(cast(round(most) as bigint) as varchar) || ' at ' || cast(n as varchar) || ' places, first at step '
+        || ' to ' || cast(cast(round(most) as bigint) as varchar) || ' at ' || cast(n as varchar) || case when n = 1 then ' place' else ' places' end || ', first at step '
         || cast(step as varchar) as finding,
     source || ' ' || place as evidence,
     'certain, unless the batch size was changed on purpose' as sure

@@ -270,7 +270,7 @@ fn threads_order_and_resumption_change_no_byte() {
     // That they are used shows in what happens if one is another result; a damaged one is not used.
     let path = place.path("resumed").join(&kept[0].0);
     fs::write(&path, &kept[0].1[..kept[0].1.len() / 2]).unwrap();
-    run("resumed", backward, &["--resume"]).code(1).says(&["3 of 5 shards were searched before"]);
+    run("resumed", backward, &["--resume"]).code(1).says(&["searched before: 3 of 5 shards"]);
     assert!(one == place.content("resumed"), "a search that went on, and nothing is left of what was kept");
 }
 
@@ -311,7 +311,7 @@ fn bad_input_is_named_with_its_place_and_nothing_is_written() {
         ),
         ("twice.jsonl", "good.jsonl", &["twice.jsonl:2", "\"q0\"", "line 1"]),
         ("empty-item.jsonl", "good.jsonl", &["empty-item.jsonl:2", "no question"]),
-        ("nothing.jsonl", "good.jsonl", &["nothing.jsonl has no items"]),
+        ("nothing.jsonl", "good.jsonl", &["nothing.jsonl has no items", "not empty"]),
         ("missing.jsonl", "good.jsonl", &["missing.jsonl"]),
         ("bench.jsonl", "cut.jsonl.gz", &["cut.jsonl.gz: after line", "ends too early"]),
         ("bench.jsonl", "cut.jsonl.zst", &["cut.jsonl.zst: after line", "ends too early"]),
@@ -324,7 +324,7 @@ fn bad_input_is_named_with_its_place_and_nothing_is_written() {
             "content.jsonl",
             &["content.jsonl has no column \"text\"", "content, meta", "--corpus-fields text=COLUMN"],
         ),
-        ("bench.jsonl", "nothing.jsonl", &["the corpus has no document"]),
+        ("bench.jsonl", "nothing.jsonl", &["the corpus has no document", "not empty"]),
         ("bench.jsonl", "clean/ledger.jsonl", &["is a ledger of `retrace clean`"]),
         ("bench.jsonl", "missing.jsonl", &["missing.jsonl"]),
     ];
@@ -362,6 +362,174 @@ fn bad_input_is_named_with_its_place_and_nothing_is_written() {
         ["--benchmark", "prompts.jsonl", "--fields", "question=prompt,id=task_id", "--corpus", "good.jsonl", "--json"];
     let report = place.report(&named).code(1).json("contamination-report/1");
     assert_eq!(leaks(&report), [("a".to_owned(), "good".to_owned(), 4)]);
+}
+
+/// The words of a run's messages, in one line.
+fn said(ran: &Ran) -> String {
+    ran.err.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_column_that_is_named_is_the_only_one_that_is_read() {
+    let place = Place::new();
+    place.write("bench.jsonl", lines(&benchmark()));
+    let document =
+        |at: usize| json!({"id": at, "text": "a summary", "raw": QUESTIONS[at].0, "meta": {"body": QUESTIONS[at].0}});
+    place.write("s.jsonl", lines(&[document(0), document(1)]));
+    place.write("half.jsonl", lines(&[document(0), json!({"id": 1, "text": QUESTIONS[1].0})]));
+    let run = |corpus: &str, fields: &str, more: &[&str]| {
+        let arguments = ["--benchmark", "bench.jsonl", "--corpus", corpus, "--corpus-fields", fields, "-o", "out"];
+        place.report(&[&arguments[..], more].concat())
+    };
+    for (corpus, fields, says) in [
+        ("s.jsonl", "text=rwa", "s.jsonl has no column \"rwa\""),
+        ("s.jsonl", "text=mta.body", "s.jsonl has no column \"mta.body\""),
+        ("s.jsonl", "text=meta.bdy", "s.jsonl:1: has no text in the column \"meta.bdy\""),
+        ("half.jsonl", "text=raw", "half.jsonl:2: has no text in the column \"raw\""),
+        ("s.jsonl", "source=sauce", "no document has the column \"sauce\" of `source=sauce`"),
+        ("s.jsonl", "text=", "the name of the column in `text=` is empty"),
+    ] {
+        let ran = run(corpus, fields, &[]).code(2);
+        assert!(said(&ran).contains(says), "{fields}: {}", ran.err);
+        assert!(!place.path("out").exists(), "{fields}: nothing is written");
+    }
+    place.write("late.jsonl", lines(&[json!({"id": 1, "text": QUESTIONS[1].0}), document(0)]));
+    let late = run("late.jsonl", "text=raw", &["--skip-unreadable"]).code(1);
+    assert!(
+        late.out.contains("leaked 1 of 4") && said(&late).contains("not read 1 line of late.jsonl"),
+        "{}",
+        late.out
+    );
+    fs::remove_dir_all(place.path("out")).unwrap();
+    let skipping = run("s.jsonl", "text=meta.bdy", &["--skip-unreadable"]).code(2);
+    assert!(said(&skipping).contains("no document has the column \"meta.bdy\""), "{}", skipping.err);
+    let items = |ran: Ran| -> Vec<String> {
+        leaks(&ran.json("contamination-report/1")).into_iter().map(|(item, ..)| item).collect()
+    };
+    assert_eq!(items(run("s.jsonl", "text=raw", &["--json"]).code(1)), ["q0", "q1"]);
+    assert_eq!(items(run("s.jsonl", "text=meta.body", &["--json"]).code(1)), ["q0", "q1"]);
+    let skipped = run("half.jsonl", "text=raw", &["--json", "--skip-unreadable"]).code(1);
+    assert_eq!(items(skipped), ["q0"], "the second document has no such column, and its `text` is not read");
+
+    // Of benchmarks a column that no item has is an error, whatever else the items have.
+    place.write(
+        "nested.jsonl",
+        lines(&[json!({"id": 1, "doc": {"query": QUESTIONS[0].0}, "A": "1", "B": "2", "answer": "A"})]),
+    );
+    for (fields, says) in [
+        ("question=doc.qury", "has the column \"doc.qury\" of `question=doc.qury`"),
+        ("question=doc.query,choices=A+Bb", "has the column \"Bb\" of `choices=A+Bb`"),
+    ] {
+        let ran = place.report(&["--benchmark", "nested.jsonl", "--fields", fields, "--corpus", "s.jsonl"]).code(2);
+        assert!(said(&ran).contains(says), "{fields}: {}", ran.err);
+    }
+}
+
+#[test]
+fn parquet_with_text_that_is_not_utf8_is_no_empty_document() {
+    let place = Place::new();
+    place.write("bench.jsonl", lines(&benchmark()));
+    let texts: ArrayRef = Arc::new(arrow::array::BinaryArray::from(vec![b"good".as_slice(), b"\xff bad", b"good"]));
+    let batch = RecordBatch::try_from_iter([("text", Arc::clone(&texts)), ("question", texts)]).unwrap();
+    let file = File::create(place.path("bytes.parquet")).unwrap();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    for (benchmark, corpus) in [("bench.jsonl", "bytes.parquet"), ("bytes.parquet", "bytes.parquet")] {
+        let ran = place.report(&["--benchmark", benchmark, "--corpus", corpus]).code(2);
+        assert!(said(&ran).contains("bytes.parquet:2: column") && said(&ran).contains("not UTF-8"), "{}", ran.err);
+    }
+    let skipping = ["--benchmark", "bench.jsonl", "--corpus", "bytes.parquet", "--skip-unreadable"];
+    place.report(&skipping).code(1).says(&["not read 1 line of bytes.parquet"]);
+}
+
+#[test]
+fn items_without_anything_to_search_for_are_not_clean() {
+    let place = Place::new();
+    let mut items = benchmark();
+    items.extend([
+        json!({"id": "e", "question": "", "answer": "42"}),
+        json!({"id": "s", "question": "∫∑∏ ≤ ≥ ??"}),
+        json!({"id": "c", "choices": ["one", "two"], "answer": "B"}),
+    ]);
+    place.write("bench.jsonl", lines(&items));
+    place.write("s.jsonl", lines(&[json!({"text": format!("{} The answer is 42. ∫∑∏ ≤ ≥ ??", filler(1))})]));
+    let arguments = ["--benchmark", "bench.jsonl", "--corpus", "s.jsonl", "-o", "out"];
+    let ran = place.report(&arguments).code(1).says(&["not searched", "3 items of bench have nothing to search for"]);
+    assert!(ran.out.contains("leaked 0 of 4 items") && ran.out.contains("not searched 3"), "{}", ran.out);
+    let page = fs::read_to_string(place.path("out/report.html")).unwrap();
+    assert!(page.contains("Not searched: 3 items of bench have nothing to search for."));
+    assert!(!page.contains("outcome holds"), "no yes that was not earned");
+    let report = place.report(&[&arguments[..], &["--json"]].concat()).code(1).json("contamination-report/1");
+    let rate = &report["rates"][0];
+    assert_eq!((&rate["not_searched"], &rate["leaked"]["of"], &rate["nothing"]), (&json!(3), &json!(4), &json!(4)));
+    let none = lines(&items[4..]);
+    place.write("none.jsonl", none);
+    let ran = place.report(&["--benchmark", "none.jsonl", "--corpus", "s.jsonl"]).code(1);
+    assert!(ran.out.contains("leaked 0 of 0 items, not searched 3"), "{}", ran.out);
+}
+
+#[test]
+fn shares_of_sources_are_lower_bounds_if_documents_were_not_kept() {
+    let place = Place::new();
+    place.write("bench.jsonl", lines(&benchmark()));
+    let document = |at: usize| {
+        let (source, asked) = if at < 90 { ("forum", QUESTIONS[0].0) } else { ("books", "") };
+        json!({"id": at, "text": format!("{} {asked}", filler(at)), "source": source})
+    };
+    place.write("s.jsonl", lines(&(0..120).map(document).collect::<Vec<_>>()));
+    let arguments = ["--benchmark", "bench.jsonl", "--corpus", "s.jsonl", "-o", "out"];
+    let ran = place.report(&arguments).code(1);
+    // 90 documents leak the item: 50 are kept, of which 20 are listed.
+    for part in ["and 30 more leaks, which the report lists", "and up to 40 more leaks that no list has"] {
+        assert!(ran.out.contains(part), "{part}: {}", ran.out);
+    }
+    let sources = fs::read_to_string(place.path("out/csv/sources.csv")).unwrap();
+    let rows: Vec<&str> = sources.lines().collect();
+    assert_eq!(rows[1..], ["spans,books,0,30,0.000000,,,0", "spans,forum,50,90,0.555556,,,1"], "no interval");
+    let page = fs::read_to_string(place.path("out/report.html")).unwrap();
+    assert!(page.contains("at least 50") && page.contains("at least 55.6"), "the page says it");
+}
+
+#[test]
+fn a_report_that_fails_leaves_no_page_of_the_earlier_one() {
+    let place = Place::new();
+    place.write("bench.jsonl", lines(&benchmark()));
+    place.write("s1.jsonl", lines(&shard(1, true)));
+    place.write("s0.jsonl", lines(&shard(0, false)));
+    place.report(&["--benchmark", "bench.jsonl", "--corpus", "s1.jsonl", "-o", "out"]).code(1);
+    // What stops the second report after its table was written.
+    fs::remove_file(place.path("out/csv/rates.csv")).unwrap();
+    fs::create_dir_all(place.path("out/csv/rates.csv/x")).unwrap();
+    place.report(&["--benchmark", "bench.jsonl", "--corpus", "s0.jsonl", "-o", "out"]).code(2);
+    assert!(place.path("out/tables/contamination.parquet").exists());
+    assert!(!place.path("out/report.html").exists(), "the page would be of another table");
+    fs::remove_dir_all(place.path("out/csv/rates.csv")).unwrap();
+    place.report(&["--benchmark", "bench.jsonl", "--corpus", "s0.jsonl", "-o", "out"]).code(0);
+    assert!(fs::read_to_string(place.path("out/report.html")).unwrap().contains("No leak was found"));
+}
+
+#[test]
+fn what_is_not_known_is_not_said() {
+    let place = Place::new();
+    let passage = json!({"id": 1, "passage": QUESTIONS[0].0});
+    place.write("passages.jsonl", lines(&[passage]));
+    place.write("bench.jsonl", lines(&benchmark()));
+    place.write("s.jsonl", lines(&shard(1, true)));
+    let passages = ["--benchmark", "passages.jsonl", "--fields", "question=", "--corpus", "s.jsonl", "-o", "out"];
+    let ran = place.report(&passages).code(1);
+    assert!(ran.out.contains("false alarms: not estimated, because no item has a question"), "{}", ran.out);
+    let page = fs::read_to_string(place.path("out/report.html")).unwrap();
+    assert!(page.contains("impossible items are made of questions") && !page.contains("--no-impossible"));
+    // The methods of papers do not tell in which form a text is there.
+    let gpt3 = ["--benchmark", "bench.jsonl", "--corpus", "s.jsonl", "--method", "gpt3", "-o", "gpt3"];
+    place.report(&gpt3).code(1);
+    let sql = "select distinct form = '' as unknown from contamination";
+    let query =
+        Ran::from(retrace().current_dir(place.path("gpt3")).args(["query", sql, "--format", "csv"]).output().unwrap());
+    assert_eq!(query.code(0).out, "unknown\ntrue\n");
+    let findings = fs::read_to_string(place.path("gpt3/csv/findings.csv")).unwrap();
+    assert!(!findings.contains("edited"), "{findings}");
 }
 
 /// Text of others is escaped on the page, in Markdown and on the terminal.

@@ -4,8 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use arrow::array::{
-    Array, AsArray, BooleanArray, FixedSizeListArray, LargeListArray, LargeStringArray, ListArray, MapArray,
-    RecordBatch, StringArray, StringViewArray, StructArray,
+    Array, AsArray, BinaryArray, BinaryViewArray, BooleanArray, FixedSizeBinaryArray, FixedSizeListArray,
+    LargeBinaryArray, LargeListArray, LargeStringArray, ListArray, MapArray, RecordBatch, StringArray, StringViewArray,
+    StructArray,
 };
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use parquet::arrow::ProjectionMask;
@@ -64,7 +65,7 @@ impl Records {
         } else if path.extension().is_some_and(|name| name.eq_ignore_ascii_case("parquet")) {
             let what = "it is no Parquet file: it does not begin with PAR1".to_owned();
             return Err(FileError::Damaged { path, place: "byte 0".to_owned(), what });
-        } else if let Some(list) = list(&file)? {
+        } else if let Some(list) = list(&file, columns)? {
             Source::List(list.into_iter().enumerate())
         } else {
             Source::Lines(Box::new(TextLines::open(file)?), Vec::new())
@@ -90,7 +91,13 @@ impl Records {
         if let Source::Lines(lines, bytes) = &mut self.source
             && lines.is_compressed()
         {
-            while lines.next_line(bytes)?.is_some() {}
+            loop {
+                match lines.next_line(bytes) {
+                    Ok(Some(_)) | Err(FileError::Json { .. }) => {}
+                    Ok(None) => break,
+                    Err(error) => return Err(error),
+                }
+            }
         }
         Ok(())
     }
@@ -160,30 +167,39 @@ impl Iterator for Records {
     }
 }
 
-/// The names of the columns of `file`: of its first record that can be read, if it is JSON lines.
+/// The names of the columns of `file`: of its first record that can be read, if it is JSON lines. The columns `wanted`
+/// tell what its records are, if it is one JSON document.
 ///
 /// # Errors
 /// If it cannot be read.
-pub fn columns(file: RegularFile) -> Result<Vec<String>, FileError> {
+pub fn columns(file: RegularFile, wanted: &[String]) -> Result<Vec<String>, FileError> {
     if is_parquet(&file)? {
         let builder = builder(file)?;
         return Ok(builder.schema().fields().iter().map(|field| field.name().clone()).collect());
     }
-    if let Some(list) = list(&file)? {
+    if let Some(list) = list(&file, wanted)? {
         let first = list.iter().find_map(Value::as_object);
         return Ok(first.into_iter().flat_map(|fields| fields.keys().cloned()).collect());
     }
     let (mut lines, mut bytes) = (TextLines::open(file)?, Vec::new());
-    while lines.next_line(&mut bytes)?.is_some() {
-        if let Ok(map) = serde_json::from_slice::<Map<String, Value>>(&bytes) {
-            return Ok(map.into_iter().map(|(name, _)| name).collect());
+    loop {
+        match lines.next_line(&mut bytes) {
+            Ok(None) => return Ok(Vec::new()),
+            Ok(Some(_)) => {
+                if let Ok(map) = serde_json::from_slice::<Map<String, Value>>(&bytes) {
+                    return Ok(map.into_iter().map(|(name, _)| name).collect());
+                }
+            }
+            Err(FileError::Json { .. }) => {}
+            Err(error) => return Err(error),
         }
     }
-    Ok(Vec::new())
 }
 
-/// The records of a file that is one JSON document: a list, or an object with one of [`LISTS`]. None if it is JSON lines.
-fn list(file: &RegularFile) -> Result<Option<Vec<Value>>, FileError> {
+/// The records of a file that is one JSON document: a list, or an object with one of [`LISTS`], or an object that is a
+/// record itself. It is one if it has more of the columns `wanted` than the first record of its list. None if the file is
+/// JSON lines.
+fn list(file: &RegularFile, wanted: &[String]) -> Result<Option<Vec<Value>>, FileError> {
     let named = file.path().extension().is_some_and(|name| name.eq_ignore_ascii_case("json"));
     if !named || file.size() > LARGEST_DOCUMENT {
         return Ok(None);
@@ -192,10 +208,22 @@ fn list(file: &RegularFile) -> Result<Option<Vec<Value>>, FileError> {
     file.read_at(&mut bytes, 0)?;
     Ok(match serde_json::from_slice(&bytes) {
         Ok(Value::Array(list)) => Some(list),
-        Ok(Value::Object(mut fields)) => LISTS.iter().find_map(|name| match fields.remove(*name) {
-            Some(Value::Array(list)) if list.iter().all(Value::is_object) => Some(list),
-            _ => None,
-        }),
+        Ok(Value::Object(mut fields)) => {
+            let has = |fields: &Map<String, Value>| {
+                wanted.iter().filter(|column| fields.keys().any(|name| is(name, column))).count()
+            };
+            let inner = |list: &Vec<Value>| list.first().and_then(Value::as_object).map_or(0, has);
+            let own = has(&fields);
+            let of_records = |name: &&str| match fields.get(*name) {
+                Some(Value::Array(list)) => list.iter().all(Value::is_object) && inner(list) >= own,
+                _ => false,
+            };
+            let name = LISTS.iter().find(|name| of_records(name));
+            match name.and_then(|name| fields.remove(*name)) {
+                Some(Value::Array(list)) => Some(list),
+                _ => Some(vec![Value::Object(fields)]),
+            }
+        }
         _ => None,
     })
 }
@@ -313,6 +341,10 @@ fn value(array: &dyn Array, row: usize, depth: usize) -> Result<Value, String> {
     };
     let any = array.as_any();
     let text = |text: &str| Ok(Value::String(text.to_owned()));
+    let bytes = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(Value::String(text.to_owned())),
+        Err(error) => Err(format!("its bytes are not UTF-8 at byte {}", error.valid_up_to())),
+    };
     let number = |number: Option<Number>| Ok(number.map_or(Value::Null, Value::Number));
     let cast = |to: &DataType| arrow::compute::cast(&array.slice(row, 1), to).map_err(|error| error.to_string());
     if let Some(texts) = any.downcast_ref::<StringArray>() {
@@ -321,6 +353,14 @@ fn value(array: &dyn Array, row: usize, depth: usize) -> Result<Value, String> {
         return text(texts.value(row));
     } else if let Some(texts) = any.downcast_ref::<StringViewArray>() {
         return text(texts.value(row));
+    } else if let Some(texts) = any.downcast_ref::<BinaryArray>() {
+        return bytes(texts.value(row));
+    } else if let Some(texts) = any.downcast_ref::<LargeBinaryArray>() {
+        return bytes(texts.value(row));
+    } else if let Some(texts) = any.downcast_ref::<BinaryViewArray>() {
+        return bytes(texts.value(row));
+    } else if let Some(texts) = any.downcast_ref::<FixedSizeBinaryArray>() {
+        return bytes(texts.value(row));
     } else if let Some(lists) = any.downcast_ref::<ListArray>() {
         return list(lists.value(row).as_ref());
     } else if let Some(lists) = any.downcast_ref::<LargeListArray>() {
@@ -335,7 +375,7 @@ fn value(array: &dyn Array, row: usize, depth: usize) -> Result<Value, String> {
         let fields = names.zip(values).map(|(name, value)| value.map(|value| (name, value)));
         return fields.collect::<Result<Map<String, Value>, String>>().map(Value::Object);
     } else if let Some(maps) = any.downcast_ref::<MapArray>() {
-        return value(&maps.value(row), 0, depth + 1);
+        return entries(&maps.value(row), depth + 1);
     }
     match array.data_type() {
         DataType::UInt64 => number(Some(array.as_primitive::<UInt64Type>().value(row).into())),
@@ -344,11 +384,33 @@ fn value(array: &dyn Array, row: usize, depth: usize) -> Result<Value, String> {
             number(Number::from_f64(cast(&DataType::Float64)?.as_primitive::<Float64Type>().value(0)))
         }
         DataType::Dictionary(_, values) => value(cast(values)?.as_ref(), 0, depth + 1),
-        _ => {
+        DataType::Null => Ok(Value::Null),
+        kind => {
             let texts = cast(&DataType::Utf8)?;
-            texts.as_any().downcast_ref::<StringArray>().map_or(Ok(Value::Null), |texts| text(texts.value(0)))
+            match texts.as_any().downcast_ref::<StringArray>().filter(|texts| texts.is_valid(0)) {
+                Some(texts) => text(texts.value(0)),
+                None => Err(format!("its value of the type {kind} is no text")),
+            }
         }
     }
+}
+
+/// All entries of a map as a JSON object.
+fn entries(entries: &StructArray, depth: usize) -> Result<Value, String> {
+    let [keys, values] = entries.columns() else { return Err("is a map without keys and values".to_owned()) };
+    let mut fields = Map::new();
+    for at in 0..entries.len() {
+        let key = match value(keys.as_ref(), at, depth)? {
+            Value::String(key) => key,
+            Value::Number(key) => key.to_string(),
+            Value::Bool(key) => key.to_string(),
+            _ => return Err("has a key that is no text".to_owned()),
+        };
+        if fields.insert(key.clone(), value(values.as_ref(), at, depth)?).is_some() {
+            return Err(format!("has the key {key:?} twice"));
+        }
+    }
+    Ok(Value::Object(fields))
 }
 
 #[cfg(test)]
@@ -419,11 +481,30 @@ mod tests {
         assert_eq!(of(b"[{\"text\": \"one\"},\n {\"in\": {\"deep\": 2}}]"), expected);
         assert_eq!(of(b"{\"canary\": 1, \"examples\": [{\"text\": \"one\"}, {\"in\": {\"deep\": 2}}]}"), expected);
         assert_eq!(of(b"{\"text\": \"one\"}\n{\"in\": {\"deep\": 2}}\n"), expected, "lines");
-        let single = of(b"{\"text\": \"one\", \"choices\": [{\"text\": \"two\"}]}");
-        assert_eq!(single, [(1, vec![Value::from("one"), Value::Null])], "a line with a list is one record");
+        for single in [
+            &b"{\"text\": \"one\", \"choices\": [{\"text\": \"two\"}]}"[..],
+            b"{\"text\": \"one\", \"items\": []}",
+            b"{\"text\": \"one\", \"data\": [{\"x\": 1}]}",
+            b"{\"id\": \"a\",\n \"text\": \"one\"\n}\n",
+        ] {
+            let said = String::from_utf8_lossy(single);
+            assert_eq!(of(single), [(1, vec![Value::from("one"), Value::Null])], "one record with a list: {said}");
+        }
+        assert_eq!(of(b"{\"name\": \"x\", \"data\": []}"), []);
+        let both =
+            read("a.json", b"{\"id\": 1, \"text\": \"one\", \"data\": [{\"text\": \"inner\"}]}", &["id", "text"]);
+        assert_eq!(both, [Ok((1, vec![Value::from(1), Value::from("one")]))]);
         let records = read("a.json", b"[{\"text\": \"one\"}, 5, {\"text\": \"two\"}]", &["text"]);
         let [Ok(_), Err(number), Ok((3, _))] = &records[..] else { panic!("{records:?}") };
         assert!(number.contains("a.json:2: this record of the list is no object"), "{number}");
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_named_and_the_next_one_follows() {
+        let long = [&b"{\"text\":\"one\"}\n{\"text\":\""[..], &vec![b'x'; 65 << 20], b"\"}\n{\"text\":\"two\"}\n"];
+        let records = read("a.jsonl", &long.concat(), &["text"]);
+        let [Ok(_), Err(line), Ok((3, _))] = &records[..] else { panic!("{} records", records.len()) };
+        assert!(line.contains("a.jsonl:2: is longer than 67108864 bytes"), "{line}");
     }
 
     #[test]
@@ -433,6 +514,56 @@ mod tests {
         assert!(cut.contains("a.jsonl:2: EOF"), "{cut}");
         assert!(list.contains("a.jsonl:3: invalid type: sequence, expected a JSON object"), "{list}");
         assert!(bytes.contains("a.jsonl:4: is not UTF-8 at byte 0"), "{bytes}");
+    }
+
+    fn written(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let mut bytes = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        bytes
+    }
+
+    #[test]
+    fn bytes_of_parquet_are_text_or_unreadable() {
+        let all: [&[u8]; 3] = [b"one", b"tw\xffo", "\u{4e09}!".as_bytes()];
+        let fixed = FixedSizeBinaryArray::try_from_iter([&b"four"[..], b"\xffour", b"more"].into_iter()).unwrap();
+        let arrays: [(ArrayRef, &str); 4] = [
+            (Arc::new(BinaryArray::from(all.to_vec())), "\u{4e09}!"),
+            (Arc::new(LargeBinaryArray::from(all.to_vec())), "\u{4e09}!"),
+            (Arc::new(BinaryViewArray::from(all.to_vec())), "\u{4e09}!"),
+            (Arc::new(fixed), "more"),
+        ];
+        for (array, last) in arrays {
+            let records = read("a.parquet", &written(vec![("text", Arc::clone(&array))]), &["text"]);
+            let [Ok(_), Err(error), Ok((3, values))] = &records[..] else {
+                panic!("{:?}: {records:?}", array.data_type())
+            };
+            assert!(error.contains("a.parquet:2: column \"text\": its bytes are not UTF-8 at byte"), "{error}");
+            assert_eq!(values, &[Value::from(last)]);
+        }
+    }
+
+    #[test]
+    fn a_map_of_parquet_has_all_its_entries() {
+        let of = |keys: [&str; 2]| {
+            let mut maps = arrow::array::MapBuilder::new(
+                None,
+                arrow::array::StringBuilder::new(),
+                arrow::array::StringBuilder::new(),
+            );
+            keys.iter().zip(["red", "blue"]).for_each(|(key, value)| {
+                maps.keys().append_value(key);
+                maps.values().append_value(value);
+            });
+            maps.append(true).unwrap();
+            read("a.parquet", &written(vec![("choices", Arc::new(maps.finish()))]), &["choices", "choices.B"])
+        };
+        let expected = vec![serde_json::json!({"A": "red", "B": "blue"}), Value::from("blue")];
+        assert_eq!(of(["A", "B"]), [Ok((1, expected))]);
+        let twice = of(["A", "A"]);
+        assert!(matches!(&twice[..], [Err(error)] if error.contains("has the key \"A\" twice")), "{twice:?}");
     }
 
     /// Of `just fuzz`: no damage leads to a panic, or to records without an error at the end.

@@ -95,8 +95,8 @@ impl TextLines {
     /// Puts the next line into `line`, without its line end, and returns its number from 1; none at the end.
     ///
     /// # Errors
-    /// If the file cannot be read, its compression is damaged or incomplete, or the line is too long. There are no
-    /// lines after an error.
+    /// If the file cannot be read, or its compression is damaged or incomplete: there are no lines after that. If the line
+    /// is too long ([`FileError::Json`]): the next line follows.
     pub fn next_line(&mut self, line: &mut Vec<u8>) -> Result<Option<u64>, FileError> {
         line.clear();
         let read = self.reader.by_ref().take(LONGEST).read_until(b'\n', line);
@@ -108,8 +108,10 @@ impl TextLines {
         if line.last() == Some(&b'\n') {
             line.pop();
         } else if read == LONGEST {
-            let what = format!("line {} is longer than {LONGEST} bytes", self.line);
-            return Err(FileError::Damaged { path: self.path.clone(), place: format!("line {}", self.line), what });
+            line.clear();
+            self.reader.skip_until(b'\n').map_err(|error| self.damaged(error))?;
+            let what = format!("is longer than {LONGEST} bytes");
+            return Err(FileError::Json { path: self.path.clone(), line: self.line as usize, what });
         }
         Ok(Some(self.line))
     }

@@ -7,10 +7,10 @@ mod counts;
 mod page;
 mod tables;
 
-pub use counts::{ContaminationCounts, RunExposure};
+pub use counts::{ContaminationCounts, RunExposure, unsearched};
 pub use page::contamination_page;
 pub(crate) use tables::in_words;
-pub use tables::{DataTable, data_tables, markdown};
+pub use tables::{DataTable, data_tables, markdown, not_searched};
 
 /// The result of a search.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -58,6 +58,9 @@ pub struct InputFile {
     pub skipped: u64,
     /// The first of them: line, and why.
     pub skipped_first: Vec<(u64, String)>,
+    /// What can be read in two ways, and how it was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
 }
 
 /// A part of a whole, with its 95 % interval (Wilson).
@@ -68,14 +71,19 @@ pub struct Share {
     pub count: u64,
     /// Of how many.
     pub of: u64,
-    /// The interval's ends, from 0 to 1.
-    pub interval: (f64, f64),
+    /// The interval's ends, from 0 to 1; none if the count is a lower bound.
+    pub interval: Option<(f64, f64)>,
 }
 
 impl Share {
     /// `count` of `of`.
     pub fn new(count: u64, of: u64) -> Self {
-        Self { count, of, interval: retrace_analysis::wilson(count, of) }
+        Self { count, of, interval: Some(retrace_analysis::wilson(count, of)) }
+    }
+
+    /// At least `count` of `of`.
+    pub const fn at_least(count: u64, of: u64) -> Self {
+        Self { count, of, interval: None }
     }
 
     /// The share, from 0 to 1.
@@ -102,6 +110,9 @@ pub struct Rate {
     pub verdicts: Vec<(Verdict, u64)>,
     /// Items of which nothing was found.
     pub nothing: u64,
+    /// Items that have nothing to search for, such as a question without words. They are in no other number.
+    #[serde(default)]
+    pub not_searched: u64,
 }
 
 /// The documents of a source or a language.
@@ -184,8 +195,8 @@ pub struct Hit {
 pub struct SeenPart {
     /// The part.
     pub part: Part,
-    /// In which form.
-    pub form: Form,
+    /// In which form; none if the method does not tell.
+    pub form: Option<Form>,
     /// How much of it, from 0 to 1.
     pub score: f64,
     /// Its words or characters, and those that were found.

@@ -36,6 +36,20 @@ pub enum ReportError {
     /// No chart fits the columns of an answer.
     #[error("the answer cannot be drawn: {0}")]
     NotDrawn(String),
+    /// The counts of a search are not of the search that made the table.
+    #[error(
+        "the counts are of another search than the table `contamination`: items of {benchmark:?} with a leak by {method}: {table} in the table, {counts} in the counts"
+    )]
+    OtherSearch {
+        /// The benchmark.
+        benchmark: String,
+        /// The method.
+        method: String,
+        /// Items with a leak in the table.
+        table: u64,
+        /// The same in the counts.
+        counts: u64,
+    },
     /// A run cannot be compared with its twin.
     #[error("{run:?} cannot be compared with its twin {twin:?}: {what}")]
     Twin {

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::ReportError;
 use crate::contamination::ContaminationCounts;
+use crate::release::check_same_search;
 
 mod section;
 mod tables;
@@ -76,13 +77,14 @@ impl Exposures {
     /// that made the first two. `twins` has, for a run, one that was trained as it was but without the documents that leak.
     ///
     /// # Errors
-    /// If a table lacks a column; if a run or its twin has no scores; if the twin saw a leak, or may have seen one because
+    /// If a table lacks a column; if the counts are of another search than the table; if a run or its twin has no scores; if the twin saw a leak, or may have seen one because
     /// it or its shards were not searched.
     pub fn read(
         session: &Session,
         counts: &ContaminationCounts,
         twins: &BTreeMap<String, String>,
     ) -> Result<Self, ReportError> {
+        check_same_search(session, counts)?;
         // The others say what the methods of papers would find.
         let leak = match counts.methods.first() {
             Some(method) => format!("verdict = 'leak' AND method = '{}'", method.name()),

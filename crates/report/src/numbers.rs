@@ -50,6 +50,11 @@ pub(crate) fn grouped(number: u64) -> String {
     out
 }
 
+/// A number of things: 1 shard, 1,200 shards.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
 /// A number of parameters or similar, with three digits: 128k, 7.08B.
 pub(crate) fn round(number: f64) -> String {
     let power = libm::floor(libm::log10(number.abs().max(1.0)));

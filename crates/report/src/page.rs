@@ -67,14 +67,58 @@ pub(crate) fn document(kind: &str, title: &str, style: &str, head: &Markup, main
     };
     // Inside a page the SVG needs no name space, and without one the page contains no other address.
     let page = page.into_string().replace(" xmlns=\"http://www.w3.org/2000/svg\"", "");
-    // What scrolls can be reached by the keyboard. In texts, `<` is escaped.
-    let page = page
-        .replace("<div class=\"scroll", "<div tabindex=\"0\" class=\"scroll")
-        .replace("<pre>", "<pre tabindex=\"0\">");
-    let page = with_own_ids(&page);
+    let page = with_own_ids(&with_named_boxes(&page));
     // Tags are escaped above, name by name; invisible and direction-changing characters are escaped here, in the
     // complete text.
     shown_lines(&page).into_owned()
+}
+
+/// The page in which what scrolls can be reached by the keyboard, and is read aloud with a name of its own: the caption of
+/// its table, or else the heading above it. In texts, `<` is escaped.
+fn with_named_boxes(page: &str) -> String {
+    const HEADINGS: [(&str, &str); 5] = [
+        ("<h1>", "</h1>"),
+        ("<h2>", "</h2>"),
+        ("<h3>", "</h3>"),
+        ("<figcaption>", "</figcaption>"),
+        ("<summary>", "</summary>"),
+    ];
+    let (mut out, mut copied, mut heading) = (String::new(), 0, String::new());
+    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    for (at, _) in page.match_indices('<') {
+        let from = page.get(at..).unwrap_or_default();
+        if let Some((_, end)) = HEADINGS.iter().find(|(begin, _)| from.starts_with(begin)) {
+            heading = words(from.split(end).next().unwrap_or_default());
+        }
+        let code = from.starts_with("<pre>");
+        if !code && !from.starts_with("<div class=\"scroll") {
+            continue;
+        }
+        let table = from.split("</table>").next().unwrap_or_default();
+        let caption = table.split_once("<caption>").and_then(|(_, rest)| rest.split_once("</caption>"));
+        let name = match caption {
+            _ if code => format!("Code: {heading}"),
+            Some((caption, _)) => words(caption),
+            None => heading.clone(),
+        };
+        let number = seen.entry(name.clone()).or_insert(0);
+        *number += 1;
+        let again = if *number > 1 { format!(" ({number})") } else { String::new() };
+        let after = at + "<pre".len();
+        out += page.get(copied..after).unwrap_or_default();
+        out += &format!(" tabindex=\"0\" role=\"region\" aria-label=\"{name}{again}\"");
+        copied = after;
+    }
+    out + page.get(copied..).unwrap_or_default()
+}
+
+/// The text of a piece of a page, without its tags.
+fn words(piece: &str) -> String {
+    let texts = piece.split('<').enumerate().map(|(at, text)| match text.split_once('>') {
+        Some((_, text)) if at > 0 => text,
+        _ => text,
+    });
+    texts.collect::<String>().replace('"', "&quot;").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The page with an id of its own for each section: two sections of a page can have one title.
@@ -301,4 +345,88 @@ fn again(checked: &Checked<'_>) -> Markup {
         p { "ROOT is the root digest that was published. This page says " code.long { (checked.manifest.root) } "; take it from somewhere that you trust." }
     };
     section("again", "Check it yourself", &lead, &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plot::{INK, MARK_TEXT, SERIES_TEXT};
+
+    #[test]
+    fn boxes_have_names_of_their_own() {
+        let page = "<h2>A <b>&lt;x&gt;</b></h2><div class=\"scroll\"><table><td></table></div>\
+            <div class=\"scroll tall\"><table><caption>C</caption></table></div><pre>x</pre><div class=\"scroll\"></div>";
+        let expected = "<h2>A <b>&lt;x&gt;</b></h2>\
+            <div tabindex=\"0\" role=\"region\" aria-label=\"A &lt;x&gt;\" class=\"scroll\"><table><td></table></div>\
+            <div tabindex=\"0\" role=\"region\" aria-label=\"C\" class=\"scroll tall\"><table><caption>C</caption></table></div>\
+            <pre tabindex=\"0\" role=\"region\" aria-label=\"Code: A &lt;x&gt;\">x</pre>\
+            <div tabindex=\"0\" role=\"region\" aria-label=\"A &lt;x&gt; (2)\" class=\"scroll\"></div>";
+        assert_eq!(with_named_boxes(page), expected);
+    }
+
+    /// Relative luminance and contrast as WCAG 2.2 defines them.
+    fn contrast(one: &str, other: &str) -> f64 {
+        let luminance = |hex: &str| {
+            let digits: String =
+                hex.trim_start_matches('#').chars().flat_map(|c| vec![c; if hex.len() == 4 { 2 } else { 1 }]).collect();
+            let channel = |at: usize| f64::from(u8::from_str_radix(&digits[at..at + 2], 16).unwrap()) / 255.0;
+            let linear = |c: f64| if c <= 0.04045 { c / 12.92 } else { libm::pow((c + 0.055) / 1.055, 2.4) };
+            0.2126 * linear(channel(0)) + 0.7152 * linear(channel(2)) + 0.0722 * linear(channel(4))
+        };
+        let (one, other) = (luminance(one), luminance(other));
+        (one.max(other) + 0.05) / (one.min(other) + 0.05)
+    }
+
+    /// The colours that `css` sets after `from`, up to the next brace.
+    fn colours<'a>(css: &'a str, from: &str) -> BTreeMap<&'a str, &'a str> {
+        let (_, rest) = css.split_once(from).unwrap();
+        let block = rest.split('}').next().unwrap().rsplit('{').next().unwrap();
+        let all = block.split(';').filter_map(|line| line.trim().trim_start_matches('{').trim().split_once(':'));
+        all.map(|(name, value)| (name.trim(), value.trim())).filter(|(_, value)| value.starts_with('#')).collect()
+    }
+
+    #[test]
+    fn every_text_has_a_contrast_of_4_5_with_its_ground() {
+        // The definition's own examples: black on white, and a grey that just fails.
+        assert!((contrast("#000", "#ffffff") - 21.0).abs() < 1e-9 && contrast("#777777", "#ffffff") < 4.5);
+        assert!(contrast("#767676", "#ffffff") >= 4.5);
+        let css = include_str!("style.css");
+        let grounds = |text: &str| match text {
+            "--good" => vec!["--page", "--card", "--good-soft"],
+            "--bad" => vec!["--page", "--card", "--bad-soft"],
+            "--ink" | "--soft" | "--open" => vec!["--page", "--card", "--good-soft", "--bad-soft"],
+            _ => vec!["--page"],
+        };
+        let texts = [
+            "--ink",
+            "--soft",
+            "--good",
+            "--bad",
+            "--open",
+            "--axis",
+            "--s1",
+            "--t2",
+            "--s3",
+            "--s4",
+            "--t5",
+            "--s6",
+            "--marktext",
+        ];
+        for theme in
+            [":root {", ":root:not([data-theme=\"light\"]) {", "\n:root[data-theme=\"dark\"] {", "@media print {"]
+        {
+            let colours = colours(css, theme);
+            for text in texts {
+                for ground in grounds(text) {
+                    let ratio = contrast(colours[text], colours[ground]);
+                    assert!(ratio >= 4.5, "{theme} {text} on {ground}: {ratio:.2}");
+                }
+            }
+        }
+        // A chart by itself is on white.
+        for text in SERIES_TEXT.iter().chain([&INK, &MARK_TEXT]) {
+            assert!(contrast(text, "#FFFFFF") >= 4.5, "{text}");
+            assert!(css.contains(&format!("svg [fill=\"{text}\"]")), "{text} has a colour in the dark theme");
+        }
+    }
 }

@@ -31,6 +31,9 @@ use ruler::{Ruler, on};
 /// lines on white would be faint).
 pub const SERIES: [&str; 6] = ["#0072B2", "#D55E00", "#007A5E", "#9B4F96", "#A87B00", "#56687A"];
 
+/// Their colours as text: darker where small text on white would be faint.
+pub const SERIES_TEXT: [&str; 6] = ["#0072B2", "#B84F00", "#007A5E", "#9B4F96", "#8A6500", "#56687A"];
+
 /// The colour of text.
 pub const INK: &str = "#3B434C";
 
@@ -39,6 +42,9 @@ pub const GRID: &str = "#E4E7EB";
 
 /// The colour of marks.
 pub const MARK: &str = "#7A838E";
+
+/// The same as text.
+pub const MARK_TEXT: &str = "#66707B";
 
 /// Width and height in drawn pixels: twice the displayed size.
 const SIZE: (i32, i32) = (960, 620);
@@ -144,7 +150,23 @@ impl Chart {
         let y = Ruler::of(&self.y, ys, 0.06);
         let mut svg = String::new();
         drawn(&self.title, || self.draw(&mut svg, x, y))?;
-        Ok(document(&svg, &self.title, SIZE))
+        Ok(document(&svg, &self.described(), SIZE))
+    }
+
+    /// The title, the axes and the series, for those who cannot see the chart.
+    fn described(&self) -> String {
+        const NAMED: usize = 12;
+        let mut names: Vec<&str> = Vec::new();
+        for series in self.series.iter().filter(|series| !series.label.is_empty()) {
+            if !names.contains(&series.label.as_str()) {
+                names.push(&series.label);
+            }
+        }
+        let named = names.get(..NAMED).unwrap_or(&names).join(", ");
+        let more = if names.len() > NAMED { format!(" and {} more", names.len() - NAMED) } else { String::new() };
+        let of = if names.is_empty() { String::new() } else { format!(": {named}{more}") };
+        let (title, x, y) = (self.title.trim_end_matches('.'), &self.x.label, &self.y.label);
+        format!("{title}. Vertical: {y}. Horizontal: {x}. {} series{of}.", names.len().max(1))
     }
 
     fn draw(&self, svg: &mut String, x: Ruler, y: Ruler) -> Result<(), String> {
@@ -178,12 +200,12 @@ impl Chart {
                 Mark::X(value, label) => {
                     let at = x.map(*value, area_x);
                     pen.dashed([(at, area_y.0), (at, area_y.1)], colour(MARK), 2)?;
-                    pen.text(label, (at + 8, area_y.0), HPos::Left, VPos::Top, colour(MARK))?;
+                    pen.text(label, (at + 8, area_y.0), HPos::Left, VPos::Top, colour(MARK_TEXT))?;
                 }
                 Mark::Y(value, label) => {
                     let at = y.map(*value, (area_y.1, area_y.0));
                     pen.dashed([(area_x.0, at), (area_x.1, at)], colour(MARK), 2)?;
-                    labels.push((at, label, colour(MARK)));
+                    labels.push((at, label, colour(MARK_TEXT)));
                 }
                 Mark::Tick(value) => {
                     let at = x.map(*value, area_x);
@@ -192,6 +214,7 @@ impl Chart {
             }
         }
         for series in &self.series {
+            let text = colour(SERIES_TEXT[series.colour % SERIES_TEXT.len()]);
             let colour = colour(SERIES[series.colour % SERIES.len()]);
             let place = |(a, b): (f64, f64)| (x.map(a, area_x), y.map(b, (area_y.1, area_y.0)));
             let shown = |point: &&(f64, f64)| on(x.scale, point.0) && on(y.scale, point.1);
@@ -216,8 +239,8 @@ impl Chart {
             }
             if let Some((_, last)) = places.last().filter(|_| !series.label.is_empty()) {
                 match series.style {
-                    Style::Points => of_points.push((*last, &series.label, colour)),
-                    _ => labels.push((*last, &series.label, colour)),
+                    Style::Points => of_points.push((*last, &series.label, text)),
+                    _ => labels.push((*last, &series.label, text)),
                 }
             }
         }

@@ -15,6 +15,7 @@ use crate::figure::Figures;
 
 mod contamination;
 
+pub(crate) use contamination::check_same_search;
 pub use contamination::{Contaminated, Example, FirstSeen, Leaks, Split};
 
 /// The checks of a release, for the top of a page.

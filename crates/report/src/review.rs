@@ -114,6 +114,9 @@ const NUMBERS: [&str; 5] = ["bytes", "inputs", "outputs", "numerics", "findings"
 /// The most rows of a table that the page shows; the file beside it has all.
 const SHOWN: usize = 400;
 
+/// A table of more rows scrolls in a box of its own.
+const TALL: usize = 12;
+
 const STYLE: &str = "\
 .scroll.tall { max-height: 30rem; overflow: auto; }
 .claimed { color: var(--open); font-size: 0.82rem; border: 1px solid var(--rule); border-radius: 4px; padding: 0.1rem 0.4rem; white-space: nowrap; }
@@ -121,7 +124,7 @@ const STYLE: &str = "\
 td code.whole { overflow-wrap: anywhere; white-space: normal; min-width: 14rem; display: inline-block; }
 .scroll td { vertical-align: top; }
 a { color: inherit; }
-@media print { .scroll.tall { max-height: none; } }
+@media print { .hint { display: none; } .scroll.tall { max-height: none; overflow: visible; } td code.whole { min-width: 0; display: inline; } }
 ";
 
 impl Review<'_> {
@@ -542,7 +545,7 @@ fn shown(table: &DataTable) -> Markup {
     };
     let rows = table.rows.len();
     let body = html! {
-        div.scroll.tall[rows > 12] {
+        div.scroll.tall[rows > TALL] {
             table {
                 thead { tr { @for column in &table.columns { th.num[NUMBERS.contains(column)] { (column) } } } }
                 tbody {
@@ -554,6 +557,8 @@ fn shown(table: &DataTable) -> Markup {
         }
         p.lead {
             @if rows > SHOWN { "The first " (SHOWN) " of " (grouped(rows as u64)) " rows. " }
+            @else if rows > TALL { (grouped(rows as u64)) " rows. " }
+            @if rows > TALL { span.hint { "Scroll in the table to see them. " } }
             small { "Data: " a href=(format!("data/{}.csv", table.name)) { (table.name) ".csv" } }
         }
     };

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use retrace_analysis::contamination::Method;
+use retrace_analysis::contamination::{Method, Verdict};
 use retrace_analysis::exposure::NotCompared;
 use retrace_query::Session;
-use retrace_report::contamination::{ContaminationCounts, RunExposure};
+use retrace_report::contamination::{ContaminationCounts, Rate, RunExposure, Share};
 use retrace_report::exposure::{Exposures, Score};
 use retrace_report::{Part, ReportError, page};
 use retrace_spec::{Step, Tokens};
@@ -117,8 +117,22 @@ fn tables(directory: &Path, texts: &str, questions: &str, runs: [&str; 2]) {
     retrace_tables::write(directory, &checkpoints).unwrap();
 }
 
+const BENCHMARKS: [&str; 2] = ["texts", "questions"];
+
 /// A search that looked at these runs; of the last, some shards were not searched.
-fn counts(runs: &[&str], unsearched: u64) -> ContaminationCounts {
+fn counts(benchmarks: [&str; 2], runs: &[&str], unsearched: u64) -> ContaminationCounts {
+    let rate = |benchmark: &str, (method, leaked): (Method, u64)| Rate {
+        method,
+        benchmark: benchmark.to_owned(),
+        subset: None,
+        leaked: Share::new(leaked, ITEMS),
+        with_answer: 0,
+        verdicts: vec![(Verdict::Leak, leaked)],
+        nothing: ITEMS - leaked,
+        not_searched: 0,
+    };
+    // As in the tables: five items by our method, another one by the method of a paper.
+    let rates = benchmarks.map(|benchmark| [(Method::Spans, LEAKED), (Method::Gpt3, 1)].map(|of| rate(benchmark, of)));
     let run = |(at, run): (usize, &&str)| RunExposure {
         run: (*run).to_owned(),
         documents: LEAKED,
@@ -128,6 +142,7 @@ fn counts(runs: &[&str], unsearched: u64) -> ContaminationCounts {
     };
     ContaminationCounts {
         methods: vec![Method::Spans, Method::Gpt3],
+        rates: rates.into_iter().flatten().collect(),
         runs: runs.iter().enumerate().map(run).collect(),
         ..ContaminationCounts::default()
     }
@@ -142,7 +157,8 @@ fn the_tables_are_joined() {
     let directory = tempfile::tempdir().unwrap();
     tables(directory.path(), "texts", "questions", ["leaked", "twin"]);
     let session = Session::open(&[directory.path().to_owned()]).unwrap();
-    let read = Exposures::read(&session, &counts(&["leaked", "twin"], 0), &twins("leaked", "twin")).unwrap();
+    let read =
+        Exposures::read(&session, &counts(BENCHMARKS, &["leaked", "twin"], 0), &twins("leaked", "twin")).unwrap();
     assert_eq!((read.unexposed.as_slice(), read.without_tokens), (&["twin".to_owned()][..], 2));
     let [questions, texts] = read.exposed.as_slice() else { panic!("{read:?}") };
     assert_eq!((questions.benchmark.as_str(), questions.score), ("questions", Score::Correct));
@@ -187,16 +203,42 @@ fn a_twin_that_is_none_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     tables(directory.path(), "texts", "questions", ["leaked", "twin"]);
     let session = Session::open(&[directory.path().to_owned()]).unwrap();
-    let both = counts(&["leaked", "twin"], 0);
+    let both = counts(BENCHMARKS, &["leaked", "twin"], 0);
     for (counts, run, twin, says) in [
         (&both, "twin", "leaked", "\"leaked\" saw leaked items of \"questions\" too"),
         (&both, "leaked", "other", "\"other\" has no scores"),
         (&both, "other", "twin", "\"other\" has no scores"),
-        (&counts(&["leaked"], 0), "leaked", "twin", "the search does not name \"twin\""),
-        (&counts(&["leaked", "twin"], 3), "leaked", "twin", "3 shards of \"twin\" were not searched"),
+        (&counts(BENCHMARKS, &["leaked"], 0), "leaked", "twin", "the search does not name \"twin\""),
+        (&counts(BENCHMARKS, &["leaked", "twin"], 3), "leaked", "twin", "3 shards of \"twin\" were not searched"),
     ] {
         let error = Exposures::read(&session, counts, &twins(run, twin)).unwrap_err();
         assert!(matches!(error, ReportError::Twin { .. }) && error.to_string().contains(says), "{error}");
+    }
+}
+
+#[test]
+fn counts_of_another_search_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    tables(directory.path(), "texts", "questions", ["leaked", "twin"]);
+    let session = Session::open(&[directory.path().to_owned()]).unwrap();
+    let good = || counts(BENCHMARKS, &["leaked", "twin"], 0);
+    assert!(Part::contamination(&session, good()).is_ok());
+    let mut fewer = good();
+    fewer.rates[0].leaked.count -= 1;
+    let mut other = good();
+    other.rates.truncate(2);
+    let more = Rate { benchmark: "more".to_owned(), ..good().rates[0].clone() };
+    let more = ContaminationCounts { rates: good().rates.into_iter().chain([more]).collect(), ..good() };
+    for (counts, says) in [
+        (fewer, "items of \"texts\" with a leak by spans: 5 in the table, 4 in the counts"),
+        (other, "items of \"questions\" with a leak by gpt3: 1 in the table, 0 in the counts"),
+        (more, "items of \"more\" with a leak by spans: 0 in the table, 5 in the counts"),
+    ] {
+        let section = Part::contamination(&session, counts.clone()).map(drop).unwrap_err();
+        let exposure = Exposures::read(&session, &counts, &BTreeMap::new()).map(drop).unwrap_err();
+        for error in [section, exposure] {
+            assert!(matches!(error, ReportError::OtherSearch { .. }) && error.to_string().contains(says), "{error}");
+        }
     }
 }
 
@@ -206,7 +248,7 @@ fn without_exposures_there_is_nothing_to_compare() {
     tables(directory.path(), "texts", "questions", ["leaked", "twin"]);
     retrace_tables::write::<Exposure>(directory.path(), &[]).unwrap();
     let session = Session::open(&[directory.path().to_owned()]).unwrap();
-    let read = Exposures::read(&session, &counts(&["leaked"], 2), &BTreeMap::new()).unwrap();
+    let read = Exposures::read(&session, &counts(BENCHMARKS, &["leaked"], 2), &BTreeMap::new()).unwrap();
     assert!(read.exposed.is_empty());
     assert_eq!(
         (read.unexposed.as_slice(), read.unsearched.as_slice()),
@@ -222,7 +264,8 @@ fn hostile_names_are_texts() {
     let (texts, run) = (format!("texts{HOSTILE}"), format!("run{HOSTILE}"));
     tables(directory.path(), &texts, HOSTILE, [&run, HOSTILE]);
     let session = Session::open(&[directory.path().to_owned()]).unwrap();
-    let read = Exposures::read(&session, &counts(&[&run, HOSTILE], 0), &twins(&run, HOSTILE)).unwrap();
+    let read =
+        Exposures::read(&session, &counts([&texts, HOSTILE], &[&run, HOSTILE], 0), &twins(&run, HOSTILE)).unwrap();
     let text = page(HOSTILE, None, &[Part::Exposure(read)]).unwrap();
     let lower = text.to_lowercase();
     for tag in ["<script", "<img", "<iframe", "<object"] {

@@ -236,6 +236,7 @@ fn counts() -> ContaminationCounts {
         with_answer: u64::from(leaked > 0),
         verdicts: [(ItemVerdict::Leak, leaked)].iter().chain(others).copied().collect(),
         nothing: items - leaked - others.iter().map(|(_, count)| count).sum::<u64>(),
+        not_searched: 0,
     };
     let alarms = |benchmark: &str, of: u64| FalseAlarms {
         method: Method::Spans,
@@ -380,6 +381,7 @@ fn the_tables_fill_the_page() {
         "6 benchmark items leak: a document of the corpus has them.",
         "10\u{a0}% (4.7\u{a0}% to 20.1\u{a0}%)",
         "in no token shard of a run",
+        "1 shard that tiny was trained on was not searched",
         "near miss 1",
         "12 sealed files",
     ] {

@@ -12,7 +12,7 @@ use retrace_spec::{CleanRecipe, RelPath};
 use serde::Serialize;
 
 use crate::StepError;
-use crate::step::{Files, Need, Options, Outputs, Step};
+use crate::step::{Files, Need, Options, Outputs, Step, counted};
 
 /// The results for the documents.
 #[derive(Debug, Serialize)]
@@ -36,7 +36,7 @@ pub struct NotRemoved {
 
 impl fmt::Display for Cleaned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} documents, {} kept", self.report.documents, self.report.kept)?;
+        write!(f, "{}, {} kept", counted(self.report.documents, "document"), self.report.kept)?;
         if self.report.cut > 0 {
             write!(f, " ({} of them cut)", self.report.cut)?;
         }
@@ -54,7 +54,8 @@ impl NotRemoved {
         let shards: Vec<&str> = self.elsewhere.keys().map(String::as_str).collect();
         let more = if shards.len() > 3 { format!(" and {} more", shards.len() - 3) } else { String::new() };
         let shards = shards.get(..3).unwrap_or(&shards).join(", ");
-        format!("{documents} documents with findings are in shards that are not cleaned here: {shards}{more}")
+        let (documents, are) = (counted(documents, "document"), if documents == 1 { "is" } else { "are" });
+        format!("{documents} with findings {are} in shards that are not cleaned here: {shards}{more}")
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use retrace_analysis::contamination::Verdict;
 use retrace_eval::LoadedTask;
 use retrace_files::{FileError, Progress, Root, expand};
-use retrace_report::contamination::{ContaminationCounts, ContaminationReport, RunExposure};
+use retrace_report::contamination::{ContaminationCounts, ContaminationReport, RunExposure, not_searched, unsearched};
 use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::{ContaminationRecipe, RelPath, Run};
 use retrace_tables::{Contamination, Exposure, Row, write};
@@ -15,7 +15,7 @@ use retrace_train::{Batches, RECORDED_RUN, recorded_run};
 
 use crate::StepError;
 use crate::eval::{files_of_task, load};
-use crate::step::{Files, Need, Options, Outputs, Step};
+use crate::step::{Files, Need, Options, Outputs, Step, counted};
 use crate::tables::table;
 
 mod benchmarks;
@@ -38,13 +38,20 @@ impl fmt::Display for Report {
         let several = self.0.methods.len() > 1;
         for (at, rate) in self.0.benchmarks().enumerate() {
             let comma = if at == 0 { "" } else { ", " };
-            write!(f, "{comma}{} {} of {} items leaked", rate.benchmark, rate.leaked.count, rate.leaked.of)?;
+            let of = counted(rate.leaked.of, "item");
+            write!(f, "{comma}{} {} of {of} leaked", rate.benchmark, rate.leaked.count)?;
             if several {
                 write!(f, " by {}", rate.method.name())?;
+            }
+            if rate.not_searched > 0 {
+                write!(f, ", {} not searched", rate.not_searched)?;
             }
         }
         for RunExposure { run, documents, absent, .. } in self.0.runs.iter().filter(|of| of.absent > 0) {
             write!(f, "; {absent} of {documents} documents with a leak are in no token shard of {run}")?;
+        }
+        for of in self.0.runs.iter().filter(|of| of.unsearched > 0) {
+            write!(f, "; {}", unsearched(of))?;
         }
         Ok(())
     }
@@ -178,11 +185,13 @@ impl Step for ContaminationRecipe {
 
     fn incomplete(report: &Report) -> Option<String> {
         let left_out = report.0.leaks_left_out();
-        (left_out > 0).then(|| {
+        let left_out = (left_out > 0).then(|| {
             format!(
                 "up to {left_out} more documents leak an item and have no row; `documents_per_item` says how many are kept"
             )
-        })
+        });
+        let lacks: Vec<String> = left_out.into_iter().chain(not_searched(report.0.rates.iter())).collect();
+        (!lacks.is_empty()).then(|| lacks.join("; "))
     }
 
     fn carry_out(&self, root: &Root, _: &Options, progress: &dyn Progress) -> Result<(Report, Outputs), StepError> {
@@ -204,6 +213,9 @@ impl Step for ContaminationRecipe {
         let used = used.collect::<Result<Vec<_>, _>>()?;
         let counts = ContaminationCounts::new(&report, used);
         let tables = self.output.under(root.path());
+        if let Some(directory) = &self.report {
+            report::remove_page(&directory.under(root.path()))?;
+        }
         report::write_findings(&tables, &report)?;
         let mut outputs = vec![
             (table(&self.output, Contamination::TABLE)?, ArtifactKind::Table),
@@ -241,4 +253,40 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(root: &Root, path: &RelP
     let place = file.path().to_owned();
     let json = |e: serde_json::Error| FileError::Json { path: place.clone(), line: e.line(), what: e.to_string() };
     Ok(serde_json::from_slice(&file.read(LONGEST)?).map_err(json)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use retrace_analysis::contamination::Method;
+    use retrace_report::contamination::{Rate, Share};
+
+    use super::*;
+
+    #[test]
+    fn what_was_not_searched_is_said() {
+        let rate = |items: u64, not_searched: u64| Rate {
+            method: Method::Spans,
+            benchmark: "b".to_owned(),
+            subset: None,
+            leaked: Share::new(0, items),
+            with_answer: 0,
+            verdicts: Vec::new(),
+            nothing: items,
+            not_searched,
+        };
+        let of = |items, not_searched, unsearched| {
+            let run = RunExposure { run: "base".to_owned(), documents: 0, used: 0, absent: 0, unsearched };
+            Report(ContaminationCounts {
+                rates: vec![rate(items, not_searched)],
+                runs: vec![run],
+                ..Default::default()
+            })
+        };
+        assert_eq!(of(1, 0, 0).to_string(), "b 0 of 1 item leaked");
+        assert_eq!(ContaminationRecipe::incomplete(&of(1, 0, 0)), None);
+        let report = of(2, 1, 3);
+        let shards = "3 shards that base was trained on were not searched, and may have leaks that it used";
+        assert_eq!(report.to_string(), format!("b 0 of 2 items leaked, 1 not searched; {shards}"));
+        assert_eq!(ContaminationRecipe::incomplete(&report).unwrap(), "1 item of b has nothing to search for");
+    }
 }

@@ -72,7 +72,7 @@ pub enum StepError {
     #[error(transparent)]
     OtherSearch(#[from] OtherSearch),
     /// A file of a benchmark or a corpus lacks a column.
-    #[error("{} has no column {wanted:?}; its columns are {there}", path.display())]
+    #[error("{} has no column {wanted:?}; its first record has {there}", path.display())]
     NoColumn {
         /// The file.
         path: PathBuf,
@@ -80,6 +80,22 @@ pub enum StepError {
         wanted: String,
         /// The columns that it has.
         there: String,
+    },
+    /// A column was named that no record has.
+    #[error("no {records} has the column {column:?} of `{given}`")]
+    NobodyHas {
+        /// What the records are.
+        records: &'static str,
+        /// The column.
+        column: String,
+        /// The field and its columns, as they were given.
+        given: String,
+    },
+    /// A benchmark or a corpus has nothing in it.
+    #[error("{what}")]
+    NoRecords {
+        /// Which.
+        what: String,
     },
     /// A line or row of a benchmark or a corpus cannot be read.
     #[error("{}:{line}: {what}", path.display())]

@@ -12,7 +12,7 @@ use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::{EvalRecipe, Pattern, RelPath, Task};
 
 use crate::StepError;
-use crate::step::{Files, Need, Options, Outputs, Step, read};
+use crate::step::{Files, Need, Options, Outputs, Step, counted, read};
 
 /// The scores of each model, by its directory.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Evaluated(pub Vec<(RelPath, Results)>);
 impl fmt::Display for Evaluated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tasks = self.0.first().map_or(0, |(_, results)| results.scores.len());
-        write!(f, "{} models on {tasks} tasks", self.0.len())
+        write!(f, "{} on {}", counted(self.0.len(), "model"), counted(tasks, "task"))
     }
 }
 

@@ -8,7 +8,7 @@ use retrace_spec::manifest::{ArtifactKind, StepKind};
 use retrace_spec::{GenerateRecipe, RelPath};
 
 use crate::StepError;
-use crate::step::{Files, Need, Options, Outputs, Step};
+use crate::step::{Files, Need, Options, Outputs, Step, counted};
 
 /// What was generated.
 #[derive(Debug)]
@@ -16,7 +16,8 @@ pub struct Report(Generated);
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} documents in {} shards", self.0.documents, self.0.shards.len())
+        let shards = counted(self.0.shards.len(), "shard");
+        write!(f, "{} in {shards}", counted(self.0.documents, "document"))
     }
 }
 

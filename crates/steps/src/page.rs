@@ -21,7 +21,7 @@ use crate::StepError;
 use crate::clean::ledger;
 use crate::contamination::read_json;
 use crate::eval::{files_of_task, load};
-use crate::step::{Files, Need, Options, Outputs, Step, read};
+use crate::step::{Files, Need, Options, Outputs, Step, counted, read};
 use crate::tables::table;
 
 /// The number of sections of a page.
@@ -30,7 +30,7 @@ pub struct Report(usize);
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a page of {} sections", self.0)
+        write!(f, "a page of {}", counted(self.0, "section"))
     }
 }
 

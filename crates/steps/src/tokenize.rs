@@ -9,7 +9,7 @@ use retrace_spec::recipe::TokenizerSource;
 use retrace_spec::{RelPath, TokenizeRecipe};
 
 use crate::StepError;
-use crate::step::{Files, Need, Options, Outputs, Step};
+use crate::step::{Files, Need, Options, Outputs, Step, counted};
 
 /// The inputs and outputs.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Tokenized(pub TokenizeReport);
 
 impl fmt::Display for Tokenized {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} documents, {} tokens", self.0.documents, self.0.tokens)
+        write!(f, "{}, {}", counted(self.0.documents, "document"), counted(self.0.tokens, "token"))
     }
 }
 

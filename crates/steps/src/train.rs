@@ -9,7 +9,7 @@ use retrace_spec::{RelPath, Run};
 use retrace_train::{Journal, RECORDED_RUN, checkpoints, train};
 
 use crate::StepError;
-use crate::step::{Files, Need, Options, Outputs, Step, files_below};
+use crate::step::{Files, Need, Options, Outputs, Step, counted, files_below};
 
 /// A run, and the hub's `config.json` that describes its model, if one does.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Trained(pub Journal);
 impl fmt::Display for Trained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.lines().last() {
-            Some(last) => write!(f, "{} steps, to a loss of {:.3}", last.step, last.loss),
+            Some(last) => write!(f, "{}, to a loss of {:.3}", counted(last.step.0, "step"), last.loss),
             None => f.write_str("no step"),
         }
     }

@@ -237,7 +237,8 @@ table! {
         part: String,
         /// All parts that were seen, with spaces between.
         parts: String,
-        /// How the deciding part stands in the document: `verbatim`, `normalised`, `reordered`, `edited`, `piece`.
+        /// How the deciding part stands in the document: `verbatim`, `normalised`, `reordered`, `edited`, `piece`;
+        /// empty if the method does not tell.
         form: String,
         /// Whether the right answer stands at the question.
         with_answer: bool,

@@ -7,11 +7,14 @@ use thiserror::Error;
 
 use super::finding::Finding;
 use super::index::Targets;
-use super::item::{BenchmarkItem, Document};
+use super::item::{BenchmarkItem, Document, Part};
 use super::published::Published;
 use super::spans::Scratch;
 use super::tally::{Basis, Candidate, KEPT, OfItem, Tally};
 use super::text::{Reader, Unit, mixed};
+
+/// A shorter answer or solution does not give an item away without its question (`judge.rs`).
+const GIVES_AWAY: f64 = 20.0;
 
 /// Why a search cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -136,6 +139,20 @@ impl Search {
     /// The items, in their order.
     pub fn items(&self) -> &[BenchmarkItem] {
         &self.items
+    }
+
+    /// Whether the item number `item` has anything that a document could leak: a question with words, or an answer or
+    /// solution that is long enough to give the item away.
+    pub fn is_searchable(&self, item: usize) -> bool {
+        let pieces = self.targets.own.get(item).map(Vec::as_slice).unwrap_or_default();
+        pieces.iter().any(|own| {
+            let target = own.target.and_then(|target| self.targets.all.get(target as usize));
+            target.is_some_and(|target| match own.piece.part {
+                Part::Question => true,
+                Part::Answer | Part::Solution => target.words() >= GIVES_AWAY,
+                Part::Choices | Part::Passage => false,
+            })
+        })
     }
 
     /// Results of no documents yet.

@@ -65,6 +65,7 @@ pub(super) fn of(failure: &Failure) -> String {
         }
         Failure::Report(ReportError::Twin { .. }) => TWIN.to_owned(),
         Failure::Report(ReportError::SameRun { .. }) => SAME_RUN.to_owned(),
+        Failure::Report(ReportError::OtherSearch { .. }) => OTHER_SEARCH.to_owned(),
         Failure::Report(_) => "check that the tables have the rows that the report draws".to_owned(),
     }
 }
@@ -73,6 +74,8 @@ const TWIN: &str = "correct `twins` in the document of the page: a twin has scor
 
 const SAME_RUN: &str =
     "give one of the two, or make the table of one again with another name: `retrace stats --run NAME -o DIR`";
+const OTHER_SEARCH: &str =
+    "give `tables` and `counts` of one `contamination/1` document: its `output` and its `counts`; nothing was written";
 
 /// The advice for a step that failed.
 pub(crate) fn of_step(error: &StepError) -> String {
@@ -93,6 +96,8 @@ pub(crate) fn of_step(error: &StepError) -> String {
         StepError::NoColumn { .. } => {
             "say which column it is: --fields question=COLUMN for a benchmark, --corpus-fields text=COLUMN for a corpus; in a document `fields: {question: COLUMN}`, `corpus_fields: {text: COLUMN}`"
         }
+        StepError::NobodyHas { .. } => "correct the name of the column in --fields or --corpus-fields, in a document `fields` or `corpus_fields`; upper and lower case differ",
+        StepError::NoRecords { .. } => "check that the files are the right ones, and that they are not empty",
         StepError::Record { .. } => "correct it, or give `retrace report contamination` --skip-unreadable, which counts such lines and rows and goes on; nothing was written",
         StepError::Ledger { .. } => "leave it out: give the shards alone",
         StepError::Inputs { .. } => "give each file once, and benchmarks with different names",
@@ -108,6 +113,7 @@ pub(crate) fn of_step(error: &StepError) -> String {
         StepError::Report(ReportError::NoSuch { .. }) => "give one of these names, or none: then all are shown",
         StepError::Report(ReportError::Twin { .. }) => TWIN,
         StepError::Report(ReportError::SameRun { .. }) => SAME_RUN,
+        StepError::Report(ReportError::OtherSearch { .. }) => OTHER_SEARCH,
         StepError::Report(_) => "check that the tables have the rows that the report draws",
     }
     .to_owned()

@@ -4,6 +4,7 @@ use retrace_analysis::contamination::Method;
 use serde::{Deserialize, Serialize};
 
 use super::{ContaminationReport, FalseAlarms, LeftOut, Rate};
+use crate::numbers::counted;
 
 /// The counts of a search for the items of benchmarks in a corpus.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,12 @@ pub struct RunExposure {
     pub absent: u64,
     /// Shards of the run's token shards that the search did not read, so that it may have used leaks in them.
     pub unsearched: u64,
+}
+
+/// That shards of a run were not searched, in words.
+pub fn unsearched(of: &RunExposure) -> String {
+    let (shards, were) = (counted(of.unsearched, "shard"), if of.unsearched == 1 { "was" } else { "were" });
+    format!("{shards} that {} was trained on {were} not searched, and may have leaks that it used", of.run)
 }
 
 impl ContaminationCounts {

@@ -6,10 +6,10 @@ use maud::{Markup, html};
 use retrace_analysis::contamination::{Method, Verdict};
 
 use super::{
-    Band, ContaminationReport, Group, Hit, InputFile, Marked, Rate, Share, form_name, method_means, part_name,
-    verdict_means, verdict_name,
+    Band, ContaminationReport, Group, Hit, InputFile, Marked, Rate, Share, form_name, method_means, not_searched,
+    part_name, verdict_means, verdict_name,
 };
-use crate::numbers::{brief, grouped, percent, size};
+use crate::numbers::{brief, counted, grouped, percent, size};
 use crate::page::document;
 use crate::sections::section;
 
@@ -45,7 +45,7 @@ fn title(report: &ContaminationReport) -> String {
         [one] => one.to_owned(),
         [one, two] => format!("{one} and {two}"),
         [one, two, three] => format!("{one}, {two} and {three}"),
-        _ => format!("{} benchmarks", report.benchmarks.len()),
+        _ => counted(names.len() as u64, "benchmark"),
     }
 }
 
@@ -59,25 +59,33 @@ fn leaked(report: &ContaminationReport, method: Method) -> Share {
 fn outcome(report: &ContaminationReport) -> Markup {
     let first = report.methods.first().copied().unwrap_or(Method::Spans);
     let share = leaked(report, first);
-    let class = if share.count == 0 { "outcome holds" } else { "outcome found" };
+    let skipped = report.benchmarks.iter().chain(&report.shards).any(|file| file.skipped > 0);
+    let unsearched = not_searched(report.rates.iter());
+    let class = match share.count {
+        0 if share.of == 0 || skipped || !unsearched.is_empty() => "outcome",
+        0 => "outcome holds",
+        _ => "outcome found",
+    };
     html! {
         section #outcome class=(class) {
             p.headline {
                 @match share.count {
+                    0 if share.of == 0 => "No item was searched for.",
                     0 => "No leak was found.",
-                    1 => { "1 of " (grouped(share.of)) " items has a leak in the corpus." }
+                    1 => { "1 of " (counted(share.of, "item")) " has a leak in the corpus." }
                     n => { (grouped(n)) " of " (grouped(share.of)) " items have a leak in the corpus." }
                 }
             }
             p {
-                "Searched: " (grouped(report.documents)) " documents (" (size(report.bytes)) " of text) in "
-                (grouped(report.shards.len() as u64)) @if report.shards.len() == 1 { " shard" } @else { " shards" }
-                ", by the method " code { (first.name()) } "."
+                "Searched: " (counted(report.documents, "document")) " (" (size(report.bytes)) " of text) in "
+                (counted(report.shards.len() as u64, "shard")) ", by the method " code { (first.name()) } "."
             }
             @for method in report.methods.iter().skip(1) {
                 @let share = leaked(report, *method);
-                p { "By " code { (method.name()) } ": " (grouped(share.count)) " of " (grouped(share.of)) " items." }
+                p { "By " code { (method.name()) } ": " (grouped(share.count)) " of " (counted(share.of, "item")) "." }
             }
+            @if skipped { p { "Not all lines were read: " a href="#not-read" { "see below" } "." } }
+            @for what in &unsearched { p { "Not searched: " (what) "." } }
         }
     }
 }
@@ -88,12 +96,13 @@ fn data(name: &str) -> Markup {
 }
 
 fn share_cells(share: &Share) -> Markup {
-    let (low, high) = share.interval;
+    let least = if share.interval.is_none() { "at least " } else { "" };
+    let interval = share.interval.filter(|_| share.of > 0);
     html! {
         td.num { (grouped(share.of)) }
-        td.num { (grouped(share.count)) }
-        td.num { @if share.of == 0 { "–" } @else { (percent(share.value())) } }
-        td.num { @if share.of == 0 { "–" } @else { (percent(low)) " to " (percent(high)) } }
+        td.num { (least) (grouped(share.count)) }
+        td.num { @if share.of == 0 { "–" } @else { (least) (percent(share.value())) } }
+        td.num { @if let Some((low, high)) = interval { (percent(low)) " to " (percent(high)) } @else { "–" } }
     }
 }
 
@@ -120,12 +129,14 @@ fn rates(report: &ContaminationReport) -> Markup {
 fn rate_table(report: &ContaminationReport, rates: &[&Rate]) -> Markup {
     let several = report.methods.len() > 1;
     let subsets = rates.iter().any(|rate| rate.subset.is_some());
+    let not_searched = rates.iter().any(|rate| rate.not_searched > 0);
     html! {
         div.scroll {
             table {
                 thead { tr {
                     th { "Benchmark" } @if subsets { th { "Subset" } } @if several { th { "Method" } }
                     th.num { "Items" } th.num { "Leaked" } th.num { "Share" } th.num { "95 % interval" } th.num { "With answer" }
+                    @if not_searched { th.num { "Not searched" } }
                 } }
                 tbody {
                     @for rate in rates {
@@ -135,6 +146,7 @@ fn rate_table(report: &ContaminationReport, rates: &[&Rate]) -> Markup {
                             @if several { td { code { (rate.method.name()) } } }
                             (share_cells(&rate.leaked))
                             td.num { (grouped(rate.with_answer)) }
+                            @if not_searched { td.num { (grouped(rate.not_searched)) } }
                         }
                     }
                 }
@@ -189,7 +201,11 @@ fn groups(id: &str, title: &str, column: &str, groups: Option<&[Group]>) -> Mark
     let mut methods: Vec<Method> = groups.iter().map(|group| group.method).collect();
     methods.dedup();
     let several = methods.len() > 1;
-    let lead = html! { "Documents with a leak of any item." };
+    let least = groups.iter().any(|group| group.documents.interval.is_none());
+    let lead = html! {
+        "Documents with a leak of any item."
+        @if least { " Of some items more documents were found than are kept; whose the others are is not known, so that such a count is a lower bound and has no interval." }
+    };
     let body = html! {
         div.scroll {
             table {
@@ -216,9 +232,16 @@ fn groups(id: &str, title: &str, column: &str, groups: Option<&[Group]>) -> Mark
 
 fn false_alarms(report: &ContaminationReport) -> Markup {
     let Some(alarms) = &report.false_alarms else {
-        let lead = html! { "Not estimated: " code { "--no-impossible" } " was given." };
+        let lead = html! {
+            "Not estimated: impossible items were not to be searched for (" code { "--no-impossible" } ", in a document "
+            code { "impossible: false" } ")."
+        };
         return section("false-alarms", "False alarms", &lead, &html! {});
     };
+    if alarms.is_empty() {
+        let lead = html! { "Not estimated: impossible items are made of questions, and no item has one." };
+        return section("false-alarms", "False alarms", &lead, &data("false-alarms"));
+    }
     let lead = html! {
         "The same search for items that no document can have, made from the real ones: their words in random order, and the first half of a question with the second half of another. Whatever it flags is false. Documents with a leak are left out, as they have half of a real question. It is a lower bound: real questions also share phrases with texts that are no leaks."
     };
@@ -286,7 +309,7 @@ fn hits(report: &ContaminationReport) -> Markup {
         return section("findings", "Findings", &html! { "Nothing was found of any item." }, &html! {});
     }
     let lead = html! {
-        "Each item beside the document, what both have marked. Shown are " (DOCUMENTS_OF_ITEM)
+        "Each item beside the document, what both have marked; a method of a paper does not say where in the item it is. Shown are " (DOCUMENTS_OF_ITEM)
         " documents of an item and " (ITEMS_OF_VERDICT) " items of a verdict at most; the table "
         code { "contamination" } " has all that were kept."
     };
@@ -325,13 +348,13 @@ fn one(hit: &Hit) -> Markup {
                 " · " code { (hit.method.name()) }
                 @for seen in &hit.parts {
                     " · " (part_name(seen.part))
-                    @if seen.units > 0 { ": " (form_name(seen.form)) ", " (seen.found) " of " (seen.units) }
+                    @if let Some(form) = seen.form { ": " (form_name(form)) ", " (seen.found) " of " (seen.units) }
                 }
                 @if hit.with_answer { " · " strong { "with the answer" } }
             }
             div.pair {
                 div {
-                    @for text in &hit.texts { p.name { (text.name) } p.text { (marked(text)) } }
+                    @for text in &hit.texts { p.name { (text.name) } p.text lang=[chinese(&text.text, None)] { (marked(text)) } }
                 }
                 div {
                     p.name {
@@ -340,13 +363,26 @@ fn one(hit: &Hit) -> Markup {
                         @if let Some(language) = &hit.language { " · " (language) }
                     }
                     @match &hit.excerpt {
-                        Some(excerpt) => p.text { @if excerpt.start > 0 { "… " } (marked(excerpt)) @if !excerpt.ends { " …" } },
+                        Some(excerpt) => p.text lang=[chinese(&excerpt.text, hit.language.as_deref())] { @if excerpt.start > 0 { "… " } (marked(excerpt)) @if !excerpt.ends { " …" } },
                         None => p.text { "The text of this document was not kept." },
                     }
                 }
             }
         }
     }
+}
+
+/// The attribute `lang` of a Chinese text: one of which the corpus says so, or that is mostly in Chinese characters.
+fn chinese(text: &str, language: Option<&str>) -> Option<&'static str> {
+    let known = language.map(|language| {
+        let language = language.to_ascii_lowercase();
+        language.split(['-', '_']).next().is_some_and(|tag| matches!(tag, "zh" | "zho" | "cmn" | "yue"))
+    });
+    let letters = || text.chars().filter(|c| c.is_alphabetic());
+    let han = letters().filter(|c| matches!(c, '\u{3400}'..='\u{9fff}' | '\u{20000}'..='\u{3ffff}')).count();
+    let other_script = letters().any(|c| matches!(c, '\u{3040}'..='\u{30ff}' | '\u{ac00}'..='\u{d7af}'));
+    let mostly = 2 * han > letters().count() && !other_script;
+    (known == Some(true) && han > 0 || known.is_none() && mostly).then_some("zh")
 }
 
 /// A text, its marks as such. Of a long text the end is cut, after its marks if these are not far.
@@ -377,6 +413,15 @@ fn not_read(report: &ContaminationReport) -> Markup {
         .map(|rate| count(&rate.verdicts, Verdict::TooShort))
         .sum();
     let dropped: u64 = report.left_out.iter().map(|left| left.findings).sum();
+    let unsearched = not_searched(report.rates.iter());
+    let inputs = || report.benchmarks.iter().chain(&report.shards);
+    let remarks = || inputs().filter_map(|file| Some((&file.name, file.remark.as_ref()?)));
+    let title = match (skipped.is_empty() && unsearched.is_empty(), short == 0) {
+        (true, true) => "What the numbers do not tell",
+        (true, false) => "Not judged",
+        (false, true) => "Not read, not searched",
+        (false, false) => "Not read, not searched, not judged",
+    };
     let lead = html! { "What the numbers above do not tell." };
     let body = html! {
         ul.words {
@@ -387,6 +432,8 @@ fn not_read(report: &ContaminationReport) -> Markup {
                     @for (line, what) in &file.skipped_first { br; small { "line " (grouped(*line)) ": " (what) } }
                 }
             }
+            @for what in unsearched { li { (what) ": no question with words, and no long answer or solution. They are in no share." } }
+            @for (name, remark) in remarks() { li { span.path { (name) } ": " (remark) "." } }
             @if short > 0 { li { (grouped(short)) @if short == 1 { " item is" } @else { " items are" } " too short to judge: any text can have such a question." } }
             @if dropped > 0 {
                 li {
@@ -398,7 +445,7 @@ fn not_read(report: &ContaminationReport) -> Markup {
             li { "That a document has an item does not tell whether a model learnt it." }
         }
     };
-    section("not-read", "Not read, not judged", &lead, &body)
+    section("not-read", title, &lead, &body)
 }
 
 fn methods(report: &ContaminationReport) -> Markup {
@@ -451,4 +498,19 @@ fn inputs(report: &ContaminationReport) -> Markup {
         &html! { "Each file by its digest (BLAKE3). The commands make this page again, and query its findings." },
         &body,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chinese_is_told_by_the_corpus_or_by_its_characters() {
+        assert_eq!(chinese("一列火车从清河站出发", None), Some("zh"));
+        assert_eq!(chinese("一列火车 leaves", Some("zh-Hant")), Some("zh"));
+        assert_eq!(chinese("一列火车从清河站出发", Some("ja")), None);
+        assert_eq!(chinese("東京は日本の首都です", None), None, "Japanese");
+        assert_eq!(chinese("A train 火车 leaves at nine", None), None);
+        assert_eq!(chinese("", None), None);
+    }
 }

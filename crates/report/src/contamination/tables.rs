@@ -1,9 +1,11 @@
 //! The tables of the report as CSV and Markdown.
 
+use std::collections::BTreeMap;
+
 use retrace_analysis::contamination::Verdict;
 
-use super::{ContaminationReport, Group, InputFile, Share, form_name, part_name, verdict_name};
-use crate::numbers::{grouped, percent, size};
+use super::{ContaminationReport, Group, InputFile, Rate, Share, form_name, part_name, verdict_name};
+use crate::numbers::{counted, percent, size};
 
 /// A table of the report: the name of its file, its columns and rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,9 +42,10 @@ pub fn data_tables(report: &ContaminationReport) -> Vec<DataTable> {
 
 const SHARE: [&str; 5] = ["count", "of", "share", "low", "high"];
 
+/// Without an interval, the count and the share are lower bounds.
 fn share(share: &Share) -> [String; 5] {
-    let (low, high) = share.interval;
-    [share.count.to_string(), share.of.to_string(), fraction(share.value()), fraction(low), fraction(high)]
+    let [low, high] = share.interval.map_or_else(Default::default, |(low, high)| [low, high].map(fraction));
+    [share.count.to_string(), share.of.to_string(), fraction(share.value()), low, high]
 }
 
 /// From 0 to 1, with six digits.
@@ -54,9 +57,16 @@ fn rates(report: &ContaminationReport) -> DataTable {
     let rows = report.rates.iter().map(|rate| {
         let first = [rate.method.name(), &rate.benchmark, rate.subset.as_deref().unwrap_or_default()];
         let first = first.map(str::to_owned).into_iter();
-        first.chain(share(&rate.leaked)).chain([rate.with_answer.to_string(), rate.nothing.to_string()]).collect()
+        first
+            .chain(share(&rate.leaked))
+            .chain([rate.with_answer, rate.nothing, rate.not_searched].map(|items| items.to_string()))
+            .collect()
     });
-    let columns = ["method", "benchmark", "subset"].into_iter().chain(SHARE).chain(["with_answer", "nothing_found"]);
+    let columns = ["method", "benchmark", "subset"].into_iter().chain(SHARE).chain([
+        "with_answer",
+        "nothing_found",
+        "not_searched",
+    ]);
     DataTable { name: "rates", columns: columns.collect(), rows: rows.collect() }
 }
 
@@ -89,7 +99,10 @@ fn scores(report: &ContaminationReport) -> DataTable {
 
 fn findings(report: &ContaminationReport) -> DataTable {
     let rows = report.findings.iter().map(|hit| {
-        let parts = hit.parts.iter().map(|seen| format!("{}: {}", part_name(seen.part), form_name(seen.form)));
+        let parts = hit.parts.iter().map(|seen| match seen.form {
+            Some(form) => format!("{}: {}", part_name(seen.part), form_name(form)),
+            None => part_name(seen.part).to_owned(),
+        });
         vec![
             hit.method.name().to_owned(),
             hit.benchmark.clone(),
@@ -164,26 +177,50 @@ fn input(name: &'static str, files: &[InputFile]) -> DataTable {
     DataTable { name, columns, rows: rows.collect() }
 }
 
+/// Of each benchmark the items that have nothing to search for, in words.
+pub fn not_searched<'a>(rates: impl Iterator<Item = &'a Rate>) -> Vec<String> {
+    let mut most: BTreeMap<&str, u64> = BTreeMap::new();
+    for rate in rates.filter(|rate| rate.subset.is_none() && rate.not_searched > 0) {
+        let items = most.entry(&rate.benchmark).or_default();
+        *items = rate.not_searched.max(*items);
+    }
+    let in_words = |(benchmark, items): (&str, u64)| {
+        let have = if items == 1 { "has" } else { "have" };
+        format!("{} of {benchmark} {have} nothing to search for", counted(items, "item"))
+    };
+    most.into_iter().map(in_words).collect()
+}
+
 /// A share in words: `3.2 % (2.1 % to 4.8 %)`.
 pub(crate) fn in_words(share: &Share) -> String {
-    let (low, high) = share.interval;
-    if share.of == 0 {
-        "–".to_owned()
-    } else {
-        format!("{} ({} to {})", percent(share.value()), percent(low), percent(high))
+    match share.interval {
+        _ if share.of == 0 => "–".to_owned(),
+        Some((low, high)) => format!("{} ({} to {})", percent(share.value()), percent(low), percent(high)),
+        None => format!("at least {}", percent(share.value())),
     }
 }
 
 /// The report as Markdown: the rates, what is not a leak, the false alarms, and each leak in a line.
 pub fn markdown(report: &ContaminationReport) -> String {
     let mut text = format!(
-        "# Contamination report\n\n{} documents ({}) in {} shards searched for {} items of {} benchmarks.\n",
-        grouped(report.documents),
+        "# Contamination report\n\n{} ({}) in {} searched for {} of {}.\n",
+        counted(report.documents, "document"),
         size(report.bytes).replace('\u{a0}', " "),
-        report.shards.len(),
-        grouped(report.benchmarks.iter().map(|file| file.records).sum()),
-        report.benchmarks.len(),
+        counted(report.shards.len() as u64, "shard"),
+        counted(report.benchmarks.iter().map(|file| file.records).sum(), "item"),
+        counted(report.benchmarks.len() as u64, "benchmark"),
     );
+    for what in not_searched(report.rates.iter()) {
+        text += &format!("\nNot searched: {}.\n", markdown_cell(&what));
+    }
+    for file in report.benchmarks.iter().chain(&report.shards) {
+        if file.skipped > 0 {
+            text += &format!("\nNot read: {} of {}.\n", counted(file.skipped, "line"), markdown_cell(&file.name));
+        }
+        if let Some(remark) = &file.remark {
+            text += &format!("\n{}: {}.\n", markdown_cell(&file.name), markdown_cell(remark));
+        }
+    }
     let mut table = |title: &str, columns: &[&str], rows: &mut dyn Iterator<Item = Vec<String>>| {
         let rows: Vec<Vec<String>> = rows.collect();
         if rows.is_empty() {
@@ -232,7 +269,7 @@ pub fn markdown(report: &ContaminationReport) -> String {
             hit.method.name().to_owned(),
             format!("{} {}", hit.benchmark, hit.item),
             format!("{:.2}", hit.score),
-            hit.parts.first().map_or_else(String::new, |seen| form_name(seen.form).to_owned()),
+            hit.parts.first().and_then(|seen| seen.form).map_or_else(String::new, |form| form_name(form).to_owned()),
             format!("{}:{}", hit.shard, hit.line),
             hit.document.clone(),
         ]

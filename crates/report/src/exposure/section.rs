@@ -310,7 +310,7 @@ fn row(item: &LeakedItem) -> Markup {
 
 /// A table as text, to be copied.
 fn data(name: &str, table: &DataTable) -> Markup {
-    html! { details.data { summary { (name) " as CSV" } pre tabindex="0" { (table.csv()) } } }
+    html! { details.data { summary { (name) " as CSV" } pre { (table.csv()) } } }
 }
 
 fn signed(value: f64) -> String {

@@ -6,7 +6,7 @@ use super::pen::{Pen, colour, wide};
 use super::ruler::Ruler;
 use super::{GRID, INK, MARK, SERIES, Scale, document, drawn};
 use crate::ReportError;
-use crate::numbers::three_digits;
+use crate::numbers::{counted, three_digits};
 
 /// Width in drawn pixels, and the height of a bar with its gap.
 const WIDTH: i32 = 960;
@@ -54,7 +54,9 @@ impl Bars {
         let mut svg = String::new();
         let height = 52 + self.bars.len() as i32 * ROW + 92;
         drawn(&self.title, || self.draw(&mut svg, &Ruler::new(Scale::Linear, values, 0.03), height))?;
-        Ok(document(&svg, &self.title, (WIDTH, height)))
+        let bars = counted(self.bars.len() as u64, "bar");
+        let described = format!("{}. Horizontal: {}. {bars}.", self.title.trim_end_matches('.'), self.label);
+        Ok(document(&svg, &described, (WIDTH, height)))
     }
 
     fn draw(&self, svg: &mut String, x: &Ruler, height: i32) -> Result<(), String> {

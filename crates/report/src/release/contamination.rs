@@ -85,8 +85,9 @@ impl Part {
     /// `exposures` has the steps that used the documents, and `samples` the results of the last checkpoints.
     ///
     /// # Errors
-    /// If a table lacks a column.
+    /// If a table lacks a column, or the counts are of another search than the table.
     pub fn contamination(session: &Session, counts: ContaminationCounts) -> Result<Self, ReportError> {
+        check_same_search(session, &counts)?;
         let Some(method) = counts.methods.first().copied() else {
             return Ok(Self::Contamination(Contaminated { counts, benchmarks: Vec::new() }));
         };
@@ -98,6 +99,29 @@ impl Part {
             leaks.first.sort_by_key(|first| params.get(&first.run).copied());
         }
         Ok(Self::Contamination(Contaminated { counts, benchmarks }))
+    }
+}
+
+/// Fails if the table `contamination` has other leaked items than `counts`.
+pub(crate) fn check_same_search(session: &Session, counts: &ContaminationCounts) -> Result<(), ReportError> {
+    let rows = session.run(
+        "SELECT method, benchmark, count(DISTINCT item) AS items FROM contamination WHERE verdict = 'leak'
+         GROUP BY method, benchmark",
+    )?;
+    let mut leaked: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
+    let names = rows.texts("method")?.into_iter().zip(rows.texts("benchmark")?);
+    for (name, items) in names.zip(rows.numbers("items")?) {
+        leaked.entry(name).or_default().0 = items.unwrap_or(0);
+    }
+    for rate in counts.benchmarks() {
+        let name = (rate.method.name().to_owned(), rate.benchmark.clone());
+        leaked.entry(name).or_default().1 = rate.leaked.count;
+    }
+    match leaked.into_iter().find(|(_, (table, counts))| table != counts) {
+        None => Ok(()),
+        Some(((method, benchmark), (table, counts))) => {
+            Err(ReportError::OtherSearch { benchmark, method, table, counts })
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use retrace_analysis::contamination::Verdict;
 
 use super::section;
-use crate::contamination::{ContaminationCounts, Rate, RunExposure, in_words, verdict_name};
+use crate::contamination::{ContaminationCounts, Rate, RunExposure, in_words, not_searched, unsearched, verdict_name};
 use crate::numbers::{grouped, percent};
 use crate::release::{Contaminated, Example, FirstSeen, Leaks, Split};
 
@@ -24,6 +24,7 @@ pub(crate) fn contamination(found: &Contaminated) -> Markup {
     let body = html! {
         (rates(counts))
         @if !counts.runs.is_empty() && leaked > 0 { (exposures(&counts.runs)) }
+        @else { @for run in counts.runs.iter().filter(|of| of.unsearched > 0) { p { (unsearched(run)) "." } } }
         @for leaks in benchmarks { (one_benchmark(leaks)) }
     };
     section("contamination", "Contamination", &lead, &body)
@@ -73,6 +74,7 @@ fn rates(counts: &ContaminationCounts) -> Markup {
                 }
             }
         }
+        @for what in not_searched(counts.rates.iter()) { p { "Not searched: " (what) "." } }
         @if counts.leaks_left_out() > 0 {
             p { (grouped(counts.leaks_left_out())) " more documents with a leak were counted, and are not in the table." }
         }
@@ -98,6 +100,7 @@ fn exposures(runs: &[RunExposure]) -> Markup {
                 }
             }
         }
+        @for run in runs.iter().filter(|of| of.unsearched > 0) { p { (unsearched(run)) "." } }
         @if !absent.is_empty() {
             p {
                 "Of a document that is in no token shard of a run nothing is known: the run may have used it from another shard, for example a cleaned one."

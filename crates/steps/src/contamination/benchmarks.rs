@@ -1,5 +1,6 @@
 //! Benchmarks of others as items: which columns are what, and the forms in which choices and answers are written.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use retrace_analysis::contamination::BenchmarkItem;
@@ -14,21 +15,27 @@ use crate::StepError;
 /// What an item has, by the names of its columns.
 pub(super) const FIELDS: &[&str] = &["id", "question", "choices", "answer", "passage", "solution", "subset"];
 
-/// The items of the benchmark `name` in the file at `path`, the records that were skipped, and its columns.
-pub(super) fn read(
-    path: &Path,
-    name: &str,
-    fields: &Columns,
-    skip: bool,
-) -> Result<(Vec<BenchmarkItem>, Skipped, Layout), StepError> {
-    let there = columns(RegularFile::open(path)?)?;
+/// A benchmark that was read.
+pub(super) struct Benchmark {
+    pub(super) items: Vec<BenchmarkItem>,
+    /// The records that were skipped.
+    pub(super) skipped: Skipped,
+    /// The columns that an item has.
+    pub(super) had: BTreeSet<String>,
+    /// What can be read in two ways, and how it was read.
+    pub(super) remark: Option<String>,
+}
+
+/// The items of the benchmark `name` in the file at `path`.
+pub(super) fn read(path: &Path, name: &str, fields: &Columns, skip: bool) -> Result<Benchmark, StepError> {
+    let there = columns(RegularFile::open(path)?, &fields.every())?;
     let fields = fields.of_file(&there);
     if !there.is_empty() {
         // An item without a question asks by its passage, but only if the user says that there is none.
         fields.check(path, &there, if fields.reads("question") { &["question"] } else { &["passage"] })?;
     }
-    let mut items: Vec<BenchmarkItem> = Vec::new();
-    let mut lines = std::collections::BTreeMap::new();
+    let (mut items, mut numbered): (Vec<BenchmarkItem>, Vec<(usize, u64)>) = (Vec::new(), Vec::new());
+    let (mut lines, mut had) = (BTreeMap::new(), there.into_iter().collect());
     let mut skipped = Skipped::default();
     let mut records = Records::open(RegularFile::open(path)?, fields.all())?;
     while let Some(record) = records.next() {
@@ -40,12 +47,14 @@ pub(super) fn read(
             }
             Err(other) => return Err(other.into()),
         };
-        let made = item(name, line, &fields, &values).and_then(|item| match lines.get(&item.id) {
+        fields.note(&values, &mut had);
+        let made = item(name, line, &fields, &values).and_then(|(item, number)| match lines.get(&item.id) {
             Some(first) => Err(format!("has the id {:?} of line {first}; ids must be unique", item.id)),
-            None => Ok(item),
+            None => Ok((item, number)),
         });
         match made {
-            Ok(item) => {
+            Ok((item, number)) => {
+                numbered.extend(number.map(|number| (items.len(), number)));
                 lines.insert(item.id.clone(), line);
                 items.push(item);
             }
@@ -53,9 +62,38 @@ pub(super) fn read(
         }
     }
     if items.is_empty() {
-        return Err(StepError::Inputs { what: format!("{} has no items", path.display()) });
+        return Err(StepError::NoRecords { what: format!("{} has no items", path.display()) });
     }
-    Ok((items, skipped, fields))
+    let remark = by_index_or_text(&mut items, &numbered);
+    Ok(Benchmark { items, skipped, had, remark })
+}
+
+/// Decides what the answers mean that are integers, where choices are numbers: the index of a choice from 0 or its text.
+/// They are indices if all of the benchmark are valid indices, and some is the text of no choice. Says what was ambiguous.
+fn by_index_or_text(items: &mut [BenchmarkItem], numbered: &[(usize, u64)]) -> Option<String> {
+    let (mut valid, mut texts, mut either) = (true, true, 0_usize);
+    for (item, number) in numbered {
+        let choices = items.get(*item).map_or(&[][..], |item| &item.choices);
+        let chosen = usize::try_from(*number).ok().and_then(|at| choices.get(at));
+        let text = number.to_string();
+        let is_text = choices.contains(&text);
+        valid &= chosen.is_some();
+        texts &= is_text;
+        either += usize::from(is_text && chosen.is_some_and(|choice| *choice != text));
+    }
+    let index = valid && !texts;
+    if index {
+        for (item, number) in numbered {
+            if let Some(item) = items.get_mut(*item) {
+                item.answer = usize::try_from(*number).ok().and_then(|at| chosen(at, &item.choices));
+            }
+        }
+    }
+    let read = if index { "the index from 0, as in the other items" } else { "the text" };
+    let of = if either == 1 { "1 item is".to_owned() } else { format!("{either} items are") };
+    (either > 0).then(|| {
+        format!("the answers of {of} an integer that can be the index of a choice or the text of another; it was read as {read}")
+    })
 }
 
 /// The items of a task, with its own item ids: a text is what is asked.
@@ -93,11 +131,16 @@ fn chosen(at: usize, choices: &[String]) -> Option<String> {
     }
 }
 
-fn item(benchmark: &str, line: u64, fields: &Layout, values: &[Value]) -> Result<BenchmarkItem, String> {
+/// The item in a record, and its answer if that is an integer that can be the index of a choice or its text.
+fn item(benchmark: &str, line: u64, fields: &Layout, values: &[Value]) -> Result<(BenchmarkItem, Option<u64>), String> {
     let one = |field: &str| fields.of(field, values).next().unwrap_or(&Value::Null);
     let read = |field: &str| text(one(field)).map_err(|what| format!("{field} {what}"));
     let (choices, labels) =
         choices(fields.of("choices", values).collect()).map_err(|what| format!("choices {what}"))?;
+    let number = one("answer").as_u64().filter(|number| {
+        let text = number.to_string();
+        !choices.is_empty() && !labels.iter().any(|label| label.trim() == text)
+    });
     let answer = answer(one("answer"), &choices, &labels).map_err(|what| format!("answer {what}"))?;
     let item = BenchmarkItem {
         id: read("id")?.unwrap_or_else(|| line.to_string()),
@@ -111,9 +154,12 @@ fn item(benchmark: &str, line: u64, fields: &Layout, values: &[Value]) -> Result
     };
     let texts = [&item.question, &item.passage, &item.solution, &item.answer];
     if texts.into_iter().flatten().all(|text| text.trim().is_empty()) {
-        return Err("has no question, passage, solution or answer".to_owned());
+        return Err(match fields.other_name("question") {
+            Some(column) => format!("has no question in the column {column:?}, and no passage, solution or answer"),
+            None => "has no question, passage, solution or answer".to_owned(),
+        });
     }
-    Ok(item)
+    Ok((item, number))
 }
 
 /// A value as text: numbers and truth values as they are written; none if there is none.
@@ -129,10 +175,19 @@ pub(super) fn text(value: &Value) -> Result<Option<String>, String> {
 }
 
 /// The choices and their labels, if they have such: a list of texts, an object with the lists `text` and `label`, a list
-/// of such objects, an object from labels to texts, or several columns with one choice each.
+/// of such objects, an object from labels to texts, or several columns with one choice each. A choice that is null keeps
+/// its place, so that the others keep their letters; at the end there is none.
 fn choices(values: Vec<&Value>) -> Result<(Vec<String>, Vec<String>), String> {
+    let (mut choices, labels) = with_nulls(values)?;
+    while choices.last().is_some_and(String::is_empty) {
+        choices.pop();
+    }
+    Ok((choices, labels))
+}
+
+fn with_nulls(values: Vec<&Value>) -> Result<(Vec<String>, Vec<String>), String> {
     let texts = |values: &mut dyn Iterator<Item = &Value>| -> Result<Vec<String>, String> {
-        values.filter_map(|value| text(value).transpose()).collect()
+        values.map(|value| Ok(text(value)?.unwrap_or_default())).collect()
     };
     let [value] = values[..] else {
         return Ok((texts(&mut values.into_iter())?, Vec::new()));
@@ -172,6 +227,9 @@ fn answer(value: &Value, choices: &[String], labels: &[String]) -> Result<Option
         value => value,
     };
     let Some(answer) = text(value)? else { return Ok(None) };
+    if answer.trim().is_empty() {
+        return Ok(Some(answer));
+    }
     if let Some(at) = labels.iter().position(|label| *label == answer.trim()) {
         return Ok(chosen(at, choices));
     }
@@ -219,5 +277,34 @@ mod tests {
         assert!(read(json!("w, x"), json!(0)).unwrap_err().contains("neither a list"));
         let columns = choices(vec![&json!("w"), &json!("x"), &Value::Null]).unwrap().0;
         assert_eq!(columns, ["w", "x"], "C-Eval: a column for each");
+        // A choice that is null is none, and the others keep their letters.
+        assert_eq!(read(json!(["w", null, "y", "z"]), json!(2)), pair("w||y|z", "C"));
+        assert_eq!(read(json!({"text": ["w", null, "y"], "label": ["1", "2", "3"]}), json!("3")), pair("w||y", "C"));
+    }
+
+    #[test]
+    fn an_integer_among_numbers_is_an_index_only_if_all_items_say_so() {
+        let of = |answers: &[(&[&str], u64)]| {
+            let item = |(at, (choices, answer)): (usize, &(&[&str], u64))| {
+                let record = [json!(at.to_string()), json!("q"), json!(choices), json!(answer)];
+                let layout = Columns::of_benchmarks(&[]).unwrap().of_file(&[]);
+                let values: Vec<Value> = record.into_iter().chain(vec![Value::Null; 3]).collect();
+                item("b", 1, &layout, &values).unwrap()
+            };
+            let (mut items, numbers): (Vec<_>, Vec<_>) = answers.iter().enumerate().map(item).unzip();
+            let numbered: Vec<(usize, u64)> =
+                numbers.into_iter().enumerate().filter_map(|(at, number)| Some((at, number?))).collect();
+            let remark = by_index_or_text(&mut items, &numbered);
+            (items.into_iter().map(|item| item.answer.unwrap()).collect::<Vec<_>>(), remark)
+        };
+        let numbers: &[&str] = &["1", "2", "3", "4"];
+        let (answers, remark) = of(&[(numbers, 2), (&["5", "6", "7", "8"], 1)]);
+        assert_eq!(answers, ["C", "B"], "6 is the text of no choice of the second item");
+        assert!(remark.unwrap().contains("1 item is an integer"));
+        let (answers, remark) = of(&[(numbers, 2), (numbers, 4)]);
+        assert_eq!(answers, ["2", "4"], "4 is no index");
+        assert!(remark.unwrap().contains("read as the text"));
+        assert_eq!(of(&[(numbers, 2)]).0, ["2"], "every answer is a text");
+        assert_eq!(of(&[(&["w", "x"], 1)]), (vec!["B".to_owned()], None));
     }
 }

@@ -18,9 +18,12 @@ const OF_DOCUMENTS: &[&str] = &["id", "text", "lang", "source"];
 /// Which columns of files may be which field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
-    /// For each field, the columns that were given for it, in order, and then its own name. Several columns are one
-    /// choice each; none says that the field is not read.
+    /// For each field, the columns that may be it, in order: those that were given, and then its own name, which a
+    /// document's field that was given does not have. Several columns are one choice each; none says that the field is
+    /// not read.
     fields: Vec<(&'static str, Vec<Vec<String>>)>,
+    /// Fields and columns as they were given.
+    given: Vec<(&'static str, Vec<String>)>,
 }
 
 /// Which column of one file is which field.
@@ -37,18 +40,25 @@ impl Columns {
     /// # Errors
     /// What is wrong with `given`.
     pub fn of_benchmarks(given: &[String]) -> Result<Self, String> {
-        Self::new(FIELDS, given)
+        Self::new(FIELDS, given, true)
     }
 
-    /// Of documents: `id`, `text`, `lang` and `source`, or as `given` says.
+    /// Of documents: `id`, `text`, `lang` and `source`. A field that `given` names is read from the columns given there,
+    /// and from no other.
     ///
     /// # Errors
     /// What is wrong with `given`.
     pub fn of_documents(given: &[String]) -> Result<Self, String> {
-        Self::new(OF_DOCUMENTS, given)
+        let columns = Self::new(OF_DOCUMENTS, given, false)?;
+        match columns.given.iter().any(|(name, columns)| *name == "text" && columns.is_empty()) {
+            true => Err("the name of the column in `text=` is empty; a document needs a text".to_owned()),
+            false => Ok(columns),
+        }
     }
 
-    fn new(names: &[&'static str], given: &[String]) -> Result<Self, String> {
+    /// `own`: whether a field that is given keeps its own name in files without the given columns.
+    fn new(names: &[&'static str], given: &[String], own: bool) -> Result<Self, String> {
+        let mut all_given = Vec::new();
         let mut fields: Vec<(&'static str, Vec<Vec<String>>)> = names.iter().map(|name| (*name, Vec::new())).collect();
         for given in given {
             let Some((field, columns)) = given.split_once('=') else {
@@ -61,10 +71,18 @@ impl Columns {
             if columns.len() > 1 && *name != "choices" {
                 return Err(format!("{given:?} names several columns; only choices can have several"));
             }
+            all_given.push((*name, columns.clone()));
             of_field.push(columns);
         }
-        fields.iter_mut().for_each(|(name, candidates)| candidates.push(vec![(*name).to_owned()]));
-        Ok(Self { fields })
+        for (name, candidates) in fields.iter_mut().filter(|(_, candidates)| own || candidates.is_empty()) {
+            candidates.push(vec![(*name).to_owned()]);
+        }
+        Ok(Self { fields, given: all_given })
+    }
+
+    /// All columns that may be a field.
+    pub(super) fn every(&self) -> Vec<String> {
+        self.fields.iter().flat_map(|(_, candidates)| candidates.iter().flatten().cloned()).collect()
     }
 
     /// The columns of a file that has the columns `there`: for each field the first that it has, else its own name.
@@ -78,16 +96,15 @@ impl Columns {
         Layout { fields, all }
     }
 
-    /// A column that was given and that none of these files has: a misspelt one.
-    pub(super) fn unused(&self, layouts: &[Layout]) -> Option<String> {
-        let given = self.fields.iter().flat_map(|(name, candidates)| {
-            candidates.iter().take(candidates.len() - 1).map(move |columns| (*name, columns))
-        });
-        let used = |name: &str, columns: &Vec<String>| {
-            layouts.iter().any(|layout| layout.fields.iter().any(|(field, of)| *field == name && of == columns))
-        };
-        let mut unused = given.filter(|(name, columns)| !used(name, columns));
-        unused.next().map(|(name, columns)| format!("{name}={}", columns.join("+")))
+    /// Fails if a column was given that is not among `had`, the columns that a record has: a misspelt one.
+    pub(super) fn check_given(&self, had: &BTreeSet<String>, records: &'static str) -> Result<(), StepError> {
+        for (name, columns) in &self.given {
+            if let Some(column) = columns.iter().find(|column| !had.contains(*column)) {
+                let (column, given) = (column.clone(), format!("{name}={}", columns.join("+")));
+                return Err(StepError::NobodyHas { records, column, given });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -113,6 +130,21 @@ impl Layout {
         }
         let wanted = wanted.next().cloned().unwrap_or_else(|| fields.join(" or "));
         Err(StepError::NoColumn { path: path.to_owned(), wanted, there: there.join(", ") })
+    }
+
+    /// Adds to `had` the columns of which a record has these values.
+    pub(super) fn note(&self, values: &[Value], had: &mut BTreeSet<String>) {
+        for (column, _) in self.all.iter().zip(values).filter(|(_, value)| !value.is_null()) {
+            if !had.contains(column) {
+                had.insert(column.clone());
+            }
+        }
+    }
+
+    /// The column that is the field, if it has another name.
+    pub(super) fn other_name(&self, field: &str) -> Option<&str> {
+        let columns = self.fields.iter().find(|(name, _)| *name == field).map(|(_, columns)| columns)?;
+        columns.first().map(String::as_str).filter(|column| *column != field)
     }
 
     /// Whether the field is read at all.
@@ -264,8 +296,19 @@ mod tests {
         assert_eq!(layout.of("answer", &values).collect::<Vec<_>>(), [&Value::from(3)]);
         let other = columns.of_file(&texts(&["question", "choices"]));
         assert_eq!(other.all(), ["question", "choices", "answer", "passage", "solution", "subset"]);
-        assert_eq!(columns.unused(&[other.clone(), layout]), None);
-        assert_eq!(columns.unused(&[other]).unwrap(), "question=doc.query");
+        let had = |layouts: &[&Layout], null: &[usize]| {
+            let mut had = BTreeSet::new();
+            let value = |at| if null.contains(&at) { Value::Null } else { Value::from(at) };
+            let values: Vec<Value> = (0..7).map(value).collect();
+            layouts.iter().for_each(|layout| layout.note(&values, &mut had));
+            had
+        };
+        let check = |had: &BTreeSet<String>| columns.check_given(had, "item").map_err(|error| error.to_string());
+        assert_eq!(check(&had(&[&other, &layout], &[])), Ok(()));
+        let missing = check(&had(&[&other], &[])).unwrap_err();
+        assert!(missing.contains("no item has the column \"doc.query\" of `question=doc.query`"), "{missing}");
+        let missing = check(&had(&[&layout], &[2])).unwrap_err();
+        assert!(missing.contains("no item has the column \"B\" of `choices=A+B`"), "{missing}");
         assert!(given(&["prompt=question"]).unwrap_err().contains("no field \"prompt\""));
         assert!(given(&["question"]).unwrap_err().contains("FIELD=COLUMN"));
         assert!(given(&["question=a+b"]).unwrap_err().contains("several"));
@@ -274,6 +317,17 @@ mod tests {
         assert!(layout.check(Path::new("x"), &there, &["question"]).is_ok());
         let error = layout.check(Path::new("x"), &there, &["answer"]).unwrap_err().to_string();
         assert!(error.contains("\"answer\"") && error.contains("doc, A"), "{error}");
+    }
+
+    #[test]
+    fn a_field_of_documents_that_is_given_is_read_from_no_other_column() {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<String>>();
+        let columns = Columns::of_documents(&texts(&["text=raw", "text=body", "id="])).unwrap();
+        assert_eq!(columns.of_file(&texts(&["text", "body"])).all(), ["body", "lang", "source"]);
+        let there = texts(&["text"]);
+        let error = columns.of_file(&there).check(Path::new("x"), &there, &["text"]).unwrap_err().to_string();
+        assert!(error.contains("no column \"body\""), "{error}");
+        assert!(Columns::of_documents(&texts(&["text="])).unwrap_err().contains("is empty"));
     }
 
     #[test]

@@ -28,17 +28,31 @@ impl Scan {
     }
 }
 
+/// The page of a report.
+const PAGE: &str = "report.html";
+
 /// The files of a report that one without sources, languages or impossible items does not have.
 const OPTIONAL: [&str; 3] = ["csv/sources.csv", "csv/languages.csv", "csv/false-alarms.csv"];
 
-/// Writes the page, its tables as CSV, and the table of findings into `directory`, and says which files.
+/// Writes the table of findings, the page's tables as CSV, and last the page into `directory`, and says which files. The
+/// page of an earlier report is removed first: a page that is there is of the tables beside it.
 ///
 /// # Errors
 /// If a file cannot be written.
 pub fn write_contamination(directory: &Path, report: &ContaminationReport) -> Result<Vec<String>, StepError> {
+    remove_page(directory)?;
     write_findings(&directory.join("tables"), report)?;
     let table = format!("tables/{}.parquet", Contamination::TABLE);
     Ok([table].into_iter().chain(write_page(directory, report)?).collect())
+}
+
+/// Removes the page of an earlier report.
+pub(super) fn remove_page(directory: &Path) -> Result<(), StepError> {
+    let page = directory.join(PAGE);
+    match std::fs::remove_file(&page) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(FileError::io(&page, "remove")(error).into()),
+        _ => Ok(()),
+    }
 }
 
 /// Writes the table of findings into the directory of tables `tables`.
@@ -69,8 +83,8 @@ pub(super) fn write_page(directory: &Path, report: &ContaminationReport) -> Resu
             std::fs::remove_file(&path).map_err(FileError::io(&path, "remove"))?;
         }
     }
-    write_whole(&directory.join("report.html"), contamination_page(report).as_bytes())?;
-    written.push("report.html".to_owned());
+    write_whole(&directory.join(PAGE), contamination_page(report).as_bytes())?;
+    written.push(PAGE.to_owned());
     Ok(written)
 }
 
@@ -81,7 +95,8 @@ struct Worst {
 }
 
 fn report(methods: Vec<Method>, kept: usize, scanned: Scanned) -> ContaminationReport {
-    let Scanned { items, benchmarks, shards, outcome, sources, languages, impossible } = scanned;
+    let Scanned { items, searchable, benchmarks, shards, outcome, sources, languages, impossible } = scanned;
+    let searched = |item: u32| searchable.get(item as usize).copied().unwrap_or(false);
     let worst = worst(outcome.findings.iter());
     let mut rates = Vec::new();
     for method in &methods {
@@ -93,10 +108,11 @@ fn report(methods: Vec<Method>, kept: usize, scanned: Scanned) -> ContaminationR
             }
         }
         for ((benchmark, subset), items) in groups {
-            rates.push(rate(*method, benchmark, subset, &items, &worst));
+            rates.push(rate(*method, (benchmark, subset), &items, &searched, &worst));
         }
     }
     rates.sort_by(|one, two| (&one.benchmark, &one.subset, one.method).cmp(&(&two.benchmark, &two.subset, two.method)));
+    let uncounted = |method: Method| outcome.left_out.iter().any(|left| left.method == method && left.leaks > 0);
     let leaks = || outcome.findings.iter().filter(|finding| finding.verdict == Verdict::Leak);
     let group = |counts: &Counts, of: &dyn Fn(&Finding) -> Option<&String>| {
         let mut groups = Vec::new();
@@ -110,7 +126,11 @@ fn report(methods: Vec<Method>, kept: usize, scanned: Scanned) -> ContaminationR
                     places.insert((&finding.shard, finding.line));
                     items.insert(finding.item);
                 }
-                let share = Share::new(places.len() as u64, *documents);
+                // Where documents with a leak were not kept, nobody knows whose they are.
+                let share = match (places.len() as u64, *documents) {
+                    (count, of) if count < of && uncounted(*method) => Share::at_least(count, of),
+                    (count, of) => Share::new(count, of),
+                };
                 groups.push(Group { method: *method, name: name.clone(), documents: share, items: items.len() as u64 });
             }
         }
@@ -156,16 +176,21 @@ fn worst<'a>(findings: impl Iterator<Item = &'a Finding>) -> BTreeMap<(Method, u
     worst
 }
 
+/// The items of a benchmark or subset. One that has nothing to search for is counted apart: it could not have leaked.
 fn rate(
     method: Method,
-    benchmark: &str,
-    subset: Option<&str>,
+    (benchmark, subset): (&str, Option<&str>),
     items: &[u32],
+    searched: &dyn Fn(u32) -> bool,
     worst: &BTreeMap<(Method, u32), Worst>,
 ) -> Rate {
+    let worst = |item: &u32| worst.get(&(method, *item));
+    let leaked = |item: &u32| worst(item).is_some_and(|worst| worst.verdict == Verdict::Leak);
+    let all = items.len() as u64;
+    let items: Vec<u32> = items.iter().filter(|item| searched(**item) || leaked(item)).copied().collect();
     let mut verdicts: BTreeMap<Verdict, u64> = BTreeMap::new();
     let (mut with_answer, mut found) = (0, 0);
-    for of_item in items.iter().filter_map(|item| worst.get(&(method, *item))) {
+    for of_item in items.iter().filter_map(worst) {
         *verdicts.entry(of_item.verdict).or_default() += 1;
         with_answer += u64::from(of_item.with_answer);
         found += 1;
@@ -178,6 +203,7 @@ fn rate(
         with_answer,
         verdicts: verdicts.into_iter().collect(),
         nothing: items.len() as u64 - found,
+        not_searched: all - items.len() as u64,
     }
 }
 
@@ -225,7 +251,7 @@ fn bands(findings: &[Finding]) -> Vec<Band> {
 }
 
 fn input(read: Read) -> InputFile {
-    let Read { name, size, digest, records, skipped } = read;
+    let Read { name, size, digest, records, skipped, remark } = read;
     InputFile {
         name,
         bytes: size,
@@ -233,6 +259,7 @@ fn input(read: Read) -> InputFile {
         records,
         skipped: skipped.count,
         skipped_first: skipped.first,
+        remark,
     }
 }
 
@@ -241,7 +268,8 @@ fn hit(items: &[BenchmarkItem], finding: &Finding) -> Option<Hit> {
     let spans: Vec<(u64, u64)> = finding.seen.iter().flat_map(|seen| seen.document.iter().copied()).collect();
     let parts = finding.seen.iter().map(|seen| SeenPart {
         part: seen.part,
-        form: seen.form,
+        // The methods of papers do not count units, and do not tell the form.
+        form: (seen.units > 0).then_some(seen.form),
         score: seen.score,
         units: seen.units,
         found: seen.found,
@@ -288,7 +316,8 @@ fn texts(item: &BenchmarkItem, finding: &Finding) -> Vec<Marked> {
     add(Part::Answer, "answer", item.answer.as_ref());
     add(Part::Solution, "solution", item.solution.as_ref());
     let seen = all.iter().any(|span| span.field == Part::Choices);
-    for (number, choice) in (0..).zip(item.choices.iter().filter(|_| seen)) {
+    let choices = (0..).zip(&item.choices).filter(|(_, choice)| seen && !choice.is_empty());
+    for (number, choice) in choices {
         texts.push(Marked::new(&format!("choice {}", number + 1), choice, 0, true, &of(Part::Choices, number)));
     }
     texts
@@ -314,7 +343,7 @@ fn row(hit: &Hit, left_out: u64) -> Contamination {
         score: hit.score,
         part: first.map(|seen| name(&|| serde_json::to_value(seen.part))).unwrap_or_default(),
         parts: hit.parts.iter().map(|seen| name(&|| serde_json::to_value(seen.part))).collect::<Vec<_>>().join(" "),
-        form: first.map(|seen| name(&|| serde_json::to_value(seen.form))).unwrap_or_default(),
+        form: first.and_then(|seen| seen.form).map(|form| name(&|| serde_json::to_value(form))).unwrap_or_default(),
         with_answer: hit.with_answer,
         document: hit.document.clone(),
         shard: hit.shard.clone(),

@@ -1,6 +1,6 @@
 //! A corpus searched for the items of benchmarks, shard by shard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use retrace_analysis::contamination::{BenchmarkItem, Impossible, Method, Outcome, Search, impossible};
@@ -13,6 +13,7 @@ use super::inputs::{self, Columns, Named, Skipped};
 use super::shards::{Searches, Shards, Sum};
 use super::state::Kept;
 use crate::StepError;
+use crate::step::counted;
 
 /// A search of a corpus for the items of benchmarks.
 #[derive(Debug, Clone)]
@@ -59,18 +60,22 @@ pub(super) struct Read {
     /// Items or documents.
     pub(super) records: u64,
     pub(super) skipped: Skipped,
+    /// What can be read in two ways, and how it was read.
+    pub(super) remark: Option<String>,
 }
 
 /// What a search found.
 #[derive(Debug)]
 pub(super) struct Scanned {
     pub(super) items: Vec<BenchmarkItem>,
+    /// For each item, whether it has anything to search for.
+    pub(super) searchable: Vec<bool>,
     pub(super) benchmarks: Vec<Read>,
     pub(super) shards: Vec<Read>,
     pub(super) outcome: Outcome,
     pub(super) sources: Counts,
     pub(super) languages: Counts,
-    /// The impossible items, with how each was made, and what was found of them.
+    /// The impossible items, with how each was made, and what was found of them. None if they were not to be searched for.
     pub(super) impossible: Option<(Vec<(Impossible, BenchmarkItem)>, Outcome)>,
 }
 
@@ -112,10 +117,15 @@ impl Scan {
     /// Reads the benchmarks, then each shard once.
     pub(super) fn carry_out(&self, progress: &dyn Progress) -> Result<Scanned, StepError> {
         let (items, benchmarks) = self.benchmarks(progress)?;
-        let searches = Searches {
-            impossible: if self.impossible { self.impossible(&items)? } else { None },
-            real: Search::new(items, &self.methods)?.keeping(self.most),
+        let real = Search::new(items, &self.methods)?.keeping(self.most);
+        let searchable: Vec<bool> = (0..real.items().len()).map(|item| real.is_searchable(item)).collect();
+        let impossible = if self.impossible {
+            let items = real.items().iter().zip(&searchable).filter(|(_, searchable)| **searchable);
+            self.impossible(&items.map(|(item, _)| item.clone()).collect::<Vec<_>>())?
+        } else {
+            None
         };
+        let searches = Searches { impossible, real };
         let total = self.corpus.iter().map(|file| file.path.metadata().map_or(0, |metadata| metadata.len())).sum();
         progress.begin("searching the corpus", total, Unit::Bytes);
         let shards = Shards {
@@ -128,26 +138,30 @@ impl Scan {
         };
         let sum = shards.search();
         progress.end();
-        let Sum { read, sources, languages, tally, impossible: of_impossible, before } = sum?;
+        let Sum { read, sources, languages, had, tally, impossible: of_impossible, before } = sum?;
         if before > 0 {
-            progress.remark(&format!("{before} of {} shards were searched before", self.corpus.len()));
+            progress.remark(&format!("searched before: {before} of {}", counted(self.corpus.len(), "shard")));
         }
+        self.corpus_fields.check_given(&had, "document")?;
         if read.iter().all(|shard| shard.records == 0) {
-            return Err(StepError::Inputs { what: "the corpus has no document".to_owned() });
+            return Err(StepError::NoRecords { what: "the corpus has no document".to_owned() });
         }
         let outcome = searches.real.finish(&tally);
         let impossible = searches.impossible.zip(of_impossible).map(|((how, search), tally)| {
             let outcome = search.finish(&tally);
             (how.into_iter().zip(search.items().iter().cloned()).collect(), outcome)
         });
+        // That there are none is not that they were not to be searched for.
+        let none = || (Vec::new(), Outcome { findings: Vec::new(), left_out: Vec::new(), documents: 0, bytes: 0 });
+        let impossible = impossible.or_else(|| self.impossible.then(none));
         let items = searches.real.items().to_vec();
-        Ok(Scanned { items, benchmarks, shards: read, outcome, sources, languages, impossible })
+        Ok(Scanned { items, searchable, benchmarks, shards: read, outcome, sources, languages, impossible })
     }
 
     fn benchmarks(&self, progress: &dyn Progress) -> Result<(Vec<BenchmarkItem>, Vec<Read>), StepError> {
         let files = inputs::benchmarks(&self.benchmarks)?;
         progress.begin("reading the benchmarks", files.len() as u64, Unit::Files);
-        let (mut items, mut read, mut layouts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut items, mut read, mut had) = (Vec::new(), Vec::new(), BTreeSet::new());
         for TaskItems { task, items: of_task, file } in &self.tasks {
             if let Some((_, other)) = files.iter().find(|(benchmark, _)| benchmark == task) {
                 let what = format!("the task {task:?} and {} would both be that benchmark", other.name);
@@ -155,20 +169,24 @@ impl Scan {
             }
             let (size, digest) = hash_file(&file.path)?;
             let (name, records, skipped) = (file.name.clone(), of_task.len() as u64, Skipped::default());
-            read.push(Read { name, size, digest, records, skipped });
+            read.push(Read { name, size, digest, records, skipped, remark: None });
             items.extend(of_task.iter().cloned());
         }
         for (benchmark, Named { name, path }) in files {
             let (size, digest) = hash_file(path)?;
-            let (more, skipped, layout) = benchmarks::read(path, &benchmark, &self.fields, self.skip_unreadable)?;
-            layouts.push(layout);
-            read.push(Read { name: name.clone(), size, digest, records: more.len() as u64, skipped });
-            items.extend(more);
+            let of = benchmarks::read(path, &benchmark, &self.fields, self.skip_unreadable)?;
+            had.extend(of.had);
+            let (records, skipped, remark) = (of.items.len() as u64, of.skipped, of.remark);
+            read.push(Read { name: name.clone(), size, digest, records, skipped, remark });
+            items.extend(of.items);
             progress.advance(1);
         }
         progress.end();
-        if let Some(unused) = self.fields.unused(&layouts) {
-            return Err(StepError::Inputs { what: format!("no benchmark has the column of --fields {unused}") });
+        self.fields.check_given(&had, "item of the benchmarks")?;
+        for Read { name, remark, .. } in &read {
+            if let Some(remark) = remark {
+                progress.remark(&format!("{name}: {remark}"));
+            }
         }
         Ok((items, read))
     }

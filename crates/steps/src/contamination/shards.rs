@@ -4,7 +4,7 @@
 //! others read: they hand it batches of documents. So one large shard has all threads too, and no more documents are in
 //! memory than a batch for each thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -33,6 +33,8 @@ pub(super) struct OfShard {
     pub(super) skipped: Skipped,
     pub(super) sources: Counts,
     pub(super) languages: Counts,
+    /// The columns that a document has.
+    pub(super) had: BTreeSet<String>,
     pub(super) tally: Tally,
     pub(super) impossible: Option<Tally>,
 }
@@ -81,6 +83,8 @@ pub(super) struct Sum {
     pub(super) read: Vec<Read>,
     pub(super) sources: Counts,
     pub(super) languages: Counts,
+    /// The columns that a document has.
+    pub(super) had: BTreeSet<String>,
     pub(super) tally: Tally,
     pub(super) impossible: Option<Tally>,
     /// Shards whose results were kept before.
@@ -106,6 +110,7 @@ struct OfRecords {
     skipped: Skipped,
     sources: Counts,
     languages: Counts,
+    had: BTreeSet<String>,
 }
 
 /// Documents of a shard.
@@ -123,8 +128,8 @@ struct Owned {
     source: Option<String>,
 }
 
-/// What was read of a shard, and its documents by source and by language.
-type ReadShard = (Read, Counts, Counts);
+/// What was read of a shard, its documents by source and by language, and the columns that a document has.
+type ReadShard = (Read, Counts, Counts, BTreeSet<String>);
 
 /// What the threads share.
 struct Shared<'a> {
@@ -210,9 +215,11 @@ impl Shards<'_> {
         });
         let (tally, impossible) = shared.sum.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (sources, languages, before) = (Counts::default(), Counts::default(), shared.before.into_inner());
-        let mut sum = Sum { read: Vec::new(), sources, languages, tally, impossible, before };
+        let had = BTreeSet::new();
+        let mut sum = Sum { read: Vec::new(), sources, languages, had, tally, impossible, before };
         for done in shared.done.into_inner().unwrap_or_else(PoisonError::into_inner).into_values() {
-            let (read, sources, languages) = done?;
+            let (read, sources, languages, had) = done?;
+            sum.had.extend(had);
             sum.sources.merge(&sources);
             sum.languages.merge(&languages);
             sum.read.push(read);
@@ -279,16 +286,19 @@ impl Shards<'_> {
 
     /// Reads the records of a shard and passes on their documents; with the last batch it says so.
     fn read(&self, path: &Path, take: &mut dyn FnMut(Batch, bool)) -> Result<OfRecords, StepError> {
-        let there = columns(RegularFile::open(path)?)?;
+        let there = columns(RegularFile::open(path)?, &self.fields.every())?;
         let layout = self.fields.of_file(&there);
         if !there.is_empty() {
             let ledger = ["shard", "line", "rule", "detail"];
             if ledger.iter().all(|field| there.iter().any(|name| name == field)) {
                 return Err(StepError::Ledger { path: path.to_owned() });
             }
-            layout.check(path, &there, &["text"])?;
+            // The first record alone does not tell what others have; those without a text are skipped.
+            if !self.skip_unreadable || layout.other_name("text").is_none() {
+                layout.check(path, &there, &["text"])?;
+            }
         }
-        let mut all = OfRecords::default();
+        let mut all = OfRecords { had: there.into_iter().collect(), ..OfRecords::default() };
         let mut records = Records::open(RegularFile::open(path)?, layout.all())?;
         let mut batch = Batch::default();
         let mut told = 0;
@@ -301,6 +311,7 @@ impl Shards<'_> {
                 }
                 Err(other) => return Err(other.into()),
             };
+            layout.note(&values, &mut all.had);
             match document(&layout, line, &values) {
                 Ok(document) => {
                     all.documents += 1;
@@ -341,7 +352,7 @@ impl Shards<'_> {
     /// Lets go of a shard, and adds what was found in it if nobody else has it and all of it was read.
     fn finish(&self, shared: &Shared<'_>, work: Arc<Work>) {
         let Some(Work { at, size, digest, read, tallies }) = Arc::into_inner(work) else { return };
-        let Some(OfRecords { documents, skipped, sources, languages }) = read.into_inner().ok().flatten() else {
+        let Some(OfRecords { documents, skipped, sources, languages, had }) = read.into_inner().ok().flatten() else {
             return;
         };
         let mut sum = None;
@@ -354,7 +365,7 @@ impl Shards<'_> {
             Some(sum) => merge(sum, tallies),
         });
         let (tally, impossible) = sum.unwrap_or_else(|| self.searches.tallies());
-        let found = OfShard { documents, skipped, sources, languages, tally, impossible };
+        let found = OfShard { documents, skipped, sources, languages, had, tally, impossible };
         let kept = merged.and_then(|()| match (&self.kept, self.files.get(at)) {
             (Some(kept), Some(file)) => kept.put(&file.name, digest, &found),
             _ => Ok(()),
@@ -372,8 +383,8 @@ impl Shards<'_> {
     ) -> Result<(), StepError> {
         merge(&mut lock(&shared.sum), (found.tally, found.impossible))?;
         let name = self.files.get(at).map_or_else(String::new, |file| file.name.clone());
-        let read = Read { name, size, digest, records: found.documents, skipped: found.skipped };
-        lock(&shared.done).insert(at, Ok((read, found.sources, found.languages)));
+        let read = Read { name, size, digest, records: found.documents, skipped: found.skipped, remark: None };
+        lock(&shared.done).insert(at, Ok((read, found.sources, found.languages, found.had)));
         Ok(())
     }
 }
@@ -392,7 +403,10 @@ fn document(layout: &Layout, line: u64, values: &[Value]) -> Result<Owned, Strin
         text(value).map_err(|what| format!("{field} {what}"))
     };
     let (id, text, lang, source) = (of("id")?, of("text")?, of("lang")?, of("source")?);
-    let text = text.ok_or("has no text")?;
+    let text = text.ok_or_else(|| match layout.other_name("text") {
+        Some(column) => format!("has no text in the column {column:?}"),
+        None => "has no text".to_owned(),
+    })?;
     Ok(Owned { line, id: id.unwrap_or_else(|| line.to_string()), text, lang, source })
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 use retrace_analysis::contamination::{Method, Verdict};
-use retrace_report::contamination::{ContaminationReport, Hit, Rate, markdown, verdict_name};
+use retrace_report::contamination::{ContaminationReport, Hit, Rate, markdown, not_searched, verdict_name};
 use retrace_steps::{Columns, Scan, named, write_contamination};
 
 use crate::commands::Exit;
@@ -19,7 +19,8 @@ use crate::terminal::{Terminal, Tone, count};
 /// A benchmark is a file of JSON lines (plain, gzip or zstd), a JSON list, or Parquet, with the columns `question`, and `id`,
 /// `choices`, `answer`, `passage`, `solution` and `subset` as far as there; other names by --fields. Choices are a list
 /// of texts, an object with the lists `text` and `label`, or several columns (`choices=A+B+C+D`). An answer is a text,
-/// a letter or label of a choice, or its index from 0. The benchmark's name is that of the file. The corpus is files of
+/// a letter or label of a choice, or its index from 0. An integer where choices are numbers is an index if all such answers
+/// of the benchmark can be one and some is no choice; else it is a text. The benchmark's name is that of the file. The corpus is files of
 /// the same formats with the column `text`, and `id`, `lang` and `source` if there.
 ///
 /// Each document is judged: it leaks an item, or has something of it that is no leak (a near miss, the passage alone, a
@@ -34,7 +35,8 @@ Examples:
       --corpus code/*.parquet --corpus-fields text=content --method spans,gpt3
   retrace query \"select verdict, count(*) from contamination group by 1\" report
 
-Exit codes: 0 no leak, 1 leaks, or lines that were not read (--skip-unreadable), 2 an error.")]
+Exit codes: 0 no leak, 1 leaks, lines that were not read (--skip-unreadable) or items that have
+nothing to search for, 2 an error.")]
 pub(crate) struct Contamination {
     /// Files of benchmarks
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
@@ -50,7 +52,7 @@ pub(crate) struct Contamination {
     /// column keep the field's own name
     #[arg(long, value_name = "FIELD=COLUMN", value_delimiter = ',')]
     fields: Vec<String>,
-    /// Columns of the corpus that have other names: `text=content`
+    /// Columns of the corpus that have other names: `text=content`. A field that is named is read from no other column
     #[arg(long, value_name = "FIELD=COLUMN", value_delimiter = ',')]
     corpus_fields: Vec<String>,
     /// Write the page, its tables as CSV, and the table of findings into DIR
@@ -137,27 +139,35 @@ impl Contamination {
             let what = format!("{} of {}", count(file.skipped, "line"), file.name);
             terminal.say(Tone::Bad, "not read", what);
         }
+        let not_searched = not_searched(report.rates.iter());
+        for what in &not_searched {
+            terminal.say(Tone::Bad, "not searched", what);
+        }
         let leaks = report.findings.iter().any(|hit| hit.verdict == Verdict::Leak);
         let skipped = report.benchmarks.iter().chain(&report.shards).any(|file| file.skipped > 0);
-        Ok(Exit::holds(!leaks && !skipped))
+        Ok(Exit::holds(!leaks && !skipped && not_searched.is_empty()))
     }
 
     fn summary(&self, terminal: &Terminal, report: &ContaminationReport, out: &mut dyn io::Write) -> io::Result<()> {
         let several = report.methods.len() > 1;
         let told = |rate: &&Rate| rate.subset.is_none() || rate.leaked.count > 0;
         for rate in report.rates.iter().filter(told) {
-            let (low, high) = rate.leaked.interval;
             let subset = rate.subset.as_ref().map_or_else(String::new, |subset| format!(" / {subset}"));
             let method = if several { format!("  {}", rate.method.name()) } else { String::new() };
-            let tone = if rate.leaked.count > 0 { Tone::Bad } else { Tone::Good };
+            let tone = if rate.leaked.count > 0 || rate.not_searched > 0 { Tone::Bad } else { Tone::Good };
             let leaked =
                 terminal.tone(tone, format_args!("{} of {}", rate.leaked.count, count(rate.leaked.of, "item")));
             let share = 100.0 * rate.leaked.value();
             write!(out, "{}{subset}{method}: leaked {leaked}", rate.benchmark)?;
-            write!(out, " ({share:.1} %, 95 % interval {:.1} to {:.1})", 100.0 * low, 100.0 * high)?;
+            if let Some((low, high)) = rate.leaked.interval.filter(|_| rate.leaked.of > 0) {
+                write!(out, " ({share:.1} %, 95 % interval {:.1} to {:.1})", 100.0 * low, 100.0 * high)?;
+            }
             let others = rate.verdicts.iter().filter(|(verdict, _)| *verdict != Verdict::Leak);
             for (verdict, items) in others {
                 write!(out, ", {} {items}", verdict_name(*verdict))?;
+            }
+            if rate.not_searched > 0 {
+                write!(out, ", not searched {}", rate.not_searched)?;
             }
             writeln!(out)?;
         }
@@ -170,7 +180,10 @@ impl Contamination {
             writeln!(out, "no leak in {}", count(subsets, "other subset"))?;
         }
         if let Some(alarms) = &report.false_alarms {
-            for method in &report.methods {
+            if alarms.is_empty() {
+                writeln!(out, "false alarms: not estimated, because no item has a question")?;
+            }
+            for method in report.methods.iter().filter(|_| !alarms.is_empty()) {
                 let (flagged, of) = alarms
                     .iter()
                     .filter(|alarms| alarms.method == *method)
@@ -188,6 +201,11 @@ impl Contamination {
         let more = leaks().count().saturating_sub(LISTED);
         if more > 0 {
             writeln!(out, "  and {}, which the report lists (-o DIR)", count(more, "more leak"))?;
+        }
+        let left_out: u64 = report.left_out.iter().map(|left| left.leaks).sum();
+        if left_out > 0 {
+            let kept = format_args!("of each item {} are kept", report.kept);
+            writeln!(out, "  and up to {} that no list has; {kept}", count(left_out, "more leak"))?;
         }
         Ok(())
     }
