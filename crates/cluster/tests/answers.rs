@@ -49,6 +49,7 @@ fn write_losses(directory: &Path) {
         phase: None,
         learning_rate: None,
         loss: Some(loss),
+        time: None,
         grad_norm: (step > 1).then_some(-loss),
         source: "s".to_owned(),
         place: String::new(),

@@ -57,6 +57,7 @@ fn log(step: u64, loss: Option<f64>, grad_norm: Option<f64>) -> TrainLog {
         phase: None,
         learning_rate: None,
         loss,
+        time: None,
         grad_norm,
         source: "s".to_owned(),
         place: "line 1".to_owned(),
