@@ -113,6 +113,9 @@ fn the_twin_in_safetensors_has_the_same_root() {
     assert_eq!(tensors_of(&torch), tensors_of(&twin));
 }
 
+/// A name, the instructions that make it, its type, its shape, and which numbers of the storage it has.
+type View = (&'static str, Vec<u8>, Dtype, &'static [usize], &'static [usize]);
+
 /// Views of six floats, and what PyTorch's definition of strides makes of them, by hand.
 #[test]
 fn views_have_the_numbers_of_their_order() {
@@ -141,7 +144,7 @@ fn views_have_the_numbers_of_their_order() {
         let class = b"ctorch.nn.parameter\nParameter\n".to_vec();
         call("torch._tensor._rebuild_from_type_v2", &[function, class, arguments.to_vec(), b"}".to_vec()])
     };
-    let views: [(&str, Vec<u8>, Dtype, &[usize], &[usize]); 8] = [
+    let views: [View; 8] = [
         ("transposed", tensor("FloatStorage", "0", 0, &[2, 3], &[1, 2]), Dtype::F32, &[2, 3], &[0, 2, 4, 1, 3, 5]),
         ("column", tensor("FloatStorage", "0", 1, &[2, 1], &[3, 1]), Dtype::F32, &[2, 1], &[1, 4]),
         ("left half", tensor("FloatStorage", "0", 0, &[2, 2], &[3, 1]), Dtype::F32, &[2, 2], &[0, 1, 3, 4]),
