@@ -41,3 +41,40 @@ fn an_average_is_told_from_none() {
     run(&["audit", "tables"]).code(0).says(&["clean"]);
     run(&["average", "x", "none", "--against", "final"]).code(2);
 }
+
+/// By hand: 100.5 + 0.25 is 101 in bfloat16, less 100 is 1, and a third of that is 0x3eab. The mean is 0.25.
+#[test]
+fn an_average_computed_in_sixteen_bits_is_no_accusation() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let save = |name: &str, dtype: &str, bytes: &[u8]| {
+        let header = format!(r#"{{"a":{{"dtype":"{dtype}","shape":[1],"data_offsets":[0,{}]}}}}"#, bytes.len());
+        let all = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), bytes].concat();
+        fs::write(root.join(format!("{name}.safetensors")), all).unwrap();
+    };
+    for (name, number) in [("x", 100.5f32), ("y", 0.25), ("z", -100.0)] {
+        save(name, "F32", &number.to_le_bytes());
+    }
+    save("final", "BF16", &0x3eab_u16.to_le_bytes());
+    save("other", "BF16", &0x3eac_u16.to_le_bytes());
+    let run = |arguments: &[&str]| Ran::from(retrace().current_dir(root).args(arguments).output().unwrap());
+    let average = |last: &str, more: &[&str]| {
+        let parts =
+            ["average", "x.safetensors", "y.safetensors", "z.safetensors", "--against", last, "--table", "tables"];
+        run(&[&parts[..], more].concat())
+    };
+    let words = "of 3 ingredients, computed in BF16 (each sum is rounded, then the division): 1 of 1 tensor";
+    average("final.safetensors", &[]).code(0).says(&[words]);
+    run(&["audit", "tables"]).code(0).says(&["clean"]);
+    average("other.safetensors", &[]).code(1);
+    assert!(run(&["audit", "tables"]).code(1).out.contains("not-the-average"));
+    // 2 · 100.5 + 0.5 − 200 is 1.5, by 5 is 0.3: 0x3e9a in bfloat16.
+    save("weighted", "BF16", &0x3e9a_u16.to_le_bytes());
+    average("weighted.safetensors", &[]).code(1);
+    average("weighted.safetensors", &["--weights", "2,2,2"]).code(1);
+    average("weighted.safetensors", &["--weights", "2,2,1"]).code(1);
+    save("z", "F32", &(-200f32).to_le_bytes());
+    average("weighted.safetensors", &["--weights", "2,2,1"]).code(0).says(&["the same bits"]);
+    average("weighted.safetensors", &["--weights", "2,2"]).code(2).says(&["2 weights for 3 ingredients"]);
+    average("weighted.safetensors", &["--weights", "2,-2,1"]).code(2).says(&["no weight"]);
+}

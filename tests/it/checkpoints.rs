@@ -294,12 +294,67 @@ fn a_file_that_is_named_as_weights_and_is_not_shows_in_the_exit_code() {
     // PyTorch before 1.6 wrote a pickle without an archive: its tensors are not read, and it is not accused.
     let release = Release::new();
     release.write("m/pytorch_model.bin", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.");
-    release.run(&["seal", "m"]).code(0);
+    release.run(&["seal", "m"]).code(0).says(&["pytorch_model.bin: its tensors have no digests", "before version 1.6"]);
+}
+
+/// Transposed matrices are the same weights. Weights that cannot be read are named with the reason, and nothing is said
+/// of their numbers.
+#[test]
+fn views_are_read_and_what_cannot_be_read_is_named() {
+    let (release, weights) = release();
+    release.write("plain/model.pth", torch(&weights));
+    release.write("views/model.pth", torch_as(&weights, "FloatStorage", true));
+    release.run(&["diff", "plain", "views"]).code(1).says(&["1 file, 0 tensors"]);
+    let diff = release.run(&["diff", "plain", "views"]).code(1);
+    assert!(diff.out.contains("tensors are equal; only the files differ"), "{}", diff.out);
+    let digests = |of: &str| {
+        let told = release.run(&["stats", "--json", of]).code(0).json("stats/1");
+        told["checkpoints"][0]["tensors"].as_array().unwrap().iter().map(|t| t["digest"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(digests("plain/model.pth"), digests("views/model.pth"));
+    let reason = "is of torch.ComplexFloatStorage, which is not read here";
+    let odd = torch_as(&weights, "ComplexFloatStorage", false);
+    release.write("odd/model.pth", &odd);
+    release.run(&["stats", "odd/model.pth"]).code(2).says(&[reason]);
+    let diff = release.run(&["diff", "plain", "odd"]).code(1);
+    let diff = diff.says(&["1 file, no tensors compared", "tensors of odd/model.pth", reason]);
+    assert!(!diff.err.contains("0 tensors"), "{}", diff.err);
+    let told = release.run(&["diff", "--json", "plain", "odd"]).code(1).json("diff/1");
+    assert_eq!((&told["not_compared"][0]["path"], &told["not_compared"][0]["side"]), (&json!("model.pth"), &json!(1)));
+    // What stands in such a file is not said to be gone.
+    release.write("both/more.pth", torch(&weights));
+    release.write("part/more.pth", torch_as(&weights, "FloatStorage", true));
+    release.write(
+        "both/model.pth",
+        torch(&Tensors::from([("only".to_owned(), weights.values().next().unwrap().clone())])),
+    );
+    release.write("part/model.pth", &odd);
+    let diff = release.run(&["diff", "both", "part"]).code(1).says(&["0 tensors of those compared", reason]);
+    assert!(
+        diff.out.contains("tensors that can be compared are equal") && !diff.out.contains("removed"),
+        "{}",
+        diff.out
+    );
+    release.write("odd/other.safetensors", b"no weights");
+    release.run(&["seal", "odd"]).code(0).says(&[
+        "model.pth: its tensors have no digests",
+        reason,
+        "other.safetensors",
+    ]);
+    release.run(&["verify", "odd/manifest.yaml"]).code(0);
+    release.write("odd/model.pth", [&odd[..odd.len() - 60], &[7], &odd[odd.len() - 59..]].concat());
+    let verified = release.run(&["verify", "odd/manifest.yaml"]).code(1);
+    assert!(verified.out.contains("its tensors were not compared"), "{}", verified.out);
 }
 
 /// A file as `torch.save` writes it, of F32 tensors: an archive of a pickle and a storage for each tensor, by the
 /// format's description (PKWARE's APPNOTE; Python's pickletools).
 fn torch(tensors: &Tensors) -> Vec<u8> {
+    torch_as(tensors, "FloatStorage", false)
+}
+
+/// As [`torch`], with another class of storage; or with each matrix as the transpose of what is stored.
+fn torch_as(tensors: &Tensors, class: &str, transposed: bool) -> Vec<u8> {
     let text = |text: &str| [&b"X"[..], &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
     let number = |number: usize| [&b"J"[..], &(number as i32).to_le_bytes()].concat();
     let tuple =
@@ -309,12 +364,20 @@ fn torch(tensors: &Tensors) -> Vec<u8> {
     for (at, (name, tensor)) in tensors.iter().enumerate() {
         assert_eq!(tensor.dtype, Dtype::F32);
         let count = tensor.bytes.len() / 4;
-        let strides: Vec<usize> = (0..tensor.shape.len()).map(|d| tensor.shape[d + 1..].iter().product()).collect();
+        let mut strides: Vec<usize> = (0..tensor.shape.len()).map(|d| tensor.shape[d + 1..].iter().product()).collect();
+        let mut stored = tensor.bytes.clone();
+        if let (true, [rows, columns]) = (transposed, &tensor.shape[..]) {
+            strides = vec![1, *rows];
+            for (nth, number) in tensor.bytes.chunks(4).enumerate() {
+                let (row, column) = (nth / columns, nth % columns);
+                stored[4 * (column * rows + row)..][..4].copy_from_slice(number);
+            }
+        }
         for part in [
             text(name),
             b"ctorch._utils\n_rebuild_tensor_v2\n((".to_vec(),
             text("storage"),
-            b"ctorch\nFloatStorage\n".to_vec(),
+            format!("ctorch\n{class}\n").into_bytes(),
             text(&at.to_string()),
             text("cpu"),
             number(count),
@@ -326,7 +389,7 @@ fn torch(tensors: &Tensors) -> Vec<u8> {
         ] {
             pickle.extend(part);
         }
-        entries.push((format!("archive/data/{at}"), tensor.bytes.clone()));
+        entries.push((format!("archive/data/{at}"), stored));
     }
     pickle.extend(b"u.");
     entries.insert(0, ("archive/data.pkl".to_owned(), pickle));

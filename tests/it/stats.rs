@@ -88,3 +88,35 @@ fn a_file_in_the_directory_of_a_checkpoint_has_its_step_and_run() {
     query.current_dir(&directory).args(["query", "select run, step from tensors", "--format", "csv"]);
     assert_eq!(Ran::from(query.output().unwrap()).code(0).out, "run,step\nsmall,120\n");
 }
+
+/// As DeepSpeed ZeRO-3 leaves a model that was saved without gathering it: the weights have shape [0].
+#[test]
+fn tensors_without_elements_are_found() {
+    let directory = tempdir().unwrap();
+    let save = |name: &str, header: &str, bytes: &[u8]| {
+        let header = header.as_bytes();
+        let all = [&(header.len() as u64).to_le_bytes()[..], header, bytes].concat();
+        std::fs::write(directory.path().join(name), all).unwrap();
+    };
+    let none = |name: &str| format!(r#""{name}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#);
+    let some = |name: &str| format!(r#""{name}":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#);
+    save("part.safetensors", &format!("{{{},{}}}", none("a"), some("b")), &1f32.to_le_bytes());
+    save("all.safetensors", &format!("{{{},{}}}", none("a"), none("b")), &[]);
+    save("state.safetensors", &format!("{{{},{}}}", none("a._extra_state"), some("b")), &1f32.to_le_bytes());
+    let told = |verb: &str, arguments: &[&str]| {
+        let mut command = retrace();
+        Ran::from(command.current_dir(&directory).arg(verb).args(arguments).output().unwrap())
+    };
+    let named = "1 of 2 tensors have no elements, the first is a of shape [0]";
+    let ran = told("stats", &["part.safetensors"]).code(1).says(&["every value of 1 tensor", named]);
+    assert!(ran.out.contains("a  no elements, shape [0]"), "{}", ran.out);
+    let ran = told("stats", &["all.safetensors"]).code(1).says(&["2 of 2 tensors have no elements"]);
+    assert!(!ran.err.contains("every value"), "{}", ran.err);
+    told("stats", &["state.safetensors"]).code(0);
+    told("stats", &["-o", "part", "part.safetensors"]).code(1).says(&[named]);
+    told("stats", &["-o", "state", "state.safetensors"]).code(0);
+    let ran = told("audit", &["part"]).code(1);
+    assert!(ran.out.contains("error empty-tensors") && ran.out.contains(named), "{}", ran.out);
+    let ran = told("audit", &["state"]);
+    assert!(!ran.out.contains("empty-tensors"), "{}", ran.out);
+}

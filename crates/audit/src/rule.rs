@@ -77,6 +77,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "agree-beyond-chance",
     "claims-contradict",
     "constant-metric",
+    "empty-tensors",
     "graph",
     "label-contradicts",
     "non-finite",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use retrace_files::safetensors::{MOST_TENSORS, Tensor, TensorLocation};
-use retrace_files::{FileError, RegularFile, Root, is_weights, tensor_places};
+use retrace_files::{FileError, Found, RegularFile, Root, is_weights, tensor_places};
 use retrace_spec::{PathError, RelPath};
 
 use crate::parts::{FORMS, Parts, every_set, missing_shard, named_as_weights, parts_of};
@@ -55,7 +55,7 @@ impl Checkpoint {
     fn of_one(path: &Path, name: &str, file: &RegularFile, held: &Arc<HeldFile>) -> Result<Self, CheckpointError> {
         let places = places(file, name)?;
         if places.is_empty() {
-            return Err(CheckpointError::Unreadable { path: path.to_owned() });
+            return Err(CheckpointError::Unreadable { path: path.to_owned(), why: None });
         }
         let tensors = places.into_iter().map(|(name, place)| (name, StoredTensor::whole(held, place))).collect();
         Ok(Self { path: path.to_owned(), files: vec![name.to_owned()], tensors })
@@ -126,7 +126,7 @@ pub fn contradictions(root: &Root, at: Option<&RelPath>) -> Result<Vec<Contradic
         match directory.gather(&parts) {
             Ok(_) | Err(CheckpointError::Empty { .. }) => {}
             // Also a shard of another name, which an index lists.
-            Err(CheckpointError::Unreadable { path }) => {
+            Err(CheckpointError::Unreadable { path, .. }) => {
                 named.extend(path.file_name().and_then(|name| name.to_str()).map(str::to_owned));
             }
             Err(CheckpointError::Contradiction(contradiction)) => found.push(contradiction),
@@ -277,5 +277,10 @@ impl<'a> Directory<'a> {
 
 /// The locations of the tensors of a file.
 fn places(file: &RegularFile, name: &str) -> Result<BTreeMap<String, TensorLocation>, CheckpointError> {
-    tensor_places(file, name)?.ok_or_else(|| CheckpointError::Unreadable { path: file.path().to_owned() })
+    let why = match tensor_places(file, name)? {
+        Found::Tensors(places) => return Ok(places),
+        Found::Unreadable(why) => Some(why),
+        Found::Nothing => None,
+    };
+    Err(CheckpointError::Unreadable { path: file.path().to_owned(), why })
 }

@@ -17,11 +17,13 @@ pub enum CheckpointError {
         /// The directory.
         path: PathBuf,
     },
-    /// A file has no tensors, or has an unknown format.
-    #[error("{} holds no weights that can be read here", path.display())]
+    /// A file has no tensors, or tensors that cannot be read here.
+    #[error("{} holds no weights that can be read here: {}", path.display(), why.as_deref().unwrap_or("no tensors in a known format"))]
     Unreadable {
         /// The file.
         path: PathBuf,
+        /// Why its tensors cannot be read; `None` if it has none in a known format.
+        why: Option<String>,
     },
     /// An index and its shards, or several shards, contradict each other.
     #[error(transparent)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use retrace_files::safetensors::{Dtype, Tensor, TensorLocation, tensor_hasher};
+use retrace_files::safetensors::{Dtype, Tensor, TensorLocation, read_tensor, tensor_hasher};
 use retrace_files::{FileError, RegularFile, Root};
 use retrace_spec::{Digest, RelPath};
 
@@ -22,14 +22,16 @@ pub struct StoredTensor {
     pub pieces: Vec<Piece>,
 }
 
-/// A contiguous range of a tensor's bytes in one file.
+/// A range of a tensor's bytes in one file.
 #[derive(Debug, Clone)]
 pub struct Piece {
     pub(crate) file: Arc<HeldFile>,
     /// The offset of the first byte in the file.
     pub begin: u64,
-    /// The number of bytes.
+    /// The number of bytes, as they are read.
     pub length: u64,
+    /// The whole tensor's location, if it is not stored in row-major order; it is then the only piece.
+    pub(crate) strided: Option<Arc<TensorLocation>>,
 }
 
 /// A file of a checkpoint. It is opened when it is read, so that a long series of checkpoints needs few open
@@ -85,8 +87,11 @@ impl Piece {
 
 impl StoredTensor {
     /// A tensor in one location of one file.
-    pub(crate) fn whole(file: &Arc<HeldFile>, TensorLocation { dtype, shape, begin, length }: TensorLocation) -> Self {
-        Self { dtype, shape, pieces: vec![Piece { file: Arc::clone(file), begin, length }] }
+    pub(crate) fn whole(file: &Arc<HeldFile>, place: TensorLocation) -> Self {
+        let (dtype, shape) = (place.dtype, place.shape.clone());
+        let (file, begin, length) = (Arc::clone(file), place.begin, place.length);
+        let strided = place.strides.is_some().then(|| Arc::new(place));
+        Self { dtype, shape, pieces: vec![Piece { file, begin, length, strided }] }
     }
 
     /// Its number of bytes.
@@ -99,7 +104,7 @@ impl StoredTensor {
         self.length() / self.dtype.size()
     }
 
-    /// Opens the files that contain it.
+    /// Opens the files that contain it. A tensor that is not stored in row-major order is read into memory.
     ///
     /// # Errors
     /// If one cannot be opened, or its length has changed.
@@ -120,7 +125,8 @@ impl StoredTensor {
                     file
                 }
             };
-            pieces.push(OpenPiece { first, begin: piece.begin, length: piece.length, file });
+            let gathered = piece.strided.as_ref().map(|place| read_tensor(&file, place)).transpose()?;
+            pieces.push(OpenPiece { first, begin: piece.begin, length: piece.length, file, gathered });
             first += piece.length;
         }
         Ok(OpenTensor { pieces })
@@ -134,7 +140,7 @@ impl StoredTensor {
         self.read_beside(&mut None)
     }
 
-    /// Its digest, as in a manifest, in constant memory.
+    /// Its digest, as in a manifest, in constant memory, except for a tensor that is not stored in row-major order.
     ///
     /// # Errors
     /// If its bytes cannot be read.
@@ -178,6 +184,8 @@ struct OpenPiece {
     begin: u64,
     length: u64,
     file: Arc<RegularFile>,
+    /// Its bytes, if they are not in this order in the file.
+    gathered: Option<Vec<u8>>,
 }
 
 impl OpenTensor {
@@ -191,7 +199,10 @@ impl OpenTensor {
             let within = offset - piece.first;
             let now = buffer.len().min(usize::try_from(piece.length - within).unwrap_or(usize::MAX));
             let (these, rest) = buffer.split_at_mut(now);
-            piece.file.read_at(these, piece.begin + within)?;
+            match &piece.gathered {
+                Some(gathered) => these.copy_from_slice(&gathered[within as usize..][..now]),
+                None => piece.file.read_at(these, piece.begin + within)?,
+            }
             (buffer, offset) = (rest, offset + now as u64);
             if buffer.is_empty() {
                 break;
@@ -235,7 +246,7 @@ mod tests {
                 HeldFile::named(&RegularFile::open(&files[at]).unwrap())
             });
             let pieces = ranges.iter().map(|(file, begin, length)| {
-                Piece { file: Arc::clone(&held[*file]), begin: *begin, length: *length }
+                Piece { file: Arc::clone(&held[*file]), begin: *begin, length: *length, strided: None }
             });
             let tensor = StoredTensor { dtype: Dtype::U8, shape: vec![whole.len()], pieces: pieces.collect() };
             prop_assert_eq!(&tensor.read().unwrap().bytes, &whole);

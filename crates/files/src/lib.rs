@@ -8,6 +8,7 @@
 
 mod beneath;
 mod error;
+mod gather;
 mod hash;
 mod lines;
 mod llama2c;
@@ -36,7 +37,7 @@ pub use progress::{Progress, Silent, Unit};
 pub use retrace_spec::{Algorithm, Checksum};
 pub use scratch::Scratch;
 pub use stamp::Stamp;
-pub use tensors::{file_tensors, is_weights, may_hold_tensors, tensor_places};
+pub use tensors::{Found, file_tensors, is_weights, may_hold_tensors, tensor_places};
 pub use text_lines::TextLines;
 pub use walk::{WalkEntry, expand, expand_directories, walk};
 pub use whole::{WholeFile, is_partial, sweep, sweep_all, write_whole, write_whole_directory};

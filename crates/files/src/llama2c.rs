@@ -46,7 +46,7 @@ fn places(header: &[i32], length: u64) -> Option<BTreeMap<String, TensorLocation
     let mut put = |name: String, shape: &[u64]| -> Option<()> {
         let bytes = shape.iter().try_fold(4u64, |bytes, size| bytes.checked_mul(*size))?;
         let shape = shape.iter().map(|size| usize::try_from(*size).ok()).collect::<Option<_>>()?;
-        let place = TensorLocation { dtype: Dtype::F32, shape, begin: at, length: bytes };
+        let place = TensorLocation { dtype: Dtype::F32, shape, begin: at, length: bytes, strides: None };
         at = at.checked_add(bytes).filter(|end| *end <= length)?;
         places.insert(name, place);
         Some(())

@@ -14,6 +14,7 @@ use retrace_spec::Digest;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::gather::gather;
 use crate::{FileError, RegularFile, WholeFile};
 
 /// The longest header that is read, as in the reference implementation.
@@ -96,8 +97,10 @@ pub struct TensorLocation {
     pub shape: Vec<usize>,
     /// The offset of its first byte in the file.
     pub begin: u64,
-    /// Its length in bytes.
+    /// Its length in bytes, as it is read.
     pub length: u64,
+    /// The distance between neighbours in each dimension, in numbers, if it is not stored in row-major order.
+    pub strides: Option<Vec<u64>>,
 }
 
 /// Reads and checks the header of `file`: every tensor's location, by name.
@@ -165,7 +168,10 @@ pub(crate) fn places(path: &Path, text: &[u8], length: u64) -> Result<BTreeMap<S
                 "it ends at byte {end} of the data, which has only {data} bytes: the header is wrong or the file is truncated"
             )));
         }
-        places.insert(name, TensorLocation { dtype, shape, begin: 8 + header_length + begin, length: needed });
+        places.insert(
+            name,
+            TensorLocation { dtype, shape, begin: 8 + header_length + begin, length: needed, strides: None },
+        );
     }
     let mut in_order: Vec<(&String, &TensorLocation)> = places.iter().collect();
     in_order.sort_by_key(|(_, place)| (place.begin, place.length));
@@ -316,11 +322,14 @@ pub fn read_all(file: &RegularFile) -> Result<BTreeMap<String, Tensor>, FileErro
     read_header(file)?.into_iter().map(read).collect()
 }
 
-/// The bytes of the tensor at `place` in `file`.
+/// The bytes of the tensor at `place` in `file`, in row-major order.
 ///
 /// # Errors
 /// If they cannot be read.
 pub fn read_tensor(file: &RegularFile, place: &TensorLocation) -> Result<Vec<u8>, FileError> {
+    if let Some(strides) = &place.strides {
+        return gather(file, place, strides);
+    }
     // The header was checked against the file's length, so this is at most the file's size.
     let mut bytes = vec![0; place.length as usize];
     file.read_at(&mut bytes, place.begin)?;
@@ -588,7 +597,7 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let (path, other) = (directory.path().join("x.safetensors"), directory.path().join("y.safetensors"));
             write(&path, &some()).unwrap();
-            let tensors_of = |path: &Path| file_tensors(&RegularFile::open(path).unwrap(), "x.safetensors").unwrap().unwrap();
+            let tensors_of = |path: &Path| file_tensors(&RegularFile::open(path).unwrap(), "x.safetensors").unwrap().tensors().unwrap();
             let root = tensors_of(&path).root;
             // The tensor digests computed in the same pass as the file's digest are the same.
             let (opened, wanted) = (Root::open(directory.path()).unwrap(), Wanted { tensors: true, ..Wanted::default() });

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
-use retrace_files::{Algorithm, Checksum, FileError, Hashed, Root, SLICE, checksum, file_tensors, slices_agree};
+use retrace_files::{
+    Algorithm, Checksum, FileError, Found, Hashed, Root, SLICE, checksum, file_tensors, may_hold_tensors, slices_agree,
+};
 use retrace_spec::RelPath;
 use retrace_spec::foreign::{excerpt, shown};
 use retrace_spec::manifest::Tensors;
 
+use crate::sharded::why_unreadable;
 use crate::verify::Expected;
 
 /// At most this much of a file is read into memory. A checkpoint is larger, but rewritten line ends, or a web page in
@@ -37,7 +40,12 @@ pub(crate) fn diagnose(root: &Root, expected: &Expected, found: &Hashed) -> (Str
             let (told, tensors) = tensors(root, expected, sealed);
             (format!("{said}; {told}"), tensors)
         }
-        None => (said, Vec::new()),
+        None => {
+            let weights = may_hold_tensors(expected.path.file_name());
+            let why = weights.then(|| why_unreadable(root, &expected.path)).flatten();
+            let told = why.map_or_else(String::new, |why| format!("; its tensors were not compared: {why}"));
+            (said + &told, Vec::new())
+        }
     }
 }
 
@@ -159,8 +167,9 @@ fn ranges(expected: &Expected, found: &Hashed, bytes: &[u8]) -> Option<String> {
 /// Which tensors differ from the sealed ones.
 fn tensors(root: &Root, expected: &Expected, sealed: &Tensors) -> (String, Vec<String>) {
     let found = match root.file(&expected.path).and_then(|file| file_tensors(&file, expected.path.file_name())) {
-        Ok(Some(found)) => found,
-        Ok(None) => return ("its tensors cannot be read".to_owned(), Vec::new()),
+        Ok(Found::Tensors(found)) => found,
+        Ok(Found::Unreadable(why)) => return (format!("its tensors cannot be read: {why}"), Vec::new()),
+        Ok(Found::Nothing) => return ("its tensors cannot be read".to_owned(), Vec::new()),
         Err(FileError::Safetensors { place, what, .. }) => {
             return (format!("it cannot be read as safetensors: {place}: {what}"), Vec::new());
         }

@@ -47,16 +47,17 @@ impl Side {
         sealed || may_hold_tensors(path.file_name())
     }
 
-    /// The tensors of the file, if it is available and they can be read.
-    fn tensors(&self, path: &RelPath) -> Result<Option<BTreeMap<String, StoredTensor>>, CheckpointError> {
+    /// The tensors of the file, if it is available and they can be read; and if they cannot be, why.
+    fn tensors(&self, path: &RelPath) -> Result<(BTreeMap<String, StoredTensor>, Option<String>), CheckpointError> {
         let opened = match (&self.single, &self.root) {
             (Some(file), _) => Checkpoint::open(file),
             (None, Some(root)) if root.has(path) => Checkpoint::of_file(root, path),
-            (None, _) => return Ok(None),
+            (None, _) => return Ok(Default::default()),
         };
         match opened {
-            Ok(checkpoint) => Ok(Some(checkpoint.into_tensors())),
-            Err(CheckpointError::Empty { .. } | CheckpointError::Unreadable { .. }) => Ok(None),
+            Ok(checkpoint) => Ok((checkpoint.into_tensors(), None)),
+            Err(CheckpointError::Unreadable { why, .. }) => Ok((BTreeMap::new(), why)),
+            Err(CheckpointError::Empty { .. }) => Ok(Default::default()),
             Err(error) => Err(error),
         }
     }
@@ -131,6 +132,19 @@ pub struct Diff {
     pub files: Vec<FileChange>,
     /// For checkpoints that differ, the tensors; sorted by directory.
     pub checkpoints: Vec<CheckpointDiff>,
+    /// The files of weights that differ and whose tensors cannot be read here; sorted by path.
+    pub not_compared: Vec<NotCompared>,
+}
+
+/// A file of weights that differs from the other side and whose tensors were not compared.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct NotCompared {
+    /// Its path.
+    pub path: RelPath,
+    /// Why its tensors cannot be read, as a sentence.
+    pub why: String,
+    /// Whether it is on the first or the second side: 0 or 1.
+    pub side: usize,
 }
 
 /// A file that differs.
@@ -299,7 +313,18 @@ fn checkpoints(a: &Side, b: &Side, result: &mut Diff) -> Result<(), CheckpointEr
         if in_a.is_empty() || in_b.is_empty() || unchanged {
             continue;
         }
-        let (held_a, held_b) = (hold(a, &in_a)?, hold(b, &in_b)?);
+        let mut unread = Vec::new();
+        let mut held = |at, side, paths: &[&RelPath]| -> Result<_, CheckpointError> {
+            let (held, why) = hold(side, paths)?;
+            let why = why.into_iter().filter(|(path, _)| !same(&path));
+            unread.extend(why.map(|(path, why)| NotCompared { path: path.clone(), why, side: at }));
+            Ok(held)
+        };
+        let (held_a, held_b) = (held(0, a, &in_a)?, held(1, b, &in_b)?);
+        // A tensor that is on one side alone may be in a file of the other side that cannot be read.
+        let partly = [0, 1].map(|side| unread.iter().any(|file| file.side == side));
+        unread.sort();
+        result.not_compared.extend(unread);
         if held_a.is_empty() || held_b.is_empty() {
             continue;
         }
@@ -307,7 +332,8 @@ fn checkpoints(a: &Side, b: &Side, result: &mut Diff) -> Result<(), CheckpointEr
         if a.single.is_some() {
             checkpoint.checkpoint = in_b.first().map_or_else(String::new, |path| path.to_string());
         }
-        let names: BTreeSet<&String> = held_a.keys().chain(held_b.keys()).collect();
+        let mut names: BTreeSet<&String> = held_a.keys().chain(held_b.keys()).collect();
+        names.retain(|name| (!partly[0] || held_a.contains_key(*name)) && (!partly[1] || held_b.contains_key(*name)));
         let compared: Result<Vec<_>, FileError> = names
             .into_par_iter()
             .map(|name| {
@@ -334,15 +360,21 @@ fn checkpoints(a: &Side, b: &Side, result: &mut Diff) -> Result<(), CheckpointEr
     Ok(())
 }
 
+/// Files whose tensors cannot be read here, and why.
+type Unread<'a> = Vec<(&'a RelPath, String)>;
+
 /// Every tensor in these files of a directory. If a tensor is also in a second file, for example in another format,
-/// that file's name is added to its own.
-fn hold(side: &Side, paths: &[&RelPath]) -> Result<BTreeMap<String, Held>, CheckpointError> {
+/// that file's name is added to its own. Also the files whose tensors cannot be read, and why.
+fn hold<'a>(side: &Side, paths: &[&'a RelPath]) -> Result<(BTreeMap<String, Held>, Unread<'a>), CheckpointError> {
     let mut paths = paths.to_vec();
     paths.sort_by_key(|path| (!is_safetensors(path), *path));
-    let mut held = BTreeMap::new();
+    let (mut held, mut unread) = (BTreeMap::new(), Vec::new());
     for path in paths {
         let sealed = side.files.get(path).and_then(|(.., tensors)| tensors.clone());
-        let mut stored = side.tensors(path)?.unwrap_or_default();
+        let (mut stored, why) = side.tensors(path)?;
+        if sealed.is_none() {
+            unread.extend(why.map(|why| (path, why)));
+        }
         let digests = match sealed {
             Some(sealed) => sealed.digests,
             None => stored
@@ -359,7 +391,7 @@ fn hold(side: &Side, paths: &[&RelPath]) -> Result<BTreeMap<String, Held>, Check
             held.insert(name, Held { digest, stored });
         }
     }
-    Ok(held)
+    Ok((held, unread))
 }
 
 fn compare(a: &Held, b: &Held) -> Result<Difference, FileError> {

@@ -28,7 +28,7 @@ mod verify;
 
 pub use attest::{Again, AttestationError, Outcome, ReplayStatement, Replayer, attestation, read_attestation};
 pub use compare::{Comparison, compare};
-pub use diff::{Change, CheckpointDiff, Diff, Difference, FileChange, Side, TensorChange, diff};
+pub use diff::{Change, CheckpointDiff, Diff, Difference, FileChange, NotCompared, Side, TensorChange, diff};
 pub use export::{ExportError, bill_of_materials, checksum_list, model_signature, provenance};
 pub use graph::{GraphFinding, GraphRule, check_graph};
 pub use lists::{Disagreement, ListError, lfs_pointer, merge, read_list};
@@ -38,7 +38,7 @@ pub use order::{Order, circle_in_words};
 pub use resume::{Basis, Resume};
 pub use sample::{FileSample, sample, would_find};
 pub use seal::{SealError, SealOptions, seal};
-pub use sharded::{CheckpointFinding, checkpoint_findings};
+pub use sharded::{CheckpointFinding, NotByTensor, checkpoint_findings, not_by_tensor};
 pub use signature::{ManifestSignatureError, check_manifest, sign_manifest};
 pub use verify::{
     Ahead, Entry, Expected, Scope, Until, Verdict, Verification, VerifyOptions, look_ahead, verify, verify_after,

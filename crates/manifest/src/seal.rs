@@ -143,9 +143,13 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
                 hash_beneath(&opened, &path, wanted, progress)?;
             let sha256 = checksums.into_iter().next();
             let tensors = match tensors {
+                // A file that cannot be read as its name says is covered as bytes.
+                Some(Err(FileError::Safetensors { .. })) => None,
                 Some(tensors) => Some(tensors?),
                 // For formats that have no file name of their own, only the content shows them.
-                None if may_hold_tensors(path.file_name()) => file_tensors(&opened.file(&path)?, path.file_name())?,
+                None if may_hold_tensors(path.file_name()) => {
+                    file_tensors(&opened.file(&path)?, path.file_name())?.tensors()
+                }
                 None => None,
             };
             let kind = match kinds.get(&path) {

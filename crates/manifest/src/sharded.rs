@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use retrace_checkpoint::{Index, contradictions, is_index};
 use retrace_files::safetensors::tensor_root;
-use retrace_files::{FileError, Root, file_tensors, may_hold_tensors, tensor_places};
+use retrace_files::{FileError, Found, Root, file_tensors, may_hold_tensors, tensor_places};
 use retrace_spec::manifest::{Artifact, Tensors};
 use retrace_spec::{Digest, RelPath};
 use serde::Serialize;
@@ -33,6 +33,35 @@ pub fn checkpoint_findings<'a>(root: &Root, paths: impl Iterator<Item = &'a RelP
     let directories: BTreeSet<Option<RelPath>> =
         paths.filter(|path| may_be_of_checkpoint(path)).map(RelPath::parent).collect();
     of_directories(root, directories)
+}
+
+/// A file of weights that is covered as bytes alone, because its tensors cannot be read here.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct NotByTensor {
+    /// The file.
+    pub path: RelPath,
+    /// The reason, as a sentence.
+    pub why: String,
+}
+
+/// The files among `artifacts` below `root` whose tensors cannot be read here, in their order. Only the headers of the
+/// files are read.
+pub fn not_by_tensor(root: &Root, artifacts: &[Artifact]) -> Vec<NotByTensor> {
+    let without =
+        artifacts.iter().filter(|artifact| artifact.tensors.is_none() && may_hold_tensors(artifact.path.file_name()));
+    let found = without
+        .filter_map(|Artifact { path, .. }| Some(NotByTensor { path: path.clone(), why: why_unreadable(root, path)? }));
+    found.collect()
+}
+
+/// Why the tensors of a file of weights cannot be read here; `None` if they can, or it has none.
+pub(crate) fn why_unreadable(root: &Root, path: &RelPath) -> Option<String> {
+    match tensor_places(&root.file(path).ok()?, path.file_name()) {
+        Ok(Found::Unreadable(why)) => Some(why),
+        Ok(Found::Tensors(_) | Found::Nothing) => None,
+        Err(FileError::Safetensors { place, what, .. }) => Some(format!("{place}: {what}")),
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 /// As [`checkpoint_findings`], for complete directories.
@@ -161,7 +190,9 @@ fn same_tensors<'a>(
     for path in files.clone() {
         let Ok(file) = root.file(path) else { return false };
         match tensor_places(&file, path.file_name()) {
-            Ok(Some(places)) if !is_sparse(file.metadata()) && places.keys().all(|name| sealed.contains_key(name)) => {
+            Ok(Found::Tensors(places))
+                if !is_sparse(file.metadata()) && places.keys().all(|name| sealed.contains_key(name)) =>
+            {
                 names += places.len();
             }
             _ => return false,
@@ -173,7 +204,7 @@ fn same_tensors<'a>(
     let mut found = kept;
     for path in files {
         let tensors = root.file(path).and_then(|file| file_tensors(&file, path.file_name()));
-        let Ok(Some(tensors)) = tensors else { return false };
+        let Ok(Found::Tensors(tensors)) = tensors else { return false };
         found.extend(tensors.digests);
     }
     found.len() == sealed.len() && sealed.iter().all(|(name, digest)| found.get(*name) == Some(digest))

@@ -297,7 +297,8 @@ fn a_hub_cache_is_followed_into_its_blobs_and_nowhere_else() {
     tensors(1);
     let sealed =
         retrace_files::file_tensors(&retrace_files::RegularFile::open(&blobs.join("b3")).unwrap(), "x.safetensors")
-            .unwrap();
+            .unwrap()
+            .tensors();
     let file =
         Expected { tensors: sealed.map(Box::new), ..listed("x.safetensors", &fs::read(blobs.join("b3")).unwrap()) };
     tensors(2);

@@ -387,7 +387,8 @@ table! {
         tensor: String,
         /// The models of which it is claimed to be the average.
         of: String,
-        /// The norm of its difference from the average, computed in binary64.
+        /// The norm of its difference from the average, computed in binary64; 0 if it has exactly the numbers of an
+        /// average that was computed in its own 16-bit type.
         distance: f64,
         /// Its norm.
         norm: f64,

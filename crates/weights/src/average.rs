@@ -1,9 +1,10 @@
-//! Whether a model is the plain average of others.
+//! Whether a model is the average of others.
 
 use std::path::{Path, PathBuf};
 
+use half::{bf16, f16};
 use rayon::prelude::*;
-use retrace_checkpoint::{Checkpoint, CheckpointError};
+use retrace_checkpoint::{Checkpoint, CheckpointError, StoredTensor};
 use retrace_files::FileError;
 use retrace_files::safetensors::{Dtype, Tensor};
 use serde::Serialize;
@@ -49,8 +50,45 @@ pub enum Closeness {
     Exact,
     /// At most one unit in the last place, or the maximum error of sums in binary32.
     Rounding,
+    /// The same numbers as an average that a tool computes in the type of the final model's numbers, which has 16 bits.
+    SixteenBits,
     /// Not equal.
     Apart,
+}
+
+/// How tools compute an average in a type of 16 bits. All round the ingredients to that type first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Computed {
+    /// Sum and division in binary32, rounded once at the end.
+    RoundedOnce,
+    /// The sum in binary32 is rounded, then divided and rounded again.
+    RoundedSum,
+    /// Each sum is rounded, then the division.
+    Sum,
+    /// Each ingredient is multiplied by its part and rounded, and so is each sum.
+    Parts,
+    /// Each ingredient is divided and rounded, and so is each sum.
+    Quotients,
+    /// Each ingredient moves the mean of those before it; each operation is rounded.
+    RunningMean,
+}
+
+impl Computed {
+    const ALL: [Self; 6] =
+        [Self::RoundedOnce, Self::RoundedSum, Self::Sum, Self::Parts, Self::Quotients, Self::RunningMean];
+
+    /// It in words, after "computed in BF16: ".
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::RoundedOnce => "the ingredients are rounded, their mean is rounded once",
+            Self::RoundedSum => "the sum is rounded, then divided and rounded",
+            Self::Sum => "each sum is rounded, then the division",
+            Self::Parts => "each ingredient times its part is rounded, and each sum",
+            Self::Quotients => "each ingredient divided by the number is rounded, and each sum",
+            Self::RunningMean => "a running mean, each operation rounded",
+        }
+    }
 }
 
 /// How close a tensor is to the average.
@@ -62,6 +100,9 @@ pub struct Mean {
     pub dtype: Dtype,
     /// Its closeness.
     pub closeness: Closeness,
+    /// If it is an average computed in 16 bits: all ways to compute it that give these numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub computed: Vec<Computed>,
     /// The number of elements that differ from the average's bits.
     pub differing: u64,
     /// The number of elements.
@@ -79,32 +120,41 @@ pub struct Mean {
 }
 
 /// Compares the checkpoint `last` with the average of `ingredients`, each a directory with weights or one file of
-/// them. The average is the binary64 sum in that order, divided by their number, rounded to the dtype in `last`. The
-/// result for each of its tensors is passed to `take`, sorted by name.
+/// them, and how much it counts. The average is the binary64 sum in that order, divided by the sum of the weights (their
+/// number, if all are 1), rounded to the dtype in `last`. The result for each of its tensors is passed to `take`, sorted by
+/// name.
 ///
 /// A number equals the average within rounding if its error is at most one unit in the last place of that type, or the
 /// error that summing n numbers in binary32 may add to that: n · 2⁻²⁴ of the mean of their magnitudes (Higham, 2002,
-/// §4.2).
+/// §4.2), or (2n + 1) · 2⁻²⁴ with weights, which are rounded and multiplied too. If a tensor of 16-bit numbers is not equal
+/// so, it is compared with the averages that tools compute in that type ([`Computed`]): each number must be the same.
 ///
 /// # Errors
 /// If a file cannot be read, or an ingredient has other tensors or shapes than `last`, or a tensor is not of floats.
 pub fn average(
-    ingredients: &[PathBuf],
+    ingredients: &[(PathBuf, f64)],
     last: &Path,
     mut take: impl FnMut(&str, Tensor),
 ) -> Result<Averaged, AverageError> {
     let last = Checkpoint::open(last)?;
-    let parts: Vec<Checkpoint> = ingredients.iter().map(|path| Checkpoint::open(path)).collect::<Result<_, _>>()?;
-    for (path, part) in ingredients.iter().zip(&parts) {
+    let parts: Vec<Checkpoint> =
+        ingredients.iter().map(|(path, _)| Checkpoint::open(path)).collect::<Result<_, _>>()?;
+    for ((path, _), part) in ingredients.iter().zip(&parts) {
         if let Some(name) = part.tensors().keys().find(|name| !last.tensors().contains_key(*name)) {
             return Err(unlike(path, name, "is not in the final model".to_owned()));
         }
     }
+    let all: f64 = ingredients.iter().map(|(_, weight)| weight).sum();
+    // The number of roundings of one element in binary32.
+    let roundings = match ingredients.iter().all(|(_, weight)| *weight == 1.0) {
+        true => parts.len(),
+        false => 2 * parts.len() + 1,
+    };
     let mut tensors = Vec::new();
     for (name, stored) in last.tensors() {
         let count = stored.elements() as usize;
         let (mut sums, mut sizes) = (vec![0.0; count], vec![0.0; count]);
-        for (path, part) in ingredients.iter().zip(&parts) {
+        for ((path, weight), part) in ingredients.iter().zip(&parts) {
             let Some(part) = part.tensors().get(name) else {
                 return Err(unlike(path, name, "is missing".to_owned()));
             };
@@ -117,19 +167,27 @@ pub fn average(
             }
             let values = numbers(part.dtype, &part.read()?.bytes);
             sums.par_iter_mut().zip(&mut sizes).zip(values).for_each(|((sum, size), value)| {
-                *sum += value;
-                *size += value.abs();
+                *sum += weight * value;
+                *size += weight * value.abs();
             });
         }
-        let n = parts.len().max(1) as f64;
-        sums.par_iter_mut().zip(&mut sizes).for_each(|(sum, size)| (*sum, *size) = (*sum / n, *size / n));
+        sums.par_iter_mut().zip(&mut sizes).for_each(|(sum, size)| (*sum, *size) = (*sum / all, *size / all));
         let exact: Vec<u8> = sums.iter().flat_map(|value| value.to_le_bytes()).collect();
         let rounded = match stored.dtype {
             Dtype::F64 => exact,
             dtype => cast(Dtype::F64, &exact, dtype).unwrap_or_default(),
         };
         let Tensor { dtype, shape, bytes } = stored.read()?;
-        tensors.push(compare(name, dtype, n, [&sums, &sizes], [&rounded, &bytes]));
+        let mut mean = compare(name, dtype, roundings as f64, [&sums, &sizes], [&rounded, &bytes]);
+        if mean.closeness == Closeness::Apart && matches!(dtype, Dtype::BF16 | Dtype::F16) {
+            let ingredients = parts.iter().zip(ingredients);
+            let ingredients = ingredients.filter_map(|(part, (_, weight))| Some((part.tensors().get(name)?, *weight)));
+            mean.computed = in_sixteen_bits(dtype, &numbers(dtype, &bytes), ingredients, all as f32)?;
+            if !mean.computed.is_empty() {
+                mean.closeness = Closeness::SixteenBits;
+            }
+        }
+        tensors.push(mean);
         take(name, Tensor { dtype, shape, bytes: rounded });
     }
     let closeness = tensors.iter().map(|tensor| tensor.closeness).max().unwrap_or(Closeness::Exact);
@@ -144,13 +202,70 @@ const fn is_float(dtype: Dtype) -> bool {
     matches!(dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64)
 }
 
-/// Compares the average of `n` numbers each, after rounding, with the stored number. Also uses the means before
+/// The ways to compute the average in that type of 16 bits that give exactly these numbers. `all` is the sum of the weights.
+fn in_sixteen_bits<'a>(
+    dtype: Dtype,
+    stored: &[f64],
+    ingredients: impl Iterator<Item = (&'a StoredTensor, f64)>,
+    all: f32,
+) -> Result<Vec<Computed>, FileError> {
+    let round = |number: f32| match dtype {
+        Dtype::F16 => f16::from_f32(number).to_f32(),
+        _ => bf16::from_f32(number).to_f32(),
+    };
+    let mut sums = vec![Sums::default(); stored.len()];
+    let mut before = 0.0;
+    for (part, weight) in ingredients {
+        let (values, weight) = (numbers(part.dtype, &part.read()?.bytes), weight as f32);
+        let (first, share, so_far) = (before == 0.0, weight / all, before + weight);
+        sums.par_iter_mut().zip(values).for_each(|(sums, value)| {
+            let value = round(value as f32);
+            let weighted = round(value * weight);
+            sums.wide += value * weight;
+            sums.sum = round(sums.sum + weighted);
+            sums.parts = round(sums.parts + round(value * share));
+            sums.quotients = round(sums.quotients + round(weighted / all));
+            sums.running = match first {
+                true => value,
+                false => round(sums.running + round(round(value - sums.running) / (so_far / weight))),
+            };
+        });
+        before = so_far;
+    }
+    let gives = |computed: &Computed| {
+        stored.par_iter().zip(&sums).all(|(stored, sums)| {
+            let average = match computed {
+                Computed::RoundedOnce => round(sums.wide / all),
+                Computed::RoundedSum => round(round(sums.wide) / all),
+                Computed::Sum => round(sums.sum / all),
+                Computed::Parts => sums.parts,
+                Computed::Quotients => sums.quotients,
+                Computed::RunningMean => sums.running,
+            };
+            stored.is_finite() && f64::from(average) == *stored
+        })
+    };
+    Ok(Computed::ALL.into_iter().filter(gives).collect())
+}
+
+/// What the ways to compute an average need of one element: all but `wide` are rounded after each operation.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    wide: f32,
+    sum: f32,
+    parts: f32,
+    quotients: f32,
+    running: f32,
+}
+
+/// Compares the average of numbers, after rounding, with the stored number. In binary32 it takes `n` roundings. Also uses the means before
 /// rounding, and the means of the magnitudes.
 fn compare(name: &str, dtype: Dtype, n: f64, [means, sizes]: [&[f64]; 2], [rounded, stored]: [&[u8]; 2]) -> Mean {
     let mut mean = Mean {
         name: name.to_owned(),
         dtype,
         closeness: Closeness::Exact,
+        computed: Vec::new(),
         differing: 0,
         of: 0,
         largest_units: 0.0,
@@ -210,7 +325,6 @@ fn unit(dtype: Dtype, value: f64) -> f64 {
 mod tests {
     use std::collections::BTreeMap;
 
-    use half::bf16;
     use retrace_files::safetensors;
 
     use super::*;
@@ -227,6 +341,67 @@ mod tests {
         path
     }
 
+    fn plain(paths: &[PathBuf]) -> Vec<(PathBuf, f64)> {
+        paths.iter().map(|path| (path.clone(), 1.0)).collect()
+    }
+
+    /// Three ingredients and their averages in bfloat16, each written as the one expression that a tool evaluates. In the
+    /// first number, 100.5 + 0.25 − 100 has the mean 0.25, and a unit of bf16 near 100 is 0.5.
+    #[test]
+    fn an_average_in_sixteen_bits_is_told_from_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let columns = [[100.5, 0.25, -100.0], [1.0, 0.3, 0.1], [0.007, -0.9, 3.3], [5.0, 7.0, -11.9]];
+        let parts: Vec<PathBuf> = (0..3)
+            .map(|nth| write(root, &format!("part{nth}"), &[4], Dtype::F32, &columns.map(|column| column[nth])))
+            .collect();
+        let r = |value: f32| bf16::from_f32(value).to_f32();
+        let with = |of: &dyn Fn([f32; 3]) -> f32| columns.map(|column| of(column.map(r)));
+        let judge = |values: &[f32; 4], weights: [f64; 3]| {
+            let last = write(root, "last", &[4], Dtype::BF16, values);
+            let parts: Vec<_> = parts.iter().cloned().zip(weights).collect();
+            let found = average(&parts, &last, |_, _| ()).unwrap();
+            (found.closeness, found.tensors[0].computed.clone())
+        };
+        let once = with(&|[a, b, c]| r((a + b + c) / 3.0));
+        let rounded_sum = with(&|[a, b, c]| r(r(a + b + c) / 3.0));
+        let sum = with(&|[a, b, c]| r(r(r(a + b) + c) / 3.0));
+        let parts_of = with(&|[a, b, c]| r(r(r(a * (1.0 / 3.0)) + r(b * (1.0 / 3.0))) + r(c * (1.0 / 3.0))));
+        let quotients = with(&|[a, b, c]| r(r(r(a / 3.0) + r(b / 3.0)) + r(c / 3.0)));
+        let running = with(&|[a, b, c]| {
+            let two = r(a + r(r(b - a) / 2.0));
+            r(two + r(r(c - two) / 3.0))
+        });
+        // 100.5 + 0.25 is 101 in bf16 or 100.5 (a tie, to even: 100.5 is 0x42c9, 101 is 0x42ca), so the sum is 1.
+        assert_eq!(sum[0], r(1.0 / 3.0));
+        for (values, computed) in [
+            (once, Computed::RoundedOnce),
+            (rounded_sum, Computed::RoundedSum),
+            (sum, Computed::Sum),
+            (parts_of, Computed::Parts),
+            (quotients, Computed::Quotients),
+            (running, Computed::RunningMean),
+        ] {
+            let (closeness, ways) = judge(&values, [1.0; 3]);
+            assert!(
+                closeness == Closeness::SixteenBits && ways.contains(&computed),
+                "{computed:?}: {closeness:?} {ways:?}"
+            );
+            // One unit off in one number is no average in any of these ways.
+            let mut off = values;
+            off[3] = f32::from_bits(off[3].to_bits() + (1 << 17));
+            assert_eq!(judge(&off, [1.0; 3]), (Closeness::Apart, vec![]), "{computed:?}");
+        }
+        // Other weights give another average, which is one only with these weights.
+        let weighted =
+            columns.map(|[a, b, c]| (0.34 * f64::from(a) + 0.33 * f64::from(b) + 0.33 * f64::from(c)) as f32);
+        assert_eq!(judge(&weighted, [1.0; 3]), (Closeness::Apart, vec![]));
+        assert_eq!(judge(&weighted, [0.34, 0.33, 0.33]).0, Closeness::Exact);
+        let weighted = with(&|[a, b, c]| r(r(r(a * 0.34) + r(b * 0.33)) + r(c * 0.33)));
+        let (closeness, ways) = judge(&weighted, [0.34, 0.33, 0.33]);
+        assert!(closeness == Closeness::SixteenBits && ways.contains(&Computed::Sum), "{closeness:?} {ways:?}");
+    }
+
     /// By hand: (1 + 2 + 4) / 3 is 0x4015_5555 in binary32 (2.3333333 is above 2 + 1/3 − 2⁻²³·…), and 2.328125 in
     /// bf16, of which a unit is 2⁻⁶.
     #[test]
@@ -238,7 +413,7 @@ mod tests {
         let judge = |dtype, value: f32| {
             let last = write(root, "last", &[2], dtype, &[value, -value]);
             let mut made = Vec::new();
-            let found = average(&parts, &last, |_, tensor| made.push(tensor)).unwrap();
+            let found = average(&plain(&parts), &last, |_, tensor| made.push(tensor)).unwrap();
             assert_eq!((made[0].dtype, &made[0].shape[..]), (dtype, &[2][..]));
             found.closeness
         };
@@ -252,7 +427,7 @@ mod tests {
         assert_eq!(judge(Dtype::BF16, 2.375), Closeness::Apart);
         // By hand: both numbers differ by 2.375 − 7/3 = 1/24.
         let last = write(root, "last", &[2], Dtype::BF16, &[2.375, -2.375]);
-        let mean = &average(&parts, &last, |_, _| ()).unwrap().tensors[0];
+        let mean = &average(&plain(&parts), &last, |_, _| ()).unwrap().tensors[0];
         let near = |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 1e-12, "{found} {expected}");
         near(mean.distance, 2f64.sqrt() / 24.0);
         near(mean.norm, 2f64.sqrt() * 2.375);
@@ -275,7 +450,7 @@ mod tests {
             (f32::NAN, Closeness::Apart),
         ] {
             let last = write(root, "last", &[1], Dtype::F32, &[value]);
-            let found = average(&parts, &last, |_, _| ()).unwrap();
+            let found = average(&plain(&parts), &last, |_, _| ()).unwrap();
             assert_eq!(found.closeness, expected, "{value}");
             assert!(found.tensors[0].largest.is_finite() && found.tensors[0].largest_units.is_finite());
         }
@@ -290,7 +465,7 @@ mod tests {
         let whole = write(root, "whole", &[2], Dtype::I32, &[1.0, 2.0]);
         let error = |parts: &[&PathBuf]| {
             let parts: Vec<PathBuf> = parts.iter().map(|path| (*path).clone()).collect();
-            average(&parts, &last, |_, _| ()).unwrap_err().to_string()
+            average(&plain(&parts), &last, |_, _| ()).unwrap_err().to_string()
         };
         assert!(error(&[&last, &wrong]).contains("of shape [1, 2]"));
         assert!(error(&[&whole]).contains("I32"));

@@ -12,7 +12,7 @@ mod moments;
 mod spectrum;
 mod stats;
 
-pub use average::{AverageError, Averaged, Closeness, Mean, average};
+pub use average::{AverageError, Averaged, Closeness, Computed, Mean, average};
 pub use distance::{Apart, Distance, apart, numbers, numbers_into, same_bytes};
 pub use moments::{Moments, Pair};
 pub use spectrum::largest_singular_value;

@@ -70,6 +70,14 @@ pub struct TensorStats {
     pub digest: Digest,
 }
 
+impl TensorStats {
+    /// Whether it should have elements and has none, as in a model that was split over many processes and saved without
+    /// being gathered first. `_extra_state` of Transformer Engine is empty if there is no such state.
+    pub fn lacks_elements(&self) -> bool {
+        self.elements == 0 && !self.tensor.ends_with("_extra_state")
+    }
+}
+
 /// The statistics of every tensor of `checkpoints`, each a directory with weights or one file of them, in their order
 /// and then by name. Each is read once; with `stable_rank`, matrices are read once more. `runs` has the run of each
 /// checkpoint, as any number: the previous and the first checkpoint are those of the same run. Without, all are of one.

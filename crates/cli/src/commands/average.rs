@@ -14,12 +14,14 @@ use crate::terminal::{Terminal, Tone, count};
 /// The number of tensors that are shown: the worst.
 const SHOWN: usize = 10;
 
-/// Check whether a model is the unweighted average of other models
+/// Check whether a model is the average of other models
 ///
 /// Each INGREDIENT and FINAL is a directory with `model.safetensors` or `pytorch_model.bin` (one file or
 /// shards), or one file of weights. `average` sums the ingredients in binary64 in the given order and rounds the average to the
 /// data type of FINAL. FINAL matches if it has the same bits, or if it differs only by rounding: by at
-/// most one unit in the last place, or by the error of a sum in binary32.
+/// most one unit in the last place, or by the error of a sum in binary32. If FINAL has 16-bit numbers, it also
+/// matches if its numbers are those of an average that was computed in that type, in one of the ways that
+/// tools use: `average` says which. With --weights, the average is the weighted one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -35,6 +37,9 @@ pub(crate) struct Average {
     /// The final model
     #[arg(long, value_name = "FINAL")]
     against: PathBuf,
+    /// How much each ingredient counts, as 0.5,0.25,0.25; they are divided by their sum [default: all the same]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
+    weights: Vec<f64>,
     /// Write the average into this new directory
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -44,17 +49,36 @@ pub(crate) struct Average {
 }
 
 impl Average {
+    /// The ingredients, and how much each counts.
+    fn weighed(&self) -> Result<Vec<(PathBuf, f64)>, Failure> {
+        let advice = "give one positive number for each INGREDIENT, in their order, as --weights 0.5,0.25,0.25";
+        if let Some(wrong) = self.weights.iter().find(|weight| !(weight.is_finite() && **weight > 0.0)) {
+            return Err(Failure::usage(format!("{wrong} is no weight of an average"), advice));
+        }
+        let (weights, parts) = (self.weights.len(), self.ingredients.len());
+        match weights {
+            0 => Ok(self.ingredients.iter().map(|path| (path.clone(), 1.0)).collect()),
+            _ if weights == parts => Ok(self.ingredients.iter().cloned().zip(self.weights.iter().copied()).collect()),
+            _ => Err(Failure::usage(format!("there are {weights} weights for {parts} ingredients"), advice)),
+        }
+    }
+
     /// The results for each tensor, as rows.
     fn rows(&self, tensors: &[Mean]) -> Vec<retrace_tables::Average> {
         let subject = self.against.display().to_string();
-        let of = self.ingredients.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        let mut of = self.ingredients.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        if !self.weights.is_empty() {
+            let weights: Vec<_> = self.weights.iter().map(f64::to_string).collect();
+            of = format!("{of} with weights {}", weights.join(", "));
+        }
         let release = self.against.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let row = |mean: &Mean| retrace_tables::Average {
             release: release.clone(),
             subject: subject.clone(),
             tensor: mean.name.clone(),
             of: of.clone(),
-            distance: mean.distance,
+            // It is the average, so the rule must not find it, however far arithmetic in 16 bits leads.
+            distance: if mean.closeness == Closeness::SixteenBits { 0.0 } else { mean.distance },
             norm: mean.norm,
             unit: mean.rounding,
             source: subject.clone(),
@@ -65,7 +89,7 @@ impl Average {
 
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let mut made = BTreeMap::new();
-        let found = average(&self.ingredients, &self.against, |name, tensor| {
+        let found = average(&self.weighed()?, &self.against, |name, tensor| {
             if self.output.is_some() {
                 made.insert(name.to_owned(), tensor);
             }
@@ -119,6 +143,21 @@ impl Average {
                     Tone::Good,
                     "average",
                     format_args!("of {of}, equal to rounding: {exact} of {all} have the same bits"),
+                );
+            }
+            Closeness::SixteenBits => {
+                let narrow = || found.tensors.iter().filter(|tensor| tensor.closeness == Closeness::SixteenBits);
+                let dtype = narrow().next().map_or_else(String::new, |tensor| format!("{:?}", tensor.dtype));
+                let computed = narrow().map(|tensor| tensor.computed.clone()).reduce(|mut all, other| {
+                    all.retain(|way| other.contains(way));
+                    all
+                });
+                let way = computed.unwrap_or_default().first().map_or("in several ways", |way| way.words());
+                let these = narrow().count();
+                terminal.say(
+                    Tone::Good,
+                    "average",
+                    format_args!("of {of}, computed in {dtype} ({way}): {these} of {all} have exactly these numbers"),
                 );
             }
             Closeness::Apart => {

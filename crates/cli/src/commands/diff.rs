@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use retrace_files::FileError;
-use retrace_manifest::{Change, CheckpointDiff, Difference, Side, Unknown, diff, unfold};
+use retrace_manifest::{Change, CheckpointDiff, Difference, NotCompared, Side, Unknown, diff, unfold};
 use retrace_spec::{Digest, Document, Manifest};
 use retrace_weights::Distance;
 use serde_json::json;
@@ -19,7 +19,8 @@ use crate::terminal::{Terminal, Tone, bytes, count};
 /// renamed or changed. For checkpoints, reports which tensors differ, how far apart their numbers are,
 /// and whether one is just the other rounded to fewer bits. How tensors are split into files makes no
 /// difference. If two manifests differ only in other fields than their files, `diff` says so. To compare
-/// numbers, the files must be present; with manifests alone, `diff` says which tensors differ.
+/// numbers, the files must be present; with manifests alone, `diff` says which tensors differ. If the tensors
+/// of a file that differs cannot be read, `diff` says why.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -49,6 +50,7 @@ impl Diff {
             "equal": found.equal,
             "files": found.files,
             "checkpoints": found.checkpoints,
+            "not_compared": found.not_compared,
             "roots": [a.root, b.root],
             "unknown": [&a.unknown, &b.unknown],
         });
@@ -68,14 +70,19 @@ impl Diff {
                 let from = file.from.as_ref().map_or_else(String::new, |from| format!(", was {from}"));
                 writeln!(out, "{} {} ({sizes}){from}", terminal.tone(tone, format!("{name:<8}")), file.path)?;
             }
-            found.checkpoints.iter().try_for_each(|checkpoint| self.tensors(out, checkpoint, terminal))
+            let all = found.not_compared.is_empty();
+            found.checkpoints.iter().try_for_each(|checkpoint| self.tensors(out, checkpoint, all, terminal))
         })?;
         if holds {
             terminal.say(Tone::Good, "the same", count(found.equal as u64, "file"));
         } else {
             let files = count(found.files.len() as u64, "file");
             let tensors: usize = found.checkpoints.iter().map(|checkpoint| checkpoint.tensors.len()).sum();
-            let tensors = count(tensors as u64, "tensor");
+            let tensors = match (found.checkpoints.is_empty(), found.not_compared.is_empty()) {
+                (true, false) => "no tensors compared".to_owned(),
+                (false, false) => format!("{} of those compared", count(tensors as u64, "tensor")),
+                (_, true) => count(tensors as u64, "tensor"),
+            };
             terminal.say(
                 Tone::Bad,
                 "differ",
@@ -89,6 +96,11 @@ impl Diff {
             let what = "steps, kinds, checksums or what they leave out, which `diff` does not compare";
             terminal.say(Tone::Bad, "roots differ", format_args!("{a} and {b}: the manifests differ in {what}"));
         }
+        for NotCompared { path, why, side } in &found.not_compared {
+            let of = if *side == 0 { &self.a } else { &self.b };
+            let file = if of.is_file() && of.ends_with(path.as_str()) { of.clone() } else { path.under(of) };
+            terminal.say(Tone::Bad, "not compared", format_args!("tensors of {}: {why}", file.display()));
+        }
         // Not a finding: two such parts are the same if their manifests are, and those are compared.
         for (path, side) in [(&self.a, &a), (&self.b, &b)] {
             for Unknown { at, why } in &side.unknown {
@@ -98,9 +110,18 @@ impl Diff {
         Ok(Exit::holds(holds))
     }
 
-    fn tensors(&self, out: &mut dyn Write, checkpoint: &CheckpointDiff, terminal: &Terminal) -> io::Result<()> {
+    /// `all` says whether the tensors of all files could be compared.
+    fn tensors(
+        &self,
+        out: &mut dyn Write,
+        checkpoint: &CheckpointDiff,
+        all: bool,
+        terminal: &Terminal,
+    ) -> io::Result<()> {
         let CheckpointDiff { checkpoint: name, equal, tensors } = checkpoint;
-        let told = if tensors.is_empty() {
+        let told = if tensors.is_empty() && !all {
+            format!("the {} that can be compared are equal", count(*equal as u64, "tensor"))
+        } else if tensors.is_empty() {
             format!("all {equal} tensors are equal; only the files differ")
         } else {
             format!("{} of {} differ", tensors.len(), count((tensors.len() + equal) as u64, "tensor"))

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use retrace_files::{FileError, Lock, RegularFile, Root, sweep, write_whole};
-use retrace_manifest::{CheckpointFinding, SealOptions, checkpoint_findings, seal};
+use retrace_manifest::{CheckpointFinding, NotByTensor, SealOptions, checkpoint_findings, not_by_tensor, seal};
 use retrace_spec::{Document, RelPath, schema_of};
 use serde_json::json;
 
@@ -16,8 +16,9 @@ use crate::terminal::{Terminal, Tone, bytes, count};
 
 /// Hash all files of a directory and write its manifest
 ///
-/// The manifest lists every file with its BLAKE3 digest, every tensor of every safetensors file, and
-/// the steps (clean, tokenize, train, eval and so on) that ran in this directory. Prints the root: one
+/// The manifest lists every file with its BLAKE3 digest, every tensor of every file of weights, and
+/// the steps (clean, tokenize, train, eval and so on) that ran in this directory. If the tensors of a file
+/// cannot be read, `seal` says why, and the manifest has the digest of the file alone. Prints the root: one
 /// digest over all of this, to publish or sign. `.retrace` and the manifest itself are not covered. If the
 /// index of a checkpoint and its shards contradict each other, or a step could not read all of its inputs,
 /// `seal` reports this and ends with 1.
@@ -98,7 +99,10 @@ impl Seal {
         drop(lock);
         // Contradictions in what was sealed: for example an index that names a tensor which no shard contains.
         let paths = manifest.artifacts.iter().map(|artifact| &artifact.path);
-        let checkpoints = checkpoint_findings(&Root::open(&self.dir)?, paths);
+        let root = Root::open(&self.dir)?;
+        let checkpoints = checkpoint_findings(&root, paths);
+        let mut not_by_tensor = not_by_tensor(&root, &manifest.artifacts);
+        not_by_tensor.retain(|file| checkpoints.iter().all(|found| found.path != file.path.as_str()));
         let incomplete = || manifest.steps.iter().filter_map(|step| Some((&step.id, step.incomplete.as_ref()?)));
         let size: u64 = manifest.artifacts.iter().map(|artifact| artifact.size).sum();
         let result = json!({
@@ -110,6 +114,7 @@ impl Seal {
             "steps": manifest.steps.iter().map(|step| &step.id).collect::<Vec<_>>(),
             "ignored": manifest.ignored,
             "checkpoints": checkpoints,
+            "not_by_tensor": not_by_tensor,
             "incomplete": incomplete().collect::<BTreeMap<_, _>>(),
         });
         terminal.result("seal/1", &result, |out| writeln!(out, "{}", manifest.root))?;
@@ -118,6 +123,9 @@ impl Seal {
         terminal.say(Tone::Good, "sealed", format_args!("{files}, {}, {steps}; {}", bytes(size), output.display()));
         for CheckpointFinding { path, what } in &checkpoints {
             terminal.say(Tone::Bad, "checkpoint", format_args!("{path}: {what}"));
+        }
+        for NotByTensor { path, why } in &not_by_tensor {
+            terminal.say(Tone::Faint, "bytes only", format_args!("{path}: its tensors have no digests: {why}"));
         }
         for (id, what) in incomplete() {
             terminal.say(Tone::Bad, "incomplete", format_args!("{id}: {what}"));

@@ -16,7 +16,8 @@ use crate::terminal::{Terminal, Tone, count};
 /// Each CHECKPOINT is a directory with `model.safetensors` or `pytorch_model.bin` (one file or shards), or
 /// one file of weights; give them in the order of the run. For every tensor: norm, mean, standard deviation, minimum, maximum,
 /// kurtosis, the number of values that are not finite, the distance to the previous and to the first
-/// checkpoint of the same run, and the digest. Checkpoints in one directory are of one run. Each file is read once. With `-o`, the statistics are written as the table
+/// checkpoint of the same run, and the digest. Also reports tensors without elements: their weights were not saved.
+/// Checkpoints in one directory are of one run. Each file is read once. With `-o`, the statistics are written as the table
 /// `tensors`, for `retrace query`; the step of a checkpoint is taken from its name (`step1000`), or from the name
 /// of its directory if a file is given and its own name has no step.
 #[derive(Debug, clap::Args)]
@@ -26,7 +27,7 @@ Examples:
   retrace stats runs/base/step-* -o .
   retrace query \"select step, max(distance_to_previous) from tensors group by step order by step\"
 
-Exit codes: 0 all values are finite, 1 some are not, 2 an error.")]
+Exit codes: 0 all values are finite, 1 some are not, or a tensor has no elements, 2 an error.")]
 pub(crate) struct Stats {
     /// Checkpoints, in the order of the run
     #[arg(required = true, value_name = "CHECKPOINT")]
@@ -82,25 +83,28 @@ impl Stats {
                         tensor.kurtosis.map_or_else(String::new, |kurtosis| format!("{kurtosis:.2}")),
                         cell(tensor.distance_to_previous),
                         tensor.tensor,
-                        match tensor.non_finite {
-                            0 => String::new(),
-                            some => format!(
-                                "  {}",
-                                terminal.tone(Tone::Bad, format!("{some} of {} not finite", tensor.elements))
-                            ),
-                        },
+                        remark(tensor, terminal),
                     )?;
                 }
             }
             Ok(())
         })?;
-        let non_finite = found.iter().filter(|tensor| tensor.non_finite > 0).count();
+        let number = |of: fn(&TensorStats) -> bool| found.iter().filter(|tensor| of(tensor)).count();
+        let (non_finite, without) = (number(|tensor| tensor.non_finite > 0), number(TensorStats::lacks_elements));
         let all = count(found.len(), "tensor");
-        match non_finite {
-            0 => terminal.say(Tone::Good, "finite", format!("every value of {all}")),
-            some => terminal.say(Tone::Bad, "not finite", format!("values in {some} of {all}")),
+        if non_finite > 0 {
+            terminal.say(Tone::Bad, "not finite", format!("values in {non_finite} of {all}"));
+        } else if without < found.len() {
+            terminal.say(Tone::Good, "finite", format!("every value of {}", count(found.len() - without, "tensor")));
         }
-        Ok(Exit::holds(non_finite == 0))
+        if let Some(first) = found.iter().find(|tensor| tensor.lacks_elements()) {
+            let what = format!(
+                "{without} of {all} have no elements, the first is {} of shape {:?}",
+                first.tensor, first.shape
+            );
+            terminal.say(Tone::Bad, "empty", format!("{what}: their weights were not saved"));
+        }
+        Ok(Exit::holds(non_finite == 0 && without == 0))
     }
 
     /// The run of each checkpoint, as the place of the directory that holds it; with `--run` all are of one.
@@ -156,6 +160,18 @@ impl Stats {
             digest: found.digest,
         }
     }
+}
+
+/// What is wrong with a tensor, to be written after its name.
+fn remark(tensor: &TensorStats, terminal: &Terminal) -> String {
+    let what = if tensor.lacks_elements() {
+        format!("no elements, shape {:?}", tensor.shape)
+    } else if tensor.non_finite > 0 {
+        format!("{} of {} not finite", tensor.non_finite, tensor.elements)
+    } else {
+        return String::new();
+    };
+    format!("  {}", terminal.tone(Tone::Bad, what))
 }
 
 /// The directory that holds a checkpoint.

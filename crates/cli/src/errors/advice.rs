@@ -223,7 +223,7 @@ fn of_checkpoint(error: &CheckpointError) -> String {
             "give a directory with `model.safetensors` or `pytorch_model.bin` (one file or shards), or one file of weights"
         }
         CheckpointError::Unreadable { .. } => {
-            "give weights as safetensors, in PyTorch's format since version 1.6, or as llama2.c exports them"
+            "give weights as safetensors, in PyTorch's format since version 1.6 (dense tensors of integers or of 16- to 64-bit floats), or as llama2.c exports them"
         }
         CheckpointError::Contradiction(_) => {
             "check which of the two is right; `retrace verify` says which files are not as released"

@@ -283,7 +283,8 @@ fn all() -> Vec<Errors> {
             include_str!("../../../checkpoint/src/error.rs"),
             [
                 CheckpointError::Empty { path: path() },
-                CheckpointError::Unreadable { path: path() },
+                CheckpointError::Unreadable { path: path(), why: None },
+                CheckpointError::Unreadable { path: path(), why: Some(text("WHAT")) },
                 CheckpointError::Contradiction(Contradiction {
                     directory: path(),
                     file: text("model.safetensors.index.json"),

@@ -75,11 +75,26 @@ fn good() -> Vec<u8> {
     archive(&entries, CompressionMethod::Stored)
 }
 
-fn places_of(bytes: &[u8]) -> Option<BTreeMap<String, TensorLocation>> {
+fn found_in(bytes: &[u8]) -> Found<BTreeMap<String, TensorLocation>> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("model.pt");
     std::fs::write(&path, bytes).unwrap();
     read_header(&RegularFile::open(&path).unwrap()).unwrap()
+}
+
+fn places_of(bytes: &[u8]) -> Option<BTreeMap<String, TensorLocation>> {
+    found_in(bytes).tensors()
+}
+
+fn tensors_of(path: &std::path::Path) -> retrace_spec::manifest::Tensors {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    file_tensors(&RegularFile::open(path).unwrap(), name).unwrap().tensors().unwrap()
+}
+
+/// The call of `function` with these arguments.
+fn call(function: &str, arguments: &[Vec<u8>]) -> Vec<u8> {
+    let (module, name) = function.rsplit_once('.').unwrap();
+    [format!("c{module}\n{name}\n(").into_bytes(), arguments.concat(), b"tR".to_vec()].concat()
 }
 
 #[test]
@@ -95,11 +110,127 @@ fn the_twin_in_safetensors_has_the_same_root() {
         ("scalar".to_owned(), tensor(Dtype::I64, &[], &FLOATS[8..16])),
     ]);
     write(&twin, &tensors).unwrap();
-    let tensors_of = |path: &std::path::Path| {
-        let name = path.file_name().unwrap().to_str().unwrap();
-        file_tensors(&RegularFile::open(path).unwrap(), name).unwrap().unwrap()
-    };
     assert_eq!(tensors_of(&torch), tensors_of(&twin));
+}
+
+/// A name, the instructions that make it, its type, its shape, and which numbers of the storage it has.
+type View = (&'static str, Vec<u8>, Dtype, &'static [usize], &'static [usize]);
+
+/// Views of six floats, and what PyTorch's definition of strides makes of them, by hand.
+#[test]
+fn views_have_the_numbers_of_their_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let (torch, twin) = (directory.path().join("model.pth"), directory.path().join("model.safetensors"));
+    let with_state = |data: Vec<u8>| {
+        let arguments =
+            [data, b"\x88".to_vec(), b"}".to_vec(), [b"}".to_vec(), text("tp"), b"K\x01s".to_vec()].concat()];
+        call("torch._utils._rebuild_parameter_with_state", &arguments)
+    };
+    // The numbers have the type that the tensor names.
+    let untyped = |dtype: &str| {
+        let mut storage = b"(".to_vec();
+        storage
+            .extend([text("storage"), b"ctorch.storage\nUntypedStorage\n".to_vec(), text("0"), text("cpu")].concat());
+        storage.extend(b"K\x18tQ");
+        let dtype = format!("ctorch\n{dtype}\n").into_bytes();
+        let arguments = [storage, b"K\x01".to_vec(), tuple(&[2]), tuple(&[3]), b"\x89".to_vec(), b"}".to_vec(), dtype];
+        call("torch._utils._rebuild_tensor_v3", &arguments)
+    };
+    let attributes = {
+        let made = tensor("FloatStorage", "0", 0, &[6], &[1]);
+        let (arguments, function) =
+            (&made[b"ctorch._utils\n_rebuild_tensor_v2\n".len()..made.len() - 1], "torch._utils");
+        let function = format!("c{function}\n_rebuild_tensor_v2\n").into_bytes();
+        let class = b"ctorch.nn.parameter\nParameter\n".to_vec();
+        call("torch._tensor._rebuild_from_type_v2", &[function, class, arguments.to_vec(), b"}".to_vec()])
+    };
+    let views: [View; 8] = [
+        ("transposed", tensor("FloatStorage", "0", 0, &[2, 3], &[1, 2]), Dtype::F32, &[2, 3], &[0, 2, 4, 1, 3, 5]),
+        ("column", tensor("FloatStorage", "0", 1, &[2, 1], &[3, 1]), Dtype::F32, &[2, 1], &[1, 4]),
+        ("left half", tensor("FloatStorage", "0", 0, &[2, 2], &[3, 1]), Dtype::F32, &[2, 2], &[0, 1, 3, 4]),
+        ("expanded", tensor("FloatStorage", "0", 2, &[2, 2], &[0, 1]), Dtype::F32, &[2, 2], &[2, 3, 2, 3]),
+        (
+            "permuted",
+            tensor("FloatStorage", "0", 0, &[3, 1, 2], &[1, 9, 3]),
+            Dtype::F32,
+            &[3, 1, 2],
+            &[0, 3, 1, 4, 2, 5],
+        ),
+        ("with state", with_state(tensor("FloatStorage", "0", 0, &[2], &[5])), Dtype::F32, &[2], &[0, 5]),
+        ("with attributes", attributes, Dtype::F32, &[6], &[0, 1, 2, 3, 4, 5]),
+        ("untyped", untyped("uint32"), Dtype::U32, &[2], &[1, 4]),
+    ];
+    let pickle = state(&views.each_ref().map(|(name, made, ..)| (*name, made.clone())));
+    std::fs::write(&torch, archive(&[("data.pkl", &pickle), ("data/0", &FLOATS)], CompressionMethod::Stored)).unwrap();
+    let expected = views.map(|(name, _, dtype, shape, order)| {
+        let bytes = order.iter().flat_map(|at| FLOATS[4 * at..][..4].to_vec()).collect();
+        (name.to_owned(), Tensor { dtype, shape: shape.to_vec(), bytes })
+    });
+    write(&twin, &BTreeMap::from(expected)).unwrap();
+    assert_eq!(tensors_of(&torch), tensors_of(&twin));
+}
+
+/// What cannot be read is named, with the reason.
+#[test]
+fn the_reason_is_told() {
+    let with = |pickle: &[u8]| archive(&[("data.pkl", pickle), ("data/0", &FLOATS)], CompressionMethod::Stored);
+    let one = |tensor: Vec<u8>| with(&state(&[("x", tensor)]));
+    let float = |shape: &[u8], strides: &[u8]| tensor("FloatStorage", "0", 0, shape, strides);
+    let negated = {
+        // The arguments of a tensor, and after them `{"neg": True}`.
+        let mut made = float(&[6], &[1]);
+        made.truncate(made.len() - 2);
+        made.extend([b"}".to_vec(), text("neg"), b"\x88stR".to_vec()].concat());
+        made
+    };
+    let module = [b"cmodels\nNet\n)\x81}".to_vec(), text("w"), float(&[6], &[1]), b"sb".to_vec()].concat();
+    let class =
+        call("torch._tensor._rebuild_from_type_v2", &[b"ctorch._utils\n_rebuild_tensor_v2\nclab\nOdd\n)".to_vec()]);
+    let good = good();
+    // The method of each entry, as its header and the archive's list say it.
+    let mut compressed = good.clone();
+    for (start, method) in [(b"PK\x03\x04", 8), (b"PK\x01\x02", 10)] {
+        for at in 0..good.len() - 4 {
+            if good[at..].starts_with(start) {
+                compressed[at + method] = 8;
+            }
+        }
+    }
+    for (says, bytes) in [
+        ("tensor x is of torch.Float8_e4m3fnStorage", one(tensor("Float8_e4m3fnStorage", "0", 0, &[6], &[1]))),
+        ("tensor x is of torch.ComplexFloatStorage", one(tensor("ComplexFloatStorage", "0", 0, &[1], &[1]))),
+        ("tensor x has numbers that overlap", one(float(&[3, 3], &[1, 1]))),
+        ("tensor x ends after its storage", one(float(&[2, 3], &[4, 1]))),
+        ("tensor x ends after its storage", one(float(&[2], &[6]))),
+        ("tensor x is to be negated", one(negated)),
+        (
+            "tensor x is made by torch._utils._rebuild_sparse_tensor",
+            one(b"ctorch._utils\n_rebuild_sparse_tensor\n)R".to_vec()),
+        ),
+        ("tensor x is made by torch._tensor._rebuild_from_type_v2, for a class", one(class)),
+        ("objects of Python classes", one(module)),
+        (
+            "big-endian",
+            archive(&[("byteorder", b"big"), ("data.pkl", b""), ("data/0", b"")], CompressionMethod::Stored),
+        ),
+        ("compressed", compressed),
+        ("damaged or cut off", good[..good.len() - 9].to_vec()),
+        ("before version 1.6", [BEFORE_1_6, b"\x80\x02M\xe9\x03."].concat()),
+    ] {
+        match found_in(&bytes) {
+            Found::Unreadable(why) => assert!(why.contains(says), "{why:?} does not say {says:?}"),
+            other => panic!("{says}: {other:?}"),
+        }
+    }
+    // Files that are no weights, as a Trainer leaves them beside its weights.
+    for bytes in [
+        archive(&[("data.pkl", b"\x80\x02ccollections\nDeque\n)R.")], CompressionMethod::Stored),
+        archive(&[("sheet.xml", b"<a/>")], CompressionMethod::Stored),
+        FLOATS.to_vec(),
+        Vec::new(),
+    ] {
+        assert_eq!(found_in(&bytes), Found::Nothing);
+    }
 }
 
 #[test]
@@ -108,7 +239,6 @@ fn what_is_no_dense_checkpoint_is_not_read_as_one() {
     let one = |tensor: Vec<u8>| with(&state(&[("x", tensor)]));
     assert!(places_of(&one(tensor("FloatStorage", "0", 0, &[6], &[1]))).is_some());
     for (what, bytes) in [
-        ("transposed", one(tensor("FloatStorage", "0", 0, &[2, 3], &[1, 2]))),
         ("beyond its storage", one(tensor("FloatStorage", "0", 1, &[6], &[1]))),
         ("an unknown storage", one(tensor("FloatStorage", "1", 0, &[6], &[1]))),
         ("an unknown type", one(tensor("ComplexFloatStorage", "0", 0, &[1], &[1]))),
@@ -196,7 +326,7 @@ fn a_checkpoint_of_pytorch_has_the_numbers_of_its_export() {
     let made = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/llama2c");
     let (torch, export) = (made.join("ckpt.pt"), made.join("model.bin"));
     let (torch, export) = (RegularFile::open(&torch).unwrap(), RegularFile::open(&export).unwrap());
-    let ours = read_header(&torch).unwrap().unwrap();
+    let ours = read_header(&torch).unwrap().tensors().unwrap();
     let theirs = crate::llama2c::read_header(&export).unwrap().unwrap();
     let mut compared = 0;
     for (name, place) in theirs.iter().filter(|(name, _)| !name.starts_with("freq_cis")) {
