@@ -102,7 +102,7 @@ impl Verify {
         let outcome = self.check(terminal)?;
         let (holds, others) = (outcome.holds(), outcome.others());
         let Outcome { kind, sealed_root, other_root, listed, ignored, sampled, before, .. } = outcome;
-        let Outcome { graph, disagreements, signatures, standing, verification, .. } = outcome;
+        let Outcome { graph, disagreements, elsewhere, signatures, standing, verification, .. } = outcome;
         let (complete, published) = (kind != Listing::List, self.root.is_some() && other_root.is_none());
         let result = Said {
             holds,
@@ -113,6 +113,7 @@ impl Verify {
             sample: sampled.as_ref(),
             counts: verification.counts(),
             entries: &verification.entries,
+            elsewhere: &elsewhere,
             graph: &graph,
             checkpoints: &verification.checkpoints,
             disagreements: &disagreements,
@@ -200,6 +201,11 @@ impl Verify {
             let unlisted = counts.get(&Verdict::Skipped).copied().unwrap_or(0);
             terminal.say(Tone::Faint, "not listed", count(unlisted as u64, "path"));
         }
+        if let Some(first) = elsewhere.first() {
+            let entries = if elsewhere.len() == 1 { "1 entry" } else { &format!("{} entries", elsewhere.len()) };
+            let what = format_args!("{entries}, no file of a copy but a repository or an address: {first}");
+            terminal.say(Tone::Faint, "not checked", what);
+        }
         for path in &ignored {
             terminal.say(Tone::Faint, "not covered", path);
         }
@@ -223,6 +229,9 @@ struct Said<'a> {
     sample: Option<&'a FileSample>,
     counts: BTreeMap<Verdict, usize>,
     entries: &'a [Entry],
+    /// What a list has that is no file of the directory, and was not checked.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    elsewhere: &'a [String],
     graph: &'a [GraphFinding],
     /// Contradictions between files of a checkpoint.
     checkpoints: &'a [CheckpointFinding],

@@ -36,6 +36,8 @@ pub(in crate::commands) struct Outcome {
     pub(in crate::commands) listed: usize,
     /// Paths that are not covered.
     pub(in crate::commands) ignored: Vec<RelPath>,
+    /// What lists have that is no file of the directory.
+    pub(super) elsewhere: Vec<String>,
     /// With `--sample`, which files were read.
     pub(super) sampled: Option<FileSample>,
     /// With `--resume`, the number of files that were noted as verified before.
@@ -94,7 +96,7 @@ impl Verify {
     pub(in crate::commands) fn check(&self, terminal: &Terminal) -> Result<Outcome, Failure> {
         let trust = self.trusted.read()?;
         let (source, ahead) = self.read()?;
-        let Source { manifest, bundle, expected, root } = source;
+        let Source { manifest, bundle, expected, mut elsewhere, root } = source;
         let root = self.dir.clone().unwrap_or(root);
         let kind = match (&manifest, &bundle) {
             (Some(_), _) => Listing::Manifest,
@@ -118,7 +120,8 @@ impl Verify {
             bundles.iter().flat_map(|(_, bundle)| &bundle.ignored).filter(|p| p.under(&root).exists()).cloned(),
         );
         for list in &self.also {
-            let Source { manifest, bundle, expected: listed, .. } = Source::read(list)?;
+            let Source { manifest, bundle, expected: listed, elsewhere: more, .. } = Source::read(list)?;
+            elsewhere.extend(more);
             let name = file_name(list);
             if manifest.is_some() {
                 let help = "give a list of checksums with --also; `retrace diff` compares two manifests";
@@ -190,6 +193,7 @@ impl Verify {
             other_root,
             listed,
             ignored,
+            elsewhere,
             sampled,
             before,
             graph,
