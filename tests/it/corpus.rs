@@ -38,8 +38,8 @@ fn bad_input_is_told_with_its_place_and_nothing_is_written() {
         ),
         (
             "a line that is no document",
-            &|release| raw(release, "\"id\":\"3\"", "\"name\":\"3\""),
-            &["en-01.jsonl:2", "id"],
+            &|release| raw(release, "\"id\":\"3\"", "\"text\":\"3\""),
+            &["en-01.jsonl:2", "duplicate field `text`"],
         ),
         (
             "a file name that leaves the directory",
@@ -75,4 +75,37 @@ fn bad_input_is_told_with_its_place_and_nothing_is_written() {
         ran.says(parts).says(&["help:"]);
         assert_eq!(release.content(), before, "{what}: something was written");
     }
+}
+
+/// Shards as Dolma, C4 and FineWeb publish them: compressed, without a language or an id, with a number as id.
+#[test]
+fn published_shards_are_cleaned_and_tokenized() {
+    let release = Release::new();
+    let lines = "{\"content\": \"the first of the documents\", \"n\": 7}\n{\"content\": \"short\"}\n\
+                 {\"content\": \"half an emoji \\ud83d of a document\"}\n{\"content\": \"the second of the documents\"}";
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut gzip, lines.as_bytes()).unwrap();
+    std::fs::remove_dir_all(release.path("raw")).unwrap();
+    release.write("raw/a.json.gz", gzip.finish().unwrap());
+    release.write("raw/b.jsonl.zst", zstd::encode_all(lines.replace(" of the", " of").as_bytes(), 1).unwrap());
+    let recipe = "input: [raw/*.gz, raw/*.zst]\nfields: {text: content, id: n}";
+    let recipe = CLEAN.replace("input: [raw/*.jsonl]", recipe);
+    release.write("clean.yaml", &recipe);
+    let ran = release.run(&["clean", "clean.yaml"]).code(2);
+    ran.says(&["raw/a.json.gz:3: has half of a surrogate pair", "raw/b.jsonl.zst:3: ", "unreadable: drop"]);
+    release.write("clean.yaml", format!("{recipe}\nunreadable: drop\n"));
+    let report = release.run(&["clean", "clean.yaml", "--json"]).code(0).json("clean/1");
+    assert_eq!(report["dropped"], serde_json::json!({"characters": 2, "unreadable": 2}));
+    assert_eq!(report["outputs"], serde_json::json!(["clean/a.json", "clean/b.jsonl"]));
+    let kept = String::from_utf8(release.read("clean/a.json")).unwrap();
+    let all: Vec<&str> = lines.lines().collect();
+    assert_eq!(kept.lines().collect::<Vec<_>>(), [all[0], all[3]]);
+    let tokenize = "retrace: tokenize/1\nname: tokenize\ntext: content\n\
+        tokenizer: {from: train, path: tokenizer/tokenizer.json, vocab_size: 270, end_of_text: <|end|>}\n\
+        shards: [{input: [clean/*.json, clean/b.jsonl], output: tokens/a.tokens}]\n";
+    release.write("tokenize.yaml", tokenize);
+    let report = release.run(&["tokenize", "tokenize.yaml", "--json"]).code(0).json("tokenize/1");
+    assert_eq!(report["documents"], 4);
+    release.write("tokenize.yaml", tokenize.replace("text: content", "text: body"));
+    release.run(&["tokenize", "tokenize.yaml"]).code(2).says(&["clean/a.json:1: has no text in the column \"body\""]);
 }

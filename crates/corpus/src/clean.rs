@@ -2,18 +2,20 @@
 //! documents that were dropped or cut.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
 
 use rayon::prelude::*;
-use retrace_files::{FileError, Progress, Root, Unit, WholeFile, expand, json_lines, sweep_all};
-use retrace_spec::recipe::{Deduplicate, Remove};
+use retrace_files::{FileError, Progress, Root, TextLines, Unit, WholeFile, expand, sweep_all};
+use retrace_spec::recipe::{Deduplicate, Language, Remove, Unreadable, cleaned_name};
 use retrace_spec::{CleanRecipe, Digest, RelPath};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::CorpusError;
 use crate::contamination::{Found, FoundIn, text_in, without};
+use crate::records::{Records, columns, said};
 use crate::rules::{broken, folded};
-use crate::{CorpusDocument, CorpusError};
 
 /// The name of the rule for documents that deduplication drops.
 const DUPLICATE: &str = "duplicate";
@@ -21,19 +23,22 @@ const DUPLICATE: &str = "duplicate";
 /// The name of the rule for what a search for benchmark items found.
 pub const CONTAMINATION: &str = "contamination";
 
+/// The name of the rule for documents that cannot be read.
+const UNREADABLE: &str = "unreadable";
+
 /// A document that was dropped, or of which something was cut: a line of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LedgerEntry {
-    /// The document's id.
+    /// The document's id: its line if it has none, empty if it could not be read.
     pub id: String,
     /// Its shard.
     pub shard: RelPath,
-    /// Its line in the shard, from 1.
+    /// Its line or row in the shard, from 1.
     pub line: usize,
-    /// The rule that dropped it, `duplicate`, or `contamination`, which may have cut it.
+    /// The rule that dropped it, `unreadable`, `duplicate`, or `contamination`, which may have cut it.
     pub rule: String,
-    /// The value that the rule measured; for `contamination`, the items and how each was found.
+    /// The value that the rule measured; for `unreadable`, what is wrong with its line; for `contamination`, the items and how each was found.
     pub detail: String,
     /// The bytes of its text that were cut: first byte and end. Of a document that another rule then dropped, what that
     /// rule did not see.
@@ -79,11 +84,12 @@ struct Judged {
 }
 
 /// Runs `recipe`, whose paths are relative to `root`; `found` is what a search found in its shards, if it names one.
-/// Kept documents keep their bytes, and cut ones those of their other fields. Of equal documents the first, by shard and
+/// Kept lines keep their bytes, and cut ones those of their other fields. A kept row of Parquet or record of a JSON list
+/// becomes a line with all its columns. Of equal documents the first, by shard and
 /// line, is kept. Everything is read before anything is written.
 ///
 /// # Errors
-/// If a file cannot be read or written, a line is not a document, or not the one in which something was found.
+/// If a file cannot be read or written, a line is not a document and the recipe does not drop it, or not the one in which something was found.
 pub fn clean(
     root: &Root,
     recipe: &CleanRecipe,
@@ -94,7 +100,7 @@ pub fn clean(
     let ledger = recipe.output.join("ledger.jsonl")?;
     let mut outputs: BTreeMap<RelPath, &RelPath> = BTreeMap::new();
     for input in &inputs {
-        let output = recipe.output.join(input.file_name())?;
+        let output = output(input, recipe)?;
         let first = match outputs.insert(output.clone(), input) {
             Some(first) => format!("cleaned {first}"),
             None if output == ledger => "the ledger".to_owned(),
@@ -108,7 +114,7 @@ pub fn clean(
         sweep_all(&root.directory(&recipe.output)?)?;
     }
     progress.begin("cleaning", inputs.len() as u64, Unit::Files);
-    let judged: Vec<Vec<Judged>> = inputs
+    let judged: Vec<Shard> = inputs
         .par_iter()
         .map(|shard| {
             let judged = judge(root, shard, recipe, found.get(shard));
@@ -116,6 +122,7 @@ pub fn clean(
             judged
         })
         .collect::<Result<_, _>>()?;
+    let judged = accepted(root, recipe, inputs.iter().zip(judged).collect())?;
     let mut seen = HashSet::new();
     let mut entries: Vec<Vec<LedgerEntry>> = Vec::new();
     let mut documents = 0;
@@ -134,10 +141,7 @@ pub fn clean(
         });
         entries.push(changed.collect());
     }
-    inputs
-        .par_iter()
-        .zip(&entries)
-        .try_for_each(|(shard, entries)| write_kept(root, shard, &recipe.output, entries))?;
+    inputs.par_iter().zip(&entries).try_for_each(|(shard, entries)| write_kept(root, shard, recipe, entries))?;
     write_ledger(root.create(&ledger)?, entries.iter().flatten())?;
     progress.end();
     let (mut dropped, mut cut) = (BTreeMap::new(), 0);
@@ -152,34 +156,189 @@ pub fn clean(
     Ok(CleanReport { documents, kept, dropped, cut, inputs, outputs, ledger })
 }
 
+/// Where the cleaned shard is.
+fn output(shard: &RelPath, recipe: &CleanRecipe) -> Result<RelPath, CorpusError> {
+    Ok(recipe.output.join(&cleaned_name(shard.file_name()))?)
+}
+
+/// A record that is no document, or a document that cannot be judged.
+struct Bad {
+    line: usize,
+    what: String,
+    /// Whether it cannot be read, and so may be dropped.
+    unreadable: bool,
+}
+
+/// The first reading of a shard.
+struct Shard {
+    judged: Vec<Judged>,
+    bad: Vec<Bad>,
+    /// Fields that no record has, and what is there instead.
+    missing: Option<String>,
+}
+
+/// The columns of the fields of documents, in the order of [`document`].
+fn wanted(recipe: &CleanRecipe) -> Vec<String> {
+    let language = recipe.reads_language().then_some("lang");
+    ["id", "text"].into_iter().chain(language).map(|field| recipe.column(field).to_owned()).collect()
+}
+
+/// The records of a shard with the columns of [`wanted`]. If they are no lines, all columns follow, whose names these are.
+fn open(root: &Root, shard: &RelPath, recipe: &CleanRecipe) -> Result<(Records, Vec<String>), CorpusError> {
+    let wanted = wanted(recipe);
+    let records = Records::open(root.file(shard)?, &wanted)?;
+    if records.line().is_some() {
+        return Ok((records, Vec::new()));
+    }
+    let all = columns(root.file(shard)?, &wanted)?;
+    let records = Records::open(root.file(shard)?, &[wanted, all.clone()].concat())?;
+    Ok((records, all))
+}
+
+/// A document in a record.
+struct Document {
+    id: String,
+    text: String,
+    lang: Option<Language>,
+}
+
+/// The document in the values of the columns of [`wanted`], or what is wrong and whether it cannot be read. One without
+/// an id has its line as the id, as in a search for benchmark items.
+fn document(recipe: &CleanRecipe, line: usize, values: Vec<Value>) -> Result<Document, (String, bool)> {
+    let kind = |value: &Value| match value {
+        Value::Null => "is missing",
+        Value::Bool(_) => "is true or false",
+        Value::Number(_) => "is a number",
+        Value::String(_) => "is a text",
+        Value::Array(_) => "is a list",
+        Value::Object(_) => "is an object",
+    };
+    let mut values = values.into_iter();
+    let (id, text) = (values.next().unwrap_or_default(), values.next().unwrap_or_default());
+    let id = match id {
+        Value::String(id) => id,
+        Value::Null => line.to_string(),
+        Value::Number(_) | Value::Bool(_) => id.to_string(),
+        other => return Err((format!("{} {}, not a text or a number", recipe.column("id"), kind(&other)), true)),
+    };
+    let Value::String(text) = text else {
+        return Err((format!("{} {}, not a text", recipe.column("text"), kind(&text)), true));
+    };
+    if !recipe.reads_language() {
+        return Ok(Document { id, text, lang: recipe.lang });
+    }
+    let lang = values.next().unwrap_or_default();
+    let known = serde_json::from_value(lang.clone());
+    known.map(|lang| Document { id, text, lang: Some(lang) }).map_err(|_| {
+        let lang = lang.as_str().map_or_else(|| kind(&lang).to_owned(), |name| format!("is {name:?}"));
+        (format!("{} {lang}, and the rule `script` knows en and zh", recipe.column("lang")), false)
+    })
+}
+
+/// Whether the line has the escape of a surrogate, which is no character without the other half of its pair.
+fn has_surrogate(line: &[u8]) -> bool {
+    line.windows(3).any(|three| matches!(three, [b'\\', b'u', b'd' | b'D']))
+}
+
 fn judge(
     root: &Root,
     shard: &RelPath,
     recipe: &CleanRecipe,
     found: Option<&BTreeMap<usize, FoundIn>>,
-) -> Result<Vec<Judged>, CorpusError> {
-    let file = root.file(shard)?;
-    let path = file.path().to_owned();
+) -> Result<Shard, CorpusError> {
+    let path = shard.under(root.path());
     let remove = recipe.contamination.as_ref().map(|contaminated| contaminated.remove);
-    let mut all = Vec::new();
-    for line in json_lines::<CorpusDocument>(file) {
-        let (line, document) = line?;
-        let found = found.and_then(|found| found.get(&line)).zip(remove);
-        all.push(judge_one(recipe, &path, line, document, found)?);
+    let (mut judged, mut bad, mut last) = (Vec::new(), Vec::new(), 0);
+    // Whether a record could be read, and of `text` and `lang` whether some record has it.
+    let (mut read, mut there) = (false, [false, !recipe.reads_language()]);
+    let (mut records, _) = open(root, shard, recipe)?;
+    while let Some(record) = records.next() {
+        let (line, values) = match record {
+            Ok((line, values)) => (line as usize, values),
+            Err(FileError::Json { line, what, .. }) => {
+                last = line;
+                bad.push(Bad { line, what, unreadable: true });
+                continue;
+            }
+            Err(other) => return Err(other.into()),
+        };
+        (last, read) = (line, true);
+        for (there, value) in there.iter_mut().zip(values.iter().skip(1)) {
+            *there |= !value.is_null();
+        }
+        // The fields that are not read are kept too.
+        let half = records.line().filter(|bytes| has_surrogate(bytes));
+        if let Some(Err(error)) = half.map(serde_json::from_slice::<Value>) {
+            bad.push(Bad { line, what: said(&error), unreadable: true });
+            continue;
+        }
+        match document(recipe, line, values) {
+            Ok(document) => {
+                let found = found.and_then(|found| found.get(&line)).zip(remove);
+                judged.push(judge_one(recipe, &path, line, document, found)?);
+            }
+            Err((what, unreadable)) => bad.push(Bad { line, what, unreadable }),
+        }
     }
-    let last = all.last().map_or(0, |judged: &Judged| judged.line);
     if let Some((&line, found)) = found.and_then(|found| found.range(last + 1..).next()) {
         let what = format!("items were found in {:?}, and there is no such line", found.document);
         return Err(CorpusError::Searched { path, line, what });
     }
-    Ok(all)
+    let mut missing = None;
+    if read && there.contains(&false) {
+        let names = columns(root.file(shard)?, &wanted(recipe))?;
+        let absent = ["text", "lang"].into_iter().zip(there).filter(|(_, there)| !there);
+        let absent: Vec<String> = absent.map(|(field, _)| format!("{:?}", recipe.column(field))).collect();
+        let script = if there[1] { "" } else { " (the rule `script` needs the language)" };
+        missing = Some(format!("no record has {}{script}; the columns are {}", absent.join(" or "), names.join(", ")));
+    }
+    Ok(Shard { judged, bad, missing })
+}
+
+/// At most so many bad documents of a shard are told, and of all shards.
+const TOLD: (usize, usize) = (3, 9);
+
+/// What every document of the shards is. Those that cannot be read are dropped if the recipe says so; else all of them
+/// are told at once.
+fn accepted(
+    root: &Root,
+    recipe: &CleanRecipe,
+    shards: Vec<(&RelPath, Shard)>,
+) -> Result<Vec<Vec<Judged>>, CorpusError> {
+    let (mut all, mut first, mut more) = (Vec::new(), Vec::new(), 0);
+    for (shard, Shard { mut judged, bad, missing }) in shards {
+        let path = shard.under(root.path());
+        let path = path.display();
+        let drop = recipe.unreadable == Unreadable::Drop && !judged.is_empty() && missing.is_none();
+        let (dropped, bad): (Vec<Bad>, Vec<Bad>) = bad.into_iter().partition(|bad| drop && bad.unreadable);
+        if let Some(missing) = missing {
+            first.push(format!("{path}: {missing}"));
+        } else {
+            let told = TOLD.0.min(TOLD.1.saturating_sub(first.len()));
+            first.extend(bad.iter().take(told).map(|Bad { line, what, .. }| format!("{path}:{line}: {what}")));
+            more += bad.len().saturating_sub(told) as u64;
+        }
+        judged.extend(dropped.into_iter().map(|Bad { line, what, .. }| Judged {
+            id: String::new(),
+            line,
+            cut: Vec::new(),
+            items: String::new(),
+            verdict: Err((UNREADABLE.to_owned(), what)),
+        }));
+        judged.sort_by_key(|judged| judged.line);
+        all.push(judged);
+    }
+    match first.is_empty() {
+        true => Ok(all),
+        false => Err(CorpusError::Documents { first, more }),
+    }
 }
 
 fn judge_one(
     recipe: &CleanRecipe,
     path: &Path,
     line: usize,
-    mut document: CorpusDocument,
+    mut document: Document,
     found: Option<(&FoundIn, Remove)>,
 ) -> Result<Judged, CorpusError> {
     let mut judged =
@@ -199,15 +358,18 @@ fn judge_one(
         }
         judged.cut = spans;
     }
-    let first = recipe.rules.iter().find_map(|rule| Some((rule.name().to_owned(), broken(rule, &document)?)));
+    let first = recipe
+        .rules
+        .iter()
+        .find_map(|rule| Some((rule.name().to_owned(), broken(rule, &document.text, document.lang)?)));
     judged.verdict = first.map_or_else(|| Ok(Digest::of(folded(&document.text).as_bytes())), Err);
     Ok(judged)
 }
 
-/// The line without what was cut of its document's text. All other bytes are the same.
-fn shortened(line: &[u8], cut: &[(u64, u64)]) -> Result<Vec<u8>, String> {
+/// The line without what was cut of the text in its field `name`. All other bytes are the same.
+fn shortened(line: &[u8], name: &str, cut: &[(u64, u64)]) -> Result<Vec<u8>, String> {
     let none = || "no longer has the text that was read first".to_owned();
-    let place = text_in(line).ok_or_else(none)?;
+    let place = text_in(line, name).ok_or_else(none)?;
     let text: String =
         serde_json::from_slice(line.get(place.clone()).unwrap_or_default()).map_err(|e| e.to_string())?;
     let text = serde_json::to_vec(&without(&text, cut)).map_err(|e| e.to_string())?;
@@ -215,28 +377,49 @@ fn shortened(line: &[u8], cut: &[(u64, u64)]) -> Result<Vec<u8>, String> {
     Ok([before, &text, after].concat())
 }
 
-fn write_kept(root: &Root, shard: &RelPath, output: &RelPath, entries: &[LedgerEntry]) -> Result<(), CorpusError> {
+/// A line with these columns, in their order.
+fn row(names: &[String], values: &[Value]) -> String {
+    let field = |(name, value): (&String, &Value)| format!("{}:{value}", Value::from(name.as_str()));
+    format!("{{{}}}", names.iter().zip(values).map(field).collect::<Vec<_>>().join(","))
+}
+
+fn write_kept(root: &Root, shard: &RelPath, recipe: &CleanRecipe, entries: &[LedgerEntry]) -> Result<(), CorpusError> {
     let entries: HashMap<usize, &LedgerEntry> = entries.iter().map(|entry| (entry.line, entry)).collect();
-    let file = root.file(shard)?;
-    let from = file.path().to_owned();
-    let mut reader = BufReader::new(file.into_file());
-    let mut writer = root.create(&output.join(shard.file_name())?)?;
+    let from = shard.under(root.path());
+    let mut writer = root.create(&output(shard, recipe)?)?;
     let to = writer.path();
-    let mut bytes = Vec::new();
-    for line in 1.. {
-        bytes.clear();
-        if reader.read_until(b'\n', &mut bytes).map_err(FileError::io(&from, "read"))? == 0 {
-            break;
-        }
+    let mut write = |line: usize, mut bytes: Vec<u8>| {
         match entries.get(&line) {
             Some(entry) if entry.is_kept() => {
                 let json = |what: String| FileError::Json { path: from.clone(), line, what };
-                bytes = shortened(&bytes, &entry.cut).map_err(json)?;
+                bytes = shortened(&bytes, recipe.column("text"), &entry.cut).map_err(json)?;
             }
-            Some(_) => continue,
+            Some(_) => return Ok(()),
             None => {}
         }
-        writer.write_all(&bytes).map_err(FileError::io(&to, "write"))?;
+        bytes.push(b'\n');
+        writer.write_all(&bytes).map_err(FileError::io(&to, "write"))
+    };
+    let (records, names) = open(root, shard, recipe)?;
+    if records.line().is_some() {
+        let (mut lines, mut bytes) = (TextLines::open(root.file(shard)?)?, Vec::new());
+        while let Some(line) = lines.next_line(&mut bytes)? {
+            if !bytes.iter().all(u8::is_ascii_whitespace) {
+                write(line as usize, bytes.clone())?;
+            }
+        }
+    } else {
+        let before = wanted(recipe).len();
+        for record in records {
+            match record {
+                Ok((line, values)) => {
+                    write(line as usize, row(&names, values.get(before..).unwrap_or_default()).into())?
+                }
+                // It is in the ledger.
+                Err(FileError::Json { .. }) => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
     }
     writer.commit()?;
     Ok(())
@@ -260,7 +443,7 @@ fn write_ledger<'a>(mut writer: WholeFile, entries: impl Iterator<Item = &'a Led
 #[cfg(test)]
 mod tests {
     use super::*;
-    use retrace_files::{RegularFile, Silent};
+    use retrace_files::{RegularFile, Silent, json_lines};
     use retrace_spec::Document as _;
 
     const RECIPE: &str = "retrace: clean/1
@@ -428,15 +611,133 @@ deduplicate: exact
         std::fs::write(root.join("raw/a.jsonl"), shard(&["one two"])).unwrap();
         let recipe = CleanRecipe::parse(RECIPE, "clean.yaml").unwrap();
         for (bad, expected) in [
-            ("{\"id\": \"1\", \"te", "truncated"),
-            ("{\"id\": \"1\"}\n", "missing field"),
-            ("{\"id\":1,\"text\":\"a\",\"lang\":\"en\"}\n", "invalid type"),
-            ("{\"id\":\"1\",\"text\":\"a\",\"lang\":\"xx\"}\n", "unknown variant"),
+            ("{\"id\": \"1\", \"te", ":1: is truncated"),
+            ("{\"id\": \"1\", \"body\": 2}\n", ": no record has \"text\"; the columns are body, id"),
+            ("{\"text\": \"a\"}\n{\"text\": 5}\n", ":2: text is a number, not a text"),
+            ("{\"id\": [], \"text\": \"a\"}\n", ":1: id is a list"),
+            ("{\"text\": \"a\", \"text\": \"b\"}\n", ":1: duplicate field `text`"),
         ] {
             std::fs::write(root.join("raw/b.jsonl"), bad).unwrap();
             let error = clean(&Root::open(root).unwrap(), &recipe, &Found::new(), &Silent).unwrap_err().to_string();
-            assert!(error.contains("b.jsonl:1") && error.contains(expected), "{error}");
+            assert!(error.contains(&format!("raw/b.jsonl{expected}")), "{error}");
             assert!(!root.join("clean").exists());
         }
+    }
+
+    /// A directory with these shards in `raw`, and what cleaning them by `recipe` says.
+    fn run(shards: &[(&str, &[u8])], recipe: &str) -> (tempfile::TempDir, Result<CleanReport, String>) {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("raw")).unwrap();
+        for (name, bytes) in shards {
+            std::fs::write(directory.path().join("raw").join(name), bytes).unwrap();
+        }
+        let recipe = CleanRecipe::parse(recipe, "clean.yaml").unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let report = clean(&root, &recipe, &Found::new(), &Silent).map_err(|error| error.to_string());
+        (directory, report)
+    }
+
+    fn ledger(directory: &tempfile::TempDir) -> Vec<(String, usize, String, String)> {
+        let file = RegularFile::open(&directory.path().join("clean/ledger.jsonl")).unwrap();
+        let entries = json_lines::<LedgerEntry>(file).map(|line| line.unwrap().1);
+        entries.map(|entry| (entry.id, entry.line, entry.rule, entry.detail)).collect()
+    }
+
+    fn parquet(texts: &[Option<&str>]) -> Vec<u8> {
+        use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+        let ids: ArrayRef = std::sync::Arc::new(Int64Array::from_iter_values(0..texts.len() as i64));
+        let scores = arrow::array::Float64Array::from_iter_values(texts.iter().map(|_| 0.5));
+        let columns: [(&str, ArrayRef); 3] = [
+            ("content", std::sync::Arc::new(StringArray::from(texts.to_vec()))),
+            ("n", ids),
+            ("score", std::sync::Arc::new(scores)),
+        ];
+        let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, array)| (name, array, true))).unwrap();
+        let mut bytes = Vec::new();
+        let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        bytes
+    }
+
+    /// Shards as others publish them: other names, numbers as ids or none, no language, no line end at the end.
+    #[test]
+    fn published_forms_are_cleaned() {
+        let recipe = format!("{RECIPE}fields: {{text: content, id: n}}\n").replace("*.jsonl", "*");
+        let lines = b"{\"content\": \"one two\", \"n\": 1.50}\r\n\n{\"url\": \"u\", \"content\": \"three\"}\n{\"content\": \"x\"}\n{\"n\": 7, \"content\": \"One two\"}";
+        let list = b"[{\"content\": \"four\", \"n\": \"a\"}, {\"content\": \"three\", \"url\": 1}, {\"content\": \"five\", \"url\": [2]}]";
+        let rows = parquet(&[Some("six"), Some("y"), Some("one two")]);
+        let (directory, report) = run(&[("a.jsonl", lines), ("b.json", list), ("c.parquet", &rows)], &recipe);
+        let report = report.unwrap();
+        assert_eq!((report.documents, report.kept), (10, 5));
+        let kept = |name: &str| std::fs::read_to_string(directory.path().join("clean").join(name)).unwrap();
+        let first = "{\"content\": \"one two\", \"n\": 1.50}\r\n{\"url\": \"u\", \"content\": \"three\"}\n";
+        assert_eq!(kept("a.jsonl"), first);
+        let list = "{\"content\":\"four\",\"n\":\"a\",\"url\":null}\n{\"content\":\"five\",\"n\":null,\"url\":[2]}\n";
+        assert_eq!(kept("b.json"), list);
+        assert_eq!(kept("c.jsonl"), "{\"content\":\"six\",\"n\":0,\"score\":0.5}\n");
+        let places: Vec<_> = ledger(&directory).into_iter().map(|(id, line, rule, _)| (id, line, rule)).collect();
+        let expected = [
+            ("4", 4, "characters"),
+            ("7", 5, "duplicate"),
+            ("2", 2, "duplicate"),
+            ("1", 2, "characters"),
+            ("2", 3, "duplicate"),
+        ];
+        assert_eq!(places, expected.map(|(id, line, rule)| (id.to_owned(), line, rule.to_owned())));
+    }
+
+    const BAD: &[u8] = b"{\"text\": \"one two\"}
+{\"text\": \"half \\ud83d\"}
+{\"text\": \"byte \xff\"}
+{\"text\": \"three\", \"url\": \"half \\ude42\"}
+{\"text\": null}
+{\"text\": \"whole \\ud83d\\ude42\"}
+{\"text\": \"cut
+";
+
+    #[test]
+    fn documents_that_cannot_be_read_are_all_told_or_all_in_the_ledger() {
+        let shards: [(&str, &[u8]); 2] = [("a.jsonl", BAD), ("b.jsonl", b"{\"text\": \"four\"}\n[1]\n")];
+        let (directory, refused) = run(&shards, RECIPE);
+        let error = refused.unwrap_err();
+        for place in
+            ["a.jsonl:2: has half of a surrogate pair", "a.jsonl:3: is not UTF-8", "a.jsonl:4: has half", "b.jsonl:2: "]
+        {
+            assert!(error.contains(place), "{error}");
+        }
+        assert!(error.ends_with("; and 2 more"), "{error}");
+        assert!(!directory.path().join("clean").exists());
+
+        let (directory, report) = run(&shards, &format!("{RECIPE}unreadable: drop\n"));
+        let report = report.unwrap();
+        assert_eq!((report.documents, report.kept, report.dropped["unreadable"]), (9, 3, 6));
+        let kept = std::fs::read_to_string(directory.path().join("clean/a.jsonl")).unwrap();
+        assert_eq!(kept, "{\"text\": \"one two\"}\n{\"text\": \"whole \\ud83d\\ude42\"}\n");
+        let ledger = ledger(&directory);
+        assert_eq!(ledger.iter().map(|(_, line, ..)| *line).collect::<Vec<_>>(), [2, 3, 4, 5, 7, 2]);
+        assert!(ledger.iter().all(|(id, _, rule, detail)| id.is_empty() && rule == "unreadable" && !detail.is_empty()));
+
+        // A text in another column, or a file of something else, is no reason to drop every document.
+        for bytes in [&b"{\"body\": \"one\"}\n{\"body\": \"two\"}\n"[..], b"no\nJSON\n"] {
+            let (directory, report) = run(&[("a.jsonl", bytes)], &format!("{RECIPE}unreadable: drop\n"));
+            assert!(report.is_err() && !directory.path().join("clean").exists(), "{report:?}");
+        }
+    }
+
+    #[test]
+    fn a_language_is_needed_only_by_the_rule_that_reads_it() {
+        let shard: &[u8] = b"{\"text\": \"three\"}\n{\"text\": \"four\", \"lang\": \"de\"}\n";
+        let shards = [("a.jsonl", shard), ("b.jsonl", b"{\"text\": \"five\"}\n")];
+        assert_eq!(run(&shards, RECIPE).1.unwrap().kept, 3);
+        let script = RECIPE.replace("100}]", "100}, {rule: script, at_least: 0.5}]");
+        let error = run(&shards, &script).1.unwrap_err();
+        for part in ["a.jsonl:1: lang is missing", "a.jsonl:2: lang is \"de\"", "b.jsonl: no record has \"lang\""] {
+            assert!(error.contains(part), "{error}");
+        }
+        // A language that the rule does not know is not an unreadable document.
+        assert!(run(&shards, &format!("{script}unreadable: drop\n")).1.is_err());
+        assert_eq!(run(&shards, &format!("{script}lang: en\n")).1.unwrap().kept, 3);
+        assert_eq!(run(&shards, &format!("{script}lang: zh\n")).1.unwrap().kept, 0);
     }
 }

@@ -64,8 +64,8 @@ pub(crate) fn without(text: &str, spans: &[(u64, u64)]) -> String {
     left
 }
 
-/// Where in `line`, a JSON object, the value of the field `text` stands, with its quotation marks.
-pub(crate) fn text_in(line: &[u8]) -> Option<Range<usize>> {
+/// Where in `line`, a JSON object, the text of the field `name` stands, with its quotation marks.
+pub(crate) fn text_in(line: &[u8], name: &str) -> Option<Range<usize>> {
     let (mut depth, mut at) = (0, 0);
     let (mut key_follows, mut is_text) = (false, false);
     loop {
@@ -82,7 +82,7 @@ pub(crate) fn text_in(line: &[u8]) -> Option<Range<usize>> {
                         // A key may be written with escapes.
                         let key: Option<String> =
                             line.get(string).and_then(|string| serde_json::from_slice(string).ok());
-                        is_text = key.as_deref() == Some("text");
+                        is_text = key.as_deref() == Some(name);
                         key_follows = false;
                     }
                     (1, false) if is_text => return Some(string),
@@ -116,7 +116,7 @@ mod tests {
             (r#"{"text": "never ends"#, ""),
             ("", ""),
         ] {
-            let found = text_in(line.as_bytes()).map_or("", |range| &line[range]);
+            let found = text_in(line.as_bytes(), "text").map_or("", |range| &line[range]);
             assert_eq!(found, expected, "{line}");
         }
     }

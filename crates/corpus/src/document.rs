@@ -1,8 +1,9 @@
 //! A document of a corpus.
 
+use retrace_spec::recipe::Language;
 use serde::{Deserialize, Serialize};
 
-/// A document, as a line of a shard contains it. Other fields of a real corpus are ignored.
+/// A document, as a line of a made shard contains it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorpusDocument {
     /// Unique in the corpus.
@@ -14,14 +15,4 @@ pub struct CorpusDocument {
     /// Its source.
     #[serde(default)]
     pub source: String,
-}
-
-/// A language.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Language {
-    /// English.
-    En,
-    /// Chinese.
-    Zh,
 }

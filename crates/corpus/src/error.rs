@@ -33,6 +33,14 @@ pub enum CorpusError {
         /// What is wrong with it.
         what: String,
     },
+    /// Documents of shards cannot be read.
+    #[error("{}{}", first.join("; "), if *more > 0 { format!("; and {more} more") } else { String::new() })]
+    Documents {
+        /// The first few: shard, line, and what is wrong.
+        first: Vec<String>,
+        /// How many more there are.
+        more: u64,
+    },
     /// Two files have the same output path.
     #[error("{first} and {second} have the same output {output}")]
     Clash {

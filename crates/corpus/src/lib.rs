@@ -18,6 +18,7 @@ pub mod tokens;
 
 pub use clean::{CONTAMINATION, CleanReport, LedgerEntry, clean};
 pub use contamination::{Found, FoundIn};
-pub use document::{CorpusDocument, Language};
+pub use document::CorpusDocument;
 pub use error::CorpusError;
+pub use retrace_spec::recipe::Language;
 pub use tokenize::{TokenizeReport, tokenize};

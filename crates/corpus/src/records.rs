@@ -1,5 +1,6 @@
 //! Records of files of others: JSON lines, plain or compressed, JSON lists, and Parquet, with some of their columns.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -102,6 +103,14 @@ impl Records {
         Ok(())
     }
 
+    /// The line that was read last, without its line end. None if the file has no lines: it is Parquet or a JSON list.
+    pub fn line(&self) -> Option<&[u8]> {
+        match &self.source {
+            Source::Lines(_, bytes) => Some(bytes),
+            Source::List(_) | Source::Rows { .. } => None,
+        }
+    }
+
     fn record(&mut self) -> Result<Option<Record>, FileError> {
         match &mut self.source {
             Source::Lines(lines, bytes) => loop {
@@ -116,11 +125,7 @@ impl Records {
                 let mut reader = serde_json::Deserializer::from_str(text);
                 let values = Wanted(&self.columns).deserialize(&mut reader);
                 let values = values.and_then(|values| reader.end().map(|()| values));
-                return values.map(|values| Some((line, values))).map_err(|error| {
-                    let text = error.to_string();
-                    let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
-                    json(format!("{what} at column {}", error.column()))
-                });
+                return values.map(|values| Some((line, values))).map_err(|error| json(said(&error)));
             },
             Source::List(list) => {
                 let Some((at, record)) = list.next() else { return Ok(None) };
@@ -167,8 +172,21 @@ impl Iterator for Records {
     }
 }
 
-/// The names of the columns of `file`: of its first record that can be read, if it is JSON lines. The columns `wanted`
-/// tell what its records are, if it is one JSON document.
+/// What the parser says of one line, without its number of the line.
+pub(crate) fn said(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = match text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what) {
+        "lone leading surrogate in hex escape" | "unexpected end of hex escape" => {
+            "has half of a surrogate pair (a character that was cut in two)"
+        }
+        what => what,
+    };
+    let cut = if error.is_eof() { "is truncated: " } else { "" };
+    format!("{cut}{what} at column {}", error.column())
+}
+
+/// The names of the columns of `file`: of its first record that can be read, if it is JSON lines, and of all records
+/// of a JSON list. The columns `wanted` tell what its records are, if it is one JSON document.
 ///
 /// # Errors
 /// If it cannot be read.
@@ -178,8 +196,8 @@ pub fn columns(file: RegularFile, wanted: &[String]) -> Result<Vec<String>, File
         return Ok(builder.schema().fields().iter().map(|field| field.name().clone()).collect());
     }
     if let Some(list) = list(&file, wanted)? {
-        let first = list.iter().find_map(Value::as_object);
-        return Ok(first.into_iter().flat_map(|fields| fields.keys().cloned()).collect());
+        let names: BTreeSet<&String> = list.iter().filter_map(Value::as_object).flat_map(Map::keys).collect();
+        return Ok(names.into_iter().cloned().collect());
     }
     let (mut lines, mut bytes) = (TextLines::open(file)?, Vec::new());
     loop {
@@ -310,6 +328,10 @@ impl<'de> Visitor<'de> for Wanted<'_> {
             for (at, (column, slot)) in self.0.iter().zip(&mut values).enumerate() {
                 if is(&name, column) {
                     let whole = if Some(at) == last { value.take() } else { value.clone() };
+                    // Readers do not agree which of two values counts.
+                    if !slot.is_null() {
+                        return Err(A::Error::custom(format_args!("duplicate field `{column}`")));
+                    }
                     *slot = inside(&name, whole.ok_or_else(|| A::Error::custom("no value"))?, column);
                 }
             }
@@ -511,7 +533,7 @@ mod tests {
     fn a_bad_line_is_named_and_the_next_one_follows() {
         let records = read("a.jsonl", b"{\"text\":\"one\"}\n{\"text\":\n[1]\n\xff\n{\"text\":\"two\"}\n", &["text"]);
         let [Ok(_), Err(cut), Err(list), Err(bytes), Ok((5, _))] = &records[..] else { panic!("{records:?}") };
-        assert!(cut.contains("a.jsonl:2: EOF"), "{cut}");
+        assert!(cut.contains("a.jsonl:2: is truncated: EOF"), "{cut}");
         assert!(list.contains("a.jsonl:3: invalid type: sequence, expected a JSON object"), "{list}");
         assert!(bytes.contains("a.jsonl:4: is not UTF-8 at byte 0"), "{bytes}");
     }

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use rayon::prelude::*;
-use retrace_files::{Progress, Root, Unit, expand, json_lines, sweep_all};
+use retrace_files::{FileError, Progress, Root, Unit, expand, sweep_all};
 use retrace_spec::recipe::TokenizerSource;
 use retrace_spec::{RelPath, TokenizeRecipe};
 use serde::Serialize;
+use serde_json::Value;
 
+use crate::CorpusError;
+use crate::records::Records;
 use crate::tokenizer::Tokenizer;
 use crate::tokens::Writer;
-use crate::{CorpusDocument, CorpusError};
 
 /// The inputs and outputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -49,7 +51,7 @@ pub fn tokenize(root: &Root, recipe: &TokenizeRecipe, progress: &dyn Progress) -
         TokenizerSource::Train { vocab_size, end_of_text, .. } => {
             let mut texts = Vec::new();
             for shard in inputs.iter().flatten() {
-                texts.extend(read(root, shard)?.into_iter().map(|(_, document)| document.text));
+                texts.extend(read(root, shard, &recipe.text)?.into_iter().map(|(_, text)| text));
             }
             progress.begin("training the tokenizer", 0, Unit::Documents);
             let tokenizer =
@@ -67,15 +69,15 @@ pub fn tokenize(root: &Root, recipe: &TokenizeRecipe, progress: &dyn Progress) -
     for (shard, inputs) in recipe.shards.iter().zip(inputs) {
         let mut writer = Writer::create(root.create(&shard.output)?, tokenizer.vocabulary(), tokenizer.digest())?;
         for input in inputs {
-            let documents = read(root, &input)?;
+            let documents = read(root, &input, &recipe.text)?;
             let tokens: Vec<Vec<u32>> =
-                documents.par_iter().map(|(_, document)| tokenizer.encode(&document.text)).collect::<Result<_, _>>()?;
+                documents.par_iter().map(|(_, text)| tokenizer.encode(text)).collect::<Result<_, _>>()?;
             writer.begin_shard(input.clone());
-            for ((line, document), mut tokens) in documents.iter().zip(tokens) {
+            for ((line, text), mut tokens) in documents.iter().zip(tokens) {
                 tokens.push(end);
                 writer.add(*line, &tokens)?;
                 report.documents += 1;
-                report.bytes += document.text.len() as u64;
+                report.bytes += text.len() as u64;
             }
             report.inputs.push(input);
             progress.advance(1);
@@ -89,8 +91,31 @@ pub fn tokenize(root: &Root, recipe: &TokenizeRecipe, progress: &dyn Progress) -
     Ok(report)
 }
 
-fn read(root: &Root, shard: &RelPath) -> Result<Vec<(usize, CorpusDocument)>, CorpusError> {
-    Ok(json_lines(root.file(shard)?).collect::<Result<_, _>>()?)
+/// The texts of a shard in its column `column`, each with its line.
+fn read(root: &Root, shard: &RelPath, column: &str) -> Result<Vec<(usize, String)>, CorpusError> {
+    let mut records = Records::open(root.file(shard)?, &[column.to_owned()])?;
+    let mut texts = Vec::new();
+    while let Some(record) = records.next() {
+        let text = record.and_then(|(line, values)| match values.into_iter().next() {
+            Some(Value::String(text)) => Ok((line as usize, text)),
+            _ => {
+                let path = shard.under(root.path());
+                Err(FileError::Json {
+                    path,
+                    line: line as usize,
+                    what: format!("has no text in the column {column:?}"),
+                })
+            }
+        });
+        match text {
+            Ok(text) => texts.push(text),
+            Err(error) => {
+                records.check_rest()?;
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(texts)
 }
 
 #[cfg(test)]

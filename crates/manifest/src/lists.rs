@@ -42,12 +42,22 @@ pub struct Disagreement {
     pub what: String,
 }
 
+/// What a list says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct List {
+    /// The files, sorted by path.
+    pub files: Vec<Expected>,
+    /// What is listed and is no file of this directory, such as a repository or a file on another host, as texts.
+    pub elsewhere: Vec<String>,
+}
+
 /// Reads the list called `name`. If 64 digits could be SHA-256's or BLAKE3's, the name decides: `SHA256SUMS`,
-/// `weights.sha256`, `B3SUMS`, `weights.b3`. Sorted by path.
+/// `weights.sha256`, `B3SUMS`, `weights.b3`.
 ///
 /// # Errors
 /// The first line that is not a checksum and a path, or contradicts an earlier line about the same path.
-pub fn read_list(name: &str, text: &str) -> Result<Vec<Expected>, ListError> {
+pub fn read_list(name: &str, text: &str) -> Result<List, ListError> {
+    let mut elsewhere = Vec::new();
     let mut files: BTreeMap<RelPath, Expected> = BTreeMap::new();
     let mut add = |line: usize, path: &str, size: Option<u64>, checksum: Option<Checksum>| {
         let refuse = |what: String| ListError { origin: name.to_owned(), line, what };
@@ -95,15 +105,26 @@ pub fn read_list(name: &str, text: &str) -> Result<Vec<Expected>, ListError> {
             // Sets of files have no digest, and files inside an archive are not files of this directory.
             let (Some(url), None) = (&file.content_url, &file.contained_in) else { continue };
             let path = local(url);
-            // Stored elsewhere than in this copy, and not checked here.
-            if path.contains("://") && file.sha256.is_none() && file.md5.is_none() {
+            let digests = [(Algorithm::Sha256, &file.sha256), (Algorithm::Md5, &file.md5)];
+            let digests = digests.into_iter().filter_map(|(algorithm, hex)| Some((algorithm, hex.as_deref()?)));
+            // Hubs and people write notes in place of digests that they do not have.
+            let (good, notes): (Vec<_>, Vec<_>) = digests
+                .map(|(algorithm, hex)| Checksum::from_hex(algorithm, hex.trim()).ok_or((algorithm.name(), hex)))
+                .partition(Result::is_ok);
+            let notes: Vec<String> = notes
+                .into_iter()
+                .filter_map(Result::err)
+                .map(|(name, note)| format!("{note:?} is no {name}"))
+                .collect();
+            let repository = file.encoding_format.as_deref().is_some_and(|format| format.starts_with("git+"));
+            if repository || path.contains("://") {
+                let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
+                elsewhere.push(format!("{url}{notes}"));
                 continue;
             }
             add(0, path, file.size(), None)?;
-            for (algorithm, hex) in [(Algorithm::Sha256, &file.sha256), (Algorithm::Md5, &file.md5)] {
-                if let Some(hex) = hex {
-                    add(0, path, file.size(), Some(checksum(path, algorithm, hex)?))?;
-                }
+            for checksum in good.into_iter().flatten() {
+                add(0, path, file.size(), Some(checksum))?;
             }
         }
     } else if let Some(pointer) = lfs_pointer(text) {
@@ -121,10 +142,13 @@ pub fn read_list(name: &str, text: &str) -> Result<Vec<Expected>, ListError> {
         }
     }
     if files.is_empty() {
-        let what = "it lists no file".to_owned();
+        let what = match elsewhere.is_empty() {
+            true => "it lists no file".to_owned(),
+            false => format!("it lists no digest of a file of a copy, but only {}", elsewhere.join(" and ")),
+        };
         return Err(ListError { origin: name.to_owned(), line: 0, what });
     }
-    Ok(files.into_values().collect())
+    Ok(List { files: files.into_values().collect(), elsewhere })
 }
 
 /// One file of a hub's tree; its other fields are not needed.
@@ -163,6 +187,7 @@ struct FileObject {
     content_url: Option<String>,
     content_size: Option<serde_json::Value>,
     contained_in: Option<serde_json::Value>,
+    encoding_format: Option<String>,
     sha256: Option<String>,
     md5: Option<String>,
 }
@@ -298,7 +323,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn told(name: &str, text: &str) -> Vec<(String, Option<u64>, Vec<String>)> {
-        let list = read_list(name, text).unwrap();
+        let list = read_list(name, text).unwrap().files;
         let told = |e: Expected| (e.path.to_string(), e.size, e.checksums.iter().map(ToString::to_string).collect());
         list.into_iter().map(told).collect()
     }
@@ -356,7 +381,7 @@ mod tests {
         ];
         let mut all = Vec::new();
         for (name, text) in &lists {
-            assert_eq!(merge(&mut all, name, read_list(name, text).unwrap()), [], "{name}");
+            assert_eq!(merge(&mut all, name, read_list(name, text).unwrap().files), [], "{name}");
         }
         let told: Vec<(&str, Option<u64>, Vec<String>)> = all
             .iter()
@@ -373,7 +398,7 @@ mod tests {
             let digit = text.rfind(|c: char| c.is_ascii_hexdigit() && !"abcdef3".contains(c)).unwrap();
             let mut other = text.clone();
             other.replace_range(digit..=digit, if &text[digit..=digit] == "0" { "1" } else { "0" });
-            let disagreements = merge(&mut all.clone(), name, read_list(name, &other).unwrap());
+            let disagreements = merge(&mut all.clone(), name, read_list(name, &other).unwrap().files);
             assert!(disagreements.len() == 1 && disagreements[0].what.starts_with(name), "{name}: {disagreements:?}");
         }
     }
@@ -438,6 +463,28 @@ mod tests {
         assert_eq!(told("model.bin", &pointer), [("model.bin".to_owned(), Some(7), vec![format!("sha256:{a}")])]);
     }
 
+    /// As a hub, Kaggle and OpenML describe data sets: <https://github.com/mlcommons/croissant/issues/80>.
+    #[test]
+    fn what_is_no_file_of_a_copy_is_left_out_and_named() {
+        let (a, md5) = ("a".repeat(64), "1".repeat(32));
+        let croissant = format!(
+            r#"{{"distribution": [
+               {{"contentUrl": "https://hub/x/tree/main", "encodingFormat": "git+https", "sha256": "https://issue/80"}},
+               {{"contentUrl": ".", "encodingFormat": "git+https"}},
+               {{"contentUrl": "https://openml/61", "md5": "{md5}"}},
+               {{"contentUrl": "one", "sha256": null}}, {{"contentUrl": "two", "contentSize": "3 B", "sha256": "TODO"}},
+               {{"contentUrl": "three", "sha256": "{a}", "md5": "main"}}]}}"#,
+        );
+        let list = read_list("croissant.json", &croissant).unwrap();
+        let elsewhere = [r#"https://hub/x/tree/main ("https://issue/80" is no sha256)"#, ".", "https://openml/61"];
+        assert_eq!(list.elsewhere, elsewhere);
+        let expected = [("one", None, vec![]), ("three", None, vec![format!("sha256:{a}")]), ("two", Some(3), vec![])];
+        assert_eq!(
+            told("croissant.json", &croissant),
+            expected.map(|(path, size, sums)| (path.to_owned(), size, sums))
+        );
+    }
+
     #[test]
     fn what_is_no_list_is_refused_with_its_line() {
         let a = "a".repeat(64);
@@ -453,7 +500,12 @@ mod tests {
             ("x", format!("SHA512 (x) = {a}\n"), 1, "SHA512"),
             ("x", format!("SHA256 (x) = {}\n", "a".repeat(32)), 1, "is not a SHA256"),
             ("tree.json", "[{\"type\":1}]".to_owned(), 1, "not a list of a hub's files"),
-            ("c.json", r#"{"distribution": [{"contentUrl": "x", "sha256": "00"}]}"#.to_owned(), 0, "is not a sha256"),
+            (
+                "c.json",
+                r#"{"distribution": [{"contentUrl": "https://h/x", "sha256": "TODO"}]}"#.to_owned(),
+                0,
+                r#"only https://h/x ("TODO" is no sha256)"#,
+            ),
             ("c.json", "{}".to_owned(), 1, "Croissant"),
             ("x.dir", r#"[{"md5": "00", "relpath": "x"}]"#.to_owned(), 0, "is not a md5"),
             ("x", "version https://git-lfs.github.com/spec/v1\nsize 1\n".to_owned(), 0, "LFS pointer without"),
@@ -467,8 +519,8 @@ mod tests {
     #[test]
     fn lists_that_disagree_are_both_named() {
         let (a, b) = ("a".repeat(64), "b".repeat(64));
-        let mut expected = read_list("SHA256SUMS", &format!("{a}  x\n{a}  y\n")).unwrap();
-        let other = read_list("other.sha256", &format!("{b}  x\n{a}  y\n{a}  z\n")).unwrap();
+        let mut expected = read_list("SHA256SUMS", &format!("{a}  x\n{a}  y\n")).unwrap().files;
+        let other = read_list("other.sha256", &format!("{b}  x\n{a}  y\n{a}  z\n")).unwrap().files;
         let found = merge(&mut expected, "other.sha256", other);
         assert_eq!(found.len(), 1);
         assert!(found[0].path.as_str() == "x" && found[0].what.contains("other.sha256") && found[0].what.contains(&a));

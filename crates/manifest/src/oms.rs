@@ -38,6 +38,8 @@ pub struct Bundle {
     pub files: Vec<Expected>,
     /// The paths in the model's directory that the signature leaves out.
     pub ignored: Vec<RelPath>,
+    /// Whether the signer followed links, so that a signed file may be one.
+    pub allows_links: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -238,8 +240,8 @@ impl Bundle {
         if envelope.signatures.len() != 1 {
             return Err(refuse(format!("it has {} signatures instead of one", envelope.signatures.len())));
         }
-        let (files, ignored) = files(&envelope).map_err(&refuse)?;
-        Ok(Self { envelope, signer, files, ignored })
+        let (files, ignored, allows_links) = files(&envelope).map_err(&refuse)?;
+        Ok(Self { envelope, signer, files, ignored, allows_links })
     }
 
     /// The signer of these files, if `trust` allows that signer: the identity that the key itself proves, or that of a
@@ -322,7 +324,7 @@ fn signer(material: Material) -> Result<Signer, String> {
 }
 
 /// What the signed statement says about the files, and what it leaves out.
-fn files(envelope: &Envelope) -> Result<(Vec<Expected>, Vec<RelPath>), String> {
+fn files(envelope: &Envelope) -> Result<(Vec<Expected>, Vec<RelPath>, bool), String> {
     let statement: Statement<Predicate> = Statement::within(envelope, PREDICATE)?;
     let Predicate { resources, serialization } = statement.predicate;
     let algorithm = match serialization.hash_type.as_str() {
@@ -377,7 +379,7 @@ fn files(envelope: &Envelope) -> Result<(Vec<Expected>, Vec<RelPath>), String> {
         files.contains_key(ignored) || names.get(first).is_some_and(|name| name.starts_with(&below))
     };
     let ignored = ignored.into_iter().filter(|path| !listed(path)).collect();
-    Ok((files.into_values().collect(), ignored))
+    Ok((files.into_values().collect(), ignored, serialization.allow_symlinks))
 }
 
 /// A bundle in which `key` signs `files` of the model called `name`, with the certificates for the key if there are

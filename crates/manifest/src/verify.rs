@@ -583,8 +583,11 @@ fn judge<'a>(wanted: &Expected, root: &Root, hashed: &Hashed, places: &TensorLoc
         let (verdict, diagnosis) = match wanted.checksums.iter().any(|checksum| checksum.algorithm().is_strong()) {
             true => return Said::Verified,
             false if wanted.checksums.is_empty() => {
-                let diagnosis = "it has the listed length, but no checksum is listed".to_owned();
-                (Verdict::Unverifiable, diagnosis)
+                let diagnosis = match wanted.size {
+                    Some(_) => "it has the listed length, but no checksum is listed",
+                    None => "no checksum and no length are listed, so its content was not checked",
+                };
+                (Verdict::Unverifiable, diagnosis.to_owned())
             }
             false => {
                 let weak: Vec<_> = checksums.iter().map(|checksum| checksum.algorithm().name()).collect();

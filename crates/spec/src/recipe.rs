@@ -10,7 +10,7 @@ pub mod scaling;
 mod tables;
 mod tokenize;
 
-pub use clean::{CleanRecipe, Contaminated, Deduplicate, Remove, Rule};
+pub use clean::{CleanRecipe, Contaminated, Deduplicate, Language, Remove, Rule, Unreadable, cleaned_name};
 pub use contamination::{ContaminationRecipe, Method, Verdict};
 pub use eval::EvalRecipe;
 pub use generate::GenerateRecipe;

@@ -164,9 +164,7 @@ impl Step for CleanRecipe {
 
     fn makes(&self) -> Result<Vec<Files>, StepError> {
         let mut files = vec![Files::one(ledger(self)?)];
-        for pattern in &self.input {
-            files.push(Files::Matching(pattern.within(&self.output)?));
-        }
+        files.extend(self.cleaned()?.into_iter().map(Files::Matching));
         Ok(files)
     }
 

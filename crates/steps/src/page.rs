@@ -76,7 +76,7 @@ fn tables_there(root: &Root, section: &Section) -> Result<Vec<RelPath>, StepErro
 
 /// The shards that a recipe wrote, by patterns that match its ledger too.
 fn cleaned(recipe: &CleanRecipe) -> Result<Vec<Pattern>, StepError> {
-    recipe.input.iter().map(|pattern| Ok(pattern.within(&recipe.output)?)).collect()
+    Ok(recipe.cleaned()?)
 }
 
 /// The shards that a recipe wrote.

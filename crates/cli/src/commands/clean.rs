@@ -11,9 +11,16 @@ use crate::terminal::{Terminal, Tone, count};
 
 /// Clean a corpus as a recipe says: remove benchmark items, apply rules, then deduplicate
 ///
-/// Reads shards of documents as JSON lines and writes the documents that no rule drops. Also writes a
-/// ledger with a line for each dropped document: where it was, which rule dropped it, and the value that
-/// the rule measured. Paths in the recipe are relative to its directory. Prints the written shards.
+/// Reads shards of documents, JSON lines (plain, gzip or zstd), JSON lists or Parquet, and writes the
+/// documents that no rule drops as plain JSON lines: `a.json.gz` becomes `a.json`, `a.parquet` becomes
+/// `a.jsonl` with all its columns. Also writes a ledger with a line for each dropped document: where it
+/// was, which rule dropped it, and the value that the rule measured. Paths in the recipe are relative to
+/// its directory. Prints the written shards.
+///
+/// A document needs a text. Without an id, its id is its line. Its language is needed only by the rule
+/// `script`. If a document cannot be read (its line is no JSON or not UTF-8, has half of a surrogate pair,
+/// or has no text), nothing is written, unless the recipe has `unreadable: drop`: then it is dropped, and
+/// the ledger says where it was and why.
 ///
 /// With `contamination`, what a search for the items of benchmarks found (`contamination/1`) is removed
 /// first: the documents, or only the stretches of their text that were found, which the ledger lists in
@@ -29,6 +36,9 @@ A recipe:
   name: clean
   input: [raw/*.jsonl]
   output: clean
+  fields: {text: content}      # optional: columns with other names than id, text and lang
+  lang: en                     # optional: the language of all documents, en or zh
+  unreadable: drop             # optional: drop documents that cannot be read
   contamination: {table: search/contamination.parquet, remove: documents}   # or spans
   rules:
     - {rule: characters, at_least: 50, at_most: 100000}

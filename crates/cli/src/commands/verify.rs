@@ -49,6 +49,7 @@ Examples:
   retrace verify release.json /mnt/copy --sample 5%
   retrace verify release.json ~/.cache/…/snapshots/0123abc --hub-cache
   retrace verify SHA256SUMS /mnt/copy
+  retrace verify release.json /mnt/part --only-present
   retrace verify release.json /mnt/copy --also SHA256SUMS --also hub-tree.json
   retrace verify release.json /mnt/copy --resume verified.jsonl
   retrace verify release/manifest.yaml --public-key key.pub.pem
@@ -81,6 +82,13 @@ pub(crate) struct Verify {
     /// DIR is a snapshot in a hub's cache: follow its links into `blobs`, and no other links
     #[arg(long)]
     hub_cache: bool,
+    /// Do not report extra files; print how many paths are not listed
+    #[arg(long)]
+    ignore_extra: bool,
+    /// Check only the listed files that are there, and print how many are not: for a partial copy. If none
+    /// is there, all are findings. A checkpoint of which a file is not there is not searched for contradictions
+    #[arg(long)]
+    only_present: bool,
     /// Record in FILE which files are verified, and skip the files that it already records and that have
     /// not changed since: to continue after an interruption. FILE decides what is not read. So nobody
     /// else may be able to write it, it must be outside DIR, and it is valid only for this manifest and DIR
@@ -102,7 +110,8 @@ impl Verify {
         let outcome = self.check(terminal)?;
         let (holds, others) = (outcome.holds(), outcome.others());
         let Outcome { kind, sealed_root, other_root, listed, ignored, sampled, before, .. } = outcome;
-        let Outcome { graph, disagreements, signatures, standing, verification, .. } = outcome;
+        let Outcome { graph, disagreements, elsewhere, absent, links, signatures, standing, verification, .. } =
+            outcome;
         let (complete, published) = (kind != Listing::List, self.root.is_some() && other_root.is_none());
         let result = Said {
             holds,
@@ -113,6 +122,8 @@ impl Verify {
             sample: sampled.as_ref(),
             counts: verification.counts(),
             entries: &verification.entries,
+            elsewhere: &elsewhere,
+            absent,
             graph: &graph,
             checkpoints: &verification.checkpoints,
             disagreements: &disagreements,
@@ -138,17 +149,29 @@ impl Verify {
             for found in &disagreements {
                 finding("disagreement", format!("{}: {}", found.path, found.what))?;
             }
-            verification
-                .findings()
-                .try_for_each(|entry| finding(name(entry.verdict), format!("{}: {}", entry.path, entry.diagnosis)))
+            // What other programs keep beside the files is one line each, after all else.
+            let mut kept: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+            let (extra, other): (Vec<_>, Vec<_>) =
+                verification.findings().partition(|entry| entry.verdict == Verdict::Extra);
+            for entry in other.into_iter().chain(extra) {
+                match bookkeeping(entry) {
+                    Some((place, whose)) => kept.entry(place).or_insert((0, whose)).0 += 1,
+                    None => finding(name(entry.verdict), format!("{}: {}", entry.path, entry.diagnosis))?,
+                }
+            }
+            kept.iter().try_for_each(|(place, (files, whose))| {
+                finding("extra", format!("{place}: {} of {whose}, which are not listed", count(*files, "file")))
+            })
         })?;
 
         let counts = verification.counts();
         let verified = counts.get(&Verdict::Verified).copied().unwrap_or(0);
         let files = count(listed as u64, "file");
         if holds {
-            let part =
-                if verified == listed { files } else { format!("{} of {files}", count(verified as u64, "file")) };
+            let part = match verified == listed {
+                true => files.clone(),
+                false => format!("{} of {files}", count(verified as u64, "file")),
+            };
             let how = match kind {
                 Listing::Manifest => "as sealed",
                 Listing::Bundle => "as signed",
@@ -163,6 +186,11 @@ impl Verify {
         } else {
             let findings = verification.findings().count() + others;
             terminal.say(Tone::Bad, &count(findings as u64, "finding"), format_args!("among {files}"));
+            let extra = counts.get(&Verdict::Extra).copied().unwrap_or(0);
+            if extra == findings && verified == listed {
+                let what = "are verified, and the others are extra; --ignore-extra leaves extra files out";
+                terminal.say(Tone::Faint, "listed", format_args!("all {files} {what}"));
+            }
         }
         let weak = verification.entries.iter().filter(|e| e.verdict == Verdict::Verified && !e.diagnosis.is_empty());
         if let Some(entry) = weak.clone().next() {
@@ -196,9 +224,20 @@ impl Verify {
             let given = if published { ", as given by --root" } else { "" };
             terminal.say(Tone::Faint, "root", format_args!("{root}{given}"));
         }
-        if !complete {
-            let unlisted = counts.get(&Verdict::Skipped).copied().unwrap_or(0);
+        if !complete || self.ignore_extra {
+            let unlisted = counts.get(&Verdict::Skipped).copied().unwrap_or(0).saturating_sub(absent);
             terminal.say(Tone::Faint, "not listed", count(unlisted as u64, "path"));
+        }
+        if let Some(what) = links {
+            terminal.say(Tone::Faint, "links", what);
+        }
+        if absent > 0 {
+            terminal.say(Tone::Bad, "not there", format_args!("{absent} of {files}, left out by --only-present"));
+        }
+        if let Some(first) = elsewhere.first() {
+            let entries = if elsewhere.len() == 1 { "1 entry" } else { &format!("{} entries", elsewhere.len()) };
+            let what = format_args!("{entries}, no file of a copy but a repository or an address: {first}");
+            terminal.say(Tone::Faint, "not checked", what);
         }
         for path in &ignored {
             terminal.say(Tone::Faint, "not covered", path);
@@ -223,12 +262,37 @@ struct Said<'a> {
     sample: Option<&'a FileSample>,
     counts: BTreeMap<Verdict, usize>,
     entries: &'a [Entry],
+    /// What a list has that is no file of the directory, and was not checked.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    elsewhere: &'a [String],
+    /// With `--only-present`, the number of listed files that are not there; each is an entry.
+    #[serde(skip_serializing_if = "is_zero")]
+    absent: usize,
     graph: &'a [GraphFinding],
     /// Contradictions between files of a checkpoint.
     checkpoints: &'a [CheckpointFinding],
     disagreements: &'a [Disagreement],
     signatures: &'a [Signed],
     trust: Standing,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// If an extra file is what another program keeps beside the files that it fetched or showed: where, and whose it is.
+fn bookkeeping(entry: &Entry) -> Option<(&'static str, &'static str)> {
+    if entry.verdict != Verdict::Extra || entry.was.is_some() {
+        return None;
+    }
+    if entry.path.as_str().starts_with(".cache/huggingface/") {
+        return Some((".cache/huggingface", "the client of Hugging Face"));
+    }
+    match entry.path.file_name() {
+        ".mdl" | ".msc" | ".mv" => Some((".mdl, .msc, .mv", "the client of ModelScope")),
+        ".DS_Store" => Some((".DS_Store", "the file manager of macOS")),
+        _ => None,
+    }
 }
 
 /// A fraction, as `5%` or `0.05`.

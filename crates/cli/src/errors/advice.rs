@@ -209,6 +209,7 @@ fn of_corpus(error: &CorpusError) -> String {
         CorpusError::Path(_) => "give a path relative to the directory of the document, and inside it",
         CorpusError::Tokens { .. } => "check that this is a token shard; `retrace tokenize` makes one, and `retrace verify` says whether a file is as released",
         CorpusError::Tokenizer { .. } => "give a `tokenizer.json` in the format of Hugging Face's tokenizers library",
+        CorpusError::Documents { .. } => "say in the recipe which columns the shards have (`fields: {text: COLUMN, id: COLUMN, lang: COLUMN}`) and the language of all documents (`lang: en`); `unreadable: drop` drops documents that cannot be read and lists them in the ledger; nothing was written",
         CorpusError::Clash { .. } => "rename one of the two files, or use a recipe for each",
         CorpusError::Searched { .. } => "search these shards again with a `contamination/1` document, and clean by the table that it writes; nothing was written",
         CorpusError::Order { .. } => "give a step and a sequence within the run",

@@ -320,6 +320,7 @@ fn all() -> Vec<Errors> {
                 CorpusError::Path("../a".parse::<RelPath>().err().unwrap_or(PathError { path: text("a"), why: "" })),
                 CorpusError::Tokens { path: path(), at: 8, what: text("WHAT") },
                 CorpusError::Tokenizer { path: path(), what: text("WHAT") },
+                CorpusError::Documents { first: vec![text("raw/a.jsonl:3: WHAT"), text("raw/b.jsonl: WHAT")], more: 7 },
                 CorpusError::Clash { first: text("a.jsonl"), second: text("b/a.jsonl"), output: text("clean/a.jsonl") },
                 CorpusError::Searched { path: path(), line: 3, what: text("WHAT") },
                 CorpusError::Order { step: Step(7), slot: 3 },

@@ -16,8 +16,19 @@ pub struct TokenizeRecipe {
     pub name: String,
     /// The tokenizer.
     pub tokenizer: TokenizerSource,
+    /// The column of the documents with their text.
+    #[serde(default = "text", skip_serializing_if = "is_text")]
+    pub text: String,
     /// The token shards to make, one entry for each.
     pub shards: Vec<TokenShard>,
+}
+
+fn text() -> String {
+    "text".to_owned()
+}
+
+fn is_text(column: &str) -> bool {
+    column == "text"
 }
 
 /// The source of the tokenizer.
@@ -62,7 +73,7 @@ impl TokenizerSource {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenShard {
-    /// Its documents, JSON lines; a `*` in the last part matches any text.
+    /// Its documents, JSON lines (plain, gzip or zstd), JSON lists or Parquet; a `*` in the last part matches any text.
     pub input: Vec<Pattern>,
     /// Where it is written.
     pub output: RelPath,

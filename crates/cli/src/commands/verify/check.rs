@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 use retrace_manifest::{
-    Ahead, Basis, Bundle, Disagreement, Expected, FileSample, GraphFinding, Resume, Scope, Unknown, Until,
-    Verification, VerifyOptions, check_graph, look_ahead, merge, sample, unfold, verify_after,
+    Ahead, Basis, Bundle, Disagreement, Entry, Expected, FileSample, GraphFinding, Resume, Scope, Unknown, Until,
+    Verdict, Verification, VerifyOptions, check_graph, look_ahead, merge, sample, unfold, verify_after,
 };
 use retrace_spec::manifest::ArtifactKind;
 use retrace_spec::{Digest, Manifest, RelPath};
@@ -36,6 +36,12 @@ pub(in crate::commands) struct Outcome {
     pub(in crate::commands) listed: usize,
     /// Paths that are not covered.
     pub(in crate::commands) ignored: Vec<RelPath>,
+    /// What lists have that is no file of the directory.
+    pub(super) elsewhere: Vec<String>,
+    /// With `--only-present`, the number of listed files that are not there.
+    pub(super) absent: usize,
+    /// What to do about links that were not followed.
+    pub(super) links: Option<&'static str>,
     /// With `--sample`, which files were read.
     pub(super) sampled: Option<FileSample>,
     /// With `--resume`, the number of files that were noted as verified before.
@@ -83,6 +89,8 @@ impl Verify {
             sample: None,
             seed: None,
             hub_cache: false,
+            ignore_extra: false,
+            only_present: false,
             resume: None,
             mmap: false,
             trusted: trusted.clone(),
@@ -94,7 +102,7 @@ impl Verify {
     pub(in crate::commands) fn check(&self, terminal: &Terminal) -> Result<Outcome, Failure> {
         let trust = self.trusted.read()?;
         let (source, ahead) = self.read()?;
-        let Source { manifest, bundle, expected, root } = source;
+        let Source { manifest, bundle, expected, mut elsewhere, root } = source;
         let root = self.dir.clone().unwrap_or(root);
         let kind = match (&manifest, &bundle) {
             (Some(_), _) => Listing::Manifest,
@@ -118,7 +126,8 @@ impl Verify {
             bundles.iter().flat_map(|(_, bundle)| &bundle.ignored).filter(|p| p.under(&root).exists()).cloned(),
         );
         for list in &self.also {
-            let Source { manifest, bundle, expected: listed, .. } = Source::read(list)?;
+            let Source { manifest, bundle, expected: listed, elsewhere: more, .. } = Source::read(list)?;
+            elsewhere.extend(more);
             let name = file_name(list);
             if manifest.is_some() {
                 let help = "give a list of checksums with --also; `retrace diff` compares two manifests";
@@ -127,6 +136,7 @@ impl Verify {
             disagreements.extend(merge(&mut expected, &name, listed));
             bundles.extend(bundle.map(|bundle| (name, bundle)));
         }
+        let links_allowed = bundles.iter().any(|(_, bundle)| bundle.allows_links);
         let signatures = Verified {
             file: &self.manifest,
             manifest: manifest.as_ref().zip(whole),
@@ -173,14 +183,16 @@ impl Verify {
             own: own.filter_map(|list| inside(&root, &list)).collect(),
             unknown: unknown.iter().filter(|unknown| self.asks_for(unknown)).cloned().collect(),
             mapped: self.mmap,
-            partial: !complete,
+            partial: !complete || self.ignore_extra,
             hub_cache: self.hub_cache,
             resume: resume.clone(),
         };
         // A large manifest takes much memory, and is not needed any more.
         drop((unfolded, manifest));
         let listed = expected.len();
-        let verification = verify_after(ahead, expected, &root, &options, terminal.progress().as_ref())?;
+        let mut verification = verify_after(ahead, expected, &root, &options, terminal.progress().as_ref())?;
+        let absent = if self.only_present { leave_out_absent(&mut verification) } else { 0 };
+        let links = if self.hub_cache { None } else { about_links(&verification, &root, links_allowed) };
         let other_root = self.root.filter(|published| Some(*published) != sealed_root);
         let standing = Standing::of(&signatures, self.root.is_some() && other_root.is_none());
         let before = resume.as_ref().map(|resume| resume.reused());
@@ -190,6 +202,9 @@ impl Verify {
             other_root,
             listed,
             ignored,
+            elsewhere,
+            absent,
+            links,
             sampled,
             before,
             graph,
@@ -262,4 +277,46 @@ impl Verify {
         }
         Ok(chosen)
     }
+}
+
+/// Makes listed files that are not there no findings, and returns their number. If no listed file was verified, all stay
+/// findings.
+fn leave_out_absent(verification: &mut Verification) -> usize {
+    if !verification.entries.iter().any(|entry| entry.verdict == Verdict::Verified) {
+        return 0;
+    }
+    let mut absent = BTreeSet::new();
+    for entry in verification.entries.iter_mut().filter(|entry| entry.verdict == Verdict::Missing) {
+        entry.verdict = Verdict::Skipped;
+        entry.diagnosis = "it is not in this copy, and --only-present leaves it out".to_owned();
+        absent.insert(entry.path.clone());
+    }
+    // Whether the parts of a checkpoint contradict each other, a copy without some of them does not say.
+    let directories: BTreeSet<Option<RelPath>> = absent.iter().map(RelPath::parent).collect();
+    verification.checkpoints.retain(|found| {
+        let own: Option<RelPath> = found.path.parse().ok();
+        !directories.contains(&own) && !directories.contains(&own.and_then(|own| own.parent()))
+    });
+    absent.len()
+}
+
+/// What to do about listed files that are links and were not followed, if there are such.
+fn about_links(verification: &Verification, root: &Path, allowed: bool) -> Option<&'static str> {
+    let is_link = |entry: &Entry| entry.verdict == Verdict::Unverifiable && entry.path.under(root).is_symlink();
+    if !verification.findings().any(is_link) {
+        return None;
+    }
+    let whole = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    let snapshots = whole.parent().filter(|parent| parent.ends_with("snapshots"));
+    let is_snapshot = snapshots.and_then(Path::parent).is_some_and(|repository| repository.join("blobs").is_dir());
+    Some(match (is_snapshot, allowed) {
+        (true, true) => {
+            "the signature allows links, and this is a snapshot in a hub's cache: --hub-cache follows its links"
+        }
+        (true, false) => "this is a snapshot in a hub's cache: --hub-cache follows its links",
+        (false, true) => {
+            "the signature allows links, and only those of a hub's cache are followed: copy the files in place of the links"
+        }
+        (false, false) => "only links of a hub's cache are followed: copy the files in place of the links",
+    })
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use retrace_files::{FileError, Root, WalkEntry, walk};
-use retrace_manifest::{Bundle, Expected, lfs_pointer, read_list};
+use retrace_manifest::{Bundle, Expected, List, lfs_pointer, read_list};
 use retrace_spec::{Document, Manifest};
 
 use super::super::{directory_of, read_text};
@@ -26,6 +26,8 @@ pub(super) struct Source {
     pub(super) bundle: Option<Bundle>,
     /// If it is a bundle or a list.
     pub(super) expected: Vec<Expected>,
+    /// What a list has that is no file of the directory.
+    pub(super) elsewhere: Vec<String>,
     /// Its path.
     pub(super) root: PathBuf,
 }
@@ -36,24 +38,31 @@ impl Source {
         let yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
         let root = directory_of(path);
         let name = file_name(path);
+        let elsewhere = Vec::new();
         if path.is_dir() {
-            return Ok(Self { manifest: None, bundle: None, expected: pointers(path)?, root });
+            return Ok(Self { manifest: None, bundle: None, expected: pointers(path)?, elsewhere, root });
         }
         let help = "give a manifest or a list of checksums; `retrace seal DIR` makes a manifest";
         let text = read_text(path).or_help(help)?;
         if !yaml {
             if !text.trim_start().starts_with('{') || is_dataset(&text) {
-                let expected = read_list(&name, &text)?;
-                return Ok(Self { manifest: None, bundle: None, expected, root });
+                let List { files: expected, elsewhere } = read_list(&name, &text)?;
+                return Ok(Self { manifest: None, bundle: None, expected, elsewhere, root });
             }
             if Bundle::is_one(&text) {
                 let bundle = Bundle::parse(&name, &text)?;
-                return Ok(Self { manifest: None, expected: bundle.files.clone(), bundle: Some(bundle), root });
+                return Ok(Self {
+                    manifest: None,
+                    expected: bundle.files.clone(),
+                    bundle: Some(bundle),
+                    elsewhere,
+                    root,
+                });
             }
         }
         let manifest = Manifest::parse(&text, &path.display().to_string()).map_err(Failure::from);
         let manifest = manifest.or_help(help)?;
-        Ok(Self { manifest: Some(manifest), bundle: None, expected: Vec::new(), root })
+        Ok(Self { manifest: Some(manifest), bundle: None, expected: Vec::new(), elsewhere, root })
     }
 }
 
@@ -75,7 +84,7 @@ fn pointers(root: &Path) -> Result<Vec<Expected>, Failure> {
             WalkEntry::Special(_) => continue,
         };
         match opened.file(&path)?.text(LONGEST) {
-            Ok(text) if lfs_pointer(&text).is_some() => expected.extend(read_list(path.as_str(), &text)?),
+            Ok(text) if lfs_pointer(&text).is_some() => expected.extend(read_list(path.as_str(), &text)?.files),
             // Too long to be a pointer, or not text.
             Ok(_) | Err(FileError::TooLarge { .. }) => {}
             Err(FileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::InvalidData => {}
