@@ -174,9 +174,14 @@ fn an_answer_is_drawn() {
     let ran = draw("select * from curve", "a.svg").code(0).says(&["drew", "58 rows", "a.svg"]);
     assert!(ran.out.is_empty(), "{}", ran.out);
     let svg = String::from_utf8(release.read("a.svg")).unwrap();
-    for part in
-        ["<svg ", "loss (nats a token)", ">\nstep\n", ">\none\n", ">\ntwo\n", "aria-label=\"select * from curve\""]
-    {
+    for part in [
+        "<svg ",
+        "loss (nats a token)",
+        ">\nstep\n",
+        ">\none\n",
+        ">\ntwo\n",
+        "aria-label=\"select * from curve. Vertical: loss (nats a token). Horizontal: step.",
+    ] {
         assert!(svg.contains(part), "{part:?} is not in\n{svg}");
     }
     draw("select * from curve", "a.png").code(0);

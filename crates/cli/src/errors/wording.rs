@@ -360,6 +360,7 @@ fn all() -> Vec<Errors> {
             include_str!("../../../import/src/error.rs"),
             [
                 ImportError::Nothing { paths: vec![path()], kind: "csv", names: "*.csv" },
+                ImportError::Nothing { paths: vec![path()], kind: "mlflow", names: "mlruns" },
                 ImportError::Clash {
                     one: "a/x.csv".into(),
                     other: "b/x.csv".into(),
