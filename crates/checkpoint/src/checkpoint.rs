@@ -114,14 +114,16 @@ impl Checkpoint {
 
 /// The contradictions between files in the directory at `at` below `root`, or in `root` itself: between every index
 /// and its shards, and among shards without an index; also between the name of a file and its content, if the name
-/// is that of a PyTorch checkpoint. Files whose tensors cannot be read here are otherwise skipped.
+/// is that of a PyTorch checkpoint, or ends with `.safetensors`. Files whose tensors cannot be read here are otherwise
+/// skipped.
 ///
 /// # Errors
 /// If the directory cannot be listed.
 pub fn contradictions(root: &Root, at: Option<&RelPath>) -> Result<Vec<Contradiction>, FileError> {
     let directory = Directory::open(root, at)?;
     let mut found = Vec::new();
-    let mut named: BTreeSet<String> = named_as_weights(&directory.names).cloned().collect();
+    let safetensors = directory.names.iter().filter(|name| name.ends_with(".safetensors"));
+    let mut named: BTreeSet<String> = named_as_weights(&directory.names).chain(safetensors).cloned().collect();
     for (about, parts) in every_set(&directory.names) {
         match directory.gather(&parts) {
             Ok(_) | Err(CheckpointError::Empty { .. }) => {}
@@ -138,10 +140,14 @@ pub fn contradictions(root: &Root, at: Option<&RelPath>) -> Result<Vec<Contradic
     for name in &named {
         // A directory or a link of this name is reported where the release's files are listed.
         let Ok(file) = root.file(&directory.inside(name)?) else { continue };
-        if !is_weights(&file, name)? {
-            let what = "its name is that of weights, and its content is not: it is empty, cut off or another file";
-            found.push(directory.contradiction(name, what.to_owned()));
-        }
+        let what = match tensor_places(&file, name) {
+            Err(FileError::Safetensors { place, what, .. }) => format!("{place}: {what}"),
+            _ if !is_weights(&file, name)? => "it is empty, cut off or another file".to_owned(),
+            _ => continue,
+        };
+        found.push(
+            directory.contradiction(name, format!("its name is that of weights, and its content is not: {what}")),
+        );
     }
     Ok(found)
 }
