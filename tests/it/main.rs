@@ -10,6 +10,7 @@ mod average;
 mod checkpoints;
 mod cluster;
 mod contamination;
+mod copies;
 mod corpus;
 mod decontamination;
 mod engines;

@@ -47,8 +47,17 @@ pub struct Disagreement {
 pub struct List {
     /// The files, sorted by path.
     pub files: Vec<Expected>,
-    /// What is listed and is no file of this directory, such as a repository or a file on another host, as texts.
-    pub elsewhere: Vec<String>,
+    /// What is listed and is no file of this directory, such as a repository or a file on another host.
+    pub elsewhere: Vec<Elsewhere>,
+}
+
+/// An entry of a list that is no file of the directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Elsewhere {
+    /// Its address, and any note that stands in place of a digest.
+    pub what: String,
+    /// Whether the list has a digest of it, which is not checked then.
+    pub digest: bool,
 }
 
 /// Reads the list called `name`. If 64 digits could be SHA-256's or BLAKE3's, the name decides: `SHA256SUMS`,
@@ -119,7 +128,8 @@ pub fn read_list(name: &str, text: &str) -> Result<List, ListError> {
             let repository = file.encoding_format.as_deref().is_some_and(|format| format.starts_with("git+"));
             if repository || path.contains("://") {
                 let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
-                elsewhere.push(format!("{url}{notes}"));
+                // A repository has no bytes, whatever the list says.
+                elsewhere.push(Elsewhere { what: format!("{url}{notes}"), digest: !repository && !good.is_empty() });
                 continue;
             }
             add(0, path, file.size(), None)?;
@@ -144,7 +154,10 @@ pub fn read_list(name: &str, text: &str) -> Result<List, ListError> {
     if files.is_empty() {
         let what = match elsewhere.is_empty() {
             true => "it lists no file".to_owned(),
-            false => format!("it lists no digest of a file of a copy, but only {}", elsewhere.join(" and ")),
+            false => {
+                let only: Vec<&str> = elsewhere.iter().map(|entry| entry.what.as_str()).collect();
+                format!("it lists no digest of a file of a copy, but only {}", only.join(" and "))
+            }
         };
         return Err(ListError { origin: name.to_owned(), line: 0, what });
     }
@@ -476,7 +489,12 @@ mod tests {
                {{"contentUrl": "three", "sha256": "{a}", "md5": "main"}}]}}"#,
         );
         let list = read_list("croissant.json", &croissant).unwrap();
-        let elsewhere = [r#"https://hub/x/tree/main ("https://issue/80" is no sha256)"#, ".", "https://openml/61"];
+        let elsewhere = [
+            (r#"https://hub/x/tree/main ("https://issue/80" is no sha256)"#, false),
+            (".", false),
+            ("https://openml/61", true),
+        ];
+        let elsewhere = elsewhere.map(|(what, digest)| Elsewhere { what: what.to_owned(), digest });
         assert_eq!(list.elsewhere, elsewhere);
         let expected = [("one", None, vec![]), ("three", None, vec![format!("sha256:{a}")]), ("two", Some(3), vec![])];
         assert_eq!(

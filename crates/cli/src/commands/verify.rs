@@ -6,7 +6,7 @@ mod source;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use retrace_manifest::{CheckpointFinding, Disagreement, Entry, FileSample, GraphFinding, Verdict};
+use retrace_manifest::{CheckpointFinding, Disagreement, Elsewhere, Entry, FileSample, GraphFinding, Verdict};
 use retrace_spec::Digest;
 
 use super::Exit;
@@ -146,6 +146,10 @@ impl Verify {
             for CheckpointFinding { path, what } in &verification.checkpoints {
                 finding("checkpoint", format!("{path}: {what}"))?;
             }
+            for entry in elsewhere.iter().filter(|entry| entry.digest) {
+                let what = "it is not a file of the directory, so its listed digest was not checked";
+                finding("unverifiable", format!("{}: {what}", entry.what))?;
+            }
             for found in &disagreements {
                 finding("disagreement", format!("{}: {}", found.path, found.what))?;
             }
@@ -236,7 +240,7 @@ impl Verify {
         }
         if let Some(first) = elsewhere.first() {
             let entries = if elsewhere.len() == 1 { "1 entry" } else { &format!("{} entries", elsewhere.len()) };
-            let what = format_args!("{entries}, no file of a copy but a repository or an address: {first}");
+            let what = format_args!("{entries}, no file of a copy but a repository or an address: {}", first.what);
             terminal.say(Tone::Faint, "not checked", what);
         }
         for path in &ignored {
@@ -263,8 +267,8 @@ struct Said<'a> {
     counts: BTreeMap<Verdict, usize>,
     entries: &'a [Entry],
     /// What a list has that is no file of the directory, and was not checked.
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    elsewhere: &'a [String],
+    #[serde(skip_serializing_if = "<[Elsewhere]>::is_empty")]
+    elsewhere: &'a [Elsewhere],
     /// With `--only-present`, the number of listed files that are not there; each is an entry.
     #[serde(skip_serializing_if = "is_zero")]
     absent: usize,

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 use retrace_manifest::{
-    Ahead, Basis, Bundle, Disagreement, Entry, Expected, FileSample, GraphFinding, Resume, Scope, Unknown, Until,
-    Verdict, Verification, VerifyOptions, check_graph, look_ahead, merge, sample, unfold, verify_after,
+    Ahead, Basis, Bundle, Disagreement, Elsewhere, Entry, Expected, FileSample, GraphFinding, Resume, Scope, Unknown,
+    Until, Verdict, Verification, VerifyOptions, check_graph, look_ahead, merge, sample, unfold, verify_after,
 };
 use retrace_spec::manifest::ArtifactKind;
 use retrace_spec::{Digest, Manifest, RelPath};
@@ -37,7 +37,7 @@ pub(in crate::commands) struct Outcome {
     /// Paths that are not covered.
     pub(in crate::commands) ignored: Vec<RelPath>,
     /// What lists have that is no file of the directory.
-    pub(super) elsewhere: Vec<String>,
+    pub(super) elsewhere: Vec<Elsewhere>,
     /// With `--only-present`, the number of listed files that are not there.
     pub(super) absent: usize,
     /// What to do about links that were not followed.
@@ -63,7 +63,9 @@ impl Outcome {
     pub(super) fn others(&self) -> usize {
         let refused = self.signatures.iter().filter(|signature| signature.holds == Some(false)).count();
         let checkpoints = self.verification.checkpoints.len();
-        self.graph.len() + self.disagreements.len() + usize::from(self.other_root.is_some()) + refused + checkpoints
+        let unchecked = self.elsewhere.iter().filter(|entry| entry.digest).count();
+        let of_lists = self.graph.len() + self.disagreements.len() + unchecked;
+        of_lists + usize::from(self.other_root.is_some()) + refused + checkpoints
     }
 
     /// Whether nothing was found.

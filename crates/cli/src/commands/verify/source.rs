@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use retrace_files::{FileError, Root, WalkEntry, walk};
-use retrace_manifest::{Bundle, Expected, List, lfs_pointer, read_list};
+use retrace_manifest::{Bundle, Elsewhere, Expected, List, lfs_pointer, read_list};
 use retrace_spec::{Document, Manifest};
 
 use super::super::{directory_of, read_text};
@@ -27,7 +27,7 @@ pub(super) struct Source {
     /// If it is a bundle or a list.
     pub(super) expected: Vec<Expected>,
     /// What a list has that is no file of the directory.
-    pub(super) elsewhere: Vec<String>,
+    pub(super) elsewhere: Vec<Elsewhere>,
     /// Its path.
     pub(super) root: PathBuf,
 }
