@@ -471,6 +471,10 @@ mod tests {
             ("question", Arc::new(StructArray::from(vec![(field, inner)]))),
             ("kind", Arc::new(["a", "a"].into_iter().collect::<arrow::array::DictionaryArray<Int32Type>>())),
         ];
+        written(columns)
+    }
+
+    fn written(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {
         let batch = RecordBatch::try_from_iter(columns).unwrap();
         let mut bytes = Vec::new();
         let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
@@ -536,15 +540,6 @@ mod tests {
         assert!(cut.contains("a.jsonl:2: is truncated: EOF"), "{cut}");
         assert!(list.contains("a.jsonl:3: invalid type: sequence, expected a JSON object"), "{list}");
         assert!(bytes.contains("a.jsonl:4: is not UTF-8 at byte 0"), "{bytes}");
-    }
-
-    fn written(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {
-        let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let mut bytes = Vec::new();
-        let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
-        writer.write(&batch).unwrap();
-        writer.close().unwrap();
-        bytes
     }
 
     #[test]
