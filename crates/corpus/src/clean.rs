@@ -9,14 +9,14 @@ use std::path::Path;
 
 use rayon::prelude::*;
 use retrace_files::{FileError, Progress, Root, TextLines, Unit, WholeFile, expand, sweep_all};
-use retrace_spec::recipe::{Deduplicate, Language, Remove, Unreadable, cleaned_name};
+use retrace_spec::recipe::{Deduplicate, Remove, Unreadable, cleaned_name};
 use retrace_spec::{CleanRecipe, Digest, RelPath};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::CorpusError;
-use crate::contamination::{Found, FoundIn, text_in, without};
-use crate::records::{Records, columns, said};
+use crate::contamination::{Found, FoundIn, without};
+use crate::records::{columns, said};
 use crate::rules::{broken, folded};
 use documents::{Document, document, has_surrogate, open, row, shortened, wanted};
 
