@@ -49,6 +49,10 @@ foreign CHECKPOINT TOKENIZER:
 one-answer +TABLES:
     tests/one-answer.sh {{TABLES}}
 
+# Random tables written by pyarrow and DuckDB, which are installed: `query` gives them back to the bit
+peers-query TABLES="100" SEED="1":
+    tests/peers-query.sh {{TABLES}} {{SEED}}
+
 # Benchmark: `retrace verify`, b3sum and the reference OMS tool on the same files
 bench-verify:
     cargo build --release
