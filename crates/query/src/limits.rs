@@ -1,19 +1,21 @@
 //! Limits on the time and memory of a query.
 //!
-//! Three limits apply to memory, each where the others have no effect: DataFusion's memory pool, which its
-//! larger operators use; the limits of functions with large results ([`crate::functions`]); and a periodic
-//! check of the whole process. Nothing is written to disk.
+//! Three limits apply to memory, each where the others have no effect: the pool ([`Pool`]) from which DataFusion's
+//! larger operators request memory before they take it; the limits of functions with large results
+//! ([`crate::functions`]); and a periodic check of the whole process. Nothing is written to disk.
 
+use std::fmt;
 use std::future::Future;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{GreedyMemoryPool, UnboundedMemoryPool};
+use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool, MemoryReservation, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use retrace_files::RegularFile;
 use tokio::runtime::Runtime;
@@ -39,7 +41,7 @@ impl Limits {
         let nothing_on_disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
         let builder = RuntimeEnvBuilder::new().with_disk_manager_builder(nothing_on_disk);
         let builder = match self.memory {
-            Some(most) => builder.with_memory_pool(Arc::new(GreedyMemoryPool::new(most / 4 * 3))),
+            Some(most) => builder.with_memory_pool(Arc::new(Pool::new(most / 4 * 3))),
             None => builder.with_memory_pool(Arc::new(UnboundedMemoryPool::default())),
         };
         Ok(Arc::new(builder.build()?))
@@ -60,7 +62,7 @@ impl Limits {
         runtime: &Runtime,
         work: impl Future<Output = Result<T, QueryError>> + Send + 'static,
     ) -> Result<T, QueryError> {
-        let (began, before) = (Instant::now(), resident());
+        let (began, before) = (Instant::now(), resident().unwrap_or(0));
         let (send, receive) = mpsc::sync_channel(1);
         let task = runtime.spawn(async move {
             // After the work was abandoned, its result is not read.
@@ -79,7 +81,9 @@ impl Limits {
                 task.abort();
                 return Err(QueryError::TooLong { after });
             }
-            if let Some(most) = self.memory.filter(|most| resident().saturating_sub(before) > *most) {
+            if let Some(most) =
+                self.memory.filter(|most| resident().is_some_and(|now| now.saturating_sub(before) > *most))
+            {
                 task.abort();
                 return Err(QueryError::TooLarge { most, what: String::new() });
             }
@@ -87,13 +91,71 @@ impl Limits {
     }
 }
 
-/// Bytes of memory that the process uses; zero if the system does not report it.
-fn resident() -> usize {
-    let status = RegularFile::open(Path::new("/proc/self/status")).and_then(|file| file.text(1 << 16));
-    let status = status.unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<usize>().ok());
-    kibibytes.unwrap_or(0).saturating_mul(1024)
+/// The memory that operators request. Their requests are an upper bound of what they use, and can be many times more:
+/// batches that share their texts are counted with all of these texts each, so a sort of 40 MB can request gigabytes.
+/// So if the requests exceed the limit, the memory that the process has at this moment decides.
+#[derive(Debug)]
+struct Pool {
+    /// The limit in bytes.
+    most: usize,
+    /// The memory of the process in bytes when the pool was made.
+    before: usize,
+    requested: AtomicUsize,
+}
+
+impl Pool {
+    fn new(most: usize) -> Self {
+        Self { most, before: resident().unwrap_or(0), requested: AtomicUsize::new(0) }
+    }
+
+    /// Whether the process is within the limit; false if the system does not report its memory.
+    fn is_within(&self) -> bool {
+        resident().is_some_and(|now| now.saturating_sub(self.before) <= self.most)
+    }
+}
+
+impl MemoryPool for Pool {
+    fn name(&self) -> &'static str {
+        "query"
+    }
+
+    fn grow(&self, _: &MemoryReservation, additional: usize) {
+        self.requested.fetch_add(additional, Ordering::Relaxed);
+    }
+
+    fn shrink(&self, _: &MemoryReservation, shrink: usize) {
+        self.requested.fetch_sub(shrink, Ordering::Relaxed);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<(), DataFusionError> {
+        let fits = self.reserved().saturating_add(additional) <= self.most;
+        if fits || self.is_within() {
+            self.grow(reservation, additional);
+            return Ok(());
+        }
+        Err(DataFusionError::ResourcesExhausted(reservation.consumer().name().to_owned()))
+    }
+
+    fn reserved(&self) -> usize {
+        self.requested.load(Ordering::Relaxed)
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        MemoryLimit::Finite(self.most)
+    }
+}
+
+impl fmt::Display for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "query({} bytes)", self.most)
+    }
+}
+
+/// Bytes of memory that the process uses, if the system reports it.
+fn resident() -> Option<usize> {
+    let status = RegularFile::open(Path::new("/proc/self/status")).and_then(|file| file.text(1 << 16)).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().split(' ').next()?.parse::<usize>().ok()?.checked_mul(1024)
 }
 
 #[cfg(test)]

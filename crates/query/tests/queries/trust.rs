@@ -284,6 +284,23 @@ fn a_query_that_takes_too_much_is_given_up() {
     }
 }
 
+/// The batches of a sort share the texts of the table, and DataFusion requests memory for all of them with each batch:
+/// some gigabytes here, for 70 MB of texts.
+#[test]
+fn a_query_is_not_given_up_for_what_its_batches_share() {
+    let text = |n: u32| format!("repeat(cast(value * {n} as varchar), 12) as t{n}");
+    let texts = (1..5).map(text).collect::<Vec<_>>().join(", ");
+    let sql = format!(
+        "with texts as (select value, {texts} from range(200000)), \
+         numbered as (select *, row_number() over (partition by value % 7 order by t1) as n, \
+             count(*) over (partition by value % 3) as of from texts) \
+         select count(*) as rows, min(n) as least, max(of) as most, \
+             max(length(t1) + length(t2) + length(t3) + length(t4)) as longest \
+         from (select * from numbered order by value % 11, t2 limit 199999)"
+    );
+    assert_eq!(csv(&limited(120.0, 1 << 30), &sql), "rows,least,most,longest\n199999,1,66667,288\n");
+}
+
 #[test]
 fn no_function_makes_what_does_not_fit() {
     let session = limited(60.0, 1 << 30);
