@@ -46,18 +46,22 @@ links as (
     from claims where value like '%/blob/main/%.csv)%'
 ),
 files as (select release, source, regexp_replace(source, '^.*/', '') as name from sources),
--- Hyperparameters beside the arguments of the run.
+-- Hyperparameters beside the arguments of the run, which are a list: an option, and after it its value.
 arguments as (
-    select release, subject, source, place, value from claims where name like '%_args' and value like '%"--%'
+    select release, subject, source, place, regexp_replace(name, '[.][0-9]+$', '') as list,
+        try_cast(regexp_replace(name, '^.*[.]', '') as bigint) as nth, value
+    from claims where name like '%_args.%'
 ),
 hyper as (
     select release, subject, source, place, name, number from claims
     where name in ('hyperparameters.lr', 'hyperparameters.wd', 'hyperparameters.warmup') and number is not null
 ),
 argued as (
-    select h.release, h.subject, h.source, h.place, h.name, h.number, a.place as args_place,
-        try_cast(regexp_replace(a.value, '^.*"--' || regexp_replace(h.name, '^hyperparameters[.]', '') || '", "([^"]*)".*$', '\1') as double) as argument
-    from hyper h join arguments a on a.release = h.release and a.subject = h.subject and a.source = h.source
+    select h.release, h.subject, h.source, h.place, h.name, h.number, v.place as args_place, try_cast(v.value as double) as argument
+    from hyper h
+    join arguments o on o.release = h.release and o.subject = h.subject and o.source = h.source
+        and o.value = '--' || regexp_replace(h.name, '^hyperparameters[.]', '')
+    join arguments v on v.release = o.release and v.subject = o.subject and v.source = o.source and v.list = o.list and v.nth = o.nth + 1
 ),
 -- One identity for several.
 identities as (

@@ -1,3 +1,3 @@
 -- fires: claims-contradict
 -- with: hyperparameters.lr
-create or replace view claims as select release, subject, name, replace(value, '"--lr", "0.003"', '"--lr", "0.0003"') as value, number, source, place from clean_claims;
+create or replace view claims as select release, subject, name, case when name = 'run_args.1' then '0.0003' else value end as value, number, source, place from clean_claims;
