@@ -1,5 +1,5 @@
 -- question: Which pairs of tasks rise and fall together over the checkpoints of a run?
--- parameter metric = 'acc': the metric
+-- parameter metric in metrics.metric = 'acc': the metric
 -- parameter at_least = 0.0: the smallest correlation to report, of either sign
 select release, run, shots, task_a, task_b, spearman, kendall, checkpoints
 from (

@@ -1,5 +1,5 @@
 -- question: Which checkpoint of each run is the best, by the mean over its tasks?
--- parameter metric = 'acc': the metric; higher is better
+-- parameter metric in metrics.metric = 'acc': the metric; higher is better
 -- parameter shots = null: the number of examples in the prompt (default: each number separately)
 
 -- A checkpoint with a result that is NaN has no mean, so it is not compared.

@@ -1,6 +1,6 @@
 -- question: From which step on does each run stay above chance on a task, by at least a margin?
--- parameter task = null: the task (default: all tasks)
--- parameter metric = 'acc': the metric
+-- parameter task in metrics.task = null: the task (default: all tasks)
+-- parameter metric in metrics.metric = 'acc': the metric
 -- parameter chance = 0.25: the value of random guessing
 -- parameter margin = 0.05: how far above chance a checkpoint must be
 select

@@ -1,5 +1,5 @@
 -- question: On which tasks did a run end below its own best, and by how much?
--- parameter metric = 'acc': the metric; higher is better
+-- parameter metric in metrics.metric = 'acc': the metric; higher is better
 -- parameter at_least = 0.0: the smallest loss to report
 select release, run, task, shots, peak, lost
 from (

@@ -1,5 +1,5 @@
 -- question: Between which neighbouring checkpoints does a task fall the most, and by how many standard errors?
--- parameter metric = 'acc': the metric; higher is better
+-- parameter metric in metrics.metric = 'acc': the metric; higher is better
 -- parameter most = 20: how many to report
 select
   release, run, task, shots, step_before, step, value_before, value, value - value_before as change,

@@ -1,5 +1,5 @@
 -- question: Which tensors moved most between neighbouring checkpoints, relative to their size?
--- parameter run = null: the run (default: all runs)
+-- parameter run in tensors.run = null: the run (default: all runs)
 -- parameter most = 20: how many to report per checkpoint
 select run, step, tensor, moved, cosine, norm
 from (

@@ -1,7 +1,7 @@
 -- question: Is one run better than another on the same items, and how sure is that?
--- parameter a: the first run
--- parameter b: the second run
--- parameter task = null: the task (default: each task separately)
+-- parameter a in samples.run: the first run
+-- parameter b in samples.run: the second run
+-- parameter task in samples.task = null: the task (default: each task separately)
 with answers as (
   -- An item counts once for each filter, however often it was answered.
   select

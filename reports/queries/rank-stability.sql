@@ -1,5 +1,5 @@
 -- question: From which step on does a run rank its tasks as at its end?
--- parameter metric = 'acc': the metric
+-- parameter metric in metrics.metric = 'acc': the metric
 with ends as (
   select release, run, max(step) as step from metrics where metric = $metric group by release, run
 ),

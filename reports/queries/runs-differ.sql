@@ -1,7 +1,7 @@
 -- question: On which tasks do two runs differ by more than their standard errors allow, at the same step?
--- parameter a: the first run
--- parameter b: the second run
--- parameter metric = 'acc': the metric
+-- parameter a in metrics.run: the first run
+-- parameter b in metrics.run: the second run
+-- parameter metric in metrics.metric = 'acc': the metric
 select
   x.task, x.shots, x.step, x.value as a, x.stderr as stderr_a, y.value as b, y.stderr as stderr_b,
   x.value - y.value as difference,

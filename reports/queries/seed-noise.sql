@@ -1,6 +1,6 @@
 -- question: How much do repetitions of a run differ by chance?
 -- parameter runs = '%': a LIKE pattern for the names of the repeated runs
--- parameter metric = 'acc': the metric
+-- parameter metric in metrics.metric = 'acc': the metric
 select
   release, task, shots, step,
   stddev(value) as deviation, avg(stderr) as mean_stderr, max(value) - min(value) as range,

@@ -1,8 +1,8 @@
 -- question: How much do examples in the prompt help, checkpoint by checkpoint?
 -- parameter few = 5: the greater number of examples
 -- parameter none = 0: the smaller number
--- parameter task = null: the task (default: all tasks)
--- parameter metric = 'acc': the metric
+-- parameter task in metrics.task = null: the task (default: all tasks)
+-- parameter metric in metrics.metric = 'acc': the metric
 select
   b.release, b.run, b.task, b.step, b.tokens,
   a.value as with_few, b.value as with_none, a.value - b.value as difference

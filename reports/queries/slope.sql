@@ -1,5 +1,5 @@
 -- question: By how much does a task change when the number of tokens grows by a factor of e?
--- parameter metric = 'acc': the metric
+-- parameter metric in metrics.metric = 'acc': the metric
 -- parameter from_tokens = 0: use only checkpoints with at least this many training tokens
 select
   release, run, task, shots,

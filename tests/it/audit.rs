@@ -37,7 +37,9 @@ fn what_a_list_cannot_mean_is_found_with_its_line() {
 fn hyperparameters_are_compared_with_the_arguments_that_an_import_read() {
     let release = Release::new();
     let published = |lr: &str| {
-        format!(r#"{{"hyperparameters": {{"lr": 0.0003, "wd": 0.1}}, "open_lm_args": ["--wd", "0.1", "--lr", "{lr}"]}}"#)
+        format!(
+            r#"{{"hyperparameters": {{"lr": 0.0003, "wd": 0.1}}, "open_lm_args": ["--wd", "0.1", "--lr", "{lr}"]}}"#
+        )
     };
     release.write("models/m.json", &published("0.003"));
     release.run(&["import", "configs", "models", "-o", "tables"]).code(0);

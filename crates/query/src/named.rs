@@ -4,14 +4,15 @@
 //!
 //! ```sql
 //! -- question: From which step on does a task stay above chance?
-//! -- parameter task: the task
+//! -- parameter task in metrics.task: the task
 //! -- parameter margin = 0.05: how far above chance
 //! select … where task = $task …
 //! ```
 //!
 //! A continuation line is indented: `--   and its end`. A parameter has the type of its default: a text `'in quotes'`,
-//! an integer, a number, or `null`, which is a missing text; a parameter without a default is a required text. A value
-//! is never inserted into the SQL's text: it replaces `$task` in the parsed query.
+//! an integer, a number, or `null`, which is a missing text; a parameter without a default is a required text. With
+//! `in TABLE.COLUMN`, it is one of the texts of this column: if the answer is empty and a given value is not there, this
+//! is an error and no answer. A value is never inserted into the SQL's text: it replaces `$task` in the parsed query.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -40,6 +41,8 @@ pub struct NamedQuery {
 pub struct Parameter {
     /// Its name, without the `$`.
     pub name: String,
+    /// The table and the column that have its values, if the file says this.
+    pub values: Option<(String, String)>,
     /// Its default value; without one it is required.
     pub default: Option<Literal>,
     /// Its description.
@@ -170,10 +173,28 @@ impl NamedQuery {
                             (name.trim(), Some(literal))
                         }
                     };
+                    let (name, values) = match name.split_once(" in ") {
+                        None => (name, None),
+                        Some((name, column)) => {
+                            let values = column.trim().split_once('.').filter(|(table, column)| {
+                                let plain = |part: &str| part.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+                                !table.is_empty() && !column.is_empty() && plain(table) && plain(column)
+                            });
+                            let (table, column) = values.ok_or_else(|| {
+                                refuse(line, format!("{column} is not a table and a column, such as metrics.run"))
+                            })?;
+                            (name.trim(), Some((table.to_owned(), column.to_owned())))
+                        }
+                    };
                     if query.parameters.iter().any(|other| other.name == name) {
                         return Err(refuse(line, format!("duplicate parameter {name}")));
                     }
-                    query.parameters.push(Parameter { name: name.to_owned(), default, about: value.to_owned() });
+                    query.parameters.push(Parameter {
+                        name: name.to_owned(),
+                        values,
+                        default,
+                        about: value.to_owned(),
+                    });
                 }
                 _ => return Err(refuse(line, format!("unknown or duplicate key {key}"))),
             }

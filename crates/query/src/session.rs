@@ -17,9 +17,9 @@ use retrace_spec::{KnownRoots, guard};
 use retrace_tables::{PublishedRoot, Row};
 use tokio::runtime::Runtime;
 
-use crate::explain::{Names, explain};
+use crate::explain::{Names, explain, nearest};
 use crate::held::{Held, Holder, UnknownPart};
-use crate::named::Literal;
+use crate::named::{Literal, Parameter};
 use crate::sources::{self, Sources};
 use crate::{Answer, Limits, NamedQuery, QueryError, Stores, depth, functions, manifests};
 
@@ -270,9 +270,27 @@ impl Session {
     /// The answer to a named query, with these values of its parameters.
     ///
     /// # Errors
-    /// As [`Session::run_foreign`], or if a parameter is unknown, missing or of the wrong type.
+    /// As [`Session::run_foreign`], or if a parameter is unknown, missing or of the wrong type; or if the answer is empty
+    /// and a given value is not in the column of its parameter.
     pub fn ask(&self, query: &NamedQuery, given: &BTreeMap<String, String>) -> Result<Answer, QueryError> {
-        self.answer(&query.sql, query.bind(given)?, Whose::Foreign)
+        let answer = self.answer(&query.sql, query.bind(given)?, Whose::Foreign)?;
+        if answer.rows() > 0 {
+            return Ok(answer);
+        }
+        for Parameter { name, values, .. } in &query.parameters {
+            let (Some((table, column)), Some(value)) = (values, given.get(name)) else { continue };
+            let sql = format!("select distinct {column} as value from {table} where {column} is not null");
+            let there = self.answer(&sql, BTreeMap::new(), Whose::Foreign)?.texts("value")?;
+            if !there.contains(value) {
+                let what = format!("{name} is {value:?}, and the table {table} has no such {column}");
+                return Err(QueryError::Parameter {
+                    query: query.name.clone(),
+                    what,
+                    help: nearest(column, value, &there),
+                });
+            }
+        }
+        Ok(answer)
     }
 
     fn answer(&self, sql: &str, values: BTreeMap<String, Literal>, whose: Whose) -> Result<Answer, QueryError> {

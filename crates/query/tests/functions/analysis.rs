@@ -149,7 +149,7 @@ async fn the_bootstrap_of_few() {
     let session = session(1);
     for (rows, expected) in [
         ("(1e0, 3e0)", "{difference: -2.0, low: , high: , p: }"),
-        ("(1e0, 3e0), (2e0, 4e0)", "{difference: -2.0, low: -2.0, high: -2.0, p: 0.00019998000199980003}"),
+        ("(1e0, 3e0), (2e0, 4e0)", "{difference: -2.0, low: -2.0, high: -2.0, p: 0.5}"),
         ("(1e0, 1e0), (2e0, 2e0)", "{difference: 0.0, low: 0.0, high: 0.0, p: 1.0}"),
         ("(1e0, 'nan'::double), (2e0, 2e0)", "{difference: NaN, low: NaN, high: NaN, p: NaN}"),
         ("(null, 1e0)", "{difference: , low: , high: , p: }"),
@@ -163,6 +163,48 @@ async fn the_bootstrap_of_few() {
     for resamples in ["0", "1e9", "-5", "a"] {
         let sql = format!("select paired_bootstrap(a, a, {resamples}) from (values (1e0), (2e0)) t(a)");
         assert!(failure(&session, &sql).await.contains("resamples is not one number"), "{resamples}");
+    }
+}
+
+/// Exact values by Python's integers: 2 · Σ C(n, i) / 2^n over i ≤ the smaller number of signs.
+#[tokio::test]
+async fn p_of_right_and_wrong_answers_is_mcnemars() {
+    let session = session(2);
+    for (only_a, only_b, both, expected) in [
+        (3, 0, 7, 0.25),
+        (5, 0, 5, 0.0625),
+        (0, 5, 5, 0.0625),
+        (2, 2, 6, 1.0),
+        (8, 1, 0, 0.0390625),
+        (60, 40, 900, 0.05688793364098079),
+        (2600, 2400, 0, 0.004883649737517518),
+    ] {
+        let sql = format!(
+            "select paired_bootstrap(a, b)['p'] from (select 1e0 a, 0e0 b from range({only_a}) \
+             union all select 0e0, 1e0 from range({only_b}) union all select 1e0, 1e0 from range({both}))"
+        );
+        let got = numbers(&session, &sql).await[0].unwrap();
+        assert!((got - expected).abs() < 1e-11, "{only_a} {only_b}: {got} {expected}");
+    }
+}
+
+/// Few pairs: every choice of signs is looked at here too. Many: within the error of 10 000 choices.
+#[tokio::test]
+async fn p_is_the_share_of_signs() {
+    let session = session(1);
+    for (n, within) in [(2, 1e-12), (7, 1e-12), (13, 1e-12), (16, 0.02)] {
+        let mut noise = vec![0f32; n];
+        Stream::new(n as u64, "noise").normal(0, 1.0, &mut noise);
+        let differences: Vec<f64> = noise.iter().map(|x| f64::from(*x) + 0.4).collect();
+        let sum = |signs: usize| {
+            let signed = |(at, d): (usize, &f64)| if signs >> at & 1 == 1 { -d } else { *d };
+            differences.iter().enumerate().map(signed).sum::<f64>().abs()
+        };
+        let far = (0..1 << n).filter(|signs| sum(*signs) >= sum(0) - 1e-9).count();
+        let rows: Vec<String> = differences.iter().map(|d| format!("({d:e}, 0e0)")).collect();
+        let sql = format!("select paired_bootstrap(a, b)['p'] from (values {}) t(a, b)", rows.join(", "));
+        let got = numbers(&session, &sql).await[0].unwrap();
+        assert!((got - far as f64 / (1 << n) as f64).abs() < within, "{n}: {got} {far}");
     }
 }
 

@@ -87,6 +87,40 @@ fn values_are_bound_and_never_read_as_sql() {
     }
 }
 
+#[test]
+fn a_value_that_no_row_has_is_an_error_and_no_empty_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = release(directory.path());
+    let queries = NamedQuery::embedded().unwrap();
+    let ask =
+        |name: &str, values: &[(&str, &str)]| session.ask(NamedQuery::find(&queries, name).unwrap(), &given(values));
+    for (name, values, what, help) in [
+        (
+            "paired-samples",
+            &[("a", "one"), ("b", "twoo")][..],
+            "b is \"twoo\", and the table samples has no such run",
+            "two",
+        ),
+        ("runs-differ", &[("a", "One"), ("b", "two")], "a is \"One\", and the table metrics has no such run", "one"),
+        ("learning-curve", &[("task", "c")], "task is \"c\", and the table metrics has no such task", "late"),
+        ("spikes", &[("run", "three")], "run is \"three\", and the table train_log has no such run", "one"),
+    ] {
+        match ask(name, values) {
+            Err(QueryError::Parameter { what: said, help: helps, .. }) => {
+                assert!(said == what && helps.contains(help), "{name}: {said}, {helps}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    // A value that is there gives an answer, also if it is empty.
+    assert_eq!(ask("spikes", &[("run", "one")]).unwrap().rows(), 0);
+    for column in ["metrics", "metrics.", ".run", "metrics.run; drop", "Metrics.run"] {
+        let text = format!("-- question: ?\n-- parameter a in {column}: b\nselect 1");
+        let error = NamedQuery::parse("q", &text, "q.sql").unwrap_err();
+        assert!(error.to_string().contains("not a table and a column"), "{column}: {error}");
+    }
+}
+
 /// A release with a few rows of every table.
 fn release(directory: &Path) -> Session {
     let row = |run: &str, task: &str, shots: u64, step: u64, value: f64| Metric {
@@ -379,10 +413,10 @@ fn documents_are_paired_once_for_each_filter() {
     let two = answers("two", Some(5), &[("strict", "1000000000"), ("flexible", "1100000000")]);
     let answer = paired(&[one.clone(), two.clone()].concat());
     let rows: Vec<Vec<&str>> = answer.lines().skip(1).map(|row| row.split(',').collect()).collect();
-    // By hand: of ten documents 7 against 2, and 4 against 1.
+    // By hand: of ten documents 7 against 2, and 4 against 1; 5 and 3 differ, all in favour of the one: p is 2/2^5 and 2/2^3.
     assert_eq!(
-        rows.iter().map(|row| &row[..5]).collect::<Vec<_>>(),
-        [["gsm8k", "flexible", "5", "10", "0.5"], ["gsm8k", "strict", "5", "10", "0.3"]]
+        rows.iter().map(|row| [row[1], row[3], row[4], row[7]]).collect::<Vec<_>>(),
+        [["flexible", "10", "0.5", "0.0625"], ["strict", "10", "0.3", "0.25"]]
     );
     // That documents were answered twice adds no documents.
     let again = one.iter().map(|row| Sample { place: format!("again {}", row.place), ..row.clone() }).collect();
