@@ -14,11 +14,27 @@ const LONGEST: u64 = 64 << 20;
 
 /// Whether a file is such an index, by its name.
 pub fn is_index(name: &str) -> bool {
-    ENDINGS.iter().any(|ending| name.ends_with(ending))
+    shards_of(name).is_some()
 }
 
-/// The ending of an index's name.
-const ENDINGS: [&str; 2] = [".safetensors.index.json", ".bin.index.json"];
+/// The beginning and the ending of the names of an index's shards, by the name of the index:
+/// `model.safetensors.index.json` has the shards `model-….safetensors`. With a variant, transformers calls the index
+/// `model.safetensors.index.fp16.json`, and its shards `model.fp16-….safetensors`.
+pub(crate) fn shards_of(index: &str) -> Option<(String, &'static str)> {
+    let named = index.strip_suffix(".json")?;
+    let (files, variant) = match named.strip_suffix(".index") {
+        Some(files) => (files, None),
+        None => {
+            named.rsplit_once('.').and_then(|(rest, variant)| Some((rest.strip_suffix(".index")?, Some(variant))))?
+        }
+    };
+    let ending = ENDINGS.into_iter().find(|ending| files.ends_with(ending))?;
+    let stem = files.strip_suffix(ending)?;
+    Some((variant.map_or_else(|| stem.to_owned(), |variant| format!("{stem}.{variant}")), ending))
+}
+
+/// The endings of the names of shards.
+const ENDINGS: [&str; 2] = [".safetensors", ".bin"];
 
 /// The shard of every tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Which files of a directory are its checkpoint.
 
+use crate::index::shards_of;
 use crate::is_index;
 
 /// A format of published weights, by the names of its files.
@@ -41,7 +42,7 @@ impl Form {
         if !files.is_empty() {
             return Some(Parts::Files(files));
         }
-        let mut indices = matching(&|name| name.ends_with(&format!("{ending}.index.json")));
+        let mut indices = matching(&|name| shards_of(name).is_some_and(|(_, of)| of == ending));
         if indices.len() > 1 {
             return Some(Parts::Several(indices));
         }
@@ -56,10 +57,8 @@ impl Form {
 /// The files of a directory that the index of this name should cover, by their names: the unsharded file, and numbered
 /// shards.
 pub(crate) fn parts_of<'a>(index: &str, names: &'a [String]) -> Vec<&'a String> {
-    let Some((stem, ending)) = index.strip_suffix(".index.json").and_then(|whole| whole.rsplit_once('.')) else {
-        return Vec::new();
-    };
-    names.iter().filter(|name| is_part(name, stem, &format!(".{ending}"))).collect()
+    let Some((stem, ending)) = shards_of(index) else { return Vec::new() };
+    names.iter().filter(|name| is_part(name, &stem, ending)).collect()
 }
 
 /// Every set of files in a directory that should be consistent, each with a name for messages: what each index lists,
@@ -143,6 +142,8 @@ mod tests {
             (&["model.safetensors", "model.safetensors.index.json"], listed("model.safetensors.index.json")),
             (&["model.fp16.safetensors.index.json", "model.safetensors"], files(&["model.safetensors"])),
             (&["model.fp16.safetensors.index.json"], listed("model.fp16.safetensors.index.json")),
+            (&["model.safetensors.index.fp16.json"], listed("model.safetensors.index.fp16.json")),
+            (&["model.safetensors.index.fp16.json", "model.safetensors"], files(&["model.safetensors"])),
             (&["model_weights.safetensors"], files(&["model_weights.safetensors"])),
             (&["pytorch_model.bin.index.json", "pytorch_model.bin"], listed("pytorch_model.bin.index.json")),
             (
@@ -157,6 +158,31 @@ mod tests {
         }
         let two = ["model.a.safetensors.index.json", "model.b.safetensors.index.json"];
         assert_eq!(FORMS[0].parts(&names(&two)), Some(Parts::Several(names(&two))));
+    }
+
+    /// As transformers names them (`_add_variant` in modeling_utils.py).
+    #[test]
+    fn the_shards_of_an_index() {
+        for (index, expected) in [
+            ("model.safetensors.index.json", Some(("model", ".safetensors"))),
+            ("pytorch_model.bin.index.json", Some(("pytorch_model", ".bin"))),
+            ("model.safetensors.index.fp16.json", Some(("model.fp16", ".safetensors"))),
+            ("model.fp16.safetensors.index.json", Some(("model.fp16", ".safetensors"))),
+            ("model.index.json", None),
+            ("model.safetensors.json", None),
+            ("model.safetensors.index.a.b.json", None),
+            ("index.json", None),
+            (".json", None),
+        ] {
+            let found = shards_of(index);
+            assert_eq!(found.as_ref().map(|(stem, ending)| (stem.as_str(), *ending)), expected, "{index}");
+        }
+        let there = names(&[
+            "model.fp16-00001-of-00002.safetensors",
+            "model.fp16-00002-of-00002.safetensors",
+            "model.safetensors",
+        ]);
+        assert_eq!(parts_of("model.safetensors.index.fp16.json", &there).len(), 2);
     }
 
     #[test]
