@@ -16,6 +16,8 @@ pub(crate) enum Beside {
     Nothing,
     /// The model that its samples are of.
     Model(Evaluated),
+    /// Several models of the import have names that end alike: its run has this name.
+    Run(String),
     /// A later event file of its directory begins again at this step: its points from there on are gone.
     PurgedFrom(u64),
     /// The entries of its history, by index, that another file of the run has too and gives.

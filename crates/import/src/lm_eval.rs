@@ -4,7 +4,7 @@
 //! Samples name neither the model's revision nor its path. The results file of the same time in the same directory
 //! does, if it is imported with them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -14,7 +14,7 @@ use retrace_tables::{Metric, Sample};
 
 use crate::beside::{Beside, ReadFile};
 use crate::json;
-use crate::rows::{Input, Problem, Rows};
+use crate::rows::{Input, Problem, Rows, folder};
 use crate::value::{Value, pointer};
 
 /// The evaluated model.
@@ -22,13 +22,15 @@ use crate::value::{Value, pointer};
 pub(crate) struct Evaluated {
     pub(crate) run: String,
     pub(crate) step: Option<u64>,
+    /// What is before the run in the model's name: its organisation on a hub, or directories.
+    pub(crate) of: Vec<String>,
 }
 
 impl Evaluated {
     /// A model by its name or path, and its revision. The last part of the name is the run; if that contains a step,
-    /// the part before it. If a revision has text before its step, such as a stage, it is a separate run.
+    /// the part before it.
     pub(crate) fn new(model: &str, revision: Option<&str>) -> Self {
-        let mut parts: Vec<&str> = model.split('/').filter(|part| !part.is_empty()).collect();
+        let mut parts: Vec<&str> = model.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
         let mut step = None;
         if let [.., _, last] = parts.as_slice()
             && let CheckpointName { step: Some(at), before: "", .. } = CheckpointName::of(last)
@@ -36,15 +38,23 @@ impl Evaluated {
             step = Some(at.get());
             parts.pop();
         }
-        let mut run = parts.last().copied().unwrap_or_default().to_owned();
+        let run = parts.pop().unwrap_or_default().to_owned();
+        let mut evaluated = Self { run, step, of: parts.into_iter().map(str::to_owned).collect() };
         if let Some(revision) = revision {
-            let said = CheckpointName::of(revision);
-            step = said.step.map(Step::get).or(step);
-            if !said.before.is_empty() {
-                run = format!("{run}/{}", said.before);
-            }
+            evaluated.narrow(revision);
         }
-        Self { run, step }
+        evaluated
+    }
+
+    /// Adds which version of the model it is. A step is the step; any other text, such as a stage, makes a separate run.
+    /// `main` is the version that needs no name.
+    fn narrow(&mut self, version: &str) {
+        let said = CheckpointName::of(version);
+        self.step = said.step.map(Step::get).or(self.step);
+        let name = if said.step.is_some() { said.before } else { version };
+        if !matches!(name, "" | "main") {
+            self.run = format!("{}/{name}", self.run);
+        }
     }
 
     /// The subject of the claims.
@@ -58,10 +68,18 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         return samples(input, rows);
     }
     let value = json::read(input.bytes)?;
-    results(input, &value, &evaluated(&value), rows)
+    results(input, &value, &apart(evaluated(&value), input, rows), rows)
 }
 
-/// The model that a results file names.
+/// The model, whose run may have a longer name because of other models in the import.
+fn apart(evaluated: Evaluated, input: &Input<'_>, rows: &mut Rows) -> Evaluated {
+    let Beside::Run(run) = input.beside else { return evaluated };
+    let what = format!("another model is named `{}` too: the run of this one is `{run}`", evaluated.run);
+    rows.note(Problem::whole(what));
+    Evaluated { run: run.clone(), ..evaluated }
+}
+
+/// The model that a results file names. Where an adapter is applied to a model, the run is `MODEL/ADAPTER`.
 fn evaluated(value: &Value<'_>) -> Evaluated {
     let config = value.get("config");
     let arguments = config.and_then(|config| config.get("model_args"));
@@ -69,32 +87,91 @@ fn evaluated(value: &Value<'_>) -> Evaluated {
     let model = value.get("model_name").and_then(Value::text).or_else(|| argument("pretrained"));
     let model = model.or_else(|| config?.get("model")?.text()).unwrap_or_default();
     let revision = argument("revision").or_else(|| config?.get("model_revision")?.text());
-    Evaluated::new(model, revision)
+    let mut evaluated = Evaluated::new(model, revision);
+    for version in ["subfolder", "gguf_file"].into_iter().filter_map(argument) {
+        evaluated.narrow(version);
+    }
+    // The harness names the model by its adapter where the arguments are a text.
+    for adapter in ["peft", "delta", "lora_local_path"].into_iter().filter_map(argument).filter(|of| *of != model) {
+        let Evaluated { run, step, of } = Evaluated::new(adapter, None);
+        evaluated.of.extend(of);
+        evaluated.run = format!("{}/{run}", evaluated.run);
+        evaluated.step = step.or(evaluated.step);
+    }
+    evaluated
 }
 
-/// For files of samples: the model that the results file of the same directory and time names.
+/// For files of samples, the model that the results file of the same directory and time names; for others, the longer name
+/// of their run, if several models of the import have names that end alike.
 pub(crate) fn models(files: &[&Path], read: &ReadFile<'_>) -> HashMap<PathBuf, Beside> {
-    let run = |path: &Path, ending: &str| {
+    let stem_and_time = |path: &Path, ending: &str| {
         let stem = path.file_name()?.to_str()?.strip_suffix(ending)?;
         Some((path.parent()?.to_owned(), time(stem)?.to_owned()))
     };
-    let mut samples: HashMap<(PathBuf, String), Vec<&Path>> = HashMap::new();
-    for path in files {
-        if let Some(run) = run(path, ".jsonl") {
-            samples.entry(run).or_default().push(path);
-        }
-    }
-    let results = files.par_iter().filter_map(|path| {
-        let of = samples.get(&run(path, ".json")?)?;
+    let results = files.par_iter().filter(|path| path.extension().is_some_and(|ending| ending == "json"));
+    let results = results.filter_map(|path| {
         let bytes = read(path)?;
         // A file that cannot be read is a problem of its own.
         let value = guard(|| json::read(&bytes)).ok()?.ok()?;
         value.get("results")?.object()?;
-        Some((of, evaluated(&value)))
+        Some((*path, evaluated(&value)))
     });
-    let results: Vec<_> = results.collect();
-    let told = results.iter().flat_map(|(of, model)| of.iter().map(move |path| (*path, model)));
-    told.map(|(path, model)| (path.to_owned(), Beside::Model(model.clone()))).collect()
+    let results: Vec<(&Path, Evaluated)> = results.collect();
+    let of_time: HashMap<_, _> =
+        results.iter().filter_map(|(path, model)| Some((stem_and_time(path, ".json")?, model))).collect();
+    let samples = files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "jsonl"));
+    let samples = samples.map(|path| match stem_and_time(path, ".jsonl").and_then(|of| of_time.get(&of)) {
+        Some(model) => (*path, (*model).clone(), true),
+        None => (*path, by_directory(&folder(path, 0)), false),
+    });
+    let samples: Vec<(&Path, Evaluated, bool)> = samples.collect();
+    let mut names: BTreeMap<&str, BTreeSet<&[String]>> = BTreeMap::new();
+    for model in results.iter().map(|(_, model)| model).chain(samples.iter().map(|(_, model, _)| model)) {
+        names.entry(&model.run).or_default().insert(&model.of);
+    }
+    let parts: HashMap<&str, usize> =
+        names.iter().map(|(run, of)| (*run, parts_that_differ(of))).filter(|(_, parts)| *parts > 0).collect();
+    let longer = |model: &Evaluated| {
+        let parts = *parts.get(model.run.as_str())?;
+        let of = model.of.get(model.of.len().saturating_sub(parts)..).unwrap_or_default();
+        (!of.is_empty()).then(|| format!("{}/{}", of.join("/"), model.run))
+    };
+    let mut beside = HashMap::new();
+    for (path, model) in &results {
+        beside.extend(longer(model).map(|run| ((*path).to_owned(), Beside::Run(run))));
+    }
+    for (path, model, by_results) in &samples {
+        let run = longer(model);
+        let said = match (by_results, run) {
+            (true, Some(run)) => Beside::Model(Evaluated { run, ..model.clone() }),
+            (true, None) => Beside::Model(model.clone()),
+            (false, Some(run)) => Beside::Run(run),
+            (false, None) => continue,
+        };
+        beside.insert((*path).to_owned(), said);
+    }
+    beside
+}
+
+/// How many of the last parts tell these apart; 0, if there is one. Something that is the end of a longer one may be the
+/// same.
+fn parts_that_differ(all: &BTreeSet<&[String]>) -> usize {
+    let longest: Vec<&[String]> = all
+        .iter()
+        .copied()
+        .filter(|of| !all.iter().any(|other| other.len() > of.len() && other.ends_with(of)))
+        .collect();
+    let most = longest.iter().map(|of| of.len()).max().unwrap_or_default();
+    let differ = |parts: &usize| {
+        let mut seen = HashSet::new();
+        longest.iter().all(|of| seen.insert(of.get(of.len().saturating_sub(*parts)..)))
+    };
+    (0..=most).find(differ).unwrap_or(most)
+}
+
+/// The model of samples without a results file: the harness names their directory by it.
+fn by_directory(folder: &str) -> Evaluated {
+    Evaluated::new(&folder.replace("__", "/"), None)
 }
 
 /// The time at the end of a file's name, which has the form `2024-05-01T12-30-00.123456`.
@@ -241,13 +318,13 @@ fn samples(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         return Err(Problem::whole("not the samples of a task: such a file is named samples_TASK_TIME.jsonl"));
     };
     let task = time(name).map_or(name, |time| &name[..name.len() - time.len() - 1]);
-    let Evaluated { run, step } = match input.beside {
+    let Evaluated { run, step, .. } = match input.beside {
         Beside::Model(model) => model.clone(),
         _ => {
             let what =
                 "no results file of this time is imported with it: the run is the directory's name, without a step";
             rows.note(Problem::whole(what));
-            Evaluated::new(&input.folder(0).replace("__", "/"), None)
+            apart(by_directory(&input.folder(0)), input, rows)
         }
     };
     let mut seen = HashSet::new();
@@ -473,7 +550,7 @@ mod tests {
             .enumerate()
             .map(|(at, (filter, right))| generated(at as u32 % 2, filter, *right))
             .collect();
-        let model = Beside::Model(Evaluated { run: "m".to_owned(), step: Some(40) });
+        let model = Beside::Model(Evaluated { run: "m".to_owned(), step: Some(40), of: Vec::new() });
         let rows =
             read_beside("out/o__m/samples_gsm8k_2026-05-18T08-19-01.585882.jsonl", lines.as_bytes(), &model, read);
         assert_eq!((rows.problems(), rows.notes()), (None, Vec::new()));
@@ -539,7 +616,7 @@ mod tests {
         let mut told: Vec<_> = models(&paths, &read)
             .into_iter()
             .map(|(path, beside)| match beside {
-                Beside::Model(Evaluated { run, step }) => (path.display().to_string(), run, step),
+                Beside::Model(Evaluated { run, step, .. }) => (path.display().to_string(), run, step),
                 _ => panic!("{path:?}"),
             })
             .collect();
@@ -614,8 +691,74 @@ mod tests {
             ("stepfun", None, "stepfun", None),
             ("step100", None, "step100", None),
             ("", None, "", None),
+            ("o/m", Some("v2-dpo"), "m/v2-dpo", None),
+            ("LLM360/Amber", Some("ckpt_010"), "Amber/ckpt_010", None),
         ] {
-            assert_eq!(Evaluated::new(model, revision), Evaluated { run: run.to_owned(), step }, "{model}");
+            let evaluated = Evaluated::new(model, revision);
+            assert_eq!((&evaluated.run[..], evaluated.step), (run, step), "{model}");
         }
+    }
+
+    #[test]
+    fn versions_and_adapters_are_runs_of_their_own() {
+        for (said, run, step) in [
+            (r#""config": {"model_args": "pretrained=o/m,peft=/out/lora-a/checkpoint-30"}"#, "m/lora-a", Some(30)),
+            (r#""config": {"model_args": {"pretrained": "o/m", "delta": "d"}}"#, "m/d", None),
+            (r#""config": {"model_args": "pretrained=o/m,subfolder=step7"}"#, "m", Some(7)),
+            (r#""config": {"model_args": "pretrained=o/m,subfolder=dpo,dtype=float"}"#, "m/dpo", None),
+            // As the harness writes it.
+            (
+                r#""model_name": "/out/lora-a", "config": {"model_args": "pretrained=o/m,peft=/out/lora-a"}"#,
+                "lora-a",
+                None,
+            ),
+        ] {
+            let rows =
+                read_as("results.json", format!("{{\"results\": {{\"t\": {{\"acc\": 1}}}}, {said}}}").as_bytes(), read);
+            assert_eq!((&rows.metrics[0].run[..], rows.metrics[0].step.map(|step| step.0)), (run, step), "{said}");
+        }
+    }
+
+    #[test]
+    fn models_whose_names_end_alike_are_told_apart() {
+        let results = |model: &str| format!("{{\"results\": {{}}, \"model_name\": \"{model}\"}}");
+        let runs = |models: &[(&str, &str)]| {
+            let files: HashMap<PathBuf, String> =
+                models.iter().map(|(path, model)| (PathBuf::from(path), results(model))).collect();
+            let paths: Vec<&Path> = files.keys().map(PathBuf::as_path).collect();
+            let beside = models_of(&paths, &files);
+            let mut told: Vec<(String, String)> = files
+                .iter()
+                .map(|(path, text)| {
+                    let mut rows = Rows::default();
+                    let source = path.to_str().unwrap();
+                    let beside = beside.get(path).unwrap_or(&Beside::Nothing);
+                    let input = Input { release: "r", source, path, bytes: b"", beside };
+                    let own = match (source.ends_with("jsonl"), beside) {
+                        (true, Beside::Model(model)) => model.clone(),
+                        (true, _) => apart(by_directory(&folder(path, 0)), &input, &mut rows),
+                        (false, _) => apart(evaluated(&json::read(text.as_bytes()).unwrap()), &input, &mut rows),
+                    };
+                    (source.to_owned(), own.run)
+                })
+                .collect();
+            told.sort();
+            told.into_iter().map(|(_, run)| run).collect::<Vec<_>>()
+        };
+        let (one, two) = ("2026-05-18T08-19-01.5", "2026-05-18T08-19-02.5");
+        let file = |name: &str, time: &str, ending: &str| format!("out/{name}_{time}.{ending}");
+        let (a, b) = (file("a/results", one, "json"), file("b/results", two, "json"));
+        let with = file("b/samples_t", two, "jsonl");
+        let alone = file("org3__x/samples_t", one, "jsonl");
+        assert_eq!(runs(&[(&a, "org1/x"), (&b, "org1/x"), (&with, "")]), ["x", "x", "x"]);
+        assert_eq!(runs(&[(&a, "org1/x"), (&b, "x"), (&with, "")]), ["x", "x", "x"]);
+        let apart = ["org1/x", "org2/x", "org2/x", "org3/x"];
+        assert_eq!(runs(&[(&a, "org1/x"), (&b, "org2/x"), (&with, ""), (&alone, "")]), apart);
+        assert_eq!(runs(&[(&a, "/r/1/hf/x"), (&b, "/r/2/hf/x")]), ["1/hf/x", "2/hf/x"]);
+        assert_eq!(runs(&[(&a, "./r/x/checkpoint-1"), (&b, "/home/r/x/checkpoint-2")]), ["x", "x"]);
+    }
+
+    fn models_of(paths: &[&Path], files: &HashMap<PathBuf, String>) -> HashMap<PathBuf, Beside> {
+        models(paths, &|path| files.get(path).cloned().map(String::into_bytes))
     }
 }
