@@ -180,7 +180,7 @@ fn samples_of_two_checkpoints_and_filters() {
     let paired =
         release.run(&["query", "@paired-samples", "tables", "--set", "a=m", "--set", "b=m", "--format", "csv"]);
     let paired = paired.code(0).out;
-    let items: Vec<&str> = paired.lines().skip(1).filter_map(|row| row.split(',').nth(3)).collect();
+    let items: Vec<&str> = paired.lines().skip(1).filter_map(|row| row.split(',').nth(4)).collect();
     assert_eq!(items, ["4", "4", "4", "4"], "{paired}");
     // A table without the later columns still has them for a query.
     release.write("plain/x.csv", "step,m\n1,2\n");

@@ -15,8 +15,8 @@ pub(crate) enum Beside {
     /// Nothing.
     #[default]
     Nothing,
-    /// The model that its samples are of.
-    Model(Evaluated),
+    /// The model that its samples are of, and how many examples their prompts had.
+    Model(Evaluated, Option<u64>),
     /// Several models of the import have names that end alike: its run has this name.
     Run(String),
     /// A later event file of its directory begins again at this step: its points from there on are gone.

@@ -101,7 +101,7 @@ fn evaluated(value: &Value<'_>) -> Evaluated {
     evaluated
 }
 
-/// For files of samples, the model that the results file of the same directory and time names; for others, the longer name
+/// For files of samples, the model and the shots that the results file of the same directory and time names; for others, the longer name
 /// of their run, if several models of the import have names that end alike.
 pub(crate) fn models(files: &[&Path], read: &ReadFile<'_>) -> HashMap<PathBuf, Beside> {
     let stem_and_time = |path: &Path, ending: &str| {
@@ -109,24 +109,38 @@ pub(crate) fn models(files: &[&Path], read: &ReadFile<'_>) -> HashMap<PathBuf, B
         Some((path.parent()?.to_owned(), time(stem)?.to_owned()))
     };
     let results = files.par_iter().filter(|path| path.extension().is_some_and(|ending| ending == "json"));
+    let mut tasks: HashMap<(PathBuf, String), Vec<&str>> = HashMap::new();
+    for path in files {
+        if let Some((of, task)) = stem_and_time(path, ".jsonl").zip(task_of(path)) {
+            tasks.entry(of).or_default().push(task);
+        }
+    }
     let results = results.filter_map(|path| {
         let bytes = read(path)?;
         // A file that cannot be read is a problem of its own.
         let value = guard(|| json::read(&bytes)).ok()?.ok()?;
         value.get("results")?.object()?;
-        Some((*path, evaluated(&value)))
+        let shots = Shots::of(&value);
+        let tasks = stem_and_time(path, ".json").and_then(|of| tasks.get(&of));
+        let of_task = |task: &&str| Some(((*task).to_owned(), shots.of_task(task)?));
+        let shots: HashMap<String, u64> = tasks.into_iter().flatten().filter_map(of_task).collect();
+        Some((*path, evaluated(&value), shots))
     });
-    let results: Vec<(&Path, Evaluated)> = results.collect();
-    let of_time: HashMap<_, _> =
-        results.iter().filter_map(|(path, model)| Some((stem_and_time(path, ".json")?, model))).collect();
+    let results: Vec<(&Path, Evaluated, HashMap<String, u64>)> = results.collect();
+    let of_time: HashMap<_, _> = results
+        .iter()
+        .filter_map(|(path, model, shots)| Some((stem_and_time(path, ".json")?, (model, shots))))
+        .collect();
     let samples = files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "jsonl"));
     let samples = samples.map(|path| match stem_and_time(path, ".jsonl").and_then(|of| of_time.get(&of)) {
-        Some(model) => (*path, (*model).clone(), true),
-        None => (*path, by_directory(&folder(path, 0)), false),
+        Some((model, shots)) => {
+            (*path, (*model).clone(), Some(task_of(path).and_then(|task| shots.get(task)).copied()))
+        }
+        None => (*path, by_directory(&folder(path, 0)), None),
     });
-    let samples: Vec<(&Path, Evaluated, bool)> = samples.collect();
+    let samples: Vec<(&Path, Evaluated, Option<Option<u64>>)> = samples.collect();
     let mut names: BTreeMap<&str, BTreeSet<&[String]>> = BTreeMap::new();
-    for model in results.iter().map(|(_, model)| model).chain(samples.iter().map(|(_, model, _)| model)) {
+    for model in results.iter().map(|(_, model, _)| model).chain(samples.iter().map(|(_, model, _)| model)) {
         names.entry(&model.run).or_default().insert(&model.of);
     }
     let parts: HashMap<&str, usize> =
@@ -137,16 +151,16 @@ pub(crate) fn models(files: &[&Path], read: &ReadFile<'_>) -> HashMap<PathBuf, B
         (!of.is_empty()).then(|| format!("{}/{}", of.join("/"), model.run))
     };
     let mut beside = HashMap::new();
-    for (path, model) in &results {
+    for (path, model, _) in &results {
         beside.extend(longer(model).map(|run| ((*path).to_owned(), Beside::Run(run))));
     }
-    for (path, model, by_results) in &samples {
+    for (path, model, of_results) in &samples {
         let run = longer(model);
-        let said = match (by_results, run) {
-            (true, Some(run)) => Beside::Model(Evaluated { run, ..model.clone() }),
-            (true, None) => Beside::Model(model.clone()),
-            (false, Some(run)) => Beside::Run(run),
-            (false, None) => continue,
+        let said = match (*of_results, run) {
+            (Some(shots), Some(run)) => Beside::Model(Evaluated { run, ..model.clone() }, shots),
+            (Some(shots), None) => Beside::Model(model.clone(), shots),
+            (None, Some(run)) => Beside::Run(run),
+            (None, None) => continue,
         };
         beside.insert((*path).to_owned(), said);
     }
@@ -172,6 +186,12 @@ fn parts_that_differ(all: &BTreeSet<&[String]>) -> usize {
 /// The model of samples without a results file: the harness names their directory by it.
 fn by_directory(folder: &str) -> Evaluated {
     Evaluated::new(&folder.replace("__", "/"), None)
+}
+
+/// The task of a file of samples.
+fn task_of(path: &Path) -> Option<&str> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".jsonl")?.strip_prefix("samples_")?;
+    Some(time(name).map_or(name, |time| &name[..name.len() - time.len() - 1]))
 }
 
 /// The time at the end of a file's name, which has the form `2024-05-01T12-30-00.123456`.
@@ -204,9 +224,7 @@ pub(crate) fn results(
     if !rows.accept("the model's name", &[&evaluated.run]) {
         return Ok(());
     }
-    let all_shots = value.get("config").and_then(|config| config.get("num_fewshot"));
-    let own_shots = value.get("n-shot").map(Value::by_key).unwrap_or_default();
-    let configs = value.get("configs").map(Value::by_key).unwrap_or_default();
+    let all_shots = Shots::of(value);
     let groups = groups(value);
     // When the evaluation began.
     let time = value.get("date").and_then(Value::number);
@@ -218,9 +236,7 @@ pub(crate) fn results(
             rows.problem(Problem::at(pointer(["results", task]), "not an object of metrics"));
             continue;
         };
-        let own = own_shots.get(task.as_ref()).copied();
-        let own = own.or_else(|| configs.get(task.as_ref())?.get("num_fewshot"));
-        let shots = own.or(all_shots).and_then(Value::whole);
+        let shots = all_shots.of_task(task);
         let is_group = groups.as_ref().map(|groups| groups.contains(task.as_ref()));
         let left = measures(entries, |key, metric, found| match found {
             Some(_) if !rows.accept("results", &[key]) => {}
@@ -243,6 +259,28 @@ pub(crate) fn results(
     }
     claims(input, value, evaluated, rows);
     Ok(())
+}
+
+/// Where a results file says how many examples the prompts of its tasks had.
+struct Shots<'a> {
+    all: Option<&'a Value<'a>>,
+    own: HashMap<&'a str, &'a Value<'a>>,
+    configs: HashMap<&'a str, &'a Value<'a>>,
+}
+
+impl<'a> Shots<'a> {
+    fn of(value: &'a Value<'a>) -> Self {
+        Self {
+            all: value.get("config").and_then(|config| config.get("num_fewshot")),
+            own: value.get("n-shot").map(Value::by_key).unwrap_or_default(),
+            configs: value.get("configs").map(Value::by_key).unwrap_or_default(),
+        }
+    }
+
+    fn of_task(&self, task: &str) -> Option<u64> {
+        let own = self.own.get(task).copied().or_else(|| self.configs.get(task)?.get("num_fewshot"));
+        own.or(self.all).and_then(Value::whole)
+    }
 }
 
 /// The tasks that are groups of tasks; `None`, if the file does not tell them apart.
@@ -318,13 +356,13 @@ fn samples(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         return Err(Problem::whole("not the samples of a task: such a file is named samples_TASK_TIME.jsonl"));
     };
     let task = time(name).map_or(name, |time| &name[..name.len() - time.len() - 1]);
-    let Evaluated { run, step, .. } = match input.beside {
-        Beside::Model(model) => model.clone(),
+    let (Evaluated { run, step, .. }, shots) = match input.beside {
+        Beside::Model(model, shots) => (model.clone(), *shots),
         _ => {
             let what =
                 "no results file of this time is imported with it: the run is the directory's name, without a step";
             rows.note(Problem::whole(what));
-            apart(by_directory(&input.folder(0)), input, rows)
+            (apart(by_directory(&input.folder(0)), input, rows), None)
         }
     };
     let mut seen = HashSet::new();
@@ -363,6 +401,7 @@ fn samples(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
             source: input.source.to_owned(),
             place: format!("line {number}"),
             filter,
+            shots,
         });
     });
     Ok(())
@@ -550,7 +589,7 @@ mod tests {
             .enumerate()
             .map(|(at, (filter, right))| generated(at as u32 % 2, filter, *right))
             .collect();
-        let model = Beside::Model(Evaluated { run: "m".to_owned(), step: Some(40), of: Vec::new() });
+        let model = Beside::Model(Evaluated { run: "m".to_owned(), step: Some(40), of: Vec::new() }, Some(8));
         let rows =
             read_beside("out/o__m/samples_gsm8k_2026-05-18T08-19-01.585882.jsonl", lines.as_bytes(), &model, read);
         assert_eq!((rows.problems(), rows.notes()), (None, Vec::new()));
@@ -568,6 +607,7 @@ mod tests {
         let row = &rows.samples[0];
         // A generated number is no likelihood.
         assert_eq!((&row.run[..], row.step, &row.task[..], row.log_likelihood), ("m", Some(Step(40)), "gsm8k", None));
+        assert_eq!(row.shots, Some(8));
 
         let scored = |arguments: &str, answers: &str, more: &str| {
             let line = format!("{{\"doc_id\": 7, \"arguments\": {arguments}, \"filtered_resps\": {answers}{more}}}\n");
@@ -592,8 +632,8 @@ mod tests {
     fn samples_have_the_model_of_the_results_of_their_time() {
         let results = |step: u32| {
             format!(
-                "{{\"results\": {{}}, \"model_name\": \"o/m\", \"config\": {{\"model_args\": {{\"pretrained\": \"o/m\", \
-                 \"revision\": \"stage1-step{step}-tokens5B\"}}}}}}"
+                "{{\"results\": {{}}, \"model_name\": \"o/m\", \"n-shot\": {{\"a_b\": {step}}}, \"configs\": {{\"c\": \
+                 {{\"num_fewshot\": 5}}}}, \"config\": {{\"model_args\": {{\"pretrained\": \"o/m\", \"revision\": \"stage1-step{step}-tokens5B\"}}}}}}"
             )
         };
         let (one, other) = ("2026-05-18T08-19-01.585882", "2026-05-19T08-19-01.585882");
@@ -616,7 +656,7 @@ mod tests {
         let mut told: Vec<_> = models(&paths, &read)
             .into_iter()
             .map(|(path, beside)| match beside {
-                Beside::Model(Evaluated { run, step, .. }) => (path.display().to_string(), run, step),
+                Beside::Model(Evaluated { run, step, .. }, shots) => (path.display().to_string(), run, step, shots),
                 _ => panic!("{path:?}"),
             })
             .collect();
@@ -625,10 +665,10 @@ mod tests {
         assert_eq!(
             told,
             [
-                (format!("out/o__m/samples_a_b_{one}.jsonl"), run.clone(), Some(1000)),
-                (format!("out/o__m/samples_a_b_{other}.jsonl"), run.clone(), Some(2000)),
-                (format!("out/o__m/samples_c_{other}.jsonl"), run.clone(), Some(2000)),
-                (format!("out/x/samples_a_{one}.jsonl"), run, Some(3000)),
+                (format!("out/o__m/samples_a_b_{one}.jsonl"), run.clone(), Some(1000), Some(1000)),
+                (format!("out/o__m/samples_a_b_{other}.jsonl"), run.clone(), Some(2000), Some(2000)),
+                (format!("out/o__m/samples_c_{other}.jsonl"), run.clone(), Some(2000), Some(5)),
+                (format!("out/x/samples_a_{one}.jsonl"), run, Some(3000), None),
             ]
         );
     }
@@ -735,7 +775,7 @@ mod tests {
                     let beside = beside.get(path).unwrap_or(&Beside::Nothing);
                     let input = Input { release: "r", source, path, bytes: b"", beside };
                     let own = match (source.ends_with("jsonl"), beside) {
-                        (true, Beside::Model(model)) => model.clone(),
+                        (true, Beside::Model(model, _)) => model.clone(),
                         (true, _) => apart(by_directory(&folder(path, 0)), &input, &mut rows),
                         (false, _) => apart(evaluated(&json::read(text.as_bytes()).unwrap()), &input, &mut rows),
                     };
