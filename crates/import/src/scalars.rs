@@ -144,10 +144,19 @@ impl Meaning {
         Self::ranked(name).0
     }
 
-    /// The meaning of a name, and its place among the names of that meaning: the least is the one to take.
+    /// The place of a name among those of its meaning: the least is the one to take.
+    pub(crate) fn rank(name: &str) -> usize {
+        Self::ranked(name).1
+    }
+
+    /// The meaning of a name, and its rank.
     fn ranked(name: &str) -> (Self, usize) {
         let name = name.to_ascii_lowercase();
-        let known = |name: &str| KNOWN.get(name).copied();
+        // wandb joins nested names by dots: `{"train": {"loss": 1}}` is `train.loss`.
+        let known = |name: &str| {
+            let nested = || name.contains('.').then(|| name.replace('.', "/"));
+            KNOWN.get(name).or_else(|| KNOWN.get(nested()?.as_str())).copied()
+        };
         // Frameworks put a name of their own before it.
         let framework = || name.rsplit_once(['/', '.']).filter(|(_, last)| *last == GLOBAL_STEP);
         known(&name).or_else(|| framework().and_then(|_| known(GLOBAL_STEP))).unwrap_or((Self::Other, 0))
@@ -505,6 +514,7 @@ mod tests {
             ("lm loss validation", Meaning::Other),
             ("lm loss vs samples", Meaning::Other),
             ("Loss/train", Meaning::Loss),
+            ("train.loss", Meaning::Loss),
             ("train-loss", Meaning::Loss),
             ("Loss/val", Meaning::Other),
             ("val-loss", Meaning::Other),
