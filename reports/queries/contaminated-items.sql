@@ -17,7 +17,7 @@ seen as (
 ),
 judged as (
   select
-    samples.release, samples.run, samples.task, samples.filter, samples.step,
+    samples.release, samples.run, samples.task, samples.filter, samples.shots, samples.step,
     case when samples.correct then 1.0 else 0.0 end as correct,
     case
       when leaked.item is null then 'clean'
@@ -30,7 +30,7 @@ judged as (
   left join seen on samples.task = seen.benchmark and samples.item = seen.item and samples.run = seen.run
   where samples.correct is not null and ($task is null or samples.task = $task)
 )
-select release, run, task, filter, step, items, count(*) as n, avg(correct) as accuracy
+select release, run, task, filter, shots, step, items, count(*) as n, avg(correct) as accuracy
 from judged
-group by release, run, task, filter, step, items
-order by release, run, task, filter, step, items
+group by release, run, task, filter, shots, step, items
+order by release, run, task, filter, shots, step, items

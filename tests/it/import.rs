@@ -180,7 +180,7 @@ fn samples_of_two_checkpoints_and_filters() {
     let paired =
         release.run(&["query", "@paired-samples", "tables", "--set", "a=m", "--set", "b=m", "--format", "csv"]);
     let paired = paired.code(0).out;
-    let items: Vec<&str> = paired.lines().skip(1).filter_map(|row| row.split(',').nth(3)).collect();
+    let items: Vec<&str> = paired.lines().skip(1).filter_map(|row| row.split(',').nth(4)).collect();
     assert_eq!(items, ["4", "4", "4", "4"], "{paired}");
     // A table without the later columns still has them for a query.
     release.write("plain/x.csv", "step,m\n1,2\n");
@@ -316,4 +316,35 @@ fn the_help_lists_every_kind() {
         let line = line.unwrap_or_else(|| panic!("{kind} is not in the help"));
         assert!(line.contains(kind.names()), "{line}: not {}", kind.names());
     }
+}
+
+#[test]
+fn what_the_tables_have_already_is_told() {
+    let release = Release::new();
+    let state = |steps: &[u32]| {
+        let history: Vec<_> = steps.iter().map(|step| json!({"step": step, "loss": 4.5, "epoch": 0.5})).collect();
+        json!({"log_history": history}).to_string()
+    };
+    release.write("out/checkpoint-10/trainer_state.json", state(&[5, 10]));
+    release.write("out/checkpoint-15/trainer_state.json", state(&[5, 10, 15]));
+    let import = |path: &str| release.run(&["import", "trainer-state", path, "--release", "m"]).code(0).err;
+    assert!(!import("out/checkpoint-10").contains("already"));
+    let told = import("out/checkpoint-15");
+    assert!(told.contains("already, of checkpoint-10/trainer_state.json in m") && told.contains("twice: 2;"), "{told}");
+    // All at once, each step is there once.
+    release.run(&["import", "trainer-state", "out", "-o", "whole"]).code(0);
+    let steps = release.run(&["query", "select run, step from train_log order by step", "whole", "--format", "csv"]);
+    assert_eq!(steps.code(0).out, "run,step\nout,5\nout,10\nout,15\n");
+}
+
+#[test]
+fn processes_that_differ_and_logs_without_numbers_are_problems() {
+    let release = Release::new();
+    release.write("a/run.log", "0: iteration 1/ 9 | lm loss: 4.5 |\n1: iteration 1/ 9 | lm loss: nan |\n");
+    let told = release.run(&["import", "text-log", "a"]).code(1).err;
+    assert!(told.contains("line 2: lm loss is NaN in 1, and 4.5 in 0 (line 1), which is taken"), "{told}");
+    release.write("b/run.log", "x [step=1/9,epoch=0]\n# train/loss=4\n");
+    assert!(release.run(&["import", "text-log", "b"]).code(1).err.contains("none with numbers"));
+    release.write("c/events.out.tfevents.1", "");
+    assert!(release.run(&["import", "tensorboard", "c"]).code(0).err.contains("no row was read from it"));
 }

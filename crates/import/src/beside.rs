@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::lm_eval::Evaluated;
+use crate::trainer_state::History;
 use crate::{ImportKind, lm_eval, mlflow, tensorboard, trainer_state};
 
 /// What other files say about a file.
@@ -14,12 +15,14 @@ pub(crate) enum Beside {
     /// Nothing.
     #[default]
     Nothing,
-    /// The model that its samples are of.
-    Model(Evaluated),
+    /// The model that its samples are of, and how many examples their prompts had.
+    Model(Evaluated, Option<u64>),
+    /// Several models of the import have names that end alike: its run has this name.
+    Run(String),
     /// A later event file of its directory begins again at this step: its points from there on are gone.
     PurgedFrom(u64),
-    /// The entries of its history, by index, that another file of the run has too and gives.
-    Given(HashSet<usize>),
+    /// What its history is of, beside those of other files.
+    History(History),
     /// It belongs to a deleted run.
     Deleted,
     /// The runs whose own files have these metrics of a model too.
@@ -34,7 +37,7 @@ pub(crate) fn of(kind: ImportKind, files: &[&Path], read: &ReadFile<'_>) -> Hash
     match kind {
         ImportKind::LmEval => lm_eval::models(files, read),
         ImportKind::TensorBoard => tensorboard::purged(files, read),
-        ImportKind::TrainerState => trainer_state::given(files, read),
+        ImportKind::TrainerState => trainer_state::histories(files, read),
         ImportKind::MlFlow => mlflow::beside(files, read),
         _ => HashMap::new(),
     }

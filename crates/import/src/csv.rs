@@ -1,12 +1,12 @@
 //! Comma-separated tables, by a mapping of their columns.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use ::csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
 
 use crate::mapping::{Column, Plan};
 use crate::rows::{Input, Problem, Rows};
-use crate::scalars::{CALLS, Log, Logged, Meaning, Measured};
+use crate::scalars::{CALLS, Log, Logged, Meaning, Measured, task_and_metric};
 use crate::value::{seconds, whole};
 
 /// A table's text, record by record.
@@ -156,8 +156,13 @@ pub(crate) struct History<'a> {
     has_steps: bool,
     /// The last epoch of each run, if all are whole numbers and none stands again.
     epochs: Option<HashMap<String, u64>>,
+    /// The columns that are the step of a row, and those that count differently there.
+    taken: BTreeSet<usize>,
+    not_taken: BTreeSet<usize>,
     /// The runs in which wandb's count of its calls is not the trainer's step.
     not_by_calls: HashSet<String>,
+    /// For each run, how many rows have that count and no other step.
+    only_calls: HashMap<String, usize>,
     log: Log,
 }
 
@@ -173,9 +178,23 @@ impl<'a> History<'a> {
         let calls = calls.first().copied();
         let (run, epoch) = (place(&Column::Run), place(&Column::Scalar(Meaning::Epoch)));
         let votes = vec![0; columns.len()];
-        let not_by_calls = HashSet::new();
-        let (has_steps, epochs, log) = (false, Some(HashMap::new()), Log::default());
-        Self { names, word, columns, votes, run, calls, steps, epoch, has_steps, epochs, not_by_calls, log }
+        Self {
+            names,
+            word,
+            columns,
+            votes,
+            run,
+            calls,
+            steps,
+            epoch,
+            has_steps: false,
+            epochs: Some(HashMap::new()),
+            taken: BTreeSet::new(),
+            not_taken: BTreeSet::new(),
+            not_by_calls: HashSet::new(),
+            only_calls: HashMap::new(),
+            log: Log::default(),
+        }
     }
 
     /// Which columns are text by themselves, whose cells need not be numbers.
@@ -197,11 +216,20 @@ impl<'a> History<'a> {
         let run = self.run.and_then(|at| cell(cells, at)).unwrap_or(run);
         let step = |at: usize| cell(cells, at).and_then(whole);
         let calls = self.calls.and_then(step);
-        let others: Vec<u64> = self.steps.iter().filter_map(|at| step(*at)).collect();
+        let others: Vec<(usize, u64)> = self.steps.iter().filter_map(|at| Some((*at, step(*at)?))).collect();
         self.has_steps |= calls.is_some() || !others.is_empty();
-        let differs = calls.is_some_and(|calls| others.iter().any(|other| *other != calls));
-        if differs && !self.not_by_calls.contains(run) {
-            self.not_by_calls.insert(run.to_owned());
+        let rank = |at: usize| self.names.get(at).map(|name| (Meaning::rank(name), name));
+        if let Some((at, taken)) = others.iter().min_by_key(|(at, _)| rank(*at)) {
+            self.taken.insert(*at);
+            self.not_taken.extend(others.iter().filter(|(_, step)| step != taken).map(|(at, _)| *at));
+            if calls.is_some_and(|calls| calls != *taken) && !self.not_by_calls.contains(run) {
+                self.not_by_calls.insert(run.to_owned());
+            }
+        } else if calls.is_some() {
+            match self.only_calls.get_mut(run) {
+                Some(rows) => *rows += 1,
+                None => drop(self.only_calls.insert(run.to_owned(), 1)),
+            }
         }
         if let Some(text) = self.epoch.and_then(|at| cell(cells, at)) {
             let last = self.epochs.as_ref().and_then(|epochs| epochs.get(run)).copied();
@@ -223,12 +251,20 @@ impl<'a> History<'a> {
                 *column = Column::Skipped;
             }
         }
-        if !self.not_by_calls.is_empty() {
-            let others = self.steps.iter().map(|at| format!("`{}`", name(*at))).collect::<Vec<_>>().join(" or ");
+        let calls = self.calls.filter(|_| !self.not_by_calls.is_empty());
+        let not_taken: Vec<usize> = self.not_taken.iter().copied().chain(calls).collect();
+        if !not_taken.is_empty() {
+            let quoted = |at: &usize| format!("`{}`", name(*at));
+            let taken = self.taken.iter().map(quoted).collect::<Vec<_>>().join(" or ");
+            let others = not_taken.iter().map(quoted).collect::<Vec<_>>().join(" and ");
+            let said =
+                if not_taken.len() > 1 { "which count differently, are" } else { "which counts differently, is" };
+            rows.note(Problem::whole(format!("the step is {taken}; {others}, {said} not used")));
+        }
+        let without: usize = self.not_by_calls.iter().filter_map(|run| self.only_calls.get(run)).sum();
+        if without > 0 {
             let calls = self.calls.map_or(CALLS, name);
-            rows.note(Problem::whole(format!(
-                "the step is {others}; `{calls}`, which counts differently, is not used"
-            )));
+            rows.note(Problem::whole(format!("rows with only `{calls}`, and so without a step: {without}")));
         }
         if self.has_steps {
             return;
@@ -241,8 +277,19 @@ impl<'a> History<'a> {
         if let Some(column) = self.epoch.filter(|_| by_epochs).and_then(|at| self.columns.get_mut(at)) {
             *column = Column::Scalar(Meaning::Step);
             rows.note(Problem::whole("it has no steps but epochs: the step of a row is its epoch"));
-        } else if trains {
+            return;
+        }
+        if trains {
             rows.note(Problem::whole("it has no steps, so its losses and learning rates are metrics without a step"));
+        }
+        // Fractions of epochs, and epochs of several rows, are no steps; they are numbers of their rows.
+        let numbers = |at: &usize| self.votes.get(*at).is_some_and(|votes| *votes > 0);
+        if let Some(at) = self.epoch.filter(numbers)
+            && let Some(column) = self.columns.get_mut(at)
+        {
+            let (task, metric) = task_and_metric(name(at));
+            let (task, metric) = (task.to_owned(), metric.to_owned());
+            *column = Column::Measure { task, metric, shots: None, stderr: None, stepless: true };
         }
     }
 
@@ -381,6 +428,12 @@ mod tests {
             let told: Vec<u64> = rows.train_log.iter().map(|row| row.step.0).collect();
             assert_eq!(rows.notes().join(" ").contains("it has no steps, so"), steps.is_empty());
             assert_eq!(told, steps);
+            // What is no step is a metric.
+            let epochs: Vec<_> = rows.metrics.iter().filter(|row| row.metric == "epoch").map(|row| row.step).collect();
+            assert_eq!(
+                epochs,
+                vec![None; if steps.is_empty() { table.split(|byte| *byte == b'\n').count() - 2 } else { 0 }]
+            );
         }
     }
 

@@ -8,7 +8,7 @@ use retrace_files::{FileError, Progress, RegularFile, Unit, WalkEntry, walk};
 use retrace_spec::Digest;
 use retrace_spec::guard;
 use retrace_tables::TablesError;
-use retrace_tables::{Batch, Checkpoint, Claim, Metric, Row, Sample, Source, Tables, TrainLog};
+use retrace_tables::{Batch, Checkpoint, Claim, Metric, Repeated, Row, Sample, Source, Tables, TrainLog};
 
 use crate::beside::{self, Beside};
 use crate::mapping::{Mapping, Plan};
@@ -108,6 +108,7 @@ pub fn import(
         before.get(&name).is_some_and(|before| *before != digest).then_some(name)
     };
     let other_content = sources.iter().filter_map(other).collect();
+    notes.extend(again(&tables.repeated(&replaced, &all.train_log)?));
     let target = Target { tables, replaced };
     target.put(vec![Batch::of(&sources.iter().map(not_ended).collect::<Vec<_>>())?])?;
     let (metrics, (claims, rest)) = rayon::join(
@@ -121,6 +122,19 @@ pub fn import(
     // The sources last, so that the rows that they describe exist.
     rows.extend([target.put(vec![Batch::of(&sources)?])?]);
     Ok(Imported { sources, rows, notes, replaced: other_content })
+}
+
+/// For each source with rows of the training log that other imports gave too, a note.
+fn again(repeated: &Repeated) -> Vec<(String, String)> {
+    let note = |(((_, source), (release, other)), rows): (&_, &usize)| {
+        let (source, other): (&String, &String) = (source, other);
+        let what = format!(
+            "steps that the tables have already, of {other} in {release}, and that queries count twice: {rows}; import the \
+             files of a run at once"
+        );
+        (source.clone(), what)
+    };
+    repeated.iter().map(note).collect()
 }
 
 /// The rows of a file by column, for the tables in which it has rows: less than half of the memory, and built by the
@@ -261,6 +275,9 @@ impl<'a> Reader<'a> {
         });
         if let Err(problem) = problem {
             rows.problem(problem);
+        }
+        if digest.is_some() && rows.len() == 0 && rows.problems().is_none() && rows.notes().is_empty() {
+            rows.note(Problem::whole("no row was read from it"));
         }
         if let Some(per_step) = self.options.tokens_per_step {
             rows.fill_tokens(per_step);

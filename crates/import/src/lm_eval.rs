@@ -4,7 +4,7 @@
 //! Samples name neither the model's revision nor its path. The results file of the same time in the same directory
 //! does, if it is imported with them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -14,7 +14,7 @@ use retrace_tables::{Metric, Sample};
 
 use crate::beside::{Beside, ReadFile};
 use crate::json;
-use crate::rows::{Input, Problem, Rows};
+use crate::rows::{Input, Problem, Rows, folder};
 use crate::value::{Value, pointer};
 
 /// The evaluated model.
@@ -22,13 +22,15 @@ use crate::value::{Value, pointer};
 pub(crate) struct Evaluated {
     pub(crate) run: String,
     pub(crate) step: Option<u64>,
+    /// What is before the run in the model's name: its organisation on a hub, or directories.
+    pub(crate) of: Vec<String>,
 }
 
 impl Evaluated {
     /// A model by its name or path, and its revision. The last part of the name is the run; if that contains a step,
-    /// the part before it. If a revision has text before its step, such as a stage, it is a separate run.
+    /// the part before it.
     pub(crate) fn new(model: &str, revision: Option<&str>) -> Self {
-        let mut parts: Vec<&str> = model.split('/').filter(|part| !part.is_empty()).collect();
+        let mut parts: Vec<&str> = model.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
         let mut step = None;
         if let [.., _, last] = parts.as_slice()
             && let CheckpointName { step: Some(at), before: "", .. } = CheckpointName::of(last)
@@ -36,15 +38,23 @@ impl Evaluated {
             step = Some(at.get());
             parts.pop();
         }
-        let mut run = parts.last().copied().unwrap_or_default().to_owned();
+        let run = parts.pop().unwrap_or_default().to_owned();
+        let mut evaluated = Self { run, step, of: parts.into_iter().map(str::to_owned).collect() };
         if let Some(revision) = revision {
-            let said = CheckpointName::of(revision);
-            step = said.step.map(Step::get).or(step);
-            if !said.before.is_empty() {
-                run = format!("{run}/{}", said.before);
-            }
+            evaluated.narrow(revision);
         }
-        Self { run, step }
+        evaluated
+    }
+
+    /// Adds which version of the model it is. A step is the step; any other text, such as a stage, makes a separate run.
+    /// `main` is the version that needs no name.
+    fn narrow(&mut self, version: &str) {
+        let said = CheckpointName::of(version);
+        self.step = said.step.map(Step::get).or(self.step);
+        let name = if said.step.is_some() { said.before } else { version };
+        if !matches!(name, "" | "main") {
+            self.run = format!("{}/{name}", self.run);
+        }
     }
 
     /// The subject of the claims.
@@ -58,10 +68,18 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         return samples(input, rows);
     }
     let value = json::read(input.bytes)?;
-    results(input, &value, &evaluated(&value), rows)
+    results(input, &value, &apart(evaluated(&value), input, rows), rows)
 }
 
-/// The model that a results file names.
+/// The model, whose run may have a longer name because of other models in the import.
+fn apart(evaluated: Evaluated, input: &Input<'_>, rows: &mut Rows) -> Evaluated {
+    let Beside::Run(run) = input.beside else { return evaluated };
+    let what = format!("another model is named `{}` too: the run of this one is `{run}`", evaluated.run);
+    rows.note(Problem::whole(what));
+    Evaluated { run: run.clone(), ..evaluated }
+}
+
+/// The model that a results file names. Where an adapter is applied to a model, the run is `MODEL/ADAPTER`.
 fn evaluated(value: &Value<'_>) -> Evaluated {
     let config = value.get("config");
     let arguments = config.and_then(|config| config.get("model_args"));
@@ -69,32 +87,111 @@ fn evaluated(value: &Value<'_>) -> Evaluated {
     let model = value.get("model_name").and_then(Value::text).or_else(|| argument("pretrained"));
     let model = model.or_else(|| config?.get("model")?.text()).unwrap_or_default();
     let revision = argument("revision").or_else(|| config?.get("model_revision")?.text());
-    Evaluated::new(model, revision)
+    let mut evaluated = Evaluated::new(model, revision);
+    for version in ["subfolder", "gguf_file"].into_iter().filter_map(argument) {
+        evaluated.narrow(version);
+    }
+    // The harness names the model by its adapter where the arguments are a text.
+    for adapter in ["peft", "delta", "lora_local_path"].into_iter().filter_map(argument).filter(|of| *of != model) {
+        let Evaluated { run, step, of } = Evaluated::new(adapter, None);
+        evaluated.of.extend(of);
+        evaluated.run = format!("{}/{run}", evaluated.run);
+        evaluated.step = step.or(evaluated.step);
+    }
+    evaluated
 }
 
-/// For files of samples: the model that the results file of the same directory and time names.
+/// For files of samples, the model and the shots that the results file of the same directory and time names; for others, the longer name
+/// of their run, if several models of the import have names that end alike.
 pub(crate) fn models(files: &[&Path], read: &ReadFile<'_>) -> HashMap<PathBuf, Beside> {
-    let run = |path: &Path, ending: &str| {
+    let stem_and_time = |path: &Path, ending: &str| {
         let stem = path.file_name()?.to_str()?.strip_suffix(ending)?;
         Some((path.parent()?.to_owned(), time(stem)?.to_owned()))
     };
-    let mut samples: HashMap<(PathBuf, String), Vec<&Path>> = HashMap::new();
+    let results = files.par_iter().filter(|path| path.extension().is_some_and(|ending| ending == "json"));
+    let mut tasks: HashMap<(PathBuf, String), Vec<&str>> = HashMap::new();
     for path in files {
-        if let Some(run) = run(path, ".jsonl") {
-            samples.entry(run).or_default().push(path);
+        if let Some((of, task)) = stem_and_time(path, ".jsonl").zip(task_of(path)) {
+            tasks.entry(of).or_default().push(task);
         }
     }
-    let results = files.par_iter().filter_map(|path| {
-        let of = samples.get(&run(path, ".json")?)?;
+    let results = results.filter_map(|path| {
         let bytes = read(path)?;
         // A file that cannot be read is a problem of its own.
         let value = guard(|| json::read(&bytes)).ok()?.ok()?;
         value.get("results")?.object()?;
-        Some((of, evaluated(&value)))
+        let shots = Shots::of(&value);
+        let tasks = stem_and_time(path, ".json").and_then(|of| tasks.get(&of));
+        let of_task = |task: &&str| Some(((*task).to_owned(), shots.of_task(task)?));
+        let shots: HashMap<String, u64> = tasks.into_iter().flatten().filter_map(of_task).collect();
+        Some((*path, evaluated(&value), shots))
     });
-    let results: Vec<_> = results.collect();
-    let told = results.iter().flat_map(|(of, model)| of.iter().map(move |path| (*path, model)));
-    told.map(|(path, model)| (path.to_owned(), Beside::Model(model.clone()))).collect()
+    let results: Vec<(&Path, Evaluated, HashMap<String, u64>)> = results.collect();
+    let of_time: HashMap<_, _> = results
+        .iter()
+        .filter_map(|(path, model, shots)| Some((stem_and_time(path, ".json")?, (model, shots))))
+        .collect();
+    let samples = files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "jsonl"));
+    let samples = samples.map(|path| match stem_and_time(path, ".jsonl").and_then(|of| of_time.get(&of)) {
+        Some((model, shots)) => {
+            (*path, (*model).clone(), Some(task_of(path).and_then(|task| shots.get(task)).copied()))
+        }
+        None => (*path, by_directory(&folder(path, 0)), None),
+    });
+    let samples: Vec<(&Path, Evaluated, Option<Option<u64>>)> = samples.collect();
+    let mut names: BTreeMap<&str, BTreeSet<&[String]>> = BTreeMap::new();
+    for model in results.iter().map(|(_, model, _)| model).chain(samples.iter().map(|(_, model, _)| model)) {
+        names.entry(&model.run).or_default().insert(&model.of);
+    }
+    let parts: HashMap<&str, usize> =
+        names.iter().map(|(run, of)| (*run, parts_that_differ(of))).filter(|(_, parts)| *parts > 0).collect();
+    let longer = |model: &Evaluated| {
+        let parts = *parts.get(model.run.as_str())?;
+        let of = model.of.get(model.of.len().saturating_sub(parts)..).unwrap_or_default();
+        (!of.is_empty()).then(|| format!("{}/{}", of.join("/"), model.run))
+    };
+    let mut beside = HashMap::new();
+    for (path, model, _) in &results {
+        beside.extend(longer(model).map(|run| ((*path).to_owned(), Beside::Run(run))));
+    }
+    for (path, model, of_results) in &samples {
+        let run = longer(model);
+        let said = match (*of_results, run) {
+            (Some(shots), Some(run)) => Beside::Model(Evaluated { run, ..model.clone() }, shots),
+            (Some(shots), None) => Beside::Model(model.clone(), shots),
+            (None, Some(run)) => Beside::Run(run),
+            (None, None) => continue,
+        };
+        beside.insert((*path).to_owned(), said);
+    }
+    beside
+}
+
+/// How many of the last parts tell these apart; 0, if there is one. Something that is the end of a longer one may be the
+/// same.
+fn parts_that_differ(all: &BTreeSet<&[String]>) -> usize {
+    let longest: Vec<&[String]> = all
+        .iter()
+        .copied()
+        .filter(|of| !all.iter().any(|other| other.len() > of.len() && other.ends_with(of)))
+        .collect();
+    let most = longest.iter().map(|of| of.len()).max().unwrap_or_default();
+    let differ = |parts: &usize| {
+        let mut seen = HashSet::new();
+        longest.iter().all(|of| seen.insert(of.get(of.len().saturating_sub(*parts)..)))
+    };
+    (0..=most).find(differ).unwrap_or(most)
+}
+
+/// The model of samples without a results file: the harness names their directory by it.
+fn by_directory(folder: &str) -> Evaluated {
+    Evaluated::new(&folder.replace("__", "/"), None)
+}
+
+/// The task of a file of samples.
+fn task_of(path: &Path) -> Option<&str> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".jsonl")?.strip_prefix("samples_")?;
+    Some(time(name).map_or(name, |time| &name[..name.len() - time.len() - 1]))
 }
 
 /// The time at the end of a file's name, which has the form `2024-05-01T12-30-00.123456`.
@@ -127,9 +224,7 @@ pub(crate) fn results(
     if !rows.accept("the model's name", &[&evaluated.run]) {
         return Ok(());
     }
-    let all_shots = value.get("config").and_then(|config| config.get("num_fewshot"));
-    let own_shots = value.get("n-shot").map(Value::by_key).unwrap_or_default();
-    let configs = value.get("configs").map(Value::by_key).unwrap_or_default();
+    let all_shots = Shots::of(value);
     let groups = groups(value);
     // When the evaluation began.
     let time = value.get("date").and_then(Value::number);
@@ -141,9 +236,7 @@ pub(crate) fn results(
             rows.problem(Problem::at(pointer(["results", task]), "not an object of metrics"));
             continue;
         };
-        let own = own_shots.get(task.as_ref()).copied();
-        let own = own.or_else(|| configs.get(task.as_ref())?.get("num_fewshot"));
-        let shots = own.or(all_shots).and_then(Value::whole);
+        let shots = all_shots.of_task(task);
         let is_group = groups.as_ref().map(|groups| groups.contains(task.as_ref()));
         let left = measures(entries, |key, metric, found| match found {
             Some(_) if !rows.accept("results", &[key]) => {}
@@ -166,6 +259,28 @@ pub(crate) fn results(
     }
     claims(input, value, evaluated, rows);
     Ok(())
+}
+
+/// Where a results file says how many examples the prompts of its tasks had.
+struct Shots<'a> {
+    all: Option<&'a Value<'a>>,
+    own: HashMap<&'a str, &'a Value<'a>>,
+    configs: HashMap<&'a str, &'a Value<'a>>,
+}
+
+impl<'a> Shots<'a> {
+    fn of(value: &'a Value<'a>) -> Self {
+        Self {
+            all: value.get("config").and_then(|config| config.get("num_fewshot")),
+            own: value.get("n-shot").map(Value::by_key).unwrap_or_default(),
+            configs: value.get("configs").map(Value::by_key).unwrap_or_default(),
+        }
+    }
+
+    fn of_task(&self, task: &str) -> Option<u64> {
+        let own = self.own.get(task).copied().or_else(|| self.configs.get(task)?.get("num_fewshot"));
+        own.or(self.all).and_then(Value::whole)
+    }
 }
 
 /// The tasks that are groups of tasks; `None`, if the file does not tell them apart.
@@ -241,13 +356,13 @@ fn samples(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         return Err(Problem::whole("not the samples of a task: such a file is named samples_TASK_TIME.jsonl"));
     };
     let task = time(name).map_or(name, |time| &name[..name.len() - time.len() - 1]);
-    let Evaluated { run, step } = match input.beside {
-        Beside::Model(model) => model.clone(),
+    let (Evaluated { run, step, .. }, shots) = match input.beside {
+        Beside::Model(model, shots) => (model.clone(), *shots),
         _ => {
             let what =
                 "no results file of this time is imported with it: the run is the directory's name, without a step";
             rows.note(Problem::whole(what));
-            Evaluated::new(&input.folder(0).replace("__", "/"), None)
+            (apart(by_directory(&input.folder(0)), input, rows), None)
         }
     };
     let mut seen = HashSet::new();
@@ -286,6 +401,7 @@ fn samples(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
             source: input.source.to_owned(),
             place: format!("line {number}"),
             filter,
+            shots,
         });
     });
     Ok(())
@@ -473,7 +589,7 @@ mod tests {
             .enumerate()
             .map(|(at, (filter, right))| generated(at as u32 % 2, filter, *right))
             .collect();
-        let model = Beside::Model(Evaluated { run: "m".to_owned(), step: Some(40) });
+        let model = Beside::Model(Evaluated { run: "m".to_owned(), step: Some(40), of: Vec::new() }, Some(8));
         let rows =
             read_beside("out/o__m/samples_gsm8k_2026-05-18T08-19-01.585882.jsonl", lines.as_bytes(), &model, read);
         assert_eq!((rows.problems(), rows.notes()), (None, Vec::new()));
@@ -491,6 +607,7 @@ mod tests {
         let row = &rows.samples[0];
         // A generated number is no likelihood.
         assert_eq!((&row.run[..], row.step, &row.task[..], row.log_likelihood), ("m", Some(Step(40)), "gsm8k", None));
+        assert_eq!(row.shots, Some(8));
 
         let scored = |arguments: &str, answers: &str, more: &str| {
             let line = format!("{{\"doc_id\": 7, \"arguments\": {arguments}, \"filtered_resps\": {answers}{more}}}\n");
@@ -515,8 +632,8 @@ mod tests {
     fn samples_have_the_model_of_the_results_of_their_time() {
         let results = |step: u32| {
             format!(
-                "{{\"results\": {{}}, \"model_name\": \"o/m\", \"config\": {{\"model_args\": {{\"pretrained\": \"o/m\", \
-                 \"revision\": \"stage1-step{step}-tokens5B\"}}}}}}"
+                "{{\"results\": {{}}, \"model_name\": \"o/m\", \"n-shot\": {{\"a_b\": {step}}}, \"configs\": {{\"c\": \
+                 {{\"num_fewshot\": 5}}}}, \"config\": {{\"model_args\": {{\"pretrained\": \"o/m\", \"revision\": \"stage1-step{step}-tokens5B\"}}}}}}"
             )
         };
         let (one, other) = ("2026-05-18T08-19-01.585882", "2026-05-19T08-19-01.585882");
@@ -539,7 +656,7 @@ mod tests {
         let mut told: Vec<_> = models(&paths, &read)
             .into_iter()
             .map(|(path, beside)| match beside {
-                Beside::Model(Evaluated { run, step }) => (path.display().to_string(), run, step),
+                Beside::Model(Evaluated { run, step, .. }, shots) => (path.display().to_string(), run, step, shots),
                 _ => panic!("{path:?}"),
             })
             .collect();
@@ -548,10 +665,10 @@ mod tests {
         assert_eq!(
             told,
             [
-                (format!("out/o__m/samples_a_b_{one}.jsonl"), run.clone(), Some(1000)),
-                (format!("out/o__m/samples_a_b_{other}.jsonl"), run.clone(), Some(2000)),
-                (format!("out/o__m/samples_c_{other}.jsonl"), run.clone(), Some(2000)),
-                (format!("out/x/samples_a_{one}.jsonl"), run, Some(3000)),
+                (format!("out/o__m/samples_a_b_{one}.jsonl"), run.clone(), Some(1000), Some(1000)),
+                (format!("out/o__m/samples_a_b_{other}.jsonl"), run.clone(), Some(2000), Some(2000)),
+                (format!("out/o__m/samples_c_{other}.jsonl"), run.clone(), Some(2000), Some(5)),
+                (format!("out/x/samples_a_{one}.jsonl"), run, Some(3000), None),
             ]
         );
     }
@@ -614,8 +731,74 @@ mod tests {
             ("stepfun", None, "stepfun", None),
             ("step100", None, "step100", None),
             ("", None, "", None),
+            ("o/m", Some("v2-dpo"), "m/v2-dpo", None),
+            ("LLM360/Amber", Some("ckpt_010"), "Amber/ckpt_010", None),
         ] {
-            assert_eq!(Evaluated::new(model, revision), Evaluated { run: run.to_owned(), step }, "{model}");
+            let evaluated = Evaluated::new(model, revision);
+            assert_eq!((&evaluated.run[..], evaluated.step), (run, step), "{model}");
         }
+    }
+
+    #[test]
+    fn versions_and_adapters_are_runs_of_their_own() {
+        for (said, run, step) in [
+            (r#""config": {"model_args": "pretrained=o/m,peft=/out/lora-a/checkpoint-30"}"#, "m/lora-a", Some(30)),
+            (r#""config": {"model_args": {"pretrained": "o/m", "delta": "d"}}"#, "m/d", None),
+            (r#""config": {"model_args": "pretrained=o/m,subfolder=step7"}"#, "m", Some(7)),
+            (r#""config": {"model_args": "pretrained=o/m,subfolder=dpo,dtype=float"}"#, "m/dpo", None),
+            // As the harness writes it.
+            (
+                r#""model_name": "/out/lora-a", "config": {"model_args": "pretrained=o/m,peft=/out/lora-a"}"#,
+                "lora-a",
+                None,
+            ),
+        ] {
+            let rows =
+                read_as("results.json", format!("{{\"results\": {{\"t\": {{\"acc\": 1}}}}, {said}}}").as_bytes(), read);
+            assert_eq!((&rows.metrics[0].run[..], rows.metrics[0].step.map(|step| step.0)), (run, step), "{said}");
+        }
+    }
+
+    #[test]
+    fn models_whose_names_end_alike_are_told_apart() {
+        let results = |model: &str| format!("{{\"results\": {{}}, \"model_name\": \"{model}\"}}");
+        let runs = |models: &[(&str, &str)]| {
+            let files: HashMap<PathBuf, String> =
+                models.iter().map(|(path, model)| (PathBuf::from(path), results(model))).collect();
+            let paths: Vec<&Path> = files.keys().map(PathBuf::as_path).collect();
+            let beside = models_of(&paths, &files);
+            let mut told: Vec<(String, String)> = files
+                .iter()
+                .map(|(path, text)| {
+                    let mut rows = Rows::default();
+                    let source = path.to_str().unwrap();
+                    let beside = beside.get(path).unwrap_or(&Beside::Nothing);
+                    let input = Input { release: "r", source, path, bytes: b"", beside };
+                    let own = match (source.ends_with("jsonl"), beside) {
+                        (true, Beside::Model(model, _)) => model.clone(),
+                        (true, _) => apart(by_directory(&folder(path, 0)), &input, &mut rows),
+                        (false, _) => apart(evaluated(&json::read(text.as_bytes()).unwrap()), &input, &mut rows),
+                    };
+                    (source.to_owned(), own.run)
+                })
+                .collect();
+            told.sort();
+            told.into_iter().map(|(_, run)| run).collect::<Vec<_>>()
+        };
+        let (one, two) = ("2026-05-18T08-19-01.5", "2026-05-18T08-19-02.5");
+        let file = |name: &str, time: &str, ending: &str| format!("out/{name}_{time}.{ending}");
+        let (a, b) = (file("a/results", one, "json"), file("b/results", two, "json"));
+        let with = file("b/samples_t", two, "jsonl");
+        let alone = file("org3__x/samples_t", one, "jsonl");
+        assert_eq!(runs(&[(&a, "org1/x"), (&b, "org1/x"), (&with, "")]), ["x", "x", "x"]);
+        assert_eq!(runs(&[(&a, "org1/x"), (&b, "x"), (&with, "")]), ["x", "x", "x"]);
+        let apart = ["org1/x", "org2/x", "org2/x", "org3/x"];
+        assert_eq!(runs(&[(&a, "org1/x"), (&b, "org2/x"), (&with, ""), (&alone, "")]), apart);
+        assert_eq!(runs(&[(&a, "/r/1/hf/x"), (&b, "/r/2/hf/x")]), ["1/hf/x", "2/hf/x"]);
+        assert_eq!(runs(&[(&a, "./r/x/checkpoint-1"), (&b, "/home/r/x/checkpoint-2")]), ["x", "x"]);
+    }
+
+    fn models_of(paths: &[&Path], files: &HashMap<PathBuf, String>) -> HashMap<PathBuf, Beside> {
+        models(paths, &|path| files.get(path).cloned().map(String::into_bytes))
     }
 }

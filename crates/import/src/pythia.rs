@@ -39,13 +39,13 @@ pub(crate) fn read(input: &Input<'_>, terms: &Plan, rows: &mut Rows) -> Result<(
     };
     let evaluated = match argument(arguments, "pretrained") {
         Some(model) => {
-            let Evaluated { run, step } = Evaluated::new(model, argument(arguments, "revision"));
-            Evaluated { run: run.replace("pythia-v1.1-", "pythia-"), step }
+            let evaluated = Evaluated::new(model, argument(arguments, "revision"));
+            Evaluated { run: evaluated.run.replace("pythia-v1.1-", "pythia-"), ..evaluated }
         }
         None => {
             let step = arguments.get("iteration").and_then(Value::whole);
             let named = || CheckpointName::of(input.name()).step.map(Step::get);
-            Evaluated { run: folder(input), step: step.or_else(named) }
+            Evaluated { run: folder(input), step: step.or_else(named), of: Vec::new() }
         }
     };
     let before = rows.metrics.len();

@@ -69,9 +69,7 @@ impl Input<'_> {
 
     /// The name of the directory that contains the file, or of the one `above` it.
     pub(crate) fn folder(&self, above: usize) -> String {
-        let path = std::path::absolute(self.path).unwrap_or_default();
-        let folder = path.ancestors().nth(above + 1).and_then(Path::file_name);
-        folder.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        folder(self.path, above)
     }
 
     pub(crate) fn metric(
@@ -99,6 +97,13 @@ impl Input<'_> {
             time: None,
         }
     }
+}
+
+/// The name of the directory that contains a file, or of the one `above` it.
+pub(crate) fn folder(file: &Path, above: usize) -> String {
+    let path = std::path::absolute(file).unwrap_or_default();
+    let folder = path.ancestors().nth(above + 1).and_then(Path::file_name);
+    folder.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// The longest name that is accepted. Each row has its own copy of its names, so names as long as the file would make

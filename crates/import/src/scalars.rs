@@ -88,6 +88,12 @@ const NAMES: [(Meaning, &[&str]); 9] = [
             "train/ce loss",
             "reduced_train_loss",
             "train_loss",
+            "train-loss",
+            "train loss",
+            "training_loss",
+            "training loss",
+            "loss/train",
+            "loss/training",
         ],
     ),
     (
@@ -138,10 +144,19 @@ impl Meaning {
         Self::ranked(name).0
     }
 
-    /// The meaning of a name, and its place among the names of that meaning: the least is the one to take.
+    /// The place of a name among those of its meaning: the least is the one to take.
+    pub(crate) fn rank(name: &str) -> usize {
+        Self::ranked(name).1
+    }
+
+    /// The meaning of a name, and its rank.
     fn ranked(name: &str) -> (Self, usize) {
         let name = name.to_ascii_lowercase();
-        let known = |name: &str| KNOWN.get(name).copied();
+        // wandb joins nested names by dots: `{"train": {"loss": 1}}` is `train.loss`.
+        let known = |name: &str| {
+            let nested = || name.contains('.').then(|| name.replace('.', "/"));
+            KNOWN.get(name).or_else(|| KNOWN.get(nested()?.as_str())).copied()
+        };
         // Frameworks put a name of their own before it.
         let framework = || name.rsplit_once(['/', '.']).filter(|(_, last)| *last == GLOBAL_STEP);
         known(&name).or_else(|| framework().and_then(|_| known(GLOBAL_STEP))).unwrap_or((Self::Other, 0))
@@ -153,12 +168,36 @@ pub(crate) fn task_and_metric(name: &str) -> (&str, &str) {
     name.rsplit_once('/').unwrap_or(("", name))
 }
 
-/// The name without the axis that Megatron and GPT-NeoX write it against a second time: `lm loss vs samples`. Where such
-/// a value stands, the step is a number of samples or tokens.
+/// What Megatron, GPT-NeoX and Megatron-DeepSpeed count on axes that are not steps.
+const OTHER_AXES: [&str; 15] = [
+    "samples",
+    "tokens",
+    "examples",
+    "sequences",
+    "documents",
+    "bytes",
+    "flops",
+    "gigaflops",
+    "teraflops",
+    "petaflops",
+    "seconds",
+    "hours",
+    "time",
+    "epoch",
+    "epochs",
+];
+
+/// The name without the axis that trainers write it against a second time: `lm loss vs samples`,
+/// `lm loss vs gigaflops (without embeddings)`, `steps-vs-tokens/y=steps,x=tokens`. Where such a value stands, the step is a
+/// number of samples, tokens or operations.
 pub(crate) fn against_another_axis(name: &str) -> Option<&str> {
-    // Some writers of event files replace spaces.
-    let (name, axis) = name.rsplit_once(" vs ").or_else(|| name.rsplit_once("_vs_"))?;
-    matches!(axis, "samples" | "tokens").then_some(name)
+    // Some writers of event files replace spaces and signs.
+    let (name, axis) = match name.rsplit_once("/y").filter(|(_, axes)| axes.starts_with(['=', '_'])) {
+        Some((name, axes)) => (name, axes.rsplit_once(",x=").or_else(|| axes.rsplit_once("_x_"))?.1),
+        None => name.rsplit_once(" vs ").or_else(|| name.rsplit_once("_vs_"))?,
+    };
+    let word = axis.split(|c: char| !c.is_ascii_alphabetic()).next()?.to_ascii_lowercase();
+    OTHER_AXES.contains(&word.as_str()).then_some(name)
 }
 
 /// A value that was taken from one of several names.
@@ -474,6 +513,11 @@ mod tests {
             ("lm loss value", Meaning::Other),
             ("lm loss validation", Meaning::Other),
             ("lm loss vs samples", Meaning::Other),
+            ("Loss/train", Meaning::Loss),
+            ("train.loss", Meaning::Loss),
+            ("train-loss", Meaning::Loss),
+            ("Loss/val", Meaning::Other),
+            ("val-loss", Meaning::Other),
         ] {
             assert_eq!(Meaning::of(name), meaning, "{name}");
         }
@@ -481,7 +525,19 @@ mod tests {
         assert_eq!(task_and_metric("loss"), ("", "loss"));
         assert_eq!(against_another_axis("lm loss vs samples"), Some("lm loss"));
         assert_eq!(against_another_axis("lm_loss_vs_tokens"), Some("lm_loss"));
-        assert_eq!(against_another_axis("ours vs theirs"), None);
+        for (name, of) in [
+            ("lm-loss-training/lm loss vs gigaflops (without embeddings)", Some("lm-loss-training/lm loss")),
+            ("lm-loss-training/lm_loss_vs_gigaflops__without_embeddings_", Some("lm-loss-training/lm_loss")),
+            ("steps-vs-samples/y=steps,x=samples", Some("steps-vs-samples")),
+            ("steps-vs-tokens/y_steps_x_tokens", Some("steps-vs-tokens")),
+            ("samples-vs-steps/y=samples,x=steps", None),
+            ("loss vs steps", None),
+            ("loss vs iteration", None),
+            ("ours vs theirs", None),
+            ("a/year", None),
+        ] {
+            assert_eq!(against_another_axis(name), of, "{name}");
+        }
     }
 
     /// Every order of the same numbers gives the same rows.

@@ -437,6 +437,29 @@ mod tests {
         assert!(rows.notes()[0].contains("its step is negative"), "{:?}", rows.notes());
     }
 
+    /// The tags of Megatron-DeepSpeed, whose step is a number of samples, tokens or operations; and of a writer by hand.
+    #[test]
+    fn no_other_axis_is_one_of_steps() {
+        let value = |tag: &str| {
+            let value = [&[0x0a, tag.len() as u8][..], tag.as_bytes(), &[0x15], &0.5f32.to_le_bytes()].concat();
+            event(&[&[0x0a, value.len() as u8][..], &value].concat())
+        };
+        let tags = [
+            "lm-loss-training/lm loss",
+            "lm-loss-training/lm loss vs gigaflops (without embeddings)",
+            "lm-loss-training/lm loss vs tokens",
+            "steps-vs-samples/y=steps,x=samples",
+            "steps-vs-tokens/y=steps,x=tokens",
+        ];
+        let rows = read_as("logs/run/e.1", &tags.map(value).concat(), read);
+        assert_eq!((rows.problems(), losses(&rows)), (None, vec![(7, Some(0.5), Some(0.0))]));
+        let told: Vec<_> = rows.metrics.iter().map(|row| (&row.metric[..], row.step)).collect();
+        assert_eq!(told, [("y=steps,x=samples", None), ("y=steps,x=tokens", None)]);
+        for tag in ["Loss/train", "loss/train", "train-loss"] {
+            assert_eq!(losses(&read_as("logs/run/e.1", &value(tag), read)), [(7, Some(0.5), Some(0.0))], "{tag}");
+        }
+    }
+
     /// A record with correct checksums whose bytes are not an event.
     #[test]
     fn a_lying_record_is_told() {

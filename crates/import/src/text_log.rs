@@ -1,44 +1,51 @@
 //! The text output of trainers: iteration and validation lines of Megatron, GPT-NeoX and nanotron; lines of `name:value`
 //! after `step:N/M` or `Epoch:[E/EPOCHS](N/M)`; and OLMo's `[step=N/M,…]` with a line `name=value` for each metric below.
 //!
-//! Other lines are skipped. The run is the file's name.
+//! Other lines are skipped. The run is the file's name. Where several processes print the same steps, the first one gives them
+//! (`processes.rs`).
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
+use crate::launcher;
+use crate::processes::{Compared, Place, Processes};
 use crate::rows::{Input, Problem, Rows};
 use crate::scalars::{Log, Logged, Meaning, Measured};
 use crate::value::whole;
 
 pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
-    let mut lines = input.bytes.split(|byte| *byte == b'\n').enumerate().peekable();
-    let (mut log, mut any) = (Log::default(), false);
-    // nanotron's processes print the same numbers: those of the first one are read.
-    let (mut process, mut other_processes, mut rounded_tokens) = (None, false, false);
-    while let Some((index, line)) = lines.next() {
-        // A log may contain anything, but only ASCII is read from it.
-        let line: Cow<'_, str> = String::from_utf8_lossy(line);
-        let mut block: Vec<Cow<'_, str>> = Vec::new();
-        let olmo = olmo_step(&line);
-        if olmo.is_some() {
-            while let Some((_, line)) = lines.next_if(|(_, line)| line.first().is_some_and(u8::is_ascii_whitespace)) {
-                block.push(String::from_utf8_lossy(line));
+    let (mut processes, mut first) = (Processes::default(), None);
+    entries(input.bytes, |entry| {
+        first.get_or_insert(entry.line);
+        processes.add(&entry.process);
+    });
+    let Some(first) = first else { return Err(Problem::whole("it has no known line of a training log")) };
+    if processes.are_several() {
+        entries(input.bytes, |entry| {
+            if let Some(place) = entry.place() {
+                processes.look(&entry.process, place, entry.line, &entry.compared());
+            }
+        });
+    }
+    let (mut log, mut rounded_tokens, mut other_processes) = (Log::default(), false, false);
+    entries(input.bytes, |mut entry| {
+        let place = format!("line {}", entry.line);
+        let compared = entry.compared();
+        if let Some(other) = entry.place().and_then(|at| processes.compare(&entry.process, at, &compared)) {
+            other_processes = true;
+            if let Some(differs) = other.differs {
+                rows.problem(Problem::at(&place, differs));
+            }
+            let only = |name: &str| {
+                compared.iter().zip(other.only).any(|(of, only)| only && of.is_some_and(|of| of.0 == name))
+            };
+            entry.fields.retain(|field| only(field.name));
+            if entry.fields.is_empty() {
+                return;
             }
         }
-        let read = match olmo {
-            Some(step) => Some((step, block.iter().filter_map(|line| olmo_field(line)).collect())),
-            None => megatron(&line).or_else(|| counted(&line)),
-        };
-        let Some((step, fields)) = read else { continue };
-        any = true;
-        if let Some(of) = nanotron_process(&line)
-            && process.get_or_insert_with(|| of.to_owned()) != of
-        {
-            other_processes = true;
-            continue;
-        }
-        let place = format!("line {}", index + 1);
-        let mut logged = Logged::at(step, None);
-        for Field { task, name, text } in fields {
+        let mut logged = Logged::at(entry.step, None);
+        for Field { task, name, text } in entry.fields {
             let (number, rounded) = number(text);
             let fits = match (task, Meaning::of(name)) {
                 (Some("train") | None, Meaning::Tokens) if rounded => {
@@ -46,6 +53,8 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
                     true
                 }
                 (Some("train") | None, meaning) if meaning != Meaning::Other => logged.take_as(meaning, name, &number),
+                // A duration as people read it: `2:03:04`.
+                (_, Meaning::Other) if text.contains(':') => true,
                 (task, _) => {
                     let number = number.parse();
                     logged.rest.extend(number.iter().map(|value| match task {
@@ -59,18 +68,127 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
                 rows.problem(Problem::at(&place, format_args!("{name} is {text:?}, not a valid number")));
             }
         }
-        if step.is_none() {
+        if entry.step.is_none() {
             rows.problem(Problem::at(&place, "its step is not an integer"));
         }
         logged.give(input, input.stem(), &place, rows, &mut log);
-    }
+    });
     if rounded_tokens {
         rows.note(Problem::whole("its tokens are left out: they are rounded, as `10.5M`"));
     }
     if other_processes {
-        rows.note(Problem::whole("lines that a second process printed are left out: they have the same numbers"));
+        rows.note(Problem::whole(
+            "several processes print the same steps: those of the first one are read; losses, learning rates and gradient \
+             norms of the others are compared with them, and the rest is left out",
+        ));
     }
-    if any { Ok(()) } else { Err(Problem::whole("it has no known line of a training log")) }
+    if rows.len() == 0 && rows.problems().is_none() {
+        return Err(Problem::whole(format!("it has lines with a step, from line {first} on, but none with numbers")));
+    }
+    Ok(())
+}
+
+/// The numbers of a step at one place of a log.
+struct Entry<'a> {
+    /// The process that printed them; empty, if the lines do not tell.
+    process: String,
+    /// The number of its first line.
+    line: usize,
+    /// The step, if it is valid.
+    step: Option<u64>,
+    fields: Vec<Field<'a>>,
+}
+
+impl<'a> Entry<'a> {
+    /// Its step, and what kind of numbers it has; `None` without a step.
+    fn place(&self) -> Option<Place> {
+        let task = self.fields.first().and_then(|field| field.task);
+        Some((self.step?, task.unwrap_or("train")))
+    }
+
+    /// Its numbers that are the same for every process.
+    fn compared(&self) -> Compared<'a> {
+        let mut compared = Compared::default();
+        for field in &self.fields {
+            let (at, by_name) = match Meaning::of(field.name) {
+                Meaning::Loss => (0, true),
+                Meaning::LearningRate => (1, true),
+                Meaning::GradNorm => (2, true),
+                _ if field.name.to_ascii_lowercase().contains("loss") => (0, false),
+                _ => continue,
+            };
+            if let (Some(slot), Ok(value)) = (compared.get_mut(at), number(field.text).0.parse())
+                && (slot.is_none()
+                    || by_name && slot.is_some_and(|(name, _)| Meaning::of(name) != Meaning::of(field.name)))
+            {
+                *slot = Some((field.name, value));
+            }
+        }
+        compared
+    }
+}
+
+/// A line of OLMo with a step, and the metrics below it so far.
+struct Block {
+    process: String,
+    line: usize,
+    step: Option<u64>,
+    metrics: Vec<(String, String)>,
+    names: HashSet<String>,
+}
+
+impl Block {
+    fn give(self, each: &mut impl FnMut(Entry<'_>)) {
+        let Self { process, line, step, metrics, .. } = self;
+        let fields = metrics.iter().map(|(name, text)| Field { task: None, name, text }).collect();
+        each(Entry { process, line, step, fields });
+    }
+}
+
+/// Calls `each` for the numbers of every step, in the order of the log.
+fn entries(bytes: &[u8], mut each: impl FnMut(Entry<'_>)) {
+    // The lines of several processes may be mixed: the metrics below a step are of the process that printed it.
+    let mut open: HashMap<String, Block> = HashMap::new();
+    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        let (index, line) = (index + 1, launcher::plain(line));
+        let (launched, line) = launcher::split(&line);
+        if let Some(block) = open.get_mut(launched.as_ref()) {
+            let field = olmo_field(line).filter(|_| line.starts_with([' ', '\t']));
+            let is_new = field.as_ref().is_some_and(|field| !block.names.contains(field.name));
+            if let Some(Field { name, text, .. }) = field.filter(|_| is_new) {
+                block.names.insert(name.to_owned());
+                block.metrics.push((name.to_owned(), text.to_owned()));
+                continue;
+            }
+            // Another message of the logger, whose metrics are of something else. Any other line, as a warning of a
+            // library, ends nothing.
+            if begins_with_date(line) || olmo_step(line).is_some() {
+                open.remove(launched.as_ref()).into_iter().for_each(|block| block.give(&mut each));
+            }
+        }
+        let process = |of: Option<&str>| match of {
+            Some(of) if launched.is_empty() => of.to_owned(),
+            Some(of) => format!("{launched} {of}"),
+            None => launched.to_string(),
+        };
+        if let Some(step) = olmo_step(line) {
+            let process = process(olmo_process(line));
+            let block = Block { process, line: index, step, metrics: Vec::new(), names: HashSet::new() };
+            open.insert(launched.into_owned(), block);
+        } else if let Some((step, fields)) = megatron(line).or_else(|| counted(line)) {
+            each(Entry { process: process(nanotron_process(line)), line: index, step, fields });
+        }
+    }
+    let mut rest: Vec<Block> = open.into_values().collect();
+    rest.sort_by_key(|block| block.line);
+    rest.into_iter().for_each(|block| block.give(&mut each));
+}
+
+/// Whether a line begins with a date: `2025-03-01 …`, `[2025-03-01 …`.
+fn begins_with_date(line: &str) -> bool {
+    let date = line.trim_start_matches('[').as_bytes();
+    let is_digit = |at: usize| date.get(at).is_some_and(u8::is_ascii_digit);
+    [0, 1, 2, 3, 5, 6, 8, 9].into_iter().all(is_digit) && [4, 7].into_iter().all(|at| date.get(at) == Some(&b'-'))
 }
 
 /// A number as Rust reads it, and whether it was rounded for people: `1,048,576` is exact, `10.5M` is not.
@@ -128,12 +246,13 @@ fn megatron(line: &str) -> Option<Read<'_>> {
         _ => "validation",
     };
     // The text before the iteration belongs to it too: `samples/sec: 12.3 | iteration …`.
-    let all = line.split('|').map(str::trim).filter(|part| *part != head);
+    let all = line.split('|').map(str::trim).enumerate().filter(|(_, part)| *part != head);
     let fields: Vec<Field<'_>> = all
-        .filter_map(|part| {
-            let (name, text) = part.rsplit_once(':')?;
-            let name = name.rsplit(']').next()?.trim();
-            let text = text.trim().trim_end_matches("TFLOPS").trim_end();
+        .filter_map(|(at, part)| {
+            let part = if at == 0 { part.rsplit(']').next()?.trim_start_matches([':', ' ']) } else { part };
+            // A value is all that is after the name: `eta: 1 day, 2:03:04` is no number.
+            let (name, text) = part.split_once(':')?;
+            let (name, text) = (name.trim(), text.trim().trim_end_matches("TFLOPS").trim_end());
             let task = Some(task);
             (!name.is_empty() && text.split_ascii_whitespace().count() == 1).then_some(Field { task, name, text })
         })
@@ -141,11 +260,19 @@ fn megatron(line: &str) -> Option<Read<'_>> {
     (!fields.is_empty()).then_some((step, fields))
 }
 
-/// The process that printed a line of nanotron: `[INFO|DP=0|PP=1|TP=0]` is `DP=0|PP=1|TP=0`.
+/// The process that printed a line of nanotron: `[INFO|DP=0|PP=1|TP=0]` is `DP=0|PP=1|TP=0`, and on several nodes
+/// `[INFO|DP=0|PP=1|TP=0|ip-26-0-1]` is `DP=0|PP=1|TP=0|ip-26-0-1`.
 fn nanotron_process(line: &str) -> Option<&str> {
     let from = line.find("|DP=")? + 1;
     let process = line.get(from..)?.split_once(']')?.0;
-    process.split('|').all(|part| part.split_once('=').is_some()).then_some(process)
+    process.split('|').all(|part| !part.is_empty() && !part.contains(' ')).then_some(process)
+}
+
+/// The process that printed a line of OLMo, which is after the time: `2025-03-01 12:30:01.181 host:0 …` is `host:0`.
+fn olmo_process(line: &str) -> Option<&str> {
+    let process = line.split_ascii_whitespace().nth(2)?;
+    let (host, rank) = process.rsplit_once(':')?;
+    (begins_with_date(line) && !host.is_empty() && rank.parse::<u32>().is_ok()).then_some(process)
 }
 
 /// The step in a line of OLMo or OLMo-core, whose metrics are below it: `… [step=100/5000,epoch=0]`.
@@ -274,7 +401,113 @@ mod tests {
         let metrics: Vec<_> = rows.metrics.iter().map(|row| (row.metric.as_str(), row.value)).collect();
         assert_eq!(metrics, [("tokens_per_sec", 31_500.0), ("tokens_per_sec", 31_500.0)]);
         let notes = rows.notes().join("; ");
-        assert!(notes.contains("its tokens are left out") && notes.contains("second process"), "{notes}");
+        assert!(notes.contains("its tokens are left out") && notes.contains("several processes"), "{notes}");
+    }
+
+    fn told(rows: &Rows) -> Vec<(u64, Option<f64>, Option<f64>, &str)> {
+        rows.train_log.iter().map(|row| (row.step.0, row.loss, row.learning_rate, &row.place[..])).collect()
+    }
+
+    #[test]
+    fn another_process_is_compared_and_what_only_it_has_is_taken() {
+        let line = |process: &str, step: u32, loss: &str, more: &str| {
+            format!(
+                "11/02/2025 08:31:01 [INFO|{process}]: iteration: {step} / 9 | lm_loss: {loss} | tokens_per_sec: 1{step}{more}\n"
+            )
+        };
+        // Nodes have names, the last of which is of other hosts; the second process has a NaN, and a rate of its own.
+        let (one, two, later) = ("DP=0|PP=0|TP=0|ip-1", "DP=0|PP=1|TP=0|ip-2", "DP=0|PP=1|TP=0|ip-9");
+        let text = [
+            line(one, 1, "7", ""),
+            line(two, 1, "7.0", " | lr: 0.5"),
+            line(two, 2, "nan", ""),
+            line(one, 2, "6.5", ""),
+            line(later, 2, "6.5", ""),
+            line(later, 3, "6", ""),
+        ];
+        let rows = rows(&text.concat());
+        assert_eq!(
+            told(&rows),
+            [(1, Some(7.0), Some(0.5), "line 1"), (2, Some(6.5), None, "line 4"), (3, Some(6.0), None, "line 6"),]
+        );
+        assert_eq!(rows.metrics.iter().map(|row| row.value).collect::<Vec<_>>(), [11.0, 12.0, 13.0]);
+        let expected =
+            "line 3: lm_loss is NaN in DP=0|PP=1|TP=0|ip-2, and 6.5 in DP=0|PP=0|TP=0|ip-1 (line 4), which is taken";
+        assert_eq!(rows.problems().as_deref(), Some(expected));
+    }
+
+    /// One process that logs a step again after a restart has it twice, as in any log.
+    #[test]
+    fn lines_of_srun_are_of_its_tasks() {
+        let line = |task: u32, step: u32, loss: &str| {
+            format!(
+                "{task}:  iteration {step}/ 9 | samples/sec: {task}.5 | lm loss: {loss} | eta: 1 day, 2:03:04 | left: 2:03 |\n"
+            )
+        };
+        let both = |step, loss| [line(0, step, loss), line(1, step, loss)].concat();
+        let text = [
+            both(1, "4"),
+            both(2, "3"),
+            both(2, "3.5"),
+            "1: validation loss at iteration 2 | lm loss value: 5 |\n".to_owned(),
+        ];
+        let rows = rows(&text.concat());
+        assert_eq!(rows.problems(), None);
+        assert_eq!(
+            told(&rows),
+            [(1, Some(4.0), None, "line 1"), (2, Some(3.0), None, "line 3"), (2, Some(3.5), None, "line 5")]
+        );
+        let metrics: Vec<_> = rows.metrics.iter().map(|row| (&row.metric[..], row.value)).collect();
+        let speed = ("samples/sec", 0.5);
+        assert_eq!(metrics, [speed, speed, speed, ("lm loss value", 5.0)]);
+        assert!(rows.notes()[0].contains("several processes"), "{:?}", rows.notes());
+    }
+
+    #[test]
+    fn blocks_of_olmo_behind_what_a_launcher_writes() {
+        let block = |prefix: &dyn Fn(u32) -> String, host: &str, step: u32, loss: &str| {
+            let lines = [
+                format!("2025-03-01 12:30:0{step}.181 {host}:0  olmo.train:908  INFO    [step={step}/9,epoch=0]"),
+                format!("    train/CrossEntropyLoss={loss}"),
+                "/x.py:7: UserWarning: a=1".to_owned(),
+                "  warnings.warn(".to_owned(),
+                "    optim/total_grad_norm=0.5".to_owned(),
+                "2025-03-01 12:30:09.181 INFO c4-validation".to_owned(),
+                "    eval/loss=1".to_owned(),
+            ];
+            lines.iter().zip(0..).map(|(line, at)| format!("{}{line}\n", prefix(at))).collect::<Vec<_>>()
+        };
+        let prefixes: [&dyn Fn(u32) -> String; 7] = [
+            &|_| String::new(),
+            &|_| "[default0]:".to_owned(),
+            &|_| "0: ".to_owned(),
+            &|at| format!("2025-03-01T12:30:01.12345678{at}Z "),
+            &|_| "node1  | ".to_owned(),
+            &|_| "\u{1b}[36m(RayTrainWorker pid=7)\u{1b}[0m ".to_owned(),
+            &|at| format!("[pod/a-0/main] 2025-03-01T12:30:0{at}Z "),
+        ];
+        for prefix in prefixes {
+            let text = [block(prefix, "a", 1, "4.5"), block(prefix, "a", 2, "nan"), block(prefix, "b", 2, "nan")];
+            let rows = rows(&text.concat().concat());
+            assert_eq!((rows.problems(), rows.metrics.len()), (None, 0), "{}", prefix(0));
+            let [one, two] = rows.train_log.as_slice() else { panic!("{}{:?}", prefix(0), rows.train_log) };
+            assert_eq!(
+                (one.loss, one.grad_norm, two.grad_norm, &two.place[..]),
+                (Some(4.5), Some(0.5), Some(0.5), "line 8")
+            );
+            assert!(two.loss.unwrap().is_nan());
+        }
+        // Two tasks at once.
+        let (one, two) = (block(&|_| "0: ".to_owned(), "a", 1, "4.5"), block(&|_| "1: ".to_owned(), "b", 2, "3.5"));
+        let rows = rows(&one.iter().zip(&two).map(|(one, two)| format!("{one}{two}")).collect::<String>());
+        assert_eq!(rows.problems(), None);
+        assert_eq!(told(&rows), [(1, Some(4.5), None, "line 1"), (2, Some(3.5), None, "line 2")]);
+    }
+
+    #[test]
+    fn a_log_without_a_number_is_told() {
+        let lines = "date [step=1/9,epoch=0]\n??    train/loss=4\n";
+        assert!(rows(lines).problems().unwrap().contains("from line 1 on"));
     }
 
     /// As OLMo and OLMo-core print them.
@@ -338,6 +571,9 @@ mod tests {
         let bytes = b"\xff\xfe junk\n iteration 1/ 2 | lm loss: 1.0 | \xe5\x8e |\n";
         assert_eq!(read_as("a.log", bytes, read).train_log.len(), 1);
         survives("a.log", bytes, read);
+        let mixed = "0: iteration 1/ 2 | lm loss: 1.0 | a: 2 |\n1: iteration 1/ 2 | lm loss: nan |\n\u{1b}[1m0: x [step=1/2,e]\n\
+            1: x [step=1/2]\n0:     a=1\n1:     a=1\n2025-03-01T12:30:01Z a [INFO|DP=0|PP=1]: iteration: 1 / 2 | b: 2\n";
+        survives("a.log", mixed.as_bytes(), read);
         survives("a.log", b"Epoch:[1/1](100/44173) loss:6.460 lr:0.0005:\nstep:1/2 a:b c:1ms\n", read);
     }
 }

@@ -24,9 +24,15 @@ pub(crate) fn read(input: &Input<'_>, plan: &Plan, rows: &mut Rows) -> Result<()
 /// What wandb's count of its calls is called on an axis.
 const AXIS_OF_CALLS: &str = "Step";
 
+/// Whether an axis is the step of a group of metrics, as `eval/step`, which wandb's users define for `eval/*`.
+fn is_own_step(axis: &str) -> bool {
+    let last = axis.rsplit_once('/').map(|(_, last)| last.to_ascii_lowercase());
+    Meaning::of(axis) == Meaning::Other && matches!(last.as_deref(), Some("step" | "steps" | "iteration" | "iter"))
+}
+
 /// An exported chart: its first column is the axis, and each other column a metric of a run.
 struct Chart {
-    /// The axis, then each metric once.
+    /// The axis, which is `step` if it is a step by another name, then each metric once.
     names: Vec<String>,
     /// For each run, the metrics that it has and their columns.
     runs: BTreeMap<String, BTreeMap<usize, usize>>,
@@ -43,9 +49,10 @@ impl Chart {
             of.is_some_and(|of| there.contains(of))
         };
         let series: Option<Vec<(&str, &str)>> = others.iter().map(|name| name.rsplit_once(" - ")).collect();
-        let drawn = Meaning::of(axis) == Meaning::Step || others.iter().any(is_bound);
+        let is_step = !plan.names(axis) && is_own_step(axis);
+        let drawn = is_step || Meaning::of(axis) == Meaning::Step || others.iter().any(is_bound);
         let series = series.filter(|series| drawn && !series.is_empty())?;
-        let mut names = vec![axis.clone()];
+        let mut names = vec![if is_step { "step".to_owned() } else { axis.clone() }];
         let mut places = HashMap::from([(axis.as_str(), 0)]);
         if axis == AXIS_OF_CALLS && !plan.names(axis) {
             places.insert(CALLS, 0);
@@ -297,9 +304,22 @@ mod tests {
             assert_eq!(metrics, [("gpu", None, 0.5), ("loss", Some(20), 4.5)]);
             assert_eq!(
                 rows.notes(),
-                ["the step is `train/global_step`; `_step`, which counts differently, is not used"]
+                [
+                    "the step is `train/global_step`; `_step`, which counts differently, is not used",
+                    "rows with only `_step`, and so without a step: 1"
+                ]
             );
         }
+        // Of three counters the note says which one is taken.
+        let lines = [
+            r#"{"_step": 0, "trainer/global_step": 1, "train/global_step": 10, "global_step": 100, "train": {"loss": 1}}"#,
+            r#"{"_step": 1, "trainer/global_step": 2, "train/global_step": 20, "global_step": 2, "train": {"loss": 2}}"#,
+        ];
+        let three = rows("h.jsonl", lines.join("\n").as_bytes());
+        assert_eq!(told(&three), [("h", 1, Some(1.0)), ("h", 2, Some(2.0))]);
+        let note = "the step is `trainer/global_step`; `global_step` and `train/global_step` and `_step`, which count \
+                    differently, are not used";
+        assert_eq!((three.notes(), three.metrics.len()), (vec![note.to_owned()], 0));
         // Where the two are the same, nothing needs to be said, and a row with one of them has it.
         let lines = b"{\"_step\": 10, \"global_step\": 10, \"loss\": 1}\n{\"_step\": 11, \"loss\": 2}\n";
         let rows = rows("h.jsonl", lines);
@@ -350,6 +370,12 @@ mod tests {
         // The trainer's step, and not the axis of calls.
         let by_calls = chart("Step", "9", ",a - trainer/global_step", ",4");
         assert_eq!(by_calls, (vec![(a(), 4, None, Some(2.5))], vec![]));
+        assert_eq!(chart("eval/step", "10", "", ""), (vec![(a(), 10, None, Some(2.5))], vec![]));
+        let by_epochs = chart("train/epoch", "0.5", "", "");
+        assert_eq!(
+            by_epochs,
+            (vec![], vec![(a(), "epoch".to_owned(), None, 0.5), (a(), "loss".to_owned(), None, 2.5)])
+        );
         // Without a step the loss is a metric, with the value on the axis.
         let unknown = chart("train/samples", "0.5", "", "");
         assert_eq!(

@@ -107,6 +107,7 @@ fn tables(directory: &Path, texts: &str, questions: &str, runs: [&str; 2]) {
                     source: String::new(),
                     place: String::new(),
                     filter: None,
+                    shots: None,
                 });
             }
         }

@@ -162,6 +162,7 @@ fn write_tables(directory: &Path) {
                         source: format!("eval/{run}-{step:06}.json"),
                         place: format!("/samples/{task}/{item}"),
                         filter: None,
+                        shots: None,
                     });
                 }
             }

@@ -261,6 +261,7 @@ fn sample_rows(release: &str, at: &Checkpoint, scores: &Scores, source: &RelPath
         source: source.to_string(),
         place: format!("/samples/{}/{number}", scores.task),
         filter: None,
+        shots: None,
     };
     scores.samples.iter().enumerate().map(row).collect()
 }

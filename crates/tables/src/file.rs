@@ -33,23 +33,31 @@ pub(crate) fn merge<R: Row>(
     sources: &BTreeSet<(String, String)>,
     new: Vec<Batch<R>>,
 ) -> Result<(), TablesError> {
-    let path = file::<R>(directory);
-    let schema = schema::<R>()?;
-    let mut batches = Vec::with_capacity(new.len() + 1);
-    if path.exists() {
-        for old in read_batches(&path)? {
-            let Some(old) = completed::<R>(&old, &schema)? else {
-                let what = format!("its columns are not those of the table {}", R::TABLE);
-                return Err(FileError::Name { path, what }.into());
-            };
-            batches.push(without(&old, sources)?);
-        }
-    } else if new.iter().all(Batch::is_empty) {
+    let mut batches = others::<R>(directory, sources)?;
+    if new.iter().all(Batch::is_empty) && !file::<R>(directory).exists() {
         return Ok(());
     }
     batches.extend(new.into_iter().map(|batch| batch.columns));
-    write_batches::<R>(&path, &batches)?;
+    write_batches::<R>(&file::<R>(directory), &batches)?;
     Ok(())
+}
+
+/// The rows of the table's file in `directory` that belong to none of these releases and sources; none without a file.
+pub(crate) fn others<R: Row>(
+    directory: &Path,
+    sources: &BTreeSet<(String, String)>,
+) -> Result<Vec<RecordBatch>, TablesError> {
+    let path = file::<R>(directory);
+    let schema = schema::<R>()?;
+    let mut batches = Vec::new();
+    for old in if path.exists() { read_batches(&path)? } else { Vec::new() } {
+        let Some(old) = completed::<R>(&old, &schema)? else {
+            let what = format!("its columns are not those of the table {}", R::TABLE);
+            return Err(FileError::Name { path, what }.into());
+        };
+        batches.push(without(&old, sources)?);
+    }
+    Ok(batches)
 }
 
 fn schema<R: Row>() -> Result<SchemaRef, TablesError> {

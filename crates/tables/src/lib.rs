@@ -8,12 +8,14 @@ mod checksums;
 mod error;
 mod file;
 mod order;
+mod repeated;
 mod row;
 mod schema;
 mod writer;
 
 pub use checksums::{has_checksum, with_checksums};
 pub use error::TablesError;
+pub use repeated::Repeated;
 pub use row::{Batch, Cell, Row};
 pub use schema::{
     Average, Checkpoint, Claim, Contamination, Exposure, Graph, ManifestRoot, Metric, PublishedRoot, Sample, Source,

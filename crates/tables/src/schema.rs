@@ -168,6 +168,8 @@ table! {
         /// What was applied to the model's answer before it was scored: a task with two filters has two rows an item.
         /// `none` is the harness's name of no filter; null if the source names none.
         filter: Option<String>,
+        /// Number of examples in the prompt; null if the source does not say it.
+        shots: Option<u64>,
     }
 }
 

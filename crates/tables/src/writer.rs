@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use retrace_files::{FileError, Lock, Root, sweep_all};
 use retrace_spec::Digest;
 
-use crate::{Batch, Row, TablesError, file};
+use crate::repeated::{Repeated, repeated};
+use crate::{Batch, Row, TablesError, TrainLog, file};
 
 /// The tables of a directory, which no other process writes to meanwhile. A reader sees each table's file complete,
 /// either before or after a change.
@@ -40,6 +41,18 @@ impl Tables {
     /// If the existing file is not such a table.
     pub fn digests(&self) -> Result<BTreeMap<(String, String), String>, TablesError> {
         file::digests(&self.directory)
+    }
+
+    /// How many rows of `new` the training log has from sources other than these, with the same run, step and numbers.
+    ///
+    /// # Errors
+    /// If the existing file is not such a table.
+    pub fn repeated(
+        &self,
+        sources: &BTreeSet<(String, String)>,
+        new: &[Batch<TrainLog>],
+    ) -> Result<Repeated, TablesError> {
+        repeated(&file::others::<TrainLog>(&self.directory, sources)?, new)
     }
 
     /// Adds rows to their table: existing rows of these releases and sources are replaced, and all others are kept.

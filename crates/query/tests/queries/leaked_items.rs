@@ -29,6 +29,7 @@ fn scores(run: &str, item: &str, scores: [Option<f64>; 3]) -> Vec<Sample> {
         source: "eval".to_owned(),
         place: "line 1".to_owned(),
         filter: None,
+        shots: None,
     };
     scores.into_iter().enumerate().filter(|(_, score)| score.is_some()).map(row).collect()
 }

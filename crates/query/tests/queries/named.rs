@@ -175,6 +175,7 @@ fn release(directory: &Path) -> Session {
         source: "s".to_owned(),
         place: "line 1".to_owned(),
         filter: None,
+        shots: None,
     };
     let mut samples = Vec::new();
     for (item, early, late) in [("x", false, true), ("y", true, true), ("z", false, false)] {
@@ -298,14 +299,14 @@ fn what_they_answer() {
     );
     assert_eq!(
         ask(&session, "contaminated-items", &[]),
-        "release,run,task,filter,step,items,n,accuracy\nr,one,a,,1,clean,1,1.0\nr,one,a,,1,in the corpus,1,0.0\n\
-         r,one,a,,1,not seen yet,1,0.0\nr,one,a,,3,clean,1,1.0\nr,one,a,,3,in the corpus,1,0.0\n\
-         r,one,a,,3,seen before,1,1.0\nr,two,a,,3,clean,1,1.0\nr,two,a,,3,in the corpus,2,0.0\n"
+        "release,run,task,filter,shots,step,items,n,accuracy\nr,one,a,,,1,clean,1,1.0\nr,one,a,,,1,in the corpus,1,0.0\n\
+         r,one,a,,,1,not seen yet,1,0.0\nr,one,a,,,3,clean,1,1.0\nr,one,a,,,3,in the corpus,1,0.0\n\
+         r,one,a,,,3,seen before,1,1.0\nr,two,a,,,3,clean,1,1.0\nr,two,a,,,3,in the corpus,2,0.0\n"
     );
     assert_eq!(
         ask(&session, "contaminated-items", &[("method", "gpt3")]),
-        "release,run,task,filter,step,items,n,accuracy\nr,one,a,,1,clean,2,0.0\nr,one,a,,1,not seen yet,1,1.0\n\
-         r,one,a,,3,clean,2,0.5\nr,one,a,,3,not seen yet,1,1.0\nr,two,a,,3,clean,2,0.0\nr,two,a,,3,in the corpus,1,1.0\n"
+        "release,run,task,filter,shots,step,items,n,accuracy\nr,one,a,,,1,clean,2,0.0\nr,one,a,,,1,not seen yet,1,1.0\n\
+         r,one,a,,,3,clean,2,0.5\nr,one,a,,,3,not seen yet,1,1.0\nr,two,a,,,3,clean,2,0.0\nr,two,a,,,3,in the corpus,1,1.0\n"
     );
     assert_eq!(
         ask(&session, "layer-moves", &[("most", "2")]),
@@ -377,7 +378,7 @@ fn what_they_answer_with_functions_of_ours() {
     );
     // Two of three right, and one of three.
     let paired = ask(&session, "paired-samples", &[("a", "one"), ("b", "two")]);
-    assert!(paired.lines().nth(1).is_some_and(|row| row.starts_with("a,,3,3,0.333333333333333")), "{paired}");
+    assert!(paired.lines().nth(1).is_some_and(|row| row.starts_with("a,,,3,3,0.333333333333333")), "{paired}");
     assert_eq!(ask(&session, "spikes", &[("window", "2")]).lines().count(), 1);
 }
 
@@ -395,6 +396,7 @@ fn answers(run: &str, step: Option<u64>, filters: &[(&str, &str)]) -> Vec<Sample
             source: "s".to_owned(),
             place: format!("{filter} {at}"),
             filter: Some((*filter).to_owned()),
+            shots: None,
         };
         right.chars().enumerate().map(row).collect()
     };
@@ -415,8 +417,8 @@ fn documents_are_paired_once_for_each_filter() {
     let rows: Vec<Vec<&str>> = answer.lines().skip(1).map(|row| row.split(',').collect()).collect();
     // By hand: of ten documents 7 against 2, and 4 against 1; 5 and 3 differ, all in favour of the one: p is 2/2^5 and 2/2^3.
     assert_eq!(
-        rows.iter().map(|row| [row[1], row[3], row[4], row[7]]).collect::<Vec<_>>(),
-        [["flexible", "10", "0.5", "0.0625"], ["strict", "10", "0.3", "0.25"]]
+        rows.iter().map(|row| [row[1], row[2], row[4], row[5], row[8]]).collect::<Vec<_>>(),
+        [["flexible", "", "10", "0.5", "0.0625"], ["strict", "", "10", "0.3", "0.25"]]
     );
     // That documents were answered twice adds no documents.
     let again = one.iter().map(|row| Sample { place: format!("again {}", row.place), ..row.clone() }).collect();
@@ -427,9 +429,21 @@ fn documents_are_paired_once_for_each_filter() {
     let answer = paired(&[one, late, unknown].concat());
     let rows: Vec<Vec<&str>> = answer.lines().skip(1).map(|row| row.split(',').collect()).collect();
     assert_eq!(
-        rows.iter().map(|row| &row[1..5]).collect::<Vec<_>>(),
-        [["strict", "5", "10", "0.3"], ["strict", "7", "10", "0.4"]]
+        rows.iter().map(|row| &row[1..6]).collect::<Vec<_>>(),
+        [["strict", "", "5", "10", "0.3"], ["strict", "", "7", "10", "0.4"]]
     );
+    // Shots are told apart: 4 against 1 with none, 1 against 4 with five. Where they are unknown, each is compared.
+    let with = |rows: Vec<Sample>, shots: u64| rows.into_iter().map(move |row| Sample { shots: Some(shots), ..row });
+    let of = |run: &str, right: &str| answers(run, Some(5), &[("strict", right)]);
+    let one = with(of("one", "1111000000"), 0).chain(with(of("one", "0000000001"), 5));
+    let two = with(of("two", "1000000000"), 0).chain(with(of("two", "0000001111"), 5));
+    let (one, two) = (one.collect::<Vec<_>>(), two.collect::<Vec<_>>());
+    let pairs = |samples: &[Sample]| -> Vec<String> {
+        let fields = |row: &str| row.split(',').skip(2).take(4).collect::<Vec<_>>().join(" ");
+        paired(samples).lines().skip(1).map(fields).collect()
+    };
+    assert_eq!(pairs(&[one.clone(), two].concat()), ["0 5 10 0.3", "5 5 10 -0.3"]);
+    assert_eq!(pairs(&[one, of("two", "1000000000")].concat()), ["0 5 10 0.3", "5 5 10 0.0"]);
 }
 
 #[test]
