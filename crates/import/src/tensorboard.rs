@@ -10,11 +10,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use prost::bytes::Buf;
-use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 use prost::{DecodeError, Message};
 
 use crate::beside::{Beside, ReadFile};
+use crate::protobuf::fields;
 use crate::rows::{Input, Problem, Rows};
 use crate::scalars::{Log, Logged, Measured, against_another_axis};
 
@@ -83,18 +82,13 @@ pub(crate) fn purged(files: &[&Path], read: &ReadFile<'_>) -> HashMap<PathBuf, B
 }
 
 /// Calls `each` for every value of a `tensorflow.Summary`.
-fn values(mut summary: &[u8], mut each: impl FnMut(&SummaryValue)) -> Result<(), DecodeError> {
-    while summary.has_remaining() {
-        let (tag, kind) = decode_key(&mut summary)?;
-        if (tag, kind) != (1, WireType::LengthDelimited) {
-            skip_field(kind, tag, &mut summary, DecodeContext::default())?;
-            continue;
+fn values(summary: &[u8], mut each: impl FnMut(&SummaryValue)) -> Result<(), DecodeError> {
+    fields(summary, |tag, value| {
+        if tag == 1 {
+            each(&SummaryValue::decode(value)?);
         }
-        let mut value = SummaryValue::default();
-        value.merge_length_delimited(&mut summary)?;
-        each(&value);
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// `tensorflow.Summary.Value`.
