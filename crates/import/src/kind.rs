@@ -80,7 +80,8 @@ impl ImportKind {
         match self {
             Self::LmEval => "*.json, samples_*.jsonl",
             Self::PythiaEvals => "*.json, *.csv",
-            Self::CheckpointList | Self::Csv => "*.csv",
+            Self::CheckpointList => "*.csv, *revisions*.txt, *refs*.txt, *refs*.json",
+            Self::Csv => "*.csv",
             Self::Wandb => "*.wandb, *.csv, *.jsonl",
             Self::TensorBoard => "*tfevents*",
             Self::MlFlow => "*.db, *.sqlite, meta.yaml, metrics/*, params/*, tags/*",
@@ -109,7 +110,13 @@ impl ImportKind {
         match self {
             Self::LmEval => ending == "json" || name.starts_with("samples_") && ending == "jsonl",
             Self::PythiaEvals => matches!(ending, "json" | "csv"),
-            Self::CheckpointList | Self::Csv => ending == "csv",
+            Self::Csv => ending == "csv",
+            Self::CheckpointList => match ending {
+                "csv" => true,
+                "txt" => name.contains("revisions") || name.contains("refs"),
+                "json" => name.contains("refs"),
+                _ => false,
+            },
             Self::Wandb => matches!(ending, "wandb" | "csv" | "jsonl"),
             Self::TensorBoard => name.contains("tfevents"),
             Self::Trackio => sqlite::is_named(name),

@@ -13,6 +13,7 @@ mod configs;
 mod csv;
 mod error;
 mod history;
+mod hparams;
 mod import;
 mod json;
 mod kind;

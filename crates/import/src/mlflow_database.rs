@@ -174,7 +174,7 @@ impl Metrics<'_> {
 mod tests {
     use super::*;
     use crate::rows::{read_as, survives};
-    use crate::sqlite::tests::database;
+    use crate::sqlite::database_of;
 
     /// Written by mlflow 3.17.2 (`tests/trackers/make.py`).
     const REAL: &[u8] = include_bytes!("../tests/trackers/mlflow.db");
@@ -228,7 +228,7 @@ mod tests {
     fn tables_of_other_versions() {
         let rows = read_as(
             "old.db",
-            &database(
+            &database_of(
                 "CREATE TABLE runs(run_uuid TEXT, name TEXT); INSERT INTO runs VALUES('r', 'one'), (NULL, 'two');
                  CREATE TABLE metrics(key TEXT, value FLOAT, timestamp BIGINT, run_uuid TEXT);
                  INSERT INTO metrics VALUES('loss', 0.5, 1000, 'r'), ('acc', 'x', 1000, 'r'), ('acc', 0.25, NULL, 'r'), ('acc', 1, 1, 'other');
@@ -253,8 +253,8 @@ mod tests {
             (&REAL[..99], "cut off"),
             (&REAL[..REAL.len() - 512], "it is cut off: it has 13824 bytes, and its pages 14336"),
             (&REAL[..REAL.len() - 1], "it is cut off: it has 14335 bytes, and its pages 14336"),
-            (&database("CREATE TABLE a(x)"), "no table `runs`"),
-            (&database("CREATE TABLE runs(run_uuid); CREATE VIEW metrics AS SELECT 1 AS key"), "no table `metrics`"),
+            (&database_of("CREATE TABLE a(x)"), "no table `runs`"),
+            (&database_of("CREATE TABLE runs(run_uuid); CREATE VIEW metrics AS SELECT 1 AS key"), "no table `metrics`"),
         ] {
             let problems = read_as("mlflow.db", bytes, read).problems().unwrap_or_default();
             assert!(problems.contains(expected), "{problems:?} lacks {expected:?}");

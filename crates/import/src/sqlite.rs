@@ -408,18 +408,19 @@ impl Sum {
     }
 }
 
+/// A database that SQLite makes of these commands.
 #[cfg(test)]
-pub(crate) mod tests {
+pub(crate) fn database_of(sql: &str) -> Vec<u8> {
+    let mut connection = Connection::open_in_memory().unwrap();
+    connection.execute_batch("PRAGMA page_size = 512").unwrap();
+    connection.execute_batch(sql).unwrap();
+    connection.serialize("main").unwrap().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
     use super::*;
     use crate::rows::{read_as, survives};
-
-    /// A database that SQLite makes of these commands.
-    pub(crate) fn database(sql: &str) -> Vec<u8> {
-        let mut connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch("PRAGMA page_size = 512").unwrap();
-        connection.execute_batch(sql).unwrap();
-        connection.serialize("main").unwrap().to_vec()
-    }
 
     /// The rows of a table `t(a)` of integers, or what is wrong.
     fn numbers(bytes: &[u8], beside: &Beside) -> (Vec<i64>, Vec<String>, Option<String>) {
@@ -506,10 +507,10 @@ pub(crate) mod tests {
     #[test]
     fn what_a_schema_computes_is_not_run() {
         let forever = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
-        let bytes = database(&format!("CREATE VIEW t AS {forever}"));
+        let bytes = database_of(&format!("CREATE VIEW t AS {forever}"));
         assert!(numbers(&bytes, &Beside::Nothing).2.is_some());
         // A column that is computed is one that the table does not have.
-        let bytes = database("CREATE TABLE t(b, a AS (b + 1)); INSERT INTO t VALUES (1)");
+        let bytes = database_of("CREATE TABLE t(b, a AS (b + 1)); INSERT INTO t VALUES (1)");
         read_as("t.db", &bytes, |input, rows| {
             let database = Database::open(input.bytes, &Beside::Nothing, rows)?;
             let mut there = None;
@@ -523,7 +524,7 @@ pub(crate) mod tests {
     #[test]
     fn pages_that_come_again_end() {
         let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) INSERT INTO t SELECT i FROM n";
-        let mut bytes = database(&format!("CREATE TABLE t(a); {fill}"));
+        let mut bytes = database_of(&format!("CREATE TABLE t(a); {fill}"));
         // Interior pages of tables have type 5, and cells that begin with the number of a page.
         let pages = bytes.len() / 512;
         let of = |bytes: &[u8], page: usize| -> Vec<usize> {
@@ -556,7 +557,7 @@ pub(crate) mod tests {
 
     #[test]
     fn headers_that_lie_are_told() {
-        let whole = database("CREATE TABLE t(a); INSERT INTO t VALUES (7)");
+        let whole = database_of("CREATE TABLE t(a); INSERT INTO t VALUES (7)");
         assert_eq!(numbers(&whole, &Beside::Nothing), (vec![7], vec![], None));
         let with = |at: usize, bytes: &[u8]| [&whole[..at], bytes, &whole[at + bytes.len()..]].concat();
         for (bytes, expected) in [

@@ -106,7 +106,7 @@ fn with<'a>(line: Value<'a>, step: Option<&'a str>, time: Option<&'a str>) -> Va
 mod tests {
     use super::*;
     use crate::rows::{read_as, survives};
-    use crate::sqlite::tests::database;
+    use crate::sqlite::database_of;
 
     /// Written by trackio 0.43.0 (`tests/trackers/make.py`).
     const REAL: &[u8] = include_bytes!("../tests/trackers/trackio.db");
@@ -144,7 +144,7 @@ mod tests {
     /// Before runs had ids; and the trainer's own step.
     #[test]
     fn tables_of_other_versions() {
-        let rows = rows(&database(
+        let rows = rows(&database_of(
             r#"CREATE TABLE metrics(id INTEGER PRIMARY KEY, timestamp TEXT, run_name TEXT, step INTEGER, metrics TEXT);
                INSERT INTO metrics VALUES
                  (1, '2026-01-02T00:00:00+00:00', 'a', 0, '{"loss": 2.5, "train/global_step": 100}'),
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_told_and_anything_is_survived() {
-        let problems = rows(&database("CREATE TABLE a(x)")).problems().unwrap();
+        let problems = rows(&database_of("CREATE TABLE a(x)")).problems().unwrap();
         assert!(problems.contains("no table `metrics`"), "{problems}");
         survives("trackio/small.db", REAL, |input, rows| read(input, &Plan::default(), rows));
     }

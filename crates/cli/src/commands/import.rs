@@ -30,14 +30,16 @@ use crate::terminal::{Terminal, Tone, count};
 Kinds, and the files that each reads from a directory:
   lm-eval          *.json, samples_*.jsonl  results and samples of lm-evaluation-harness
   pythia-evals     *.json, *.csv            EleutherAI's evaluations of all Pythia checkpoints
-  checkpoint-list  *.csv                    lists of released checkpoints, like OLMo's
+  checkpoint-list  *.csv, *revisions*.txt, *refs*.txt, *refs*.json
+                                            lists of released checkpoints, or of revisions
   csv              *.csv                    any table; --mapping gives the meaning of its columns
   wandb            *.wandb, *.csv, *.jsonl  logs of runs; exported histories, charts and tables of runs
-  tensorboard      *tfevents*               scalars of event files
+  tensorboard      *tfevents*               scalars and hyperparameters of event files
   mlflow           *.db, *.sqlite, meta.yaml, metrics/*, params/*, tags/*
   trackio          *.db                     databases of projects
   trainer-state    trainer_state.json       of transformers' Trainer
-  text-log         *.log, *.out             logs of Megatron, GPT-NeoX, nanotron, OLMo and similar
+  text-log         *.log, *.out             logs of Megatron, GPT-NeoX, nanotron, OLMo,
+                                            torchtitan, litgpt, nanochat and similar
   configs          *.json, *.yaml, *.yml    every value, as a claim of the release
   readme           *.md                     tables in Markdown, as claims of the release
 
