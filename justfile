@@ -28,6 +28,11 @@ harness:
     target/harness/bin/pip install --quiet lm-eval==0.4.13 torch transformers accelerate
     PATH="$PWD/target/harness/bin:$PATH" cargo test --workspace --test it -- --ignored eval::harness
 
+# Compares `retrace import` with the readers of wandb, MLflow, trackio, TensorBoard, Lightning, transformers and
+# lm-evaluation-harness, which are installed into a temporary directory (some gigabytes) and run
+peers-import:
+    tests/peers-import.sh
+
 # Random hostile input for every reader, CASES times each, and random file trees for every verb
 fuzz CASES="100000" TREES="2000":
     PROPTEST_CASES={{CASES}} cargo test --workspace survived

@@ -114,7 +114,7 @@ fn what_cannot_be_done_at_all_is_told() {
         .run(&["import", "tensorboard", "a"])
         .code(2)
         .says(&["a has no file whose name fits tensorboard: *tfevents*", "help:"]);
-    release.run(&["import", "mlflow", "a"]).code(2).says(&["a has no file whose name fits mlflow", "mlflow.db"]);
+    release.run(&["import", "mlflow", "a"]).code(2).says(&["a has no file whose name fits mlflow", "`mlflow.db`"]);
     let clash = release.run(&["import", "csv", "a/x.csv", "b/x.csv", "--release", "r"]).code(2);
     clash.says(&["have the same source name \"x.csv\" in r", "help:"]);
     release.run(&["import", "excel", "a"]).code(2).says(&["excel", "tensorboard"]);
@@ -305,6 +305,35 @@ fn every_value_of_a_models_tree_is_imported() {
         }
     }
     every_value_of_a_tree_is_imported(&release.path("pythia-70m"), 7);
+}
+
+/// Logs and databases as their tools leave them in a directory.
+#[cfg(unix)]
+#[test]
+fn what_trackers_leave_is_read_and_nothing_is_written_beside_it() {
+    let release = Release::new();
+    let log = "wandb/offline-run-20261130_080000-abcd1234/run-abcd1234.wandb";
+    release.write(log, include_bytes!("../../crates/import/tests/trackers/run-abcd1234.wandb"));
+    release.write("mlflow/mlflow.db", include_bytes!("../../crates/import/tests/trackers/mlflow.db"));
+    release.write("mlflow/mlflow.db-wal", "");
+    release.write("trackio/small.db", include_bytes!("../../crates/import/tests/trackers/trackio.db"));
+    std::os::unix::fs::symlink("offline-run-20261130_080000-abcd1234", release.path("wandb/latest-run")).unwrap();
+    let before = release.content();
+    let import = |kind: &str| release.run(&["import", kind, kind, "--release", "r", "-o", "tables"]).code(0);
+    import("wandb").says(&["the step is `train/global_step`"]);
+    import("mlflow").says(&["deleted runs that are left out: 1"]);
+    import("trackio");
+    let after = release.content().into_iter().filter(|(path, _)| !path.starts_with("tables")).collect::<Vec<_>>();
+    assert!(before == after);
+    let sql = "select kind, count(*) as n, min(loss) as least from train_log join sources using (source) group by kind order by kind";
+    assert_eq!(csv(&release, sql), "kind,n,least\nmlflow,4,0.625\ntrackio,4,0.625\nwandb,4,0.625\n");
+    // A log that is cut off, and a database.
+    let whole = release.read(log);
+    release.write("cut/run-abcd1234.wandb", &whole[..whole.len() - 9]);
+    release.run(&["import", "wandb", "cut"]).code(1).says(&["the file ends inside a record"]);
+    let whole = release.read("mlflow/mlflow.db");
+    release.write("cut/mlflow.db", &whole[..whole.len() / 2]);
+    release.run(&["import", "mlflow", "cut/mlflow.db"]).code(1).says(&["it is cut off", "0 rows"]);
 }
 
 /// The help lists every kind, with the files that it reads from a directory.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::lm_eval::Evaluated;
 use crate::trainer_state::History;
-use crate::{ImportKind, lm_eval, mlflow, tensorboard, trainer_state};
+use crate::{ImportKind, lm_eval, mlflow, sqlite, tensorboard, trainer_state};
 
 /// What other files say about a file.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,6 +25,12 @@ pub(crate) enum Beside {
     History(History),
     /// It belongs to a deleted run.
     Deleted,
+    /// The transactions of a database that are not in its file.
+    Wal(Vec<u8>),
+    /// It has a file of such transactions, which cannot be read.
+    UnreadWal,
+    /// It has a file by which an interrupted transaction is undone.
+    Rollback,
     /// The runs whose own files have these metrics of a model too.
     Runs(HashSet<String>),
 }
@@ -38,7 +44,8 @@ pub(crate) fn of(kind: ImportKind, files: &[&Path], read: &ReadFile<'_>) -> Hash
         ImportKind::LmEval => lm_eval::models(files, read),
         ImportKind::TensorBoard => tensorboard::purged(files, read),
         ImportKind::TrainerState => trainer_state::histories(files, read),
-        ImportKind::MlFlow => mlflow::beside(files, read),
+        ImportKind::MlFlow => mlflow::beside(files, read).into_iter().chain(sqlite::beside(files, read)).collect(),
+        ImportKind::Trackio => sqlite::beside(files, read),
         _ => HashMap::new(),
     }
 }

@@ -1,13 +1,13 @@
 //! Comma-separated tables, by a mapping of their columns.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashSet;
 
 use ::csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
 
-use crate::mapping::{Column, Plan};
+use crate::history::{Cell, History};
+use crate::mapping::Plan;
 use crate::rows::{Input, Problem, Rows};
-use crate::scalars::{CALLS, Log, Logged, Meaning, Measured, task_and_metric};
-use crate::value::{seconds, whole};
+use crate::scalars::CALLS;
 
 /// A table's text, record by record.
 pub(crate) struct Table<'a> {
@@ -112,15 +112,6 @@ impl Cells<'_> {
     }
 }
 
-/// A column and the text in it.
-pub(crate) type Cell<'a> = (usize, &'a str);
-
-/// The text in a column of a line.
-fn cell<'a>(cells: &[Cell<'a>], column: usize) -> Option<&'a str> {
-    let at = cells.binary_search_by_key(&column, |(at, _)| *at).ok()?;
-    cells.get(at).map(|(_, text)| *text)
-}
-
 /// Reads a table: `metrics` and `train_log`, and claims from the columns for which the mapping says so.
 pub(crate) fn read(input: &Input<'_>, plan: &Plan, rows: &mut Rows) -> Result<(), Problem> {
     let table = Table::open(input.bytes)?;
@@ -139,221 +130,6 @@ pub(crate) fn read(input: &Input<'_>, plan: &Plan, rows: &mut Rows) -> Result<()
         return Err(Problem::whole(format!("nothing to import: no column has numbers: {}", names.join(", "))));
     }
     Ok(())
-}
-
-/// The lines of a table or a history, each with values by name. All lines are looked at before the first is read.
-pub(crate) struct History<'a> {
-    names: &'a [String],
-    /// What a name is called in problems: a column, a key.
-    word: &'static str,
-    columns: Vec<Column>,
-    /// For each column, how many cells are numbers, less those that are not.
-    votes: Vec<i64>,
-    run: Option<usize>,
-    calls: Option<usize>,
-    steps: Vec<usize>,
-    epoch: Option<usize>,
-    has_steps: bool,
-    /// The last epoch of each run, if all are whole numbers and none stands again.
-    epochs: Option<HashMap<String, u64>>,
-    /// The columns that are the step of a row, and those that count differently there.
-    taken: BTreeSet<usize>,
-    not_taken: BTreeSet<usize>,
-    /// The runs in which wandb's count of its calls is not the trainer's step.
-    not_by_calls: HashSet<String>,
-    /// For each run, how many rows have that count and no other step.
-    only_calls: HashMap<String, usize>,
-    log: Log,
-}
-
-impl<'a> History<'a> {
-    /// Of lines with these names, of which `calls` is wandb's count of its calls.
-    pub(crate) fn new(plan: &Plan, names: &'a [String], word: &'static str, calls: &str, rows: &mut Rows) -> Self {
-        let (columns, problems) = plan.columns(names);
-        problems.into_iter().for_each(|problem| rows.problem(problem));
-        let place = |wanted: &Column| columns.iter().position(|column| column == wanted);
-        let of_steps = |at: &usize| columns.get(*at) == Some(&Column::Scalar(Meaning::Step));
-        let is_calls = |at: &usize| names.get(*at).is_some_and(|name| name == calls);
-        let (calls, steps): (Vec<_>, Vec<_>) = (0..names.len()).filter(of_steps).partition(is_calls);
-        let calls = calls.first().copied();
-        let (run, epoch) = (place(&Column::Run), place(&Column::Scalar(Meaning::Epoch)));
-        let votes = vec![0; columns.len()];
-        Self {
-            names,
-            word,
-            columns,
-            votes,
-            run,
-            calls,
-            steps,
-            epoch,
-            has_steps: false,
-            epochs: Some(HashMap::new()),
-            taken: BTreeSet::new(),
-            not_taken: BTreeSet::new(),
-            not_by_calls: HashSet::new(),
-            only_calls: HashMap::new(),
-            log: Log::default(),
-        }
-    }
-
-    /// Which columns are text by themselves, whose cells need not be numbers.
-    pub(crate) fn is_text(&self, at: usize) -> bool {
-        let time = Column::Scalar(Meaning::Time);
-        let column = self.columns.get(at);
-        column == Some(&time) || matches!(column, Some(Column::Run | Column::Task | Column::Metric | Column::Claim))
-    }
-
-    /// Looks at a line, whose cells are in the order of the columns, before any is read.
-    pub(crate) fn look(&mut self, run: &str, cells: &[Cell<'_>]) {
-        for (at, text) in cells {
-            if let Some(vote) = self.votes.get_mut(*at) {
-                let is_time = self.columns.get(*at) == Some(&Column::Scalar(Meaning::Time));
-                let fits = if is_time { seconds(text).is_some() } else { text.parse::<f64>().is_ok() };
-                *vote += if fits { 1 } else { -1 };
-            }
-        }
-        let run = self.run.and_then(|at| cell(cells, at)).unwrap_or(run);
-        let step = |at: usize| cell(cells, at).and_then(whole);
-        let calls = self.calls.and_then(step);
-        let others: Vec<(usize, u64)> = self.steps.iter().filter_map(|at| Some((*at, step(*at)?))).collect();
-        self.has_steps |= calls.is_some() || !others.is_empty();
-        let rank = |at: usize| self.names.get(at).map(|name| (Meaning::rank(name), name));
-        if let Some((at, taken)) = others.iter().min_by_key(|(at, _)| rank(*at)) {
-            self.taken.insert(*at);
-            self.not_taken.extend(others.iter().filter(|(_, step)| step != taken).map(|(at, _)| *at));
-            if calls.is_some_and(|calls| calls != *taken) && !self.not_by_calls.contains(run) {
-                self.not_by_calls.insert(run.to_owned());
-            }
-        } else if calls.is_some() {
-            match self.only_calls.get_mut(run) {
-                Some(rows) => *rows += 1,
-                None => drop(self.only_calls.insert(run.to_owned(), 1)),
-            }
-        }
-        if let Some(text) = self.epoch.and_then(|at| cell(cells, at)) {
-            let last = self.epochs.as_ref().and_then(|epochs| epochs.get(run)).copied();
-            match (whole(text), &mut self.epochs) {
-                (Some(epoch), Some(epochs)) if last.is_none_or(|last| last < epoch) => {
-                    epochs.insert(run.to_owned(), epoch);
-                }
-                _ => self.epochs = None,
-            }
-        }
-    }
-
-    /// Decides what all lines say together.
-    pub(crate) fn looked(&mut self, rows: &mut Rows) {
-        let name = |at: usize| self.names.get(at).map_or("", String::as_str);
-        for (column, vote) in self.columns.iter_mut().zip(&self.votes) {
-            // A column in which most cells are not numbers is text.
-            if *vote < 0 && matches!(column, Column::Measure { .. } | Column::Scalar(Meaning::Time)) {
-                *column = Column::Skipped;
-            }
-        }
-        let calls = self.calls.filter(|_| !self.not_by_calls.is_empty());
-        let not_taken: Vec<usize> = self.not_taken.iter().copied().chain(calls).collect();
-        if !not_taken.is_empty() {
-            let quoted = |at: &usize| format!("`{}`", name(*at));
-            let taken = self.taken.iter().map(quoted).collect::<Vec<_>>().join(" or ");
-            let others = not_taken.iter().map(quoted).collect::<Vec<_>>().join(" and ");
-            let said =
-                if not_taken.len() > 1 { "which count differently, are" } else { "which counts differently, is" };
-            rows.note(Problem::whole(format!("the step is {taken}; {others}, {said} not used")));
-        }
-        let without: usize = self.not_by_calls.iter().filter_map(|run| self.only_calls.get(run)).sum();
-        if without > 0 {
-            let calls = self.calls.map_or(CALLS, name);
-            rows.note(Problem::whole(format!("rows with only `{calls}`, and so without a step: {without}")));
-        }
-        if self.has_steps {
-            return;
-        }
-        let by_epochs = self.epochs.as_ref().is_some_and(|epochs| !epochs.is_empty());
-        let is_training = |column: &Column| {
-            matches!(column, Column::Scalar(Meaning::Loss | Meaning::LearningRate | Meaning::GradNorm))
-        };
-        let trains = self.columns.iter().zip(&self.votes).any(|(column, votes)| *votes > 0 && is_training(column));
-        if let Some(column) = self.epoch.filter(|_| by_epochs).and_then(|at| self.columns.get_mut(at)) {
-            *column = Column::Scalar(Meaning::Step);
-            rows.note(Problem::whole("it has no steps but epochs: the step of a row is its epoch"));
-            return;
-        }
-        if trains {
-            rows.note(Problem::whole("it has no steps, so its losses and learning rates are metrics without a step"));
-        }
-        // Fractions of epochs, and epochs of several rows, are no steps; they are numbers of their rows.
-        let numbers = |at: &usize| self.votes.get(*at).is_some_and(|votes| *votes > 0);
-        if let Some(at) = self.epoch.filter(numbers)
-            && let Some(column) = self.columns.get_mut(at)
-        {
-            let (task, metric) = task_and_metric(name(at));
-            let (task, metric) = (task.to_owned(), metric.to_owned());
-            *column = Column::Measure { task, metric, shots: None, stderr: None, stepless: true };
-        }
-    }
-
-    /// Makes the rows of a line, whose cells are in the order of the columns. `run` is the one of a line that names none.
-    pub(crate) fn record(&mut self, input: &Input<'_>, run: &str, place: &str, cells: &[Cell<'_>], rows: &mut Rows) {
-        let (names, word) = (self.names, self.word);
-        let name = |at: usize| names.get(at).map_or("", String::as_str);
-        let mut run = run;
-        let mut logged = Logged::default();
-        let (mut task, mut shots, mut metric, mut value, mut stderr) = (None, None, None, None, None);
-        for (at, text) in cells.iter().copied() {
-            let Some(column) = self.columns.get(at) else { continue };
-            let fits = match column {
-                Column::Skipped | Column::Claim => true,
-                Column::Run => {
-                    run = text;
-                    true
-                }
-                Column::Task => task.replace(text).is_none(),
-                Column::Metric => metric.replace(text).is_none(),
-                Column::Shots => {
-                    shots = whole(text);
-                    shots.is_some()
-                }
-                Column::Value => {
-                    value = text.parse().ok();
-                    value.is_some()
-                }
-                Column::Stderr => {
-                    stderr = text.parse().ok();
-                    stderr.is_some()
-                }
-                Column::Scalar(meaning) if self.calls == Some(at) => logged.take_as(*meaning, CALLS, text),
-                Column::Scalar(meaning) => logged.take_as(*meaning, name(at), text),
-                Column::Measure { task, metric, shots, stderr, stepless } => {
-                    let number = text.parse();
-                    let stderr = stderr.and_then(|at| cell(cells, at)?.parse().ok());
-                    let (shots, stepless) = (*shots, *stepless);
-                    let measured = |value: &f64| Measured { task, shots, metric, value: *value, stderr, stepless };
-                    logged.rest.extend(number.iter().map(measured));
-                    number.is_ok()
-                }
-            };
-            if !fits {
-                let at = format!("{place}, {word} {:?}", name(at));
-                rows.problem(Problem::at(at, format_args!("{text:?} is not a valid number")));
-            }
-        }
-        for measured in &mut logged.rest {
-            measured.task = task.unwrap_or(measured.task);
-            measured.shots = shots.or(measured.shots);
-        }
-        if let Some(value) = value {
-            let (task, metric) = (task.unwrap_or_default(), metric.unwrap_or("value"));
-            logged.rest.push(Measured { task, shots, metric, value, stderr, stepless: false });
-        }
-        for (at, text) in cells.iter().filter(|(at, _)| self.columns.get(*at) == Some(&Column::Claim)) {
-            rows.claim(input, run, name(*at), text, text.parse().ok(), place);
-        }
-        if self.not_by_calls.contains(run) {
-            logged.forget_calls();
-        }
-        logged.give(input, run, place, rows, &mut self.log);
-    }
 }
 
 #[cfg(test)]

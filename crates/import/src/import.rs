@@ -1,6 +1,7 @@
 //! Finds files, reads them in parallel, and writes their rows into the tables.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -14,7 +15,9 @@ use crate::beside::{self, Beside};
 use crate::mapping::{Mapping, Plan};
 use crate::rows::{Input, LONGEST_NAME, Problem, Rows};
 use crate::{ImportError, ImportKind};
-use crate::{checkpoints, configs, csv, lm_eval, mlflow, pythia, readme, tensorboard, text_log, trainer_state, wandb};
+use crate::{
+    checkpoints, configs, csv, lm_eval, mlflow, pythia, readme, tensorboard, text_log, trackio, trainer_state, wandb,
+};
 
 /// The status of a file in `sources` while its rows are written; it remains if the import is interrupted.
 const NOT_ENDED: &str = "its import has not ended: its rows may be old, new or missing; import it again";
@@ -231,6 +234,9 @@ fn find(kind: ImportKind, path: &Path, options: &Options, candidates: &mut Vec<C
         // An entry whose type cannot be determined may be a directory with any content.
         let at = below.under(path);
         let is_directory = refused.is_some() && (at.is_dir() || at.symlink_metadata().is_err());
+        if is_directory && is_walked(path, &at) {
+            continue;
+        }
         if kind.takes(below.as_str()) || is_directory {
             let source = format!("{own}/{below}");
             let long = source.len() > LONGEST_NAME;
@@ -239,6 +245,13 @@ fn find(kind: ImportKind, path: &Path, options: &Options, candidates: &mut Vec<C
         }
     }
     Ok(())
+}
+
+/// Whether a link is to a directory below this one, whose files are found at their own place: wandb's `latest-run`.
+fn is_walked(root: &Path, link: &Path) -> bool {
+    let (Ok(root), Ok(target)) = (root.canonicalize(), link.canonicalize()) else { return false };
+    let is_hidden = |part: &OsStr| part.as_encoded_bytes().starts_with(b".");
+    target.strip_prefix(root).is_ok_and(|below| !below.iter().any(is_hidden))
 }
 
 /// Reads files of a kind.
@@ -255,7 +268,7 @@ impl<'a> Reader<'a> {
             if kind == ImportKind::PythiaEvals { pythia::term_frequencies() } else { Plan::new(&options.mapping) };
         let readable = candidates.iter().filter(|candidate| candidate.refused.is_none());
         let files: Vec<&Path> = readable.map(|candidate| candidate.path.as_path()).collect();
-        let beside = beside::of(kind, &files, &|path| read_file(path, kind.largest()).ok());
+        let beside = beside::of(kind, &files, &|path| read_file(path, kind.largest(path)).ok());
         Self { kind, options, plan, beside }
     }
 
@@ -264,7 +277,7 @@ impl<'a> Reader<'a> {
         let mut rows = Rows::default();
         let bytes = match refused {
             Some(what) => Err(Problem::whole(what)),
-            None => read_file(&path, self.kind.largest()),
+            None => read_file(&path, self.kind.largest(&path)),
         };
         let (mut digest, mut size) = (None, 0);
         let problem = bytes.and_then(|bytes| {
@@ -300,6 +313,7 @@ impl<'a> Reader<'a> {
                 Ok(())
             }
             ImportKind::MlFlow => mlflow::read(input, rows),
+            ImportKind::Trackio => trackio::read(input, &self.plan, rows),
             ImportKind::TrainerState => trainer_state::read(input, rows),
             ImportKind::TextLog => text_log::read(input, rows),
             ImportKind::Configs => configs::read(input, rows),

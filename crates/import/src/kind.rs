@@ -1,7 +1,10 @@
 //! The kinds of imports.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
+
+use crate::sqlite;
 
 /// The tool that wrote the files, which determines how they are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,12 +17,14 @@ pub enum ImportKind {
     CheckpointList,
     /// Any table, by a mapping of its columns.
     Csv,
-    /// An export from Weights & Biases.
+    /// Logs and exports of Weights & Biases.
     Wandb,
     /// TensorBoard's event files.
     TensorBoard,
-    /// MLflow's directories.
+    /// MLflow's databases and directories.
     MlFlow,
+    /// trackio's databases.
+    Trackio,
     /// The state of a Trainer of transformers.
     TrainerState,
     /// The text output of trainers.
@@ -32,7 +37,7 @@ pub enum ImportKind {
 
 impl ImportKind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::LmEval,
         Self::PythiaEvals,
         Self::CheckpointList,
@@ -40,6 +45,7 @@ impl ImportKind {
         Self::Wandb,
         Self::TensorBoard,
         Self::MlFlow,
+        Self::Trackio,
         Self::TrainerState,
         Self::TextLog,
         Self::Configs,
@@ -48,7 +54,7 @@ impl ImportKind {
 
     /// Whether a [`Mapping`](crate::Mapping) defines the meaning of its columns.
     pub const fn is_mapped(self) -> bool {
-        matches!(self, Self::Csv | Self::Wandb)
+        matches!(self, Self::Csv | Self::Wandb | Self::Trackio)
     }
 
     /// Its name.
@@ -61,6 +67,7 @@ impl ImportKind {
             Self::Wandb => "wandb",
             Self::TensorBoard => "tensorboard",
             Self::MlFlow => "mlflow",
+            Self::Trackio => "trackio",
             Self::TrainerState => "trainer-state",
             Self::TextLog => "text-log",
             Self::Configs => "configs",
@@ -73,10 +80,12 @@ impl ImportKind {
         match self {
             Self::LmEval => "*.json, samples_*.jsonl",
             Self::PythiaEvals => "*.json, *.csv",
-            Self::CheckpointList | Self::Csv => "*.csv",
-            Self::Wandb => "*.csv, *.jsonl",
+            Self::CheckpointList => "*.csv, *revisions*.txt, *refs*.txt, *refs*.json",
+            Self::Csv => "*.csv",
+            Self::Wandb => "*.wandb, *.csv, *.jsonl",
             Self::TensorBoard => "*tfevents*",
-            Self::MlFlow => "meta.yaml, metrics/*, params/*, tags/*",
+            Self::MlFlow => "*.db, *.sqlite, meta.yaml, metrics/*, params/*, tags/*",
+            Self::Trackio => "*.db",
             Self::TrainerState => "trainer_state.json",
             Self::TextLog => "*.log, *.out",
             Self::Configs => "*.json, *.yaml, *.yml",
@@ -84,11 +93,12 @@ impl ImportKind {
         }
     }
 
-    /// The maximum size of a file: it is read into memory completely.
-    pub(crate) const fn largest(self) -> u64 {
+    /// The maximum size of the file at this path: it is read into memory completely.
+    pub(crate) fn largest(self, path: &Path) -> u64 {
         match self {
+            Self::MlFlow if path.to_str().is_some_and(sqlite::is_database) => 1 << 30,
             Self::LmEval | Self::PythiaEvals | Self::TrainerState => 256 << 20,
-            Self::Csv | Self::Wandb | Self::TensorBoard | Self::TextLog => 1 << 30,
+            Self::Csv | Self::Wandb | Self::TensorBoard | Self::Trackio | Self::TextLog => 1 << 30,
             Self::CheckpointList | Self::MlFlow | Self::Configs | Self::Readme => 16 << 20,
         }
     }
@@ -100,11 +110,20 @@ impl ImportKind {
         match self {
             Self::LmEval => ending == "json" || name.starts_with("samples_") && ending == "jsonl",
             Self::PythiaEvals => matches!(ending, "json" | "csv"),
-            Self::CheckpointList | Self::Csv => ending == "csv",
-            Self::Wandb => matches!(ending, "csv" | "jsonl"),
+            Self::Csv => ending == "csv",
+            Self::CheckpointList => match ending {
+                "csv" => true,
+                "txt" => name.contains("revisions") || name.contains("refs"),
+                "json" => name.contains("refs"),
+                _ => false,
+            },
+            Self::Wandb => matches!(ending, "wandb" | "csv" | "jsonl"),
             Self::TensorBoard => name.contains("tfevents"),
+            Self::Trackio => sqlite::is_named(name),
             Self::MlFlow => {
-                name == "meta.yaml" || folders.split('/').any(|folder| matches!(folder, "metrics" | "params" | "tags"))
+                sqlite::is_named(name)
+                    || name == "meta.yaml"
+                    || folders.split('/').any(|folder| matches!(folder, "metrics" | "params" | "tags"))
             }
             Self::TrainerState => name == "trainer_state.json",
             Self::TextLog => matches!(ending, "log" | "out"),

@@ -1,4 +1,4 @@
-//! MLflow's directories: `mlruns/EXPERIMENT/RUN/{meta.yaml,metrics/NAME,params/NAME,tags/NAME}`.
+//! MLflow's directories (its databases are in `mlflow_database.rs`): `mlruns/EXPERIMENT/RUN/{meta.yaml,metrics/NAME,params/NAME,tags/NAME}`.
 //!
 //! The run is its id, because only the id is unique: names can be repeated. The content of `meta.yaml`, `params/` and
 //! `tags/` becomes claims about it, including `run_name`. Every metric is a separate file, so a row of the training log has
@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use retrace_spec::{guard, read_yaml};
 
 use crate::beside::{Beside, ReadFile};
-use crate::configs;
 use crate::rows::{Input, Problem, Rows};
 use crate::scalars::{Log, Logged, is_before_the_first};
 use crate::value::{Value, Yaml};
+use crate::{configs, mlflow_database, sqlite};
 
 /// The directories of a run.
 const METRICS: &str = "metrics";
@@ -86,11 +86,11 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         rows.note(Problem::whole("it is of a deleted run, and left out"));
         return Ok(());
     }
+    if input.bytes.starts_with(sqlite::MAGIC) || sqlite::is_named(input.name()) && Place::of(input.path).is_none() {
+        return mlflow_database::read(input, rows);
+    }
     if input.name() == "meta.yaml" {
         return configs::read_as(input, &input.folder(0), rows);
-    }
-    if input.bytes.starts_with(b"SQLite format 3\0") {
-        return Err(Problem::whole("a database, which is not read: write its metrics to CSV and import that"));
     }
     let text = std::str::from_utf8(input.bytes)
         .map_err(|e| Problem::at(format_args!("byte {}", e.valid_up_to()), "not UTF-8"))?;
@@ -267,7 +267,8 @@ mod tests {
             ("r/metrics/m", b"1 x 3\n", "line 1: its value"),
             ("r/metrics/m", b"1 \xff 3\n", "byte 2: not UTF-8"),
             ("r/other/m", b"1 2 3\n", "not a file of a run"),
-            ("mlflow.db", b"SQLite format 3\0\x10\0\xff", "a database, which is not read"),
+            ("mlflow.db", b"SQLite format 3\0\x10\0\xff", "cut off"),
+            ("mlflow.db", b"", "not a database of SQLite"),
             ("r/meta.yaml", b"a: [\n", "2:1"),
             ("r/meta.yaml", b"a: 1\na: 2\n", "duplicate"),
         ] {

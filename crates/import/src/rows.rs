@@ -208,6 +208,19 @@ impl Rows {
         self.metrics.len() + self.train_log.len() + self.samples.len() + self.checkpoints.len() + self.claims.len()
     }
 
+    /// Adds the rows and problems of another part of the file.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.metrics.extend(other.metrics);
+        self.train_log.extend(other.train_log);
+        self.samples.extend(other.samples);
+        self.checkpoints.extend(other.checkpoints);
+        self.claims.extend(other.claims);
+        self.bytes += other.bytes;
+        other.problems.into_iter().for_each(|problem| self.problem(problem));
+        self.untold += other.untold;
+        other.notes.into_iter().for_each(|note| self.note(note));
+    }
+
     /// Sets the tokens that a row's checkpoint was trained on, if the file does not state them.
     pub(crate) fn fill_tokens(&mut self, per_step: u64) {
         let fill = |step: Option<Step>, tokens: &mut Option<Tokens>| {

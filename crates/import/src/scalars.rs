@@ -60,9 +60,10 @@ const NAMES: [(Meaning, &[&str]); 9] = [
     (
         Meaning::Tokens,
         &[
+            // litgpt's of all processes; its `tokens` are those of one.
+            "total_tokens",
             "tokens",
             "tokens seen",
-            "total_tokens",
             "consumed tokens",
             "consumed_tokens",
             "num_input_tokens_seen",
@@ -71,6 +72,8 @@ const NAMES: [(Meaning, &[&str]); 9] = [
             "throughput/total tokens",
             "train/consumed_train_tokens",
             "consumed_train_tokens",
+            "ntokens_seen",
+            "n_tokens_seen",
         ],
     ),
     (Meaning::Time, &["_timestamp", "timestamp", "wall time"]),
@@ -82,6 +85,8 @@ const NAMES: [(Meaning, &[&str]); 9] = [
             "lm_loss",
             "train/loss",
             "training/loss",
+            "training loss",
+            "loss_metrics/global_avg_loss",
             "train/lm_loss",
             "lm-loss-training/lm loss",
             "train/crossentropyloss",

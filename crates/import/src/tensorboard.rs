@@ -4,17 +4,19 @@
 //! A record is its length (u64), the masked CRC-32C of that (u32), its bytes and their masked CRC-32C, all
 //! little-endian. The run is the directory below the one given, as in TensorBoard.
 //!
+//! The hyperparameters of a run (`hparams.rs`) are claims.
+//!
 //! A writer that begins again at a step says so (`SessionLog.START`). As in TensorBoard, the points from that step on that
 //! were written before, also in earlier files of the directory, are gone.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use prost::bytes::Buf;
-use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 use prost::{DecodeError, Message};
 
 use crate::beside::{Beside, ReadFile};
+use crate::hparams::{self, Hparams};
+use crate::protobuf::fields;
 use crate::rows::{Input, Problem, Rows};
 use crate::scalars::{Log, Logged, Measured, against_another_axis};
 
@@ -83,18 +85,13 @@ pub(crate) fn purged(files: &[&Path], read: &ReadFile<'_>) -> HashMap<PathBuf, B
 }
 
 /// Calls `each` for every value of a `tensorflow.Summary`.
-fn values(mut summary: &[u8], mut each: impl FnMut(&SummaryValue)) -> Result<(), DecodeError> {
-    while summary.has_remaining() {
-        let (tag, kind) = decode_key(&mut summary)?;
-        if (tag, kind) != (1, WireType::LengthDelimited) {
-            skip_field(kind, tag, &mut summary, DecodeContext::default())?;
-            continue;
+fn values(summary: &[u8], mut each: impl FnMut(&SummaryValue)) -> Result<(), DecodeError> {
+    fields(summary, |tag, value| {
+        if tag == 1 {
+            each(&SummaryValue::decode(value)?);
         }
-        let mut value = SummaryValue::default();
-        value.merge_length_delimited(&mut summary)?;
-        each(&value);
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// `tensorflow.Summary.Value`.
@@ -106,6 +103,24 @@ struct SummaryValue {
     simple_value: Option<f32>,
     #[prost(message, optional, tag = "8")]
     tensor: Option<Tensor>,
+    #[prost(message, optional, tag = "9")]
+    metadata: Option<Metadata>,
+}
+
+/// `tensorflow.SummaryMetadata`.
+#[derive(Clone, PartialEq, Message)]
+struct Metadata {
+    #[prost(message, optional, tag = "1")]
+    plugin: Option<Plugin>,
+}
+
+/// `tensorflow.SummaryMetadata.PluginData`.
+#[derive(Clone, PartialEq, Message)]
+struct Plugin {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(bytes = "vec", tag = "2")]
+    content: Vec<u8>,
 }
 
 /// `tensorflow.TensorProto`.
@@ -203,6 +218,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) {
     let mut starts = starts.into_iter().peekable();
     let mut purged = 0;
     let mut log = Log::default();
+    let mut hparams = Hparams::default();
     // Megatron writes a scalar a second time, with the number of samples as its step.
     let (mut tags, mut twins) = (HashSet::new(), Vec::new());
     let mut rest = input.bytes;
@@ -228,8 +244,18 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) {
         while starts.next_if(|(start, _)| *start <= at).is_some() {}
         let gone_from = starts.peek().map_or(later, |(_, step)| *step);
         let read = values(&event.summary, |value| {
+            let plugin = value.metadata.as_ref().and_then(|metadata| metadata.plugin.as_ref());
+            if let Some(plugin) = plugin.filter(|plugin| plugin.name == hparams::PLUGIN) {
+                let read = hparams.take(&plugin.content, |name, text, number| {
+                    rows.claim(input, &run, name, text, number, &place);
+                });
+                if let Err(error) = read {
+                    rows.problem(Problem::at(&place, format_args!("not data of hparams: {error}")));
+                }
+                return;
+            }
             let Some(number) = value.scalar() else { return };
-            let step = u64::try_from(event.step).ok();
+            let step = u64::try_from(event.step).ok().filter(|step| *step > 0 || !hparams.is_result(&value.tag));
             if step.is_some_and(|step| step >= gone_from) {
                 purged += 1;
                 return;
@@ -243,8 +269,12 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) {
             if !tags.contains(&value.tag) {
                 tags.insert(value.tag.clone());
             }
-            if step.is_none() {
+            if event.step < 0 {
                 rows.note(Problem::at(&place, "its step is negative, so its values have no step"));
+            } else if step.is_none() {
+                rows.note(Problem::whole(
+                    "the results beside its hyperparameters have no step; TensorBoard shows step 0",
+                ));
             }
             let mut logged = Logged::at(step, Some(event.wall_time));
             logged.take_number(&value.tag, number);
@@ -458,6 +488,45 @@ mod tests {
         for tag in ["Loss/train", "loss/train", "train-loss"] {
             assert_eq!(losses(&read_as("logs/run/e.1", &value(tag), read)), [(7, Some(0.5), Some(0.0))], "{tag}");
         }
+    }
+
+    /// Written by torch 2.15's `add_hparams({"lr": 0.125, "opt": "adamw", "tied": True, "layers": 4}, {"hparam/accuracy": 0.75,
+    /// "hparam/loss": 1.5})` with tensorboard 2.21.
+    const HPARAMS: &str = "4800000000000000fe92489d0939b0c1c380c3da411a0d627261696e2e4576656e743a32522e0a2c74656e736f72626f6172642e7375\
+        6d6d6172792e7772697465722e6576656e745f66696c655f7772697465720a7e8a0c810000000000000002cd165609cab7c1c380c3da\
+        412a760a740a145f68706172616d735f2f6578706572696d656e744a5c0a5a0a0768706172616d73124f124d22060a026c7220032207\
+        0a036f7074200122080a04746965642003220a0a066c617965727320032a130a11120f68706172616d2f61636375726163792a0f0a0d\
+        120b68706172616d2f6c6f7373b45267fe8500000000000000e98acc59090fb8c1c380c3da412a7a0a780a1c5f68706172616d735f2f\
+        73657373696f6e5f73746172745f696e666f4a580a560a0768706172616d73124b1a490a0e0a036f707412071a056164616d770a0f0a\
+        026c72120911000000000000c03f0a110a0474696564120911000000000000f03f0a130a066c61796572731209110000000000001040\
+        0bae7e193c00000000000000c8b7a3520933b8c1c380c3da412a310a2f0a1a5f68706172616d735f2f73657373696f6e5f656e645f69\
+        6e666f4a110a0f0a0768706172616d7312042202080197f894e52300000000000000b09f774309f7b8c1c380c3da412a180a160a0f68\
+        706172616d2f6163637572616379150000403f8a435c2a1f00000000000000514b4418093ab9c1c380c3da412a140a120a0b68706172\
+        616d2f6c6f7373150000c03f26f90c4b";
+
+    #[test]
+    fn hyperparameters_are_claims_and_results_have_no_step() {
+        let rows = read_as("logs/run/1/e.0", &bytes(HPARAMS), read);
+        assert_eq!(rows.problems(), None);
+        let mut told: Vec<_> =
+            rows.claims.iter().map(|claim| (&claim.name[..], &claim.value[..], claim.number)).collect();
+        told.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        // PyTorch writes `True` as 1.
+        assert_eq!(
+            told,
+            [
+                ("hparams.layers", "4", Some(4.0)),
+                ("hparams.lr", "0.125", Some(0.125)),
+                ("hparams.opt", "adamw", None),
+                ("hparams.tied", "1", Some(1.0))
+            ]
+        );
+        assert!(rows.claims.iter().all(|claim| claim.subject == "run/1"));
+        let told: Vec<_> =
+            rows.metrics.iter().map(|row| (&row.task[..], &row.metric[..], row.step, row.value)).collect();
+        assert_eq!(told, [("hparam", "accuracy", None, 0.75), ("hparam", "loss", None, 1.5)]);
+        assert!(rows.notes()[0].contains("have no step"), "{:?}", rows.notes());
+        survives("logs/run/1/e.0", &bytes(HPARAMS), read);
     }
 
     /// A record with correct checksums whose bytes are not an event.

@@ -1,8 +1,12 @@
 //! The text output of trainers: iteration and validation lines of Megatron, GPT-NeoX and nanotron; lines of `name:value`
-//! after `step:N/M` or `Epoch:[E/EPOCHS](N/M)`; and OLMo's `[step=N/M,…]` with a line `name=value` for each metric below.
+//! after `step:N/M` or `Epoch:[E/EPOCHS](N/M)`; torchtitan's `step: N  name: value  …`; nanochat's `step N/M (P%) | name:
+//! value | …`; litgpt's `iter I step N | …`; and OLMo's `[step=N/M,…]` with a line `name=value` for each metric below.
 //!
 //! Other lines are skipped. The run is the file's name. Where several processes print the same steps, the first one gives them
 //! (`processes.rs`).
+//!
+//! Sources of the forms: `torchtitan/components/metrics.py`, `scripts/base_train.py` of nanochat, `litgpt/pretrain.py`,
+//! `olmo_core/train/callbacks/console_logger.py`, each as of 2026.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -27,12 +31,12 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
             }
         });
     }
-    let (mut log, mut rounded_tokens, mut other_processes) = (Log::default(), false, false);
-    entries(input.bytes, |mut entry| {
+    let (mut log, mut notes) = (Log::default(), Notes::default());
+    notes.without_loss = entries(input.bytes, |mut entry| {
         let place = format!("line {}", entry.line);
         let compared = entry.compared();
         if let Some(other) = entry.place().and_then(|at| processes.compare(&entry.process, at, &compared)) {
-            other_processes = true;
+            notes.other_processes = true;
             if let Some(differs) = other.differs {
                 rows.problem(Problem::at(&place, differs));
             }
@@ -44,18 +48,22 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
                 return;
             }
         }
-        let mut logged = Logged::at(entry.step, None);
+        notes.without_step |= matches!(entry.at, At::Iteration(_));
+        let is = |name: &str| entry.fields.iter().any(|field| field.name == name);
+        notes.moving_average |= is("lrm") && is("loss");
+        let mut logged = Logged::at(entry.step(), None);
         for Field { task, name, text } in entry.fields {
             let (number, rounded) = number(text);
             let fits = match (task, Meaning::of(name)) {
                 (Some("train") | None, Meaning::Tokens) if rounded => {
-                    rounded_tokens = true;
+                    notes.rounded_tokens = true;
                     true
                 }
                 (Some("train") | None, meaning) if meaning != Meaning::Other => logged.take_as(meaning, name, &number),
                 // A duration as people read it: `2:03:04`.
                 (_, Meaning::Other) if text.contains(':') => true,
                 (task, _) => {
+                    notes.rounded |= rounded;
                     let number = number.parse();
                     logged.rest.extend(number.iter().map(|value| match task {
                         Some(task) => Measured { task, metric: name, value: *value, ..Measured::default() },
@@ -68,20 +76,12 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
                 rows.problem(Problem::at(&place, format_args!("{name} is {text:?}, not a valid number")));
             }
         }
-        if entry.step.is_none() {
+        if matches!(entry.at, At::Unknown) {
             rows.problem(Problem::at(&place, "its step is not an integer"));
         }
         logged.give(input, input.stem(), &place, rows, &mut log);
     });
-    if rounded_tokens {
-        rows.note(Problem::whole("its tokens are left out: they are rounded, as `10.5M`"));
-    }
-    if other_processes {
-        rows.note(Problem::whole(
-            "several processes print the same steps: those of the first one are read; losses, learning rates and gradient \
-             norms of the others are compared with them, and the rest is left out",
-        ));
-    }
+    notes.give(rows);
     if rows.len() == 0 && rows.problems().is_none() {
         return Err(Problem::whole(format!("it has lines with a step, from line {first} on, but none with numbers")));
     }
@@ -94,16 +94,23 @@ struct Entry<'a> {
     process: String,
     /// The number of its first line.
     line: usize,
-    /// The step, if it is valid.
-    step: Option<u64>,
+    at: At,
     fields: Vec<Field<'a>>,
 }
 
 impl<'a> Entry<'a> {
+    /// Its step, if it has one.
+    fn step(&self) -> Option<u64> {
+        match self.at {
+            At::Step(step) | At::Both { step, .. } => Some(step),
+            At::Iteration(_) | At::Unknown => None,
+        }
+    }
+
     /// Its step, and what kind of numbers it has; `None` without a step.
     fn place(&self) -> Option<Place> {
         let task = self.fields.first().and_then(|field| field.task);
-        Some((self.step?, task.unwrap_or("train")))
+        Some((self.step()?, task.unwrap_or("train")))
     }
 
     /// Its numbers that are the same for every process.
@@ -132,23 +139,27 @@ impl<'a> Entry<'a> {
 struct Block {
     process: String,
     line: usize,
-    step: Option<u64>,
+    at: At,
     metrics: Vec<(String, String)>,
     names: HashSet<String>,
 }
 
 impl Block {
     fn give(self, each: &mut impl FnMut(Entry<'_>)) {
-        let Self { process, line, step, metrics, .. } = self;
+        let Self { process, line, at, metrics, .. } = self;
         let fields = metrics.iter().map(|(name, text)| Field { task: None, name, text }).collect();
-        each(Entry { process, line, step, fields });
+        each(Entry { process, line, at, fields });
     }
 }
 
-/// Calls `each` for the numbers of every step, in the order of the log.
-fn entries(bytes: &[u8], mut each: impl FnMut(Entry<'_>)) {
+/// Calls `each` for the numbers of every step, in the order of the log. Returns whether lines of processes that do not
+/// compute the loss are left out.
+fn entries(bytes: &[u8], mut each: impl FnMut(Entry<'_>)) -> bool {
     // The lines of several processes may be mixed: the metrics below a step are of the process that printed it.
     let mut open: HashMap<String, Block> = HashMap::new();
+    // litgpt's last iteration, and its step.
+    let mut last = None;
+    let mut without_loss = false;
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let (index, line) = (index + 1, launcher::plain(line));
         let (launched, line) = launcher::split(&line);
@@ -173,15 +184,32 @@ fn entries(bytes: &[u8], mut each: impl FnMut(Entry<'_>)) {
         };
         if let Some(step) = olmo_step(line) {
             let process = process(olmo_process(line));
-            let block = Block { process, line: index, step, metrics: Vec::new(), names: HashSet::new() };
+            let block = Block { process, line: index, at: At::step(step), metrics: Vec::new(), names: HashSet::new() };
             open.insert(launched.into_owned(), block);
-        } else if let Some((step, fields)) = megatron(line).or_else(|| counted(line)) {
-            each(Entry { process: process(nanotron_process(line)), line: index, step, fields });
+            continue;
         }
+        let forms = [megatron, counted, torchtitan, litgpt, nanochat];
+        let Some((at, fields)) = forms.into_iter().find_map(|form| form(line)) else { continue };
+        if is_torchtitan(&fields)
+            && fields.iter().any(|field| field.name == "loss" && number(field.text).0.parse() == Ok(-1.0))
+        {
+            without_loss = true;
+            continue;
+        }
+        let at = match (at, last) {
+            (At::Both { iteration, step }, _) => {
+                last = Some((iteration, step));
+                at
+            }
+            (At::Iteration(iteration), Some((of, step))) if of == iteration => At::Step(step),
+            _ => at,
+        };
+        each(Entry { process: process(nanotron_process(line)), line: index, at, fields });
     }
     let mut rest: Vec<Block> = open.into_values().collect();
     rest.sort_by_key(|block| block.line);
     rest.into_iter().for_each(|block| block.give(&mut each));
+    without_loss
 }
 
 /// Whether a line begins with a date: `2025-03-01 …`, `[2025-03-01 …`.
@@ -191,9 +219,62 @@ fn begins_with_date(line: &str) -> bool {
     [0, 1, 2, 3, 5, 6, 8, 9].into_iter().all(is_digit) && [4, 7].into_iter().all(|at| date.get(at) == Some(&b'-'))
 }
 
+/// What the lines of a log say of its numbers.
+#[derive(Default)]
+struct Notes {
+    rounded_tokens: bool,
+    rounded: bool,
+    other_processes: bool,
+    without_loss: bool,
+    without_step: bool,
+    moving_average: bool,
+}
+
+impl Notes {
+    fn give(&self, rows: &mut Rows) {
+        for (so, what) in [
+            (self.rounded_tokens, "its tokens are left out: they are rounded, as `10.5M`"),
+            (self.moving_average, "its losses are moving averages, as nanochat prints them"),
+            (
+                self.other_processes,
+                "several processes print the same steps: those of the first one are read; losses, learning rates and \
+                 gradient norms of the others are compared with them, and the rest is left out",
+            ),
+            (self.without_loss, "lines of processes that do not compute the loss, and print -1, are left out"),
+            (self.without_step, "validation losses whose line has an iteration, and no step, have no step"),
+            (self.rounded, "numbers such as `31.5K` are as they were printed: rounded"),
+        ] {
+            if so {
+                rows.note(Problem::whole(what));
+            }
+        }
+    }
+}
+
+/// Where a line is in its run.
+#[derive(Clone, Copy)]
+enum At {
+    Step(u64),
+    /// A step, and the micro-batch after which it was printed.
+    Both {
+        iteration: u64,
+        step: u64,
+    },
+    /// A micro-batch.
+    Iteration(u64),
+    /// At a step that is not valid.
+    Unknown,
+}
+
+impl At {
+    fn step(step: Option<u64>) -> Self {
+        step.map_or(Self::Unknown, Self::Step)
+    }
+}
+
 /// A number as Rust reads it, and whether it was rounded for people: `1,048,576` is exact, `10.5M` is not.
 fn number(text: &str) -> (Cow<'_, str>, bool) {
-    let units = [("K", "e3"), ("M", "e6"), ("G", "e9"), ("B", "e9"), ("T", "e12")];
+    let units = [("K", "e3"), ("k", "e3"), ("M", "e6"), ("G", "e9"), ("B", "e9"), ("T", "e12")];
     let is_number =
         |text: &str| text.starts_with(|c: char| c.is_ascii_digit() || c == '-') && text.parse::<f64>().is_ok();
     for (unit, power) in units {
@@ -220,8 +301,8 @@ struct Field<'a> {
     text: &'a str,
 }
 
-/// The step of a line, if it is valid, and its numbers.
-type Read<'a> = (Option<u64>, Vec<Field<'a>>);
+/// Where a line is, and its numbers.
+type Read<'a> = (At, Vec<Field<'a>>);
 
 /// `iteration 100/ 500 | learning rate: 1E-05 | lm loss: 2.5E+00 | …` after any prefix of a launcher, or `validation
 /// loss at iteration 100 | lm loss value: 2.5 | …`; nanotron's `iteration: 1 / 500 | lm_loss: 7.25 | …`.
@@ -257,7 +338,7 @@ fn megatron(line: &str) -> Option<Read<'_>> {
             (!name.is_empty() && text.split_ascii_whitespace().count() == 1).then_some(Field { task, name, text })
         })
         .collect();
-    (!fields.is_empty()).then_some((step, fields))
+    (!fields.is_empty()).then_some((At::step(step), fields))
 }
 
 /// The process that printed a line of nanotron: `[INFO|DP=0|PP=1|TP=0]` is `DP=0|PP=1|TP=0`, and on several nodes
@@ -278,10 +359,10 @@ fn olmo_process(line: &str) -> Option<&str> {
 /// The step in a line of OLMo or OLMo-core, whose metrics are below it: `… [step=100/5000,epoch=0]`.
 fn olmo_step(line: &str) -> Option<Option<u64>> {
     let (_, rest) = line.split_once("[step=")?;
-    let end = rest.find(|c: char| !matches!(c, '0'..='9' | ',' | '/'))?;
+    let end = rest.find(|c: char| !matches!(c, '0'..='9' | ',' | '/' | '?'))?;
     let (step, total) = rest.get(..end)?.trim_end_matches(',').split_once('/')?;
     let plain = |text: &str| whole(&number(text).0);
-    plain(total).map(|_| plain(step))
+    (plain(total).is_some() || total == "???").then(|| plain(step))
 }
 
 /// A metric of OLMo or OLMo-core: `    optim/total_grad_norm=198.4`.
@@ -317,7 +398,86 @@ fn counted(line: &str) -> Option<Read<'_>> {
         Some(Field { task: Some(task), name, text })
     });
     let fields: Vec<Field<'_>> = fields.collect();
-    (!fields.is_empty()).then_some((step, fields))
+    (!fields.is_empty()).then_some((At::step(step), fields))
+}
+
+/// The number before a unit: `5.21GiB(6.2%)`, `123.45ms`. `31.5K` is a number.
+fn before_unit(text: &str) -> &str {
+    if number(text).0.parse::<f64>().is_ok() {
+        return text;
+    }
+    let end = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ',' | '-'))).unwrap_or(text.len());
+    text.get(..end).filter(|text| !text.is_empty()).unwrap_or(text)
+}
+
+/// The metric that only torchtitan's lines have.
+fn is_torchtitan(fields: &[Field<'_>]) -> bool {
+    fields.iter().any(|field| field.name == "tps")
+}
+
+/// `step: 10  loss:  7.1234  grad_norm:  1.5000  memory:  5.21GiB(6.2%)  tps: 1,234  …` after any prefix, and the same after
+/// `validate`.
+fn torchtitan(line: &str) -> Option<Read<'_>> {
+    let (before, rest) = line.split_once("step:")?;
+    let mut words = rest.split_ascii_whitespace();
+    let step = whole(words.next()?)?;
+    let task = if before.trim_end().ends_with("validate") { "validation" } else { "train" };
+    let mut fields = Vec::new();
+    while let (Some(name), Some(text)) = (words.next(), words.next()) {
+        let name = name.strip_suffix(':')?;
+        fields.push(Field { task: Some(task), name, text: before_unit(text) });
+    }
+    (fields.first()?.name == "loss").then_some((At::Step(step), fields))
+}
+
+/// `Epoch 1 | iter 16 step 2 | loss train: 10.500, val: n/a | iter time: 35.20 ms …`, whose `val` is of an earlier step, and
+/// `iter 16: val loss 10.1234, val time: 12.30 ms`.
+fn litgpt(line: &str) -> Option<Read<'_>> {
+    let field = |task, name, text: &str| -> Option<Field<'_>> {
+        let at = line.find(text)? + text.len();
+        let text = line.get(at..)?.split([',', ' ']).next()?;
+        Some(Field { task: Some(task), name, text })
+    };
+    if let Some((iteration, _)) =
+        line.trim_start().strip_prefix("iter ").and_then(|rest| rest.split_once(": val loss "))
+    {
+        return Some((At::Iteration(whole(iteration)?), vec![field("validation", "loss", ": val loss ")?]));
+    }
+    let (_, rest) = line.split_once("| iter ")?;
+    let (iteration, rest) = rest.split_once(" step ")?;
+    let (step, _) = rest.split_once(" |")?;
+    let fields = [field("train", "loss", "| loss train: "), field("train", "iter time", "| iter time: ")];
+    let at = At::Both { iteration: whole(iteration)?, step: whole(step)? };
+    Some((at, fields.into_iter().flatten().collect()))
+}
+
+/// `step 00010/21400 (0.05%) | loss: 10.5 | lrm: 1.00 | dt: 123.45ms | …`, `Step 00250 | Validation bpb: 1.25`, after any
+/// prefix.
+fn nanochat(line: &str) -> Option<Read<'_>> {
+    let mut parts = line.split('|').map(str::trim);
+    let head = parts.next()?;
+    let at = head
+        .rfind("tep ")
+        .filter(|at| at.checked_sub(1).is_some_and(|at| matches!(head.get(at..=at), Some("s" | "S"))))?;
+    let mut words = head.get(at + 4..)?.split_ascii_whitespace();
+    let (step, percent) = (words.next()?, words.next());
+    let step = whole(step.split_once('/').map_or(step, |(step, _)| step))?;
+    if percent.is_some_and(|percent| !percent.starts_with('(')) {
+        return None;
+    }
+    let fields = parts.filter_map(|part| {
+        let (name, text) = part.split_once(':')?;
+        let text = before_unit(text.split_ascii_whitespace().next()?);
+        Some((name.trim(), text)).filter(|(name, _)| !name.is_empty())
+    });
+    let fields: Vec<(&str, &str)> = fields.collect();
+    let trains = fields.iter().any(|(name, _)| Meaning::of(name) == Meaning::Loss);
+    let task = |name: &str| match name {
+        _ if name.starts_with("Validation ") => Some("validation"),
+        _ => trains.then_some("train"),
+    };
+    let fields: Vec<_> = fields.into_iter().map(|(name, text)| Field { task: task(name), name, text }).collect();
+    (!fields.is_empty()).then_some((At::Step(step), fields))
 }
 
 #[cfg(test)]
@@ -516,7 +676,7 @@ mod tests {
         let text = "2025-03-01 12:30:01.181 host:0  olmo.train:908  INFO    [step=1/500000,epoch=0]\n    \
             optim/total_grad_norm=198.4\n    train/CrossEntropyLoss=11.27\n    train/Perplexity=78,433\n    \
             throughput/total_tokens=1,048,576\n    note=a, b\nother line\n    train/CrossEntropyLoss=1\n\
-            2026-02-25 10:00:01.181 host:0  INFO  [step=2,000/1,413,814,epoch=1,eta=12 days 3h]\r\n    train/CE loss=9.5\r\n    \
+            2026-02-25 10:00:01.181 host:0  INFO  [step=2,000/???,epoch=1,eta=12 days 3h]\r\n    train/CE loss=9.5\r\n    \
             optim/LR (group 0)=0.0003\r\n";
         let rows = rows(text);
         assert_eq!(rows.problems(), None);
@@ -538,6 +698,87 @@ mod tests {
         assert_eq!((&row.task[..], &row.metric[..], row.value), ("train", "Perplexity", 78_433.0));
     }
 
+    /// As torchtitan prints them, with colours and by two processes, one of which has no loss.
+    #[test]
+    fn lines_of_torchtitan() {
+        let line = |rank: u32, what: &str, step: u32, loss: &str| {
+            format!(
+                "[rank{rank}]:[titan] 2026-05-01 12:00:00,123 - root - INFO - \x1b[31m{what}step: {step:2}  \x1b[32mloss: {loss}  \
+                 \x1b[38;2;180;60;0mgrad_norm:  1.2500  \x1b[36mmemory: 47.03GiB(59.37%)  \x1b[34mtps: 1,234  \
+                 \x1b[36mtflops: 50.25  \x1b[35mmfu: 5.10%\x1b[39m\n"
+            )
+        };
+        let text = [
+            line(0, "", 1, "-1.0000"),
+            line(1, "", 1, " 8.5000"),
+            line(2, "", 1, " 8.5000"),
+            line(1, "", 10, "12.2500"),
+            line(1, "validate ", 10, " 7.7500"),
+            "[rank1]:[titan] INFO - Saving the checkpoint at step: 10 now\n".to_owned(),
+        ];
+        let rows = rows(&text.concat());
+        assert_eq!(rows.problems(), None);
+        let told: Vec<_> =
+            rows.train_log.iter().map(|row| (row.step.0, row.loss, row.grad_norm, &row.place[..])).collect();
+        assert_eq!(told, [(1, Some(8.5), Some(1.25), "line 2"), (10, Some(12.25), Some(1.25), "line 4")]);
+        let of = |task: &str, step: u64| -> Vec<(&str, f64)> {
+            let rows = rows.metrics.iter().filter(|row| row.task == task && row.step.unwrap().0 == step);
+            rows.map(|row| (&row.metric[..], row.value)).collect()
+        };
+        assert_eq!(of("train", 10), [("memory", 47.03), ("tps", 1234.0), ("tflops", 50.25), ("mfu", 5.1)]);
+        assert_eq!(of("validation", 10)[..2], [("loss", 7.75), ("grad_norm", 1.25)]);
+        let notes = rows.notes().join("; ");
+        assert!(notes.contains("second process") && notes.contains("print -1"), "{notes}");
+    }
+
+    /// As nanochat prints them in training, validation and fine-tuning.
+    #[test]
+    fn lines_of_nanochat() {
+        let text = "Step 00250 | Validation bpb: 1.125000\nStep 00250 | CORE metric: 0.0625\n\
+            step 00250/21400 (1.17%) | loss: 4.500000 | lrm: 1.00 | dt: 123.50ms | tok/sec: 1,234,567 | bf16_mfu: 50.25 | \
+            epoch: 1 pq: 0 rg: 5 | total time: 1.50m | eta: 5.0m\n\
+            step 00260 (5.00%) | loss: 4.250000 | lrm: 0.50 | dt: 1.00ms\n\
+            Step 00270/00700 | Training loss: 1.750000| lrm: 0.250000| num_tokens: 12,345\nOne step at | a time: 5\n";
+        let rows = rows(text);
+        assert_eq!(rows.problems(), None);
+        let told: Vec<_> = rows.train_log.iter().map(|row| (row.step.0, row.loss, &row.place[..])).collect();
+        assert_eq!(told, [(250, Some(4.5), "line 3"), (260, Some(4.25), "line 4"), (270, Some(1.75), "line 5")]);
+        let metric =
+            |name: &str| rows.metrics.iter().find(|row| row.metric == name).map(|row| (&row.task[..], row.value));
+        assert_eq!(metric("Validation bpb"), Some(("validation", 1.125)));
+        assert_eq!(metric("CORE metric"), Some(("", 0.0625)));
+        assert_eq!(metric("dt"), Some(("train", 123.5)));
+        assert_eq!(metric("sec"), None);
+        assert_eq!(metric("tok/sec"), Some(("train", 1_234_567.0)));
+        assert_eq!(metric("num_tokens"), Some(("train", 12_345.0)));
+        assert_eq!(rows.notes(), ["its losses are moving averages, as nanochat prints them"]);
+    }
+
+    /// As litgpt prints them: the validation loss of a later line is an earlier one, and a step has many iterations.
+    #[test]
+    fn lines_of_litgpt() {
+        let text = "Validating ...\nEpoch 1 | iter 16 step 2 | loss train: 10.500, val: n/a | iter time: 35.25 ms (step) remaining time: 0:00:12\n\
+            iter 16: val loss 9.2500, val time: 12.30 ms\n\
+            Epoch 1 | iter 32 step 4 | loss train: 8.125, val: 9.250 | iter time: 35.50 ms remaining time: 0:00:10\n\
+            iter 40: val loss 8.0000, val time: 12.30 ms\n";
+        let rows = rows(text);
+        assert_eq!(rows.problems(), None);
+        let told: Vec<_> = rows.train_log.iter().map(|row| (row.step.0, row.loss)).collect();
+        assert_eq!(told, [(2, Some(10.5)), (4, Some(8.125))]);
+        let told: Vec<_> =
+            rows.metrics.iter().map(|row| (&row.task[..], &row.metric[..], row.step.map(|s| s.0), row.value)).collect();
+        assert_eq!(
+            told,
+            [
+                ("train", "iter time", Some(2), 35.25),
+                ("validation", "loss", Some(2), 9.25),
+                ("train", "iter time", Some(4), 35.5),
+                ("validation", "loss", None, 8.0)
+            ]
+        );
+        assert!(rows.notes()[0].contains("have no step"));
+    }
+
     #[test]
     fn numbers_for_people() {
         for (text, expected, rounded) in [
@@ -546,6 +787,8 @@ mod tests {
             ("1,04", "1,04", false),
             (",123", ",123", false),
             ("10.5M", "10.5e6", true),
+            ("1.2k", "1.2e3", true),
+            ("85.8G", "85.8e9", true),
             ("1.5TFLOPS", "1.5TFLOPS", false),
             ("nanK", "nanK", false),
             ("-2K", "-2e3", true),
@@ -574,6 +817,12 @@ mod tests {
         let mixed = "0: iteration 1/ 2 | lm loss: 1.0 | a: 2 |\n1: iteration 1/ 2 | lm loss: nan |\n\u{1b}[1m0: x [step=1/2,e]\n\
             1: x [step=1/2]\n0:     a=1\n1:     a=1\n2025-03-01T12:30:01Z a [INFO|DP=0|PP=1]: iteration: 1 / 2 | b: 2\n";
         survives("a.log", mixed.as_bytes(), read);
+        survives("a.log", b"\x1b[31mstep: 1  loss: 1.5  tps: 1,2GiB(3%)\nstep 1/2 (5%) | loss: 1.5 | dt: 1ms\n", read);
+        survives(
+            "a.log",
+            b"| iter 1 step 2 | loss train: 1.5, val: n/a | iter time: 1 ms\niter 1: val loss 1.5,\n",
+            read,
+        );
         survives("a.log", b"Epoch:[1/1](100/44173) loss:6.460 lr:0.0005:\nstep:1/2 a:b c:1ms\n", read);
     }
 }

@@ -1,18 +1,21 @@
-//! Exports of Weights & Biases: a run's history as CSV or JSON lines, a chart as CSV (`RUN - METRIC`
-//! columns), and the table of runs as CSV.
+//! Weights & Biases: its own log of a run (`wandb_file.rs`), and exports: a run's history as CSV or JSON lines, a chart
+//! as CSV (`RUN - METRIC` columns), and the table of runs as CSV.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::csv::{self, Cell, Cells, History, Table};
-use crate::json;
+use crate::csv::{self, Cells, Table};
+use crate::history::{Cell, History, objects};
 use crate::mapping::Plan;
-use crate::rows::{Input, LONGEST_NAME, Problem, Rows};
+use crate::rows::{Input, Problem, Rows};
 use crate::scalars::{CALLS, Meaning};
-use crate::value::{Value, is_non_finite};
+use crate::{json, wandb_file};
 
 pub(crate) fn read(input: &Input<'_>, plan: &Plan, rows: &mut Rows) -> Result<(), Problem> {
+    if wandb_file::is(input.bytes) || input.name().ends_with(".wandb") {
+        return wandb_file::read(input, plan, rows);
+    }
     if !input.name().ends_with(".csv") {
-        return history(input, plan, rows);
+        return lines(input, plan, rows);
     }
     let table = Table::open(input.bytes)?;
     match Chart::of(&table.names, plan) {
@@ -101,100 +104,17 @@ fn of_run<'a>(columns: &BTreeMap<usize, usize>, cells: &'a Cells<'_>) -> Vec<Cel
 }
 
 /// A history as JSON lines: one object per step, whose nested names are joined by dots.
-fn history(input: &Input<'_>, plan: &Plan, rows: &mut Rows) -> Result<(), Problem> {
-    // Each line has its keys in an order of its own.
-    let mut names = BTreeSet::new();
-    json::lines(input.bytes, &mut Rows::default(), |_, line, _| {
-        scalars(line, &mut |name, _| {
-            if name.len() <= LONGEST_NAME && !names.contains(name) {
-                names.insert(name.to_owned());
-            }
-        });
-    });
-    let names: Vec<String> = names.into_iter().collect();
-    let places: HashMap<&str, usize> = names.iter().zip(0..).map(|(name, at)| (name.as_str(), at)).collect();
-    let mut history = History::new(plan, &names, "key", CALLS, rows);
-    json::lines(input.bytes, &mut Rows::default(), |_, line, _| {
-        history.look(input.stem(), &written(line, &places));
-    });
-    history.looked(rows);
+fn lines(input: &Input<'_>, plan: &Plan, rows: &mut Rows) -> Result<(), Problem> {
     let before = rows.len();
-    let mut any = false;
-    json::lines(input.bytes, rows, |number, line, rows| {
-        any = true;
-        let place = format!("line {number}");
-        if line.object().is_none() {
-            return rows.problem(Problem::at(place, "not an object"));
-        }
-        scalars(line, &mut |name, _| {
-            if name.len() > LONGEST_NAME {
-                rows.accept(&place, &[name]);
-            }
+    let any = objects(input, plan, rows, &|rows, take| {
+        json::lines(input.bytes, rows, |number, line, rows| {
+            take(input.stem(), &format_args!("line {number}"), line, rows);
         });
-        let cells = cells(line, &places, &history);
-        history.record(input, input.stem(), &place, &cells, rows);
     });
     if any && rows.len() == before && rows.problems().is_none() {
         return Err(Problem::whole("not the history of a run: its lines have no numbers"));
     }
     Ok(())
-}
-
-/// The cells of a line of a history: its numbers, and texts where the column is one of texts.
-fn cells<'a>(line: &'a Value<'_>, places: &HashMap<&str, usize>, history: &History<'_>) -> Vec<Cell<'a>> {
-    sorted(line, places, |at, value| match value {
-        Value::Number(_) => true,
-        Value::String(text) => history.is_text(at) || is_non_finite(text),
-        _ => false,
-    })
-}
-
-/// All numbers and texts of a line, by which a column is known to be one of texts. `NaN` may be either.
-fn written<'a>(line: &'a Value<'_>, places: &HashMap<&str, usize>) -> Vec<Cell<'a>> {
-    sorted(line, places, |_, value| !value.text().is_some_and(is_non_finite))
-}
-
-fn sorted<'a>(
-    line: &'a Value<'_>,
-    places: &HashMap<&str, usize>,
-    takes: impl Fn(usize, &Value<'_>) -> bool,
-) -> Vec<Cell<'a>> {
-    let mut cells = Vec::new();
-    scalars(line, &mut |name, value| {
-        if let (Some(at), Value::Number(text) | Value::String(text)) = (places.get(name), value)
-            && takes(*at, value)
-        {
-            cells.push((*at, text.as_ref()));
-        }
-    });
-    // `{"a": {"b": 1}, "a.b": 2}` has one name twice: one stays, whatever their order.
-    cells.sort_unstable();
-    cells.dedup_by_key(|(at, _)| *at);
-    cells
-}
-
-/// The numbers and texts in a line, by their dotted names. A list is not a scalar, and an object with a `_type` is a
-/// picture, a histogram or a table.
-fn scalars<'a>(line: &'a Value<'_>, take: &mut impl FnMut(&str, &'a Value<'a>)) {
-    for (name, value) in line.object().unwrap_or_default() {
-        nested(&mut name.to_string(), value, take);
-    }
-}
-
-fn nested<'a>(name: &mut String, value: &'a Value<'_>, take: &mut impl FnMut(&str, &'a Value<'a>)) {
-    match value {
-        Value::Number(_) | Value::String(_) => take(name, value),
-        Value::Object(entries) if value.get("_type").is_none() => {
-            let length = name.len();
-            for (key, value) in entries {
-                name.push('.');
-                name.push_str(key);
-                nested(name, value, take);
-                name.truncate(length);
-            }
-        }
-        _ => {}
-    }
 }
 
 #[cfg(test)]

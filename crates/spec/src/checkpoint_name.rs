@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `step-000120`, `step1000`, `global_step143000`, `step1000-unsharded` | the step |
 //! | `checkpoint-500` (transformers), `iter_0002384` (Megatron) | the step |
+//! | `stage_1_0065000` (LLM360 K2-V2) | stage, step |
 //! | `stage2-ingredient1-step5000-tokens11B` (OLMo) | stage, ingredient, step, tokens |
 //! | `ckpt_010` (LLM360 Amber) | which checkpoint it is in its series, not the step |
 //! | `hf_ckpt/16.78B` (MAP-Neo), as a path | tokens |
@@ -130,7 +131,17 @@ struct Found {
 
 /// The step in a name.
 fn step(name: &str) -> Option<Found> {
-    STEP_WORDS.iter().find_map(|word| last_after(name, word, whole))
+    STEP_WORDS.iter().find_map(|word| last_after(name, word, whole)).or_else(|| after_stage(name))
+}
+
+/// The step in a name that ends with stage and step, of at least four digits: `stage_1_0065000`.
+fn after_stage(name: &str) -> Option<Found> {
+    let stage = last_after(name, "stage", whole)?;
+    let (_, length) = whole(&name[stage.digits..])?;
+    let number = name[stage.digits + length..].strip_prefix(['-', '_'])?;
+    let (step, digits) = whole(number)?;
+    let at = name.len() - number.len();
+    (digits == number.len() && digits >= 4).then_some(Found { number: step, word: at, digits: at })
 }
 
 /// The number after the last `word` that has one, as `read` reads it (it returns the number and its length). The word
@@ -250,6 +261,11 @@ mod tests {
         assert_eq!(said("stage1-step1000-tokens5B"), [Some(1000), Some(5 * B), None, Some(1), None]);
         let ingredient = "stage2-ingredient1-step5000-tokens11B";
         assert_eq!(said(ingredient), [Some(5000), Some(11 * B), None, Some(2), Some(1)]);
+        // K2-V2.
+        assert_eq!(said("stage_1_0065000"), [Some(65_000), None, None, Some(1), None]);
+        assert_eq!(said("stage_1_65"), [None, None, None, Some(1), None]);
+        // OpenEuroLLM.
+        assert_eq!(said("checkpoint_0005000"), [Some(5000), None, None, None, None]);
         // Amber: one checkpoint for each of 360 chunks of data.
         assert_eq!(said("ckpt_000"), [None, None, Some(0), None, None]);
         assert_eq!(said("ckpt_358"), [None, None, Some(358), None, None]);
@@ -304,6 +320,7 @@ mod tests {
             ("checkpoint-5", ""),
             ("stage2-ingredient1-step5000-tokens11B", "stage2-ingredient1"),
             ("pythia-70m_step5", "pythia-70m"),
+            ("k2_stage_1_0065000", "k2_stage_1"),
             ("main", ""),
         ] {
             assert_eq!(CheckpointName::of(name).before, before, "{name}");

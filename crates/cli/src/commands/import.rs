@@ -30,13 +30,16 @@ use crate::terminal::{Terminal, Tone, count};
 Kinds, and the files that each reads from a directory:
   lm-eval          *.json, samples_*.jsonl  results and samples of lm-evaluation-harness
   pythia-evals     *.json, *.csv            EleutherAI's evaluations of all Pythia checkpoints
-  checkpoint-list  *.csv                    lists of released checkpoints, like OLMo's
+  checkpoint-list  *.csv, *revisions*.txt, *refs*.txt, *refs*.json
+                                            lists of released checkpoints, or of revisions
   csv              *.csv                    any table; --mapping gives the meaning of its columns
-  wandb            *.csv, *.jsonl           exported histories, charts and tables of runs
-  tensorboard      *tfevents*               scalars of event files
-  mlflow           meta.yaml, metrics/*, params/*, tags/*
+  wandb            *.wandb, *.csv, *.jsonl  logs of runs; exported histories, charts and tables of runs
+  tensorboard      *tfevents*               scalars and hyperparameters of event files
+  mlflow           *.db, *.sqlite, meta.yaml, metrics/*, params/*, tags/*
+  trackio          *.db                     databases of projects
   trainer-state    trainer_state.json       of transformers' Trainer
-  text-log         *.log, *.out             logs of Megatron, GPT-NeoX, nanotron, OLMo and similar
+  text-log         *.log, *.out             logs of Megatron, GPT-NeoX, nanotron, OLMo,
+                                            torchtitan, litgpt, nanochat and similar
   configs          *.json, *.yaml, *.yml    every value, as a claim of the release
   readme           *.md                     tables in Markdown, as claims of the release
 
@@ -70,7 +73,7 @@ pub(crate) struct Import {
     /// The release's name [default: the directory's name]
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
-    /// A document that gives the meaning of columns (for csv and wandb)
+    /// A document that gives the meaning of columns (for csv, wandb and trackio)
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
     /// Tokens per step, used if the files give no token counts
@@ -88,7 +91,7 @@ impl Import {
             Some(_) => {
                 return Err(Failure::usage(
                     format!("--mapping does not apply to {}", self.kind),
-                    "leave it out, or import the tables as csv or wandb",
+                    "leave it out, or import the files as csv, wandb or trackio",
                 ));
             }
             None => Mapping::default(),

@@ -328,8 +328,7 @@ fn of_import(error: &ImportError) -> String {
         ImportError::File(error) => of_file(error),
         ImportError::Tables(error) => of_tables(error),
         ImportError::Nothing { kind: "mlflow", .. } => {
-            "give the directory `mlruns` of a file store; for a database (`mlflow.db`), write its metrics to CSV and import that"
-                .to_owned()
+            "give the database (`mlflow.db`), or the directory `mlruns` of a file store".to_owned()
         }
         ImportError::Nothing { .. } => "give the files themselves; those are read whatever their names are".to_owned(),
         ImportError::Clash { .. } => {
