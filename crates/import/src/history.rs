@@ -27,7 +27,10 @@ pub(crate) struct History<'a> {
     votes: Vec<i64>,
     run: Option<usize>,
     calls: Option<usize>,
+    /// The columns of steps, the one to take first.
     steps: Vec<usize>,
+    /// Those that somewhere are not the step that is taken.
+    other_steps: BTreeSet<usize>,
     epoch: Option<usize>,
     has_steps: bool,
     /// The last epoch of each run, if all are whole numbers and none stands again.
@@ -45,13 +48,28 @@ impl<'a> History<'a> {
         let place = |wanted: &Column| columns.iter().position(|column| column == wanted);
         let of_steps = |at: &usize| columns.get(*at) == Some(&Column::Scalar(Meaning::Step));
         let is_calls = |at: &usize| names.get(*at).is_some_and(|name| name == calls);
-        let (calls, steps): (Vec<_>, Vec<_>) = (0..names.len()).filter(of_steps).partition(is_calls);
+        let (calls, mut steps): (Vec<_>, Vec<_>) = (0..names.len()).filter(of_steps).partition(is_calls);
+        steps.sort_by_key(|at| names.get(*at).map(|name| (Meaning::rank(name), name)));
         let calls = calls.first().copied();
         let (run, epoch) = (place(&Column::Run), place(&Column::Scalar(Meaning::Epoch)));
         let votes = vec![0; columns.len()];
-        let not_by_calls = HashSet::new();
+        let (not_by_calls, other_steps) = (HashSet::new(), BTreeSet::new());
         let (has_steps, epochs, log) = (false, Some(HashMap::new()), Log::default());
-        Self { names, word, columns, votes, run, calls, steps, epoch, has_steps, epochs, not_by_calls, log }
+        Self {
+            names,
+            word,
+            columns,
+            votes,
+            run,
+            calls,
+            steps,
+            other_steps,
+            epoch,
+            has_steps,
+            epochs,
+            not_by_calls,
+            log,
+        }
     }
 
     /// Which columns are text by themselves, whose cells need not be numbers.
@@ -73,9 +91,12 @@ impl<'a> History<'a> {
         let run = self.run.and_then(|at| cell(cells, at)).unwrap_or(run);
         let step = |at: usize| cell(cells, at).and_then(whole);
         let calls = self.calls.and_then(step);
-        let others: Vec<u64> = self.steps.iter().filter_map(|at| step(*at)).collect();
+        let others: Vec<(usize, u64)> = self.steps.iter().filter_map(|at| Some((*at, step(*at)?))).collect();
         self.has_steps |= calls.is_some() || !others.is_empty();
-        let differs = calls.is_some_and(|calls| others.iter().any(|other| *other != calls));
+        if let Some((_, taken)) = others.first() {
+            self.other_steps.extend(others.iter().filter(|(_, other)| other != taken).map(|(at, _)| *at));
+        }
+        let differs = calls.is_some_and(|calls| others.iter().any(|(_, other)| *other != calls));
         if differs && !self.not_by_calls.contains(run) {
             self.not_by_calls.insert(run.to_owned());
         }
@@ -105,6 +126,11 @@ impl<'a> History<'a> {
             rows.note(Problem::whole(format!(
                 "the step is {others}; `{calls}`, which counts differently, is not used"
             )));
+        }
+        if let Some(taken) = self.steps.first().filter(|_| !self.other_steps.is_empty()) {
+            // litgpt, by the CSV logger of Lightning Fabric: micro-batches, and what the logger counts.
+            let others = self.other_steps.iter().map(|at| format!("`{}`", name(*at))).collect::<Vec<_>>().join(" and ");
+            rows.note(Problem::whole(format!("the step is `{}`, and not {others}, where they differ", name(*taken))));
         }
         if self.has_steps {
             return;

@@ -143,6 +143,11 @@ impl Meaning {
         Self::ranked(name).0
     }
 
+    /// The place of a name among those of its meaning: the least is the one to take.
+    pub(crate) fn rank(name: &str) -> usize {
+        Self::ranked(name).1
+    }
+
     /// The meaning of a name, and its place among the names of that meaning: the least is the one to take.
     fn ranked(name: &str) -> (Self, usize) {
         let name = name.to_ascii_lowercase();
