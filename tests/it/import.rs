@@ -327,6 +327,13 @@ fn what_trackers_leave_is_read_and_nothing_is_written_beside_it() {
     assert!(before == after);
     let sql = "select kind, count(*) as n, min(loss) as least from train_log join sources using (source) group by kind order by kind";
     assert_eq!(csv(&release, sql), "kind,n,least\nmlflow,4,0.625\ntrackio,4,0.625\nwandb,4,0.625\n");
+    // A link beside a database may lead anywhere.
+    release.write("linked/mlflow.db", release.read("mlflow/mlflow.db"));
+    std::os::unix::fs::symlink("/etc/hostname", release.path("linked/mlflow.db-wal")).unwrap();
+    release
+        .run(&["import", "mlflow", "linked"])
+        .code(1)
+        .says(&["`-wal` file beside it, which has transactions, is a link"]);
     // A log that is cut off, and a database.
     let whole = release.read(log);
     release.write("cut/run-abcd1234.wandb", &whole[..whole.len() - 9]);

@@ -160,6 +160,19 @@ mod tests {
         assert_eq!((log.step.0, log.learning_rate, log.loss, log.place.as_str()), (200, Some(0.5), None, "line 2"));
     }
 
+    /// As litgpt's metrics.csv has them: `iter` counts micro-batches, and Lightning Fabric writes its own `step`.
+    #[test]
+    fn steps_that_differ_are_told() {
+        let rows = rows("", b"step,iter,loss,tokens,total_tokens\n0,1,2.5,100,800\n1,2,2.25,200,1600\n");
+        let log: Vec<_> = rows.train_log.iter().map(|row| (row.step.0, row.tokens.map(|t| t.0))).collect();
+        assert_eq!(log, [(1, Some(800)), (2, Some(1600))]);
+        assert_eq!(rows.notes(), ["the step is `iter`; `step`, which counts differently, is not used"]);
+        let rows = self::rows("", b"step,iter,loss\n1,1,2.5\n2,,2.25\n");
+        assert_eq!((rows.notes(), rows.train_log.len()), (Vec::new(), 2));
+        let rows = self::rows("step: step\n", b"step,iter,loss\n0,1,2.5\n");
+        assert_eq!((rows.notes(), rows.train_log[0].step.0), (Vec::new(), 0));
+    }
+
     #[test]
     fn a_mapping_says_what_columns_are() {
         let mapping = "run: id\nstep: [none, s]\ntokens: t?\ngrad_norm: none?\nclaims: [gpu]\nskip: ['x.*']\nmetrics:\n  - {column: 'bpb/(?<task>.+)_(?<shots>[0-9]+)shot', metric: bpb}\n";

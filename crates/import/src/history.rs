@@ -27,6 +27,7 @@ pub(crate) struct History<'a> {
     votes: Vec<i64>,
     run: Option<usize>,
     calls: Option<usize>,
+    /// The columns of steps, the one to take first.
     steps: Vec<usize>,
     epoch: Option<usize>,
     has_steps: bool,
@@ -50,7 +51,8 @@ impl<'a> History<'a> {
         let place = |wanted: &Column| columns.iter().position(|column| column == wanted);
         let of_steps = |at: &usize| columns.get(*at) == Some(&Column::Scalar(Meaning::Step));
         let is_calls = |at: &usize| names.get(*at).is_some_and(|name| name == calls);
-        let (calls, steps): (Vec<_>, Vec<_>) = (0..names.len()).filter(of_steps).partition(is_calls);
+        let (calls, mut steps): (Vec<_>, Vec<_>) = (0..names.len()).filter(of_steps).partition(is_calls);
+        steps.sort_by_key(|at| names.get(*at).map(|name| (Meaning::rank(name), name)));
         let calls = calls.first().copied();
         let (run, epoch) = (place(&Column::Run), place(&Column::Scalar(Meaning::Epoch)));
         let votes = vec![0; columns.len()];

@@ -35,7 +35,6 @@ mod trackio;
 mod trainer_state;
 mod value;
 mod wandb;
-mod wandb_file;
 
 pub use error::ImportError;
 pub use import::{Imported, Options, import};

@@ -1,5 +1,8 @@
 //! The tables of READMEs, in Markdown, as claims: each cell is a claim about the first cell of its line, with its
 //! column's name as the property. An empty first cell means the one above it.
+//!
+//! Of a report of nanochat (`nanochat/report.py`) and its sections, each line `- name: value` is a claim about the file,
+//! with the section before the name.
 
 use crate::rows::{Input, Problem, Rows};
 
@@ -9,7 +12,24 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     let lines: Vec<&str> = text.lines().collect();
     let mut names: Option<Vec<&str>> = None;
     let mut subject = "";
+    let is_report = is_report(&lines);
+    let mut section = "";
     for (at, line) in lines.iter().enumerate() {
+        if let Some(heading) = line.strip_prefix('#') {
+            section = heading.trim_start_matches('#').trim();
+        }
+        if let Some((name, value)) = said(line).filter(|_| is_report) {
+            let name = format!("{section}.{name}");
+            rows.claim(
+                input,
+                input.stem(),
+                &name,
+                value,
+                value.replace(',', "").parse().ok(),
+                &format!("line {}", at + 1),
+            );
+            continue;
+        }
         let Some(row) = cells(line) else {
             names = None;
             continue;
@@ -37,6 +57,23 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Whether this is a report of nanochat, or a section of one.
+fn is_report(lines: &[&str]) -> bool {
+    let mut lines = lines.iter().filter(|line| !line.trim().is_empty());
+    match (lines.next(), lines.next()) {
+        (Some(first), _) if first.trim() == "# nanochat training report" => true,
+        (Some(first), Some(second)) => first.starts_with("## ") && second.starts_with("timestamp: "),
+        _ => false,
+    }
+}
+
+/// What a line of a report says: `- name: value`, `timestamp: value`.
+fn said(line: &str) -> Option<(&str, &str)> {
+    let (name, value) =
+        line.strip_prefix("- ").or_else(|| line.starts_with("timestamp: ").then_some(line))?.split_once(':')?;
+    Some((name.trim(), value.trim())).filter(|(name, value)| !name.is_empty() && !value.is_empty())
+}
+
 /// The cells of a line of a table; `None` if it is not one.
 fn cells(line: &str) -> Option<Vec<&str>> {
     let inner = line.trim().strip_prefix('|')?;
@@ -60,6 +97,37 @@ mod tests {
     use crate::rows::{read_as, survives};
 
     const TEXT: &str = "# Title\n\n| Model | Tokens | List |\n|:--|---:|---|\n| [One](a) | 5.50 Trillion | [x](y.csv) |\n|  | 1,000 |\n\nno | table | here\n| not | either |\n";
+
+    /// As nanochat writes a section, and the report of all of them.
+    #[test]
+    fn reports_of_nanochat() {
+        let section = "## Base model training\ntimestamp: 2026-05-01 12:00:00\n\n- run: d20\n- Number of iterations: 21,400\n- Minimum validation bpb: 0.8125\n- not said\n\n";
+        let report = format!(
+            "# nanochat training report\n\nGenerated: now\n\n{section}## Summary\n\n| Metric | BASE |\n|---|---|\n| CORE | 0.2500 |\n"
+        );
+        let of = |source: &str, text: &str| {
+            let rows = read_as(source, text.as_bytes(), read);
+            assert_eq!(rows.problems(), None);
+            rows.claims.into_iter().map(|c| (c.subject, c.name, c.value, c.number)).collect::<Vec<_>>()
+        };
+        let claim = |subject: &str, name: &str, value: &str, number| {
+            (subject.to_owned(), name.to_owned(), value.to_owned(), number)
+        };
+        let expected = |subject: &str| {
+            vec![
+                claim(subject, "Base model training.timestamp", "2026-05-01 12:00:00", None),
+                claim(subject, "Base model training.run", "d20", None),
+                claim(subject, "Base model training.Number of iterations", "21,400", Some(21_400.0)),
+                claim(subject, "Base model training.Minimum validation bpb", "0.8125", Some(0.8125)),
+            ]
+        };
+        assert_eq!(of("r/base-model-training.md", section), expected("base-model-training"));
+        let table = claim("CORE", "BASE", "0.2500", Some(0.25));
+        assert_eq!(of("r/report.md", &report), [&expected("report")[..], &[table]].concat());
+        // Any other list is text.
+        assert!(of("r/README.md", &format!("# Title\n{section}")).is_empty());
+        survives("r/report.md", report.as_bytes(), read);
+    }
 
     #[test]
     fn tables_are_claims_and_anything_is_survived() {

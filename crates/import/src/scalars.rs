@@ -154,7 +154,7 @@ impl Meaning {
         Self::ranked(name).1
     }
 
-    /// The meaning of a name, and its rank.
+    /// The meaning of a name, and its place among the names of that meaning: the least is the one to take.
     fn ranked(name: &str) -> (Self, usize) {
         let name = name.to_ascii_lowercase();
         // wandb joins nested names by dots: `{"train": {"loss": 1}}` is `train.loss`.

@@ -4,8 +4,10 @@
 //! SQLite's `fileformat2.html` says: of each page the last version that a transaction committed. SQLite itself then reads
 //! the pages. Only tables are read, and only whole, so that nothing that the schema computes is run.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,8 +49,11 @@ pub(crate) fn beside(files: &[&Path], read: &ReadFile<'_>) -> HashMap<PathBuf, B
     };
     let of = |path: &&Path| {
         let (wal, journal) = (with(path, "-wal"), with(path, "-journal"));
-        if wal.symlink_metadata().is_ok() {
-            return Some(read(&wal).map_or(Beside::UnreadWal, Beside::Wal));
+        match wal.symlink_metadata() {
+            // A link is not followed: it may lead out of the release.
+            Ok(data) if data.is_file() => return Some(read(&wal).map_or(Beside::UnreadWal, Beside::Wal)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            _ => return Some(Beside::UnreadWal),
         }
         journal.symlink_metadata().is_ok_and(|data| data.len() > 0).then_some(Beside::Rollback)
     };
@@ -114,7 +119,7 @@ impl Database {
     /// Opens a database with what lies beside it.
     pub(crate) fn open(bytes: &[u8], beside: &Beside, rows: &mut Rows) -> Result<Self, Problem> {
         let mut header = Header::of(bytes)?;
-        let mut pages = match beside {
+        let mut pages: Cow<'_, [u8]> = match beside {
             Beside::Wal(wal) => {
                 let log = Wal::of(wal, header.page)?;
                 if log.unfinished {
@@ -123,10 +128,12 @@ impl Database {
                 if !log.pages.is_empty() {
                     rows.note(Problem::whole("with the transactions in the `-wal` file beside it"));
                 }
-                log.put_on(bytes, header.page)?
+                log.put_on(bytes, header.page)?.into()
             }
             Beside::UnreadWal => {
-                return Err(Problem::whole("the `-wal` file beside it, which has transactions, cannot be read"));
+                return Err(Problem::whole(
+                    "the `-wal` file beside it, which has transactions, is a link or cannot be read",
+                ));
             }
             Beside::Rollback => {
                 return Err(Problem::whole(
@@ -139,14 +146,14 @@ impl Database {
                         "its last transactions are missing if it was copied without a `-wal` file that lay beside it",
                     ));
                 }
-                bytes.to_vec()
+                Cow::Borrowed(bytes)
             }
         };
         header = Header::of(&pages)?;
         header.check(pages.len())?;
         if header.in_wal_mode {
             // A database in memory has no log; all of it is in the pages now.
-            pages.iter_mut().skip(18).take(2).for_each(|byte| *byte = 1);
+            pages.to_mut().iter_mut().skip(18).take(2).for_each(|byte| *byte = 1);
         }
         let size = pages.len() as u64;
         let left = Arc::new(AtomicU64::new(instructions(size)));
@@ -489,7 +496,7 @@ mod tests {
             }
         }
         for (beside, expected) in [
-            (Beside::UnreadWal, "cannot be read"),
+            (Beside::UnreadWal, "is a link or cannot be read"),
             (Beside::Rollback, "interrupted"),
             (Beside::Wal(b"x".to_vec()), "ends inside its header"),
             (Beside::Wal(vec![0; 600]), "is not a log of SQLite"),

@@ -728,7 +728,7 @@ mod tests {
         assert_eq!(of("train", 10), [("memory", 47.03), ("tps", 1234.0), ("tflops", 50.25), ("mfu", 5.1)]);
         assert_eq!(of("validation", 10)[..2], [("loss", 7.75), ("grad_norm", 1.25)]);
         let notes = rows.notes().join("; ");
-        assert!(notes.contains("second process") && notes.contains("print -1"), "{notes}");
+        assert!(notes.contains("several processes") && notes.contains("print -1"), "{notes}");
     }
 
     /// As nanochat prints them in training, validation and fine-tuning.

@@ -1,18 +1,23 @@
-//! Weights & Biases: its own log of a run (`wandb_file.rs`), and exports: a run's history as CSV or JSON lines, a chart
+//! Weights & Biases: its own log of a run (`wandb/file.rs`), and exports: a run's history as CSV or JSON lines, a chart
 //! as CSV (`RUN - METRIC` columns), and the table of runs as CSV.
+
+mod about;
+mod blocks;
+mod file;
+mod record;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::csv::{self, Cells, Table};
 use crate::history::{Cell, History, objects};
+use crate::json;
 use crate::mapping::Plan;
 use crate::rows::{Input, Problem, Rows};
 use crate::scalars::{CALLS, Meaning};
-use crate::{json, wandb_file};
 
 pub(crate) fn read(input: &Input<'_>, plan: &Plan, rows: &mut Rows) -> Result<(), Problem> {
-    if wandb_file::is(input.bytes) || input.name().ends_with(".wandb") {
-        return wandb_file::read(input, plan, rows);
+    if file::is(input.bytes) || input.name().ends_with(".wandb") {
+        return file::read(input, plan, rows);
     }
     if !input.name().ends_with(".csv") {
         return lines(input, plan, rows);

@@ -41,7 +41,7 @@ Kinds, and the files that each reads from a directory:
   text-log         *.log, *.out             logs of Megatron, GPT-NeoX, nanotron, OLMo,
                                             torchtitan, litgpt, nanochat and similar
   configs          *.json, *.yaml, *.yml    every value, as a claim of the release
-  readme           *.md                     tables in Markdown, as claims of the release
+  readme           *.md                     tables in Markdown and reports of nanochat, as claims
 
 Examples:
   retrace import pythia-evals pythia/evals --tokens-per-step 2097152
