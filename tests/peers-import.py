@@ -14,6 +14,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 
 NAN, INFINITY = float("nan"), float("inf")
 VALUES = [2.5, 0.1, 1e-300, NAN, INFINITY, -INFINITY, -0.0, 1 / 3, 1e22, 5e-324]
@@ -53,6 +54,20 @@ def make_wandb():
         run.log(values | {"weights": wandb.Histogram(range(64)), "list": [1, 2], "long": "x" * 1000})
     run.finish()
     wandb.teardown()
+
+
+def killed():
+    import wandb
+
+    run = wandb.init(project="peers", id="killed00", dir="wandb-killed")
+    for at in range(1000):
+        run.log({"train/loss": 1 / (at + 1), "eval/acc": at / 7})
+    time.sleep(5)
+    os._exit(9)
+
+
+def make_wandb_killed():
+    assert subprocess.run([sys.executable, __file__, "killed"]).returncode == 9
 
 
 def make_mlflow():
@@ -355,6 +370,7 @@ def compare(retrace, old_python):
     for name, kind, path, expected, code in [
         ("lm-evaluation-harness", "lm-eval", "lm-eval", of_lm_eval(), 0),
         ("wandb", "wandb", "wandb-by-hand", of_wandb(old_python, "wandb-by-hand"), 0),
+        ("wandb, killed", "wandb", "wandb-killed", of_wandb(old_python, "wandb-killed"), None),
         ("wandb by transformers, killed and resumed", "wandb", "wandb-transformers", of_wandb(old_python, "wandb-transformers"), None),
         ("MLflow's database", "mlflow", "mlflow-database/mlflow.db", of_mlflow("sqlite:///mlflow-database/mlflow.db"), 0),
         ("MLflow's files", "mlflow", "mlflow-files/mlruns", of_mlflow("file:./mlflow-files/mlruns"), 0),
@@ -390,9 +406,10 @@ def compare(retrace, old_python):
 def make():
     os.environ |= {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     os.environ["TRACKIO_DIR"] = os.path.abspath("trackio")
-    for directory in ["wandb-by-hand", "wandb-transformers"]:
+    for directory in ["wandb-by-hand", "wandb-killed", "wandb-transformers"]:
         os.makedirs(directory)
-    for tool in [make_lm_eval, make_wandb, make_mlflow, make_trackio, make_tensorboard, make_transformers, make_lightning]:
+    tools = [make_lm_eval, make_wandb, make_wandb_killed, make_mlflow, make_trackio, make_tensorboard, make_transformers]
+    for tool in [*tools, make_lightning]:
         # Each in a process of its own: what one leaves behind must not change another.
         child = os.fork()
         if child == 0:
@@ -407,6 +424,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["make"]:
             make()
+        case ["killed"]:
+            killed()
         case ["train"]:
             train(resume=False)
         case ["resume"]:
