@@ -14,7 +14,9 @@ use crate::beside::{self, Beside};
 use crate::mapping::{Mapping, Plan};
 use crate::rows::{Input, LONGEST_NAME, Problem, Rows};
 use crate::{ImportError, ImportKind};
-use crate::{checkpoints, configs, csv, lm_eval, mlflow, pythia, readme, tensorboard, text_log, trainer_state, wandb};
+use crate::{
+    checkpoints, configs, csv, evaluated, lm_eval, mlflow, pythia, readme, tensorboard, text_log, trainer_state, wandb,
+};
 
 /// The status of a file in `sources` while its rows are written; it remains if the import is interrupted.
 const NOT_ENDED: &str = "its import has not ended: its rows may be old, new or missing; import it again";
@@ -89,18 +91,30 @@ pub fn import(
     let read = candidates.into_par_iter().map(|candidate| {
         let (source, rows) = reader.read(candidate);
         progress.advance(1);
-        Ok((source, Columns::of(&rows)?, rows.notes()))
+        let models = rows.claims.iter().filter(|claim| kind == ImportKind::LmEval && claim.name == evaluated::MODEL);
+        Ok((source, Columns::of(&rows)?, rows.notes(), models.cloned().collect()))
     });
-    let read: Result<Vec<(Source, Columns, Vec<String>)>, TablesError> = read.collect();
+    let read: Result<Vec<(Source, Columns, Vec<String>, Vec<Claim>)>, TablesError> = read.collect();
     progress.end();
     let mut all = AllColumns::default();
-    let (mut sources, mut notes) = (Vec::new(), Vec::new());
-    for (source, columns, of_source) in read? {
+    let (mut sources, mut notes, mut models): (Vec<Source>, _, _) = (Vec::new(), Vec::new(), Vec::new());
+    for (source, columns, of_source, of_models) in read? {
+        models.extend(of_models);
         notes.extend(of_source.into_iter().map(|note| (source.source.clone(), note)));
         sources.push(source);
         all.append(columns);
     }
     let replaced: BTreeSet<_> = sources.iter().map(|source| (source.release.clone(), source.source.clone())).collect();
+    if !models.is_empty() {
+        let mixed: HashMap<_, _> =
+            evaluated::mixed(&models, &tables.claims(&replaced, evaluated::MODEL)?).into_iter().collect();
+        for source in &mut sources {
+            if let Some(problem) = mixed.get(&(source.release.clone(), source.source.clone())) {
+                let problems = source.problem.iter().cloned().chain([problem.to_string()]);
+                source.problem = Some(problems.collect::<Vec<_>>().join("; "));
+            }
+        }
+    }
     let before = tables.digests()?;
     let other = |source: &Source| {
         let name = (source.release.clone(), source.source.clone());
