@@ -99,12 +99,14 @@ pub(crate) const MODEL: &str = "model_name";
 
 /// The new sources whose run the tables have of another model, with what is wrong. `new` and `old` are claims of [`MODEL`].
 pub(crate) fn mixed(new: &[Claim], old: &[Claim]) -> Vec<((String, String), Problem)> {
+    /// A claim of each model, and what is before the run in its name.
+    type Models<'a> = Vec<(&'a Claim, Vec<String>)>;
     let run = |claim: &'_ Claim| -> String {
         let step = claim.subject.rsplit_once("/step").filter(|(_, step)| step.parse::<u64>().is_ok());
         step.map_or(claim.subject.as_str(), |(run, _)| run).to_owned()
     };
     let of = |claim: &Claim| Evaluated::new(&claim.value, None).of;
-    let mut runs: HashMap<(&str, String), Vec<(&Claim, Vec<String>)>> = HashMap::new();
+    let mut runs: HashMap<(&str, String), Models<'_>> = HashMap::new();
     for claim in old {
         let models = runs.entry((&claim.release, run(claim))).or_default();
         if !models.iter().any(|(_, model)| *model == of(claim)) {
