@@ -41,12 +41,12 @@ fn hyperparameters_are_compared_with_the_arguments_that_an_import_read() {
             r#"{{"hyperparameters": {{"lr": 0.0003, "wd": 0.1}}, "open_lm_args": ["--wd", "0.1", "--lr", "{lr}"]}}"#
         )
     };
-    release.write("models/m.json", &published("0.003"));
+    release.write("models/m.json", published("0.003"));
     release.run(&["import", "configs", "models", "-o", "tables"]).code(0);
     let ran = release.run(&["audit", "tables"]).code(1);
     assert!(ran.out.contains("hyperparameters.lr is 0.0003, but the run's argument is 0.003"), "{}", ran.out);
     assert!(ran.out.contains("models/m.json /hyperparameters/lr, /open_lm_args/3"), "{}", ran.out);
-    release.write("models/m.json", &published("3e-4"));
+    release.write("models/m.json", published("3e-4"));
     release.run(&["import", "configs", "models", "-o", "tables"]).code(0);
     release.run(&["audit", "tables"]).code(0).says(&["clean"]);
 }

@@ -384,3 +384,28 @@ fn processes_that_differ_and_logs_without_numbers_are_problems() {
     release.write("c/events.out.tfevents.1", "");
     assert!(release.run(&["import", "tensorboard", "c"]).code(0).err.contains("no row was read from it"));
 }
+
+/// Two models whose names end alike, imported one after the other and at once.
+#[test]
+fn models_whose_names_end_alike_are_never_one_run() {
+    let release = Release::new();
+    let results = |model: &str, step: u32| {
+        let arguments = format!("pretrained={model},revision=step{step}");
+        json!({"results": {"t": {"acc": 0.5}}, "model_name": model, "config": {"model_args": arguments}}).to_string()
+    };
+    for (folder, model, step) in [("a", "org1/x", 1), ("b", "org2/x", 2), ("c", "org1/x", 3)] {
+        release.write(&format!("{folder}/results.json"), results(model, step));
+    }
+    let import = |folder: &str, code| release.run(&["import", "lm-eval", folder, "--release", "r"]).code(code).err;
+    import("a", 0);
+    let told = import("b", 1);
+    assert!(
+        told.contains("its run `x` is of org2/x, and in the tables it is of org1/x too (a/results.json)"),
+        "{told}"
+    );
+    release.run(&["import", "lm-eval", "a", "b", "c", "--release", "r", "-o", "whole"]).code(0);
+    let runs = release.run(&["query", "select run, step from metrics order by step", "whole", "--format", "csv"]);
+    assert_eq!(runs.code(0).out, "run,step\norg1/x,1\norg2/x,2\norg1/x,3\n");
+    release.run(&["import", "lm-eval", "a", "c", "--release", "r", "-o", "one"]).code(0);
+    release.run(&["import", "lm-eval", "c", "--release", "r", "-o", "one"]).code(0);
+}

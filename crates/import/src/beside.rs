@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use crate::lm_eval::Evaluated;
+use crate::evaluated::Evaluated;
 use crate::trainer_state::History;
 use crate::{ImportKind, lm_eval, mlflow, sqlite, tensorboard, trainer_state};
 

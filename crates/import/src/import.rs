@@ -16,7 +16,7 @@ use crate::mapping::{Mapping, Plan};
 use crate::rows::{Input, LONGEST_NAME, Problem, Rows};
 use crate::{ImportError, ImportKind};
 use crate::{
-    checkpoints, configs, csv, lm_eval, mlflow, pythia, readme, tensorboard, text_log, trackio, trainer_state, wandb,
+    checkpoints, configs, csv, evaluated, lm_eval, mlflow, pythia, readme, tensorboard, text_log, trackio, trainer_state, wandb,
 };
 
 /// The status of a file in `sources` while its rows are written; it remains if the import is interrupted.
@@ -92,18 +92,24 @@ pub fn import(
     let read = candidates.into_par_iter().map(|candidate| {
         let (source, rows) = reader.read(candidate);
         progress.advance(1);
-        Ok((source, Columns::of(&rows)?, rows.notes()))
+        let models = rows.claims.iter().filter(|claim| kind == ImportKind::LmEval && claim.name == evaluated::MODEL);
+        let models = models.cloned().collect();
+        Ok(Read { source, columns: Columns::of(&rows)?, notes: rows.notes(), models })
     });
-    let read: Result<Vec<(Source, Columns, Vec<String>)>, TablesError> = read.collect();
+    let read: Result<Vec<Read>, TablesError> = read.collect();
     progress.end();
     let mut all = AllColumns::default();
-    let (mut sources, mut notes) = (Vec::new(), Vec::new());
-    for (source, columns, of_source) in read? {
+    let (mut sources, mut notes, mut models): (Vec<Source>, _, _) = (Vec::new(), Vec::new(), Vec::new());
+    for Read { source, columns, notes: of_source, models: of_models } in read? {
+        models.extend(of_models);
         notes.extend(of_source.into_iter().map(|note| (source.source.clone(), note)));
         sources.push(source);
         all.append(columns);
     }
     let replaced: BTreeSet<_> = sources.iter().map(|source| (source.release.clone(), source.source.clone())).collect();
+    if !models.is_empty() {
+        add_problems(&mut sources, evaluated::mixed(&models, &tables.claims(&replaced, evaluated::MODEL)?));
+    }
     let before = tables.digests()?;
     let other = |source: &Source| {
         let name = (source.release.clone(), source.source.clone());
@@ -125,6 +131,26 @@ pub fn import(
     // The sources last, so that the rows that they describe exist.
     rows.extend([target.put(vec![Batch::of(&sources)?])?]);
     Ok(Imported { sources, rows, notes, replaced: other_content })
+}
+
+/// What a file gave.
+struct Read {
+    source: Source,
+    columns: Columns,
+    notes: Vec<String>,
+    /// For results of an evaluation, the claims that name the model.
+    models: Vec<Claim>,
+}
+
+/// Adds problems to those of their sources.
+fn add_problems(sources: &mut [Source], problems: Vec<((String, String), Problem)>) {
+    let problems: HashMap<_, _> = problems.into_iter().collect();
+    for source in sources {
+        if let Some(problem) = problems.get(&(source.release.clone(), source.source.clone())) {
+            let all = source.problem.iter().cloned().chain([problem.to_string()]);
+            source.problem = Some(all.collect::<Vec<_>>().join("; "));
+        }
+    }
 }
 
 /// For each source with rows of the training log that other imports gave too, a note.

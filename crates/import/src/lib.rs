@@ -12,6 +12,7 @@ mod checkpoints;
 mod configs;
 mod csv;
 mod error;
+mod evaluated;
 mod history;
 mod hparams;
 mod import;

@@ -9,59 +9,14 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use retrace_spec::guard;
-use retrace_spec::{CheckpointName, ResultKey, Step};
+use retrace_spec::{ResultKey, Step};
 use retrace_tables::{Metric, Sample};
 
 use crate::beside::{Beside, ReadFile};
+use crate::evaluated::{Evaluated, evaluated, parts_that_differ};
 use crate::json;
 use crate::rows::{Input, Problem, Rows, folder};
 use crate::value::{Value, pointer};
-
-/// The evaluated model.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Evaluated {
-    pub(crate) run: String,
-    pub(crate) step: Option<u64>,
-    /// What is before the run in the model's name: its organisation on a hub, or directories.
-    pub(crate) of: Vec<String>,
-}
-
-impl Evaluated {
-    /// A model by its name or path, and its revision. The last part of the name is the run; if that contains a step,
-    /// the part before it.
-    pub(crate) fn new(model: &str, revision: Option<&str>) -> Self {
-        let mut parts: Vec<&str> = model.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-        let mut step = None;
-        if let [.., _, last] = parts.as_slice()
-            && let CheckpointName { step: Some(at), before: "", .. } = CheckpointName::of(last)
-        {
-            step = Some(at.get());
-            parts.pop();
-        }
-        let run = parts.pop().unwrap_or_default().to_owned();
-        let mut evaluated = Self { run, step, of: parts.into_iter().map(str::to_owned).collect() };
-        if let Some(revision) = revision {
-            evaluated.narrow(revision);
-        }
-        evaluated
-    }
-
-    /// Adds which version of the model it is. A step is the step; any other text, such as a stage, makes a separate run.
-    /// `main` is the version that needs no name.
-    fn narrow(&mut self, version: &str) {
-        let said = CheckpointName::of(version);
-        self.step = said.step.map(Step::get).or(self.step);
-        let name = if said.step.is_some() { said.before } else { version };
-        if !matches!(name, "" | "main") {
-            self.run = format!("{}/{name}", self.run);
-        }
-    }
-
-    /// The subject of the claims.
-    pub(crate) fn subject(&self) -> String {
-        self.step.map_or_else(|| self.run.clone(), |step| format!("{}/step{step}", self.run))
-    }
-}
 
 pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     if input.name().ends_with(".jsonl") {
@@ -77,28 +32,6 @@ fn apart(evaluated: Evaluated, input: &Input<'_>, rows: &mut Rows) -> Evaluated 
     let what = format!("another model is named `{}` too: the run of this one is `{run}`", evaluated.run);
     rows.note(Problem::whole(what));
     Evaluated { run: run.clone(), ..evaluated }
-}
-
-/// The model that a results file names. Where an adapter is applied to a model, the run is `MODEL/ADAPTER`.
-fn evaluated(value: &Value<'_>) -> Evaluated {
-    let config = value.get("config");
-    let arguments = config.and_then(|config| config.get("model_args"));
-    let argument = |name| argument(arguments?, name);
-    let model = value.get("model_name").and_then(Value::text).or_else(|| argument("pretrained"));
-    let model = model.or_else(|| config?.get("model")?.text()).unwrap_or_default();
-    let revision = argument("revision").or_else(|| config?.get("model_revision")?.text());
-    let mut evaluated = Evaluated::new(model, revision);
-    for version in ["subfolder", "gguf_file"].into_iter().filter_map(argument) {
-        evaluated.narrow(version);
-    }
-    // The harness names the model by its adapter where the arguments are a text.
-    for adapter in ["peft", "delta", "lora_local_path"].into_iter().filter_map(argument).filter(|of| *of != model) {
-        let Evaluated { run, step, of } = Evaluated::new(adapter, None);
-        evaluated.of.extend(of);
-        evaluated.run = format!("{}/{run}", evaluated.run);
-        evaluated.step = step.or(evaluated.step);
-    }
-    evaluated
 }
 
 /// For files of samples, the model and the shots that the results file of the same directory and time names; for others, the longer name
@@ -167,22 +100,6 @@ pub(crate) fn models(files: &[&Path], read: &ReadFile<'_>) -> HashMap<PathBuf, B
     beside
 }
 
-/// How many of the last parts tell these apart; 0, if there is one. Something that is the end of a longer one may be the
-/// same.
-fn parts_that_differ(all: &BTreeSet<&[String]>) -> usize {
-    let longest: Vec<&[String]> = all
-        .iter()
-        .copied()
-        .filter(|of| !all.iter().any(|other| other.len() > of.len() && other.ends_with(of)))
-        .collect();
-    let most = longest.iter().map(|of| of.len()).max().unwrap_or_default();
-    let differ = |parts: &usize| {
-        let mut seen = HashSet::new();
-        longest.iter().all(|of| seen.insert(of.get(of.len().saturating_sub(*parts)..)))
-    };
-    (0..=most).find(differ).unwrap_or(most)
-}
-
 /// The model of samples without a results file: the harness names their directory by it.
 fn by_directory(folder: &str) -> Evaluated {
     Evaluated::new(&folder.replace("__", "/"), None)
@@ -198,17 +115,6 @@ fn task_of(path: &Path) -> Option<&str> {
 fn time(stem: &str) -> Option<&str> {
     let is_time = |text: &str| text.len() >= 10 && text.as_bytes()[4..].starts_with(b"-") && text.contains('T');
     stem.rsplit_once('_').map(|(_, time)| time).filter(|time| is_time(time))
-}
-
-/// One of the arguments of a model: `pretrained=NAME,revision=NAME`, or an object of them.
-pub(crate) fn argument<'a>(arguments: &'a Value<'_>, name: &str) -> Option<&'a str> {
-    match arguments {
-        Value::Object(_) => arguments.get(name)?.text(),
-        Value::String(text) => {
-            text.split(',').find_map(|argument| argument.trim().strip_prefix(name)?.strip_prefix('='))
-        }
-        _ => None,
-    }
 }
 
 /// The metrics of `results`, and everything else as claims.
@@ -720,43 +626,6 @@ mod tests {
         survives("results.json", OLD, read);
         survives("results.json", NEW, read);
         assert!(read_as("s.jsonl", b"", read).problems().is_some());
-    }
-
-    #[test]
-    fn models_and_their_revisions() {
-        for (model, revision, run, step) in [
-            ("EleutherAI/pythia-70m", Some("step512"), "pythia-70m", Some(512)),
-            ("allenai/OLMo-1B", Some("main"), "OLMo-1B", None),
-            ("/ckpts/mine/checkpoint-500", None, "mine", Some(500)),
-            ("stepfun", None, "stepfun", None),
-            ("step100", None, "step100", None),
-            ("", None, "", None),
-            ("o/m", Some("v2-dpo"), "m/v2-dpo", None),
-            ("LLM360/Amber", Some("ckpt_010"), "Amber/ckpt_010", None),
-        ] {
-            let evaluated = Evaluated::new(model, revision);
-            assert_eq!((&evaluated.run[..], evaluated.step), (run, step), "{model}");
-        }
-    }
-
-    #[test]
-    fn versions_and_adapters_are_runs_of_their_own() {
-        for (said, run, step) in [
-            (r#""config": {"model_args": "pretrained=o/m,peft=/out/lora-a/checkpoint-30"}"#, "m/lora-a", Some(30)),
-            (r#""config": {"model_args": {"pretrained": "o/m", "delta": "d"}}"#, "m/d", None),
-            (r#""config": {"model_args": "pretrained=o/m,subfolder=step7"}"#, "m", Some(7)),
-            (r#""config": {"model_args": "pretrained=o/m,subfolder=dpo,dtype=float"}"#, "m/dpo", None),
-            // As the harness writes it.
-            (
-                r#""model_name": "/out/lora-a", "config": {"model_args": "pretrained=o/m,peft=/out/lora-a"}"#,
-                "lora-a",
-                None,
-            ),
-        ] {
-            let rows =
-                read_as("results.json", format!("{{\"results\": {{\"t\": {{\"acc\": 1}}}}, {said}}}").as_bytes(), read);
-            assert_eq!((&rows.metrics[0].run[..], rows.metrics[0].step.map(|step| step.0)), (run, step), "{said}");
-        }
     }
 
     #[test]

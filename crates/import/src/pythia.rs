@@ -9,8 +9,9 @@ use retrace_spec::{CheckpointName, Step};
 use retrace_tables::Metric;
 
 use crate::csv;
+use crate::evaluated::{Evaluated, argument};
 use crate::json;
-use crate::lm_eval::{self, Evaluated, argument, measures};
+use crate::lm_eval::{self, measures};
 use crate::mapping::{Mapping, Plan};
 use crate::rows::{Input, Problem, Rows};
 use crate::value::{Value, pointer};

@@ -207,8 +207,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     }
     if let Some(first) = given_up.iter().min() {
         let what = format_args!(
-            "{} entries of its history, from this one on, are left out: a later history of the run has these steps with other \
-             numbers",
+            "entries left out from this one on: {}; a later history of the run has their steps with other numbers",
             given_up.len()
         );
         rows.note(Problem::at(pointer(["log_history", &first.to_string()]), what));
@@ -332,7 +331,8 @@ mod tests {
             let beside = beside.get(Path::new(source)).unwrap_or(&nothing);
             let rows = read_beside(source, text.as_bytes(), beside, read);
             assert_eq!((rows.problems(), rows.claims.len()), (None, 1));
-            let again = rows.notes().iter().any(|note| note.contains("/log_history/1: 1 entries"));
+            let again =
+                rows.notes().iter().any(|note| note.contains("/log_history/1: entries left out from this one on: 1;"));
             assert_eq!(again, source.contains("checkpoint-20"), "{:?}", rows.notes());
             told.extend(rows.train_log.into_iter().map(|row| (row.run, row.step.0, row.loss.unwrap(), row.source)));
         }
@@ -345,8 +345,11 @@ mod tests {
         assert_eq!(told, [&mine[..], &[other]].concat());
     }
 
-    /// The rows of files by run, step and loss, and what the claims are of.
-    fn imported(files: &[(&str, &[(u32, f64)])]) -> (Vec<(String, u64, f64)>, Vec<String>, Vec<String>) {
+    /// A run, a step and a loss.
+    type Told = (String, u64, f64);
+
+    /// The rows of files, what the claims are of, and the notes.
+    fn imported(files: &[(&str, &[(u32, f64)])]) -> (Vec<Told>, Vec<String>, Vec<String>) {
         let text = |entries: &[(u32, f64)]| {
             let entry = |(step, loss): &(u32, f64)| format!("{{\"step\": {step}, \"loss\": {loss}}}");
             let entries: Vec<String> = entries.iter().map(entry).collect();

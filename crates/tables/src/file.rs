@@ -19,7 +19,7 @@ use retrace_spec::{Digest, guard};
 
 use crate::checksums::{has_checksum, with_checksums};
 use crate::order::{Ordered, texts_once};
-use crate::{Batch, Row, Source, TablesError};
+use crate::{Batch, Claim, Row, Source, TablesError};
 
 /// Writes `rows`, sorted by their columns from left to right, to the table's file in `directory`, whose
 /// lock is held.
@@ -81,6 +81,32 @@ pub(crate) fn digests(directory: &Path) -> Result<BTreeMap<(String, String), Str
         }
     }
     Ok(digests)
+}
+
+/// The claims of this name in `directory` that belong to none of these releases and sources.
+pub(crate) fn claims(
+    directory: &Path,
+    sources: &BTreeSet<(String, String)>,
+    name: &str,
+) -> Result<Vec<Claim>, TablesError> {
+    let mut claims = Vec::new();
+    for batch in others::<Claim>(directory, sources)? {
+        let text = |name| batch.column_by_name(name).and_then(|column| column.as_any().downcast_ref::<StringArray>());
+        let Some(names) = text("name") else { continue };
+        for at in (0..batch.num_rows()).filter(|at| names.value(*at) == name) {
+            let value = |column| text(column).map(|column| column.value(at).to_owned()).unwrap_or_default();
+            claims.push(Claim {
+                release: value("release"),
+                subject: value("subject"),
+                name: name.to_owned(),
+                value: value("value"),
+                number: None,
+                source: value("source"),
+                place: value("place"),
+            });
+        }
+    }
+    Ok(claims)
 }
 
 /// A batch of a file with the columns that the file lacks because they have no value; `None` if it is another table.
@@ -169,7 +195,7 @@ mod tests {
     use retrace_spec::Step;
 
     use super::*;
-    use crate::{Claim, Metric};
+    use crate::Metric;
 
     fn metric(source: &str, step: Option<u64>, value: f64) -> Metric {
         Metric {

@@ -7,7 +7,7 @@ use retrace_files::{FileError, Lock, Root, sweep_all};
 use retrace_spec::Digest;
 
 use crate::repeated::{Repeated, repeated};
-use crate::{Batch, Row, TablesError, TrainLog, file};
+use crate::{Batch, Claim, Row, TablesError, TrainLog, file};
 
 /// The tables of a directory, which no other process writes to meanwhile. A reader sees each table's file complete,
 /// either before or after a change.
@@ -53,6 +53,14 @@ impl Tables {
         new: &[Batch<TrainLog>],
     ) -> Result<Repeated, TablesError> {
         repeated(&file::others::<TrainLog>(&self.directory, sources)?, new)
+    }
+
+    /// The claims of this name that sources other than these make.
+    ///
+    /// # Errors
+    /// If the existing file is not such a table.
+    pub fn claims(&self, sources: &BTreeSet<(String, String)>, name: &str) -> Result<Vec<Claim>, TablesError> {
+        file::claims(&self.directory, sources, name)
     }
 
     /// Adds rows to their table: existing rows of these releases and sources are replaced, and all others are kept.
