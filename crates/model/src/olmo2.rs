@@ -96,8 +96,8 @@ impl Olmo2 {
     ) -> Result<O::Value, ModelError> {
         let heads = heads(&self.model, positions, Order::Grouped);
         let row = heads.row();
-        let queries = Part { row, first: 0, width: heads.heads * heads.size };
-        let keys = Part { row, first: queries.width, width: heads.key_heads * heads.size };
+        let queries = Part { row, first: 0, width: heads.heads * heads.size, vectors: 1 };
+        let keys = Part { row, first: queries.width, width: heads.key_heads * heads.size, vectors: 1 };
         // Only full attention sees positions beyond the length that the model was first trained on.
         let plain = Arc::new(tables(&self.model, None, positions));
         let stretched = Arc::new(tables(&self.model, self.model.rope_scaling.as_ref(), positions));
