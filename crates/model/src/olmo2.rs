@@ -14,7 +14,6 @@ use retrace_numerics::attention::Attention;
 use retrace_numerics::heads::Order;
 use retrace_numerics::norm::Part;
 use retrace_spec::Model;
-use retrace_spec::model::LayerType;
 
 use crate::ModelError;
 use crate::architecture::heads;
@@ -103,10 +102,8 @@ impl Olmo2 {
         let stretched = Arc::new(tables(&self.model, self.model.rope_scaling.as_ref(), positions));
         let mut x = o.embed(self.embedding, ids)?;
         for (index, layer) in self.layers.iter().enumerate() {
-            let (window, tables) = match self.model.layer_type(index) {
-                LayerType::Sliding => (self.model.sliding_window, &plain),
-                LayerType::Full => (None, &stretched),
-            };
+            let window = self.model.window(index);
+            let tables = if window.is_some() { &plain } else { &stretched };
             let qkv = o.project(&x, &layer.query_key_value)?;
             let qkv = o.norm_parts(&qkv, &[(queries, layer.query_norm), (keys, layer.key_norm)])?;
             let qkv = o.rope(qkv, tables, heads)?;
