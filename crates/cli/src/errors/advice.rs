@@ -247,7 +247,7 @@ fn of_model(error: &ModelError) -> String {
         ModelError::Config { .. } => return "give a directory with a supported model: ".to_owned() + &supported(),
         ModelError::NotComputed { .. } => {
             let others = "; `retrace seal`, `verify`, `diff` and `stats` read the tensors of any model";
-            return "computed are ".to_owned() + &supported() + others;
+            return "retrace computes ".to_owned() + &supported() + others;
         }
         ModelError::Missing { .. } | ModelError::Mismatch { .. } | ModelError::Unknown { .. } => {
             "check that config.json and the weights belong to the same model"
