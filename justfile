@@ -46,6 +46,10 @@ bits:
 tampered:
     cargo test -p retrace-train --test tampered -- --nocapture --test-threads 1
 
+# Trains a small model of each family with transformers and with retrace, and compares the results
+families *FAMILIES:
+    tests/families.sh {{FAMILIES}}
+
 # Continues a PyTorch checkpoint of llama2.c with PyTorch and with retrace, and compares the results
 foreign CHECKPOINT TOKENIZER:
     tests/foreign.sh {{CHECKPOINT}} {{TOKENIZER}}

@@ -3,7 +3,7 @@
 use crate::runs::{RUN, trained};
 use crate::support::{Ran, Release, run};
 
-const TASK: &str = "\
+pub(crate) const TASK: &str = "\
 retrace: task/1
 name: rivers
 measure: bits_per_byte

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may take a thing for granted")]
 #![allow(clippy::print_stdout, reason = "a test says what it saw")]
 
+mod architectures;
 mod audit;
 mod average;
 mod checkpoints;

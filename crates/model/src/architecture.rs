@@ -19,7 +19,7 @@ use crate::weights::{Layout, Parameter};
 /// The name and shape of every weight; empty for an unknown architecture.
 pub(crate) fn shapes(model: &Model) -> Vec<(String, Vec<usize>)> {
     match model.architecture {
-        Architecture::Llama => Llama::shapes(model),
+        Architecture::Llama | Architecture::Qwen3 | Architecture::SmolLm3 => Llama::shapes(model),
         Architecture::GptNeox => GptNeox::shapes(model),
         Architecture::Olmo => Olmo::shapes(model),
         Architecture::Olmo2 | Architecture::Olmo3 => Olmo2::shapes(model),
@@ -79,7 +79,9 @@ impl Layers {
     pub(crate) fn new(model: &Model) -> Result<Self, ModelError> {
         let layout = Layout::of(model);
         let family = match model.architecture {
-            Architecture::Llama => Family::Llama(Llama::new(model, &layout)?),
+            Architecture::Llama | Architecture::Qwen3 | Architecture::SmolLm3 => {
+                Family::Llama(Llama::new(model, &layout)?)
+            }
             Architecture::GptNeox => Family::GptNeox(GptNeox::new(model, &layout)?),
             Architecture::Olmo => Family::Olmo(Olmo::new(model, &layout)?),
             Architecture::Olmo2 | Architecture::Olmo3 => Family::Olmo2(Olmo2::new(model, &layout)?),

@@ -1,7 +1,7 @@
 //! `config.json` of transformers, in the format of its version 5 and in the one before.
 
 use retrace_spec::Model;
-use retrace_spec::model::{Activation, Architecture, LayerType, RopeScaling};
+use retrace_spec::model::{Activation, Architecture, LayerType, RopeScaling, UsesRope};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
@@ -42,6 +42,21 @@ const IGNORED: [&str; 34] = [
     "use_cache",
     "vocab_file",
 ];
+
+/// Why a `config.json` does not describe a model that is computed here.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// It is not valid, or has a value that is not supported.
+    Invalid(String),
+    /// It is of an architecture that is not computed here, with this name.
+    NotComputed(String),
+}
+
+impl From<String> for Refused {
+    fn from(what: String) -> Self {
+        Self::Invalid(what)
+    }
+}
 
 /// The fields that are not processed yet.
 struct Fields(Map<String, Value>);
@@ -155,21 +170,101 @@ fn take_rope(fields: &mut Fields, architecture: Architecture) -> Result<Rope, St
     Ok(Rope { theta: theta.or(said.theta), share: share.or(said.share), scaling: said.scaling })
 }
 
+/// What is said of single layers.
+struct Layers {
+    sliding_window: Option<usize>,
+    layer_types: Option<Vec<LayerType>>,
+    no_rope_layers: Option<Vec<UsesRope>>,
+}
+
+/// What is said of each of `layers` layers, with what transformers assumes where nothing is said
+/// (`Qwen3Config.__post_init__` and `SmolLM3Config.__post_init__`, 5.24.0). A list without sliding attention is left out.
+fn take_layers(fields: &mut Fields, architecture: Architecture, layers: usize) -> Result<Layers, String> {
+    let no_rope_layers = match architecture {
+        Architecture::SmolLm3 => Some(take_no_rope_layers(fields, layers)?),
+        _ => None,
+    };
+    let sliding_window = fields.take("sliding_window")?;
+    let layer_types = fields.take::<Vec<LayerType>>("layer_types")?;
+    if !matches!(architecture, Architecture::Qwen3 | Architecture::SmolLm3) {
+        let usual = (architecture == Architecture::Olmo3).then_some(4096);
+        return Ok(Layers { sliding_window: sliding_window.or(usual), layer_types, no_rope_layers });
+    }
+    if let Some(types) = layer_types.as_ref().filter(|types| types.len() != layers) {
+        return Err(format!("layer_types: lists {} layers of {layers}", types.len()));
+    }
+    let first_with_window: usize = fields.take("max_window_layers")?.unwrap_or(28);
+    let slides = |layer_types: &[LayerType]| layer_types.contains(&LayerType::Sliding);
+    if !fields.take("use_sliding_window")?.unwrap_or(false) {
+        return match layer_types {
+            // Transformers' implementations of attention do not agree whether such a layer slides.
+            Some(types) if slides(&types) => {
+                Err("layer_types: has sliding_attention, but use_sliding_window is false".to_owned())
+            }
+            _ => Ok(Layers { sliding_window: None, layer_types: None, no_rope_layers }),
+        };
+    }
+    if sliding_window.is_none() {
+        return Err("sliding_window: is missing, but use_sliding_window is true".to_owned());
+    }
+    let usual = |layer: usize| match no_rope_layers.as_ref().map(|uses| uses.get(layer)) {
+        None if layer >= first_with_window => LayerType::Sliding,
+        Some(Some(UsesRope::No)) => LayerType::Sliding,
+        _ => LayerType::Full,
+    };
+    let layer_types = layer_types.unwrap_or_else(|| (0..layers).map(usual).collect());
+    match slides(&layer_types) {
+        true => Ok(Layers { sliding_window, layer_types: Some(layer_types), no_rope_layers }),
+        false => Ok(Layers { sliding_window: None, layer_types: None, no_rope_layers }),
+    }
+}
+
+/// Which layers of SmolLM3 use RoPE: a list, or else all but every so many.
+fn take_no_rope_layers(fields: &mut Fields, layers: usize) -> Result<Vec<UsesRope>, String> {
+    let every = fields.take::<usize>("no_rope_layer_interval")?.unwrap_or(4);
+    match fields.take("no_rope_layers")? {
+        Some(listed) => Ok(listed),
+        None if every == 0 => Err("no_rope_layer_interval: 0 is not supported".to_owned()),
+        None => {
+            let uses = |layer: usize| if (layer + 1).is_multiple_of(every) { UsesRope::No } else { UsesRope::Yes };
+            Ok((0..layers).map(uses).collect())
+        }
+    }
+}
+
 /// The model that a `config.json` describes.
-pub(crate) fn from_json(text: &str) -> Result<Model, String> {
+pub(crate) fn from_json(text: &str) -> Result<Model, Refused> {
     let map: Map<String, Value> = serde_json::from_str(text).map_err(|e| e.to_string())?;
     let mut fields = Fields(map);
     let kind: String = fields.need("model_type")?;
-    let families = Architecture::ALL;
-    let Some(architecture) = families.into_iter().find(|family| family.name() == kind) else {
-        let known = families.map(Architecture::name).join(", ");
-        return Err(format!("model_type: {kind:?} is not supported; supported are {known}"));
+    let Some(architecture) = Architecture::ALL.into_iter().find(|family| family.name() == kind) else {
+        let class = fields.take::<Vec<String>>("architectures").ok().flatten().unwrap_or_default();
+        return Err(Refused::NotComputed(match class.first() {
+            Some(class) => format!("{class} (model_type {kind:?})"),
+            None => format!("model_type {kind:?}"),
+        }));
     };
-    let neox = architecture == Architecture::GptNeox;
+    Ok(of_family(architecture, fields)?)
+}
+
+/// The model of that family which `fields` describe.
+fn of_family(architecture: Architecture, mut fields: Fields) -> Result<Model, String> {
+    use Architecture::{GptNeox, Llama, Olmo, Olmo2, Olmo3, Own, Qwen3, SmolLm3};
+    let neox = architecture == GptNeox;
     let heads: usize = fields.need("num_attention_heads")?;
     let hidden_size: usize = fields.need("hidden_size")?;
-    let key_heads = if neox { None } else { fields.take("num_key_value_heads")? };
+    let num_hidden_layers: usize = fields.need("num_hidden_layers")?;
+    if num_hidden_layers > Model::MOST_LAYERS {
+        return Err(format!("num_hidden_layers: {num_hidden_layers} is more than the limit of {}", Model::MOST_LAYERS));
+    }
+    let key_heads = match architecture {
+        GptNeox => None,
+        // Transformers would take 32 or 4, whatever the number of query heads.
+        Qwen3 | SmolLm3 => Some(fields.need("num_key_value_heads")?),
+        _ => fields.take("num_key_value_heads")?,
+    };
     let rope = take_rope(&mut fields, architecture)?;
+    let layers = take_layers(&mut fields, architecture, num_hidden_layers)?;
     let hidden_act = match neox {
         true => Some(fields.take::<Activation>("hidden_act")?.unwrap_or(Activation::Gelu)),
         false => {
@@ -177,13 +272,23 @@ pub(crate) fn from_json(text: &str) -> Result<Model, String> {
             None
         }
     };
-    let mut head_dim: Option<usize> = fields.take("head_dim")?;
-    if head_dim.is_some_and(|size| architecture != Architecture::Llama && size.checked_mul(heads) == Some(hidden_size))
-    {
-        head_dim = None;
+    let said: Option<usize> = fields.take("head_dim")?;
+    let head_dim = match architecture {
+        Qwen3 => Some(said.unwrap_or(128)),
+        Llama | SmolLm3 => said,
+        _ => said.filter(|size| size.checked_mul(heads) != Some(hidden_size)),
+    };
+    let attention_bias = fields.take("attention_bias")?.unwrap_or(neox);
+    if architecture == Qwen3 {
+        // Levanter writes it; transformers does not read it.
+        fields.must_be("no_bias", !attention_bias)?;
     }
     if !neox && !rope.share.is_none_or(|share| share == 1.0) {
         return Err("partial_rotary_factor: only 1 is supported".to_owned());
+    }
+    if architecture == SmolLm3 {
+        // The published files have 2; transformers does not read it.
+        fields.take::<usize>("pretraining_tp")?;
     }
     fields.must_be("pretraining_tp", 1)?;
     let max_position_embeddings = fields.need("max_position_embeddings")?;
@@ -192,18 +297,18 @@ pub(crate) fn from_json(text: &str) -> Result<Model, String> {
         vocab_size: fields.need("vocab_size")?,
         hidden_size,
         intermediate_size: fields.need("intermediate_size")?,
-        num_hidden_layers: fields.need("num_hidden_layers")?,
+        num_hidden_layers,
         num_attention_heads: heads,
         num_key_value_heads: key_heads.unwrap_or(heads),
         head_dim,
         max_position_embeddings,
-        rope_theta: rope.theta.unwrap_or(10_000.0),
+        rope_theta: rope.theta.unwrap_or(if architecture == SmolLm3 { 2e6 } else { 1e4 }),
         rope_scaling: rope.scaling,
         rotary_pct: neox.then(|| rope.share.unwrap_or(0.25)),
         rms_norm_eps: match architecture {
-            Architecture::GptNeox | Architecture::Olmo | Architecture::Own => None,
-            Architecture::Llama => Some(fields.take("rms_norm_eps")?.unwrap_or(1e-6)),
-            Architecture::Olmo2 | Architecture::Olmo3 => Some(fields.take("rms_norm_eps")?.unwrap_or(1e-5)),
+            GptNeox | Olmo | Own => None,
+            Llama | Qwen3 | SmolLm3 => Some(fields.take("rms_norm_eps")?.unwrap_or(1e-6)),
+            Olmo2 | Olmo3 => Some(fields.take("rms_norm_eps")?.unwrap_or(1e-5)),
         },
         layer_norm_eps: match neox {
             true => Some(fields.take("layer_norm_eps")?.unwrap_or(1e-5)),
@@ -214,15 +319,13 @@ pub(crate) fn from_json(text: &str) -> Result<Model, String> {
             false => None,
         },
         hidden_act,
-        attention_bias: fields.take("attention_bias")?.unwrap_or(neox),
+        attention_bias,
         mlp_bias: fields.take("mlp_bias")?.unwrap_or(false),
         clip_qkv: fields.take("clip_qkv")?,
-        sliding_window: match architecture {
-            Architecture::Olmo3 => Some(fields.take("sliding_window")?.unwrap_or(4096)),
-            _ => fields.take("sliding_window")?,
-        },
-        layer_types: fields.take::<Vec<LayerType>>("layer_types")?,
-        tie_word_embeddings: fields.take("tie_word_embeddings")?.unwrap_or(false),
+        sliding_window: layers.sliding_window,
+        layer_types: layers.layer_types,
+        no_rope_layers: layers.no_rope_layers,
+        tie_word_embeddings: fields.take("tie_word_embeddings")?.unwrap_or(architecture == SmolLm3),
         initializer_range: fields.take("initializer_range")?.unwrap_or(0.02),
     };
     let unknown = fields.0.iter().find(|(name, value)| !value.is_null() && !IGNORED.contains(&name.as_str()));
@@ -242,6 +345,8 @@ pub(crate) fn to_json(model: &Model) -> Value {
         Architecture::Olmo => "OlmoForCausalLM",
         Architecture::Olmo2 => "Olmo2ForCausalLM",
         Architecture::Olmo3 => "Olmo3ForCausalLM",
+        Architecture::Qwen3 => "Qwen3ForCausalLM",
+        Architecture::SmolLm3 => "SmolLM3ForCausalLM",
         // transformers has no such class, and reports that when it reads the file.
         Architecture::Own => "Own",
     };
@@ -272,8 +377,11 @@ pub(crate) fn to_json(model: &Model) -> Value {
         put("rope_theta", json!(model.rope_theta));
         put("hidden_act", json!("silu"));
     }
-    if model.architecture == Architecture::Llama {
+    if matches!(model.architecture, Architecture::Llama | Architecture::SmolLm3) {
         put("mlp_bias", json!(model.mlp_bias));
+    }
+    if matches!(model.architecture, Architecture::Qwen3 | Architecture::SmolLm3) {
+        put("use_sliding_window", json!(model.sliding_window.is_some()));
     }
     put("rope_scaling", json!(model.rope_scaling));
     put("head_dim", json!(model.head_dim));
@@ -284,5 +392,12 @@ pub(crate) fn to_json(model: &Model) -> Value {
     put("clip_qkv", json!(model.clip_qkv));
     put("sliding_window", json!(model.sliding_window));
     put("layer_types", json!(model.layer_types));
+    put("no_rope_layers", json!(model.no_rope_layers));
+    if model.architecture == Architecture::SmolLm3 {
+        // If they are missing, transformers takes those of the released model, which the vocabulary may not have.
+        for token in ["bos_token_id", "eos_token_id", "pad_token_id"] {
+            json[token] = Value::Null;
+        }
+    }
     json
 }

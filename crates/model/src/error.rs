@@ -23,6 +23,14 @@ pub enum ModelError {
         /// What is wrong with it.
         what: String,
     },
+    /// A `config.json` describes a model of an architecture that is not computed here.
+    #[error("{}: {architecture} is not computed here", path.display())]
+    NotComputed {
+        /// The file.
+        path: PathBuf,
+        /// The architecture.
+        architecture: String,
+    },
     /// A tensor that the model needs is missing from the weights.
     #[error("tensor {name} is missing from the weights")]
     Missing {

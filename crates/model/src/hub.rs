@@ -4,7 +4,8 @@ use retrace_checkpoint::Checkpoint;
 use retrace_files::{FileError, RegularFile, Root, safetensors};
 use retrace_spec::{Model, PathError, RelPath};
 
-use crate::{ModelError, Weights, check_memory, config};
+use crate::config::{self, Refused};
+use crate::{ModelError, Weights, check_memory};
 
 /// The configuration's file name.
 const CONFIG: &str = "config.json";
@@ -44,7 +45,10 @@ pub fn read(directory: &Root) -> Result<(Model, Weights), ModelError> {
 /// If it cannot be read, or describes a model that is not supported here.
 pub fn read_config(file: RegularFile) -> Result<Model, ModelError> {
     let path = file.path().to_owned();
-    config::from_json(&file.text(LONGEST_CONFIG)?).map_err(|what| ModelError::Config { path, what })
+    config::from_json(&file.text(LONGEST_CONFIG)?).map_err(|refused| match refused {
+        Refused::Invalid(what) => ModelError::Config { path, what },
+        Refused::NotComputed(architecture) => ModelError::NotComputed { path, architecture },
+    })
 }
 
 /// The path of a file directly in the directory.

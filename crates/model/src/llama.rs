@@ -7,12 +7,18 @@
 //! x   = x + swiglu(norm(x)·[Wgate Wup]ᵀ)·Wdownᵀ           every layer
 //! out = norm(x)·Wheadᵀ
 //! ```
+//!
+//! Two families are Llama except for the queries and keys. In Qwen3 (Qwen Team, 2025), each head's queries and keys are
+//! normalised by RMSNorm before RoPE, all heads of a layer with one weight for queries and one for keys. In SmolLM3
+//! (Hugging Face, 2025), some layers do not use RoPE. In both, layers can have sliding windows.
 
 use std::sync::Arc;
 
 use retrace_numerics::attention::Attention;
 use retrace_numerics::heads::Order;
+use retrace_numerics::norm::Part;
 use retrace_spec::Model;
+use retrace_spec::model::Architecture;
 
 use crate::ModelError;
 use crate::architecture::heads;
@@ -20,7 +26,10 @@ use crate::frequencies::tables;
 use crate::operations::{NormKind, Operations, Projection};
 use crate::weights::{Layout, Parameter};
 
-/// A Llama model, without its weights.
+/// The norms of each head's queries and keys in Qwen3.
+const HEAD_NORMS: [&str; 2] = ["self_attn.q_norm", "self_attn.k_norm"];
+
+/// A Llama, Qwen3 or SmolLM3 model, without its weights.
 #[derive(Debug)]
 pub(crate) struct Llama {
     model: Model,
@@ -33,6 +42,8 @@ pub(crate) struct Llama {
 struct Layer {
     attention_norm: NormKind,
     query_key_value: [Projection; 3],
+    /// The norms of each head's queries and keys. Qwen3 only.
+    head_norms: Option<[NormKind; 2]>,
     attention_out: Projection,
     feed_norm: NormKind,
     gate_up: [Projection; 2],
@@ -48,6 +59,11 @@ impl Llama {
             for norm in ["input_layernorm", "post_attention_layernorm"] {
                 shapes.push((format!("model.layers.{layer}.{norm}.weight"), vec![model.hidden_size]));
             }
+            if model.architecture == Architecture::Qwen3 {
+                for norm in HEAD_NORMS {
+                    shapes.push((format!("model.layers.{layer}.{norm}.weight"), vec![model.head_size()]));
+                }
+            }
         }
         shapes
     }
@@ -57,11 +73,17 @@ impl Llama {
         let rms = |name: &str| Ok::<_, ModelError>(NormKind::Rms { weight: layout.find(name)?, epsilon });
         let layer = |layer: usize| {
             let part = |part: &str| projection(layout, &format!("model.layers.{layer}.{part}"));
+            let norm = |norm: &str| rms(&format!("model.layers.{layer}.{norm}.weight"));
+            let [query_norm, key_norm] = HEAD_NORMS;
             Ok(Layer {
-                attention_norm: rms(&format!("model.layers.{layer}.input_layernorm.weight"))?,
+                attention_norm: norm("input_layernorm")?,
                 query_key_value: [part("self_attn.q_proj")?, part("self_attn.k_proj")?, part("self_attn.v_proj")?],
+                head_norms: match model.architecture {
+                    Architecture::Qwen3 => Some([norm(query_norm)?, norm(key_norm)?]),
+                    _ => None,
+                },
                 attention_out: part("self_attn.o_proj")?,
-                feed_norm: rms(&format!("model.layers.{layer}.post_attention_layernorm.weight"))?,
+                feed_norm: norm("post_attention_layernorm")?,
                 gate_up: [part("mlp.gate_proj")?, part("mlp.up_proj")?],
                 down: part("mlp.down_proj")?,
             })
@@ -81,14 +103,21 @@ impl Llama {
         positions: usize,
     ) -> Result<O::Value, ModelError> {
         let heads = heads(&self.model, positions, Order::Grouped);
-        let attention = Attention { heads, window: None };
+        let (row, width) = (heads.row(), heads.size);
+        let queries = Part { row, first: 0, width, vectors: heads.heads };
+        let keys = Part { row, first: queries.elements(), width, vectors: heads.key_heads };
         let tables = Arc::new(tables(&self.model, self.model.rope_scaling.as_ref(), positions));
         let mut x = o.embed(self.embedding, ids)?;
-        for layer in &self.layers {
+        for (index, layer) in self.layers.iter().enumerate() {
             let h = o.norm(&x, layer.attention_norm)?;
-            let qkv = o.project(&h, &layer.query_key_value)?;
-            let qkv = o.rope(qkv, &tables, heads)?;
-            let mixed = o.attend(&qkv, attention)?;
+            let mut qkv = o.project(&h, &layer.query_key_value)?;
+            if let Some([query_norm, key_norm]) = layer.head_norms {
+                qkv = o.norm_parts(&qkv, &[(queries, query_norm), (keys, key_norm)])?;
+            }
+            if self.model.uses_rope(index) {
+                qkv = o.rope(qkv, &tables, heads)?;
+            }
+            let mixed = o.attend(&qkv, Attention { heads, window: self.model.window(index) })?;
             let y = o.project(&mixed, &[layer.attention_out])?;
             let y = o.dropout(y)?;
             x = o.add(y, &x)?;

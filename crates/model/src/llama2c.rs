@@ -146,6 +146,7 @@ const fn llama() -> Model {
         clip_qkv: None,
         sliding_window: None,
         layer_types: None,
+        no_rope_layers: None,
         tie_word_embeddings: true,
         initializer_range: 0.02,
     }

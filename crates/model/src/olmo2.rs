@@ -14,7 +14,6 @@ use retrace_numerics::attention::Attention;
 use retrace_numerics::heads::Order;
 use retrace_numerics::norm::Part;
 use retrace_spec::Model;
-use retrace_spec::model::LayerType;
 
 use crate::ModelError;
 use crate::architecture::heads;
@@ -96,17 +95,15 @@ impl Olmo2 {
     ) -> Result<O::Value, ModelError> {
         let heads = heads(&self.model, positions, Order::Grouped);
         let row = heads.row();
-        let queries = Part { row, first: 0, width: heads.heads * heads.size };
-        let keys = Part { row, first: queries.width, width: heads.key_heads * heads.size };
+        let queries = Part { row, first: 0, width: heads.heads * heads.size, vectors: 1 };
+        let keys = Part { row, first: queries.width, width: heads.key_heads * heads.size, vectors: 1 };
         // Only full attention sees positions beyond the length that the model was first trained on.
         let plain = Arc::new(tables(&self.model, None, positions));
         let stretched = Arc::new(tables(&self.model, self.model.rope_scaling.as_ref(), positions));
         let mut x = o.embed(self.embedding, ids)?;
         for (index, layer) in self.layers.iter().enumerate() {
-            let (window, tables) = match self.model.layer_type(index) {
-                LayerType::Sliding => (self.model.sliding_window, &plain),
-                LayerType::Full => (None, &stretched),
-            };
+            let window = self.model.window(index);
+            let tables = if window.is_some() { &plain } else { &stretched };
             let qkv = o.project(&x, &layer.query_key_value)?;
             let qkv = o.norm_parts(&qkv, &[(queries, layer.query_norm), (keys, layer.key_norm)])?;
             let qkv = o.rope(qkv, tables, heads)?;

@@ -77,7 +77,7 @@ pub(crate) trait Operations: Sized {
     /// Each row normalised.
     fn norm(&mut self, x: &Self::Value, kind: NormKind) -> Result<Self::Value, ModelError>;
 
-    /// Parts of each row normalised, which do not overlap; the rest unchanged.
+    /// The vectors of parts of each row normalised, each on its own. Parts do not overlap; the rest is unchanged.
     fn norm_parts(&mut self, x: &Self::Value, parts: &[(Part, NormKind)]) -> Result<Self::Value, ModelError>;
 
     /// The projections of `x`, side by side. In the gradient of x, the chains of sums continue from one projection to

@@ -194,7 +194,7 @@ impl Operations for Tape<'_> {
 
     fn norm_parts(&mut self, x: &Value, parts: &[(Part, NormKind)]) -> Result<Value, ModelError> {
         let mut out = self.workspace.floats(x.values().len());
-        if parts.iter().map(|(part, _)| part.width).sum::<usize>() < x.columns {
+        if parts.iter().map(|(part, _)| part.elements()).sum::<usize>() < x.columns {
             out.values.copy_from_slice(x.values());
         }
         for (part, kind) in parts {
@@ -366,7 +366,7 @@ impl Done {
                 embedding::backward(width, &ids, &dy.values, dtable);
             }
             Self::Norm { x, parts } => {
-                let partial = parts.iter().map(|(part, _)| part.width).sum::<usize>() < x.columns;
+                let partial = parts.iter().map(|(part, _)| part.elements()).sum::<usize>() < x.columns;
                 let known = if partial { None } else { d_values[x.id].take() };
                 let onto = known.is_some();
                 let mut dx = known.unwrap_or_else(|| workspace.floats(x.values().len()));

@@ -16,7 +16,7 @@ fn cases() -> Vec<(String, Model, Weights)> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(all).unwrap().map(|entry| entry.unwrap().path()).collect();
     found.retain(|path| path.is_dir());
     found.sort();
-    assert!(found.len() >= 26, "{}", found.len());
+    assert!(found.len() >= 35, "{}", found.len());
     let read = |case: PathBuf| {
         let (model, weights) = hub::read(&Root::open(&case).unwrap()).unwrap();
         (case.file_name().unwrap().to_string_lossy().into_owned(), model, weights)

@@ -1,5 +1,5 @@
-//! Every family and variant compared with Hugging Face transformers, whose logits `hub/make.py` stores here, and each
-//! gradient compared with the loss along it.
+//! Every family and variant compared with Hugging Face transformers, whose logits `hub/make.py` stores here, for some
+//! families with the losses and gradients of PyTorch, and each gradient compared with the loss along it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -14,7 +14,7 @@ fn cases() -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(all).unwrap().map(|entry| entry.unwrap().path()).collect();
     found.retain(|path| path.is_dir());
     found.sort();
-    assert!(found.len() >= 26, "{}", found.len());
+    assert!(found.len() >= 35, "{}", found.len());
     found
 }
 
@@ -23,8 +23,18 @@ fn expected(case: &Path) -> (Vec<u32>, Vec<f32>, usize) {
     let mut tensors = safetensors::read(&case.join("expected.safetensors")).unwrap();
     let (ids, logits) = (tensors.remove("ids").unwrap(), tensors.remove("logits").unwrap());
     let tokens = ids.bytes.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes) as u32).collect();
-    let logits = logits.bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-    (tokens, logits, ids.shape[1])
+    (tokens, floats(&logits), ids.shape[1])
+}
+
+fn floats(tensor: &safetensors::Tensor) -> Vec<f32> {
+    tensor.bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+/// The largest difference, and the largest of `expected`.
+fn distance(ours: &[f32], expected: &[f32]) -> (f32, f32) {
+    assert_eq!(ours.len(), expected.len());
+    let off = ours.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+    (off, expected.iter().fold(0f32, |most, value| most.max(value.abs())))
 }
 
 #[test]
@@ -34,11 +44,39 @@ fn logits_are_those_of_transformers() {
         let (ids, expected, positions) = expected(&case);
         let (model, weights) = hub::read(&Root::open(&case).unwrap()).unwrap_or_else(|e| panic!("{name}: {e}"));
         let logits = Inference::new(&model, weights, Engine::Fused).unwrap().logits(&ids, positions).unwrap();
-        assert_eq!(logits.len(), expected.len(), "{name}");
-        let off = logits.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
-        let size = expected.iter().fold(0f32, |most, logit| most.max(logit.abs()));
+        let (off, size) = distance(&logits, &expected);
         assert!(off <= 2e-4 && size > 0.5, "{name}: {off:e} off, of {size}");
     }
+}
+
+#[test]
+fn losses_and_gradients_are_those_of_pytorch() {
+    let mut compared = 0;
+    for case in cases().into_iter().filter(|case| case.join("gradients.safetensors").exists()) {
+        let name = case.file_name().unwrap().to_string_lossy().into_owned();
+        let (ids, _, positions) = expected(&case);
+        let mut theirs = safetensors::read(&case.join("gradients.safetensors")).unwrap();
+        let (model, weights) = hub::read(&Root::open(&case).unwrap()).unwrap();
+        let targets: Vec<Option<u32>> = ids.iter().skip(1).chain(&ids[..1]).copied().map(Some).collect();
+        let loss = Loss { z_weight: 0.0 };
+        let batch = MicroBatch { inputs: &ids, targets: &targets, positions, loss, scale: 1.0, dropout: None };
+        let mut gradient = vec![f32::NAN; weights.values().len()];
+        let rows = Engine::Fused.network(&model).unwrap().gradient(&weights, &batch, &mut gradient).unwrap();
+        let losses: Vec<f32> = rows.iter().map(|row| row.loss).collect();
+        let (off, size) = distance(&losses, &floats(&theirs.remove("losses").unwrap()));
+        assert!(off <= 2e-4 && size > 0.5, "{name}: losses {off:e} off, of {size}");
+        for (weight, shape, range) in weights.layout().iter() {
+            let tensor = theirs.remove(weight).unwrap_or_else(|| panic!("{name}: {weight}"));
+            assert_eq!(tensor.shape, shape, "{name}: {weight}");
+            let (off, size) = distance(&gradient[range], &floats(&tensor));
+            // Without RoPE, a bias of the keys adds the same to all scores of a query, which changes nothing.
+            let moves = size > 1e-3 || weight.ends_with("k_proj.bias");
+            assert!(off <= 1e-4 * size.max(1.0) && moves, "{name}: {weight} {off:e} off, of {size}");
+        }
+        assert!(theirs.is_empty(), "{name}: {:?}", theirs.keys());
+        compared += 1;
+    }
+    assert!(compared >= 7, "{compared}");
 }
 
 #[test]

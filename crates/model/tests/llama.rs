@@ -1,4 +1,4 @@
-//! The model compared with its equations in binary64, and its gradients with finite differences.
+//! Llama, Qwen3 and SmolLM3 compared with their equations in binary64, and their gradients with finite differences.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -8,8 +8,8 @@ use retrace_files::Root;
 use retrace_model::{Engine, Inference, Layout, MicroBatch, Weights, hub};
 use retrace_numerics::cross_entropy::Loss;
 use retrace_numerics::random::Stream;
-use retrace_spec::Model;
-use retrace_spec::Seed;
+use retrace_spec::model::LayerType;
+use retrace_spec::{Model, Seed};
 
 const MODEL: &str = "
 architecture: llama
@@ -27,6 +27,21 @@ initializer_range: 0.3
 
 fn model() -> Model {
     serde_yaml::from_str(MODEL).unwrap()
+}
+
+/// Models of the families that `llama.rs` computes, with the fields that only some of them have.
+fn models() -> Vec<Model> {
+    let qwen3 = "head_dim: 10\nsliding_window: 4\nlayer_types: [full_attention, sliding_attention]\n";
+    let smollm3 = "no_rope_layers: [0, 1]\ntie_word_embeddings: true\n";
+    let families = [("llama", ""), ("qwen3", qwen3), ("smollm3", smollm3)];
+    let model = |(family, more): (&str, &str)| {
+        let model: Model =
+            serde_yaml::from_str(&(MODEL.replace("architecture: llama", &format!("architecture: {family}")) + more))
+                .unwrap();
+        model.check().unwrap();
+        model
+    };
+    families.into_iter().map(model).collect()
 }
 
 /// Initial weights, with norms that are not all 1.
@@ -74,7 +89,7 @@ fn turn(row: &mut [f64], size: usize, position: usize, theta: f64) {
 
 /// The logits of one sequence, equation by equation.
 fn reference(model: &Model, w: &Values, ids: &[u32]) -> Vec<Vec<f64>> {
-    let size = model.hidden_size / model.num_attention_heads;
+    let (size, rows) = (model.head_size(), model.head_size() * model.num_attention_heads);
     let mut x: Vec<Vec<f64>> = ids
         .iter()
         .map(|id| w["model.embed_tokens.weight"][*id as usize * model.hidden_size..][..model.hidden_size].to_vec())
@@ -87,11 +102,23 @@ fn reference(model: &Model, w: &Values, ids: &[u32]) -> Vec<Vec<f64>> {
             linear(&h, get("self_attn.k_proj")),
             linear(&h, get("self_attn.v_proj")),
         );
-        q.iter_mut()
-            .chain(k.iter_mut())
-            .enumerate()
-            .for_each(|(at, row)| turn(row, size, at % ids.len(), model.rope_theta));
-        let mut mixed = vec![vec![0.0; model.hidden_size]; ids.len()];
+        for (rows, part) in [(&mut q, "self_attn.q_norm"), (&mut k, "self_attn.k_norm")] {
+            if let Some(weight) = w.get(&format!("model.layers.{layer}.{part}.weight")) {
+                let heads =
+                    |row: &Vec<f64>| norm(&row.chunks(size).map(<[f64]>::to_vec).collect::<Vec<_>>(), weight).concat();
+                rows.iter_mut().for_each(|row| *row = heads(row));
+            }
+        }
+        // As transformers' SmolLM3Attention reads the list: 1 is a layer with RoPE.
+        if !matches!(&model.no_rope_layers, Some(layers) if u8::from(layers[layer]) == 0) {
+            q.iter_mut()
+                .chain(k.iter_mut())
+                .enumerate()
+                .for_each(|(at, row)| turn(row, size, at % ids.len(), model.rope_theta));
+        }
+        let slides = matches!(&model.layer_types, Some(types) if types[layer] == LayerType::Sliding);
+        let window = model.sliding_window.filter(|_| slides).unwrap_or(ids.len());
+        let mut mixed = vec![vec![0.0; rows]; ids.len()];
         for head in 0..model.num_attention_heads {
             let key_head = head / (model.num_attention_heads / model.num_key_value_heads);
             for i in 0..ids.len() {
@@ -99,10 +126,11 @@ fn reference(model: &Model, w: &Values, ids: &[u32]) -> Vec<Vec<f64>> {
                     (0..size).map(|d| q[i][head * size + d] * k[j][key_head * size + d]).sum::<f64>()
                         / (size as f64).sqrt()
                 };
-                let e: Vec<f64> = (0..=i).map(|j| score(j).exp()).collect();
+                let seen = (i + 1).saturating_sub(window)..=i;
+                let total: f64 = seen.clone().map(|j| score(j).exp()).sum();
                 for d in 0..size {
                     mixed[i][head * size + d] =
-                        (0..=i).map(|j| e[j] / e.iter().sum::<f64>() * v[j][key_head * size + d]).sum();
+                        seen.clone().map(|j| score(j).exp() / total * v[j][key_head * size + d]).sum();
                 }
             }
         }
@@ -116,35 +144,44 @@ fn reference(model: &Model, w: &Values, ids: &[u32]) -> Vec<Vec<f64>> {
             g.iter().zip(&u).map(|(g, u)| g.iter().zip(u).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect()).collect();
         add(&mut x, linear(&gated, get("mlp.down_proj")));
     }
-    linear(&norm(&x, &w["model.norm.weight"]), &w["lm_head.weight"])
+    let head = if model.tie_word_embeddings { "model.embed_tokens.weight" } else { "lm_head.weight" };
+    linear(&norm(&x, &w["model.norm.weight"]), &w[head])
 }
 
 #[test]
 fn logits_are_the_equations() {
-    let model = model();
-    let weights = weights(&model);
-    let ids = ids(&model, 22);
-    let expected: Vec<f64> = ids.chunks(11).flat_map(|ids| reference(&model, &wide(&weights), ids)).flatten().collect();
-    let ours = Inference::new(&model, weights, Engine::Fused).unwrap().logits(&ids, 11).unwrap();
-    assert_eq!(ours.len(), expected.len());
-    for (ours, expected) in ours.iter().zip(expected) {
-        assert!((f64::from(*ours) - expected).abs() < 2e-4, "{ours} against {expected}");
+    for model in models() {
+        let weights = weights(&model);
+        let ids = ids(&model, 22);
+        let reference = |ids| reference(&model, &wide(&weights), ids);
+        let expected: Vec<f64> = ids.chunks(11).flat_map(reference).flatten().collect();
+        let ours = Inference::new(&model, weights.clone(), Engine::Fused).unwrap().logits(&ids, 11).unwrap();
+        assert_eq!(ours.len(), expected.len());
+        for (ours, expected) in ours.iter().zip(expected) {
+            let name = model.architecture.name();
+            assert!((f64::from(*ours) - expected).abs() < 2e-4, "{name}: {ours} against {expected}");
+        }
     }
 }
 
 #[test]
 fn gradients_are_the_finite_differences() {
-    let model = model();
-    let weights = weights(&model);
-    let ids = ids(&model, 10);
+    for model in models() {
+        differentiate(&model);
+    }
+}
+
+fn differentiate(model: &Model) {
+    let weights = weights(model);
+    let ids = ids(model, 10);
     let (inputs, targets) = (&ids[..9], &ids[1..]);
     let counted: Vec<Option<u32>> = targets.iter().copied().map(Some).collect();
     let mut all = vec![f32::NAN; weights.values().len()];
     let loss = Loss { z_weight: 0.0 };
     let batch = MicroBatch { inputs, targets: &counted, positions: 9, loss, scale: 1.0, dropout: None };
-    Engine::Fused.network(&model).unwrap().gradient(&weights, &batch, &mut all).unwrap();
+    Engine::Fused.network(model).unwrap().gradient(&weights, &batch, &mut all).unwrap();
     let loss = |w: &Values| -> f64 {
-        let logits = reference(&model, w, inputs);
+        let logits = reference(model, w, inputs);
         logits.iter().zip(targets).map(|(x, t)| x.iter().map(|x| x.exp()).sum::<f64>().ln() - x[*t as usize]).sum()
     };
     let mut values = wide(&weights);

@@ -1,5 +1,5 @@
-//! Normalisation of rows: by the root mean square (Zhang and Sennrich, 2019) and by mean and
-//! variance (Ba, Kiros and Hinton, 2016), with and without parameters.
+//! Normalisation of rows, or of vectors side by side in rows: by the root mean square (Zhang and Sennrich, 2019) and by
+//! mean and variance (Ba, Kiros and Hinton, 2016), with and without parameters.
 
 use rayon::prelude::*;
 
@@ -11,39 +11,48 @@ use crate::sum::{dot, sum};
 /// Columns of a parameter's gradient per task.
 const TASK_COLUMNS: usize = 64;
 
-/// The part of each row that is normalised.
+/// The part of each row that is normalised: one or more vectors, side by side. Each vector is normalised on its own, and
+/// all of them have the same parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
     /// Elements per row.
     pub row: usize,
     /// The part's first element.
     pub first: usize,
-    /// The number of elements of the part.
+    /// The number of elements of a vector.
     pub width: usize,
+    /// The number of vectors, such as the heads of the queries.
+    pub vectors: usize,
 }
 
 impl Part {
-    /// Complete rows of `width`.
+    /// Complete rows of `width`, each of which is one vector.
     pub const fn whole(width: usize) -> Self {
-        Self { row: width, first: 0, width }
+        Self { row: width, first: 0, width, vectors: 1 }
     }
 
-    fn of<'a>(&self, row: &'a [f32]) -> &'a [f32] {
-        &row[self.first..self.first + self.width]
+    /// The number of elements of the part.
+    pub const fn elements(&self) -> usize {
+        self.width * self.vectors
     }
 
-    fn of_mut<'a>(&self, row: &'a mut [f32]) -> &'a mut [f32] {
-        &mut row[self.first..self.first + self.width]
+    fn vectors_of(self, row: &[f32]) -> impl Iterator<Item = &[f32]> {
+        row[self.first..self.first + self.elements()].chunks_exact(self.width)
+    }
+
+    fn vectors_of_mut(self, row: &mut [f32]) -> impl Iterator<Item = &mut [f32]> {
+        row[self.first..self.first + self.elements()].chunks_exact_mut(self.width)
     }
 }
 
-/// How rows are normalised.
+/// How vectors are normalised. Below, row r is the r-th vector: the vectors of the first row of the matrix, then those of
+/// the next.
 #[derive(Debug, Clone, Copy)]
 pub enum Norm<'a> {
     /// y[r, c] = (x[r, c] · s_r) · weight[c], where s_r = 1 / sqrt(m_r + epsilon) and m_r is the
     /// lane sum of the squares of row r, divided by the row's length.
     Rms {
-        /// With the length of the part.
+        /// With the length of a vector.
         weight: &'a [f32],
         /// Added to the mean square.
         epsilon: f32,
@@ -52,7 +61,7 @@ pub enum Norm<'a> {
     /// divided by the length, and s_r = 1 / sqrt(v_r + epsilon): y[r, c] = fma(c_r[c] · s_r, weight[c], bias[c]), or
     /// c_r[c] · s_r without parameters.
     Layer {
-        /// Weight and bias, each with the length of the part.
+        /// Weight and bias, each with the length of a vector.
         parameters: Option<(&'a [f32], &'a [f32])>,
         /// Added to the variance.
         epsilon: f32,
@@ -66,7 +75,9 @@ impl Norm<'_> {
     /// If the lengths do not fit.
     pub fn forward(&self, x: &[f32], part: Part, out: &mut [f32]) {
         out.par_chunks_mut(part.row).zip(x.par_chunks(part.row)).for_each(|(out, x)| {
-            dispatch(Row { norm: self, x: part.of(x), out: part.of_mut(out) });
+            for (x, out) in part.vectors_of(x).zip(part.vectors_of_mut(out)) {
+                dispatch(Row { norm: self, x, out });
+            }
         });
     }
 
@@ -84,18 +95,20 @@ impl Norm<'_> {
     /// # Panics
     /// If the lengths do not fit.
     pub fn backward(&self, x: &[f32], part: Part, dy: &[f32], onto: bool, dx: &mut [f32], parameters: Gradients<'_>) {
-        let rows = x.len() / part.row;
-        let mut statistics = scratch::floats(2 * rows);
+        let vectors = x.len() / part.row * part.vectors;
+        let mut statistics = scratch::floats(2 * vectors);
         dx.par_chunks_mut(part.row)
             .zip(x.par_chunks(part.row).zip(dy.par_chunks(part.row)))
-            .zip(statistics.par_chunks_mut(2))
+            .zip(statistics.par_chunks_mut(2 * part.vectors))
             .for_each(|((dx, (x, dy)), statistics)| {
-                let (x, dy, dx) = (part.of(x), part.of(dy), part.of_mut(dx));
-                statistics.copy_from_slice(&dispatch(RowBackward { norm: self, x, dy, onto, dx }));
+                let vectors = part.vectors_of(x).zip(part.vectors_of(dy)).zip(part.vectors_of_mut(dx));
+                for (((x, dy), dx), statistics) in vectors.zip(statistics.chunks_exact_mut(2)) {
+                    statistics.copy_from_slice(&dispatch(RowBackward { norm: self, x, dy, onto, dx }));
+                }
             });
         let Gradients { weight, bias } = parameters;
         let statistics = &*statistics;
-        let columns = |first: usize| Columns { part, first: part.first + first, x, statistics, dy };
+        let columns = |first: usize| Columns { part, first, x, statistics, dy };
         weight.par_chunks_mut(TASK_COLUMNS).enumerate().for_each(|(task, dweight)| {
             dispatch(Weight { columns: columns(task * TASK_COLUMNS), dweight });
         });
@@ -216,13 +229,19 @@ impl Kernel for RowBackward<'_, '_> {
     }
 }
 
-/// Some columns of all rows.
+/// Some columns of all vectors.
 struct Columns<'a> {
     part: Part,
+    /// The first of them.
     first: usize,
     x: &'a [f32],
     statistics: &'a [f32],
     dy: &'a [f32],
+}
+
+/// The vectors of all rows of a matrix.
+fn vectors(part: Part, matrix: &[f32]) -> impl Iterator<Item = &[f32]> {
+    matrix.chunks_exact(part.row).flat_map(move |row| part.vectors_of(row))
 }
 
 struct Weight<'a, 'o> {
@@ -238,8 +257,7 @@ impl Kernel for Weight<'_, '_> {
         let Columns { part, first, x, statistics, dy } = self.columns;
         let columns = first..first + self.dweight.len();
         self.dweight.fill(0.0);
-        let rows = x.chunks_exact(part.row).zip(dy.chunks_exact(part.row));
-        for ((x, dy), statistics) in rows.zip(statistics.chunks_exact(2)) {
+        for ((x, dy), statistics) in vectors(part, x).zip(vectors(part, dy)).zip(statistics.chunks_exact(2)) {
             for ((sum, x), dy) in self.dweight.iter_mut().zip(&x[columns.clone()]).zip(&dy[columns.clone()]) {
                 *sum = M::fma(*dy, (x - statistics[0]) * statistics[1], *sum);
             }
@@ -260,7 +278,7 @@ impl Kernel for Bias<'_, '_> {
         let Columns { part, first, dy, .. } = self.columns;
         let columns = first..first + self.dbias.len();
         self.dbias.fill(0.0);
-        for dy in dy.chunks_exact(part.row) {
+        for dy in vectors(part, dy) {
             for (sum, dy) in self.dbias.iter_mut().zip(&dy[columns.clone()]) {
                 *sum += dy;
             }

@@ -86,12 +86,15 @@ fn norm_in_f64(x: &[f64], part: Part, root_mean_square: bool, weight: &[f64], bi
     let mut out = Vec::new();
     for x in x.chunks(part.row) {
         let mut y = x.to_vec();
-        let own = &x[part.first..part.first + part.width];
-        let n = part.width as f64;
-        let mean = if root_mean_square { 0.0 } else { own.iter().sum::<f64>() / n };
-        let variance = own.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
-        for (c, x) in own.iter().enumerate() {
-            y[part.first + c] = (x - mean) / (variance + 1e-5).sqrt() * weight[c] + bias[c];
+        for vector in 0..part.vectors {
+            let first = part.first + vector * part.width;
+            let own = &x[first..first + part.width];
+            let n = part.width as f64;
+            let mean = if root_mean_square { 0.0 } else { own.iter().sum::<f64>() / n };
+            let variance = own.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
+            for (c, x) in own.iter().enumerate() {
+                y[first + c] = (x - mean) / (variance + 1e-5).sqrt() * weight[c] + bias[c];
+            }
         }
         out.extend(y);
     }
@@ -101,7 +104,8 @@ fn norm_in_f64(x: &[f64], part: Part, root_mean_square: bool, weight: &[f64], bi
 #[test]
 fn norms_and_their_gradients() {
     let (rows, epsilon) = (7, 1e-5f32);
-    for part in [Part::whole(37), Part { row: 50, first: 5, width: 33 }] {
+    let part = |first, width, vectors| Part { row: 50, first, width, vectors };
+    for part in [Part::whole(37), part(5, 33, 1), part(5, 10, 4)] {
         let (x, dy) = (random(rows * part.row, "x"), random(rows * part.row, "dy"));
         let (weight, bias) = (random(part.width, "w"), random(part.width, "b"));
         let (ones, zeros) = (vec![1.0; part.width], vec![0.0; part.width]);
@@ -117,7 +121,7 @@ fn norms_and_their_gradients() {
                 y
             });
             near(&y, &norm_in_f64(&wide(&x), part, rms, &w, &b), 1e-6);
-            let inside = |at: usize| (part.first..part.first + part.width).contains(&(at % part.row));
+            let inside = |at: usize| (part.first..part.first + part.elements()).contains(&(at % part.row));
             let (has_weight, has_bias) = match norm {
                 Norm::Rms { .. } => (true, false),
                 Norm::Layer { parameters, .. } => (parameters.is_some(), parameters.is_some()),
@@ -143,6 +147,27 @@ fn norms_and_their_gradients() {
             near(&gradients, &expected, 1e-5);
         }
     }
+}
+
+/// Vectors side by side are normalised, bit for bit, as if each was a row.
+#[test]
+fn vectors_side_by_side_are_rows() {
+    let (rows, width, vectors, epsilon) = (5, 70, 3, 1e-5);
+    let part = Part { row: 220, first: 7, width, vectors };
+    let (x, dy, weight) = (random(rows * part.row, "x"), random(rows * part.row, "dy"), random(width, "w"));
+    let norm = Norm::Rms { weight: &weight, epsilon };
+    let normalise = |x: &[f32], dy: &[f32], part: Part| {
+        let (mut y, mut dx, mut dweight) = (x.to_vec(), dy.to_vec(), vec![f32::NAN; width]);
+        norm.forward(x, part, &mut y);
+        norm.backward(x, part, dy, false, &mut dx, Gradients { weight: &mut dweight, bias: &mut [] });
+        [y, dx, dweight]
+    };
+    let inside = |values: &[f32]| -> Vec<f32> {
+        values.chunks(part.row).flat_map(|row| row[7..7 + vectors * width].to_vec()).collect()
+    };
+    let [y, dx, dweight] = normalise(&x, &dy, part);
+    let apart = normalise(&inside(&x), &inside(&dy), Part::whole(width));
+    assert_eq!([inside(&y), inside(&dx), dweight], apart);
 }
 
 #[test]

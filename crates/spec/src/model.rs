@@ -23,21 +23,21 @@ pub struct Model {
     /// Key and value heads; the number of query heads is a multiple of it, and each serves the same number of query
     /// heads.
     pub num_key_value_heads: usize,
-    /// Elements per head; `hidden_size` / `num_attention_heads` if left out. Llama only.
+    /// Elements per head. Qwen3; Llama and SmolLM3, where it is `hidden_size` / `num_attention_heads` if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_dim: Option<usize>,
     /// Longest sequence.
     pub max_position_embeddings: usize,
     /// RoPE's base.
     pub rope_theta: f64,
-    /// How RoPE is stretched beyond the length that a model was first trained on. Llama; OLMo 3, in layers with full
-    /// attention.
+    /// How RoPE is stretched beyond the length that a model was first trained on. Llama, Qwen3 and SmolLM3; OLMo 3, in
+    /// layers with full attention.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rope_scaling: Option<RopeScaling>,
     /// The fraction of each head's elements that RoPE rotates. GPT-NeoX only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotary_pct: Option<f64>,
-    /// RMSNorm's epsilon. Llama, OLMo 2 and 3.
+    /// RMSNorm's epsilon. Llama, OLMo 2 and 3, Qwen3, SmolLM3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rms_norm_eps: Option<f64>,
     /// LayerNorm's epsilon. GPT-NeoX; OLMo 1 uses 1e−5 always.
@@ -52,18 +52,24 @@ pub struct Model {
     /// Whether projections of the attention block have biases.
     #[serde(default, skip_serializing_if = "is_false")]
     pub attention_bias: bool,
-    /// Whether projections of the feed-forward block have biases. Llama only; GPT-NeoX always does.
+    /// Whether projections of the feed-forward block have biases. Llama and SmolLM3; GPT-NeoX always does.
     #[serde(default, skip_serializing_if = "is_false")]
     pub mlp_bias: bool,
     /// OLMo 1: queries, keys and values are clipped to this absolute value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_qkv: Option<f64>,
-    /// OLMo 3: how many positions a query of a layer with sliding attention sees, including its own.
+    /// How many positions a query of a layer with sliding attention sees, including its own. OLMo 3; Qwen3 and SmolLM3,
+    /// if `layer_types` has such layers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sliding_window: Option<usize>,
-    /// OLMo 3: each layer's attention; if left out, three sliding and one full, repeated.
+    /// Each layer's attention. If left out: in OLMo 3, three sliding and one full, repeated; in Qwen3 and SmolLM3, all
+    /// full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer_types: Option<Vec<LayerType>>,
+    /// SmolLM3: which layers use RoPE, 1, and which do not, 0. In spite of the field's name, which is transformers', a
+    /// layer with 1 uses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_rope_layers: Option<Vec<UsesRope>>,
     /// Whether the output head shares its weights with the embedding.
     #[serde(default, skip_serializing_if = "is_false")]
     pub tie_word_embeddings: bool,
@@ -89,6 +95,11 @@ pub enum Architecture {
     Olmo2,
     /// OLMo 2 with sliding windows.
     Olmo3,
+    /// Llama with RMSNorm on each head's queries and keys: Qwen3, Marin's Delphi.
+    Qwen3,
+    /// Llama with layers that do not use RoPE.
+    #[serde(rename = "smollm3")]
+    SmolLm3,
     /// A module of the user's own, passed to the library; this program without it cannot compute the model. The module
     /// defines the meaning of the other fields.
     Own,
@@ -96,7 +107,8 @@ pub enum Architecture {
 
 impl Architecture {
     /// All families.
-    pub const ALL: [Self; 6] = [Self::Llama, Self::GptNeox, Self::Olmo, Self::Olmo2, Self::Olmo3, Self::Own];
+    pub const ALL: [Self; 8] =
+        [Self::Llama, Self::GptNeox, Self::Olmo, Self::Olmo2, Self::Olmo3, Self::Qwen3, Self::SmolLm3, Self::Own];
 
     /// The name that Hugging Face uses, and this crate's documents too.
     pub const fn name(self) -> &'static str {
@@ -106,6 +118,8 @@ impl Architecture {
             Self::Olmo => "olmo",
             Self::Olmo2 => "olmo2",
             Self::Olmo3 => "olmo3",
+            Self::Qwen3 => "qwen3",
+            Self::SmolLm3 => "smollm3",
             Self::Own => "own",
         }
     }
@@ -131,6 +145,37 @@ pub enum LayerType {
     /// All earlier positions.
     #[serde(rename = "full_attention")]
     Full,
+}
+
+/// Whether a layer uses RoPE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub enum UsesRope {
+    /// It does not.
+    No,
+    /// It does.
+    Yes,
+}
+
+impl TryFrom<u8> for UsesRope {
+    type Error = String;
+
+    fn try_from(number: u8) -> Result<Self, String> {
+        match number {
+            0 => Ok(Self::No),
+            1 => Ok(Self::Yes),
+            _ => Err(format!("{number} is neither 1, a layer with RoPE, nor 0, a layer without")),
+        }
+    }
+}
+
+impl From<UsesRope> for u8 {
+    fn from(uses: UsesRope) -> Self {
+        match uses {
+            UsesRope::No => 0,
+            UsesRope::Yes => 1,
+        }
+    }
 }
 
 /// How RoPE's frequencies are stretched, as Hugging Face computes it.
@@ -178,12 +223,13 @@ pub enum RopeScaling {
 
 /// OLMo 1's epsilon.
 const OLMO_EPSILON: f64 = 1e-5;
-/// More layers are refused: models have up to a few hundred, and each uses memory before any weight is read.
-const MOST_LAYERS: usize = 10_000;
 /// More parameters are refused: 2^40, which are 4 TiB as f32.
 const MOST_PARAMETERS: u128 = 1 << 40;
 
 impl Model {
+    /// More layers are refused: models have up to a few hundred, and each uses memory before any weight is read.
+    pub const MOST_LAYERS: usize = 10_000;
+
     /// Elements per head.
     pub const fn head_size(&self) -> usize {
         match self.head_dim {
@@ -217,8 +263,21 @@ impl Model {
         }
     }
 
-    /// What layer `layer` sees.
-    pub fn layer_type(&self, layer: usize) -> LayerType {
+    /// How many positions a query of layer `layer` sees, including its own; `None` if all earlier ones.
+    pub fn window(&self, layer: usize) -> Option<usize> {
+        match self.layer_type(layer) {
+            LayerType::Sliding => self.sliding_window,
+            LayerType::Full => None,
+        }
+    }
+
+    /// Whether layer `layer` uses RoPE.
+    pub fn uses_rope(&self, layer: usize) -> bool {
+        let listed = self.no_rope_layers.as_ref().and_then(|layers| layers.get(layer));
+        listed.is_none_or(|uses| *uses == UsesRope::Yes)
+    }
+
+    fn layer_type(&self, layer: usize) -> LayerType {
         match (&self.layer_types, self.architecture) {
             (Some(types), _) => types.get(layer).copied().unwrap_or(LayerType::Full),
             (None, Architecture::Olmo3) if !(layer + 1).is_multiple_of(4) => LayerType::Sliding,
@@ -243,8 +302,8 @@ impl Model {
             ("model.head_dim", self.head_dim.unwrap_or(1)),
             ("model.sliding_window", self.sliding_window.unwrap_or(1)),
         ])?;
-        if self.num_hidden_layers > MOST_LAYERS {
-            let what = format!("{} is more than the limit of {MOST_LAYERS}", self.num_hidden_layers);
+        if self.num_hidden_layers > Self::MOST_LAYERS {
+            let what = format!("{} is more than the limit of {}", self.num_hidden_layers, Self::MOST_LAYERS);
             return complain("num_hidden_layers", what);
         }
         self.check_family()?;
@@ -282,22 +341,23 @@ impl Model {
 
     /// Whether it has the fields that its family needs, and no others.
     fn check_family(&self) -> Result<(), Complaint> {
-        use Architecture::{GptNeox, Llama, Olmo, Olmo2, Olmo3};
+        use Architecture::{GptNeox, Llama, Olmo, Olmo2, Olmo3, Qwen3, SmolLm3};
         let family = self.architecture;
         let needs: [(&str, bool, &[Architecture]); 6] = [
-            ("rms_norm_eps", self.rms_norm_eps.is_some(), &[Llama, Olmo2, Olmo3]),
+            ("rms_norm_eps", self.rms_norm_eps.is_some(), &[Llama, Olmo2, Olmo3, Qwen3, SmolLm3]),
             ("layer_norm_eps", self.layer_norm_eps.is_some(), &[GptNeox]),
             ("rotary_pct", self.rotary_pct.is_some(), &[GptNeox]),
             ("use_parallel_residual", self.use_parallel_residual.is_some(), &[GptNeox]),
             ("hidden_act", self.hidden_act.is_some(), &[GptNeox]),
-            ("sliding_window", self.sliding_window.is_some(), &[Olmo3]),
+            ("no_rope_layers", self.no_rope_layers.is_some(), &[SmolLm3]),
         ];
-        let may: [(&str, bool, &[Architecture]); 5] = [
-            ("head_dim", self.head_dim.is_some(), &[Llama]),
-            ("rope_scaling", self.rope_scaling.is_some(), &[Llama, Olmo3]),
-            ("mlp_bias", self.mlp_bias, &[Llama]),
+        let may: [(&str, bool, &[Architecture]); 6] = [
+            ("head_dim", self.head_dim.is_some(), &[Llama, Qwen3, SmolLm3]),
+            ("rope_scaling", self.rope_scaling.is_some(), &[Llama, Olmo3, Qwen3, SmolLm3]),
+            ("mlp_bias", self.mlp_bias, &[Llama, SmolLm3]),
             ("clip_qkv", self.clip_qkv.is_some(), &[Olmo]),
-            ("layer_types", self.layer_types.is_some(), &[Olmo3]),
+            ("sliding_window", self.sliding_window.is_some(), &[Olmo3, Qwen3, SmolLm3]),
+            ("layer_types", self.layer_types.is_some(), &[Olmo3, Qwen3, SmolLm3]),
         ];
         let complain = |field: &str, what: String| Err((format!("model.{field}"), what));
         for (field, there, families) in needs {
@@ -316,12 +376,41 @@ impl Model {
         if family == GptNeox && self.num_key_value_heads != self.num_attention_heads {
             return complain("num_key_value_heads", "differs from num_attention_heads; gpt_neox has no groups".into());
         }
-        match &self.layer_types {
-            Some(types) if types.len() != self.num_hidden_layers => {
-                complain("layer_types", format!("lists {} layers of {}", types.len(), self.num_hidden_layers))
-            }
-            _ => Ok(()),
+        // Transformers would take 128 for it.
+        if family == Qwen3 && self.head_dim.is_none() {
+            return complain("head_dim", "is missing; qwen3 needs it".into());
         }
+        self.check_layers()
+    }
+
+    /// Whether what is said of single layers is valid. A model has one description: a run that states its model and the
+    /// `config.json` of its checkpoints are compared.
+    fn check_layers(&self) -> Result<(), Complaint> {
+        let complain = |field: &str, what: String| Err((format!("model.{field}"), what));
+        let slides = self.layer_types.as_ref().map(|types| types.contains(&LayerType::Sliding));
+        let olmo3 = self.architecture == Architecture::Olmo3;
+        match (slides, self.sliding_window) {
+            (_, None) if olmo3 => return complain("sliding_window", "is missing; olmo3 needs it".into()),
+            (Some(true), None) => {
+                return complain("sliding_window", "is missing; layer_types has sliding_attention".into());
+            }
+            (None, Some(_)) if !olmo3 => {
+                return complain("sliding_window", "has no effect without layer_types".into());
+            }
+            (Some(false), _) if !olmo3 => {
+                return complain("layer_types", "has no sliding_attention; leave it out".into());
+            }
+            _ => {}
+        }
+        for (field, listed) in [
+            ("layer_types", self.layer_types.as_ref().map(Vec::len)),
+            ("no_rope_layers", self.no_rope_layers.as_ref().map(Vec::len)),
+        ] {
+            if let Some(listed) = listed.filter(|listed| *listed != self.num_hidden_layers) {
+                return complain(field, format!("lists {listed} layers of {}", self.num_hidden_layers));
+            }
+        }
+        Ok(())
     }
 }
 

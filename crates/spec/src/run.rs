@@ -652,6 +652,23 @@ checkpoint_every: 4
             ),
             ("architecture: llama", "architecture: olmo", "model.rms_norm_eps"),
             ("architecture: llama", "architecture: olmo3", "model.sliding_window"),
+            ("architecture: llama", "architecture: qwen3", "model.head_dim"),
+            ("architecture: llama", "architecture: qwen3\n  head_dim: 8\n  mlp_bias: true", "model.mlp_bias"),
+            ("architecture: llama", "architecture: qwen3\n  head_dim: 8\n  sliding_window: 8", "model.sliding_window"),
+            (
+                "architecture: llama",
+                "architecture: qwen3\n  head_dim: 8\n  layer_types: [sliding_attention, full_attention]",
+                "model.sliding_window",
+            ),
+            (
+                "architecture: llama",
+                "architecture: qwen3\n  head_dim: 8\n  layer_types: [full_attention, full_attention]",
+                "model.layer_types",
+            ),
+            ("architecture: llama", "architecture: smollm3", "model.no_rope_layers"),
+            ("architecture: llama", "architecture: smollm3\n  no_rope_layers: [1]", "model.no_rope_layers"),
+            ("architecture: llama", "architecture: smollm3\n  no_rope_layers: [1, 2]", "2 is neither 1"),
+            ("rope_theta: 10000.0", "rope_theta: 10000.0\n  no_rope_layers: [1, 0]", "model.no_rope_layers"),
             ("rope_theta: 10000.0", "rope_theta: 10000.0\n  clip_qkv: 8.0", "model.clip_qkv"),
             ("rope_theta: 10000.0", "rope_theta: 10000.0\n  rope_scaling: {rope_type: linear, factor: 0.5}", "factor"),
         ] {

@@ -47,7 +47,7 @@ checkpoint_every: 2
 ";
 
 /// Each family, with the options that only it has.
-const MODELS: [(&str, &str); 4] = [
+const MODELS: [(&str, &str); 6] = [
     (
         "llama",
         "z_loss: 0.001\nmodel: {architecture: llama, vocab_size: 301, hidden_size: 48, intermediate_size: 136, \
@@ -74,6 +74,19 @@ const MODELS: [(&str, &str); 4] = [
         "model: {architecture: olmo3, vocab_size: 301, hidden_size: 48, intermediate_size: 136, num_hidden_layers: 2, \
          num_attention_heads: 3, num_key_value_heads: 1, max_position_embeddings: 96, rope_theta: 10000.0, \
          rms_norm_eps: 1.0e-6, sliding_window: 33, layer_types: [sliding_attention, full_attention], \
+         initializer_range: 0.05}",
+    ),
+    (
+        "qwen3",
+        "model: {architecture: qwen3, vocab_size: 301, hidden_size: 48, intermediate_size: 136, num_hidden_layers: 2, \
+         num_attention_heads: 6, num_key_value_heads: 2, head_dim: 10, max_position_embeddings: 96, \
+         rope_theta: 10000.0, rms_norm_eps: 1.0e-6, initializer_range: 0.05}",
+    ),
+    (
+        "smollm3",
+        "dropout: 0.1\nmodel: {architecture: smollm3, vocab_size: 301, hidden_size: 48, intermediate_size: 136, \
+         num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 96, \
+         rope_theta: 10000.0, rms_norm_eps: 1.0e-6, no_rope_layers: [1, 0], tie_word_embeddings: true, \
          initializer_range: 0.05}",
     ),
 ];

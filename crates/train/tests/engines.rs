@@ -17,7 +17,7 @@ use small::{RUN, checkpoint, files, opened, prepare};
 /// Each family with the options that only it has, and with those that a run may request: tied weights, z-loss,
 /// dropout, biases, outliers, masked targets, a loss on held-out tokens, and clipping, which applies to every step of
 /// the small run.
-const VARIANTS: [(&str, &str, &str); 7] = [
+const VARIANTS: [(&str, &str, &str); 10] = [
     ("llama", "architecture: llama\n  rms_norm_eps: 1.0e-5", "dropout: 0.1"),
     (
         "llama, tied, biases",
@@ -44,6 +44,18 @@ const VARIANTS: [(&str, &str, &str); 7] = [
         "architecture: olmo3\n  rms_norm_eps: 1.0e-6\n  sliding_window: 5\n  layer_types: [sliding_attention, \
          full_attention]",
         "dropout: 0.1\nmask_document_ends: true",
+    ),
+    ("qwen3", "architecture: qwen3\n  rms_norm_eps: 1.0e-6\n  head_dim: 6", "dropout: 0.1\nz_loss: 0.001"),
+    (
+        "qwen3, tied, sliding",
+        "architecture: qwen3\n  rms_norm_eps: 1.0e-6\n  head_dim: 4\n  tie_word_embeddings: true\n  sliding_window: 5\n  \
+         layer_types: [full_attention, sliding_attention]",
+        "mask_document_ends: true",
+    ),
+    (
+        "smollm3",
+        "architecture: smollm3\n  rms_norm_eps: 1.0e-6\n  no_rope_layers: [1, 0]\n  tie_word_embeddings: true",
+        "dropout: 0.1",
     ),
 ];
 

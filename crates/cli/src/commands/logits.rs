@@ -16,8 +16,8 @@ use crate::terminal::{Terminal, Tone};
 /// Compute a model's logits for given tokens
 ///
 /// MODEL is a directory with `config.json` and `model.safetensors` or `pytorch_model.bin` (one file or
-/// shards) of a Llama, GPT-NeoX or OLMo. Writes one F32 tensor, `logits`, of shape [batch, sequence, vocabulary], with the
-/// same bits on every machine. A logit that is NaN or infinite is reported, and the exit code is 1.
+/// shards) of a Llama, GPT-NeoX, OLMo, Qwen3 or SmolLM3. Writes one F32 tensor, `logits`, of shape
+/// [batch, sequence, vocabulary], with the same bits on every machine. A logit that is NaN or infinite is reported, and the exit code is 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -14,6 +14,7 @@ use retrace_model::ModelError;
 use retrace_query::QueryError;
 use retrace_report::ReportError;
 use retrace_spec::SpecError;
+use retrace_spec::model::Architecture;
 use retrace_steps::{PointsError, StepError};
 use retrace_tables::TablesError;
 use retrace_train::TrainError;
@@ -233,11 +234,21 @@ fn of_checkpoint(error: &CheckpointError) -> String {
     .to_owned()
 }
 
+/// The values of `model_type` of the models that are computed.
+fn supported() -> String {
+    let families = Architecture::ALL.into_iter().filter(|family| *family != Architecture::Own);
+    families.map(Architecture::name).collect::<Vec<_>>().join(", ")
+}
+
 fn of_model(error: &ModelError) -> String {
     match error {
         ModelError::File(error) => return of_file(error),
         ModelError::Checkpoint(error) => return of_checkpoint(error),
-        ModelError::Config { .. } => "give a directory with a supported model: Llama, GPT-NeoX or OLMo",
+        ModelError::Config { .. } => return "give a directory with a supported model: ".to_owned() + &supported(),
+        ModelError::NotComputed { .. } => {
+            let others = "; `retrace seal`, `verify`, `diff` and `stats` read the tensors of any model";
+            return "retrace computes ".to_owned() + &supported() + others;
+        }
         ModelError::Missing { .. } | ModelError::Mismatch { .. } | ModelError::Unknown { .. } => {
             "check that config.json and the weights belong to the same model"
         }
@@ -341,10 +352,12 @@ fn of_import(error: &ImportError) -> String {
 fn of_training(error: &TrainError) -> String {
     match error {
         TrainError::File(error) => return of_file(error),
-        TrainError::Model(ModelError::Checkpoint(error)) => return of_checkpoint(error),
         TrainError::Corpus(error) => return of_corpus(error),
         TrainError::Spec(error) => return of_document(error),
-        TrainError::Model(_) => "check that the checkpoint and the run file describe the same model",
+        TrainError::Model(ModelError::Missing { .. } | ModelError::Mismatch { .. } | ModelError::Unknown { .. }) => {
+            "check that the checkpoint and the run file describe the same model"
+        }
+        TrainError::Model(error) => return of_model(error),
         TrainError::Environment(_) => "find what changes the floating-point mode, such as a library in LD_PRELOAD, and try again without it",
         TrainError::Exists { .. } => {
             "`retrace train RUN --resume` continues from the last checkpoint; to start from the beginning, move the run's output away"

@@ -227,6 +227,7 @@ fn steps() -> Vec<StepError> {
 fn models() -> Vec<ModelError> {
     vec![
         ModelError::Config { path: path(), what: text("WHAT") },
+        ModelError::NotComputed { path: path(), architecture: text("OlmoeForCausalLM (model_type \"olmoe\")") },
         ModelError::Missing { name: text("model.norm.weight") },
         ModelError::Mismatch { name: text("model.norm.weight"), found: text("F32 [8]"), needed: text("F32 [16]") },
         ModelError::Unknown { name: text("model.bias") },

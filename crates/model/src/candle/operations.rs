@@ -177,7 +177,7 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f32) -> Result<Tensor> {
     rms_norm_part(x, Part::whole(x.dims2()?.1), weight, epsilon)
 }
 
-/// A part of each row normalised by its root mean square, the rest unchanged.
+/// The vectors of a part of each row, each normalised by its root mean square; the rest unchanged.
 ///
 /// # Errors
 /// As [`rms_norm`].
@@ -194,7 +194,7 @@ pub fn layer_norm(x: &Tensor, parameters: Option<(&Tensor, &Tensor)>, epsilon: f
     layer_norm_part(x, Part::whole(x.dims2()?.1), parameters, epsilon)
 }
 
-/// A part of each row normalised as by [`layer_norm`], the rest unchanged.
+/// The vectors of a part of each row, each normalised as by [`layer_norm`]; the rest unchanged.
 ///
 /// # Errors
 /// As [`layer_norm`].
@@ -222,7 +222,7 @@ impl NormPart {
             Norm::Rms { weight, .. } => fits(weight),
             Norm::Layer { parameters, .. } => parameters.is_none_or(|(weight, bias)| fits(weight) && fits(bias)),
         };
-        if !all_fit || row != self.part.row || self.part.first + self.part.width > row {
+        if !all_fit || row != self.part.row || self.part.first + self.part.elements() > row {
             bail!("norm: rows of {row} and these parameters don't fit {:?}", self.part);
         }
         let x = floats(x, layout, Self::NAME)?;

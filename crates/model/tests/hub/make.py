@@ -1,5 +1,6 @@
 """Makes the cases that retrace's logits are compared by: tiny models of every family and variant,
-with random weights, and the logits that Hugging Face transformers computes for them.
+with random weights, and the logits that Hugging Face transformers computes for them; for some families
+also the losses and their gradient.
 
     pip install torch transformers safetensors
     python make.py                     writes NAME/{config.json,model.safetensors,expected.safetensors}
@@ -53,7 +54,19 @@ CASES = {
     "olmo2": ("Olmo2", LLAMA),
     "olmo3": ("Olmo3", dict(LLAMA, num_hidden_layers=4, sliding_window=8)),
     "olmo3-yarn": ("Olmo3", dict(LLAMA, num_hidden_layers=4, sliding_window=8, rope_scaling=dict(YARN, rope_theta=500000.0))),
+    "qwen3": ("Qwen3", dict(LLAMA, head_dim=10)),
+    "qwen3-tied-one-kv-head": ("Qwen3", dict(LLAMA, num_key_value_heads=1, head_dim=8, tie_word_embeddings=True)),
+    "qwen3-biases": ("Qwen3", dict(LLAMA, num_key_value_heads=4, head_dim=6, attention_bias=True, rope_parameters=LLAMA3)),
+    "qwen3-sliding-yarn": ("Qwen3", dict(LLAMA, num_hidden_layers=3, head_dim=6, use_sliding_window=True, sliding_window=8,
+                                         max_window_layers=1, rope_parameters=YARN)),
+    "smollm3": ("SmolLM3", dict(LLAMA, num_hidden_layers=4)),
+    "smollm3-untied-biases": ("SmolLM3", dict(LLAMA, num_hidden_layers=3, no_rope_layers=[0, 1, 0], head_dim=10,
+                                              tie_word_embeddings=False, attention_bias=True, mlp_bias=True)),
+    "smollm3-sliding-yarn": ("SmolLM3", dict(LLAMA, num_hidden_layers=3, num_key_value_heads=1, no_rope_layer_interval=2,
+                                             use_sliding_window=True, sliding_window=8, rope_parameters=YARN)),
 }
+# The families whose losses and gradients are stored too.
+WITH_GRADIENTS = ["Qwen3", "SmolLM3"]
 
 
 def load(directory):
@@ -69,6 +82,16 @@ def expect(directory, ids):
     save_file({"ids": ids, "logits": logits(directory, ids)}, directory / "expected.safetensors")
 
 
+def differentiate(directory, ids):
+    """Stores the loss of each token, whose target is the next id, and the gradient of their sum."""
+    model = load(directory)
+    logits, targets = model(ids).logits, ids.flatten().roll(-1)
+    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets, reduction="none")
+    losses.sum().backward()
+    gradients = {name: parameter.grad.contiguous() for name, parameter in model.named_parameters()}
+    save_file({"losses": losses.detach(), **gradients}, directory / "gradients.safetensors")
+
+
 def make(name, family, settings, seed):
     """A model none of whose parameters is at its default, and its logits."""
     directory = HERE / name
@@ -82,19 +105,33 @@ def make(name, family, settings, seed):
         parameter.data = 1 + 0.3 * noise if norm else (0.3 if parameter.dim() == 1 else 0.2) * noise
     model.save_pretrained(directory)
     (directory / "generation_config.json").unlink(missing_ok=True)
-    expect(directory, torch.randint(0, settings["vocab_size"], (2, POSITIONS)))
+    ids = torch.randint(0, settings["vocab_size"], (2, POSITIONS))
+    expect(directory, ids)
+    if family in WITH_GRADIENTS:
+        differentiate(directory, ids)
+
+
+def old_config(source, name, without=(), **more):
+    """The model `source` with a configuration as earlier versions wrote it."""
+    shutil.copytree(HERE / source, HERE / name, dirs_exist_ok=True)
+    (HERE / name / "gradients.safetensors").unlink(missing_ok=True)
+    config = json.loads((HERE / source / "config.json").read_text())
+    rope = config.pop("rope_parameters")
+    config["torch_dtype"] = config.pop("dtype")
+    config["rope_theta"] = rope.pop("rope_theta")
+    config["rope_scaling"] = None if rope["rope_type"] == "default" else rope
+    config = {field: value for field, value in config.items() if field not in without}
+    (HERE / name / "config.json").write_text(json.dumps(config | more, indent=2) + "\n")
 
 
 def variants():
     """The same models in other spellings, shards and dtypes."""
-    for source, name in [("llama", "llama-old-config"), ("llama-rope-llama3", "llama-rope-llama3-old-config")]:
-        shutil.copytree(HERE / source, HERE / name, dirs_exist_ok=True)
-        config = json.loads((HERE / source / "config.json").read_text())
-        rope = config.pop("rope_parameters")
-        config["torch_dtype"] = config.pop("dtype")
-        config["rope_theta"] = rope.pop("rope_theta")
-        config["rope_scaling"] = None if rope["rope_type"] == "default" else rope
-        (HERE / name / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    old_config("llama", "llama-old-config")
+    old_config("llama-rope-llama3", "llama-rope-llama3-old-config")
+    # As Levanter writes it, and as the files of SmolLM3 are.
+    old_config("qwen3", "qwen3-old-config", ["layer_types"], sliding_window=4096, no_bias=True)
+    old_config("smollm3", "smollm3-old-config", ["layer_types", "no_rope_layers", "tie_word_embeddings"],
+               max_window_layers=28, pretraining_tp=2)
     model = load(HERE / "llama")
     shutil.rmtree(HERE / "llama-sharded", ignore_errors=True)
     model.save_pretrained(HERE / "llama-sharded", max_shard_size="12KB")
