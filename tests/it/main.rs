@@ -25,6 +25,7 @@ mod import;
 mod interrupted;
 mod leaks;
 mod limits;
+mod lists;
 mod logits;
 mod making;
 mod manners;

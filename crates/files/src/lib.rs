@@ -14,6 +14,7 @@ mod lines;
 mod llama2c;
 mod lock;
 mod map;
+mod md5_text;
 mod open;
 mod private;
 mod progress;
@@ -26,6 +27,7 @@ mod text_lines;
 pub mod torch;
 mod walk;
 mod whole;
+mod xet;
 
 pub use error::FileError;
 pub use hash::{Hashed, SLICE, Wanted, checksum, hash, hash_beneath, hash_file, hash_small_beneath, slices_agree};
