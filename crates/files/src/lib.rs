@@ -7,6 +7,7 @@
 //! not print.
 
 mod beneath;
+mod dtype;
 mod error;
 mod gather;
 mod hash;
