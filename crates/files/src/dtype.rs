@@ -50,3 +50,35 @@ impl Dtype {
         bits.is_multiple_of(8).then_some(bits / 8)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reference implementation has no list of its types, so each has its line here.
+    #[test]
+    fn names_and_bits_are_those_of_safetensors() {
+        let names = "BOOL F4 F6_E2M3 F6_E3M2 U8 I8 F8_E5M2 F8_E4M3 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ \
+                     U16 I16 F16 BF16 U32 I32 F32 C64 U64 I64 F64";
+        for name in names.split_whitespace() {
+            let ours: Dtype = serde_json::from_value(name.into()).unwrap();
+            let theirs: safetensors::Dtype = serde_json::from_value(name.into()).unwrap();
+            assert_eq!(ours.bits(), theirs.bitsize() as u64, "{name}");
+            assert_eq!(format!("{ours:?}"), name);
+        }
+    }
+
+    #[test]
+    fn numbers_that_share_bytes_fill_them() {
+        for (dtype, numbers, length) in [
+            (Dtype::F4, 6, Some(3)),
+            (Dtype::F4, 5, None),
+            (Dtype::F6_E2M3, 4, Some(3)),
+            (Dtype::F6_E2M3, 2, None),
+            (Dtype::F64, 3, Some(24)),
+            (Dtype::F64, u64::MAX / 64 + 1, None),
+        ] {
+            assert_eq!(dtype.length_of(numbers), length, "{numbers} of {dtype:?}");
+        }
+    }
+}

@@ -184,7 +184,7 @@ mod tests {
         while nodes.len() > 1 {
             let mut above = Vec::new();
             while !nodes.is_empty() {
-                let ends = |at: &usize| number_at_end(&nodes[*at].hash) % 4 == 0;
+                let ends = |at: &usize| number_at_end(&nodes[*at].hash).is_multiple_of(4);
                 let most = nodes.len().min(9);
                 let length = (2..most).find(ends).map_or(most, |at| at + 1);
                 above.push(merge(&nodes[..length]));

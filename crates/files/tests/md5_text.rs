@@ -1,5 +1,7 @@
 //! MD5 of texts as DVC before version 3 computes it, against its own code (`md5_text/make.py`).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may take a thing for granted")]
+
 use retrace_files::{Algorithm, checksum};
 
 #[test]

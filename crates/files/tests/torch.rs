@@ -1,5 +1,7 @@
 //! Files of `torch.save`, against the same tensors written by safetensors' own library (`torch/make.py`).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may take a thing for granted")]
+
 use std::path::Path;
 
 use retrace_files::{Found, RegularFile, file_tensors};

@@ -1,5 +1,7 @@
 //! Floats of 8 and 4 bits, against ml_dtypes (`minifloat/make.py`).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may take a thing for granted")]
+
 use retrace_files::safetensors::Dtype;
 use retrace_weights::numbers;
 

@@ -19,28 +19,21 @@ const CACHE: &str = ".dvc/cache";
 /// A `.dvc` file.
 #[derive(Deserialize)]
 struct Tracked {
-    #[serde(default)]
     wdir: Option<String>,
-    #[serde(default)]
-    deps: Vec<Output>,
-    #[serde(default)]
-    outs: Vec<Output>,
+    deps: Option<Vec<Output>>,
+    outs: Option<Vec<Output>>,
 }
 
-/// A `dvc.lock`. DVC 1 has the stages at the top.
+/// A `dvc.lock`, as DVC 2 and 3 write it.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Lock {
-    Stages { stages: BTreeMap<String, Stage> },
-    Bare(BTreeMap<String, Stage>),
+struct Lock {
+    stages: BTreeMap<String, Stage>,
 }
 
 #[derive(Deserialize)]
 struct Stage {
-    #[serde(default)]
-    deps: Vec<Output>,
-    #[serde(default)]
-    outs: Vec<Output>,
+    deps: Option<Vec<Output>>,
+    outs: Option<Vec<Output>>,
 }
 
 /// A file or directory that a stage reads or makes.
@@ -88,10 +81,9 @@ pub(super) fn read(reading: &mut Reading<'_>, text: &str) -> Result<(), ListErro
     let (mut outs, mut deps) = (Vec::new(), Vec::new());
     if reading.name == "dvc.lock" {
         let lock = read_yaml(text, reading.name, PhantomData::<Lock>).map_err(refused)?;
-        let (Lock::Stages { stages } | Lock::Bare(stages)) = lock;
-        for (name, stage) in stages {
-            outs.extend(stage.outs.into_iter().map(|out| (out, None)));
-            deps.extend(stage.deps.into_iter().map(|dep| (dep, Some(name.clone()))));
+        for (name, stage) in lock.stages {
+            outs.extend(stage.outs.into_iter().flatten().map(|out| (out, None)));
+            deps.extend(stage.deps.into_iter().flatten().map(|dep| (dep, Some(name.clone()))));
         }
     } else {
         let Tracked { wdir, deps: read, outs: made } =
@@ -102,10 +94,10 @@ pub(super) fn read(reading: &mut Reading<'_>, text: &str) -> Result<(), ListErro
             }
             (output, None)
         };
-        outs.extend(made.into_iter().map(within));
+        outs.extend(made.into_iter().flatten().map(within));
         // What an import was made from is the file elsewhere.
         let address = |dep: Output| Elsewhere { what: dep.path, place: Place::Address, digest: false };
-        reading.list.elsewhere.extend(read.into_iter().map(address));
+        reading.list.elsewhere.extend(read.into_iter().flatten().map(address));
     }
     for (output, reader) in outs.into_iter().chain(deps) {
         add(reading, output, reader)?;

@@ -295,6 +295,12 @@ fn files_of_dvc_are_read() {
     ] {
         assert!(read_list("x.dvc", wrong).is_err(), "{wrong}");
     }
+    // DVC quotes a digest that would be a number.
+    let digits = format!("deps:\nouts:\n- md5: '{}'\n  hash: md5\n  path: ./a\n", "1".repeat(32));
+    assert_eq!(told("x.dvc", &digits), [("a".to_owned(), None, vec![format!("md5:{}", "1".repeat(32))])]);
+    for wrong in ["schema: '2.0'", "stages: [1]", "stages:\n  a: {outs: [{md5: 1}]}"] {
+        assert!(read_list("dvc.lock", wrong).is_err(), "{wrong}");
+    }
 }
 
 /// The list of a directory must be the one that was named; its texts are of DVC 2 if that wrote the name.
