@@ -291,10 +291,39 @@ fn a_file_that_is_named_as_weights_and_is_not_shows_in_the_exit_code() {
             release.run(&["stats", "m"]).code(2);
         }
     }
-    // PyTorch before 1.6 wrote a pickle without an archive: its tensors are not read, and it is not accused.
+    // PyTorch before 1.6 wrote pickles without an archive. One that cannot be read is named with the reason.
     let release = Release::new();
     release.write("m/pytorch_model.bin", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.");
-    release.run(&["seal", "m"]).code(0).says(&["pytorch_model.bin: its tensors have no digests", "before version 1.6"]);
+    release
+        .run(&["seal", "m"])
+        .code(0)
+        .says(&["pytorch_model.bin: its tensors have no digests", "its pickle is cut off"]);
+}
+
+/// The files are those of `crates/files/tests/torch`, where their tensors are compared with safetensors' own.
+#[test]
+fn every_type_and_both_formats_of_pytorch_are_compared_and_have_statistics() {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../files/tests/torch");
+    let release = Release::new();
+    for (to, name) in [("zip", "types.pt"), ("old", "types-before-1.6-protocol-2.pt"), ("safe", "types.safetensors")] {
+        let content = fs::read(from.join(name)).unwrap();
+        let to = if to == "safe" { "safe/model.safetensors".to_owned() } else { format!("{to}/model.pt") };
+        release.write(&to, content);
+    }
+    let of = |name: &str| format!("{name}/model.{}", if name == "safe" { "safetensors" } else { "pt" });
+    for other in ["old", "safe"] {
+        let diff = release.run(&["diff", &of("zip"), &of(other)]).code(1);
+        assert!(diff.out.contains("all 23 tensors are equal; only the files differ"), "{}", diff.out);
+    }
+    // Some bytes are those of NaN, which is a finding.
+    let stats = |name: &str| {
+        let told = release.run(&["stats", "--json", &of(name)]).code(1).json("stats/1");
+        let tensors = told["checkpoints"][0]["tensors"].as_array().unwrap().clone();
+        tensors.iter().map(|t| ["tensor", "digest", "norm", "non_finite"].map(|key| t[key].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(stats("zip").len(), 23);
+    assert_eq!(stats("zip"), stats("old"));
+    assert_eq!(stats("zip"), stats("safe"));
 }
 
 /// Transposed matrices are the same weights. Weights that cannot be read are named with the reason, and nothing is said
@@ -312,8 +341,8 @@ fn views_are_read_and_what_cannot_be_read_is_named() {
         told["checkpoints"][0]["tensors"].as_array().unwrap().iter().map(|t| t["digest"].clone()).collect::<Vec<_>>()
     };
     assert_eq!(digests("plain/model.pth"), digests("views/model.pth"));
-    let reason = "is of torch.ComplexFloatStorage, which is not read here";
-    let odd = torch_as(&weights, "ComplexFloatStorage", false);
+    let reason = "is of torch.ComplexDoubleStorage, which is not read here";
+    let odd = torch_as(&weights, "ComplexDoubleStorage", false);
     release.write("odd/model.pth", &odd);
     release.run(&["stats", "odd/model.pth"]).code(2).says(&[reason]);
     let diff = release.run(&["diff", "plain", "odd"]).code(1);

@@ -26,6 +26,7 @@ mod import;
 mod interrupted;
 mod leaks;
 mod limits;
+mod lists;
 mod logits;
 mod making;
 mod manners;

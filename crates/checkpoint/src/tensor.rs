@@ -101,7 +101,7 @@ impl StoredTensor {
 
     /// Its number of elements.
     pub fn elements(&self) -> u64 {
-        self.length() / self.dtype.size()
+        (u128::from(self.length()) * 8 / u128::from(self.dtype.bits())) as u64
     }
 
     /// Opens the files that contain it. A tensor that is not stored in row-major order is read into memory.

@@ -26,7 +26,8 @@ pub(crate) fn gather(file: &RegularFile, place: &TensorLocation, strides: &[u64]
     if bytes.is_empty() {
         return Ok(bytes);
     }
-    let number = place.dtype.size();
+    // Numbers that share bytes have no strides.
+    let number = place.dtype.bits() / 8;
     let (mut dimensions, mut step) = (Vec::with_capacity(strides.len()), number as usize);
     for (size, stride) in place.shape.iter().zip(strides).rev() {
         dimensions.push(Dimension { size: *size as u64, stride: stride * number, step });

@@ -11,9 +11,11 @@ use retrace_spec::{Algorithm, Checksum, Digest, RelPath};
 use sha2::Digest as _;
 
 use crate::map::map;
+use crate::md5_text::Md5Text;
 use crate::open::{RegularFile, Root};
 use crate::stamp::Stamp;
 use crate::stream::TensorStream;
+use crate::xet::Xet;
 use crate::{FileError, Progress};
 
 /// The bytes that share one subtree value. A power of two, so that the slices of a file are
@@ -255,6 +257,8 @@ enum Stream {
     Sha256(sha2::Sha256),
     Sha1(Algorithm, sha1::Sha1),
     Md5(md5::Md5),
+    Md5Text(Md5Text),
+    Xet(Box<Xet>),
 }
 
 impl Stream {
@@ -267,6 +271,8 @@ impl Stream {
                 Self::Sha1(algorithm, sha1::Sha1::new().chain_update(format!("blob {size}\0").as_bytes()))
             }
             Algorithm::Md5 => Self::Md5(md5::Md5::new()),
+            Algorithm::Md5Text => Self::Md5Text(Md5Text::new()),
+            Algorithm::Xet => Self::Xet(Box::new(Xet::new())),
         }
     }
 
@@ -275,6 +281,8 @@ impl Stream {
             Self::Sha256(state) => state.update(bytes),
             Self::Sha1(_, state) => state.update(bytes),
             Self::Md5(state) => state.update(bytes),
+            Self::Md5Text(state) => state.update(bytes),
+            Self::Xet(state) => state.update(bytes),
         }
     }
 
@@ -283,6 +291,8 @@ impl Stream {
             Self::Sha256(state) => Checksum::new(Algorithm::Sha256, &state.finalize()),
             Self::Sha1(algorithm, state) => Checksum::new(algorithm, &state.finalize()),
             Self::Md5(state) => Checksum::new(Algorithm::Md5, &state.finalize()),
+            Self::Md5Text(state) => Checksum::new(Algorithm::Md5Text, &state.finish()),
+            Self::Xet(state) => Checksum::new(Algorithm::Xet, &state.finish()),
         }
     }
 }
@@ -374,7 +384,8 @@ mod tests {
         }
     }
 
-    /// Published values: of "abc" from FIPS 180 and RFC 1321, of git's blob from `git hash-object`.
+    /// Published values: of "abc" from FIPS 180 and RFC 1321, of git's blob from `git hash-object`,
+    /// of Xet from `hash_files` of hf-xet 1.8.0.
     #[test]
     fn foreign_checksums_are_the_published_ones() {
         let directory = tempfile::tempdir().unwrap();
@@ -391,6 +402,8 @@ mod tests {
                 "sha1:a9993e364706816aba3e25717850c26c9cd0d89d",
                 "git:f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f",
                 "md5:900150983cd24fb0d6963f7d28e17f72",
+                "md5-dos2unix:900150983cd24fb0d6963f7d28e17f72",
+                "xet:55b9df318a7c45f470d57b04d8ca79a15b0637ffe94b25041a58d00c3528afff",
             ]
         );
     }

@@ -7,6 +7,7 @@
 //! not print.
 
 mod beneath;
+mod dtype;
 mod error;
 mod gather;
 mod hash;
@@ -14,6 +15,7 @@ mod lines;
 mod llama2c;
 mod lock;
 mod map;
+mod md5_text;
 mod open;
 mod private;
 mod progress;
@@ -26,6 +28,7 @@ mod text_lines;
 pub mod torch;
 mod walk;
 mod whole;
+mod xet;
 
 pub use error::FileError;
 pub use hash::{Hashed, SLICE, Wanted, checksum, hash, hash_beneath, hash_file, hash_small_beneath, slices_agree};

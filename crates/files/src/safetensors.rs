@@ -14,6 +14,7 @@ use retrace_spec::Digest;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use crate::dtype::Dtype;
 use crate::gather::gather;
 use crate::{FileError, RegularFile, WholeFile};
 
@@ -28,37 +29,6 @@ pub const LONGEST_NAME: usize = 1024;
 pub(crate) const MOST_DIMENSIONS: usize = 32;
 /// The name of the header's metadata entry.
 const METADATA: &str = "__metadata__";
-
-/// The type of a tensor's numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the format's own names")]
-pub enum Dtype {
-    BOOL,
-    U8,
-    I8,
-    U16,
-    I16,
-    F16,
-    BF16,
-    U32,
-    I32,
-    F32,
-    U64,
-    I64,
-    F64,
-}
-
-impl Dtype {
-    /// Bytes per number.
-    pub const fn size(self) -> u64 {
-        match self {
-            Self::BOOL | Self::U8 | Self::I8 => 1,
-            Self::U16 | Self::I16 | Self::F16 | Self::BF16 => 2,
-            Self::U32 | Self::I32 | Self::F32 => 4,
-            Self::U64 | Self::I64 | Self::F64 => 8,
-        }
-    }
-}
 
 /// A tensor in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,8 +125,9 @@ pub(crate) fn places(path: &Path, text: &[u8], length: u64) -> Result<BTreeMap<S
     let mut places = BTreeMap::new();
     for (name, Entry { dtype, shape: Shape(shape), data_offsets: [begin, end] }) in header.tensors {
         let refuse = |what: String| refuse(format!("tensor {name:?}"), what);
-        let needed =
-            length_of(dtype, &shape).ok_or_else(|| refuse(format!("its shape {shape:?} is too large for any file")))?;
+        let needed = length_of(dtype, &shape).ok_or_else(|| {
+            refuse(format!("its shape {shape:?} is too large for any file, or no whole number of bytes"))
+        })?;
         if begin > end || end - begin != needed {
             return Err(refuse(format!(
                 "it has bytes {begin} to {end}, but {dtype:?} of shape {shape:?} needs {needed} bytes"
@@ -338,7 +309,7 @@ pub fn read_tensor(file: &RegularFile, place: &TensorLocation) -> Result<Vec<u8>
 
 /// The bytes of a tensor, if their number does not overflow.
 fn length_of(dtype: Dtype, shape: &[usize]) -> Option<u64> {
-    shape.iter().try_fold(dtype.size(), |length, n| length.checked_mul(*n as u64))
+    dtype.length_of(shape.iter().try_fold(1, |numbers: u64, n| numbers.checked_mul(*n as u64))?)
 }
 
 /// As [`write_views`], for tensors in memory, to the file at `path`, which a user named.
@@ -443,7 +414,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn tensor(dtype: Dtype, shape: &[usize], seed: u8) -> Tensor {
-        let length = shape.iter().product::<usize>() * dtype.size() as usize;
+        let length = shape.iter().product::<usize>() * dtype.bits() as usize / 8;
         Tensor {
             dtype,
             shape: shape.to_vec(),

@@ -1,6 +1,6 @@
-//! PyTorch checkpoints (`torch.save` since 1.6), read without executing anything.
+//! PyTorch checkpoints (`torch.save`), read without executing anything.
 //!
-//! Such a file is an uncompressed ZIP archive with a pickle of everything except the numbers (`NAME/data.pkl`) and one
+//! Since 1.6 such a file is an uncompressed ZIP archive with a pickle of everything except the numbers (`NAME/data.pkl`) and one
 //! entry for each storage of numbers (`NAME/data/KEY`). The pickle is a program that may call any Python function;
 //! [`pickle`] executes none of the calls and only records their arguments. A tensor is a recorded call of
 //! `torch._utils._rebuild_tensor_v2` or of one of the few other functions that [`TensorSearch::call`] lists. So a tensor's
@@ -8,8 +8,8 @@
 //! beside the tensors are available as [`Plain`].
 //!
 //! Nested names are joined by `.`, as `model.layers.0.wq.weight`. A tensor may be a view of its storage: transposed, a
-//! slice, expanded. A file is accepted only if each of its tensors is dense and of a type of [`Dtype`]; older and
-//! big-endian files are not accepted. For all others there is the reason.
+//! slice, expanded. A file is accepted only if each of its tensors is dense and of a type of [`Dtype`]; big-endian files
+//! are not accepted. For all others there is the reason. Files from before 1.6 are read by [`legacy`].
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,6 +24,7 @@ use zip::{CompressionMethod, ZipArchive};
 use crate::safetensors::{Dtype, LONGEST_NAME, MOST_DIMENSIONS, MOST_TENSORS, TensorLocation};
 use crate::{FileError, Found, RegularFile};
 
+mod legacy;
 mod pickle;
 
 use pickle::{Id, Value, Values};
@@ -40,10 +41,8 @@ const MOST_LOOKS: usize = 2 << 20;
 const MOST_SHARED: u64 = 16;
 /// To read a slice of a wide tensor, the whole width is read; no checkpoint has more slices of one tensor than this.
 const MOST_SPANNED: u64 = 256;
+const NOT_PLAIN: &str = "its pickle is cut off, or has an instruction that plain data does not need";
 const DAMAGED: &str = "its archive is damaged or cut off";
-
-/// How a file of `torch.save` before 1.6 begins: a pickle of a number that means nothing else.
-const BEFORE_1_6: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
 
 /// The location of each tensor of `file`.
 ///
@@ -97,13 +96,16 @@ impl Checkpoint {
     }
 
     fn examine(file: &RegularFile) -> Result<Found<Self>, FileError> {
-        let mut start = [0; BEFORE_1_6.len()];
+        let mut start = [0; legacy::START];
         let length = file.size().min(start.len() as u64) as usize;
         file.read_at(&mut start[..length], 0)?;
-        if start == BEFORE_1_6 {
-            return Ok(Found::Unreadable("it has the format of PyTorch before version 1.6".to_owned()));
+        if legacy::is_start(&start) {
+            return Ok(match legacy::read(file)? {
+                Ok(checkpoint) => Found::Tensors(checkpoint),
+                Err(why) => Found::Unreadable(why),
+            });
         }
-        // Only ZIP archives are examined; any file may be called `.bin`.
+        // Otherwise only ZIP archives are examined; any file may be called `.bin`.
         if !start.starts_with(b"PK\x03\x04") {
             return Ok(Found::Nothing);
         }
@@ -169,7 +171,7 @@ impl Checkpoint {
         match pickle::read(&pickle) {
             Some((values, top)) => Ok(Some(Self { values, top, storages, length })),
             None if storages.is_empty() => Ok(None),
-            None => Err("its pickle is cut off, or has an instruction that plain data does not need".to_owned()),
+            None => Err(NOT_PLAIN.to_owned()),
         }
     }
 
@@ -376,7 +378,8 @@ impl<'a> TensorSearch<'a> {
             return Err(malformed());
         }
         let layout = Layout::of(&shape, &strides).ok_or("has numbers that overlap, or too many")?;
-        let bytes = |numbers: u64| numbers.checked_mul(dtype.size()).ok_or("has too many numbers");
+        let size_of_one = bytes_per_number(dtype);
+        let bytes = |numbers: u64| numbers.checked_mul(size_of_one).ok_or("has too many numbers");
         let (offset, length, span) = (bytes(first)?, bytes(layout.count)?, bytes(layout.span)?);
         if offset.checked_add(span).is_none_or(|end| end > size) {
             return Err("ends after its storage".to_owned());
@@ -385,13 +388,17 @@ impl<'a> TensorSearch<'a> {
             self.spanned = self.spanned.saturating_add(span);
         }
         let sizes: Option<Vec<usize>> = shape.into_iter().map(|size| usize::try_from(size).ok()).collect();
-        Ok(TensorLocation {
-            dtype,
-            shape: sizes.ok_or_else(malformed)?,
-            begin: begin + offset,
-            length,
-            strides: (!layout.row_major).then_some(strides),
-        })
+        let mut shape = sizes.ok_or_else(malformed)?;
+        if dtype == Dtype::F4 {
+            // PyTorch counts pairs of these numbers, and safetensors numbers.
+            let last = shape.last_mut().ok_or_else(malformed)?;
+            *last = last.checked_mul(2).ok_or_else(malformed)?;
+            if !layout.row_major {
+                return Err("is a view of numbers of which two share a byte".to_owned());
+            }
+        }
+        let strides = (!layout.row_major).then_some(strides);
+        Ok(TensorLocation { dtype, shape, begin: begin + offset, length, strides })
     }
 
     fn text(&self, id: Id) -> Option<&'a str> {
@@ -475,11 +482,23 @@ fn dtype(class: &str) -> Option<Dtype> {
         "torch.FloatStorage" => Dtype::F32,
         "torch.LongStorage" => Dtype::I64,
         "torch.DoubleStorage" => Dtype::F64,
+        "torch.ComplexFloatStorage" => Dtype::C64,
+        "torch.float4_e2m1fn_x2" => Dtype::F4,
+        "torch.float8_e4m3fn" => Dtype::F8_E4M3,
+        "torch.float8_e4m3fnuz" => Dtype::F8_E4M3FNUZ,
+        "torch.float8_e5m2" => Dtype::F8_E5M2,
+        "torch.float8_e5m2fnuz" => Dtype::F8_E5M2FNUZ,
+        "torch.float8_e8m0fnu" => Dtype::F8_E8M0,
         "torch.uint16" => Dtype::U16,
         "torch.uint32" => Dtype::U32,
         "torch.uint64" => Dtype::U64,
         _ => return None,
     })
+}
+
+/// Bytes of what PyTorch counts as one number of this type.
+const fn bytes_per_number(dtype: Dtype) -> u64 {
+    dtype.bits().div_ceil(8)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use retrace_files::{
 };
 use retrace_spec::manifest::Tensors;
 use retrace_spec::{Digest, Manifest, RelPath};
-use retrace_weights::{Apart, Distance, apart, same_bytes};
+use retrace_weights::{Apart, Distance, apart, has_numbers, same_bytes};
 use serde::Serialize;
 
 use crate::record::SCRATCH;
@@ -402,6 +402,9 @@ fn compare(a: &Held, b: &Held) -> Result<Difference, FileError> {
         let shapes = [a.shape.clone(), b.shape.clone()];
         let same_numbers = a.dtype == b.dtype && a.length() == b.length() && same_bytes(a, b)?;
         return Ok(Difference::Reshaped { shapes, same_numbers });
+    }
+    if !has_numbers(a.dtype) || !has_numbers(b.dtype) {
+        return Ok(Difference::Changed { distance: None });
     }
     let Apart { distance, equal_after_casting } = apart(a, b)?;
     if a.dtype == b.dtype {

@@ -31,7 +31,9 @@ pub use compare::{Comparison, compare};
 pub use diff::{Change, CheckpointDiff, Diff, Difference, FileChange, NotCompared, Side, TensorChange, diff};
 pub use export::{ExportError, bill_of_materials, checksum_list, model_signature, provenance};
 pub use graph::{GraphFinding, GraphRule, check_graph};
-pub use lists::{Disagreement, Elsewhere, List, ListError, lfs_pointer, merge, read_list};
+pub use lists::{
+    Directory, Disagreement, Elsewhere, List, ListError, Place, is_json_list, lfs_pointer, merge, read_list,
+};
 pub use nested::{Unfolded, Unknown, unfold};
 pub use oms::{Bundle, BundleError, BundlingError, Signed, Trust, bundle};
 pub use order::{Order, circle_in_words};

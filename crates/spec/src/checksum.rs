@@ -20,11 +20,17 @@ pub enum Algorithm {
     GitBlob,
     /// MD5. Broken: collisions can be made in seconds.
     Md5,
+    /// MD5 as DVC before version 3 computes it: of a text with its line ends as LF. Broken as MD5 is.
+    Md5Text,
+    /// The hash of Xet storage, which hubs list as `xetHash`: a tree over keyed BLAKE3 of chunks. Its bytes are in the
+    /// order of its hexadecimal form, in which each eight bytes are reversed.
+    Xet,
 }
 
 impl Algorithm {
     /// All algorithms.
-    pub const ALL: [Self; 5] = [Self::Blake3, Self::Sha256, Self::Sha1, Self::GitBlob, Self::Md5];
+    pub const ALL: [Self; 7] =
+        [Self::Blake3, Self::Sha256, Self::Sha1, Self::GitBlob, Self::Md5, Self::Md5Text, Self::Xet];
 
     /// The name that is written before the hexadecimal digits.
     pub const fn name(self) -> &'static str {
@@ -34,21 +40,23 @@ impl Algorithm {
             Self::Sha1 => "sha1",
             Self::GitBlob => "git",
             Self::Md5 => "md5",
+            Self::Md5Text => "md5-dos2unix",
+            Self::Xet => "xet",
         }
     }
 
     /// Length of a checksum in bytes.
     pub const fn length(self) -> usize {
         match self {
-            Self::Blake3 | Self::Sha256 => 32,
+            Self::Blake3 | Self::Sha256 | Self::Xet => 32,
             Self::Sha1 | Self::GitBlob => 20,
-            Self::Md5 => 16,
+            Self::Md5 | Self::Md5Text => 16,
         }
     }
 
     /// Whether no practical way is known to make two files with the same checksum.
     pub const fn is_strong(self) -> bool {
-        matches!(self, Self::Blake3 | Self::Sha256)
+        matches!(self, Self::Blake3 | Self::Sha256 | Self::Xet)
     }
 }
 

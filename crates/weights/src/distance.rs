@@ -6,6 +6,8 @@ use retrace_files::FileError;
 use retrace_files::safetensors::Dtype;
 use serde::Serialize;
 
+use crate::minifloat;
+
 /// Numbers per block of the comparison.
 const BLOCK: u64 = 1 << 18;
 
@@ -14,7 +16,7 @@ const BLOCK: u64 = 1 << 18;
 pub struct Distance {
     /// The number of elements that are not the same bits.
     pub differing: u64,
-    /// The number of elements.
+    /// The number of elements; a complex element counts as two, its parts.
     pub of: u64,
     /// The largest |b − a|; infinite if one is NaN and the other is not.
     pub largest: f64,
@@ -33,17 +35,25 @@ pub struct Apart {
 
 /// The distance between the numbers of two tensors of the same shape.
 ///
+/// Their types have numbers ([`has_numbers`]).
+///
 /// # Errors
 /// If one cannot be read.
 pub fn apart(a: &StoredTensor, b: &StoredTensor) -> Result<Apart, FileError> {
     let count = a.elements();
     let (open_a, open_b) = (a.open()?, b.open()?);
-    let mut distance = Distance { of: count, ..Distance::default() };
+    let complex = is_complex(a.dtype) || is_complex(b.dtype);
+    let of = if complex { count.saturating_mul(2) } else { count };
+    let mut distance = Distance { of, ..Distance::default() };
+    let numbers = |dtype, bytes: &[u8]| match complex && !is_complex(dtype) {
+        true => numbers(dtype, bytes).into_iter().flat_map(|real| [real, 0.0]).collect(),
+        false => numbers(dtype, bytes),
+    };
     let mut equal_after_casting = true;
     for first in (0..count).step_by(BLOCK as usize) {
         let (bytes_a, bytes_b) = (block(a, &open_a, first)?, block(b, &open_b, first)?);
         distance.add(&numbers(a.dtype, &bytes_a), &numbers(b.dtype, &bytes_b));
-        equal_after_casting &= match a.dtype.size() >= b.dtype.size() {
+        equal_after_casting &= match a.dtype.bits() >= b.dtype.bits() {
             true => cast(a.dtype, &bytes_a, b.dtype).is_some_and(|cast| cast == bytes_b),
             false => cast(b.dtype, &bytes_b, a.dtype).is_some_and(|cast| cast == bytes_a),
         };
@@ -67,13 +77,25 @@ pub fn same_bytes(a: &StoredTensor, b: &StoredTensor) -> Result<bool, FileError>
 
 /// The bytes of a block of numbers from the `first` on, or of those that remain.
 fn block(tensor: &StoredTensor, open: &OpenTensor, first: u64) -> Result<Vec<u8>, FileError> {
-    let size = tensor.dtype.size();
-    let mut bytes = vec![0; (tensor.elements() - first).min(BLOCK) as usize * size as usize];
-    open.read_at(&mut bytes, first * size)?;
+    // A block has a multiple of eight numbers.
+    let bytes_of = |numbers: u64| numbers * tensor.dtype.bits() / 8;
+    let mut bytes = vec![0; bytes_of((tensor.elements() - first).min(BLOCK)) as usize];
+    open.read_at(&mut bytes, bytes_of(first))?;
     Ok(bytes)
 }
 
-/// The numbers of a tensor. Integers beyond 2⁵³ are rounded, which is only visible in a distance.
+/// Whether the numbers of this type are known. How six bits each share bytes, no program that writes them says.
+pub const fn has_numbers(dtype: Dtype) -> bool {
+    !matches!(dtype, Dtype::F6_E2M3 | Dtype::F6_E3M2)
+}
+
+/// Whether each element has two numbers, its parts.
+pub(crate) const fn is_complex(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::C64)
+}
+
+/// The numbers of a tensor; of a complex one, the real and the imaginary part of each element; none of a type without
+/// [`has_numbers`]. Integers beyond 2⁵³ are rounded, which is only visible in a distance.
 pub fn numbers(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
     let mut numbers = Vec::new();
     numbers_into(dtype, bytes, &mut numbers);
@@ -87,6 +109,17 @@ pub fn numbers_into(dtype: Dtype, bytes: &[u8], numbers: &mut Vec<f64>) {
     }
     numbers.clear();
     match dtype {
+        Dtype::F4 => numbers.extend(bytes.iter().flat_map(|byte| {
+            let number = |code: u8| minifloat::F4.get(usize::from(code)).copied().unwrap_or(f64::NAN);
+            [number(byte & 15), number(byte >> 4)]
+        })),
+        Dtype::F6_E2M3 | Dtype::F6_E3M2 => {}
+        Dtype::F8_E4M3 => each(bytes, numbers, |[code]| minifloat::F8_E4M3[usize::from(code)]),
+        Dtype::F8_E5M2 => each(bytes, numbers, |[code]| minifloat::F8_E5M2[usize::from(code)]),
+        Dtype::F8_E4M3FNUZ => each(bytes, numbers, |[code]| minifloat::F8_E4M3FNUZ[usize::from(code)]),
+        Dtype::F8_E5M2FNUZ => each(bytes, numbers, |[code]| minifloat::F8_E5M2FNUZ[usize::from(code)]),
+        Dtype::F8_E8M0 => each(bytes, numbers, |[code]| minifloat::f8_e8m0(code)),
+        Dtype::C64 => each::<4>(bytes, numbers, |b| f64::from(f32::from_le_bytes(b))),
         Dtype::BOOL | Dtype::U8 => each(bytes, numbers, |[byte]| f64::from(byte)),
         Dtype::I8 => each(bytes, numbers, |b| f64::from(i8::from_le_bytes(b))),
         Dtype::U16 => each(bytes, numbers, |b| f64::from(u16::from_le_bytes(b))),

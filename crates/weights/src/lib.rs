@@ -8,12 +8,13 @@
 
 mod average;
 mod distance;
+mod minifloat;
 mod moments;
 mod spectrum;
 mod stats;
 
 pub use average::{AverageError, Averaged, Closeness, Computed, Mean, average};
-pub use distance::{Apart, Distance, apart, numbers, numbers_into, same_bytes};
+pub use distance::{Apart, Distance, apart, has_numbers, numbers, numbers_into, same_bytes};
 pub use moments::{Moments, Pair};
 pub use spectrum::largest_singular_value;
 pub use stats::{StatsError, TensorStats, stats};

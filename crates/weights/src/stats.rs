@@ -11,6 +11,7 @@ use retrace_spec::Digest;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::distance::{has_numbers, is_complex};
 use crate::{Moments, Pair, largest_singular_value, numbers, numbers_into};
 
 /// Numbers per block: few enough to stay in a processor's cache.
@@ -25,10 +26,20 @@ pub enum StatsError {
     /// A checkpoint cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// A tensor has a type whose numbers are not known.
+    #[error("{}: tensor {tensor} is of {dtype:?}, and how its numbers share bytes is not defined", .path.display())]
+    Numbers {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Its type.
+        dtype: Dtype,
+    },
 }
 
 /// Statistics of a tensor of a checkpoint. Numbers that are not finite are counted and left out of the other
-/// statistics; integers beyond 2⁵³ are rounded.
+/// statistics; integers beyond 2⁵³ are rounded. The numbers of a complex tensor are the real and the imaginary parts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TensorStats {
     /// The index of the checkpoint, from 0.
@@ -92,6 +103,12 @@ pub fn stats(
 ) -> Result<Vec<TensorStats>, StatsError> {
     let opened: Vec<Checkpoint> = checkpoints.iter().map(|path| Checkpoint::open(path)).collect::<Result<_, _>>()?;
     let held: Vec<&BTreeMap<String, StoredTensor>> = opened.iter().map(Checkpoint::tensors).collect();
+    for (path, tensors) in checkpoints.iter().zip(&held) {
+        if let Some((tensor, stored)) = tensors.iter().find(|(_, stored)| !has_numbers(stored.dtype)) {
+            let (path, tensor) = (path.clone(), tensor.clone());
+            return Err(StatsError::Numbers { path, tensor, dtype: stored.dtype });
+        }
+    }
     let names: BTreeSet<&String> = held.iter().flat_map(|tensors| tensors.keys()).collect();
     let bytes = held.iter().flat_map(|tensors| tensors.values()).map(StoredTensor::length).sum();
     progress.begin("looking at the weights", bytes, Unit::Bytes);
@@ -146,8 +163,9 @@ impl<'a> Reading<'a> {
 
     /// Reads the next numbers; none at the end.
     fn next(&mut self, from: u64, bytes: &mut Vec<u8>, values: &mut Vec<f64>) -> Result<(), FileError> {
-        let size = self.stored.dtype.size();
-        let length = self.stored.length().saturating_sub(from * size).min(BLOCK * size);
+        // A block has a multiple of eight numbers.
+        let bytes_of = |numbers: u64| numbers * self.stored.dtype.bits() / 8;
+        let length = self.stored.length().saturating_sub(bytes_of(from)).min(bytes_of(BLOCK));
         bytes.resize(length as usize, 0);
         self.open.read_at(bytes, self.read)?;
         self.read += length;
@@ -163,7 +181,9 @@ impl<'a> Reading<'a> {
         let StoredTensor { dtype, shape, .. } = self.stored;
         let moments = self.moments.unwrap_or_else(|| Moments::about(0.0));
         let stable_rank = match shape[..] {
-            [rows, columns] if stable_rank && moments.non_finite() == 0 && moments.norm() > 0.0 => {
+            [rows, columns]
+                if stable_rank && !is_complex(*dtype) && moments.non_finite() == 0 && moments.norm() > 0.0 =>
+            {
                 let bytes = self.stored.read()?.bytes;
                 let values: Vec<f32> = numbers(*dtype, &bytes).into_iter().map(|value| value as f32).collect();
                 let largest = largest_singular_value(&values, rows, columns);
@@ -199,11 +219,12 @@ fn of_tensor(mut tensors: Vec<Reading<'_>>, stable_rank: bool) -> Result<Vec<Ten
     let most = tensors.iter().map(|reading| reading.stored.elements()).max().unwrap_or_default();
     let (mut bytes, mut values) = (Vec::new(), Vec::new());
     let (mut first, mut previous) = (Vec::new(), Vec::new());
-    let shapes: Vec<&[usize]> = tensors.iter().map(|reading| reading.stored.shape.as_slice()).collect();
+    let forms: Vec<(&[usize], bool)> =
+        tensors.iter().map(|reading| (reading.stored.shape.as_slice(), is_complex(reading.stored.dtype))).collect();
     for from in (0..most).step_by(BLOCK as usize) {
         for (at, reading) in tensors.iter_mut().enumerate() {
             reading.next(from, &mut bytes, &mut values)?;
-            let alike = |other: usize| shapes[other] == shapes[at];
+            let alike = |other: usize| forms[other] == forms[at];
             if at > 0 && alike(at - 1) {
                 reading.previous.get_or_insert_default().add(if at == 1 { &first } else { &previous }, &values);
             }

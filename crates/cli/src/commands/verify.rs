@@ -6,7 +6,7 @@ mod source;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use retrace_manifest::{CheckpointFinding, Disagreement, Elsewhere, Entry, FileSample, GraphFinding, Verdict};
+use retrace_manifest::{CheckpointFinding, Disagreement, Elsewhere, Entry, FileSample, GraphFinding, Place, Verdict};
 use retrace_spec::Digest;
 
 use super::Exit;
@@ -28,8 +28,9 @@ use source::{Listing, file_name};
 /// checked. Files that the manifest leaves out, and `.retrace`, are not checked and are no finding.
 ///
 /// MANIFEST can also be a list from another tool: SHA256SUMS, B3SUMS, an MD5 list, their BSD form, a
-/// model hub's file tree as JSON, a Croissant description of a dataset, a DVC list of a directory, or a
-/// directory with Git LFS pointers. Such a list may cover only some of the files; the others are no
+/// model hub's file tree as JSON (also one with only `xetHash`), what the hub's client keeps of it
+/// (`.cache/huggingface/trees`), a Croissant description of a dataset, `NAME.dvc`, `dvc.lock` or a DVC list
+/// of a directory, or a directory with Git LFS pointers. Such a list may cover only some of the files; the others are no
 /// finding. Or it is an OMS bundle (`model.sig`): its signature is checked, and files that it does not
 /// list are findings.
 ///
@@ -110,8 +111,8 @@ impl Verify {
         let outcome = self.check(terminal)?;
         let (holds, others) = (outcome.holds(), outcome.others());
         let Outcome { kind, sealed_root, other_root, listed, ignored, sampled, before, .. } = outcome;
-        let Outcome { graph, disagreements, elsewhere, absent, links, signatures, standing, verification, .. } =
-            outcome;
+        let Outcome { graph, disagreements, elsewhere, parts, absent, .. } = outcome;
+        let Outcome { links, signatures, standing, verification, .. } = outcome;
         let (complete, published) = (kind != Listing::List, self.root.is_some() && other_root.is_none());
         let result = Said {
             holds,
@@ -123,6 +124,7 @@ impl Verify {
             counts: verification.counts(),
             entries: &verification.entries,
             elsewhere: &elsewhere,
+            may_be_parts: &parts,
             absent,
             graph: &graph,
             checkpoints: &verification.checkpoints,
@@ -146,8 +148,11 @@ impl Verify {
             for CheckpointFinding { path, what } in &verification.checkpoints {
                 finding("checkpoint", format!("{path}: {what}"))?;
             }
-            for entry in elsewhere.iter().filter(|entry| entry.digest) {
-                let what = "it is not a file of the directory, so its listed digest was not checked";
+            for entry in elsewhere.iter().filter(|entry| entry.is_finding()) {
+                let what = match entry.place {
+                    Place::Address => "it is not a file of the directory, so its listed digest was not checked",
+                    Place::Directory => "the list has this directory and none of its files, so these were not checked",
+                };
                 finding("unverifiable", format!("{}: {what}", entry.what))?;
             }
             for found in &disagreements {
@@ -238,8 +243,15 @@ impl Verify {
         if absent > 0 {
             terminal.say(Tone::Bad, "not there", format_args!("{absent} of {files}, left out by --only-present"));
         }
-        if let Some(first) = elsewhere.first() {
-            let entries = if elsewhere.len() == 1 { "1 entry" } else { &format!("{} entries", elsewhere.len()) };
+        for part in &parts {
+            terminal.say(Tone::Bad, "may be part", part);
+        }
+        let mut addresses = elsewhere.iter().filter(|entry| entry.place == Place::Address);
+        let entries = match addresses.clone().count() {
+            1 => "1 entry",
+            more => &format!("{more} entries"),
+        };
+        if let Some(first) = addresses.next() {
             let what = format_args!("{entries}, no file of a copy but a repository or an address: {}", first.what);
             terminal.say(Tone::Faint, "not checked", what);
         }
@@ -269,6 +281,9 @@ struct Said<'a> {
     /// What a list has that is no file of the directory, and was not checked.
     #[serde(skip_serializing_if = "<[Elsewhere]>::is_empty")]
     elsewhere: &'a [Elsewhere],
+    /// Why lists may have only a part of what their tool knows.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    may_be_parts: &'a [String],
     /// With `--only-present`, the number of listed files that are not there; each is an entry.
     #[serde(skip_serializing_if = "is_zero")]
     absent: usize,

@@ -35,6 +35,9 @@ pub(super) fn of(failure: &Failure) -> String {
         | Failure::Average(AverageError::Checkpoint(error))
         | Failure::Stats(StatsError::Checkpoint(error)) => of_checkpoint(error),
         Failure::Average(AverageError::File(error)) | Failure::Stats(StatsError::File(error)) => of_file(error),
+        Failure::Stats(StatsError::Numbers { .. }) => {
+            "`retrace diff` and manifests compare such tensors by their bytes".to_owned()
+        }
         Failure::Average(_) => "give checkpoints of one model, each a directory or a file with its weights".to_owned(),
         Failure::List(_) => "correct that line, or give another list; `retrace seal DIR` makes a manifest".to_owned(),
         Failure::Export(error) => of_export(error),
@@ -225,7 +228,7 @@ fn of_checkpoint(error: &CheckpointError) -> String {
             "give a directory with `model.safetensors` or `pytorch_model.bin` (one file or shards), or one file of weights"
         }
         CheckpointError::Unreadable { .. } => {
-            "give weights as safetensors, in PyTorch's format since version 1.6 (dense tensors of integers or of 16- to 64-bit floats), or as llama2.c exports them"
+            "give weights as safetensors, in PyTorch's format (dense tensors of a type that safetensors has), or as llama2.c exports them"
         }
         CheckpointError::Contradiction(_) => {
             "check which of the two is right; `retrace verify` says which files are not as released"

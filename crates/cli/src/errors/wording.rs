@@ -12,6 +12,7 @@ use retrace_checkpoint::{CheckpointError, Contradiction};
 use retrace_corpus::CorpusError;
 use retrace_eval::EvalError;
 use retrace_files::FileError;
+use retrace_files::safetensors::Dtype;
 use retrace_import::ImportError;
 use retrace_manifest::{BundlingError, ExportError, ListError, SealError, Unknown};
 use retrace_model::ModelError;
@@ -391,6 +392,7 @@ fn all() -> Vec<Errors> {
             "",
             [
                 Failure::Stats(StatsError::Checkpoint(CheckpointError::Empty { path: path() })),
+                Failure::Stats(StatsError::Numbers { path: path(), tensor: text("w"), dtype: Dtype::F6_E2M3 }),
                 Failure::usage("WHAT", "HELP"),
                 Failure::Output(io::ErrorKind::StorageFull.into()),
             ],

@@ -40,16 +40,30 @@ pub(super) enum Value {
 pub(super) struct Values(Vec<Value>);
 
 impl Values {
+    /// The identifiers of all references to data outside the pickle.
+    pub(super) fn persistent(&self) -> impl Iterator<Item = Id> {
+        self.0.iter().filter_map(|value| match value {
+            Value::Persistent(id) => Some(*id),
+            _ => None,
+        })
+    }
+
     pub(super) fn get(&self, id: Id) -> Option<&Value> {
         self.0.get(id.0)
     }
 }
 
 /// The values of `bytes` and the index of the result; `None` if it is not a pickle of data alone.
-pub(super) fn read(bytes: &[u8]) -> Option<(Values, Id)> {
+pub(super) fn read(mut bytes: &[u8]) -> Option<(Values, Id)> {
+    read_next(&mut bytes)
+}
+
+/// As [`read`], of a pickle that other bytes may follow, which remain.
+pub(super) fn read_next(bytes: &mut &[u8]) -> Option<(Values, Id)> {
     let mut machine =
         Machine { bytes, values: Values::default(), stack: Vec::new(), marks: Vec::new(), memo: Vec::new() };
     let outcome = machine.run()?;
+    *bytes = machine.bytes;
     Some((machine.values, outcome))
 }
 

@@ -198,7 +198,7 @@ fn the_reason_is_told() {
     }
     for (says, bytes) in [
         ("tensor x is of torch.Float8_e4m3fnStorage", one(tensor("Float8_e4m3fnStorage", "0", 0, &[6], &[1]))),
-        ("tensor x is of torch.ComplexFloatStorage", one(tensor("ComplexFloatStorage", "0", 0, &[1], &[1]))),
+        ("tensor x is of torch.ComplexDoubleStorage", one(tensor("ComplexDoubleStorage", "0", 0, &[1], &[1]))),
         ("tensor x has numbers that overlap", one(float(&[3, 3], &[1, 1]))),
         ("tensor x ends after its storage", one(float(&[2, 3], &[4, 1]))),
         ("tensor x ends after its storage", one(float(&[2], &[6]))),
@@ -215,7 +215,7 @@ fn the_reason_is_told() {
         ),
         ("compressed", compressed),
         ("damaged or cut off", good[..good.len() - 9].to_vec()),
-        ("before version 1.6", [BEFORE_1_6, b"\x80\x02M\xe9\x03."].concat()),
+        ("its pickle is cut off", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.".to_vec()),
     ] {
         match found_in(&bytes) {
             Found::Unreadable(why) => assert!(why.contains(says), "{why:?} does not say {says:?}"),
@@ -241,7 +241,7 @@ fn what_is_no_dense_checkpoint_is_not_read_as_one() {
     for (what, bytes) in [
         ("beyond its storage", one(tensor("FloatStorage", "0", 1, &[6], &[1]))),
         ("an unknown storage", one(tensor("FloatStorage", "1", 0, &[6], &[1]))),
-        ("an unknown type", one(tensor("ComplexFloatStorage", "0", 0, &[1], &[1]))),
+        ("an unknown type", one(tensor("ComplexDoubleStorage", "0", 0, &[1], &[1]))),
         ("strides of another rank", one(tensor("FloatStorage", "0", 0, &[6], &[1, 1]))),
         ("another way to make it", one(b"ctorch._utils\n_rebuild_sparse_tensor\n)R".to_vec())),
         ("the same name twice", with(&state(&[(); 2].map(|()| ("x", tensor("FloatStorage", "0", 0, &[6], &[1])))))),
@@ -376,6 +376,100 @@ proptest! {
         if let Some((values, id)) = pickle::read(&program) {
             let top = Plain { values: &values, id };
             let _ = (top.get("a"), top.count(), top.number(), top.items().count(), top.entries().count());
+        }
+    }
+}
+
+/// The pickles before the content: the mark, the version and the byte order.
+fn before_1_6(version: u16, little_endian: bool) -> Vec<u8> {
+    let mut bytes = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M".to_vec();
+    bytes.extend(version.to_le_bytes());
+    bytes.extend(
+        [b".\x80\x02}".to_vec(), text("little_endian"), vec![0x88 + u8::from(!little_endian), b's', b'.']].concat(),
+    );
+    bytes
+}
+
+/// The pickle of the keys, and each storage with the number of elements that it states.
+fn storages(storages: &[(&str, u64, &[u8])]) -> Vec<u8> {
+    let mut bytes = b"\x80\x02](".to_vec();
+    bytes.extend(storages.iter().flat_map(|(key, ..)| text(key)));
+    bytes.extend(b"e.");
+    bytes.extend(storages.iter().flat_map(|(_, numbers, content)| [&numbers.to_le_bytes(), *content].concat()));
+    bytes
+}
+
+fn good_before_1_6() -> Vec<u8> {
+    let pickle = state(&[
+        ("w", tensor("FloatStorage", "7", 0, &[2, 3], &[3, 1])),
+        ("half", tensor("HalfStorage", "8", 1, &[2], &[2])),
+        ("tied", tensor("FloatStorage", "7", 2, &[4], &[1])),
+    ]);
+    [before_1_6(1001, true), pickle, storages(&[("8", 6, &FLOATS[..12]), ("7", 6, &FLOATS)])].concat()
+}
+
+#[test]
+fn files_from_before_1_6_are_read() {
+    let places = places_of(&good_before_1_6()).unwrap();
+    let length = good_before_1_6().len() as u64;
+    assert_eq!(places["w"].begin, length - 24);
+    assert_eq!((places["tied"].begin, places["tied"].length), (length - 16, 16));
+    assert_eq!((places["half"].begin, places["half"].strides.clone()), (length - 24 - 8 - 10, Some(vec![2])));
+}
+
+#[test]
+fn files_from_before_1_6_that_contradict_themselves_are_refused() {
+    let one = state(&[("w", tensor("FloatStorage", "7", 0, &[2, 3], &[3, 1]))]);
+    let with =
+        |head: Vec<u8>, pickle: &[u8], tail: &[(&str, u64, &[u8])]| [head, pickle.to_vec(), storages(tail)].concat();
+    let right: [(&str, u64, &[u8]); 1] = [("7", 6, &FLOATS)];
+    let head = || before_1_6(1001, true);
+    assert!(places_of(&with(head(), &one, &right)).is_some());
+    let two = state(&[
+        ("w", tensor("FloatStorage", "7", 0, &[2, 3], &[3, 1])),
+        ("x", tensor("HalfStorage", "7", 0, &[2], &[1])),
+    ]);
+    let long = [head(), vec![b'N'; LONGEST_PICKLE as usize]].concat();
+    for (says, bytes) in [
+        ("unknown version", with(before_1_6(1002, true), &one, &right)),
+        ("big-endian", with(before_1_6(1001, false), &one, &right)),
+        ("does not have the length", with(head(), &one, &[("7", 5, &FLOATS)])),
+        ("does not have the length", with(head(), &one, &[("7", u64::MAX, &FLOATS)])),
+        ("is cut off", with(head(), &one, &[("7", 6, &FLOATS[..23])])),
+        ("is listed twice, or belongs to no tensor", with(head(), &one, &[("8", 6, &FLOATS)])),
+        ("is listed twice, or belongs to no tensor", with(head(), &one, &[right[0], right[0]])),
+        ("has no storage in the file", with(head(), &one, &[])),
+        ("two lengths or types", with(head(), &two, &right)),
+        (
+            "ComplexDoubleStorage, which is not read",
+            with(head(), &state(&[("w", tensor("ComplexDoubleStorage", "7", 0, &[1], &[1]))]), &right),
+        ),
+        ("longer than", long),
+    ] {
+        match found_in(&bytes) {
+            Found::Unreadable(why) => assert!(why.contains(says), "{why:?} does not say {says:?}"),
+            // No storage at all is a file without weights.
+            other => assert!(says == "has no storage in the file" && other == Found::Nothing, "{says}: {other:?}"),
+        }
+    }
+    let good = good_before_1_6();
+    for length in 0..good.len() {
+        assert_eq!(places_of(&good[..length]), None, "cut after {length} bytes");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_changed_file_from_before_1_6_is_survived(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+        let mut bytes = good_before_1_6();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let length = bytes.len() as u64;
+        if let Some(places) = places_of(&bytes) {
+            let inside = |place: &TensorLocation| place.begin.checked_add(place.length).is_some_and(|end| end <= length);
+            prop_assert!(places.values().all(|place| place.strides.is_some() || inside(place)));
         }
     }
 }

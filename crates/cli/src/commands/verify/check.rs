@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 use retrace_manifest::{
-    Ahead, Basis, Bundle, Disagreement, Elsewhere, Entry, Expected, FileSample, GraphFinding, Resume, Scope, Unknown,
-    Until, Verdict, Verification, VerifyOptions, check_graph, look_ahead, merge, sample, unfold, verify_after,
+    Ahead, Basis, Bundle, Disagreement, Elsewhere, Entry, Expected, FileSample, GraphFinding, List, Resume, Scope,
+    Unknown, Until, Verdict, Verification, VerifyOptions, check_graph, look_ahead, merge, sample, unfold, verify_after,
 };
 use retrace_spec::manifest::ArtifactKind;
 use retrace_spec::{Digest, Manifest, RelPath};
@@ -38,6 +38,8 @@ pub(in crate::commands) struct Outcome {
     pub(in crate::commands) ignored: Vec<RelPath>,
     /// What lists have that is no file of the directory.
     pub(super) elsewhere: Vec<Elsewhere>,
+    /// Why lists may have only a part of what their tool knows.
+    pub(super) parts: Vec<String>,
     /// With `--only-present`, the number of listed files that are not there.
     pub(super) absent: usize,
     /// What to do about links that were not followed.
@@ -63,7 +65,7 @@ impl Outcome {
     pub(super) fn others(&self) -> usize {
         let refused = self.signatures.iter().filter(|signature| signature.holds == Some(false)).count();
         let checkpoints = self.verification.checkpoints.len();
-        let unchecked = self.elsewhere.iter().filter(|entry| entry.digest).count();
+        let unchecked = self.elsewhere.iter().filter(|entry| entry.is_finding()).count();
         let of_lists = self.graph.len() + self.disagreements.len() + unchecked;
         of_lists + usize::from(self.other_root.is_some()) + refused + checkpoints
     }
@@ -104,7 +106,9 @@ impl Verify {
     pub(in crate::commands) fn check(&self, terminal: &Terminal) -> Result<Outcome, Failure> {
         let trust = self.trusted.read()?;
         let (source, ahead) = self.read()?;
-        let Source { manifest, bundle, expected, mut elsewhere, root } = source;
+        let Source { manifest, bundle, list, root } = source;
+        let List { files: expected, mut elsewhere, mut disagreements, part, .. } = list;
+        let mut parts: Vec<String> = part.into_iter().collect();
         let root = self.dir.clone().unwrap_or(root);
         let kind = match (&manifest, &bundle) {
             (Some(_), _) => Listing::Manifest,
@@ -119,7 +123,6 @@ impl Verify {
             Some(whole) => whole.artifacts.par_iter().map(Expected::from).collect(),
             None => expected,
         };
-        let mut disagreements = Vec::new();
         let mut bundles: Vec<(String, Bundle)> = bundle.into_iter().map(|b| (file_name(&self.manifest), b)).collect();
         // The first list decides whether other files may exist; additional lists only add to it.
         let complete = kind != Listing::List;
@@ -128,14 +131,16 @@ impl Verify {
             bundles.iter().flat_map(|(_, bundle)| &bundle.ignored).filter(|p| p.under(&root).exists()).cloned(),
         );
         for list in &self.also {
-            let Source { manifest, bundle, expected: listed, elsewhere: more, .. } = Source::read(list)?;
-            elsewhere.extend(more);
+            let Source { manifest, bundle, list: read, .. } = Source::read(list)?;
+            elsewhere.extend(read.elsewhere);
+            disagreements.extend(read.disagreements);
+            parts.extend(read.part);
             let name = file_name(list);
             if manifest.is_some() {
                 let help = "give a list of checksums with --also; `retrace diff` compares two manifests";
                 return Err(Failure::usage(format!("{name} is a second manifest"), help));
             }
-            disagreements.extend(merge(&mut expected, &name, listed));
+            disagreements.extend(merge(&mut expected, &name, read.files));
             bundles.extend(bundle.map(|bundle| (name, bundle)));
         }
         let links_allowed = bundles.iter().any(|(_, bundle)| bundle.allows_links);
@@ -205,6 +210,7 @@ impl Verify {
             listed,
             ignored,
             elsewhere,
+            parts,
             absent,
             links,
             sampled,

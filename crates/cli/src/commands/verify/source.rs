@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use retrace_files::{FileError, Root, WalkEntry, walk};
-use retrace_manifest::{Bundle, Elsewhere, Expected, List, lfs_pointer, read_list};
+use retrace_manifest::{Bundle, Elsewhere, Expected, List, Place, is_json_list, lfs_pointer, read_list};
 use retrace_spec::{Document, Manifest};
 
 use super::super::{directory_of, read_text};
@@ -25,9 +25,7 @@ pub(super) struct Source {
     /// If it is an OMS bundle.
     pub(super) bundle: Option<Bundle>,
     /// If it is a bundle or a list.
-    pub(super) expected: Vec<Expected>,
-    /// What a list has that is no file of the directory.
-    pub(super) elsewhere: Vec<Elsewhere>,
+    pub(super) list: List,
     /// Its path.
     pub(super) root: PathBuf,
 }
@@ -38,37 +36,49 @@ impl Source {
         let yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
         let root = directory_of(path);
         let name = file_name(path);
-        let elsewhere = Vec::new();
         if path.is_dir() {
-            return Ok(Self { manifest: None, bundle: None, expected: pointers(path)?, elsewhere, root });
+            let list = List { files: pointers(path)?, ..List::default() };
+            return Ok(Self { manifest: None, bundle: None, list, root });
         }
         let help = "give a manifest or a list of checksums; `retrace seal DIR` makes a manifest";
         let text = read_text(path).or_help(help)?;
         if !yaml {
-            if !text.trim_start().starts_with('{') || is_dataset(&text) {
-                let List { files: expected, elsewhere } = read_list(&name, &text)?;
-                return Ok(Self { manifest: None, bundle: None, expected, elsewhere, root });
+            if !text.trim_start().starts_with('{') || is_json_list(&text) {
+                let mut list = read_list(&name, &text)?;
+                open_directories(&mut list, &root);
+                return Ok(Self { manifest: None, bundle: None, list, root });
             }
             if Bundle::is_one(&text) {
                 let bundle = Bundle::parse(&name, &text)?;
-                return Ok(Self {
-                    manifest: None,
-                    expected: bundle.files.clone(),
-                    bundle: Some(bundle),
-                    elsewhere,
-                    root,
-                });
+                let list = List { files: bundle.files.clone(), ..List::default() };
+                return Ok(Self { manifest: None, list, bundle: Some(bundle), root });
             }
         }
         let manifest = Manifest::parse(&text, &path.display().to_string()).map_err(Failure::from);
         let manifest = manifest.or_help(help)?;
-        Ok(Self { manifest: Some(manifest), bundle: None, expected: Vec::new(), elsewhere, root })
+        Ok(Self { manifest: Some(manifest), bundle: None, list: List::default(), root })
     }
 }
 
-/// Whether a JSON object describes a dataset in Croissant's vocabulary, and is not a manifest.
-fn is_dataset(text: &str) -> bool {
-    text.contains("\"distribution\"") && !text.contains("\"retrace\"")
+/// Reads the lists of directories in the cache of the DVC repository that `root` is in. Those that are not there are
+/// not checked.
+fn open_directories(list: &mut List, root: &Path) {
+    const LONGEST: u64 = 256 << 20;
+    let whole = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    let repository = whole.ancestors().find(|above| above.join(".dvc").is_dir());
+    for directory in std::mem::take(&mut list.directories) {
+        let text = repository.map(|repository| Root::open(repository)?.file(&directory.list)?.text(LONGEST));
+        let why = match text {
+            None => format!("its list is not there: no directory above {} has `.dvc`", root.display()),
+            Some(Err(error)) => format!("its list is not there: {error}"),
+            Some(Ok(text)) => match list.add_directory(&directory, &text) {
+                Ok(()) => continue,
+                Err(error) => error.to_string(),
+            },
+        };
+        let what = format!("{} ({why})", directory.path);
+        list.elsewhere.push(Elsewhere { what, place: Place::Directory, digest: true });
+    }
 }
 
 /// The files described by Git LFS pointers below `root`, as in a clone without its large files.
