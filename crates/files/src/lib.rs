@@ -19,6 +19,7 @@ mod private;
 mod progress;
 pub mod safetensors;
 mod scratch;
+mod section;
 mod stamp;
 mod stream;
 mod tensors;
