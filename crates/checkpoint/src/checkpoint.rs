@@ -36,8 +36,8 @@ impl Checkpoint {
             return Self::inside(&Arc::new(Root::open_snapshot(path)?));
         }
         if path.file_name().is_some_and(|name| name == METADATA) {
-            let (directory, _) = Root::of_file(path)?;
-            return Self::distributed(&Arc::new(directory), None);
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            return Self::distributed(&Arc::new(Root::open_snapshot(directory)?), None);
         }
         let file = RegularFile::open(path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
