@@ -43,10 +43,11 @@ pub(crate) fn open(directory: &Directory<'_>, root: &Arc<Root>) -> Result<Distri
         let mut seen = BTreeSet::new();
         for (at, chunk) in tensor.chunks.iter().enumerate() {
             // Processes that have the same chunk list it each; there is one place for it. An empty chunk has no numbers.
-            if !chunk.sizes.contains(&0) && seen.insert((&chunk.offsets, &chunk.sizes)) {
-                if let Some(wanted) = by_file.get_mut(chunk.file) {
-                    wanted.push((name, at));
-                }
+            if !chunk.sizes.contains(&0)
+                && seen.insert((&chunk.offsets, &chunk.sizes))
+                && let Some(wanted) = by_file.get_mut(chunk.file)
+            {
+                wanted.push((name, at));
             }
         }
     }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use retrace_files::safetensors::{LONGEST_NAME, MOST_TENSORS, TensorLocation, read_header_and_metadata};
+use retrace_files::safetensors::{LONGEST_NAME, MOST_TENSORS, TensorLocation, read_header, read_metadata};
 use retrace_files::{FileError, Root, WalkEntry, walk};
 use retrace_spec::RelPath;
 use retrace_spec::foreign::{excerpt, shown};
@@ -58,11 +58,11 @@ pub(crate) fn open(
     }
     let read = files.par_iter().map(|(name, path)| Ok((name, path, of_file(directory, root, path)?)));
     let read = read.collect::<Result<Vec<_>, CheckpointError>>()?;
-    let mut tensors: BTreeMap<&String, (&String, Vec<Part>, Option<Vec<usize>>)> = BTreeMap::new();
+    let mut tensors: BTreeMap<&String, (&String, Read)> = BTreeMap::new();
     for (name, path, (parts, shape)) in read {
         match tensors.get_mut(name) {
-            None => drop(tensors.insert(name, (path, parts, shape))),
-            Some((_, all, whole)) if whole.is_some() && *whole == shape => all.extend(parts),
+            None => drop(tensors.insert(name, (path, (parts, shape)))),
+            Some((_, (all, whole))) if whole.is_some() && *whole == shape => all.extend(parts),
             Some((other, ..)) => {
                 let what =
                     format!("it has a part of another tensor than {} has, by the shapes of the whole", named(other));
@@ -71,7 +71,7 @@ pub(crate) fn open(
         }
     }
     let mut assembled = BTreeMap::new();
-    for (name, (path, parts, shape)) in tensors {
+    for (name, (path, (parts, shape))) in tensors {
         let Some(first) = parts.first() else { continue };
         let (dtype, shape) = (first.location.dtype, shape.unwrap_or_else(|| first.location.shape.clone()));
         let tensor = assemble(dtype, shape, parts).map_err(|what| {
@@ -96,10 +96,12 @@ fn of_file(directory: &Directory<'_>, root: &Arc<Root>, path: &str) -> Result<Re
     let refuse = |what: String| CheckpointError::from(directory.contradiction(path, what));
     let inside = directory.inside(path)?;
     let file = directory.root.file(&inside)?;
-    let (mut places, metadata) = read_header_and_metadata(&file).map_err(|error| match error {
+    let malformed = |error| match error {
         FileError::Safetensors { place, what, .. } => refuse(format!("{place}: {what}")),
         error => error.into(),
-    })?;
+    };
+    let mut places = read_header(&file).map_err(malformed)?;
+    let metadata = read_metadata(&file).map_err(malformed)?;
     let place = places.remove(DATA).filter(|_| places.is_empty());
     let place = place.ok_or_else(|| refuse(format!("it does not have one tensor, called {DATA}")))?;
     let held = HeldFile::inside(root, inside, file.size());

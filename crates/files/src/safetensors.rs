@@ -111,16 +111,12 @@ pub fn read_header(file: &RegularFile) -> Result<BTreeMap<String, TensorLocation
     places(file.path(), &header_text(file)?, file.size())
 }
 
-/// As [`read_header`]; also the texts of the header's metadata.
+/// The texts of the metadata in the header of `file`. The header is not checked further.
 ///
 /// # Errors
-/// As [`read_header`].
-pub fn read_header_and_metadata(
-    file: &RegularFile,
-) -> Result<(BTreeMap<String, TensorLocation>, BTreeMap<String, String>), FileError> {
-    let text = header_text(file)?;
-    let places = places(file.path(), &text, file.size())?;
-    Ok((places, header(file.path(), &text)?.metadata))
+/// If the file cannot be read, or its header is malformed.
+pub fn read_metadata(file: &RegularFile) -> Result<BTreeMap<String, String>, FileError> {
+    Ok(header(file.path(), &header_text(file)?)?.metadata)
 }
 
 fn header_text(file: &RegularFile) -> Result<Vec<u8>, FileError> {

@@ -144,6 +144,9 @@ struct Place<'a> {
 /// A key of `storage_data`: a tensor's name and the offsets of a chunk; none for a value that is not a tensor.
 type Key<'a> = (&'a str, Option<Vec<usize>>);
 
+/// Where each item is.
+type Places<'a> = HashMap<Key<'a>, Place<'a>>;
+
 /// The values of a pickle, read as objects with attributes.
 struct Pickled<'a> {
     values: &'a Values,
@@ -262,7 +265,7 @@ impl<'a> Pickled<'a> {
     }
 
     /// Where each item is, and the files with the end of the last item in each.
-    fn places(&self, stored: Id) -> Result<(HashMap<Key<'a>, Place<'a>>, BTreeMap<&'a str, u64>), String> {
+    fn places(&self, stored: Id) -> Result<(Places<'a>, BTreeMap<&'a str, u64>), String> {
         let entries = self.entries(stored, "storage_data")?;
         if entries.len() > MOST_CHUNKS {
             return Err(format!("it has more than {MOST_CHUNKS} items"));
@@ -312,7 +315,7 @@ impl<'a> Pickled<'a> {
         &self,
         name: &'a str,
         value: Id,
-        places: &HashMap<Key<'a>, Place<'a>>,
+        places: &Places<'a>,
         files: &[&str],
         chunks: &mut usize,
     ) -> Result<Chunked, String> {
