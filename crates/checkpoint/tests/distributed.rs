@@ -81,7 +81,7 @@ mod pickle {
     use super::*;
 
     pub(super) fn text(text: &str) -> Vec<u8> {
-        [&[b'X'], (text.len() as u32).to_le_bytes().as_slice(), text.as_bytes()].concat()
+        [b"X".as_slice(), (text.len() as u32).to_le_bytes().as_slice(), text.as_bytes()].concat()
     }
 
     fn number(number: u64) -> Vec<u8> {
@@ -163,7 +163,7 @@ mod pickle {
 fn said(directory: &Path) -> String {
     let read = Checkpoint::open(directory).err().map_or_else(String::new, |error| error.to_string());
     let asked = contradictions(&Root::open(directory).unwrap(), None).unwrap();
-    assert_eq!(asked.iter().map(ToString::to_string).collect::<Vec<_>>(), [read.clone()]);
+    assert_eq!(asked.iter().map(ToString::to_string).collect::<Vec<_>>(), [read.as_str()]);
     read
 }
 
