@@ -147,7 +147,7 @@ fn ranges(text: &str, shape: &[usize]) -> Option<(Vec<usize>, Vec<usize>)> {
         let [begin, end, step] = parts[..] else { return None };
         let number = |text: &str, or: usize| if text == "None" { Some(or) } else { text.parse().ok() };
         let (begin, end) = (number(begin, 0)?, number(end, *size)?);
-        (number(step, 1)? == 1 && begin <= end && end <= *size).then_some((begin, end - begin))
+        (number(step, 1)? == 1 && begin <= end && end <= *size).then(|| (begin, end - begin))
     };
     texts.into_iter().chain(rest).zip(shape).map(of).collect()
 }
