@@ -91,6 +91,10 @@ bench-import DIR:
 bench-stats:
     benches/stats.sh
 
+# Benchmark: digests of 1 GB in distributed checkpoints of PyTorch, and in one file
+bench-distributed:
+    benches/distributed.sh
+
 # Benchmark: exact sums, and DataFusion's sums
 bench-exact:
     cargo bench -p retrace-query --bench exact

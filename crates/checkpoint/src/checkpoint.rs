@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use retrace_files::safetensors::{MOST_TENSORS, Tensor, TensorLocation};
-use retrace_files::{FileError, Found, RegularFile, Root, is_weights, tensor_places};
+use rayon::prelude::*;
+use retrace_files::safetensors::{MOST_TENSORS, Tensor, TensorLocation, tensor_root};
+use retrace_files::torch::distributed::METADATA;
+use retrace_files::{EntryKind, FileError, Found, RegularFile, Root, is_weights, tensor_places};
+use retrace_spec::manifest::Tensors;
 use retrace_spec::{PathError, RelPath};
 
+use crate::distributed::{self, Distributed, OLMO_CORE};
 use crate::parts::{FORMS, Parts, every_set, missing_shard, named_as_weights, parts_of};
 use crate::tensor::HeldFile;
-use crate::{CheckpointError, Contradiction, Index, StoredTensor};
+use crate::{CheckpointError, Contradiction, Index, StoredTensor, megatron, nanotron};
 
 /// The tensors of a checkpoint, and their locations.
 #[derive(Debug, Clone)]
@@ -18,17 +22,22 @@ pub struct Checkpoint {
     path: PathBuf,
     files: Vec<String>,
     tensors: BTreeMap<String, StoredTensor>,
+    not_tensors: Vec<String>,
 }
 
 impl Checkpoint {
-    /// Opens the checkpoint at `path`, which a user named: a directory, or one file of weights. Only the headers of
-    /// the files are read.
+    /// Opens the checkpoint at `path`, which a user named: a directory, one file of weights, or the `.metadata` of a
+    /// distributed checkpoint. Only the headers of the files are read.
     ///
     /// # Errors
     /// If a file cannot be read, there are no weights, or the files contradict each other.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         if path.is_dir() {
             return Self::inside(&Arc::new(Root::open_snapshot(path)?));
+        }
+        if path.file_name().is_some_and(|name| name == METADATA) {
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            return Self::distributed(&Arc::new(Root::open_snapshot(directory)?), None);
         }
         let file = RegularFile::open(path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -43,11 +52,14 @@ impl Checkpoint {
         Self::inside(&Arc::new(root.again()?))
     }
 
-    /// Opens the one file at `path` below `root`.
+    /// Opens the one file at `path` below `root`; for a `.metadata`, the distributed checkpoint to which it belongs.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub fn of_file(root: &Arc<Root>, path: &RelPath) -> Result<Self, CheckpointError> {
+        if path.file_name() == METADATA {
+            return Self::distributed(root, path.parent().as_ref());
+        }
         let file = root.file(path)?;
         Self::of_one(file.path(), path.file_name(), &file, &HeldFile::inside(root, path.clone(), file.size()))
     }
@@ -58,13 +70,43 @@ impl Checkpoint {
             return Err(CheckpointError::Unreadable { path: path.to_owned(), why: None });
         }
         let tensors = places.into_iter().map(|(name, place)| (name, StoredTensor::whole(held, place))).collect();
-        Ok(Self { path: path.to_owned(), files: vec![name.to_owned()], tensors })
+        Ok(Self { path: path.to_owned(), files: vec![name.to_owned()], tensors, not_tensors: Vec::new() })
+    }
+
+    /// The distributed checkpoint in the directory at `at` below `root`, or in `root` itself.
+    fn distributed(root: &Arc<Root>, at: Option<&RelPath>) -> Result<Self, CheckpointError> {
+        let directory = Directory::open(root, at)?;
+        let Distributed { tensors, not_tensors, files } = distributed::open(&directory, root)?;
+        let files = std::iter::once(METADATA.to_owned()).chain(files).collect();
+        Ok(Self { path: directory.path(), files, tensors, not_tensors })
     }
 
     fn inside(root: &Arc<Root>) -> Result<Self, CheckpointError> {
         let directory = Directory::open(root, None)?;
         let empty = || CheckpointError::Empty { path: directory.path() };
-        let parts = FORMS.iter().find_map(|form| form.parts(&directory.names)).ok_or_else(empty)?;
+        let Some(parts) = FORMS.iter().find_map(|form| form.parts(&directory.names)) else {
+            let of_olmo_core: RelPath = directory.inside(OLMO_CORE)?;
+            let found = match () {
+                () if directory.is_distributed() => Self::distributed(root, None),
+                () if is_distributed_at(root, &of_olmo_core) => Self::distributed(root, Some(&of_olmo_core)),
+                () => {
+                    let (tensors, files) = match directory.is_of_nanotron() {
+                        true => {
+                            let (tensors, mut files) = nanotron::open(&directory, root)?;
+                            files.insert(0, nanotron::METADATA.to_owned());
+                            (tensors, files)
+                        }
+                        false => megatron::open(&directory, root)?,
+                    };
+                    Ok(Self { path: directory.path(), files, tensors, not_tensors: Vec::new() })
+                }
+            };
+            return match found {
+                Err(CheckpointError::Unreadable { why: None, .. }) => Err(empty()),
+                Ok(found) if found.tensors.is_empty() => Err(empty()),
+                found => found,
+            };
+        };
         let mut files: Vec<String> = match &parts {
             Parts::Listed(index) => vec![index.clone()],
             Parts::Files(_) | Parts::Several(_) => Vec::new(),
@@ -77,7 +119,7 @@ impl Checkpoint {
         }
         match tensors.is_empty() {
             true => Err(empty()),
-            false => Ok(Self { path: directory.path(), files, tensors }),
+            false => Ok(Self { path: directory.path(), files, tensors, not_tensors: Vec::new() }),
         }
     }
 
@@ -101,6 +143,27 @@ impl Checkpoint {
         self.tensors
     }
 
+    /// The names of its values that are not tensors and are not read here, sorted: in a distributed checkpoint, for
+    /// example the step and the state of random numbers.
+    pub fn not_tensors(&self) -> &[String] {
+        &self.not_tensors
+    }
+
+    /// The digest of each tensor, as in a manifest, and their root.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn digests(&self) -> Result<Tensors, FileError> {
+        // The largest are started first, so that no thread has a large one left at the end.
+        let mut tensors: Vec<(&String, &StoredTensor)> = self.tensors.iter().collect();
+        tensors.sort_by_key(|(_, tensor)| std::cmp::Reverse(tensor.length()));
+        let digests =
+            tensors.into_par_iter().with_max_len(1).map(|(name, tensor)| Ok((name.clone(), tensor.digest()?)));
+        let digests = digests.collect::<Result<BTreeMap<_, _>, FileError>>()?;
+        let root = tensor_root(digests.iter().map(|(name, digest)| (name.as_str(), *digest)));
+        Ok(Tensors { root, digests })
+    }
+
     /// Reads all tensors.
     ///
     /// # Errors
@@ -113,7 +176,8 @@ impl Checkpoint {
 }
 
 /// The contradictions between files in the directory at `at` below `root`, or in `root` itself: between every index
-/// and its shards, and among shards without an index; also between the name of a file and its content, if the name
+/// and its shards, and among shards without an index; between the `.metadata` of a distributed checkpoint and its files;
+/// also between the name of a file and its content, if the name
 /// is that of a PyTorch checkpoint, or ends with `.safetensors`. Files whose tensors cannot be read here are otherwise
 /// skipped.
 ///
@@ -137,6 +201,12 @@ pub fn contradictions(root: &Root, at: Option<&RelPath>) -> Result<Vec<Contradic
             }
         }
     }
+    if directory.is_distributed() {
+        found.extend(directory.contradiction_of_distributed()?);
+    }
+    if directory.is_of_nanotron() {
+        found.extend(directory.told(nanotron::open(&directory, &Arc::new(root.again()?)), nanotron::METADATA));
+    }
     for name in &named {
         // A directory or a link of this name is reported where the release's files are listed.
         let Ok(file) = root.file(&directory.inside(name)?) else { continue };
@@ -152,12 +222,22 @@ pub fn contradictions(root: &Root, at: Option<&RelPath>) -> Result<Vec<Contradic
     Ok(found)
 }
 
+/// Whether the directory at `at` below `root` has a `.metadata`, as a distributed checkpoint.
+fn is_distributed_at(root: &Root, at: &RelPath) -> bool {
+    root.directory(at).and_then(|directory| directory.list()).is_ok_and(|names| is_metadata_among(&names))
+}
+
+fn is_metadata_among(names: &[(String, EntryKind)]) -> bool {
+    names.iter().any(|(name, kind)| name == METADATA && *kind != EntryKind::Directory)
+}
+
 /// A directory that may hold a checkpoint.
-struct Directory<'a> {
-    root: &'a Root,
+pub(crate) struct Directory<'a> {
+    pub(crate) root: &'a Root,
     at: Option<&'a RelPath>,
     /// The names in it, sorted.
-    names: Vec<String>,
+    pub(crate) names: Vec<String>,
+    distributed: bool,
 }
 
 /// A file whose header was read.
@@ -173,20 +253,54 @@ impl<'a> Directory<'a> {
             Some(at) => root.directory(at)?.list()?,
             None => root.list()?,
         };
-        Ok(Self { root, at, names: listed.into_iter().map(|(name, _)| name).collect() })
+        let distributed = is_metadata_among(&listed);
+        Ok(Self { root, at, names: listed.into_iter().map(|(name, _)| name).collect(), distributed })
     }
 
-    fn path(&self) -> PathBuf {
+    /// Whether it has a `.metadata`, as a distributed checkpoint.
+    const fn is_distributed(&self) -> bool {
+        self.distributed
+    }
+
+    /// Whether it has the file that nanotron's checkpoints have.
+    fn is_of_nanotron(&self) -> bool {
+        self.names.iter().any(|name| name == nanotron::METADATA)
+    }
+
+    /// The first contradiction between its `.metadata` and the files of the distributed checkpoint, if there is one.
+    fn contradiction_of_distributed(&self) -> Result<Option<Contradiction>, FileError> {
+        let root = Arc::new(self.root.again()?);
+        let found = distributed::open(self, &root).and_then(|found| distributed::unnamed(self, &found.files));
+        match found {
+            Ok(unnamed) => Ok(unnamed
+                .first()
+                .map(|name| self.contradiction(name, format!("it is not empty, and {METADATA} does not name it")))),
+            Err(error) => Ok(self.told::<()>(Err(error), METADATA)),
+        }
+    }
+
+    /// The contradiction that an error of opening a checkpoint is, if it is one. The file `about` lists the others.
+    fn told<T>(&self, opened: Result<T, CheckpointError>, about: &str) -> Option<Contradiction> {
+        match opened {
+            Ok(_) | Err(CheckpointError::Unreadable { .. } | CheckpointError::Empty { .. }) => None,
+            Err(CheckpointError::Contradiction(contradiction)) => Some(contradiction),
+            Err(CheckpointError::File(error)) => {
+                Some(self.contradiction(about, format!("it cannot be compared with its files: {error}")))
+            }
+        }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
         self.at.map_or_else(|| self.root.path().to_owned(), |at| at.under(self.root.path()))
     }
 
     /// The path below the root of the file called `name`.
-    fn inside(&self, name: &str) -> Result<RelPath, FileError> {
+    pub(crate) fn inside(&self, name: &str) -> Result<RelPath, FileError> {
         let path = self.at.map_or_else(|| name.parse(), |at| at.join(name));
         path.map_err(|e: PathError| FileError::Name { path: self.path().join(name), what: e.to_string() })
     }
 
-    fn contradiction(&self, file: &str, what: String) -> Contradiction {
+    pub(crate) fn contradiction(&self, file: &str, what: String) -> Contradiction {
         Contradiction { directory: self.path(), file: file.to_owned(), what }
     }
 
@@ -282,7 +396,7 @@ impl<'a> Directory<'a> {
 }
 
 /// The locations of the tensors of a file.
-fn places(file: &RegularFile, name: &str) -> Result<BTreeMap<String, TensorLocation>, CheckpointError> {
+pub(crate) fn places(file: &RegularFile, name: &str) -> Result<BTreeMap<String, TensorLocation>, CheckpointError> {
     let why = match tensor_places(file, name)? {
         Found::Tensors(places) => return Ok(places),
         Found::Unreadable(why) => Some(why),

@@ -7,31 +7,34 @@ use retrace_files::safetensors::{Dtype, Tensor, TensorLocation, read_tensor, ten
 use retrace_files::{FileError, RegularFile, Root};
 use retrace_spec::{Digest, RelPath};
 
+use crate::runs::Runs;
+
 /// Bytes that are hashed in one call.
 const BLOCK: usize = 256 << 10;
 
-/// A stored tensor of a checkpoint. Its bytes, in row-major order and little-endian, are the bytes of its pieces, one
-/// after another.
+/// A stored tensor of a checkpoint. Each of its bytes, in row-major order and little-endian, is in one of its pieces.
 #[derive(Debug, Clone)]
 pub struct StoredTensor {
     /// The type of its numbers.
     pub dtype: Dtype,
     /// Its size in every dimension.
     pub shape: Vec<usize>,
-    /// Its pieces, in order.
-    pub pieces: Vec<Piece>,
+    /// Its pieces, in the order of their first bytes in the tensor.
+    pub(crate) pieces: Vec<Piece>,
 }
 
-/// A range of a tensor's bytes in one file.
+/// A part of a tensor in one file.
 #[derive(Debug, Clone)]
-pub struct Piece {
+pub(crate) struct Piece {
     pub(crate) file: Arc<HeldFile>,
-    /// The offset of the first byte in the file.
-    pub begin: u64,
+    /// The offset of its first byte in the file.
+    pub(crate) begin: u64,
     /// The number of bytes, as they are read.
-    pub length: u64,
-    /// The whole tensor's location, if it is not stored in row-major order; it is then the only piece.
+    pub(crate) length: u64,
+    /// Its location in the file, if it is not stored there in row-major order.
     pub(crate) strided: Option<Arc<TensorLocation>>,
+    /// Where its bytes belong in the tensor.
+    pub(crate) runs: Runs,
 }
 
 /// A file of a checkpoint. It is opened when it is read, so that a long series of checkpoints needs few open
@@ -76,12 +79,10 @@ impl HeldFile {
 }
 
 impl Piece {
-    /// The path of the file.
-    pub fn path(&self) -> PathBuf {
-        match &self.file.at {
-            At::Named(path) => path.clone(),
-            At::Inside(root, path) => path.under(root.path()),
-        }
+    pub(crate) fn new(file: &Arc<HeldFile>, place: TensorLocation, runs: Runs) -> Self {
+        let (file, begin, length) = (Arc::clone(file), place.begin, place.length);
+        let strided = place.strides.is_some().then(|| Arc::new(place));
+        Self { file, begin, length, strided, runs }
     }
 }
 
@@ -89,9 +90,13 @@ impl StoredTensor {
     /// A tensor in one location of one file.
     pub(crate) fn whole(file: &Arc<HeldFile>, place: TensorLocation) -> Self {
         let (dtype, shape) = (place.dtype, place.shape.clone());
-        let (file, begin, length) = (Arc::clone(file), place.begin, place.length);
-        let strided = place.strides.is_some().then(|| Arc::new(place));
-        Self { dtype, shape, pieces: vec![Piece { file, begin, length, strided }] }
+        let runs = Runs::whole(place.length);
+        Self { dtype, shape, pieces: vec![Piece::new(file, place, runs)] }
+    }
+
+    /// Whether a part of it is in the file at `path`, which is below the root of its checkpoint.
+    pub fn is_in(&self, path: &RelPath) -> bool {
+        self.pieces.iter().any(|piece| matches!(&piece.file.at, At::Inside(_, at) if at == path))
     }
 
     /// Its number of bytes.
@@ -104,7 +109,7 @@ impl StoredTensor {
         (u128::from(self.length()) * 8 / u128::from(self.dtype.bits())) as u64
     }
 
-    /// Opens the files that contain it. A tensor that is not stored in row-major order is read into memory.
+    /// Opens the files that contain it. A piece that is not stored in row-major order is read into memory.
     ///
     /// # Errors
     /// If one cannot be opened, or its length has changed.
@@ -115,7 +120,6 @@ impl StoredTensor {
     /// As [`Self::open`]; files that are open already are not opened again.
     pub(crate) fn open_beside(&self, last: &mut Option<Opened>) -> Result<OpenTensor, FileError> {
         let mut pieces = Vec::with_capacity(self.pieces.len());
-        let mut first = 0;
         for piece in &self.pieces {
             let file = match last {
                 Some((held, file)) if Arc::ptr_eq(held, &piece.file) => Arc::clone(file),
@@ -126,10 +130,9 @@ impl StoredTensor {
                 }
             };
             let gathered = piece.strided.as_ref().map(|place| read_tensor(&file, place)).transpose()?;
-            pieces.push(OpenPiece { first, begin: piece.begin, length: piece.length, file, gathered });
-            first += piece.length;
+            pieces.push(OpenPiece { begin: piece.begin, runs: piece.runs.clone(), file, gathered });
         }
-        Ok(OpenTensor { pieces })
+        Ok(OpenTensor { pieces, length: self.length() })
     }
 
     /// Reads it.
@@ -174,15 +177,15 @@ pub(crate) type Opened = (Arc<HeldFile>, Arc<RegularFile>);
 #[derive(Debug)]
 pub struct OpenTensor {
     pieces: Vec<OpenPiece>,
+    length: u64,
 }
 
 #[derive(Debug)]
 struct OpenPiece {
-    /// The offset of its first byte in the tensor.
-    first: u64,
     /// The offset of its first byte in the file.
     begin: u64,
-    length: u64,
+    /// Where its bytes belong in the tensor.
+    runs: Runs,
     file: Arc<RegularFile>,
     /// Its bytes, if they are not in this order in the file.
     gathered: Option<Vec<u8>>,
@@ -193,28 +196,52 @@ impl OpenTensor {
     ///
     /// # Errors
     /// If they cannot be read, or the tensor has fewer.
-    pub fn read_at(&self, mut buffer: &mut [u8], mut offset: u64) -> Result<(), FileError> {
-        let at = self.pieces.partition_point(|piece| piece.first + piece.length <= offset);
-        for piece in self.pieces.get(at..).unwrap_or_default() {
-            let within = offset - piece.first;
-            let now = buffer.len().min(usize::try_from(piece.length - within).unwrap_or(usize::MAX));
-            let (these, rest) = buffer.split_at_mut(now);
-            match &piece.gathered {
-                Some(gathered) => these.copy_from_slice(&gathered[within as usize..][..now]),
-                None => piece.file.read_at(these, piece.begin + within)?,
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), FileError> {
+        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.length);
+        let Some(end) = end else {
+            let path = self.pieces.last().map_or(Path::new(""), |piece| piece.file.path());
+            return Err(FileError::io(path, "read")(std::io::ErrorKind::UnexpectedEof.into()));
+        };
+        let behind = self.pieces.partition_point(|piece| piece.runs.first() < end);
+        for piece in self.pieces.get(..behind).unwrap_or_default() {
+            if piece.runs.end() <= offset {
+                continue;
             }
-            (buffer, offset) = (rest, offset + now as u64);
-            if buffer.is_empty() {
-                break;
-            }
-        }
-        match buffer.is_empty() {
-            true => Ok(()),
-            false => {
-                let path = self.pieces.last().map_or(Path::new(""), |piece| piece.file.path());
-                Err(FileError::io(path, "read")(std::io::ErrorKind::UnexpectedEof.into()))
+            // Many short runs of a whole tensor would take more memory than the tensor.
+            let block = if piece.runs.count() == 1 { buffer.len().max(1) } else { BLOCK };
+            for (block, at) in buffer.chunks_mut(block).zip((offset..).step_by(block)) {
+                piece.read_at(block, at)?;
             }
         }
+        Ok(())
+    }
+}
+
+impl OpenPiece {
+    /// Fills those bytes of `buffer`, which begins at `offset` in the tensor, that are in this piece.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), FileError> {
+        let Some(part) = self.runs.within(offset, buffer.len() as u64) else { return Ok(()) };
+        let read;
+        let bytes = match (&self.gathered, part.copies.len()) {
+            (Some(gathered), _) => &gathered[part.from as usize..][..part.length],
+            (None, 1) => {
+                let [(to, length)] = part.copies[..] else { return Ok(()) };
+                return self.file.read_at(&mut buffer[to..to + length], self.begin + part.from);
+            }
+            (None, _) => {
+                let mut bytes = vec![0; part.length];
+                self.file.read_at(&mut bytes, self.begin + part.from)?;
+                read = bytes;
+                &read
+            }
+        };
+        let mut rest = bytes;
+        for (to, length) in part.copies {
+            let (these, after) = rest.split_at(length);
+            buffer[to..to + length].copy_from_slice(these);
+            rest = after;
+        }
+        Ok(())
     }
 }
 
@@ -245,8 +272,11 @@ mod tests {
                 std::fs::write(&files[at], &contents[at]).unwrap();
                 HeldFile::named(&RegularFile::open(&files[at]).unwrap())
             });
+            let mut first = 0;
             let pieces = ranges.iter().map(|(file, begin, length)| {
-                Piece { file: Arc::clone(&held[*file]), begin: *begin, length: *length, strided: None }
+                let runs = Runs::at(first, *length);
+                first += *length;
+                Piece { file: Arc::clone(&held[*file]), begin: *begin, length: *length, strided: None, runs }
             });
             let tensor = StoredTensor { dtype: Dtype::U8, shape: vec![whole.len()], pieces: pieces.collect() };
             prop_assert_eq!(&tensor.read().unwrap().bytes, &whole);

@@ -44,6 +44,14 @@ impl Dtype {
         }
     }
 
+    /// Bytes per number; `None` if several numbers share a byte.
+    pub const fn bytes(self) -> Option<u64> {
+        match self.bits() {
+            bits if bits % 8 == 0 => Some(bits / 8),
+            _ => None,
+        }
+    }
+
     /// Bytes of so many numbers; `None` if that is no whole number of bytes, or too large.
     pub fn length_of(self, numbers: u64) -> Option<u64> {
         let bits = numbers.checked_mul(self.bits())?;

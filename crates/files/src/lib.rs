@@ -21,6 +21,7 @@ mod private;
 mod progress;
 pub mod safetensors;
 mod scratch;
+mod section;
 mod stamp;
 mod stream;
 mod tensors;

@@ -34,7 +34,8 @@ impl<T> Found<T> {
 }
 
 /// The location of every tensor of `file`. The format depends on `name`, because in a hub's cache a file is stored under another name: a `.safetensors` file must have that format;
-/// a `.bin` file may have PyTorch's and llama2.c's formats, and `.pt`, `.pth` and `.ckpt` files PyTorch's.
+/// a `.bin` file may have PyTorch's and llama2.c's formats, and `.pt`, `.pth` and `.ckpt` files PyTorch's. The files of a
+/// distributed checkpoint have tensors only together ([`torch::distributed`]), so each has none here.
 ///
 /// # Errors
 /// If the file cannot be read, or does not have the format that its name states.
@@ -50,10 +51,10 @@ pub fn tensor_places(file: &RegularFile, name: &str) -> Result<Found<BTreeMap<St
     }
 }
 
-/// Whether a file of this name may contain tensors that can be read here, and should be opened.
+/// Whether a file of this name may contain tensors that can be read here, or a part of one, and should be opened.
 pub fn may_hold_tensors(name: &str) -> bool {
     let extension = name.rsplit_once('.').map(|(_, extension)| extension);
-    matches!(extension, Some("safetensors" | "bin" | "pt" | "pth" | "ckpt"))
+    matches!(extension, Some("safetensors" | "bin" | "pt" | "pth" | "ckpt")) || torch::distributed::is_part(name)
 }
 
 /// Whether the content of a file with the name of a PyTorch checkpoint can be one: a complete archive, a pickle as

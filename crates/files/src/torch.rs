@@ -12,7 +12,6 @@
 //! are not accepted. For all others there is the reason. Files from before 1.6 are read by [`legacy`].
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{Read, Seek};
 
 use retrace_spec::foreign::{excerpt, shown};
@@ -22,8 +21,10 @@ use zip::unstable::read::ZipIterable;
 use zip::{CompressionMethod, ZipArchive};
 
 use crate::safetensors::{Dtype, LONGEST_NAME, MOST_DIMENSIONS, MOST_TENSORS, TensorLocation};
+use crate::section::Section;
 use crate::{FileError, Found, RegularFile};
 
+pub mod distributed;
 mod legacy;
 mod pickle;
 
@@ -31,6 +32,8 @@ use pickle::{Id, Value, Values};
 
 /// The longest pickle that is read: that of a model with many thousand tensors has a few megabytes.
 const LONGEST_PICKLE: u64 = 32 << 20;
+/// The maximum of a pickle's instructions; a tensor takes about forty.
+const MOST_INSTRUCTIONS: usize = 8 << 20;
 /// More entries than any checkpoint has.
 const MOST_ENTRIES: usize = 1 << 18;
 /// Deeper nesting than in any checkpoint.
@@ -75,6 +78,27 @@ pub(crate) fn is_archive_or_pickle(file: &RegularFile) -> Result<bool, FileError
     Ok(guard(|| ZipIterable::try_new(&again, Config::default()).is_ok()).unwrap_or(false))
 }
 
+/// The location of the tensor that `torch.save` wrote alone into a range of `file`; [`Found::Nothing`] if the range is not
+/// that of a complete archive with one tensor.
+pub(crate) fn read_item(file: &RegularFile, begin: u64, length: u64) -> Found<TensorLocation> {
+    let found = match Checkpoint::guarded(Section::new(file, begin, length)) {
+        Found::Tensors(checkpoint) => checkpoint.places(),
+        Found::Unreadable(why) if why != DAMAGED => return Found::Unreadable(why),
+        Found::Unreadable(_) | Found::Nothing => return Found::Nothing,
+    };
+    match found {
+        // A tensor that is not in a dictionary has no name.
+        Ok(mut places) => match places.remove("") {
+            Some(mut place) if places.is_empty() => {
+                place.begin += begin;
+                Found::Tensors(place)
+            }
+            _ => Found::Nothing,
+        },
+        Err(why) => Found::Unreadable(why),
+    }
+}
+
 /// The content of a checkpoint, as data.
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -109,26 +133,30 @@ impl Checkpoint {
         if !start.starts_with(b"PK\x03\x04") {
             return Ok(Found::Nothing);
         }
-        let mut again = file.file().try_clone().map_err(FileError::io(file.path(), "open"))?;
-        again.rewind().map_err(FileError::io(file.path(), "read"))?;
-        // If the archive's reader panics, the file is not an archive.
-        Ok(match guard(|| Self::archive(again, file.size())) {
+        Ok(Self::guarded(Section::new(file, 0, file.size())))
+    }
+
+    /// If the archive's reader panics, the file is not an archive.
+    fn guarded(section: Section<'_>) -> Found<Self> {
+        match guard(|| Self::archive(section)) {
             Ok(Ok(Some(checkpoint))) => Found::Tensors(checkpoint),
             Ok(Ok(None)) => Found::Nothing,
             Ok(Err(why)) => Found::Unreadable(why),
             Err(_) => Found::Unreadable(DAMAGED.to_owned()),
-        })
+        }
     }
 
-    /// `None` if the archive is not PyTorch's, or has no numbers.
-    fn archive(file: File, length: u64) -> Result<Option<Self>, String> {
+    /// `None` if the archive is not PyTorch's, or has no numbers. Its offsets are those in the section.
+    fn archive(mut section: Section<'_>) -> Result<Option<Self>, String> {
         let damaged = || DAMAGED.to_owned();
+        let length = section.length();
         // The sizes that the archive states are checked before memory is allocated for each entry.
-        let listed = ZipIterable::try_new(&file, Config::default()).map_err(|_| damaged())?;
-        if listed.len() > MOST_ENTRIES {
+        let listed = ZipIterable::try_new(&mut section, Config::default()).map_err(|_| damaged())?.len();
+        if listed > MOST_ENTRIES {
             return Err(format!("it has more than {MOST_ENTRIES} entries"));
         }
-        let mut archive = ZipArchive::new(file).map_err(|_| damaged())?;
+        section.rewind().map_err(|_| damaged())?;
+        let mut archive = ZipArchive::new(section).map_err(|_| damaged())?;
         if archive.len() > MOST_ENTRIES {
             return Err(format!("it has more than {MOST_ENTRIES} entries"));
         }
@@ -168,7 +196,7 @@ impl Checkpoint {
         if too_long {
             return Err(format!("its pickle is longer than {LONGEST_PICKLE} bytes"));
         }
-        match pickle::read(&pickle) {
+        match pickle::read(&pickle, MOST_INSTRUCTIONS) {
             Some((values, top)) => Ok(Some(Self { values, top, storages, length })),
             None if storages.is_empty() => Ok(None),
             None => Err(NOT_PLAIN.to_owned()),
@@ -301,7 +329,7 @@ impl<'a> TensorSearch<'a> {
             Some(Value::Sequence(items)) => (0..)
                 .zip(items)
                 .try_for_each(|(at, item): (usize, _)| self.look(*item, &under(&at.to_string()), depth + 1)),
-            Some(Value::Call { function, arguments }) => self.call(*function, *arguments, name, depth),
+            Some(Value::Call { function, arguments, .. }) => self.call(*function, *arguments, name, depth),
             _ => Ok(()),
         }
     }

@@ -16,7 +16,8 @@ use crate::mapping::{Mapping, Plan};
 use crate::rows::{Input, LONGEST_NAME, Problem, Rows};
 use crate::{ImportError, ImportKind};
 use crate::{
-    checkpoints, configs, csv, evaluated, lm_eval, mlflow, pythia, readme, tensorboard, text_log, trackio, trainer_state, wandb,
+    checkpoints, configs, csv, evaluated, lm_eval, mlflow, pythia, readme, tensorboard, text_log, trackio,
+    trainer_state, wandb,
 };
 
 /// The status of a file in `sources` while its rows are written; it remains if the import is interrupted.

@@ -1,14 +1,15 @@
 //! What probably happened to a file whose bytes are not the expected ones.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
+use retrace_files::torch::distributed::METADATA;
 use retrace_files::{
     Algorithm, Checksum, FileError, Found, Hashed, Root, SLICE, checksum, file_tensors, may_hold_tensors, slices_agree,
 };
-use retrace_spec::RelPath;
 use retrace_spec::foreign::{excerpt, shown};
 use retrace_spec::manifest::Tensors;
+use retrace_spec::{Digest, RelPath};
 
 use crate::sharded::why_unreadable;
 use crate::verify::Expected;
@@ -36,6 +37,8 @@ pub(crate) fn diagnose(root: &Root, expected: &Expected, found: &Hashed) -> (Str
         said = format!("{said}; its last {zeros} bytes are zero, as after an interrupted download");
     }
     match &expected.tensors {
+        // Its tensors are in other files.
+        _ if expected.path.file_name() == METADATA => (said, Vec::new()),
         Some(sealed) => {
             let (told, tensors) = tensors(root, expected, sealed);
             (format!("{said}; {told}"), tensors)
@@ -137,7 +140,7 @@ fn ranges(expected: &Expected, found: &Hashed, bytes: &[u8]) -> Option<String> {
         return None;
     }
     // If the last slice of either file is shorter, it is a different subtree even if its bytes are the same.
-    let only = (found.size <= SLICE).then(|| retrace_spec::Digest::of(bytes));
+    let only = (found.size <= SLICE).then(|| Digest::of(bytes));
     let slices = if found.slices.is_empty() { only.as_slice() } else { &found.slices };
     let mut differing: Vec<(u64, u64)> = Vec::new();
     let common = found.size.min(wanted);
@@ -178,14 +181,18 @@ fn tensors(root: &Root, expected: &Expected, sealed: &Tensors) -> (String, Vec<S
     if found.root == sealed.root {
         return ("all tensors are equal to the sealed ones; only the header differs".to_owned(), Vec::new());
     }
-    let names: BTreeSet<&String> = sealed.digests.keys().chain(found.digests.keys()).collect();
-    let differing: Vec<&String> =
-        names.into_iter().filter(|name| sealed.digests.get(*name) != found.digests.get(*name)).collect();
-    let all = sealed.digests.len();
+    differing(&sealed.digests, &found.digests)
+}
+
+/// Which tensors differ: in words, and their names.
+pub(crate) fn differing(sealed: &BTreeMap<String, Digest>, found: &BTreeMap<String, Digest>) -> (String, Vec<String>) {
+    let names: BTreeSet<&String> = sealed.keys().chain(found.keys()).collect();
+    let differing: Vec<&String> = names.into_iter().filter(|name| sealed.get(*name) != found.get(*name)).collect();
+    let all = sealed.len();
     let parts = differing.iter().take(3).map(|name| {
-        let what = match (sealed.digests.get(*name), found.digests.get(*name)) {
+        let what = match (sealed.get(*name), found.get(*name)) {
             (Some(_), Some(_)) => "differs".to_owned(),
-            (Some(gone), None) => match found.digests.iter().find(|(_, digest)| *digest == gone) {
+            (Some(gone), None) => match found.iter().find(|(_, digest)| *digest == gone) {
                 Some((twin, _)) => format!("is missing, but {} has the same bytes", shown(&excerpt(twin))),
                 None => "is missing".to_owned(),
             },
@@ -196,7 +203,7 @@ fn tensors(root: &Root, expected: &Expected, sealed: &Tensors) -> (String, Vec<S
     let mut told = parts.collect::<Vec<_>>().join(", ");
     match differing.len() {
         0..=3 => {}
-        n if n == all && found.digests.len() == all => told = format!("all {all} tensors differ: {told} and so on"),
+        n if n == all && found.len() == all => told = format!("all {all} tensors differ: {told} and so on"),
         n => told.push_str(&format!(" and {} more of {all}", n - 3)),
     }
     (told, differing.into_iter().cloned().collect())

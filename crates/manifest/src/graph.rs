@@ -66,7 +66,8 @@ pub fn check_graph(manifest: &Manifest) -> Vec<GraphFinding> {
 type Tell<'a> = dyn FnMut(GraphRule, &str, String) + 'a;
 
 fn same_weights(manifest: &Manifest, tell: &mut Tell<'_>) {
-    const ENDINGS: [&str; 5] = [".safetensors", ".bin", ".pt", ".pth", ".gguf"];
+    // The files of a distributed checkpoint have tensors only together; those are with its `.metadata`.
+    const ENDINGS: [&str; 6] = [".safetensors", ".bin", ".pt", ".pth", ".gguf", "/.metadata"];
     let mut first: BTreeMap<(&str, CountedIn, Digest), (u64, &RelPath)> = BTreeMap::new();
     for artifact in &manifest.artifacts {
         if !ENDINGS.iter().any(|ending| artifact.path.as_str().ends_with(ending)) {

@@ -10,6 +10,7 @@ mod attest;
 mod compare;
 mod diagnose;
 mod diff;
+mod distributed;
 mod export;
 mod graph;
 mod lists;
@@ -29,6 +30,7 @@ mod verify;
 pub use attest::{Again, AttestationError, Outcome, ReplayStatement, Replayer, attestation, read_attestation};
 pub use compare::{Comparison, compare};
 pub use diff::{Change, CheckpointDiff, Diff, Difference, FileChange, NotCompared, Side, TensorChange, diff};
+pub use distributed::not_tensors;
 pub use export::{ExportError, bill_of_materials, checksum_list, model_signature, provenance};
 pub use graph::{GraphFinding, GraphRule, check_graph};
 pub use lists::{

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use retrace_checkpoint::is_index;
+use retrace_files::torch::distributed::METADATA;
 use retrace_files::{
     DIRECTORY_LOCK, FileError, Hashed, Progress, Root, Unit, WalkEntry, Wanted, file_tensors, hash_beneath, is_lock,
     is_partial, may_hold_tensors, sweep, walk,
@@ -14,6 +15,7 @@ use retrace_spec::manifest::{Artifact, ArtifactKind};
 use retrace_spec::{Algorithm, Digest, Manifest, RelPath, SpecError};
 use thiserror::Error;
 
+use crate::distributed::distributed_tensors;
 use crate::nested::{Unknown, part, unfold};
 use crate::record::{SCRATCH, load_all};
 use crate::sharded::index_tensors;
@@ -146,6 +148,7 @@ pub fn seal(root: &Path, options: &SealOptions, progress: &dyn Progress) -> Resu
                 // A file that cannot be read as its name says is covered as bytes.
                 Some(Err(FileError::Safetensors { .. })) => None,
                 Some(tensors) => Some(tensors?),
+                None if path.file_name() == METADATA => distributed_tensors(&opened, &path)?,
                 // For formats that have no file name of their own, only the content shows them.
                 None if may_hold_tensors(path.file_name()) => {
                     file_tensors(&opened.file(&path)?, path.file_name())?.tensors()
@@ -212,7 +215,7 @@ fn kind_by_name(path: &RelPath) -> ArtifactKind {
     match path.file_name().rsplit_once('.').map(|(_, extension)| extension) {
         Some("jsonl") => ArtifactKind::Shard,
         Some("tokens") => ArtifactKind::Tokens,
-        Some("safetensors" | "pt" | "pth") => ArtifactKind::Checkpoint,
+        Some("safetensors" | "pt" | "pth" | "distcp") => ArtifactKind::Checkpoint,
         Some("parquet") => ArtifactKind::Table,
         Some("yaml" | "yml") => ArtifactKind::Config,
         _ if path.file_name() == "tokenizer.json" => ArtifactKind::Tokenizer,

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use retrace_checkpoint::{Index, contradictions, is_index};
+use retrace_checkpoint::{Index, NANOTRON_METADATA, contradictions, is_index};
 use retrace_files::safetensors::tensor_root;
+use retrace_files::torch::distributed::METADATA;
 use retrace_files::{FileError, Found, Root, file_tensors, may_hold_tensors, tensor_places};
 use retrace_spec::manifest::{Artifact, Tensors};
 use retrace_spec::{Digest, RelPath};
 use serde::Serialize;
 
+use crate::distributed::why_distributed_unreadable;
 use crate::seal::is_safetensors;
 use crate::unlisted::is_sparse;
 use crate::verify::{Entry, Expected, Said, Verdict};
@@ -24,7 +26,7 @@ pub struct CheckpointFinding {
 
 /// Whether a file may be part of a checkpoint, by its name.
 pub(crate) fn may_be_of_checkpoint(path: &RelPath) -> bool {
-    may_hold_tensors(path.file_name()) || is_index(path.file_name())
+    may_hold_tensors(path.file_name()) || is_index(path.file_name()) || path.file_name() == NANOTRON_METADATA
 }
 
 /// The contradictions between files of the checkpoints in the directories of these `paths` below `root`, sorted. Only
@@ -56,6 +58,9 @@ pub fn not_by_tensor(root: &Root, artifacts: &[Artifact]) -> Vec<NotByTensor> {
 
 /// Why the tensors of a file of weights cannot be read here; `None` if they can, or it has none.
 pub(crate) fn why_unreadable(root: &Root, path: &RelPath) -> Option<String> {
+    if path.file_name() == METADATA {
+        return why_distributed_unreadable(root, path);
+    }
     match tensor_places(&root.file(path).ok()?, path.file_name()) {
         Ok(Found::Unreadable(why)) => Some(why),
         Ok(Found::Tensors(_) | Found::Nothing) => None,
@@ -166,16 +171,20 @@ pub(crate) fn tell_of_resharding(expected: &[Expected], root: &Root, said: &mut 
             continue;
         }
         for entry in entries {
-            let told =
-                format!("all tensors in {directory} are equal to the sealed ones; only the split into shards differs");
-            entry.diagnosis = match entry.verdict {
-                Verdict::Missing => format!("it is missing; {told}"),
-                Verdict::Extra => format!("the manifest does not list it; {told}"),
-                _ => format!("its bytes differ; {told}"),
-            };
-            entry.tensors.clear();
+            tell_split(entry, directory);
         }
     }
+}
+
+/// Says of a file that the checkpoint in its directory has the sealed tensors, and was only divided differently.
+pub(crate) fn tell_split(entry: &mut Entry, directory: &str) {
+    let told = format!("all tensors in {directory} are equal to the sealed ones; only the split into shards differs");
+    entry.diagnosis = match entry.verdict {
+        Verdict::Missing => format!("it is missing; {told}"),
+        Verdict::Extra => format!("the manifest does not list it; {told}"),
+        _ => format!("its bytes differ; {told}"),
+    };
+    entry.tensors.clear();
 }
 
 /// Whether these files and those in `kept` contain the sealed tensors, each once. Their headers are checked before any

@@ -15,6 +15,7 @@ use retrace_spec::{Digest, Manifest, RelPath};
 use serde::Serialize;
 
 use crate::diagnose::diagnose;
+use crate::distributed::tell_of_distributed;
 use crate::nested::{Unknown, unfold};
 use crate::record::SCRATCH;
 use crate::resume::Resume;
@@ -57,7 +58,7 @@ pub struct Entry {
     /// For a changed file, its current length in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// For a changed safetensors file, the tensors that differ.
+    /// For a changed file of weights, the tensors that differ.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tensors: Vec<String>,
 }
@@ -497,6 +498,7 @@ fn look(
     }
     let (mut said, mut entries) = findings.finish();
     tell_of_resharding(expected, &opened, &mut said, &mut entries);
+    tell_of_distributed(expected, &opened, &mut said, &mut entries);
     entries.append(&mut told);
     entries.extend(options.unknown.iter().map(|Unknown { at, why }| entry(at, Verdict::Unverifiable, why.clone())));
     let scratch = records.iter().map(|path| (path, "it is not part of the release"));

@@ -19,6 +19,7 @@ pub mod llama2c;
 mod network;
 mod olmo;
 mod olmo2;
+pub mod olmo_core;
 mod operations;
 mod sampler;
 mod tape;

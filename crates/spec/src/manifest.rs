@@ -50,7 +50,9 @@ pub struct Artifact {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slices: Vec<Digest>,
     /// For checkpoints (safetensors, PyTorch, llama2.c): the digests of the tensors, independent of the header. For
-    /// the index of a sharded one: the root over all its shards.
+    /// the index of a sharded one: the root over all its shards. For the `.metadata` of a distributed checkpoint of
+    /// PyTorch: the digests of all its tensors, each put together from its chunks, which are in several files; those
+    /// have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tensors: Option<Box<Tensors>>,
 }

@@ -17,7 +17,7 @@ const SHOWN: usize = 10;
 /// Check whether a model is the average of other models
 ///
 /// Each INGREDIENT and FINAL is a directory with `model.safetensors` or `pytorch_model.bin` (one file or
-/// shards), or one file of weights. `average` sums the ingredients in binary64 in the given order and rounds the average to the
+/// shards) or with a distributed checkpoint of PyTorch, or one file of weights. `average` sums the ingredients in binary64 in the given order and rounds the average to the
 /// data type of FINAL. FINAL matches if it has the same bits, or if it differs only by rounding: by at
 /// most one unit in the last place, or by the error of a sum in binary32. If FINAL has 16-bit numbers, it also
 /// matches if its numbers are those of an average that was computed in that type, in one of the ways that

@@ -18,7 +18,7 @@ use crate::terminal::{Terminal, Tone, bytes, count};
 /// Each of A and B is a manifest, a directory, or one file. Reports which files were added, removed,
 /// renamed or changed. For checkpoints, reports which tensors differ, how far apart their numbers are,
 /// and whether one is just the other rounded to fewer bits. How tensors are split into files makes no
-/// difference. If two manifests differ only in other fields than their files, `diff` says so. To compare
+/// difference, nor into the chunks of a distributed checkpoint of PyTorch. If two manifests differ only in other fields than their files, `diff` says so. To compare
 /// numbers, the files must be present; with manifests alone, `diff` says which tensors differ. If the tensors
 /// of a file that differs cannot be read, `diff` says why.
 #[derive(Debug, clap::Args)]

@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use retrace_files::{FileError, Lock, RegularFile, Root, sweep, write_whole};
-use retrace_manifest::{CheckpointFinding, NotByTensor, SealOptions, checkpoint_findings, not_by_tensor, seal};
+use retrace_manifest::{
+    CheckpointFinding, NotByTensor, SealOptions, checkpoint_findings, not_by_tensor, not_tensors, seal,
+};
 use retrace_spec::{Document, RelPath, schema_of};
 use serde_json::json;
 
@@ -18,10 +20,11 @@ use crate::terminal::{Terminal, Tone, bytes, count};
 ///
 /// The manifest lists every file with its BLAKE3 digest, every tensor of every file of weights, and
 /// the steps (clean, tokenize, train, eval and so on) that ran in this directory. If the tensors of a file
-/// cannot be read, `seal` says why, and the manifest has the digest of the file alone. Prints the root: one
-/// digest over all of this, to publish or sign. `.retrace` and the manifest itself are not covered. If the
-/// index of a checkpoint and its shards contradict each other, or a step could not read all of its inputs,
-/// `seal` reports this and ends with 1.
+/// cannot be read, `seal` says why, and the manifest has the digest of the file alone. The tensors of a
+/// distributed checkpoint of PyTorch (DCP) are listed with its `.metadata`, put together from their chunks.
+/// Prints the root: one digest over all of this, to publish or sign. `.retrace` and the manifest itself are
+/// not covered. If the index of a checkpoint and its shards, or a `.metadata` and its files, contradict each
+/// other, or a step could not read all of its inputs, `seal` reports this and ends with 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -103,6 +106,7 @@ impl Seal {
         let checkpoints = checkpoint_findings(&root, paths);
         let mut not_by_tensor = not_by_tensor(&root, &manifest.artifacts);
         not_by_tensor.retain(|file| checkpoints.iter().all(|found| found.path != file.path.as_str()));
+        let not_tensors = not_tensors(&root, &manifest.artifacts);
         let incomplete = || manifest.steps.iter().filter_map(|step| Some((&step.id, step.incomplete.as_ref()?)));
         let size: u64 = manifest.artifacts.iter().map(|artifact| artifact.size).sum();
         let result = json!({
@@ -115,6 +119,7 @@ impl Seal {
             "ignored": manifest.ignored,
             "checkpoints": checkpoints,
             "not_by_tensor": not_by_tensor,
+            "not_tensors": not_tensors,
             "incomplete": incomplete().collect::<BTreeMap<_, _>>(),
         });
         terminal.result("seal/1", &result, |out| writeln!(out, "{}", manifest.root))?;
@@ -126,6 +131,13 @@ impl Seal {
         }
         for NotByTensor { path, why } in &not_by_tensor {
             terminal.say(Tone::Faint, "bytes only", format_args!("{path}: its tensors have no digests: {why}"));
+        }
+        for (path, names) in &not_tensors {
+            let some: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
+            let more = if names.len() > some.len() { " and so on" } else { "" };
+            let told =
+                format_args!("{path}: values without digests, because they are not tensors: {}{more}", some.join(", "));
+            terminal.say(Tone::Faint, "bytes only", told);
         }
         for (id, what) in incomplete() {
             terminal.say(Tone::Bad, "incomplete", format_args!("{id}: {what}"));

@@ -13,8 +13,8 @@ use crate::terminal::{Terminal, Tone, count};
 
 /// Compute statistics of the weights of checkpoints, tensor by tensor
 ///
-/// Each CHECKPOINT is a directory with `model.safetensors` or `pytorch_model.bin` (one file or shards), or
-/// one file of weights; give them in the order of the run. For every tensor: norm, mean, standard deviation, minimum, maximum,
+/// Each CHECKPOINT is a directory with `model.safetensors` or `pytorch_model.bin` (one file or shards) or with a
+/// distributed checkpoint of PyTorch, or one file of weights; give them in the order of the run. For every tensor: norm, mean, standard deviation, minimum, maximum,
 /// kurtosis, the number of values that are not finite, the distance to the previous and to the first
 /// checkpoint of the same run, and the digest. Also reports tensors without elements: their weights were not saved.
 /// Checkpoints in one directory are of one run. Each file is read once. With `-o`, the statistics are written as the table

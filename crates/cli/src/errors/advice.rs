@@ -225,7 +225,7 @@ fn of_checkpoint(error: &CheckpointError) -> String {
     match error {
         CheckpointError::File(error) => return of_file(error),
         CheckpointError::Empty { .. } => {
-            "give a directory with `model.safetensors` or `pytorch_model.bin` (one file or shards), or one file of weights"
+            "give a directory with `model.safetensors` or `pytorch_model.bin` (one file or shards), a distributed checkpoint of PyTorch (`.metadata`), or one file of weights"
         }
         CheckpointError::Unreadable { .. } => {
             "give weights as safetensors, in PyTorch's format (dense tensors of a type that safetensors has), or as llama2.c exports them"

@@ -81,7 +81,7 @@ struct Pickles {
 impl Pickles {
     /// Reads all pickles; what follows them remains in `bytes`.
     fn read(bytes: &mut &[u8]) -> Result<Self, String> {
-        let mut next = || pickle::read_next(bytes).ok_or_else(|| NOT_PLAIN.to_owned());
+        let mut next = || pickle::read_next(bytes, super::MOST_INSTRUCTIONS).ok_or_else(|| NOT_PLAIN.to_owned());
         next()?;
         let (values, version) = next()?;
         if !matches!(values.get(version), Some(Value::Int(VERSION))) {

@@ -1,15 +1,15 @@
 //! Python's pickles as data: the values that they would build, without executing any call.
 //! <https://docs.python.org/3/library/pickletools.html>
 
-/// The maximum of instructions; a tensor takes about forty.
-const MOST_INSTRUCTIONS: usize = 8 << 20;
+/// The maximum of values, however many instructions there are: about 500 MB.
+const MOST_VALUES: usize = 12 << 20;
 /// A text may be used in many places, and each would have its own copy.
 const LONGEST_GLOBAL: usize = 256;
 
 /// A value, as its index among all of a pickle's values. Lists and dictionaries are filled after they are first used,
 /// so values refer to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Id(usize);
+pub(super) struct Id(u32);
 
 /// A value that a pickle would build.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,10 +26,11 @@ pub(super) enum Value {
     Global(String),
     /// A persistent reference to data outside the pickle, with its identifier.
     Persistent(Id),
-    /// A call that was not executed.
+    /// A call that was not executed, and the attributes that its result would be given.
     Call {
         function: Id,
         arguments: Id,
+        state: Option<Id>,
     },
     /// Anything else, such as `None`.
     Other,
@@ -49,20 +50,25 @@ impl Values {
     }
 
     pub(super) fn get(&self, id: Id) -> Option<&Value> {
-        self.0.get(id.0)
+        self.0.get(id.0 as usize)
+    }
+
+    fn get_mut(&mut self, id: Id) -> Option<&mut Value> {
+        self.0.get_mut(id.0 as usize)
     }
 }
 
-/// The values of `bytes` and the index of the result; `None` if it is not a pickle of data alone.
-pub(super) fn read(mut bytes: &[u8]) -> Option<(Values, Id)> {
-    read_next(&mut bytes)
+/// The values of `bytes` and the index of the result; `None` if it is not a pickle of data alone, or has more than
+/// `most` instructions.
+pub(super) fn read(mut bytes: &[u8], most: usize) -> Option<(Values, Id)> {
+    read_next(&mut bytes, most)
 }
 
 /// As [`read`], of a pickle that other bytes may follow, which remain.
-pub(super) fn read_next(bytes: &mut &[u8]) -> Option<(Values, Id)> {
+pub(super) fn read_next(bytes: &mut &[u8], most: usize) -> Option<(Values, Id)> {
     let mut machine =
         Machine { bytes, values: Values::default(), stack: Vec::new(), marks: Vec::new(), memo: Vec::new() };
-    let outcome = machine.run()?;
+    let outcome = machine.run(most)?;
     *bytes = machine.bytes;
     Some((machine.values, outcome))
 }
@@ -84,8 +90,8 @@ struct Machine<'a> {
 
 impl<'a> Machine<'a> {
     /// Every instruction makes at most one value, so the limit of instructions also limits memory.
-    fn run(&mut self) -> Option<Id> {
-        for _ in 0..MOST_INSTRUCTIONS {
+    fn run(&mut self, most: usize) -> Option<Id> {
+        for _ in 0..most {
             match self.byte()? {
                 // PROTO; FRAME: how the bytes are divided is irrelevant.
                 0x80 => drop(self.byte()?),
@@ -95,23 +101,23 @@ impl<'a> Machine<'a> {
                 b'0' => drop(self.pop()?),
                 b'1' => drop(self.marked()?),
                 b'2' => self.stack.push(*self.stack.last()?),
-                b'N' => self.push(Value::Other),
-                code @ (0x88 | 0x89) => self.push(Value::Bool(code == 0x88)),
+                b'N' => self.push(Value::Other)?,
+                code @ (0x88 | 0x89) => self.push(Value::Bool(code == 0x88))?,
                 b'G' => {
                     let number = f64::from_be_bytes(self.array()?);
-                    self.push(Value::Float(number));
+                    self.push(Value::Float(number))?;
                 }
                 b'J' => {
                     let number = i32::from_le_bytes(self.array()?);
-                    self.push(Value::Int(number.into()));
+                    self.push(Value::Int(number.into()))?;
                 }
                 b'K' => {
                     let number = self.byte()?;
-                    self.push(Value::Int(number.into()));
+                    self.push(Value::Int(number.into()))?;
                 }
                 b'M' => {
                     let number = u16::from_le_bytes(self.array()?);
-                    self.push(Value::Int(number.into()));
+                    self.push(Value::Int(number.into()))?;
                 }
                 // LONG1: little-endian, two's complement.
                 0x8a => {
@@ -125,7 +131,7 @@ impl<'a> Machine<'a> {
                         }
                         None => Value::Other,
                     };
-                    self.push(value);
+                    self.push(value)?;
                 }
                 // Texts and bytes, each preceded by a length of 1, 4 or 8 bytes.
                 code @ (0x8c | b'X' | 0x8d | b'U' | b'T' | b'C' | b'B' | 0x8e) => {
@@ -136,23 +142,23 @@ impl<'a> Machine<'a> {
                     };
                     let bytes = self.take(length)?;
                     let text = std::str::from_utf8(bytes).ok().filter(|_| !matches!(code, b'C' | b'B' | 0x8e));
-                    self.push(text.map_or(Value::Other, |text| Value::Text(text.to_owned())));
+                    self.push(text.map_or(Value::Other, |text| Value::Text(text.to_owned())))?;
                 }
-                b'}' => self.push(Value::Dict(Vec::new())),
+                b'}' => self.push(Value::Dict(Vec::new()))?,
                 // Lists; also sets, which are not used.
-                b']' | b')' | 0x8f => self.push(Value::Sequence(Vec::new())),
+                b']' | b')' | 0x8f => self.push(Value::Sequence(Vec::new()))?,
                 b't' | b'l' | 0x91 => {
                     let items = self.marked()?;
-                    self.push(Value::Sequence(items));
+                    self.push(Value::Sequence(items))?;
                 }
                 code @ 0x85..=0x87 => {
                     let from = self.stack.len().checked_sub(usize::from(code - 0x84))?;
                     let items = self.above(from)?;
-                    self.push(Value::Sequence(items));
+                    self.push(Value::Sequence(items))?;
                 }
                 b'd' => {
                     let items = self.marked()?;
-                    self.push(Value::Dict(Vec::new()));
+                    self.push(Value::Dict(Vec::new()))?;
                     self.fill(items)?;
                 }
                 b's' => {
@@ -175,7 +181,7 @@ impl<'a> Machine<'a> {
                 b'c' => {
                     let (module, name) = (self.line()?, self.line()?);
                     let global = global(module, name)?;
-                    self.push(global);
+                    self.push(global)?;
                 }
                 0x93 => {
                     let (name, module) = (self.pop()?, self.pop()?);
@@ -184,11 +190,11 @@ impl<'a> Machine<'a> {
                         return None;
                     };
                     let global = global(module, name)?;
-                    self.push(global);
+                    self.push(global)?;
                 }
                 b'Q' => {
                     let of = self.pop()?;
-                    self.push(Value::Persistent(of));
+                    self.push(Value::Persistent(of))?;
                 }
                 // REDUCE and NEWOBJ: a function and its arguments.
                 b'R' | 0x81 => {
@@ -198,12 +204,15 @@ impl<'a> Machine<'a> {
                     let empty = |value: &Value| matches!(value, Value::Sequence(items) if items.is_empty());
                     let dict =
                         self.values.get(function).is_some_and(ordered) && self.values.get(arguments).is_some_and(empty);
-                    self.push(if dict { Value::Dict(Vec::new()) } else { Value::Call { function, arguments } });
+                    let call = Value::Call { function, arguments, state: None };
+                    self.push(if dict { Value::Dict(Vec::new()) } else { call })?;
                 }
                 // BUILD: the attributes of an object, which remains on the stack.
                 b'b' => {
-                    self.pop()?;
-                    self.stack.last()?;
+                    let attributes = self.pop()?;
+                    if let Some(Value::Call { state, .. }) = self.values.get_mut(*self.stack.last()?) {
+                        *state = Some(attributes);
+                    }
                 }
                 b'q' => {
                     let at = self.byte()?;
@@ -249,9 +258,14 @@ impl<'a> Machine<'a> {
         std::str::from_utf8(line).ok()
     }
 
-    fn push(&mut self, value: Value) {
-        self.stack.push(Id(self.values.0.len()));
+    fn push(&mut self, value: Value) -> Option<()> {
+        let at = self.values.0.len();
+        if at == MOST_VALUES {
+            return None;
+        }
+        self.stack.push(Id(u32::try_from(at).ok()?));
         self.values.0.push(value);
+        Some(())
     }
 
     fn pop(&mut self) -> Option<Id> {
@@ -275,8 +289,8 @@ impl<'a> Machine<'a> {
     /// Inserts keys and values into the dictionary on top of the stack.
     fn fill(&mut self, items: Vec<Id>) -> Option<()> {
         let (pairs, rest) = items.as_chunks::<2>();
-        let top = self.stack.last()?;
-        match self.values.0.get_mut(top.0)? {
+        let top = *self.stack.last()?;
+        match self.values.get_mut(top)? {
             Value::Dict(entries) if rest.is_empty() => entries.extend(pairs.iter().map(|[key, value]| (*key, *value))),
             // An object of another class that is filled like a dictionary.
             Value::Call { .. } => {}
@@ -286,8 +300,8 @@ impl<'a> Machine<'a> {
     }
 
     fn append(&mut self, items: Vec<Id>) -> Option<()> {
-        let top = self.stack.last()?;
-        match self.values.0.get_mut(top.0)? {
+        let top = *self.stack.last()?;
+        match self.values.get_mut(top)? {
             Value::Sequence(all) => all.extend(items),
             Value::Call { .. } => {}
             _ => return None,

@@ -285,7 +285,7 @@ fn plain_values_are_what_python_wrote() {
         b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01K\x03X\x02\x00\x00\x00lrq\x02G?\xe0\x00\x00\x00\x00\x00\x00".to_vec();
     pickle.extend(b"X\x02\x00\x00\x00onq\x03\x88X\x01\x00\x00\x00xq\x04NX\x01\x00\x00\x00lq\x05]q\x06(K\x01K\x02K\x03");
     pickle.extend(b"\x86q\x07eh\x01K\x04u.");
-    let (values, id) = pickle::read(&pickle).unwrap();
+    let (values, id) = pickle::read(&pickle, MOST_INSTRUCTIONS).unwrap();
     let top = Plain { values: &values, id };
     let get = |key| top.get(key).unwrap();
     assert_eq!((get("a").count(), get("a").number(), get("a").text()), (Some(4), Some(4.0), None));
@@ -297,20 +297,20 @@ fn plain_values_are_what_python_wrote() {
     assert_eq!(top.entries().filter_map(|(key, _)| key.text()).collect::<Vec<_>>(), ["a", "lr", "on", "x", "l", "a"]);
     // However the bytes are cut or changed, there is a result.
     for cut in 0..pickle.len() {
-        assert!(pickle::read(&pickle[..cut]).is_none(), "{cut}");
+        assert!(pickle::read(&pickle[..cut], MOST_INSTRUCTIONS).is_none(), "{cut}");
     }
 }
 
 /// A dictionary that contains itself, and lists nested as deeply as the file is long: only what is requested is read.
 #[test]
 fn plain_values_without_end_cost_nothing() {
-    let (values, id) = pickle::read(b"\x80\x02}q\x00X\x01\x00\x00\x00aq\x01h\x00s.").unwrap();
+    let (values, id) = pickle::read(b"\x80\x02}q\x00X\x01\x00\x00\x00aq\x01h\x00s.", MOST_INSTRUCTIONS).unwrap();
     let mut inner = Plain { values: &values, id };
     for _ in 0..1000 {
         inner = inner.get("a").unwrap();
     }
     let deep = [b"\x80\x02".as_slice(), &vec![b']'; 1 << 20], &vec![b'a'; (1 << 20) - 1], b"."].concat();
-    let (values, id) = pickle::read(&deep).unwrap();
+    let (values, id) = pickle::read(&deep, MOST_INSTRUCTIONS).unwrap();
     let mut inner = Plain { values: &values, id };
     let mut depth = 0;
     while let Some(next) = inner.items().next() {
@@ -362,7 +362,7 @@ fn a_checkpoint_of_pytorch_has_the_numbers_of_its_export() {
 proptest! {
     #[test]
     fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300), at: prop::sample::Index, byte in any::<u8>(), cut: prop::sample::Index) {
-        let _ = pickle::read(&bytes);
+        let _ = pickle::read(&bytes, MOST_INSTRUCTIONS);
         let mut near = good();
         let at = at.index(near.len());
         near[at] = byte;
@@ -373,7 +373,7 @@ proptest! {
         // Only instructions, which reach more states than arbitrary bytes.
         let codes = b"(.0123NK\x01}]tesuadcab\n\n)RQbq\x00h\x00\x85\x86\x87\x94\x88\x93\x81X\x01\x00\x00\x00a";
         let program: Vec<u8> = bytes.iter().map(|byte| codes[usize::from(*byte) % codes.len()]).collect();
-        if let Some((values, id)) = pickle::read(&program) {
+        if let Some((values, id)) = pickle::read(&program, MOST_INSTRUCTIONS) {
             let top = Plain { values: &values, id };
             let _ = (top.get("a"), top.count(), top.number(), top.items().count(), top.entries().count());
         }
