@@ -1,6 +1,6 @@
 -- question: Do runs answer items better that leaked into their training data, and from which step on?
--- parameter method in contamination.method = 'spans': the method that found the leaks
--- parameter task in contamination.benchmark = null: the task (default: all tasks)
+-- parameter method = 'spans': the method that found the leaks
+-- parameter task = null: the task (default: all tasks)
 with leaks as (
   select distinct benchmark, item, shard, line
   from contamination

@@ -1,6 +1,6 @@
 -- question: What was the score of each leaked item before and after a run saw it, and how did clean items change?
 -- parameter run in samples.run = null: the run (default: all)
--- parameter benchmark in contamination.benchmark = null: the benchmark (default: all)
+-- parameter benchmark = null: the benchmark (default: all)
 with leaks as (
   select distinct benchmark, item, shard, line from contamination where verdict = 'leak'
 ),
