@@ -40,6 +40,10 @@ pub(crate) struct History<'a> {
     not_by_calls: HashSet<String>,
     /// For each run, how many rows have that count and no other step.
     only_calls: HashMap<String, usize>,
+    /// For each run, how many rows have another step beside that count.
+    other_steps: HashMap<String, usize>,
+    /// The runs of which few rows have another step: the count of calls is the step of all their rows.
+    by_calls: HashSet<String>,
     log: Log,
 }
 
@@ -71,6 +75,8 @@ impl<'a> History<'a> {
             not_taken: BTreeSet::new(),
             not_by_calls: HashSet::new(),
             only_calls: HashMap::new(),
+            other_steps: HashMap::new(),
+            by_calls: HashSet::new(),
             log: Log::default(),
         }
     }
@@ -103,10 +109,12 @@ impl<'a> History<'a> {
             if calls.is_some_and(|calls| calls != *taken) && !self.not_by_calls.contains(run) {
                 self.not_by_calls.insert(run.to_owned());
             }
-        } else if calls.is_some() {
-            match self.only_calls.get_mut(run) {
+        }
+        if calls.is_some() {
+            let counted = if others.is_empty() { &mut self.only_calls } else { &mut self.other_steps };
+            match counted.get_mut(run) {
                 Some(rows) => *rows += 1,
-                None => drop(self.only_calls.insert(run.to_owned(), 1)),
+                None => drop(counted.insert(run.to_owned(), 1)),
             }
         }
         if let Some(text) = self.epoch.and_then(|at| cell(cells, at)) {
@@ -128,6 +136,19 @@ impl<'a> History<'a> {
             if *vote < 0 && matches!(column, Column::Measure { .. } | Column::Scalar(Meaning::Time)) {
                 *column = Column::Skipped;
             }
+        }
+        // A row that a user logged with a step of its own does not take the steps of the many that have none.
+        let few = |run: &&String| self.other_steps.get(*run) < self.only_calls.get(*run);
+        self.by_calls = self.not_by_calls.iter().filter(few).cloned().collect();
+        self.not_by_calls.retain(|run| !self.by_calls.contains(run));
+        if !self.by_calls.is_empty() {
+            let count =
+                |rows: &HashMap<String, usize>| self.by_calls.iter().filter_map(|run| rows.get(run)).sum::<usize>();
+            let (other, only) = (count(&self.other_steps), count(&self.only_calls));
+            let calls = self.calls.map_or(CALLS, name);
+            rows.note(Problem::whole(format!(
+                "the step is `{calls}`, as {only} rows have no other; what else counts steps in {other} rows is a metric"
+            )));
         }
         let calls = self.calls.filter(|_| !self.not_by_calls.is_empty());
         let not_taken: Vec<usize> = self.not_taken.iter().copied().chain(calls).collect();
@@ -175,7 +196,8 @@ impl<'a> History<'a> {
     pub(crate) fn record(&mut self, input: &Input<'_>, run: &str, place: &str, cells: &[Cell<'_>], rows: &mut Rows) {
         let (names, word) = (self.names, self.word);
         let name = |at: usize| names.get(at).map_or("", String::as_str);
-        let mut run = run;
+        let mut run = self.run.and_then(|at| cell(cells, at)).unwrap_or(run);
+        let by_calls = self.by_calls.contains(run) && self.calls.is_some_and(|at| cell(cells, at).is_some());
         let mut logged = Logged::default();
         let (mut task, mut shots, mut metric, mut value, mut stderr) = (None, None, None, None, None);
         for (at, text) in cells.iter().copied() {
@@ -201,6 +223,13 @@ impl<'a> History<'a> {
                     stderr.is_some()
                 }
                 Column::Scalar(meaning) if self.calls == Some(at) => logged.take_as(*meaning, CALLS, text),
+                Column::Scalar(Meaning::Step) if by_calls => {
+                    let (task, metric) = task_and_metric(name(at));
+                    let number = text.parse();
+                    let measured = |value: &f64| Measured { task, metric, value: *value, ..Measured::default() };
+                    logged.rest.extend(number.iter().map(measured));
+                    number.is_ok()
+                }
                 Column::Scalar(meaning) => logged.take_as(*meaning, name(at), text),
                 Column::Measure { task, metric, shots, stderr, stepless } => {
                     let number = text.parse();

@@ -146,6 +146,27 @@ mod tests {
         assert!(rows.problems().unwrap().contains("line 1: a name has"), "{:?}", rows.problems());
     }
 
+    /// As `run.log({"eval/acc": 0.5, "step": 4})` after a loss that was logged without a step of the user's own.
+    #[test]
+    fn a_row_with_a_step_of_its_own_does_not_take_the_steps_of_many() {
+        let losses: String = (0..3).map(|step| format!("{{\"_step\": {step}, \"loss\": {step}.5}}\n")).collect();
+        let odd = |name: &str| format!("{losses}{{\"_step\": 3, \"{name}\": 9, \"eval/acc\": 0.5, \"loss\": 3.5}}\n");
+        for name in ["step", "global_step", "train/global_step", "trainer/global_step", "iteration"] {
+            let rows = rows("h.jsonl", odd(name).as_bytes());
+            let log: Vec<_> = rows.train_log.iter().map(|row| (row.step.0, row.loss)).collect();
+            assert_eq!(log, [(0, Some(0.5)), (1, Some(1.5)), (2, Some(2.5)), (3, Some(3.5))], "{name}");
+            let accuracy = rows.metrics.iter().find(|row| row.metric == "acc").unwrap();
+            assert_eq!(accuracy.step.map(|step| step.0), Some(3), "{name}");
+            assert!(rows.metrics.iter().any(|row| row.value == 9.0), "{name}");
+            let [note] = &rows.notes()[..] else { panic!("{name}: {:?}", rows.notes()) };
+            assert!(note.contains("the step is `_step`, as 3 rows have no other"), "{note}");
+        }
+        // Where most rows have it, it is the step.
+        let rows = rows("h.jsonl", b"{\"_step\": 0, \"step\": 5, \"loss\": 1}\n{\"_step\": 1, \"step\": 6, \"loss\": 2}\n{\"_step\": 2, \"loss\": 3}\n");
+        let log: Vec<_> = rows.train_log.iter().map(|row| (row.step.0, row.loss)).collect();
+        assert_eq!(log, [(5, Some(1.0)), (6, Some(2.0))]);
+    }
+
     #[test]
     fn a_chart_has_a_column_a_run() {
         let rows = rows("chart.csv", b"\"Step\",\"lucky - sun - train/loss\",\"lucky - sun - train/loss__MIN\",\"lucky - sun - train/loss__MAX\",\"b - eval/acc\",\"b - _step\"\n10,2.5,2.0,3.0,0.5,10\n20,2.25,,,,\n");

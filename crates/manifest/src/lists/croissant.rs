@@ -1,5 +1,7 @@
 //! Croissant's description of a dataset: its `FileObject`s.
 
+use std::collections::BTreeMap;
+
 use retrace_files::{Algorithm, Checksum};
 use serde::Deserialize;
 
@@ -13,6 +15,8 @@ struct Dataset {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct FileObject {
+    #[serde(rename = "@id")]
+    id: Option<String>,
     content_url: Option<String>,
     content_size: Option<serde_json::Value>,
     contained_in: Option<serde_json::Value>,
@@ -22,6 +26,36 @@ struct FileObject {
 }
 
 impl FileObject {
+    /// Its digests, and what stands in place of a digest: hubs and people write notes there.
+    fn digests(&self) -> (Vec<Checksum>, Vec<String>) {
+        let (mut good, mut notes) = (Vec::new(), Vec::new());
+        for (algorithm, hex) in [(Algorithm::Sha256, &self.sha256), (Algorithm::Md5, &self.md5)] {
+            let Some(hex) = hex else { continue };
+            let name = algorithm.name();
+            let digits = hex.trim().strip_prefix(name).and_then(|rest| rest.strip_prefix(':')).unwrap_or(hex.trim());
+            match Checksum::from_hex(algorithm, digits) {
+                Some(checksum) => good.push(checksum),
+                None => notes.push(format!("{hex:?} is no {name}")),
+            }
+        }
+        (good, notes)
+    }
+
+    /// Whether it is a repository, which has no bytes, whatever the list says.
+    fn is_repository(&self) -> bool {
+        self.encoding_format.as_deref().is_some_and(|format| format.starts_with("git+"))
+    }
+
+    /// The identifiers of what it is in, each as `{"@id": "…"}` or as a text. One that is neither is an empty text.
+    fn containers(&self) -> Vec<&str> {
+        let id = |value: &'_ serde_json::Value| value.get("@id").unwrap_or(value).as_str().unwrap_or_default();
+        match &self.contained_in {
+            None => Vec::new(),
+            Some(serde_json::Value::Array(all)) => all.iter().map(id).collect(),
+            Some(one) => vec![id(one)],
+        }
+    }
+
     /// The length if it is given in bytes: `123 B`. `1.5 MB` is not exact, and gives no length.
     fn size(&self) -> Option<u64> {
         match self.content_size.as_ref()? {
@@ -48,28 +82,32 @@ pub(super) fn is_one(text: &str) -> bool {
 }
 
 pub(super) fn read(reading: &mut Reading<'_>, text: &str) -> Result<(), ListError> {
-    for file in json::<Dataset>(reading.name, text, "description of a dataset by Croissant")?.distribution {
-        // Sets of files have no digest, and files inside an archive are not files of this directory.
-        let (Some(url), None) = (&file.content_url, &file.contained_in) else { continue };
+    let files = json::<Dataset>(reading.name, text, "description of a dataset by Croissant")?.distribution;
+    let known: BTreeMap<&str, &FileObject> =
+        files.iter().filter_map(|file| Some((file.id.as_deref()?, file))).collect();
+    for file in &files {
+        // Sets of files have no address and no digest.
+        let Some(url) = &file.content_url else { continue };
+        let (good, notes) = file.digests();
+        let within = file.containers().into_iter().find(|id| !known.get(id).is_some_and(|of| of.is_repository()));
+        if let Some(within) = within {
+            // A file in an archive is no file of this directory. The archive's own digest is of it too.
+            let covered = known.get(within).is_some_and(|archive| !archive.digests().0.is_empty());
+            if !covered && !good.is_empty() {
+                let what = format!("{url} in {within:?}");
+                reading.list.elsewhere.push(Elsewhere { what, place: Place::Address, digest: true });
+            }
+            continue;
+        }
         let path = local(url);
-        let digests = [(Algorithm::Sha256, &file.sha256), (Algorithm::Md5, &file.md5)];
-        let digests = digests.into_iter().filter_map(|(algorithm, hex)| Some((algorithm, hex.as_deref()?)));
-        // Hubs and people write notes in place of digests that they do not have.
-        let (good, notes): (Vec<_>, Vec<_>) = digests
-            .map(|(algorithm, hex)| Checksum::from_hex(algorithm, hex.trim()).ok_or((algorithm.name(), hex)))
-            .partition(Result::is_ok);
-        let notes: Vec<String> =
-            notes.into_iter().filter_map(Result::err).map(|(name, note)| format!("{note:?} is no {name}")).collect();
-        let repository = file.encoding_format.as_deref().is_some_and(|format| format.starts_with("git+"));
-        if repository || path.contains("://") {
+        if file.is_repository() || path.contains("://") {
             let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
-            // A repository has no bytes, whatever the list says.
-            let digest = !repository && !good.is_empty();
+            let digest = !file.is_repository() && !good.is_empty();
             reading.list.elsewhere.push(Elsewhere { what: format!("{url}{notes}"), place: Place::Address, digest });
             continue;
         }
         reading.add(0, path, file.size(), None)?;
-        for checksum in good.into_iter().flatten() {
+        for checksum in good {
             reading.add(0, path, file.size(), Some(checksum))?;
         }
     }

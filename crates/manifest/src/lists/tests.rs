@@ -119,7 +119,7 @@ fn descriptions_and_pointers_are_read() {
         r#"{{"@context": {{}}, "distribution": [
            {{"@type": "cr:FileObject", "contentUrl": "https://host/datasets/x/resolve/main/d/one.parquet?download=true", "contentSize": "12 B", "sha256": "{a}"}},
            {{"contentUrl": "two.csv", "contentSize": "1.5 MB", "md5": "{}"}},
-           {{"contentUrl": "inside.csv", "containedIn": {{"@id": "zip"}}, "sha256": "{a}"}},
+           {{"contentUrl": "inside.csv", "containedIn": {{"@id": "zip"}}}},
            {{"contentUrl": "undigested.csv"}}, {{"@type": "cr:FileSet", "includes": "*"}}]}}"#,
         "1".repeat(32)
     );
@@ -157,6 +157,30 @@ fn what_is_no_file_of_a_copy_is_left_out_and_named() {
     assert_eq!(list.elsewhere, elsewhere);
     let expected = [("one", None, vec![]), ("three", None, vec![format!("sha256:{a}")]), ("two", Some(3), vec![])];
     assert_eq!(told("croissant.json", &croissant), expected.map(|(path, size, sums)| (path.to_owned(), size, sums)));
+}
+
+/// As a hub describes them, files are in a repository, which is an entry too, or in an archive.
+#[test]
+fn a_file_in_a_repository_is_one_of_the_copy_and_one_in_an_archive_is_not() {
+    let (a, b) = ("a".repeat(64), "b".repeat(64));
+    let croissant = format!(
+        r#"{{"distribution": [
+           {{"@id": "repo", "contentUrl": "https://hub/x", "encodingFormat": "git+https"}},
+           {{"@id": "zip", "contentUrl": "all.zip", "sha256": "sha256:{a}", "containedIn": {{"@id": "repo"}}}},
+           {{"@id": "tar", "contentUrl": "more.tar", "containedIn": ["repo"]}},
+           {{"contentUrl": "data/one.csv", "sha256": "{b}", "containedIn": [{{"@id": "repo"}}]}},
+           {{"contentUrl": "in-zip.csv", "sha256": "{b}", "containedIn": {{"@id": "zip"}}}},
+           {{"contentUrl": "in-tar.csv", "sha256": "{b}", "containedIn": {{"@id": "tar"}}}},
+           {{"contentUrl": "lost.csv", "sha256": "{b}", "containedIn": {{"@id": "gone"}}}},
+           {{"contentUrl": "odd.csv", "sha256": "{b}", "containedIn": 7}}]}}"#,
+    );
+    let expected =
+        [("all.zip", vec![format!("sha256:{a}")]), ("data/one.csv", vec![format!("sha256:{b}")]), ("more.tar", vec![])];
+    assert_eq!(told("croissant.json", &croissant), expected.map(|(path, sums)| (path.to_owned(), None, sums)));
+    // The digest of the archive is of its files too; nothing else is compared with the other three.
+    let list = read_list("croissant.json", &croissant).unwrap();
+    let findings: Vec<&str> = list.elsewhere.iter().filter(|of| of.is_finding()).map(|of| of.what.as_str()).collect();
+    assert_eq!(findings, [r#"in-tar.csv in "tar""#, r#"lost.csv in "gone""#, r#"odd.csv in """#]);
 }
 
 #[test]
