@@ -48,7 +48,9 @@ impl FileObject {
 
     /// The identifiers of what it is in, each as `{"@id": "…"}` or as a text. One that is neither is an empty text.
     fn containers(&self) -> Vec<&str> {
-        let id = |value: &'_ serde_json::Value| value.get("@id").unwrap_or(value).as_str().unwrap_or_default();
+        fn id(value: &serde_json::Value) -> &str {
+            value.get("@id").unwrap_or(value).as_str().unwrap_or_default()
+        }
         match &self.contained_in {
             None => Vec::new(),
             Some(serde_json::Value::Array(all)) => all.iter().map(id).collect(),

@@ -94,10 +94,17 @@ pub(super) fn read(reading: &mut Reading<'_>, text: &str) -> Result<(), ListErro
             }
             (output, None)
         };
-        outs.extend(made.into_iter().flatten().map(within));
-        // What an import was made from is the file elsewhere.
-        let address = |dep: Output| Elsewhere { what: dep.path, place: Place::Address, digest: false };
-        reading.list.elsewhere.extend(read.into_iter().flatten().map(address));
+        outs.extend(made.into_iter().flatten().map(&within));
+        // What a file of the directory was made from is compared; what an import was made from is elsewhere.
+        for dep in read.into_iter().flatten() {
+            let is_local = dep.md5.is_some() && dep.path.parse::<RelPath>().is_ok();
+            match is_local {
+                true => deps.push((within(dep).0, Some(reading.name.to_owned()))),
+                false => {
+                    reading.list.elsewhere.push(Elsewhere { what: dep.path, place: Place::Address, digest: false })
+                }
+            }
+        }
     }
     for (output, reader) in outs.into_iter().chain(deps) {
         add(reading, output, reader)?;

@@ -287,6 +287,23 @@ fn a_list_that_looks_like_a_part_says_so() {
 }
 
 /// As DVC 3.67 and DVC 2.58 write them.
+/// As `dvc import-url data/a b` writes it, and `dvc import`.
+#[test]
+fn what_a_file_was_made_from_is_compared_if_it_is_beside_it() {
+    let (a, b) = ("a".repeat(32), "b".repeat(32));
+    let local = format!("deps:\n- md5: {a}\n  hash: md5\n  path: data/a\nouts:\n- md5: {b}\n  hash: md5\n  path: b\n");
+    let expected = [("b", format!("md5:{b}")), ("data/a", format!("md5:{a}"))];
+    assert_eq!(told("b.dvc", &local), expected.map(|(path, sum)| (path.to_owned(), None, vec![sum])));
+    for dep in [
+        "- path: x/b\n  repo:\n    url: https://host/r\n    rev_lock: 0123\n",
+        "- md5: 7\n  path: https://host/b\n",
+        "- md5: 7\n  path: ../b\n",
+    ] {
+        let list = read_list("b.dvc", &format!("deps:\n{dep}outs:\n- md5: {b}\n  hash: md5\n  path: b\n")).unwrap();
+        assert_eq!((list.files.len(), list.elsewhere.len()), (1, 1), "{dep}");
+    }
+}
+
 #[test]
 fn files_of_dvc_are_read() {
     let (one, two) = ("a1".repeat(16), "b2".repeat(16));
