@@ -19,4 +19,4 @@ if [ -z "${PYTHON:-}" ]; then
   "$directory/bin/pip" install --quiet pyarrow==25.0.1 duckdb==2.0.1 || { echo "pyarrow and duckdb cannot be installed here" >&2; exit 2; }
   PYTHON=$directory/bin/python
 fi
-"$PYTHON" "$here/tests/peers/query.py" "$RETRACE" "${1:-100}" "${2:-1}"
+"$PYTHON" "$here/tests/peers-query.py" "$RETRACE" "${1:-100}" "${2:-1}"

@@ -1,6 +1,6 @@
 """Random tables of floats by pyarrow and DuckDB, and what `retrace query` says of them.
 
-    query.py RETRACE TABLES SEED
+    peers-query.py RETRACE TABLES SEED
 
 Each table has the columns n (1, 2, 3, ...), d (double), f (single precision), and by pyarrow also h (half precision),
 s (a structure with a double) and k (a dictionary of doubles). Exits with 1 if an answer differs from what this script
