@@ -1,5 +1,7 @@
 //! The manifest: a release as a graph of artifacts and the steps that made them.
 
+mod written;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
@@ -225,6 +227,10 @@ impl Document for Manifest {
 
     fn schema(&self) -> &str {
         &self.retrace
+    }
+
+    fn read_as_written(text: &str) -> Option<Self> {
+        written::read(text)
     }
 
     fn check(&self) -> Result<(), Complaint> {
