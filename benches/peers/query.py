@@ -67,10 +67,10 @@ QUERIES = {
         from (select *, max(case when value < 0.3 then cast(step as bigint) end) over (partition by release, run, task, shots) as below
           from metrics where metric = 'acc' and step is not null)
         group by release, run, task, shots order by 1, 2, 3, 4"""),
-    "tokens-to-threshold": (["task=arc_easy_rc_5shot", "metric=downstream_bpb"], """
+    "tokens-to-threshold": (["task=arc_easy_val_rc_5shot_bpb", "metric=downstream_bpb"], """
         select release, run, shots, min(tokens) filter (tokens > coalesce(below, -1)) as reached, max(value)
         from (select *, max(case when value < 0.5 then cast(tokens as bigint) end) over (partition by release, run, shots) as below
-          from metrics where metric = 'downstream_bpb' and task = 'arc_easy_rc_5shot' and tokens is not null)
+          from metrics where metric = 'downstream_bpb' and task = 'arc_easy_val_rc_5shot_bpb' and tokens is not null)
         group by release, run, shots order by reached, 1, 2, 3"""),
     "slope": (["metric=downstream_bpb"], """
         select release, run, task, shots, regr_slope(value, ln(tokens)) as slope, regr_slope(value, ln(tokens)) * ln(2), count(*)
@@ -84,9 +84,9 @@ QUERIES = {
             arg_min(value, tokens) filter (tokens >= 5000000000) as v1, cast(min(tokens) filter (tokens >= 5000000000) as double) as t1
           from metrics where metric = 'downstream_bpb' and tokens is not null group by release, run, task, shots)
         order by 3, 4, value desc, 1, 2"""),
-    "learning-curve": (["metric=downstream_bpb", "task=arc_easy_rc_5shot"], """
+    "learning-curve": (["metric=downstream_bpb", "task=arc_easy_val_rc_5shot_bpb"], """
         select tokens, step, release, run, task, shots, value, stderr from metrics
-        where metric = 'downstream_bpb' and task = 'arc_easy_rc_5shot' and tokens is not null order by 3, 4, 5, 6, 1"""),
+        where metric = 'downstream_bpb' and task = 'arc_easy_val_rc_5shot_bpb' and tokens is not null order by 3, 4, 5, 6, 1"""),
     "spikes": ([], """
         select release, run, step, tokens, loss, grad_norm, place from (
           select *, avg(loss) over w as mean, stddev_samp(loss) over w as sd from train_log where loss is not null

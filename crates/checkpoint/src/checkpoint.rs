@@ -23,6 +23,7 @@ pub struct Checkpoint {
     files: Vec<String>,
     tensors: BTreeMap<String, StoredTensor>,
     not_tensors: Vec<String>,
+    beside: Vec<String>,
 }
 
 impl Checkpoint {
@@ -70,21 +71,29 @@ impl Checkpoint {
             return Err(CheckpointError::Unreadable { path: path.to_owned(), why: None });
         }
         let tensors = places.into_iter().map(|(name, place)| (name, StoredTensor::whole(held, place))).collect();
-        Ok(Self { path: path.to_owned(), files: vec![name.to_owned()], tensors, not_tensors: Vec::new() })
+        Ok(Self {
+            path: path.to_owned(),
+            files: vec![name.to_owned()],
+            tensors,
+            not_tensors: Vec::new(),
+            beside: Vec::new(),
+        })
     }
 
     /// The distributed checkpoint in the directory at `at` below `root`, or in `root` itself.
     fn distributed(root: &Arc<Root>, at: Option<&RelPath>) -> Result<Self, CheckpointError> {
         let directory = Directory::open(root, at)?;
         let Distributed { tensors, not_tensors, files } = distributed::open(&directory, root)?;
+        let beside = distributed::unnamed(&directory, &files)?;
         let files = std::iter::once(METADATA.to_owned()).chain(files).collect();
-        Ok(Self { path: directory.path(), files, tensors, not_tensors })
+        Ok(Self { path: directory.path(), files, tensors, not_tensors, beside })
     }
 
     fn inside(root: &Arc<Root>) -> Result<Self, CheckpointError> {
         let directory = Directory::open(root, None)?;
         let empty = || CheckpointError::Empty { path: directory.path() };
-        let Some(parts) = FORMS.iter().find_map(|form| form.parts(&directory.names)) else {
+        let mut forms = FORMS.iter();
+        let Some(parts) = forms.by_ref().find_map(|form| form.parts(&directory.names)) else {
             let of_olmo_core: RelPath = directory.inside(OLMO_CORE)?;
             let found = match () {
                 () if directory.is_distributed() => Self::distributed(root, None),
@@ -98,7 +107,7 @@ impl Checkpoint {
                         }
                         false => megatron::open(&directory, root)?,
                     };
-                    Ok(Self { path: directory.path(), files, tensors, not_tensors: Vec::new() })
+                    Ok(Self { path: directory.path(), files, tensors, not_tensors: Vec::new(), beside: Vec::new() })
                 }
             };
             return match found {
@@ -119,7 +128,13 @@ impl Checkpoint {
         }
         match tensors.is_empty() {
             true => Err(empty()),
-            false => Ok(Self { path: directory.path(), files, tensors, not_tensors: Vec::new() }),
+            false => {
+                let mut beside: Vec<String> =
+                    forms.filter_map(|form| form.parts(&directory.names)).flat_map(Parts::into_names).collect();
+                beside.extend(directory.is_distributed().then(|| METADATA.to_owned()));
+                beside.extend(directory.is_of_nanotron().then(|| nanotron::METADATA.to_owned()));
+                Ok(Self { path: directory.path(), files, tensors, not_tensors: Vec::new(), beside })
+            }
         }
     }
 
@@ -147,6 +162,12 @@ impl Checkpoint {
     /// example the step and the state of random numbers.
     pub fn not_tensors(&self) -> &[String] {
         &self.not_tensors
+    }
+
+    /// The names of files in its directory that are of weights too and are not read: those of another format, and those
+    /// that the `.metadata` of a distributed checkpoint does not name.
+    pub fn beside(&self) -> &[String] {
+        &self.beside
     }
 
     /// The digest of each tensor, as in a manifest, and their root.

@@ -12,7 +12,7 @@ pub enum CheckpointError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A directory has no weights.
-    #[error("{} holds no weights: neither model.safetensors nor pytorch_model.bin, whole or in shards, nor a distributed checkpoint", path.display())]
+    #[error("{} holds no weights: neither model.safetensors nor pytorch_model.bin, whole or in shards, nor a distributed checkpoint of PyTorch, nor one of nanotron or Megatron (mp_rank_*)", path.display())]
     Empty {
         /// The directory.
         path: PathBuf,

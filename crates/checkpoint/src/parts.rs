@@ -27,6 +27,16 @@ pub(crate) enum Parts {
     Several(Vec<String>),
 }
 
+impl Parts {
+    /// The names of the indices, or of the files where there is none.
+    pub(crate) fn into_names(self) -> Vec<String> {
+        match self {
+            Self::Listed(index) => vec![index],
+            Self::Files(names) | Self::Several(names) => names,
+        }
+    }
+}
+
 impl Form {
     /// The files of this format, among the sorted `names` of a directory, if there are any.
     pub(crate) fn parts(self, names: &[String]) -> Option<Parts> {

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use retrace_checkpoint::Checkpoint;
 use retrace_files::{FileError, RegularFile, Root};
 use retrace_model::hub;
 use retrace_spec::{Document, PathError, RelPath, Run};
 
 use crate::cluster::Cluster as Parts;
 use crate::errors::Failure;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, Tone, count};
 
 mod audit;
 mod average;
@@ -186,6 +187,19 @@ fn run_of(root: &Root, path: &RelPath) -> Result<(Opened<Run>, Option<RelPath>),
     let text = root.file(path)?.text(MOST_BYTES)?;
     let (document, config) = Run::parse_with(&text, &whole.display().to_string(), config)?;
     Ok((Opened { document, root: inside, path: in_release(path.file_name())? }, config))
+}
+
+/// Names the files of weights that lie in the directory of a checkpoint and are not read with it.
+fn say_beside(checkpoint: &Checkpoint, terminal: &Terminal) {
+    if let Some((first, others)) = checkpoint.beside().split_first() {
+        let others = match others.len() {
+            0 => String::new(),
+            more => format!(" and {}", count(more, "other file")),
+        };
+        let directory = checkpoint.path().display();
+        let what = format_args!("{first}{others}, which lie beside the checkpoint in {directory}; give one as a path");
+        terminal.say(Tone::Faint, "not read", what);
+    }
 }
 
 /// A text as a path in a release.

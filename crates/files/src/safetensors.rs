@@ -105,7 +105,7 @@ fn header(path: &Path, text: &[u8]) -> Result<Header, FileError> {
         let lines_before: usize =
             text.split_inclusive(|b| *b == b'\n').take(e.line().saturating_sub(1)).map(<[u8]>::len).sum();
         let place = format!("byte {}", 8 + lines_before + e.column().saturating_sub(1));
-        FileError::Safetensors { path: path.to_owned(), place, what: format!("the header is malformed: {e}") }
+        FileError::Safetensors { path: path.to_owned(), place, what: format!("the header cannot be read: {e}") }
     })
 }
 

@@ -289,6 +289,7 @@ pub(crate) fn objects(
     each(&mut Rows::default(), &mut |run, _, line, _| history.look(run, &written(line, &places)));
     history.looked(rows);
     let mut any = false;
+    let (mut others, mut example) = (0_u64, None);
     each(rows, &mut |run, place, line, rows| {
         any = true;
         let place = place.to_string();
@@ -300,9 +301,24 @@ pub(crate) fn objects(
                 rows.accept(&place, &[name]);
             }
         });
+        let is_text = |name: &str| places.get(name).is_some_and(|at| history.is_text(*at));
+        leaves(line, &mut |name, value| {
+            let taken = match value {
+                Value::Number(_) | Value::Null => true,
+                Value::String(text) => is_text(name) || is_non_finite(text),
+                _ => false,
+            };
+            if !taken {
+                others += 1;
+                example.get_or_insert_with(|| name.to_owned());
+            }
+        });
         let cells = cells(line, &places, &history);
         history.record(input, run, &place, &cells, rows);
     });
+    if let Some(name) = example {
+        rows.note(Problem::whole(format!("values that are no numbers and are not imported: {others}, the first as `{name}`")));
+    }
     any
 }
 
@@ -342,6 +358,15 @@ fn sorted<'a>(
 /// The numbers and texts in a line, by their dotted names. A list is not a scalar, and an object with a `_type` is a
 /// picture, a histogram or a table.
 pub(crate) fn scalars<'a>(line: &'a Value<'_>, take: &mut impl FnMut(&str, &'a Value<'a>)) {
+    leaves(line, &mut |name, value| {
+        if matches!(value, Value::Number(_) | Value::String(_)) {
+            take(name, value);
+        }
+    });
+}
+
+/// All values in a line, by their dotted names.
+fn leaves<'a>(line: &'a Value<'_>, take: &mut impl FnMut(&str, &'a Value<'a>)) {
     for (name, value) in line.object().unwrap_or_default() {
         nested(&mut name.to_string(), value, take);
     }
@@ -349,7 +374,6 @@ pub(crate) fn scalars<'a>(line: &'a Value<'_>, take: &mut impl FnMut(&str, &'a V
 
 fn nested<'a>(name: &mut String, value: &'a Value<'_>, take: &mut impl FnMut(&str, &'a Value<'a>)) {
     match value {
-        Value::Number(_) | Value::String(_) => take(name, value),
         Value::Object(entries) if value.get("_type").is_none() => {
             let length = name.len();
             for (key, value) in entries {
@@ -359,6 +383,6 @@ fn nested<'a>(name: &mut String, value: &'a Value<'_>, take: &mut impl FnMut(&st
                 name.truncate(length);
             }
         }
-        _ => {}
+        _ => take(name, value),
     }
 }

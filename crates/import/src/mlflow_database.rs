@@ -41,7 +41,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
         }
     }
     let is_deleted = |row: &Row<'_>, column| row.text(column).is_some_and(|stage| stage == "deleted");
-    let (mut experiments, mut left_out) = (HashSet::new(), 0);
+    let (mut experiments, mut deleted) = (HashSet::new(), HashSet::new());
     if database.has("experiments")? {
         database.each("experiments", &OF_EXPERIMENTS, rows, |row, rows| {
             let Some(id) = row.text(0) else { return };
@@ -57,7 +57,7 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     database.each("runs", &columns, rows, |row, rows| {
         let Some(id) = row.text(0) else { return };
         if is_deleted(row, 5) || row.text(6).is_some_and(|of| experiments.contains(&of)) {
-            left_out += 1;
+            deleted.insert(id);
             return;
         }
         claims(input, row, &id, OF_RUNS.map(|(_, name)| name), rows);
@@ -75,8 +75,15 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
             })?;
         }
     }
-    let mut metrics =
-        Metrics { input, runs, seen: HashSet::new(), log: Log::default(), infinite: 0, datasets: HashSet::new() };
+    let mut metrics = Metrics {
+        input,
+        runs,
+        deleted,
+        seen: HashSet::new(),
+        log: Log::default(),
+        infinite: 0,
+        datasets: HashSet::new(),
+    };
     database.each("metrics", &["run_uuid", "key", "value", "timestamp", "step", "is_nan"], rows, |row, rows| {
         metrics.take(row, rows);
     })?;
@@ -109,19 +116,10 @@ pub(crate) fn read(input: &Input<'_>, rows: &mut Rows) -> Result<(), Problem> {
     if metrics.datasets.len() > 1 {
         rows.note(Problem::whole("its values are of several datasets, and their rows do not say of which"));
     }
-    if left_out > 0 {
-        rows.note(Problem::whole(format!("deleted runs that are left out: {left_out}")));
+    if !metrics.deleted.is_empty() {
+        rows.note(Problem::whole(format!("deleted runs that are left out: {}", metrics.deleted.len())));
     }
-    let mut unread = Vec::new();
-    for table in LEFT_OUT {
-        if database.has_rows(table)? {
-            unread.push(table);
-        }
-    }
-    if !unread.is_empty() {
-        rows.note(Problem::whole(format!("tables that are not imported: {}", unread.join(", "))));
-    }
-    Ok(())
+    database.note_left_out(&LEFT_OUT, rows)
 }
 
 /// The values of a row as claims, by these names.
@@ -138,6 +136,7 @@ struct Metrics<'a> {
     input: &'a Input<'a>,
     /// The runs that are not deleted.
     runs: HashSet<String>,
+    deleted: HashSet<String>,
     /// Which metrics of which runs there are.
     seen: HashSet<(String, String)>,
     log: Log,
@@ -151,8 +150,11 @@ impl Metrics<'_> {
         let (Some(run), Some(name)) = (row.text(0), row.text(1)) else {
             return rows.problem(Problem::at(place, "its run or its name is missing"));
         };
-        if !self.runs.contains(&run) {
+        if self.deleted.contains(&run) {
             return;
+        }
+        if !self.runs.contains(&run) {
+            return rows.problem(Problem::at(place, "its run has no row in `runs`"));
         }
         let nan = row.integer(5).is_some_and(|is_nan| is_nan != 0);
         let value = if nan { Some(f64::NAN) } else { row.number(2) };
@@ -242,7 +244,8 @@ mod tests {
             rows.metrics.iter().map(|row| (&row.metric[..], row.step.map(|s| s.0), row.value, row.time)).collect();
         told.sort_by(|a, b| a.partial_cmp(b).unwrap());
         assert_eq!(told, [("acc", None, 0.25, None), ("f1", Some(2), 0.75, None), ("loss", None, 0.5, Some(1.0))]);
-        assert_eq!(rows.problems().unwrap(), "metrics, row 2: its value is not a number");
+        let expected = "metrics, row 2: its value is not a number; metrics, row 4: its run has no row in `runs`";
+        assert_eq!(rows.problems().unwrap(), expected);
         assert_eq!(rows.notes(), ["tables that are not imported: spans"]);
     }
 

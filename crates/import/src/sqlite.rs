@@ -211,6 +211,20 @@ impl Database {
         Ok(found.optional().map_err(|e| refused(&e))?.is_some())
     }
 
+    /// Notes which of these tables have rows, which are not imported.
+    pub(crate) fn note_left_out(&self, tables: &[&'static str], rows: &mut Rows) -> Result<(), Problem> {
+        let mut unread = Vec::new();
+        for table in tables {
+            if self.has_rows(table)? {
+                unread.push(*table);
+            }
+        }
+        if !unread.is_empty() {
+            rows.note(Problem::whole(format!("tables that are not imported: {}", unread.join(", "))));
+        }
+        Ok(())
+    }
+
     /// Calls `each` for the rows of a table in the order of their numbers, with these columns. No other table is read.
     pub(crate) fn each(
         &self,

@@ -72,16 +72,7 @@ pub(crate) fn read(input: &Input<'_>, plan: &Plan, rows: &mut Rows) -> Result<()
             }
         })?;
     }
-    let mut unread = Vec::new();
-    for table in LEFT_OUT {
-        if database.has_rows(table)? {
-            unread.push(table);
-        }
-    }
-    if !unread.is_empty() {
-        rows.note(Problem::whole(format!("tables that are not imported: {}", unread.join(", "))));
-    }
-    Ok(())
+    database.note_left_out(&LEFT_OUT, rows)
 }
 
 /// The run of a row.
@@ -163,6 +154,19 @@ mod tests {
             assert!(problems.contains(expected), "{problems}");
         }
         assert!(rows.notes().contains(&"tables that are not imported: alerts".to_owned()) && rows.claims.is_empty());
+    }
+
+    #[test]
+    fn values_that_are_no_numbers_are_counted() {
+        let rows = rows(&database_of(
+            r#"CREATE TABLE metrics(id INTEGER PRIMARY KEY, timestamp TEXT, run_name TEXT, step INTEGER, metrics TEXT);
+               INSERT INTO metrics VALUES
+                 (1, '2026-01-02T00:00:00+00:00', 'a', 0, '{"loss": 2.5, "done": false, "a": {"list": [1, 2]}, "none": null}'),
+                 (2, '2026-01-02T00:00:01+00:00', 'a', 1, '{"note": "text", "odd": "NaN", "picture": {"_type": "image"}}');"#,
+        ));
+        assert_eq!(rows.problems(), None);
+        let note = "values that are no numbers and are not imported: 4, the first as `done`";
+        assert!(rows.notes().contains(&note.to_owned()), "{:?}", rows.notes());
     }
 
     #[test]

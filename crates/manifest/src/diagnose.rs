@@ -179,7 +179,11 @@ fn tensors(root: &Root, expected: &Expected, sealed: &Tensors) -> (String, Vec<S
         Err(error) => return (format!("it cannot be read as safetensors: {error}"), Vec::new()),
     };
     if found.root == sealed.root {
-        return ("all tensors are equal to the sealed ones; only the header differs".to_owned(), Vec::new());
+        let rest = match expected.path.as_str().ends_with(".safetensors") {
+            true => "only the header differs",
+            false => "only the rest of the file differs",
+        };
+        return (format!("all tensors are equal to the sealed ones; {rest}"), Vec::new());
     }
     differing(&sealed.digests, &found.digests)
 }

@@ -144,6 +144,34 @@ fn a_large_tensor_is_compared_to_its_end() {
     assert!(matches!(of("v"), Difference::Reshaped { same_numbers: false, .. }));
 }
 
+/// Counters beyond 2⁵³ that binary64 cannot tell apart.
+#[test]
+fn integers_of_64_bits_are_compared_exactly() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let tensor = |dtype: Dtype, numbers: [u64; 2]| Tensor {
+        dtype,
+        shape: vec![2],
+        bytes: numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
+    };
+    let large = 1_u64 << 60;
+    write(&a.path().join("x.safetensors"), &[
+        ("i", tensor(Dtype::I64, [large, u64::MAX])),
+        ("u", tensor(Dtype::U64, [u64::MAX, 3])),
+    ]);
+    write(&b.path().join("x.safetensors"), &[
+        ("i", tensor(Dtype::I64, [large + 1, 1])),
+        ("u", tensor(Dtype::U64, [u64::MAX - 1, 3])),
+    ]);
+    let found = of_directories(a.path(), b.path());
+    let of = |name: &str| match &found.checkpoints[0].tensors.iter().find(|change| change.name == name).unwrap().difference {
+        Difference::Changed { distance: Some(distance) } => *distance,
+        other => panic!("{other:?}"),
+    };
+    // −1 and 1 are 2 apart, twice the larger of them.
+    assert_eq!(of("i"), Distance { differing: 2, of: 2, largest: 2.0, largest_relative: 2.0 });
+    assert_eq!((of("u").differing, of("u").largest), (1, 1.0));
+}
+
 #[test]
 fn two_cuts_into_files_are_equal_tensors() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -52,7 +52,10 @@ pub fn apart(a: &StoredTensor, b: &StoredTensor) -> Result<Apart, FileError> {
     let mut equal_after_casting = true;
     for first in (0..count).step_by(BLOCK as usize) {
         let (bytes_a, bytes_b) = (block(a, &open_a, first)?, block(b, &open_b, first)?);
-        distance.add(&numbers(a.dtype, &bytes_a), &numbers(b.dtype, &bytes_b));
+        match (integers(a.dtype, &bytes_a), integers(b.dtype, &bytes_b)) {
+            (Some(a), Some(b)) => distance.add_integers(a, b),
+            _ => distance.add(&numbers(a.dtype, &bytes_a), &numbers(b.dtype, &bytes_b)),
+        }
         equal_after_casting &= match a.dtype.bits() >= b.dtype.bits() {
             true => cast(a.dtype, &bytes_a, b.dtype).is_some_and(|cast| cast == bytes_b),
             false => cast(b.dtype, &bytes_b, a.dtype).is_some_and(|cast| cast == bytes_a),
@@ -95,7 +98,7 @@ pub(crate) const fn is_complex(dtype: Dtype) -> bool {
 }
 
 /// The numbers of a tensor; of a complex one, the real and the imaginary part of each element; none of a type without
-/// [`has_numbers`]. Integers beyond 2⁵³ are rounded, which is only visible in a distance.
+/// [`has_numbers`]. Integers beyond 2⁵³ are rounded.
 pub fn numbers(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
     let mut numbers = Vec::new();
     numbers_into(dtype, bytes, &mut numbers);
@@ -135,6 +138,16 @@ pub fn numbers_into(dtype: Dtype, bytes: &[u8], numbers: &mut Vec<f64>) {
     }
 }
 
+/// The numbers of a tensor of 64-bit integers, which binary64 would round.
+fn integers(dtype: Dtype, bytes: &[u8]) -> Option<Vec<i128>> {
+    let all = bytes.as_chunks::<8>().0.iter();
+    match dtype {
+        Dtype::I64 => Some(all.map(|bytes| i64::from_le_bytes(*bytes).into()).collect()),
+        Dtype::U64 => Some(all.map(|bytes| u64::from_le_bytes(*bytes).into()).collect()),
+        _ => None,
+    }
+}
+
 /// The bytes of a tensor rounded, ties to even, to a float type that is not wider.
 pub(crate) fn cast(from: Dtype, bytes: &[u8], to: Dtype) -> Option<Vec<u8>> {
     let floats = [Dtype::F16, Dtype::BF16, Dtype::F32, Dtype::F64];
@@ -158,14 +171,25 @@ impl Distance {
             if a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()) {
                 continue;
             }
-            self.differing += 1;
             let apart = match (b - a).abs() {
                 nan if nan.is_nan() => f64::INFINITY,
                 apart => apart,
             };
-            self.largest = self.largest.max(apart);
-            let size = a.abs().max(b.abs());
-            self.largest_relative = self.largest_relative.max(if apart == 0.0 { 0.0 } else { apart / size });
+            self.add_differing(apart, a.abs().max(b.abs()));
         }
+    }
+
+    /// Adds more integers of both.
+    fn add_integers(&mut self, a: Vec<i128>, b: Vec<i128>) {
+        for (a, b) in a.into_iter().zip(b).filter(|(a, b)| a != b) {
+            self.add_differing((b - a).unsigned_abs() as f64, a.unsigned_abs().max(b.unsigned_abs()) as f64);
+        }
+    }
+
+    /// Adds two numbers that differ; `size` is the larger absolute value.
+    fn add_differing(&mut self, apart: f64, size: f64) {
+        self.differing += 1;
+        self.largest = self.largest.max(apart);
+        self.largest_relative = self.largest_relative.max(if apart == 0.0 { 0.0 } else { apart / size });
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use retrace_checkpoint::Checkpoint;
 use retrace_files::{Root, safetensors, write_whole_directory};
 use retrace_weights::{Closeness, Mean, average};
 use serde_json::json;
 
-use super::{Exit, MOST_BYTES, in_release};
+use super::{Exit, MOST_BYTES, in_release, say_beside};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
@@ -17,7 +18,7 @@ const SHOWN: usize = 10;
 /// Check whether a model is the average of other models
 ///
 /// Each INGREDIENT and FINAL is a directory with `model.safetensors` or `pytorch_model.bin` (one file or
-/// shards) or with a distributed checkpoint of PyTorch, or one file of weights. `average` sums the ingredients in binary64 in the given order and rounds the average to the
+/// shards) or with a distributed checkpoint of PyTorch, of nanotron or of Megatron, or one file of weights. `average` sums the ingredients in binary64 in the given order and rounds the average to the
 /// data type of FINAL. FINAL matches if it has the same bits, or if it differs only by rounding: by at
 /// most one unit in the last place, or by the error of a sum in binary32. If FINAL has 16-bit numbers, it also
 /// matches if its numbers are those of an average that was computed in that type, in one of the ways that
@@ -89,6 +90,9 @@ impl Average {
 
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let mut made = BTreeMap::new();
+        for path in self.ingredients.iter().chain([&self.against]) {
+            say_beside(&Checkpoint::open(path)?, terminal);
+        }
         let found = average(&self.weighed()?, &self.against, |name, tensor| {
             if self.output.is_some() {
                 made.insert(name.to_owned(), tensor);

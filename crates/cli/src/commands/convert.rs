@@ -12,13 +12,13 @@ use retrace_model::{ModelError, hub, llama2c};
 use retrace_train::write_moments;
 use serde_json::json;
 
-use super::{Exit, MOST_BYTES, in_release};
+use super::{Exit, MOST_BYTES, in_release, say_beside};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, bytes, count};
 
 /// Convert a checkpoint of llama2.c, or a distributed one, to safetensors
 ///
-/// From a directory, for example with a distributed checkpoint of PyTorch (DCP), whose tensors are in chunks,
+/// From a directory, for example with a distributed checkpoint of PyTorch (DCP), of nanotron or of Megatron, whose tensors are in chunks,
 /// writes all tensors into one `model.safetensors`, with their names and bits. With --config, OLMo-core's names
 /// become those of Hugging Face, and `config.json` is written too. Other names, such as torchtitan's, are kept.
 /// Values that are not tensors are left out and named.
@@ -72,6 +72,7 @@ impl Convert {
             ));
         }
         let checkpoint = Checkpoint::open(&self.model)?;
+        say_beside(&checkpoint, terminal);
         let prefix = self.prefix.as_deref().unwrap_or("");
         let chosen: BTreeMap<&str, &StoredTensor> = checkpoint
             .tensors()

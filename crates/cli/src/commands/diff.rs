@@ -122,7 +122,8 @@ impl Diff {
         let told = if tensors.is_empty() && !all {
             format!("the {} that can be compared are equal", count(*equal as u64, "tensor"))
         } else if tensors.is_empty() {
-            format!("all {equal} tensors are equal; only the files differ")
+            let all = if *equal == 1 { "its tensor is".to_owned() } else { format!("all {equal} tensors are") };
+            format!("{all} equal; only the files differ")
         } else {
             format!("{} of {} differ", tensors.len(), count((tensors.len() + equal) as u64, "tensor"))
         };
@@ -159,7 +160,12 @@ fn in_words(difference: &Difference) -> String {
         Difference::Removed { now: None } => "removed".to_owned(),
         Difference::Removed { now: Some(now) } => format!("removed; {} has the same bytes", now),
         Difference::Reshaped { shapes: [a, b], same_numbers } => {
-            let numbers = if *same_numbers { "the same numbers" } else { "different numbers" };
+            let elements = |shape: &[usize]| shape.iter().map(|length| *length as u128).product::<u128>();
+            let numbers = match (same_numbers, elements(a), elements(b)) {
+                (true, ..) => "the same numbers".to_owned(),
+                (false, a, b) if a == b => "different numbers".to_owned(),
+                (false, a, b) => format!("{a} numbers and {b}"),
+            };
             format!("reshaped {a:?} to {b:?}, {numbers}")
         }
         Difference::Recast { dtypes: [a, b], equal_after_casting: true, .. } => {

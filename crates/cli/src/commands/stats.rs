@@ -2,19 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use retrace_checkpoint::Checkpoint;
 use retrace_spec::{CheckpointName, Step};
 use retrace_tables::{Row, Tensor};
 use retrace_weights::{TensorStats, stats};
 use serde_json::json;
 
-use super::Exit;
+use super::{Exit, say_beside};
 use crate::errors::Failure;
 use crate::terminal::{Terminal, Tone, count};
 
 /// Compute statistics of the weights of checkpoints, tensor by tensor
 ///
 /// Each CHECKPOINT is a directory with `model.safetensors` or `pytorch_model.bin` (one file or shards) or with a
-/// distributed checkpoint of PyTorch, or one file of weights; give them in the order of the run. For every tensor: norm, mean, standard deviation, minimum, maximum,
+/// distributed checkpoint of PyTorch, of nanotron or of Megatron, or one file of weights; give them in the order of the run. For every tensor: norm, mean, standard deviation, minimum, maximum,
 /// kurtosis, the number of values that are not finite, the distance to the previous and to the first
 /// checkpoint of the same run, and the digest. Also reports tensors without elements: their weights were not saved.
 /// Checkpoints in one directory are of one run. Each file is read once. With `-o`, the statistics are written as the table
@@ -46,6 +47,9 @@ pub(crate) struct Stats {
 impl Stats {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let runs = self.runs()?;
+        for path in &self.checkpoints {
+            say_beside(&Checkpoint::open(path)?, terminal);
+        }
         let found = stats(&self.checkpoints, &runs, self.stable_rank, terminal.progress().as_ref())?;
         if let Some(output) = &self.output {
             let rows: Vec<Tensor> = found.iter().map(|tensor| self.row(tensor)).collect();

@@ -39,7 +39,7 @@ pub(super) fn of(failure: &Failure) -> String {
             "`retrace diff` and manifests compare such tensors by their bytes".to_owned()
         }
         Failure::Average(_) => "give checkpoints of one model, each a directory or a file with its weights".to_owned(),
-        Failure::List(_) => "correct that line, or give another list; `retrace seal DIR` makes a manifest".to_owned(),
+        Failure::List(_) => "give a list whose lines have digests of files; `retrace seal DIR` makes a manifest".to_owned(),
         Failure::Export(error) => of_export(error),
         Failure::Corpus(error) => of_corpus(error),
         Failure::Train(error) => of_training(error),
@@ -201,7 +201,7 @@ fn of_sealing(error: &SealError) -> String {
         SealError::File(error) => return of_file(error),
         SealError::Spec(_) => "move away what does not belong to the release, or leave it out with `--ignore`",
         SealError::Special { .. } => "replace it by a regular file, or leave it out with `--ignore`",
-        SealError::Nest { .. } => "seal that directory first, as a separate release",
+        SealError::Nest { .. } => "a nested release needs a manifest of its own that can be read; `retrace seal` makes one",
         SealError::Stale { .. } => "run that step again, so that its record and the files agree; if the step no longer belongs to the release, remove its record in .retrace/steps",
     }
     .to_owned()

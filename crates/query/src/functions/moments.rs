@@ -5,7 +5,7 @@
 //! multiples of a power of two, so nothing is lost when large numbers cancel. A sum that is infinite or NaN makes
 //! everything except `sum` and `avg` NaN.
 
-use super::exact::{Exact, take};
+use super::exact::{Exact, NEAR, take};
 use super::ratio::Number;
 use super::statistic::Statistic;
 
@@ -123,6 +123,38 @@ impl Moments {
     /// The standard deviation, with the same `less`.
     pub(super) fn deviation(&self, less: u64) -> Option<f64> {
         self.spread(less, Number::root_over)
+    }
+
+    /// Whether a number differs from the mean by more than `deviations` sample standard deviations; null with fewer than
+    /// two rows.
+    pub(super) fn is_beyond(&self, x: f64, deviations: f64) -> Option<bool> {
+        let exactly = || self.deviation(1).map(|deviation| (x - self.mean()).abs() > deviations * deviation);
+        self.is_clearly_beyond(x, deviations).or_else(exactly)
+    }
+
+    /// [`Self::is_beyond`] from sums that are not exact, if their errors cannot change it. Bounds are larger than needed:
+    /// only numbers close to the limit need the exact sums, which take a hundred times as long.
+    fn is_clearly_beyond(&self, x: f64, deviations: f64) -> Option<bool> {
+        if self.count < 2 {
+            return None;
+        }
+        let n = self.count as f64;
+        let (sum, squares) = (self.x.near()?, self.xx.near()?);
+        let mean = sum / n;
+        let variance = (squares - sum * mean) / (n - 1.0);
+        let error = 8.0 * NEAR * (squares + sum.abs() * mean.abs()) / (n - 1.0);
+        let apart = (x - mean).abs();
+        let error_apart = 4.0 * NEAR * (x.abs() + mean.abs());
+        let limit = |variance: f64| deviations * variance.sqrt();
+        let (least, most) = (limit(variance - error) * (1.0 - NEAR), limit(variance + error) * (1.0 + NEAR));
+        // Each is false if a number is NaN, as with a variance that is negative by its error.
+        if apart - error_apart > most && most.is_finite() {
+            Some(true)
+        } else if apart + error_apart < least {
+            Some(false)
+        } else {
+            None
+        }
     }
 
     fn spread(&self, less: u64, of: fn(&Number, &Number) -> f64) -> Option<f64> {
@@ -292,5 +324,43 @@ impl Pairs {
 
     pub(super) fn sxy(&self) -> Option<f64> {
         self.of(1, |s| Some(s.sxy.over(&s.n)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// The fast answer is the exact one, also where numbers cancel, are huge or tiny, or lie on the limit.
+        #[test]
+        fn what_is_clearly_beyond_is_beyond(
+            rows in prop::collection::vec(prop_oneof![
+                -1e3..1e3, Just(0.1), 1e15..1e15 + 8.0, any::<f64>().prop_filter("finite", |x| x.is_finite()), -1e-300..1e-300,
+            ], 0..6),
+            x in prop_oneof![-1e4..1e4, Just(0.1), 1e15..1e15 + 9.0, any::<f64>().prop_filter("finite", |x| x.is_finite())],
+            deviations in prop_oneof![0.0..9.0, Just(0.0), Just(1.0)],
+            steps in -3i64..4,
+        ) {
+            let mut moments = Moments::default();
+            moments.add_all([&rows]);
+            let (mean, deviation) = (moments.mean(), moments.deviation(1));
+            // A number on the limit, and its neighbours.
+            let limit = deviation.map_or(x, |deviation| mean + deviations * deviation);
+            let near = f64::from_bits(limit.to_bits().wrapping_add_signed(steps));
+            for x in [x, near] {
+                let exactly = deviation.map(|deviation| (x - mean).abs() > deviations * deviation);
+                prop_assert_eq!(moments.is_beyond(x, deviations), exactly, "{} of {:?}", x, rows);
+            }
+        }
+    }
+
+    #[test]
+    fn usual_numbers_need_no_exact_sums() {
+        let mut moments = Moments::default();
+        moments.add_all([&[2.5, 2.25, 2.75, 2.625]]);
+        assert_eq!(moments.is_clearly_beyond(2.7, 6.0), Some(false));
+        assert_eq!(moments.is_clearly_beyond(9.0, 6.0), Some(true));
     }
 }

@@ -1,5 +1,7 @@
 //! Functions of a value during a run: when it reached a threshold, how much it lost, and interpolation.
 
+use std::cell::Cell;
+
 use datafusion::common::{Result, ScalarValue};
 
 use super::exact::Exact;
@@ -70,16 +72,31 @@ pub(super) fn interpolate(rows: &Rows<3>) -> Result<ScalarValue> {
 #[derive(Debug, Clone, Default)]
 pub(super) struct LogSlope(Pairs);
 
+thread_local! {
+    /// The last tokens and their logarithm: the tasks of a checkpoint are in rows beside each other.
+    static LAST: Cell<[f64; 2]> = const { Cell::new([1.0, 0.0]) };
+}
+
+fn log(tokens: f64) -> f64 {
+    let [last, known] = LAST.get();
+    if tokens.to_bits() == last.to_bits() {
+        return known;
+    }
+    let log = libm::log(tokens);
+    LAST.set([tokens, log]);
+    log
+}
+
 impl Statistic<2> for LogSlope {
     fn add(&mut self, [value, tokens]: [f64; 2]) {
         if tokens > 0.0 {
-            self.0.add([value, libm::log(tokens)]);
+            self.0.add([value, log(tokens)]);
         }
     }
 
     fn remove(&mut self, [value, tokens]: [f64; 2]) {
         if tokens > 0.0 {
-            self.0.remove([value, libm::log(tokens)]);
+            self.0.remove([value, log(tokens)]);
         }
     }
 

@@ -123,11 +123,7 @@ fn spike(values: &Float64Array, window: &Float64Array, deviations: &Float64Array
     let mut moments = Moments::default();
     let each = values.iter().map(|value| {
         let value = value?;
-        let spike = if value.is_finite() {
-            moments.deviation(1).map(|deviation| (value - moments.mean()).abs() > deviations * deviation)
-        } else {
-            Some(true)
-        };
+        let spike = if value.is_finite() { moments.is_beyond(value, deviations) } else { Some(true) };
         if value.is_finite() {
             before.push_back(value);
             moments.add([value]);
