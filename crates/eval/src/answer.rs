@@ -115,7 +115,10 @@ pub fn answer(
         let greedy = parts.iter().all(|(_, greedy)| *greedy);
         let text = matches!(asks[request], Ask::Text { .. });
         parts.clear();
-        each(request, if text { Response::Text(log_likelihood) } else { Response::Continuation { log_likelihood, greedy } })
+        each(
+            request,
+            if text { Response::Text(log_likelihood) } else { Response::Continuation { log_likelihood, greedy } },
+        )
     })?;
     generate(model, prompts, &starts, limits.memory, &mut |request, text| each(request, Response::Generation(text)))
 }

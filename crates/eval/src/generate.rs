@@ -146,11 +146,7 @@ pub(crate) fn generate(
 }
 
 /// Whether the last tokens spell an end.
-fn stopped<'a>(
-    prompts: &Prompts,
-    written: &[u32],
-    stops: impl Iterator<Item = Stop<'a>>,
-) -> Result<bool, EvalError> {
+fn stopped<'a>(prompts: &Prompts, written: &[u32], stops: impl Iterator<Item = Stop<'a>>) -> Result<bool, EvalError> {
     for Stop { spelling, tokens } in stops {
         let last = &written[written.len().saturating_sub(tokens)..];
         if prompts.text(last, false)?.contains(spelling) {

@@ -103,7 +103,8 @@ impl Prompts {
             return Err(refuse("tokenizer_config.json", "split_special_tokens: only false is supported".to_owned()));
         }
         let named = |name: &str| config.get(name).or_else(|| map.get(name)).and_then(spelled);
-        let all: Vec<&str> = ["bos_token", "eos_token", "unk_token", "pad_token"].into_iter().filter_map(named).collect();
+        let all: Vec<&str> =
+            ["bos_token", "eos_token", "unk_token", "pad_token"].into_iter().filter_map(named).collect();
         let prompts = tokenizer.for_prompts(&all)?;
         let id = |name: &str| match named(name) {
             None => Ok(None),
@@ -258,17 +259,24 @@ fn settings_of(settings: &Generation) -> Result<(Vec<String>, usize), Why> {
         Some(says) => says != &Value::Bool(false),
     };
     if sampled {
-        return refuse("tokens are to be sampled (do_sample, temperature), and only the most likely can be chosen".to_owned());
+        return refuse(
+            "tokens are to be sampled (do_sample, temperature), and only the most likely can be chosen".to_owned(),
+        );
     }
     let known = |name: &str| WITHOUT_EFFECT.contains(&name) || MOST_NAMES.contains(&name);
     let neutral = |name: &str, value: &Value| {
         NEUTRAL.iter().any(|(known, neutral)| *known == name && value.as_f64() == Some(*neutral))
     };
-    if let Some((name, _)) = written.iter().find(|(name, value)| !known(name) && !neutral(name, value) && !value.is_null()) {
+    if let Some((name, _)) =
+        written.iter().find(|(name, value)| !known(name) && !neutral(name, value) && !value.is_null())
+    {
         return refuse(format!("the setting {name} of a generation is not supported"));
     }
     let said = settings.max_gen_toks.map(|most| Value::from(most as u64));
-    let most = match said.as_ref().or_else(|| MOST_NAMES.iter().find_map(|name| written.get(*name).filter(|v| !v.is_null()))) {
+    let most = match said
+        .as_ref()
+        .or_else(|| MOST_NAMES.iter().find_map(|name| written.get(*name).filter(|v| !v.is_null())))
+    {
         None => Some(MOST_GENERATED),
         Some(most) => most.as_u64().and_then(|most| usize::try_from(most).ok()).filter(|most| *most > 0),
     };

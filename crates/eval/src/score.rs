@@ -145,7 +145,10 @@ fn rolling(item: usize, prefix: u32, tokens: &[u32], longest: usize) -> Vec<Wind
     inputs
         .chunks(longest)
         .zip(tokens.chunks(longest))
-        .map(|(inputs, targets)| Window { item, sequence: Sequence { inputs: inputs.to_vec(), targets: targets.to_vec() } })
+        .map(|(inputs, targets)| Window {
+            item,
+            sequence: Sequence { inputs: inputs.to_vec(), targets: targets.to_vec() },
+        })
         .collect()
 }
 

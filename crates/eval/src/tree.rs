@@ -47,7 +47,9 @@ impl Tree {
             let mut groups: Vec<Range<usize>> = Vec::new();
             for at in rest {
                 match groups.last_mut() {
-                    Some(group) if sequences[order[group.start]][common] == sequences[order[at]][common] => group.end = at + 1,
+                    Some(group) if sequences[order[group.start]][common] == sequences[order[at]][common] => {
+                        group.end = at + 1
+                    }
                     _ => groups.push(at..at + 1),
                 }
             }

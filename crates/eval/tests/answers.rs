@@ -39,11 +39,12 @@ fn directories(root: &Path) -> Vec<PathBuf> {
 #[derive(Debug, Default)]
 struct Compared {
     log_likelihoods: usize,
+    /// The largest difference, or for sums beyond 1,000 a thousand times the relative one.
     furthest: f64,
     /// Not the same flag, although no logits are nearly equal.
     greedy: usize,
     texts: usize,
-    other_texts: usize,
+    other_texts: Vec<String>,
     refused: usize,
 }
 
@@ -88,7 +89,8 @@ fn compare(directory: &Path, file: &str, add_bos: Option<bool>, compared: &mut C
     }
     for ((asked, answer), found) in expected.into_iter().zip(alone) {
         let mut near = |found: f64, expected: f64| {
-            let off = (found - expected).abs();
+            // The harness adds in binary32: sums of thousands of tokens have larger errors.
+            let off = (found - expected).abs() / (expected.abs() * 1e-3).max(1.0);
             assert!(off < 1e-3, "{place}: {asked}: {found} against {expected}");
             compared.furthest = compared.furthest.max(off);
             compared.log_likelihoods += 1;
@@ -102,8 +104,7 @@ fn compare(directory: &Path, file: &str, add_bos: Option<bool>, compared: &mut C
             Response::Generation(text) => {
                 compared.texts += 1;
                 if answer.as_str().unwrap() != text {
-                    compared.other_texts += 1;
-                    println!("{place}: {asked}: {text:?}");
+                    compared.other_texts.push(format!("{place}: {asked}: {text:?}"));
                 }
             }
         }
@@ -121,7 +122,6 @@ fn compare_all(root: &Path) -> Compared {
             }
         }
     }
-    println!("{compared:?}");
     compared
 }
 
@@ -129,10 +129,11 @@ fn compare_all(root: &Path) -> Compared {
 fn answers_are_those_of_the_harness() {
     let kept = compare_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/answers"));
     assert!(kept.log_likelihoods >= 40 && kept.texts >= 8 && kept.refused >= 12, "{kept:?}");
-    assert_eq!((kept.greedy, kept.other_texts), (0, 0));
+    assert_eq!((kept.greedy, &*kept.other_texts), (0, &[][..]));
     if let Some(directory) = std::env::var_os("RETRACE_ANSWERS") {
         let wide = compare_all(Path::new(&directory));
+        println!("{wide:?}");
         assert!(wide.log_likelihoods > 1000 && wide.texts > 200, "{wide:?}");
-        assert_eq!((wide.greedy, wide.other_texts), (0, 0));
+        assert_eq!((wide.greedy, &*wide.other_texts), (0, &[][..]));
     }
 }

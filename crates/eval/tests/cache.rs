@@ -44,7 +44,11 @@ fn plain(model: &Inference, prompts: &Prompts, asks: &[Ask]) -> Vec<Response> {
 
 const MODEL: &[u8] = b"a model";
 
-fn kept(path: &Path, setting: &(Inference, Prompts, Vec<Ask>), asks: &[Ask]) -> Result<(Vec<Response>, usize), EvalError> {
+fn kept(
+    path: &Path,
+    setting: &(Inference, Prompts, Vec<Ask>),
+    asks: &[Ask],
+) -> Result<(Vec<Response>, usize), EvalError> {
     let mut cache = Cache::open(path)?;
     let before = cache.len();
     let mut done = Vec::new();

@@ -162,7 +162,13 @@ impl Operations for Continuing<'_, '_> {
         self.tape.logits(x, head, each)
     }
 
-    fn loss(self, x: Value, head: Parameter, targets: Targets<'_>, gradient: &mut [f32]) -> Result<Vec<Row>, ModelError> {
+    fn loss(
+        self,
+        x: Value,
+        head: Parameter,
+        targets: Targets<'_>,
+        gradient: &mut [f32],
+    ) -> Result<Vec<Row>, ModelError> {
         self.tape.loss(x, head, targets, gradient)
     }
 }

@@ -24,7 +24,7 @@ enum Computed {
     /// By an engine that only computes complete sequences.
     Whole(Box<dyn Network>, Weights),
     /// By the fused engine, which also continues sequences.
-    Fused(Layers, Workspace, Box<dyn Source>),
+    Fused(Box<Layers>, Workspace, Box<dyn Source>),
 }
 
 impl Inference {
@@ -38,7 +38,7 @@ impl Inference {
             return Err(ModelError::Input("the weights belong to another model".to_owned()));
         }
         let computed = match engine {
-            Engine::Fused => Computed::Fused(Layers::new(model)?, Workspace::default(), Box::new(weights)),
+            Engine::Fused => Computed::Fused(Box::new(Layers::new(model)?), Workspace::default(), Box::new(weights)),
             Engine::Candle => Computed::Whole(network, weights),
         };
         Ok(Self { model: model.clone(), computed })
@@ -50,7 +50,7 @@ impl Inference {
     /// # Errors
     /// As [`Self::new`], and if a tensor is missing, unknown, or of another shape or type.
     pub fn stored(model: &Model, tensors: BTreeMap<String, Tensor>) -> Result<Self, ModelError> {
-        let layers = Layers::new(model)?;
+        let layers = Box::new(Layers::new(model)?);
         let weights = StoredWeights::from_tensors(model, tensors)?;
         let computed = Computed::Fused(layers, Workspace::default(), Box::new(weights));
         Ok(Self { model: model.clone(), computed })

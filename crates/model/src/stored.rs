@@ -43,11 +43,11 @@ impl StoredWeights {
                 }
                 None => return Err(ModelError::Missing { name: name.to_owned() }),
             });
-            if let Some(Stored::Half(dtype, bytes)) = weights.last() {
-                if bytes.len() != 2 * shape.iter().product::<usize>() {
-                    let tensor = Tensor { dtype: *dtype, shape: shape.to_vec(), bytes: Vec::new() };
-                    return Err(mismatch(name, &tensor, format!("two bytes for each number, and it has {}", bytes.len())));
-                }
+            if let Some(Stored::Half(dtype, bytes)) = weights.last()
+                && bytes.len() != 2 * shape.iter().product::<usize>()
+            {
+                let tensor = Tensor { dtype: *dtype, shape: shape.to_vec(), bytes: Vec::new() };
+                return Err(mismatch(name, &tensor, format!("two bytes for each number, and it has {}", bytes.len())));
             }
         }
         Ok(Self { layout, weights })

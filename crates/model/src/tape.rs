@@ -16,8 +16,8 @@ use retrace_numerics::matmul::{Matrix, Target, matmul, matmul_onto};
 use retrace_numerics::norm::{Gradients, Norm, Part};
 use retrace_numerics::{elementwise, embedding, rope, swiglu};
 
-use crate::operations::{Dropout, MOST_LOGITS, NormKind, Operations, Projection, Targets};
 use crate::ModelError;
+use crate::operations::{Dropout, MOST_LOGITS, NormKind, Operations, Projection, Targets};
 use crate::weights::{Gradient, Parameter, Source};
 
 /// Memory for activations and their gradients, kept for the next tape.

@@ -201,10 +201,7 @@ impl Source for Weights {
 
 /// The layout of the model's weights, if `tensors` are just these, apart from tables and a head that is tied to the
 /// embedding, which are removed.
-pub(crate) fn accept(
-    model: &Model,
-    tensors: &mut BTreeMap<String, safetensors::Tensor>,
-) -> Result<Layout, ModelError> {
+pub(crate) fn accept(model: &Model, tensors: &mut BTreeMap<String, safetensors::Tensor>) -> Result<Layout, ModelError> {
     let layout = match model.architecture {
         // Only the code of such a model defines which weights it needs.
         Architecture::Own => Layout::new(tensors.iter().map(|(name, t)| (name.clone(), t.shape.clone())).collect()),
@@ -225,10 +222,8 @@ pub(crate) fn accept(
         check_shape(tensors, name, shape)?;
     }
     let known = |name: &str| layout.find(name).is_ok();
-    if model.architecture != Architecture::Own {
-        if let Some(name) = tensors.keys().find(|name| !known(name) && !architecture::is_table(name)) {
-            return Err(ModelError::Unknown { name: name.clone() });
-        }
+    if let Some(name) = tensors.keys().find(|name| !known(name) && !architecture::is_table(name)) {
+        return Err(ModelError::Unknown { name: name.clone() });
     }
     tensors.retain(|name, _| known(name));
     Ok(layout)

@@ -158,7 +158,8 @@ fn part<'a>(node: Node, tokens: &'a [u32], asked: &'a [(usize, u32)], keep: bool
 fn what_cannot_be_read_is_refused() {
     for engine in Engine::ALL {
         let model = model(&cases()[0], engine);
-        let (longest, vocabulary) = (model.description().max_position_embeddings, model.description().vocab_size as u32);
+        let (longest, vocabulary) =
+            (model.description().max_position_embeddings, model.description().vocab_size as u32);
         let mut reader = Reader::new(&model);
         let root = reader.node(None).unwrap();
         let refused = |reader: &mut Reader<'_>, part: Part<'_>| reader.read(&[part]).unwrap_err().to_string();

@@ -51,7 +51,9 @@ impl Tables {
     /// If there are not as many positions as rows, or one is not in the tables.
     pub fn turn_at(&self, positions: &[usize], qkv: &mut [f32], heads: &Heads) {
         assert_eq!(qkv.len(), positions.len() * heads.row(), "rows and their positions");
-        qkv.par_chunks_mut(heads.row()).zip(positions).for_each(|(row, position)| self.turn_row(1.0, *position, row, heads));
+        qkv.par_chunks_mut(heads.row())
+            .zip(positions)
+            .for_each(|(row, position)| self.turn_row(1.0, *position, row, heads));
     }
 
     /// The gradient: the inverse rotation, with −sin for sin.
