@@ -13,7 +13,7 @@ use tokenizers::models::{ModelWrapper, TrainerWrapper};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as Hub};
 
-use crate::CorpusError;
+use crate::{CorpusError, PromptTokenizer};
 
 /// No `tokenizer.json` is longer than this: those with the largest vocabularies have some thirty megabytes.
 const LONGEST: u64 = 256 << 20;
@@ -150,6 +150,14 @@ impl Tokenizer {
         self.hub.token_to_id(token).ok_or_else(none)
     }
 
+    /// The same tokenizer for prompts; `special` are its special tokens as another file of the model names them.
+    ///
+    /// # Errors
+    /// If the library cannot use them.
+    pub fn for_prompts(&self, special: &[&str]) -> Result<PromptTokenizer, CorpusError> {
+        PromptTokenizer::new(self.path.clone(), self.hub.clone(), special)
+    }
+
     /// The tokens of `text`, without added or special tokens.
     ///
     /// # Errors
@@ -224,7 +232,7 @@ fn read(path: &Path, json: &[u8]) -> Result<Hub, CorpusError> {
 }
 
 /// The result of the library. On some damaged or inconsistent files it panics.
-fn guarded<T>(path: &Path, work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, CorpusError> {
+pub(crate) fn guarded<T>(path: &Path, work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, CorpusError> {
     let refuse = |what: String| CorpusError::Tokenizer { path: path.to_owned(), what: concise(&what) };
     guard(work).map_err(|e| refuse(e.to_string()))?.map_err(|e| refuse(e.to_string()))
 }

@@ -37,6 +37,38 @@ pub enum EvalError {
         /// The item.
         item: String,
     },
+    /// A request cannot be answered.
+    #[error("request {request}: {what}")]
+    Request {
+        /// Its index, from 0.
+        request: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The answer to a request is not a number.
+    #[error("request {request}: the model's logits are not finite numbers")]
+    NotFiniteAnswer {
+        /// Its index, from 0.
+        request: usize,
+    },
+    /// A file of answers is not one, or was changed.
+    #[error("{}: at byte {offset}: {what}", path.display())]
+    Cache {
+        /// The file.
+        path: PathBuf,
+        /// Where the record begins.
+        offset: u64,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A model's files do not say how it is prompted.
+    #[error("{}: {what}", path.display())]
+    Prompts {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A results file was not written by this crate.
     #[error("{}: {place}: {what}", path.display())]
     Results {

@@ -5,11 +5,8 @@ use retrace_model::Inference;
 use retrace_spec::Task;
 use serde::{Deserialize, Serialize};
 
+use crate::likelihood::{Sequence, predictions};
 use crate::{EvalError, Items, LoadedTask, Question, Text};
-
-/// Sequences that are computed together. Shorter ones are padded at the end, which no earlier token sees, so padding
-/// never changes a result.
-const BATCH: usize = 32;
 
 /// A metric of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -133,12 +130,11 @@ fn first_largest(values: &[f64]) -> usize {
     best
 }
 
-/// A sequence for the model: the inputs, and the targets of its last positions, which count for an item.
+/// A sequence for the model, whose targets count for an item.
 #[derive(Debug, PartialEq, Eq)]
 struct Window {
     item: usize,
-    inputs: Vec<u32>,
-    targets: Vec<u32>,
+    sequence: Sequence,
 }
 
 /// Disjoint windows of at most `longest` tokens; each sees the token before it, the first one the
@@ -149,7 +145,10 @@ fn rolling(item: usize, prefix: u32, tokens: &[u32], longest: usize) -> Vec<Wind
     inputs
         .chunks(longest)
         .zip(tokens.chunks(longest))
-        .map(|(inputs, targets)| Window { item, inputs: inputs.to_vec(), targets: targets.to_vec() })
+        .map(|(inputs, targets)| Window {
+            item,
+            sequence: Sequence { inputs: inputs.to_vec(), targets: targets.to_vec() },
+        })
         .collect()
 }
 
@@ -172,29 +171,22 @@ fn continued(
     let inputs = inputs[inputs.len().saturating_sub(longest)..].to_vec();
     let targets = &whole[split..];
     let targets = targets[targets.len().saturating_sub(longest)..].to_vec();
-    Ok(Window { item, inputs, targets })
+    Ok(Window { item, sequence: Sequence { inputs, targets } })
 }
 
 /// The sum, for each item, of the log-likelihoods of its windows' targets, added in binary64 in
 /// their order.
 fn log_likelihoods(model: &Inference, windows: &[Window], items: usize) -> Result<Vec<f64>, EvalError> {
     let mut values = vec![0.0; items];
-    for batch in windows.chunks(BATCH) {
-        let longest = batch.iter().map(|window| window.inputs.len()).max().unwrap_or(0);
-        let (mut inputs, mut targets) = (Vec::new(), Vec::new());
-        for window in batch {
-            inputs.extend_from_slice(&window.inputs);
-            inputs.resize(inputs.len().next_multiple_of(longest), 0);
-            targets.resize(targets.len() + window.inputs.len() - window.targets.len(), None);
-            targets.extend(window.targets.iter().copied().map(Some));
-            targets.resize(targets.len().next_multiple_of(longest), None);
-        }
-        let losses = model.losses(&inputs, &targets, longest)?;
-        for (window, losses) in batch.iter().zip(losses.chunks_exact(longest)) {
-            let end = window.inputs.len();
-            for loss in &losses[end - window.targets.len()..end] {
-                values[window.item] -= f64::from(*loss);
-            }
+    let sequences: Vec<Sequence> = windows.iter().map(|window| window.sequence.clone()).collect();
+    let mut all = vec![Vec::new(); sequences.len()];
+    predictions(model, &sequences, &mut |sequence, scores| {
+        all[sequence] = scores;
+        Ok(())
+    })?;
+    for (window, scores) in windows.iter().zip(all) {
+        for score in scores {
+            values[window.item] -= f64::from(score.loss);
         }
     }
     Ok(values)
@@ -210,9 +202,9 @@ mod tests {
             let tokens: Vec<u32> = (100..100 + n).collect();
             for longest in 1..8 {
                 let windows = rolling(0, 7, &tokens, longest);
-                let targets: Vec<u32> = windows.iter().flat_map(|w| w.targets.clone()).collect();
+                let targets: Vec<u32> = windows.iter().flat_map(|w| w.sequence.targets.clone()).collect();
                 assert_eq!(targets, tokens);
-                for window in &windows {
+                for Window { sequence: window, .. } in &windows {
                     assert!(window.inputs.len() <= longest && window.inputs.len() == window.targets.len());
                     // Each target is preceded by the token before it.
                     for (input, target) in window.inputs.iter().zip(&window.targets) {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use retrace_numerics::cross_entropy::{Loss, Row};
+use retrace_numerics::cross_entropy::{Loss, Row, Score, scores};
 use retrace_numerics::heads::{Heads, Order};
 use retrace_spec::Model;
 use retrace_spec::model::{Architecture, RopeScaling};
 
 use crate::ModelError;
+use crate::continuing::Continuing;
 use crate::gpt_neox::GptNeox;
 use crate::llama::Llama;
 use crate::network::{Bounds, MicroBatch};
@@ -107,12 +108,47 @@ impl Layers {
     /// The last layer's output, normalised.
     fn hidden<O: Operations>(&self, o: &mut O, inputs: &[u32], positions: usize) -> Result<O::Value, ModelError> {
         let ids: Arc<[u32]> = self.bounds.accept(inputs, positions)?;
+        self.outputs(o, &ids, positions)
+    }
+
+    /// The last layer's output, normalised, of tokens that were checked, in sequences of at most `positions`.
+    fn outputs<O: Operations>(&self, o: &mut O, ids: &Arc<[u32]>, positions: usize) -> Result<O::Value, ModelError> {
         match &self.family {
-            Family::Llama(family) => family.hidden(o, &ids, positions),
-            Family::GptNeox(family) => family.hidden(o, &ids, positions),
-            Family::Olmo(family) => family.hidden(o, &ids, positions),
-            Family::Olmo2(family) => family.hidden(o, &ids, positions),
+            Family::Llama(family) => family.hidden(o, ids, positions),
+            Family::GptNeox(family) => family.hidden(o, ids, positions),
+            Family::Olmo(family) => family.hidden(o, ids, positions),
+            Family::Olmo2(family) => family.hidden(o, ids, positions),
         }
+    }
+
+    /// Computes the parts that `o` has, whose tokens are `ids`, and the scores of `asked`: rows, ascending, and their
+    /// targets.
+    pub(crate) fn read(
+        &self,
+        mut o: Continuing<'_, '_>,
+        ids: &Arc<[u32]>,
+        asked: &[(usize, u32)],
+    ) -> Result<Vec<Score>, ModelError> {
+        let positions = o.longest();
+        let x = self.outputs(&mut o, ids, positions)?;
+        let mut rows: Vec<usize> = asked.iter().map(|(row, _)| *row).collect();
+        rows.dedup();
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let x = o.rows(&x, &rows);
+        let mut all = Vec::with_capacity(asked.len());
+        let mut left = asked;
+        o.logits(&x, self.head, &mut |first, logits| {
+            let chunk = &rows[first..first + logits.len() / self.bounds.vocabulary];
+            let end = chunk.last().map_or(0, |last| left.partition_point(|(row, _)| row <= last));
+            let (now, later) = left.split_at(end);
+            let place = |(row, target): &(usize, u32)| (chunk.partition_point(|known| known < row), *target);
+            let now: Vec<(usize, u32)> = now.iter().map(place).collect();
+            all.extend(scores(logits, self.bounds.vocabulary, &now));
+            left = later;
+        })?;
+        Ok(all)
     }
 
     /// As [`Network::logits`](crate::Network::logits), computed by `o`.

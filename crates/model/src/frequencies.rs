@@ -2,13 +2,38 @@
 //! powers and logarithms from `libm`).
 
 use std::f64::consts::TAU;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use retrace_numerics::rope::Tables;
 use retrace_spec::Model;
 use retrace_spec::model::RopeScaling;
 
+/// Tables that are kept for the next pass of the same model with the same scaling.
+#[derive(Debug, Default)]
+pub(crate) struct KeptTables(Mutex<Option<Arc<Tables>>>);
+
+impl KeptTables {
+    /// The tables for sequences of at least `positions`, stretched by `scaling` if there is one.
+    pub(crate) fn of(&self, model: &Model, scaling: Option<&RopeScaling>, positions: usize) -> Arc<Tables> {
+        let longest = model.max_position_embeddings;
+        if matches!(scaling, Some(RopeScaling::Dynamic { .. })) && positions > longest {
+            // Beyond the model's length, its frequencies depend on that of the sequence.
+            return Arc::new(tables(model, scaling, positions));
+        }
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some(known) if known.positions() >= positions => Arc::clone(known),
+            _ => {
+                // Sequences that grow by one position do not need new tables each time.
+                let more = positions.next_power_of_two().min(longest.max(positions));
+                Arc::clone(kept.insert(Arc::new(tables(model, scaling, more))))
+            }
+        }
+    }
+}
+
 /// The tables for sequences of `positions`, stretched by `scaling` if there is one.
-pub(crate) fn tables(model: &Model, scaling: Option<&RopeScaling>, positions: usize) -> Tables {
+fn tables(model: &Model, scaling: Option<&RopeScaling>, positions: usize) -> Tables {
     let (theta, turned) = (model.rope_theta, model.rotary_size());
     let plain = Tables::frequencies(theta, turned);
     let longest = model.max_position_embeddings as f64;

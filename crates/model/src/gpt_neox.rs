@@ -19,7 +19,7 @@ use retrace_spec::model::Activation;
 
 use crate::ModelError;
 use crate::architecture::heads;
-use crate::frequencies::tables;
+use crate::frequencies::KeptTables;
 use crate::llama::projection;
 use crate::operations::{NormKind, Operations, Projection};
 use crate::weights::{Layout, Parameter};
@@ -30,6 +30,7 @@ pub(crate) struct GptNeox {
     model: Model,
     embedding: Parameter,
     layers: Vec<Layer>,
+    tables: KeptTables,
     norm: NormKind,
 }
 
@@ -95,6 +96,7 @@ impl GptNeox {
             embedding: layout.find("gpt_neox.embed_in.weight")?,
             layers: (0..model.num_hidden_layers).map(layer).collect::<Result<_, ModelError>>()?,
             norm: norm("gpt_neox.final_layer_norm")?,
+            tables: KeptTables::default(),
             model: model.clone(),
         })
     }
@@ -107,7 +109,7 @@ impl GptNeox {
     ) -> Result<O::Value, ModelError> {
         let heads = heads(&self.model, positions, Order::Interleaved);
         let attention = Attention { heads, window: None };
-        let tables = Arc::new(tables(&self.model, None, positions));
+        let tables = self.tables.of(&self.model, None, positions);
         let form = match self.model.hidden_act {
             Some(Activation::GeluNew) => Gelu::Tanh,
             Some(Activation::Gelu) | None => Gelu::Exact,

@@ -5,7 +5,7 @@ use retrace_files::{FileError, RegularFile, Root, safetensors};
 use retrace_spec::{Model, PathError, RelPath};
 
 use crate::config::{self, Refused};
-use crate::{ModelError, Weights, check_memory};
+use crate::{Inference, ModelError, Weights, check_memory};
 
 /// The configuration's file name.
 const CONFIG: &str = "config.json";
@@ -37,6 +37,15 @@ pub fn read(directory: &Root) -> Result<(Model, Weights), ModelError> {
     check_memory(&model, 1, 0)?;
     let weights = Weights::from_tensors(&model, Checkpoint::in_directory(directory)?.read_all()?)?;
     Ok((model, weights))
+}
+
+/// Reads the model in `directory` for inference by the fused engine. Its weights stay in the type of their file.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_stored(directory: &Root) -> Result<Inference, ModelError> {
+    let model = read_config(directory.file(&name(CONFIG)?)?)?;
+    Inference::stored(&model, Checkpoint::in_directory(directory)?.read_all()?)
 }
 
 /// Reads the `config.json` that is `file`.

@@ -7,6 +7,7 @@
 mod architecture;
 pub mod candle;
 mod config;
+mod continuing;
 mod engine;
 mod error;
 mod frequencies;
@@ -21,7 +22,9 @@ mod olmo;
 mod olmo2;
 pub mod olmo_core;
 mod operations;
+mod reader;
 mod sampler;
+mod stored;
 mod tape;
 mod weights;
 
@@ -30,5 +33,7 @@ pub use error::ModelError;
 pub use inference::Inference;
 pub use network::{MicroBatch, Moments, Network};
 pub use operations::Dropout;
+pub use reader::{Node, Part, Reader};
+pub use retrace_numerics::cross_entropy::Score;
 pub use sampler::Sampler;
 pub use weights::{Layout, Weights, check_memory, take_floats, tensors};

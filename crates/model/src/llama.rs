@@ -22,7 +22,7 @@ use retrace_spec::model::Architecture;
 
 use crate::ModelError;
 use crate::architecture::heads;
-use crate::frequencies::tables;
+use crate::frequencies::KeptTables;
 use crate::operations::{NormKind, Operations, Projection};
 use crate::weights::{Layout, Parameter};
 
@@ -35,6 +35,7 @@ pub(crate) struct Llama {
     model: Model,
     embedding: Parameter,
     layers: Vec<Layer>,
+    tables: KeptTables,
     norm: NormKind,
 }
 
@@ -92,6 +93,7 @@ impl Llama {
             embedding: layout.find("model.embed_tokens.weight")?,
             layers: (0..model.num_hidden_layers).map(layer).collect::<Result<_, ModelError>>()?,
             norm: rms("model.norm.weight")?,
+            tables: KeptTables::default(),
             model: model.clone(),
         })
     }
@@ -106,7 +108,7 @@ impl Llama {
         let (row, width) = (heads.row(), heads.size);
         let queries = Part { row, first: 0, width, vectors: heads.heads };
         let keys = Part { row, first: queries.elements(), width, vectors: heads.key_heads };
-        let tables = Arc::new(tables(&self.model, self.model.rope_scaling.as_ref(), positions));
+        let tables = self.tables.of(&self.model, self.model.rope_scaling.as_ref(), positions);
         let mut x = o.embed(self.embedding, ids)?;
         for (index, layer) in self.layers.iter().enumerate() {
             let h = o.norm(&x, layer.attention_norm)?;

@@ -16,7 +16,7 @@ use retrace_spec::Model;
 
 use crate::ModelError;
 use crate::architecture::heads;
-use crate::frequencies::tables;
+use crate::frequencies::KeptTables;
 use crate::llama::{around, projection, projections};
 use crate::operations::{NormKind, Operations, Projection};
 use crate::weights::{Layout, Parameter};
@@ -27,6 +27,7 @@ pub(crate) struct Olmo {
     model: Model,
     embedding: Parameter,
     layers: Vec<Layer>,
+    tables: KeptTables,
 }
 
 #[derive(Debug)]
@@ -56,6 +57,7 @@ impl Olmo {
         Ok(Self {
             embedding: layout.find("model.embed_tokens.weight")?,
             layers: (0..model.num_hidden_layers).map(layer).collect::<Result<_, ModelError>>()?,
+            tables: KeptTables::default(),
             model: model.clone(),
         })
     }
@@ -68,7 +70,7 @@ impl Olmo {
     ) -> Result<O::Value, ModelError> {
         let heads = heads(&self.model, positions, Order::Grouped);
         let attention = Attention { heads, window: None };
-        let tables = Arc::new(tables(&self.model, None, positions));
+        let tables = self.tables.of(&self.model, None, positions);
         let norm = NormKind::Layer { parameters: None, epsilon: self.model.norm_epsilon() as f32 };
         let mut x = o.embed(self.embedding, ids)?;
         for layer in &self.layers {

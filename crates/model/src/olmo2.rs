@@ -17,7 +17,7 @@ use retrace_spec::Model;
 
 use crate::ModelError;
 use crate::architecture::heads;
-use crate::frequencies::tables;
+use crate::frequencies::KeptTables;
 use crate::llama::{around, projection, projections};
 use crate::operations::{NormKind, Operations, Projection};
 use crate::weights::{Layout, Parameter};
@@ -28,6 +28,8 @@ pub(crate) struct Olmo2 {
     model: Model,
     embedding: Parameter,
     layers: Vec<Layer>,
+    plain_tables: KeptTables,
+    tables: KeptTables,
     norm: NormKind,
 }
 
@@ -83,6 +85,8 @@ impl Olmo2 {
             embedding: layout.find("model.embed_tokens.weight")?,
             layers: (0..model.num_hidden_layers).map(layer).collect::<Result<_, ModelError>>()?,
             norm: rms("model.norm.weight")?,
+            plain_tables: KeptTables::default(),
+            tables: KeptTables::default(),
             model: model.clone(),
         })
     }
@@ -98,8 +102,8 @@ impl Olmo2 {
         let queries = Part { row, first: 0, width: heads.heads * heads.size, vectors: 1 };
         let keys = Part { row, first: queries.width, width: heads.key_heads * heads.size, vectors: 1 };
         // Only full attention sees positions beyond the length that the model was first trained on.
-        let plain = Arc::new(tables(&self.model, None, positions));
-        let stretched = Arc::new(tables(&self.model, self.model.rope_scaling.as_ref(), positions));
+        let plain = self.plain_tables.of(&self.model, None, positions);
+        let stretched = self.tables.of(&self.model, self.model.rope_scaling.as_ref(), positions);
         let mut x = o.embed(self.embedding, ids)?;
         for (index, layer) in self.layers.iter().enumerate() {
             let window = self.model.window(index);

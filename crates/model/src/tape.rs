@@ -16,9 +16,9 @@ use retrace_numerics::matmul::{Matrix, Target, matmul, matmul_onto};
 use retrace_numerics::norm::{Gradients, Norm, Part};
 use retrace_numerics::{elementwise, embedding, rope, swiglu};
 
+use crate::ModelError;
 use crate::operations::{Dropout, MOST_LOGITS, NormKind, Operations, Projection, Targets};
-use crate::weights::{Gradient, Parameter};
-use crate::{ModelError, Weights};
+use crate::weights::{Gradient, Parameter, Source};
 
 /// Memory for activations and their gradients, kept for the next tape.
 #[derive(Debug, Clone, Default)]
@@ -59,17 +59,17 @@ pub(crate) struct Value {
 }
 
 impl Value {
-    fn values(&self) -> &[f32] {
+    pub(crate) fn values(&self) -> &[f32] {
         &self.buffer.values
     }
 }
 
 impl NormKind {
-    fn norm<'a>(&self, weights: &'a Weights) -> Norm<'a> {
+    fn norm<'a>(&self, weights: &'a dyn Source) -> Norm<'a> {
         match *self {
-            Self::Rms { weight, epsilon } => Norm::Rms { weight: weights.get(weight), epsilon },
+            Self::Rms { weight, epsilon } => Norm::Rms { weight: weights.vector(weight), epsilon },
             Self::Layer { parameters, epsilon } => {
-                let parameters = parameters.map(|(weight, bias)| (weights.get(weight), weights.get(bias)));
+                let parameters = parameters.map(|(weight, bias)| (weights.vector(weight), weights.vector(bias)));
                 Norm::Layer { parameters, epsilon }
             }
         }
@@ -134,7 +134,7 @@ enum Done {
 /// Computes values and, if a gradient is requested, records how.
 #[derive(Debug)]
 pub(crate) struct Tape<'w> {
-    weights: &'w Weights,
+    weights: &'w dyn Source,
     workspace: Workspace,
     records: bool,
     done: Vec<(usize, Done)>,
@@ -145,13 +145,13 @@ pub(crate) struct Tape<'w> {
 
 impl<'w> Tape<'w> {
     /// A tape without gradients.
-    pub(crate) fn forgetful(weights: &'w Weights, workspace: &Workspace) -> Self {
+    pub(crate) fn forgetful(weights: &'w dyn Source, workspace: &Workspace) -> Self {
         let workspace = workspace.clone();
         Self { weights, workspace, records: false, done: vec![], values: 0, dropout: None, calls: 0 }
     }
 
     /// A tape with gradients.
-    pub(crate) fn recording(weights: &'w Weights, workspace: &Workspace, dropout: Option<Dropout>) -> Self {
+    pub(crate) fn recording(weights: &'w dyn Source, workspace: &Workspace, dropout: Option<Dropout>) -> Self {
         Self { records: true, dropout, ..Self::forgetful(weights, workspace) }
     }
 
@@ -176,6 +176,36 @@ impl<'w> Tape<'w> {
     fn rows(&self, x: &Value) -> usize {
         x.values().len() / x.columns
     }
+
+    /// Some rows of `x`; without a gradient.
+    pub(crate) fn some_rows(&mut self, x: &Value, rows: &[usize]) -> Value {
+        let mut out = self.workspace.floats(rows.len() * x.columns);
+        for (to, row) in out.values.chunks_exact_mut(x.columns).zip(rows) {
+            to.copy_from_slice(&x.values()[row * x.columns..][..x.columns]);
+        }
+        self.computed(x.columns, out)
+    }
+
+    /// A value that `compute` makes of `from`, with `columns` columns and as many rows; without a gradient.
+    pub(crate) fn compute(&mut self, from: &Value, columns: usize, compute: impl FnOnce(&[f32], &mut [f32])) -> Value {
+        let mut out = self.workspace.floats(self.rows(from) * columns);
+        compute(from.values(), &mut out.values);
+        self.computed(columns, out)
+    }
+
+    /// `x`, changed in place; without a gradient.
+    pub(crate) fn change(&mut self, x: Value, change: impl FnOnce(&mut [f32])) -> Value {
+        let columns = x.columns;
+        let mut out = self.take(x);
+        change(&mut out.values);
+        self.computed(columns, out)
+    }
+
+    fn computed(&mut self, columns: usize, buffer: Buffer) -> Value {
+        let id = self.values;
+        self.values += 1;
+        Value { id, columns, buffer: Rc::new(buffer) }
+    }
 }
 
 impl Operations for Tape<'_> {
@@ -184,7 +214,7 @@ impl Operations for Tape<'_> {
     fn embed(&mut self, table: Parameter, ids: &Arc<[u32]>) -> Result<Value, ModelError> {
         let width = self.weights.layout().shape(table)[1];
         let mut out = self.workspace.floats(ids.len() * width);
-        embedding::forward(self.weights.get(table), width, ids, &mut out.values);
+        self.weights.rows(table, ids, &mut out.values);
         Ok(self.value(width, out, || Done::Embed { table, ids: Arc::clone(ids) }))
     }
 
@@ -211,11 +241,12 @@ impl Operations for Tape<'_> {
         let mut first = 0;
         for Projection { weight, bias } in projections {
             let outputs = layout.shape(*weight)[0];
-            let by = Matrix::new(self.weights.get(*weight), outputs, x.columns).transposed();
+            let by = self.weights.matrix(*weight);
+            let by = Matrix::new(&by, outputs, x.columns).transposed();
             let to = Target::new(&mut out.values, rows, columns).columns(first, outputs);
             matmul(Matrix::new(x.values(), rows, x.columns), by, to);
             if let Some(bias) = bias {
-                elementwise::add_bias(&mut out.values, columns, first, self.weights.get(*bias));
+                elementwise::add_bias(&mut out.values, columns, first, self.weights.vector(*bias));
             }
             first += outputs;
         }
@@ -286,7 +317,8 @@ impl Operations for Tape<'_> {
 
     fn logits(&self, x: &Value, head: Parameter, each: &mut dyn FnMut(usize, &mut [f32])) -> Result<(), ModelError> {
         let vocabulary = self.weights.layout().shape(head)[0];
-        let by = Matrix::new(self.weights.get(head), vocabulary, x.columns).transposed();
+        let by = self.weights.matrix(head);
+        let by = Matrix::new(&by, vocabulary, x.columns).transposed();
         let rows = (MOST_LOGITS / vocabulary).max(1);
         let mut logits = self.workspace.floats(rows.min(self.rows(x)) * vocabulary);
         for (chunk, part) in x.values().chunks(rows * x.columns).enumerate() {
@@ -311,7 +343,8 @@ impl Operations for Tape<'_> {
         let mut gradient = Gradient::new(gradient, layout);
         let mut costs = vec![Row::default(); targets.len()];
         let mut dx = workspace.floats(x.values().len());
-        let by = Matrix::new(weights.get(head), vocabulary, width);
+        let by = weights.matrix(head);
+        let by = Matrix::new(&by, vocabulary, width);
         self.logits(&x, head, &mut |first, logits| {
             let count = logits.len() / vocabulary;
             let rows = first..first + count;
@@ -349,7 +382,7 @@ impl Done {
     fn backward(
         self,
         mut dy: Buffer,
-        weights: &Weights,
+        weights: &dyn Source,
         workspace: &Workspace,
         dropout: Option<Dropout>,
         d_values: &mut [Option<Buffer>],
@@ -399,7 +432,8 @@ impl Done {
                     if let Some(bias) = bias {
                         elementwise::sum_rows(&dy.values, columns, first, gradient.of(layout, bias).0);
                     }
-                    let by = Matrix::new(weights.get(weight), outputs, x.columns);
+                    let by = weights.matrix(weight);
+                    let by = Matrix::new(&by, outputs, x.columns);
                     let to = Target::new(&mut dx.values, rows, x.columns);
                     // Chains of sums continue from projection to projection.
                     if first == 0 {

@@ -1,10 +1,13 @@
 //! A model's weights by name, and their gradient.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::ops::Range;
 
 use half::{bf16, f16};
 use retrace_files::safetensors::{self, Dtype};
+use retrace_numerics::embedding;
 use retrace_numerics::random::Stream;
 use retrace_spec::model::Architecture;
 use retrace_spec::{Model, Seed};
@@ -117,35 +120,13 @@ impl Weights {
     /// # Errors
     /// If a tensor of the model is missing or has another shape or dtype, or there is an unexpected tensor.
     pub fn from_tensors(model: &Model, mut tensors: BTreeMap<String, safetensors::Tensor>) -> Result<Self, ModelError> {
-        let layout = match model.architecture {
-            // Only the code of such a model defines which weights it needs.
-            Architecture::Own => Layout::new(tensors.iter().map(|(name, t)| (name.clone(), t.shape.clone())).collect()),
-            _ => Layout::of(model),
-        };
-        let (embedding, head) = architecture::ends(model.architecture);
-        // Some releases store a head that is tied to the embedding; then it must be equal to it.
-        if model.tie_word_embeddings && tensors.contains_key(head) {
-            if tensors.get(head) != tensors.get(embedding) {
-                let tied = "the same as the embedding, since tie_word_embeddings is true".to_owned();
-                let found = "different from the embedding".to_owned();
-                return Err(ModelError::Mismatch { name: head.to_owned(), found, needed: tied });
-            }
-            tensors.remove(head);
-        }
-        // Memory is allocated for the description only after the existing tensors were found to fit it.
-        for (name, shape, _) in layout.iter() {
-            check_shape(&tensors, name, shape)?;
-        }
+        let layout = accept(model, &mut tensors)?;
         check_memory(model, 1, 0)?;
         let mut values = Vec::with_capacity(layout.parameters());
         for (name, shape, _) in layout.iter() {
             values.extend(take_floats(&mut tensors, name, shape)?);
         }
-        tensors.retain(|name, _| !architecture::is_table(name));
-        match tensors.pop_first() {
-            Some((name, _)) => Err(ModelError::Unknown { name }),
-            None => Ok(Self { layout, values }),
-        }
+        Ok(Self { layout, values })
     }
 
     /// Weights with this layout and these numbers.
@@ -182,9 +163,70 @@ impl Weights {
         &mut self.values
     }
 
-    pub(crate) fn get(&self, parameter: Parameter) -> &[f32] {
+    fn get(&self, parameter: Parameter) -> &[f32] {
         &self.values[self.layout.range(parameter)]
     }
+}
+
+/// Weights as a pass reads them, in f32.
+pub(crate) trait Source: Debug {
+    /// Their names and shapes.
+    fn layout(&self) -> &Layout;
+
+    /// A weight with one dimension.
+    fn vector(&self, parameter: Parameter) -> &[f32];
+
+    /// A weight with two dimensions.
+    fn matrix(&self, parameter: Parameter) -> Cow<'_, [f32]>;
+
+    /// The rows `ids` of a weight with two dimensions.
+    fn rows(&self, parameter: Parameter, ids: &[u32], out: &mut [f32]) {
+        embedding::forward(&self.matrix(parameter), self.layout().shape(parameter)[1], ids, out);
+    }
+}
+
+impl Source for Weights {
+    fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn vector(&self, parameter: Parameter) -> &[f32] {
+        self.get(parameter)
+    }
+
+    fn matrix(&self, parameter: Parameter) -> Cow<'_, [f32]> {
+        Cow::Borrowed(self.get(parameter))
+    }
+}
+
+/// The layout of the model's weights, if `tensors` are just these, apart from tables and a head that is tied to the
+/// embedding, which are removed.
+pub(crate) fn accept(model: &Model, tensors: &mut BTreeMap<String, safetensors::Tensor>) -> Result<Layout, ModelError> {
+    let layout = match model.architecture {
+        // Only the code of such a model defines which weights it needs.
+        Architecture::Own => Layout::new(tensors.iter().map(|(name, t)| (name.clone(), t.shape.clone())).collect()),
+        _ => Layout::of(model),
+    };
+    let (embedding, head) = architecture::ends(model.architecture);
+    // Some releases store a head that is tied to the embedding; then it must be equal to it.
+    if model.tie_word_embeddings && tensors.contains_key(head) {
+        if tensors.get(head) != tensors.get(embedding) {
+            let tied = "the same as the embedding, since tie_word_embeddings is true".to_owned();
+            let found = "different from the embedding".to_owned();
+            return Err(ModelError::Mismatch { name: head.to_owned(), found, needed: tied });
+        }
+        tensors.remove(head);
+    }
+    // Memory is allocated for the description only after the existing tensors were found to fit it.
+    for (name, shape, _) in layout.iter() {
+        check_shape(tensors, name, shape)?;
+    }
+    let known = |name: &str| layout.find(name).is_ok();
+    if let Some(name) = tensors.keys().find(|name| !known(name) && !architecture::is_table(name)) {
+        return Err(ModelError::Unknown { name: name.clone() });
+    }
+    tensors.retain(|name, _| known(name));
+    Ok(layout)
 }
 
 /// Numbers in the layout of the weights, as tensors whose names are those that `name` makes from the weights' names.
@@ -220,7 +262,7 @@ pub fn take_floats(
     }
 }
 
-fn mismatch(name: &str, tensor: &safetensors::Tensor, needed: String) -> ModelError {
+pub(crate) fn mismatch(name: &str, tensor: &safetensors::Tensor, needed: String) -> ModelError {
     let found = format!("{:?} of shape {:?}", tensor.dtype, tensor.shape);
     ModelError::Mismatch { name: name.to_owned(), found, needed }
 }

@@ -16,7 +16,7 @@ use crate::scratch;
 use crate::sum::{dot, sum};
 
 /// Queries whose scores are held together: complete tiles.
-const ROWS: usize = 48;
+pub(crate) const ROWS: usize = 48;
 
 /// The positions that a query attends to: itself and those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +29,12 @@ pub struct Attention {
 
 impl Attention {
     /// 1 / sqrt(size), in binary64, rounded.
-    fn scale(&self) -> f32 {
+    pub(crate) fn scale(&self) -> f32 {
         (1.0 / (self.heads.size as f64).sqrt()) as f32
     }
 
     /// The first position that the query at `i` sees.
-    const fn first(&self, i: usize) -> usize {
+    pub(crate) const fn first(&self, i: usize) -> usize {
         match self.window {
             Some(window) => (i + 1).saturating_sub(window),
             None => 0,

@@ -63,6 +63,32 @@ impl Loss {
     }
 }
 
+/// For each (row, target), the negative log-likelihood n of [`Loss::forward`], and the first of the row's largest
+/// logits. `logits` are rows of `width`.
+///
+/// # Panics
+/// If there is no such row, or a target is not below `width`.
+pub fn scores(logits: &[f32], width: usize, asked: &[(usize, u32)]) -> Vec<Score> {
+    let score = |(row, target): &(usize, u32)| {
+        let logits = &logits[row * width..][..width];
+        let most = largest(logits);
+        let best = logits.iter().position(|logit| *logit == most).unwrap_or(0) as u32;
+        let mut exponentials = crate::scratch::floats(width);
+        exponentials.copy_from_slice(logits);
+        Score { loss: Loss { z_weight: 0.0 }.row(&mut exponentials, *target).0.loss, best }
+    };
+    asked.par_iter().map(score).collect()
+}
+
+/// How a row of logits predicts a target.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    /// The negative log-likelihood of the target, in nats.
+    pub loss: f32,
+    /// The column of the largest logit; the first, if several are equal.
+    pub best: u32,
+}
+
 /// The losses of one row.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Row {

@@ -14,6 +14,14 @@ pub fn add(to: &mut [f32], from: &[f32]) {
     });
 }
 
+/// The binary32 numbers whose upper halves are `bits`: those of bfloat16, exactly.
+pub fn widen(bits: &[[u8; 2]], to: &mut [f32]) {
+    to.par_chunks_mut(TASK).zip(bits.par_chunks(TASK)).for_each(|(to, bits)| {
+        let wide = |bits: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(*bits)) << 16);
+        to.iter_mut().zip(bits).for_each(|(to, bits)| *to = wide(bits));
+    });
+}
+
 /// `to` · `factor`, in place.
 pub fn scale(to: &mut [f32], factor: f32) {
     to.par_chunks_mut(TASK).for_each(|to| to.iter_mut().for_each(|to| *to *= factor));

@@ -35,6 +35,7 @@
 
 pub mod adamw;
 pub mod attention;
+pub mod context;
 pub mod cross_entropy;
 pub mod elementary;
 pub mod elementwise;

@@ -55,6 +55,11 @@ impl<'a> Matrix<'a> {
         Self { data: &self.data[first * self.strides.0..], rows: count, ..self }
     }
 
+    /// Whether it has only one row.
+    pub(crate) const fn is_row(&self) -> bool {
+        self.rows == 1
+    }
+
     #[inline(always)]
     pub(crate) fn at(&self, row: usize, column: usize) -> f32 {
         self.data[row * self.strides.0 + column * self.strides.1]
@@ -197,6 +202,11 @@ impl<'a> Panels<'a> {
     pub(crate) fn pack(b: Matrix<'_>, width: usize, packed: &'a mut [f32]) -> Self {
         pack_panels(b, width, packed);
         Self { packed, depth: b.rows, first: 0 }
+    }
+
+    /// Panels that were packed before, whose columns have `depth` elements.
+    pub(crate) const fn packed(packed: &'a [f32], depth: usize) -> Self {
+        Self { packed, depth, first: 0 }
     }
 
     /// The panels starting with the one that has column `first`, a multiple of `width`.

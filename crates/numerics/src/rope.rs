@@ -45,17 +45,31 @@ impl Tables {
         self.turn_by(1.0, qkv, heads);
     }
 
+    /// As [`Self::turn`], with row r at position `positions`[r] of its sequence.
+    ///
+    /// # Panics
+    /// If there are not as many positions as rows, or one is not in the tables.
+    pub fn turn_at(&self, positions: &[usize], qkv: &mut [f32], heads: &Heads) {
+        assert_eq!(qkv.len(), positions.len() * heads.row(), "rows and their positions");
+        qkv.par_chunks_mut(heads.row())
+            .zip(positions)
+            .for_each(|(row, position)| self.turn_row(1.0, *position, row, heads));
+    }
+
     /// The gradient: the inverse rotation, with −sin for sin.
     pub fn turn_back(&self, dqkv: &mut [f32], heads: &Heads) {
         self.turn_by(-1.0, dqkv, heads);
     }
 
     fn turn_by(&self, sign: f32, qkv: &mut [f32], heads: &Heads) {
-        qkv.par_chunks_mut(heads.row()).enumerate().for_each(|(at, row)| {
-            let from = at % heads.positions * self.pairs;
-            let (cosines, sines) = (&self.cosines[from..from + self.pairs], &self.sines[from..from + self.pairs]);
-            dispatch(Turn { row, heads, cosines, sines, sign });
-        });
+        let turn = |(at, row)| self.turn_row(sign, at % heads.positions, row, heads);
+        qkv.par_chunks_mut(heads.row()).enumerate().for_each(turn);
+    }
+
+    fn turn_row(&self, sign: f32, position: usize, row: &mut [f32], heads: &Heads) {
+        let from = position * self.pairs;
+        let (cosines, sines) = (&self.cosines[from..from + self.pairs], &self.sines[from..from + self.pairs]);
+        dispatch(Turn { row, heads, cosines, sines, sign });
     }
 }
 
