@@ -82,8 +82,11 @@ pub struct GroupScores {
     /// The entry of the group in `results` and `groups`, without its name and alias; empty without metrics.
     pub entry: Vec<(String, Object)>,
     /// Metrics of which some tasks or all have none: the key and the tasks without it.
-    pub missing: Vec<(String, Vec<String>)>,
+    pub missing: Vec<Missing>,
 }
+
+/// A metric's key, and the tasks that do not have it.
+pub type Missing = (String, Vec<String>);
 
 /// Puts the scores of a group's tasks together: all tasks below it, in the order of the harness, one that is in two of
 /// its subgroups twice.

@@ -15,6 +15,7 @@ pub mod object;
 pub mod pattern;
 pub mod python;
 mod request;
+pub mod results;
 pub mod score;
 pub mod stderr;
 

@@ -131,7 +131,9 @@ impl Choices<'_> {
             Gold::AnyOf(golds) => match golds.as_slice() {
                 [gold] => *gold,
                 _ => {
-                    return Err("acc_mutual_info has no rule for several targets; the harness stops here too".to_owned());
+                    return Err(
+                        "acc_mutual_info has no rule for several targets; the harness stops here too".to_owned()
+                    );
                 }
             },
         };
