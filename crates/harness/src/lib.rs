@@ -6,9 +6,22 @@
 //! know models or tokenizers.
 
 mod document;
+mod error;
+pub mod filter;
+pub mod group;
+pub mod metric;
+mod numpy;
+pub mod object;
+pub mod pattern;
+pub mod python;
 mod request;
+pub mod results;
+pub mod score;
+pub mod stderr;
 
 pub use document::{Aggregate, Document, ProcessResults};
+pub use error::ScoreError;
+pub use object::Object;
 pub use request::{Generation, Instance, Request, Response};
 
 /// The version of the harness whose rules are followed.
