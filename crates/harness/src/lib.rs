@@ -6,6 +6,7 @@
 //! know models or tokenizers.
 
 mod document;
+pub mod python;
 mod request;
 
 pub use document::{Aggregate, Document, ProcessResults};
