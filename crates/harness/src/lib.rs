@@ -5,12 +5,34 @@
 //! of a task is executed: functions in Python are ported, and bound to the digest of their source. This crate does not
 //! know models or tokenizers.
 
+mod config;
+mod context;
+mod data;
 mod document;
+mod error;
+mod fewshot;
+mod function;
+mod functions;
+mod index;
+mod pattern;
 pub mod python;
 mod request;
+mod source;
+mod task;
+mod template;
+mod yaml;
 
+pub use config::TaskConfig;
+pub use data::Data;
 pub use document::{Aggregate, Document, ProcessResults};
+pub use error::HarnessError;
+pub use function::{Port, port};
+pub use index::{Group, Index, Member};
 pub use request::{Generation, Instance, Request, Response};
+pub use source::definition;
+pub use task::{Limit, Options, Task};
+pub use template::Template;
+pub use yaml::read as read_task_file;
 
 /// The version of the harness whose rules are followed.
 pub const VERSION: &str = "0.4.13";
