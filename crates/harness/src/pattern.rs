@@ -3,10 +3,15 @@
 //! A pattern is translated (`translate`): what the two read differently is written out, and what cannot be is refused.
 //! [`Pattern::find_all`] is Python's `findall`, whose empty matches differ from those of `regex`.
 
+mod replace;
 mod translate;
 
 use fancy_regex::{Captures, Regex};
 use thiserror::Error;
+
+use crate::python::is_space;
+
+pub(crate) use replace::replaced;
 
 /// Why a pattern cannot be used, or a search did not end.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -142,18 +147,6 @@ impl Pattern {
         }
         Ok(())
     }
-}
-
-/// Whether Python's `str.isspace` holds for a character: what `strip` and `\s` mean.
-#[must_use]
-pub fn is_space(character: char) -> bool {
-    character.is_whitespace() || matches!(character, '\u{1c}'..='\u{1f}')
-}
-
-/// Python's `str.strip`.
-#[must_use]
-pub fn strip(text: &str) -> &str {
-    text.trim_matches(is_space)
 }
 
 /// How many pieces `re.split(r"\s+", text)` gives.

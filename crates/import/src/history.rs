@@ -317,7 +317,9 @@ pub(crate) fn objects(
         history.record(input, run, &place, &cells, rows);
     });
     if let Some(name) = example {
-        rows.note(Problem::whole(format!("values that are no numbers and are not imported: {others}, the first as `{name}`")));
+        rows.note(Problem::whole(format!(
+            "values that are no numbers and are not imported: {others}, the first as `{name}`"
+        )));
     }
     any
 }

@@ -154,16 +154,22 @@ fn integers_of_64_bits_are_compared_exactly() {
         bytes: numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
     };
     let large = 1_u64 << 60;
-    write(&a.path().join("x.safetensors"), &[
-        ("i", tensor(Dtype::I64, [large, u64::MAX])),
-        ("u", tensor(Dtype::U64, [u64::MAX, 3])),
-    ]);
-    write(&b.path().join("x.safetensors"), &[
-        ("i", tensor(Dtype::I64, [large + 1, 1])),
-        ("u", tensor(Dtype::U64, [u64::MAX - 1, 3])),
-    ]);
+    write(
+        &a.path().join("x.safetensors"),
+        &[("i", tensor(Dtype::I64, [large, u64::MAX])), ("u", tensor(Dtype::U64, [u64::MAX, 3]))],
+    );
+    write(
+        &b.path().join("x.safetensors"),
+        &[("i", tensor(Dtype::I64, [large + 1, 1])), ("u", tensor(Dtype::U64, [u64::MAX - 1, 3]))],
+    );
     let found = of_directories(a.path(), b.path());
-    let of = |name: &str| match &found.checkpoints[0].tensors.iter().find(|change| change.name == name).unwrap().difference {
+    let of = |name: &str| match &found.checkpoints[0]
+        .tensors
+        .iter()
+        .find(|change| change.name == name)
+        .unwrap()
+        .difference
+    {
         Difference::Changed { distance: Some(distance) } => *distance,
         other => panic!("{other:?}"),
     };

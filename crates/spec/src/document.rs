@@ -96,9 +96,9 @@ pub trait Document: Serialize + DeserializeOwned {
     /// If the text is not such a document, or [`Self::check`] returns an error.
     fn parse(text: &str, origin: &str) -> Result<Self, SpecError> {
         let quick = if text.len() > Self::LARGEST { None } else { Self::read_as_written(text) };
-        let document = quick.map_or_else(|| read(text, origin, Self::LARGEST), Ok).map_err(|error| {
-            schema_of(text).and_then(|schema| other::<Self>(schema, origin)).unwrap_or(error)
-        })?;
+        let document = quick
+            .map_or_else(|| read(text, origin, Self::LARGEST), Ok)
+            .map_err(|error| schema_of(text).and_then(|schema| other::<Self>(schema, origin)).unwrap_or(error))?;
         accept(&document, origin)?;
         Ok(document)
     }

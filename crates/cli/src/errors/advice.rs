@@ -39,7 +39,9 @@ pub(super) fn of(failure: &Failure) -> String {
             "`retrace diff` and manifests compare such tensors by their bytes".to_owned()
         }
         Failure::Average(_) => "give checkpoints of one model, each a directory or a file with its weights".to_owned(),
-        Failure::List(_) => "give a list whose lines have digests of files; `retrace seal DIR` makes a manifest".to_owned(),
+        Failure::List(_) => {
+            "give a list whose lines have digests of files; `retrace seal DIR` makes a manifest".to_owned()
+        }
         Failure::Export(error) => of_export(error),
         Failure::Corpus(error) => of_corpus(error),
         Failure::Train(error) => of_training(error),

@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 use super::step::{Options, Search, compile, select};
 use crate::error::ScoreError;
 use crate::object::Object;
-use crate::pattern::{Found, Pattern, escape, strip};
+use crate::pattern::{Found, Pattern, escape};
+use crate::python::stripped;
 
 /// The settings of `multi_choice_regex`.
 #[derive(Debug, Clone)]
@@ -61,7 +62,7 @@ impl Choices {
             let Value::String(choice) = choice else {
                 return Err(ScoreError::wrong(place, "a choice is not a text"));
             };
-            let text = self.reduce(place, strip(choice))?;
+            let text = self.reduce(place, stripped(choice))?;
             texts.push(escape(&text));
             letters.push((text, format!("({letter})")));
         }
@@ -100,9 +101,9 @@ impl Choices {
     fn found(&self, place: &str, pattern: &Pattern, text: &str) -> Result<String, ScoreError> {
         Ok(match select(place, pattern, self.search.group_select, text)? {
             None => String::new(),
-            Some(Found::One(text)) => strip(&text).to_owned(),
+            Some(Found::One(text)) => stripped(&text).to_owned(),
             Some(Found::Groups(groups)) => {
-                groups.iter().find(|group| !group.is_empty()).map_or("", |group| strip(group)).to_owned()
+                groups.iter().find(|group| !group.is_empty()).map_or("", |group| stripped(group)).to_owned()
             }
         })
     }

@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 use super::choices::Choices;
 use crate::error::ScoreError;
 use crate::object::Object;
-use crate::pattern::{Found, Pattern, strip};
+use crate::pattern::{Found, Pattern};
+use crate::python::stripped;
 
 /// The filters that there are.
 pub const NAMES: [&str; 10] = [
@@ -266,7 +267,7 @@ impl Step {
                 let found = items(place, &answer)?.into_iter().map(|item| tags(place, pattern, fallback, &item));
                 Ok(Object::List(found.collect::<Result<_, _>>()?))
             }
-            Self::RemoveWhitespace => texts(&|text| strip(text).to_owned()),
+            Self::RemoveWhitespace => texts(&|text| stripped(text).to_owned()),
             Self::Lowercase => texts(&str::to_lowercase),
             Self::Uppercase => texts(&str::to_uppercase),
             Self::Map { mapping, default } => {
@@ -289,12 +290,12 @@ impl Search {
         let text = if let Object::Text(text) = answer { text } else { "" };
         Ok(match select(place, &self.pattern, self.group_select, text)? {
             None => self.fallback.clone(),
-            Some(Found::One(text)) => Object::from(strip(&text)),
+            Some(Found::One(text)) => Object::from(stripped(&text)),
             Some(Found::Groups(groups)) => match groups.iter().find(|group| !group.is_empty()) {
-                Some(group) => Object::from(strip(group)),
+                Some(group) => Object::from(stripped(group)),
                 // The harness strips the fallback too, here only.
                 None => match &self.fallback {
-                    Object::Text(text) => Object::from(strip(text)),
+                    Object::Text(text) => Object::from(stripped(text)),
                     other => {
                         return Err(ScoreError::wrong(place, format!("'fallback' is {}, not a text", other.kind())));
                     }

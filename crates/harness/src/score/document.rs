@@ -7,7 +7,7 @@ use crate::document::Document;
 use crate::metric::{self, Choices, Generated, OutputType, exact_match};
 use crate::metric::{Gold, NO_CHOICE};
 use crate::object::Object;
-use crate::pattern::strip;
+use crate::python::stripped;
 
 type Values = Vec<(String, Object)>;
 
@@ -177,7 +177,7 @@ fn cast(target: Object, answer: &Object) -> Result<Object, String> {
         | (Object::Float(_), Object::Float(_))
         | (Object::Bool(_), Object::Bool(_)) => Ok(target),
         (Object::Text(text), Object::Integer(_)) => {
-            strip(text).parse().map(Object::Integer).map_err(|_| fails(&target))
+            stripped(text).parse().map(Object::Integer).map_err(|_| fails(&target))
         }
         (Object::Bool(_), Object::Integer(_)) => target.integer().map(Object::Integer).ok_or_else(|| fails(&target)),
         _ => Err(format!("{}: this is not supported", fails(&target))),

@@ -115,7 +115,8 @@ fn scalar(text: &str) -> Option<&str> {
 
 /// Characters that have no meaning for YAML inside a scalar, the colon and the end of a line.
 fn is_simple_or_colon(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'/' | b'-' | b'+' | b'=' | b'@' | b'~' | b' ' | b':' | b'\n')
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'.' | b'_' | b'/' | b'-' | b'+' | b'=' | b'@' | b'~' | b' ' | b':' | b'\n')
 }
 
 #[cfg(test)]
@@ -141,34 +142,47 @@ mod tests {
         ];
         let path = path.prop_filter_map("not a path", |text| text.parse().ok());
         let digests = prop::collection::btree_map("[a-z0-9._ ]{1,8}|\\PC{1,4}", digest(), 0..3);
-        let tensors = prop::option::of((digest(), digests).prop_map(|(root, digests)| Box::new(Tensors { root, digests })));
-        let sha256 = prop::option::of(digest().prop_map(|d| {
-            crate::Checksum::new(crate::Algorithm::Sha256, d.as_bytes()).expect("32 bytes")
-        }));
+        let tensors =
+            prop::option::of((digest(), digests).prop_map(|(root, digests)| Box::new(Tensors { root, digests })));
+        let sha256 = prop::option::of(
+            digest().prop_map(|d| crate::Checksum::new(crate::Algorithm::Sha256, d.as_bytes()).expect("32 bytes")),
+        );
         let kind = prop::sample::select(vec![ArtifactKind::Other, ArtifactKind::Checkpoint, ArtifactKind::Table]);
         let slices = prop::collection::vec(digest(), 0..3);
         (path, kind, any::<u64>(), digest(), sha256, slices, tensors).prop_map(
-            |(path, kind, size, digest, sha256, slices, tensors)| Artifact { path, kind, size, digest, sha256, slices, tensors },
+            |(path, kind, size, digest, sha256, slices, tensors)| Artifact {
+                path,
+                kind,
+                size,
+                digest,
+                sha256,
+                slices,
+                tensors,
+            },
         )
     }
 
     fn manifest() -> impl Strategy<Value = Manifest> {
         let entries = prop::collection::btree_map(any::<u8>(), entry(), 0..5);
-        (entries, any::<bool>(), "[a-z0-9. ':#]{1,8}", any::<bool>()).prop_filter_map("two of one path", |(entries, step, name, ignored)| {
-            let reference = |artifact: &Artifact| Reference { path: artifact.path.clone(), digest: artifact.digest };
-            let entries: Vec<_> = entries.into_values().collect();
-            let steps = entries.iter().take(usize::from(step)).map(|made| GraphStep {
-                id: "a".to_owned(),
-                kind: StepKind::Clean,
-                numerics: None,
-                config: None,
-                inputs: vec![reference(made)],
-                outputs: vec![Output { path: made.path.clone(), kind: made.kind, digest: made.digest }],
-                incomplete: None,
-            });
-            let ignored = if ignored { vec!["left/out".parse().expect("a path")] } else { Vec::new() };
-            Manifest::new(&name, "retrace 0.1.0", ignored, entries.clone(), steps.collect()).ok()
-        })
+        (entries, any::<bool>(), "[a-z0-9. ':#]{1,8}", any::<bool>()).prop_filter_map(
+            "two of one path",
+            |(entries, step, name, ignored)| {
+                let reference =
+                    |artifact: &Artifact| Reference { path: artifact.path.clone(), digest: artifact.digest };
+                let entries: Vec<_> = entries.into_values().collect();
+                let steps = entries.iter().take(usize::from(step)).map(|made| GraphStep {
+                    id: "a".to_owned(),
+                    kind: StepKind::Clean,
+                    numerics: None,
+                    config: None,
+                    inputs: vec![reference(made)],
+                    outputs: vec![Output { path: made.path.clone(), kind: made.kind, digest: made.digest }],
+                    incomplete: None,
+                });
+                let ignored = if ignored { vec!["left/out".parse().expect("a path")] } else { Vec::new() };
+                Manifest::new(&name, "retrace 0.1.0", ignored, entries.clone(), steps.collect()).ok()
+            },
+        )
     }
 
     proptest! {

@@ -1,0 +1,246 @@
+//! The documents of a task, from local files.
+//!
+//! A task that names its files (`dataset_path: json` or `parquet` with `data_files`) has them where it says, from the
+//! working directory. Files of a hub (`hf://datasets/owner/name/FILE`, or `data_files` of the data set `owner/name`) are
+//! `owner/name/FILE` below a directory that the user gives. The data set `owner/name` of a hub is looked for in the directories that the user gives, below
+//! `owner/name`. If the task names a configuration, the files of a split are there in `CONFIGURATION/` or
+//! `data/CONFIGURATION/`; otherwise in the directory itself, `data/` or `default/`. They are `SPLIT.jsonl`,
+//! `SPLIT.jsonl.gz`, `SPLIT.jsonl.zst`, `SPLIT.json`, `SPLIT.parquet`, or all of `SPLIT-*.parquet`. The first that is there
+//! counts. Columns keep their order and their types; labels stay whole numbers.
+
+use std::path::{Path, PathBuf};
+
+use retrace_corpus::records::{Records, columns};
+use retrace_files::{FileError, RegularFile, TextLines};
+
+use crate::python::{Dict, Value};
+use crate::{HarnessError, TaskConfig};
+
+/// The ends of the names of files.
+const ENDS: [&str; 5] = ["jsonl", "jsonl.gz", "jsonl.zst", "json", "parquet"];
+/// How the names of files of a hub begin.
+const HUB: &str = "hf://datasets/";
+/// A larger file that is one JSON document is refused.
+const LARGEST_DOCUMENT: u64 = 256 << 20;
+
+/// Where data sets are.
+#[derive(Debug, Clone, Default)]
+pub struct Data {
+    /// The directories that the user gives, in this order.
+    pub directories: Vec<PathBuf>,
+}
+
+impl Data {
+    /// The documents of a split of a task's data.
+    ///
+    /// # Errors
+    /// If they are not there, cannot be read, or are asked for in a way that is not supported.
+    pub fn split(&self, task: &TaskConfig, split: &str) -> Result<Vec<Dict>, HarnessError> {
+        let files = self.files(task, split)?;
+        let mut documents = Vec::new();
+        for file in files {
+            documents.extend(read(&file)?);
+        }
+        same_columns(&mut documents);
+        Ok(documents)
+    }
+
+    /// A file that a task names; one of a hub is below the directories of the user.
+    fn named(&self, file: &str, dataset: &str, split: &str) -> Result<PathBuf, HarnessError> {
+        let Some(inner) = file.strip_prefix(HUB) else { return Ok(file.into()) };
+        let places: Vec<PathBuf> = self.directories.iter().map(|directory| directory.join(inner)).collect();
+        places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| HarnessError::NoData {
+            dataset: dataset.to_owned(),
+            name: None,
+            split: split.to_owned(),
+            looked: places.iter().map(|place| place.display().to_string()).collect(),
+        })
+    }
+
+    fn files(&self, task: &TaskConfig, split: &str) -> Result<Vec<PathBuf>, HarnessError> {
+        let refuse = |what: String| HarnessError::Task { task: task.name().to_owned(), what };
+        let dataset = task.text("dataset_path").ok_or_else(|| refuse("it has no `dataset_path`".to_owned()))?;
+        if split.contains(['[', '+', '/']) {
+            return Err(refuse(format!("the split {split:?} is a part of one, which is not supported")));
+        }
+        let given = task.get("dataset_kwargs").and_then(Value::dict);
+        let named = given.and_then(|given| given.get("data_files"));
+        if matches!(dataset, "json" | "parquet" | "csv" | "arrow" | "text") {
+            if !matches!(dataset, "json" | "parquet") {
+                return Err(refuse(format!("data as {dataset:?} are not supported; \"json\" and \"parquet\" are")));
+            }
+            let files = match named {
+                Some(Value::Dict(splits)) => splits.get(split),
+                Some(files) if split == "train" => Some(files),
+                _ => None,
+            };
+            let files = texts(files)
+                .ok_or_else(|| refuse(format!("`data_files` does not name files of the split {split:?}")))?;
+            return files.into_iter().map(|file| self.named(&file, dataset, split)).collect();
+        }
+        if let Some(named) = named {
+            let files = match named {
+                Value::Dict(splits) => splits.get(split),
+                files => Some(files).filter(|_| split == "train"),
+            };
+            let files = texts(files)
+                .ok_or_else(|| refuse(format!("`data_files` does not name files of the split {split:?}")))?;
+            let below = |file: String| self.named(&format!("{HUB}{dataset}/{file}"), dataset, split);
+            return files.into_iter().map(below).collect();
+        }
+        let name = task.text("dataset_name");
+        let mut looked = Vec::new();
+        for directory in &self.directories {
+            let base = directory.join(dataset);
+            let places = match name {
+                Some(name) => vec![base.join(name), base.join("data").join(name)],
+                None => vec![base.clone(), base.join("data"), base.join("default")],
+            };
+            for place in places {
+                for end in ENDS {
+                    let path = place.join(format!("{split}.{end}"));
+                    if path.is_file() {
+                        return Ok(vec![path]);
+                    }
+                }
+                let pieces = pieces(&place, split);
+                if !pieces.is_empty() {
+                    return Ok(pieces);
+                }
+                looked.push(format!("{}/{split}.{{{}}} and {split}-*.parquet", place.display(), ENDS.join(",")));
+            }
+        }
+        if looked.is_empty() {
+            looked.push("no directory, because none was given".to_owned());
+        }
+        Err(HarnessError::NoData {
+            dataset: dataset.to_owned(),
+            name: name.map(str::to_owned),
+            split: split.to_owned(),
+            looked,
+        })
+    }
+}
+
+fn texts(files: Option<&Value>) -> Option<Vec<String>> {
+    match files? {
+        Value::Text(file) => Some(vec![file.clone()]),
+        Value::List(files) => files.iter().map(|file| file.text().map(str::to_owned)).collect(),
+        _ => None,
+    }
+}
+
+/// The files `SPLIT-*.parquet` of a directory, sorted.
+fn pieces(place: &Path, split: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(place).into_iter().flatten().filter_map(Result::ok);
+    let mut found: Vec<PathBuf> = entries
+        .filter(|entry| {
+            let name = entry.file_name();
+            let rest = name.to_str().and_then(|name| name.strip_prefix(split)).and_then(|rest| rest.strip_prefix('-'));
+            rest.is_some_and(|rest| Path::new(rest).extension().is_some_and(|end| end == "parquet"))
+        })
+        .map(|entry| entry.path())
+        .collect();
+    found.sort();
+    found
+}
+
+fn read(path: &Path) -> Result<Vec<Dict>, HarnessError> {
+    let file = RegularFile::open(path)?;
+    let name = path.to_string_lossy();
+    if name.ends_with(".parquet") {
+        let names = columns(file, &[])?;
+        let records = Records::open(RegularFile::open(path)?, &names)?;
+        let document =
+            |values: Vec<serde_json::Value>| names.iter().cloned().zip(values.iter().map(Value::from)).collect();
+        return records.map(|record| Ok(document(record?.1))).collect();
+    }
+    let json = |line: usize, what: String| FileError::Json { path: path.to_owned(), line, what };
+    let of = |value: Value, line: usize| match value {
+        Value::Dict(document) => Ok(document),
+        other => Err(json(line, format!("a document is a {}, not an object", other.kind()))),
+    };
+    if name.ends_with(".json") && file.size() <= LARGEST_DOCUMENT {
+        let text = file.text(LARGEST_DOCUMENT)?;
+        if text.trim_start().starts_with('[') {
+            let list: Vec<Value> =
+                serde_json::from_str(&text).map_err(|error| json(error.line(), error.to_string()))?;
+            return list.into_iter().enumerate().map(|(at, value)| Ok(of(value, at + 1)?)).collect();
+        }
+    }
+    let (mut lines, mut bytes) = (TextLines::open(RegularFile::open(path)?)?, Vec::new());
+    let mut documents = Vec::new();
+    while let Some(line) = lines.next_line(&mut bytes)? {
+        let line = line as usize;
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let text = std::str::from_utf8(&bytes).map_err(|error| json(line, format!("is not UTF-8: {error}")))?;
+        let value = serde_json::from_str(text).map_err(|error| json(line, error.to_string()))?;
+        documents.push(of(value, line)?);
+    }
+    Ok(documents)
+}
+
+/// Gives all documents the same columns in the order in which they first appear, as a table has them: null where one
+/// lacks them. So do objects within a column. Whole numbers in a column with others are such numbers too.
+fn same_columns(documents: &mut [Dict]) {
+    let mut shape = Shape::default();
+    documents.iter().for_each(|document| shape.add_fields(document));
+    documents.iter_mut().for_each(|document| shape.complete(document));
+}
+
+#[derive(Default)]
+struct Shape {
+    fields: Vec<(String, Shape)>,
+    items: Option<Box<Shape>>,
+    has_floats: bool,
+}
+
+impl Shape {
+    fn add_fields(&mut self, dict: &Dict) {
+        for (place, (name, value)) in dict.iter().enumerate() {
+            // Most documents have their fields at the same places.
+            let found = match self.fields.get(place) {
+                Some((there, _)) if there == name => Some(place),
+                _ => self.fields.iter().position(|(there, _)| there == name),
+            };
+            let at = found.unwrap_or_else(|| {
+                self.fields.push((name.to_owned(), Self::default()));
+                self.fields.len() - 1
+            });
+            self.fields[at].1.add(value);
+        }
+    }
+
+    fn add(&mut self, value: &Value) {
+        match value {
+            Value::Dict(dict) => self.add_fields(dict),
+            Value::List(list) => list.iter().for_each(|item| self.items.get_or_insert_default().add(item)),
+            Value::Float(_) => self.has_floats = true,
+            _ => {}
+        }
+    }
+
+    fn complete(&self, dict: &mut Dict) {
+        let of = |(name, shape): &(String, Self)| {
+            let mut value = dict.remove(name).unwrap_or_default();
+            shape.settle(&mut value);
+            (name.clone(), value)
+        };
+        *dict = self.fields.iter().map(of).collect();
+    }
+
+    fn settle(&self, value: &mut Value) {
+        match value {
+            Value::Dict(dict) => self.complete(dict),
+            Value::List(list) => {
+                if let Some(items) = &self.items {
+                    list.iter_mut().for_each(|item| items.settle(item));
+                }
+            }
+            Value::Int(number) if self.has_floats => *value = Value::Float(*number as f64),
+            _ => {}
+        }
+    }
+}

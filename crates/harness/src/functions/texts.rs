@@ -1,0 +1,74 @@
+//! Tasks whose whole text is scored.
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::function::Port;
+use crate::functions::common::text;
+use crate::pattern::replaced;
+use crate::python::{Dict, Value, is_space};
+
+/// The digests of sources with their ports.
+pub(super) const PORTS: &[(&str, Port)] = &[
+    ("b3:215f68b1e93008c8f982a5b5c0b4f59412d99310d71c5e81be8fa22c868c2fe0", Port::Value(wikitext)),
+    (
+        "b3:a069c1f1ad8ba8695e0543957fffbc474a4c6dd8efedf5580b496f48a2e3b25b",
+        Port::Results(|document, results| sizes(document, results, "page")),
+    ),
+];
+
+fn wikitext(document: &Dict) -> Result<Value, String> {
+    let mut out = text(document, "page")?.replace("s '", "s'");
+    out = replaced("/' [0-9]/", &out, "/'[0-9]/", 0)?;
+    for (old, new) in [
+        (" @-@ ", "-"),
+        (" @,@ ", ","),
+        (" @.@ ", "."),
+        (" : ", ": "),
+        (" ; ", "; "),
+        (" . ", ". "),
+        (" ! ", "! "),
+        (" ? ", "? "),
+        (" , ", ", "),
+    ] {
+        out = out.replace(old, new);
+    }
+    for (pattern, new) in [
+        (r"\(\s*([^\)]*?)\s*\)", r"(\1)"),
+        (r"\[\s*([^\]]*?)\s*\]", r"[\1]"),
+        (r"\{\s*([^}]*?)\s*\}", r"{\1}"),
+        (r#""\s*([^"]*?)\s*""#, r#""\1""#),
+        (r"'\s*([^']*?)\s*'", r"'\1'"),
+    ] {
+        out = replaced(pattern, &out, new, 0)?;
+    }
+    for (old, new) in [
+        ("= = = =", "===="),
+        ("= = =", "==="),
+        ("= =", "=="),
+        (" \u{b0} ", "\u{b0}"),
+        (" \n", "\n"),
+        ("\n ", "\n"),
+        (" N ", " 1 "),
+        (" 's", "'s"),
+    ] {
+        out = out.replace(old, new);
+    }
+    Ok(out.into())
+}
+
+/// The log-likelihood with the words and bytes of a column, for each perplexity.
+fn sizes(document: &Map<String, Json>, results: &[Json], column: &str) -> Result<Vec<(String, Json)>, String> {
+    let text = document.get(column).and_then(Json::as_str).ok_or_else(|| format!("it has no text `{column}`"))?;
+    let [log_likelihood] = results else { return Err("it has more than one result".to_owned()) };
+    let mut words = 1;
+    let mut space = false;
+    for c in text.chars() {
+        words += usize::from(is_space(c) && !space);
+        space = is_space(c);
+    }
+    Ok(vec![
+        ("word_perplexity".to_owned(), json!([log_likelihood, words])),
+        ("byte_perplexity".to_owned(), json!([log_likelihood, text.len()])),
+        ("bits_per_byte".to_owned(), json!([log_likelihood, text.len()])),
+    ])
+}
