@@ -8,6 +8,8 @@ mod text;
 
 use serde_json::Value;
 
+use crate::python;
+
 /// A value as Python has it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Object {
@@ -115,6 +117,23 @@ impl From<&Value> for Object {
             Value::Object(entries) => {
                 Self::Map(entries.iter().map(|(key, value)| (key.clone(), Self::from(value))).collect())
             }
+        }
+    }
+}
+
+impl From<&python::Value> for Object {
+    fn from(value: &python::Value) -> Self {
+        match value {
+            python::Value::None => Self::None,
+            python::Value::Bool(value) => Self::Bool(*value),
+            python::Value::Int(value) => Self::Integer(*value),
+            python::Value::Float(value) => Self::Float(*value),
+            python::Value::Text(text) => Self::Text(text.clone()),
+            python::Value::List(items) => Self::List(items.iter().map(Self::from).collect()),
+            python::Value::Dict(dict) => {
+                Self::Map(dict.iter().map(|(key, value)| (key.to_owned(), Self::from(value))).collect())
+            }
+            python::Value::Function(_) => Self::Text(value.repr()),
         }
     }
 }

@@ -7,6 +7,7 @@ use retrace_analysis::scaling::FitError;
 use retrace_corpus::CorpusError;
 use retrace_eval::EvalError;
 use retrace_files::FileError;
+use retrace_harness::{HarnessError, ScoreError};
 use retrace_import::ImportError;
 use retrace_model::ModelError;
 use retrace_query::QueryError;
@@ -39,6 +40,40 @@ pub enum StepError {
     /// A model could not be read.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A task of lm-evaluation-harness cannot be prepared.
+    #[error(transparent)]
+    Harness(#[from] HarnessError),
+    /// Several tasks of lm-evaluation-harness cannot be prepared.
+    #[error("{stopped} of {of} tasks cannot be prepared; the first: {first}")]
+    HarnessTasks {
+        /// How many.
+        stopped: usize,
+        /// Of how many.
+        of: usize,
+        /// Why the first of them cannot be prepared.
+        first: HarnessError,
+    },
+    /// A request of a task of lm-evaluation-harness cannot be answered.
+    #[error("task {task}, document {document}: {what}")]
+    HarnessRequest {
+        /// The task.
+        task: String,
+        /// The document, from 0.
+        document: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// Answers cannot be scored by the rules of a task of lm-evaluation-harness.
+    #[error("task {task}: {error}")]
+    HarnessScore {
+        /// The task, or the group.
+        task: String,
+        /// Why.
+        error: ScoreError,
+    },
+    /// The scores of tasks cannot be put together.
+    #[error(transparent)]
+    Groups(#[from] ScoreError),
     /// A table could not be queried.
     #[error(transparent)]
     Query(#[from] QueryError),

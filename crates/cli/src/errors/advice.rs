@@ -7,6 +7,7 @@ use retrace_audit::{AuditError, RuleError};
 use retrace_checkpoint::CheckpointError;
 use retrace_corpus::CorpusError;
 use retrace_eval::EvalError;
+use retrace_harness::HarnessError;
 use retrace_files::FileError;
 use retrace_import::ImportError;
 use retrace_manifest::{BundlingError, ExportError, SealError};
@@ -92,6 +93,9 @@ pub(crate) fn of_step(error: &StepError) -> String {
         StepError::Train(error) => return of_training(error),
         StepError::Eval(error) => return of_evaluation(error),
         StepError::Model(error) => return of_model(error),
+        StepError::Harness(error) | StepError::HarnessTasks { first: error, .. } => return of_harness(error),
+        StepError::HarnessRequest { .. } => "check the document and the task's template; nothing was written for this model",
+        StepError::HarnessScore { .. } | StepError::Groups(_) => "correct the task file, or leave the task out; answers that were computed are kept",
         StepError::Query(error) | StepError::Report(ReportError::Query(error)) => return of_query(error),
         StepError::Tables(error) => return of_tables(error),
         StepError::Import(error) => return of_import(error),
@@ -269,6 +273,19 @@ fn of_model(error: &ModelError) -> String {
     .to_owned()
 }
 
+fn of_harness(error: &HarnessError) -> String {
+    match error {
+        HarnessError::File(error) => return of_file(error),
+        HarnessError::Yaml(error) => return of_document(error),
+        HarnessError::Unknown { .. } => "give the directory of the harness's task files with --include-path, and names as `lm_eval ls tasks` lists them",
+        HarnessError::Twice { .. } => "leave one of the two out",
+        HarnessError::Function { .. } => "leave the task out: functions in Python are not executed, and this one, or this version of it, is not ported",
+        HarnessError::NoData { .. } => "put the data of the task there, or give another directory with --data",
+        _ => "correct the task file or its data, or leave the task out",
+    }
+    .to_owned()
+}
+
 fn of_evaluation(error: &EvalError) -> String {
     match error {
         EvalError::File(error) => of_file(error),
@@ -276,7 +293,10 @@ fn of_evaluation(error: &EvalError) -> String {
         EvalError::Corpus(error) => of_corpus(error),
         EvalError::Item { .. } => "correct this line of the task's items".to_owned(),
         EvalError::Results { .. } => "give a results file of `retrace eval -o`".to_owned(),
-        EvalError::NotFinite { .. } => "check the weights: `retrace stats` finds values that are not finite, and `retrace verify` finds changed files".to_owned(),
+        EvalError::Request { .. } => "check the text that is asked about".to_owned(),
+        EvalError::Cache { .. } => "remove this file of answers, which are then computed again".to_owned(),
+        EvalError::Prompts { .. } => "correct this file of the model; it decides how texts become tokens".to_owned(),
+        EvalError::NotFinite { .. } | EvalError::NotFiniteAnswer { .. } => "check the weights: `retrace stats` finds values that are not finite, and `retrace verify` finds changed files".to_owned(),
     }
 }
 
