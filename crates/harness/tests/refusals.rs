@@ -265,7 +265,7 @@ fn ported_functions_score_documents_and_put_them_together() {
     assert_eq!(scored.evaluated, 3);
     assert_eq!(scored.averaged, ["id"]);
     let results: Vec<(&str, String)> = scored.results.iter().map(|(key, value)| (key.as_str(), value.text())).collect();
-    let id_error = (1.0_f64 / 3.0).sqrt().to_string();
+    let id_error = (1.0 / 3.0_f64.sqrt()).to_string();
     assert_eq!(
         results,
         [
