@@ -6,6 +6,7 @@ pub mod aggregation;
 mod choices;
 mod exact_match;
 mod pass_at_k;
+pub(crate) mod translation;
 
 use crate::object::Object;
 use crate::pattern::words;
@@ -216,6 +217,27 @@ pub const METRICS: &[Metric] = &[
         source: HARNESS,
     },
     Metric {
+        name: "bleu",
+        higher_is_better: true,
+        of_document: OfDocument { generation: Some(Generated::Pair), ..NONE },
+        aggregation: Aggregation::Bleu,
+        source: "Papineni et al. 2002; sacrebleu 2.6",
+    },
+    Metric {
+        name: "chrf",
+        higher_is_better: true,
+        of_document: OfDocument { generation: Some(Generated::Pair), ..NONE },
+        aggregation: Aggregation::Chrf,
+        source: "Popović 2015; sacrebleu 2.6",
+    },
+    Metric {
+        name: "chrf++",
+        higher_is_better: true,
+        of_document: OfDocument { generation: Some(Generated::Pair), ..NONE },
+        aggregation: Aggregation::ChrfPlusPlus,
+        source: "Popović 2017; sacrebleu 2.6",
+    },
+    Metric {
         name: "bypass",
         higher_is_better: true,
         of_document: OfDocument { generation: Some(Generated::Nothing), ..NONE },
@@ -225,13 +247,8 @@ pub const METRICS: &[Metric] = &[
 ];
 
 /// What the harness registers as metrics and this crate refuses, each with the reason.
-pub const REFUSED: &[(&str, &str)] = &[
-    ("bleu", "it is not ported"),
-    ("chrf", "it is not ported"),
-    ("chrf++", "it is not ported"),
-    ("ter", "it is not ported"),
-    ("acc_all", "no output type of the harness gives it what it needs"),
-];
+pub const REFUSED: &[(&str, &str)] =
+    &[("ter", "it is not ported"), ("acc_all", "no output type of the harness gives it what it needs")];
 
 /// The metric of a name, if there is one.
 #[must_use]

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::metric::Aggregation;
 use crate::metric::aggregation::{self, Confusion};
+use crate::metric::translation;
 use crate::numpy;
 use crate::object::Object;
 use crate::python::Random;
@@ -65,6 +66,20 @@ pub fn standard_error(
                 move |places: &[u32]| {
                     confusion.count(places.iter().map(|place| numbered[*place as usize]));
                     Ok(confusion.correlation())
+                }
+            })?
+        }
+        Aggregation::Bleu | Aggregation::Chrf | Aggregation::ChrfPlusPlus => {
+            let Some(translation) = aggregation.translation() else { return Ok(None) };
+            let counts = translation.counts(values)?;
+            bootstrap(counts.len(), draws, || {
+                let (counts, mut total) = (&counts, vec![0; counts.first().map_or(0, Vec::len)]);
+                move |places: &[u32]| {
+                    total.fill(0);
+                    for place in places {
+                        translation::add(&mut total, &counts[*place as usize]);
+                    }
+                    Ok(translation.score(&total))
                 }
             })?
         }

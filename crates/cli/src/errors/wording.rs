@@ -11,6 +11,7 @@ use retrace_audit::{AuditError, RuleError};
 use retrace_checkpoint::{CheckpointError, Contradiction};
 use retrace_corpus::CorpusError;
 use retrace_eval::EvalError;
+use retrace_harness::{HarnessError, ScoreError};
 use retrace_files::FileError;
 use retrace_files::safetensors::Dtype;
 use retrace_import::ImportError;
@@ -201,7 +202,36 @@ fn units() -> Vec<PointError> {
 
 fn steps() -> Vec<StepError> {
     let (one, other) = (|| rel("one.yaml"), || rel("other.yaml"));
+    let no_data = || HarnessError::NoData {
+        dataset: text("OWNER/NAME"),
+        name: None,
+        split: text("test"),
+        looked: vec![text("data/OWNER/NAME/test.{jsonl,parquet}")],
+    };
     vec![
+        StepError::Harness(HarnessError::TaskFile { path: path(), what: text("WHAT") }),
+        StepError::Harness(HarnessError::Unknown { name: text("hellaswg"), looked: vec![path()], similar: Some(text("hellaswag")) }),
+        StepError::Harness(HarnessError::Twice { name: text("piqa"), first: text("piqa"), second: text("pythia") }),
+        StepError::Harness(HarnessError::Function {
+            task: text("hellaswag"),
+            function: text("process_docs"),
+            path: path(),
+            digest: text("b3:0123"),
+        }),
+        StepError::Harness(HarnessError::Task { task: text("piqa"), what: text("WHAT") }),
+        StepError::Harness(HarnessError::Document {
+            task: text("piqa"),
+            split: text("test"),
+            document: 7,
+            what: text("WHAT"),
+        }),
+        StepError::Harness(no_data()),
+        StepError::HarnessTasks { stopped: 2, of: 9, first: no_data() },
+        StepError::HarnessRequest { task: text("piqa"), document: 7, what: text("WHAT") },
+        StepError::HarnessScore {
+            task: text("piqa"),
+            error: ScoreError::Document { document: 7, problem: text("WHAT") },
+        },
         StepError::Searched { table: rel("tables/contamination.parquet"), what: text("WHAT") },
         StepError::Fit(FitError::Single("number of tokens")),
         StepError::Search(SearchError::NoItems),
@@ -348,6 +378,10 @@ fn all() -> Vec<Errors> {
             [
                 EvalError::Item { path: path(), line: 3, what: text("WHAT") },
                 EvalError::NotFinite { task: text("heldout"), item: text("item-1") },
+                EvalError::Request { request: 7, what: text("WHAT") },
+                EvalError::NotFiniteAnswer { request: 7 },
+                EvalError::Cache { path: path(), offset: 64, what: text("WHAT") },
+                EvalError::Prompts { path: path(), what: text("WHAT") },
                 EvalError::Results { path: path(), place: text("results"), what: text("WHAT") },
             ],
         ),

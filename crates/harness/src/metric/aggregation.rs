@@ -1,5 +1,6 @@
 //! How the values of a metric of all documents are put together.
 
+use super::translation::Translation;
 use crate::document::Aggregate;
 use crate::numpy;
 use crate::object::Object;
@@ -25,6 +26,12 @@ pub enum Aggregation {
     F1,
     /// Matthews' correlation.
     Matthews,
+    /// BLEU of the corpus.
+    Bleu,
+    /// chrF of the corpus.
+    Chrf,
+    /// chrF++ of the corpus.
+    ChrfPlusPlus,
     /// None: 999.
     Bypass,
     /// A function of the task, ported.
@@ -32,7 +39,7 @@ pub enum Aggregation {
 }
 
 /// What the harness registers as aggregations and this crate refuses.
-pub const REFUSED: [&str; 4] = ["bleu", "chrf", "chrf++", "ter"];
+pub const REFUSED: [&str; 1] = ["ter"];
 
 impl Aggregation {
     /// By the name that a task gives; nothing if there is no such aggregation.
@@ -48,9 +55,22 @@ impl Aggregation {
             "brier_score" => Self::Brier,
             "f1" => Self::F1,
             "matthews_corrcoef" => Self::Matthews,
+            "bleu" => Self::Bleu,
+            "chrf" => Self::Chrf,
+            "chrf++" => Self::ChrfPlusPlus,
             "bypass" => Self::Bypass,
             _ => return None,
         })
+    }
+
+    /// The metric of translation that it is, if it is one.
+    pub(crate) fn translation(self) -> Option<Translation> {
+        match self {
+            Self::Bleu => Some(Translation::Bleu),
+            Self::Chrf => Some(Translation::Chrf { words: 0 }),
+            Self::ChrfPlusPlus => Some(Translation::Chrf { words: 2 }),
+            _ => None,
+        }
     }
 
     /// The aggregate of the values.
@@ -66,11 +86,16 @@ impl Aggregation {
             Self::Bypass => return Ok(Object::Integer(999)),
             Self::Mean => mean(&numbers(values)?),
             Self::NanMean => nan_mean(&numbers(values)?),
-            Self::Median => median(&mut numbers(values)?)?,
+            // A whole number stays one.
+            Self::Median => return middle(values),
             Self::Perplexity => perplexity(&numbers(values)?)?,
             Self::WeightedPerplexity => power(-weighted_mean(values)?)?,
             Self::BitsPerByte => -weighted_mean(values)? / std::f64::consts::LN_2,
             Self::Brier => brier(values)?,
+            Self::Bleu | Self::Chrf | Self::ChrfPlusPlus => match self.translation() {
+                Some(translation) => translation.of(values)?,
+                None => return Err("it is no metric of translation".to_owned()),
+            },
             Self::F1 => f1(labels(values)?.into_iter())?,
             Self::Matthews => Confusion::of(&labels(values)?).correlation(),
             Self::Ported(aggregate) => {
@@ -102,6 +127,13 @@ pub(crate) fn nan_mean(values: &[f64]) -> f64 {
         kept.push(if value.is_nan() { 0.0 } else { *value });
     }
     if present == 0 { f64::NAN } else { numpy::sum(&kept) / numpy::count(present) }
+}
+
+fn middle(values: &[Object]) -> Result<Object, String> {
+    let mut keyed: Vec<(f64, &Object)> = numbers(values)?.into_iter().zip(values).collect();
+    median(&mut numbers(values)?)?;
+    keyed.sort_by(|left, right| left.0.partial_cmp(&right.0).unwrap_or(std::cmp::Ordering::Equal));
+    Ok(keyed[keyed.len() / 2].1.clone())
 }
 
 /// The order of the values changes.

@@ -10,8 +10,13 @@ const WORD: &str = r"\p{L}\p{N}_";
 const SPACE: &str = r"\s\x1c-\x1f";
 
 pub(super) fn translate(pattern: &str) -> Result<String, PatternError> {
-    let mut translation =
-        Translation { pattern, characters: pattern.chars().collect(), at: 0, out: String::new(), lines: vec![false] };
+    let mut translation = Translation {
+        pattern,
+        characters: pattern.chars().collect(),
+        at: 0,
+        out: String::new(),
+        open: vec![Open::default()],
+    };
     translation.all()?;
     Ok(translation.out)
 }
@@ -21,8 +26,19 @@ struct Translation<'a> {
     characters: Vec<char>,
     at: usize,
     out: String,
-    /// For each open group, whether `$` means the end of a line.
-    lines: Vec<bool>,
+    /// The whole pattern, and each group that is open.
+    open: Vec<Open>,
+}
+
+/// A group that is open.
+#[derive(Default, Clone, Copy)]
+struct Open {
+    /// Whether `$` means the end of a line.
+    lines: bool,
+    /// Where it begins in what was written.
+    start: usize,
+    /// Whether it, or a group in it, is captured.
+    captures: bool,
 }
 
 impl Translation<'_> {
@@ -63,13 +79,9 @@ impl Translation<'_> {
                 '[' => self.class()?,
                 '(' => self.open()?,
                 ')' => {
-                    if self.lines.len() == 1 {
-                        return Err(self.wrong("a ')' closes nothing"));
-                    }
-                    self.lines.pop();
-                    self.out.push(')');
+                    self.close()?;
                 }
-                '$' if self.lines.last() == Some(&true) => self.out.push_str(r"(?m:$)"),
+                '$' if self.lines() => self.out.push_str(r"(?m:$)"),
                 '$' => self.out.push_str(r"(?=\n?\z)"),
                 '{' => self.count(),
                 '}' | ']' => {
@@ -80,8 +92,36 @@ impl Translation<'_> {
                 other => self.out.push(other),
             }
         }
-        if self.lines.len() > 1 {
+        if self.open.len() > 1 {
             return Err(self.wrong("a ')' is missing"));
+        }
+        Ok(())
+    }
+
+    fn lines(&self) -> bool {
+        self.open.last().is_some_and(|open| open.lines)
+    }
+
+    fn begin(&mut self, written: &str, lines: bool, captures: bool) {
+        self.open.push(Open { lines, start: self.out.len(), captures });
+        self.out.push_str(written);
+    }
+
+    fn close(&mut self) -> Result<(), PatternError> {
+        if self.open.len() == 1 {
+            return Err(self.wrong("a ')' closes nothing"));
+        }
+        self.out.push(')');
+        let Some(closed) = self.open.pop() else { return Ok(()) };
+        if let Some(outer) = self.open.last_mut() {
+            outer.captures |= closed.captures;
+        }
+        // Python repeats an empty group once more and captures that; other engines do not.
+        if closed.captures && matches!(self.peek(0), Some('*' | '+' | '{')) {
+            let alone = fancy_regex::Regex::new(&format!(r"\A{}\z", &self.out[closed.start..]));
+            if alone.is_ok_and(|alone| alone.is_match("").unwrap_or(true)) {
+                return Err(self.refused("a repeated group that can be empty"));
+            }
         }
         Ok(())
     }
@@ -114,10 +154,9 @@ impl Translation<'_> {
     }
 
     fn open(&mut self) -> Result<(), PatternError> {
-        let inherited = self.lines.last().copied().unwrap_or(false);
+        let inherited = self.lines();
         if self.peek(0) != Some('?') {
-            self.out.push('(');
-            self.lines.push(inherited);
+            self.begin("(", inherited, true);
             return Ok(());
         }
         self.at += 1;
@@ -129,7 +168,7 @@ impl Translation<'_> {
             Some('P') => match self.next() {
                 Some('<') => {
                     let name = self.until('>')?;
-                    self.out.push_str(&format!("(?P<{name}>"));
+                    self.begin(&format!("(?P<{name}>"), inherited, true);
                 }
                 Some('=') => {
                     let name = self.until(')')?;
@@ -140,14 +179,12 @@ impl Translation<'_> {
             },
             Some('<') => match self.next() {
                 Some(kind @ ('=' | '!')) => {
-                    self.out.push_str("(?<");
-                    self.out.push(kind);
+                    self.begin(&format!("(?<{kind}"), inherited, false);
                 }
                 _ => return Err(self.wrong("'(?<' is followed by neither '=' nor '!'")),
             },
             Some(kind @ (':' | '=' | '!' | '>')) => {
-                self.out.push_str("(?");
-                self.out.push(kind);
+                self.begin(&format!("(?{kind}"), inherited, false);
             }
             Some('(') => return Err(self.refused("a conditional group")),
             Some(_) => {
@@ -156,7 +193,6 @@ impl Translation<'_> {
             }
             None => return Err(self.wrong("it ends in a group")),
         }
-        self.lines.push(inherited);
         Ok(())
     }
 
@@ -182,13 +218,16 @@ impl Translation<'_> {
                         return Err(self.wrong("flags for the whole pattern are not at its start"));
                     }
                     let off = if off.is_empty() { off } else { format!("-{off}") };
+                    let written = format!("(?{on}{off}{end}");
                     if end == ':' {
-                        self.lines.push(lines);
-                    } else if let Some(last) = self.lines.last_mut() {
-                        *last = lines;
+                        self.begin(&written, lines, false);
+                        return Ok(());
                     }
-                    if end == ':' || !on.is_empty() || !off.is_empty() {
-                        self.out.push_str(&format!("(?{on}{off}{end}"));
+                    if let Some(whole) = self.open.last_mut() {
+                        whole.lines = lines;
+                    }
+                    if written != "(?)" {
+                        self.out.push_str(&written);
                     }
                     return Ok(());
                 }

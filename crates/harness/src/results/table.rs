@@ -70,7 +70,14 @@ pub fn table(evaluation: &Evaluation, groups_only: bool) -> Vec<Row> {
                     Some(Object::Bool(false)) => "↓".to_owned(),
                     _ => String::new(),
                 },
-                value: four_digits(value),
+                value: match value {
+                    // What writes the table for the harness spells them so, only in this column.
+                    Object::Float(value) if value.is_nan() => "NaN".to_owned(),
+                    Object::Float(value) if value.is_infinite() => {
+                        if *value > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()
+                    }
+                    other => four_digits(other),
+                },
                 sign: if error.is_some() { "±".to_owned() } else { String::new() },
                 error: error.map_or_else(String::new, |error| match error {
                     Object::Text(_) => "   N/A".to_owned(),
