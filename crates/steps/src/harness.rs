@@ -14,7 +14,9 @@ use retrace_harness::results::{
     Evaluation, GroupRules, Hashes, Row, Run, TaskResult, results_json, sample_hashes, sample_line, table, task_hash,
 };
 use retrace_harness::score::{Answered, Rules, Scored, Scoring};
-use retrace_harness::{Data, Document, HarnessError, Index, Member, Object, Options, Request, Response, ScoreError, Task, VERSION};
+use retrace_harness::{
+    Data, Document, HarnessError, Index, Member, Object, Options, Request, Response, ScoreError, Task, VERSION,
+};
 use retrace_model::{Engine, Inference, ModelError, hub};
 use retrace_spec::{Digest, canonical_digest};
 
@@ -352,7 +354,11 @@ impl Ready {
     }
 
     /// The results, the lines of its samples with an empty one at the end, and the hashes of its samples.
-    fn score(&self, responses: &[Response], bootstraps: usize) -> Result<(TaskResult, Vec<String>, Vec<Hashes>), StepError> {
+    fn score(
+        &self,
+        responses: &[Response],
+        bootstraps: usize,
+    ) -> Result<(TaskResult, Vec<String>, Vec<Hashes>), StepError> {
         let Self { task, scoring, config, .. } = self;
         let name = task.config.name().to_owned();
         let repeated: Vec<Vec<Response>> =
@@ -368,7 +374,9 @@ impl Ready {
         let (mut lines, mut hashes) = (Vec::with_capacity(samples.len() + 1), Vec::with_capacity(samples.len()));
         for mut sample in samples {
             let place = sample.document;
-            let (Some(document), Some(ordered)) = (task.documents.get(place), task.ordered.get(place)) else { continue };
+            let (Some(document), Some(ordered)) = (task.documents.get(place), task.ordered.get(place)) else {
+                continue;
+            };
             let begins = answered.partition_point(|answer| answer.instance.document < place);
             let ends = answered.partition_point(|answer| answer.instance.document <= place);
             let own = answered.get(begins..ends).unwrap_or_default();

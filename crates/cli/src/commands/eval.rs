@@ -202,7 +202,7 @@ impl Eval {
         let values: Vec<Value> = all
             .iter()
             .map(|(name, scores)| {
-                let truncated: Value = scores.truncated.iter().cloned().collect::<serde_json::Map<_, _>>().into();
+                let truncated: Value = scores.truncated.iter().map(|(task, lost)| (task.as_str(), *lost)).collect();
                 json!({"model": name, "results": scores.results, "truncated": truncated})
             })
             .collect();

@@ -11,9 +11,9 @@ use retrace_audit::{AuditError, RuleError};
 use retrace_checkpoint::{CheckpointError, Contradiction};
 use retrace_corpus::CorpusError;
 use retrace_eval::EvalError;
-use retrace_harness::{HarnessError, ScoreError};
 use retrace_files::FileError;
 use retrace_files::safetensors::Dtype;
+use retrace_harness::{HarnessError, ScoreError};
 use retrace_import::ImportError;
 use retrace_manifest::{BundlingError, ExportError, ListError, SealError, Unknown};
 use retrace_model::ModelError;
@@ -210,7 +210,11 @@ fn steps() -> Vec<StepError> {
     };
     vec![
         StepError::Harness(HarnessError::TaskFile { path: path(), what: text("WHAT") }),
-        StepError::Harness(HarnessError::Unknown { name: text("hellaswg"), looked: vec![path()], similar: Some(text("hellaswag")) }),
+        StepError::Harness(HarnessError::Unknown {
+            name: text("hellaswg"),
+            looked: vec![path()],
+            similar: Some(text("hellaswag")),
+        }),
         StepError::Harness(HarnessError::Twice { name: text("piqa"), first: text("piqa"), second: text("pythia") }),
         StepError::Harness(HarnessError::Function {
             task: text("hellaswag"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::numpy::count;
 use crate::object::Object;
-use crate::pattern::is_space;
+use crate::python::is_space;
 
 /// A metric of translation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
