@@ -27,6 +27,22 @@ pub(crate) fn replaced(pattern: &str, text: &str, with: &str, count: usize) -> R
     Ok(out)
 }
 
+/// `re.findall(pattern, text)`: the first group of each match, or the match if there is no group.
+///
+/// # Errors
+/// As [`replaced`].
+pub(crate) fn found(pattern: &str, text: &str) -> Result<Vec<String>, String> {
+    let refused = |what: &dyn std::fmt::Display| format!("the pattern {:?}: {what}", excerpt(pattern));
+    let regex = Regex::new(pattern).map_err(|error| refused(&error))?;
+    let mut all = Vec::new();
+    for found in regex.captures_iter(text) {
+        let found = found.map_err(|error| refused(&error))?;
+        let wanted = usize::from(found.len() > 1);
+        all.push(found.get(wanted).map_or_else(String::new, |group| group.as_str().to_owned()));
+    }
+    Ok(all)
+}
+
 enum Part {
     Text(String),
     Group(usize),
