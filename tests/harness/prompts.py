@@ -314,6 +314,9 @@ def main():
                             "task": task_name, "shots": shots, "output": task.OUTPUT_TYPE,
                             "requests": [[i.doc_id, i.idx, list(i.args)] for i in task.instances],
                             "targets": [task.doc_to_target(doc) for _, doc in task.doc_iterator()],
+                            "inputs": [
+                                task.doc_to_text(doc) if task.multiple_input else None for _, doc in task.doc_iterator()
+                            ],
                             "choices": [
                                 task.doc_to_choice(doc) if task.config.doc_to_choice is not None else []
                                 for _, doc in task.doc_iterator()

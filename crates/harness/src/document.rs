@@ -11,6 +11,8 @@ pub struct Document {
     pub target: Value,
     /// What `doc_to_choice` gives; empty without choices.
     pub choices: Vec<String>,
+    /// What `doc_to_text` gives, if it is a number: the right one of several contexts.
+    pub input: Option<i64>,
 }
 
 /// A port of a task's `process_results`: the document's columns and the filtered answers of its requests, to the

@@ -110,7 +110,8 @@ impl Task {
             let choices = maker.choices(asked).map_err(wrong)?.unwrap_or_default();
             task.documents.push(Document {
                 columns: asked.to_json(),
-                target: maker.gold(asked).map_err(wrong)?.to_json(),
+                target: maker.target(&maker.own.target, asked).map_err(wrong)?.to_json(),
+                input: maker.input(asked).map_err(wrong)?,
                 choices: choices.iter().map(Value::shown).collect(),
             });
             task.ordered.push(asked.clone());
@@ -383,12 +384,13 @@ impl<'a> Maker<'a> {
         if self.has_choices { choices(&self.own.choice, document).map(Some) } else { Ok(None) }
     }
 
-    /// What is right: with several inputs the number that the text is, otherwise the target.
-    fn gold(&self, document: &Dict) -> Result<Value, String> {
-        match self.multiple_input > 0 && self.config.output_type() == "multiple_choice" {
-            true => self.text(&self.own.text, document),
-            false => self.target(&self.own.target, document),
+    /// With several inputs, which of them is right.
+    fn input(&self, document: &Dict) -> Result<Option<i64>, String> {
+        if self.multiple_input == 0 {
+            return Ok(None);
         }
+        let number = self.text(&self.own.text, document)?.int().and_then(|number| i64::try_from(number).ok());
+        number.map(Some).ok_or_else(|| "`doc_to_text` gives no number, as it did for the first document".to_owned())
     }
 
     /// The description and the examples.

@@ -146,12 +146,15 @@ fn compare(
     }
     let targets: Vec<_> = task.documents.iter().map(|document| document.target.clone()).collect();
     let choices: Vec<_> = task.documents.iter().map(|document| serde_json::json!(document.choices)).collect();
-    // With several inputs, what is right is the number that the text is.
-    if task.multiple_input == 0 && serde_json::json!(targets) != expected["targets"] {
+    if serde_json::json!(targets) != expected["targets"] {
         return Err(format!("targets\n  ours   {targets:?}\n  theirs {}", expected["targets"]));
     }
     if serde_json::json!(choices) != expected["choices"] {
         return Err(format!("choices\n  ours   {choices:?}\n  theirs {}", expected["choices"]));
+    }
+    let inputs: Vec<_> = task.documents.iter().map(|document| document.input).collect();
+    if serde_json::json!(inputs) != expected["inputs"] {
+        return Err(format!("inputs\n  ours   {inputs:?}\n  theirs {}", expected["inputs"]));
     }
     let scores = expected["scores"].as_array().map(Vec::as_slice).unwrap_or_default();
     for (at, score) in scores.iter().enumerate() {

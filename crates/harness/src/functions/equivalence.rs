@@ -1,6 +1,6 @@
 //! Whether two answers in LaTeX are the same text after the normalization that the tasks on mathematics share.
 
-use crate::pattern::found;
+use crate::substitution::found;
 
 /// What a Python exception of the normalization is here: the texts are then compared as they are.
 struct Failed;

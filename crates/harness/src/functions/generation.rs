@@ -7,8 +7,8 @@ use serde_json::{Map, Value as Json, json};
 use crate::function::Port;
 use crate::functions::common::{column, dict, mapped, text, texts};
 use crate::functions::equivalence::{boxed, in_text, is_equivalent, same_latex, without_box};
-use crate::pattern::replaced;
 use crate::python::{Dict, Value, stripped, words};
+use crate::substitution::replaced;
 
 const LETTERS: [&str; 10] = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J"];
 const THINK: &str = "Let's think step by step.";

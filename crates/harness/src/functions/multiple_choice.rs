@@ -2,8 +2,8 @@
 
 use crate::function::Port;
 use crate::functions::common::{column, dict, list, mapped, position, text, texts};
-use crate::pattern::replaced;
 use crate::python::{Dict, Value, capitalized, literal, stripped, words};
+use crate::substitution::replaced;
 
 const LETTERS: [&str; 4] = ["A", "B", "C", "D"];
 
@@ -117,7 +117,7 @@ fn copa_target(document: &Dict) -> Result<Value, String> {
 }
 
 fn mathqa_choice(document: &Dict) -> Result<Value, String> {
-    let found = crate::pattern::found(r"[abcd] \) .*?, |e \) .*?$", text(document, "options")?)?;
+    let found = crate::substitution::found(r"[abcd] \) .*?, |e \) .*?$", text(document, "options")?)?;
     let of = |choice: &String| choice.get(4..).unwrap_or_default().trim_end_matches([' ', ',']).to_owned();
     Ok(found.iter().map(of).collect::<Vec<_>>().into())
 }

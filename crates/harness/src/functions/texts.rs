@@ -4,8 +4,8 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::function::Port;
 use crate::functions::common::{column, text};
-use crate::pattern::replaced;
 use crate::python::{Dict, Value, is_space};
+use crate::substitution::replaced;
 
 /// The digests of sources with their ports.
 pub(super) const PORTS: &[(&str, Port)] = &[
