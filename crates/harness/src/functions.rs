@@ -1,6 +1,9 @@
 //! The ported functions, one file for each family of tasks, and the digests of the sources that they are ports of.
 
 mod common;
+mod equivalence;
+mod generation;
+mod likelihoods;
 mod multiple_choice;
 mod texts;
 
@@ -8,6 +11,6 @@ use crate::function::Port;
 
 /// The port of the source with this digest.
 pub(crate) fn find(digest: &str) -> Option<Port> {
-    let families = [multiple_choice::PORTS, texts::PORTS];
+    let families = [generation::PORTS, likelihoods::PORTS, multiple_choice::PORTS, texts::PORTS];
     families.into_iter().flatten().find(|(known, _)| *known == digest).map(|(_, port)| *port)
 }

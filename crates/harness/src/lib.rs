@@ -26,20 +26,23 @@ pub mod results;
 pub mod score;
 mod source;
 pub mod stderr;
+mod substitution;
 mod task;
+mod task_error;
 mod template;
 mod yaml;
 
 pub use config::TaskConfig;
 pub use data::Data;
 pub use document::{Aggregate, Document, ProcessResults};
-pub use error::{HarnessError, ScoreError};
+pub use error::ScoreError;
 pub use function::{Port, port};
 pub use index::{Group, Index, Member};
 pub use object::Object;
 pub use request::{Generation, Instance, Request, Response};
 pub use source::definition;
 pub use task::{Limit, Options, Task};
+pub use task_error::HarnessError;
 pub use template::Template;
 pub use yaml::read as read_task_file;
 

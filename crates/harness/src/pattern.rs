@@ -3,15 +3,12 @@
 //! A pattern is translated (`translate`): what the two read differently is written out, and what cannot be is refused.
 //! [`Pattern::find_all`] is Python's `findall`, whose empty matches differ from those of `regex`.
 
-mod replace;
 mod translate;
 
 use fancy_regex::{Captures, Regex};
 use thiserror::Error;
 
 use crate::python::is_space;
-
-pub(crate) use replace::replaced;
 
 /// Why a pattern cannot be used, or a search did not end.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

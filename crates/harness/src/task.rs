@@ -111,8 +111,8 @@ impl Task {
             task.documents.push(Document {
                 columns: asked.to_json(),
                 target: maker.target(&maker.own.target, asked).map_err(wrong)?.to_json(),
-                choices: choices.iter().map(Value::shown).collect(),
                 input: maker.input(asked).map_err(wrong)?,
+                choices: choices.iter().map(Value::shown).collect(),
             });
             task.ordered.push(asked.clone());
         }
@@ -384,13 +384,13 @@ impl<'a> Maker<'a> {
         if self.has_choices { choices(&self.own.choice, document).map(Some) } else { Ok(None) }
     }
 
-    /// What is right: with several inputs the number that the text is, otherwise the target.
-    /// Which of several contexts is the right one, if each choice is in a context of its own.
+    /// With several inputs, which of them is right.
     fn input(&self, document: &Dict) -> Result<Option<i64>, String> {
-        match self.multiple_input > 0 {
-            true => Ok(self.text(&self.own.text, document)?.int().and_then(|number| i64::try_from(number).ok())),
-            false => Ok(None),
+        if self.multiple_input == 0 {
+            return Ok(None);
         }
+        let number = self.text(&self.own.text, document)?.int().and_then(|number| i64::try_from(number).ok());
+        number.map(Some).ok_or_else(|| "`doc_to_text` gives no number, as it did for the first document".to_owned())
     }
 
     /// The description and the examples.

@@ -163,7 +163,7 @@ fn trimmed(text: &str, which: Option<&str>, start: bool, end: bool) -> String {
 
 /// The harness's own filter, `re.sub`.
 fn regex_replace(text: &str, pattern: &str, with: &str, count: Option<usize>) -> Result<String, Error> {
-    crate::pattern::replaced(pattern, text, with, count.unwrap_or(0))
+    crate::substitution::replaced(pattern, text, with, count.unwrap_or(0))
         .map_err(|what| Error::new(ErrorKind::InvalidOperation, what))
 }
 

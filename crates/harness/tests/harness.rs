@@ -146,12 +146,101 @@ fn compare(
     }
     let targets: Vec<_> = task.documents.iter().map(|document| document.target.clone()).collect();
     let choices: Vec<_> = task.documents.iter().map(|document| serde_json::json!(document.choices)).collect();
-    // With several inputs, what is right is the number that the text is.
-    if task.multiple_input == 0 && serde_json::json!(targets) != expected["targets"] {
+    if serde_json::json!(targets) != expected["targets"] {
         return Err(format!("targets\n  ours   {targets:?}\n  theirs {}", expected["targets"]));
     }
     if serde_json::json!(choices) != expected["choices"] {
         return Err(format!("choices\n  ours   {choices:?}\n  theirs {}", expected["choices"]));
     }
+    let inputs: Vec<_> = task.documents.iter().map(|document| document.input).collect();
+    if serde_json::json!(inputs) != expected["inputs"] {
+        return Err(format!("inputs\n  ours   {inputs:?}\n  theirs {}", expected["inputs"]));
+    }
+    let scores = expected["scores"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for (at, score) in scores.iter().enumerate() {
+        let document = &task.documents[at * task.documents.len() / scores.len()];
+        let process = task.process_results.ok_or("it has no function that scores")?;
+        let ours = process(&document.columns, score[0].as_array().unwrap())?;
+        let theirs = score[1].as_object().unwrap();
+        let close = |(name, value): &(String, serde_json::Value)| match (value.as_f64(), theirs[name].as_f64()) {
+            (Some(ours), Some(theirs)) => (ours - theirs).abs() <= 1e-15,
+            _ => *value == theirs[name],
+        };
+        if ours.len() != theirs.len() || !ours.iter().all(close) {
+            return Err(format!("scores of {score}, ours {ours:?}, of {:?}", document.columns));
+        }
+    }
     Ok(())
+}
+
+/// All task files of the installed harness are read as the harness reads them: fields, defaults, groups and tags.
+#[test]
+fn configs() {
+    let Some(directory) = installed() else { return };
+    let Some(made) = std::env::var_os("RETRACE_TEST_PROMPTS").map(PathBuf::from) else { return };
+    let expected = std::fs::read_to_string(made.join("configs.jsonl")).unwrap();
+    let expected: Vec<serde_json::Value> = expected.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let index = Index::read(&[directory]).unwrap();
+    let (mut same, mut refused, mut wrong) = (0, BTreeMap::<String, usize>::new(), Vec::new());
+    for line in &expected {
+        let name = line["name"].as_str().unwrap();
+        let ours = match index.load(&[name.to_owned()]) {
+            Ok(members) => members,
+            Err(_) if line.get("error").is_some() => continue,
+            Err(error) => {
+                let what = error.to_string();
+                *refused.entry(what.rsplit(": ").next().unwrap_or_default().to_owned()).or_default() += 1;
+                continue;
+            }
+        };
+        let (ours, theirs): (serde_json::Value, serde_json::Value) = match (&ours[..], line.get("members")) {
+            // The script does not have the functions, which the harness wants here.
+            _ if line["error"].as_str().is_some_and(|error| error.contains("!function")) => continue,
+            ([Member::Task(task)], None) => (task.fields().to_json().into(), line["config"].clone()),
+            ([Member::Group(group)], Some(members)) => (group.members.iter().map(tree).collect(), members.clone()),
+            (members, Some(theirs)) => (members.iter().map(tree).collect(), theirs.clone()),
+            (members, None) => (members.iter().map(tree).collect(), line.clone()),
+        };
+        match ours == theirs {
+            true => same += 1,
+            false => wrong.push(format!("{name}:\n  ours   {ours}\n  theirs {theirs}")),
+        }
+    }
+    println!("{same} tasks, groups and tags are the same; refused: {refused:?}");
+    let shown: Vec<&str> = wrong.iter().take(10).map(String::as_str).collect();
+    assert!(wrong.is_empty() && same > 10_000, "{} differ:\n{}", wrong.len(), shown.join("\n"));
+}
+
+fn tree(member: &Member) -> serde_json::Value {
+    match member {
+        Member::Task(task) => task.name().into(),
+        Member::Group(group) => {
+            let members: Vec<_> = group.members.iter().map(tree).collect();
+            serde_json::json!({"group": group.name, "alias": group.alias, "members": members})
+        }
+    }
+}
+
+/// All templates of the installed harness render invented documents as Jinja2 does, or are refused.
+#[test]
+fn templates() {
+    let Some(made) = std::env::var_os("RETRACE_TEST_PROMPTS").map(PathBuf::from) else { return };
+    let text = std::fs::read_to_string(made.join("templates.jsonl")).unwrap();
+    let (mut same, mut refused, mut wrong) = (0, BTreeMap::<String, usize>::new(), Vec::new());
+    for line in text.lines() {
+        let Value::Dict(fields) = serde_json::from_str(line).unwrap() else { panic!("{line}") };
+        let text = |name| fields.get(name).and_then(Value::text).unwrap();
+        let document = fields.get("document").and_then(Value::dict).unwrap();
+        let template = text("template");
+        let rendered = Template::new(template).and_then(|template| template.render(document));
+        match rendered {
+            Ok(rendered) if rendered == text("rendered") => same += 1,
+            Ok(rendered) => wrong.push(format!("{line}\n  ours {rendered:?}")),
+            Err(what) => *refused.entry(format!("{what}: {template}")).or_default() += 1,
+        }
+    }
+    println!("{same} times, the same text");
+    refused.iter().for_each(|(what, count)| println!("refused {count}: {what}"));
+    let shown: Vec<&str> = wrong.iter().take(12).map(String::as_str).collect();
+    assert!(wrong.is_empty() && same > 1000, "{} differ:\n{}", wrong.len(), shown.join("\n"));
 }

@@ -1,9 +1,9 @@
 //! Tasks of multiple choice.
 
 use crate::function::Port;
-use crate::functions::common::{dict, list, mapped, position, text, texts};
-use crate::pattern::replaced;
-use crate::python::{Dict, Value, capitalized, literal, stripped};
+use crate::functions::common::{column, dict, list, mapped, position, text, texts};
+use crate::python::{Dict, Value, capitalized, literal, stripped, words};
+use crate::substitution::replaced;
 
 const LETTERS: [&str; 4] = ["A", "B", "C", "D"];
 
@@ -18,7 +18,176 @@ pub(super) const PORTS: &[(&str, Port)] = &[
     ("b3:ed44a55ff932379d992f796d9e41d69a2d4405a20fcf3fc8b61e758340f6764d", Port::Value(race_choice)),
     ("b3:4adacb0b3d8f7e3fbf459cbec54dbe3e9b7a824a25264e609f1351f84f5bd605", Port::Value(logiqa_text)),
     ("b3:91ad6639ec2cfbe80f14207757f142e2b35b8f476071343a56787157016c12f2", Port::Value(logiqa_target)),
+    ("b3:458df5445e46c5240a4b75667593700afc46f4bc8301be9d455acc8051393afe", Port::Value(copa_text)),
+    ("b3:db814ba9f71bc0fcda5cda018b11dc0d3065b98afa533ab86c6040b15491c7e8", Port::Value(copa_target)),
+    (
+        "b3:6e43b8e14adeda78484d9fd58e3a4bb143d181dd8372fc800aa6dc43acd63004",
+        Port::Value(|document| copa_choices(document, " ")),
+    ),
+    ("b3:1d40a12a517334f582e142cd5760b851f85d3e6c599ec3d8c7a724ce0c4cc090", Port::Value(mathqa_choice)),
+    ("b3:60798a05cd458db4f6fbb4feb641651a48193ed08e1fab8826c2669321121357", Port::Value(pubmedqa_text)),
+    (
+        "b3:59af99c320274d658b83448a8a2bd5eb4f0ef82ff6090882b7e06d16a417e6aa",
+        Port::Value(|document| copa_choices(document, "")),
+    ),
+    (
+        "b3:658dd959e2d716cb107ac214551bda32f742243495f66270b37d0c5b98b38e20",
+        Port::Value(|document| connected(document, "sest", "seetõttu")),
+    ),
+    (
+        "b3:5043fdc6b9c60390fc7f852c446fd7b5d38fdff94802a50f72a6ced9a7efddc2",
+        Port::Value(|document| connected(document, "poukisa", "donk sa")),
+    ),
+    (
+        "b3:88435ff28b4ff12dfc8b4d62debfe37e0a60224cbd6024f47b9a3de8181d5164",
+        Port::Value(|document| connected(document, "perché", "quindi")),
+    ),
+    (
+        "b3:db7c47cd0508ce64ab6fad05d0df33f4534d9e339ad7bf3838aed3f6dbcfd846",
+        Port::Value(|document| connected(document, "karena", "maka")),
+    ),
+    (
+        "b3:29fb8bee639ceaa8889e0ed52241b6d719f7b58ea920b925218dd8b4949658bb",
+        Port::Value(|document| connected(document, "imataq", "chaymi")),
+    ),
+    (
+        "b3:f254479bfd2e42904cddc2c9a977573205172d1c39dfeb813c198658616c079a",
+        Port::Value(|document| connected(document, "kwa sababu", "kwa hiyo")),
+    ),
+    (
+        "b3:7468c5fbb20bffd926affc0818aa5d70af27c91447878a7a3572758ab1046a06",
+        Port::Value(|document| connected(document, "因为", "所以")),
+    ),
+    (
+        "b3:ff0943d435469c2ef3c1c5146a3a7805ee1de90c3aed138e9f35e32867b8e06f",
+        Port::Value(|document| connected(document, "காரணமாக", "எனவே")),
+    ),
+    (
+        "b3:4f56d1c41a3f09226587d30cb7469659d946f80c8d0246035b2c6ea9966eade9",
+        Port::Value(|document| connected(document, "เพราะ", "ดังนั้น")),
+    ),
+    (
+        "b3:c79340475cbdcb0300433f4373bc1e9dcbcc6da1b2d7871fff15014f125a815c",
+        Port::Value(|document| connected(document, "çünkü", "bu yüzden")),
+    ),
+    (
+        "b3:8948a6b0a7e0f5bb9316c301ff236eb10069d07eb92c339fbb5031ed265b1a3b",
+        Port::Value(|document| connected(document, "bởi vì", "vì vậy")),
+    ),
+    ("b3:fe1a14510a5e8449951d82c554948476c0383b192d073bfedf7a5e2ea66eae89", Port::Value(winogrande_text)),
+    ("b3:fe6b0fc1278dc1178c52ef232ff5c20e12caaf2e70b87e2040bfce308d7d32a8", Port::Value(winogrande_target)),
+    ("b3:9ac87b9f2d0bfdc09a3682060b121377fa8a0ddc2a2e7a62ff549e0c8d5b127e", Port::Value(winogrande_choice)),
+    ("b3:6938185e3e1e809e0d3eee9e938e6f88b456e3d4379bf03574dddeab81923295", Port::Value(wsc_text)),
+    ("b3:a32f3f37dd7b9329e5d9ea9bf7d9d4d4434cebf7de97c0b5b9a73f6d4eccc8ab", Port::Value(medqa_text)),
+    (
+        "b3:a77610553bd78ecdea638d88dae6a1ba836b955743cd0a0b944596c69ef36516",
+        Port::Value(|document| column(document, "label").cloned()),
+    ),
+    ("b3:6646c5853f941d3191c9c56737f47819a352cd11881996dbf153547bf1de5c8a", Port::Documents(bigbench)),
+    ("b3:90a575f074640753cfb4a22cd0947e0f1e98685a89cf0f08e1827950f29a5f44", Port::Documents(tmmlu)),
+    ("b3:49c40199da9835879bae418b0c1bd5a582ae272da8cdb86c6b443fa97e4b7826", Port::Value(musr_text)),
 ];
+
+fn copa_text(document: &Dict) -> Result<Value, String> {
+    connected(document, "because", "therefore")
+}
+
+/// The premise without its last character, and the word that connects it with a cause or an effect.
+fn connected(document: &Dict, cause: &str, effect: &str) -> Result<Value, String> {
+    let word = [cause, effect][position(text(document, "question")?, &["cause", "effect"])?];
+    let mut premise = stripped(text(document, "premise")?).chars();
+    premise.next_back();
+    Ok(format!("{} {word}", premise.as_str()).into())
+}
+
+/// The text with its first letter small, after `before`.
+fn small(document: &Dict, name: &str, before: &str) -> Result<String, String> {
+    let mut rest = text(document, name)?.chars();
+    let first = rest.next().ok_or_else(|| format!("the column `{name}` is empty"))?;
+    Ok(format!("{before}{}{}", first.to_lowercase(), rest.as_str()))
+}
+
+fn copa_choices(document: &Dict, before: &str) -> Result<Value, String> {
+    Ok(vec![small(document, "choice1", before)?, small(document, "choice2", before)?].into())
+}
+
+fn copa_target(document: &Dict) -> Result<Value, String> {
+    let is_first = column(document, "label")?.equals(&Value::Int(0));
+    small(document, if is_first { "choice1" } else { "choice2" }, " ").map(Value::from)
+}
+
+fn mathqa_choice(document: &Dict) -> Result<Value, String> {
+    let found = crate::substitution::found(r"[abcd] \) .*?, |e \) .*?$", text(document, "options")?)?;
+    let of = |choice: &String| choice.get(4..).unwrap_or_default().trim_end_matches([' ', ',']).to_owned();
+    Ok(found.iter().map(of).collect::<Vec<_>>().into())
+}
+
+fn pubmedqa_text(document: &Dict) -> Result<Value, String> {
+    let contexts = texts(document, "CONTEXTS")?.join("\n");
+    Ok(format!("Abstract: {contexts}\nQuestion: {}\nAnswer:", text(document, "QUESTION")?).into())
+}
+
+/// The harness's own `general_detokenize`.
+fn detokenized(text: &str) -> Result<String, String> {
+    let mut out = text.to_owned();
+    for (old, new) in [(" n't", "n't"), (" )", ")"), ("( ", "("), ("\" ", "\""), (" \"", "\"")] {
+        out = out.replace(old, new);
+    }
+    replaced(r" (['.,])", &out, r"\1", 0)
+}
+
+fn wsc_text(document: &Dict) -> Result<Value, String> {
+    let (passage, pronoun) = (text(document, "text")?, text(document, "span2_text")?);
+    let before = column(document, "span2_index")?.int().and_then(|number| usize::try_from(number).ok());
+    let before = before.ok_or("`span2_index` is no whole number")?;
+    let before = words(passage).take(before).collect::<Vec<_>>().join(" ");
+    let after: String = passage.chars().skip(before.chars().count() + pronoun.chars().count() + 1).collect();
+    let passage = detokenized(&format!("{before} *{pronoun}*{after}"))?;
+    let noun = text(document, "span1_text")?;
+    let question = format!("In the passage above, does the pronoun \"*{pronoun}*\" refer to \"*{noun}*\"?");
+    Ok(format!("Passage: {passage}\nQuestion: {question}\nAnswer:").into())
+}
+
+fn medqa_text(document: &Dict) -> Result<Value, String> {
+    let mut out = format!("Question: {}\n", text(document, "sent1")?);
+    for (letter, name) in LETTERS.iter().zip(["ending0", "ending1", "ending2", "ending3"]) {
+        out += &format!("{letter}. {}\n", column(document, name)?.shown());
+    }
+    Ok((out + "Answer:").into())
+}
+
+fn bigbench(documents: Vec<Dict>) -> Result<Vec<Dict>, String> {
+    documents
+        .into_iter()
+        .filter_map(|document| match list(&document, "multiple_choice_targets") {
+            Ok([]) => None,
+            Ok(_) => Some(Ok(document)),
+            Err(what) => Some(Err(what)),
+        })
+        .collect()
+}
+
+fn tmmlu(documents: Vec<Dict>) -> Result<Vec<Dict>, String> {
+    mapped(documents, |document| {
+        let choices = LETTERS.iter().map(|letter| column(document, letter).cloned());
+        Ok(dict([
+            ("questions", column(document, "question")?.clone()),
+            ("choices", Value::List(choices.collect::<Result<_, _>>()?)),
+            ("goal", position(text(document, "answer")?, &LETTERS)?.into()),
+        ]))
+    })
+}
+
+fn musr_choice(document: &Dict) -> Result<Value, String> {
+    literal(text(document, "choices")?)
+}
+
+fn musr_text(document: &Dict) -> Result<Value, String> {
+    let choices = musr_choice(document)?;
+    let choices = choices.list().ok_or("`choices` is no list")?.iter().enumerate();
+    let choices: String = choices.map(|(at, choice)| format!("{} - {}\n", at + 1, choice.shown())).collect();
+    Ok(format!("{}\n\n{}\n\n{choices}\nAnswer:", text(document, "narrative")?, text(document, "question")?).into())
+}
 
 fn hellaswag(documents: Vec<Dict>) -> Result<Vec<Dict>, String> {
     let cleaned = |of: &str| -> Result<String, String> {

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::function::Port;
-use crate::functions::common::text;
-use crate::pattern::replaced;
+use crate::functions::common::{column, text};
 use crate::python::{Dict, Value, is_space};
+use crate::substitution::replaced;
 
 /// The digests of sources with their ports.
 pub(super) const PORTS: &[(&str, Port)] = &[
@@ -14,10 +14,27 @@ pub(super) const PORTS: &[(&str, Port)] = &[
         "b3:a069c1f1ad8ba8695e0543957fffbc474a4c6dd8efedf5580b496f48a2e3b25b",
         Port::Results(|document, results| sizes(document, results, "page")),
     ),
+    (
+        "b3:3e4317cd09cd6fab8fe341fe6e3210bf074ebf47c2b98e4862109f81eabf4bad",
+        Port::Value(|document| detokenized(document, "text")),
+    ),
+    (
+        "b3:368c0b74196ee454d844ab3d1af849a9782e17b4bf0c7a4bfed4fd2294041ca7",
+        Port::Results(|document, results| sizes(document, results, "text")),
+    ),
+    (
+        "b3:a58ba93ffca4a7eb52f7db3469d279b41b6d3db2aa59fbf6566db533ec316a5e",
+        Port::Value(|document| Ok(column(document, "text")?.shown().into())),
+    ),
 ];
 
 fn wikitext(document: &Dict) -> Result<Value, String> {
-    let mut out = text(document, "page")?.replace("s '", "s'");
+    detokenized(document, "page")
+}
+
+/// The text as it was before it was cut into tokens.
+fn detokenized(document: &Dict, column: &str) -> Result<Value, String> {
+    let mut out = text(document, column)?.replace("s '", "s'");
     out = replaced("/' [0-9]/", &out, "/'[0-9]/", 0)?;
     for (old, new) in [
         (" @-@ ", "-"),

@@ -1,32 +1,46 @@
-//! Python's `re.sub`.
+//! Regular expressions of Python, as far as the engine here reads them in the same way.
 
-use fancy_regex::Captures;
-
-use super::Pattern;
+use fancy_regex::{Captures, Regex};
+use retrace_spec::foreign::excerpt;
 
 /// `re.sub(pattern, with, text, count)`; all of them if `count` is 0.
 ///
 /// # Errors
 /// If the pattern is not read here, or asks for too much.
 pub(crate) fn replaced(pattern: &str, text: &str, with: &str, count: usize) -> Result<String, String> {
+    let refused = |what: &dyn std::fmt::Display| format!("the pattern {:?}: {what}", excerpt(pattern));
+    let regex = Regex::new(pattern).map_err(|error| refused(&error))?;
     let parts = parts(with)?;
-    let (mut out, mut end, mut done, mut wrong) = (String::new(), 0, 0, None);
-    let pattern = Pattern::new(pattern).map_err(|error| error.to_string())?;
-    let searched = pattern.each(text, |found| {
-        let Some(whole) = found.get(0).filter(|_| count == 0 || done < count) else { return };
+    let (mut out, mut end, mut done) = (String::new(), 0, 0);
+    for found in regex.captures_iter(text) {
+        let found = found.map_err(|error| refused(&error))?;
+        let Some(whole) = found.get(0) else { continue };
         out.push_str(&text[end..whole.start()]);
-        if let Err(what) = parts.iter().try_for_each(|part| part.write(found, &mut out)) {
-            wrong.get_or_insert(what);
-        }
+        parts.iter().try_for_each(|part| part.write(&found, &mut out))?;
         end = whole.end();
         done += 1;
-    });
-    searched.map_err(|error| error.to_string())?;
-    if let Some(what) = wrong {
-        return Err(what);
+        if done == count {
+            break;
+        }
     }
     out.push_str(&text[end..]);
     Ok(out)
+}
+
+/// `re.findall(pattern, text)`: the first group of each match, or the match if there is no group.
+///
+/// # Errors
+/// As [`replaced`].
+pub(crate) fn found(pattern: &str, text: &str) -> Result<Vec<String>, String> {
+    let refused = |what: &dyn std::fmt::Display| format!("the pattern {:?}: {what}", excerpt(pattern));
+    let regex = Regex::new(pattern).map_err(|error| refused(&error))?;
+    let mut all = Vec::new();
+    for found in regex.captures_iter(text) {
+        let found = found.map_err(|error| refused(&error))?;
+        let wanted = usize::from(found.len() > 1);
+        all.push(found.get(wanted).map_or_else(String::new, |group| group.as_str().to_owned()));
+    }
+    Ok(all)
 }
 
 enum Part {
