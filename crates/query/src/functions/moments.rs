@@ -347,7 +347,7 @@ mod tests {
             moments.add_all([&rows]);
             let (mean, deviation) = (moments.mean(), moments.deviation(1));
             // A number on the limit, and its neighbours.
-            let limit = deviation.map_or(x, |deviation| mean + deviations * deviation);
+            let limit: f64 = deviation.map_or(x, |deviation| mean + deviations * deviation);
             let near = f64::from_bits(limit.to_bits().wrapping_add_signed(steps));
             for x in [x, near] {
                 let exactly = deviation.map(|deviation| (x - mean).abs() > deviations * deviation);
