@@ -8,9 +8,10 @@
 //! `SPLIT.jsonl.gz`, `SPLIT.jsonl.zst`, `SPLIT.json`, `SPLIT.parquet`, or all of `SPLIT-*.parquet`. The first that is there
 //! counts. Columns keep their order and their types; labels stay whole numbers.
 
+mod parquet;
+
 use std::path::{Path, PathBuf};
 
-use retrace_corpus::records::{Records, columns};
 use retrace_files::{FileError, RegularFile, TextLines};
 
 use crate::python::{Dict, Value};
@@ -149,11 +150,7 @@ fn read(path: &Path) -> Result<Vec<Dict>, HarnessError> {
     let file = RegularFile::open(path)?;
     let name = path.to_string_lossy();
     if name.ends_with(".parquet") {
-        let names = columns(file, &[])?;
-        let records = Records::open(RegularFile::open(path)?, &names)?;
-        let document =
-            |values: Vec<serde_json::Value>| names.iter().cloned().zip(values.iter().map(Value::from)).collect();
-        return records.map(|record| Ok(document(record?.1))).collect();
+        return Ok(parquet::read(file)?);
     }
     let json = |line: usize, what: String| FileError::Json { path: path.to_owned(), line, what };
     let of = |value: Value, line: usize| match value {
