@@ -101,3 +101,75 @@ fn lists(array: &ArrayRef, depth: usize) -> Result<Vec<Value>, String> {
     };
     (0..lists.len()).map(of).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{
+        DictionaryArray, Float32Array, Int32Array, ListArray, StringArray, StructArray, TimestampSecondArray,
+    };
+    use arrow::datatypes::{Field, Int32Type};
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+
+    fn written(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {
+        let batch =
+            RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, of)| (name, of, true))).unwrap();
+        let mut bytes = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        bytes
+    }
+
+    fn documents(bytes: &[u8]) -> Result<Vec<Dict>, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.parquet");
+        std::fs::write(&path, bytes).unwrap();
+        read(RegularFile::open(&path).unwrap()).map_err(|error| error.to_string())
+    }
+
+    fn columns() -> Vec<(&'static str, ArrayRef)> {
+        let field = |name: &str| Arc::new(Field::new(name, DataType::Int32, true));
+        let number = |number| Arc::new(Int32Array::from(vec![number, Some(2)])) as ArrayRef;
+        let lists = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None]);
+        vec![
+            ("z", Arc::new(StringArray::from(vec![Some("it's"), None]))),
+            ("a", Arc::new(StructArray::from(vec![(field("y"), number(None)), (field("b"), number(Some(-1)))]))),
+            ("list", Arc::new(lists)),
+            ("kind", Arc::new(["x", "y"].into_iter().collect::<DictionaryArray<Int32Type>>())),
+            ("part", Arc::new(Float32Array::from(vec![0.5, 2.0]))),
+        ]
+    }
+
+    #[test]
+    fn columns_and_fields_keep_their_order_and_types() {
+        let shown: Vec<String> =
+            documents(&written(columns())).unwrap().into_iter().map(|row| Value::Dict(row).repr()).collect();
+        assert_eq!(
+            shown,
+            [
+                "{'z': \"it's\", 'a': {'y': None, 'b': -1}, 'list': [1, None], 'kind': 'x', 'part': 0.5}",
+                "{'z': None, 'a': {'y': 2, 'b': 2}, 'list': None, 'kind': 'y', 'part': 2.0}",
+            ]
+        );
+        let time = written(vec![("when", Arc::new(TimestampSecondArray::from(vec![1])))]);
+        let said = documents(&time).unwrap_err();
+        assert!(said.contains("column \"when\": values of the type Timestamp"), "{said}");
+    }
+
+    #[test]
+    fn damaged_files_are_errors() {
+        let whole = written(columns());
+        for cut in (0..whole.len()).step_by(11) {
+            documents(&whole[..cut]).unwrap_err();
+        }
+        for at in (0..whole.len()).step_by(5) {
+            let mut changed = whole.clone();
+            changed[at] ^= 0xff;
+            drop(documents(&changed));
+        }
+    }
+}
