@@ -260,6 +260,11 @@ ROWS = {
         "question": w.text(), "A": w.text(1, 2), "B": w.text(1, 2), "C": w.text(1, 2), "D": w.text(1, 2),
         "E": w.pick(None, "e"), "answer": w.pick("A", "B", "C", "D"),
     },
+    "global_mmlu_full_en_anatomy": lambda w, n: {
+        "sample_id": str(n), "subject": w.pick("anatomy", "virology") if n else "anatomy", "question": f" {w.text()} ",
+        "option_a": w.text(1, 2), "option_b": w.text(1, 2), "option_c": w.text(1, 2), "option_d": w.text(1, 2),
+        "answer": w.pick("A", "B", "C", "D"),
+    },
     "asdiv": lambda w, n: {
         "body": w.text(), "question": w.text(), "solution_type": "x", "answer": f"{n} (apples)", "formula": "1=1",
     },

@@ -90,7 +90,20 @@ pub(super) const PORTS: &[(&str, Port)] = &[
     ("b3:2aa0949b5c3b3e68840baccddd3ad4a6a5a8b31a479cdd06e640281acb3ba3fd", Port::Documents(mmlusr)),
     ("b3:c2fadbcafc42becdaafcea1dd6fae1c465fd788d9375c0f64dc1ff8891fb26f9", Port::Documents(tmlu)),
     ("b3:a1e947efe33fa14c6f442fa08ef204832d4ff5f218b569d3f08289274314fe6e", Port::Documents(okapi_arc)),
+    ("b3:dc6e65bd0dd6b5df8bde8ab1b149e76c0d20d95d85afe3a21025e517cae42515", Port::DocumentsOf(of_subject)),
 ];
+
+/// The documents of the subject that the name of the function has.
+fn of_subject(name: &str, documents: Vec<Dict>) -> Result<Vec<Dict>, String> {
+    let subject = name.strip_prefix("process_").ok_or("its name has no subject")?;
+    documents
+        .into_iter()
+        .filter_map(|document| {
+            let is_of = column(&document, "subject").map(|value| value.text() == Some(subject));
+            is_of.map(|is_of| is_of.then_some(document)).transpose()
+        })
+        .collect()
+}
 
 fn copa_text(document: &Dict) -> Result<Value, String> {
     connected(document, "because", "therefore")
