@@ -105,10 +105,8 @@ impl TaskConfig {
         if !OUTPUT_TYPES.contains(&config.output_type()) {
             return Err(refuse(format!("the `output_type` {:?} is none of the harness", config.output_type())));
         }
-        for name in ["task"] {
-            if config.text(name).is_none() {
-                return Err(refuse(format!("`{name}` is no text")));
-            }
+        if config.text("task").is_none() {
+            return Err(refuse("`task` is no text".to_owned()));
         }
         for (name, what) in [
             ("custom_dataset", "makes its data in Python, which is not ported"),

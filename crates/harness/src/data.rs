@@ -6,11 +6,13 @@
 //! `owner/name`. If the task names a configuration, the files of a split are there in `CONFIGURATION/` or
 //! `data/CONFIGURATION/`; otherwise in the directory itself, `data/` or `default/`. They are `SPLIT.jsonl`,
 //! `SPLIT.jsonl.gz`, `SPLIT.jsonl.zst`, `SPLIT.json`, `SPLIT.parquet`, or all of `SPLIT-*.parquet`. The first that is there
-//! counts. Columns keep their order and their types; labels stay whole numbers.
+//! counts. Columns keep their order and their types; labels stay whole numbers. Texts of JSON that are dates stay texts,
+//! of which `datasets` would make times.
+
+mod parquet;
 
 use std::path::{Path, PathBuf};
 
-use retrace_corpus::records::{Records, columns};
 use retrace_files::{FileError, RegularFile, TextLines};
 
 use crate::python::{Dict, Value};
@@ -149,11 +151,7 @@ fn read(path: &Path) -> Result<Vec<Dict>, HarnessError> {
     let file = RegularFile::open(path)?;
     let name = path.to_string_lossy();
     if name.ends_with(".parquet") {
-        let names = columns(file, &[])?;
-        let records = Records::open(RegularFile::open(path)?, &names)?;
-        let document =
-            |values: Vec<serde_json::Value>| names.iter().cloned().zip(values.iter().map(Value::from)).collect();
-        return records.map(|record| Ok(document(record?.1))).collect();
+        return Ok(parquet::read(file)?);
     }
     let json = |line: usize, what: String| FileError::Json { path: path.to_owned(), line, what };
     let of = |value: Value, line: usize| match value {
@@ -182,8 +180,10 @@ fn read(path: &Path) -> Result<Vec<Dict>, HarnessError> {
     Ok(documents)
 }
 
-/// Gives all documents the same columns in the order in which they first appear, as a table has them: null where one
-/// lacks them. So do objects within a column. Whole numbers in a column with others are such numbers too.
+/// Gives all documents the same columns in the order in which they first appear, null where one lacks them, as
+/// `datasets` 5 makes a table of them. Within a column, objects with the same fields have them in the order of the first
+/// one, and whole numbers among others are such numbers too. Values of several kinds, and objects with different fields,
+/// stay as they are.
 fn same_columns(documents: &mut [Dict]) {
     let mut shape = Shape::default();
     documents.iter().for_each(|document| shape.add_fields(document));
@@ -194,7 +194,10 @@ fn same_columns(documents: &mut [Dict]) {
 struct Shape {
     fields: Vec<(String, Shape)>,
     items: Option<Box<Shape>>,
+    /// Which kinds of values there are, a bit for each.
+    kinds: u8,
     has_floats: bool,
+    has_different_fields: bool,
 }
 
 impl Shape {
@@ -214,12 +217,27 @@ impl Shape {
     }
 
     fn add(&mut self, value: &Value) {
-        match value {
-            Value::Dict(dict) => self.add_fields(dict),
-            Value::List(list) => list.iter().for_each(|item| self.items.get_or_insert_default().add(item)),
-            Value::Float(_) => self.has_floats = true,
-            _ => {}
-        }
+        let kind = match value {
+            Value::None | Value::Function(_) => 0,
+            Value::Dict(dict) => {
+                let (is_first, before) = (self.kinds & 1 == 0, self.fields.len());
+                self.add_fields(dict);
+                self.has_different_fields |= !is_first && (before != self.fields.len() || dict.len() != before);
+                1
+            }
+            Value::List(list) => {
+                list.iter().for_each(|item| self.items.get_or_insert_default().add(item));
+                2
+            }
+            Value::Text(_) => 4,
+            Value::Bool(_) => 8,
+            Value::Int(_) => 16,
+            Value::Float(_) => {
+                self.has_floats = true;
+                16
+            }
+        };
+        self.kinds |= kind;
     }
 
     fn complete(&self, dict: &mut Dict) {
@@ -232,6 +250,9 @@ impl Shape {
     }
 
     fn settle(&self, value: &mut Value) {
+        if self.has_different_fields || self.kinds.count_ones() > 1 {
+            return;
+        }
         match value {
             Value::Dict(dict) => self.complete(dict),
             Value::List(list) => {
@@ -242,5 +263,60 @@ impl Shape {
             Value::Int(number) if self.has_floats => *value = Value::Float(*number as f64),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn documents(name: &str, bytes: &str) -> Result<Vec<String>, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let mut documents = read(&path).map_err(|error| error.to_string())?;
+        same_columns(&mut documents);
+        Ok(documents.into_iter().map(|document| Value::Dict(document).repr()).collect())
+    }
+
+    /// As `datasets` 5.2.0 reads them, with its type `Json` for what differs.
+    #[test]
+    fn documents_are_the_rows_of_a_table() {
+        let of = |rows: &[&str]| documents("t.jsonl", &rows.join("\n")).unwrap().join(" ");
+        for (rows, expected) in [
+            (
+                &["{\"b\":1,\"a\":\"é\"}", "", "{\"c\":2,\"b\":1.5}"][..],
+                "{'b': 1.0, 'a': 'é', 'c': None} {'b': 1.5, 'a': None, 'c': 2}",
+            ),
+            (&[r#"{"a":{"x":1}}"#, r#"{"a":{"y":2}}"#], "{'a': {'x': 1}} {'a': {'y': 2}}"),
+            (&[r#"{"a":{"x":1}}"#, r#"{"a":{"x":2.5}}"#], "{'a': {'x': 1.0}} {'a': {'x': 2.5}}"),
+            (&[r#"{"a":[{"x":1},{"x":2.5}]}"#], "{'a': [{'x': 1.0}, {'x': 2.5}]}"),
+            (&[r#"{"a":[{"n":1},{"m":2.5}]}"#], "{'a': [{'n': 1}, {'m': 2.5}]}"),
+            (&[r#"{"a":[1]}"#, r#"{"a":[2.5]}"#], "{'a': [1.0]} {'a': [2.5]}"),
+            (&[r#"{"a":[1,"x",2.5]}"#], "{'a': [1, 'x', 2.5]}"),
+            (&[r#"{"a":{"x":1,"y":2}}"#, r#"{"a":{"y":3,"x":4}}"#], "{'a': {'x': 1, 'y': 2}} {'a': {'x': 4, 'y': 3}}"),
+            (&[r#"{"a":null}"#, r#"{"a":{"y":2,"x":1}}"#], "{'a': None} {'a': {'y': 2, 'x': 1}}"),
+            (&[r#"{"a":true}"#, r#"{"a":1}"#], "{'a': True} {'a': 1}"),
+            (&[r#"{"a":{}}"#, r#"{"a":{"x":1}}"#], "{'a': {}} {'a': {'x': 1}}"),
+        ] {
+            assert_eq!(of(rows), expected);
+        }
+        let list = documents("t.json", "[{\"b\":1}, {\"c\":2}]").unwrap();
+        assert_eq!(list, ["{'b': 1, 'c': None}", "{'b': None, 'c': 2}"]);
+    }
+
+    #[test]
+    fn what_is_no_document_is_named() {
+        for (name, bytes, said) in [
+            ("t.jsonl", "{\"a\":1}\n[1]\n", "t.jsonl:2: a document is a list, not an object"),
+            ("t.jsonl", "{\"a\":1}\n{\"a\":", "t.jsonl:2: EOF"),
+            ("t.json", "[{}, 5]", "t.json:2: a document is a int, not an object"),
+            ("t.json", "[{}", "t.json:1: EOF"),
+            ("t.parquet", "PAR1", "t.parquet: its start: "),
+        ] {
+            let got = documents(name, bytes).unwrap_err();
+            assert!(got.contains(said), "{got}");
+        }
+        documents("t.jsonl", &"[".repeat(100_000)).unwrap_err();
     }
 }

@@ -13,6 +13,8 @@ use crate::{HarnessError, functions, source};
 pub enum Port {
     /// `process_docs`: the documents of a split to those that count.
     Documents(fn(Vec<Dict>) -> Result<Vec<Dict>, String>),
+    /// As [`Self::Documents`], of a function that its module makes for its name.
+    DocumentsOf(fn(&str, Vec<Dict>) -> Result<Vec<Dict>, String>),
     /// `doc_to_text`, `doc_to_target` or `doc_to_choice`.
     Value(fn(&Dict) -> Result<Value, String>),
     /// `samples` of `fewshot_config`.

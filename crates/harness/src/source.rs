@@ -20,7 +20,8 @@ const KEYWORDS: [&str; 35] = [
 const MOST_MODULES: usize = 32;
 
 /// The text that defines `name` in a module: its statement at top level, and in the order of the file all others that
-/// define names which these mention; then the same of what they import from modules beside it.
+/// define names which these mention; then the same of what they import from modules beside it. If a module makes names
+/// as it runs (`globals()`), the text of a name that it does not define is the whole module.
 ///
 /// # Errors
 /// If the module cannot be read, or does not define the name.
@@ -57,7 +58,12 @@ fn follow(
                 }
             }
         }
-        if !statements.iter().any(|statement| statement.defines(name)) {
+        let is_defined = statements.iter().any(|statement| statement.defines(name));
+        if !is_defined && statements.iter().any(|statement| statement.text.contains("globals()")) {
+            // The module makes the name as it runs, so everything in it counts.
+            return follow(module, None, seen, texts);
+        }
+        if !is_defined {
             return Err(refuse(format!("it does not define `{name}`")));
         }
     }
@@ -299,6 +305,10 @@ unused = 3
             cut,
             "from pieces import (\n    cut as cut_up,\n    join,\n)\ndef cut(x):\n    return x\ndef cut(x):\n    return x\ndef join(x):\n    return cut(x)"
         );
+        let made = "names = [\"x\"]\nglobals().update({n: 1 for n in names})\n";
+        let other = directory.path().join("made.py");
+        std::fs::write(&other, made).unwrap();
+        assert_eq!(definition(&other, "x").unwrap(), made.trim_end());
         for missing in ["neither", "not_a_function", "absent"] {
             definition(&path, missing).unwrap_err();
         }

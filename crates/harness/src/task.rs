@@ -198,6 +198,10 @@ fn processed(function: Option<&Value>, task: &str, documents: Vec<Dict>) -> Resu
         None => Ok(documents),
         Some(Value::Function(function)) => match port(function, task)? {
             Port::Documents(of) => of(documents).map_err(|what| refuse(format!("`{}`: {what}", function.name))),
+            Port::DocumentsOf(of) => {
+                let name = function.name.rsplit('.').next().unwrap_or_default();
+                of(name, documents).map_err(|what| refuse(format!("`{}`: {what}", function.name)))
+            }
             _ => Err(refuse(format!("`{}` does not process documents", function.name))),
         },
         Some(other) => Err(refuse(format!("`process_docs` is a {}", other.kind()))),

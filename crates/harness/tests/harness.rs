@@ -110,7 +110,7 @@ fn prompts() {
     }
     not_ported.dedup();
     println!("{same} times, the same requests; not ported: {}", not_ported.join(", "));
-    assert!(wrong.is_empty() && same >= 70, "{same} are the same, but:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty() && same >= 120, "{same} are the same, but:\n{}", wrong.join("\n"));
 }
 
 fn compare(

@@ -56,7 +56,7 @@ pub(super) const PORTS: &[(&str, Port)] = &[
 ];
 
 /// The log-likelihood of each choice; a result is that, and whether the choice is what a model would write.
-fn log_likelihoods(results: &[Json]) -> Result<Vec<f64>, String> {
+pub(super) fn log_likelihoods(results: &[Json]) -> Result<Vec<f64>, String> {
     let of = |result: &Json| result.get(0).unwrap_or(result).as_f64();
     results.iter().map(of).collect::<Option<_>>().ok_or_else(|| "a result is no log-likelihood".to_owned())
 }
@@ -82,7 +82,7 @@ fn sum(numbers: &[f64]) -> f64 {
 }
 
 /// The first of the greatest.
-fn greatest(numbers: impl Iterator<Item = f64>) -> Option<usize> {
+pub(super) fn greatest(numbers: impl Iterator<Item = f64>) -> Option<usize> {
     let mut best: Option<(usize, f64)> = None;
     for (at, number) in numbers.enumerate() {
         if best.is_none_or(|(_, best)| number > best || number.is_nan() && !best.is_nan()) {

@@ -86,7 +86,24 @@ pub(super) const PORTS: &[(&str, Port)] = &[
     ("b3:6646c5853f941d3191c9c56737f47819a352cd11881996dbf153547bf1de5c8a", Port::Documents(bigbench)),
     ("b3:90a575f074640753cfb4a22cd0947e0f1e98685a89cf0f08e1827950f29a5f44", Port::Documents(tmmlu)),
     ("b3:49c40199da9835879bae418b0c1bd5a582ae272da8cdb86c6b443fa97e4b7826", Port::Value(musr_text)),
+    ("b3:bb5d0e2f0f35e0b2f5330d6cca2efbf126ad629d591acc53f99e3038d8ce3f99", Port::Documents(eus_exams)),
+    ("b3:2aa0949b5c3b3e68840baccddd3ad4a6a5a8b31a479cdd06e640281acb3ba3fd", Port::Documents(mmlusr)),
+    ("b3:c2fadbcafc42becdaafcea1dd6fae1c465fd788d9375c0f64dc1ff8891fb26f9", Port::Documents(tmlu)),
+    ("b3:a1e947efe33fa14c6f442fa08ef204832d4ff5f218b569d3f08289274314fe6e", Port::Documents(okapi_arc)),
+    ("b3:dc6e65bd0dd6b5df8bde8ab1b149e76c0d20d95d85afe3a21025e517cae42515", Port::DocumentsOf(of_subject)),
 ];
+
+/// The documents of the subject that the name of the function has.
+fn of_subject(name: &str, documents: Vec<Dict>) -> Result<Vec<Dict>, String> {
+    let subject = name.strip_prefix("process_").ok_or("its name has no subject")?;
+    documents
+        .into_iter()
+        .filter_map(|document| {
+            let is_of = column(&document, "subject").map(|value| value.text() == Some(subject));
+            is_of.map(|is_of| is_of.then_some(document)).transpose()
+        })
+        .collect()
+}
 
 fn copa_text(document: &Dict) -> Result<Value, String> {
     connected(document, "because", "therefore")
@@ -178,6 +195,64 @@ fn tmmlu(documents: Vec<Dict>) -> Result<Vec<Dict>, String> {
     })
 }
 
+fn eus_exams(documents: Vec<Dict>) -> Result<Vec<Dict>, String> {
+    documents
+        .into_iter()
+        .filter_map(|document| {
+            let is_valid = column(&document, "answer").and_then(|answer| {
+                let candidates = texts(&document, "candidates")?;
+                Ok(answer.int().is_some_and(|answer| (0..4).contains(&answer)) && candidates != [""; 4])
+            });
+            is_valid.map(|is_valid| is_valid.then_some(document)).transpose()
+        })
+        .collect()
+}
+
+/// A column that may be null, which is then empty.
+fn or_empty<'a>(document: &'a Dict, name: &str) -> Result<&'a str, String> {
+    if column(document, name)?.is_none() { Ok("") } else { text(document, name) }
+}
+
+fn mmlusr(documents: Vec<Dict>) -> Result<Vec<Dict>, String> {
+    mapped(documents, |document| {
+        let choices = ["choice1", "choice2", "choice3", "choice4"].map(|name| or_empty(document, name));
+        Ok(dict([
+            ("choices", choices.into_iter().collect::<Result<Vec<_>, _>>()?.into()),
+            ("answer", stripped(or_empty(document, "answer")?).into()),
+        ]))
+    })
+}
+
+fn tmlu(documents: Vec<Dict>) -> Result<Vec<Dict>, String> {
+    mapped(documents, |document| {
+        let more = ["E", "F"].into_iter().filter(|name| document.get(name).is_some_and(Value::is_true));
+        let letters: Vec<&str> = LETTERS.into_iter().chain(more).collect();
+        let choices = letters.iter().map(|letter| column(document, letter).cloned());
+        Ok(dict([
+            ("questions", column(document, "question")?.clone()),
+            ("choices", Value::List(choices.collect::<Result<_, _>>()?)),
+            ("goal", position(text(document, "answer")?, &letters)?.into()),
+        ]))
+    })
+}
+
+fn okapi_arc(documents: Vec<Dict>) -> Result<Vec<Dict>, String> {
+    mapped(documents, |document| {
+        let options = ["option_a", "option_b", "option_c", "option_d", "option_e"].map(|name| or_empty(document, name));
+        let options = options
+            .into_iter()
+            .filter(|option| option.as_ref().is_ok_and(|option| !option.is_empty()) || option.is_err());
+        let choices: Vec<String> = options.map(|option| without_brackets(option?)).collect::<Result<_, _>>()?;
+        let gold = position(text(document, "answer")?, &["A", "B", "C", "D", "E"])?;
+        Ok(dict([
+            ("id", column(document, "id")?.clone()),
+            ("query", format!("Question: {}\nAnswer:", without_brackets(text(document, "instruction")?)?).into()),
+            ("choices", choices.into()),
+            ("gold", gold.into()),
+        ]))
+    })
+}
+
 fn musr_choice(document: &Dict) -> Result<Value, String> {
     literal(text(document, "choices")?)
 }
@@ -189,19 +264,21 @@ fn musr_text(document: &Dict) -> Result<Value, String> {
     Ok(format!("{}\n\n{}\n\n{choices}\nAnswer:", text(document, "narrative")?, text(document, "question")?).into())
 }
 
+/// The text without what stands in brackets.
+fn without_brackets(of: &str) -> Result<String, String> {
+    let without = replaced(r"\[.*?\]", &stripped(of).replace(" [title]", ". "), "", 0)?;
+    Ok(without.replace("  ", " "))
+}
+
 fn hellaswag(documents: Vec<Dict>) -> Result<Vec<Dict>, String> {
-    let cleaned = |of: &str| -> Result<String, String> {
-        let without = replaced(r"\[.*?\]", &stripped(of).replace(" [title]", ". "), "", 0)?;
-        Ok(without.replace("  ", " "))
-    };
     mapped(documents, |document| {
         let context = format!("{} {}", text(document, "ctx_a")?, capitalized(text(document, "ctx_b")?));
         let endings = texts(document, "endings")?;
         let label = text(document, "label")?;
         let gold: i128 = stripped(label).parse().map_err(|_| format!("the label {label:?} is no number"))?;
         Ok(dict([
-            ("query", cleaned(&format!("{}: {context}", text(document, "activity_label")?))?.into()),
-            ("choices", endings.into_iter().map(cleaned).collect::<Result<Vec<_>, _>>()?.into()),
+            ("query", without_brackets(&format!("{}: {context}", text(document, "activity_label")?))?.into()),
+            ("choices", endings.into_iter().map(without_brackets).collect::<Result<Vec<_>, _>>()?.into()),
             ("gold", gold.into()),
         ]))
     })
