@@ -15,7 +15,7 @@ use crate::ModelError;
 use crate::weights::Parameter;
 
 /// The maximum number of logits that are in memory together if no gradient is requested.
-pub(crate) const MOST_LOGITS: usize = 1 << 21;
+pub(crate) const MOST_LOGITS: usize = 1 << 23;
 
 /// x · weightᵀ, or x · weightᵀ + bias.
 #[derive(Debug, Clone, Copy)]

@@ -134,8 +134,8 @@ impl<'m> Reader<'m> {
         let width = self.model.description().vocab_size;
         for (part, step) in parts.iter().zip(steps).filter(|(part, _)| !part.asked.is_empty()) {
             let sequence = self.sequence(step.branch);
-            let logits = self.model.logits(&sequence, sequence.len())?;
-            all.extend(scores(&logits[(sequence.len() - step.rows) * width..], width, part.asked));
+            let mut logits = self.model.logits(&sequence, sequence.len())?;
+            all.extend(scores(&mut logits[(sequence.len() - step.rows) * width..], width, part.asked));
         }
         Ok(all)
     }

@@ -51,9 +51,9 @@ fn is_here(grown: &[Grown], touched: &[usize], at: usize) -> bool {
 
 /// The scores of the last `count` tokens of a sequence, from the logits of the complete sequence.
 fn whole(model: &Inference, sequence: &[u32], count: usize, asked: &[(usize, u32)]) -> Vec<Score> {
-    let logits = model.logits(sequence, sequence.len()).unwrap();
+    let mut logits = model.logits(sequence, sequence.len()).unwrap();
     let width = model.description().vocab_size;
-    scores(&logits[(sequence.len() - count) * width..], width, asked)
+    scores(&mut logits[(sequence.len() - count) * width..], width, asked)
 }
 
 fn bits(scores: &[Score]) -> Vec<(u32, u32)> {

@@ -276,13 +276,6 @@ fn mix<M: Machine, const TILE: usize>(
     size: usize,
     terms: impl Fn(usize) -> Range<usize>,
 ) {
-    let add = |rows: Range<usize>, columns: Range<usize>, out: &mut [f32]| {
-        if !columns.is_empty() {
-            let a = weights.rows(rows.start, rows.len()).columns(columns.start, columns.len());
-            let out = Target::new(out, rows.len(), size);
-            product::<M, TILE>(Block { a, b: b.rows_from(columns.start), out, onto: true });
-        }
-    };
     for (strip, out) in out.chunks_mut(TILE * size).enumerate() {
         let (first, rows) = (strip * TILE, out.len() / size);
         // The terms that all rows of the tile have are between those that only some have.
@@ -290,14 +283,32 @@ fn mix<M: Machine, const TILE: usize>(
         let common = common.start..common.end.max(common.start);
         for (row, out) in (first..).zip(out.chunks_exact_mut(size)) {
             let own = terms(row);
-            add(row..row + 1, own.start..common.start.min(own.end).max(own.start), out);
+            let own = own.start..common.start.min(own.end).max(own.start);
+            add::<M, TILE>(weights.rows(row, 1), b, own, out, size);
         }
-        add(first..first + rows, common.clone(), out);
+        add::<M, TILE>(weights.rows(first, rows), b, common.clone(), out, size);
         for (row, out) in (first..).zip(out.chunks_exact_mut(size)) {
             let own = terms(row);
             let start = common.end.max(own.start);
-            add(row..row + 1, start..own.end.max(start), out);
+            add::<M, TILE>(weights.rows(row, 1), b, start..own.end.max(start), out, size);
         }
+    }
+}
+
+/// Adds the terms `terms` to every row of `out`.
+// Not a closure: it would not be compiled for the instruction set.
+#[inline(always)]
+fn add<M: Machine, const TILE: usize>(
+    weights: Matrix<'_>,
+    b: Panels<'_>,
+    terms: Range<usize>,
+    out: &mut [f32],
+    size: usize,
+) {
+    if !terms.is_empty() {
+        let (rows, a) = (out.len() / size, weights.columns(terms.start, terms.len()));
+        let out = Target::new(out, rows, size);
+        product::<M, TILE>(Block { a, b: b.rows_from(terms.start), out, onto: true });
     }
 }
 

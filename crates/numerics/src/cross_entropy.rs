@@ -64,20 +64,34 @@ impl Loss {
 }
 
 /// For each (row, target), the negative log-likelihood n of [`Loss::forward`], and the first of the row's largest
-/// logits. `logits` are rows of `width`.
+/// logits. `logits` are rows of `width`; `asked` has ascending rows. The logits are overwritten.
 ///
 /// # Panics
 /// If there is no such row, or a target is not below `width`.
-pub fn scores(logits: &[f32], width: usize, asked: &[(usize, u32)]) -> Vec<Score> {
-    let score = |(row, target): &(usize, u32)| {
-        let logits = &logits[row * width..][..width];
+pub fn scores(logits: &mut [f32], width: usize, asked: &[(usize, u32)]) -> Vec<Score> {
+    let mut rows: Vec<(&mut [f32], &[(usize, u32)])> = Vec::new();
+    let mut left = logits.chunks_exact_mut(width).enumerate();
+    for asked in asked.chunk_by(|a, b| a.0 == b.0) {
+        let row = left.find(|(row, _)| *row == asked[0].0);
+        rows.push((row.expect("rows are ascending, and there are as many").1, asked));
+    }
+    let loss = Loss { z_weight: 0.0 };
+    let of_row = |(logits, asked): (&mut [f32], &[(usize, u32)])| {
         let most = largest(logits);
         let best = logits.iter().position(|logit| *logit == most).unwrap_or(0) as u32;
-        let mut exponentials = crate::scratch::floats(width);
-        exponentials.copy_from_slice(logits);
-        Score { loss: Loss { z_weight: 0.0 }.row(&mut exponentials, *target).0.loss, best }
+        let (last, others) = asked.split_last().expect("a row has questions");
+        let mut scores = Vec::with_capacity(asked.len());
+        if !others.is_empty() {
+            let mut exponentials = crate::scratch::floats(width);
+            for (_, target) in others {
+                exponentials.copy_from_slice(logits);
+                scores.push(Score { loss: loss.row(&mut exponentials, *target).0.loss, best });
+            }
+        }
+        scores.push(Score { loss: loss.row(logits, last.1).0.loss, best });
+        scores
     };
-    asked.par_iter().map(score).collect()
+    rows.into_par_iter().flat_map_iter(of_row).collect()
 }
 
 /// How a row of logits predicts a target.

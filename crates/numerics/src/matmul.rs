@@ -264,8 +264,12 @@ fn pack_across(b: Matrix<'_>, left: usize, width: usize, packed: &mut [f32]) {
             let terms = packed.len() / width;
             let mut square = [[0.0; LANES]; LANES];
             for (column, to) in square.iter_mut().enumerate().take(columns) {
-                let from = (left + first + column) * b.strides.1 + block * LANES;
-                to[..terms].copy_from_slice(&b.data[from..][..terms]);
+                let from = &b.data[(left + first + column) * b.strides.1 + block * LANES..];
+                // An array of a known length is copied in registers, a slice by a function call.
+                match from.first_chunk::<LANES>() {
+                    Some(whole) if terms == LANES => *to = *whole,
+                    _ => to[..terms].copy_from_slice(&from[..terms]),
+                }
             }
             for (k, row) in packed.chunks_exact_mut(width).enumerate() {
                 for (to, column) in row[first..first + LANES].iter_mut().zip(&square) {
