@@ -63,7 +63,8 @@ fn bits(scores: &[Score]) -> Vec<(u32, u32)> {
 /// Grows a random tree: several parts in a call, some after others of the same call, some kept and continued.
 fn grow(model: &Inference, chance: &mut Chance, calls: usize) {
     let (longest, vocabulary) = (model.description().max_position_embeddings, model.description().vocab_size);
-    let mut reader = Reader::new(model);
+    let reader = Reader::new(model);
+    let mut reader = if chance.below(2) == 0 { reader.packed() } else { reader };
     let mut grown: Vec<Grown> = Vec::new();
     for _ in 0..calls {
         let mut parts = Vec::new();
