@@ -2,7 +2,8 @@
 # Requests answered with a random Llama of about 30 M parameters: retrace beside the model `hf` of lm-evaluation-harness
 # 0.4.13 at its best of several batch sizes, with the same threads and the same tokens. Prints for each kind of request
 # and number of threads the requests a second of both, their ratio, and the largest difference of their answers. Loading
-# the model is not measured; encoding the requests is.
+# the model is not measured, except in retrace's CPU seconds; encoding the requests is. On a machine that does other work,
+# the CPU seconds are what can be compared.
 #
 #   benches/eval.sh [DOCUMENTS] [THREADS...]
 #

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import random
+import resource
 import subprocess
 import sys
 import time
@@ -91,13 +92,19 @@ def harness(directory, requests, threads):
             args = lambda one: (one["context"], {"until": list(one["until"]), "max_gen_toks": one["max_gen_toks"]})
         instances = [Instance("x", {}, args(one), at) for at, one in enumerate(requests)]
         warm = call(instances[:2], disable_tqdm=True)
-        began = time.perf_counter()
+        began, before = time.perf_counter(), time.process_time()
         answers = call(instances, disable_tqdm=True)
-        seconds = time.perf_counter() - began
+        seconds, busy = time.perf_counter() - began, time.process_time() - before
         assert len(warm) == 2
         if best is None or seconds < best[1]:
-            best = answers, seconds, batch
+            best = answers, seconds, batch, busy
     return best
+
+
+def used():
+    """CPU seconds of the processes that have ended: with what retrace needs to load the model."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def off(ours, theirs):
@@ -114,21 +121,24 @@ def main():
         for name, requests in make_requests(documents).items():
             file, answers = directory / "requests", directory / "answers"
             file.write_text("".join(json.dumps(one) + "\n" for one in requests))
-            runs = []
+            runs, cpu = [], []
             for _ in range(2):
+                before = used()
                 done = subprocess.run(
                     [program, model, file, answers, str(threads)], check=True, capture_output=True, text=True
                 )
                 runs.append(float(done.stdout.split()[1]))
+                cpu.append(used() - before)
             ours = [json.loads(line) for line in answers.read_text().splitlines()]
             with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-                theirs, seconds, batch = harness(model, requests, threads)
+                theirs, seconds, batch, busy = harness(model, requests, threads)
             differ = [off(a, b) for a, b in zip(ours, theirs)]
             most = f"{sum(differ):.0f} texts differ" if name == "generation" else f"largest difference {max(differ):.1e}"
             count = len(requests)
             print(
                 f"{threads} threads, {name}: retrace {count / min(runs):.1f}/s, lm-eval {count / seconds:.1f}/s "
-                f"(batches of {batch}), ratio {seconds / min(runs):.2f}, {most}", flush=True,
+                f"(batches of {batch}), ratio {seconds / min(runs):.2f}, of CPU seconds {busy / min(cpu):.2f}, {most}",
+                flush=True,
             )
 
 

@@ -58,6 +58,9 @@ pub(crate) fn generate(
     let token = 8 * description.num_hidden_layers * description.num_key_value_heads * description.head_size();
     let room = memory / token.max(1);
     let mut reader = Reader::new(model);
+    if description.parameters() <= memory as u128 / 4 {
+        reader = reader.packed();
+    }
     // Of the stretches that are kept: the node, and how many sequences still need it.
     let mut kept: BTreeMap<usize, (Node, usize)> = BTreeMap::new();
     let mut active: Vec<Active> = Vec::new();

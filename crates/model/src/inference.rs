@@ -7,7 +7,7 @@ use retrace_spec::Model;
 
 use crate::architecture::Layers;
 use crate::stored::StoredWeights;
-use crate::tape::{Tape, Workspace};
+use crate::tape::{Packs, Tape, Workspace};
 use crate::weights::Source;
 use crate::{Engine, ModelError, Network, Weights};
 
@@ -18,13 +18,20 @@ pub struct Inference {
     computed: Computed,
 }
 
+/// Memory that is kept for the next pass.
+#[derive(Debug, Default)]
+struct Memory {
+    workspace: Workspace,
+    packs: Packs,
+}
+
 /// By what, and with which weights.
 #[derive(Debug)]
 enum Computed {
     /// By an engine that only computes complete sequences.
     Whole(Box<dyn Network>, Weights),
     /// By the fused engine, which also continues sequences.
-    Fused(Box<Layers>, Workspace, Box<dyn Source>),
+    Fused(Box<Layers>, Memory, Box<dyn Source>),
 }
 
 impl Inference {
@@ -38,7 +45,7 @@ impl Inference {
             return Err(ModelError::Input("the weights belong to another model".to_owned()));
         }
         let computed = match engine {
-            Engine::Fused => Computed::Fused(Box::new(Layers::new(model)?), Workspace::default(), Box::new(weights)),
+            Engine::Fused => Computed::Fused(Box::new(Layers::new(model)?), Memory::default(), Box::new(weights)),
             Engine::Candle => Computed::Whole(network, weights),
         };
         Ok(Self { model: model.clone(), computed })
@@ -52,7 +59,7 @@ impl Inference {
     pub fn stored(model: &Model, tensors: BTreeMap<String, Tensor>) -> Result<Self, ModelError> {
         let layers = Box::new(Layers::new(model)?);
         let weights = StoredWeights::from_tensors(model, tensors)?;
-        let computed = Computed::Fused(layers, Workspace::default(), Box::new(weights));
+        let computed = Computed::Fused(layers, Memory::default(), Box::new(weights));
         Ok(Self { model: model.clone(), computed })
     }
 
@@ -69,8 +76,8 @@ impl Inference {
     pub fn logits(&self, inputs: &[u32], positions: usize) -> Result<Vec<f32>, ModelError> {
         match &self.computed {
             Computed::Whole(network, weights) => network.logits(weights, inputs, positions),
-            Computed::Fused(layers, workspace, weights) => {
-                layers.logits(Tape::forgetful(&**weights, workspace), inputs, positions)
+            Computed::Fused(layers, memory, weights) => {
+                layers.logits(Tape::forgetful(&**weights, &memory.workspace), inputs, positions)
             }
         }
     }
@@ -82,18 +89,21 @@ impl Inference {
     pub fn losses(&self, inputs: &[u32], targets: &[Option<u32>], positions: usize) -> Result<Vec<f32>, ModelError> {
         match &self.computed {
             Computed::Whole(network, weights) => network.losses(weights, inputs, targets, positions),
-            Computed::Fused(layers, workspace, weights) => {
-                layers.losses(Tape::forgetful(&**weights, workspace), inputs, targets, positions)
+            Computed::Fused(layers, memory, weights) => {
+                layers.losses(Tape::forgetful(&**weights, &memory.workspace), inputs, targets, positions)
             }
         }
     }
 
     /// The layers and a tape without gradients with which its engine continues sequences; none, if it only computes whole
-    /// ones.
-    pub(crate) fn continuing(&self) -> Option<(&Layers, Tape<'_>)> {
+    /// ones. With `packed`, weights are kept a second time, packed.
+    pub(crate) fn continuing(&self, packed: bool) -> Option<(&Layers, Tape<'_>)> {
         match &self.computed {
             Computed::Whole(..) => None,
-            Computed::Fused(layers, workspace, weights) => Some((layers, Tape::forgetful(&**weights, workspace))),
+            Computed::Fused(layers, memory, weights) => {
+                let tape = Tape::forgetful(&**weights, &memory.workspace);
+                Some((layers, if packed { tape.packed(&memory.packs) } else { tape }))
+            }
         }
     }
 }

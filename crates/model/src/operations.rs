@@ -14,7 +14,7 @@ use retrace_numerics::{elementwise, rope};
 use crate::ModelError;
 use crate::weights::Parameter;
 
-/// The maximum number of logits that are in memory together if no gradient is requested.
+/// The maximum number of logits that are in memory together.
 pub(crate) const MOST_LOGITS: usize = 1 << 21;
 
 /// x · weightᵀ, or x · weightᵀ + bias.

@@ -39,6 +39,7 @@ pub struct Reader<'m> {
     branches: Vec<Option<Branch>>,
     states: Vec<State>,
     births: u64,
+    packed: bool,
 }
 
 /// What can be done with a node.
@@ -55,7 +56,14 @@ impl<'m> Reader<'m> {
     /// A reader that has read nothing. With an engine that only computes complete sequences, each call computes the
     /// sequences from their beginning.
     pub const fn new(model: &'m Inference) -> Self {
-        Self { model, branches: Vec::new(), states: Vec::new(), births: 0 }
+        Self { model, branches: Vec::new(), states: Vec::new(), births: 0, packed: false }
+    }
+
+    /// The same, and the model keeps its weights a second time in the form that products read: calls with few tokens are
+    /// faster, and it needs twice the memory of weights in f32.
+    #[must_use]
+    pub fn packed(self) -> Self {
+        Self { packed: true, ..self }
     }
 
     /// A new node without tokens, after the tokens that `after` has when it is first read, or at the beginning.
@@ -108,7 +116,7 @@ impl<'m> Reader<'m> {
                 }
             }
         }
-        let all = match self.model.continuing() {
+        let all = match self.model.continuing(self.packed) {
             Some((layers, tape)) => {
                 let mut asked = Vec::new();
                 let mut first = 0;
@@ -134,8 +142,8 @@ impl<'m> Reader<'m> {
         let width = self.model.description().vocab_size;
         for (part, step) in parts.iter().zip(steps).filter(|(part, _)| !part.asked.is_empty()) {
             let sequence = self.sequence(step.branch);
-            let logits = self.model.logits(&sequence, sequence.len())?;
-            all.extend(scores(&logits[(sequence.len() - step.rows) * width..], width, part.asked));
+            let mut logits = self.model.logits(&sequence, sequence.len())?;
+            all.extend(scores(&mut logits[(sequence.len() - step.rows) * width..], width, part.asked));
         }
         Ok(all)
     }

@@ -5,6 +5,7 @@
 //! that use it.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use retrace_numerics::attention::Attention;
 use retrace_numerics::cross_entropy::Row;
 use retrace_numerics::gelu::Gelu;
 use retrace_numerics::heads::Heads;
-use retrace_numerics::matmul::{Matrix, Target, matmul, matmul_onto};
+use retrace_numerics::matmul::{Matrix, Packed, Target, matmul, matmul_onto, matmul_packed};
 use retrace_numerics::norm::{Gradients, Norm, Part};
 use retrace_numerics::{elementwise, embedding, rope, swiglu};
 
@@ -131,10 +132,34 @@ enum Done {
     },
 }
 
+/// Logits that are in memory together if no gradient is requested: enough rows for the copying of the head to take
+/// little time beside the product.
+const MOST_LOGITS_READ: usize = 1 << 24;
+/// The number of rows up to which a packed matrix is used: with more, copying it takes little time.
+const FEW: usize = 128;
+
+/// Weights that are kept packed, for passes over few tokens; by their index.
+#[derive(Debug, Default)]
+pub(crate) struct Packs(RefCell<BTreeMap<usize, Rc<Packed>>>);
+
+impl Packs {
+    /// The packed transpose of a weight.
+    fn of(&self, weights: &dyn Source, parameter: Parameter) -> Rc<Packed> {
+        let make = || {
+            let shape = weights.layout().shape(parameter);
+            let matrix = weights.matrix(parameter);
+            Rc::new(Packed::new(Matrix::new(&matrix, shape[0], shape[1]).transposed()))
+        };
+        Rc::clone(self.0.borrow_mut().entry(parameter.index()).or_insert_with(make))
+    }
+}
+
 /// Computes values and, if a gradient is requested, records how.
 #[derive(Debug)]
 pub(crate) struct Tape<'w> {
     weights: &'w dyn Source,
+    /// Where packed weights are kept, if they are.
+    packs: Option<&'w Packs>,
     workspace: Workspace,
     records: bool,
     done: Vec<(usize, Done)>,
@@ -147,7 +172,21 @@ impl<'w> Tape<'w> {
     /// A tape without gradients.
     pub(crate) fn forgetful(weights: &'w dyn Source, workspace: &Workspace) -> Self {
         let workspace = workspace.clone();
-        Self { weights, workspace, records: false, done: vec![], values: 0, dropout: None, calls: 0 }
+        Self { weights, packs: None, workspace, records: false, done: vec![], values: 0, dropout: None, calls: 0 }
+    }
+
+    /// The same, with packed weights for passes over few tokens.
+    pub(crate) fn packed(self, packs: &'w Packs) -> Self {
+        Self { packs: Some(packs), ..self }
+    }
+
+    /// x · weightᵀ.
+    fn times(&self, x: Matrix<'_>, rows: usize, weight: Parameter, to: Target<'_>) {
+        if let Some(packs) = self.packs.filter(|_| rows <= FEW) {
+            return matmul_packed(x, &packs.of(self.weights, weight), to);
+        }
+        let shape = self.weights.layout().shape(weight);
+        matmul(x, Matrix::new(&self.weights.matrix(weight), shape[0], shape[1]).transposed(), to);
     }
 
     /// A tape with gradients.
@@ -241,10 +280,8 @@ impl Operations for Tape<'_> {
         let mut first = 0;
         for Projection { weight, bias } in projections {
             let outputs = layout.shape(*weight)[0];
-            let by = self.weights.matrix(*weight);
-            let by = Matrix::new(&by, outputs, x.columns).transposed();
             let to = Target::new(&mut out.values, rows, columns).columns(first, outputs);
-            matmul(Matrix::new(x.values(), rows, x.columns), by, to);
+            self.times(Matrix::new(x.values(), rows, x.columns), rows, *weight, to);
             if let Some(bias) = bias {
                 elementwise::add_bias(&mut out.values, columns, first, self.weights.vector(*bias));
             }
@@ -317,14 +354,13 @@ impl Operations for Tape<'_> {
 
     fn logits(&self, x: &Value, head: Parameter, each: &mut dyn FnMut(usize, &mut [f32])) -> Result<(), ModelError> {
         let vocabulary = self.weights.layout().shape(head)[0];
-        let by = self.weights.matrix(head);
-        let by = Matrix::new(&by, vocabulary, x.columns).transposed();
-        let rows = (MOST_LOGITS / vocabulary).max(1);
+        let rows = (if self.records { MOST_LOGITS } else { MOST_LOGITS_READ } / vocabulary).max(1);
         let mut logits = self.workspace.floats(rows.min(self.rows(x)) * vocabulary);
         for (chunk, part) in x.values().chunks(rows * x.columns).enumerate() {
             let count = part.len() / x.columns;
             let logits = &mut logits.values[..count * vocabulary];
-            matmul(Matrix::new(part, count, x.columns), by, Target::new(logits, count, vocabulary));
+            let to = Target::new(logits, count, vocabulary);
+            self.times(Matrix::new(part, count, x.columns), count, head, to);
             each(chunk * rows, logits);
         }
         Ok(())

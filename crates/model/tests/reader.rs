@@ -51,9 +51,9 @@ fn is_here(grown: &[Grown], touched: &[usize], at: usize) -> bool {
 
 /// The scores of the last `count` tokens of a sequence, from the logits of the complete sequence.
 fn whole(model: &Inference, sequence: &[u32], count: usize, asked: &[(usize, u32)]) -> Vec<Score> {
-    let logits = model.logits(sequence, sequence.len()).unwrap();
+    let mut logits = model.logits(sequence, sequence.len()).unwrap();
     let width = model.description().vocab_size;
-    scores(&logits[(sequence.len() - count) * width..], width, asked)
+    scores(&mut logits[(sequence.len() - count) * width..], width, asked)
 }
 
 fn bits(scores: &[Score]) -> Vec<(u32, u32)> {
@@ -63,7 +63,8 @@ fn bits(scores: &[Score]) -> Vec<(u32, u32)> {
 /// Grows a random tree: several parts in a call, some after others of the same call, some kept and continued.
 fn grow(model: &Inference, chance: &mut Chance, calls: usize) {
     let (longest, vocabulary) = (model.description().max_position_embeddings, model.description().vocab_size);
-    let mut reader = Reader::new(model);
+    let reader = Reader::new(model);
+    let mut reader = if chance.below(2) == 0 { reader.packed() } else { reader };
     let mut grown: Vec<Grown> = Vec::new();
     for _ in 0..calls {
         let mut parts = Vec::new();

@@ -64,20 +64,31 @@ impl Loss {
 }
 
 /// For each (row, target), the negative log-likelihood n of [`Loss::forward`], and the first of the row's largest
-/// logits. `logits` are rows of `width`.
+/// logits. `logits` are rows of `width`; `asked` has ascending rows. The logits are overwritten.
 ///
 /// # Panics
 /// If there is no such row, or a target is not below `width`.
-pub fn scores(logits: &[f32], width: usize, asked: &[(usize, u32)]) -> Vec<Score> {
-    let score = |(row, target): &(usize, u32)| {
-        let logits = &logits[row * width..][..width];
-        let most = largest(logits);
-        let best = logits.iter().position(|logit| *logit == most).unwrap_or(0) as u32;
-        let mut exponentials = crate::scratch::floats(width);
-        exponentials.copy_from_slice(logits);
-        Score { loss: Loss { z_weight: 0.0 }.row(&mut exponentials, *target).0.loss, best }
+pub fn scores(logits: &mut [f32], width: usize, asked: &[(usize, u32)]) -> Vec<Score> {
+    assert!(asked.is_sorted_by_key(|(row, _)| *row), "ascending rows");
+    assert!(asked.last().is_none_or(|(row, _)| (row + 1) * width <= logits.len()), "rows of the logits");
+    let of_row = |(row, logits): (usize, &mut [f32])| {
+        let first = asked.partition_point(|(before, _)| *before < row);
+        let own = &asked[first..first + asked[first..].partition_point(|(at, _)| *at == row)];
+        let mut scores = Vec::with_capacity(own.len());
+        if let Some(((_, last), others)) = own.split_last() {
+            let loss = Loss { z_weight: 0.0 };
+            let most = largest(logits);
+            let best = logits.iter().position(|logit| *logit == most).unwrap_or(0) as u32;
+            for (_, target) in others {
+                let mut exponentials = crate::scratch::floats(width);
+                exponentials.copy_from_slice(logits);
+                scores.push(Score { loss: loss.row(&mut exponentials, *target).0.loss, best });
+            }
+            scores.push(Score { loss: loss.row(logits, *last).0.loss, best });
+        }
+        scores
     };
-    asked.par_iter().map(score).collect()
+    logits.par_chunks_exact_mut(width).enumerate().flat_map_iter(of_row).collect()
 }
 
 /// How a row of logits predicts a target.
@@ -150,4 +161,32 @@ pub(crate) fn largest(values: &[f32]) -> f32 {
         }
     }
     lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |most, value| if *value > most { *value } else { most })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+
+    /// The losses are those of [`Loss::forward`], to the bit, also of several targets of a row and of rows without one.
+    #[test]
+    fn scores_are_the_losses() {
+        let (rows, width) = (9, 50);
+        let mut logits = vec![0.0; rows * width];
+        Stream::new(1, "logits").normal(0, 3.0, &mut logits);
+        // The largest logit of row 4 is there twice.
+        (logits[4 * width + 7], logits[4 * width + 30]) = (100.0, 100.0);
+        let asked = [(0, 3), (0, 3), (0, 49), (4, 30), (4, 7), (5, 0), (8, 1)];
+        let found = scores(&mut logits.clone(), width, &asked);
+        assert_eq!(found.len(), asked.len());
+        for ((row, target), found) in asked.into_iter().zip(found) {
+            let own = &logits[row * width..][..width];
+            let mut expected = [Row::default()];
+            Loss { z_weight: 0.0 }.forward(own, width, &[Some(target)], &mut expected);
+            assert_eq!(found.loss.to_bits(), expected[0].loss.to_bits());
+            let most = own.iter().copied().fold(f32::MIN, f32::max);
+            assert_eq!(Some(found.best as usize), own.iter().position(|logit| *logit == most));
+            assert!(row != 4 || found.best == 7);
+        }
+    }
 }

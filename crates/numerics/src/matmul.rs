@@ -4,11 +4,15 @@
 //! output is loaded again as the accumulator for each block of k, so block sizes do not change any bit (Goto and van
 //! de Geijn, 2008, except for that reload).
 
+mod packed;
+
 use rayon::prelude::*;
 
 use crate::isa::{Isa, TILE_ROWS, TiledKernel, detect, run_tiled, tile_width};
 use crate::lanes::{LANES, Machine, load, prefetch, store};
 use crate::scratch;
+
+pub use packed::{Packed, matmul_packed};
 
 /// A matrix view of a slice, in row-major or column-major order.
 #[derive(Debug, Clone, Copy)]
@@ -264,8 +268,12 @@ fn pack_across(b: Matrix<'_>, left: usize, width: usize, packed: &mut [f32]) {
             let terms = packed.len() / width;
             let mut square = [[0.0; LANES]; LANES];
             for (column, to) in square.iter_mut().enumerate().take(columns) {
-                let from = (left + first + column) * b.strides.1 + block * LANES;
-                to[..terms].copy_from_slice(&b.data[from..][..terms]);
+                let from = &b.data[(left + first + column) * b.strides.1 + block * LANES..];
+                // An array of a known length is copied in registers, a slice by a function call.
+                match from.first_chunk::<LANES>() {
+                    Some(whole) if terms == LANES => *to = *whole,
+                    _ => to[..terms].copy_from_slice(&from[..terms]),
+                }
             }
             for (k, row) in packed.chunks_exact_mut(width).enumerate() {
                 for (to, column) in row[first..first + LANES].iter_mut().zip(&square) {
@@ -501,6 +509,14 @@ mod tests {
             for a in layouts_a {
                 for b in layouts_b {
                     let expected: Vec<u32> = by_the_contract(a, b).into_iter().map(f32::to_bits).collect();
+                    // Also some columns of a wider output.
+                    let mut out = vec![7.0; m * (n + 3)];
+                    matmul_packed(a, &Packed::new(b), Target::new(&mut out, m, n + 3).columns(2, n));
+                    for (row, expected) in out.chunks(n + 3).zip(expected.chunks(n)) {
+                        let found: Vec<u32> = row[2..n + 2].iter().map(|value| value.to_bits()).collect();
+                        assert_eq!(found, expected, "{m} x {k} x {n} packed");
+                        assert_eq!((row[0], row[1], row[n + 2]), (7.0, 7.0, 7.0));
+                    }
                     for isa in here() {
                         let mut out = vec![f32::NAN; m * n];
                         product(isa, a, b, Target::new(&mut out, m, n), false);
