@@ -25,8 +25,15 @@ test-all:
 # Compares `retrace eval` with lm-evaluation-harness, installed into target/harness with PyTorch (some gigabytes)
 harness:
     python3 -m venv target/harness
-    target/harness/bin/pip install --quiet lm-eval==0.4.13 torch transformers accelerate
+    target/harness/bin/pip install --quiet 'lm-eval[hf]==0.4.13' torch==2.15.0 transformers==5.24.0 tokenizers==0.23.3 datasets==5.2.0 accelerate==1.15.0
     PATH="$PWD/target/harness/bin:$PATH" cargo test --workspace --test it -- --ignored eval::harness
+    rm -rf target/harness-made
+    target/harness/bin/python tests/harness/prompts.py target/harness-made/prompts
+    RETRACE_TEST_HARNESS="$(echo "$PWD"/target/harness/lib/python3*/site-packages/lm_eval/tasks)" RETRACE_TEST_PROMPTS="$PWD/target/harness-made/prompts" cargo test -p retrace-harness --test harness
+    HF_HUB_OFFLINE=1 target/harness/bin/python tests/harness/answers.py target/harness-made/answers
+    RETRACE_ANSWERS="$PWD/target/harness-made/answers" cargo test -p retrace-eval --test answers
+    cargo build --bin retrace
+    HF_HUB_OFFLINE=1 target/harness/bin/python tests/harness/whole.py target/harness-made/whole "${CARGO_TARGET_DIR:-target}/debug/retrace"
 
 # Compares `retrace import` with the readers of wandb, MLflow, trackio, TensorBoard, Lightning, transformers and
 # lm-evaluation-harness, which are installed into a temporary directory (some gigabytes) and run

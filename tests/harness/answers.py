@@ -166,4 +166,5 @@ def main():
         scratch.rmdir()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -252,7 +252,7 @@ fn is_space(c: char) -> bool {
 /// Where a generation ends. Only the most likely token can be chosen.
 fn settings_of(settings: &Generation) -> Result<(Vec<String>, usize), Why> {
     let refuse = |what: String| Err(Why::Refused(what));
-    let written = &settings.written;
+    let written = settings.written.to_json();
     let number = |name: &str| written.get(name).and_then(Value::as_f64);
     let sampled = match written.get("do_sample") {
         None | Some(Value::Null) => number("temperature").unwrap_or(0.0) > 0.0,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use retrace_eval::{Ask, EvalError, Limits, Prompts, answer};
 use retrace_files::Root;
-use retrace_harness::{Generation, Request, Response};
+use retrace_harness::{Generation, Request, Response, python};
 use retrace_model::{Engine, Inference, hub};
 use serde_json::Value;
 
@@ -17,12 +17,13 @@ fn request(asked: &Value) -> Request {
         "continuation" => Request::Continuation { context: text("context"), continuation: text("continuation") },
         "text" => Request::Text { text: text("text") },
         _ => {
-            let written = asked["settings"].as_object().unwrap().clone();
+            let written = &asked["settings"];
             let until = match &written["until"] {
                 Value::Array(all) => all.iter().map(|one| one.as_str().unwrap().to_owned()).collect(),
                 one => vec![one.as_str().unwrap().to_owned()],
             };
             let max_gen_toks = written.get("max_gen_toks").map(|most| most.as_u64().unwrap() as usize);
+            let written = python::Value::from(written).dict().unwrap().clone();
             Request::Generation { context: text("context"), settings: Generation { until, max_gen_toks, written } }
         }
     }

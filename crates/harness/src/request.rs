@@ -1,6 +1,6 @@
 //! What a task asks a model, and what the model answers.
 
-use serde_json::{Map, Value};
+use crate::python::Dict;
 
 /// What a model is asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,8 +33,8 @@ pub struct Generation {
     pub until: Vec<String>,
     /// The greatest number of tokens; 256 if the task says nothing.
     pub max_gen_toks: Option<usize>,
-    /// All settings as the task has them, for the record: temperature, sampling.
-    pub written: Map<String, Value>,
+    /// All settings as the task has them, in its order, for the record: temperature, sampling.
+    pub written: Dict,
 }
 
 /// A request with its place in the task.

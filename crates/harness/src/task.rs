@@ -516,8 +516,7 @@ impl<'a> Maker<'a> {
                 Some(number.ok_or("`max_gen_toks` is no whole number")?)
             }
         };
-        let written: Map<String, serde_json::Value> = settings.to_json();
-        Ok(Generation { until, max_gen_toks: most, written })
+        Ok(Generation { until, max_gen_toks: most, written: settings.clone() })
     }
 }
 

@@ -130,7 +130,7 @@ fn compare(
             let arguments = match &instance.request {
                 Request::Continuation { context, continuation } => serde_json::json!([context, continuation]),
                 Request::Text { text } => serde_json::json!([text]),
-                Request::Generation { context, settings } => serde_json::json!([context, settings.written]),
+                Request::Generation { context, settings } => serde_json::json!([context, settings.written.to_json()]),
             };
             serde_json::json!([instance.document, instance.index, arguments])
         })

@@ -22,7 +22,7 @@ fn arguments(task: &Task) -> serde_json::Value {
     let of = |request: &Request| match request {
         Request::Continuation { context, continuation } => serde_json::json!([context, continuation]),
         Request::Text { text } => serde_json::json!([text]),
-        Request::Generation { context, settings } => serde_json::json!([context, settings.written]),
+        Request::Generation { context, settings } => serde_json::json!([context, settings.written.to_json()]),
     };
     task.instances
         .iter()

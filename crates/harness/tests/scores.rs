@@ -8,6 +8,7 @@
 
 use retrace_harness::metric::{Aggregation, OutputType};
 use retrace_harness::object::Object;
+use retrace_harness::python::{self, Dict};
 use retrace_harness::results::{
     Evaluation, GroupRules, Run, TaskResult, results_json, sample_hashes, sample_line, table, task_hash,
 };
@@ -119,6 +120,10 @@ fn json_map(value: &Object) -> Map<String, Value> {
     json(value).as_object().expect("a mapping").clone()
 }
 
+fn settings(written: &Object) -> Dict {
+    python::Value::from(&json(written)).dict().expect("a mapping").clone()
+}
+
 fn request(arguments: &Object) -> Request {
     let Object::List(arguments) = arguments else { panic!("arguments") };
     match arguments.as_slice() {
@@ -128,7 +133,7 @@ fn request(arguments: &Object) -> Request {
         }
         [Object::Text(context), written] => Request::Generation {
             context: context.clone(),
-            settings: Generation { written: json_map(written), ..Generation::default() },
+            settings: Generation { written: settings(written), ..Generation::default() },
         },
         other => panic!("the arguments {other:?}"),
     }

@@ -56,7 +56,7 @@ pub fn sample_line(
             }
             Request::Text { text } => map([("arg_0", Object::from(text.as_str()))]),
             Request::Generation { context, settings } => {
-                let written = settings.written.iter().map(|(key, value)| (key.clone(), Object::from(value)));
+                let written = settings.written.iter().map(|(key, value)| (key.to_owned(), Object::from(value)));
                 map([("arg_0", Object::from(context.as_str())), ("arg_1", Object::Map(written.collect()))])
             }
         };

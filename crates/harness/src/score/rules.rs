@@ -150,18 +150,19 @@ impl TaskMetric {
             }
         }
         let ported = rules.aggregations.iter().find(|(metric, _)| *metric == name);
-        let aggregation = match (entry.get("aggregation"), ported, registered) {
-            (Some(Value::String(name)), ..) => Aggregation::named(name).ok_or_else(|| {
+        // A function of the task's own is bound to its metric, so its name in the file is not looked at.
+        let aggregation = match (ported, entry.get("aggregation"), registered) {
+            (Some((_, aggregate)), ..) => Aggregation::Ported(*aggregate),
+            (None, Some(Value::String(name)), _) => Aggregation::named(name).ok_or_else(|| {
                 if aggregation::REFUSED.contains(&name.as_str()) {
                     ScoreError::refused(&place, format!("the aggregation '{name}'"), "it is not ported")
                 } else {
                     ScoreError::wrong(&place, format!("the aggregation '{name}' is unknown"))
                 }
             })?,
-            (Some(_), Some((_, aggregate)), _) => Aggregation::Ported(*aggregate),
-            (Some(_), None, _) => return Err(ScoreError::refused(place, "an aggregation of its own", IN_PYTHON)),
-            (None, _, Some(metric)) => metric.aggregation,
-            (None, _, None) => {
+            (None, Some(_), _) => return Err(ScoreError::refused(place, "an aggregation of its own", IN_PYTHON)),
+            (None, None, Some(metric)) => metric.aggregation,
+            (None, None, None) => {
                 return Err(ScoreError::wrong(
                     place,
                     "it has no 'aggregation', and no metric of this name has a default",
