@@ -1,7 +1,5 @@
 //! A task with its documents, and what it asks a model.
 
-use serde_json::Map;
-
 use crate::context::{Turn, joined};
 use crate::fewshot::{Sampler, listed};
 use crate::function::port;

@@ -67,13 +67,13 @@ fn a_header_that_lies_is_refused() {
         (vec![1, 2, 3], "takes 8"),
         (u64::MAX.to_le_bytes().to_vec(), "the limit is"),
         (99_999_999u64.to_le_bytes().to_vec(), "only 0 follow"),
-        (file("", &[]), "the header is malformed"),
+        (file("", &[]), "the header cannot be read"),
         (file("[]", &[]), "an object of tensors"),
-        (file("{\"w\":", &data), "the header is malformed"),
+        (file("{\"w\":", &data), "the header cannot be read"),
         (file(&format!("{{\"w\":{good},\"w\":{good}}}"), &data), "occurs twice"),
         (file(&one(r#"{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}"#), &data), "unknown field"),
         (file(&one(r#"{"dtype":"F31","shape":[2],"data_offsets":[0,8]}"#), &data), "unknown variant"),
-        (file(&one(r#"{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}"#), &data), "the header is malformed"),
+        (file(&one(r#"{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}"#), &data), "the header cannot be read"),
         (file(&one(r#"{"dtype":"F32","shape":[3],"data_offsets":[0,8]}"#), &data), "needs 12 bytes"),
         (file(&one(r#"{"dtype":"F32","shape":[2],"data_offsets":[8,0]}"#), &data), "needs 8 bytes"),
         (file(&one(r#"{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}"#), &data), "too large"),
@@ -84,7 +84,7 @@ fn a_header_that_lies_is_refused() {
         (file(&format!("{{\"__metadata__\":{{\"a\":\"1\",\"a\":\"2\"}},\"w\":{good}}}"), &data), "\"a\" occurs twice"),
         // The bytes before the `x`: 8 of the length, 2 of the first line, 2 of the second.
         (file("{\n  x", &data), "byte 12"),
-        (file(&format!("{{\"__metadata__\":{{\"a\":1}},\"w\":{good}}}"), &data), "the header is malformed"),
+        (file(&format!("{{\"__metadata__\":{{\"a\":1}},\"w\":{good}}}"), &data), "the header cannot be read"),
     ];
     for (bytes, expected) in cases {
         std::fs::write(&path, &bytes).unwrap();

@@ -193,7 +193,13 @@ mod tests {
             assert!(claims.contains(&expected), "{expected:?} is not in {claims:?}");
         }
         assert!(rows.claims.iter().all(|claim| claim.subject == "abcd1234" && !claim.name.contains("_wandb")));
-        assert_eq!(rows.notes(), ["the step is `train/global_step`; `_step`, which counts differently, is not used"]);
+        assert_eq!(
+            rows.notes(),
+            [
+                "the step is `train/global_step`; `_step`, which counts differently, is not used",
+                "values that are no numbers and are not imported: 12, the first as `text`",
+            ]
+        );
     }
 
     #[test]
