@@ -336,3 +336,81 @@ fn harness_says_what_is_written_here() {
         near(&theirs[task][format!("{metric},none")], value, &format!("{task}: {metric}"));
     }
 }
+
+/// A task file in the form of the harness, on the same model: no token is put before a text, because the tokenizer adds
+/// none; the rest is by hand as above.
+#[test]
+fn a_task_file_of_the_harness_is_scored_by_its_rules() {
+    let directory = tempdir().unwrap();
+    let at = |path: &str| directory.path().join(path);
+    model(&at("run/m"));
+    let special = json!({"bos_token": VOCABULARY[0], "eos_token": VOCABULARY[0]});
+    fs::write(at("run/m/tokenizer_config.json"), special.to_string()).unwrap();
+    let (_, _, questions) = &TASKS[0];
+    let documents = questions.iter().map(|question| {
+        let choices: Vec<&str> = question.choices.iter().map(|(choice, _)| *choice).collect();
+        json!({"asked": question.text, "options": choices, "right": question.answer}).to_string() + "\n"
+    });
+    fs::create_dir_all(at("data/own/letters")).unwrap();
+    fs::write(at("data/own/letters/test.jsonl"), documents.collect::<String>()).unwrap();
+    fs::create_dir_all(at("tasks")).unwrap();
+    let task = "task: letters\ndataset_path: own/letters\ntest_split: test\noutput_type: multiple_choice\n\
+                doc_to_text: asked\ndoc_to_choice: options\ndoc_to_target: right\n\
+                metric_list:\n- metric: acc\n- metric: acc_norm\nmetadata: {version: 1.0}\n";
+    fs::write(at("tasks/letters.yaml"), task).unwrap();
+    fs::write(at("tasks/own.yaml"), task.replace("letters\nd", "own\nprocess_docs: !function own.shuffled\nd"))
+        .unwrap();
+    fs::write(at("tasks/own.py"), "def shuffled(documents):\n    return documents.shuffle(1)\n").unwrap();
+    let run = |task: &str, more: &[&str]| {
+        let mut command = retrace();
+        command.current_dir(&directory).args(["eval", "run/m", "--harness", "0.4.13", "--include-path", "tasks"]);
+        command.args(["--data", "data", "--tasks", task]).args(more);
+        Ran::from(command.output().unwrap())
+    };
+    let first = run("letters", &["-o", "out"]).code(0).says(&["evaluated 1 model on 1 task", "prompts of letters"]);
+    assert!(first.out.contains("acc_norm") && first.out.contains("letters"), "{}", first.out);
+
+    let text = |path: &str| fs::read_to_string(at(path)).unwrap();
+    let samples = text("out/run-m/samples_letters.jsonl");
+    let (mut correct, mut by_character) = (0, 0);
+    for (line, question) in samples.lines().zip(questions.iter()) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let mut expected = Vec::new();
+        // A text without context begins after the token that begins every text.
+        let context = if question.tokens.is_empty() { &VOCABULARY[..1] } else { question.tokens };
+        for (choice, tokens) in question.choices {
+            let all = ids(&[context, *tokens].concat());
+            let seen = &all[all.len().saturating_sub(LONGEST + 1)..];
+            let value: f64 = log_likelihoods(seen).iter().rev().take(tokens.len()).sum();
+            let told: f64 = line["resps"][expected.len()][0][0].as_str().unwrap().parse().unwrap();
+            assert!((told - value).abs() < 1e-4, "{choice}: {told}, not {value}");
+            expected.push((value, value / choice.chars().count() as f64));
+        }
+        let first_best = |of: fn(&(f64, f64)) -> f64| {
+            let best = expected.iter().map(of).fold(f64::NEG_INFINITY, f64::max);
+            expected.iter().position(|values| of(values) == best).unwrap()
+        };
+        correct += usize::from(first_best(|values| values.0) == question.answer);
+        by_character += usize::from(first_best(|values| values.1) == question.answer);
+    }
+    assert_eq!(samples.lines().count(), questions.len());
+    let results: Value = serde_json::from_str(&text("out/run-m/results.json")).unwrap();
+    let share = |count: usize| count as f64 / questions.len() as f64;
+    assert_eq!(results["results"]["letters"]["acc,none"], share(correct));
+    assert_eq!(results["results"]["letters"]["acc_norm,none"], share(by_character));
+
+    // The same again, from the kept answers and without them.
+    for kept in [true, false] {
+        if !kept {
+            fs::remove_dir_all(at("out")).unwrap();
+        }
+        run("letters", &["-o", "out"]).code(0);
+        assert_eq!(text("out/run-m/samples_letters.jsonl"), samples);
+        assert_eq!(serde_json::from_str::<Value>(&text("out/run-m/results.json")).unwrap(), results);
+    }
+    // Nothing in Python is executed.
+    run("own", &[]).code(2).says(&["the function `shuffled`", "which is not ported"]);
+    run("lettres", &[]).code(2).says(&["there is no task"]);
+    let other = retrace().args(["eval", "m", "--harness", "0.4.12", "--tasks", "a"]).output().unwrap();
+    Ran::from(other).code(2).says(&["0.4.12 are not known"]);
+}
