@@ -1,4 +1,4 @@
-//! The ported functions, one file for each family of tasks, and the digests of the sources that they are ports of.
+//! The ported functions, one file for each kind of task, and the digests of the sources that they are ports of.
 
 mod answers;
 mod common;
