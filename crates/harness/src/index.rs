@@ -220,6 +220,13 @@ impl Index {
     }
 
     fn unknown(&self, name: &str) -> HarnessError {
+        // Its file may be there, and be no task for a reason.
+        let named = |(path, _): &&(PathBuf, String)| path.file_stem().is_some_and(|stem| stem == name);
+        if let Some((path, what)) = self.skipped.iter().find(named) {
+            let place = path.display().to_string();
+            let what = what.strip_prefix(&place).map_or(what.as_str(), |rest| rest.trim_start_matches([':', ' ']));
+            return HarnessError::TaskFile { path: path.clone(), what: what.to_owned() };
+        }
         let near = |other: &&String| {
             let (a, b) = (other.to_lowercase().replace('-', "_"), name.to_lowercase().replace('-', "_"));
             a == b || a.starts_with(&b) || b.starts_with(&a)

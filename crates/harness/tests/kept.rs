@@ -194,3 +194,19 @@ fn names_and_patterns_find_tasks() {
     assert_eq!(found("town_*t"), ["town_last", "town_text"]);
     assert_eq!(found("fruit_?ri*"), ["fruit_written"]);
 }
+
+#[test]
+fn a_task_whose_file_is_malformed_is_told_with_the_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("torn.yaml"), "task: torn\ndescription: [\n").unwrap();
+    std::fs::write(directory.path().join("empty.yaml"), "dataset_path: invented/fruit\n").unwrap();
+    let index = Index::read(&[directory.path().to_owned()]).unwrap();
+    let said = |name: &str| {
+        let error = index.load(&[name.to_owned()]).unwrap_err().to_string();
+        error.replace(&directory.path().display().to_string(), "DIR")
+    };
+    let torn = said("torn");
+    assert!(torn.starts_with("DIR/torn.yaml: ") && torn.matches("torn.yaml").count() == 1, "{torn}");
+    assert_eq!(said("empty"), "DIR/empty.yaml: it has neither `task` nor `group`");
+    assert!(said("other").contains("there is no task, group or tag"), "{}", said("other"));
+}
